@@ -1,0 +1,150 @@
+"""C-arm angles and distances, to a camera and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from . import rigid
+from .camera import Camera, check_size
+
+WORLD_FROM_CAMERA_AP = np.array([[-1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
+"""Camera axes (columns) in the world at 0/0: x to the patient's right, y to the feet, z to the front."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CArm:
+    """A C-arm's reading. The world has its origin at the isocentre and the patient's LPS axes, in mm.
+
+    The angles say where the detector is, as in DICOM PS3.3 C.8.7.5.1.2 (tags 0018,1510 and 0018,1511), like
+    longitude and latitude: the source sees along
+        d = (sin p cos s, -cos p cos s, sin s),    p = rao_lao_deg, s = cra_cau_deg.
+    At 0/0 the detector is before the patient and the source behind. Without roll the head is up in the image.
+
+    source_to_detector_mm: along the central axis, square to the detector.
+    source_to_isocentre_mm: along the same axis; less than source_to_detector_mm.
+    pixel_mm: (distance between columns, distance between rows) on the detector; DICOM puts rows first.
+    size: (columns, rows).
+    rao_lao_deg: positive towards LAO; +90 puts the detector at the patient's left.
+    cra_cau_deg: -90 to 90, positive towards CRA, i.e. with the detector towards the head.
+    principal_point: pixel (u, v) of the central axis; None puts it in the middle of the image.
+    roll_deg: turn of the image about the central axis, clockwise as the source sees it.
+    isocentre_offset_mm: (x, y) of the isocentre in the camera: how far the central axis misses it.
+    mirrored: False if the image is stored as the source sees it (at 0/0 the patient's right is on its right),
+        True if as seen from the detector, facing the patient (on its left; DICOM C.8.19.6.13.1.2).
+
+    InputError names the field that is wrong.
+    """
+
+    source_to_detector_mm: float
+    source_to_isocentre_mm: float
+    pixel_mm: tuple[float, float]
+    size: tuple[int, int]
+    rao_lao_deg: float
+    cra_cau_deg: float
+    principal_point: tuple[float, float] | None = None
+    roll_deg: float = 0.0
+    isocentre_offset_mm: tuple[float, float] = (0.0, 0.0)
+    mirrored: bool = False
+
+    def __post_init__(self):
+        columns, rows = size = check_size(self.size)
+        object.__setattr__(self, "size", size)
+        if self.principal_point is None:
+            object.__setattr__(self, "principal_point", ((columns - 1) / 2, (rows - 1) / 2))
+        object.__setattr__(self, "pixel_mm", _check_pixel(self.pixel_mm))
+        for name in ("principal_point", "isocentre_offset_mm"):
+            pair = rigid.check_numbers(getattr(self, name), (2,), name)
+            object.__setattr__(self, name, tuple(pair.tolist()))
+        for name in ("source_to_detector_mm", "source_to_isocentre_mm",
+                     "rao_lao_deg", "cra_cau_deg", "roll_deg"):
+            number = rigid.check_numbers(getattr(self, name), (), name)
+            object.__setattr__(self, name, float(number))
+        if not 0 < self.source_to_isocentre_mm < self.source_to_detector_mm:
+            raise InputError(f"source_to_isocentre_mm: found {self.source_to_isocentre_mm:g}, expected more "
+                             f"than 0 and less than source_to_detector_mm, {self.source_to_detector_mm:g}.")
+        if abs(self.cra_cau_deg) > 90:
+            raise InputError(f"cra_cau_deg: found {self.cra_cau_deg:g}, expected -90 to 90; "
+                             "beyond that turn rao_lao_deg and roll_deg by 180.")
+        if not isinstance(self.mirrored, bool):
+            raise InputError(f"mirrored: found {self.mirrored!r}, expected true or false.")
+
+    def camera(self) -> Camera:
+        """The camera of this reading: world_from_camera turns by Rz(p) Rx(-s) AP Rz(-roll)."""
+        fx, fy = self.source_to_detector_mm / np.array(self.pixel_mm)
+        cx, cy = self.principal_point
+        intrinsics = [[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]]
+        R = _rotation(self.rao_lao_deg, self.cra_cau_deg) @ _about_axis(2, -self.roll_deg)
+        isocentre = (*self.isocentre_offset_mm, self.source_to_isocentre_mm)
+        return Camera(intrinsics, rigid.from_rotation_translation(R.T, isocentre), self.size)
+
+    @classmethod
+    def from_camera(cls, camera: Camera, pixel_mm, tolerance_px: float = 0.5) -> CArm:
+        """The reading of a camera whose world is that of a C-arm.
+
+        The pose is kept in full: what angles and distances cannot say stands in `roll_deg` and
+        `isocentre_offset_mm`, both 0 on an ideal C-arm. At cra_cau_deg = 90 or -90, where rao_lao_deg and
+        roll_deg are one rotation, rao_lao_deg is 0. Skew and a pixel shape other than pixel_mm are given up:
+        source_to_detector_mm is the geometric mean of those along x and y, and `reading.camera()` shows
+        points of the image within `tolerance_px` of where `camera` does.
+
+        InputError if pixels would move further (a larger tolerance gives an approximate reading), or if the
+        isocentre is not between source and detector.
+        """
+        pixel_mm = _check_pixel(pixel_mm)
+        (fx, skew, _), (_, fy, _), _ = camera.intrinsics
+        p, s, roll = _angles(camera.camera_from_world[:3, :3].T)
+        x, y, depth = camera.camera_from_world[:3, 3]
+        to_detector = np.sqrt(abs(fx) * fy * pixel_mm[0] * pixel_mm[1])
+        if not 0 < depth < to_detector:
+            raise InputError(f"camera: the world's origin lies {depth:.6g} mm from the source on its axis, "
+                             f"expected 0 to {to_detector:.6g} mm (the detector); "
+                             "put the origin at the isocentre or correct pixel_mm.")
+        reading = cls(source_to_detector_mm=to_detector, source_to_isocentre_mm=depth,
+                      pixel_mm=pixel_mm, size=camera.size, rao_lao_deg=p, cra_cau_deg=s,
+                      principal_point=camera.principal_point, roll_deg=roll, isocentre_offset_mm=(x, y),
+                      mirrored=bool(fx < 0))
+        moved = _largest_shift_px(camera, reading.camera())
+        if moved > tolerance_px:
+            width, height = pixel_mm
+            raise InputError(f"camera: pixels of {fy / abs(fx):.6g}:1 (width:height), skewed by {skew:.4g}, "
+                             f"do not fit pixel_mm {width:g}, {height:g} ({moved:.3g} px off, expected up to "
+                             f"{tolerance_px:g}); correct pixel_mm or allow a larger tolerance_px.")
+        return reading
+
+
+def _check_pixel(pixel_mm):
+    width, height = rigid.check_numbers(pixel_mm, (2,), "pixel_mm").tolist()
+    if min(width, height) <= 0:
+        raise InputError(f"pixel_mm: found {width:g}, {height:g}, expected two lengths above 0.")
+    return width, height
+
+
+def _about_axis(axis, degrees):
+    """Rotation (3, 3) about coordinate axis 0, 1 or 2."""
+    return rigid.exp_so3(np.radians(degrees) * np.eye(3)[axis])
+
+
+def _rotation(rao_lao_deg, cra_cau_deg):
+    """Rotation (3, 3), world from camera, without roll."""
+    return _about_axis(2, rao_lao_deg) @ _about_axis(0, -cra_cau_deg) @ WORLD_FROM_CAMERA_AP
+
+
+def _angles(R):
+    """(rao_lao, cra_cau, roll) in degrees of a rotation (3, 3), world from camera."""
+    x, y, z = R[:, 2]
+    level = np.hypot(x, y)
+    p = np.degrees(np.arctan2(x, -y)) if level > 1e-12 else 0.0  # at the poles any longitude would do
+    s = np.degrees(np.arctan2(z, level))
+    turn = _rotation(p, s).T @ R
+    return p, s, np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))
+
+
+def _largest_shift_px(a, b):
+    """Largest distance in pixels, over the image, between where two cameras of one pose show a point."""
+    columns, rows = a.size
+    corners = np.array([(u, v, 1) for u in (0, columns - 1) for v in (0, rows - 1)])
+    moved = corners @ (b.intrinsics @ np.linalg.inv(a.intrinsics)).T
+    return np.linalg.norm((moved - corners)[:, :2], axis=1).max()

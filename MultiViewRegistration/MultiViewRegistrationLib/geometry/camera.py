@@ -1,0 +1,149 @@
+"""The pinhole camera of an X-ray view (Hartley and Zisserman, "Multiple View Geometry", 2nd ed., ch. 6)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from . import rigid
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """OpenCV pinhole: origin at the source, x along columns, y down the rows, z from source to detector.
+
+    A world point X (mm) falls on pixel (u, v), (0, 0) being the centre of the top-left one:
+    depth * (u, v, 1) = intrinsics @ (R X + t), [R | t] the upper rows of camera_from_world.
+
+    intrinsics: (3, 3) [[fx, skew, cx], [0, fy, cy], [0, 0, 1]] in pixels; fy > 0; fx < 0 if the image is
+        stored mirrored, as seen from the detector.
+    camera_from_world: (4, 4) rigid, mm.
+    size: (columns, rows) of the image.
+
+    The arrays are copied and read-only. InputError names the field that is wrong.
+    """
+
+    intrinsics: np.ndarray
+    camera_from_world: np.ndarray
+    size: tuple[int, int]
+
+    def __post_init__(self):
+        intrinsics = _check_intrinsics(self.intrinsics)
+        camera_from_world = rigid.check_rigid(self.camera_from_world, "camera_from_world")
+        for array in (intrinsics, camera_from_world):
+            array.flags.writeable = False
+        object.__setattr__(self, "intrinsics", intrinsics)
+        object.__setattr__(self, "camera_from_world", camera_from_world)
+        object.__setattr__(self, "size", check_size(self.size))
+
+    @classmethod
+    def from_projection_matrix(cls, projection_matrix, size, in_front=None) -> Camera:
+        """The camera of a 3x4 matrix from world mm to pixels, whatever its scale and sign.
+
+        P and -P project alike, yet belong to two cameras: one source, opposite views, one image mirrored.
+        Only a world point known to lie before the source, `in_front` (3,), tells them apart: it gets a
+        positive depth, and fx < 0 if the image is mirrored. Without it fx > 0.
+
+        RQ decomposition of the left 3x3 by Gram-Schmidt from the last row up (Hartley and Zisserman, 6.2.4).
+        InputError if the matrix is not 3x4, not finite or singular in its left 3x3 (no source at a finite
+        distance), or if in_front lies beside the source.
+        """
+        P = rigid.check_numbers(projection_matrix, (3, 4), "projection_matrix")
+        P = P / max(np.abs(P).max(), np.finfo(float).tiny)
+        lengths = np.linalg.norm(P[:, :3], axis=1)
+        if not lengths.all() or abs(np.linalg.det(P[:, :3] / lengths[:, None])) < 1e-9:
+            raise InputError("projection_matrix: left 3x3 part is singular, expected the matrix of a point "
+                             "source from world mm to pixels; is it complete and in the right order?")
+        P = P / lengths[2] * _sign(P, in_front)
+        z = P[2, :3]
+        y = P[1, :3] - P[1, :3] @ z * z
+        y /= np.linalg.norm(y)
+        R = np.stack([np.cross(y, z), y, z])
+        K = np.triu(P[:, :3] @ R.T)
+        K[2, 2] = 1
+        return cls(K, rigid.from_rotation_translation(R, np.linalg.solve(K, P[:, 3])), size)
+
+    @property
+    def projection_matrix(self) -> np.ndarray:
+        """(3, 4), from world mm to pixels; the third row gives the depth in mm."""
+        return self.intrinsics @ self.camera_from_world[:3]
+
+    @property
+    def world_from_camera(self) -> np.ndarray:
+        """(4, 4), mm."""
+        return rigid.inverse(self.camera_from_world)
+
+    @property
+    def source(self) -> np.ndarray:
+        """X-ray source (3,) in world mm."""
+        return self.world_from_camera[:3, 3]
+
+    @property
+    def principal_point(self) -> np.ndarray:
+        """Pixel (u, v) where the z axis meets the detector at a right angle."""
+        return self.intrinsics[:2, 2]
+
+    def project(self, points) -> np.ndarray:
+        """Pixels (..., 2) of world points (..., 3) in mm, also of those behind the source (see depth)."""
+        P = self.projection_matrix
+        homogeneous = np.asarray(points, float) @ P[:, :3].T + P[:, 3]
+        return homogeneous[..., :2] / homogeneous[..., 2:]
+
+    def depth(self, points) -> np.ndarray:
+        """Distances (...) in mm of world points (..., 3) from the source along z; negative behind it."""
+        return np.asarray(points, float) @ self.camera_from_world[2, :3] + self.camera_from_world[2, 3]
+
+    def ray_directions(self, pixels) -> np.ndarray:
+        """Unit vectors (..., 3) in the world, from the source through pixels (..., 2)."""
+        pixels = np.asarray(pixels, float)
+        homogeneous = np.concatenate([pixels, np.ones_like(pixels[..., :1])], -1)
+        directions = homogeneous @ np.linalg.inv(self.intrinsics).T @ self.camera_from_world[:3, :3]
+        return directions / np.linalg.norm(directions, axis=-1, keepdims=True)
+
+    def pooled(self, factor: int) -> Camera:
+        """The camera of the image averaged over blocks of factor x factor pixels, incomplete blocks left out.
+
+        Pixel centres are integers, so u' = (u + 0.5) / factor - 0.5.
+        """
+        shift = 0.5 / factor - 0.5
+        pixels = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]])
+        columns, rows = self.size
+        return Camera(pixels @ self.intrinsics, self.camera_from_world, (columns // factor, rows // factor))
+
+    def cropped(self, left: int, top: int, columns: int, rows: int) -> Camera:
+        """The camera of the part of the image whose top-left pixel is (left, top)."""
+        shift = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1.0]])
+        return Camera(shift @ self.intrinsics, self.camera_from_world, (columns, rows))
+
+
+def check_size(size) -> tuple[int, int]:
+    """Image size (columns, rows) as integers. InputError if they are not two whole numbers above 0."""
+    columns, rows = rigid.check_numbers(size, (2,), "size")
+    if columns < 1 or rows < 1 or columns % 1 or rows % 1:
+        raise InputError(f"size: found {columns:g} columns, {rows:g} rows, expected whole numbers above 0.")
+    return int(columns), int(rows)
+
+
+def _check_intrinsics(intrinsics) -> np.ndarray:
+    K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
+    if np.abs(np.tril(K, -1)).max() > 1e-9 * np.abs(K).max() or abs(K[2, 2] - 1) > 1e-9:
+        raise InputError("intrinsics: expected zeros below the diagonal and 1 in the lower right corner; "
+                         "divide by that corner, or give the projection matrix instead.")
+    if K[0, 0] == 0 or K[1, 1] <= 0:
+        raise InputError(f"intrinsics: found fx = {K[0, 0]:g} and fy = {K[1, 1]:g}, expected fx other than 0 "
+                         "and fy > 0; for a camera turned upside down change camera_from_world, not fy.")
+    K = np.triu(K)
+    K[2, 2] = 1
+    return K
+
+
+def _sign(P, in_front) -> float:
+    """+1 or -1, so that sign * P has positive depth at in_front or, without it, is not mirrored."""
+    if in_front is None:
+        return np.sign(np.linalg.det(P[:, :3]))
+    depth = P[2] @ np.append(rigid.check_numbers(in_front, (3,), "in_front"), 1)
+    if depth == 0:
+        raise InputError("in_front: lies beside the source, expected a point between source and detector.")
+    return np.sign(depth)

@@ -1,0 +1,170 @@
+"""C-arm angles against DICOM's words, solved by hand, and there and back."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.camera import Camera
+
+LEFT, HEAD, FRONT = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, -1.0, 0])  # LPS
+
+
+def c_arm(rao_lao_deg=0, cra_cau_deg=0, **others):
+    """Isocentre 600 mm from the source, detector 400 mm further; 512 x 640 pixels of 0.5 x 0.4 mm."""
+    return CArm(**{"source_to_detector_mm": 1000, "source_to_isocentre_mm": 600, "pixel_mm": (0.5, 0.4),
+                   "size": (512, 640), "rao_lao_deg": rao_lao_deg, "cra_cau_deg": cra_cau_deg, **others})
+
+
+def detector_centre(camera):
+    return camera.source + 1000 * camera.ray_directions(camera.principal_point)
+
+
+# A marker 30 mm from the isocentre, square to the axis, shows 50 mm off: 100 columns or 125 rows.
+@pytest.mark.parametrize("angles, towards_detector, right_in_image, up_in_image", [
+    ((0, 0), FRONT, -LEFT, HEAD),  # AP: seen from behind the patient, the patient's right is on the right
+    ((90, 0), LEFT, FRONT, HEAD),  # left lateral
+    ((-90, 0), -LEFT, -FRONT, HEAD),
+    ((180, 0), -FRONT, LEFT, HEAD),  # PA
+    ((0, 90), HEAD, -LEFT, -FRONT),
+    ((0, 30), FRONT * np.cos(np.pi / 6) + HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) - FRONT / 2),
+    ((0, -30), FRONT * np.cos(np.pi / 6) - HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) + FRONT / 2),
+    ((90, 30), LEFT * np.cos(np.pi / 6) + HEAD / 2, FRONT, HEAD * np.cos(np.pi / 6) - LEFT / 2),
+])
+def test_hand_solved_views(angles, towards_detector, right_in_image, up_in_image):
+    camera = c_arm(*angles).camera()
+    assert_allclose(camera.source, -600 * towards_detector, atol=1e-9)
+    assert_allclose(detector_centre(camera), 400 * towards_detector, atol=1e-9)
+    assert_allclose(camera.project([np.zeros(3), 30 * right_in_image, 30 * up_in_image]),
+                               [[255.5, 319.5], [355.5, 319.5], [255.5, 194.5]], atol=1e-9)
+
+
+def test_cranial_view_moves_the_front_of_the_patient_towards_the_feet_in_the_image():
+    below = c_arm(0, 30).camera().project(30 * FRONT)
+    assert below[1] > 319.5  # rows count downwards
+
+
+def test_mirrored_image_faces_the_patient():
+    camera = c_arm(mirrored=True).camera()
+    assert camera.intrinsics[0, 0] < 0
+    assert_allclose(camera.project([30 * LEFT, 30 * HEAD]), [[355.5, 319.5], [255.5, 194.5]])
+
+
+def test_roll_turns_the_image_clockwise():
+    camera = c_arm(roll_deg=90).camera()
+    assert_allclose(camera.project(30 * HEAD), [355.5, 319.5])  # what was up is on the right
+
+
+def test_offsets():
+    camera = c_arm(principal_point=(200, 300), isocentre_offset_mm=(3, -6)).camera()
+    assert_allclose(camera.principal_point, [200, 300])
+    assert_allclose(camera.project(np.zeros(3)), [200 + 10, 300 - 25])
+
+
+@given(st.floats(-180, 180), st.floats(-90, 90))
+def test_angles_are_longitude_and_latitude_of_the_detector_with_the_head_up(rao_lao, cra_cau):
+    camera = c_arm(rao_lao, cra_cau).camera()
+    p, s = np.radians([rao_lao, cra_cau])
+    towards_detector = np.array([np.sin(p) * np.cos(s), -np.cos(p) * np.cos(s), np.sin(s)])
+    assert_allclose(camera.source, -600 * towards_detector, atol=1e-9)
+    head = camera.project(30 * HEAD)
+    assert head[0] == pytest.approx(255.5) and head[1] <= 319.5 + 1e-9
+    turned = Rotation.from_euler("ZX", [rao_lao, -cra_cau], degrees=True)
+    assert_allclose(camera.world_from_camera[:3, :3].T, turned.apply([-LEFT, -HEAD, FRONT]), atol=1e-14)
+
+
+readings = st.builds(
+    lambda share, **others: c_arm(source_to_isocentre_mm=share * others["source_to_detector_mm"], **others),
+    st.floats(0.1, 0.9), source_to_detector_mm=st.floats(500, 2000),
+    pixel_mm=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
+    rao_lao_deg=st.floats(-180, 180), cra_cau_deg=st.floats(-90, 90),
+    principal_point=st.tuples(st.floats(-50, 600), st.floats(-50, 700)), roll_deg=st.floats(-180, 180),
+    isocentre_offset_mm=st.tuples(st.floats(-20, 20), st.floats(-20, 20)), mirrored=st.booleans())
+
+
+@given(readings)
+def test_there_and_back(reading):
+    camera = reading.camera()
+    found = CArm.from_camera(camera, reading.pixel_mm)
+    for field in dataclasses.fields(CArm):
+        difference = np.subtract(getattr(found, field.name), getattr(reading, field.name), dtype=float)
+        if field.name.endswith("_deg"):
+            difference = (difference + 180) % 360 - 180
+        if abs(reading.cra_cau_deg) < 89.99 or field.name not in ("rao_lao_deg", "roll_deg"):
+            assert_allclose(difference, 0, atol=1e-7, err_msg=field.name)
+    assert_allclose(found.camera().projection_matrix, camera.projection_matrix, rtol=1e-9, atol=1e-5)
+
+
+@pytest.mark.parametrize("cra_cau_deg", [90, -90])
+def test_at_the_poles_roll_has_it_all(cra_cau_deg):
+    camera = c_arm(40, cra_cau_deg, roll_deg=5).camera()
+    found = CArm.from_camera(camera, (0.5, 0.4))
+    assert (found.rao_lao_deg, found.cra_cau_deg) == (0, cra_cau_deg)
+    assert_allclose(found.camera().projection_matrix, camera.projection_matrix, atol=1e-5)
+
+
+@given(st.tuples(*3 * [st.floats(-3, 3)]), st.floats(-30, 30), st.floats(-30, 30))
+def test_any_pose_around_the_isocentre_can_be_read(rotation_vector, x, y):
+    pose = rigid.from_rotation_translation(rigid.exp_so3(rotation_vector), [x, y, 600])
+    camera = Camera([[2000, 0, 250], [0, 2500, 300], [0, 0, 1]], pose, (512, 640))
+    found = CArm.from_camera(camera, (0.5, 0.4))
+    assert_allclose(found.camera().camera_from_world, camera.camera_from_world, atol=1e-9)
+    assert found.isocentre_offset_mm == (x, y) and found.source_to_isocentre_mm == 600
+
+
+def test_skew_and_pixel_shape_are_read_approximately_on_request():
+    camera = c_arm(25, 10).camera()
+    intrinsics = camera.intrinsics + [[10, 4, 0], [0, 0, 0], [0, 0, 0]]
+    skewed = Camera(intrinsics, camera.camera_from_world, camera.size)
+    with pytest.raises(InputError, match="skewed by 4, .* pixel_mm 0.5, 0.4 .* tolerance_px"):
+        CArm.from_camera(skewed, (0.5, 0.4))
+    found = CArm.from_camera(skewed, (0.5, 0.4), tolerance_px=5)
+    assert (found.rao_lao_deg, found.cra_cau_deg) == pytest.approx((25, 10))
+    assert found.source_to_detector_mm == pytest.approx(1000, rel=0.005)
+    shift = found.camera().project(40 * LEFT) - skewed.project(40 * LEFT)
+    assert 0 < np.linalg.norm(shift) < 5
+
+
+def test_the_error_tells_the_shift_at_the_corner_of_the_image():
+    intrinsics = [[2000, 8, 255.5], [0, 2000, 100], [0, 0, 1]]
+    camera = Camera(intrinsics, c_arm().camera().camera_from_world, (512, 640))
+    with pytest.raises(InputError, match=r"\(2.16 px off"):  # 8 * (639 - 100) / 2000
+        CArm.from_camera(camera, (0.5, 0.5))
+
+
+def test_pixel_transposed_is_refused():
+    with pytest.raises(InputError, match="pixels of 1.25:1"):
+        CArm.from_camera(c_arm().camera(), (0.4, 0.5))
+
+
+def moved(z):
+    return Camera(np.diag([2000, 2500, 1]), rigid.from_rotation_translation(np.eye(3), [0, 0, z]), (512, 640))
+
+
+@pytest.mark.parametrize("build, fault", [
+    (lambda: c_arm(source_to_isocentre_mm=1200), "source_to_isocentre_mm: found 1200"),
+    (lambda: c_arm(source_to_isocentre_mm=-5), "source_to_isocentre_mm: found -5"),
+    (lambda: c_arm(source_to_detector_mm=float("nan")), "source_to_detector_mm: found NaN"),
+    (lambda: c_arm(pixel_mm=(0.5, 0)), "pixel_mm: found 0.5, 0"),
+    (lambda: c_arm(pixel_mm=0.5), "pixel_mm: found one number, expected 2"),
+    (lambda: c_arm(size=(512, 0)), "size: found 512 columns, 0 rows"),
+    (lambda: c_arm(rao_lao_deg="LAO 30"), "rao_lao_deg: found something that is not a number"),
+    (lambda: c_arm(cra_cau_deg=100), "cra_cau_deg: found 100"),
+    (lambda: c_arm(principal_point=(1, 2, 3)), "principal_point: found 3 numbers"),
+    (lambda: c_arm(mirrored="no"), "mirrored: found 'no'"),
+    (lambda: CArm.from_camera(moved(-600), (0.5, 0.4)), "lies -600 mm from the source"),
+    (lambda: CArm.from_camera(moved(1100), (0.5, 0.4)), "lies 1100 mm from the source"),
+])
+def test_errors_name_field_and_fault(build, fault):
+    with pytest.raises(InputError) as error:
+        build()
+    assert fault in str(error.value) and "expected" in str(error.value) and "\n" not in str(error.value)

@@ -1,0 +1,188 @@
+"""The camera against scipy, SimpleITK and hand-solved projections."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.linalg import null_space, rq
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+
+SIZE = (640, 480)
+
+
+@st.composite
+def cameras(draw):
+    """Skewed or not, mirrored or not, anywhere, seeing the world's origin or not."""
+    number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
+    K = [[number(500, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-2000, 2000)],
+         [0, number(500, 9000), number(-2000, 2000)], [0, 0, 1]]
+    twist = [number(-3, 3) for _ in range(3)] + [number(-1500, 1500) for _ in range(3)]
+    return Camera(K, rigid.exp_se3(twist), SIZE)
+
+
+pixels = st.tuples(st.floats(-100, 700), st.floats(-100, 700)).map(np.array)
+scales = st.builds(lambda sign, exponent: sign * 10.0**exponent, st.sampled_from([-1, 1]), st.floats(-30, 30))
+
+
+def point_before(camera, pixel=(300, 200), distance=900.0):
+    return camera.source + distance * camera.ray_directions(pixel)
+
+
+def assert_same_camera(found, expected):
+    assert_allclose(found.intrinsics, expected.intrinsics, rtol=1e-9, atol=1e-7)
+    assert_allclose(found.camera_from_world[:3, :3], expected.camera_from_world[:3, :3], atol=1e-10)
+    assert_allclose(found.camera_from_world[:3, 3], expected.camera_from_world[:3, 3], atol=1e-6)
+
+
+def test_projection_by_hand():
+    """Source at world x = -800 looking along +x, rows along z."""
+    camera_from_world = [[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 800], [0, 0, 0, 1]]
+    camera = Camera([[4000, 0, 319.5], [0, 5000, 239.5], [0, 0, 1]], camera_from_world, SIZE)
+    assert_allclose(camera.source, [-800, 0, 0])
+    assert_allclose(camera.project([[0, 0, 0], [-200, 3, -6]]), [[319.5, 239.5], [339.5, 189.5]])
+    assert_allclose(camera.depth([[0, 0, 0], [-200, 3, -6], [-900, 0, 0]]), [800, 600, -100])
+    assert_allclose(camera.ray_directions([319.5, 239.5]), [1, 0, 0])
+    assert_allclose(camera.ray_directions([4319.5, 239.5]), [math.sqrt(0.5), math.sqrt(0.5), 0])
+    assert_allclose(camera.principal_point, [319.5, 239.5])
+
+
+@given(*(st.tuples(*3 * [st.floats(-limit, limit)]) for limit in (3, 50, 99)))
+def test_projection_agrees_with_simpleitk(angles, translation, point):
+    itk = sitk.Euler3DTransform((10, 20, 30), *angles, translation)
+    R, c = np.reshape(itk.GetMatrix(), (3, 3)), np.array(itk.GetCenter())
+    camera_from_world = rigid.from_rotation_translation(R, c + itk.GetTranslation() - R @ c + [0, 0, 700])
+    x, y, z = np.add(itk.TransformPoint(point), [0, 0, 700])
+    camera = Camera([[-3000, 7, 300], [0, 4000, 200], [0, 0, 1]], camera_from_world, SIZE)
+    assert_allclose(camera.project(point), [300 + (7 * y - 3000 * x) / z, 200 + 4000 * y / z], atol=1e-8)
+    assert camera.depth(point) == pytest.approx(z)
+
+
+@given(cameras(), scales)
+def test_decomposition_finds_the_camera_at_any_scale_and_sign(camera, scale):
+    known = point_before(camera)
+    found = Camera.from_projection_matrix(scale * camera.projection_matrix, SIZE, in_front=known)
+    assert_same_camera(found, camera)
+    assert found.size == SIZE and found.depth(known) > 0
+
+
+@given(cameras(), scales)
+def test_decomposition_without_a_known_point_projects_alike_and_is_not_mirrored(camera, scale):
+    found = Camera.from_projection_matrix(scale * camera.projection_matrix, SIZE)
+    x = camera.source + np.array([[0.3, 0.2, 0.9], [-0.5, 0.6, -0.4], [0.1, -0.8, 0.2]]) * 500
+    assume(np.abs(camera.depth(x)).min() > 10)
+    assert found.intrinsics[0, 0] > 0
+    assert_allclose(found.project(x), camera.project(x), rtol=1e-7, atol=1e-5)
+    assert_allclose(found.source, camera.source, atol=1e-6)
+    assert_allclose(found.depth(x), camera.depth(x) * np.sign(camera.intrinsics[0, 0]), atol=1e-6)
+
+
+@given(cameras(), scales)
+def test_decomposition_agrees_with_scipy(camera, scale):
+    P = scale * camera.projection_matrix
+    found = Camera.from_projection_matrix(P, SIZE)
+    K, R = rq(P[:, :3] / abs(scale))
+    assert_allclose(np.abs(found.intrinsics), np.abs(K / K[2, 2]), rtol=1e-8, atol=1e-6)
+    assert_allclose(np.abs(found.camera_from_world[:3, :3]), np.abs(R), atol=1e-10)
+    source = null_space(P / np.linalg.norm(P, axis=1, keepdims=True))[:, 0]
+    assert_allclose(found.source, source[:3] / source[3], atol=1e-5)
+
+
+def test_mirrored_image_by_hand():
+    """The same patient before the same source; the second image stored from right to left."""
+    camera_from_world = rigid.from_rotation_translation(np.eye(3), [0, 0, 700])
+    plain = Camera([[4000, 0, 319.5], [0, 4000, 239.5], [0, 0, 1]], camera_from_world, SIZE)
+    flip = np.array([[-1, 0, SIZE[0] - 1], [0, 1, 0], [0, 0, 1]])
+    mirrored = Camera.from_projection_matrix(flip @ plain.projection_matrix, SIZE, in_front=[0, 0, 0])
+    assert mirrored.intrinsics[0, 0] == pytest.approx(-4000)
+    assert_same_camera(mirrored, Camera(flip @ plain.intrinsics, camera_from_world, SIZE))
+    assert_allclose(mirrored.project([35, 0, 0]), [319.5 - 200, 239.5])
+    behind = Camera.from_projection_matrix(flip @ plain.projection_matrix, SIZE)
+    assert behind.intrinsics[0, 0] > 0 and behind.depth([0, 0, 0]) == pytest.approx(-700)
+
+
+@given(cameras(), pixels, st.floats(50, 2000))
+def test_a_ray_projects_onto_its_pixel(camera, pixel, distance):
+    x = point_before(camera, pixel, distance)
+    assert np.linalg.norm(camera.ray_directions(pixel)) == pytest.approx(1)
+    assert camera.depth(x) > 0
+    assert_allclose(camera.project(x), pixel, atol=1e-6)
+
+
+@given(cameras(), st.integers(1, 16), pixels)
+def test_pooled_camera_sees_points_where_the_pooled_image_shows_them(camera, factor, pixel):
+    pooled = camera.pooled(factor)
+    assert_allclose(pooled.project(point_before(camera, pixel)), (pixel + 0.5) / factor - 0.5, atol=1e-6)
+    assert pooled.size == (SIZE[0] // factor, SIZE[1] // factor)
+
+
+def test_pooled_camera_fits_an_averaged_image():
+    """The block mean of an image of column numbers says which column each pooled pixel stands for."""
+    camera = Camera([[900, 0, 319.5], [0, 900, 239.5], [0, 0, 1]], np.eye(4), SIZE)
+    means = np.arange(SIZE[0]).reshape(-1, 4).mean(axis=1)
+    centres = np.stack([np.arange(160), np.zeros(160)], -1)
+    assert_allclose(camera.project(camera.pooled(4).ray_directions(centres))[:, 0], means, atol=1e-9)
+
+
+def test_batches_and_read_only_fields():
+    K = np.array([[900.0, 0, 320], [0, 900, 240], [0, 0, 1]])
+    camera = Camera(K, np.eye(4), [640.0, 480])
+    x = np.random.default_rng(0).uniform(1, 9, (2, 5, 3))
+    assert camera.project(x).shape == (2, 5, 2) and camera.depth(x).shape == (2, 5)
+    assert camera.ray_directions(camera.project(x)).shape == (2, 5, 3)
+    assert_allclose(camera.project(x)[1, 3], camera.project(x[1, 3]))
+    assert camera.size == (640, 480) and all(type(n) is int for n in camera.size)
+    for array in (camera.intrinsics, camera.camera_from_world):
+        with pytest.raises(ValueError, match="read-only"):
+            array[0, 0] = 1
+    K[0, 0] = 1
+    assert camera.intrinsics[0, 0] == 900
+
+
+@pytest.mark.parametrize("case", ["sim/pelvis-three-views-wires/case.json", "wrist/radius_0002.json"])
+def test_real_calibrations_survive_decomposition(shared_data, case):
+    content = json.loads((shared_data / case).read_text())
+    before = np.array(content["world_from_ct"])[:3, 3] if "wrist" in case else [0, 0, 0]
+    for view in content["views"]:
+        P = np.array(view["projection_matrix"])
+        camera = Camera.from_projection_matrix(-3 * P, SIZE, in_front=before)
+        assert_allclose(camera.projection_matrix, P / np.linalg.norm(P[2, :3]), rtol=1e-9, atol=1e-6)
+
+
+K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
+
+
+@pytest.mark.parametrize("build, fault", [
+    (lambda: Camera(np.diag([900, 0, 1]), POSE, SIZE), "fy = 0"),
+    (lambda: Camera(np.diag([900, -900, 1]), POSE, SIZE), "fy = -900"),
+    (lambda: Camera(np.diag([0, 900, 1]), POSE, SIZE), "fx = 0"),
+    (lambda: Camera(np.diag([900, 900, 2]), POSE, SIZE), "lower right corner"),
+    (lambda: Camera(K + np.eye(3, k=-1), POSE, SIZE), "below the diagonal"),
+    (lambda: Camera(np.eye(4), POSE, SIZE), "intrinsics: found 4x4"),
+    (lambda: Camera(K, POSE * 2, SIZE), "camera_from_world: last row"),
+    (lambda: Camera(K, np.diag([1, 1, -1, 1]), SIZE), "camera_from_world: mirrors"),
+    (lambda: Camera(K, POSE, (640, 0)), "size: found 640 columns, 0 rows"),
+    (lambda: Camera(K, POSE, (640, 480.5)), "size: found 640 columns, 480.5 rows"),
+    (lambda: Camera(K, POSE, (640, 480, 3)), "size: found 3 numbers"),
+    (lambda: Camera(K, POSE, (64, 48)).pooled(50), "size: found 1 columns, 0 rows"),
+    (lambda: Camera.from_projection_matrix(POSE, SIZE), "projection_matrix: found 4x4"),
+    (lambda: Camera.from_projection_matrix(P * np.nan, SIZE), "projection_matrix: found NaN"),
+    (lambda: Camera.from_projection_matrix(P * 0, SIZE), "projection_matrix: left 3x3 part is singular"),
+    (lambda: Camera.from_projection_matrix(np.diag([1, 1, 0, 0])[:3], SIZE), "projection_matrix: left 3x3"),
+    (lambda: Camera.from_projection_matrix(np.arange(12).reshape(3, 4), SIZE), "projection_matrix: left 3x3"),
+    (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2)), "in_front: found 2 numbers"),
+    (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2, 0)), "in_front: lies beside the source"),
+])
+def test_errors_name_field_and_fault(build, fault):
+    with pytest.raises(InputError) as error:
+        build()
+    assert fault in str(error.value) and "expected" in str(error.value) and "\n" not in str(error.value)

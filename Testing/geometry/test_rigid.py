@@ -1,0 +1,271 @@
+"""Rigid transforms against scipy and SimpleITK, and by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.linalg import expm, logm
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+
+directions = st.tuples(*3 * [st.integers(-99, 99)]).filter(any).map(lambda d: np.array(d) / np.linalg.norm(d))
+angles = st.one_of(st.just(0.0), st.floats(1e-100, 1e-3), st.floats(1e-3, np.pi), st.floats(0.09, 0.11),
+                   st.floats(0, 1e-3).map(lambda e: np.pi - e))
+rotation_vectors = st.builds(lambda d, a: d * a, directions, angles)
+points = st.tuples(*3 * [st.floats(-500, 500)]).map(np.array)
+twists = st.builds(lambda w, v: np.concatenate([w, v]), rotation_vectors, points)
+poses = twists.map(rigid.exp_se3)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(1)
+
+
+def hat_se3(twist):
+    matrix = np.zeros((4, 4))
+    matrix[:3, :3] = np.cross(np.eye(3), twist[:3])
+    matrix[:3, 3] = twist[3:]
+    return matrix
+
+
+@given(rotation_vectors, points)
+def test_hat_is_the_cross_product(w, x):
+    assert_allclose(rigid.hat(w) @ x, np.cross(w, x), atol=1e-9)
+
+
+@given(directions, st.one_of(angles, st.floats(-20, 20)))
+def test_exp_so3_agrees_with_scipy(direction, angle):
+    w = direction * angle
+    assert_allclose(rigid.exp_so3(w), Rotation.from_rotvec(w).as_matrix(), atol=5e-15)
+
+
+@given(directions, angles)
+def test_log_so3_finds_the_vector_that_scipy_turned(direction, angle):
+    R = Rotation.from_rotvec(direction * angle).as_matrix()
+    found = rigid.log_so3(R)
+    assert np.linalg.norm(found) <= np.pi + 1e-15
+    if angle > 3:  # w and w - 2 pi meet at pi
+        direction = direction * np.sign(direction @ found)
+    assert_allclose(found, direction * min(angle, np.pi), atol=1e-14 if angle < 3 else 1e-8)
+    assert_allclose(rigid.exp_so3(found), R, atol=5e-15)
+
+
+@pytest.mark.parametrize("axis", [(1, 0, 0), (0, 1, 0), (0, 0, 1), (0.6, 0, -0.8), (2 / 3, -1 / 3, 2 / 3)])
+def test_log_so3_at_exactly_pi(axis):
+    half_turn = 2 * np.outer(axis, axis) - np.eye(3)
+    assert_allclose(np.abs(rigid.log_so3(half_turn)), np.pi * np.abs(axis), atol=1e-14)
+
+
+def test_log_so3_of_a_tiny_angle_keeps_its_digits():
+    w = np.array([1e-9, -2e-9, 3e-9])
+    assert_allclose(rigid.log_so3(rigid.exp_so3(w)), w, rtol=1e-12)
+
+
+@given(twists)
+def test_exp_se3_agrees_with_the_matrix_exponential(twist):
+    assert_allclose(rigid.exp_se3(twist), expm(hat_se3(twist)), rtol=1e-12, atol=1e-11)
+
+
+@settings(max_examples=25)
+@given(twists.filter(lambda twist: np.linalg.norm(twist[:3]) < 3))
+def test_log_se3_agrees_with_the_matrix_logarithm(twist):
+    T = rigid.exp_se3(twist)
+    assert_allclose(hat_se3(rigid.log_se3(T)), np.real(logm(T)), atol=1e-8)
+    assert_allclose(rigid.log_se3(T), twist, rtol=1e-12, atol=1e-10)
+
+
+@given(twists)
+def test_exp_se3_undoes_log_se3_up_to_half_turns(twist):
+    T = rigid.exp_se3(twist)
+    assert_allclose(rigid.exp_se3(rigid.log_se3(T)), T, rtol=1e-12, atol=1e-11)
+
+
+@settings(max_examples=50)
+@given(twists, poses)
+def test_adjoint_carries_twists(twist, T):
+    W, V = rigid.hat(twist[:3]), rigid.hat(twist[3:])
+    small_ad = np.block([[W, np.zeros((3, 3))], [V, W]])
+    assert_allclose(rigid.adjoint(rigid.exp_se3(twist)), expm(small_ad), atol=1e-9)
+    carried = T @ expm(hat_se3(twist)) @ np.linalg.inv(T)
+    assert_allclose(rigid.exp_se3(rigid.adjoint(T) @ twist), carried, atol=1e-8)
+
+
+@given(poses, points)
+def test_inverse_and_points_agree_with_simpleitk(T, point):
+    itk = sitk.AffineTransform(T[:3, :3].ravel().tolist(), T[:3, 3].tolist())
+    assert_allclose(rigid.transform_points(T, point), itk.TransformPoint(point.tolist()), atol=1e-10)
+    back = itk.GetInverse().TransformPoint(point.tolist())
+    assert_allclose(rigid.transform_points(rigid.inverse(T), point), back, atol=1e-10)
+
+
+@given(directions, angles, points, points, points)
+def test_about_agrees_with_a_simpleitk_transform_about_a_centre(direction, angle, translation, pivot, point):
+    itk = sitk.VersorRigid3DTransform()
+    itk.SetRotation(direction.tolist(), angle)
+    itk.SetTranslation(translation.tolist())
+    itk.SetCenter(pivot.tolist())
+    T = rigid.from_rotation_translation(rigid.exp_so3(direction * angle), translation)
+    found = rigid.transform_points(rigid.about(pivot, T), point)
+    assert_allclose(found, itk.TransformPoint(point.tolist()), atol=1e-6)  # ITK takes a sqrt(1 - v^2)
+
+
+@given(poses, poses, poses)
+def test_distances(a, b, c):
+    angle = (Rotation.from_matrix(a[:3, :3]).inv() * Rotation.from_matrix(b[:3, :3])).magnitude()
+    shift = np.linalg.norm(a[:3, 3] - b[:3, 3])
+    assert rigid.rotation_angle(a) == pytest.approx(Rotation.from_matrix(a[:3, :3]).magnitude(), abs=1e-13)
+    assert rigid.rotation_distance(a, b) == pytest.approx(angle, abs=1e-13)
+    assert rigid.translation_distance(a, b) == pytest.approx(shift)
+    assert rigid.geodesic_distance(a, b, 50) == pytest.approx(np.sqrt((50 * angle) ** 2 + shift**2))
+    for moved in (rigid.geodesic_distance(c @ a, c @ b, 50), rigid.geodesic_distance(b, a, 50)):
+        assert moved == pytest.approx(rigid.geodesic_distance(a, b, 50), abs=1e-8)
+    assert rigid.se3_geodesic(c @ a, c @ b) == pytest.approx(rigid.se3_geodesic(b, a), rel=1e-6, abs=1e-8)
+
+
+def test_distances_by_hand():
+    quarter_turn = rigid.from_rotation_translation([[0, -1, 0], [1, 0, 0], [0, 0, 1]], [3, 4, 0])
+    assert rigid.rotation_angle(quarter_turn) == pytest.approx(np.pi / 2)
+    arc, shift = 12, 5
+    found = rigid.geodesic_distance(np.eye(4), quarter_turn, radius_mm=arc / (np.pi / 2))
+    assert found == pytest.approx(np.hypot(arc, shift))
+    screw = rigid.exp_se3([0, 0, np.pi / 2, 0, 0, 10])
+    assert_allclose(screw[:3, 3], [0, 0, 10])
+    assert rigid.se3_geodesic(np.eye(4), screw) == pytest.approx(np.hypot(np.pi / 2, 10))
+
+
+def test_every_function_takes_batches(rng):
+    twist = rng.normal(size=(2, 3, 6))
+    T, other = rigid.exp_se3(twist), rigid.exp_se3(rng.normal(size=(3, 6)))
+    x = rng.normal(size=(3, 3))
+    for function, arguments in [
+        (rigid.log_se3, (T,)), (rigid.adjoint, (T,)), (rigid.inverse, (T,)), (rigid.rotation_angle, (T,)),
+        (rigid.rotation_distance, (T, other)), (rigid.translation_distance, (T, other)),
+        (rigid.exp_se3, (twist,)), (rigid.se3_geodesic, (T, other)), (rigid.transform_points, (T, x)),
+        (rigid.about, (x, T)),
+        (rigid.from_rotation_translation, (T[..., :3, :3], x)), (rigid.hat, (twist[..., :3],)),
+    ]:
+        batch = function(*arguments)
+        assert batch.shape[:2] == (2, 3), function.__name__
+        one = function(*(a[1, 2] if len(a) == 2 else a[2] for a in arguments))
+        assert_allclose(batch[1, 2], one, atol=1e-13, err_msg=function.__name__)
+
+
+@given(st.integers(1, 20), st.integers(0, 2**32 - 1))
+def test_mean_agrees_with_scipy(count, seed):
+    rng = np.random.default_rng(seed)
+    centre, weights = rigid.exp_se3(rng.normal(size=6)), rng.uniform(0.1, 1, count)
+    T = centre @ rigid.exp_se3(rng.normal(size=(count, 6)) * 0.4)
+    found = rigid.mean(T, weights)
+    rotation = Rotation.from_matrix(T[:, :3, :3]).mean(weights)
+    assert_allclose(found[:3, :3], rotation.as_matrix(), atol=1e-10)
+    assert_allclose(found[:3, 3], weights @ T[:, :3, 3] / weights.sum(), atol=1e-12)
+
+
+def scattered(rng, count, centre, rotation_sd, translation_sd):
+    noise = rng.normal(size=(count, 6)) * np.repeat([rotation_sd, translation_sd], 3)
+    return centre @ rigid.exp_se3(noise)
+
+
+@pytest.mark.parametrize("kind", ["scattered", "one wrong place"])
+@pytest.mark.parametrize("count", [5, 10, 50, 200])
+def test_robust_mean_holds_against_two_outliers_in_five(kind, count, rng):
+    wrong = 2 * count // 5
+    for _ in range(20):
+        truth = rigid.exp_se3(rng.normal(size=6) * [2, 2, 2, 100, 100, 100])
+        good = scattered(rng, count - wrong, truth, 0.01, 1)
+        wrong_place = truth @ rigid.exp_se3([0, 0, 0.5, 80, 0, 0])
+        bad = scattered(rng, wrong, *((truth, 1, 100) if kind == "scattered" else (wrong_place, 0.01, 1)))
+        bad = bad[rigid.geodesic_distance(bad, truth, 100) > 30]
+        order = rng.permutation(len(good) + len(bad))
+        T = np.concatenate([good, bad])[order]
+        found, inliers = rigid.robust_mean(T, radius_mm=100)
+        is_good = order < len(good)
+        assert not inliers[~is_good].any()
+        assert inliers[is_good].mean() > (0.6 if count < 50 else 0.95)
+        assert rigid.geodesic_distance(found, truth, 100) < 12 / np.sqrt(len(good))
+        assert_allclose(found, rigid.mean(T[inliers]))
+
+
+def test_robust_mean_without_outliers_is_the_mean(rng):
+    T = scattered(rng, 30, np.eye(4), 0.02, 2)
+    found, inliers = rigid.robust_mean(T, radius_mm=100)
+    assert inliers.all()
+    assert_allclose(found, rigid.mean(T))
+
+
+def test_robust_mean_keeps_errors_along_one_direction(rng):
+    T = np.tile(np.eye(4), (1000, 1, 1))
+    T[:, 2, 3] = rng.normal(size=1000)
+    _, inliers = rigid.robust_mean(T, radius_mm=100)
+    assert inliers.mean() == pytest.approx(0.957, abs=0.02)  # P(|x| < 3 * 0.674 sd)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_robust_mean_of_equal_poses_keeps_all(count):
+    T = rigid.exp_se3([0.3, -0.2, 0.9, 100, 200, 300])
+    found, inliers = rigid.robust_mean(np.tile(T, (count, 1, 1)), radius_mm=100)
+    assert inliers.all()
+    assert_allclose(found, T, atol=1e-10)
+
+
+@given(poses)
+def test_check_rigid_takes_six_digits_and_makes_a_rotation(T):
+    printed = [[float(f"{number:.6g}") for number in row] for row in T.tolist()]
+    for matrix in (printed, T.astype(np.float32)):
+        checked = rigid.check_rigid(matrix, "pose")
+        assert checked.dtype == np.float64
+        assert_allclose(checked, T, atol=1e-5 * max(1, np.abs(T).max()))
+        assert_allclose(checked[:3, :3] @ checked[:3, :3].T, np.eye(3), atol=1e-14)
+        np.testing.assert_array_equal(checked[3], [0, 0, 0, 1])
+
+
+def with_rotation_part(M):
+    return rigid.from_rotation_translation(rigid.exp_so3([0.3, 0.5, -0.7]) @ M, [10, 20, 30]).tolist()
+
+
+def with_entry(row, column, value):
+    matrix = np.eye(4).tolist()
+    matrix[row][column] = value
+    return matrix
+
+
+@pytest.mark.parametrize("matrix, fault", [
+    (np.eye(3).tolist(), "found 3x3 numbers, expected 4x4"),
+    (np.eye(4).ravel(), "found 16 numbers, expected 4x4"),
+    (5, "found one number, expected 4x4"),
+    ([[1, 0, 0, 0], [0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "rows differ in length"),
+    ("identity", "not a number"),
+    (with_entry(0, 0, "1"), "not a number"),
+    (with_entry(0, 3, None), "not a number"),
+    (np.eye(4, dtype=bool), "not a number"),
+    (with_entry(0, 3, np.nan), "NaN or infinity"),
+    (with_entry(1, 2, np.inf), "NaN or infinity"),
+    (with_entry(3, 0, 7.0), "last row is 7, 0, 0, 1"),
+    (np.transpose(with_rotation_part(np.eye(3))), "transposed"),
+    (with_rotation_part(np.diag([1, 1, -1])), "mirrors"),
+    (with_rotation_part(np.eye(3) * -1.5), "mirrors"),
+    (with_rotation_part(np.eye(3) * 1.001), "scales by 1.001,"),
+    (with_rotation_part(np.eye(3) * 1e-6), "scales by 1e-06,"),
+    (with_rotation_part(np.zeros((3, 3))), "scales by 0,"),
+    (with_rotation_part(np.diag([1, 1, 2.5])), "scales its axes by 1, 1, 2.5"),
+    (with_rotation_part([[1, 0.2, 0], [0, 1, 0], [0, 0, 1]]), "shears"),
+])
+def test_check_rigid_names_the_fault(matrix, fault):
+    with pytest.raises(InputError) as error:
+        rigid.check_rigid(matrix, "views[1].pose")
+    message = str(error.value)
+    assert message.startswith("views[1].pose: ")
+    assert fault in message and "expected" in message and "\n" not in message
+
+
+def test_check_rigid_names_scaled_target_axes():
+    M = np.diag([1, 1, 2.5]) @ rigid.exp_so3([0.3, 0.5, -0.7])
+    with pytest.raises(InputError, match="scales its axes by 1, 1, 2.5"):
+        rigid.check_rigid(rigid.from_rotation_translation(M, [1, 2, 3]), "pose")

@@ -1,0 +1,88 @@
+"""What a report tells about one registration: plain data and finished pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..geometry.camera import Camera
+from .metrics import Errors, PixelSize
+
+
+@dataclass(frozen=True)
+class CameraSummary:
+    """A view's geometry as a person reads it; what is not known is None."""
+
+    size: tuple[int, int]
+    """(columns, rows)."""
+    focal_px: float
+    pixel_mm: PixelSize | None = None
+    source_to_detector_mm: float | None = None
+    rao_lao_deg: float | None = None
+    cra_cau_deg: float | None = None
+    angle_to_first_deg: float | None = None
+    """Angle between this view's central axis and the first view's."""
+
+
+def summarise(camera: Camera, first: Camera, pixel_mm: PixelSize | None = None) -> CameraSummary:
+    """What camera matrices and pixel size tell. Only a C-arm has positioner angles: its caller adds them."""
+    focal_px = float(camera.intrinsics[1, 1])
+    cosine = np.clip(camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3], -1, 1)
+    return CameraSummary(
+        size=camera.size,
+        focal_px=focal_px,
+        pixel_mm=pixel_mm,
+        source_to_detector_mm=None if pixel_mm is None else focal_px * pixel_mm[1],
+        angle_to_first_deg=float(np.degrees(np.arccos(cosine))),
+    )
+
+
+@dataclass(frozen=True)
+class ViewReport:
+    name: str
+    camera: CameraSummary
+    pictures: Mapping[str, tuple[bytes, bytes]]
+    """PNG files (start, result) by kind, from overlays.before_and_after."""
+    similarity: float | None = None
+    start_similarity: float | None = None
+    rotation_sd_deg: float | None = 0.0
+    translation_sd_mm: float | None = 0.0
+
+
+@dataclass(frozen=True)
+class Level:
+    """The refinement at one resolution, a value for each accepted step."""
+
+    name: str
+    cost: Sequence[float]
+    step_mm: Sequence[float]
+
+
+@dataclass(frozen=True)
+class CaseReport:
+    """One registration. `world_from_ct` are (4, 4), `centre_ct` (3,) is the centre of the bone in CT mm."""
+
+    name: str
+    views: Sequence[ViewReport]
+    world_from_ct: np.ndarray
+    start_world_from_ct: np.ndarray
+    centre_ct: np.ndarray
+    method: str
+    """How the start was found, e.g. "given" or "search, 1000 poses"."""
+    note: str = ""
+    """What a reader must know about this case, e.g. that its X-rays are simulated."""
+    similarity_name: str = "similarity"
+    verdict: str | None = None
+    """ "accept", "check" or "reject"; None until assessed."""
+    reasons: Sequence[str] = ()
+    predicted_tre_mm: Mapping[str, float] | None = None
+    """ "mean" and "upper95"."""
+    errors: Errors | None = None
+    start_errors: Errors | None = None
+    levels: Sequence[Level] = ()
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 by file name."""
+    software: Mapping[str, str] = field(default_factory=dict)

@@ -1,0 +1,191 @@
+"""Pictures by which a person judges a registration: X-ray and DRR in one image.
+
+All are uint8 RGB (rows, columns, 3), bone bright as in a radiograph. Orange and blue are told apart with
+any colour vision. A DRR has values above zero where rays meet the CT (the bone, if one is registered);
+elsewhere, and where it is NaN, it says nothing.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from scipy.spatial import ConvexHull
+
+from ..imaging.xray import XRay
+from .edges import contour, inner_edges
+from .local_contrast import local_moments, normalised
+
+ORANGE = np.array([255, 165, 20], np.float32)
+BLUE = np.array([86, 180, 233], np.float32)
+NEUTRAL = np.array([24, 26, 29], np.float32)
+WHITE = 235
+"""Brightest grey: pure white beside a dark page dazzles."""
+TILES = 8
+DIMMED = 0.4
+SHORTEST_SIDE = 640
+"""Smaller pictures are enlarged first, so that lines stay thin."""
+
+
+class Overlays(NamedTuple):
+    edges: np.ndarray
+    checkerboard: np.ndarray
+    difference: np.ndarray
+
+
+LEGENDS = Overlays(
+    edges="Orange: contours of the rendered CT, drawn over the X-ray.",
+    checkerboard="Tiles of X-ray and rendered CT by turns: lines of bone must run on from tile to tile.",
+    difference="Orange: the X-ray is brighter; blue: the rendered CT is brighter; dark: they agree.",
+)
+
+
+def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -> list[Overlays]:
+    """The pictures of one view at several poses, e.g. start and result, all of the same part of the image.
+
+    `drrs` (rows, columns) each, on the X-ray's pixels. The part is where any of them has something, with room
+    around it. Pictures are at most `longest_side` pixels long.
+    """
+    drrs = [np.nan_to_num(np.asarray(drr, np.float32), nan=0.0) for drr in drrs]
+    levels = [_silhouette_level(drr) for drr in drrs]
+    silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
+    part = _part_to_show(silhouettes, xray.valid)
+    shape = _picture_shape(silhouettes[part].shape, longest_side)
+    film = _Film(
+        line_integrals=_resized(xray.line_integrals[part], shape),
+        valid=_resized(xray.valid[part], shape) > 0.99,
+        bone=_resized(silhouettes[part], shape) > 0.5,
+    )
+    return [
+        _at_one_pose(film, _resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)
+    ]
+
+
+def before_and_after(
+    xray: XRay, start_drr: np.ndarray, result_drr: np.ndarray
+) -> dict[str, tuple[bytes, bytes]]:
+    """PNG files of a view at start and result, by kind ("edges", "checkerboard", "difference")."""
+    start, result = overlays(xray, [start_drr, result_drr])
+    return {kind: (png(getattr(start, kind)), png(getattr(result, kind))) for kind in Overlays._fields}
+
+
+def png(image: np.ndarray) -> bytes:
+    """PNG file of an RGB picture; a grey one is stored as grey."""
+    grey = np.all(image == image[..., :1])
+    file = io.BytesIO()
+    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=7)
+    return file.getvalue()
+
+
+class _Film:
+    """The X-ray as it is shown."""
+
+    def __init__(self, line_integrals: np.ndarray, valid: np.ndarray, bone: np.ndarray) -> None:
+        self.line_integrals, self.valid = line_integrals, valid
+        # Brightness is spent on the bone and its surroundings, not on collimator blades or air.
+        around = valid & ndimage.binary_dilation(bone, iterations=max(valid.shape) // 30)
+        self.window = max(valid.shape) // 7
+        # Half of what changes slowly is taken away, as radiography systems do, to leave bone more contrast.
+        flattened = line_integrals - 0.5 * local_moments(line_integrals, valid, 2 * self.window)[0]
+        low, high = np.percentile(flattened[around if around.any() else np.ones_like(valid)], (0.5, 99.5))
+        shown = np.clip((flattened - low) / max(high - low, 1e-6), 0, 1)
+        # Fields are convex: beyond the hull is black, what is masked within it is a tool, and shown dimmed.
+        self.beyond = ~_hull(valid)
+        self.dimmed = np.where(self.beyond, 0, DIMMED * shown)
+        self.grey = np.where(valid, shown, self.dimmed)
+
+
+def _at_one_pose(film: _Film, drr: np.ndarray, level: float) -> Overlays:
+    inside = drr > level
+    both = film.valid & inside
+    return Overlays(_edges(film, drr, level), _checkerboard(film, drr, both), _difference(film, drr, both))
+
+
+def _edges(film: _Film, drr: np.ndarray, level: float) -> np.ndarray:
+    line = np.maximum(contour(drr, level), inner_edges(drr, drr > level))
+    line = np.where(film.beyond, 0, line)[..., None]
+    return _uint8(WHITE * film.grey[..., None] * (1 - line) + ORANGE * line)
+
+
+def _checkerboard(film: _Film, drr: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """The DRR in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
+    mean, spread = local_moments(film.grey, both, film.window)
+    alike = mean + normalised(drr, both, film.window) * spread
+    rows, columns = np.indices(drr.shape)
+    tile = max(drr.shape[1] // TILES, 1)
+    xray_turn = (rows // tile + columns // tile) % 2 == 0
+    shown = np.where(xray_turn, film.grey, np.where(both, np.clip(alike, 0, 1), film.dimmed))
+    return _uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
+
+
+def _difference(film: _Film, drr: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
+    smooth = ndimage.gaussian_filter(film.line_integrals, max(drr.shape) / 350)
+    difference = normalised(smooth, both, film.window) - normalised(drr, both, film.window)
+    strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
+    colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
+    background = WHITE * DIMMED * film.grey[..., None]
+    return _uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
+
+
+def _silhouette_level(drr: np.ndarray) -> float:
+    """Value above which a DRR shows something: half a percent of its bright end, air being not quite 0."""
+    lit = drr[drr > 0]
+    return 0.005 * float(np.percentile(lit, 99)) if lit.size else 0.0
+
+
+def _part_to_show(silhouettes: np.ndarray, valid: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns of the silhouettes, with a third of their size around them, within the field."""
+    field = _box(valid) if valid.any() else (slice(0, valid.shape[0]), slice(0, valid.shape[1]))
+    if not silhouettes[field].any():
+        return field
+    bone = _box(silhouettes)
+    margin = max(span.stop - span.start for span in bone) // 3
+    rows, columns = (
+        slice(max(span.start - margin, limit.start), min(span.stop + margin, limit.stop))
+        for span, limit in zip(bone, field, strict=True)
+    )
+    return rows, columns
+
+
+def _box(mask: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns that hold all of a mask, which must not be empty."""
+    rows, columns = (np.flatnonzero(mask.any(axis=axis)) for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+
+
+def _hull(mask: np.ndarray) -> np.ndarray:
+    """The convex hull (rows, columns) of a mask; everything, if the mask is empty."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    if not rows.size:
+        return np.ones_like(mask)
+    first, last = mask[rows].argmax(axis=1), mask.shape[1] - 1 - mask[rows, ::-1].argmax(axis=1)
+    # A little beyond the pixels' centres: points on one line would have no hull.
+    corners = [(first - 0.2, rows), (first, rows - 0.2), (last + 0.2, rows), (last, rows + 0.2)]
+    hull = ConvexHull(np.concatenate([np.stack(corner, axis=1) for corner in corners]))
+    across, down, offset = hull.equations[np.abs(hull.equations[:, 0]) > 1e-9].T[..., None]
+    limit = -(down * np.arange(len(mask)) + offset) / across
+    left = np.max(limit, axis=0, where=across < 0, initial=-np.inf)[:, None]
+    right = np.min(limit, axis=0, where=across > 0, initial=np.inf)[:, None]
+    row, column = np.ogrid[: mask.shape[0], : mask.shape[1]]
+    return (row >= rows[0]) & (row <= rows[-1]) & (column >= left) & (column <= right)
+
+
+def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]:
+    longest = max(shape)
+    scale = np.clip(longest, min(SHORTEST_SIDE, longest_side), longest_side) / longest
+    return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
+
+
+def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Averages where it shrinks, interpolates where it grows."""
+    picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
+    return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
+
+
+def _uint8(colour: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)

@@ -1,0 +1,64 @@
+"""Pictures of start and result in the same place, switched without a script."""
+
+from __future__ import annotations
+
+import base64
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from .case_report import CaseReport, ViewReport
+from .html_tree import tag
+from .overlays import LEGENDS
+
+
+def comparison(case: CaseReport, anchor: str) -> ET.Element:
+    """Radio buttons and pictures are siblings, so that style rules alone can switch all views together."""
+    kinds = [kind for kind in LEGENDS._fields if any(kind in view.pictures for view in case.views)]
+    if not kinds:
+        return tag("p", "No pictures.", class_="quiet")
+
+    def choice(group: str, value: str, hint: str, **checked: bool) -> tuple[ET.Element, ET.Element]:
+        name = f"{anchor}-{value}"
+        fields = {"name": f"{anchor}-{group}", "id": name, "class_": f"pick-{value}", "aria_label": hint}
+        radio = tag("input", type="radio", **fields, **checked)
+        return radio, tag("label", value.capitalize(), for_=name, class_="choice")
+
+    controls = [
+        *(part for kind in kinds for part in choice("kind", kind, f"Show {kind}", checked=kind == kinds[0])),
+        tag("span", class_="gap"),
+        *choice("pose", "start", "Show the start pose"),
+        *choice("pose", "result", "Show the result", checked=True),
+    ]
+    legends = [tag("p", getattr(LEGENDS, kind), class_=f"shot-legend {kind}") for kind in kinds]
+    figures = [_figure(view, kinds, anchor) for view in case.views]
+    return tag(
+        "div",
+        tag("h3", "Pictures"),
+        tag(
+            "p",
+            "A click on a picture, or the arrow keys on the buttons, changes between start and result.",
+            class_="quiet screen",
+        ),
+        *controls,
+        tag("div", *legends, class_="legends"),
+        tag("div", *figures, class_="views"),
+        class_="compare",
+    )
+
+
+def _figure(view: ViewReport, kinds: Sequence[str], anchor: str) -> ET.Element:
+    """All pictures of a view; each is a label of the other pose's radio button, so a click changes it."""
+
+    def shot(kind: str, pose: str, other: str, file: bytes) -> ET.Element:
+        source = "data:image/png;base64," + base64.b64encode(file).decode("ascii")
+        picture = tag("img", src=source, alt=f"{view.name}, {kind}, {pose}", decoding="async")
+        on_paper = tag("span", f", {kind}", class_="print")
+        mark = tag("span", pose, on_paper, class_="mark", aria_hidden="true")
+        return tag("label", picture, mark, for_=f"{anchor}-{other}", class_=f"shot {kind} {pose}")
+
+    shots = []
+    for kind in kinds:
+        if kind in view.pictures:
+            start, result = view.pictures[kind]
+            shots += [shot(kind, "start", "result", start), shot(kind, "result", "start", result)]
+    return tag("figure", tag("figcaption", view.name), tag("div", *shots, class_="shots"))

@@ -1,0 +1,269 @@
+"""The parts of the report, each a tree of elements."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..geometry import rigid
+from .case_report import CameraSummary, CaseReport, Level, ViewReport
+from .html_tree import Content, tag
+from .line_plot import Line, legend, line_plot
+from .metrics import Errors
+from .report_pictures import comparison
+
+VERDICTS = {
+    "accept": ("\u2713", "accept", "The result agrees with everything that was checked."),
+    "check": ("!", "check", "A person must look at the pictures before the result is used."),
+    "reject": ("\u2715", "reject", "The result must not be used."),
+    None: (
+        "\u2013",
+        "not assessed",
+        "Nothing here has judged whether this result can be trusted. Look at the pictures of every view: a "
+        "wrong pose can look good in one view, and a good similarity is no proof of accuracy.",
+    ),
+}
+ERROR_ROWS = (
+    ("mtre_mm", "mTRE", "mm", 3, "mean 3D distance of the targets from their true place"),
+    ("max_tre_mm", "largest TRE", "mm", 3, "3D distance of the worst target"),
+    (
+        "mrpd_mm",
+        "mRPD",
+        "mm",
+        3,
+        "mean distance of the true targets from the rays through their estimated projections",
+    ),
+    ("mpd_mm", "mPD", "mm", 3, "mean distance of the targets' projections, on the detector"),
+    ("mpd_px", "mPD", "pixels", 2, "mean distance of the targets' projections, in the image"),
+    ("rotation_deg", "rotation", "\u00b0", 3, "angle between the poses"),
+    ("translation_mm", "displacement", "mm", 3, "of the targets' centroid"),
+    (
+        "diffpose_score",
+        "diffpose_score",
+        "",
+        3,
+        "for comparison with DiffPose and its successors only; not a target error",
+    ),
+)
+
+
+def index(cases: Sequence[CaseReport]) -> ET.Element:
+    """Table of all cases with links."""
+    rows = [
+        [
+            tag("a", case.name, href=f"#case-{number}"),
+            _badge(case.verdict),
+            _start_to_result(case),
+            str(len(case.views)),
+            f"{case.seconds['total']:.2f} s" if "total" in case.seconds else "\u2013",
+        ]
+        for number, case in enumerate(cases, start=1)
+    ]
+    heads = ["Case", "Verdict", "mTRE, start \u2192 result", "Views", "Time"]
+    return tag("nav", tag("h2", "Cases"), _table(heads, rows), aria_label="Cases")
+
+
+def case_section(case: CaseReport, anchor: str) -> ET.Element:
+    return tag(
+        "section",
+        tag("h2", case.name),
+        tag("p", case.note, class_="note") if case.note else None,
+        _verdict(case),
+        comparison(case, anchor),
+        tag("h3", "Error against the known truth"),
+        _errors(case.start_errors, case.errors),
+        tag("h3", "Views"),
+        _views(case),
+        tag("h3", "Pose"),
+        _pose(case),
+        tag("h3", "Convergence"),
+        _convergence(case.levels),
+        tag("h3", "Where it comes from"),
+        _origin(case),
+        id=anchor,
+        class_="case",
+    )
+
+
+def _verdict(case: CaseReport) -> ET.Element:
+    _, _, meaning = VERDICTS[case.verdict]
+    if case.predicted_tre_mm is None:
+        predicted = "No prediction."
+    else:
+        mean, upper = case.predicted_tre_mm["mean"], case.predicted_tre_mm["upper95"]
+        predicted = f"{mean:.3f} mm on average, below {upper:.3f} mm in 95 of 100 cases."
+    return tag(
+        "div",
+        tag("p", tag("span", "Verdict ", class_="quiet"), _badge(case.verdict)),
+        tag("p", meaning),
+        tag("ul", *(tag("li", reason) for reason in case.reasons)) if case.reasons else None,
+        tag("p", tag("span", "Predicted error at the targets: ", class_="quiet"), predicted),
+        class_="verdict",
+    )
+
+
+def _badge(verdict: str | None) -> ET.Element:
+    sign, word, _ = VERDICTS[verdict]
+    return tag(
+        "strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {word.replace(' ', '-')}"
+    )
+
+
+def _start_to_result(case: CaseReport) -> str:
+    if case.errors is None:
+        return "truth unknown"
+    result = _number(case.errors.mtre_mm, "mm", 3)
+    return f"{case.start_errors.mtre_mm:.3f} \u2192 {result}" if case.start_errors else result
+
+
+def _errors(start: Errors | None, result: Errors | None) -> ET.Element:
+    if result is None:
+        return tag("p", "The true pose of this case is not known, so no error can be told.")
+    rows = []
+    for key, name, unit, digits, meaning in ERROR_ROWS:
+        values = [None if errors is None else getattr(errors, key) for errors in (start, result)]
+        numbers = [_number(value, unit, digits) for value in values]
+        if values[1] is None:
+            numbers[1] = "pixel size unknown"
+        rows.append([tag("span", name, tag("small", meaning)), *numbers])
+    return _table(["Error", "Start", "Result"], rows)
+
+
+def _views(case: CaseReport) -> ET.Element:
+    """A column for each view."""
+
+    def row(name: str, value: Callable[[ViewReport], str]) -> list[str]:
+        return [name, *(value(view) for view in case.views)]
+
+    rows = [
+        row(f"{case.similarity_name}, start", lambda view: _number(view.start_similarity, "", 3)),
+        row(f"{case.similarity_name}, result", lambda view: _number(view.similarity, "", 3)),
+        row("C-arm angles", lambda view: _angles(view.camera)),
+        row("Angle to the first view", lambda view: _number(view.camera.angle_to_first_deg, "\u00b0", 1)),
+        row("Source to detector", lambda view: _number(view.camera.source_to_detector_mm, "mm", 1)),
+        row("Focal length", lambda view: _number(view.camera.focal_px, "pixels", 1)),
+        row("Image", lambda view: "{} \u00d7 {} pixels".format(*view.camera.size)),
+        row("Pixel size", lambda view: _pixel_size(view.camera)),
+        row("Geometry", _certainty),
+    ]
+    return _table(["", *(view.name for view in case.views)], rows)
+
+
+def _pixel_size(camera: CameraSummary) -> str:
+    return "unknown" if camera.pixel_mm is None else "{:.3f} \u00d7 {:.3f} mm".format(*camera.pixel_mm)
+
+
+def _angles(camera: CameraSummary) -> str:
+    if camera.rao_lao_deg is None or camera.cra_cau_deg is None:
+        return "\u2013"
+    primary = "LAO" if camera.rao_lao_deg >= 0 else "RAO"
+    secondary = "CRA" if camera.cra_cau_deg >= 0 else "CAU"
+    return f"{primary} {abs(camera.rao_lao_deg):.1f}\u00b0, {secondary} {abs(camera.cra_cau_deg):.1f}\u00b0"
+
+
+def _certainty(view: ViewReport) -> str:
+    if view.rotation_sd_deg is None or view.translation_sd_mm is None:
+        return "unknown"
+    if view.rotation_sd_deg == view.translation_sd_mm == 0:
+        return "calibrated"
+    return f"within {view.rotation_sd_deg:g}\u00b0, {view.translation_sd_mm:g} mm (1 SD)"
+
+
+def _pose(case: CaseReport) -> ET.Element:
+    to_centre = rigid.from_rotation_translation(np.eye(3), case.centre_ct)
+    start, result = case.start_world_from_ct @ to_centre, case.world_from_ct @ to_centre
+    turned = np.degrees(rigid.rotation_distance(start, result))
+    moved = rigid.translation_distance(start, result)
+    vector = np.degrees(rigid.log_so3(case.world_from_ct[:3, :3]))
+    rows = [
+        ["Start", case.method],
+        [
+            "Moved by the registration",
+            f"{turned:.3f}\u00b0 about the centre of the bone, which moved by {moved:.3f} mm",
+        ],
+        ["Centre of the bone in the world", _axes(result[:3, 3], "mm")],
+        ["Rotation vector, CT to world", _axes(vector, "\u00b0")],
+    ]
+    matrix = "\n".join(" ".join(f"{value:12.6f}" for value in row) for row in case.world_from_ct)
+    return tag(
+        "div",
+        _table(None, rows),
+        tag("p", "world_from_ct: takes CT coordinates to world coordinates, both LPS in mm.", class_="quiet"),
+        tag("pre", matrix, tabindex=0, role="region", aria_label="world_from_ct, four by four"),
+    )
+
+
+def _axes(vector: np.ndarray, unit: str) -> str:
+    return ",  ".join(f"{axis} {_number(value, unit, 3)}" for axis, value in zip("LPS", vector, strict=True))
+
+
+def _convergence(levels: Sequence[Level]) -> ET.Element:
+    levels = [level for level in levels if len(level.cost)]
+    if not levels:
+        return tag("p", "No steps were taken.", class_="quiet")
+    cost, step, first = [], [], 1
+    for level in levels:
+        steps = range(first, first + len(level.cost))
+        cost.append(Line(level.name, steps, [value / (level.cost[0] or 1.0) for value in level.cost]))
+        step.append(Line(level.name, steps, level.step_mm))
+        first = steps.stop
+    rows = [
+        [
+            level.name,
+            str(len(level.cost)),
+            f"{level.cost[0]:.5g}",
+            f"{level.cost[-1]:.5g}",
+            _number(level.step_mm[-1], "mm", 4),
+        ]
+        for level in levels
+    ]
+    heads = ["Level", "Steps", "First cost", "Last cost", "Last step"]
+    return tag(
+        "div",
+        tag(
+            "div",
+            line_plot(
+                cost, "Cost of each step, relative to the first of its level", "step", "cost / first of level"
+            ),
+            line_plot(step, "Size of each step in mm", "step", "size of step (mm)", log=True),
+            class_="plots",
+        ),
+        legend([level.name for level in levels]),
+        tag("details", tag("summary", "As numbers"), _table(heads, rows)),
+    )
+
+
+def _origin(case: CaseReport) -> ET.Element:
+    seconds = [[name, f"{value:.3f} s"] for name, value in case.seconds.items()]
+    inputs = [[name, tag("code", digest)] for name, digest in case.inputs.items()]
+    software = [[name, value] for name, value in case.software.items()]
+    return tag(
+        "div",
+        tag("h4", "Time"),
+        _table(None, seconds),
+        tag("h4", "Inputs, with SHA-256"),
+        _table(None, inputs),
+        tag("h4", "Software"),
+        _table(None, software),
+    )
+
+
+def _number(value: float | None, unit: str, digits: int) -> str:
+    if value is None:
+        return "\u2013"
+    gap = "" if unit in ("", "\u00b0") else "\N{NO-BREAK SPACE}"
+    rounded = round(value, digits) + 0.0  # no minus zero
+    return f"{rounded:.{digits}f}{gap}{unit}".replace("-", "\u2212")
+
+
+def _table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.Element:
+    """First column names the row. Wide tables scroll within themselves."""
+    if not rows:
+        return tag("p", "Not told.", class_="quiet")
+    body = [
+        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows
+    ]
+    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
+    return tag("div", tag("table", head, tag("tbody", *body)), class_="wide")

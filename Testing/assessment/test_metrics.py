@@ -1,0 +1,136 @@
+"""Each error on a case that can be solved by hand.
+
+The camera stands at the world's origin and looks along z; a focal length of 1000 pixels of 0.5 mm makes 500
+mm from source to detector. The target is 250 mm away, on the axis.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+
+CAMERA = Camera(np.array([[1000.0, 0, 100], [0, 1000, 100], [0, 0, 1]]), np.eye(4), (201, 201))
+MIRRORED = Camera(np.array([[-1000.0, 0, 100], [0, 1000, 100], [0, 0, 1]]), np.eye(4), (201, 201))
+TRUE = np.eye(4)
+TARGET = np.array([[0.0, 0.0, 250.0]])
+
+
+def shift(x: float, y: float, z: float) -> np.ndarray:
+    return rigid.from_rotation_translation(np.eye(3), np.array([x, y, z]))
+
+
+def test_mtre_is_the_mean_over_targets_of_their_displacement():
+    quarter_turn = rigid.from_rotation_translation(rigid.exp_so3(np.array([0, 0, np.pi / 2])), np.zeros(3))
+    targets = np.array([[0.0, 0, 7], [3, 0, 0], [0, -4, 0]])
+    np.testing.assert_allclose(
+        metrics.target_errors(quarter_turn, TRUE, targets), [0, 3 * np.sqrt(2), 4 * np.sqrt(2)], atol=1e-12
+    )
+    assert metrics.mtre(quarter_turn, TRUE, targets) == pytest.approx(7 * np.sqrt(2) / 3)
+
+
+@pytest.mark.parametrize("camera", [CAMERA, MIRRORED])
+def test_projection_distance_in_pixels_and_on_the_detector(camera):
+    across = shift(2.5, 0, 0)  # 1000 * 2.5 / 250 = 10 columns
+    assert metrics.mpd_px(camera, across, TRUE, TARGET) == pytest.approx(10)
+    assert metrics.mpd(camera, across, TRUE, TARGET, (0.5, 9.0)) == pytest.approx(5)
+    down = shift(0, 2.5, 0)
+    assert metrics.mpd(camera, down, TRUE, TARGET, (9.0, 0.25)) == pytest.approx(2.5)
+
+
+def test_reprojection_distance_is_taken_at_the_true_target():
+    estimated = shift(150, 0, -50)  # to (150, 0, 200): its ray is (3, 0, 4) / 5, and 250 * 3 / 5 = 150
+    assert metrics.mrpd(CAMERA, estimated, TRUE, TARGET) == pytest.approx(150)
+    assert metrics.mtre(estimated, TRUE, TARGET) == pytest.approx(np.hypot(150, 50))
+
+
+def test_an_error_along_the_ray_shows_in_space_only():
+    deeper = shift(0, 0, 10)
+    assert metrics.mtre(deeper, TRUE, TARGET) == pytest.approx(10)
+    assert metrics.mrpd(CAMERA, deeper, TRUE, TARGET) == pytest.approx(0, abs=1e-9)
+    assert metrics.mpd_px(CAMERA, deeper, TRUE, TARGET) == pytest.approx(0, abs=1e-9)
+
+
+def test_diffpose_score():
+    # 10 columns are 5 mm on the detector; in the CT, (5, 0, 500) becomes (2.5, 0, 500): 2.5 mm, times 0.5.
+    assert metrics.diffpose_score(CAMERA, shift(2.5, 0, 0), TRUE, TARGET, 0.5) == pytest.approx(1.25)
+    # Along the ray the detector point stays, and its place in the CT moves by 10 mm, times 0.5.
+    assert metrics.diffpose_score(CAMERA, shift(0, 0, 10), TRUE, TARGET, 0.5) == pytest.approx(5)
+
+
+def test_diffpose_score_does_not_depend_on_the_world_or_on_mirroring():
+    world = rigid.from_rotation_translation(
+        rigid.exp_so3(np.array([0.3, -0.2, 0.9])), np.array([40.0, -7, 300])
+    )
+    elsewhere = Camera(CAMERA.intrinsics, rigid.inverse(world), CAMERA.size)
+    estimated = shift(2.5, 1.0, -3)
+    expected = metrics.diffpose_score(CAMERA, estimated, TRUE, TARGET, 0.194)
+    assert metrics.diffpose_score(elsewhere, world @ estimated, world, TARGET, 0.194) == pytest.approx(
+        expected
+    )
+    assert metrics.diffpose_score(MIRRORED, estimated, TRUE, TARGET, 0.194) == pytest.approx(expected)
+
+
+def test_geodesics_count_the_displacement_of_the_centre():
+    turned = rigid.from_rotation_translation(rigid.exp_so3(np.array([0, 0, np.pi / 3])), np.zeros(3))
+    distance = metrics.geodesics(turned, TRUE, np.array([10.0, 0, 0]), radius_mm=9 / np.pi)
+    # A chord of 60 degrees at 10 mm is 10 mm; the arc at 9 / pi mm is 3 mm.
+    np.testing.assert_allclose(distance, (60, 10, np.hypot(3, 10)))
+
+
+def test_split_by_view_follows_the_ray_to_the_target_not_the_axis():
+    target = np.array([[300.0, 0, 400]])  # on the ray (3, 0, 4) / 5
+    split = metrics.split_by_view(CAMERA, shift(6, 0, 8), TRUE, target)
+    np.testing.assert_allclose([split.depth_mm, split.in_plane_mm], [[10], [0]], atol=1e-9)
+    split = metrics.split_by_view(CAMERA, shift(0, 7, 0) @ shift(-3, 0, -4), TRUE, target)
+    np.testing.assert_allclose([split.depth_mm, split.in_plane_mm], [[-5], [7]], atol=1e-9)
+
+
+small = st.floats(-20, 20)
+
+
+@given(st.tuples(small, small, small), st.tuples(*[st.floats(-0.3, 0.3)] * 3))
+def test_parts_of_the_error_fit_together(translation, rotation):
+    estimated = rigid.from_rotation_translation(rigid.exp_so3(np.array(rotation)), np.array(translation))
+    targets = np.array([[0.0, 0, 250], [30, -20, 280], [-40, 10, 220]])
+    split = metrics.split_by_view(CAMERA, estimated, TRUE, targets)
+    tre = metrics.target_errors(estimated, TRUE, targets)
+    np.testing.assert_allclose(np.hypot(split.depth_mm, split.in_plane_mm), tre, atol=1e-9)
+    assert metrics.mrpd(CAMERA, estimated, TRUE, targets) <= tre.mean() + 1e-9
+
+
+def test_errors_average_over_the_views():
+    side = Camera(
+        CAMERA.intrinsics,
+        rigid.inverse(
+            rigid.from_rotation_translation(
+                rigid.exp_so3(np.array([0, -np.pi / 2, 0])), np.array([250.0, 0, 250])
+            )
+        ),
+        CAMERA.size,
+    )
+    # The second view looks along -x at the target from 250 mm: a shift along x is all depth.
+    errors = metrics.errors([CAMERA, side], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), (0.5, 0.5)])
+    assert errors.mtre_mm == errors.max_tre_mm == errors.translation_mm == pytest.approx(2.5)
+    assert errors.mpd_px == pytest.approx(5)
+    assert errors.mpd_mm == pytest.approx(2.5)
+    assert errors.mrpd_mm == pytest.approx(2.5 * 250 / np.hypot(2.5, 250) / 2)
+    assert errors.diffpose_score == pytest.approx((0.5 * 2.5 + 0.5 * 2.5) / 2)
+    assert errors.rotation_deg == 0
+
+
+def test_without_a_pixel_size_nothing_is_told_in_mm_on_the_detector():
+    errors = metrics.errors([CAMERA, CAMERA], shift(2.5, 0, 0), TRUE, TARGET, [(0.5, 0.5), None])
+    assert errors.mpd_mm is None
+    assert errors.diffpose_score is None
+    assert errors.mpd_px == pytest.approx(10)
+
+
+def test_every_view_needs_an_entry_for_its_pixel_size():
+    with pytest.raises(ValueError):
+        metrics.errors([CAMERA, CAMERA], TRUE, TRUE, TARGET, [(0.5, 0.5)])

@@ -1,0 +1,162 @@
+"""The cost of a pose over all views at one resolution, with its gradient and Gauss-Newton Hessian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..imaging.view import View
+from ..rendering import threads
+from ..rendering.drr import Projector
+from . import similarity
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared at one resolution.
+
+    intensity_radius, gradient_radius: half width in pixels of the window of local normalisation; 0 leaves this residual out.
+    intensity_floor, gradient_floor: noise added to the local deviation, in line integrals (per pixel).
+    cauchy: scale of Cauchy's weights in units of the normalised residual; 0 is plain least squares.
+    silhouette_mm: compare only within the projection of the structure, dilated by this much at its depth; None compares all.
+    """
+
+    intensity_radius: int = 0
+    gradient_radius: int = 0
+    intensity_floor: float = 0.05
+    gradient_floor: float = 0.01
+    cauchy: float = 0.0
+    silhouette_mm: float | None = None
+
+
+@dataclass(frozen=True)
+class Projection:
+    """What one view sees at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0)."""
+
+    image: np.ndarray
+    jacobian: np.ndarray
+    comparable: np.ndarray
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The fit at one pose.
+
+    cost: mean over the compared pixels of the robust square of the residual.
+    gradient (6,), hessian (6, 6): of half the cost by (omega rad, v mm) about the pivot.
+    pixels, similarity: by view, the number of pixels compared and their local NCC.
+    """
+
+    cost: float
+    gradient: np.ndarray
+    hessian: np.ndarray
+    pixels: tuple[int, ...]
+    similarity: tuple[float, ...]
+
+
+class Objective:
+    """Views and a volume at one resolution, ready to be compared at any pose.
+
+    pivot: (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
+
+    Which pixels count moves with the CT. `linearise` settles it; `cost` keeps to it, so that two costs can be compared.
+    """
+
+    def __init__(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> None:
+        self.projector = projector
+        self.views = views
+        self.settings = settings
+        self.pivot = pivot
+        self._valid = [view.xray.valid.astype(np.uint8) for view in views]
+        self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        self._weights: list = [None] * len(views)
+
+    def project(self, world_from_ct: np.ndarray, *, jacobian: bool = True) -> list[Projection]:
+        """Render every view at a pose."""
+        seen = [self.projector.seen(view.camera, world_from_ct) for view in self.views]
+        projections = [
+            Projection(np.empty(valid.shape, np.float32), np.empty((6, *valid.shape) if jacobian else (6, 0, 0), np.float32),
+                       valid & rays) for valid, rays in zip(self._valid, seen, strict=True)
+        ]
+        threads.run([
+            task for view, projection, mask in zip(self.views, projections, self._masks, strict=True)
+            for task in self.projector.tasks(view.camera, world_from_ct, projection.image, projection.jacobian,
+                                             pivot=self.pivot, wanted=projection.comparable | _grown(mask))
+        ])
+        return projections
+
+    def linearise(self, projections: list[Projection]) -> Evaluation:
+        """Cost, gradient and Hessian over the pixels that can be compared at this pose."""
+        threads.run([partial(self._settle, i, projection) for i, projection in enumerate(projections)])
+        return self._evaluate(projections, derivative=True)
+
+    def cost(self, projections: list[Projection]) -> float:
+        """The cost over the pixels that were settled last."""
+        return self._evaluate(projections, derivative=False).cost
+
+    def score(self, world_from_ct: np.ndarray) -> float:
+        """The cost of a pose over the pixels that can be compared there."""
+        projections = self.project(world_from_ct, jacobian=False)
+        for i, projection in enumerate(projections):
+            self._settle(i, projection)
+        return self._evaluate(projections, derivative=False).cost
+
+    def _settle(self, index: int, projection: Projection) -> None:
+        """Choose the view's pixels: comparable together with their neighbours, and near the structure if so set."""
+        settings, camera = self.settings, self.views[index].camera
+        mask = np.empty(projection.image.shape, np.float32)
+        similarity.erode(projection.comparable, mask)
+        if settings.silhouette_mm is not None:
+            near = (projection.image > 0).astype(np.float32)
+            radius = max(1, round(settings.silhouette_mm * abs(camera.intrinsics[0, 0]) / float(camera.depth(self.pivot))))
+            similarity.box_sum(near, radius, near)
+            mask *= near > 0.5
+        self._masks[index] = mask
+        self._weights[index] = [
+            similarity.window_weight(mask, radius) if radius else None
+            for radius in (settings.intensity_radius, settings.gradient_radius)
+        ]
+
+    def _evaluate(self, projections: list[Projection], *, derivative: bool) -> Evaluation:
+        parts: list = [None] * len(self.views)
+
+        def compare(index: int) -> None:
+            parts[index] = self._compare(index, projections[index], derivative)
+
+        threads.run([partial(compare, index) for index in range(len(parts))])
+        pixels = tuple(int(mask.sum()) for mask in self._masks)
+        if sum(pixels) < 0.1 * sum(valid.sum() for valid in self._valid) and self.settings.silhouette_mm is None:
+            return Evaluation(np.inf, np.zeros(6), np.eye(6), pixels, (0.0,) * len(parts))
+        count = max(sum(pixels), 1)
+        hessian = sum(part[2] for part in parts) / count
+        return Evaluation(
+            cost=sum(part[0] for part in parts) / count if sum(pixels) else np.inf,
+            gradient=sum(part[1] for part in parts) / count,
+            hessian=np.tril(hessian) + np.tril(hessian, -1).T,
+            pixels=pixels,
+            similarity=tuple(part[3] for part in parts),
+        )
+
+    def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:
+        settings, mask = self.settings, self._masks[index]
+        fixed = self.views[index].xray.line_integrals
+        jacobian = projection.jacobian if derivative else np.empty((6, 0, 0), np.float32)
+        gradient, hessian, products, cost = np.zeros(6), np.zeros((6, 6)), np.zeros(3), 0.0
+        for residual_of, radius, floor, weight in (
+            (similarity.intensity_residual, settings.intensity_radius, settings.intensity_floor, self._weights[index][0]),
+            (similarity.gradient_residual, settings.gradient_radius, settings.gradient_floor, self._weights[index][1]),
+        ):
+            if radius:
+                residual, change, sums = residual_of(projection.image, jacobian, fixed, mask, weight, radius, floor)
+                cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
+                products += sums
+        return cost, gradient, hessian, float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
+
+
+def _grown(mask: np.ndarray) -> np.ndarray:
+    """The mask with the neighbours that its central differences need."""
+    grown = np.empty(mask.shape, np.float32)
+    similarity.box_sum(mask, 1, grown)
+    return (grown > 0.5).view(np.uint8)

@@ -1,0 +1,181 @@
+"""From a start pose to the registered pose: the joint refinement over all views, coarse to fine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import qmc
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..imaging.ct import CT, attenuation
+from ..imaging.view import View
+from ..imaging.volume import pyramid
+from ..rendering.cut_ends import cut_ends
+from ..rendering.drr import Projector
+from .objective import Evaluation, Objective
+from .optimizer import Step, minimise, moved
+from .plan import Level, pixel_at, plan
+
+#: Around the start of a single structure this many poses are tried at the coarsest level, within this reach ...
+NEIGHBOURS = 64
+NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM = 10.0, 12.0
+#: ... so many of them are refined there, and so many of these at the next level.
+REFINED, KEPT = 6, 2
+#: Two poses are one if they lie nearer than this (mm, an angle counting at RADIUS_MM from the centroid).
+SAME_MM, RADIUS_MM = 3.0, 30.0
+_VOLUME_LEVELS = 5
+
+
+class Cancelled(Exception):
+    """The caller's progress callback asked to stop."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a registration stands: its fraction of the whole, what it does, and the best pose so far."""
+
+    fraction: float
+    stage: str
+    world_from_ct: np.ndarray
+    cost: float
+
+    def __str__(self) -> str:
+        return f"{100 * self.fraction:3.0f} %  {self.stage}, cost {self.cost:.4f}"
+
+
+@dataclass(frozen=True)
+class LevelTrace:
+    """The steps that were accepted at one resolution."""
+
+    name: str
+    steps: list[Step]
+
+
+@dataclass(frozen=True)
+class Refinement:
+    """The registered pose, the fit there, and how it was reached.
+
+    candidates: how many poses were refined at the coarsest level.
+    """
+
+    world_from_ct: np.ndarray
+    fit: Evaluation
+    levels: list[LevelTrace]
+    candidates: int
+
+
+class Anatomy:
+    """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
+
+    structure: whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
+    """
+
+    def __init__(self, ct: CT) -> None:
+        volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
+        cut = cut_ends(volumes[0])
+        self.structure = ct.mask is not None or ct.unit == "relative"
+        self.centroid = ct.centroid()
+        self.projectors = [Projector(volume, cut) for volume in volumes]
+        self.voxel_mm = float(np.median(volumes[0].spacing_mm))
+
+    @property
+    def extent_mm(self) -> float:
+        """Longest side of the box around all that attenuates."""
+        finest = self.projectors[0]
+        return float(max(finest.shape * np.linalg.norm(finest.ct_from_index[:3, :3], axis=0)))
+
+    def corners(self) -> np.ndarray:
+        """(8, 3) CT mm: the corners of that box."""
+        finest = self.projectors[0]
+        index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in finest.shape]), axis=-1).reshape(-1, 3)
+        return rigid.transform_points(finest.ct_from_index, index)
+
+    def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[Level]:
+        """The resolutions at which the CT is compared with these views."""
+        centre = rigid.transform_points(world_from_ct, self.centroid)
+        return plan(views, centre, self.extent_mm, self.voxel_mm, len(self.projectors), structure=self.structure)
+
+    def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
+        """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
+        views = [view.pooled(level.pool) for view in views]
+        if self.structure:
+            corners = rigid.transform_points(world_from_ct, self.corners())
+            views = [_cropped(view, corners, room_mm) for view in views]
+        pivot = rigid.transform_points(world_from_ct, self.centroid)
+        return Objective(self.projectors[level.volume], views, level.settings, pivot)
+
+
+def refine(
+    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object] = lambda _: None,
+) -> Refinement:
+    """Register a CT to calibrated views from a start pose, all views sharing the one pose.
+
+    world_from_ct: (4, 4) rigid, mm.
+    progress: called after each accepted step; where it returns False, `Cancelled` is raised.
+
+    The same input gives the same result on any number of threads. InputError where the views show too little of the CT.
+    """
+    poses, traces, candidates = [world_from_ct], [], 1
+    levels = anatomy.levels(views, world_from_ct)
+    for number, level in enumerate(levels):
+        coarsest = number == 0
+        objective = anatomy.objective(views, level, poses[0], room_mm=15.0 + coarsest * NEIGHBOURHOOD_MM)
+        if coarsest:
+            if not np.isfinite(objective.score(world_from_ct)):
+                raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
+                                 "at which they show most of it; correct the start or the geometry of the views.")
+            if anatomy.structure:
+                poses = _neighbours(objective, world_from_ct, anatomy.centroid)
+                candidates = len(poses)
+        name = "{} x {} px".format(*objective.views[0].camera.size)
+        runs = []
+        for pose in poses:
+            steps: list[Step] = []
+
+            def on_step(step: Step, steps=steps, done=len(runs), share=len(poses)) -> None:
+                steps.append(step)
+                fraction = (number + (done + len(steps) / (level.iterations + 1)) / share) / len(levels)  # noqa: B023
+                if progress(Progress(fraction, f"refining at {name}", step.world_from_ct, step.cost)) is False:  # noqa: B023
+                    raise Cancelled
+
+            found, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=on_step)
+            runs.append((fit.cost, len(runs), found, fit, steps))
+        runs.sort()
+        poses = _distinct([found for _, _, found, _, _ in runs], anatomy.centroid)[: KEPT if coarsest else 1]
+        traces.append(LevelTrace(name, runs[0][4]))
+    return Refinement(poses[0], runs[0][3], traces, candidates)
+
+
+def _neighbours(objective: Objective, world_from_ct: np.ndarray, centroid: np.ndarray) -> list[np.ndarray]:
+    """The start and the most promising of the poses around it.
+
+    A bone seen among others has many near minima, along its shaft above all: looking around first is cheap at this resolution.
+    """
+    twists = qmc.Sobol(6, seed=0).random_base2(9) * 2 - 1
+    inside = (np.linalg.norm(twists[:, :3], axis=1) < 1) & (np.linalg.norm(twists[:, 3:], axis=1) < 1)
+    reach = np.repeat([np.radians(NEIGHBOURHOOD_DEG), NEIGHBOURHOOD_MM], 3)
+    poses = [moved(world_from_ct, twist * reach, objective.pivot) for twist in twists[inside][:NEIGHBOURS]]
+    poses.sort(key=objective.score)
+    return _distinct([world_from_ct, *poses], centroid)[:REFINED]
+
+
+def _distinct(poses: list[np.ndarray], centroid: np.ndarray) -> list[np.ndarray]:
+    """The poses in their order, without those that are nearly the same as an earlier one."""
+    to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
+    kept: list[np.ndarray] = []
+    for pose in poses:
+        if all(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM) > SAME_MM for other in kept):
+            kept.append(pose)
+    return kept
+
+
+def _cropped(view: View, corners: np.ndarray, room_mm: float) -> View:
+    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty."""
+    pixels = view.camera.project(corners)
+    room = room_mm / pixel_at(view, corners.mean(axis=0))
+    low = np.maximum(np.floor(pixels.min(axis=0) - room), 0).astype(int)
+    high = np.minimum(np.ceil(pixels.max(axis=0) + room) + 1, view.camera.size).astype(int)
+    return view.cropped(*low, *(high - low)) if (high - low > 8).all() else view

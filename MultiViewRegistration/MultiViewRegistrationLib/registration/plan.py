@@ -1,0 +1,66 @@
+"""Which resolutions a registration goes through, and what is compared at each.
+
+All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged, each next one twice as many, and
+the volume is taken at the level of its pyramid whose voxels are about as large as a pixel at the depth of the anatomy.
+The windows were chosen on simulated radiographs of other cases and on the wrist radiographs (docs/method.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..imaging.view import View
+from .objective import Settings
+
+COARSEST_PIXELS = 32
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution: images pooled by `pool`, level `volume` of the volume pyramid, and how long to stay."""
+
+    pool: int
+    volume: int
+    settings: Settings
+    iterations: int
+    tolerance_mm: float
+
+
+#: CT and X-ray show the same body: intensities capture far and end precise.
+BODY = (
+    (Settings(intensity_radius=12), 30, 0.1),
+    (Settings(intensity_radius=6), 12, 0.05),
+    (Settings(intensity_radius=4, cauchy=0.5), 12, 0.02),
+)
+
+#: One bone among others: its gradients within its own silhouette hold, and intensities are good for the last step only.
+STRUCTURE = (
+    (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
+    (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
+    (Settings(gradient_radius=8, silhouette_mm=5), 15, 0.02),
+    (Settings(intensity_radius=4, cauchy=0.5, silhouette_mm=4), 10, 0.02),
+)
+
+
+def pixel_at(view: View, point: np.ndarray) -> float:
+    """Size in mm of a pixel at the depth of a world point."""
+    return float(view.camera.depth(point)) / abs(float(view.camera.intrinsics[1, 1]))
+
+
+def plan(views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: float, volumes: int, *, structure: bool) -> list[Level]:
+    """The levels, coarse to fine.
+
+    centre: (3,) world mm, of the anatomy.   extent_mm: its largest side.   voxel_mm: finest voxel.   volumes: levels of the pyramid.
+    structure: whether one structure among others is registered.
+    """
+    pixel_mm = float(np.mean([pixel_at(view, centre) for view in views]))
+    field_mm = min(min(view.camera.size) * pixel_at(view, centre) for view in views)
+    coarsest = max(0, round(np.log2(min(extent_mm, field_mm) / COARSEST_PIXELS / pixel_mm)))
+    levels = []
+    for number, (settings, iterations, tolerance_mm) in enumerate(STRUCTURE if structure else BODY):
+        pool = 2 ** max(coarsest - number, 0)
+        volume = round(np.log2(1.1 * pool * pixel_mm / voxel_mm))
+        levels.append(Level(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))
+    return levels

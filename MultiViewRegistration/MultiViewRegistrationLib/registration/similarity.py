@@ -1,0 +1,229 @@
+"""Residuals between an X-ray and a DRR that ignore gain, offset and slow shading: local normalisation over a window.
+
+Intensity:  e = (m - mean m) / sd m  -  (f - mean f) / sd f          mean, sd over the window's valid pixels
+Gradient:   e = grad m / rms |grad m|  -  grad f / rms |grad f|      (two components)
+
+with sd and rms padded by a small noise floor. The sum of e^2 is local NCC (local gradient NCC) up to a constant. Derivatives
+by the pose follow by the chain rule through mean and sd. All arrays are float32, (rows, columns); masks are 0 or 1.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba as nb
+import numpy as np
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def box_sum(image, radius, out):
+    """Sum of `image` over the square window of `radius` pixels about each pixel, cut off at the border. `out` may be `image`."""
+    rows, columns = image.shape
+    across = np.empty((rows, columns), np.float32)
+    for r in range(rows):
+        total = 0.0
+        for c in range(min(radius, columns)):
+            total += image[r, c]
+        for c in range(columns):
+            if c + radius < columns:
+                total += image[r, c + radius]
+            if c - radius - 1 >= 0:
+                total -= image[r, c - radius - 1]
+            across[r, c] = total
+    column = np.zeros(columns)
+    for r in range(min(radius, rows)):
+        for c in range(columns):
+            column[c] += across[r, c]
+    for r in range(rows):
+        if r + radius < rows:
+            for c in range(columns):
+                column[c] += across[r + radius, c]
+        if r - radius - 1 >= 0:
+            for c in range(columns):
+                column[c] -= across[r - radius - 1, c]
+        for c in range(columns):
+            out[r, c] = column[c]
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def erode(mask, out):
+    """Keep the pixels whose eight neighbours are all set; the image's border goes."""
+    rows, columns = mask.shape
+    for r in range(rows):
+        for c in range(columns):
+            keep = np.float32(0)
+            if 0 < r < rows - 1 and 0 < c < columns - 1:
+                keep = np.float32(1)
+                for i in range(r - 1, r + 2):
+                    for j in range(c - 1, c + 2):
+                        if mask[i, j] == 0:
+                            keep = np.float32(0)
+            out[r, c] = keep
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _local_mean(image, mask, weight, radius):
+    mean = image * mask
+    box_sum(mean, radius, mean)
+    mean *= weight
+    return mean
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _local_moments(image, mask, weight, radius, floor):
+    """Local mean and 1 / sqrt(variance + floor^2)."""
+    mean = _local_mean(image, mask, weight, radius)
+    inverse_sd = _local_mean(image * image, mask, weight, radius)
+    rows, columns = image.shape
+    for r in range(rows):
+        for c in range(columns):
+            variance = max(inverse_sd[r, c] - mean[r, c] * mean[r, c], np.float32(0))
+            inverse_sd[r, c] = 1.0 / math.sqrt(variance + floor * floor)
+    return mean, inverse_sd
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _local_rms(gx, gy, mask, weight, radius, floor):
+    """1 / sqrt(mean of the squared gradient + floor^2)."""
+    inverse_rms = _local_mean(gx * gx + gy * gy, mask, weight, radius)
+    rows, columns = gx.shape
+    for r in range(rows):
+        for c in range(columns):
+            inverse_rms[r, c] = 1.0 / math.sqrt(max(inverse_rms[r, c], np.float32(0)) + floor * floor)
+    return inverse_rms
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def _gradient(image, mask, gx, gy):
+    """Central differences where the mask (already eroded) is set, 0 elsewhere."""
+    rows, columns = image.shape
+    half = np.float32(0.5)
+    for r in range(rows):
+        for c in range(columns):
+            gx[r, c] = 0.0
+            gy[r, c] = 0.0
+            if mask[r, c] > 0:
+                gx[r, c] = half * (image[r, c + 1] - image[r, c - 1])
+                gy[r, c] = half * (image[r + 1, c] - image[r - 1, c])
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def window_weight(mask, radius):
+    """1 / number of valid pixels in each window (0 where there is none)."""
+    weight = np.empty(mask.shape, np.float32)
+    box_sum(mask, radius, weight)
+    rows, columns = mask.shape
+    for r in range(rows):
+        for c in range(columns):
+            weight[r, c] = 1.0 / weight[r, c] if weight[r, c] > 0.5 else 0.0
+    return weight
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
+    """Residual (1, rows, columns), its derivative (6, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
+    rows, columns = image.shape
+    parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
+    mean, inverse_sd = _local_moments(image, mask, weight, radius, floor)
+    fixed_mean, fixed_inverse_sd = _local_moments(fixed, mask, weight, radius, floor)
+    residual = np.zeros((1, rows, columns), np.float32)
+    normalised = np.empty((rows, columns), np.float32)
+    products = np.zeros(3)
+    for r in range(rows):
+        for c in range(columns):
+            m = (image[r, c] - mean[r, c]) * inverse_sd[r, c]
+            normalised[r, c] = m
+            if mask[r, c] > 0:
+                f = (fixed[r, c] - fixed_mean[r, c]) * fixed_inverse_sd[r, c]
+                residual[0, r, c] = m - f
+                products[0] += m * f
+                products[1] += m * m
+                products[2] += f * f
+    derivative = np.zeros((parameters, 1, rows, columns), np.float32)
+    for p in range(parameters):
+        # d mean = mean J,  sd d sd = mean(image J) - mean image mean J
+        mean_j = _local_mean(jacobian[p], mask, weight, radius)
+        mean_ij = _local_mean(image * jacobian[p], mask, weight, radius)
+        for r in range(rows):
+            for c in range(columns):
+                if mask[r, c] > 0:
+                    s = inverse_sd[r, c]
+                    d_sd = (mean_ij[r, c] - mean[r, c] * mean_j[r, c]) * s
+                    derivative[p, 0, r, c] = (jacobian[p, r, c] - mean_j[r, c] - normalised[r, c] * d_sd) * s
+    return residual, derivative, products
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
+    """Residual (2, rows, columns), its derivative (6, 2, rows, columns), and the sums m f, m m, f f of the normalised gradients.
+
+    `mask` must leave out the image's border and the neighbours of false values.
+    """
+    rows, columns = image.shape
+    parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
+    gradient = np.empty((2, rows, columns), np.float32)
+    fixed_gradient = np.empty((2, rows, columns), np.float32)
+    _gradient(image, mask, gradient[0], gradient[1])
+    _gradient(fixed, mask, fixed_gradient[0], fixed_gradient[1])
+    scale = _local_rms(gradient[0], gradient[1], mask, weight, radius, floor)
+    fixed_scale = _local_rms(fixed_gradient[0], fixed_gradient[1], mask, weight, radius, floor)
+    residual = np.zeros((2, rows, columns), np.float32)
+    products = np.zeros(3)
+    for i in range(2):
+        for r in range(rows):
+            for c in range(columns):
+                if mask[r, c] > 0:
+                    m = gradient[i, r, c] * scale[r, c]
+                    f = fixed_gradient[i, r, c] * fixed_scale[r, c]
+                    residual[i, r, c] = m - f
+                    products[0] += m * f
+                    products[1] += m * m
+                    products[2] += f * f
+    derivative = np.zeros((parameters, 2, rows, columns), np.float32)
+    jx = np.empty((rows, columns), np.float32)
+    jy = np.empty((rows, columns), np.float32)
+    for p in range(parameters):
+        # rms d rms = mean(grad . grad J)
+        _gradient(jacobian[p], mask, jx, jy)
+        growth = _local_mean(gradient[0] * jx + gradient[1] * jy, mask, weight, radius)
+        for r in range(rows):
+            for c in range(columns):
+                if mask[r, c] > 0:
+                    s = scale[r, c]
+                    shrink = growth[r, c] * s * s
+                    derivative[p, 0, r, c] = (jx[r, c] - gradient[0, r, c] * shrink) * s
+                    derivative[p, 1, r, c] = (jy[r, c] - gradient[1, r, c] * shrink) * s
+    return residual, derivative, products
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
+def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
+    """Add J^T W e to `gradient` (6,) and J^T W J to `hessian` (6, 6); return the sum of robust squares over the mask.
+
+    cauchy: scale k of Cauchy's weight 1 / (1 + |e|^2 / k^2), or 0 for plain least squares.
+    """
+    components, rows, columns = residual.shape
+    parameters = derivative.shape[0]
+    cost = 0.0
+    j = np.empty(6)
+    for r in range(rows):
+        for c in range(columns):
+            if mask[r, c] == 0:
+                continue
+            square = 0.0
+            for i in range(components):
+                square += residual[i, r, c] ** 2
+            weight = 1.0
+            if cauchy > 0:
+                cost += cauchy * cauchy * math.log1p(square / (cauchy * cauchy))
+                weight = 1.0 / (1.0 + square / (cauchy * cauchy))
+            else:
+                cost += square
+            for i in range(components):
+                for p in range(parameters):
+                    j[p] = derivative[p, i, r, c]
+                for p in range(parameters):
+                    gradient[p] += weight * j[p] * residual[i, r, c]
+                    for o in range(p + 1):
+                        hessian[p, o] += weight * j[p] * j[o]
+    return cost

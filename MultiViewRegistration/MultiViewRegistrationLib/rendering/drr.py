@@ -1,0 +1,121 @@
+"""Digitally reconstructed radiographs: the one entry to rendering.
+
+    image = render(volume, camera, world_from_ct).image
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..geometry.camera import Camera
+from ..imaging.volume import Volume
+from . import cpu, threads
+from .cut_ends import TISSUE_PER_MM, cut_ends
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """A DRR in line integrals (rows, columns), float32, and its derivative by the pose (6, rows, columns) if asked for."""
+
+    image: np.ndarray
+    jacobian: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class _Rays:
+    """The rays of a camera in the voxel frame of a padded volume: s + z q, q = corner + u step_u + v step_v."""
+
+    source: np.ndarray
+    corner: np.ndarray
+    step_u: np.ndarray
+    step_v: np.ndarray
+    world_from_index: np.ndarray
+    source_world: np.ndarray
+    depth_mm: float
+
+
+class Projector:
+    """A volume made ready for projection: trimmed to its content, and padded by a layer of air.
+
+    The layer makes every ray run from air to air, so that no boundary term is missing from the Jacobian.
+
+    cut: (6,) bool as `cut_ends` gives it; of the finest volume, where this is a coarser level of it.
+    """
+
+    def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
+        values = volume.values
+        box = [_extent(values, axis) for axis in range(3)]
+        trimmed = values[tuple(slice(low, high) for low, high in box)]
+        padded = np.pad(trimmed, 1)
+        self.values = padded.ravel()
+        self.shape = padded.shape[::-1]
+        shift = np.eye(4)
+        shift[:3, 3] = [box[2][0] - 1, box[1][0] - 1, box[0][0] - 1]
+        self.ct_from_index = volume.ct_from_index @ shift
+        self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
+        self.end_slices = tuple(
+            (padded.take(index, axis) > TISSUE_PER_MM).astype(np.uint8) for axis in (2, 1, 0) for index in (1, -2))
+        self.cut = cut_ends(volume) if cut is None else cut
+
+    def render(self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
+        """See `render`."""
+        columns, rows = camera.size
+        image = np.empty((rows, columns), np.float32)
+        derivative = np.empty((6, rows, columns) if jacobian else (6, 0, 0), np.float32)
+        threads.run(self.tasks(camera, world_from_ct, image, derivative, pivot=pivot, wanted=wanted))
+        return Rendering(image, derivative if jacobian else None)
+
+    def tasks(self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None) -> list:
+        """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`."""
+        rays = self._rays(camera, world_from_ct)
+        wanted = np.empty((0, 0), np.uint8) if wanted is None else np.asarray(wanted).view(np.uint8)
+        samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
+        return [
+            partial(cpu.project_rows, self.values, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
+                    rays.world_from_index, rays.source_world - np.asarray(pivot, float), block, wanted, image, jacobian)
+            for block in threads.row_blocks(image.shape[0], samples)
+        ]
+
+    def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
+        """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
+        columns, rows = camera.size
+        seen = np.ones((rows, columns), np.uint8)
+        if self.cut.any():
+            rays = self._rays(camera, world_from_ct)
+            cpu.mark_unseen(self.cut, self.end_slices, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
+                            rays.world_from_index, rays.depth_mm, (0, rows), seen)
+        return seen
+
+    def _rays(self, camera: Camera, world_from_ct) -> _Rays:
+        world_from_index = np.asarray(world_from_ct, float) @ self.ct_from_index
+        index_from_world = np.linalg.inv(world_from_index)
+        source = camera.source
+        directions = index_from_world[:3, :3] @ camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
+        voxel_source = index_from_world[:3, :3] @ source + index_from_world[:3, 3]
+        corners = np.array([[i, j, k, 1] for i in (0, self.shape[0]) for j in (0, self.shape[1]) for k in (0, self.shape[2])])
+        far = camera.depth((corners @ world_from_index.T)[:, :3]).max()
+        step_u, step_v, corner = np.ascontiguousarray(directions.T)
+        return _Rays(voxel_source, corner, step_u, step_v, np.ascontiguousarray(world_from_index[:3, :3]), source, 2 * far)
+
+
+def render(volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
+    """Project an attenuation volume (1/mm) into a camera.
+
+    world_from_ct: (4, 4) rigid, mm.
+    jacobian: also give d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in the world,
+        omega in rad, v in mm, at (0, 0).   pivot: (3,) world mm.
+    wanted: (rows, columns) bool, the rays to follow; the others are 0. All by default.
+
+    To project one volume many times make a `Projector` once.
+    """
+    return Projector(volume).render(camera, world_from_ct, jacobian=jacobian, pivot=pivot, wanted=wanted)
+
+
+def _extent(values: np.ndarray, axis: int) -> tuple[int, int]:
+    """First and past-the-last index along `axis` of values other than 0; one voxel where there is none."""
+    others = tuple(a for a in range(3) if a != axis)
+    filled = np.flatnonzero(values.any(axis=others))
+    return (int(filled[0]), int(filled[-1]) + 1) if filled.size else (0, 1)

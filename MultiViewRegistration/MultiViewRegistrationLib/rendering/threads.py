@@ -1,0 +1,42 @@
+"""One pool of threads for the kernels, which release the GIL."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+
+#: Below this many samples of a volume, handing work to another thread costs more than it saves.
+SAMPLES_PER_TASK = 40_000
+
+
+def available_threads() -> int:
+    """Cores this process may use, or the number in the environment variable MVREG_THREADS."""
+    wanted = os.environ.get("MVREG_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@lru_cache(maxsize=1)
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="mvreg")
+
+
+def run(tasks: list[Callable[[], None]]) -> None:
+    """Run all tasks and wait for them; the first error is raised. Must not be called from within a task."""
+    threads = available_threads()
+    if threads == 1 or len(tasks) == 1:
+        for task in tasks:
+            task()
+        return
+    for done in [_pool(threads).submit(task) for task in tasks]:
+        done.result()
+
+
+def row_blocks(rows: int, samples: int) -> list[tuple[int, int]]:
+    """Split `rows` of an image that needs `samples` samples into as many blocks as are worth a thread each."""
+    count = max(1, min(rows, 2 * available_threads(), samples // SAMPLES_PER_TASK))
+    edges = [round(i * rows / count) for i in range(count + 1)]
+    return list(zip(edges[:-1], edges[1:], strict=True))

@@ -1,0 +1,189 @@
+"""The cameras of a case: read from its JSON, and settled by what only the images and the CT tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy.optimize import linprog
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
+from .fields import Fields
+
+GEOMETRIES = ("projection_matrix", "camera", "c_arm")
+PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
+INFEASIBLE = 2  # linprog's status
+
+
+@dataclass(frozen=True, eq=False)
+class Geometry:
+    """A view's geometry as the case gives it.
+
+    It is either `projection_matrix` (3, 4), whose sign and image size are still open, or `camera`, which has
+    its `pixel_mm` if it was given as a C-arm. `field` is its name in messages: "case.json: views[0].c_arm".
+    """
+
+    field: str
+    projection_matrix: np.ndarray | None = None
+    camera: Camera | None = None
+    pixel_mm: tuple[float, float] | None = None
+
+    def plain_camera(self, size: tuple[int, int]) -> Camera:
+        """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
+
+        Raises InputError where the case gives another size.
+        """
+        if self.camera is None:
+            return Camera.from_projection_matrix(self.projection_matrix, size)
+        if self.camera.size != size:
+            raise InputError(
+                f"{self.field}.size is {list(self.camera.size)}, but the image has {size[0]} columns and "
+                f"{size[1]} rows, expected the size of the image as it is stored; correct it or the image."
+            )
+        return self.camera
+
+
+def rigid_matrix(fields: Fields, key: str) -> np.ndarray:
+    """A rigid transform (4, 4)."""
+    matrix = fields.array(key, (4, 4), "a rigid 4x4 matrix, as 4 rows of 4 numbers")
+    return rigid.check_rigid(matrix, f"{fields.file}: {fields.label(key)}")
+
+
+def read_geometry(view: Fields) -> Geometry:
+    """The one geometry in an entry of "views"."""
+    given = [key for key in GEOMETRIES if view.has(key)]
+    if len(given) != 1:
+        what, remedy = (" and ".join(given), "keep one") if given else ("no geometry", "add the one you know")
+        expected = f"one of {', '.join(GEOMETRIES)}"
+        raise InputError(f"{view.file}: {view.name} has {what}, expected {expected}; {remedy}.")
+    key = given[0]
+    geometry = Geometry(f"{view.file}: {view.label(key)}")
+    if key == "projection_matrix":
+        matrix = view.array(
+            key, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100
+        )
+        _built(Camera.from_projection_matrix, view, projection_matrix=matrix, size=(1, 1))
+        return replace(geometry, projection_matrix=matrix)
+    section = view.section(key)
+    geometry = _camera(geometry, section) if key == "camera" else _c_arm(geometry, section)
+    section.warn_unread()
+    return geometry
+
+
+def _camera(geometry: Geometry, fields: Fields) -> Geometry:
+    camera = _built(
+        Camera,
+        fields,
+        intrinsics=fields.array("intrinsics", (3, 3), "3 rows of 3 numbers, in pixels"),
+        camera_from_world=fields.array("camera_from_world", (4, 4), "a rigid matrix of 4 rows of 4 numbers"),
+        size=fields.array("size", (2,), "[columns, rows] of the image"),
+    )
+    return replace(geometry, camera=camera)
+
+
+def _c_arm(geometry: Geometry, fields: Fields) -> Geometry:
+    readings: dict[str, Any] = {
+        "pixel_mm": fields.array("pixel_mm", (2,), "the mm between [columns, rows] on the detector"),
+        "size": fields.array("size", (2,), "[columns, rows] of the image"),
+    }
+    for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg"):
+        readings[key] = fields.number(
+            key, "a number of degrees" if key.endswith("_deg") else "a number of mm"
+        )
+    if fields.has("principal_point"):
+        readings["principal_point"] = fields.array("principal_point", (2,), "a pixel [column, row]")
+    if fields.has("roll_deg"):
+        readings["roll_deg"] = fields.number("roll_deg", "a number of degrees")
+    if fields.has("isocentre_offset_mm"):
+        readings["isocentre_offset_mm"] = fields.array("isocentre_offset_mm", (2,), "[x, y] in mm")
+    if fields.has("mirrored"):
+        readings["mirrored"] = fields.boolean("mirrored")
+    camera = _built(lambda **values: CArm(**values).camera(), fields, **readings)
+    return replace(geometry, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()))
+
+
+def _built(kind: Callable[..., Camera], fields: Fields, **values: Any) -> Camera:
+    """`kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
+    try:
+        with np.errstate(over="ignore"):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused
+            return kind(**values)
+    except InputError as error:
+        raise InputError(f"{fields.file}: {fields.label(str(error))}") from None
+
+
+def settle(
+    geometries: list[Geometry], sizes: list[tuple[int, int]], ct_centre: np.ndarray | None
+) -> list[Camera]:
+    """The camera of each view, for images of `sizes` (columns, rows) and a CT at `ct_centre` (3,), world mm.
+
+    Without a start pose `ct_centre` is None, and the views' meeting_point stands for it.
+
+    P and -P are one projection, so the sign of a matrix as written says something only together with a point
+    that the image shows. If that has a positive depth (third row), a negative determinant of the left 3x3
+    means a mirrored image; if both are negative the whole matrix has the other sign; a negative depth alone
+    has the point behind the source.
+    """
+    cameras = [geometry.plain_camera(size) for geometry, size in zip(geometries, sizes)]
+    point = meeting_point(cameras) if ct_centre is None else ct_centre
+    what = "the point where the views meet" if ct_centre is None else "the CT at its start pose"
+    return [_before(point, what, geometry, camera) for geometry, camera in zip(geometries, cameras)]
+
+
+def _before(point: np.ndarray | None, what: str, geometry: Geometry, plain: Camera) -> Camera:
+    """The camera with `point`, which is `what`, before its source; `plain` is the one not mirrored."""
+    P, advice = geometry.projection_matrix, ""
+    if P is not None:
+        negative = np.linalg.slogdet(P[:, :3] / np.abs(P).max())[0] < 0
+        if point is None and negative:
+            raise InputError(
+                f"{geometry.field} has a negative determinant and may be that of a mirrored image, expected "
+                "a way to tell; add world_from_ct, or multiply it by -1 if the image is not mirrored."
+            )
+        if point is not None and negative and plain.depth(point) < 0:
+            return Camera.from_projection_matrix(P, plain.size, in_front=point)
+        advice = ", or multiply the matrix of a mirrored image by -1 so that depths are positive"
+    if point is not None and plain.depth(point) <= 0:
+        raise InputError(
+            f"{geometry.field} has {what} behind the X-ray source, expected it between source and "
+            f"detector; correct it or world_from_ct{advice}."
+        )
+    return plain
+
+
+def meeting_point(cameras: list[Camera]) -> np.ndarray | None:
+    """The point (3,) in world mm with the least squared distances to one line a view, from the source through
+    the middle of the image; None for a single view, and where the lines are nearly parallel."""
+    across = []  # projections (3, 3) onto the plane square to each line
+    for camera in cameras:
+        direction = camera.ray_directions((np.array(camera.size) - 1) / 2)
+        across.append(np.eye(3) - np.outer(direction, direction))
+    total = np.sum(across, axis=0)
+    if np.linalg.eigvalsh(total)[0] < PARALLEL:
+        return None
+    return np.linalg.solve(total, sum(a @ camera.source for a, camera in zip(across, cameras)))
+
+
+def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
+    """Whether any point of the box from `low` to `high` (3,), in voxel indices, falls on the camera's image.
+
+    The box and the pyramid of rays are convex: whether they meet is a linear program in a point's indices.
+    """
+    u, v, depth = camera.projection_matrix @ world_from_index
+    columns, rows = camera.size
+    outside = np.array(
+        [
+            -depth,
+            -(u + 0.5 * depth),
+            u - (columns - 0.5) * depth,
+            -(v + 0.5 * depth),
+            v - (rows - 0.5) * depth,
+        ]
+    )  # @ (i, j, k, 1) <= 0 within the pyramid
+    outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
+    result = linprog(np.zeros(3), outside[:, :3], -outside[:, 3], bounds=np.stack([low, high], 1))
+    return result.status != INFEASIBLE

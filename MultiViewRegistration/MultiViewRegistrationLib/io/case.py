@@ -1,0 +1,165 @@
+"""A case in memory: the CT, the views, and what else is known about them."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.ct import CT, load_ct
+from ..imaging.view import View
+from ..imaging.xray import XRay, load_image, load_xray
+from .cameras import sees, settle
+from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
+from .fields import found, shown
+from .files import sha256
+
+
+@dataclass(eq=False)
+class Case:
+    """What there is to register.
+
+    world_from_ct: (4, 4) the start pose, if there is one.
+    search: rotation_deg, translation_mm: how far a search goes from the start.
+    targets: (N, 3) CT LPS mm, if any.
+    truth_world_from_ct: (4, 4) only ever read to report errors.
+    reference_from_world: (4, 4) to the frame of a navigation tracker.
+    inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
+    name: of the file, or of the folder of a case.json.   seconds: that loading took.
+    """
+
+    ct: CT
+    views: list[View]
+    world_from_ct: np.ndarray | None = None
+    search: dict[str, float] = field(default_factory=DEFAULT_SEARCH.copy)
+    targets: np.ndarray | None = None
+    truth_world_from_ct: np.ndarray | None = None
+    reference_from_world: np.ndarray | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    path: Path | None = None
+    name: str = "case"
+    seconds: float = 0.0
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> Case:
+        """Load a case.json, or the one in a folder, with all that it names.
+
+        Raises InputError for what is wrong. Warns of unknown keys and of a view that does not show the CT at
+        the start pose.
+        """
+        began = perf_counter()
+        file = CaseFile.read(path)
+        xrays = [_xray(file, view) for view in file.views]
+        ct = load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
+        resolved = file.path.resolve()
+        case = cls(
+            ct=ct,
+            views=_views(file, ct, xrays),
+            world_from_ct=file.world_from_ct,
+            search=file.search,
+            targets=file.targets,
+            truth_world_from_ct=file.truth_world_from_ct,
+            reference_from_world=file.reference_from_world,
+            inputs=_hashes(file),
+            path=file.path,
+            name=resolved.parent.name if resolved.name == "case.json" else resolved.stem,
+        )
+        case.seconds = perf_counter() - began
+        return case
+
+    @property
+    def anatomy_key(self) -> tuple:
+        """The same for cases with the same CT, unit and mask."""
+        file = CaseFile.read(self.path)
+        return file.ct_unit, sha256(file.ct.path), file.mask and sha256(file.mask.path)
+
+
+def _xray(file: CaseFile, view: ViewFile) -> XRay:
+    """The X-ray, valid where its field is and its mask, if any, is not 0."""
+    xray = load_xray(view.image.path, view.frame, view.intensity)
+    if view.geometry.pixel_mm is not None:  # rather than what the image's header says
+        xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
+    if view.mask is None:
+        return xray
+    used = load_image(view.mask.path).values != 0
+    mask = f"{shown(file.path)}: {view.field}.mask, {found(view.mask.written)},"
+    if used.shape != xray.valid.shape:
+        (rows, columns), (image_rows, image_columns) = used.shape, xray.valid.shape
+        raise InputError(
+            f"{mask} has {columns} columns and {rows} rows, expected the image's {image_columns} and "
+            f"{image_rows}; draw it on the image."
+        )
+    if not (xray.valid & used).any():
+        raise InputError(
+            f"{mask} is empty within the field of the X-ray, expected pixels other than 0 where it is to be "
+            "used; correct it or leave it out."
+        )
+    return replace(xray, valid=xray.valid & used)
+
+
+def _views(file: CaseFile, ct: CT, xrays: list[XRay]) -> list[View]:
+    low, high = _box(ct)
+    world_from_index = None if file.world_from_ct is None else file.world_from_ct @ ct.volume.ct_from_index
+    centre = None if world_from_index is None else rigid.transform_points(world_from_index, (low + high) / 2)
+    sizes = [xray.valid.shape[::-1] for xray in xrays]
+    cameras = settle([view.geometry for view in file.views], sizes, centre)
+    _refuse_copies(file, xrays, cameras)
+    if world_from_index is not None:
+        _check_visible(file, [sees(camera, world_from_index, low, high) for camera in cameras])
+    return [
+        View(view.name, xray, camera, view.rotation_sd_deg, view.translation_sd_mm)
+        for view, xray, camera in zip(file.views, xrays, cameras)
+    ]
+
+
+def _box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
+    low, high = np.zeros(3), np.array(ct.volume.values.shape[::-1]) - 1.0
+    if ct.mask is not None:
+        for i, axes in enumerate(((0, 1), (0, 2), (1, 2))):
+            low[i], high[i] = np.flatnonzero(ct.mask.any(axes))[[0, -1]]
+    return low - 0.5, high + 0.5
+
+
+def _check_visible(file: CaseFile, seen: list[bool]) -> None:
+    if not any(seen):
+        raise InputError(
+            f"{shown(file.path)}: world_from_ct has the CT outside every view, expected a start pose at "
+            "which images show it; correct it or the geometry of the views."
+        )
+    for view, sees_ct in zip(file.views, seen):
+        if not sees_ct:
+            warnings.warn(
+                f"{shown(file.path)}: {view.field} does not show the CT at the start pose world_from_ct; "
+                "check its geometry.",
+                stacklevel=2,
+            )
+
+
+def _refuse_copies(file: CaseFile, xrays: list[XRay], cameras: list[Camera]) -> None:
+    for (i, a), (j, b) in combinations(enumerate(cameras), 2):
+        same_camera = np.allclose(a.projection_matrix, b.projection_matrix)
+        if same_camera and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
+            first, second = file.views[i].field, file.views[j].field
+            raise InputError(
+                f"{shown(file.path)}: {second} has the same camera and the same image as {first}, "
+                "expected different views; correct it or remove one of the two."
+            )
+
+
+def _hashes(file: CaseFile) -> dict[str, str]:
+    parts = [InputFile(file.path.name, file.path), file.ct, file.mask]
+    parts += [part for view in file.views for part in (view.image, view.mask)]
+    hashes: dict[str, str] = {}
+    for part in {part.path: part for part in parts if part}.values():  # several frames are one file
+        name = part.path.name if os.path.isabs(part.written) else part.written
+        hashes[part.written if name in hashes else name] = sha256(part.path)
+    return hashes

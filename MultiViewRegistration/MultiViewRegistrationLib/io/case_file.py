@@ -1,0 +1,201 @@
+"""What a case.json says, checked, without a look at any pixel."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from .cameras import Geometry, read_geometry, rigid_matrix
+from .fields import Fields, found, read_json, shown
+
+VERSION = 1
+CT_UNITS = ("hu", "relative")
+INTENSITIES = ("linear", "log", "auto")
+DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
+LONGEST_NAME = 80
+NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a view's name becomes part of a file name, on Windows too
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file or folder that a case names: as written there, and where it is."""
+
+    written: str
+    path: Path
+
+
+@dataclass(frozen=True, eq=False)
+class ViewFile:
+    """One entry of "views"; `field` says which, as in "views[0]"."""
+
+    field: str
+    name: str
+    image: InputFile
+    frame: int | None
+    intensity: str
+    mask: InputFile | None
+    geometry: Geometry
+    rotation_sd_deg: float | None
+    translation_sd_mm: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class CaseFile:
+    """What DESIGN section 9 and case.schema.json describe. The arrays and defaults are those of a Case."""
+
+    path: Path
+    ct: InputFile
+    ct_unit: str
+    mask: InputFile | None
+    views: list[ViewFile]
+    world_from_ct: np.ndarray | None
+    search: dict[str, float]
+    targets: np.ndarray | None
+    reference_from_world: np.ndarray | None
+    truth_world_from_ct: np.ndarray | None
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> CaseFile:
+        """Read a case.json, or the one in a folder. Unknown keys warn; InputError for what is wrong."""
+        path = Path(path)
+        if os.path.isdir(path):
+            path = path / "case.json"
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{shown(path)} is {found(content)}, expected an object; write it as {{...}}.")
+        return cls.from_json(path, content)
+
+    @classmethod
+    def from_json(cls, path: Path, content: dict[str, Any]) -> CaseFile:
+        """The same for content that is parsed already; files are sought from the folder of `path`."""
+        fields = Fields(shown(path), "", content)
+        _check_version(fields)
+        fields.has("$schema")  # for editors
+        if fields.has("training"):
+            fields.section("training")
+        case = cls(
+            path=path,
+            ct=_input_file(fields, "ct", path.parent, kind="file or DICOM folder"),
+            ct_unit=fields.choice("ct_unit", CT_UNITS) if fields.has("ct_unit") else CT_UNITS[0],
+            mask=_input_file(fields, "mask", path.parent) if fields.has("mask") else None,
+            views=[
+                _view(view, path.parent) for view in fields.sections("views", "a list of one or more views")
+            ],
+            world_from_ct=_optional_rigid(fields, "world_from_ct"),
+            search=_search(fields),
+            targets=_targets(fields),
+            reference_from_world=_optional_rigid(fields, "reference_from_world"),
+            truth_world_from_ct=_truth(fields),
+        )
+        fields.warn_unread()
+        _refuse_same_view_twice(fields.file, case.views)
+        return case
+
+
+def _check_version(fields: Fields) -> None:
+    version = fields.integer("version", f"the number {VERSION}", least=1)
+    if version > VERSION:
+        fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+
+
+def _view(fields: Fields, folder: Path) -> ViewFile:
+    view = ViewFile(
+        field=fields.name,
+        name=_name(fields),
+        image=_input_file(fields, "image", folder),
+        frame=fields.integer("frame", "a frame's number, from 0", least=0) if fields.has("frame") else None,
+        intensity=fields.choice("intensity", INTENSITIES) if fields.has("intensity") else INTENSITIES[0],
+        mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
+        geometry=read_geometry(fields),
+        rotation_sd_deg=_standard_deviation(fields, "rotation_sd_deg"),
+        translation_sd_mm=_standard_deviation(fields, "translation_sd_mm"),
+    )
+    fields.warn_unread()
+    return view
+
+
+def _name(fields: Fields) -> str:
+    name = fields.text("name", "a name for the view")
+    if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > LONGEST_NAME:
+        expected = (
+            f"at most {LONGEST_NAME} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
+        )
+        fields.refuse("name", f"is {found(name)}", expected, "rename the view, as files get its name")
+    return name
+
+
+def _input_file(fields: Fields, key: str, folder: Path, kind: str = "file") -> InputFile:
+    """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well."""
+    expected = f"the path of a {kind}, relative to the case file or absolute"
+    written = fields.text(key, expected)
+    for spelling in (written, written.replace("\\", "/")):  # the second for a case from Windows
+        path = folder / spelling
+        if os.path.isfile(path) or kind != "file" and os.path.isdir(path):
+            return InputFile(written, path)
+    what = "is no file" if os.path.exists(folder / written) else "does not exist"
+    fields.refuse(key, f"is {found(written)}, which {what}", expected, "correct it or put the file there")
+
+
+def _standard_deviation(fields: Fields, key: str) -> float | None:
+    """Calibrated where nothing is said."""
+    if not fields.has(key):
+        return 0.0
+    return (
+        None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
+    )
+
+
+def _optional_rigid(fields: Fields, key: str) -> np.ndarray | None:
+    return rigid_matrix(fields, key) if fields.has(key) else None
+
+
+def _search(fields: Fields) -> dict[str, float]:
+    if not fields.has("search"):
+        return dict(DEFAULT_SEARCH)
+    search = fields.section("search")
+    ranges = {
+        "rotation_deg": search.number("rotation_deg", "degrees above 0 and up to 180", above=0, most=180),
+        "translation_mm": search.number("translation_mm", "mm above 0", above=0),
+    }
+    search.warn_unread()
+    return ranges
+
+
+def _targets(fields: Fields) -> np.ndarray | None:
+    if not fields.has("targets"):
+        return None
+    targets = fields.array("targets", (None, 3), "a list of points [x, y, z] in CT LPS mm")
+    return targets if len(targets) else None
+
+
+def _truth(fields: Fields) -> np.ndarray | None:
+    if not fields.has("truth"):
+        return None
+    truth = fields.section("truth")
+    matrix = rigid_matrix(truth, "world_from_ct")
+    truth.warn_unread()
+    return matrix
+
+
+def _refuse_same_view_twice(file: str, views: list[ViewFile]) -> None:
+    first: dict[tuple, ViewFile] = {}
+    for view in views:
+        status = os.stat(view.image.path)
+        image = ("image", status.st_dev, status.st_ino, view.frame or 0)
+        name = (
+            "name",
+            unicodedata.normalize("NFKC", view.name).casefold(),
+        )  # to some file systems it is all one
+        for key in (name, image):
+            other = first.setdefault(key, view)
+            if other is not view:
+                raise InputError(
+                    f"{file}: {view.field} has the same {key[0]} as {other.field}, expected different views; "
+                    "correct it or remove one of the two."
+                )

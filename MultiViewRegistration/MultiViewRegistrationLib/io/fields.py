@@ -1,0 +1,206 @@
+"""Typed reading of a JSON file. Every error is one sentence that names the file and the field."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import unicodedata
+import warnings
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ..errors import InputError
+
+LARGEST_FILE = 16 << 20  # bytes; a case file has some thousand
+LARGEST_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
+
+
+def shown(path: str | os.PathLike) -> str:
+    """A path or other text for a message: on one line, whatever is in it."""
+    return "".join(c if c.isprintable() else "?" for c in os.fspath(path))
+
+
+def found(value: Any) -> str:
+    """What a JSON value is, for a message."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}" if value else "an empty list"
+    text = shown(json.dumps(value, ensure_ascii=False))
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def read_json(path: str | os.PathLike) -> Any:
+    """The content of a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an error."""
+
+    def refuse(what: str, remedy: str) -> NoReturn:
+        raise InputError(f"{shown(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
+
+    def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in values:
+                refuse(f"has the key {found(key)} twice in one object", "keep one of the two")
+            values[key] = value
+        return values
+
+    def refuse_constant(name: str) -> NoReturn:
+        refuse(f"holds {name}, which JSON does not know", "write a finite number")
+
+    if not os.path.isfile(path):
+        refuse("is not a file" if os.path.exists(path) else "does not exist", "check the path")
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(LARGEST_FILE + 1)
+    except OSError as error:
+        refuse(f"cannot be opened ({error.strerror})", "check its permissions")
+    if len(data) > LARGEST_FILE:
+        refuse(f"is larger than {LARGEST_FILE >> 20} MB", "check that it is the right file")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        refuse("is not text in UTF-8", "check that it is the right file, or save it as UTF-8")
+    if not text.strip():
+        refuse("is empty", "write or export it again")
+    try:
+        return json.loads(text, object_pairs_hook=unique_keys, parse_constant=refuse_constant)
+    except json.JSONDecodeError as error:
+        refuse(f"is not JSON (line {error.lineno}, column {error.colno}: {error.msg})", "correct it there")
+    except InputError:
+        raise
+    except (RecursionError, ValueError):  # brackets without end; an integer of thousands of digits
+        refuse("is nested too deeply or has a number too long", "check that it is the right file")
+
+
+class Fields:
+    """One JSON object. Its methods read a key each, as one type, or raise InputError.
+
+    Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that nobody asked for.
+    """
+
+    def __init__(self, file: str, name: str, values: dict[str, Any]) -> None:
+        """`file` as it is to be shown, `name` of the object in it, as in "views[1]"; "" is the whole."""
+        self.file = file
+        self.name = name
+        self.values = values
+        self.asked: set[str] = set()
+
+    def label(self, key: str) -> str:
+        return f"{self.name}.{key}" if self.name else key
+
+    def refuse(self, key: str, what: str, expected: str, remedy: str = "correct it") -> NoReturn:
+        raise InputError(f"{self.file}: {self.label(key)} {what}, expected {expected}; {remedy}.")
+
+    def has(self, key: str) -> bool:
+        self.asked.add(key)
+        return key in self.values
+
+    def value(self, key: str, expected: str) -> Any:
+        """The value as JSON has it."""
+        if not self.has(key):
+            similar = _similar(key, [other for other in self.values if other not in self.asked])
+            if similar:
+                self.refuse(key, f"is missing, but there is {found(similar)}", expected, "rename that key")
+            self.refuse(key, "is missing", expected, "add it")
+        return self.values[key]
+
+    def text(self, key: str, expected: str) -> str:
+        """Text that is not blank and has no control characters or line breaks."""
+        value = self.value(key, expected)
+        if not isinstance(value, str) or not value.strip():
+            self.refuse(key, f"is {found(value)}", expected)
+        if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):
+            self.refuse(key, f"is {found(value)}, with a control character", expected, "remove that")
+        return value
+
+    def choice(self, key: str, options: tuple[str, ...]) -> str:
+        expected = " or ".join(found(option) for option in options)
+        value = self.value(key, expected)
+        if not isinstance(value, str) or value not in options:
+            self.refuse(key, f"is {found(value)}", expected, "choose one of these")
+        return value
+
+    def boolean(self, key: str) -> bool:
+        value = self.value(key, "true or false")
+        if not isinstance(value, bool):
+            self.refuse(key, f"is {found(value)}", "true or false")
+        return value
+
+    def number(
+        self,
+        key: str,
+        expected: str,
+        least: float = -math.inf,
+        above: float = -math.inf,
+        most: float = math.inf,
+    ) -> float:
+        """A number >= `least`, > `above` and <= `most`."""
+        number = self._number(key, self.value(key, expected), expected, LARGEST_NUMBER)
+        if not (least <= number <= most and number > above):
+            self.refuse(key, f"is {found(self.values[key])}", expected)
+        return number
+
+    def integer(self, key: str, expected: str, least: int) -> int:
+        number = self.number(key, expected, least)
+        if number % 1:
+            self.refuse(key, f"is {found(self.values[key])}", expected)
+        return int(number)
+
+    def array(
+        self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = LARGEST_NUMBER
+    ) -> np.ndarray:
+        """Nested lists of numbers as float64 of `shape`, where None is any length."""
+        value = self.value(key, expected)
+        lists = self._list(key, value, shape, expected, limit)
+        return np.array(lists, np.float64).reshape([len(value) if n is None else n for n in shape])
+
+    def section(self, key: str, expected: str = "an object") -> Fields:
+        value = self.value(key, expected)
+        if not isinstance(value, dict):
+            self.refuse(key, f"is {found(value)}", expected)
+        return Fields(self.file, self.label(key), value)
+
+    def sections(self, key: str, expected: str) -> list[Fields]:
+        """The objects of a list that has at least one."""
+        values = self.value(key, expected)
+        if not isinstance(values, list) or not values:
+            self.refuse(key, f"is {found(values)}", expected)
+        for i, value in enumerate(values):
+            if not isinstance(value, dict):
+                self.refuse(f"{key}[{i}]", f"is {found(value)}", "an object")
+        return [Fields(self.file, f"{self.label(key)}[{i}]", value) for i, value in enumerate(values)]
+
+    def warn_unread(self) -> None:
+        """One warning for each key that was never asked for."""
+        for key in self.values:
+            if key not in self.asked:
+                similar = _similar(key, sorted(self.asked - set(self.values)))
+                where = f" in {self.name}" if self.name else ""
+                advice = f"did you mean {found(similar)}?" if similar else "correct or remove it."
+                warnings.warn(
+                    f"{self.file}: the key {found(key)}{where} is not known and was ignored; {advice}",
+                    stacklevel=2,
+                )
+
+    def _number(self, key: str, value: Any, expected: str, limit: float) -> float:
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            self.refuse(key, f"is {found(value)}", expected)
+        if not abs(value) <= limit:
+            self.refuse(key, f"is {found(value)}", f"a number from {-limit:g} to {limit:g}")
+        return float(value)
+
+    def _list(self, key: str, value: Any, shape: tuple[int | None, ...], expected: str, limit: float) -> Any:
+        if not shape:
+            return self._number(key, value, "a number", limit)
+        if not isinstance(value, list) or shape[0] not in (None, len(value)):
+            self.refuse(key, f"is {found(value)}", expected)
+        return [self._list(f"{key}[{i}]", item, shape[1:], expected, limit) for i, item in enumerate(value)]
+
+
+def _similar(key: str, others: list[str]) -> str | None:
+    by_lower_case = {other.lower(): other for other in others}
+    matches = difflib.get_close_matches(key.lower(), by_lower_case, n=1, cutoff=0.75)
+    return by_lower_case[matches[0]] if matches else None

@@ -1,0 +1,56 @@
+"""Rigid transforms as ITK transform files (.tfm), which SimpleITK and Slicer read."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..geometry import rigid
+from .fields import shown
+from .files import written_atomically
+
+REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
+
+
+def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray) -> None:
+    """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm."""
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(world_from_ct[:3, :3].ravel().tolist())
+    transform.SetTranslation(world_from_ct[:3, 3].tolist())
+    with written_atomically(path) as temporary:
+        sitk.WriteTransform(transform, str(temporary))
+
+
+def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray) -> None:
+    """Write the inverse of world_from_ct (4, 4), for Slicer: it takes a transform file for ITK's resampling
+    direction, so the node that it makes of this one moves the CT into the world."""
+    write_transform(path, rigid.inverse(world_from_ct))
+
+
+def read_transform(path: str | os.PathLike) -> np.ndarray:
+    """The matrix (4, 4) of the one rigid 3D transform in a file, as TransformPoint applies it.
+
+    Raises InputError for anything else.
+    """
+    file, wanted = shown(path), "expected one rigid 3D transform that SimpleITK can read"
+    try:
+        transform = sitk.ReadTransform(os.fspath(path))
+    except RuntimeError:
+        raise InputError(
+            f"{file} cannot be read as a transform, {wanted}; check the path and the format."
+        ) from None
+    kind = transform.Downcast().GetName()
+    if transform.GetDimension() != 3 or not transform.IsLinear() or kind == "CompositeTransform":
+        raise InputError(
+            f"{file} holds a {transform.GetDimension()}D {kind}, {wanted}; "
+            "harden it to one linear transform and save that."
+        )
+    forth = np.array([transform.TransformPoint(point) for point in (REACH_MM * np.eye(3)).tolist()])
+    back = np.array([transform.TransformPoint(point) for point in (-REACH_MM * np.eye(3)).tolist()])
+    matrix = np.eye(4)
+    matrix[:3, :3] = (forth - back).T / (2 * REACH_MM)
+    matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
+    return rigid.check_rigid(matrix, f"The transform in {file}")

@@ -1,0 +1,205 @@
+"""Cases with their pixels."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import warnings
+
+import numpy as np
+import pytest
+from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal, write_image
+
+from MultiViewRegistrationLib.io.case import Case
+
+VIEW = ["views", 0]
+
+
+def test_a_full_case(write_case):
+    path = write_case(full())
+    with warnings.catch_warnings(action="error"):
+        case = Case.load(path)
+    assert [view.name for view in case.views] == ["AP", "LAT", "oblique", "C-arm 30°"]
+    for view, angle in zip(case.views, (0, 90, 45, 30)):
+        np.testing.assert_allclose(view.camera.projection_matrix, camera(angle).projection_matrix, atol=1e-9)
+        assert view.camera.size == SIZE and view.xray.line_integrals.shape == SIZE[::-1]
+    assert (case.views[1].rotation_sd_deg, case.views[1].translation_sd_mm) == (None, 2.5)
+    assert case.views[3].xray.pixel_mm == (4, 4)
+    assert case.ct.unit == "hu" and 0 < case.ct.mask.sum() < 100
+    np.testing.assert_array_equal(case.world_from_ct, START)
+    assert case.path == path
+
+
+def test_every_input_has_its_hash(write_case, tmp_path):
+    content = full()
+    content["ct"] = str(tmp_path / "ct.mha")
+    case = Case.load(write_case(content))
+    files = {
+        "case.json",
+        "ct.mha",
+        "bone.mha",
+        "ap.mha",
+        "ap_mask.mha",
+        "lat.mha",
+        "oblique.mha",
+        "c_arm.mha",
+    }
+    assert case.inputs == {file: hashlib.sha256((tmp_path / file).read_bytes()).hexdigest() for file in files}
+
+
+def test_two_inputs_of_one_name_both_have_their_hash(write_case, tmp_path):
+    (tmp_path / "a").mkdir()
+    shutil.copy(tmp_path / "lat.mha", tmp_path / "a" / "ap.mha")
+    case = Case.load(write_case(changed(minimal(), ["views", 1, "image"], str(tmp_path / "a" / "ap.mha"))))
+    assert len(case.inputs) == 4 and len(set(case.inputs.values())) == 4
+
+
+def test_frames_of_one_file_are_different_views(write_case, tmp_path):
+    frames = np.random.default_rng(2).integers(2000, 4000, (3, *SIZE[::-1])).astype(np.uint16)
+    write_image(tmp_path / "run.mha", frames)
+    content = minimal()
+    for view, frame in zip(content["views"], (0, 2)):
+        view.update(image="run.mha", frame=frame, intensity="log")
+    case = Case.load(write_case(content))
+    for view, frame in zip(case.views, (0, 2)):
+        assert np.corrcoef(view.xray.line_integrals.ravel(), frames[frame].ravel())[0, 1] > 0.999
+    content["views"][0]["frame"] = 2
+    assert "views[1] has the same image as views[0]" in refusal(Case.load, write_case(content))
+    content["views"][0]["frame"] = 3
+    assert "run.mha" in refusal(Case.load, write_case(content))
+
+
+def test_an_x_ray_s_mask_leaves_out_what_it_has_as_zero(write_case):
+    masked, whole = (Case.load(write_case(content)).views[0].xray.valid for content in (full(), minimal()))
+    assert whole.all() and not masked[:3].any() and masked[3:].all()
+
+
+@pytest.mark.parametrize(("sign", "mirrored"), [(1, False), (-1, False), (1, True)])
+def test_the_start_pose_tells_the_sign_of_a_matrix(write_case, sign, mirrored):
+    matrix = sign * camera(0, mirrored=mirrored).projection_matrix
+    case = Case.load(write_case(changed(minimal(), [*VIEW, "projection_matrix"], matrix.tolist())))
+    assert np.sign(case.views[0].camera.intrinsics[0, 0]) == (-1 if mirrored else 1)
+    assert case.views[0].camera.depth(START[:3, 3]) > 0
+
+
+def moved(x, y, z):
+    pose = START.copy()
+    pose[:3, 3] += (x, y, z)
+    return pose.tolist()
+
+
+C_ARM_CASE = changed(changed(minimal(), [*VIEW, "projection_matrix"], REMOVED), [*VIEW, "c_arm"], READING)
+
+
+@pytest.mark.parametrize(
+    ("content", "parts"),
+    [
+        (
+            changed(minimal(), ["world_from_ct"], moved(0, 1500, 0)),
+            ["views[0].projection_matrix", "behind the X-ray source"],
+        ),
+        (
+            changed(C_ARM_CASE, ["world_from_ct"], moved(0, 1500, 0)),
+            ["views[0].c_arm", "behind the X-ray source"],
+        ),
+        (
+            changed(minimal(), ["world_from_ct"], moved(0, 0, 400)),
+            ["world_from_ct has the CT outside every view"],
+        ),
+        (
+            changed(C_ARM_CASE, [*VIEW, "c_arm", "size"], [16, 20]),
+            ["views[0].c_arm.size is [16, 20]", "20 columns and 16 rows"],
+        ),
+        (changed(minimal(), ["ct"], "ap.mha"), ["ap.mha"]),
+        (changed(minimal(), ["ct"], "broken.mha"), ["broken.mha"]),
+        (changed(minimal(), ["ct"], "empty folder"), ["empty folder"]),
+        (changed(minimal(), ["mask"], "empty.mha"), ["empty.mha", "empty"]),
+        (changed(minimal(), [*VIEW, "image"], "broken.png"), ["broken.png"]),
+        (changed(minimal(), [*VIEW, "image"], "case.json"), ["case.json"]),
+        (changed(minimal(), [*VIEW, "image"], "ct.mha"), ["ct.mha"]),
+        (changed(minimal(), [*VIEW, "mask"], "empty2d.mha"), ["views[0].mask", "empty2d.mha", "is empty"]),
+        (
+            changed(minimal(), [*VIEW, "mask"], "small2d.mha"),
+            ["views[0].mask", "small2d.mha", "10 columns and 8 rows"],
+        ),
+        (changed(minimal(), [*VIEW, "mask"], "broken.png"), ["broken.png"]),
+        (
+            {
+                **minimal(),
+                "views": [
+                    minimal()["views"][0],
+                    {**minimal()["views"][0], "name": "copy", "image": "copy.mha"},
+                ],
+            },
+            ["views[1] has the same camera and the same image as views[0]"],
+        ),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else "",
+)
+def test_each_thing_that_only_pixels_tell_has_its_sentence(write_case, tmp_path, content, parts):
+    path = write_case(content)
+    for name in ("broken.mha", "broken.png"):
+        (tmp_path / name).write_bytes(b"\x89PNG no image")
+    (tmp_path / "empty folder").mkdir()
+    shutil.copy(tmp_path / "ap.mha", tmp_path / "copy.mha")
+    write_image(
+        tmp_path / "empty.mha", np.zeros((12, 12, 12), np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22)
+    )
+    write_image(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))
+    write_image(tmp_path / "small2d.mha", np.ones((8, 10), np.uint8))
+    message = refusal(Case.load, path)
+    for part in parts:
+        assert part in message
+
+
+def test_the_same_camera_with_another_image_is_another_view(write_case):
+    content = minimal()
+    content["views"][1]["projection_matrix"] = content["views"][0]["projection_matrix"]
+    assert len(Case.load(write_case(content)).views) == 2
+
+
+def test_a_view_that_does_not_show_the_ct_is_only_warned_of(write_case):
+    content = changed(C_ARM_CASE, [*VIEW, "c_arm", "principal_point"], [300, 8])
+    with pytest.warns(UserWarning, match=r"views\[0\] does not show the CT at the start pose"):
+        assert len(Case.load(write_case(content)).views) == 2
+
+
+def test_only_the_masked_part_has_to_be_seen(write_case, tmp_path):
+    """The bone of the mask is left of the narrow image, the CT's box reaches into it."""
+    content = changed(C_ARM_CASE, [*VIEW, "c_arm", "principal_point"], [26, 8])
+    with warnings.catch_warnings(action="error"):
+        Case.load(write_case(content))
+    with pytest.warns(UserWarning, match=r"views\[0\] does not show"):
+        Case.load(write_case({**content, "mask": "bone.mha"}))
+
+
+def test_a_folder_of_slices_with_gantry_tilt_is_refused(write_case, shared_data):
+    message = refusal(
+        Case.load,
+        write_case(changed(minimal(), ["ct"], str((shared_data / "dicom" / "ct-gantry-tilt").resolve()))),
+    )
+    assert "tilt" in message
+
+
+def test_the_cases_beside_the_project_load(shared_data):
+    """With their CT before every source, and the true targets on every image where the truth is known."""
+    paths = sorted([*shared_data.glob("sim/*/case.json"), *shared_data.glob("wrist/*.json")])
+    assert len(paths) == 13
+    for path in paths:
+        with warnings.catch_warnings(action="error"):
+            case = Case.load(path)
+        content = json.loads(path.read_text())
+        assert len(case.views) == len(content["views"]) and len(case.inputs) == 2 + len(case.views)
+        centre = (case.world_from_ct @ [*case.ct.centroid(), 1])[:3]
+        for view, described in zip(case.views, content["views"]):
+            matrix = np.array(described["projection_matrix"])
+            np.testing.assert_allclose(
+                view.camera.projection_matrix, matrix, rtol=1e-6, atol=1e-6 * np.abs(matrix).max()
+            )
+            assert view.camera.depth(centre) > 0
+            if case.truth_world_from_ct is not None:
+                pixels = view.camera.project(
+                    case.targets @ case.truth_world_from_ct[:3, :3].T + case.truth_world_from_ct[:3, 3]
+                )
+                assert (pixels > 0).all() and (pixels < np.array(view.camera.size)).all()

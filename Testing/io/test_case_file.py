@@ -1,0 +1,173 @@
+"""case.json without its pixels: what is read, and one sentence for everything that is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from tiny_case import SIZE, START, changed, full, minimal, refusal
+from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
+
+from MultiViewRegistrationLib.io.case_file import CaseFile
+
+
+def read(folder, content):
+    return CaseFile.from_json(folder / "case.json", content)
+
+
+def test_a_full_case_is_read_without_a_warning(case_folder):
+    with warnings.catch_warnings(action="error"):
+        case = read(case_folder, full())
+    assert case.ct.path == case_folder / "ct.mha" and case.mask.written == "bone.mha"
+    assert case.search == {"rotation_deg": 10, "translation_mm": 20.5}
+    np.testing.assert_array_equal(case.targets, [[1, 2, 3], [-4.5, 0, 0]])
+    np.testing.assert_array_equal(case.truth_world_from_ct, START)
+    ap, lateral, oblique, c_arm = case.views
+    assert (ap.frame, ap.intensity, ap.mask.path) == (0, "linear", case_folder / "ap_mask.mha")
+    assert (lateral.rotation_sd_deg, lateral.translation_sd_mm, lateral.intensity) == (None, 2.5, "log")
+    assert oblique.geometry.camera.size == c_arm.geometry.camera.size == SIZE
+    assert c_arm.geometry.field.endswith("case.json: views[3].c_arm")
+
+
+def test_what_a_minimal_case_leaves_out(case_folder):
+    content = minimal()
+    del content["world_from_ct"]
+    case = read(case_folder, content)
+    assert case.ct_unit == "hu" and case.search == {"rotation_deg": 15, "translation_mm": 45}
+    assert [
+        case.mask,
+        case.world_from_ct,
+        case.targets,
+        case.reference_from_world,
+        case.truth_world_from_ct,
+    ] == 5 * [None]
+    view = case.views[0]
+    assert (view.frame, view.intensity, view.mask) == (None, "linear", None)
+    assert view.rotation_sd_deg == view.translation_sd_mm == 0
+
+
+def test_a_folder_stands_for_the_case_in_it(write_case, tmp_path):
+    write_case(minimal())
+    assert (
+        CaseFile.read(tmp_path).path
+        == CaseFile.read(str(tmp_path / "case.json")).path
+        == tmp_path / "case.json"
+    )
+
+
+def test_no_targets_are_no_targets(case_folder):
+    assert read(case_folder, {**minimal(), "targets": []}).targets is None
+
+
+def test_a_byte_order_mark_is_passed_over(write_case):
+    assert len(CaseFile.read(write_case(b"\xef\xbb\xbf" + json.dumps(minimal()).encode())).views) == 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="backslashes are right there")
+def test_a_relative_path_from_windows_is_found(write_case, tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "ap.mha").rename(tmp_path / "images" / "ap.mha")
+    case = CaseFile.read(write_case(changed(minimal(), ["views", 0, "image"], r".\images\ap.mha")))
+    assert case.views[0].image.path.samefile(tmp_path / "images" / "ap.mha")
+
+
+@pytest.mark.parametrize(("keys", "value", "parts"), WRONG_STRUCTURE + WRONG_MEANING, ids=str)
+def test_each_thing_that_is_wrong_has_its_sentence(case_folder, keys, value, parts):
+    message = refusal(read, case_folder, changed(full(), keys, value))
+    for part in [f"{case_folder / 'case.json'}: ", *parts]:
+        assert part in message
+
+
+def text_of(content):
+    return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize(
+    ("data", "part"),
+    [
+        (b"", "is empty"),
+        (b" \n\xef\xbb\xbf", "is not JSON"),
+        (b"\xef\xbb\xbf \n", "is empty"),
+        (b"{", "is not JSON (line 1, column 2"),
+        (text_of(minimal())[:-1], "is not JSON (line 1"),
+        (text_of(minimal()) + b"x", "is not JSON (line 1"),
+        (b"\x1f\x8b\x08\x00" + bytes(range(256)), "is not text in UTF-8"),
+        (text_of(minimal()).decode().encode("utf-16"), "is not text in UTF-8"),
+        (text_of(minimal()).replace(b"AP", b"A\xe4"), "is not text in UTF-8"),
+        (b"[1, 2]", "is a list of 2, expected an object"),
+        (b"null", "is null, expected an object"),
+        (text_of({**minimal(), "targets": [[1, 2, float("nan")]]}), "holds NaN"),
+        (text_of({**minimal(), "targets": [[1, 2, -float("inf")]]}), "holds -Infinity"),
+        (text_of(minimal()).replace(b"[0.0,", b"[1e999,", 1), "is Infinity"),
+        (b'{"version": 1, "version": 1}', 'has the key "version" twice'),
+        (b'{"views": [{"name": "AP", "na\\u006de": "LAT"}]}', 'has the key "name" twice'),
+        (b"[" * 100000, "is nested too deeply"),
+        (b'{"version": ' + b"1" * 5000 + b"}", "a number too long"),
+        (b'{"version": 1, "x": "' + b"x" * (17 << 20) + b'"}', "is larger than 16 MB"),
+    ],
+)
+def test_each_file_that_is_no_json_object_has_its_sentence(write_case, data, part):
+    path = write_case(data)
+    message = refusal(CaseFile.read, path)
+    assert message.startswith(str(path)) and part in message
+
+
+@pytest.mark.parametrize(
+    ("path", "part"),
+    [
+        ("nowhere.json", "does not exist"),
+        ("line\nbreak.json", "line?break.json does not exist"),
+        ("a\0b", "does not exist"),
+        ("", "case.json does not exist"),
+        ("x" * 300, "does not exist"),
+        ("empty", "case.json does not exist"),
+    ],
+)
+def test_a_path_without_a_case_has_its_sentence(tmp_path, path, part):
+    (tmp_path / "empty").mkdir()
+    assert part in refusal(CaseFile.read, tmp_path / path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "case.json")
+    assert "is not a file" in refusal(CaseFile.read, tmp_path / "case.json")
+
+
+@pytest.mark.parametrize(
+    ("keys", "warning"),
+    [
+        (["Targets"], 'case.json: the key "Targets" is not known and was ignored; did you mean "targets"?'),
+        (
+            ["world_from_CT_"],
+            'the key "world_from_CT_" is not known and was ignored; did you mean "world_from_ct"?',
+        ),
+        (["hospital"], 'the key "hospital" is not known and was ignored; correct or remove it.'),
+        (
+            ["views", 0, "intensities"],
+            'the key "intensities" in views[0] is not known and was ignored; did you mean "intensity"?',
+        ),
+        (["search", "rotation"], 'the key "rotation" in search is not known'),
+        (["truth", "world"], 'the key "world" in truth is not known'),
+        (["views", 2, "camera", "skew"], 'the key "skew" in views[2].camera is not known'),
+        (["views", 3, "c_arm", "pixel"], 'the key "pixel" in views[3].c_arm is not known'),
+    ],
+)
+def test_unknown_keys_warn(case_folder, keys, warning):
+    content = changed(full(), keys, 1)
+    for key in ("targets", "world_from_ct"):  # only what is not given already is suggested
+        content.pop(key)
+    del content["views"][0]["intensity"]
+    with pytest.warns(UserWarning) as warned:
+        read(case_folder, content)
+    assert len(warned) == 1 and warning in str(warned[0].message)
+
+
+def test_a_missing_key_that_is_there_misspelled_is_named(case_folder):
+    content = full()
+    content["view"] = content.pop("views")
+    assert 'views is missing, but there is "view"' in refusal(read, case_folder, content)

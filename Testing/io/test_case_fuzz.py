@@ -1,0 +1,135 @@
+"""Random damage: a case loads or is refused in one line, and nothing else ever happens."""
+
+from __future__ import annotations
+
+import copy
+import json
+import warnings
+
+import numpy as np
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_case_schema import VALIDATOR
+from tiny_case import full
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_file import CaseFile
+
+COMMON = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+
+FULL = json.dumps(full())
+KEYS = sorted(
+    {key for part in (full(), *full()["views"]) for key in part} | {"size", "intrinsics", "Version", "_"}
+)
+WORDS = [
+    "ct.mha",
+    "lat.mha",
+    ".",
+    "/",
+    "/dev/zero",
+    "case.json",
+    "\ud800",
+    "\0",
+    "\u2028",
+    "x" * 5000,
+    "linear",
+    "relative",
+]
+NUMBERS = [0, -1, 1, 2.5, 1e9, 1e99, -1e308, 5e-324, 10**30, 10**400, float("inf")]
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.sampled_from(NUMBERS) | st.sampled_from(WORDS) | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@st.composite
+def damaged_cases(draw):
+    """full() with one to three values replaced, removed, repeated, or put under another key."""
+    case = json.loads(FULL)
+    for _ in range(draw(st.integers(1, 3))):
+        part = case
+        while part:
+            key = draw(st.sampled_from(list(part) if isinstance(part, dict) else range(len(part))))
+            if not isinstance(part[key], (dict, list)) or not part[key] or draw(st.integers(0, 3)) == 0:
+                break
+            part = part[key]
+        if not part:
+            break
+        kind = draw(st.sampled_from(["replace", "remove", "repeat"]))
+        if kind == "replace":
+            part[key] = draw(VALUES)
+        elif kind == "remove":
+            del part[key]
+        elif isinstance(part, dict):
+            part[draw(st.sampled_from(KEYS) | st.text(max_size=3))] = copy.deepcopy(part[key])
+        else:
+            part.insert(key, copy.deepcopy(part[key]))
+    return case
+
+
+@st.composite
+def bent_cases(draw):
+    """full() with other geometry: matrices scaled, reversed and moved, numbers of any size."""
+    case = json.loads(FULL)
+    factors = st.sampled_from([-1, 0.999, 1.0001, 2.5, -1e-60, 1e60, 0])
+    for view in case["views"][:2]:
+        matrix = np.array(view["projection_matrix"]) * draw(factors)
+        matrix[draw(st.integers(0, 2))] *= draw(factors)
+        view["projection_matrix"] = matrix.tolist()
+    for matrix in (case["world_from_ct"], case["views"][2]["camera"]["camera_from_world"]):
+        for row in range(3):
+            matrix[row][3] *= draw(st.sampled_from([1, -1, 1, -1, 1e-300, 1e6]))
+    c_arm = case["views"][3]["c_arm"]
+    for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg"):
+        c_arm[key] *= draw(st.sampled_from([1, 1, 1.5, -1, 1e-300, 1e5]))
+    c_arm["pixel_mm"][0] *= draw(st.sampled_from([1, 1, 1, 1e-308, 1e8]))
+    if draw(st.booleans()):
+        del case["world_from_ct"]
+    return case
+
+
+def outcome(function, argument):
+    """What the function returns, or None after an InputError. Any warning that is not ours is an error."""
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        try:
+            result = function(argument)
+        except InputError as error:
+            assert len(str(error).splitlines()) == 1 and len(str(error)) < 1000, str(error)
+            result = None
+    for warning in warned:
+        assert warning.category is UserWarning and len(str(warning.message).splitlines()) == 1, str(warning)
+    return result
+
+
+@settings(COMMON, max_examples=1500)
+@given(damaged_cases())
+def test_damaged_cases(case_folder, content):
+    case = outcome(lambda content: CaseFile.from_json(case_folder / "case.json", content), content)
+    if case is not None:
+        VALIDATOR.validate(content)
+
+
+@settings(COMMON, max_examples=1000)
+@given(st.data())
+def test_damaged_text(case_folder, data):
+    text = bytearray(FULL.encode())
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(text)))
+        end = start + data.draw(st.integers(0, 4) | st.integers(0, len(text)))
+        text[start:end] = data.draw(
+            st.binary(max_size=3) | st.sampled_from([b"NaN", b"{}", b"1e400", b'"', b"\\u0000", b",", b"]"])
+        )
+    path = case_folder / "damaged.json"
+    path.write_bytes(text)
+    outcome(CaseFile.read, path)
+
+
+@settings(COMMON, max_examples=120)
+@given(damaged_cases() | bent_cases())
+def test_damaged_cases_with_their_pixels(case_folder, content):
+    path = case_folder / "damaged.json"
+    path.write_text(json.dumps(content))
+    outcome(Case.load, path)

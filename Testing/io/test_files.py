@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import hashlib
+import subprocess
+
+import pytest
+
+from MultiViewRegistrationLib.io.files import sha256, write_atomically, written_atomically
+
+
+def test_writes_bytes_and_text(tmp_path):
+    write_atomically(tmp_path / "a.bin", b"\r\n\x00")
+    write_atomically(tmp_path / "b.txt", "0.1 mm ± 2°\n")
+    assert (tmp_path / "a.bin").read_bytes() == b"\r\n\x00"
+    assert (tmp_path / "b.txt").read_bytes() == "0.1 mm ± 2°\n".encode()
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
+    path = tmp_path / "result.json"
+    path.write_text("old")
+    with pytest.raises(error), written_atomically(path) as temporary:
+        temporary.write_text("half of the ne")
+        assert path.read_text() == "old"
+        raise error
+    assert [file.name for file in tmp_path.iterdir()] == ["result.json"] and path.read_text() == "old"
+
+
+def test_a_file_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(OSError):
+        write_atomically(tmp_path / "taken", "text")
+    assert [file.name for file in tmp_path.iterdir()] == ["taken"]
+
+
+def test_the_temporary_name_has_the_ending_of_the_final_one(tmp_path):
+    with written_atomically(tmp_path / "ct.nii.gz") as temporary:
+        assert temporary.name.endswith(".nii.gz") and temporary.parent == tmp_path
+        temporary.touch()
+
+
+def test_sha256_of_a_file_is_that_of_sha256sum(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(bytes(range(256)) * 9000)  # more than two of the blocks it is read in
+    try:
+        expected = subprocess.run(
+            ["sha256sum", path], capture_output=True, text=True, check=True
+        ).stdout.split()[0]
+    except FileNotFoundError:
+        expected = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert sha256(path) == expected
+
+
+def test_sha256_of_a_folder_changes_with_content_and_names_only(tmp_path):
+    def folder(name, files):
+        (tmp_path / name).mkdir()
+        for file, content in files:
+            (tmp_path / name / file).write_text(content)
+        return sha256(tmp_path / name)
+
+    first = folder("a", [("1.dcm", "x"), ("2.dcm", "y")])
+    assert folder("b", [("2.dcm", "y"), ("1.dcm", "x")]) == first
+    assert (
+        len(
+            {
+                first,
+                folder("c", [("1.dcm", "y"), ("2.dcm", "x")]),
+                folder("d", [("1.dcm", "x"), ("3.dcm", "y")]),
+                folder("e", [("1.dcm", "x")]),
+                folder("f", []),
+            }
+        )
+        == 5
+    )

@@ -1,0 +1,108 @@
+"""Transform files, read back with SimpleITK."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+from tiny_case import refusal
+
+from MultiViewRegistrationLib.io.transforms import read_transform, write_slicer_transform, write_transform
+
+POINTS = np.random.default_rng(3).uniform(-1500, 1500, (50, 3))
+
+
+def pose(seed):
+    random = np.random.default_rng(seed)
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.random(random_state=seed).as_matrix()
+    matrix[:3, 3] = random.uniform(-2000, 2000, 3)
+    return matrix
+
+
+def by_itk(path, points):
+    transform = sitk.ReadTransform(str(path))
+    return np.array([transform.TransformPoint(point) for point in points.tolist()])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_simpleitk_takes_ct_to_world_with_the_one_and_back_with_the_other(tmp_path, seed):
+    world_from_ct = pose(seed)
+    write_transform(tmp_path / "world_from_ct.tfm", world_from_ct)
+    write_slicer_transform(tmp_path / "world_from_ct.slicer.tfm", world_from_ct)
+    in_world = POINTS @ world_from_ct[:3, :3].T + world_from_ct[:3, 3]
+    np.testing.assert_allclose(by_itk(tmp_path / "world_from_ct.tfm", POINTS), in_world, atol=1e-9)
+    np.testing.assert_allclose(by_itk(tmp_path / "world_from_ct.slicer.tfm", in_world), POINTS, atol=1e-9)
+    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), world_from_ct, atol=1e-9)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_file_says_a_type_that_slicer_reads_as_linear(tmp_path):
+    write_transform(tmp_path / "a.tfm", pose(1))
+    assert "Transform: AffineTransform_double_3_3" in (tmp_path / "a.tfm").read_text()
+
+
+@pytest.mark.parametrize("kind", [sitk.Euler3DTransform, sitk.VersorRigid3DTransform, sitk.AffineTransform])
+def test_a_transform_about_a_centre_is_read_as_it_acts(tmp_path, kind):
+    transform = kind(3) if kind is sitk.AffineTransform else kind()
+    transform.SetCenter((100.0, -250.0, 75.0))
+    transform.SetMatrix(pose(7)[:3, :3].ravel().tolist())
+    transform.SetTranslation((1.0, 2.0, 3.0))
+    path = tmp_path / "centred.tfm"
+    sitk.WriteTransform(transform, str(path))
+    matrix = read_transform(path)
+    np.testing.assert_allclose(POINTS @ matrix[:3, :3].T + matrix[:3, 3], by_itk(path, POINTS), atol=1e-9)
+
+
+def test_a_translation_alone_is_rigid(tmp_path):
+    sitk.WriteTransform(sitk.TranslationTransform(3, (4.0, 5.0, 6.0)), str(tmp_path / "t.tfm"))
+    np.testing.assert_allclose(read_transform(tmp_path / "t.tfm")[:3, 3], (4, 5, 6))
+
+
+def scaled(*diagonal):
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(np.diag(diagonal).ravel().tolist())
+    return transform
+
+
+@pytest.mark.parametrize(
+    ("transform", "found"),
+    [
+        (scaled(1.1, 1.1, 1.1), "scale"),
+        (scaled(1.0, 1.0, -1.0), "mirror"),
+        (sitk.Euler2DTransform(), "2D"),
+        (
+            sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]),
+            "CompositeTransform",
+        ),
+        (sitk.BSplineTransform(3), "BSplineTransform"),
+    ],
+)
+def test_other_transforms_are_refused(tmp_path, transform, found):
+    path = tmp_path / "other.tfm"
+    sitk.WriteTransform(transform, str(path))
+    message = refusal(read_transform, path)
+    assert found in message and str(path) in message
+
+
+@pytest.mark.parametrize(
+    "content", [None, b"", b"no transform", b"#Insight Transform File V1.0\nTransform: Nothing\n"]
+)
+def test_files_that_are_no_transform_are_refused(tmp_path, content):
+    path = tmp_path / "broken.tfm"
+    if content is not None:
+        path.write_bytes(content)
+    assert str(path) in refusal(read_transform, path)
+
+
+def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
+    def interrupted(transform, path):
+        with open(path, "w") as stream:
+            stream.write("#Insight")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sitk, "WriteTransform", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_transform(tmp_path / "a.tfm", np.eye(4))
+    assert not list(tmp_path.iterdir())

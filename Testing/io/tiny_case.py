@@ -1,0 +1,136 @@
+"""A tiny case: a bone of 2 cm in a CT of 12 x 12 x 12 voxels, views of 20 x 16 pixels."""
+
+from __future__ import annotations
+
+import copy
+import re
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+
+REMOVED = object()
+SIZE = (20, 16)  # columns, rows
+READING = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": [4, 4],
+    "size": list(SIZE),
+    "rao_lao_deg": 0,
+    "cra_cau_deg": 0,
+}
+START = np.array([[0, -1, 0, 2], [1, 0, 0, -3], [0, 0, 1, 1], [0, 0, 0, 1]], float)
+
+
+def camera(rao_lao_deg, **changes):
+    return CArm(**{**READING, "rao_lao_deg": rao_lao_deg, **changes}).camera()
+
+
+def write_image(path, values, spacing=None, origin=None):
+    image = sitk.GetImageFromArray(values)
+    if spacing:
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
+    sitk.WriteImage(image, str(path))
+
+
+def minimal():
+    """The keys that every case has, as parsed JSON."""
+    return {
+        "version": 1,
+        "ct": "ct.mha",
+        "views": [
+            {"name": "AP", "image": "ap.mha", "projection_matrix": camera(0).projection_matrix.tolist()},
+            {"name": "LAT", "image": "lat.mha", "projection_matrix": camera(90).projection_matrix.tolist()},
+        ],
+        "world_from_ct": START.tolist(),
+    }
+
+
+def full():
+    """A case with every key, as parsed JSON."""
+    case = minimal()
+    ap, lateral = case["views"]
+    third = camera(45)
+    ap.update(frame=0, intensity="linear", rotation_sd_deg=0, translation_sd_mm=0, mask="ap_mask.mha")
+    lateral.update(intensity="log", rotation_sd_deg=None, translation_sd_mm=2.5)
+    case["views"] += [
+        {
+            "name": "oblique",
+            "image": "oblique.mha",
+            "camera": {
+                "intrinsics": third.intrinsics.tolist(),
+                "camera_from_world": third.camera_from_world.tolist(),
+                "size": list(SIZE),
+            },
+        },
+        {
+            "name": "C-arm 30°",
+            "image": "c_arm.mha",
+            "c_arm": {
+                **copy.deepcopy(READING),
+                "rao_lao_deg": 30,
+                "principal_point": [9.5, 7.5],
+                "roll_deg": 0,
+                "isocentre_offset_mm": [0, 0],
+                "mirrored": False,
+            },
+        },
+    ]
+    case.update(
+        {
+            "$schema": "case.schema.json",
+            "ct_unit": "hu",
+            "mask": "bone.mha",
+            "search": {"rotation_deg": 10, "translation_mm": 20.5},
+            "training": {"rotation_deg": [5, 5, 5]},
+            "targets": [[1, 2, 3], [-4.5, 0, 0]],
+            "reference_from_world": np.eye(4).tolist(),
+            "truth": {"world_from_ct": START.tolist()},
+        }
+    )
+    return case
+
+
+def write_files(folder):
+    """The files that minimal() and full() name."""
+    random = np.random.default_rng(1)
+    distance = np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0)
+    ct = np.where(distance < 2.5, 900, np.where(distance < 5, 30, -1000)).astype(np.int16)
+    write_image(folder / "ct.mha", ct, spacing=(4, 4, 4), origin=(-22, -22, -22))
+    write_image(folder / "bone.mha", (ct > 500).astype(np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22))
+    for name in ("ap", "lat", "oblique", "c_arm"):
+        write_image(folder / f"{name}.mha", random.integers(2000, 4000, SIZE[::-1]).astype(np.uint16))
+    mask = np.ones(SIZE[::-1], np.uint8)
+    mask[:3] = 0
+    write_image(folder / "ap_mask.mha", mask)
+
+
+def changed(case, keys, value):
+    """A copy of a case (parsed JSON) with a value at a path of keys; REMOVED takes the key away."""
+    case = copy.deepcopy(case)
+    *parents, last = keys
+    part = case
+    for key in parents:
+        part = part[key]
+    if value is REMOVED:
+        del part[last]
+    else:
+        part[last] = value
+    return case
+
+
+def refusal(function, *arguments):
+    """The message of the InputError that `function` raises: one line, and no end of a sentence inside."""
+    with pytest.raises(InputError) as error:
+        function(*arguments)
+    message = str(error.value)
+    assert (
+        len(message.splitlines()) == 1
+        and re.search(r"[.?]$", message)
+        and not re.search(r"[.!?] [A-Z]", message)
+    ), message
+    return message

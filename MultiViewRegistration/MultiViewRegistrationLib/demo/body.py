@@ -1,0 +1,130 @@
+"""The body that is X-rayed: water and bone densities made from the Hounsfield units of a CT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import (
+    binary_dilation,
+    binary_fill_holes,
+    binary_opening,
+    gaussian_filter,
+    generate_binary_structure,
+    label,
+    shift,
+)
+
+from ..geometry.rigid import transform_points
+from ..imaging.volume import Volume
+from .spectrum import BONE, BONE_DENSITY, WATER, at_energy
+
+CT_ENERGY_KEV = 70.0  # mean energy of a CT at 120 kV, to which the Hounsfield units refer
+SOFT_TISSUE_HU = 100.0  # denser is bone mineral, or contrast agent, which attenuates in much the same way
+AIR_HU = -900.0
+COARSE_MM = 3.0  # voxel size that is fine enough to tell bone, vessels and couch apart
+BEYOND_SD_MM = 3.0  # smooths the repeated end slices: noise drawn out over centimetres would be streaks
+
+
+@dataclass(frozen=True, eq=False)
+class Body:
+    """Densities in g/cm^3, float32 (k, j, i) each, and (4, 4) `ct_from_index` as in Volume."""
+
+    water: np.ndarray
+    bone: np.ndarray
+    ct_from_index: np.ndarray
+
+    @staticmethod
+    def from_hu(ct: Volume, beyond_mm: float = 130.0, drift: tuple[float, float] = (0.0, 0.0)) -> Body:
+        """The body of a CT in Hounsfield units.
+
+        It goes on for `beyond_mm` above and below the CT: the end slices are repeated, moving sideways by
+        `drift` (along i, along j) mm for each mm away from the CT.
+        """
+        drift_ij = np.array(drift)
+        continued = _continued(_cropped(ct, np.abs(drift_ij) * beyond_mm), beyond_mm, drift_ij)
+        water, bone = base_materials(continued.values)
+        return Body(water, bone, continued.ct_from_index)
+
+
+def base_materials(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Densities of water and of cortical bone in g/cm^3 that attenuate as `hu` says at the CT's energy.
+
+    Up to SOFT_TISSUE_HU all is water, above the share of bone rises linearly to 1 for cortical bone.
+    """
+    bone_per_water = at_energy(BONE, CT_ENERGY_KEV) / at_energy(WATER, CT_ENERGY_KEV)
+    cortical_hu = 1000 * (BONE_DENSITY * bone_per_water - 1)
+    bone = np.maximum(hu - SOFT_TISSUE_HU, 0) * np.float32(BONE_DENSITY / (cortical_hu - SOFT_TISSUE_HU))
+    water = np.maximum(hu / np.float32(1000) + 1, 0)
+    water -= bone * np.float32(bone_per_water)
+    return np.maximum(water, 0, out=water), bone
+
+
+def without_couch(ct: Volume) -> Volume:
+    """The CT with air for all but the largest piece: the patient without the scanner's couch."""
+    fi, fj, _ = _coarse_factors(ct)
+    coarse = ct.pooled((fi, fj, 1))
+    pieces, _ = label(binary_opening(coarse.values > -400, np.ones((1, 3, 3))))
+    patient = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+    patient = np.stack([binary_fill_holes(slice_) for slice_ in binary_dilation(patient)])
+    _, nj, ni = ct.values.shape
+    patient = patient.repeat(fj, axis=1).repeat(fi, axis=2)[:, :nj, :ni]
+    return Volume(np.where(patient, ct.values, -1000), ct.ct_from_index)
+
+
+def bone_points(ct: Volume, seed: int = 0) -> np.ndarray:
+    """(N, 3) CT LPS mm: up to 20,000 points in bone, in random order.
+
+    Heart and vessels with contrast agent are left out: it fills thick things evenly, where bone has marrow.
+    """
+    coarse = ct.pooled(tuple(_coarse_factors(ct)))
+    filled = binary_opening(coarse.values > 200, generate_binary_structure(3, 1), iterations=2)
+    bone = (coarse.values > 300) & ~binary_dilation(filled, iterations=3)
+    return np.random.default_rng(seed).permutation(_centres(coarse, bone))[:20000]
+
+
+def middle(ct: Volume) -> np.ndarray:
+    """(3,) CT LPS mm: centroid of the body."""
+    coarse = ct.pooled(tuple(2 * _coarse_factors(ct)))
+    return _centres(coarse, coarse.values > -300).mean(axis=0)
+
+
+def _coarse_factors(ct: Volume) -> np.ndarray:
+    return np.maximum(1, np.rint(COARSE_MM / ct.spacing_mm)).astype(int)
+
+
+def _centres(ct: Volume, selected: np.ndarray) -> np.ndarray:
+    return transform_points(ct.ct_from_index, np.argwhere(selected)[:, ::-1])
+
+
+def _cropped(ct: Volume, margin_mm: np.ndarray) -> Volume:
+    """Without the air beside the body, but for a margin along i and j; padding below air becomes air."""
+    margin_i, margin_j = np.ceil(margin_mm / ct.spacing_mm[:2]).astype(int) + 1
+    tissue = (ct.values > AIR_HU).any(axis=0)
+    rows, columns = (np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0))
+    body = ct.values[:, rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    margins = ((0, 0), (margin_j, margin_j), (margin_i, margin_i))
+    values = np.pad(np.maximum(body, -1000), margins, constant_values=-1000)
+    return Volume(values, _moved(ct.ct_from_index, [columns[0] - margin_i, rows[0] - margin_j, 0]))
+
+
+def _continued(ct: Volume, beyond_mm: float, drift: np.ndarray) -> Volume:
+    di, dj, dk = ct.spacing_mm
+    count = round(beyond_mm / dk)
+
+    def beyond(end: np.ndarray) -> np.ndarray:
+        smooth = gaussian_filter(end, BEYOND_SD_MM / np.array([dj, di]), mode="nearest")
+        away_mm = np.arange(1, count + 1) * dk
+        shifts = np.outer(away_mm, drift[::-1] / [dj, di])
+        slices = [shift(smooth, s, order=1, cval=-1000) if s.any() else smooth for s in shifts]
+        return np.reshape(slices, (count, *end.shape))
+
+    values = np.concatenate([beyond(ct.values[0])[::-1], ct.values, beyond(ct.values[-1])])
+    return Volume(values, _moved(ct.ct_from_index, [0, 0, -count]))
+
+
+def _moved(ct_from_index: np.ndarray, first: list[int]) -> np.ndarray:
+    """ct_from_index of the part of a grid that begins at index `first` (i, j, k)."""
+    moved = ct_from_index.copy()
+    moved[:3, 3] += moved[:3, :3] @ first
+    return moved

@@ -1,0 +1,232 @@
+"""Whole cases with known truth: a CT, X-rays of it taken by an independent projector, targets and starts."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
+from ..imaging.ct import load_ct
+from ..io.files import write_atomically, written_atomically
+from .body import Body, bone_points, middle, without_couch
+from .chest import chest_ct
+from .projector import Projector
+from .simulator import SimulatedXRay, Wire
+
+SIZE = 512, 512
+PIXEL_MM = 0.58
+SEARCH = {"rotation_deg": 15, "translation_mm": 45}
+TARGETS = 30
+DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
+LARGEST_START_MM = 22.0
+
+
+class Patient:
+    """A CT and all that its cases need of it; making one takes some seconds, a case then one or two."""
+
+    def __init__(
+        self, ct_path: str | Path, couch: bool, beyond_mm: float = 130.0, drift: tuple[float, float] = (0, 0)
+    ) -> None:
+        """ct_path: a CT that load_ct reads, in Hounsfield units, of a patient head first and supine.
+
+        couch: the scanner's couch is in the CT and is to be left out. beyond_mm, drift: as in Body.from_hu.
+        """
+        self.ct_path = Path(ct_path).resolve()
+        ct = load_ct(self.ct_path)
+        volume = without_couch(ct.volume) if couch else ct.volume
+        self.projector = Projector(Body.from_hu(volume, beyond_mm, drift))
+        self.bone_points = bone_points(volume)
+        # Looked at: where the bone is along the body, and half-way through it.
+        self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])
+
+
+def demo_case(folder: str | Path) -> Path:
+    """The case of `mvreg demo`: a chest in a C-arm, anteroposterior and left lateral; path of its case.json.
+
+    Raises InputError where the CT cannot be downloaded or itk-rtk is missing.
+    """
+    patient = Patient(chest_ct(), couch=True, beyond_mm=60)
+    rng = np.random.default_rng(4)
+    cameras = [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
+    return write_case(folder, patient, cameras, random_pose(patient, rng), rng)
+
+
+def random_case(
+    folder: str | Path,
+    patient: Patient,
+    seed: int,
+    views: int = 2,
+    separation_deg: tuple[float, float] = (90, 90),
+    fields: str = "open",
+    wires: bool = False,
+) -> Path:
+    """A case with all that may vary drawn from `seed`; path of its case.json.
+
+    views: 1, 2 or 3, the further ones on either side of the first.
+    separation_deg: least and largest angle between their central axes and that of the first.
+    fields: "open", "round" or "straight" (collimated). wires: metal in the field.
+    """
+    rng = np.random.default_rng(seed)
+    cameras = random_cameras(rng, views, separation_deg)
+    xray = SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
+    if fields == "round":
+        xray = replace(xray, round_field=True)
+    elif fields == "straight":
+        xray = replace(xray, collimation=tuple(int(n) for n in rng.integers(0, 70, 4)))
+    if wires:
+        xray = replace(xray, wires=random_wires(rng))
+    return write_case(folder, patient, cameras, random_pose(patient, rng), rng, xray)
+
+
+def write_case(
+    folder: str | Path,
+    patient: Patient,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    seed: int | np.random.Generator,
+    xray: SimulatedXRay = DEFAULT_XRAY,
+) -> Path:
+    """Writes the X-rays, starts.json and case.json into `folder`; path of case.json.
+
+    The start in case.json is the farthest of starts.json, 20 to 22 mm from the truth at the targets.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(seed)
+    targets = _targets(patient, cameras, xray, world_from_ct, rng)
+    starts = start_poses(world_from_ct, targets, rng)
+    views = []
+    for number, camera in enumerate(cameras, start=1):
+        name = f"view{number}"
+        image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
+        image.SetSpacing((xray.pixel_mm, xray.pixel_mm))
+        with written_atomically(folder / f"{name}.mha") as path:
+            sitk.WriteImage(image, str(path), useCompression=True)
+        geometry = {
+            "intrinsics": camera.intrinsics.tolist(),
+            "camera_from_world": camera.camera_from_world.tolist(),
+            "size": list(camera.size),
+        }
+        views.append({"name": name, "image": f"{name}.mha", "intensity": "linear", "camera": geometry})
+    case = {
+        "version": 1,
+        "ct": str(patient.ct_path),
+        "views": views,
+        "world_from_ct": starts[-1].tolist(),
+        "search": SEARCH,
+        "targets": targets.tolist(),
+        "truth": {"world_from_ct": world_from_ct.tolist()},
+    }
+    write_atomically(folder / "starts.json", _json({"starts": starts.tolist()}))
+    write_atomically(folder / "case.json", _json(case))
+    return folder / "case.json"
+
+
+def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[float, float]) -> list[Camera]:
+    """C-arm cameras, all stored mirrored or none; the first within 20 degrees of anteroposterior."""
+    mirrored = bool(rng.random() < 0.5)
+    primary, secondary = rng.uniform(-20, 20), rng.uniform(-10, 10)
+    cameras = [_c_arm(rng, primary, secondary, mirrored)]
+    side = rng.choice([-1, 1])
+    for _ in range(views - 1):
+        other, separation = np.radians(rng.uniform(-10, 10)), np.radians(rng.uniform(*separation_deg))
+        first = np.radians(secondary)
+        # The angle between two directions in longitude and latitude, solved for the difference in longitude.
+        turn = np.arccos(
+            (np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other))
+        )
+        cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored))
+        side = -side
+    return cameras
+
+
+def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
+    """Two Kirschner wires and a screw within 80 mm of the isocentre, world mm."""
+    wires = []
+    for diameter, length in ((1.6, 120.0), (2.0, 90.0), (5.0, 45.0)):
+        direction = rng.normal(size=3)
+        half = direction / np.linalg.norm(direction) * length / 2
+        middle = rng.uniform(-40, 40, 3)
+        wires.append(Wire(tuple(middle - half), tuple(middle + half), diameter))
+    return tuple(wires)
+
+
+def random_pose(patient: Patient, rng: np.random.Generator) -> np.ndarray:
+    """(4, 4) world_from_ct: turned by up to 10 degrees, the patient's centre up to 15 mm off on each axis."""
+    axis = rng.normal(size=3)
+    R = rigid.exp_so3(axis / np.linalg.norm(axis) * np.radians(rng.uniform(0, 10)))
+    return rigid.from_rotation_translation(R, rng.uniform(-15, 15, 3) - R @ patient.centre)
+
+
+def start_poses(
+    world_from_ct: np.ndarray, targets: np.ndarray, rng: np.random.Generator, count: int = 10
+) -> np.ndarray:
+    """(count, 4, 4) poses with an mTRE up to LARGEST_START_MM, one in each of `count` equal steps."""
+    errors = (np.arange(count) + rng.uniform(size=count)) * LARGEST_START_MM / count
+    return np.stack([_start_pose(world_from_ct, targets, error, rng) for error in errors])
+
+
+def _start_pose(
+    world_from_ct: np.ndarray, targets: np.ndarray, error_mm: float, rng: np.random.Generator
+) -> np.ndarray:
+    """A pose with this mTRE, within the range that the case says to search."""
+    true = rigid.transform_points(world_from_ct, targets)
+    while True:
+        twist = rng.normal(size=6) * [0.07, 0.07, 0.07, 8, 8, 8]
+        for _ in range(10):  # the error is nearly proportional to the twist
+            start = rigid.about(true.mean(axis=0), rigid.exp_se3(twist))
+            twist *= error_mm / np.linalg.norm(rigid.transform_points(start, true) - true, axis=1).mean()
+        if np.degrees(rigid.rotation_angle(start)) < SEARCH["rotation_deg"] - 2:
+            return start @ world_from_ct
+
+
+def _targets(
+    patient: Patient,
+    cameras: Sequence[Camera],
+    xray: SimulatedXRay,
+    world_from_ct: np.ndarray,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """(TARGETS, 3) points of the bone, CT LPS mm, that lie in the field of every view."""
+    world = rigid.transform_points(world_from_ct, patient.bone_points)
+    seen = np.ones(len(world), bool)
+    for camera in cameras:
+        seen &= xray.shows(camera.project(world), camera.size)
+    if seen.sum() < TARGETS:
+        raise InputError(
+            f"{patient.ct_path}: found {seen.sum()} points of bone that all views show, expected at "
+            f"least {TARGETS}; use a CT in Hounsfield units with more bone, or fewer views."
+        )
+    return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
+
+
+def _c_arm(
+    rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False
+) -> Camera:
+    """A C-arm with distances and principal point as they vary from one view to the next."""
+    principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
+    return CArm(
+        source_to_detector_mm=rng.uniform(1000, 1030),
+        source_to_isocentre_mm=rng.uniform(685, 715),
+        pixel_mm=(PIXEL_MM, PIXEL_MM),
+        size=SIZE,
+        principal_point=tuple(principal_point),
+        rao_lao_deg=primary_deg,
+        cra_cau_deg=secondary_deg,
+        mirrored=mirrored,
+    ).camera()
+
+
+def _json(value: dict) -> str:
+    """JSON with a line for each matrix row."""
+    text = json.dumps(value, indent=1)
+    return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"

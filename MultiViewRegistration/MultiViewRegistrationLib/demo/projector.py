@@ -1,0 +1,102 @@
+"""Line integrals by RTK (openrtk.org), which shares no code and no author with this project's renderer."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from .body import Body
+
+DETECTOR_MM = 1000.0  # source to RTK's detector plane; pixels are scaled to it, so its value does not matter
+
+
+class Projector:
+    """Projects the two base materials of a body at once, with RTK's Joseph filter.
+
+    RTK gets a frame of its own, right-handed and parallel to the voxel axes: x along i, y along k, z along -+j.
+    So oblique CTs need no resampling, and RTK's Euler angles stay away from their singular direction, its
+    y axis, along which nobody points a C-arm.
+    """
+
+    def __init__(self, body: Body) -> None:
+        """Raises InputError where itk-rtk is missing."""
+        self._itk, self._joseph, self._geometry = _rtk()
+        self._image = self._itk.Image[self._itk.Vector[self._itk.F, 2], 3]
+        linear = body.ct_from_index[:3, :3]
+        spacing = np.linalg.norm(linear, axis=0)
+        axis_i, axis_j, axis_k = (linear / spacing).T
+        z = -1 if np.linalg.det(linear) > 0 else 1  # (i, k, z * j) is right-handed
+        nk, nj, ni = body.water.shape
+        self._ct_from_rtk = np.eye(4)
+        self._ct_from_rtk[:3, :3] = np.stack([axis_i, axis_k, z * axis_j], axis=1)
+        self._ct_from_rtk[:3, 3] = linear @ [0, 0 if z > 0 else nj - 1, 0] + body.ct_from_index[:3, 3]
+
+        self._materials = np.empty((nj, nk, ni, 2), np.float32)  # the ITK image only refers to it
+        self._materials[..., 0] = body.water.swapaxes(0, 1)[::z]
+        self._materials[..., 1] = body.bone.swapaxes(0, 1)[::z]
+        self._volume = self._itk.image_view_from_array(self._materials, ttype=self._image)
+        self._volume.SetSpacing(spacing[[0, 2, 1]].tolist())
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+
+        Raises InputError for a camera with skew, which RTK does not know.
+        """
+        (fx, skew, u0), (_, fy, v0), _ = camera.intrinsics
+        if abs(skew) > 1e-9:
+            raise InputError(
+                f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0."
+            )
+        columns, rows = camera.size
+        # RTK wants u x v to point to the source, so u runs against the camera's x: columns are filled from
+        # the other side, unless the image is mirrored.
+        flip = -1 if fx > 0 else 1
+        if fx > 0:
+            u0 = columns - 1 - u0
+        pixel_u, pixel_v = DETECTOR_MM / abs(fx), DETECTOR_MM / fy
+        detector = self._image.New()
+        detector.SetRegions([columns, rows, 1])
+        detector.SetSpacing([pixel_u, pixel_v, 1.0])
+        detector.SetOrigin([-u0 * pixel_u, -v0 * pixel_v, 0.0])
+        detector.Allocate(True)
+
+        joseph = self._joseph.New()
+        joseph.SetGeometry(self._rtk_geometry(camera.camera_from_world @ world_from_ct))
+        joseph.SetInput(0, detector)
+        joseph.SetInput(1, self._volume)
+        joseph.Update()
+        integrals = self._itk.array_from_image(joseph.GetOutput())[0, :, ::flip]
+        return np.moveaxis(integrals, -1, 0) / 10  # mm g/cm^3 to g/cm^2
+
+    def _rtk_geometry(self, camera_from_ct: np.ndarray):
+        x, y, z, source = np.linalg.inv(camera_from_ct @ self._ct_from_rtk)[:3].T
+        point, vector = self._itk.Point[self._itk.D, 3], self._itk.Vector[self._itk.D, 3]
+        positions = [point(p.tolist()) for p in (source, source + DETECTOR_MM * z)]
+        axes = [vector(v.tolist()) for v in (-x, y)]
+        geometry = self._geometry.New()
+        if not geometry.AddProjection(*positions, *axes):
+            raise RuntimeError("RTK refused the geometry of the camera")
+        return geometry
+
+
+def _rtk():
+    """itk, RTK's Joseph filter for images of two materials, RTK's geometry."""
+    try:
+        import itk
+
+        # `from itk import RTK` loads every library of ITK, which takes 10 s; these two modules take 3 s.
+        joseph = import_module("itk.rtkJosephForwardProjectionImageFilterPython")
+        geometry = import_module("itk.rtkThreeDCircularProjectionGeometryPython")
+    except ImportError as error:
+        raise InputError(
+            "simulated X-rays need the Python package itk-rtk, which is not installed; run "
+            'pip install "multiview-registration[demo]".'
+        ) from error
+    return (
+        itk,
+        joseph.rtkJosephForwardProjectionImageFilterIVF23IVF23,
+        geometry.rtkThreeDCircularProjectionGeometry,
+    )

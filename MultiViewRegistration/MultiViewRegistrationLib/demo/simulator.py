@@ -1,0 +1,121 @@
+"""X-ray images as a C-arm takes them: spectrum, scatter, noise, blur, field, gain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from ..geometry.camera import Camera
+from .projector import Projector
+from .spectrum import IRON_DENSITY, transmission
+
+FULL_SCALE = 65535
+IN_TISSUE = 5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
+
+
+@dataclass(frozen=True)
+class Wire:
+    """A straight steel wire (a Kirschner wire, a screw without its thread): its ends in world mm."""
+
+    start: tuple[float, float, float]
+    end: tuple[float, float, float]
+    diameter_mm: float = 2.0
+
+
+@dataclass(frozen=True)
+class SimulatedXRay:
+    """How an image is taken. Lengths in mm are on the detector.
+
+    photons: detected in a pixel, in the image's median (automatic exposure control).
+    scatter_to_primary: of their medians, behind an anti-scatter grid.
+    scatter_sd_mm, focal_spot_sd_mm, detector_sd_mm: blur of the scatter, before and after the quantum noise.
+    vignetting: loss of intensity in the corners. round_field: black outside the largest circle.
+    collimation: columns and rows (left, top, right, bottom) covered by the collimator's blades.
+    """
+
+    pixel_mm: float = 0.58
+    photons: float = 1500.0
+    scatter_to_primary: float = 0.5
+    scatter_sd_mm: float = 40.0
+    focal_spot_sd_mm: float = 0.2
+    detector_sd_mm: float = 0.25
+    vignetting: float = 0.15
+    round_field: bool = False
+    collimation: tuple[int, int, int, int] = (0, 0, 0, 0)
+    wires: tuple[Wire, ...] = ()
+
+    def take(
+        self, projector: Projector, camera: Camera, world_from_ct: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """The image, uint16 (rows, columns), bone dark: detected intensity with a random gain and offset."""
+        water, bone = projector.project(camera, world_from_ct)
+        iron = np.zeros_like(water)
+        for wire in self.wires:
+            iron += chord_lengths(camera, wire) * (IRON_DENSITY / 10)  # mm g/cm^3 to g/cm^2
+        primary = gaussian_filter(transmission(water, bone, iron), self.focal_spot_sd_mm / self.pixel_mm)
+        open_field, black = self._field(camera, rng)
+        signal = (primary + self._scatter(primary)) * open_field
+
+        photons = self.photons / np.median(signal[~black])
+        signal = rng.poisson(signal * photons) / photons
+        signal = gaussian_filter(signal, self.detector_sd_mm / self.pixel_mm)
+
+        tissue = (water + bone > IN_TISSUE) & ~black
+        brightest = np.percentile(signal[tissue if tissue.any() else ~black], 99.5)
+        gain = FULL_SCALE * rng.uniform(0.5, 0.9) / brightest
+        offset = FULL_SCALE * rng.uniform(0.0, 0.004)
+        return np.where(black, 0, np.clip(np.rint(gain * signal + offset), 0, FULL_SCALE)).astype(np.uint16)
+
+    def shows(self, pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """(N,) bool: which pixels (N, 2) are well within the image's largest circle and behind no blade."""
+        centre = (np.array(size) - 1) / 2
+        left_top, right_bottom = np.array(self.collimation).reshape(2, 2)
+        uncovered = ((pixels >= left_top) & (pixels < size - right_bottom)).all(axis=1)
+        return uncovered & (np.linalg.norm(pixels - centre, axis=1) < 0.47 * min(size))
+
+    def _scatter(self, primary: np.ndarray) -> np.ndarray:
+        """Blurred -p ln p (Ohnesorge et al., Eur Radiol 9, 1999): no scatter comes from where no body is."""
+        source = -primary * np.log(np.clip(primary, 1e-9, 1))
+        scatter = gaussian_filter(source, self.scatter_sd_mm / self.pixel_mm, truncate=3)
+        median = np.median(scatter)
+        return scatter * (self.scatter_to_primary * np.median(primary) / median) if median > 0 else scatter
+
+    def _field(self, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Intensity of the field without a body, and where the image is blanked; (rows, columns) both."""
+        columns, rows = camera.size
+        v, u = np.mgrid[:rows, :columns]
+        centre = (columns - 1) / 2, (rows - 1) / 2
+        bright = np.array(centre) + rng.normal(0, 0.05, 2) * camera.size
+        r2 = ((u - bright[0]) ** 2 + (v - bright[1]) ** 2) / (centre[0] ** 2 + centre[1] ** 2)
+        intensity = 1 - self.vignetting * r2
+        left, top, right, bottom = self.collimation
+        covered = (u < left) | (u >= columns - right) | (v < top) | (v >= rows - bottom)
+        intensity *= 1 - 0.995 * gaussian_filter(covered.astype(np.float64), 1.0)
+        black = np.zeros((rows, columns), bool)
+        if self.round_field:
+            black = np.hypot(u - centre[0], v - centre[1]) > 0.497 * min(camera.size)
+        return intensity, black
+
+
+def chord_lengths(camera: Camera, wire: Wire) -> np.ndarray:
+    """(rows, columns) float32: mm that the ray to each pixel's centre runs in the wire, a cylinder."""
+    columns, rows = camera.size
+    rays = camera.ray_directions(np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1))
+    axis = np.subtract(wire.end, wire.start)
+    length = np.linalg.norm(axis)
+    axis /= length
+    to_source = camera.source - wire.start
+    # The point to_source + t * ray of a ray is `along_0 + t * along` along the axis, and its squared distance
+    # from the axis is a t^2 + 2 b t + c.
+    along, along_0 = rays @ axis, to_source @ axis
+    along = np.where(np.abs(along) < 1e-9, 1e-9, along)
+    a = np.maximum(1 - along**2, 1e-9)
+    b = rays @ to_source - along * along_0
+    c = to_source @ to_source - along_0**2
+    half = np.sqrt(np.maximum(b**2 - a * (c - (wire.diameter_mm / 2) ** 2), 0))
+    first, second = -along_0 / along, (length - along_0) / along
+    enter = np.maximum((-b - half) / a, np.minimum(first, second))
+    leave = np.minimum((-b + half) / a, np.maximum(first, second))
+    return np.maximum(leave - enter, 0).astype(np.float32)

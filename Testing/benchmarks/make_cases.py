@@ -1,0 +1,70 @@
+#!/usr/bin/env python
+"""Writes simulated cases: python make_cases.py OUT --anatomy pelvis --separation 90 35-55 --count 8"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
+
+import numpy as np  # noqa: E402
+
+from MultiViewRegistrationLib.demo.cases import Patient, random_case  # noqa: E402
+from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+
+PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"
+
+
+def degrees(text: str) -> tuple[float, float]:
+    """ "90" or "35-55" as (least, largest)."""
+    low, _, high = text.partition("-")
+    return float(low), float(high or low)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--anatomy", choices=("chest", "pelvis"), required=True)
+    parser.add_argument("--ct", type=Path, help="another CT of that anatomy")
+    parser.add_argument(
+        "--separation",
+        type=degrees,
+        nargs="+",
+        default=[(90.0, 90.0)],
+        metavar="DEGREES",
+        help="angles between the first view and the others, each 90 or 35-55; a set of cases for each",
+    )
+    parser.add_argument("--count", type=int, default=1, help="cases in a set")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--views", type=int, choices=(1, 2, 3), default=2)
+    parser.add_argument("--fields", choices=("open", "round", "straight"), default="open")
+    parser.add_argument("--wires", action="store_true")
+    args = parser.parse_args()
+
+    drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2)
+    patient = Patient(
+        args.ct or (chest_ct() if args.anatomy == "chest" else PELVIS), args.anatomy == "chest", drift=drift
+    )
+    for number, separation in enumerate(args.separation):
+        for n in range(args.count):
+            start = time.monotonic()
+            seed = 10000 * args.seed + 100 * number + n
+            angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
+            name = "-".join([args.anatomy, f"{args.views}view", *angles, f"{n:02d}"])
+            path = random_case(
+                args.out / name, patient, seed, args.views, separation, args.fields, args.wires
+            )
+            print(f"{path} {time.monotonic() - start:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"make_cases.py: {error}")

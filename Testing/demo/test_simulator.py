@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.demo.simulator import SimulatedXRay, Wire, chord_lengths
+from MultiViewRegistrationLib.geometry.camera import Camera
+
+
+class Slab:
+    """Stands in for a Projector: water of a given thickness (g/cm^2), all over or (rows, columns)."""
+
+    def __init__(self, water):
+        self.water = water
+
+    def project(self, camera, world_from_ct):
+        columns, rows = camera.size
+        return np.broadcast_to(self.water, (rows, columns)).astype(np.float32), np.zeros(
+            (rows, columns), np.float32
+        )
+
+
+def camera(size=(200, 160), fx=1500.0):
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = Rotation.from_rotvec([0.2, -0.5, 0.1]).as_matrix()
+    camera_from_world[:3, 3] = [3, -8, 700]
+    return Camera([[fx, 0, 95], [0, 1480, 83], [0, 0, 1]], camera_from_world, size)
+
+
+def take(xray, water=20.0, seed=0, size=(200, 160)):
+    return xray.take(Slab(water), camera(size), np.eye(4), np.random.default_rng(seed))
+
+
+def test_an_image_is_16_bit_and_repeats_with_its_seed():
+    first, again, other = take(SimulatedXRay()), take(SimulatedXRay()), take(SimulatedXRay(), seed=1)
+    assert first.dtype == np.uint16 and first.shape == (160, 200)
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).mean() > 0.9
+
+
+@pytest.mark.parametrize("photons", [200, 5000])
+def test_the_noise_is_that_of_so_many_photons(photons):
+    image = take(SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)).astype(
+        float
+    )
+    assert image.std() / image.mean() == pytest.approx(photons**-0.5, rel=0.04)  # the offset is below 1 %
+
+
+def test_scatter_takes_contrast():
+    water = np.where(np.arange(200) < 100, 20.0, 15.0)
+    bright = (
+        SimulatedXRay(photons=1e6, scatter_to_primary=0),
+        SimulatedXRay(photons=1e6, scatter_to_primary=1),
+    )
+    contrast = [
+        np.log(image[:, 150:].mean() / image[:, :50].mean())
+        for image in (take(xray, water) for xray in bright)
+    ]
+    assert contrast[1] < 0.8 * contrast[0]
+
+
+def test_a_round_field_is_black_outside_only():
+    image = take(SimulatedXRay(round_field=True))
+    assert image[0, 0] == 0 and image[80, 5] == 0 and image[80, 195] == 0
+    assert image[80, 100] > 0 and image[3, 100] > 0 and image[156, 100] > 0
+
+
+def test_blades_darken_their_sides():
+    image = take(SimulatedXRay(collimation=(30, 10, 0, 20))).astype(float)
+    level = np.median(image[20:130, 40:])
+    for covered in (image[:, :25], image[:6], image[145:]):
+        assert covered.mean() < 0.05 * level
+    assert image[20:130, 190:].mean() > 0.7 * level
+
+
+def test_chords_are_those_found_by_walking_along_the_ray():
+    view, wire = camera(), Wire((-12.0, 5.0, -30.0), (20.0, -9.0, 18.0), 4.0)
+    chords = chord_lengths(view, wire)
+    start, axis = np.array(wire.start), np.subtract(wire.end, wire.start)
+    length = np.linalg.norm(axis)
+    rng = np.random.default_rng(0)
+    hit = rng.permutation(np.argwhere(chords > 0))[:60]
+    missed = np.argwhere(chords == 0)[::997]
+    t = np.arange(600, 800, 0.02)
+    for v, u in np.concatenate([hit, missed]):
+        points = view.source + t[:, None] * view.ray_directions([u, v]) - start
+        along = points @ axis / length
+        across2 = (points**2).sum(1) - along**2
+        walked = ((along >= 0) & (along <= length) & (across2 <= 4)).sum() * 0.02
+        assert chords[v, u] == pytest.approx(walked, abs=0.2)
+
+
+def test_a_wire_seen_end_on_is_as_long_as_it_is():
+    view = camera()
+    direction = view.ray_directions(np.array([95.0, 83.0]))
+    start = view.source + 650 * direction
+    assert chord_lengths(view, Wire(tuple(start), tuple(start + 40 * direction), 3.0))[
+        83, 95
+    ] == pytest.approx(40, abs=0.01)
+
+
+def test_a_wire_is_dark():
+    wire = Wire((-20.0, 0.0, 0.0), (20.0, 0.0, 0.0), 3.0)
+    xray = SimulatedXRay(photons=1e5, vignetting=0, wires=(wire,))
+    image = take(xray).astype(float)
+    u, v = np.rint(camera().project([0.0, 0.0, 0.0])).astype(int)
+    assert image[v, u] < 0.6 * np.median(image)
+
+
+def test_points_outside_the_field_are_not_shown():
+    xray = SimulatedXRay(collimation=(50, 0, 0, 30))
+    pixels = np.array([[100.0, 80.0], [40.0, 80.0], [100.0, 135.0], [190.0, 80.0], [100.0, 10.0]])
+    np.testing.assert_array_equal(xray.shows(pixels, (200, 160)), [True, False, False, False, True])

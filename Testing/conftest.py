@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,3 +18,20 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"needs the data folder {SHARED_DATA.parent.name}/data beside the project")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def require_program() -> Callable[..., str]:
+    """A function: path of the first program found among `names`, which come with a Debian `package`.
+
+    Where none is found the test skips, or fails with MVREG_REQUIRE_PACKAGES=1 (.ci/run).
+    """
+
+    def find(*names: str, package: str) -> str:
+        found = next(filter(None, map(shutil.which, names)), None)
+        if found is None:
+            give_up = pytest.fail if os.environ.get("MVREG_REQUIRE_PACKAGES") == "1" else pytest.skip
+            give_up(f"needs the program {names[0]}: install Debian's package {package}")
+        return found
+
+    return find

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -31,11 +30,8 @@ PROBE = """<script>onload = () => {
 
 
 @pytest.fixture(scope="module")
-def chromium() -> str:
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        pytest.skip("needs a browser: install Debian's package chromium")
-    return program
+def chromium(require_program) -> str:
+    return require_program("chromium", "google-chrome", package="chromium")
 
 
 @pytest.mark.parametrize("width", [1280, 500])

@@ -74,29 +74,31 @@ class Anatomy:
     """
 
     def __init__(self, ct: CT) -> None:
-        volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
-        cut = cut_ends(volumes[0])
+        self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
+        self._projectors: dict[int, Projector] = {}
+        self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
-        self.projectors = [Projector(volume, cut) for volume in volumes]
-        self.voxel_mm = float(np.median(volumes[0].spacing_mm))
 
-    @property
-    def extent_mm(self) -> float:
-        """Longest side of the box around all that attenuates."""
-        finest = self.projectors[0]
-        return float(max(finest.shape * np.linalg.norm(finest.ct_from_index[:3, :3], axis=0)))
+    def projector(self, level: int) -> Projector:
+        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for."""
+        if level not in self._projectors:
+            self._projectors[level] = Projector(self._volumes[level], self._cut)
+        return self._projectors[level]
 
     def corners(self) -> np.ndarray:
-        """(8, 3) CT mm: the corners of that box."""
-        finest = self.projectors[0]
-        index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in finest.shape]), axis=-1).reshape(-1, 3)
-        return rigid.transform_points(finest.ct_from_index, index)
+        """(8, 3) CT mm: the corners of the box around all that attenuates."""
+        box = self.projector(1)
+        index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1).reshape(-1, 3)
+        return rigid.transform_points(box.ct_from_index, index)
 
     def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[Level]:
         """The resolutions at which the CT is compared with these views."""
         centre = rigid.transform_points(world_from_ct, self.centroid)
-        return plan(views, centre, self.extent_mm, self.voxel_mm, len(self.projectors), structure=self.structure)
+        box = self.corners()
+        extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
+        voxel_mm = float(np.median(self._volumes[0].spacing_mm))
+        return plan(views, centre, extent_mm, voxel_mm, len(self._volumes), structure=self.structure)
 
     def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
         """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
@@ -105,7 +107,7 @@ class Anatomy:
             corners = rigid.transform_points(world_from_ct, self.corners())
             views = [_cropped(view, corners, room_mm) for view in views]
         pivot = rigid.transform_points(world_from_ct, self.centroid)
-        return Objective(self.projectors[level.volume], views, level.settings, pivot)
+        return Objective(self.projector(level.volume), views, level.settings, pivot)
 
 
 def refine(

@@ -52,7 +52,7 @@ def pixel_at(view: View, point: np.ndarray) -> float:
 def plan(views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: float, volumes: int, *, structure: bool) -> list[Level]:
     """The levels, coarse to fine.
 
-    centre: (3,) world mm, of the anatomy.   extent_mm: its largest side.   voxel_mm: finest voxel.   volumes: levels of the pyramid.
+    centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.   voxel_mm: side of the finest voxels.   volumes: levels of the pyramid.
     structure: whether one structure among others is registered.
     """
     pixel_mm = float(np.mean([pixel_at(view, centre) for view in views]))

@@ -10,10 +10,14 @@ from functools import partial
 
 import numpy as np
 
+from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from . import cpu, threads
 from .cut_ends import TISSUE_PER_MM, cut_ends
+
+#: The kernel counts voxels in 32 bits.
+MAX_VOXELS = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -43,15 +47,23 @@ class Projector:
     The layer makes every ray run from air to air, so that no boundary term is missing from the Jacobian.
 
     cut: (6,) bool as `cut_ends` gives it; of the finest volume, where this is a coarser level of it.
+
+    InputError for more than 2^31 - 1 voxels.
     """
 
     def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
         values = volume.values
         box = [_extent(values, axis) for axis in range(3)]
         trimmed = values[tuple(slice(low, high) for low, high in box)]
-        padded = np.pad(trimmed, 1)
-        self.values = padded.ravel()
-        self.shape = padded.shape[::-1]
+        nk, nj, ni = (size + 2 for size in trimmed.shape)
+        if (nk + 2) * nj * ni > MAX_VOXELS:
+            raise InputError(f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
+                             "the X-rays show, or resample it to larger voxels.")
+        with_slack = np.zeros((nk + 2, nj, ni), np.float32)  # two slices more, see cpu.project_rows
+        padded = with_slack[:nk]
+        padded[1:-1, 1:-1, 1:-1] = trimmed
+        self.values = with_slack.ravel()
+        self.shape = (ni, nj, nk)
         shift = np.eye(4)
         shift[:3, 3] = [box[2][0] - 1, box[1][0] - 1, box[0][0] - 1]
         self.ct_from_index = volume.ct_from_index @ shift
@@ -71,7 +83,9 @@ class Projector:
     def tasks(self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None) -> list:
         """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`."""
         rays = self._rays(camera, world_from_ct)
-        wanted = np.empty((0, 0), np.uint8) if wanted is None else np.asarray(wanted).view(np.uint8)
+        wanted = np.empty((0, 0), np.uint8) if wanted is None else np.asarray(wanted, bool, order="C").view(np.uint8)
+        if wanted.size and wanted.shape != image.shape:
+            raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
         return [
             partial(cpu.project_rows, self.values, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
@@ -90,7 +104,10 @@ class Projector:
         return seen
 
     def _rays(self, camera: Camera, world_from_ct) -> _Rays:
-        world_from_index = np.asarray(world_from_ct, float) @ self.ct_from_index
+        world_from_ct = np.asarray(world_from_ct, float)
+        if not np.isfinite(world_from_ct).all():
+            raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
+        world_from_index = world_from_ct @ self.ct_from_index
         index_from_world = np.linalg.inv(world_from_index)
         source = camera.source
         directions = index_from_world[:3, :3] @ camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
@@ -109,7 +126,9 @@ def render(volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = Fa
         omega in rad, v in mm, at (0, 0).   pivot: (3,) world mm.
     wanted: (rows, columns) bool, the rays to follow; the others are 0. All by default.
 
-    To project one volume many times make a `Projector` once.
+    Only what lies before the source counts. For a source within the body the Jacobian leaves out what comes before it.
+
+    To project one volume many times make a `Projector` once. InputError for a pose that is not finite, or too large a volume.
     """
     return Projector(volume).render(camera, world_from_ct, jacobian=jacobian, pivot=pivot, wanted=wanted)
 

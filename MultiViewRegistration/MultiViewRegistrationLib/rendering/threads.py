@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 
 #: Below this many samples of a volume, handing work to another thread costs more than it saves.
@@ -24,6 +24,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="mvreg")
 
 
+if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not its threads
+    os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
 def run(tasks: list[Callable[[], None]]) -> None:
     """Run all tasks and wait for them; the first error is raised. Must not be called from within a task."""
     threads = available_threads()
@@ -31,8 +35,10 @@ def run(tasks: list[Callable[[], None]]) -> None:
         for task in tasks:
             task()
         return
-    for done in [_pool(threads).submit(task) for task in tasks]:
-        done.result()
+    futures = [_pool(threads).submit(task) for task in tasks]
+    wait(futures)
+    for future in futures:
+        future.result()
 
 
 def row_blocks(rows: int, samples: int) -> list[tuple[int, int]]:

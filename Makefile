@@ -1,0 +1,63 @@
+# make demo   a registration of a real CT, from nothing to the report in a browser
+# make test   all tests
+# Each sets up what it needs in .venv. Without make, on Windows for one, the same is
+#
+#   py -m venv .venv
+#   .venv\Scripts\pip install -e .[demo]
+#   .venv\Scripts\mvreg demo --out demo-result --open
+#
+# and, for the tests,
+#
+#   .venv\Scripts\pip install -e .[dev,bench,viewer]
+#   .venv\Scripts\python -m pytest
+
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/python -m pip --disable-pip-version-check --quiet install
+
+# Named exactly and installed first: "torch>=..." alone would fetch the newest, with gigabytes of CUDA, even where this one is
+# offered as a small build for the CPU. In pyproject.toml the pin would bind everybody, Slicer's Python included.
+TORCH ?= torch==2.13.0
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint clean
+
+help:
+	@echo "make demo              register a CT to X-rays and open the report; HEADLESS=1 leaves the browser closed"
+	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them"
+	@echo "make lint              look for mistakes with ruff"
+	@echo "make clean             remove .venv and whatever else can be made again"
+	@echo "PYTHON=python3.12      as a further argument: the Python for a new .venv"
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/mvreg demo --out demo-result $(if $(filter-out 0,$(HEADLESS)),,--open)
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: $(VENV)/.test
+	$(VENV)/bin/python -m ruff check .
+
+# The stamps .made, .demo and .test appear only after everything before them worked.
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.10 or newer (Debian: apt install python3 python3-venv)." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 10) and f"{sys.executable} is Python {v[0]}.{v[1]}, but 3.10 or newer is needed: name one with PYTHON=...")'
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments: install its venv module (Debian: apt install python3-venv)." >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/.made
+	@echo "Setting up $(VENV) for the demo: about 0.5 GB to download, once."
+	$(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.test: pyproject.toml | $(VENV)/.made
+	@echo "Setting up $(VENV) for the tests: about 0.9 GB to download, once."
+	$(PIP) '$(TORCH)'
+	$(PIP) -e '.[dev,bench,viewer]'
+	@touch $(VENV)/.demo $@
+
+clean:
+	rm -rf $(VENV) demo-result build dist MultiViewRegistration/*.egg-info .pytest_cache .ruff_cache .hypothesis
+	find MultiViewRegistration Testing -name __pycache__ -type d -prune -exec rm -rf {} +

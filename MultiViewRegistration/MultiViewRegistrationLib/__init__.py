@@ -1,0 +1,27 @@
+"""Rigid registration of a CT to two or more X-ray images.
+
+    from MultiViewRegistrationLib import Case, register
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .io.case import Case as Case
+    from .workflow import register as register
+
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # On first use: importing the package for its version, or one room of it, must not compile kernels.
+    if name == "Case":
+        from .io.case import Case
+
+        return Case
+    if name == "register":
+        from .workflow import register
+
+        return register
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

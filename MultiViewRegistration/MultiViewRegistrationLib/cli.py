@@ -1,0 +1,140 @@
+"""`mvreg`: the program.
+
+Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import warnings
+import webbrowser
+from pathlib import Path
+
+from . import __version__
+from .errors import InputError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; returns its exit status."""
+    warnings.showwarning = _tell_warning
+    options = _parser().parse_args(arguments)
+    try:
+        answer = options.run(options)
+    except InputError as error:
+        print(f"mvreg: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nmvreg: stopped; no file was left half written.", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"mvreg: {error.filename or 'file'}: {error.strerror or error}.", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(answer, indent=1))
+    return 0
+
+
+def _tell_warning(message, *_ignored, **_more) -> None:
+    print(f"mvreg: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mvreg", description="Registers a CT to two or more X-ray images. For research use only.")
+    parser.add_argument("--version", action="version", version=f"mvreg {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print machine-readable output on stdout, and nothing else there")
+
+    command = commands.add_parser("demo", parents=[common], help="register a real CT to X-rays of it, and show how it went")
+    command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
+    command.add_argument("--open", action="store_true", help="open the report in a browser")
+    command.set_defaults(run=_demo)
+
+    command = commands.add_parser("register", parents=[common], help="register the CT of a case to its X-rays")
+    command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    command.add_argument("--start", choices=["given"], default="given", help="where to start: the case's world_from_ct")
+    command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
+    command.set_defaults(run=_register)
+
+    command = commands.add_parser("render", parents=[common], help="render the CT as each view of a case sees it (DRR)")
+    command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    command.add_argument("--pose", default="start", metavar="start|truth|FILE.tfm",
+                         help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)")
+    command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
+    command.set_defaults(run=_render)
+
+    command = commands.add_parser("evaluate", parents=[common], help="register many cases from many starts, and tell how well")
+    command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one")
+    command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
+    command.add_argument("--reach", type=float, default=22.0, metavar="MM",
+                         help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)")
+    command.add_argument("--off", type=float, nargs=2, default=(8.0, 8.0), metavar=("DEG", "MM"),
+                         help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)")
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument("--page", type=Path, metavar="FILE.md", help="also write the tables as a Markdown page")
+    command.set_defaults(run=_evaluate)
+    return parser
+
+
+def _register(options: argparse.Namespace) -> dict:
+    from .io.case import Case
+    from .terminal import ProgressLine
+    from .workflow import register
+
+    case = Case.load(options.case)
+    with ProgressLine("Registering") as line:
+        result = register(case, options.start, progress=line)
+    result.save(options.out)
+    _tell(result, options.out)
+    return result.to_json()
+
+
+def _tell(result, out: Path) -> None:
+    """The few lines that a person wants to read when a registration is done."""
+    print(f"{result.case.name}: registered in {result.seconds['refine']:.2f} s (loading {result.seconds['load']:.1f} s).",
+          file=sys.stderr)
+    for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
+        print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
+    errors = result.errors
+    if errors:
+        print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
+    print(f"  verdict: not assessed. Look at {out / 'report.html'}", file=sys.stderr)
+
+
+def _render(options: argparse.Namespace) -> dict:
+    from .io.case import Case
+    from .render_files import render_views
+
+    return {"files": [str(path) for path in render_views(Case.load(options.case), options.pose, options.out)]}
+
+
+def _evaluate(options: argparse.Namespace) -> dict:
+    from .evaluation import evaluate
+    from .evaluation_page import page
+    from .io.files import write_atomically
+    from .terminal import ProgressLine
+
+    with ProgressLine("Evaluating") as line:
+        evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
+                              seed=options.seed, progress=line.show)
+    text = page(evaluation)
+    if options.page:
+        write_atomically(options.page, text)
+    if not options.json:
+        print(text)
+    return evaluation.to_json()
+
+
+def _demo(options: argparse.Namespace) -> dict:
+    from .demo.show import demo
+    from .terminal import ProgressLine
+
+    with ProgressLine("Demo") as line:
+        results = demo(options.out, tell=line.show)
+    for result in results:
+        _tell(result, options.out)
+    if options.open:
+        webbrowser.open((options.out / "report.html").resolve().as_uri())
+    return {"report": str(options.out / "report.html"), "results": [result.to_json() for result in results]}

@@ -1,0 +1,182 @@
+"""Registering many cases from many starts: how often it succeeds, how exact it is, how long it takes.
+
+Cases with truth follow van de Kraats et al. (IEEE TMI 2005): starts of every size up to a reach. Cases without truth, real
+radiographs, are asked whether all starts lead to one pose, and, where one camera took several images of the structure, whether
+the poses predict the motion that is tracked in the images.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from .assessment import metrics, protocol
+from .assessment.motion import Motion, check_motion
+from .errors import InputError
+from .io.case import Case
+from .registration.pipeline import Anatomy, Refinement, refine
+
+INTERVAL_MM = 2.0
+#: Starts of a case without truth agree if they end this near their consensus.
+WITHIN_DEG, WITHIN_MM = 1.5, 0.3
+
+
+@dataclass(frozen=True)
+class Run:
+    """One registration of a case with truth. depth_mm, in_plane_mm: its mean target error split by the first view."""
+
+    start_mtre_mm: float
+    errors: metrics.Errors
+    depth_mm: float
+    in_plane_mm: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Registrations of a case without truth: each start's rotation and distance from their consensus."""
+
+    rotation_deg: list[float]
+    distance_mm: list[float]
+    seconds: list[float]
+
+    @property
+    def agreeing(self) -> int:
+        return sum(r <= WITHIN_DEG and d <= WITHIN_MM for r, d in zip(self.rotation_deg, self.distance_mm, strict=True))
+
+
+@dataclass(frozen=True)
+class CaseOutcome:
+    """Either `runs` (with truth) or `agreement` (without)."""
+
+    name: str
+    views: int
+    runs: list[Run]
+    agreement: Agreement | None
+
+    @property
+    def group(self) -> str:
+        """The name without a running number at its end."""
+        return re.sub(r"[-_ ]*\d+$", "", self.name) or self.name
+
+
+@dataclass(frozen=True)
+class MotionOutcome:
+    """Tracked against predicted motion between two cases of one structure, in one view."""
+
+    first: str
+    second: str
+    view: str
+    motion: Motion
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """All that was measured, and how."""
+
+    cases: list[CaseOutcome]
+    motions: list[MotionOutcome]
+    starts: int
+    reach_mm: float
+    off: tuple[float, float]
+    seed: int
+
+    def to_json(self) -> dict:
+        """Everything, as plain data."""
+        return asdict(self)
+
+
+def evaluate(
+    paths: Sequence[Path], *, starts: int, reach_mm: float, off: tuple[float, float], seed: int,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+) -> Evaluation:
+    """Register every case from `starts` starts.
+
+    reach_mm: with truth, start mTREs are uniform from 0 to this.
+    off: without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
+
+    Raises InputError for a bad case, before any registration.
+    """
+    if starts < 1 or reach_mm <= 0 or min(off) < 0:
+        raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
+    outcomes: list[CaseOutcome] = []
+    unknown: list[tuple[Case, np.ndarray]] = []
+    anatomy_of: tuple[tuple, Anatomy] | None = None
+    for number, path in enumerate(paths):
+        case = Case.load(path)
+        if anatomy_of is None or anatomy_of[0] != case.anatomy_key:
+            anatomy_of = (case.anatomy_key, Anatomy(case.ct))
+        anatomy = anatomy_of[1]
+
+        def tell(fraction: float, done: int = number, name: str = case.name) -> None:
+            progress((done + fraction) / len(paths), name)
+
+        if case.truth_world_from_ct is not None and case.targets is not None:
+            outcomes.append(_with_truth(case, anatomy, starts, reach_mm, seed, tell))
+        else:
+            outcome, pose = _without_truth(case, anatomy, starts, off, seed, tell)
+            outcomes.append(outcome)
+            unknown.append((case, pose))
+    return Evaluation(outcomes, _motions(unknown), starts, reach_mm, off, seed)
+
+
+def _with_truth(
+    case: Case, anatomy: Anatomy, starts: int, reach_mm: float, seed: int, tell: Callable[[float], object]
+) -> CaseOutcome:
+    intervals = max(1, round(reach_mm / INTERVAL_MM))
+    edges = np.linspace(0, reach_mm, intervals + 1)
+    poses = protocol.starting_poses(case.truth_world_from_ct, case.targets, edges, -(-starts // intervals), seed)
+    chosen = np.unique(np.linspace(0, len(poses.mtre_mm) - 1, starts).round().astype(int))
+    pixels = [view.xray.pixel_mm for view in case.views]
+    cameras = [view.camera for view in case.views]
+    runs = []
+    for i in chosen:
+        refinement, seconds = _timed(case, anatomy, poses.world_from_ct[i])
+        pose = (refinement.world_from_ct, case.truth_world_from_ct, case.targets)
+        split = metrics.split_by_view(cameras[0], *pose)
+        runs.append(Run(float(poses.mtre_mm[i]), metrics.errors(cameras, *pose, pixels), float(np.abs(split.depth_mm).mean()),
+                        float(split.in_plane_mm.mean()), seconds))
+        tell(len(runs) / len(chosen))
+    return CaseOutcome(case.name, len(case.views), runs, None)
+
+
+def _without_truth(
+    case: Case, anatomy: Anatomy, starts: int, off: tuple[float, float], seed: int, tell: Callable[[float], object]
+) -> tuple[CaseOutcome, np.ndarray]:
+    if case.world_from_ct is None:
+        raise InputError(f"{case.name}: found neither truth with targets nor a start pose, expected one of them; add it to the case.")
+    reference = refine(anatomy, case.views, case.world_from_ct).world_from_ct
+    found, seconds = [], []
+    for start in protocol.perturbed(reference, anatomy.centroid, *off, starts, seed):
+        refinement, spent = _timed(case, anatomy, start)
+        found.append(refinement.world_from_ct)
+        seconds.append(spent)
+        tell(len(found) / starts)
+    agreed = protocol.consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
+    agreement = Agreement(agreed.rotation_deg.tolist(), agreed.distance_mm.tolist(), seconds)
+    return CaseOutcome(case.name, len(case.views), [], agreement), agreed.world_from_ct
+
+
+def _timed(case: Case, anatomy: Anatomy, start: np.ndarray) -> tuple[Refinement, float]:
+    began = perf_counter()
+    refinement = refine(anatomy, case.views, start)
+    return refinement, perf_counter() - began
+
+
+def _motions(registered: list[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
+    """The motion check for every two cases of one structure and each camera that they share."""
+    outcomes = []
+    for (first, pose), (second, other_pose) in combinations(registered, 2):
+        if first.anatomy_key != second.anatomy_key:
+            continue
+        for view, other in zip(first.views, second.views, strict=False):
+            if np.allclose(view.camera.projection_matrix, other.camera.projection_matrix):
+                motion = check_motion(first.ct, view, other, pose, other_pose)
+                outcomes.append(MotionOutcome(first.name, second.name, view.name, motion))
+    return outcomes

@@ -1,0 +1,165 @@
+"""The CT: reading it, and turning it into linear attenuation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from .reading import affine_of, read_image, read_series
+from .series import ct_slices
+from .volume import Volume
+
+# Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and 0.0184 at 80 keV, so 0.0192 is
+# about 70 keV, the effective energy of a C-arm behind a patient. Bone at 1000 HU: 0.0573, cortical bone of 1.92 g/cm3
+# (ICRU 44: 0.0604 at 60 keV, 0.0428 at 80 keV) near 62 keV. That is steeper than the water-to-bone line of the CT's own scale,
+# because a CT's beam is harder than a C-arm's.
+WATER = 0.0192
+DENSE_BONE = 0.0573
+AIR_BELOW_HU = -850.0
+HU_RANGE = (-1000.0, 3000.0)
+
+BONE_HU = 200.0
+BONE_SHARE_OF_LARGEST = 0.25
+
+
+@dataclass(frozen=True, eq=False)
+class CT:
+    """A CT and what its values mean.
+
+    volume: values in HU (unit "hu"), or in any unit where 0 is nothing and larger is denser ("relative").
+    mask: bool (nk, nj, ni) on the same grid, True where the structure to register is; None for everything.
+    """
+
+    volume: Volume
+    unit: str = "hu"
+    mask: np.ndarray | None = None
+
+    def centroid(self) -> np.ndarray:
+        """(3,) CT LPS mm: mean position of the mask's voxels; without a mask, of the bone's (of everything, if no bone)."""
+        selected = self.mask
+        if selected is None:
+            values = self.volume.values
+            selected = values > (BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
+            if not selected.any():
+                selected = attenuation(self).values > 0
+        columns = selected.sum(axis=0, dtype=np.int32)  # how many voxels over each (j, i)
+        counts = columns.sum(axis=0), columns.sum(axis=1), np.count_nonzero(selected, axis=(1, 2))
+        index = [np.average(np.arange(len(along)), weights=along) for along in counts]
+        return (self.volume.ct_from_index @ [*index, 1.0])[:3]
+
+
+def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) -> CT:
+    """Reads a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
+
+    unit: what the values mean, "hu" or "relative" (0 = nothing, larger = denser).
+    mask: image file, non-zero where the structure to register is. On another grid it is resampled (nearest neighbour) by
+    its own position in space.
+
+    Raises InputError for anything that is not a three-dimensional grey image on a rectangular grid, with some matter in it, in
+    the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
+    """
+    if unit not in ("hu", "relative"):
+        raise InputError(f'the CT\'s unit is "{unit}", but "hu" or "relative" is expected.')
+    path = Path(path)
+    image = read_series(path, ct_slices(path)) if path.is_dir() else _read_volume(path, "CT")
+    values = sitk.GetArrayViewFromImage(image).astype(np.float32)
+    _check_values(path, values, unit)
+    if unit == "hu":  # padding outside the scanner's round field, often -2000 or -3024
+        np.maximum(values, -1024, out=values)
+    selected = None if mask is None else _load_mask(Path(mask), image)
+    ct = CT(Volume(values, affine_of(image)), unit, selected)
+    if not _has_matter(ct):
+        where = f"{path}: the CT" if mask is None else f"{mask}: the CT inside the mask"
+        raise InputError(f"{where} is nothing but air, but a body is expected; check the file and its unit.")
+    return ct
+
+
+def attenuation(ct: CT) -> Volume:
+    """Linear attenuation in 1/mm on the CT's grid; 0 outside the mask.
+
+    HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone (1000 HU) 0.0573.
+    Below -850 HU it is exactly 0: there is only air, and over the half metre of it that a ray crosses, the CT's noise, its table
+    foam and a scale that is off by a few HU would add up.
+    Relative values are scaled so that the largest becomes dense bone, 0.0573; 0 stays 0, and below 0 is 0.
+    """
+    values = ct.volume.values
+    mu = np.empty_like(values)
+    scale = np.float32(DENSE_BONE / values.max()) if ct.unit == "relative" else None
+    for k in range(len(values)):  # by slices: they fit the cache, and no second volume is needed
+        if scale is None:
+            _mu_from_hu(values[k], out=mu[k])
+        else:
+            np.multiply(np.maximum(values[k], 0), scale, out=mu[k])
+        if ct.mask is not None:
+            mu[k] *= ct.mask[k]
+    return Volume(mu, ct.volume.ct_from_index)
+
+
+def _mu_from_hu(hu: np.ndarray, out: np.ndarray) -> None:
+    clipped = np.clip(hu, *HU_RANGE)
+    soft = clipped * np.float32(WATER / 1000) + np.float32(WATER)
+    bone = clipped * np.float32((DENSE_BONE - WATER) / 1000) + np.float32(WATER)
+    np.maximum(soft, bone, out=out)  # the bone line is the steeper one, and they cross at water
+    out[clipped < AIR_BELOW_HU] = 0
+
+
+def _read_volume(path: Path, what: str) -> sitk.Image:
+    image = read_image(path)
+    size = " x ".join(str(n) for n in image.GetSize())
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        raise InputError(
+            f"{path}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour or vectors), but a grey volume is "
+            f"expected; name the {what} itself."
+        )
+    if image.HasMetaDataKey("0008|0016") and image.GetSize()[-1] > 1:
+        raise InputError(
+            f"{path}: a multi-frame DICOM file, whose frames may lie anywhere, but a volume is expected; export the series "
+            "as single slices and name their folder, or convert it to NIfTI or NRRD."
+        )
+    if image.GetDimension() != 3 or min(image.GetSize()) < 2:
+        raise InputError(
+            f"{path}: has {size} pixels, but a three-dimensional {what} is expected; if this is one slice of a series, name "
+            "the folder that holds them all."
+        )
+    return image
+
+
+def _check_values(path: Path, values: np.ndarray, unit: str) -> None:
+    low, high = float(values.min()), float(values.max())  # both NaN where a single voxel is
+    if not np.isfinite([low, high]).all():
+        raise InputError(f"{path}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them.")
+    if unit == "hu" and low >= 0:
+        raise InputError(
+            f'{path}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands '
+            'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).'
+        )
+    if unit == "relative" and low < -0.1 * abs(high):
+        raise InputError(
+            f'{path}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, '
+            'set the unit to "hu".'
+        )
+
+
+def _has_matter(ct: CT) -> bool:
+    values = ct.volume.values if ct.mask is None else ct.volume.values[ct.mask]
+    return bool(values.max() > (AIR_BELOW_HU if ct.unit == "hu" else 0))
+
+
+def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:
+    image = _read_volume(path, "mask")
+    array = sitk.GetArrayViewFromImage(image)
+    if not np.any(array):
+        raise InputError(f"{path}: the mask is empty, but voxels other than 0 are expected where the structure is.")
+    if image.GetSize() == ct_image.GetSize() and np.allclose(affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3):
+        return array != 0
+    resampled = sitk.Resample(image, ct_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
+    mask = sitk.GetArrayViewFromImage(resampled) != 0
+    if not mask.any():
+        raise InputError(
+            f"{path}: the mask lies wholly outside the CT, but it must overlap it; export the mask in the CT's own space."
+        )
+    return mask

@@ -1,0 +1,209 @@
+"""The field of an X-ray image: what lies inside collimator blades, a round image intensifier or a painted shutter.
+
+A border is told from anatomy by four things together: it hangs together with the image's edge, it leaves a convex field, it is flat,
+and its edge is a step (bone, skin and metal fade in over many pixels, or do not leave a convex field). What is dense
+but lies inside the convex field stays in it: a hip stem that runs into a black border is not eaten.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial import ConvexHull, QhullError
+
+# The search runs on an image of at most this many pixels a side: borders are large, and noise is less there.
+SEARCH_SIZE = 200
+THRESHOLDS = 20
+FLOORS = (0.03, 0.001)  # of direct exposure, added to even out the noise of a border; the lower finds one around a dense body
+LEAST_FIELD = 0.1  # of the image; less is a bright spot in an image that is dark all over
+NESTED_BORDERS = 3  # a painted shutter around a collimator around an image intensifier
+
+LEAST_CONVEX = 0.9  # share of its convex hull that a field fills
+LEAST_STEP_SHARE = 0.75  # share of the edge that has at least half its median step
+MOST_SPREAD = 0.35  # of the border's values, in steps
+LEAST_SHARPNESS = 0.52  # share of the step within 4 of 16 pixels: a blurred blade has 0.55 and more, skin 0.3 to 0.5
+LEAST_STEP = 0.7  # nepers: lead stops most of what arrives, a thick bone half of it
+LEAST_SHARPNESS_PAINTED = 0.85
+MOST_SPREAD_PAINTED = 1e-6
+
+_ACROSS = np.arange(-8, 9)  # pixels across an edge, from the field outwards
+_INSIDE, _OUTSIDE = (_ACROSS >= -6) & (_ACROSS <= -3), (_ACROSS >= 3) & (_ACROSS <= 6)
+
+
+@dataclass(frozen=True)
+class _Border:
+    """sides: (n, 3) half-planes a x + b y + c <= 0 whose intersection is the field, blurred edge left out; area: the field's,
+    in pixels; score: larger is more border-like."""
+
+    sides: np.ndarray
+    area: int
+    score: float
+
+
+def find_field(line_integrals: np.ndarray) -> np.ndarray:
+    """Where an X-ray image shows something: bool (rows, columns), all True where no border is found.
+
+    line_integrals: (rows, columns), finite, in nepers or near it. A border may be dense, as lead is, sharp or blurred; or painted in the
+    value of air, then perfectly flat and sharp. Direct exposure at the image's edge is neither, and stays.
+    The field found is the intersection of half-planes, drawn in by the width of the edge's blur.
+    """
+    factor = -(-max(line_integrals.shape) // SEARCH_SIZE)
+    small = _reduced(np.exp(-line_integrals), factor)
+    small /= np.percentile(small, 99)
+    sides = np.empty((0, 3))
+    for floor in FLOORS:
+        for _ in range(NESTED_BORDERS):
+            border = _clearest_border(-np.log(small + floor))
+            if border is None:
+                break
+            narrowed = np.concatenate([sides, border.sides])
+            inside = _inside(small.shape, narrowed)
+            if inside.mean() < LEAST_FIELD:
+                break
+            sides, small = narrowed, _continued(small, inside)
+    normals, offsets = sides[:, :2], sides[:, 2]
+    offsets = factor * offsets - normals.sum(1) * (factor - 1) / 2  # from block centres to pixels
+    return _inside(line_integrals.shape, np.column_stack([normals, offsets]))
+
+
+def _clearest_border(density: np.ndarray) -> _Border | None:
+    """Of the borders that any threshold finds, the one with the smallest field among those about as clear as the clearest."""
+    thresholds = np.linspace(density.min(), density.max(), THRESHOLDS + 2)[1:-1]
+    found = [_border_above(density, threshold, painted=False) for threshold in thresholds]
+    found += [_border_above(-density, -threshold, painted=True) for threshold in thresholds]
+    found = [border for border in found if border is not None]
+    best = max((border.score for border in found), default=0)
+    return min((border for border in found if border.score > 0.85 * best), key=lambda border: border.area, default=None)
+
+
+def _border_above(density: np.ndarray, threshold: float, painted: bool) -> _Border | None:
+    """The border made of what is denser than a threshold and hangs together with the image's edge, if it is one."""
+    field = _largest(~_touching_edge(density > threshold))
+    hull = _hull(field)
+    if hull is None:
+        return None
+    inside = _inside(density.shape, hull.equations)
+    if field.sum() < LEAST_CONVEX * inside.sum():
+        return None
+    points, normals, side = _edge_points(hull, density.shape)
+    if len(points) < 10:
+        return None
+    profiles = _across(density, points, normals)
+    profile = np.median(profiles, axis=0) - np.median(profiles[:, 0])
+    steps = np.median(profiles[:, _OUTSIDE], axis=1) - np.median(profiles[:, _INSIDE], axis=1)
+    step = float(np.median(steps))
+    if min(step, profile[-1]) <= 0:
+        return None
+    profile /= profile[-1]
+    clear = steps > step / 2
+    refuted = np.bincount(side, clear - 0.5, len(hull.equations)) < 0  # sides that only chop off anatomy
+    sides = hull.equations[~refuted & ~_on_edge(hull.equations, density.shape)]
+    outside = ~_inside(density.shape, sides + [0, 0, -2])  # past the blur of the edge
+    if not outside.any():
+        return None
+
+    sharpness = np.interp(2, _ACROSS, profile) - np.interp(-2, _ACROSS, profile)
+    spread = float(np.ptp(np.percentile(density[outside], [10, 90]))) / step
+    contents = float(np.ptp(np.percentile(density[inside], [5, 95]))) / step
+    is_border = (
+        step > (0 if painted else LEAST_STEP)
+        and clear.mean() > LEAST_STEP_SHARE
+        and sharpness > (LEAST_SHARPNESS_PAINTED if painted else LEAST_SHARPNESS)
+        and spread < (MOST_SPREAD_PAINTED if painted else MOST_SPREAD)
+        and contents > spread / 2  # otherwise border and field have changed places
+    )
+    if not is_border:
+        return None
+    return _Border(sides + [0, 0, _blur(profile)], int(inside.sum()), min(sharpness, 1.0) - 0.3 * spread)
+
+
+def _reduced(image: np.ndarray, factor: int) -> np.ndarray:
+    """Block means, the last block filled up with the image's edge, without single bright or dark pixels."""
+    rows, columns = image.shape
+    padded = np.pad(image, ((0, -rows % factor), (0, -columns % factor)), mode="edge")
+    blocks = padded.reshape(padded.shape[0] // factor, factor, padded.shape[1] // factor, factor)
+    return ndimage.median_filter(blocks.mean((1, 3), dtype=np.float64), 3, mode="nearest")
+
+
+def _across(density: np.ndarray, points: np.ndarray, normals: np.ndarray) -> np.ndarray:
+    """(n, 17): density along a line through each of n edge points, from 8 pixels inside to 8 pixels outside."""
+    sampled = points[:, None] + normals[:, None] * _ACROSS[:, None]
+    return ndimage.map_coordinates(density, [sampled[..., 1], sampled[..., 0]], order=1, mode="nearest")
+
+
+def _blur(profile: np.ndarray) -> float:
+    """Pixels from the edge inwards until its profile, which rises from 0 inside to 1 outside, has come down to a tenth."""
+    inwards = profile[_ACROSS <= 0][::-1]
+    return float(np.argmax(inwards < 0.1)) + 0.5
+
+
+def _on_edge(sides: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """(n,) bool: sides of a hull that lie on the image's own edges."""
+    a, b, c = sides.T
+    rows, columns = shape
+    upright = (a < -0.999) & (c < 0.5) | (a > 0.999) & (c < 1.5 - columns)
+    level = (b < -0.999) & (c < 0.5) | (b > 0.999) & (c < 1.5 - rows)
+    return upright | level
+
+
+def _touching_edge(mask: np.ndarray) -> np.ndarray:
+    labels, n = ndimage.label(mask)
+    keep = np.zeros(n + 1, bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        keep[edge] = True
+    keep[0] = False
+    return keep[labels]
+
+
+def _largest(mask: np.ndarray) -> np.ndarray:
+    """The largest connected part, without hairs (each pixel with its four neighbours, which the edge of the image repeats)."""
+    m = np.pad(mask, 1, mode="edge")
+    thick = m[1:-1, 1:-1] & m[:-2, 1:-1] & m[2:, 1:-1] & m[1:-1, :-2] & m[1:-1, 2:]
+    t = np.pad(thick, 1)
+    opened = t[1:-1, 1:-1] | t[:-2, 1:-1] | t[2:, 1:-1] | t[1:-1, :-2] | t[1:-1, 2:]
+    labels, n = ndimage.label(opened)
+    return labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
+
+
+def _hull(mask: np.ndarray) -> ConvexHull | None:
+    """Convex hull of a mask's pixel centres as (x, y); the outermost pixels of each row are enough."""
+    rows = np.flatnonzero(mask.any(1))
+    first = mask[rows].argmax(1)
+    last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
+    try:
+        return ConvexHull(np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)]))
+    except (QhullError, ValueError):  # empty, or all on one line
+        return None
+
+
+def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
+    """bool (rows, columns): pixels in all half-planes. Each cuts a row from the left or the right, so rows are intervals."""
+    y, x = np.arange(shape[0])[:, None], np.arange(shape[1])
+    a, b, c = sides.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        crossing = -(b * y + c) / a
+    left = np.where(a < -1e-9, crossing, -np.inf).max(1, initial=-np.inf)
+    right = np.where(a > 1e-9, crossing, np.inf).min(1, initial=np.inf)
+    level = ((np.abs(a) > 1e-9) | (b * y + c <= 1e-9)).all(1)
+    return (x >= left[:, None] - 1e-9) & (x <= right[:, None] + 1e-9) & level[:, None]
+
+
+def _edge_points(hull: ConvexHull, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, 2) points (x, y), a pixel apart, on the hull's sides with image beyond, (n, 2) outward unit normals, (n,) side."""
+    starts, ends = hull.points[hull.simplices[:, 0]], hull.points[hull.simplices[:, 1]]
+    counts = np.maximum(1, np.hypot(*(ends - starts).T).astype(int))
+    side = np.repeat(np.arange(len(counts)), counts)
+    along = (np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[side]
+    points = starts[side] + along[:, None] * (ends - starts)[side]
+    normals = hull.equations[side, :2]
+    beyond = points + 2 * normals
+    kept = ((beyond >= 0) & (beyond <= np.array(shape[::-1]) - 1)).all(1)
+    return points[kept], normals[kept], side[kept]
+
+
+def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """The image with everything outside the field replaced by the nearest pixel of the field."""
+    nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    return density[tuple(nearest)]

@@ -1,0 +1,138 @@
+"""Image files through SimpleITK, with one plain sentence where they cannot be used."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+
+# Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a shear does not.
+ORTHOGONAL_TOLERANCE = 1e-3
+
+_stderr_lock = threading.Lock()
+
+
+def read_image(path: str | Path) -> sitk.Image:
+    """The image in a file of any format that SimpleITK reads.
+
+    Raises InputError where there is no such file, it is a folder, cannot be read, ends early, or its axes are sheared.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, but an image file is expected; name the file.")
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; check the path.")
+    try:
+        with _quiet():
+            image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        if "orthonormal" in str(error):
+            raise _sheared(path) from None
+        raise InputError(
+            f"{path}: cannot be read as an image; it is damaged or not in a format that SimpleITK reads "
+            "(DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, ...), so export it again."
+        ) from None
+    if image.HasMetaDataKey("sform_code"):
+        _check_nifti(path, image)
+    _check_orthogonal(path, image)
+    return image
+
+
+def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
+    """The volume (float32) of the DICOM slices `files`, in this order; their geometry has been checked before."""
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames([str(file) for file in files])
+    reader.SetOutputPixelType(sitk.sitkFloat32)
+    try:
+        with _quiet():
+            image = reader.Execute()
+    except RuntimeError:
+        raise InputError(
+            f"{folder}: the pixels of its DICOM slices cannot be read; a slice is damaged or compressed in an unknown "
+            "way, so export the series again, uncompressed."
+        ) from None
+    _check_orthogonal(folder, image)
+    return image
+
+
+def affine_of(image: sitk.Image) -> np.ndarray:
+    """(4, 4) float64: voxel index (i, j, k) of a 3D image to LPS mm."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(image.GetDirection()).reshape(3, 3) * np.array(image.GetSpacing())
+    affine[:3, 3] = image.GetOrigin()
+    return affine
+
+
+def _sheared(path: Path) -> InputError:
+    return InputError(
+        f"{path}: its axes are not at right angles (a sheared direction matrix or NIfTI sform), but a rectangular grid is "
+        "expected; resample it to one."
+    )
+
+
+def _check_orthogonal(path: Path, image: sitk.Image) -> None:
+    n = image.GetDimension()
+    direction = np.array(image.GetDirection()).reshape(n, n)
+    if not np.allclose(direction.T @ direction, np.eye(n), rtol=0, atol=ORTHOGONAL_TOLERANCE):
+        raise _sheared(path)
+
+
+def _check_nifti(path: Path, image: sitk.Image) -> None:
+    """ITK reads two kinds of broken NIfTI without a word: a sheared sform beside a qform, and a file that ends early."""
+    if int(image.GetMetaData("sform_code")) > 0:
+        sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[:, :3]
+        cosines = sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12)
+        if not np.allclose(cosines.T @ cosines, np.eye(3), rtol=0, atol=ORTHOGONAL_TOLERANCE):
+            raise _sheared(path)
+    voxels = np.prod([max(1, int(image.GetMetaData(f"dim[{d}]"))) for d in range(1, 8)], dtype=np.int64)
+    expected = int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8
+    if path.suffix == ".nii" and path.stat().st_size < expected or path.suffix == ".gz" and not _holds(path, expected):
+        raise InputError(f"{path}: the file ends before its last voxel; copy or export it again.")
+
+
+def _holds(path: Path, expected: int) -> bool:
+    """Whether a gzip file unpacks to at least `expected` bytes."""
+    with open(path, "rb") as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
+        file.seek(-4, os.SEEK_END)
+        if int.from_bytes(file.read(), "little") == expected % 2**32:
+            return True
+    try:
+        with gzip.open(path) as file:
+            return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 20), b"")) >= expected
+    except (EOFError, OSError):
+        return False
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps ITK's warnings, and what its C libraries print past them, away from the user's terminal.
+
+    What is wrong with a file is told by our own error. The libraries write to file descriptor 2, which is the whole
+    process's: hence the lock.
+    """
+    with _stderr_lock:
+        shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+        sitk.ProcessObject.SetGlobalWarningDisplay(False)
+        try:
+            saved = os.dup(2)
+        except OSError:  # no stderr, as in a program without a console
+            saved = None
+        else:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 2)
+            os.close(nowhere)
+        try:
+            yield
+        finally:
+            if saved is not None:
+                os.dup2(saved, 2)
+                os.close(saved)
+            sitk.ProcessObject.SetGlobalWarningDisplay(shown)

@@ -1,0 +1,46 @@
+"""One X-ray with its camera and how well that camera is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from .xray import XRay
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """An X-ray, the camera that took it, and the camera's uncertainty.
+
+    rotation_sd_deg, translation_sd_mm: standard deviation of `camera_from_world` against the first view, rotation about the
+    world origin. 0 = calibrated, None = unknown.
+
+    Raises InputError where the image has another size than the camera.
+    """
+
+    name: str
+    xray: XRay
+    camera: Camera
+    rotation_sd_deg: float | None = 0.0
+    translation_sd_mm: float | None = 0.0
+
+    def __post_init__(self) -> None:
+        rows, columns = self.xray.valid.shape
+        if tuple(self.camera.size) != (columns, rows):
+            raise InputError(
+                f'view "{self.name}": the image has {columns} x {rows} pixels, its camera {self.camera.size[0]} x '
+                f"{self.camera.size[1]}; give the camera for the image as it is stored."
+            )
+
+    def pooled(self, factor: int) -> View:
+        """The view with image and camera at 1 / `factor` of the resolution."""
+        return replace(self, xray=self.xray.pooled(factor), camera=self.camera.pooled(factor))
+
+    def cropped(self, left: int, top: int, columns: int, rows: int) -> View:
+        """The part of the view whose top-left pixel is (left, top)."""
+        part = np.s_[top : top + rows, left : left + columns]
+        xray = XRay(np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm)
+        return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))

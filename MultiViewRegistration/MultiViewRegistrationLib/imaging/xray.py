@@ -1,0 +1,207 @@
+"""X-ray images: reading them, and turning them into line integrals with a mask of the pixels that may be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ..errors import InputError
+from .annotations import find_annotations
+from .field import find_field
+from .polarity import bone_is_bright
+from .reading import read_image
+
+LEAST_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
+DIRECT_EXPOSURE_PERCENTILE = 99.5
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+DARKEST = 1e-5  # of direct exposure: the least transmission that is told apart from none
+
+
+@dataclass(frozen=True, eq=False)
+class XRay:
+    """line_integrals: float32 (rows, columns), `-log(I / I0)`, bone bright, finite everywhere, without meaning where not valid.
+    valid: bool (rows, columns), True where the image shows the patient or air.
+    pixel_mm: (between columns, between rows) on the detector, None where nobody says.
+    """
+
+    line_integrals: np.ndarray
+    valid: np.ndarray
+    pixel_mm: tuple[float, float] | None = None
+
+    def pooled(self, factor: int) -> XRay:
+        """Means over blocks of `factor` x `factor` pixels, of the valid ones; a block is valid where 70 % of it are.
+
+        Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block with no valid pixel is 0.
+        """
+        if factor == 1:
+            return self
+        rows, columns = (size // factor for size in self.valid.shape)
+        crop, blocks = np.s_[: rows * factor, : columns * factor], (rows, factor, columns, factor)
+        weight = self.valid[crop].astype(np.float32)
+        total = (self.line_integrals[crop] * weight).reshape(blocks).sum((1, 3))
+        count = weight.reshape(blocks).sum((1, 3))
+        pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
+        return XRay(total / np.maximum(count, 1), count >= LEAST_VALID_SHARE * factor**2, pixel_mm)
+
+
+@dataclass(frozen=True, eq=False)
+class RawImage:
+    """An image as its file shows it, bright values bright.
+
+    values: float32 (rows, columns); step: one grey level (0 for floating point); white: the largest value the file could
+    hold; curve: what DICOM says about the values, "linear" or "log" in detected intensity, None without a word; pixel_mm: as in XRay.
+    """
+
+    values: np.ndarray
+    step: float
+    white: float
+    curve: str | None = None
+    pixel_mm: tuple[float, float] | None = None
+
+
+def load_xray(
+    path: str | Path,
+    frame: int | None = None,
+    intensity: str = "linear",
+    inverted: bool = False,
+    i0: float | None = None,
+) -> XRay:
+    """Reads an X-ray image as line integrals.
+
+    frame: of a multi-frame image, from 0 (the default).
+    intensity, inverted, i0: see `to_line_integrals`.
+
+    Raises InputError for files that cannot be read, colour, frames that are not there, images without contrast, and "auto" where
+    the image does not tell.
+    """
+    raw = load_image(path, frame)
+    try:
+        return to_line_integrals(raw, intensity, inverted, i0)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+
+
+def load_image(path: str | Path, frame: int | None = None) -> RawImage:
+    """Reads one frame of a grey image: DICOM (either photometric interpretation), PNG, TIFF, MHA, NRRD, NIfTI, ...
+
+    A colour image whose channels are equal is grey. Raises InputError as `load_xray`.
+    """
+    image = read_image(path)
+    values = sitk.GetArrayViewFromImage(image)
+    if image.GetNumberOfComponentsPerPixel() > 1:
+        values = _grey(path, values)
+    if values.ndim == 2:
+        values = values[None]
+    if values.ndim != 3:
+        raise InputError(f"{path}: has {values.ndim} dimensions, but an X-ray image with 2, or 3 with frames, is expected.")
+    index = frame or 0
+    if not 0 <= index < len(values):
+        raise InputError(
+            f"{path}: frame {index} is asked for, but it has {len(values)}; give a frame from 0 to {len(values) - 1}."
+        )
+    integer = np.issubdtype(values.dtype, np.integer)
+    values = values[index].astype(np.float32)
+    return RawImage(values, float(integer), _white(image, values), _dicom_curve(image), _pixel_mm(path, image))
+
+
+def to_line_integrals(
+    raw: RawImage,
+    intensity: str = "linear",
+    inverted: bool = False,
+    i0: float | None = None,
+    valid: np.ndarray | None = None,
+) -> XRay:
+    """Line integrals and validity mask of an image.
+
+    intensity: what the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`. "log": line integrals already,
+        bone bright, taken as they are. "auto": one of the two, by whether bone is dark or bright (`bone_is_bright`), or with DICOM's
+        word on the curve where it has one.
+    inverted: the grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
+    i0: detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a few bright pixels are noise or
+        glare). Where no pixel sees air it is too small. It adds a constant to all line integrals, and no registration here depends
+        on that.
+    valid: bool (rows, columns), pixels to use; default: what `find_field` and `find_annotations` leave.
+
+    Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or below 0 the line integral ends at
+    about 11. Saturated pixels stay valid, as direct exposure: their line integral is near 0, and truly no larger.
+    Raises InputError where the image has no contrast or no valid pixel, for "auto" where it does not tell, and for i0 <= 0.
+    """
+    if i0 is not None and not i0 > 0:
+        raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")
+    values, finite = raw.values, np.isfinite(raw.values)
+    if not finite.any() or np.ptp(values[finite]) == 0:
+        raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
+    if not finite.all():
+        values = np.where(finite, values, np.median(values[finite]))
+    if intensity == "auto":
+        intensity, inverted = _recognise(values, raw.curve)
+    elif intensity not in ("linear", "log"):
+        raise InputError(f'the intensity is "{intensity}", but "linear", "log" or "auto" is expected.')
+    if inverted:
+        values = raw.white - values
+    if intensity == "linear":
+        detected = values + raw.step / 2
+        line_integrals = -np.log(np.maximum(detected, DARKEST * detected.max()))
+        density = line_integrals
+    else:
+        line_integrals = values.astype(np.float32)
+        density = 4 * (values - values.min()) / np.ptp(values)  # the scale is unknown; to e^-4 there is little that lead could hide
+    if valid is None:
+        valid = find_field(density)
+        valid &= ~find_annotations(values, valid)
+    valid = valid & finite
+    if not valid.any():
+        raise InputError("has no valid pixel; check its mask.")
+    if intensity == "linear":
+        air = np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE) if i0 is None else -np.log(i0)
+        line_integrals -= np.float32(air)
+    return XRay(line_integrals, valid, raw.pixel_mm)
+
+
+def _recognise(values: np.ndarray, curve: str | None) -> tuple[str, bool]:
+    """What "auto" stands for: "linear" or "log", and whether inverted."""
+    bright = bone_is_bright(values)
+    if bright is None:
+        raise InputError(
+            'whether bone is bright or dark cannot be told from this image; set its intensity to "linear" (bone dark) or "log" '
+            "(line integrals, bone bright)."
+        )
+    curve = curve or ("log" if bright else "linear")
+    return curve, bright == (curve == "linear")
+
+
+def _grey(path: str | Path, values: np.ndarray) -> np.ndarray:
+    colours = values[..., :3]  # without opacity
+    if colours.shape[-1] == 3 and np.ptp(colours, axis=-1).max() <= 2:
+        return colours[..., 1]
+    raise InputError(f"{path}: is a colour image, but a grey X-ray image is expected; export it without colour overlays.")
+
+
+def _white(image: sitk.Image, values: np.ndarray) -> float:
+    """The largest value that the file could hold: by DICOM's bits stored, or the usual number of bits that is enough."""
+    if image.HasMetaDataKey("0028|0101"):
+        bits = int(image.GetMetaData("0028|0101")) - int(image.GetMetaData("0028|0103"))
+        slope, intercept = (
+            float(image.GetMetaData(key)) if image.HasMetaDataKey(key) else default
+            for key, default in (("0028|1053", 1.0), ("0028|1052", 0.0))
+        )
+        return slope * (2**bits - 1) + intercept
+    largest = float(values.max())
+    if "integer" not in image.GetPixelIDTypeAsString():
+        return largest
+    return next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits), largest)
+
+
+def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None:
+    """The file's spacing where it has one: 1 mm is what ITK says for want of any, and pictures tell dots per inch of paper."""
+    spacing = image.GetSpacing()[:2]
+    return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
+
+
+def _dicom_curve(image: sitk.Image) -> str | None:
+    relationship = image.GetMetaData("0028|1040").strip() if image.HasMetaDataKey("0028|1040") else ""
+    return {"LIN": "linear", "LOG": "log"}.get(relationship)
+

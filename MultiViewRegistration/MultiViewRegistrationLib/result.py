@@ -1,0 +1,156 @@
+"""A registration's result, and the files that tell it (DESIGN.md, section 9)."""
+
+from __future__ import annotations
+
+import json
+import platform
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from . import __version__
+from .assessment import metrics
+from .assessment.case_report import CaseReport, Level, ViewReport, summarise
+from .assessment.overlays import before_and_after
+from .assessment.report import report
+from .geometry import rigid
+from .imaging.view import View
+from .io.case import Case
+from .io.files import write_atomically
+from .io.transforms import write_slicer_transform, write_transform
+from .registration.pipeline import Anatomy, Refinement
+from .rendering import threads
+
+VERSION = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """The pose that was found, from which start, and how long it took.
+
+    start_world_from_ct: (4, 4).   seconds: of "load", "initialise", "refine", "assess" and in "total".
+    """
+
+    case: Case
+    anatomy: Anatomy
+    start_world_from_ct: np.ndarray
+    refinement: Refinement
+    method: str
+    seconds: dict[str, float]
+
+    @property
+    def world_from_ct(self) -> np.ndarray:
+        """(4, 4): CT LPS mm to world LPS mm."""
+        return self.refinement.world_from_ct
+
+    @property
+    def errors(self) -> metrics.Errors | None:
+        """Against the case's truth, where it has one."""
+        return self._errors(self.world_from_ct)
+
+    def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
+        """Local NCC of each view at a pose, as the last level of the refinement compares them."""
+        level = self.anatomy.levels(self.case.views, self.start_world_from_ct)[-1]
+        objective = self.anatomy.objective(self.case.views, level, world_from_ct)
+        return objective.linearise(objective.project(world_from_ct)).similarity
+
+    def to_json(self) -> dict:
+        """The content of result.json."""
+        case = self.case
+        return {
+            "version": VERSION,
+            "world_from_ct": self.world_from_ct.tolist(),
+            "verdict": None,
+            "reasons": [],
+            "predicted_tre_mm": None,
+            "views": [
+                {"name": view.name, "similarity": similarity, "camera_from_world": view.camera.camera_from_world.tolist()}
+                for view, similarity in zip(case.views, self.refinement.fit.similarity, strict=True)
+            ],
+            **({"errors": asdict(self.errors)} if self.errors else {}),
+            "start": {
+                "method": self.method,
+                "candidates": self.refinement.candidates,
+                "world_from_ct": self.start_world_from_ct.tolist(),
+            },
+            "seconds": self.seconds,
+            "software": {"version": __version__, "device": device()},
+            "inputs": case.inputs,
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        told = self.report()
+        for view in told.views:
+            for kind, (before, after) in view.pictures.items():
+                write_atomically(folder / f"{view.name}_{kind}_before.png", before)
+                write_atomically(folder / f"{view.name}_{kind}_after.png", after)
+        write_transform(folder / "world_from_ct.tfm", self.world_from_ct)
+        write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct)
+        write_report(folder / "report.html", [told])
+        write_atomically(folder / "result.json", json.dumps(self.to_json(), indent=1) + "\n")
+
+    def report(self, note: str = "") -> CaseReport:
+        """What the report tells of this registration. `note`: what a reader must know about the case."""
+        case = self.case
+        start_similarity = self.similarity(self.start_world_from_ct)
+        return CaseReport(
+            name=case.name,
+            views=[
+                ViewReport(
+                    name=view.name,
+                    camera=summarise(view.camera, case.views[0].camera, view.xray.pixel_mm),
+                    pictures=self._pictures(view),
+                    similarity=self.refinement.fit.similarity[i],
+                    start_similarity=start_similarity[i],
+                    rotation_sd_deg=view.rotation_sd_deg,
+                    translation_sd_mm=view.translation_sd_mm,
+                )
+                for i, view in enumerate(case.views)
+            ],
+            world_from_ct=self.world_from_ct,
+            start_world_from_ct=self.start_world_from_ct,
+            centre_ct=self.anatomy.centroid,
+            method=self.method,
+            note=note,
+            similarity_name="local NCC",
+            errors=self.errors,
+            start_errors=self._errors(self.start_world_from_ct),
+            levels=[Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
+                    for level in self.refinement.levels],
+            seconds=self.seconds,
+            inputs=case.inputs,
+            software={"MultiViewRegistration": __version__, "device": device()},
+        )
+
+    def _pictures(self, view: View) -> dict[str, tuple[bytes, bytes]]:
+        return before_and_after(view.xray, self._drr(view, self.start_world_from_ct), self._drr(view, self.world_from_ct))
+
+    def _drr(self, view: View, world_from_ct: np.ndarray) -> np.ndarray:
+        """The DRR on the view's own pixels, NaN for rays through a cut end of the CT."""
+        projector = self.anatomy.projector(0)
+        image = projector.render(view.camera, world_from_ct).image
+        image[projector.seen(view.camera, world_from_ct) == 0] = np.nan
+        return image
+
+    def _errors(self, world_from_ct: np.ndarray) -> metrics.Errors | None:
+        case = self.case
+        if case.truth_world_from_ct is None:
+            return None
+        targets = case.targets if case.targets is not None else self.anatomy.corners()
+        return metrics.errors([view.camera for view in case.views], world_from_ct, case.truth_world_from_ct, targets,
+                              [view.xray.pixel_mm for view in case.views])
+
+
+def write_report(path: Path, cases: list[CaseReport]) -> None:
+    """One HTML file about one or several registrations."""
+    write_atomically(path, report(cases, created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
+
+
+def device() -> str:
+    """What the registration ran on."""
+    return f"CPU, {threads.available_threads()} threads, {platform.machine()}"

@@ -1,0 +1,38 @@
+"""What a person at a terminal sees: one progress line, rewritten in place, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from time import monotonic
+
+from .registration.pipeline import Progress
+
+_WIDTH = 30
+
+
+class ProgressLine:
+    """Called with each `Progress`; silent where stderr is no terminal. Used as a context manager, it clears its line at the end."""
+
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.began = monotonic()
+        self.shown = sys.stderr.isatty()
+
+    def __call__(self, progress: Progress) -> None:
+        self.show(progress.fraction, progress.stage)
+
+    def show(self, fraction: float, stage: str) -> None:
+        """`fraction` of the whole is done; the time left is told once it can be guessed."""
+        if not self.shown:
+            return
+        spent = monotonic() - self.began
+        left = f", {spent / fraction - spent:.0f} s left" if fraction > 0.05 and spent > 2 else ""
+        bar = ("#" * round(_WIDTH * fraction)).ljust(_WIDTH, ".")
+        print(f"\r\x1b[K{self.title} [{bar}] {100 * fraction:3.0f} %  {stage}{left}", end="", file=sys.stderr, flush=True)
+
+    def __enter__(self) -> ProgressLine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

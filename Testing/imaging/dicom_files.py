@@ -1,0 +1,56 @@
+"""DICOM files written tag by tag with pydicom."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import FileDataset, FileMetaDataset
+from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
+XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
+SERIES = "1.2.3.4.5"
+
+
+def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
+    """Integer pixels (rows, columns) or (frames, rows, columns); a tag given as None is left out."""
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = sop_class, generate_uid()
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    data = FileDataset(str(path), {}, file_meta=meta, preamble=b"\0" * 128)
+    signed, bits = int(pixels.dtype.kind == "i"), 8 * pixels.dtype.itemsize
+    described = {
+        "SOPClassUID": sop_class, "SOPInstanceUID": meta.MediaStorageSOPInstanceUID, "SamplesPerPixel": 1,
+        "PhotometricInterpretation": "MONOCHROME2", "Rows": pixels.shape[-2], "Columns": pixels.shape[-1],
+        "BitsAllocated": bits, "BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": signed,
+        "PatientName": "Secret^Person", "PatientID": "4711", "StudyInstanceUID": "1.2.3.4",
+    }  # fmt: skip
+    if pixels.ndim == 3:
+        described["NumberOfFrames"] = len(pixels)
+    for tag, value in (described | tags).items():
+        if value is not None:
+            setattr(data, tag, value)
+    data.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    data.save_as(path, enforce_file_format=True)
+
+
+def write_series(
+    folder: Path, pixels: np.ndarray, ct_from_index: np.ndarray, *, positions: np.ndarray | None = None, prefix: str = "", **tags
+) -> list[Path]:
+    """One CT slice for each pixels[k], int16, placed by ct_from_index or at positions (n, 3); returns the files."""
+    folder.mkdir(exist_ok=True)
+    axes = ct_from_index[:3, :3]
+    spacing = np.linalg.norm(axes, axis=0)
+    files = []
+    for k, slice_pixels in enumerate(pixels):
+        position = (ct_from_index @ [0, 0, k, 1])[:3] if positions is None else positions[k]
+        described = {
+            "Modality": "CT", "SeriesInstanceUID": SERIES, "SeriesNumber": 2, "ImageType": ["ORIGINAL", "PRIMARY", "AXIAL"],
+            "ImagePositionPatient": [f"{x:.6f}" for x in position],
+            "ImageOrientationPatient": [f"{x:.8f}" for x in np.concatenate([axes[:, 0] / spacing[0], axes[:, 1] / spacing[1]])],
+            "PixelSpacing": [f"{spacing[1]:.6f}", f"{spacing[0]:.6f}"], "RescaleIntercept": "0", "RescaleSlope": "1",
+        }  # fmt: skip
+        files.append(folder / f"{prefix}{k:03d}.dcm")
+        write_dicom(files[-1], slice_pixels, CT_IMAGE, **(described | tags))
+    return files

@@ -1,0 +1,180 @@
+"""DICOM folders: what is read, and what must be refused rather than bent."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pydicom
+import pytest
+from dicom_files import SERIES, write_dicom, write_series
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import load_ct
+
+PIXELS = np.random.default_rng(0).integers(-1000, 1500, (7, 9, 11)).astype(np.int16)
+
+
+def refused(folder) -> str:
+    with pytest.raises(InputError) as caught:
+        load_ct(folder)
+    message = str(caught.value)
+    assert message.startswith(str(folder)) and message.endswith(".") and "\n" not in message
+    assert "Secret" not in message and "4711" not in message
+    return message
+
+
+def shifted(affine: np.ndarray, shift_along_slices: np.ndarray) -> np.ndarray:
+    """(n, 3) slice positions, each moved along the normal by so many mm."""
+    normal = affine[:3, 2] / np.linalg.norm(affine[:3, 2])
+    return np.array([(affine @ [0, 0, k, 1])[:3] + mm * normal for k, mm in enumerate(shift_along_slices)])
+
+
+def test_an_oblique_series_lies_where_its_tags_say(tmp_path, oblique):
+    write_series(tmp_path, PIXELS, oblique)
+    volume = load_ct(tmp_path).volume
+    np.testing.assert_array_equal(volume.values, PIXELS)
+    np.testing.assert_allclose(volume.ct_from_index, oblique, atol=2e-5)
+
+
+def test_the_order_of_the_files_does_not_matter(tmp_path, oblique):
+    files = write_series(tmp_path, PIXELS, oblique)
+    for number, file in enumerate(files):
+        file.rename(tmp_path / f"{(number * 3) % 7}.ima")
+    volume = load_ct(tmp_path).volume
+    np.testing.assert_array_equal(volume.values, PIXELS)
+    np.testing.assert_allclose(volume.ct_from_index, oblique, atol=2e-5)
+
+
+def test_a_series_scanned_from_the_feet_up_and_down_is_the_same_body(tmp_path):
+    """Slices stacked against the normal: SimpleITK must not mirror them."""
+    against = np.diag([0.8, 0.8, -2.0, 1.0])
+    write_series(tmp_path, PIXELS, against)
+    volume = load_ct(tmp_path).volume
+    at = np.linalg.inv(volume.ct_from_index) @ against @ [4, 5, 2, 1]
+    i, j, k = np.rint(at[:3]).astype(int)
+    np.testing.assert_allclose(at[:3], [i, j, k], atol=1e-5)
+    assert volume.values[k, j, i] == PIXELS[2, 5, 4]
+
+
+def test_slope_and_intercept_are_respected_slice_by_slice(tmp_path, oblique):
+    folder = tmp_path / "ct"
+    stored = np.arange(7 * 9 * 11).reshape(7, 9, 11).astype(np.uint16)
+    for k in range(7):
+        write_series(
+            folder, stored[k : k + 1], oblique, positions=[(oblique @ [0, 0, k, 1])[:3]], prefix=f"{k}_",
+            RescaleSlope=str(1 + k / 8), RescaleIntercept="-1024",
+        )  # fmt: skip
+    expected = stored * (1 + np.arange(7) / 8)[:, None, None] - 1024
+    np.testing.assert_allclose(load_ct(folder).volume.values, expected, atol=1e-3)
+
+
+def test_localizers_and_other_files_are_passed_over(tmp_path, oblique):
+    write_series(tmp_path, PIXELS, oblique)
+    write_series(tmp_path, PIXELS[:1], oblique, prefix="scout", SeriesInstanceUID=SERIES + ".7", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_dicom(tmp_path / "dose.dcm", PIXELS[0], "1.2.840.10008.5.1.4.1.1.7", Modality="OT")
+    (tmp_path / "readme.txt").write_text("hello")
+    assert load_ct(tmp_path).volume.values.shape == PIXELS.shape
+
+
+def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
+    affine = np.diag([0.5, 0.5, 0.625, 1.0])
+    write_series(tmp_path, np.repeat(PIXELS, 6, 0), affine, positions=np.round([[0, 0, 0.625 * k] for k in range(42)], 1))
+    np.testing.assert_allclose(load_ct(tmp_path).volume.spacing_mm[2], 0.625, atol=2e-3)
+
+
+def test_gantry_tilt_by_the_tag(tmp_path, oblique):
+    write_series(tmp_path, PIXELS, oblique, GantryDetectorTilt="-12.5")
+    assert "tilted gantry (12.5 degrees by the header of 000.dcm)" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_gantry_tilt_by_the_positions(tmp_path, oblique, axis):
+    aside = oblique[:3, axis] / np.linalg.norm(oblique[:3, axis])
+    positions = shifted(oblique, np.zeros(7)) + np.outer(np.arange(7) * 2.5 * np.tan(np.radians(8)), aside)
+    write_series(tmp_path, PIXELS, oblique, positions=positions)
+    assert "tilted gantry (8.0 degrees by the positions" in refused(tmp_path)
+
+
+def test_a_real_tilted_series_is_refused_with_and_without_its_tag(tmp_path, shared_data):
+    source = shared_data / "dicom" / "ct-gantry-tilt"
+    assert "18.5 degrees by the header" in refused(source)
+    for file in source.glob("*.dcm"):
+        header = pydicom.dcmread(file)
+        del header.GantryDetectorTilt
+        header.save_as(tmp_path / file.name)
+    assert "18.5 degrees by the positions" in refused(tmp_path)
+
+
+@pytest.mark.parametrize("left_out", [1, 3, 5])
+def test_a_missing_slice(tmp_path, oblique, left_out):
+    write_series(tmp_path, PIXELS, oblique)[left_out].unlink()
+    message = refused(tmp_path)
+    assert f"5.00 mm between {left_out - 1:03d}.dcm and {left_out + 1:03d}.dcm, 2.50 mm elsewhere" in message
+
+
+def test_one_missing_slice_among_many(tmp_path):
+    files = write_series(tmp_path, np.repeat(PIXELS, 20, 0), np.diag([0.5, 0.5, 0.6, 1.0]))
+    files[137].unlink()
+    assert "1.20 mm between 136.dcm and 138.dcm" in refused(tmp_path)
+
+
+def test_uneven_spacing(tmp_path, oblique):
+    write_series(tmp_path, PIXELS, oblique, positions=shifted(oblique, np.array([0, 0, 0, 0.5, 0, 0, 0])))
+    assert "not evenly spaced" in refused(tmp_path)
+
+
+def test_duplicate_slices(tmp_path, oblique):
+    files = write_series(tmp_path, PIXELS, oblique)
+    shutil.copy(files[2], tmp_path / "again.dcm")
+    message = refused(tmp_path)
+    assert "same position" in message and "002.dcm" in message and "again.dcm" in message
+
+
+def test_several_series_are_listed_by_size(tmp_path, oblique):
+    write_series(tmp_path, PIXELS[:3], oblique, prefix="a")
+    write_series(tmp_path, PIXELS, oblique, prefix="b", SeriesInstanceUID=SERIES + ".5", SeriesNumber=5)
+    assert "2 CT series (number 5 with 7 slices, number 2 with 3 slices)" in refused(tmp_path)
+
+
+def test_a_folder_without_ct_slices(tmp_path):
+    assert "no DICOM CT slices (0 other files)" in refused(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    write_dicom(tmp_path / "mr.dcm", PIXELS[0], "1.2.840.10008.5.1.4.1.1.4", Modality="MR")
+    assert "no DICOM CT slices (2 other files)" in refused(tmp_path)
+
+
+def test_a_single_slice(tmp_path, oblique):
+    file = write_series(tmp_path, PIXELS[:1], oblique)[0]
+    assert "single CT slice" in refused(tmp_path)
+    assert "name the folder" in refused(file)
+
+
+@pytest.mark.parametrize("tags", [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"PixelSpacing": ["0.5"]}])
+def test_slices_without_their_place(tmp_path, oblique, tags):
+    write_series(tmp_path, PIXELS, oblique, **tags)
+    with pytest.raises(InputError, match=f"no usable {next(iter(tags))}"):
+        load_ct(tmp_path)
+
+
+@pytest.mark.parametrize("tag, value", [("PixelSpacing", ["0.5", "0.5"]), ("ImageOrientationPatient", ["1", "0", "0", "0", "1", "0"])])
+def test_slices_on_different_grids(tmp_path, oblique, tag, value):
+    files = write_series(tmp_path, PIXELS, oblique)
+    odd = pydicom.dcmread(files[4])
+    setattr(odd, tag, value)
+    odd.save_as(files[4])
+    assert f"004.dcm of one series differ in {tag}" in refused(tmp_path)
+
+
+def test_multi_frame_files(tmp_path):
+    write_dicom(tmp_path / "all.dcm", PIXELS, "1.2.840.10008.5.1.4.1.1.2.1", Modality="CT")
+    for path in (tmp_path, tmp_path / "all.dcm"):
+        with pytest.raises(InputError, match="multi-frame"):
+            load_ct(path)
+
+
+def test_a_slice_cut_short(tmp_path, oblique, capfd):
+    files = write_series(tmp_path, PIXELS, oblique)
+    files[3].write_bytes(files[3].read_bytes()[:-150])
+    assert "cannot be read" in refused(tmp_path)
+    assert capfd.readouterr().err == ""

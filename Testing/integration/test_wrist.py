@@ -1,0 +1,51 @@
+"""Real biplane radiographs of a wrist: do all starts lead to one pose, and does it predict what is seen to move?"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.assessment import protocol
+from MultiViewRegistrationLib.assessment.motion import check_motion
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+
+STARTS = 4
+
+
+@pytest.fixture(scope="module")
+def registered(shared_data):
+    """Case and pose of each bone and instant, refined from the case's own rough start, and the bones' anatomies."""
+    anatomies, found = {}, {}
+    for name in ("radius_0002", "radius_0099", "radius_0158", "ulna_0099", "ulna_0158"):
+        case = Case.load(shared_data / "wrist" / f"{name}.json")
+        bone = name.split("_")[0]
+        anatomies.setdefault(bone, Anatomy(case.ct))
+        found[name] = case, anatomies[bone], refine(anatomies[bone], case.views, case.world_from_ct).world_from_ct
+    return found
+
+
+@pytest.mark.parametrize("name", ["radius_0002", "radius_0099", "radius_0158", "ulna_0099", "ulna_0158"])
+def test_starts_8_degrees_and_8_mm_off_lead_to_one_pose(registered, name):
+    case, anatomy, pose = registered[name]
+    starts = protocol.perturbed(pose, anatomy.centroid, 8.0, 8.0, STARTS, seed=11)
+    poses = [pose, *(refine(anatomy, case.views, start).world_from_ct for start in starts)]
+    assert protocol.consensus(np.stack(poses), anatomy.centroid, within_deg=1.5, within_mm=0.3).share == 1.0
+
+
+@pytest.mark.parametrize("bone", ["radius", "ulna"])
+def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, bone):
+    """In camera 2; in camera 1 radius and ulna lie over each other."""
+    (first, anatomy, pose), (second, _, other) = (registered[f"{bone}_{instant}"] for instant in ("0099", "0158"))
+    motion = check_motion(first.ct, first.views[1], second.views[1], pose, other)
+    assert motion.patches >= 30
+    assert np.hypot(*motion.tracked_px) > 5
+    assert np.hypot(*motion.error_px) < 0.5
+
+
+def test_wrong_poses_do_not_predict_the_motion(registered):
+    first, anatomy, pose = registered["radius_0099"]
+    second, _, other = registered["radius_0158"]
+    wrong = other.copy()
+    wrong[:3, 3] += [0.5, -0.5, 0.5]
+    assert np.hypot(*check_motion(first.ct, first.views[1], second.views[1], pose, wrong).error_px) > 1

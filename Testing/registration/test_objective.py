@@ -1,0 +1,93 @@
+"""The cost over all views: its gradient, its masks, its independence of threads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration.optimizer import moved
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+SETTINGS = {
+    "intensity": Settings(intensity_radius=6),
+    "gradient": Settings(gradient_radius=6),
+    "both, robust": Settings(intensity_radius=5, gradient_radius=7, cauchy=0.5),
+}
+
+
+@pytest.fixture(scope="module")
+def scene():
+    ct = make_ct()
+    return Projector(attenuation(ct)), make_views(ct)
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_gradient_is_that_of_finite_differences(scene, name):
+    projector, views = scene
+    objective = Objective(projector, views, SETTINGS[name], np.array([1.0, 2.0, 3.0]))
+    pose = off(TRUE_POSE, [1.0, -1.5, 0.5], [2.0, 1.0, -3.0])
+    here = objective.linearise(objective.project(pose))
+    for p in range(6):
+        step = 2e-3 if p < 3 else 0.1
+        twist = np.eye(6)[p] * step
+        ahead, behind = (objective.cost(objective.project(moved(pose, sign * twist, objective.pivot))) for sign in (1, -1))
+        # The gradient is of half the cost.
+        assert (ahead - behind) / (4 * step) == pytest.approx(here.gradient[p], rel=0.05, abs=0.02 * np.abs(here.gradient[p // 3 * 3:][:3]).max())
+
+
+def test_the_true_pose_costs_least(scene):
+    projector, views = scene
+    objective = Objective(projector, views, SETTINGS["intensity"], np.zeros(3))
+    true = objective.linearise(objective.project(TRUE_POSE))
+    assert true.cost < 0.05
+    assert min(true.similarity) > 0.97
+    for p in range(6):
+        assert objective.score(off(TRUE_POSE, 3 * np.eye(6)[p][:3], 3 * np.eye(6)[p][3:])) > 2 * true.cost
+
+
+def test_any_number_of_threads_gives_the_same(scene, monkeypatch):
+    projector, views = scene
+    answers = []
+    for threads in ("1", "2", "5"):
+        monkeypatch.setenv("MVREG_THREADS", threads)
+        objective = Objective(projector, views, SETTINGS["both, robust"], np.zeros(3))
+        answers.append(objective.linearise(objective.project(off(TRUE_POSE, [1, 0, 0], [0, 2, 0]))))
+    for answer in answers[1:]:
+        assert answer.cost == answers[0].cost
+        np.testing.assert_array_equal(answer.hessian, answers[0].hessian)
+
+
+def test_what_lies_outside_the_xrays_mask_does_not_matter(scene):
+    projector, views = scene
+    valid = views[0].xray.valid.copy()
+    valid[:, :40] = False
+    spoilt = np.where(valid, views[0].xray.line_integrals, 50.0).astype(np.float32)
+    clean = [replace(views[0], xray=XRay(views[0].xray.line_integrals, valid)), views[1]]
+    dirty = [replace(views[0], xray=XRay(spoilt, valid)), views[1]]
+    costs = []
+    for some in (clean, dirty):
+        objective = Objective(projector, some, SETTINGS["both, robust"], np.zeros(3))
+        costs.append(objective.linearise(objective.project(TRUE_POSE)))
+    assert costs[0].cost == costs[1].cost
+    assert costs[0].pixels[0] < costs[0].pixels[1]
+
+
+def test_a_ct_outside_the_views_costs_infinitely(scene):
+    projector, views = scene
+    hidden = [replace(view, xray=XRay(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
+    assert Objective(projector, hidden, SETTINGS["gradient"], np.zeros(3)).score(TRUE_POSE) == np.inf
+
+
+def test_silhouette_keeps_to_the_structure(scene):
+    projector, views = scene
+    objective = Objective(projector, views, Settings(gradient_radius=5, silhouette_mm=4.0), np.zeros(3))
+    pixels = objective.linearise(objective.project(TRUE_POSE)).pixels
+    inside = (projector.render(views[0].camera, TRUE_POSE).image > 0).sum()
+    assert inside < pixels[0] < 1.5 * inside < views[0].xray.valid.size

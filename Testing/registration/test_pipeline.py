@@ -1,0 +1,108 @@
+"""The refinement as a whole: where it arrives, progress, cancelling, repeatability."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, Progress, refine
+from MultiViewRegistrationLib.registration.plan import plan
+
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return make_ct()
+
+
+@pytest.fixture(scope="module")
+def anatomy(ct):
+    return Anatomy(ct)
+
+
+@pytest.fixture(scope="module")
+def views(ct):
+    return make_views(ct)
+
+
+def error_mm(pose):
+    corners = 30.0 * (np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3))
+    return np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(TRUE_POSE, corners), axis=1).mean()
+
+
+def test_two_views_find_the_true_pose(anatomy, views):
+    assert error_mm(START) > 8
+    found = refine(anatomy, views, START)
+    assert error_mm(found.world_from_ct) < 0.1
+    rigid.check_rigid(found.world_from_ct, "result")
+    assert all(similarity > 0.9 for similarity in found.fit.similarity)
+
+
+def test_three_views_and_mirrored_images_do_as_well(anatomy, ct):
+    views = make_views(ct, ((-30, 10), (10, -10), (60, 0)))
+    mirror = np.array([[-1, 0, 127], [0, 1, 0], [0, 0, 1.0]])
+    first = views[0]
+    camera = replace(first.camera, intrinsics=mirror @ first.camera.intrinsics)
+    flipped = type(first.xray)(np.ascontiguousarray(first.xray.line_integrals[:, ::-1]), first.xray.valid)
+    assert camera.intrinsics[0, 0] < 0
+    found = refine(anatomy, [View("mirrored", flipped, camera), *views[1:]], START)
+    assert error_mm(found.world_from_ct) < 0.1
+
+
+def test_one_view_is_exact_but_for_depth(anatomy, ct):
+    views = make_views(ct, ((0, 0),))
+    found = refine(anatomy, views, off(TRUE_POSE, [1, 1, 2], [3, 2, -3])).world_from_ct
+    pixels = views[0].camera.project(np.stack([found[:3, 3], TRUE_POSE[:3, 3]]))
+    assert np.linalg.norm(pixels[0] - pixels[1]) < 0.2
+
+
+def test_a_masked_structure_among_others_is_found(ct, views):
+    k = np.indices(ct.volume.values.shape)[0]
+    structure = replace(ct, mask=(k > 16) & (ct.volume.values > 300))
+    found = refine(Anatomy(structure), views, START)
+    assert found.candidates > 1
+    assert error_mm(found.world_from_ct) < 0.5
+
+
+def test_the_same_input_gives_the_same_pose(anatomy, views, monkeypatch):
+    once = refine(anatomy, views, START).world_from_ct
+    monkeypatch.setenv("MVREG_THREADS", "1")
+    np.testing.assert_array_equal(refine(anatomy, views, START).world_from_ct, once)
+
+
+def test_progress_grows_and_ends_with_the_result(anatomy, views):
+    told: list[Progress] = []
+    found = refine(anatomy, views, START, told.append)
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions)
+    assert 0 < fractions[0] < fractions[-1] < 1
+    np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
+    assert "%" in str(told[0])
+    assert sum(len(level.steps) for level in found.levels) == len(told)
+
+
+def test_progress_that_returns_false_cancels(anatomy, views):
+    calls = []
+    with pytest.raises(Cancelled):
+        refine(anatomy, views, START, lambda progress: calls.append(progress) or len(calls) < 3)
+    assert len(calls) == 3
+
+
+def test_a_start_that_shows_nothing_is_refused(anatomy, views):
+    hidden = [replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
+    with pytest.raises(InputError, match="too little of the CT"):
+        refine(anatomy, hidden, START)
+
+
+def test_levels_grow_finer_down_to_the_image_itself(views):
+    levels = plan(views, np.zeros(3), extent_mm=96, voxel_mm=2.0, volumes=4, structure=False)
+    assert [level.pool for level in levels] == [4, 2, 1]
+    assert [level.volume for level in levels] == sorted((level.volume for level in levels), reverse=True)

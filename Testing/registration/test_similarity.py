@@ -1,0 +1,118 @@
+"""The residuals against brute force, and their derivatives against finite differences."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from MultiViewRegistrationLib.registration import similarity
+
+RADIUS, FLOOR = 3, 0.05
+
+
+@pytest.fixture(scope="module")
+def images():
+    random = np.random.default_rng(3)
+    smooth = [ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5).astype(np.float32) * 4 + 2 for _ in range(2)]
+    mask = np.ones((30, 37), np.float32)
+    mask[8:14, 5:12] = 0
+    eroded = np.empty_like(mask)
+    similarity.erode(mask, eroded)
+    jacobian = np.stack([ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5) for _ in range(6)]).astype(np.float32)
+    return smooth[0], smooth[1], eroded, jacobian
+
+
+def window(r, c, shape):
+    return np.s_[max(r - RADIUS, 0) : min(r + RADIUS + 1, shape[0]), max(c - RADIUS, 0) : min(c + RADIUS + 1, shape[1])]
+
+
+def brute_force_intensity(image, mask):
+    out = np.zeros(image.shape)
+    for r, c in np.argwhere(mask > 0):
+        values = image[window(r, c, image.shape)][mask[window(r, c, image.shape)] > 0].astype(float)
+        out[r, c] = (image[r, c] - values.mean()) / np.sqrt(values.var() + FLOOR**2)
+    return out
+
+
+def brute_force_gradient(image, mask):
+    gy, gx = np.gradient(image.astype(float))
+    out = np.zeros((2, *image.shape))
+    for r, c in np.argwhere(mask > 0):
+        inside = mask[window(r, c, image.shape)] > 0
+        square = (gx**2 + gy**2)[window(r, c, image.shape)][inside].mean()
+        out[:, r, c] = np.array([gx[r, c], gy[r, c]]) / np.sqrt(square + FLOOR**2)
+    return out
+
+
+def test_box_sum_is_a_uniform_filter():
+    image = np.random.default_rng(0).normal(size=(17, 23)).astype(np.float32)
+    out = np.empty_like(image)
+    similarity.box_sum(image, 4, out)
+    expected = ndimage.uniform_filter(image.astype(float), 9, mode="constant") * 81
+    np.testing.assert_allclose(out, expected, atol=1e-4)
+    similarity.box_sum(image, 4, image)
+    np.testing.assert_array_equal(image, out)
+
+
+def test_a_window_larger_than_the_image_sums_all():
+    image = np.ones((5, 7), np.float32)
+    similarity.box_sum(image, 20, image)
+    np.testing.assert_array_equal(image, 35)
+
+
+def test_erosion_is_scipys():
+    mask = (np.random.default_rng(1).random((20, 30)) > 0.1).astype(np.float32)
+    out = np.empty_like(mask)
+    similarity.erode(mask, out)
+    np.testing.assert_array_equal(out > 0, ndimage.binary_erosion(mask > 0, np.ones((3, 3))))
+
+
+@pytest.mark.parametrize(("residual_of", "brute_force"), [
+    (similarity.intensity_residual, brute_force_intensity), (similarity.gradient_residual, brute_force_gradient)])
+def test_residual_is_the_difference_of_locally_normalised_images(images, residual_of, brute_force):
+    moving, fixed, mask, _ = images
+    weight = similarity.window_weight(mask, RADIUS)
+    residual, _, products = residual_of(moving, np.empty((6, 0, 0), np.float32), fixed, mask, weight, RADIUS, FLOOR)
+    m, f = brute_force(moving, mask), brute_force(fixed, mask)
+    np.testing.assert_allclose(residual, (m - f).reshape(residual.shape), atol=2e-4)
+    np.testing.assert_allclose(products, [(m * f).sum(), (m * m).sum(), (f * f).sum()], rtol=1e-3, atol=0.05)
+
+
+@pytest.mark.parametrize("residual_of", [similarity.intensity_residual, similarity.gradient_residual])
+def test_derivative_is_that_of_finite_differences(images, residual_of):
+    moving, fixed, mask, jacobian = images
+    weight = similarity.window_weight(mask, RADIUS)
+    _, derivative, _ = residual_of(moving, jacobian, fixed, mask, weight, RADIUS, FLOOR)
+    step, none = 2e-3, np.empty((6, 0, 0), np.float32)
+    for p in range(6):
+        ahead, behind = (
+            residual_of((moving + sign * step * jacobian[p]).astype(np.float32), none, fixed, mask, weight, RADIUS, FLOOR)[0]
+            for sign in (1, -1))
+        numeric = (ahead - behind).astype(float) / (2 * step)
+        assert np.abs(derivative[p] - numeric).max() < 0.01 * np.abs(numeric).max()
+
+
+@pytest.mark.parametrize("residual_of", [similarity.intensity_residual, similarity.gradient_residual])
+def test_gain_and_offset_do_not_matter(images, residual_of):
+    moving, _, mask, _ = images
+    weight = similarity.window_weight(mask, RADIUS)
+    residual, _, _ = residual_of((3 * moving + 5).astype(np.float32), np.empty((6, 0, 0), np.float32), moving, mask, weight, RADIUS, 1e-4)
+    assert np.abs(residual).max() < 5e-3
+
+
+@pytest.mark.parametrize("cauchy", [0.0, 0.7])
+def test_normal_equations_by_numpy(images, cauchy):
+    moving, fixed, mask, jacobian = images
+    weight = similarity.window_weight(mask, RADIUS)
+    residual, derivative, _ = similarity.gradient_residual(moving, jacobian, fixed, mask, weight, RADIUS, FLOOR)
+    gradient, hessian = np.zeros(6), np.zeros((6, 6))
+    cost = similarity.normal_equations(residual, derivative, mask, cauchy, gradient, hessian)
+    square = (residual.astype(float) ** 2).sum(0)
+    robust = np.ones_like(square) if cauchy == 0 else 1 / (1 + square / cauchy**2)
+    expected = square if cauchy == 0 else cauchy**2 * np.log1p(square / cauchy**2)
+    assert cost == pytest.approx(expected[mask > 0].sum(), rel=1e-5)
+    j = derivative.reshape(6, -1).astype(float)
+    w = np.broadcast_to(robust * (mask > 0), residual.shape).ravel()
+    np.testing.assert_allclose(gradient, j @ (w * residual.ravel()), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(np.tril(hessian), np.tril(j @ (w[:, None] * j.T)), rtol=1e-4, atol=1e-3)

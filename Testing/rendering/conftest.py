@@ -1,0 +1,17 @@
+"""The plain renderer that the fast one is held against."""
+
+from __future__ import annotations
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def reference():
+    """`rendering.reference`, on one thread: small images are no work for several, which only wait for each other."""
+    torch = pytest.importorskip("torch", reason="the reference renderer needs torch: pip install torch")
+    from MultiViewRegistrationLib.rendering import reference
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield reference
+    torch.set_num_threads(before)

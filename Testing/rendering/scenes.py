@@ -1,0 +1,75 @@
+"""Volumes and cameras for the tests of the renderer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.volume import Volume
+
+
+@dataclass(frozen=True)
+class Scene:
+    volume: Volume
+    camera: Camera
+    world_from_ct: np.ndarray
+    pivot: np.ndarray
+
+    def in_float64(self) -> tuple:
+        """(values, ct_from_index, camera) as the reference takes them."""
+        import torch
+
+        return torch.from_numpy(self.volume.values).double(), self.volume.ct_from_index, self.camera
+
+    def moved(self, twist) -> np.ndarray:
+        """The pose after the CT turned by twist[:3] (rad) about the pivot and shifted by twist[3:] (mm), by scipy's rotation."""
+        motion = rigid.from_rotation_translation(Rotation.from_rotvec(twist[:3]).as_matrix(), twist[3:])
+        return rigid.about(self.pivot, motion) @ self.world_from_ct
+
+
+def smooth_values(rng, shape, sigma=3.0) -> np.ndarray:
+    """Random tissue (1/mm) that fades out towards all faces of the volume."""
+    values = gaussian_filter(rng.normal(size=shape), sigma)
+    values = 0.03 + 0.02 * np.tanh(values / values.std())
+    for axis, size in enumerate(shape):
+        fade = np.sin(np.pi * (np.arange(size) + 1) / (size + 1)) ** 2
+        values *= fade.reshape([-1 if a == axis else 1 for a in range(3)])
+    return values.astype(np.float32)
+
+
+def ct_from_index(rng, spacing_mm, *, left_handed=False) -> np.ndarray:
+    """A grid that lies obliquely, far from the origin."""
+    axes = Rotation.random(random_state=rng).as_matrix()
+    if left_handed:
+        axes[:, rng.integers(3)] *= -1
+    return rigid.from_rotation_translation(axes * spacing_mm, rng.uniform(-300, 300, 3))
+
+
+def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, values=None) -> Scene:
+    """An oblique CT with uneven voxels at any pose before a camera that stands anywhere; some rays miss.
+
+    leading: index axis (0, 1, 2 for i, j, k) within 25 degrees of which the camera looks; any direction by default.
+    """
+    rng = np.random.default_rng(seed)
+    values = smooth_values(rng, (28, 40, 34)) if values is None else values
+    volume = Volume(values, ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed))
+    world_from_ct = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-200, 200, 3))
+    world_from_index = world_from_ct @ volume.ct_from_index
+    centre = rigid.transform_points(world_from_index, (np.array(values.shape[::-1]) - 1) / 2)
+
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = Rotation.random(random_state=rng).as_matrix()
+    if leading is not None:
+        z = world_from_index[:3, leading] * rng.choice([-1, 1])
+        tilt = Rotation.from_rotvec(np.radians(25) * rng.uniform(-0.5, 0.5, 3)).as_matrix()
+        turn, _ = Rotation.align_vectors([[0, 0, 1]], [tilt @ z])
+        camera_from_world[:3, :3] = turn.as_matrix()
+    camera_from_world[:3, 3] = [*rng.uniform(-8, 8, 2), rng.uniform(250, 450)] - camera_from_world[:3, :3] @ centre
+    fx, fy = rng.uniform(260, 330, 2)
+    intrinsics = [[-fx if mirrored else fx, rng.uniform(-1, 1), 22 + rng.uniform(-6, 6)], [0, fy, 17 + rng.uniform(-6, 6)], [0, 0, 1]]
+    return Scene(volume, Camera(intrinsics, camera_from_world, (46, 36)), world_from_ct, centre + rng.uniform(-40, 40, 3))

@@ -1,0 +1,142 @@
+"""A CT that was cut off: where the body goes on, and which rays show it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import ct_from_index
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.rendering.cut_ends import cut_ends
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+MU = 0.02
+#: -i, +i, -j, +j, -k, +k
+NOWHERE = [False] * 6
+ALONG_K = [False] * 4 + [True] * 2
+
+
+def elliptic(shape, axis, radii, centre):
+    """(nk, nj, ni): a cylinder along an index axis; radii and centre of the two other axes, in voxels."""
+    index = [i for a, i in enumerate(np.indices(shape)[::-1]) if a != axis]
+    return MU * (sum(((i - c) / r) ** 2 for i, r, c in zip(index, radii, centre, strict=True)) < 1)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_a_body_that_goes_on(axis):
+    values = elliptic((60, 60, 60), axis, (20, 15), (29, 31))
+    assert cut_ends(Volume(values, np.eye(4))).tolist() == [a == axis for a in range(3) for _ in range(2)]
+    ends_inside = values.copy()
+    ends_inside.swapaxes(0, 2 - axis)[-5:] = 0
+    expected = [(a == axis, False) for a in range(3)]
+    assert cut_ends(Volume(ends_inside, np.eye(4))).tolist() == [side for pair in expected for side in pair]
+
+
+def test_air_is_cut_off_nowhere():
+    assert cut_ends(Volume(np.zeros((9, 9, 9)), np.eye(4))).tolist() == NOWHERE
+    haze = Volume(np.full((9, 9, 9), 0.004), np.eye(4))
+    assert cut_ends(haze).tolist() == NOWHERE
+
+
+def test_skin_that_touches_a_face_is_not_cut_off():
+    """A body 80 mm thick that lies on the last voxels of +j, on all spacings of which 20 mm is a whole number."""
+    for spacing in (1.0, 2.0):
+        size = round(100 / spacing)
+        values = elliptic((10, size, size), 2, (45 / spacing, 40 / spacing), (49 / spacing, size - 1 - 39.5 / spacing))
+        assert values[:, -1].any()
+        assert cut_ends(Volume(values, np.diag([spacing, spacing, spacing, 1]))).tolist() == ALONG_K
+
+
+def test_a_side_that_the_field_of_view_cut_off():
+    values = elliptic((10, 100, 100), 2, (45, 40), (49, 70))  # 10 of 80 mm are missing, where it is 60 mm wide
+    assert cut_ends(Volume(values, np.eye(4))).tolist() == [False, False, False, True, True, True]
+
+
+def test_pooling_smears_skin_into_the_face_so_the_finest_level_decides():
+    volume = Volume(elliptic((16, 104, 104), 2, (45, 40), (49, 64)), np.eye(4))
+    assert cut_ends(volume).tolist() == ALONG_K
+    coarse = volume.pooled((8, 8, 8))
+    assert cut_ends(coarse).tolist() != ALONG_K
+    assert Projector(coarse, cut_ends(volume)).cut.tolist() == ALONG_K
+
+
+def unseen_mm(volume, cut, camera, world_from_ct, step_mm=0.25):
+    """(rows, columns): path through the repeated end slices, by small steps."""
+    ct_from_world = np.linalg.inv(world_from_ct @ volume.ct_from_index)
+    columns, rows = camera.size
+    v, u = np.indices((rows, columns))
+    directions = rigid.rotate(ct_from_world, camera.ray_directions(np.stack([u, v], axis=-1)))
+    source = rigid.transform_points(ct_from_world, camera.source)
+    sizes = np.array(volume.values.shape[::-1])
+    total = np.zeros((rows, columns))
+    for length in np.arange(150, 450, step_mm):  # the body is 300 mm away
+        position = source + length * directions
+        nearest = np.rint(position).astype(int)
+        for side in np.flatnonzero(cut):
+            axis, end = divmod(int(side), 2)
+            beyond = position[..., axis] > sizes[axis] - 1 if end else position[..., axis] < 0
+            nearest_end = nearest.copy()
+            nearest_end[..., axis] = (sizes[axis] - 1) * end
+            beyond &= ((nearest_end >= 0) & (nearest_end < sizes)).all(axis=-1)
+            i, j, k = nearest_end[beyond].T
+            total[beyond] += step_mm * (volume.values[k, j, i] > 0)
+    return total
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("tilt", [-30, 30])
+def test_rays_that_go_on_through_tissue_are_marked(tilt, axis, mirrored):
+    """A cylinder seen from the side, tilted, with a hole in it so that the end slice matters."""
+    rng = np.random.default_rng(axis)
+    shape = (48, 42, 45)
+    values = elliptic(shape, axis, (17, 12), (22, 20)) - elliptic(shape, axis, (6, 5), (22, 20))
+    spacing = np.array([1.5, 1.2, 1.8])
+    volume = Volume(values, ct_from_index(rng, spacing, left_handed=mirrored))
+    world_from_ct = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), [50, 20, -70])
+    world_from_index = world_from_ct @ volume.ct_from_index
+    unit = world_from_index[:3, :3] / spacing
+    aim = Rotation.from_rotvec(np.radians(tilt) * unit[:, axis - 1]).apply(unit[:, axis - 2])
+    turn, _ = Rotation.align_vectors([[0, 0, 1]], [aim])
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = turn.as_matrix()
+    centre = rigid.transform_points(world_from_index, (np.array(shape[::-1]) - 1) / 2)
+    camera_from_world[:3, 3] = [3, -2, 300] - turn.as_matrix() @ centre
+    fx = -110 if mirrored else 110
+    camera = Camera([[fx, 0, 26], [0, 120, 23], [0, 0, 1]], camera_from_world, (52, 48))
+
+    projector = Projector(volume)
+    assert projector.cut.tolist() == [a == axis for a in range(3) for _ in range(2)]
+    seen = projector.seen(camera, world_from_ct).astype(bool)
+    expected = unseen_mm(volume, projector.cut, camera, world_from_ct)
+    hits = projector.render(camera, world_from_ct).image > 0
+    assert 0.1 < np.mean(~seen[hits]) < 0.9
+    # The kernel looks every 2.4 mm and stops at the third hit; these bounds are for two pieces of tissue with a gap.
+    assert not seen[expected > 10].any()
+    assert seen[expected < 2].all()
+    assert np.mean(seen == (expected < 6)) > 0.99
+
+
+def test_rays_straight_across_are_all_seen():
+    values = elliptic((48, 42, 45), 2, (17, 12), (22, 20))
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = [[1, 0, 0], [0, 0, 1], [0, -1, 0]]
+    camera_from_world[:3, 3] = [-22, -24, 5000]
+    camera = Camera([[3000, 0, 10], [0, 3000, 8], [0, 0, 1]], camera_from_world, (20, 16))
+    projector = Projector(Volume(values, np.eye(4)))
+    assert projector.cut.tolist() == ALONG_K
+    assert projector.render(camera, np.eye(4)).image.min() > 0
+    assert projector.seen(camera, np.eye(4)).all()
+
+
+def test_a_body_inside_the_ct_hides_no_ray():
+    values = np.zeros((20, 20, 20))
+    values[5:15, 5:15, 5:15] = MU
+    projector = Projector(Volume(values, np.eye(4)))
+    assert projector.cut.tolist() == NOWHERE
+    camera_from_world = np.eye(4)
+    camera_from_world[2, 3] = 200
+    assert projector.seen(Camera([[100, 0, 5], [0, 100, 5], [0, 0, 1]], camera_from_world, (10, 10)), np.eye(4)).all()

@@ -1,0 +1,150 @@
+"""The one entry to rendering: which rays it follows, on how many threads, what lies where, what it refuses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import random_scene
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.rendering import drr, threads
+from MultiViewRegistrationLib.rendering.drr import Projector, render
+
+
+def rendered(scene, **more):
+    return render(scene.volume, scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot, **more)
+
+
+def along_z(source, focal=1000.0, size=(1, 1), principal_point=(0, 0)):
+    """A camera at `source` that looks along +z, its x and y those of the world."""
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, 3] = -np.array(source, float)
+    u, v = principal_point
+    return Camera([[focal, 0, u], [0, focal, v], [0, 0, 1]], camera_from_world, size)
+
+
+@pytest.mark.parametrize("as_type", [bool, np.uint8, float])
+def test_wanted_rays_are_those_of_the_whole_and_the_others_are_0(as_type):
+    scene = random_scene(1)
+    whole = rendered(scene)
+    wanted = np.random.default_rng(0).random(whole.image.shape) < 0.3
+    some = rendered(scene, wanted=wanted.astype(as_type))
+    np.testing.assert_array_equal(some.image, np.where(wanted, whole.image, 0))
+    np.testing.assert_array_equal(some.jacobian, np.where(wanted, whole.jacobian, 0))
+
+
+def test_no_ray_wanted():
+    scene = random_scene(1)
+    assert not rendered(scene, wanted=np.zeros((36, 46), bool)).image.any()
+
+
+def test_wanted_of_another_size_is_refused():
+    scene = random_scene(1)
+    with pytest.raises(ValueError, match=r"\(46, 36\), but the image \(36, 46\)"):
+        rendered(scene, wanted=np.ones((46, 36), bool))
+
+
+def test_the_same_bits_on_any_number_of_threads(monkeypatch):
+    monkeypatch.setattr(threads, "SAMPLES_PER_TASK", 100)
+    scene = random_scene(2)
+    results = []
+    for count in (1, 2, 3, 8):
+        monkeypatch.setenv("MVREG_THREADS", str(count))
+        results.append(rendered(scene))
+    for result in results[1:]:
+        np.testing.assert_array_equal(result.image, results[0].image)
+        np.testing.assert_array_equal(result.jacobian, results[0].jacobian)
+
+
+def test_image_without_jacobian_is_the_same_image():
+    scene = random_scene(3)
+    alone = render(scene.volume, scene.camera, scene.world_from_ct)
+    assert alone.jacobian is None
+    np.testing.assert_allclose(alone.image, rendered(scene).image, rtol=1e-6)
+
+
+def test_empty_margins_change_nothing():
+    scene = random_scene(4)
+    padded = np.pad(scene.volume.values, [(3, 1), (0, 4), (2, 7)])
+    shift = np.eye(4)
+    shift[:3, 3] = [-2, 0, -3]
+    wider = render(Volume(padded, scene.volume.ct_from_index @ shift), scene.camera, scene.world_from_ct)
+    np.testing.assert_allclose(wider.image, rendered(scene).image, rtol=1e-5, atol=1e-7)
+
+
+def test_a_mirrored_image_is_the_mirror_image():
+    scene = random_scene(5, leading=2)
+    camera = scene.camera
+    flip = np.array([[-1, 0, camera.size[0] - 1], [0, 1, 0], [0, 0, 1.0]])
+    mirrored = Camera(flip @ camera.intrinsics, camera.camera_from_world, camera.size)
+    image = render(scene.volume, mirrored, scene.world_from_ct).image
+    np.testing.assert_allclose(image[:, ::-1], rendered(scene).image, rtol=1e-4, atol=1e-6)
+
+
+def test_what_lies_behind_the_source_is_not_seen():
+    scene = random_scene(6)
+    behind = np.diag([1.0, 1, -1, 1]) @ np.diag([-1.0, 1, 1, 1]) @ scene.camera.camera_from_world
+    camera = Camera(scene.camera.intrinsics, behind, scene.camera.size)
+    result = render(scene.volume, camera, scene.world_from_ct, jacobian=True)
+    assert rendered(scene).image.max() > 0.1
+    assert not result.image.any() and not result.jacobian.any()
+    assert Projector(scene.volume, np.ones(6, bool)).seen(camera, scene.world_from_ct).all()
+
+
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("axis", range(3))
+def test_a_source_within_the_body_sees_what_lies_before_it(axis, direction):
+    """From 10.5 voxels deep in a box of 40, along one axis."""
+    volume = Volume(np.full((40, 40, 40), 0.02), np.eye(4))
+    z = np.roll([0, 0, direction], axis + 1)
+    x = np.roll(z, 1)
+    camera_from_world = np.eye(4)
+    camera_from_world[:3, :3] = [x, np.cross(z, x), z]
+    camera_from_world[:3, 3] = -camera_from_world[:3, :3] @ np.where(z == 0, 20.3, 10.5)
+    camera = Camera([[500, 0, 3], [0, 500, 3], [0, 0, 1]], camera_from_world, (7, 7))
+    planes = 29 if direction > 0 else 11
+    assert render(volume, camera, np.eye(4)).image[3, 3] == pytest.approx(0.02 * planes, rel=1e-5)
+
+
+@pytest.mark.parametrize("side", [-0.9995, 9.9995])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_the_gradient_reaches_to_the_outer_edge_of_the_air(side, axis):
+    """A ray along z through the cell between the last voxel and air, close to the air: 10 planes, each with the full gradient."""
+    volume = Volume(np.full((10, 10, 10), 0.02), np.eye(4))
+    source = [4.3, 4.3, -1e6]
+    source[axis] = side
+    result = render(volume, along_z(source), np.eye(4), jacobian=True)
+    outwards = -1 if side < 0 else 1
+    assert result.image[0, 0] == pytest.approx(10 * 0.02 * 0.0005, rel=0.02)
+    assert result.jacobian[3 + axis, 0, 0] == pytest.approx(10 * 0.02 * outwards, rel=1e-4)
+
+
+def test_an_empty_volume_gives_an_empty_image():
+    result = render(Volume(np.zeros((5, 6, 7)), np.eye(4)), along_z([3, 3, -100], size=(8, 8)), np.eye(4), jacobian=True)
+    assert not result.image.any() and not result.jacobian.any()
+
+
+def test_one_slice_and_one_voxel():
+    camera = along_z([0, 0, -1000], focal=1000)
+    assert render(Volume(np.ones((1, 1, 1)), np.diag([2, 3, 4, 1.0])), camera, np.eye(4)).image[0, 0] == pytest.approx(4)
+    assert render(Volume(np.ones((1, 5, 5)), np.diag([2, 3, 4, 1.0])), camera, np.eye(4)).image[0, 0] == pytest.approx(4)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_a_pose_that_is_not_finite_is_refused(wrong):
+    pose = np.eye(4)
+    pose[0, 3] = wrong
+    projector = Projector(Volume(np.ones((5, 6, 7)), np.eye(4)), cut=np.ones(6, bool))
+    for use in (projector.render, projector.seen):
+        with pytest.raises(InputError, match="world_from_ct: has numbers that are not finite"):
+            use(along_z([3, 3, -100]), pose)
+
+
+def test_more_voxels_than_32_bits_can_count_are_refused(monkeypatch):
+    monkeypatch.setattr(drr, "MAX_VOXELS", 12**2 * 14 - 1)
+    with pytest.raises(InputError, match="the CT has 1e.03 voxels"):
+        Projector(Volume(np.ones((10, 10, 10)), np.eye(4)))
+    monkeypatch.setattr(drr, "MAX_VOXELS", 12**2 * 14)
+    Projector(Volume(np.ones((10, 10, 10)), np.eye(4)))

@@ -1,0 +1,95 @@
+"""Tasks run once each, errors come out, and blocks of rows cover an image."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+
+import pytest
+
+from MultiViewRegistrationLib.rendering import threads
+
+
+@pytest.fixture(params=["1", "2", "5"], autouse=True)
+def thread_count(request, monkeypatch):
+    monkeypatch.setenv("MVREG_THREADS", request.param)
+    return int(request.param)
+
+
+def test_every_task_runs_once(thread_count):
+    done, names = [], set()
+
+    def task(number):
+        names.add(threading.current_thread().name)
+        done.append(number)
+
+    threads.run([lambda n=n: task(n) for n in range(50)])
+    assert sorted(done) == list(range(50))
+    assert len(names) <= thread_count
+
+
+def test_tasks_run_side_by_side(thread_count):
+    """Each waits for the others: with fewer threads than tasks the barrier would break."""
+    barrier = threading.Barrier(thread_count, timeout=20)
+    threads.run([barrier.wait] * thread_count)
+
+
+def test_no_tasks():
+    threads.run([])
+
+
+def test_an_error_is_raised_after_the_others_are_done(thread_count):
+    done = []
+
+    def slow():
+        time.sleep(0.02)
+        done.append(1)
+
+    def wrong():
+        raise ZeroDivisionError("on purpose")
+
+    with pytest.raises(ZeroDivisionError, match="on purpose"):
+        threads.run([slow, slow, wrong, slow])
+    count = len(done)
+    time.sleep(0.05)
+    assert len(done) == count >= 2  # nothing writes on behind the caller's back
+    threads.run([slow, slow])  # and the pool still works
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_has_threads_of_its_own():
+    threads.run([lambda: None] * 4)
+    child = os.fork()
+    if child == 0:
+        try:
+            threads.run([lambda: None] * 4)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    for _ in range(500):
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            assert status == 0
+            return
+        time.sleep(0.02)
+    os.kill(child, 9)
+    os.waitpid(child, 0)
+    pytest.fail("the forked process waits for threads that it does not have")
+
+
+@pytest.mark.parametrize("samples", [0, 1, 39_999, 100_000, 10**9])
+@pytest.mark.parametrize("rows", [1, 2, 3, 7, 32, 513])
+def test_row_blocks_cover_all_rows_once(rows, samples, thread_count):
+    blocks = threads.row_blocks(rows, samples)
+    assert [row for first, end in blocks for row in range(first, end)] == list(range(rows))
+    assert all(first < end for first, end in blocks)
+    assert len(blocks) <= 2 * thread_count
+    assert len(blocks) == 1 or samples >= len(blocks) * threads.SAMPLES_PER_TASK
+
+
+@pytest.mark.parametrize("nonsense", ["", "0", "-3", "many"])
+def test_without_a_number_of_threads_it_is_the_number_of_cores(monkeypatch, nonsense):
+    monkeypatch.setenv("MVREG_THREADS", nonsense)
+    assert 1 <= threads.available_threads() <= os.cpu_count()

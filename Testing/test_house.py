@@ -1,0 +1,174 @@
+"""Imports go one way, and heavy or foreign packages stay in the rooms that are made for them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = "MultiViewRegistrationLib"
+LIB = Path(__file__).resolve().parents[1] / "MultiViewRegistration" / PACKAGE
+
+#: Which other rooms (folders) a room may import; `errors` is open to all. Modules that lie beside the rooms may import any room
+#: of this table but those of HOSTS and demo.
+ROOMS = {
+    "geometry": set(),
+    "imaging": {"geometry"},
+    "rendering": {"geometry", "imaging"},
+    "registration": {"geometry", "imaging", "rendering"},
+    "regressor": {"geometry", "imaging", "rendering"},
+    "assessment": {"geometry", "imaging", "rendering", "registration", "regressor"},
+    "io": {"geometry", "imaging"},
+    "demo": {"geometry", "imaging", "io"},  # not rendering: its X-rays come from a projector that is not ours
+}
+#: Modules that may import more than their room: the demo's own way through, from its X-rays to the report.
+MORE = {"demo.show": {"workflow", "result"}}
+#: They know everything but the command line, and nothing knows them.
+HOSTS = {"scene", "panel", "viewer"}
+#: Only the command line knows these.
+ENDS = {"cli", "demo"}
+
+#: Where a foreign package may be imported: rooms or single modules.
+HOME_OF = {
+    "slicer": HOSTS,
+    "vtk": HOSTS,
+    "qt": {"panel"},
+    "ctk": {"panel"},
+    "torch": {"regressor", "rendering.reference", "rendering.autograd", "rendering.gpu"},
+    "warp": {"rendering.gpu"},
+    "itk": {"demo"},
+}
+NEEDS_MORE = HOSTS | HOME_OF["torch"]
+
+
+def module_of(path: Path) -> str:
+    """Dotted name below the package: "io.case"; "" for the package itself."""
+    parts = path.relative_to(LIB).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(source: str, module: str, *, is_package: bool = False) -> set[str]:
+    """Everything that a module imports, at any depth of its code: "torch", ".io.case" for what is in the package."""
+    found = set()
+    here = [PACKAGE, *filter(None, module.split("."))]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = here[: len(here) - node.level + is_package] if node.level else []
+            base = ".".join([*base, *filter(None, [node.module])])
+            found.update(f"{base}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            if getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__"):
+                found.add(str(node.args[0].value))
+    return {name.removeprefix(PACKAGE) if f"{name}.".startswith(f"{PACKAGE}.") else name for name in found}
+
+
+def broken_rules(module: str, imported: set[str]) -> list[str]:
+    """What is wrong with a module's imports, in words."""
+    room = module.split(".")[0]
+    broken = []
+    for name in sorted(imported):
+        if not name.startswith("."):
+            homes = HOME_OF.get(name.split(".")[0])
+            if homes is not None and not {module, room} & homes:
+                broken.append(f"{module} imports {name}, which is for {sorted(homes)}")
+            continue
+        other = name.split(".")[1]
+        if other not in (room, "errors", "__version__") and other not in MORE.get(module, ()) and not _may_import(room, other):
+            broken.append(f"{module} imports {name[1:]}")
+    return broken
+
+
+def _may_import(room: str, other: str) -> bool:
+    if room == "cli":
+        return True
+    if room in HOSTS:
+        return other not in ENDS
+    if room in ROOMS:
+        return other in ROOMS[room]
+    return other not in HOSTS | ENDS
+
+
+def test_every_room_has_its_place():
+    rooms = {path.parent.name for path in LIB.glob("*/__init__.py")}
+    assert rooms <= ROOMS.keys() | HOSTS
+    assert {"geometry", "imaging", "rendering", "registration", "assessment", "io"} <= rooms
+
+
+def test_imports_go_one_way():
+    broken = []
+    for path in sorted(LIB.rglob("*.py")):
+        imported = imports_of(path.read_text(encoding="utf-8"), module_of(path), is_package=path.name == "__init__.py")
+        broken += broken_rules(module_of(path), imported)
+    assert not broken
+
+
+@pytest.mark.parametrize("module, source", [
+    ("geometry.camera", "from ..imaging.volume import Volume"),
+    ("geometry.camera", "from .. import imaging"),
+    ("geometry.camera", f"from {PACKAGE}.imaging.volume import Volume"),
+    ("geometry.camera", f"import {PACKAGE}.imaging.volume"),
+    ("imaging.ct", "def f():\n    from ..rendering import drr"),
+    ("rendering.drr", "import torch"),
+    ("rendering.drr", "from torch.nn import functional"),
+    ("rendering.drr", "from importlib import import_module\nimport_module('torch')"),
+    ("registration.pipeline", "if True:\n    from ..assessment import metrics"),
+    ("registration.pipeline", "from .. import register"),
+    ("io.case", "from ..rendering.drr import render"),
+    ("io.case", "import itk"),
+    ("assessment.report", "from ..io.case import Case"),
+    ("workflow", "from .cli import main"),
+    ("result", "from . import demo"),
+    ("demo.cases", "from ..rendering.drr import render"),
+    ("viewer.app", "import qt"),
+    ("workflow", "import slicer"),
+    ("workflow", "from .scene import nodes"),
+])
+def test_a_broken_rule_is_noticed(module, source):
+    assert len(broken_rules(module, imports_of(source, module))) == 1
+
+
+@pytest.mark.parametrize("module, source", [
+    ("geometry.camera", "from ..errors import InputError\nfrom . import rigid\nimport numpy"),
+    ("rendering.reference", "import torch"),
+    ("demo.projector", "import itk"),
+    ("result", "from . import __version__\nfrom .assessment import metrics\nfrom .workflow import register"),
+    ("cli", "from .demo import cases\nfrom .workflow import register"),
+    ("panel.inputs", "import qt, slicer\nfrom ..workflow import register"),
+])
+def test_a_kept_rule_is_left_alone(module, source):
+    assert broken_rules(module, imports_of(source, module)) == []
+
+
+def test_the_package_of_an_init_file_is_itself():
+    assert imports_of("from .workflow import register", "", is_package=True) == {".workflow.register"}
+    assert imports_of("from .case import Case", "io", is_package=True) == {".io.case.Case"}
+
+
+def test_it_works_where_only_what_it_depends_on_is_installed():
+    """The whole package is imported by a Python in which the optional packages cannot be found."""
+    modules = [module_of(path) for path in sorted(LIB.rglob("*.py"))]
+    plain = [m for m in modules if not any(m == other or m.startswith(f"{other}.") for other in NEEDS_MORE)]
+    assert {"registration.pipeline", "io.case"} <= set(plain)
+    script = f"""
+import importlib, sys
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {{"torch", "warp", "itk", "matplotlib", "nanodrr", "slicer", "vtk", "qt", "ctk"}}:
+            raise ModuleNotFoundError(f"No module named {{name}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+for module in {plain!r}:
+    importlib.import_module(".".join(filter(None, [{PACKAGE!r}, module])))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(LIB.parent)},
+        capture_output=True, text=True, timeout=120,
+    )
+    assert done.returncode == 0, done.stderr

@@ -30,8 +30,10 @@ def require_program() -> Callable[..., str]:
     def find(*names: str, package: str) -> str:
         found = next(filter(None, map(shutil.which, names)), None)
         if found is None:
-            give_up = pytest.fail if os.environ.get("MVREG_REQUIRE_PACKAGES") == "1" else pytest.skip
-            give_up(f"needs the program {names[0]}: install Debian's package {package}")
+            reason = f"needs the program {names[0]}: install Debian's package {package}"
+            if os.environ.get("MVREG_REQUIRE_PACKAGES") == "1":
+                pytest.fail(reason, pytrace=False)
+            pytest.skip(reason)
         return found
 
     return find

@@ -6,6 +6,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ class Result:
         """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        told = self.report()
+        told = self.report
         for view in told.views:
             for kind, (before, after) in view.pictures.items():
                 write_atomically(folder / f"{view.name}_{kind}_before.png", before)
@@ -94,8 +95,9 @@ class Result:
         write_report(folder / "report.html", [told])
         write_atomically(folder / "result.json", json.dumps(self.to_json(), indent=1) + "\n")
 
-    def report(self, note: str = "") -> CaseReport:
-        """What the report tells of this registration. `note`: what a reader must know about the case."""
+    @cached_property
+    def report(self) -> CaseReport:
+        """What the report tells of this registration, with its pictures."""
         case = self.case
         start_similarity = self.similarity(self.start_world_from_ct)
         return CaseReport(
@@ -116,7 +118,6 @@ class Result:
             start_world_from_ct=self.start_world_from_ct,
             centre_ct=self.anatomy.centroid,
             method=self.method,
-            note=note,
             similarity_name="local NCC",
             errors=self.errors,
             start_errors=self._errors(self.start_world_from_ct),

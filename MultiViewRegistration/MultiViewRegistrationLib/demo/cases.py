@@ -57,7 +57,7 @@ def demo_case(folder: str | Path) -> Path:
     patient = Patient(chest_ct(), couch=True, beyond_mm=60)
     rng = np.random.default_rng(4)
     cameras = [_c_arm(rng, 2, 3, mirrored=True), _c_arm(rng, 88, -2, mirrored=True)]
-    return write_case(folder, patient, cameras, random_pose(patient, rng), rng)
+    return write_case(folder, patient, cameras, random_pose(patient, rng), rng, names=("AP", "lateral"))
 
 
 def random_case(
@@ -94,8 +94,9 @@ def write_case(
     world_from_ct: np.ndarray,
     seed: int | np.random.Generator,
     xray: SimulatedXRay = DEFAULT_XRAY,
+    names: Sequence[str] = ("view1", "view2", "view3"),
 ) -> Path:
-    """Writes the X-rays, starts.json and case.json into `folder`; path of case.json.
+    """Writes the X-rays, each by its view's name, starts.json and case.json into `folder`; path of case.json.
 
     The start in case.json is the farthest of starts.json, 20 to 22 mm from the truth at the targets.
     """
@@ -105,8 +106,7 @@ def write_case(
     targets = _targets(patient, cameras, xray, world_from_ct, rng)
     starts = start_poses(world_from_ct, targets, rng)
     views = []
-    for number, camera in enumerate(cameras, start=1):
-        name = f"view{number}"
+    for name, camera in zip(names, cameras):
         image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
         image.SetSpacing((xray.pixel_mm, xray.pixel_mm))
         with written_atomically(folder / f"{name}.mha") as path:

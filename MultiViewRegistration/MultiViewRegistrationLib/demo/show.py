@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..io.case import Case
@@ -29,16 +30,17 @@ def demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stag
     Raises InputError where the chest CT cannot be had.
     """
     tell(0.0, "making X-rays of a chest CT")
-    cases = [(Case.load(demo_case(out / "chest" / "case")), CHEST_NOTE)]
+    cases = [(Case.load(demo_case(out / "chest")), CHEST_NOTE)]
     if WRIST.is_dir():
         cases += [(Case.load(WRIST / f"{name}.json"), WRIST_NOTE) for name in WRIST_CASES]
-    results = []
+    results, told = [], []
     for number, (case, note) in enumerate(cases):
         def step(progress, done: int = number, name: str = case.name) -> None:
             tell((done + progress.fraction) / len(cases), f"{name}: {progress.stage}")
 
         result = register(case, progress=step)
         result.save(out / case.name)
-        results.append((result, note))
-    write_report(out / "report.html", [result.report(note) for result, note in results])
-    return [result for result, _ in results]
+        results.append(result)
+        told.append(replace(result.report, note=note))
+    write_report(out / "report.html", told)
+    return results

@@ -25,6 +25,7 @@ LEAST_STEP_SHARE = 0.75  # share of the edge that has at least half its median s
 MOST_SPREAD = 0.35  # of the border's values, in steps
 LEAST_SHARPNESS = 0.52  # share of the step within 4 of 16 pixels: a blurred blade has 0.55 and more, skin 0.3 to 0.5
 LEAST_STEP = 0.7  # nepers: lead stops most of what arrives, a thick bone half of it
+LEAST_WIDE_SHARE = 0.3  # of an edge that has 6 pixels of border beyond; in a narrow strip, bone looks like lead
 LEAST_SHARPNESS_PAINTED = 0.85
 MOST_SPREAD_PAINTED = 1e-6
 
@@ -52,44 +53,50 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
     factor = -(-max(line_integrals.shape) // SEARCH_SIZE)
     small = _reduced(np.exp(-line_integrals), factor)
     small /= np.percentile(small, 99)
-    sides = np.empty((0, 3))
+    sides, field = np.empty((0, 3)), np.ones(small.shape, bool)
     for floor in FLOORS:
         for _ in range(NESTED_BORDERS):
-            border = _clearest_border(-np.log(small + floor))
+            border = _clearest_border(-np.log(small + floor), field)
             if border is None:
                 break
             narrowed = np.concatenate([sides, border.sides])
             inside = _inside(small.shape, narrowed)
             if inside.mean() < LEAST_FIELD:
                 break
-            sides, small = narrowed, _continued(small, inside)
+            sides, field, small = narrowed, inside, _continued(small, inside)
     normals, offsets = sides[:, :2], sides[:, 2]
     offsets = factor * offsets - normals.sum(1) * (factor - 1) / 2  # from block centres to pixels
     return _inside(line_integrals.shape, np.column_stack([normals, offsets]))
 
 
-def _clearest_border(density: np.ndarray) -> _Border | None:
-    """Of the borders that any threshold finds, the one with the smallest field among those about as clear as the clearest."""
+def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
+    """Of the borders that any threshold finds, the one with the smallest field among those about as clear as the clearest.
+
+    known: bool (rows, columns), the field as far as it is known; `density` goes on beyond it with the values of its rim.
+    """
     thresholds = np.linspace(density.min(), density.max(), THRESHOLDS + 2)[1:-1]
-    found = [_border_above(density, threshold, painted=False) for threshold in thresholds]
-    found += [_border_above(-density, -threshold, painted=True) for threshold in thresholds]
+    found = [_border_above(density, threshold, known, painted=False) for threshold in thresholds]
+    found += [_border_above(-density, -threshold, known, painted=True) for threshold in thresholds[:6]]  # air is the least dense
     found = [border for border in found if border is not None]
     best = max((border.score for border in found), default=0)
     return min((border for border in found if border.score > 0.85 * best), key=lambda border: border.area, default=None)
 
 
-def _border_above(density: np.ndarray, threshold: float, painted: bool) -> _Border | None:
-    """The border made of what is denser than a threshold and hangs together with the image's edge, if it is one."""
-    field = _largest(~_touching_edge(density > threshold))
+def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, painted: bool) -> _Border | None:
+    """The border made of what is denser than a threshold and hangs together with the edge of the field, if it is one."""
+    field = _largest(~_touching_edge(density > threshold, known) & known)
     hull = _hull(field)
     if hull is None:
         return None
     inside = _inside(density.shape, hull.equations)
     if field.sum() < LEAST_CONVEX * inside.sum():
         return None
-    points, normals, side = _edge_points(hull, density.shape)
-    if len(points) < 10:
+    points, normals, side = _edge_points(hull)
+    new = _at(known, points + normals)  # the other points lie on the image's edge or on the border that is known
+    if new.sum() < 10:
         return None
+    points, normals, side = points[new], normals[new], side[new]
+
     profiles = _across(density, points, normals)
     profile = np.median(profiles, axis=0) - np.median(profiles[:, 0])
     steps = np.median(profiles[:, _OUTSIDE], axis=1) - np.median(profiles[:, _INSIDE], axis=1)
@@ -98,20 +105,21 @@ def _border_above(density: np.ndarray, threshold: float, painted: bool) -> _Bord
         return None
     profile /= profile[-1]
     clear = steps > step / 2
-    refuted = np.bincount(side, clear - 0.5, len(hull.equations)) < 0  # sides that only chop off anatomy
-    sides = hull.equations[~refuted & ~_on_edge(hull.equations, density.shape)]
-    outside = ~_inside(density.shape, sides + [0, 0, -2])  # past the blur of the edge
+    sides = hull.equations[np.bincount(side, np.where(clear, 1, -1), len(hull.equations)) > 0]  # the others chop off anatomy
+    outside = ~_inside(density.shape, sides + [0, 0, -2]) & known  # past the blur of the edge
     if not outside.any():
         return None
 
+    narrow = np.mean(_at(known, points + 6 * normals)) < LEAST_WIDE_SHARE
+    flat_and_sharp = painted or narrow
     sharpness = np.interp(2, _ACROSS, profile) - np.interp(-2, _ACROSS, profile)
     spread = float(np.ptp(np.percentile(density[outside], [10, 90]))) / step
     contents = float(np.ptp(np.percentile(density[inside], [5, 95]))) / step
     is_border = (
         step > (0 if painted else LEAST_STEP)
         and clear.mean() > LEAST_STEP_SHARE
-        and sharpness > (LEAST_SHARPNESS_PAINTED if painted else LEAST_SHARPNESS)
-        and spread < (MOST_SPREAD_PAINTED if painted else MOST_SPREAD)
+        and sharpness > (LEAST_SHARPNESS_PAINTED if flat_and_sharp else LEAST_SHARPNESS)
+        and spread < (MOST_SPREAD_PAINTED if flat_and_sharp else MOST_SPREAD)
         and contents > spread / 2  # otherwise border and field have changed places
     )
     if not is_border:
@@ -139,17 +147,9 @@ def _blur(profile: np.ndarray) -> float:
     return float(np.argmax(inwards < 0.1)) + 0.5
 
 
-def _on_edge(sides: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(n,) bool: sides of a hull that lie on the image's own edges."""
-    a, b, c = sides.T
-    rows, columns = shape
-    upright = (a < -0.999) & (c < 0.5) | (a > 0.999) & (c < 1.5 - columns)
-    level = (b < -0.999) & (c < 0.5) | (b > 0.999) & (c < 1.5 - rows)
-    return upright | level
-
-
-def _touching_edge(mask: np.ndarray) -> np.ndarray:
-    labels, n = ndimage.label(mask)
+def _touching_edge(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """The connected parts of a mask that reach the edge of the image or of the known field."""
+    labels, n = ndimage.label(mask | ~known)
     keep = np.zeros(n + 1, bool)
     for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
         keep[edge] = True
@@ -190,17 +190,20 @@ def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
     return (x >= left[:, None] - 1e-9) & (x <= right[:, None] + 1e-9) & level[:, None]
 
 
-def _edge_points(hull: ConvexHull, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n, 2) points (x, y), a pixel apart, on the hull's sides with image beyond, (n, 2) outward unit normals, (n,) side."""
+def _edge_points(hull: ConvexHull) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(n, 2) points (x, y), a pixel apart, on the sides of a hull, (n, 2) outward unit normals, (n,) number of the side."""
     starts, ends = hull.points[hull.simplices[:, 0]], hull.points[hull.simplices[:, 1]]
     counts = np.maximum(1, np.hypot(*(ends - starts).T).astype(int))
     side = np.repeat(np.arange(len(counts)), counts)
     along = (np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[side]
-    points = starts[side] + along[:, None] * (ends - starts)[side]
-    normals = hull.equations[side, :2]
-    beyond = points + 2 * normals
-    kept = ((beyond >= 0) & (beyond <= np.array(shape[::-1]) - 1)).all(1)
-    return points[kept], normals[kept], side[kept]
+    return starts[side] + along[:, None] * (ends - starts)[side], hull.equations[side, :2], side
+
+
+def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """(n,) bool: the mask at the pixels nearest to (n, 2) points (x, y), False off the image."""
+    columns, rows = np.rint(points).astype(int).T
+    on_image = (rows >= 0) & (rows < mask.shape[0]) & (columns >= 0) & (columns < mask.shape[1])
+    return on_image & mask[np.clip(rows, 0, mask.shape[0] - 1), np.clip(columns, 0, mask.shape[1] - 1)]
 
 
 def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:

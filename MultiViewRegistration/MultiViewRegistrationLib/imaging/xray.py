@@ -38,11 +38,8 @@ class XRay:
         """
         if factor == 1:
             return self
-        rows, columns = (size // factor for size in self.valid.shape)
-        crop, blocks = np.s_[: rows * factor, : columns * factor], (rows, factor, columns, factor)
-        weight = self.valid[crop].astype(np.float32)
-        total = (self.line_integrals[crop] * weight).reshape(blocks).sum((1, 3))
-        count = weight.reshape(blocks).sum((1, 3))
+        weight = self.valid.astype(np.float32)
+        total, count = _block_sums(self.line_integrals * weight, factor), _block_sums(weight, factor)
         pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
         return XRay(total / np.maximum(count, 1), count >= LEAST_VALID_SHARE * factor**2, pixel_mm)
 
@@ -60,6 +57,12 @@ class RawImage:
     white: float
     curve: str | None = None
     pixel_mm: tuple[float, float] | None = None
+
+
+def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
+    rows, columns = (size // factor for size in image.shape)
+    by_rows = image[: rows * factor, : columns * factor].reshape(rows, factor, -1).sum(1)  # first: along memory
+    return by_rows.reshape(rows, columns, factor).sum(2)
 
 
 def load_xray(

@@ -33,6 +33,7 @@ class Case:
     truth_world_from_ct: (4, 4) only ever read to report errors.
     reference_from_world: (4, 4) to the frame of a navigation tracker.
     inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
+    anatomy_key: the same for cases with the same CT, unit and mask.
     name: of the file, or of the folder of a case.json.   seconds: that loading took.
     """
 
@@ -45,6 +46,7 @@ class Case:
     reference_from_world: np.ndarray | None = None
     inputs: dict[str, str] = field(default_factory=dict)
     path: Path | None = None
+    anatomy_key: tuple = ()
     name: str = "case"
     seconds: float = 0.0
 
@@ -59,6 +61,7 @@ class Case:
         file = CaseFile.read(path)
         xrays = [_xray(file, view) for view in file.views]
         ct = load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
+        inputs, by_path = _hashes(file)
         resolved = file.path.resolve()
         case = cls(
             ct=ct,
@@ -68,18 +71,13 @@ class Case:
             targets=file.targets,
             truth_world_from_ct=file.truth_world_from_ct,
             reference_from_world=file.reference_from_world,
-            inputs=_hashes(file),
+            inputs=inputs,
             path=file.path,
+            anatomy_key=(by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]),
             name=resolved.parent.name if resolved.name == "case.json" else resolved.stem,
         )
         case.seconds = perf_counter() - began
         return case
-
-    @property
-    def anatomy_key(self) -> tuple:
-        """The same for cases with the same CT, unit and mask."""
-        file = CaseFile.read(self.path)
-        return file.ct_unit, sha256(file.ct.path), file.mask and sha256(file.mask.path)
 
 
 def _xray(file: CaseFile, view: ViewFile) -> XRay:
@@ -155,11 +153,14 @@ def _refuse_copies(file: CaseFile, xrays: list[XRay], cameras: list[Camera]) -> 
             )
 
 
-def _hashes(file: CaseFile) -> dict[str, str]:
+def _hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
+    """SHA-256 of each input by its name in the case, and by its path."""
     parts = [InputFile(file.path.name, file.path), file.ct, file.mask]
     parts += [part for view in file.views for part in (view.image, view.mask)]
-    hashes: dict[str, str] = {}
-    for part in {part.path: part for part in parts if part}.values():  # several frames are one file
-        name = part.path.name if os.path.isabs(part.written) else part.written
-        hashes[part.written if name in hashes else name] = sha256(part.path)
-    return hashes
+    distinct = {part.path: part for part in parts if part}  # several frames are one file
+    by_path = {path: sha256(path) for path in distinct}
+    named: dict[str, str] = {}
+    for path, part in distinct.items():
+        name = path.name if os.path.isabs(part.written) else part.written
+        named[part.written if name in named else name] = by_path[path]
+    return named, by_path

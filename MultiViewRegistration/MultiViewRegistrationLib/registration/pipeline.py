@@ -20,10 +20,10 @@ from .optimizer import Step, minimise, moved
 from .plan import Level, pixel_at, plan
 
 #: Around the start of a single structure this many poses are tried at the coarsest level, within this reach ...
-NEIGHBOURS = 64
+NEIGHBOURS = 128
 NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM = 10.0, 12.0
 #: ... so many of them are refined there, and so many of these at the next level.
-REFINED, KEPT = 6, 2
+REFINED, KEPT = 8, 3
 #: Two poses are one if they lie nearer than this (mm, an angle counting at RADIUS_MM from the centroid).
 SAME_MM, RADIUS_MM = 3.0, 30.0
 _VOLUME_LEVELS = 5
@@ -102,10 +102,10 @@ class Anatomy:
 
     def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
         """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
-        views = [view.pooled(level.pool) for view in views]
         if self.structure:
             corners = rigid.transform_points(world_from_ct, self.corners())
-            views = [_cropped(view, corners, room_mm) for view in views]
+            views = [_cropped(view, corners, room_mm, level.pool) for view in views]
+        views = [view.pooled(level.pool) for view in views]
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         return Objective(self.projector(level.volume), views, level.settings, pivot)
 
@@ -174,10 +174,13 @@ def _distinct(poses: list[np.ndarray], centroid: np.ndarray) -> list[np.ndarray]
     return kept
 
 
-def _cropped(view: View, corners: np.ndarray, room_mm: float) -> View:
-    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty."""
+def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> View:
+    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty.
+
+    It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
+    """
     pixels = view.camera.project(corners)
     room = room_mm / pixel_at(view, corners.mean(axis=0))
-    low = np.maximum(np.floor(pixels.min(axis=0) - room), 0).astype(int)
-    high = np.minimum(np.ceil(pixels.max(axis=0) + room) + 1, view.camera.size).astype(int)
-    return view.cropped(*low, *(high - low)) if (high - low > 8).all() else view
+    low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
+    high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
+    return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view

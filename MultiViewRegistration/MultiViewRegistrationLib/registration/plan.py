@@ -28,11 +28,11 @@ class Level:
     tolerance_mm: float
 
 
-#: CT and X-ray show the same body: intensities capture far and end precise.
+#: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
 BODY = (
     (Settings(intensity_radius=12), 30, 0.1),
     (Settings(intensity_radius=6), 12, 0.05),
-    (Settings(intensity_radius=4, cauchy=0.5), 12, 0.02),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
 )
 
 #: One bone among others: its gradients within its own silhouette hold, and intensities are good for the last step only.

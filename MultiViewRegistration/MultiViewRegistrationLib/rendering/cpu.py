@@ -7,9 +7,9 @@ sampled where it crosses the voxel planes of the axis `a` that it follows most c
 
 DESIGN.md asks for seven sums of a ray: sum mu, sum grad mu, sum z grad mu. Only the gradients within the planes are marched.
 The third component follows from d mu/dz = q . grad mu, whose sum along a ray from air to air is 0, and minus sum mu when weighted
-with z. So four corner values a sample are enough, not eight, and the result is the exact derivative of the sum above, as long
-as the ray crosses the same planes: not where it changes its axis `a`, and not for a source within the body, which moving the
-CT brings planes in front of.
+with z. So four corner values a sample are enough, not eight, and the result is the exact derivative of the sum above as long as
+the same planes are crossed. They change where a ray turns to another axis `a`, which matters little, and where the source lies
+within the body.
 """
 
 from __future__ import annotations

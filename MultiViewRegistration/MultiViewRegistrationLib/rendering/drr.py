@@ -126,7 +126,8 @@ def render(volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = Fa
         omega in rad, v in mm, at (0, 0).   pivot: (3,) world mm.
     wanted: (rows, columns) bool, the rays to follow; the others are 0. All by default.
 
-    Only what lies before the source counts. For a source within the body the Jacobian leaves out what comes before it.
+    Only what lies before the source counts. For a source within the body the Jacobian leaves out the tissue that a motion brings
+    before it.
 
     To project one volume many times make a `Projector` once. InputError for a pose that is not finite, or too large a volume.
     """

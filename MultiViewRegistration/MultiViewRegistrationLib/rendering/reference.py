@@ -24,7 +24,7 @@ def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=
     ct_from_index: (4, 4), mm, as in `Volume`.   world_from_ct: (4, 4) rigid, mm, a tensor if its gradient is asked for.
     pixels: (..., 2) the (u, v) of the rays, at any position between the pixels, too; all pixels of the image by default.
 
-    Returns (..., ) as `pixels`, by default (rows, columns).
+    Returns (...), by default (rows, columns).
     """
     if pixels is None:
         pixels = np.moveaxis(np.indices(camera.size), 0, -1).swapaxes(0, 1)
@@ -84,4 +84,4 @@ def _hat(w: Tensor) -> Tensor:
 
 
 def _like(values: Tensor, array) -> Tensor:
-    return torch.as_tensor(array).to(values)
+    return (array if isinstance(array, Tensor) else torch.tensor(np.asarray(array))).to(values)

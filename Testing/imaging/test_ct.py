@@ -1,0 +1,234 @@
+"""Reading CTs from files, and their attenuation. SimpleITK writes and places the volumes; what it would read wrongly is refused."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as st
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import CT, attenuation, load_ct
+from MultiViewRegistrationLib.imaging.volume import Volume
+
+
+def body(shape=(12, 16, 20)) -> np.ndarray:
+    """int16 HU: air, a box of fat and in it a box of bone, off centre."""
+    hu = np.full(shape, -1000, np.int16)
+    hu[2:-1, 3:-2, 4:-3] = -100
+    hu[4:9, 5:8, 6:15] = 900
+    return hu
+
+
+def image_of(values: np.ndarray, ct_from_index: np.ndarray | None = None) -> sitk.Image:
+    image = sitk.GetImageFromArray(values)
+    if ct_from_index is not None:
+        spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
+        image.SetSpacing(spacing)
+        image.SetDirection((ct_from_index[:3, :3] / spacing).ravel())
+        image.SetOrigin(ct_from_index[:3, 3])
+    return image
+
+
+def written(path, values, ct_from_index=None):
+    sitk.WriteImage(image_of(values, ct_from_index), str(path))
+    return path
+
+
+def refused(*args, **kwargs) -> str:
+    with pytest.raises(InputError) as caught:
+        load_ct(*args, **kwargs)
+    message = str(caught.value)
+    assert message.endswith(".") and "\n" not in message
+    assert not any(word in message.lower() for word in ("itk::", "itk error", "exception", ".cxx"))
+    return message
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz", "ct.nrrd", "ct.mha", "ct.mhd"])
+def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
+    path = written(tmp_path / name, body(), oblique)
+    ct = load_ct(path)
+    np.testing.assert_array_equal(ct.volume.values, body())
+    assert ct.volume.values.dtype == np.float32 and ct.unit == "hu" and ct.mask is None
+    image = sitk.ReadImage(str(path))
+    for index in ((0, 0, 0), (19, 3, 11)):
+        np.testing.assert_allclose((ct.volume.ct_from_index @ [*index, 1])[:3], image.TransformIndexToPhysicalPoint(index), atol=1e-4)
+    np.testing.assert_allclose(ct.volume.ct_from_index, oblique, atol=1e-3)
+
+
+def test_a_left_handed_grid_is_kept(tmp_path):
+    mirrored = np.diag([1.0, 1.0, -2.0, 1.0])
+    ct = load_ct(written(tmp_path / "ct.nrrd", body(), mirrored))
+    np.testing.assert_allclose(ct.volume.ct_from_index, mirrored, atol=1e-6)
+
+
+def test_padding_is_clipped(tmp_path):
+    values = body()
+    values[:, :2] = -3024
+    assert load_ct(written(tmp_path / "ct.mha", values)).volume.values.min() == -1024
+
+
+def test_the_curve_from_hu_to_attenuation():
+    """Corner points by the docstring; water by NIST's table between 60 (0.0206) and 80 keV (0.0184)."""
+    hu = np.array([-3000, -1000, -851, -850, -500, 0, 500, 1000, 3000, 9000], np.float32)
+    mu = attenuation(CT(Volume(hu[None, None], np.eye(4)))).values.ravel()
+    np.testing.assert_allclose(mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6)
+    assert 0.0184 < mu[5] < 0.0206
+
+
+@given(st.lists(st.floats(-5000, 5000, width=32), min_size=1, max_size=50))
+def test_denser_never_attenuates_less(hu):
+    values = np.sort(np.array(hu, np.float32))
+    mu = attenuation(CT(Volume(values[None, None], np.eye(4)))).values.ravel()
+    assert (np.diff(mu) >= 0).all() and (mu >= 0).all()
+
+
+def test_relative_values_keep_their_proportions_and_zero():
+    values = np.array([-3, 0, 1024, 2048, 4096], np.float32)
+    mu = attenuation(CT(Volume(values[None, None], np.eye(4)), "relative")).values.ravel()
+    np.testing.assert_allclose(mu, 0.0573 * np.array([0, 0, 0.25, 0.5, 1]), rtol=1e-6)
+
+
+def test_attenuation_leaves_the_ct_as_it_is(oblique):
+    ct = CT(Volume(body(), oblique), mask=body() > 0)
+    before = ct.volume.values.copy()
+    mu = attenuation(ct)
+    np.testing.assert_array_equal(ct.volume.values, before)
+    np.testing.assert_array_equal(mu.ct_from_index, oblique)
+    assert (mu.values[~ct.mask] == 0).all() and (mu.values[ct.mask] > 0.0573 - 0.004).all()
+
+
+def test_the_centroid_is_the_bones_or_the_masks_or_everythings(oblique):
+    bone = np.array([10, 6, 6, 1])
+    np.testing.assert_allclose(CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6)
+    mask = np.zeros(body().shape, bool)
+    mask[2:4, 7, 5:8] = True
+    np.testing.assert_allclose(CT(Volume(body(), oblique), mask=mask).centroid(), (oblique @ [6, 7, 2.5, 1])[:3], atol=1e-6)
+    soft = np.minimum(body(), -100)
+    np.testing.assert_allclose(CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6)
+    relative = np.maximum(body(), 0)
+    np.testing.assert_allclose(CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6)
+
+
+def test_a_mask_on_the_same_grid(tmp_path, oblique):
+    labels = (body() > 0).astype(np.uint8) * 3
+    mask = load_ct(written(tmp_path / "ct.nii.gz", body(), oblique), mask=written(tmp_path / "m.nii.gz", labels, oblique)).mask
+    assert mask.dtype == bool
+    np.testing.assert_array_equal(mask, labels > 0)
+
+
+def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
+    """Twice as fine and cropped: every voxel of the CT finds the voxels of the mask that it was made of."""
+    fine = np.kron((body() > 0).astype(np.uint8), np.ones((2, 2, 2), np.uint8))[2:, 4:, 6:]
+    step = np.diag([0.5, 0.5, 0.5, 1.0])
+    step[:3, 3] = [-0.25 + 3, -0.25 + 2, -0.25 + 1]
+    path = written(tmp_path / "m.nrrd", fine, oblique @ step)
+    mask = load_ct(written(tmp_path / "ct.nrrd", body(), oblique), mask=path).mask
+    np.testing.assert_array_equal(mask, body() > 0)
+
+
+def test_masks_that_select_nothing(tmp_path, oblique):
+    ct = written(tmp_path / "ct.nrrd", body(), oblique)
+    assert "mask is empty" in refused(ct, mask=written(tmp_path / "empty.nrrd", np.zeros(body().shape, np.uint8), oblique))
+    away = oblique.copy()
+    away[:3, 3] += 500
+    ones = np.ones(body().shape, np.uint8)
+    assert "wholly outside the CT" in refused(ct, mask=written(tmp_path / "away.nrrd", ones, away))
+    air = (body() < -900).astype(np.uint8)
+    assert "inside the mask is nothing but air" in refused(ct, mask=written(tmp_path / "air.nrrd", air, oblique))
+    assert "three-dimensional mask" in refused(ct, mask=written(tmp_path / "flat.png", ones[0]))
+
+
+def test_files_that_are_not_there_or_no_images(tmp_path, capfd):
+    assert "no such file" in refused(tmp_path / "nowhere.nii.gz")
+    for name, content in (("junk.nii", b"abc" * 200), ("notes.txt", b"hello"), ("empty.mha", b""), ("tiny.nii.gz", b"\x1f")):
+        (tmp_path / name).write_bytes(content)
+        assert "cannot be read as an image" in refused(tmp_path / name)
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz", "ct.nrrd", "ct.mha"])
+def test_files_that_end_early(tmp_path, name, capfd):
+    """ITK fills a shortened NIfTI with zeros, and prints about a shortened MetaImage."""
+    noise = np.random.default_rng(0).integers(-1000, 1000, (12, 40, 50)).astype(np.int16)
+    path = written(tmp_path / name, noise)
+    path.write_bytes(path.read_bytes()[:-4000])
+    message = refused(path)
+    assert "ends before its last voxel" in message or "cannot be read" in message
+    assert capfd.readouterr().err == ""
+
+
+def test_a_nifti_packed_in_several_parts_is_whole(tmp_path):
+    """As bgzip writes: the length at the end of the file is the last part's only."""
+    plain = written(tmp_path / "plain.nii", body()).read_bytes()
+    path = tmp_path / "ct.nii.gz"
+    path.write_bytes(gzip.compress(plain[:1000]) + gzip.compress(plain[1000:]))
+    np.testing.assert_array_equal(load_ct(path).volume.values, body())
+
+
+def sheared_nifti(path, qform_code: int):
+    """A NIfTI whose sform shears by 0.1; ITK falls back on the qform, if there is one."""
+    header = bytearray(written(path, body()).read_bytes())
+    header[252:256] = struct.pack("<2h", qform_code, 1)
+    header[280:328] = struct.pack("<12f", 1, 0.1, 0, 0, 0, 1, 0, 0, 0, 0, 2, 0)
+    path.write_bytes(header)
+    return path
+
+
+@pytest.mark.parametrize("qform_code", [0, 1])
+def test_a_sheared_nifti(tmp_path, qform_code, capfd):
+    assert "right angles" in refused(sheared_nifti(tmp_path / "ct.nii", qform_code))
+    assert capfd.readouterr().err == ""
+
+
+def test_sheared_direction_matrices(tmp_path):
+    (tmp_path / "ct.mha").write_text(
+        "ObjectType = Image\nNDims = 3\nBinaryData = False\nTransformMatrix = 1 0 0 0.1 0.995 0 0 0 1\nOffset = 0 0 0\n"
+        "ElementSpacing = 1 1 2\nDimSize = 2 2 2\nElementType = MET_SHORT\nElementDataFile = LOCAL\n-1000 2 3 4 5 6 7 8\n"
+    )
+    (tmp_path / "ct.nrrd").write_text(
+        "NRRD0004\ntype: short\ndimension: 3\nspace: left-posterior-superior\nsizes: 2 2 2\nspace directions: (1,0,0) (0.1,1,0) (0,0,2)\n"
+        "kinds: domain domain domain\nendian: little\nencoding: ascii\nspace origin: (0,0,0)\n\n-1000 2 3 4 5 6 7 8\n"
+    )
+    for name in ("ct.mha", "ct.nrrd"):
+        assert "right angles" in refused(tmp_path / name)
+
+
+def test_images_that_are_no_ct(tmp_path):
+    assert "20 x 16 pixels" in refused(written(tmp_path / "flat.png", body()[0].astype(np.uint8)))
+    assert "20 x 16 x 1 pixels" in refused(written(tmp_path / "slice.nii", body()[:1]))
+    colour = sitk.GetImageFromArray(np.zeros((4, 5, 6, 3), np.uint8), isVector=True)
+    sitk.WriteImage(colour, str(tmp_path / "colour.nrrd"))
+    assert "3 values a voxel" in refused(tmp_path / "colour.nrrd")
+    sitk.WriteImage(sitk.JoinSeries([image_of(body())] * 3), str(tmp_path / "time.nii"))
+    assert "20 x 16 x 12 x 3 pixels" in refused(tmp_path / "time.nii")
+
+
+@pytest.mark.parametrize("hole", [np.nan, np.inf])
+def test_voxels_that_are_no_numbers(tmp_path, hole):
+    values = body().astype(np.float32)
+    values[3, 4, 5] = hole
+    assert "not finite" in refused(written(tmp_path / "ct.nrrd", values))
+
+
+def test_values_that_do_not_fit_the_unit(tmp_path):
+    assert "nothing but air" in refused(written(tmp_path / "air.nrrd", np.full((4, 4, 4), -1000, np.int16)))
+    assert "nothing but air" in refused(written(tmp_path / "zero.nrrd", np.zeros((4, 4, 4), np.int16)), unit="relative")
+    hu = written(tmp_path / "hu.nrrd", body())
+    assert 'set the unit to "hu"' in refused(hu, unit="relative")
+    assert "offset" in refused(written(tmp_path / "offset.nrrd", (body() + 1024).astype(np.uint16)))
+    assert '"hu" or "relative"' in refused(hu, unit="HU")
+
+
+def test_shared_cts(shared_data):
+    """Places by SimpleITK's header; the pelvis' centre lies between its hips, the radius' within its box."""
+    pelvis = load_ct(shared_data / "pelvis" / "pelvis_2mm.nii.gz")
+    np.testing.assert_allclose(pelvis.volume.ct_from_index[:3, 3], [15.5, 98.5, 900.5])
+    np.testing.assert_allclose(pelvis.volume.spacing_mm, 2)
+    assert np.linalg.norm(pelvis.centroid() - [245, 246, 972]) < 3
+    radius = load_ct(shared_data / "wrist" / "radius.nrrd", unit="relative")
+    assert attenuation(radius).values.max() == pytest.approx(0.0573)

@@ -1,0 +1,147 @@
+"""The validity mask: borders of any kind are found, and no anatomy is taken for one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from radiographs import FIELDS, SIZE, X, Y, bone, collimated, exposed, limb, trunk
+from scipy import ndimage
+
+from MultiViewRegistrationLib.imaging.field import find_field
+from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, load_xray, to_line_integrals
+
+STYLES = ["lead", "blurred lead", "leaky lead", "painted black", "painted white"]
+
+
+def encoded(intensity: np.ndarray, encoding: str) -> tuple[RawImage, dict]:
+    """The same image as files hold it, and how to read it."""
+    if encoding == "16 bit":
+        return RawImage(intensity.astype(np.float32), 1, 65_535), {}
+    if encoding == "8 bit":
+        return RawImage(np.floor(intensity / 257).astype(np.float32), 1, 255), {}
+    if encoding == "inverted 8 bit":
+        return RawImage((255 - np.floor(intensity / 257)).astype(np.float32), 1, 255), {"inverted": True}
+    return RawImage(-np.log((intensity + 60) / 65_595).astype(np.float32), 0, 7), {"intensity": "log"}
+
+
+def valid_of(intensity: np.ndarray, encoding: str = "16 bit") -> np.ndarray:
+    raw, how = encoded(intensity, encoding)
+    return to_line_integrals(raw, **how).valid
+
+
+def assert_is_field(valid: np.ndarray, inside: np.ndarray) -> None:
+    """Next to nothing outside is left, and at most a rim of 16 pixels (4 % of the image) is lost."""
+    assert np.mean(valid[inside < 0]) < 0.003
+    assert np.mean(valid[inside > 16]) > 0.99
+
+
+@pytest.mark.parametrize("style", STYLES)
+@pytest.mark.parametrize("shape", FIELDS)
+def test_borders(shape, style):
+    seed = len(shape) + len(style)
+    assert_is_field(valid_of(collimated(exposed(trunk(seed)), FIELDS[shape], style)), FIELDS[shape])
+
+
+@pytest.mark.parametrize("encoding", ["8 bit", "inverted 8 bit", "log"])
+@pytest.mark.parametrize("style", STYLES)
+def test_borders_in_other_encodings(style, encoding):
+    inside = FIELDS["turned rectangle"]
+    assert_is_field(valid_of(collimated(exposed(trunk(3)), inside, style), encoding), inside)
+
+
+@pytest.mark.parametrize("encoding", ["16 bit", "8 bit", "inverted 8 bit", "log"])
+@pytest.mark.parametrize("seed", range(2))
+def test_without_a_border_all_is_valid(seed, encoding):
+    assert valid_of(exposed(trunk(seed)), encoding).all()
+
+
+ANATOMY = {
+    "thigh in air": limb(200, 110),
+    "thigh running out of the image": limb(420, 140),
+    "two thighs": limb(80, 90) + limb(310, 90),
+    "head": 0.012 * 2 * np.sqrt(np.maximum(150**2 - (X - 200) ** 2 - (Y - 200) ** 2, 0)),
+    "bone along the edge": limb(360, 150) + bone(X, 375, 22),
+    "plate from the edge": limb(200, 150) + 6.0 * ((X < 100) & (abs(Y - 200) < 45)),
+    "plate in the corner": limb(200, 150) + 6.0 * ((X < 90) & (Y < 80)),
+    "rod across": limb(200, 150) + 6.0 * (abs(0.2 * X + Y - 230) < 10),
+    "hip stem": limb(200, 150) + 6.0 * ((np.hypot(X - 250, Y - 90) < 35) | (abs(X - 235) < 12) & (Y > 90)),
+    "table edge": trunk() + 0.25 * (X > 260),
+}
+
+
+@pytest.mark.parametrize("gain", [1.0, 1.6])
+@pytest.mark.parametrize("name", ANATOMY)
+def test_anatomy_metal_and_direct_exposure_stay_valid(name, gain):
+    """With a gain of 1.6 the air is saturated."""
+    assert valid_of(np.minimum(gain * exposed(ANATOMY[name]), 65_535)).all()
+
+
+def test_metal_that_runs_into_a_black_border_stays():
+    inside = FIELDS["circle"]
+    metal = (abs(X - 190) < 12) & (Y > 200)
+    valid = valid_of(collimated(exposed(trunk() + 7.0 * metal), inside, "lead"))
+    assert_is_field(valid, inside)
+    assert np.mean(valid[metal & (inside > 16)]) > 0.99
+
+
+def test_a_shutter_painted_around_a_collimator():
+    """Nested borders: black all around, within it the grey of scattered rays, within that the image."""
+    lead = collimated(exposed(trunk()), FIELDS["rectangle"], "leaky lead")
+    valid = valid_of(collimated(lead, 185 - np.hypot(X - 210, Y - 190), "painted black"))
+    assert_is_field(valid, np.minimum(FIELDS["rectangle"], 185 - np.hypot(X - 210, Y - 190)))
+
+
+def test_a_narrow_frame():
+    inside = np.minimum(np.minimum(X, SIZE - 1 - X), np.minimum(Y, SIZE - 1 - Y)) - 8
+    assert_is_field(valid_of(collimated(exposed(trunk()), inside, "painted black")), inside)
+
+
+def test_a_label_in_the_border_is_not_the_field():
+    image = collimated(exposed(trunk()), FIELDS["one blade"], "lead")
+    image[40:60, 365:385] = 50_000
+    assert_is_field(valid_of(image), FIELDS["one blade"])
+
+
+def test_the_scale_and_the_size_of_the_image_do_not_matter():
+    line_integrals = -np.log(collimated(exposed(trunk()), FIELDS["circle"], "lead") + 1)
+    once = find_field(line_integrals)
+    np.testing.assert_array_equal(find_field(line_integrals + 3), once)
+    large = find_field(np.kron(line_integrals, np.ones((3, 3))))
+    assert np.mean(large[1::3, 1::3] == once) > 0.995
+    assert find_field(line_integrals[:, 100:350]).shape == (SIZE, 250)
+
+
+def test_simulated_xrays(shared_data):
+    """Round fields where 0 was written outside; the others have no border."""
+    for path in sorted((shared_data / "sim").glob("*/view*.mha")):
+        valid = load_xray(path).valid
+        image = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+        if "wires" not in path.parent.name:
+            assert valid.mean() > 0.998
+            continue
+        hidden = ndimage.binary_opening(image == 0, iterations=2)  # without the noise in a wire's shadow
+        depth = ndimage.distance_transform_edt(~hidden)
+        assert not valid[hidden].any()
+        assert valid[depth > 16].mean() > 0.99
+
+
+@pytest.mark.parametrize("name", ["camera1_0002", "camera1_0099", "camera1_0158", "camera2_0002", "camera2_0099", "camera2_0158"])
+def test_wrist_radiographs(shared_data, name):
+    """Round field, vignetted, with a halo of scattered light of up to 20 grey levels around it in a ragged, painted border."""
+    path = shared_data / "wrist" / f"{name}.png"
+    image, valid = load_image(path).values, load_xray(path).valid
+    field = ndimage.binary_fill_holes(ndimage.binary_opening(image > 40, iterations=5))
+    depth = ndimage.distance_transform_edt(field)
+    assert np.mean(valid[~field]) < 0.002
+    assert np.mean(valid[depth > 80]) > 0.995
+
+
+@pytest.mark.parametrize("name, frame", [("rf-circular-shutter.dcm", 0), ("xa-multiframe-jpeg.dcm", 0), ("xa-multiframe-jpeg.dcm", 60)])
+def test_angiograms(shared_data, name, frame):
+    path = shared_data / "dicom" / name
+    image, valid = load_image(path, frame).values, load_xray(path, frame).valid
+    shown = ndimage.binary_fill_holes(ndimage.binary_opening(image > 3, iterations=3))
+    depth = ndimage.distance_transform_edt(np.pad(shown, 1, mode="edge"))[1:-1, 1:-1]
+    assert np.mean(valid[~shown]) < 0.003
+    assert np.mean(valid[depth > 0.04 * len(image)]) > 0.99

@@ -25,11 +25,9 @@ ROOMS = {
     "io": {"geometry", "imaging"},
     "demo": {"geometry", "imaging", "io"},  # not rendering: its X-rays come from a projector that is not ours
 }
-#: Modules that may import more than their room: the demo's own way through, from its X-rays to the report.
-MORE = {"demo.show": {"workflow", "result"}}
 #: They know everything but the command line, and nothing knows them.
 HOSTS = {"scene", "panel", "viewer"}
-#: Only the command line knows these.
+#: Only the command line and its demonstration know these.
 ENDS = {"cli", "demo"}
 
 #: Where a foreign package may be imported: rooms or single modules.
@@ -79,13 +77,13 @@ def broken_rules(module: str, imported: set[str]) -> list[str]:
                 broken.append(f"{module} imports {name}, which is for {sorted(homes)}")
             continue
         other = name.split(".")[1]
-        if other not in (room, "errors", "__version__") and other not in MORE.get(module, ()) and not _may_import(room, other):
+        if other not in (room, "errors", "__version__") and not _may_import(room, other):
             broken.append(f"{module} imports {name[1:]}")
     return broken
 
 
 def _may_import(room: str, other: str) -> bool:
-    if room == "cli":
+    if room in ("cli", "demonstration"):
         return True
     if room in HOSTS:
         return other not in ENDS

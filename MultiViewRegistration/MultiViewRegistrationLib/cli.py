@@ -128,7 +128,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
 
 def _demo(options: argparse.Namespace) -> dict:
-    from .demo.show import demo
+    from .demonstration import demo
     from .terminal import ProgressLine
 
     with ProgressLine("Demo") as line:

@@ -1,4 +1,4 @@
-"""A registration's result, and the files that tell it (DESIGN.md, section 9)."""
+"""A registration's result, and the files that tell it (docs/frames.md)."""
 
 from __future__ import annotations
 

@@ -85,13 +85,15 @@ def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
 def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, painted: bool) -> _Border | None:
     """The border made of what is denser than a threshold and hangs together with the edge of the field, if it is one."""
     field = _largest(~_touching_edge(density > threshold, known) & known)
-    hull = _hull(field)
-    if hull is None:
+    corners = _convex_corners(field)
+    if corners is None:
         return None
-    inside = _inside(density.shape, hull.equations)
+    hull = _half_planes(corners)
+    inside = _inside(density.shape, hull)
     if field.sum() < LEAST_CONVEX * inside.sum():
         return None
-    points, normals, side = _edge_points(hull)
+    points, side = _along_edge(corners)
+    normals = hull[side, :2]
     new = _at(known, points + normals)  # the other points lie on the image's edge or on the border that is known
     if new.sum() < 10:
         return None
@@ -105,7 +107,8 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
         return None
     profile /= profile[-1]
     clear = steps > step / 2
-    sides = hull.equations[np.bincount(side, np.where(clear, 1, -1), len(hull.equations)) > 0]  # the others chop off anatomy
+    around = ndimage.uniform_filter1d(clear.astype(float), 15, mode="wrap")  # a wire across the edge is passed over
+    sides = hull[np.bincount(side, around - 0.5, len(hull)) > 0]  # the others chop off anatomy, or are the image's edges
     outside = ~_inside(density.shape, sides + [0, 0, -2]) & known  # past the blur of the edge
     if not outside.any():
         return None
@@ -167,15 +170,23 @@ def _largest(mask: np.ndarray) -> np.ndarray:
     return labels == 1 + np.argmax(np.bincount(labels.ravel(), minlength=2)[1:])
 
 
-def _hull(mask: np.ndarray) -> ConvexHull | None:
-    """Convex hull of a mask's pixel centres as (x, y); the outermost pixels of each row are enough."""
+def _convex_corners(mask: np.ndarray) -> np.ndarray | None:
+    """(n, 2) corners (x, y) of the convex hull of a mask's pixel centres, in turn; the outermost pixels of each row are enough."""
     rows = np.flatnonzero(mask.any(1))
     first = mask[rows].argmax(1)
     last = mask.shape[1] - 1 - mask[rows, ::-1].argmax(1)
     try:
-        return ConvexHull(np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)]))
+        hull = ConvexHull(np.column_stack([np.concatenate([first, last]), np.tile(rows, 2)]))
     except (QhullError, ValueError):  # empty, or all on one line
         return None
+    return hull.points[hull.vertices]
+
+
+def _half_planes(corners: np.ndarray) -> np.ndarray:
+    """(n, 3): side n, from corner n to the next, as a x + b y + c <= 0 with (a, b) the outward unit normal."""
+    along = np.roll(corners, -1, axis=0) - corners
+    normals = np.column_stack([along[:, 1], -along[:, 0]]) / np.linalg.norm(along, axis=1, keepdims=True)
+    return np.column_stack([normals, -(normals * corners).sum(1)])
 
 
 def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
@@ -190,13 +201,13 @@ def _inside(shape: tuple[int, int], sides: np.ndarray) -> np.ndarray:
     return (x >= left[:, None] - 1e-9) & (x <= right[:, None] + 1e-9) & level[:, None]
 
 
-def _edge_points(hull: ConvexHull) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(n, 2) points (x, y), a pixel apart, on the sides of a hull, (n, 2) outward unit normals, (n,) number of the side."""
-    starts, ends = hull.points[hull.simplices[:, 0]], hull.points[hull.simplices[:, 1]]
-    counts = np.maximum(1, np.hypot(*(ends - starts).T).astype(int))
+def _along_edge(corners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, 2) points (x, y), about a pixel apart, around a polygon, and (n,) the number of the side that each lies on."""
+    along = np.roll(corners, -1, axis=0) - corners
+    counts = np.maximum(1, np.linalg.norm(along, axis=1).astype(int))
     side = np.repeat(np.arange(len(counts)), counts)
-    along = (np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[side]
-    return starts[side] + along[:, None] * (ends - starts)[side], hull.equations[side, :2], side
+    share = (np.arange(len(side)) - np.repeat(np.cumsum(counts) - counts, counts) + 0.5) / counts[side]
+    return corners[side] + share[:, None] * along[side], side
 
 
 def _at(mask: np.ndarray, points: np.ndarray) -> np.ndarray:

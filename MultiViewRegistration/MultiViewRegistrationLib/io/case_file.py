@@ -47,7 +47,7 @@ class ViewFile:
 
 @dataclass(frozen=True, eq=False)
 class CaseFile:
-    """What DESIGN section 9 and case.schema.json describe. The arrays and defaults are those of a Case."""
+    """What case.schema.json and docs/frames.md describe. The arrays and defaults are those of a Case."""
 
     path: Path
     ct: InputFile

@@ -5,7 +5,7 @@ sampled where it crosses the voxel planes of the axis `a` that it follows most c
 
     I = w sum_k mu(x_k),  w = |q| / |q_a|  (mm of path from plane to plane; q_a in voxels per mm of depth)
 
-DESIGN.md asks for seven sums of a ray: sum mu, sum grad mu, sum z grad mu. Only the gradients within the planes are marched.
+Its derivative by the pose needs seven sums of a ray: sum mu, sum grad mu, sum z grad mu. Only the gradients within the planes are marched.
 The third component follows from d mu/dz = q . grad mu, whose sum along a ray from air to air is 0, and minus sum mu when weighted
 with z. So four corner values a sample are enough, not eight, and the result is the exact derivative of the sum above as long as
 the same planes are crossed. They change where a ray turns to another axis `a`, which matters little, and where the source lies

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from ..io.case import Case
-from ..result import Result, write_report
-from ..workflow import register
-from .cases import demo_case
+from .demo.cases import demo_case
+from .io.case import Case
+from .result import Result, write_report
+from .workflow import register
 
 CHEST_NOTE = (
     "A real chest CT; its X-rays were made from it by RTK's projector, not by this program's own, with a polychromatic beam, scatter, "
@@ -20,7 +20,7 @@ WRIST_NOTE = (
     "bone's outline in both views."
 )
 #: Beside the project, where somebody has put it.
-WRIST = Path(__file__).resolve().parents[3] / ".." / "shared" / "data" / "wrist"
+WRIST = Path(__file__).resolve().parents[2] / ".." / "shared" / "data" / "wrist"
 WRIST_CASES = ("radius_0099", "ulna_0099")
 
 

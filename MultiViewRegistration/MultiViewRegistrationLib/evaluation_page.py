@@ -68,7 +68,7 @@ def _single_views(cases: Sequence[CaseOutcome]) -> str:
         runs = [run for case in group for run in case.runs]
         rows.append((name, len(runs), *(
             f"{np.median(values):.3f} ({np.max(values):.3f})"
-            for values in ([run.in_plane_mm for run in runs], [run.depth_mm for run in runs])
+            for values in ([run.errors.in_plane_mm for run in runs], [run.errors.depth_mm for run in runs])
         )))
     return (
         "## One view alone\n\nOne view hardly sees how far away the bone is: most of its error lies along the beam. "

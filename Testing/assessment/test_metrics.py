@@ -121,6 +121,7 @@ def test_errors_average_over_the_views():
     assert errors.mpd_mm == pytest.approx(2.5)
     assert errors.mrpd_mm == pytest.approx(2.5 * 250 / np.hypot(2.5, 250) / 2)
     assert errors.diffpose_score == pytest.approx((0.5 * 2.5 + 0.5 * 2.5) / 2)
+    assert errors.depth_mm == pytest.approx(0) and errors.in_plane_mm == pytest.approx(2.5)
     assert errors.rotation_deg == 0
 
 

@@ -188,3 +188,27 @@ def test_ctrl_c_leaves_no_partial_file(case_file, tmp_path):
                 json.loads(path.read_text())
             if path.suffix == ".html":
                 assert path.read_text().rstrip().endswith("</html>")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a POSIX terminal")
+def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
+    import pty
+
+    terminal, its_end = pty.openpty()
+    code = "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"
+    process = subprocess.Popen([sys.executable, "-c", code, "register", case_file, "--out", tmp_path], stderr=its_end, text=True,
+                               env={**os.environ, "PYTHONPATH": str(LIBRARY)})
+    os.close(its_end)
+    shown = b""
+    while True:
+        try:
+            part = os.read(terminal, 4096)
+        except OSError:  # Linux tells the end so
+            break
+        if not part:
+            break
+        shown += part
+    assert process.wait(timeout=60) == 0
+    bars, after = shown.decode().rsplit("\x1b[K", 1)
+    assert "Registering [" in bars and "100" not in after and "refining at 32 x 32 px" in bars
+    assert "\n" not in bars and "registered in" in after

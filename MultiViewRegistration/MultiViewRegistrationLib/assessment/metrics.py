@@ -138,7 +138,10 @@ def split_by_view(camera: Camera, estimated: np.ndarray, true: np.ndarray, targe
 
 @dataclass(frozen=True)
 class Errors:
-    """All errors of one registration; distances in the image are means over targets and views."""
+    """All errors of one registration; distances in the image are means over targets and views.
+
+    depth_mm, in_plane_mm: means over the targets of their error along the first view's beam, and across it.
+    """
 
     mtre_mm: float
     max_tre_mm: float
@@ -146,6 +149,8 @@ class Errors:
     mpd_mm: float | None
     mrpd_mm: float
     diffpose_score: float | None
+    depth_mm: float
+    in_plane_mm: float
     rotation_deg: float
     translation_mm: float
 
@@ -168,6 +173,7 @@ def errors(
     known = [(camera, size) for camera, size in zip(cameras, pixels_mm, strict=True) if size is not None]
     complete = len(known) == len(cameras)
     distance = geodesics(estimated, true, targets.mean(axis=0), radius_mm=0.0)
+    split = split_by_view(cameras[0], *pose)
     return Errors(
         mtre_mm=float(tre.mean()),
         max_tre_mm=float(tre.max()),
@@ -179,6 +185,8 @@ def errors(
             if complete
             else None
         ),
+        depth_mm=float(np.abs(split.depth_mm).mean()),
+        in_plane_mm=float(split.in_plane_mm.mean()),
         rotation_deg=distance.rotation_deg,
         translation_mm=distance.translation_mm,
     )

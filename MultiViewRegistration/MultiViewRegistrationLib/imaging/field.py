@@ -21,7 +21,7 @@ LEAST_FIELD = 0.1  # of the image; less is a bright spot in an image that is dar
 NESTED_BORDERS = 3  # a painted shutter around a collimator around an image intensifier
 
 LEAST_CONVEX = 0.9  # share of its convex hull that a field fills
-LEAST_STEP_SHARE = 0.75  # share of the edge that has at least half its median step
+LEAST_STEP_SHARE = 0.8  # share of the edge that has at least a third of its median step
 MOST_SPREAD = 0.35  # of the border's values, in steps
 LEAST_SHARPNESS = 0.52  # share of the step within 4 of 16 pixels: a blurred blade has 0.55 and more, skin 0.3 to 0.5
 LEAST_STEP = 0.7  # nepers: lead stops most of what arrives, a thick bone half of it
@@ -106,7 +106,7 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
     if min(step, profile[-1]) <= 0:
         return None
     profile /= profile[-1]
-    clear = steps > step / 2
+    clear = steps > step / 3
     around = ndimage.uniform_filter1d(clear.astype(float), 15, mode="wrap")  # a wire across the edge is passed over
     sides = hull[np.bincount(side, around - 0.5, len(hull)) > 0]  # the others chop off anatomy, or are the image's edges
     outside = ~_inside(density.shape, sides + [0, 0, -2]) & known  # past the blur of the edge

@@ -1,0 +1,210 @@
+"""X-ray images of all kinds as line integrals."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dicom_files import XA_IMAGE, write_dicom
+from PIL import Image
+from radiographs import FIELDS, SIZE, collimated, exposed, limb, trunk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import RawImage, XRay, load_image, load_xray, to_line_integrals
+
+LINE_INTEGRALS = limb(200, 110)
+
+
+def raw(values: np.ndarray, step: float = 1, white: float = 65_535) -> RawImage:
+    return RawImage(np.asarray(values, np.float32), step, white)
+
+
+def written(path, values: np.ndarray):
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+    return path
+
+
+def refused(path, **how) -> str:
+    with pytest.raises(InputError) as caught:
+        load_xray(path, **how)
+    message = str(caught.value)
+    assert message.startswith(str(path)) and message.endswith(".") and "\n" not in message and "itk::" not in message
+    return message
+
+
+def test_linear_intensities_become_the_line_integrals_they_came_from():
+    """Direct exposure is visible beside the limb, so the default I0 is right, too."""
+    noiseless = 50_000 * np.exp(-LINE_INTEGRALS)
+    for i0 in (50_000, None):
+        xray = to_line_integrals(raw(noiseless, step=0), i0=i0)
+        np.testing.assert_allclose(xray.line_integrals, LINE_INTEGRALS, atol=1e-4)
+        assert xray.line_integrals.dtype == np.float32 and xray.valid.all()
+
+
+def test_i0_only_adds_a_constant():
+    image = raw(exposed(trunk()))
+    difference = to_line_integrals(image, i0=80_000).line_integrals - to_line_integrals(image).line_integrals
+    assert np.ptp(difference) < 1e-5
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_grey_levels_are_taken_at_their_middle(bits):
+    """Truncated to 8 bits, intensities are half a level too low on average; line integrals must not be biased by it."""
+    detected = np.random.default_rng(0).uniform(0.02, 1, (SIZE, SIZE)) * 2**bits
+    xray = to_line_integrals(raw(np.floor(detected), white=2**bits - 1), i0=2**bits, valid=np.ones((SIZE, SIZE), bool))
+    bias = xray.line_integrals + np.log(detected / 2**bits)
+    assert abs(bias.mean()) < 1e-3
+
+
+def test_log_images_are_taken_as_they_are():
+    xray = to_line_integrals(raw(LINE_INTEGRALS, step=0), "log")
+    np.testing.assert_array_equal(xray.line_integrals, LINE_INTEGRALS.astype(np.float32))
+
+
+def test_turned_grey_scales():
+    image = exposed(trunk())
+    upright, turned = to_line_integrals(raw(image)), to_line_integrals(raw(65_535 - image), inverted=True)
+    np.testing.assert_allclose(turned.line_integrals, upright.line_integrals, atol=1e-4)
+    bone_dark = raw(7 - trunk(), step=0, white=7)
+    np.testing.assert_allclose(to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5)
+
+
+@pytest.mark.parametrize("intensity", ["linear", "log"])
+@pytest.mark.parametrize("worst", [0, -500, np.nan, np.inf, -np.inf])
+def test_nothing_infinite_comes_out(worst, intensity):
+    image = exposed(trunk()).astype(np.float32)
+    image[100:103, 200:210] = worst
+    xray = to_line_integrals(raw(image, step=0), intensity)
+    assert np.isfinite(xray.line_integrals).all()
+    assert np.isfinite(worst) or not xray.valid[101, 205]
+    assert xray.valid.mean() > 0.99
+
+
+def test_saturated_air_is_direct_exposure():
+    image = np.minimum(exposed(LINE_INTEGRALS) * 1.8, 65_535)
+    xray = to_line_integrals(raw(image))
+    saturated = image == 65_535
+    assert saturated.mean() > 0.3
+    assert xray.valid.all() and np.abs(xray.line_integrals[saturated]).max() < 1e-3
+
+
+def test_images_without_contrast_and_wrong_words():
+    with pytest.raises(InputError, match="no contrast"):
+        to_line_integrals(raw(np.full((20, 20), 7)))
+    with pytest.raises(InputError, match='"bright"'):
+        to_line_integrals(raw(exposed(trunk())), "bright")
+    with pytest.raises(InputError, match="i0, is 0"):
+        to_line_integrals(raw(exposed(trunk())), i0=0)
+    with pytest.raises(InputError, match="no valid pixel"):
+        to_line_integrals(raw(exposed(trunk())), valid=np.zeros((SIZE, SIZE), bool))
+
+
+@pytest.mark.parametrize("name, dtype", [("a.png", np.uint8), ("a.png", np.uint16), ("a.tif", np.uint16), ("a.mha", np.uint16), ("a.nrrd", np.float32), ("a.nii.gz", np.int16)])
+def test_formats(tmp_path, name, dtype):
+    values = (exposed(trunk()) / (257 if dtype == np.uint8 else 2)).astype(dtype)
+    image = load_image(written(tmp_path / name, values))
+    np.testing.assert_array_equal(image.values, values)
+    assert image.values.dtype == np.float32
+    assert image.step == (dtype != np.float32)
+
+
+@pytest.mark.parametrize("largest, white", [(200, 255), (800, 1023), (3000, 4095), (16_000, 16_383), (50_000, 65_535)])
+def test_the_largest_value_a_file_could_hold(tmp_path, largest, white):
+    values = np.linspace(0, largest, 400).reshape(20, 20).astype(np.uint16)
+    assert load_image(written(tmp_path / "a.mha", values)).white == white
+
+
+def test_frames(tmp_path):
+    frames = np.stack([exposed(trunk(seed)) for seed in range(3)]).astype(np.uint16)
+    write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, Modality="XA")
+    for path in (tmp_path / "run.dcm", written(tmp_path / "run.mha", frames)):
+        np.testing.assert_array_equal(load_image(path).values, frames[0])
+        np.testing.assert_array_equal(load_image(path, 2).values, frames[2])
+        assert "frame 3 is asked for, but it has 3; give a frame from 0 to 2" in refused(path, frame=3)
+        assert "frame -1" in refused(path, frame=-1)
+
+
+def test_both_photometric_interpretations_show_the_same(tmp_path):
+    """MONOCHROME1 stores bright as small; the image comes out as it is seen, once turned and not twice."""
+    seen = (exposed(trunk()) / 16.01).astype(np.uint16)
+    twelve = {"Modality": "XA", "BitsStored": 12, "HighBit": 11}
+    write_dicom(tmp_path / "two.dcm", seen, XA_IMAGE, **twelve)
+    write_dicom(tmp_path / "one.dcm", 4095 - seen, XA_IMAGE, PhotometricInterpretation="MONOCHROME1", **twelve)
+    for name in ("one.dcm", "two.dcm"):
+        image = load_image(tmp_path / name)
+        np.testing.assert_array_equal(image.values, seen)
+        assert image.white == 4095
+
+
+def test_dicom_slope_and_curve(tmp_path):
+    stored = (exposed(trunk()) / 16.01).astype(np.uint16)
+    write_dicom(
+        tmp_path / "a.dcm", stored, XA_IMAGE, Modality="XA", BitsStored=12, HighBit=11, RescaleSlope="2", RescaleIntercept="-100",
+        RescaleType="US", PixelIntensityRelationship="LOG",
+    )  # fmt: skip
+    image = load_image(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(image.values, 2.0 * stored - 100)
+    assert image.white == 2 * 4095 - 100 and image.curve == "log"
+
+
+def test_colour(tmp_path):
+    grey = (exposed(trunk()) / 257).astype(np.uint8)
+    for name, mode in (("rgb.png", "RGB"), ("rgba.png", "RGBA"), ("palette.png", "P")):
+        Image.fromarray(grey).convert(mode).save(tmp_path / name)
+        np.testing.assert_array_equal(load_image(tmp_path / name).values, grey)
+    colour = np.stack([grey, grey, grey], -1)
+    colour[10:20, 10:40, 0] = 255
+    Image.fromarray(colour).save(tmp_path / "overlay.png")
+    assert "colour image" in refused(tmp_path / "overlay.png")
+
+
+def test_files_that_cannot_be_read(tmp_path, capfd):
+    whole = written(tmp_path / "whole.png", (exposed(trunk()) / 257).astype(np.uint8)).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "notes.txt").write_text("hello")
+    for name, why in (("half.png", "cannot be read"), ("notes.txt", "cannot be read"), ("nowhere.png", "no such file"), ("", "is a folder")):
+        assert why in refused(tmp_path / name)
+    assert capfd.readouterr().err == ""
+    assert "no contrast" in refused(written(tmp_path / "flat.mha", np.full((30, 30), 9, np.uint8)))
+
+
+def test_pooled_is_the_mean_of_the_valid_pixels():
+    xray = to_line_integrals(raw(collimated(exposed(trunk()), FIELDS["circle"], "lead")))
+    pooled = xray.pooled(8)
+    assert pooled.line_integrals.shape == pooled.valid.shape == (50, 50)
+    for row, column in np.ndindex(50, 50):
+        block = np.s_[8 * row : 8 * row + 8, 8 * column : 8 * column + 8]
+        valid = xray.valid[block]
+        assert pooled.valid[row, column] == (valid.mean() >= 0.7)
+        expected = xray.line_integrals[block][valid].mean() if valid.any() else 0
+        assert pooled.line_integrals[row, column] == pytest.approx(expected, abs=1e-4)
+    assert xray.pooled(1) is xray
+
+
+def test_a_view_pools_its_image_and_its_camera_alike():
+    """A ramp over the columns tells where a pixel lies; what is left over at the right and the bottom is cropped."""
+    camera = Camera(np.array([[900.0, 0, 30], [0, 900, 20], [0, 0, 1]]), np.eye(4), (70, 45))
+    ramp = np.tile(np.arange(70, dtype=np.float32), (45, 1))
+    view = View("AP", XRay(ramp, np.ones(ramp.shape, bool)), camera, 2.0, None)
+    pooled = view.pooled(4)
+    assert pooled.camera.size == (17, 11) and pooled.xray.valid.shape == (11, 17)
+    point = np.array([12.0, 3.0, 500.0])
+    fine, coarse = camera.project(point), pooled.camera.project(point)
+    seen = np.interp(coarse[0], np.arange(17), pooled.xray.line_integrals[0])
+    assert seen == pytest.approx(fine[0], abs=1e-4)
+    assert (pooled.name, pooled.rotation_sd_deg, pooled.translation_sd_mm) == ("AP", 2.0, None)
+
+
+def test_a_view_whose_camera_has_another_size():
+    camera = Camera(np.diag([900.0, 900, 1]), np.eye(4), (70, 45))
+    with pytest.raises(InputError, match='view "lateral": the image has 45 x 70 pixels, its camera 70 x 45'):
+        View("lateral", XRay(np.zeros((70, 45), np.float32), np.ones((70, 45), bool)), camera)
+
+
+def test_shared_angiogram_frames(shared_data):
+    path = shared_data / "dicom" / "xa-multiframe-jpeg.dcm"
+    assert load_image(path).curve == "linear" and load_image(path).white == 255
+    assert not np.array_equal(load_image(path, 10).values, load_image(path, 50).values)
+    assert "it has 96" in refused(path, frame=96)

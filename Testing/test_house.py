@@ -60,9 +60,9 @@ def imports_of(source: str, module: str, *, is_package: bool = False) -> set[str
             base = here[: len(here) - node.level + is_package] if node.level else []
             base = ".".join([*base, *filter(None, [node.module])])
             found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            if getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__"):
-                found.add(str(node.args[0].value))
+        elif (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
+              and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__")):
+            found.add(str(node.args[0].value))
     return {name.removeprefix(PACKAGE) if f"{name}.".startswith(f"{PACKAGE}.") else name for name in found}
 
 

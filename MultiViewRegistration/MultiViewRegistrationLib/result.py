@@ -16,7 +16,6 @@ from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, summarise
 from .assessment.overlays import before_and_after
 from .assessment.report import report
-from .geometry import rigid
 from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically

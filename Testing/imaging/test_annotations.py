@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 from radiographs import FIELDS, collimated, exposed, limb, trunk
+from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.annotations import find_annotations
 from MultiViewRegistrationLib.imaging.xray import RawImage, to_line_integrals
@@ -16,6 +17,7 @@ def with_text(image: np.ndarray, grey: int) -> tuple[np.ndarray, np.ndarray]:
     plain = Image.fromarray(np.clip(image / 257, 1, 254).astype(np.uint8))
     drawn = plain.copy()
     draw = ImageDraw.Draw(drawn)
+    draw.fontmode = "1"  # without smoothing, as scanners write
     draw.text((120, 180), "L 12:34", fill=grey, font=ImageFont.load_default(size=18))
     draw.line((100, 300, 260, 290), fill=grey, width=2)
     return np.array(drawn).astype(np.float32), np.array(drawn) != np.array(plain)
@@ -23,14 +25,15 @@ def with_text(image: np.ndarray, grey: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("grey", [0, 255])
 def test_text_and_lines(grey):
-    image, text = with_text(collimated(exposed(trunk()), FIELDS["circle"], "lead"), grey)
+    intensity = collimated(exposed(trunk()), FIELDS["circle"], "lead")
+    image, text = with_text(intensity, grey)
     valid = to_line_integrals(RawImage(image, 1, 255)).valid
-    untouched = to_line_integrals(RawImage(with_text(collimated(exposed(trunk()), FIELDS["circle"], "lead"), grey)[0] * ~text + 90 * text, 1, 255)).valid
-    assert np.mean(valid[text]) < 0.1
-    assert np.mean(untouched & ~valid) < 4 * np.mean(text)
+    around = ndimage.binary_dilation(text, iterations=6)
+    assert np.mean(valid[text]) < 0.02
+    assert valid[~around & (FIELDS["circle"] > 16)].all()
 
 
 @pytest.mark.parametrize("gain", [1.0, 1.5, 3.0])
 def test_saturated_air_and_noise_are_no_text(gain):
     image = np.minimum(gain * exposed(limb(200, 110)), 65_535)
-    assert not find_annotations(image, np.ones(image.shape, bool)).any()
+    assert not find_annotations(-np.log(image + 1), np.ones(image.shape, bool)).any()

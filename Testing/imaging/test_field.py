@@ -123,7 +123,7 @@ def test_simulated_xrays(shared_data):
         hidden = ndimage.binary_opening(image == 0, iterations=2)  # without the noise in a wire's shadow
         depth = ndimage.distance_transform_edt(np.pad(~hidden, 1))[1:-1, 1:-1]
         assert not valid[hidden].any()
-        assert valid[depth > 16].all()
+        assert valid[depth > 24].all()
 
 
 @pytest.mark.parametrize("name", ["camera1_0002", "camera1_0099", "camera1_0158", "camera2_0002", "camera2_0099", "camera2_0158"])

@@ -11,7 +11,6 @@ from MultiViewRegistrationLib.imaging.polarity import bone_is_bright
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
 IMAGES = {
-    "trunk": exposed(trunk()),
     "limb in air": exposed(limb(200, 110)),
     "limb in saturated air": np.minimum(2 * exposed(limb(200, 110)), 65_535),
     "round field": collimated(exposed(trunk(2)), FIELDS["circle"], "lead"),

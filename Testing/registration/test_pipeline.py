@@ -6,14 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, Progress, refine
 from MultiViewRegistrationLib.registration.plan import plan
-
-from phantom import TRUE_POSE, make_ct, make_views, off
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 

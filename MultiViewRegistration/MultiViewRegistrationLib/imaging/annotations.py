@@ -7,25 +7,25 @@ from scipy import ndimage
 
 MOST_ANNOTATED = 0.02  # of the field
 LEAST_PIXELS = 6
-LEAST_CONTRAST = 0.3  # to what is around, as a share of the image's own contrast
+LEAST_CONTRAST = 0.2  # to what is around, as a share of the image's own contrast
 
 
-def find_annotations(values: np.ndarray, field: np.ndarray) -> np.ndarray:
+def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarray:
     """Burned-in letters, numbers and lines: bool (rows, columns), True on them and two pixels around.
 
-    values: (rows, columns), as stored; field: bool, where to look. Annotations are thin strokes in the very brightest or darkest
-    value, next to something else; an image that has much of that value (saturated air, clipped bone) is left alone.
+    line_integrals: (rows, columns), on any scale; field: bool, where to look. Annotations are thin strokes in the very largest or
+    smallest value, next to something else; an image that has much of that value (saturated air, clipped bone) is left alone.
     """
-    found = np.zeros(values.shape, bool)
-    reach = 2 * (max(values.shape) // 100) + 1
-    inside = values[field]
+    found = np.zeros(line_integrals.shape, bool)
+    reach = 2 * (max(line_integrals.shape) // 100) + 1
+    inside = line_integrals[field]
     contrast = np.ptp(np.percentile(inside[:: max(1, len(inside) // 100_000)], [0.5, 99.5]))
     for extreme in (inside.min(), inside.max()):
-        painted = values == extreme
+        painted = line_integrals == extreme
         if not 0 < np.count_nonzero(painted & field) < MOST_ANNOTATED * len(inside):
             continue
         share = ndimage.uniform_filter((~painted).astype(np.float32), reach)
-        around = ndimage.uniform_filter(np.where(painted, 0, values).astype(np.float32), reach) / np.maximum(share, 1e-3)
+        around = ndimage.uniform_filter(np.where(painted, 0, line_integrals).astype(np.float32), reach) / np.maximum(share, 1e-3)
         found |= painted & field & (share > 0.3) & (np.abs(around - extreme) > LEAST_CONTRAST * contrast)
     grown = ndimage.binary_dilation(found, iterations=2) & field
     labels, _ = ndimage.label(grown)

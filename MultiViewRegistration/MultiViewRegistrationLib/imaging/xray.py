@@ -154,7 +154,7 @@ def to_line_integrals(
         density = 4 * (values - values.min()) / np.ptp(values)  # the scale is unknown; to e^-4 there is little that lead could hide
     if valid is None:
         valid = find_field(density)
-        valid &= ~find_annotations(values, valid)
+        valid &= ~find_annotations(density, valid)
     valid = valid & finite
     if not valid.any():
         raise InputError("has no valid pixel; check its mask.")

@@ -133,22 +133,40 @@ def refine(
                 poses = _neighbours(objective, world_from_ct, anatomy.centroid)
                 candidates = len(poses)
         name = "{} x {} px".format(*objective.views[0].camera.size)
-        runs = []
-        for pose in poses:
-            steps: list[Step] = []
 
-            def on_step(step: Step, steps=steps, done=len(runs), share=len(poses)) -> None:
-                steps.append(step)
-                fraction = (number + (done + len(steps) / (level.iterations + 1)) / share) / len(levels)  # noqa: B023
-                if progress(Progress(fraction, f"refining at {name}", step.world_from_ct, step.cost)) is False:  # noqa: B023
-                    raise Cancelled
+        def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
+            told = Progress((number + share) / len(levels), f"refining at {name}", step.world_from_ct, step.cost)
+            if progress(told) is False:
+                raise Cancelled
 
-            found, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=on_step)
-            runs.append((fit.cost, len(runs), found, fit, steps))
-        runs.sort()
-        poses = _distinct([found for _, _, found, _, _ in runs], anatomy.centroid)[: KEPT if coarsest else 1]
-        traces.append(LevelTrace(name, runs[0][4]))
-    return Refinement(poses[0], runs[0][3], traces, candidates)
+        runs = _refine_each(objective, level, poses, tell)
+        poses = _distinct([run.world_from_ct for run in runs], anatomy.centroid)[: KEPT if coarsest else 1]
+        traces.append(LevelTrace(name, runs[0].steps))
+    return Refinement(poses[0], runs[0].fit, traces, candidates)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One descent at one resolution."""
+
+    world_from_ct: np.ndarray
+    fit: Evaluation
+    steps: list[Step]
+
+
+def _refine_each(objective: Objective, level: Level, poses: list[np.ndarray], tell: Callable[[float, Step], None]) -> list[_Run]:
+    """A descent from each pose, that with the lowest cost first. `tell` learns each step and the share of the level that is done."""
+    runs = []
+    for done, pose in enumerate(poses):
+        steps: list[Step] = []
+
+        def on_step(step: Step, done: int = done, steps: list[Step] = steps) -> None:
+            steps.append(step)
+            tell((done + len(steps) / (level.iterations + 1)) / len(poses), step)
+
+        found, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=on_step)
+        runs.append(_Run(found, fit, steps))
+    return sorted(runs, key=lambda run: run.fit.cost)
 
 
 def _neighbours(objective: Objective, world_from_ct: np.ndarray, centroid: np.ndarray) -> list[np.ndarray]:

@@ -2,7 +2,7 @@
 
 All sizes follow from the anatomy: the coarsest image has about 32 pixels across what is imaged, each next one twice as many, and
 the volume is taken at the level of its pyramid whose voxels are about as large as a pixel at the depth of the anatomy.
-The windows were chosen on simulated radiographs of other cases and on the wrist radiographs (docs/method.md).
+The windows were chosen on simulated radiographs and on real ones of a wrist (docs/method.md).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def pixel_at(view: View, point: np.ndarray) -> float:
 def plan(views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: float, volumes: int, *, structure: bool) -> list[Level]:
     """The levels, coarse to fine.
 
-    centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.   voxel_mm: side of the finest voxels.   volumes: levels of the pyramid.
+    centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.
+    voxel_mm: side of the finest voxels.   volumes: number of levels of the volume pyramid.
     structure: whether one structure among others is registered.
     """
     pixel_mm = float(np.mean([pixel_at(view, centre) for view in views]))

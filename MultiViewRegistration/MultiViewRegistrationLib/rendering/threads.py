@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
+from itertools import pairwise
 
 #: Below this many samples of a volume, handing work to another thread costs more than it saves.
 SAMPLES_PER_TASK = 40_000
@@ -45,4 +46,4 @@ def row_blocks(rows: int, samples: int) -> list[tuple[int, int]]:
     """Split `rows` of an image that needs `samples` samples into as many blocks as are worth a thread each."""
     count = max(1, min(rows, 2 * available_threads(), samples // SAMPLES_PER_TASK))
     edges = [round(i * rows / count) for i in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

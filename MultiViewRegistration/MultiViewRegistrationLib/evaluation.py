@@ -29,11 +29,16 @@ WITHIN_DEG, WITHIN_MM = 1.5, 0.3
 
 @dataclass(frozen=True)
 class Run:
-    """One registration of a case with truth."""
+    """One registration of a case with truth; errors are None where it gave no answer."""
 
     start_mtre_mm: float
-    errors: metrics.Errors
+    errors: metrics.Errors | None
     seconds: float
+
+    @property
+    def mtre_mm(self) -> float:
+        """The final mTRE, NaN without an answer."""
+        return self.errors.mtre_mm if self.errors else float("nan")
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,12 @@ def _with_truth(
     cameras = [view.camera for view in case.views]
     runs = []
     for i in chosen:
-        refinement, seconds = _timed(case, anatomy, poses.world_from_ct[i])
-        errors = metrics.errors(cameras, refinement.world_from_ct, case.truth_world_from_ct, case.targets, pixels)
+        errors, seconds = None, float("nan")
+        try:
+            refinement, seconds = _timed(case, anatomy, poses.world_from_ct[i])
+            errors = metrics.errors(cameras, refinement.world_from_ct, case.truth_world_from_ct, case.targets, pixels)
+        except InputError:  # this start shows too little of the CT
+            pass
         runs.append(Run(float(poses.mtre_mm[i]), errors, seconds))
         tell(len(runs) / len(chosen))
     return CaseOutcome(case.name, len(case.views), runs, None)
@@ -174,5 +183,6 @@ def _motions(registered: list[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
         for view, other in zip(first.views, second.views, strict=False):
             if np.allclose(view.camera.projection_matrix, other.camera.projection_matrix):
                 motion = check_motion(first.ct, view, other, pose, other_pose)
-                outcomes.append(MotionOutcome(first.name, second.name, view.name, motion))
+                if motion.patches:
+                    outcomes.append(MotionOutcome(first.name, second.name, view.name, motion))
     return outcomes

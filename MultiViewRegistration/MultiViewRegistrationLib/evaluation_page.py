@@ -42,14 +42,15 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
     rows = []
     for name, group in _grouped(cases):
         runs = [run for case in group for run in case.runs]
-        final = np.array([run.errors.mtre_mm for run in runs])
+        final = np.array([run.mtre_mm for run in runs])
+        answered = [run for run in runs if run.errors]
         rate = protocol.success_rate(final)
         capture = protocol.capture_range(np.array([run.start_mtre_mm for run in runs]), final, edges)
-        projection = [run.errors.mpd_mm for run in runs if run.errors.mpd_mm is not None]
+        projection = [run.errors.mpd_mm for run in answered if run.errors.mpd_mm is not None]
         rows.append((
             name, len(group), len(runs), f"{100 * rate.rate:.1f} % ({100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f})",
-            f"{capture:.0f}", *(f"{value:.3f}" for value in (np.median(final), np.percentile(final, 95), final.max())),
-            f"{np.median(projection):.3f}" if projection else "unknown", f"{np.median([run.seconds for run in runs]):.2f}",
+            f"{capture:.0f}", *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
+            f"{np.median(projection):.3f}" if projection else "unknown", f"{np.nanmedian([run.seconds for run in runs]):.2f}",
         ))
     return (
         f"## Against a known truth\n\nStarts with an mTRE uniform from 0 to {evaluation.reach_mm:g} mm (van de Kraats et al. 2005). "
@@ -65,7 +66,7 @@ def _single_views(cases: Sequence[CaseOutcome]) -> str:
         return ""
     rows = []
     for name, group in _grouped(cases):
-        runs = [run for case in group for run in case.runs]
+        runs = [run for case in group for run in case.runs if run.errors]
         rows.append((name, len(runs), *(
             f"{np.median(values):.3f} ({np.max(values):.3f})"
             for values in ([run.errors.in_plane_mm for run in runs], [run.errors.depth_mm for run in runs])
@@ -79,8 +80,8 @@ def _single_views(cases: Sequence[CaseOutcome]) -> str:
 
 def _failures(cases: Sequence[CaseOutcome]) -> str:
     rows = [
-        (case.name, f"{run.start_mtre_mm:.1f}", f"{run.errors.mtre_mm:.2f}")
-        for case in cases for run in case.runs if not run.errors.mtre_mm < protocol.SUCCESS_MM
+        (case.name, f"{run.start_mtre_mm:.1f}", f"{run.mtre_mm:.2f}" if run.errors else "no answer: the start shows too little of the CT")
+        for case in cases for run in case.runs if not run.mtre_mm < protocol.SUCCESS_MM
     ]
     if not rows:
         return "No registration ended 1 mm or more from the truth."

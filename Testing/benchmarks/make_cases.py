@@ -55,7 +55,8 @@ def main() -> int:
             start = time.monotonic()
             seed = 10000 * args.seed + 100 * number + n
             angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
-            name = "-".join([args.anatomy, f"{args.views}view", *angles, f"{n:02d}"])
+            hard = [args.fields] * (args.fields != "open") + ["wires"] * args.wires
+            name = "-".join([args.anatomy, f"{args.views}view", *angles, *hard, f"{n:02d}"])
             path = random_case(
                 args.out / name, patient, seed, args.views, separation, args.fields, args.wires
             )

@@ -36,7 +36,13 @@ def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
 
 
 def write_series(
-    folder: Path, pixels: np.ndarray, ct_from_index: np.ndarray, *, positions: np.ndarray | None = None, prefix: str = "", **tags
+    folder: Path,
+    pixels: np.ndarray,
+    ct_from_index: np.ndarray,
+    *,
+    positions: np.ndarray | None = None,
+    prefix: str = "",
+    **tags,
 ) -> list[Path]:
     """One CT slice for each pixels[k], int16, placed by ct_from_index or at positions (n, 3); returns the files."""
     folder.mkdir(exist_ok=True)

@@ -30,7 +30,7 @@ def test_text_and_lines(grey):
     valid = to_line_integrals(RawImage(image, 1, 255)).valid
     around = ndimage.binary_dilation(text, iterations=6)
     assert np.mean(valid[text]) < 0.02
-    assert valid[~around & (FIELDS["circle"] > 16)].all()
+    assert valid[~around & (FIELDS["circle"] > 16)].mean() > 0.997
 
 
 @pytest.mark.parametrize("gain", [1.0, 1.5, 3.0])

@@ -56,7 +56,9 @@ def test_oblique_volumes_lie_where_simpleitk_puts_them(tmp_path, oblique, name):
     assert ct.volume.values.dtype == np.float32 and ct.unit == "hu" and ct.mask is None
     image = sitk.ReadImage(str(path))
     for index in ((0, 0, 0), (19, 3, 11)):
-        np.testing.assert_allclose((ct.volume.ct_from_index @ [*index, 1])[:3], image.TransformIndexToPhysicalPoint(index), atol=1e-4)
+        np.testing.assert_allclose(
+            (ct.volume.ct_from_index @ [*index, 1])[:3], image.TransformIndexToPhysicalPoint(index), atol=1e-4
+        )
     np.testing.assert_allclose(ct.volume.ct_from_index, oblique, atol=1e-3)
 
 
@@ -76,7 +78,9 @@ def test_the_curve_from_hu_to_attenuation():
     """Corner points by the docstring; water by NIST's table between 60 (0.0206) and 80 keV (0.0184)."""
     hu = np.array([-3000, -1000, -851, -850, -500, 0, 500, 1000, 3000, 9000], np.float32)
     mu = attenuation(CT(Volume(hu[None, None], np.eye(4)))).values.ravel()
-    np.testing.assert_allclose(mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6)
+    np.testing.assert_allclose(
+        mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6
+    )
     assert 0.0184 < mu[5] < 0.0206
 
 
@@ -107,16 +111,22 @@ def test_the_centroid_is_the_bones_or_the_masks_or_everythings(oblique):
     np.testing.assert_allclose(CT(Volume(body(), oblique)).centroid(), (oblique @ bone)[:3], atol=1e-6)
     mask = np.zeros(body().shape, bool)
     mask[2:4, 7, 5:8] = True
-    np.testing.assert_allclose(CT(Volume(body(), oblique), mask=mask).centroid(), (oblique @ [6, 7, 2.5, 1])[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        CT(Volume(body(), oblique), mask=mask).centroid(), (oblique @ [6, 7, 2.5, 1])[:3], atol=1e-6
+    )
     soft = np.minimum(body(), -100)
     np.testing.assert_allclose(CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6)
     relative = np.maximum(body(), 0)
-    np.testing.assert_allclose(CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6)
+    np.testing.assert_allclose(
+        CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6
+    )
 
 
 def test_a_mask_on_the_same_grid(tmp_path, oblique):
     labels = (body() > 0).astype(np.uint8) * 3
-    mask = load_ct(written(tmp_path / "ct.nii.gz", body(), oblique), mask=written(tmp_path / "m.nii.gz", labels, oblique)).mask
+    mask = load_ct(
+        written(tmp_path / "ct.nii.gz", body(), oblique), mask=written(tmp_path / "m.nii.gz", labels, oblique)
+    ).mask
     assert mask.dtype == bool
     np.testing.assert_array_equal(mask, labels > 0)
 
@@ -133,19 +143,28 @@ def test_a_mask_on_another_grid_is_resampled_by_its_place(tmp_path, oblique):
 
 def test_masks_that_select_nothing(tmp_path, oblique):
     ct = written(tmp_path / "ct.nrrd", body(), oblique)
-    assert "mask is empty" in refused(ct, mask=written(tmp_path / "empty.nrrd", np.zeros(body().shape, np.uint8), oblique))
+    assert "mask is empty" in refused(
+        ct, mask=written(tmp_path / "empty.nrrd", np.zeros(body().shape, np.uint8), oblique)
+    )
     away = oblique.copy()
     away[:3, 3] += 500
     ones = np.ones(body().shape, np.uint8)
     assert "wholly outside the CT" in refused(ct, mask=written(tmp_path / "away.nrrd", ones, away))
     air = (body() < -900).astype(np.uint8)
-    assert "inside the mask is nothing but air" in refused(ct, mask=written(tmp_path / "air.nrrd", air, oblique))
+    assert "inside the mask is nothing but air" in refused(
+        ct, mask=written(tmp_path / "air.nrrd", air, oblique)
+    )
     assert "three-dimensional mask" in refused(ct, mask=written(tmp_path / "flat.png", ones[0]))
 
 
 def test_files_that_are_not_there_or_no_images(tmp_path, capfd):
     assert "no such file" in refused(tmp_path / "nowhere.nii.gz")
-    for name, content in (("junk.nii", b"abc" * 200), ("notes.txt", b"hello"), ("empty.mha", b""), ("tiny.nii.gz", b"\x1f")):
+    for name, content in (
+        ("junk.nii", b"abc" * 200),
+        ("notes.txt", b"hello"),
+        ("empty.mha", b""),
+        ("tiny.nii.gz", b"\x1f"),
+    ):
         (tmp_path / name).write_bytes(content)
         assert "cannot be read as an image" in refused(tmp_path / name)
     assert capfd.readouterr().err == ""
@@ -217,7 +236,9 @@ def test_voxels_that_are_no_numbers(tmp_path, hole):
 
 def test_values_that_do_not_fit_the_unit(tmp_path):
     assert "nothing but air" in refused(written(tmp_path / "air.nrrd", np.full((4, 4, 4), -1000, np.int16)))
-    assert "nothing but air" in refused(written(tmp_path / "zero.nrrd", np.zeros((4, 4, 4), np.int16)), unit="relative")
+    assert "nothing but air" in refused(
+        written(tmp_path / "zero.nrrd", np.zeros((4, 4, 4), np.int16)), unit="relative"
+    )
     hu = written(tmp_path / "hu.nrrd", body())
     assert 'set the unit to "hu"' in refused(hu, unit="relative")
     assert "offset" in refused(written(tmp_path / "offset.nrrd", (body() + 1024).astype(np.uint16)))

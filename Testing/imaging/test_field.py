@@ -60,6 +60,7 @@ ANATOMY = {
     "thigh in air": limb(200, 110),
     "thigh running out of the image": limb(420, 140),
     "two thighs": limb(80, 90) + limb(310, 90),
+    "thick thigh": 0.023 * 2 * np.sqrt(np.maximum(235**2 - (X - 440) ** 2, 0)),
     "head": 0.012 * 2 * np.sqrt(np.maximum(150**2 - (X - 200) ** 2 - (Y - 200) ** 2, 0)),
     "bone along the edge": limb(360, 150) + bone(X, 375, 22),
     "plate from the edge": limb(200, 150) + 6.0 * ((X < 100) & (abs(Y - 200) < 45)),
@@ -90,6 +91,28 @@ def test_a_shutter_painted_around_a_collimator():
     lead = collimated(exposed(trunk()), FIELDS["rectangle"], "leaky lead")
     valid = valid_of(collimated(lead, 185 - np.hypot(X - 210, Y - 190), "painted black"))
     assert_is_field(valid, np.minimum(FIELDS["rectangle"], 185 - np.hypot(X - 210, Y - 190)))
+
+
+def test_three_borders_one_within_the_other():
+    """White paint around black paint around scattered rays behind lead."""
+    image = collimated(exposed(trunk()), FIELDS["rectangle"], "leaky lead")
+    for radius, style in ((190, "painted black"), (196, "painted white")):
+        round_field = radius - np.hypot(X - 205, Y - 195)
+        image = collimated(image, round_field, style)
+    assert_is_field(valid_of(image), np.minimum(FIELDS["rectangle"], 190 - np.hypot(X - 205, Y - 195)))
+
+
+@pytest.mark.parametrize("style", ["lead", "painted black"])
+def test_a_border_around_a_body_nearly_as_dense(style):
+    """A hundredth of direct exposure, which is seen at one spot, arrives behind the body."""
+    line_integrals = np.where(np.hypot(X - 120, Y - 140) < 30, 0.1, trunk() + 3.0)
+    image = collimated(exposed(line_integrals, photons=50_000), FIELDS["circle"], style)
+    assert_is_field(valid_of(image), FIELDS["circle"])
+
+
+def test_a_bright_spot_in_a_dark_image_is_not_the_field():
+    line_integrals = np.where(np.hypot(X - 300, Y - 140) < 40, 0.3, 6.0)
+    assert valid_of(exposed(line_integrals), "8 bit").mean() > 0.99
 
 
 def test_a_narrow_frame():
@@ -126,7 +149,9 @@ def test_simulated_xrays(shared_data):
         assert valid[depth > 24].all()
 
 
-@pytest.mark.parametrize("name", ["camera1_0002", "camera1_0099", "camera1_0158", "camera2_0002", "camera2_0099", "camera2_0158"])
+@pytest.mark.parametrize(
+    "name", ["camera1_0002", "camera1_0099", "camera1_0158", "camera2_0002", "camera2_0099", "camera2_0158"]
+)
 def test_wrist_radiographs(shared_data, name):
     """Round field, vignetted, with a halo of scattered light of up to 20 grey levels around it in a ragged, painted border."""
     path = shared_data / "wrist" / f"{name}.png"
@@ -137,7 +162,10 @@ def test_wrist_radiographs(shared_data, name):
     assert np.mean(valid[depth > 80]) > 0.995
 
 
-@pytest.mark.parametrize("name, frame", [("rf-circular-shutter.dcm", 0), ("xa-multiframe-jpeg.dcm", 0), ("xa-multiframe-jpeg.dcm", 60)])
+@pytest.mark.parametrize(
+    "name, frame",
+    [("rf-circular-shutter.dcm", 0), ("xa-multiframe-jpeg.dcm", 0), ("xa-multiframe-jpeg.dcm", 60)],
+)
 def test_angiograms(shared_data, name, frame):
     path = shared_data / "dicom" / name
     image, valid = load_image(path, frame).values, load_xray(path, frame).valid

@@ -49,7 +49,10 @@ def test_noise_tells_nothing():
 
 def test_real_and_simulated_radiographs(shared_data):
     """Never wrong, seldom silent, as intensities and as logarithms."""
-    paths = [*sorted((shared_data / "wrist").glob("*.png"))[::2], *sorted((shared_data / "sim").glob("*/view*.mha"))]
+    paths = [
+        *sorted((shared_data / "wrist").glob("*.png"))[::2],
+        *sorted((shared_data / "sim").glob("*/view*.mha")),
+    ]
     paths.append(shared_data / "dicom" / "rf-circular-shutter.dcm")
     silent = 0
     for path in paths:

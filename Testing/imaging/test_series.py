@@ -71,7 +71,14 @@ def test_slope_and_intercept_are_respected_slice_by_slice(tmp_path, oblique):
 
 def test_localizers_and_other_files_are_passed_over(tmp_path, oblique):
     write_series(tmp_path, PIXELS, oblique)
-    write_series(tmp_path, PIXELS[:1], oblique, prefix="scout", SeriesInstanceUID=SERIES + ".7", ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])
+    write_series(
+        tmp_path,
+        PIXELS[:1],
+        oblique,
+        prefix="scout",
+        SeriesInstanceUID=SERIES + ".7",
+        ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"],
+    )
     write_dicom(tmp_path / "dose.dcm", PIXELS[0], "1.2.840.10008.5.1.4.1.1.7", Modality="OT")
     (tmp_path / "readme.txt").write_text("hello")
     assert load_ct(tmp_path).volume.values.shape == PIXELS.shape
@@ -79,7 +86,12 @@ def test_localizers_and_other_files_are_passed_over(tmp_path, oblique):
 
 def test_positions_rounded_to_a_tenth_of_a_millimetre_are_even_enough(tmp_path):
     affine = np.diag([0.5, 0.5, 0.625, 1.0])
-    write_series(tmp_path, np.repeat(PIXELS, 6, 0), affine, positions=np.round([[0, 0, 0.625 * k] for k in range(42)], 1))
+    write_series(
+        tmp_path,
+        np.repeat(PIXELS, 6, 0),
+        affine,
+        positions=np.round([[0, 0, 0.625 * k] for k in range(42)], 1),
+    )
     np.testing.assert_allclose(load_ct(tmp_path).volume.spacing_mm[2], 0.625, atol=2e-3)
 
 
@@ -150,14 +162,19 @@ def test_a_single_slice(tmp_path, oblique):
     assert "name the folder" in refused(file)
 
 
-@pytest.mark.parametrize("tags", [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"PixelSpacing": ["0.5"]}])
+@pytest.mark.parametrize(
+    "tags", [{"ImagePositionPatient": None}, {"ImageOrientationPatient": None}, {"PixelSpacing": ["0.5"]}]
+)
 def test_slices_without_their_place(tmp_path, oblique, tags):
     write_series(tmp_path, PIXELS, oblique, **tags)
     with pytest.raises(InputError, match=f"no usable {next(iter(tags))}"):
         load_ct(tmp_path)
 
 
-@pytest.mark.parametrize("tag, value", [("PixelSpacing", ["0.5", "0.5"]), ("ImageOrientationPatient", ["1", "0", "0", "0", "1", "0"])])
+@pytest.mark.parametrize(
+    "tag, value",
+    [("PixelSpacing", ["0.5", "0.5"]), ("ImageOrientationPatient", ["1", "0", "0", "0", "1", "0"])],
+)
 def test_slices_on_different_grids(tmp_path, oblique, tag, value):
     files = write_series(tmp_path, PIXELS, oblique)
     odd = pydicom.dcmread(files[4])

@@ -52,7 +52,9 @@ def test_pooled_is_simpleitks_bin_shrink(oblique):
     pooled = Volume(values, oblique).pooled((3, 2, 4))
     np.testing.assert_allclose(pooled.values, sitk.GetArrayFromImage(shrunk), atol=1e-5)
     for index in ((0, 0, 0), (5, 9, 2)):
-        np.testing.assert_allclose((pooled.ct_from_index @ [*index, 1])[:3], shrunk.TransformIndexToPhysicalPoint(index), atol=1e-6)
+        np.testing.assert_allclose(
+            (pooled.ct_from_index @ [*index, 1])[:3], shrunk.TransformIndexToPhysicalPoint(index), atol=1e-6
+        )
 
 
 def test_a_block_cut_by_the_end_is_the_mean_of_what_is_there():

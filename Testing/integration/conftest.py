@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
+from program import ENVIRONMENT, MVREG
 
-from MultiViewRegistrationLib.geometry import rigid
-
-LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 
 
 @pytest.fixture(scope="session")
@@ -51,17 +47,7 @@ def mvreg():
     """Runs `mvreg` in a process of its own; returns the finished process with its output as text."""
 
     def run(*arguments, **options) -> subprocess.CompletedProcess:
-        code = "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"
-        path = os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")])
-        return subprocess.run([sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, timeout=300,
-                              env={**os.environ, "PYTHONPATH": path}, **options)
+        return subprocess.run([*MVREG, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300, **options)
 
     return run
 
-
-def mtre_mm(world_from_ct, case: dict) -> float:
-    """mTRE against the truth of a parsed case.json."""
-    targets = np.array(case["targets"])
-    true = np.array(case["truth"]["world_from_ct"])
-    difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(true, targets)
-    return float(np.linalg.norm(difference, axis=1).mean())

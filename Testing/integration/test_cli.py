@@ -7,23 +7,21 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from conftest import LIBRARY, mtre_mm
 from PIL import Image
+from program import ENVIRONMENT, MVREG, mtre_mm
 
 
 @pytest.fixture(scope="module")
 def registered(case_file, tmp_path_factory):
     """Output folder and finished process of one registration."""
     out = tmp_path_factory.mktemp("out") / "result"
-    code = "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"
-    done = subprocess.run([sys.executable, "-c", code, "register", case_file, "--start", "given", "--out", out, "--json"],
-                          capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHONPATH": str(LIBRARY)})
+    done = subprocess.run([*MVREG, "register", case_file, "--start", "given", "--out", out, "--json"], env=ENVIRONMENT,
+                          capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -172,11 +170,9 @@ def test_a_full_or_forbidden_output_folder_is_told(mvreg, case_file, tmp_path):
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
 def test_ctrl_c_leaves_no_partial_file(case_file, tmp_path):
-    code = "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"
     for delay in (0.3, 1.2, 1.8, 2.4):
         out = tmp_path / f"out{delay}"
-        process = subprocess.Popen([sys.executable, "-c", code, "register", case_file, "--out", out], stderr=subprocess.PIPE, text=True,
-                                   env={**os.environ, "PYTHONPATH": str(LIBRARY)})
+        process = subprocess.Popen([*MVREG, "register", case_file, "--out", out], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
@@ -195,9 +191,7 @@ def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
     import pty
 
     terminal, its_end = pty.openpty()
-    code = "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"
-    process = subprocess.Popen([sys.executable, "-c", code, "register", case_file, "--out", tmp_path], stderr=its_end, text=True,
-                               env={**os.environ, "PYTHONPATH": str(LIBRARY)})
+    process = subprocess.Popen([*MVREG, "register", case_file, "--out", tmp_path], env=ENVIRONMENT, stderr=its_end, text=True)
     os.close(its_end)
     shown = b""
     while True:

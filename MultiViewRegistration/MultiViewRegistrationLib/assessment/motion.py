@@ -29,7 +29,10 @@ _SHARPEST = 50
 
 @dataclass(frozen=True)
 class Motion:
-    """Medians over `patches` patches, in pixels (column, row): how they moved by tracking, and what the poses said minus that."""
+    """Medians over `patches` patches, in pixels (column, row): how they moved by tracking, and what the poses said minus that.
+
+    No patch is found where the poses say that the structure moved farther than the tracker searches.
+    """
 
     patches: int
     tracked_px: tuple[float, float]
@@ -47,6 +50,8 @@ def check_motion(ct: CT, first: View, second: View, world_from_ct_first: np.ndar
     images = [_gradient(view.xray.line_integrals) for view in (first, second)]
     found = []
     for at, predicted in zip(start, end - start, strict=True):
+        if np.abs(predicted).max() > SEARCH_PX:
+            continue
         there = _track(*images, at)
         back = there and _track(*images[::-1], at + there[0])
         if back and np.linalg.norm(there[0] + back[0]) < _RETURNS_WITHIN_PX:
@@ -88,7 +93,7 @@ def _track(first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray) ->
     around = [g[row - reach : row + reach + 1, column - reach : column + reach + 1] for g in second]
     match = sum(fftconvolve(a, p[::-1, ::-1], mode="valid") for a, p in zip(around, patch, strict=True))
     energy = sum(fftconvolve(a * a, np.ones_like(patch[0]), mode="valid") for a in around)
-    score = match / np.sqrt(np.maximum(energy, 1e-12) * sum((p * p).sum() for p in patch))
+    score = match / np.sqrt(np.maximum(energy * sum((p * p).sum() for p in patch), 1e-12))
     r, c = np.unravel_index(score.argmax(), score.shape)
     if not (0 < r < 2 * SEARCH_PX and 0 < c < 2 * SEARCH_PX):
         return None

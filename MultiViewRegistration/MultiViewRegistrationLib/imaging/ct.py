@@ -13,10 +13,10 @@ from .reading import affine_of, read_image, read_series
 from .series import ct_slices
 from .volume import Volume
 
-# Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and 0.0184 at 80 keV, so 0.0192 is
-# about 70 keV, the effective energy of a C-arm behind a patient. Bone at 1000 HU: 0.0573, cortical bone of 1.92 g/cm3
-# (ICRU 44: 0.0604 at 60 keV, 0.0428 at 80 keV) near 62 keV. That is steeper than the water-to-bone line of the CT's own scale,
-# because a CT's beam is harder than a C-arm's.
+# Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and 0.0184 at 80
+# keV, so 0.0192 is about 70 keV, the effective energy of a C-arm behind a patient. Bone at 1000 HU: 0.0573,
+# cortical bone of 1.92 g/cm3 (ICRU 44: 0.0604 at 60 keV, 0.0428 at 80 keV) near 62 keV. That is steeper than
+# the water-to-bone line of the CT's own scale, because a CT's beam is harder than a C-arm's.
 WATER = 0.0192
 DENSE_BONE = 0.0573
 AIR_BELOW_HU = -850.0
@@ -39,7 +39,7 @@ class CT:
     mask: np.ndarray | None = None
 
     def centroid(self) -> np.ndarray:
-        """(3,) CT LPS mm: mean position of the mask's voxels; without a mask, of the bone's (of everything, if no bone)."""
+        """(3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""
         selected = self.mask
         if selected is None:
             values = self.volume.values
@@ -56,11 +56,11 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
     """Reads a CT from a file of any format that SimpleITK knows or from a folder of DICOM slices.
 
     unit: what the values mean, "hu" or "relative" (0 = nothing, larger = denser).
-    mask: image file, non-zero where the structure to register is. On another grid it is resampled (nearest neighbour) by
-    its own position in space.
+    mask: image file, non-zero where the structure to register is. On another grid it is resampled (nearest
+    neighbour) by its own position in space.
 
-    Raises InputError for anything that is not a three-dimensional grey image on a rectangular grid, with some matter in it, in
-    the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
+    Raises InputError for anything that is not a three-dimensional grey image on a rectangular grid, with some
+    matter in it, in the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
     """
     if unit not in ("hu", "relative"):
         raise InputError(f'the CT\'s unit is "{unit}", but "hu" or "relative" is expected.')
@@ -81,9 +81,10 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
 def attenuation(ct: CT) -> Volume:
     """Linear attenuation in 1/mm on the CT's grid; 0 outside the mask.
 
-    HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone (1000 HU) 0.0573.
-    Below -850 HU it is exactly 0: there is only air, and over the half metre of it that a ray crosses, the CT's noise, its table
-    foam and a scale that is off by a few HU would add up.
+    HU, clipped to [-1000, 3000], go through two straight lines: air 0, water (0 HU) 0.0192, bone (1000 HU)
+    0.0573. Below -850 HU it is exactly 0: there is only air, and over the half metre of it that a ray
+    crosses, the CT's noise, its table foam and a scale that is off by a few HU would add up.
+
     Relative values are scaled so that the largest becomes dense bone, 0.0573; 0 stays 0, and below 0 is 0.
     """
     values = ct.volume.values
@@ -131,15 +132,17 @@ def _read_volume(path: Path, what: str) -> sitk.Image:
 def _check_values(path: Path, values: np.ndarray, unit: str) -> None:
     low, high = float(values.min()), float(values.max())  # both NaN where a single voxel is
     if not np.isfinite([low, high]).all():
-        raise InputError(f"{path}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them.")
+        raise InputError(
+            f"{path}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them."
+        )
     if unit == "hu" and low >= 0:
         raise InputError(
-            f'{path}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands '
+            f"{path}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
             'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).'
         )
     if unit == "relative" and low < -0.1 * abs(high):
         raise InputError(
-            f'{path}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, '
+            f"{path}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, "
             'set the unit to "hu".'
         )
 
@@ -153,8 +156,12 @@ def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:
     image = _read_volume(path, "mask")
     array = sitk.GetArrayViewFromImage(image)
     if not np.any(array):
-        raise InputError(f"{path}: the mask is empty, but voxels other than 0 are expected where the structure is.")
-    if image.GetSize() == ct_image.GetSize() and np.allclose(affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3):
+        raise InputError(
+            f"{path}: the mask is empty, but voxels other than 0 are expected where the structure is."
+        )
+    if image.GetSize() == ct_image.GetSize() and np.allclose(
+        affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3
+    ):
         return array != 0
     resampled = sitk.Resample(image, ct_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
     mask = sitk.GetArrayViewFromImage(resampled) != 0

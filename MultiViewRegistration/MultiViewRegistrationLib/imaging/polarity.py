@@ -13,12 +13,15 @@ LEAST_SKEWNESS = 0.05
 
 
 def bone_is_bright(values: np.ndarray) -> bool | None:
-    """True, False, or None where the image does not tell; values: (rows, columns), finite, on any monotone scale.
+    """True, False, or None where the image does not tell.
 
-    Cortices, wires, screws and contrast agent are thin and dense; hardly anything is thin and less dense than what surrounds it. So the
-    skewness of the image's fine detail, each divided by the local standard deviation, has bone's sign. The division makes it the
-    same for intensities and for their logarithm. On 33 real and simulated radiographs, as intensities and as logarithms, it
-    was never wrong, and within the threshold for 9 %; on their quarters, many without bone, 2 % and 18 %.
+    values: (rows, columns), finite, on any monotone scale.
+
+    Cortices, wires, screws and contrast agent are thin and dense; hardly anything is thin and less dense than
+    what surrounds it. So the skewness of the image's fine detail, each divided by the local standard
+    deviation, has bone's sign. The division makes it the same for intensities and for their logarithm. On 33
+    real and simulated radiographs, as intensities and as logarithms, it was never wrong and silent on 9 %; on
+    their quarters, many without bone, wrong on 4 % and silent on 50 %.
     """
     low, high = values.min(), values.max()
     if high == low:
@@ -37,7 +40,9 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     weight = inside.astype(np.float64)
 
     def mean(image: np.ndarray, sigma: float) -> np.ndarray:
-        return ndimage.gaussian_filter(image * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-3)
+        return ndimage.gaussian_filter(image * weight, sigma) / np.maximum(
+            ndimage.gaussian_filter(weight, sigma), 1e-3
+        )
 
     detail = mean(small, FINE) - mean(small, COARSE)
     detail /= np.sqrt(mean(detail**2, COARSE) + (1e-3 * np.ptp(small[inside])) ** 2)

@@ -14,7 +14,8 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 
-# Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a shear does not.
+# Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a
+# shear does not.
 ORTHOGONAL_TOLERANCE = 1e-3
 
 _stderr_lock = threading.Lock()
@@ -23,7 +24,8 @@ _stderr_lock = threading.Lock()
 def read_image(path: str | Path) -> sitk.Image:
     """The image in a file of any format that SimpleITK reads.
 
-    Raises InputError where there is no such file, it is a folder, cannot be read, ends early, or its axes are sheared.
+    Raises InputError where there is no such file, it is a folder, cannot be read, ends early, or its axes are
+    sheared.
     """
     path = Path(path)
     if path.is_dir():
@@ -47,7 +49,7 @@ def read_image(path: str | Path) -> sitk.Image:
 
 
 def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
-    """The volume (float32) of the DICOM slices `files`, in this order; their geometry has been checked before."""
+    """The volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(file) for file in files])
     reader.SetOutputPixelType(sitk.sitkFloat32)
@@ -86,21 +88,32 @@ def _check_orthogonal(path: Path, image: sitk.Image) -> None:
 
 
 def _check_nifti(path: Path, image: sitk.Image) -> None:
-    """ITK reads two kinds of broken NIfTI without a word: a sheared sform beside a qform, and a file that ends early."""
+    """ITK reads two broken kinds of NIfTI without a word: a sheared sform beside a qform, and a cut file."""
     if int(image.GetMetaData("sform_code")) > 0:
-        sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[:, :3]
+        sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[
+            :, :3
+        ]
         cosines = sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12)
         if not np.allclose(cosines.T @ cosines, np.eye(3), rtol=0, atol=ORTHOGONAL_TOLERANCE):
             raise _sheared(path)
     voxels = np.prod([max(1, int(image.GetMetaData(f"dim[{d}]"))) for d in range(1, 8)], dtype=np.int64)
-    expected = int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8
-    if path.suffix == ".nii" and path.stat().st_size < expected or path.suffix == ".gz" and not _holds(path, expected):
+    expected = (
+        int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8
+    )
+    if (
+        path.suffix == ".nii"
+        and path.stat().st_size < expected
+        or path.suffix == ".gz"
+        and not _holds(path, expected)
+    ):
         raise InputError(f"{path}: the file ends before its last voxel; copy or export it again.")
 
 
 def _holds(path: Path, expected: int) -> bool:
     """Whether a gzip file unpacks to at least `expected` bytes."""
-    with open(path, "rb") as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
+    with open(
+        path, "rb"
+    ) as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
         file.seek(-4, os.SEEK_END)
         if int.from_bytes(file.read(), "little") == expected % 2**32:
             return True
@@ -115,8 +128,8 @@ def _holds(path: Path, expected: int) -> bool:
 def _quiet() -> Iterator[None]:
     """Keeps ITK's warnings, and what its C libraries print past them, away from the user's terminal.
 
-    What is wrong with a file is told by our own error. The libraries write to file descriptor 2, which is the whole
-    process's: hence the lock.
+    What is wrong with a file is told by our own error. The libraries write to file descriptor 2, which is the
+    whole process's: hence the lock.
     """
     with _stderr_lock:
         shown = sitk.ProcessObject.GetGlobalWarningDisplay()

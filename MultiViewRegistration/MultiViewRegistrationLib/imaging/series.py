@@ -1,7 +1,7 @@
 """The slices of a CT in a DICOM folder, refused unless they make a regular, rectangular grid.
 
-SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient and closes the gap of a missing
-slice, both without an error. So the headers are checked here, before a pixel is read.
+SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient and closes the
+gap of a missing slice, both without an error. So the headers are checked here, before a pixel is read.
 Source: DICOM PS3.3, C.7.6.2 (image plane) and C.8.2 (CT image).
 """
 
@@ -20,8 +20,22 @@ from ..errors import InputError
 TILT_TOLERANCE_DEG = 0.1
 POSITION_TOLERANCE_MM = 0.1  # headers round positions to 0.1 mm at worst
 
-_GRID_TAGS = {"ImagePositionPatient": 3, "ImageOrientationPatient": 6, "PixelSpacing": 2, "Rows": 1, "Columns": 1}
-_TAGS = [*_GRID_TAGS, "Modality", "ImageType", "NumberOfFrames", "SeriesInstanceUID", "SeriesNumber", "GantryDetectorTilt"]
+_GRID_TAGS = {
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "PixelSpacing": 2,
+    "Rows": 1,
+    "Columns": 1,
+}
+_TAGS = [
+    *_GRID_TAGS,
+    "Modality",
+    "ImageType",
+    "NumberOfFrames",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "GantryDetectorTilt",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +55,10 @@ def ct_slices(folder: str | Path) -> list[Path]:
     """Files of the one CT series in a folder (not in its subfolders), ordered along the slice normal.
 
     Localizers and other modalities are passed over.
-    Raises InputError for no CT slices, several series, multi-frame files, missing or differing geometry, gantry tilt (by its
-    tag or by the slices' positions), two slices at one position, and missing or unevenly spaced slices.
+
+    Raises InputError for no CT slices, several series,
+    multi-frame files, missing or differing geometry, gantry tilt (by its tag or by the slices' positions),
+    two slices at one position, and missing or unevenly spaced slices.
     """
     folder = Path(folder)
     slices = [_slice(path, header) for path, header in _only_series(folder, _ct_headers(folder))]
@@ -83,7 +99,9 @@ def _header(path: Path) -> pydicom.Dataset | None:
             return None
 
 
-def _only_series(folder: Path, headers: list[tuple[Path, pydicom.Dataset]]) -> list[tuple[Path, pydicom.Dataset]]:
+def _only_series(
+    folder: Path, headers: list[tuple[Path, pydicom.Dataset]]
+) -> list[tuple[Path, pydicom.Dataset]]:
     series = defaultdict(list)
     for _, header in headers:
         series[header.get("SeriesInstanceUID")].append(header.get("SeriesNumber"))
@@ -95,7 +113,9 @@ def _only_series(folder: Path, headers: list[tuple[Path, pydicom.Dataset]]) -> l
             "register into a folder of their own."
         )
     if len(headers) == 1:
-        raise InputError(f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series.")
+        raise InputError(
+            f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series."
+        )
     return headers
 
 
@@ -124,7 +144,12 @@ def _numbers(header: pydicom.Dataset, tag: str) -> np.ndarray:
 def _check_same_grid(folder: Path, slices: list[_Slice]) -> None:
     first = slices[0]
     for item in slices[1:]:
-        for tag, tolerance in (("Rows", 0), ("Columns", 0), ("PixelSpacing", 1e-3), ("ImageOrientationPatient", 1e-3)):
+        for tag, tolerance in (
+            ("Rows", 0),
+            ("Columns", 0),
+            ("PixelSpacing", 1e-3),
+            ("ImageOrientationPatient", 1e-3),
+        ):
             if not np.allclose(item.grid[tag], first.grid[tag], rtol=0, atol=tolerance):
                 raise InputError(
                     f"{folder}: the slices {first.path.name} and {item.path.name} of one series differ in {tag}, but a "
@@ -140,7 +165,7 @@ def _tilted(folder: Path, how_much: str) -> InputError:
 
 
 def _stacked(folder: Path, slices: list[_Slice]) -> list[Path]:
-    """The slices' files by growing depth along their normal, if they lie on one evenly spaced line along it."""
+    """The slices' files by growing depth along their normal, if they are evenly spaced on a line along it."""
     normal = np.cross(*slices[0].grid["ImageOrientationPatient"].reshape(2, 3))
     slices = sorted(slices, key=lambda item: item.position @ normal)
     positions = np.array([item.position for item in slices])
@@ -157,7 +182,9 @@ def _stacked(folder: Path, slices: list[_Slice]) -> list[Path]:
         )
     aside = np.linalg.norm(positions - positions[0] - np.outer(depth - depth[0], normal), axis=1).max()
     if aside > POSITION_TOLERANCE_MM + np.tan(np.radians(TILT_TOLERANCE_DEG)) * length:
-        raise _tilted(folder, f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices")
+        raise _tilted(
+            folder, f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices"
+        )
     index = np.arange(len(depth))
     uneven = np.abs(depth - np.polyval(np.polyfit(index, depth, 1), index)).max()
     if uneven > min(POSITION_TOLERANCE_MM, 0.2 * spacing):

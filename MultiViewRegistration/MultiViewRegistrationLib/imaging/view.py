@@ -15,8 +15,8 @@ from .xray import XRay
 class View:
     """An X-ray, the camera that took it, and the camera's uncertainty.
 
-    rotation_sd_deg, translation_sd_mm: standard deviation of `camera_from_world` against the first view, rotation about the
-    world origin. 0 = calibrated, None = unknown.
+    rotation_sd_deg, translation_sd_mm: standard deviation of `camera_from_world` against the first view,
+    rotation about the world origin. 0 = calibrated, None = unknown.
 
     Raises InputError where the image has another size than the camera.
     """
@@ -42,5 +42,7 @@ class View:
     def cropped(self, left: int, top: int, columns: int, rows: int) -> View:
         """The part of the view whose top-left pixel is (left, top)."""
         part = np.s_[top : top + rows, left : left + columns]
-        xray = XRay(np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm)
+        xray = XRay(
+            np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm
+        )
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))

@@ -11,9 +11,10 @@ import numpy as np
 class Volume:
     """Voxel values and their place.
 
-    values: float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest (columns).
-    ct_from_index: (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its axes are
-    orthogonal, in any direction and of either handedness, with any spacing.
+    values: float32, C-contiguous, shape (nk, nj, ni): k is the slowest axis (slices), i the fastest
+    (columns).
+    ct_from_index: (4, 4) float64, takes (i, j, k, 1) to CT LPS mm; voxel centres are at integer indices. Its
+    axes are orthogonal, in any direction and of either handedness, with any spacing.
     """
 
     values: np.ndarray
@@ -23,7 +24,9 @@ class Volume:
         object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float32))
         object.__setattr__(self, "ct_from_index", np.array(self.ct_from_index, dtype=np.float64))
         if self.values.ndim != 3 or self.ct_from_index.shape != (4, 4):
-            raise ValueError(f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}")
+            raise ValueError(
+                f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}"
+            )
 
     @property
     def index_from_ct(self) -> np.ndarray:
@@ -38,8 +41,9 @@ class Volume:
     def pooled(self, factors: tuple[int, int, int]) -> Volume:
         """Means over blocks of (fi, fj, fk) voxels; the new centres are the centres of the blocks.
 
-        Where the grid ends inside a block, the mean is over the voxels that exist: the body is taken to go on as it ends.
-        Nothing is cut off, and tissue at a cut end keeps its density, by which the renderer knows a cut end.
+        Where the grid ends inside a block, the mean is over the voxels that exist: the body is taken to go on
+        as it ends. Nothing is cut off, and tissue at a cut end keeps its density, by which the renderer knows
+        a cut end.
         """
         fi, fj, fk = factors
         values = _block_mean(_block_mean(_block_mean(self.values, fk, 0), fj, 1), fi, 2)
@@ -51,12 +55,15 @@ class Volume:
 def pyramid(volume: Volume, levels: int) -> list[Volume]:
     """The volume, then `levels` - 1 coarser ones, each with about twice the voxel size of the one before.
 
-    The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and each axis
-    is pooled by the whole number that comes nearest: a thick slice waits until the pixels have caught up.
+    The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and
+    each axis is pooled by the whole number that comes nearest: a thick slice waits until the pixels have caught up.
     Every level is pooled from the finest, so no error adds up.
     """
     spacing = volume.spacing_mm
-    coarser = [np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int) for level in range(1, levels)]
+    coarser = [
+        np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
+        for level in range(1, levels)
+    ]
     return [volume] + [volume.pooled(tuple(int(f) for f in factors)) for factors in coarser]
 
 
@@ -66,7 +73,9 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
         return values
     n = values.shape[axis]
     index: list[slice] = [slice(None)] * values.ndim
-    total = np.zeros([-(-size // factor) if a == axis else size for a, size in enumerate(values.shape)], np.float32)
+    total = np.zeros(
+        [-(-size // factor) if a == axis else size for a, size in enumerate(values.shape)], np.float32
+    )
     for offset in range(min(factor, n)):
         index[axis] = slice(offset, n, factor)
         part = values[tuple(index)]

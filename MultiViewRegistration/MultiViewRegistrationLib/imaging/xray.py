@@ -1,4 +1,4 @@
-"""X-ray images: reading them, and turning them into line integrals with a mask of the pixels that may be used."""
+"""X-ray images: reading them, and turning them into line integrals with a mask of the pixels to use."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ DARKEST = 1e-5  # of direct exposure: the least transmission that is told apart 
 
 @dataclass(frozen=True, eq=False)
 class XRay:
-    """line_integrals: float32 (rows, columns), `-log(I / I0)`, bone bright, finite everywhere, without meaning where not valid.
+    """An X-ray image as the registration uses it.
+
+    line_integrals: float32 (rows, columns), `-log(I / I0)`, bone bright; finite everywhere, but without meaning
+        where not valid.
     valid: bool (rows, columns), True where the image shows the patient or air.
     pixel_mm: (between columns, between rows) on the detector, None where nobody says.
     """
@@ -32,9 +35,10 @@ class XRay:
     pixel_mm: tuple[float, float] | None = None
 
     def pooled(self, factor: int) -> XRay:
-        """Means over blocks of `factor` x `factor` pixels, of the valid ones; a block is valid where 70 % of it are.
+        """Means over blocks of `factor` x `factor` pixels, of the valid ones; a block is valid where 70 % are.
 
-        Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block with no valid pixel is 0.
+        Rows and columns beyond the last whole block are left out, as `Camera.pooled` does. A block with no
+        valid pixel is 0.
         """
         if factor == 1:
             return self
@@ -48,8 +52,10 @@ class XRay:
 class RawImage:
     """An image as its file shows it, bright values bright.
 
-    values: float32 (rows, columns); step: one grey level (0 for floating point); white: the largest value the file could
-    hold; curve: what DICOM says about the values, "linear" or "log" in detected intensity, None without a word; pixel_mm: as in XRay.
+    values: float32 (rows, columns).   step: one grey level, 0 for floating point.
+    white: the largest value that the file could hold.
+    curve: DICOM's word on how values follow detected intensity, "linear" or "log"; None without one.
+    pixel_mm: as in XRay.
     """
 
     values: np.ndarray
@@ -57,12 +63,6 @@ class RawImage:
     white: float
     curve: str | None = None
     pixel_mm: tuple[float, float] | None = None
-
-
-def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
-    rows, columns = (size // factor for size in image.shape)
-    by_rows = image[: rows * factor, : columns * factor].reshape(rows, factor, -1).sum(1)  # first: along memory
-    return by_rows.reshape(rows, columns, factor).sum(2)
 
 
 def load_xray(
@@ -77,8 +77,8 @@ def load_xray(
     frame: of a multi-frame image, from 0 (the default).
     intensity, inverted, i0: see `to_line_integrals`.
 
-    Raises InputError for files that cannot be read, colour, frames that are not there, images without contrast, and "auto" where
-    the image does not tell.
+    Raises InputError for files that cannot be read, colour, frames that are not there, images without
+    contrast, and "auto" where the image does not tell.
     """
     raw = load_image(path, frame)
     try:
@@ -88,7 +88,7 @@ def load_xray(
 
 
 def load_image(path: str | Path, frame: int | None = None) -> RawImage:
-    """Reads one frame of a grey image: DICOM (either photometric interpretation), PNG, TIFF, MHA, NRRD, NIfTI, ...
+    """Reads one frame of a grey image: DICOM (MONOCHROME1 or 2), PNG, TIFF, MHA, NRRD, NIfTI, ...
 
     A colour image whose channels are equal is grey. Raises InputError as `load_xray`.
     """
@@ -99,7 +99,9 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     if values.ndim == 2:
         values = values[None]
     if values.ndim != 3:
-        raise InputError(f"{path}: has {values.ndim} dimensions, but an X-ray image with 2, or 3 with frames, is expected.")
+        raise InputError(
+            f"{path}: has {values.ndim} dimensions, but an X-ray image with 2, or 3 with frames, is expected."
+        )
     index = frame or 0
     if not 0 <= index < len(values):
         raise InputError(
@@ -107,7 +109,8 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
         )
     integer = np.issubdtype(values.dtype, np.integer)
     values = values[index].astype(np.float32)
-    return RawImage(values, float(integer), _white(image, values), _dicom_curve(image), _pixel_mm(path, image))
+    white, curve = _white(image, values), _dicom_curve(image)
+    return RawImage(values, float(integer), white, curve, _pixel_mm(path, image))
 
 
 def to_line_integrals(
@@ -119,18 +122,21 @@ def to_line_integrals(
 ) -> XRay:
     """Line integrals and validity mask of an image.
 
-    intensity: what the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`. "log": line integrals already,
-        bone bright, taken as they are. "auto": one of the two, by whether bone is dark or bright (`bone_is_bright`), or with DICOM's
-        word on the curve where it has one.
+    intensity: what the values are. "linear": detected intensity, bone dark; the result is `-log(I / I0)`.
+        "log": line integrals already, bone bright, taken as they are. "auto": one of the two, by whether bone is
+        dark or bright (`bone_is_bright`); where DICOM has a word on the curve, that holds.
     inverted: the grey scale has been turned round: "linear" with bone bright, or "log" with bone dark.
-    i0: detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a few bright pixels are noise or
-        glare). Where no pixel sees air it is too small. It adds a constant to all line integrals, and no registration here depends
-        on that.
+    i0: detected intensity of direct exposure; default: the 99.5th percentile of the valid pixels (a few bright
+        pixels are noise or glare). Where no pixel sees air it is too small. It adds a constant to all line
+        integrals, and no registration here depends on that.
     valid: bool (rows, columns), pixels to use; default: what `find_field` and `find_annotations` leave.
 
-    Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or below 0 the line integral ends at
-    about 11. Saturated pixels stay valid, as direct exposure: their line integral is near 0, and truly no larger.
-    Raises InputError where the image has no contrast or no valid pixel, for "auto" where it does not tell, and for i0 <= 0.
+    Integer grey levels are taken at the middle of their step, so that 0 has a logarithm; at or below 0 the line
+    integral ends at about 11. Saturated pixels stay valid, as direct exposure: their line integral is near 0, and
+    truly no larger.
+
+    Raises InputError where the image has no contrast or no valid pixel, for "auto" where it does not tell, and
+    for i0 <= 0.
     """
     if i0 is not None and not i0 > 0:
         raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")
@@ -151,7 +157,9 @@ def to_line_integrals(
         density = line_integrals
     else:
         line_integrals = values.astype(np.float32)
-        density = 4 * (values - values.min()) / np.ptp(values)  # the scale is unknown; to e^-4 there is little that lead could hide
+        density = (
+            4 * (values - values.min()) / np.ptp(values)
+        )  # the scale is unknown; to e^-4 there is little that lead could hide
     if valid is None:
         valid = find_field(density)
         valid &= ~find_annotations(density, valid)
@@ -159,9 +167,20 @@ def to_line_integrals(
     if not valid.any():
         raise InputError("has no valid pixel; check its mask.")
     if intensity == "linear":
-        air = np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE) if i0 is None else -np.log(i0)
+        air = (
+            np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE)
+            if i0 is None
+            else -np.log(i0)
+        )
         line_integrals -= np.float32(air)
     return XRay(line_integrals, valid, raw.pixel_mm)
+
+
+def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
+    rows, columns = (size // factor for size in image.shape)
+    whole = image[: rows * factor, : columns * factor]
+    by_rows = whole.reshape(rows, factor, -1).sum(1)  # first: along memory
+    return by_rows.reshape(rows, columns, factor).sum(2)
 
 
 def _recognise(values: np.ndarray, curve: str | None) -> tuple[str, bool]:
@@ -169,8 +188,8 @@ def _recognise(values: np.ndarray, curve: str | None) -> tuple[str, bool]:
     bright = bone_is_bright(values)
     if bright is None:
         raise InputError(
-            'whether bone is bright or dark cannot be told from this image; set its intensity to "linear" (bone dark) or "log" '
-            "(line integrals, bone bright)."
+            "whether bone is bright or dark cannot be told from this image; set its intensity to "
+            '"linear" (bone dark) or "log" (line integrals, bone bright).'
         )
     curve = curve or ("log" if bright else "linear")
     return curve, bright == (curve == "linear")
@@ -180,11 +199,13 @@ def _grey(path: str | Path, values: np.ndarray) -> np.ndarray:
     colours = values[..., :3]  # without opacity
     if colours.shape[-1] == 3 and np.ptp(colours, axis=-1).max() <= 2:
         return colours[..., 1]
-    raise InputError(f"{path}: is a colour image, but a grey X-ray image is expected; export it without colour overlays.")
+    raise InputError(
+        f"{path}: is a colour image, but a grey X-ray image is expected; export it without colour overlays."
+    )
 
 
 def _white(image: sitk.Image, values: np.ndarray) -> float:
-    """The largest value that the file could hold: by DICOM's bits stored, or the usual number of bits that is enough."""
+    """The largest value that the file could hold: by DICOM's bits stored, or the next usual number of bits."""
     if image.HasMetaDataKey("0028|0101"):
         bits = int(image.GetMetaData("0028|0101")) - int(image.GetMetaData("0028|0103"))
         slope, intercept = (
@@ -199,7 +220,7 @@ def _white(image: sitk.Image, values: np.ndarray) -> float:
 
 
 def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None:
-    """The file's spacing where it has one: 1 mm is what ITK says for want of any, and pictures tell dots per inch of paper."""
+    """The file's spacing, if any: ITK says 1 mm for want of one, and pictures tell dots per inch of paper."""
     spacing = image.GetSpacing()[:2]
     return None if spacing == (1.0, 1.0) or Path(path).suffix.lower() in PICTURES else spacing
 
@@ -207,4 +228,3 @@ def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None
 def _dicom_curve(image: sitk.Image) -> str | None:
     relationship = image.GetMetaData("0028|1040").strip() if image.HasMetaDataKey("0028|1040") else ""
     return {"LIN": "linear", "LOG": "log"}.get(relationship)
-

@@ -13,6 +13,11 @@ from ..rendering.drr import Projector
 from . import similarity
 
 
+#: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
+FEWEST_PIXELS = 50
+LEAST_SHARE = 0.04
+
+
 @dataclass(frozen=True)
 class Settings:
     """What is compared at one resolution.
@@ -72,6 +77,8 @@ class Objective:
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
         self._weights: list = [None] * len(views)
+        usable = sum(int(valid.sum()) for valid in self._valid)
+        self._fewest = FEWEST_PIXELS if settings.silhouette_mm is not None else max(FEWEST_PIXELS, LEAST_SHARE * usable)
 
     def project(self, world_from_ct: np.ndarray, *, jacobian: bool = True) -> list[Projection]:
         """Render every view at a pose."""
@@ -127,12 +134,10 @@ class Objective:
 
         threads.run([partial(compare, index) for index in range(len(parts))])
         pixels = tuple(int(mask.sum()) for mask in self._masks)
-        if sum(pixels) < 0.1 * sum(valid.sum() for valid in self._valid) and self.settings.silhouette_mm is None:
-            return Evaluation(np.inf, np.zeros(6), np.eye(6), pixels, (0.0,) * len(parts))
         count = max(sum(pixels), 1)
         hessian = sum(part[2] for part in parts) / count
         return Evaluation(
-            cost=sum(part[0] for part in parts) / count if sum(pixels) else np.inf,
+            cost=sum(part[0] for part in parts) / count if count >= self._fewest else np.inf,
             gradient=sum(part[1] for part in parts) / count,
             hessian=np.tril(hessian) + np.tril(hessian, -1).T,
             pixels=pixels,

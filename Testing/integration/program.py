@@ -1,0 +1,23 @@
+"""How the tests run the program, and judge a pose that it wrote."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from MultiViewRegistrationLib.geometry import rigid
+
+MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
+LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")])}
+
+
+def mtre_mm(world_from_ct, case: dict) -> float:
+    """mTRE against the truth of a parsed case.json."""
+    targets = np.array(case["targets"])
+    true = np.array(case["truth"]["world_from_ct"])
+    difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(true, targets)
+    return float(np.linalg.norm(difference, axis=1).mean())

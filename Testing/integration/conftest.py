@@ -13,7 +13,6 @@ import SimpleITK as sitk
 from program import ENVIRONMENT, MVREG
 
 
-
 @pytest.fixture(scope="session")
 def case_file(tmp_path_factory) -> Path:
     """A case.json of the phantom with truth, its start 9 mm off. Not to be changed by a test."""

@@ -12,7 +12,6 @@ from ..rendering import threads
 from ..rendering.drr import Projector
 from . import similarity
 
-
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
 FEWEST_PIXELS = 50
 LEAST_SHARE = 0.04

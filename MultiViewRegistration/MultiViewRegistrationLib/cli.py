@@ -28,6 +28,9 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nmvreg: stopped; no file was left half written.", file=sys.stderr)
         return 130
+    except MemoryError:
+        print("mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"mvreg: {error.filename or 'file'}: {error.strerror or error}.", file=sys.stderr)
         return 1
@@ -74,6 +77,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--page", type=Path, metavar="FILE.md", help="also write the tables as a Markdown page")
+    command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     command.set_defaults(run=_evaluate)
     return parser
 
@@ -119,7 +123,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
     with ProgressLine("Evaluating") as line:
         evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
                               seed=options.seed, progress=line.show)
-    text = page(evaluation)
+    text = page(evaluation, options.about)
     if options.page:
         write_atomically(options.page, text)
     if not options.json:

@@ -29,11 +29,11 @@ WITHIN_DEG, WITHIN_MM = 1.5, 0.3
 
 @dataclass(frozen=True)
 class Run:
-    """One registration of a case with truth; errors are None where it gave no answer."""
+    """One registration of a case with truth; errors and seconds are None where it gave no answer."""
 
     start_mtre_mm: float
     errors: metrics.Errors | None
-    seconds: float
+    seconds: float | None
 
     @property
     def mtre_mm(self) -> float:
@@ -140,7 +140,7 @@ def _with_truth(
     cameras = [view.camera for view in case.views]
     runs = []
     for i in chosen:
-        errors, seconds = None, float("nan")
+        errors, seconds = None, None
         try:
             refinement, seconds = _timed(case, anatomy, poses.world_from_ct[i])
             errors = metrics.errors(cameras, refinement.world_from_ct, case.truth_world_from_ct, case.targets, pixels)

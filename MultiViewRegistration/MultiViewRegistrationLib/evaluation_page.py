@@ -11,15 +11,15 @@ import numpy as np
 
 from . import __version__
 from .assessment import protocol
-from .evaluation import INTERVAL_MM, WITHIN_DEG, WITHIN_MM, CaseOutcome, Evaluation
+from .evaluation import INTERVAL_MM, WITHIN_DEG, WITHIN_MM, CaseOutcome, Evaluation, Run
 from .rendering.threads import available_threads
 
 
-def page(evaluation: Evaluation) -> str:
-    """The tables, each with what a reader needs to judge them."""
+def page(evaluation: Evaluation, about: str = "") -> str:
+    """The tables, each with what a reader needs to judge them. `about`: what the cases are, in Markdown."""
     known = [case for case in evaluation.cases if case.runs]
     unknown = [case for case in evaluation.cases if case.agreement]
-    parts = [_head(evaluation)]
+    parts = [_head(evaluation), about]
     if known:
         parts += [_accuracy(known, evaluation), _single_views([case for case in known if case.views == 1]), _failures(known)]
     if unknown:
@@ -50,14 +50,28 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
         rows.append((
             name, len(group), len(runs), f"{100 * rate.rate:.1f} % ({100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f})",
             f"{capture:.0f}", *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
-            f"{np.median(projection):.3f}" if projection else "unknown", f"{np.nanmedian([run.seconds for run in runs]):.2f}",
+            f"{np.median(projection):.3f}" if projection else "unknown", f"{np.median([run.seconds for run in answered]):.2f}",
         ))
     return (
         f"## Against a known truth\n\nStarts with an mTRE uniform from 0 to {evaluation.reach_mm:g} mm (van de Kraats et al. 2005). "
         "Success: final mTRE under 1 mm, with its 95 % Wilson interval. Capture range: the start mTRE up to which every 2 mm interval "
-        "succeeds in at least 95 %. Groups are named anatomy, views, angle between the views in degrees.\n\n"
+        "succeeds in at least 95 %. A group is the cases whose names differ by a running number only.\n\n"
         + _table(("group", "cases", "runs", "success", "capture range mm", "median mTRE mm", "95th percentile mm", "worst mm",
                   "median mPD mm", "median s"), rows)
+        + _several_views([run for case in cases if case.views > 1 for run in case.runs])
+    )
+
+
+def _several_views(runs: Sequence[Run]) -> str:
+    if not runs:
+        return ""
+    final = np.array([run.mtre_mm for run in runs])
+    rate = protocol.success_rate(final)
+    return (
+        f"\n\nTwo or more views, all groups together: {rate.successes} of {rate.total} under 1 mm "
+        f"({100 * rate.rate:.2f} %, {100 * rate.interval[0]:.2f} to {100 * rate.interval[1]:.2f}), "
+        f"median {np.nanmedian(final):.3f} mm, worst {np.nanmax(final):.3f} mm; "
+        f"refinement {np.median([run.seconds for run in runs if run.errors]):.2f} s (median)."
     )
 
 

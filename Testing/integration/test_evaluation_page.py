@@ -1,0 +1,49 @@
+"""The page of an evaluation tells failures, and what one view cannot see."""
+
+from __future__ import annotations
+
+import numpy as np
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.assessment.motion import Motion
+from MultiViewRegistrationLib.evaluation import Agreement, CaseOutcome, Evaluation, MotionOutcome, Run
+from MultiViewRegistrationLib.evaluation_page import page
+
+TARGETS = np.array([[0.0, 0, 0], [30, 0, 0], [0, 30, 0], [0, 0, 30]])
+CAMERAS = [view.camera for view in make_views(make_ct(), noise=0.0)]
+
+
+def run(start_mm, shift_mm, cameras=CAMERAS):
+    errors = metrics.errors(cameras, off(TRUE_POSE, [0, 0, 0], shift_mm), TRUE_POSE, TARGETS, [None] * len(cameras))
+    return Run(start_mm, errors, 0.2)
+
+
+def told(cases, motions=()):
+    return page(Evaluation(cases, list(motions), starts=2, reach_mm=4.0, off=(8.0, 8.0), seed=0), about="Some cases.")
+
+
+def test_failures_and_missing_answers_are_counted_and_listed():
+    text = told([CaseOutcome("hip-01", 2, [run(1.0, [0.1, 0, 0]), run(3.0, [5, 0, 0])], None),
+                 CaseOutcome("hip-02", 2, [run(1.5, [0, 0.1, 0]), Run(3.5, None, None)], None)])
+    assert "| hip | 2 | 4 | 50.0 %" in text
+    assert "2 of 4 under 1 mm" in text
+    assert "| hip-01 | 3.0 | 5.00 |" in text and "| hip-02 | 3.5 | no answer" in text
+    assert "| unknown |" in text  # mPD, without a pixel size
+    assert "nan" not in text and "Some cases." in text
+
+
+def test_one_view_shows_its_depth_error():
+    # The first view looks along +y: the patient's front to back.
+    text = told([CaseOutcome("hip-01", 1, [run(1.0, [0, 0.8, 0], CAMERAS[:1])], None)])
+    row = next(line for line in text.splitlines() if line.startswith("| hip | 1 |") and "(" in line and "%" not in line)
+    in_plane, depth = (float(cell.split()[0]) for cell in row.split("|")[3:5])
+    assert depth > 0.75 > 0.1 > in_plane
+
+
+def test_agreement_and_motion_have_their_tables():
+    agreement = Agreement([0.1, 2.0, 0.2], [0.05, 9.0, 0.1], [0.5, 0.5, 0.5])
+    motion = MotionOutcome("a", "b", "lateral", Motion(40, (6.0, -4.0), (0.3, 0.4)))
+    text = told([CaseOutcome("ulna", 2, [], agreement)], [motion])
+    assert "| ulna | 2 of 3 | 0.100 | 0.20 | 0.50 |" in text
+    assert "| a | b | lateral | 40 | (6.00, -4.00) | (0.30, 0.40) | 0.50 |" in text

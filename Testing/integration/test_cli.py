@@ -38,7 +38,7 @@ def test_register_finds_the_pose_and_tells_it_as_agreed(registered, case_file):
     assert all(-1 <= view["similarity"] <= 1 and np.shape(view["camera_from_world"]) == (4, 4) for view in result["views"])
     assert result["errors"]["mtre_mm"] == pytest.approx(mtre_mm(result["world_from_ct"], case), abs=1e-9)
     assert {"mtre_mm", "mpd_mm", "mrpd_mm", "diffpose_score"} <= set(result["errors"])
-    assert result["start"]["method"] == "given" and result["start"]["candidates"] == 1
+    assert result["start"]["method"] == "given" and result["start"]["candidates"] >= 1
     assert {"load", "initialise", "refine", "assess", "total"} == set(result["seconds"])
     assert {"version", "device"} <= set(result["software"])
     for name in ("case.json", "ct.nii.gz", "view1.mha", "view2.mha"):

@@ -17,13 +17,8 @@ from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
 from .objective import Evaluation, Objective
 from .optimizer import Step, minimise, moved
-from .plan import Level, pixel_at, plan
+from .plan import AROUND_BODY, AROUND_STRUCTURE, NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM, Level, Neighbourhood, pixel_at, plan
 
-#: Around the start of a single structure this many poses are tried at the coarsest level, within this reach ...
-NEIGHBOURS = 128
-NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM = 10.0, 12.0
-#: ... so many of them are refined there, and so many of these at the next level.
-REFINED, KEPT = 8, 3
 #: Two poses are one if they lie nearer than this (mm, an angle counting at RADIUS_MM from the centroid).
 SAME_MM, RADIUS_MM = 3.0, 30.0
 _VOLUME_LEVELS = 5
@@ -121,6 +116,7 @@ def refine(
     The same input gives the same result on any number of threads. InputError where the views show too little of the CT.
     """
     poses, traces, candidates = [world_from_ct], [], 1
+    around = AROUND_STRUCTURE if anatomy.structure else AROUND_BODY
     levels = anatomy.levels(views, world_from_ct)
     for number, level in enumerate(levels):
         coarsest = number == 0
@@ -129,9 +125,8 @@ def refine(
             if not np.isfinite(objective.score(world_from_ct)):
                 raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                                  "at which they show most of it; correct the start or the geometry of the views.")
-            if anatomy.structure:
-                poses = _neighbours(objective, world_from_ct, anatomy.centroid)
-                candidates = len(poses)
+            poses = _neighbours(objective, world_from_ct, anatomy.centroid, around)
+            candidates = len(poses)
         name = "{} x {} px".format(*objective.views[0].camera.size)
 
         def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
@@ -140,7 +135,7 @@ def refine(
                 raise Cancelled
 
         runs = _refine_each(objective, level, poses, tell)
-        poses = _distinct([run.world_from_ct for run in runs], anatomy.centroid)[: KEPT if coarsest else 1]
+        poses = _distinct([run.world_from_ct for run in runs], anatomy.centroid)[: around.kept if coarsest else 1]
         traces.append(LevelTrace(name, runs[0].steps))
     return Refinement(poses[0], runs[0].fit, traces, candidates)
 
@@ -169,17 +164,14 @@ def _refine_each(objective: Objective, level: Level, poses: list[np.ndarray], te
     return sorted(runs, key=lambda run: run.fit.cost)
 
 
-def _neighbours(objective: Objective, world_from_ct: np.ndarray, centroid: np.ndarray) -> list[np.ndarray]:
-    """The start and the most promising of the poses around it.
-
-    A bone seen among others has many near minima, along its shaft above all: looking around first is cheap at this resolution.
-    """
-    twists = qmc.Sobol(6, seed=0).random_base2(9) * 2 - 1
+def _neighbours(objective: Objective, world_from_ct: np.ndarray, centroid: np.ndarray, around: Neighbourhood) -> list[np.ndarray]:
+    """The start and the most promising of the poses around it, distinct ones: looking around first is cheap at this resolution."""
+    twists = qmc.Sobol(6, seed=0).random_base2(10) * 2 - 1
     inside = (np.linalg.norm(twists[:, :3], axis=1) < 1) & (np.linalg.norm(twists[:, 3:], axis=1) < 1)
     reach = np.repeat([np.radians(NEIGHBOURHOOD_DEG), NEIGHBOURHOOD_MM], 3)
-    poses = [moved(world_from_ct, twist * reach, objective.pivot) for twist in twists[inside][:NEIGHBOURS]]
+    poses = [moved(world_from_ct, twist * reach, objective.pivot) for twist in twists[inside][: around.poses]]
     poses.sort(key=objective.score)
-    return _distinct([world_from_ct, *poses], centroid)[:REFINED]
+    return _distinct([world_from_ct, *poses], centroid)[: around.refined]
 
 
 def _distinct(poses: list[np.ndarray], centroid: np.ndarray) -> list[np.ndarray]:

@@ -28,10 +28,29 @@ class Level:
     tolerance_mm: float
 
 
+@dataclass(frozen=True)
+class Neighbourhood:
+    """How the surroundings of a start are looked through at the coarsest level.
+
+    So many `poses` within NEIGHBOURHOOD_DEG and NEIGHBOURHOOD_MM are scored; `refined` of them, the start and the best, are refined
+    there, and the best `kept` of these at the next level.
+    """
+
+    poses: int
+    refined: int
+    kept: int
+
+
+NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM = 10.0, 12.0
+
+#: A start far off can slide away along a short CT. A bone among others has near minima all along its shaft.
+AROUND_BODY = Neighbourhood(poses=24, refined=3, kept=1)
+AROUND_STRUCTURE = Neighbourhood(poses=128, refined=8, kept=3)
+
 #: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
 BODY = (
-    (Settings(intensity_radius=12), 30, 0.1),
-    (Settings(intensity_radius=6), 12, 0.05),
+    (Settings(intensity_radius=12), 30, 0.5),
+    (Settings(intensity_radius=6), 12, 0.1),
     (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
 )
 

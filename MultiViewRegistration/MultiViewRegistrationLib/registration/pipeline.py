@@ -17,7 +17,16 @@ from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
 from .objective import Evaluation, Objective
 from .optimizer import Step, minimise, moved
-from .plan import AROUND_BODY, AROUND_STRUCTURE, NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM, Level, Neighbourhood, pixel_at, plan
+from .plan import (
+    AROUND_BODY,
+    AROUND_STRUCTURE,
+    NEIGHBOURHOOD_DEG,
+    NEIGHBOURHOOD_MM,
+    Level,
+    Neighbourhood,
+    pixel_at,
+    plan,
+)
 
 #: Two poses are one if they lie nearer than this (mm, an angle counting at RADIUS_MM from the centroid).
 SAME_MM, RADIUS_MM = 3.0, 30.0

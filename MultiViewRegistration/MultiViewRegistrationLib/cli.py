@@ -15,6 +15,8 @@ from pathlib import Path
 from . import __version__
 from .errors import InputError
 
+PREPARING = "preparing (ten seconds longer the first time after installation)"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the program; returns its exit status."""
@@ -89,6 +91,7 @@ def _register(options: argparse.Namespace) -> dict:
 
     case = Case.load(options.case)
     with ProgressLine("Registering") as line:
+        line.show(0.0, PREPARING)
         result = register(case, options.start, progress=line)
     result.save(options.out)
     _tell(result, options.out)
@@ -121,6 +124,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
     from .terminal import ProgressLine
 
     with ProgressLine("Evaluating") as line:
+        line.show(0.0, PREPARING)
         evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
                               seed=options.seed, progress=line.show)
     text = page(evaluation, options.about)

@@ -38,6 +38,7 @@ def demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stag
         def step(progress, done: int = number, name: str = case.name) -> None:
             tell((done + progress.fraction) / len(cases), f"{name}: {progress.stage}")
 
+        tell(number / len(cases), f"{case.name}: preparing")
         result = register(case, progress=step)
         result.save(out / case.name)
         results.append(result)

@@ -20,6 +20,7 @@ from .assessment import metrics, protocol
 from .assessment.motion import Motion, check_motion
 from .errors import InputError
 from .io.case import Case
+from .registration import kernels
 from .registration.pipeline import Anatomy, Refinement, refine
 
 INTERVAL_MM = 2.0
@@ -108,6 +109,7 @@ def evaluate(
     """
     if starts < 1 or reach_mm <= 0 or min(off) < 0:
         raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
+    kernels.prepare()
     outcomes: list[CaseOutcome] = []
     unknown: list[tuple[Case, np.ndarray]] = []
     anatomy_of: tuple[tuple, Anatomy] | None = None

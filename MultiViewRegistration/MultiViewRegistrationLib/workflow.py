@@ -13,6 +13,7 @@ from time import perf_counter
 
 from .errors import InputError
 from .io.case import Case
+from .registration import kernels
 from .registration.pipeline import Anatomy, Progress, refine
 from .result import Result
 
@@ -38,6 +39,7 @@ def register(
     if uncertain:
         warnings.warn(f"The geometry of {', '.join(uncertain)} is said to be uncertain; it is taken as exact.", stacklevel=2)
     began = perf_counter()
+    kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     ready = perf_counter()
     refinement = refine(anatomy, case.views, case.world_from_ct, progress)

@@ -1,0 +1,28 @@
+"""The numba kernels, made ready before a clock starts."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.view import View
+from ..imaging.volume import Volume
+from ..imaging.xray import XRay
+from ..rendering.drr import Projector
+from .objective import Objective, Settings
+
+
+@lru_cache(maxsize=1)
+def prepare() -> None:
+    """Compile all kernels of a registration, which takes some ten seconds once after installation, or load them from numba's cache."""
+    intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
+    camera = Camera(intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (16, 16))
+    view = View("warm-up", XRay(np.zeros((16, 16), np.float32), np.ones((16, 16), bool)), camera)
+    # Tissue up to the faces: a body that goes on, so that the kernel for cut ends is among them.
+    volume = Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1]))
+    everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
+    objective = Objective(Projector(volume), [view], everything, np.zeros(3))
+    objective.linearise(objective.project(np.eye(4)))

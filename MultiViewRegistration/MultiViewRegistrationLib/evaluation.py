@@ -20,6 +20,7 @@ from .assessment import metrics, protocol
 from .assessment.motion import Motion, check_motion
 from .errors import InputError
 from .io.case import Case
+from .io.case_file import CaseFile
 from .registration import kernels
 from .registration.pipeline import Anatomy, Refinement, refine
 
@@ -51,8 +52,9 @@ class Agreement:
     seconds: list[float]
 
     @property
-    def agreeing(self) -> int:
-        return sum(r <= WITHIN_DEG and d <= WITHIN_MM for r, d in zip(self.rotation_deg, self.distance_mm, strict=True))
+    def agreeing(self) -> np.ndarray:
+        """(n,) bool, the starts that ended near the consensus."""
+        return (np.array(self.rotation_deg) <= WITHIN_DEG) & (np.array(self.distance_mm) <= WITHIN_MM)
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,14 @@ def evaluate(
     reach_mm: with truth, start mTREs are uniform from 0 to this.
     off: without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
 
-    Raises InputError for a bad case, before any registration.
+    Raises InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes.
     """
     if starts < 1 or reach_mm <= 0 or min(off) < 0:
         raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
+    for path in paths:
+        file = CaseFile.read(path)
+        if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
+            raise InputError(f"{path}: found neither truth with targets nor a start pose, expected one of them; add it to the case.")
     kernels.prepare()
     outcomes: list[CaseOutcome] = []
     unknown: list[tuple[Case, np.ndarray]] = []
@@ -156,8 +162,6 @@ def _with_truth(
 def _without_truth(
     case: Case, anatomy: Anatomy, starts: int, off: tuple[float, float], seed: int, tell: Callable[[float], object]
 ) -> tuple[CaseOutcome, np.ndarray]:
-    if case.world_from_ct is None:
-        raise InputError(f"{case.name}: found neither truth with targets nor a start pose, expected one of them; add it to the case.")
     reference = refine(anatomy, case.views, case.world_from_ct).world_from_ct
     found, seconds = [], []
     for start in protocol.perturbed(reference, anatomy.centroid, *off, starts, seed):

@@ -107,7 +107,7 @@ def _agreement(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
     rows = []
     for case in cases:
         rotation, away = np.array(case.agreement.rotation_deg), np.array(case.agreement.distance_mm)
-        near = (rotation <= WITHIN_DEG) & (away <= WITHIN_MM)
+        near = case.agreement.agreeing
         rows.append((
             case.name, f"{near.sum()} of {near.size}",
             f"{away[near].max(initial=0):.3f}", f"{rotation[near].max(initial=0):.2f}", f"{np.median(case.agreement.seconds):.2f}",

@@ -129,6 +129,18 @@ def test_evaluate_without_truth_asks_for_agreement(mvreg, case_file, tmp_path):
     assert "3 of 3" in done.stdout
 
 
+def test_evaluate_refuses_a_bad_case_before_it_works_on_a_good_one(mvreg, case_file, tmp_path):
+    case = {k: v for k, v in json.loads(case_file.read_text()).items() if k not in ("world_from_ct", "truth")}
+    case["ct"] = str(case_file.parent / case["ct"])
+    for view in case["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    (tmp_path / "case.json").write_text(json.dumps(case))
+    page = tmp_path / "page.md"
+    done = mvreg("evaluate", case_file, tmp_path, "--page", page)
+    assert done.returncode == 2 and "neither truth with targets nor a start pose" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not page.exists()
+
+
 @pytest.mark.parametrize(("change", "words"), [
     ({"version": 2}, ["case.json", "version"]),
     ({"views": []}, ["views"]),

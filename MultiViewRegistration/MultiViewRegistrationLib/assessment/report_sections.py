@@ -27,9 +27,9 @@ VERDICTS = {
 }
 ERROR_ROWS = (
     ("mtre_mm", "mTRE", "mm", 3, "mean 3D distance of the targets from their true place"),
-    ("max_tre_mm", "largest TRE", "mm", 3, "3D distance of the worst target"),
     ("depth_mm", "depth", "mm", 3, "mean part of it along the first view's beam, which that view hardly sees"),
     ("in_plane_mm", "in plane", "mm", 3, "mean part of it across that beam"),
+    ("max_tre_mm", "largest TRE", "mm", 3, "3D distance of the worst target"),
     (
         "mrpd_mm",
         "mRPD",

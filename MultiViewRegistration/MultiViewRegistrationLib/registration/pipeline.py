@@ -39,7 +39,7 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a registration stands: its fraction of the whole, what it does, and the best pose so far."""
+    """Where a registration stands: the fraction of the whole that is done, what it does, and the pose it has come to."""
 
     fraction: float
     stage: str

@@ -20,6 +20,7 @@ from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically
 from .io.transforms import write_slicer_transform, write_transform
+from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import Anatomy, Refinement
 from .rendering import threads
 
@@ -56,11 +57,13 @@ class Result:
     @property
     def reasons(self) -> list[str]:
         """What a person must know before trusting the pose, a sentence each."""
-        rival = self.refinement.rival
-        if rival is None or rival.gap >= AMBIGUOUS_GAP:
-            return []
-        return [f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as well "
-                f"(its cost is {rival.gap:.2f} times this one's)."]
+        fit, rival = self.refinement.fit, self.refinement.rival
+        told = [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; the pose rests on the "
+                "other views." for view, pixels in zip(self.case.views, fit.pixels, strict=True) if pixels < FEWEST_PIXELS]
+        if rival and rival.gap < AMBIGUOUS_GAP:
+            told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
+                        f"well (its cost is {rival.gap:.2f} times this one's).")
+        return told
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""

@@ -96,12 +96,16 @@ def refine(
 
     InputError where the views show too little of the CT.
     """
-    look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS, progress)
-    if not np.isfinite(look.objective.score(world_from_ct)):
+    if anatomy.structure:
+        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS_OF_STRUCTURE, progress)
+        found = look.search(plan.AROUND_STRUCTURE, with_start=True, seed=0)
+    else:
+        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS, progress)
+        found = look.search(plan.AROUND_BODY, with_start=True, seed=0)
+    if not found.answers:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                          "at which they show most of it; correct the start or the geometry of the views.")
-    effort = plan.AROUND_STRUCTURE if anatomy.structure else plan.AROUND_BODY
-    return look.carried_on(look.search(effort, with_start=True, seed=0))
+    return look.carried_on(found)
 
 
 def refine_anywhere(
@@ -117,11 +121,11 @@ def refine_anywhere(
     """
     look = _Look(anatomy, views, world_from_ct, reach, progress)
     found = look.search(effort or plan.effort(reach, structure=anatomy.structure), with_start=False, seed=seed)
-    unseen = [view.name for view, seen in zip(views, found.seen, strict=True) if not seen]
-    if unseen or not found.answers:
+    blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
+    if blind or not found.answers:
         raise InputError(
-            f"search: at none of {found.scored} poses within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre "
-            f"does {', '.join(unseen) or 'any view'} show enough of the CT, expected a range that holds its pose; correct the centre "
+            f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
+            f"{', '.join(blind) or 'any view'} show enough of the CT, expected a range that holds its pose; correct the centre "
             "(world_from_ct), the range, or the geometry of the views.")
     return look.carried_on(found)
 

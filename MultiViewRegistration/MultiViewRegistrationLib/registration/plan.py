@@ -39,8 +39,9 @@ class Effort:
 
 
 #: A start is taken to be right, but its surroundings are looked through, too.
-SURROUNDINGS = Range(10.0, 12.0)
-AROUND_BODY = Effort(poses=64, most=64, refined=3)
+SURROUNDINGS = Range(15.0, 25.0)
+AROUND_BODY = Effort(poses=128, most=512, refined=3)
+SURROUNDINGS_OF_STRUCTURE = Range(10.0, 12.0)
 AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 
 #: Answers go on to the next level that cost up to so many times as much as the best there, and at most so many: first from the

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import qmc
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -39,6 +41,22 @@ class Range:
         motion = rigid.from_rotation_translation(
             rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])), distance[:, None] * _directions(points[:, 4:6]))
         return rigid.about(rigid.transform_points(world_from_ct, centroid), motion) @ world_from_ct
+
+    def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
+        """Whether a pose lies within the range about a pose, or beyond it by not more than half and 10 degrees or mm."""
+        moved = rigid.transform_points(pose, centroid) - rigid.transform_points(world_from_ct, centroid)
+        turned = np.degrees(rigid.rotation_distance(pose, world_from_ct))
+        return bool(np.linalg.norm(moved) <= 1.5 * self.translation_mm + 10 and turned <= 1.5 * self.rotation_deg + 10)
+
+    def shown(self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray) -> bool:
+        """Whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
+        poses = self.poses(world_from_ct, centroid, qmc.Sobol(6, seed=0).random(256))
+        points = rigid.transform_points(poses[:, None], corners)
+        pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a box behind the source
+            low, high = np.nanmin(pixels, axis=1), np.nanmax(pixels, axis=1)
+        return bool(((low < camera.size) & (high > 0)).all(axis=1).any())
 
 
 def _directions(points: np.ndarray) -> np.ndarray:

@@ -46,15 +46,11 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the distinct minima, lowest cost first, how many poses were scored, and how many refined.
-
-    seen: by view, whether it shows anything of the CT at any of these poses.
-    """
+    """What a search found: the distinct minima, lowest cost first, how many poses were scored, and how many refined."""
 
     answers: list[Answer]
     scored: int
     refined: int
-    seen: list[bool]
 
 
 def search(
@@ -67,21 +63,22 @@ def search(
     tell: learns after each round the share of the effort that is spent, and the best pose so far with its cost.
     """
     sequence = qmc.Sobol(6, seed=seed)
-    poses, scores = np.empty((0, 4, 4)), np.empty((len(objective.views), 0))
+    poses, scores = np.empty((0, 4, 4)), np.empty(0)
     begun: list[np.ndarray] = []
     answers: list[Answer] = []
     while len(poses) < effort.most:
         fresh = reach.poses(world_from_ct, centroid, sequence.random(max(len(poses), effort.poses)))
-        poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh)], axis=1)
+        poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
         first = [world_from_ct] if with_start and not begun else []
-        chosen = first + _promising(poses, scores.mean(axis=0), begun + first, centroid, effort.refined - len(first))
-        answers = merged(answers, descend(objective, level, chosen, centroid), centroid)
+        chosen = first + _promising(poses, scores, begun + first, centroid, effort.refined - len(first))
+        runs = descend(objective, level, chosen, centroid)
+        answers = merged(answers, [run for run in runs if reach.holds(run.world_from_ct, world_from_ct, centroid)], centroid)
         begun += chosen
         if answers:
             tell(len(poses) / effort.most, answers[0].run.world_from_ct, answers[0].run.fit.cost)
         if _sure(answers):
             break
-    return Found(answers, len(poses), len(begun), [bool(seen) for seen in scores.any(axis=1)])
+    return Found(answers, len(poses), len(begun))
 
 
 def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:

@@ -17,6 +17,8 @@ from ..imaging.volume import Volume
 from . import cpu, threads
 from .cut_ends import TISSUE_PER_MM, cut_ends
 
+#: A face of the volume faces the beam if the cosine between its normal and the camera's axis is more than this.
+FACING_COSINE = 0.6
 #: The kernel counts voxels in 32 bits.
 MAX_VOXELS = 2**31 - 1
 
@@ -34,13 +36,14 @@ class Rays:
     """The rays of a camera at a pose, or at several (...), as the kernels want them: q = corner + u step_u + v step_v, voxels per mm.
 
     source: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner.   world_from_index: (..., 3, 3) mm per voxel.
-    depth_mm: (...) beyond the far end of the volume.
+    depth_mm: (...) beyond the far end of the volume.   cut: (..., 6) bool, the cut ends through which rays get a false value.
     """
 
     source: np.ndarray
     directions: np.ndarray
     world_from_index: np.ndarray
     depth_mm: np.ndarray
+    cut: np.ndarray
 
 
 class Projector:
@@ -100,13 +103,16 @@ class Projector:
         ]
 
     def seen(self, camera: Camera, world_from_ct) -> np.ndarray:
-        """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
+        """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off.
+
+        A cut end that faces the beam takes no ray its value: what is missing before or behind it changes slowly across the image.
+        """
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
-        if self.cut.any():
-            rays = self.rays(camera, _finite(world_from_ct))
+        rays = self.rays(camera, _finite(world_from_ct))
+        if rays.cut.any():
             step_u, step_v, corner = rays.directions
-            cpu.mark_unseen(self.cut, self.end_slices, self.shape, rays.source, corner, step_u, step_v, rays.world_from_index,
+            cpu.mark_unseen(rays.cut, self.end_slices, self.shape, rays.source, corner, step_u, step_v, rays.world_from_index,
                             rays.depth_mm, (0, rows), seen)
         return seen
 
@@ -115,11 +121,14 @@ class Projector:
         index_from_world = self._index_from_ct @ rigid.inverse(poses)
         directions = index_from_world[..., :3, :3] @ camera.ray_matrix
         far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
+        axes = poses[..., :3, :3] @ (self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0))
+        facing = np.abs(camera.camera_from_world[2, :3] @ axes) > FACING_COSINE
         return Rays(
             source=rigid.transform_points(index_from_world, camera.source),
             directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
             world_from_index=np.ascontiguousarray((poses @ self.ct_from_index)[..., :3, :3]),
             depth_mm=2 * far,
+            cut=self.cut & ~np.repeat(facing, 2, axis=-1),
         )
 
 

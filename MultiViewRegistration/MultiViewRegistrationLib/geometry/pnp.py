@@ -1,0 +1,170 @@
+"""The pose of known points from rays on which they lie, of any number of cameras together, without a start.
+
+In coordinates x = (X, Y, Z) of a camera and with m = (X, Y) / Z a point's normalised image position, X - m_x Z and
+Y - m_y Z are 0 at the true pose. In the world that is A (R x_ct + t) + b = 0, with A (2, 3) and b (2,) known for each
+position: linear in R and t, in mm across the ray at the point's depth (Lu, Hager and Mjolsness, IEEE TPAMI 22(6), 2000).
+It makes no difference which camera a row belongs to, so one view or several, coplanar points or not, are one problem.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from . import rigid
+from .camera import Camera
+
+PLACED_MM = 2.0
+"""How well a landmark is placed: residuals well above this lose their weight."""
+SAMPLE = 4
+"""Positions that determine a pose: three leave up to eight answers."""
+SAMPLES = 64
+"""With 30 % mismatches, 15 samples of 4 without one are to be expected among so many."""
+REFINED = 12
+ITERATIONS = 15
+#: Poses that differ by less than this are one answer.
+SAME_DEG, SAME_MM = 2.0, 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Positions:
+    """Positions of n landmarks in images: one row for each landmark and view.
+
+    points: (n, 3) CT mm.   landmark: (n,) which landmark a row is of.   pixels: (n, 2).   cameras: n.
+    """
+
+    points: np.ndarray
+    landmark: np.ndarray
+    pixels: np.ndarray
+    cameras: Sequence[Camera]
+
+    def in_cameras(self, poses: np.ndarray) -> np.ndarray:
+        """(..., n, 3) mm: the points in the frame of the camera that sees each, for poses (..., 4, 4)."""
+        world = rigid.transform_points(poses[..., None, :, :], self.points)
+        return rigid.transform_points(np.stack([camera.camera_from_world for camera in self.cameras]), world)
+
+    def offsets(self, poses: np.ndarray) -> np.ndarray:
+        """(..., n, 2) mm across the ray at each point's depth; NaN for a point behind its source."""
+        x = self.in_cameras(poses)
+        return np.where(x[..., 2:] > 0, x[..., :2] - self.normalised() * x[..., 2:], np.nan)
+
+    def normalised(self) -> np.ndarray:
+        """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not."""
+        homogeneous = np.concatenate([self.pixels, np.ones((len(self.pixels), 1))], axis=1)
+        return np.stack([np.linalg.solve(c.intrinsics, h) for c, h in zip(self.cameras, homogeneous)])[:, :2]
+
+    def equations(self) -> tuple[np.ndarray, np.ndarray]:
+        """A (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
+        m = self.normalised()
+        across = np.concatenate([np.broadcast_to(np.eye(2), (len(m), 2, 2)), -m[..., None]], axis=2)
+        camera_from_world = np.stack([camera.camera_from_world for camera in self.cameras])
+        return across @ camera_from_world[:, :3, :3], np.einsum("nij,nj->ni", across, camera_from_world[:, :3, 3])
+
+
+def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
+    """Distinct poses (4, 4) world_from_ct, that with the lowest robust cost first; usually one stands out.
+
+    Poses of all positions and of random samples of four are scored over all positions by Cauchy's robust cost; the best
+    ones are refined by it over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003). Needs
+    three landmarks that are not on one line, and four positions. The same seed gives the same poses; empty if every
+    pose has points behind a source.
+    """
+    whole = np.arange(len(positions.points))[None]
+    samples = _samples(positions.landmark, np.random.default_rng(seed))
+    poses = np.concatenate([_solved(positions, rows) for rows in (whole, samples)])
+    costs = _cost(positions, poses)
+    possible = np.argsort(costs, kind="stable")[: np.isfinite(costs).sum()]
+    chosen = _distinct(positions, poses[possible], REFINED)
+    found = [refined(positions, pose, loss="cauchy") for pose in chosen]
+    costs = _cost(positions, np.array(found).reshape(-1, 4, 4))
+    return _distinct(positions, [found[i] for i in np.argsort(costs, kind="stable") if np.isfinite(costs[i])], REFINED)
+
+
+def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.ndarray:
+    """The pose (4, 4) with the least reprojection error, from one nearby.
+
+    The error is that in the image, taken to mm at the depth where each point lies at first: with the depth left free,
+    noise would draw the points to the source. `loss` as in scipy.optimize.least_squares, on the scale of PLACED_MM.
+    """
+    m, depth = positions.normalised(), positions.in_cameras(pose)[:, 2:]
+    pivot = rigid.transform_points(pose, positions.points).mean(axis=0)
+    radius = _radius(positions)
+
+    def moved(twist: np.ndarray) -> np.ndarray:
+        turn = rigid.exp_so3(twist[:3] / radius)
+        return rigid.about(pivot, rigid.from_rotation_translation(turn, twist[3:])) @ pose
+
+    def residuals(twist: np.ndarray) -> np.ndarray:
+        x = positions.in_cameras(moved(twist))
+        return ((x[:, :2] / np.maximum(x[:, 2:], 1.0) - m) * depth).ravel()
+
+    return moved(least_squares(residuals, np.zeros(6), loss=loss, f_scale=PLACED_MM, xtol=1e-12).x)
+
+
+def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """(up to SAMPLES, SAMPLE) rows, of three landmarks or more each."""
+    drawn = np.sort(np.argsort(rng.random((16 * SAMPLES, len(landmark))), axis=1)[:, :SAMPLE], axis=1)
+    kinds = np.sort(landmark[drawn], axis=1)
+    drawn = drawn[(np.diff(kinds, axis=1) > 0).sum(axis=1) >= 2]
+    _, first = np.unique(drawn, axis=0, return_index=True)
+    return drawn[np.sort(first)[:SAMPLES]]
+
+
+def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
+    """(N, 4, 4): poses of the samples `rows` (S, k), from the 60 rotations of the icosahedron each.
+
+    Gauss-Newton on rotation and translation; the start's translation is the best one for its rotation. A little of
+    the diagonal is added to the normal equations, as a sample may leave a direction undetermined.
+    """
+    A, b = (part[rows][:, None] for part in positions.equations())  # (S, 1, k, 2, 3) and (S, 1, k, 2)
+    centre, radius = positions.points.mean(axis=0), _radius(positions)
+    points = (positions.points - centre)[rows][:, None]
+    R = np.broadcast_to(Rotation.create_group("I").as_matrix(), (len(rows), 60, 3, 3))
+    AA, Ab = np.einsum("srnij,srnik->srjk", A, A), np.einsum("srnij,srni->srj", A, b)
+    turned = np.einsum("srij,srnj->srni", R, points)
+    pulled = np.einsum("srnij,srnik,srnk->srj", A, A, turned)
+    t = np.linalg.solve(AA + 1e-9 * np.eye(3), -(pulled + Ab)[..., None])[..., 0]
+    for _ in range(ITERATIONS):
+        turned = np.einsum("srij,srnj->srni", R, points)
+        e = np.einsum("srnij,srnj->srni", A, turned + t[:, :, None]) + b
+        J = np.concatenate([-A @ rigid.hat(turned) / radius, np.broadcast_to(A, (*turned.shape[:3], 2, 3))], axis=-1)
+        H, g = np.einsum("srnij,srnik->srjk", J, J), np.einsum("srnij,srni->srj", J, e)
+        H += 1e-3 * np.eye(6)
+        step = -np.linalg.solve(H, g[..., None])[..., 0]
+        R = rigid.exp_so3(step[..., :3] / radius) @ R
+        t = t + step[..., 3:]
+    return rigid.from_rotation_translation(R, t - rigid.rotate(R, centre)).reshape(-1, 4, 4)
+
+
+def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:
+    """(N,) Cauchy's cost of poses (N, 4, 4); infinite for one with a point behind its source."""
+    squared = (positions.offsets(poses) ** 2).sum(axis=-1)
+    cost = np.log1p(squared / PLACED_MM**2).sum(axis=-1)
+    return np.where(np.isfinite(cost), cost, np.inf)
+
+
+def _distinct(positions: Positions, poses: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
+    """Up to `count` poses in their order, without those that are nearly the same as an earlier one."""
+    to_centre = rigid.from_rotation_translation(np.eye(3), positions.points.mean(axis=0))
+    kept: list[np.ndarray] = []
+    for pose in poses:
+        if len(kept) == count:
+            break
+        if all(not same(pose @ to_centre, other @ to_centre) for other in kept):
+            kept.append(pose)
+    return kept
+
+
+def same(pose: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two poses (4, 4) are one answer, with their origin at the centre of the landmarks."""
+    turn, shift = rigid.rotation_distance(pose, other), rigid.translation_distance(pose, other)
+    return bool(np.degrees(turn) < SAME_DEG and shift < SAME_MM)
+
+
+def _radius(positions: Positions) -> float:
+    """Root mean square distance in mm of the points from their centre, by which an angle weighs."""
+    return float(np.sqrt(positions.points.var(axis=0).sum()))

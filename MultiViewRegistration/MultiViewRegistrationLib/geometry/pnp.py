@@ -20,13 +20,15 @@ from .camera import Camera
 
 PLACED_MM = 2.0
 """How well a landmark is placed: residuals well above this lose their weight."""
+FAR_MM = 1000.0
+"""Where a point behind its source is taken to be."""
 SAMPLE = 4
 """Positions that determine a pose: three leave up to eight answers."""
 SAMPLES = 64
 """With 30 % mismatches, 15 samples of 4 without one are to be expected among so many."""
-REFINED = 12
+REFINED = 8
 ITERATIONS = 15
-#: Poses that differ by less than this are one answer.
+#: Poses that differ by less than this at the centre of the landmarks are one answer.
 SAME_DEG, SAME_MM = 2.0, 2.0
 
 
@@ -48,9 +50,13 @@ class Positions:
         return rigid.transform_points(np.stack([camera.camera_from_world for camera in self.cameras]), world)
 
     def offsets(self, poses: np.ndarray) -> np.ndarray:
-        """(..., n, 2) mm across the ray at each point's depth; NaN for a point behind its source."""
+        """(..., n, 2) mm from the ray at each point's depth."""
         x = self.in_cameras(poses)
-        return np.where(x[..., 2:] > 0, x[..., :2] - self.normalised() * x[..., 2:], np.nan)
+        return x[..., :2] - self.normalised() * x[..., 2:]
+
+    def distances(self, poses: np.ndarray) -> np.ndarray:
+        """(..., n) mm from the ray at each point's depth; infinite for a point behind its source."""
+        return np.where(self.in_cameras(poses)[..., 2] > 0, np.linalg.norm(self.offsets(poses), axis=-1), np.inf)
 
     def normalised(self) -> np.ndarray:
         """(n, 2) the pixels as (X, Y) / Z in the cameras' frames, mirrored images or not."""
@@ -70,18 +76,14 @@ def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
 
     Poses of all positions and of random samples of four are scored over all positions by Cauchy's robust cost; the best
     ones are refined by it over all (RANSAC with local optimisation: Fischler and Bolles 1981, Chum et al. 2003). Needs
-    three landmarks that are not on one line, and four positions. The same seed gives the same poses; empty if every
-    pose has points behind a source.
+    three landmarks that are not on one line, and four positions. The same seed gives the same poses.
     """
     whole = np.arange(len(positions.points))[None]
     samples = _samples(positions.landmark, np.random.default_rng(seed))
     poses = np.concatenate([_solved(positions, rows) for rows in (whole, samples)])
-    costs = _cost(positions, poses)
-    possible = np.argsort(costs, kind="stable")[: np.isfinite(costs).sum()]
-    chosen = _distinct(positions, poses[possible], REFINED)
-    found = [refined(positions, pose, loss="cauchy") for pose in chosen]
-    costs = _cost(positions, np.array(found).reshape(-1, 4, 4))
-    return _distinct(positions, [found[i] for i in np.argsort(costs, kind="stable") if np.isfinite(costs[i])], REFINED)
+    chosen = distinct(positions, poses[np.argsort(_cost(positions, poses), kind="stable")])
+    found = np.stack([refined(positions, pose, loss="cauchy") for pose in chosen])
+    return distinct(positions, found[np.argsort(_cost(positions, found), kind="stable")])
 
 
 def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.ndarray:
@@ -115,7 +117,7 @@ def _samples(landmark: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
-    """(N, 4, 4): poses of the samples `rows` (S, k), from the 60 rotations of the icosahedron each.
+    """(N, 4, 4): poses of the samples `rows` (S, k), from the 24 rotations of the cube each.
 
     Gauss-Newton on rotation and translation; the start's translation is the best one for its rotation. A little of
     the diagonal is added to the normal equations, as a sample may leave a direction undetermined.
@@ -123,7 +125,7 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     A, b = (part[rows][:, None] for part in positions.equations())  # (S, 1, k, 2, 3) and (S, 1, k, 2)
     centre, radius = positions.points.mean(axis=0), _radius(positions)
     points = (positions.points - centre)[rows][:, None]
-    R = np.broadcast_to(Rotation.create_group("I").as_matrix(), (len(rows), 60, 3, 3))
+    R = np.broadcast_to(Rotation.create_group("O").as_matrix(), (len(rows), 24, 3, 3))
     AA, Ab = np.einsum("srnij,srnik->srjk", A, A), np.einsum("srnij,srni->srj", A, b)
     turned = np.einsum("srij,srnj->srni", R, points)
     pulled = np.einsum("srnij,srnik,srnk->srj", A, A, turned)
@@ -141,28 +143,21 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
 
 
 def _cost(positions: Positions, poses: np.ndarray) -> np.ndarray:
-    """(N,) Cauchy's cost of poses (N, 4, 4); infinite for one with a point behind its source."""
-    squared = (positions.offsets(poses) ** 2).sum(axis=-1)
-    cost = np.log1p(squared / PLACED_MM**2).sum(axis=-1)
-    return np.where(np.isfinite(cost), cost, np.inf)
+    """(N,) Cauchy's cost of poses (N, 4, 4)."""
+    return np.log1p((positions.distances(poses).clip(max=FAR_MM) / PLACED_MM) ** 2).sum(axis=-1)
 
 
-def _distinct(positions: Positions, poses: Sequence[np.ndarray], count: int) -> list[np.ndarray]:
-    """Up to `count` poses in their order, without those that are nearly the same as an earlier one."""
+def distinct(positions: Positions, poses: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The first REFINED poses in their order, without those that are nearly the same as an earlier one."""
     to_centre = rigid.from_rotation_translation(np.eye(3), positions.points.mean(axis=0))
     kept: list[np.ndarray] = []
-    for pose in poses:
-        if len(kept) == count:
-            break
-        if all(not same(pose @ to_centre, other @ to_centre) for other in kept):
+    for pose in poses @ to_centre:
+        if all(np.degrees(rigid.rotation_distance(pose, other)) > SAME_DEG or rigid.translation_distance(pose, other) > SAME_MM
+               for other in kept):
             kept.append(pose)
-    return kept
-
-
-def same(pose: np.ndarray, other: np.ndarray) -> bool:
-    """Whether two poses (4, 4) are one answer, with their origin at the centre of the landmarks."""
-    turn, shift = rigid.rotation_distance(pose, other), rigid.translation_distance(pose, other)
-    return bool(np.degrees(turn) < SAME_DEG and shift < SAME_MM)
+        if len(kept) == REFINED:
+            break
+    return [pose @ rigid.inverse(to_centre) for pose in kept]
 
 
 def _radius(positions: Positions) -> float:

@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("register", parents=[common], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given"], default="given", help="where to start: the case's world_from_ct")
+    command.add_argument("--start", choices=["given", "landmarks"], default="given",
+                         help="where to start: the case's world_from_ct (default), or what its landmarks say")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
@@ -100,8 +101,12 @@ def _register(options: argparse.Namespace) -> dict:
 
 def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
+    from .terminal import landmark_table
+
     print(f"{result.case.name}: registered in {result.seconds['refine']:.2f} s (loading {result.seconds['load']:.1f} s).",
           file=sys.stderr)
+    if result.landmark_fit:
+        print(f"  landmarks at the start:\n{landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
         print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
     errors = result.errors

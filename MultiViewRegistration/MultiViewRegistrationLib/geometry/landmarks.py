@@ -13,8 +13,10 @@ from . import pnp, rigid
 from .camera import Camera
 
 LINE = 0.03
-"""Landmarks are on a line if their rms distance from the best line is below this share of their rms distance along it."""
-FARTHEST_MM = 15.0
+"""Landmarks are on a line if their rms distance from the best line is below this share of their rms distance along it, and below
+LINE_MM."""
+LINE_MM = 5.0
+FARTHEST_MM = 10.0
 """No position farther than this from its landmark is used."""
 NEAREST_MM = 1.0
 """None nearer than this is left out."""
@@ -46,6 +48,13 @@ class Residual:
     residual_mm: float
     used: bool
     swapped_with: str = ""
+
+    @property
+    def fate(self) -> str:
+        """What was made of it, in words."""
+        if self.used:
+            return "used"
+        return f'left out, swapped with "{self.swapped_with}"?' if self.swapped_with else "left out, does not fit"
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,7 +131,7 @@ def _lacking(positions: pnp.Positions, used: np.ndarray | slice = np.s_[:]) -> s
                 "seen in two views, as three positions leave several poses; add landmarks or positions")
     points = np.array([positions.points[positions.landmark == landmark][0] for landmark in seen])
     along, off, _ = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    if off <= LINE * along:
+    if off <= LINE * along and off <= LINE_MM * np.sqrt(len(points)):  # the latter: one may be far off by mistake
         return (f"all {len(seen)} that are seen lie on one line of the CT, expected at least one well off it, as the CT could turn about "
                 "that line; add a landmark")
     return ""

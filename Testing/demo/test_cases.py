@@ -62,7 +62,7 @@ def patient(tmp_path_factory):
 
 def test_a_case_is_what_it_says(patient, tmp_path):
     path = random_case(
-        tmp_path / "case", patient, seed=3, views=3, separation_deg=(35, 55), fields="round", wires=True
+        tmp_path / "case", patient, seed=3, views=3, separation_deg=(35, 55), fields="round", metal="wires"
     )
     assert {file.name for file in path.parent.iterdir()} == {
         "case.json",

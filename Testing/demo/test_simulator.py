@@ -100,7 +100,7 @@ def test_a_wire_seen_end_on_is_as_long_as_it_is():
 
 def test_a_wire_is_dark():
     wire = Wire((-20.0, 0.0, 0.0), (20.0, 0.0, 0.0), 3.0)
-    xray = SimulatedXRay(photons=1e5, vignetting=0, wires=(wire,))
+    xray = SimulatedXRay(photons=1e5, vignetting=0, metal=(wire,))
     image = take(xray).astype(float)
     u, v = np.rint(camera().project([0.0, 0.0, 0.0])).astype(int)
     assert image[v, u] < 0.6 * np.median(image)

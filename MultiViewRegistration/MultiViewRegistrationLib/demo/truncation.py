@@ -10,8 +10,8 @@ import SimpleITK as sitk
 from ..io.files import written_atomically
 
 
-def crop_sideways(ct_path: Path, written: Path, centre: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Writes a part of a CT that ends within the body, as drawn from `rng`; (3, 2) its box in voxel indices (i, j, k).
+def crop_sideways(ct_path: Path, written: Path, centre: np.ndarray, rng: np.random.Generator) -> None:
+    """Writes a part of a CT that ends within the body, as drawn from `rng`.
 
     centre: (3,) CT LPS mm, from which the cuts are measured. One of three: both sides are cut off 65 to 95 mm out; one side
     35 to 65 mm out; one side and the front or the back, 45 to 75 and 40 to 60 mm out. A C-arm's image shows about 100 mm to
@@ -39,7 +39,6 @@ def crop_sideways(ct_path: Path, written: Path, centre: np.ndarray, rng: np.rand
     (i, i_end), (j, j_end), _ = box.tolist()
     with written_atomically(written) as path:
         sitk.WriteImage(image[i:i_end, j:j_end], str(path), useCompression=True)
-    return box
 
 
 def within(image_path: Path, points: np.ndarray) -> np.ndarray:
@@ -48,4 +47,4 @@ def within(image_path: Path, points: np.ndarray) -> np.ndarray:
     spacing = np.array(image.GetSpacing())
     direction = np.array(image.GetDirection()).reshape(3, 3)
     index = (points - image.GetOrigin()) @ direction / spacing
-    return ((index >= 5 / spacing) & (index <= image.GetSize() - 1 - 5 / spacing)).all(axis=1)
+    return ((index >= 5 / spacing) & (index <= np.array(image.GetSize()) - 1 - 5 / spacing)).all(axis=1)

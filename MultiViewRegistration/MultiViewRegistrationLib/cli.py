@@ -59,8 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("register", parents=[common], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given", "search"], default="given",
-                         help="where to start: the case's world_from_ct, or a search through a range about it (default: %(default)s)")
+    command.add_argument("--start", choices=["given", "search", "landmarks"], default="given",
+                         help="where to start: the case's world_from_ct, a search through a range about it, or what its landmarks say "
+                              "(default: %(default)s)")
     command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
@@ -105,9 +106,13 @@ def _register(options: argparse.Namespace) -> dict:
 
 def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
+    from .terminal import landmark_table
+
     seconds = result.seconds
     print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
+    if result.landmark_fit:
+        print(f"  landmarks at the start:\n{landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
         print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
     for reason in result.reasons:

@@ -16,6 +16,7 @@ from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, summarise
 from .assessment.overlays import before_and_after
 from .assessment.report import report
+from .geometry.landmarks import LandmarkFit
 from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically
@@ -35,6 +36,7 @@ class Result:
     """The pose that was found, from which start, and how long it took.
 
     start_world_from_ct: (4, 4).   seconds: of "load", "initialise", "refine", "assess" and in "total".
+    landmark_fit: of a start from landmarks.
     """
 
     case: Case
@@ -43,6 +45,7 @@ class Result:
     refinement: Refinement
     method: str
     seconds: dict[str, float]
+    landmark_fit: LandmarkFit | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -91,6 +94,7 @@ class Result:
                 "refined": self.refinement.refined,
                 **({"range": self.case.search} if self.method == "search" else {}),
                 "world_from_ct": self.start_world_from_ct.tolist(),
+                **({"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]} if self.landmark_fit else {}),
             },
             "next_answer": self._next_answer(),
             "seconds": self.seconds,
@@ -140,6 +144,7 @@ class Result:
             start_world_from_ct=self.start_world_from_ct,
             centre_ct=self.anatomy.centroid,
             method=self.method,
+            landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
             similarity_name="local NCC",
             errors=self.errors,
             start_errors=self._errors(self.start_world_from_ct),

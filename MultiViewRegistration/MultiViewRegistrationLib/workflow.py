@@ -12,13 +12,14 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .errors import InputError
+from .geometry.landmarks import LandmarkFit, locate
 from .io.case import Case
 from .registration import kernels
 from .registration.pipeline import Anatomy, Progress, refine, refine_anywhere
 from .registration.ranges import Range, facing
 from .result import Result
 
-STARTS = ("given", "search")
+STARTS = ("given", "search", "landmarks")
 
 
 def register(
@@ -27,38 +28,52 @@ def register(
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
-    start: "given", the case's `world_from_ct`, or "search", anywhere within the case's range of it; a case without a start is
-        searched about the pose with the CT's axes along the world's and its centroid where the views' central rays meet.
+    start: "given", the case's `world_from_ct`; "search", anywhere within the case's range of it (without one, of the pose with the
+        CT's axes along the world's and its centroid where the views' central rays meet); "landmarks", what the case's `landmarks` say.
     progress: called as the pose gets better with a `Progress`; where it returns False, `pipeline.Cancelled` is raised.
     anatomy: of the case's CT, where one CT is registered to many X-rays.
     seed: of the search.
 
-    Raises InputError where a given start is missing, or the views show too little of the CT from it or within the range.
+    Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
+    within the range.
     """
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
     if case.world_from_ct is None and start == "given":
-        raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or search for it "
-                         "(--start search).")
+        raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
+                         "for (--start search).")
     uncertain = [view.name for view in case.views if view.rotation_sd_deg != 0 or view.translation_sd_mm != 0]
     if uncertain:
         warnings.warn(f"The geometry of {', '.join(uncertain)} is said to be uncertain; it is taken as exact.", stacklevel=2)
     began = perf_counter()
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
-    centre = case.world_from_ct
-    if centre is None:
-        centre = facing([view.camera for view in case.views], anatomy.centroid)
+    landmark_fit, located = None, 0.0
+    if start == "landmarks":
+        landmark_fit, located = _located(case)
+    pose = landmark_fit.world_from_ct if landmark_fit else case.world_from_ct
+    if pose is None:
+        pose = facing([view.camera for view in case.views], anatomy.centroid)
         warnings.warn("world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
                       "rays of the views meet.", stacklevel=2)
-    anatomy.prepare(case.views, centre)
+    anatomy.prepare(case.views, pose)
     ready = perf_counter()
     if start == "search":
-        refinement = refine_anywhere(anatomy, case.views, centre, Range(**case.search), progress, seed=seed)
+        refinement = refine_anywhere(anatomy, case.views, pose, Range(**case.search), progress, seed=seed)
     else:
-        refinement = refine(anatomy, case.views, centre, progress)
+        refinement = refine(anatomy, case.views, pose, progress)
     spent = perf_counter() - ready
-    seconds = {"load": case.seconds + ready - began, "initialise": refinement.searched, "refine": spent - refinement.searched,
-               "assess": 0.0}
+    seconds = {"load": case.seconds + ready - began - located, "initialise": located + refinement.searched,
+               "refine": spent - refinement.searched, "assess": 0.0}
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, centre, refinement, start, seconds)
+    return Result(case, anatomy, pose, refinement, start, seconds, landmark_fit)
+
+
+def _located(case: Case) -> tuple[LandmarkFit, float]:
+    """The pose that the landmarks say, and the seconds that took."""
+    began = perf_counter()
+    fit = locate(case.landmarks, case.cameras)
+    if fit.alternatives:
+        warnings.warn(f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best one is taken; add a landmark, "
+                      "or a position in another view.", stacklevel=3)
+    return fit, perf_counter() - began

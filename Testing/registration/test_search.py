@@ -105,12 +105,12 @@ def test_progress_is_told_on_the_callers_thread_and_can_cancel(anatomy, views):
 
 
 def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
-    with pytest.raises(InputError, match="at none of .* poses within 5 degrees and 20 mm .* view1, view2 show enough of the CT"):
+    with pytest.raises(InputError, match="at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the CT"):
         refine_anywhere(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), Range(5, 20))
 
 
 def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
     camera = views[1].camera
     aside = replace(camera, camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0]) @ camera.camera_from_world)
-    with pytest.raises(InputError, match=r"does view2 show enough of the CT"):
+    with pytest.raises(InputError, match="does view2 show enough of the CT"):
         refine_anywhere(anatomy, [views[0], replace(views[1], camera=aside)], TRUE_POSE, Range(5, 20))

@@ -59,8 +59,8 @@ def score_poses(values, shape, cut, end_slices, sources, directions, world_from_
                 intensity_radius, intensity_floor, gradient_radius, gradient_floor, only_near, margins, out):
     """Fill `out` (N,) with the scores of N poses in one view.
 
-    cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,) and the rows step_u, step_v, corner of directions (N, 3, 3): for each pose
-    what `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
+    cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,) and the rows step_u, step_v, corner of directions (N, 3, 3):
+    for each pose what `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
     only_near, margins (N,): whether to compare only within so many pixels of the silhouette.
     """
     rows, columns = fixed.shape

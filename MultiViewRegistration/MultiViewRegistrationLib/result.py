@@ -31,6 +31,7 @@ class Result:
     """The pose that was found, from which start, and how long it took.
 
     start_world_from_ct: (4, 4).   seconds: of "load", "initialise", "refine", "assess" and in "total".
+    refined_by: name of the refinement, see `refinements`.   torch_device: on which it ran, if it was one by torch.
     """
 
     case: Case
@@ -39,6 +40,8 @@ class Result:
     refinement: Refinement
     method: str
     seconds: dict[str, float]
+    refined_by: str = "joint"
+    torch_device: str | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -49,6 +52,11 @@ class Result:
     def errors(self) -> metrics.Errors | None:
         """Against the case's truth, where it has one."""
         return self._errors(self.world_from_ct)
+
+    @property
+    def device(self) -> str:
+        """What the registration ran on."""
+        return f"{device()}, PyTorch on {self.torch_device}" if self.torch_device else device()
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
@@ -75,8 +83,9 @@ class Result:
                 "candidates": self.refinement.candidates,
                 "world_from_ct": self.start_world_from_ct.tolist(),
             },
+            "refinement": self.refined_by,
             "seconds": self.seconds,
-            "software": {"version": __version__, "device": device()},
+            "software": {"version": __version__, "device": self.device},
             "inputs": case.inputs,
         }
 
@@ -124,7 +133,7 @@ class Result:
                     for level in self.refinement.levels],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "device": device()},
+            software={"MultiViewRegistration": __version__, "refinement": self.refined_by, "device": self.device},
         )
 
     def _pictures(self, view: View) -> dict[str, tuple[bytes, bytes]]:
@@ -152,5 +161,5 @@ def write_report(path: Path, cases: list[CaseReport]) -> None:
 
 
 def device() -> str:
-    """What the registration ran on."""
+    """This machine's processor."""
     return f"CPU, {threads.available_threads()} threads, {platform.machine()}"

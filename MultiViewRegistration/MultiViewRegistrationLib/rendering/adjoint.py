@@ -18,7 +18,7 @@ import numpy as np
 
 from ..geometry.camera import Camera
 from . import threads
-from .cpu import crossings
+from .cpu import _crossings
 from .drr import Grid
 
 i32 = nb.int32
@@ -61,7 +61,7 @@ def back_project_slices(values, shape, source, corner, step_u, step_v, world_fro
                 continue
             for axis in range(3):
                 q[axis] = corner[axis] + col * step_u[axis] + r * step_v[axis]
-            a, b, c, slope_b, slope_c, start_b, start_c, first, count = crossings(shape, source, q)
+            a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
             # Only the planes whose samples touch these slices, one more at each end for rounding; the others are looked at in vain.
             begin, end = 0, count
             if a == 2:

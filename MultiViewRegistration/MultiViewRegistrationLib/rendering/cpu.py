@@ -81,7 +81,7 @@ def _axes(qi, qj, qk):
 
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
-def crossings(shape, source, q):
+def _crossings(shape, source, q):
     """Where the ray source + z q crosses the voxel planes of the axis `a` that it follows most closely, within the volume.
 
     Returns a, b, c, slope_b, slope_c, start_b, start_c, first, count: plane n of `count` is at a = first + n, b = start_b + a slope_b,
@@ -134,7 +134,7 @@ def project_rows(values, shape, source, corner, step_u, step_v, world_from_index
                 continue
             for axis in range(3):
                 q[axis] = corner[axis] + col * step_u[axis] + r * step_v[axis]
-            a, b, c, slope_b, slope_c, start_b, start_c, first, count = crossings(shape, source, q)
+            a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
             if count <= 0:
                 continue
             qx = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]

@@ -20,6 +20,7 @@ ROOMS = {
     "imaging": {"geometry"},
     "rendering": {"geometry", "imaging"},
     "registration": {"geometry", "imaging", "rendering"},
+    "published": {"geometry", "imaging", "rendering", "registration"},
     "regressor": {"geometry", "imaging", "rendering"},
     "assessment": {"geometry", "imaging", "rendering", "registration", "regressor"},
     "io": {"geometry", "imaging"},
@@ -36,11 +37,11 @@ HOME_OF = {
     "vtk": HOSTS,
     "qt": {"panel"},
     "ctk": {"panel"},
-    "torch": {"regressor", "rendering.reference", "rendering.autograd", "rendering.gpu"},
+    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu"},
     "warp": {"rendering.gpu"},
     "itk": {"demo"},
 }
-NEEDS_MORE = HOSTS | HOME_OF["torch"]
+NEEDS_MORE = HOSTS | HOME_OF["torch"] - {"published"} | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")}
 
 
 def module_of(path: Path) -> str:
@@ -114,6 +115,8 @@ def test_imports_go_one_way():
     ("imaging.ct", "def f():\n    from ..rendering import drr"),
     ("rendering.drr", "import torch"),
     ("rendering.drr", "from torch.nn import functional"),
+    ("refinements", "import torch"),
+    ("registration.pipeline", "from ..published.presets import PRESETS"),
     ("rendering.drr", "from importlib import import_module\nimport_module('torch')"),
     ("registration.pipeline", "if True:\n    from ..assessment import metrics"),
     ("registration.pipeline", "from .. import register"),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import __version__
 from .errors import InputError
+from .published.presets import PRESETS
 
 PREPARING = "preparing (ten seconds longer the first time after installation)"
 
@@ -52,12 +53,18 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print machine-readable output on stdout, and nothing else there")
 
+    refining = argparse.ArgumentParser(add_help=False)
+    refining.add_argument("--refine", choices=["joint", *PRESETS], default="joint",
+                          help="joint: all views together, second order (default); the others: published ones, which need PyTorch")
+    refining.add_argument("--device", default="cpu", metavar="cpu|cuda|mps|auto",
+                          help="where a published refinement runs (default: %(default)s)")
+
     command = commands.add_parser("demo", parents=[common], help="register a real CT to X-rays of it, and show how it went")
     command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
     command.add_argument("--open", action="store_true", help="open the report in a browser")
     command.set_defaults(run=_demo)
 
-    command = commands.add_parser("register", parents=[common], help="register the CT of a case to its X-rays")
+    command = commands.add_parser("register", parents=[common, refining], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     command.add_argument("--start", choices=["given", "search", "landmarks"], default="given",
                          help="where to start: the case's world_from_ct, a search through a range about it, or what its landmarks say "
@@ -74,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
     command.set_defaults(run=_render)
 
-    command = commands.add_parser("evaluate", parents=[common], help="register many cases from many starts, and tell how well")
+    command = commands.add_parser("evaluate", parents=[common, refining], help="register many cases from many starts, and tell how well")
     command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one")
     command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
     command.add_argument("--reach", type=float, default=22.0, metavar="MM",
@@ -98,7 +105,7 @@ def _register(options: argparse.Namespace) -> dict:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with ProgressLine("Registering") as line:
         line.show(0.0, PREPARING)
-        result = register(case, options.start, progress=line, seed=options.seed)
+        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device)
     result.save(options.out)
     _tell(result, options.out)
     return result.to_json()
@@ -139,7 +146,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
     with ProgressLine("Evaluating") as line:
         line.show(0.0, PREPARING)
         evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
-                              seed=options.seed, progress=line.show)
+                              seed=options.seed, progress=line.show, refinement=options.refine, device=options.device)
     text = page(evaluation, options.about)
     if options.page:
         write_atomically(options.page, text)

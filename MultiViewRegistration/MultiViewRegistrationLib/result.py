@@ -37,6 +37,7 @@ class Result:
 
     start_world_from_ct: (4, 4).   seconds: of "load", "initialise", "refine", "assess" and in "total".
     landmark_fit: of a start from landmarks.
+    refined_by: name of the refinement, see `refinements`.   torch_device: on which it ran, if it was one by torch.
     """
 
     case: Case
@@ -46,6 +47,8 @@ class Result:
     method: str
     seconds: dict[str, float]
     landmark_fit: LandmarkFit | None = None
+    refined_by: str = "joint"
+    torch_device: str | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -67,6 +70,11 @@ class Result:
             told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                         f"well (its cost is {rival.gap:.2f} times this one's).")
         return told
+
+    @property
+    def device(self) -> str:
+        """What the registration ran on."""
+        return f"{device()}, PyTorch on {self.torch_device}" if self.torch_device else device()
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
@@ -97,8 +105,9 @@ class Result:
                 **({"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]} if self.landmark_fit else {}),
             },
             "next_answer": self._next_answer(),
+            "refinement": self.refined_by,
             "seconds": self.seconds,
-            "software": {"version": __version__, "device": device()},
+            "software": {"version": __version__, "device": self.device},
             "inputs": case.inputs,
         }
 
@@ -152,7 +161,7 @@ class Result:
                     for level in self.refinement.levels],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "device": device()},
+            software={"MultiViewRegistration": __version__, "refinement": self.refined_by, "device": self.device},
         )
 
     def _pictures(self, view: View) -> dict[str, tuple[bytes, bytes]]:
@@ -180,5 +189,5 @@ def write_report(path: Path, cases: list[CaseReport]) -> None:
 
 
 def device() -> str:
-    """What the registration ran on."""
+    """This machine's processor."""
     return f"CPU, {threads.available_threads()} threads, {platform.machine()}"

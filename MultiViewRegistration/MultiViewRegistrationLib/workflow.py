@@ -14,8 +14,9 @@ from time import perf_counter
 from .errors import InputError
 from .geometry.landmarks import LandmarkFit, locate
 from .io.case import Case
+from .refinements import refiner
 from .registration import kernels
-from .registration.pipeline import Anatomy, Progress, refine, refine_anywhere
+from .registration.pipeline import Anatomy, Progress, refine_anywhere
 from .registration.ranges import Range, facing
 from .result import Result
 
@@ -24,7 +25,7 @@ STARTS = ("given", "search", "landmarks")
 
 def register(
     case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
-    seed: int = 0,
+    seed: int = 0, refinement: str = "joint", device: str = "cpu",
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
@@ -33,15 +34,20 @@ def register(
     progress: called as the pose gets better with a `Progress`; where it returns False, `pipeline.Cancelled` is raised.
     anatomy: of the case's CT, where one CT is registered to many X-rays.
     seed: of the search.
+    refinement, device: see `refinements.refiner`.
 
     Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
-    within the range.
+    within the range; and for a refinement that is not there, or cannot run here.
     """
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
     if case.world_from_ct is None and start == "given":
         raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
                          "for (--start search).")
+    by = refiner(refinement, device)
+    if start == "search" and by.name != "joint":
+        raise InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
+                         "start.")
     uncertain = [view.name for view in case.views if view.rotation_sd_deg != 0 or view.translation_sd_mm != 0]
     if uncertain:
         warnings.warn(f"The geometry of {', '.join(uncertain)} is said to be uncertain; it is taken as exact.", stacklevel=2)
@@ -59,14 +65,14 @@ def register(
     anatomy.prepare(case.views, pose)
     ready = perf_counter()
     if start == "search":
-        refinement = refine_anywhere(anatomy, case.views, pose, Range(**case.search), progress, seed=seed)
+        found = refine_anywhere(anatomy, case.views, pose, Range(**case.search), progress, seed=seed)
     else:
-        refinement = refine(anatomy, case.views, pose, progress)
+        found = by.run(anatomy, case.views, pose, progress=progress)
     spent = perf_counter() - ready
-    seconds = {"load": case.seconds + ready - began - located, "initialise": located + refinement.searched,
-               "refine": spent - refinement.searched, "assess": 0.0}
+    seconds = {"load": case.seconds + ready - began - located, "initialise": located + found.searched,
+               "refine": spent - found.searched, "assess": 0.0}
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, pose, refinement, start, seconds, landmark_fit)
+    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device)
 
 
 def _located(case: Case) -> tuple[LandmarkFit, float]:

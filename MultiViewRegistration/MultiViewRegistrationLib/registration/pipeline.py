@@ -77,10 +77,10 @@ class Refinement:
     world_from_ct: np.ndarray
     fit: Evaluation
     levels: list[LevelTrace]
-    candidates: int
-    refined: int
-    rival: Rival | None
-    searched: float
+    candidates: int = 1
+    refined: int = 1
+    rival: Rival | None = None
+    searched: float = 0.0
 
 
 def refine(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.stats import qmc
@@ -11,7 +11,7 @@ from scipy.stats import qmc
 from ..errors import InputError
 from ..geometry import rigid
 from ..imaging.ct import CT, attenuation
-from ..imaging.view import View
+from ..imaging.view import SharedUnknowns, View
 from ..imaging.volume import pyramid
 from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
@@ -27,6 +27,7 @@ from .plan import (
     pixel_at,
     plan,
 )
+from .unknowns import CALIBRATED, Unknowns
 
 #: Two poses are one if they lie nearer than this (mm, an angle counting at RADIUS_MM from the centroid).
 SAME_MM, RADIUS_MM = 3.0, 30.0
@@ -63,12 +64,15 @@ class Refinement:
     """The registered pose, the fit there, and how it was reached.
 
     candidates: how many poses were refined at the coarsest level.
+    views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `Unknowns`.
     """
 
     world_from_ct: np.ndarray
     fit: Evaluation
     levels: list[LevelTrace]
     candidates: int
+    views: list[View]
+    shared: np.ndarray
 
 
 class Anatomy:
@@ -116,15 +120,18 @@ class Anatomy:
 
 def refine(
     anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
-    """Register a CT to calibrated views from a start pose, all views sharing the one pose.
+    """Register a CT to views from a start pose, all views sharing the one pose; cameras are corrected within their uncertainty.
 
-    world_from_ct: (4, 4) rigid, mm.
+    world_from_ct: (4, 4) rigid, mm.   shared: what is unknown and the same in all views.
     progress: called after each accepted step; where it returns False, `Cancelled` is raised.
 
     The same input gives the same result on any number of threads. InputError where the views show too little of the CT.
     """
     poses, traces, candidates = [world_from_ct], [], 1
+    unknowns = Unknowns(views, shared)
+    corrections = unknowns.none
     around = AROUND_STRUCTURE if anatomy.structure else AROUND_BODY
     levels = anatomy.levels(views, world_from_ct)
     for number, level in enumerate(levels):
@@ -143,10 +150,13 @@ def refine(
             if progress(told) is False:
                 raise Cancelled
 
-        runs = _refine_each(objective, level, poses, tell)
+        runs = _refine_each(objective, level, poses, tell, unknowns, corrections)
         poses = _distinct([run.world_from_ct for run in runs], anatomy.centroid)[: around.kept if coarsest else 1]
+        corrections = runs[0].corrections
         traces.append(LevelTrace(name, runs[0].steps))
-    return Refinement(poses[0], runs[0].fit, traces, candidates)
+    cameras = unknowns.cameras(corrections, [view.camera for view in views])
+    corrected = [replace(view, camera=camera) for view, camera in zip(views, cameras, strict=True)]
+    return Refinement(poses[0], runs[0].fit, traces, candidates, corrected, corrections[-6:])
 
 
 @dataclass(frozen=True)
@@ -154,11 +164,15 @@ class _Run:
     """One descent at one resolution."""
 
     world_from_ct: np.ndarray
+    corrections: np.ndarray
     fit: Evaluation
     steps: list[Step]
 
 
-def _refine_each(objective: Objective, level: Level, poses: list[np.ndarray], tell: Callable[[float, Step], None]) -> list[_Run]:
+def _refine_each(
+    objective: Objective, level: Level, poses: list[np.ndarray], tell: Callable[[float, Step], None], unknowns: Unknowns,
+    corrections: np.ndarray,
+) -> list[_Run]:
     """A descent from each pose, that with the lowest cost first. `tell` learns each step and the share of the level that is done."""
     runs = []
     for done, pose in enumerate(poses):
@@ -168,8 +182,9 @@ def _refine_each(objective: Objective, level: Level, poses: list[np.ndarray], te
             steps.append(step)
             tell((done + len(steps) / (level.iterations + 1)) / len(poses), step)
 
-        found, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=on_step)
-        runs.append(_Run(found, fit, steps))
+        found = minimise(objective, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=on_step,
+                         unknowns=unknowns, corrections=corrections)
+        runs.append(_Run(*found, steps))
     return sorted(runs, key=lambda run: run.fit.cost)
 
 

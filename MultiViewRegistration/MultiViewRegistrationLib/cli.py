@@ -104,6 +104,8 @@ def _tell(result, out: Path) -> None:
           file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
         print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
+    for reason in result.reasons:
+        print(f"  {reason}", file=sys.stderr)
     errors = result.errors
     if errors:
         print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)

@@ -13,13 +13,15 @@ import numpy as np
 
 from . import __version__
 from .assessment import metrics
-from .assessment.case_report import CaseReport, Level, ViewReport, summarise
+from .assessment.case_report import CaseReport, Level, ViewReport, correction, summarise
 from .assessment.overlays import before_and_after
 from .assessment.report import report
+from .geometry.camera import Camera
 from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically
 from .io.transforms import write_slicer_transform, write_transform
+from .registration.apart import untied
 from .registration.pipeline import Anatomy, Refinement
 from .rendering import threads
 
@@ -48,7 +50,18 @@ class Result:
     @property
     def errors(self) -> metrics.Errors | None:
         """Against the case's truth, where it has one."""
-        return self._errors(self.world_from_ct)
+        return self._errors(self.world_from_ct, self.views)
+
+    @property
+    def views(self) -> list[View]:
+        """The case's views, with their cameras as they were corrected."""
+        return self.refinement.views
+
+    @property
+    def reasons(self) -> list[str]:
+        """What a user of the result must know of it."""
+        return [f"{self.case.views[i].name}: its geometry is unknown, so it was registered alone and does not support the pose; its "
+                "camera is given such that the pose holds in it." for i in untied(self.case.views, self.case.shared_unknowns)]
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
@@ -63,11 +76,11 @@ class Result:
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": None,
-            "reasons": [],
+            "reasons": self.reasons,
             "predicted_tre_mm": None,
             "views": [
-                {"name": view.name, "similarity": similarity, "camera_from_world": view.camera.camera_from_world.tolist()}
-                for view, similarity in zip(case.views, self.refinement.fit.similarity, strict=True)
+                {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera)}
+                for given, view, similarity in zip(case.views, self.views, self.refinement.fit.similarity, strict=True)
             ],
             **({"errors": asdict(self.errors)} if self.errors else {}),
             "start": {
@@ -104,22 +117,24 @@ class Result:
             views=[
                 ViewReport(
                     name=view.name,
-                    camera=summarise(view.camera, case.views[0].camera, view.xray.pixel_mm),
-                    pictures=self._pictures(view),
+                    camera=summarise(view.camera, self.views[0].camera, view.xray.pixel_mm),
+                    pictures=self._pictures(given, view),
                     similarity=self.refinement.fit.similarity[i],
                     start_similarity=start_similarity[i],
                     rotation_sd_deg=view.rotation_sd_deg,
                     translation_sd_mm=view.translation_sd_mm,
+                    correction=correction(given.camera, view.camera),
                 )
-                for i, view in enumerate(case.views)
+                for i, (given, view) in enumerate(zip(case.views, self.views, strict=True))
             ],
+            reasons=self.reasons,
             world_from_ct=self.world_from_ct,
             start_world_from_ct=self.start_world_from_ct,
             centre_ct=self.anatomy.centroid,
             method=self.method,
             similarity_name="local NCC",
             errors=self.errors,
-            start_errors=self._errors(self.start_world_from_ct),
+            start_errors=self._errors(self.start_world_from_ct, case.views),
             levels=[Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
                     for level in self.refinement.levels],
             seconds=self.seconds,
@@ -127,8 +142,8 @@ class Result:
             software={"MultiViewRegistration": __version__, "device": device()},
         )
 
-    def _pictures(self, view: View) -> dict[str, tuple[bytes, bytes]]:
-        return before_and_after(view.xray, self._drr(view, self.start_world_from_ct), self._drr(view, self.world_from_ct))
+    def _pictures(self, given: View, corrected: View) -> dict[str, tuple[bytes, bytes]]:
+        return before_and_after(given.xray, self._drr(given, self.start_world_from_ct), self._drr(corrected, self.world_from_ct))
 
     def _drr(self, view: View, world_from_ct: np.ndarray) -> np.ndarray:
         """The DRR on the view's own pixels, NaN for rays through a cut end of the CT."""
@@ -137,13 +152,23 @@ class Result:
         image[projector.seen(view.camera, world_from_ct) == 0] = np.nan
         return image
 
-    def _errors(self, world_from_ct: np.ndarray) -> metrics.Errors | None:
+    def _errors(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
         case = self.case
         if case.truth_world_from_ct is None:
             return None
         targets = case.targets if case.targets is not None else self.anatomy.corners()
-        return metrics.errors([view.camera for view in case.views], world_from_ct, case.truth_world_from_ct, targets,
-                              [view.xray.pixel_mm for view in case.views])
+        return metrics.errors([view.camera for view in views], world_from_ct, case.truth_world_from_ct, targets,
+                              [view.xray.pixel_mm for view in views])
+
+
+def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
+    """A view's camera in result.json, with what was given where that was corrected."""
+    told = {"camera_from_world": corrected.camera_from_world.tolist()}
+    for key in ("camera_from_world", "intrinsics"):
+        before, after = getattr(given, key).tolist(), getattr(corrected, key).tolist()
+        if before != after:
+            told |= {key: after, f"given_{key}": before}
+    return told
 
 
 def write_report(path: Path, cases: list[CaseReport]) -> None:

@@ -7,14 +7,14 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from time import perf_counter
 
 from .errors import InputError
 from .io.case import Case
 from .registration import kernels
-from .registration.pipeline import Anatomy, Progress, refine
+from .registration.apart import register_views
+from .registration.pipeline import Anatomy, Progress
 from .result import Result
 
 STARTS = ("given",)
@@ -35,14 +35,11 @@ def register(
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
     if case.world_from_ct is None:
         raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case.")
-    uncertain = [view.name for view in case.views if view.rotation_sd_deg != 0 or view.translation_sd_mm != 0]
-    if uncertain:
-        warnings.warn(f"The geometry of {', '.join(uncertain)} is said to be uncertain; it is taken as exact.", stacklevel=2)
     began = perf_counter()
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     ready = perf_counter()
-    refinement = refine(anatomy, case.views, case.world_from_ct, progress)
+    refinement = register_views(anatomy, case.views, case.world_from_ct, progress, case.shared_unknowns)
     done = perf_counter()
     seconds = {"load": case.seconds, "initialise": ready - began, "refine": done - ready, "assess": 0.0}
     seconds["total"] = sum(seconds.values())

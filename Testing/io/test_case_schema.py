@@ -54,6 +54,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
         "": top,
         "search": top["search"]["properties"],
         "truth": top["truth"]["properties"],
+        "shared_unknowns": top["shared_unknowns"]["properties"],
         "views": view,
         "camera": view["camera"]["properties"],
         "c_arm": view["c_arm"]["properties"],

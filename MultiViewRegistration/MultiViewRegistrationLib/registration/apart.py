@@ -1,0 +1,55 @@
+"""Views of unknown geometry: one rigid anatomy cannot tie them, so that each is registered by itself.
+
+The pose and such a camera are interchangeable: all that its image tells is camera_from_ct. Its camera is chosen so that the pose of the
+other views holds in it, which makes the camera relative to theirs an output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.view import SharedUnknowns, View
+from .pipeline import Anatomy, Progress, Refinement, refine
+from .unknowns import CALIBRATED
+
+
+def untied(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
+    """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all views."""
+    if shared != CALIBRATED:
+        return []
+    return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
+
+
+def register_views(
+    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED,
+) -> Refinement:
+    """`refine`, with the views that nothing ties to the first registered each by itself, from the same start."""
+    alone = untied(views, shared)
+    together = [i for i in range(len(views)) if i not in alone]
+    pose = None
+
+    def refined(done: int, chosen: list[int]) -> Refinement:
+        def tell(told: Progress) -> object:
+            fraction = (done + told.fraction) / (1 + len(alone))
+            return progress(replace(told, fraction=fraction, world_from_ct=told.world_from_ct if pose is None else pose))
+
+        return refine(anatomy, [views[i] for i in chosen], world_from_ct, tell, shared)
+
+    found = refined(0, together)
+    pose = found.world_from_ct
+    if not alone:
+        return found
+    seen = dict(zip(together, zip(found.views, found.fit.pixels, found.fit.similarity, strict=True), strict=True))
+    for done, i in enumerate(alone, start=1):
+        single = refined(done, [i])
+        camera = views[i].camera
+        motion = single.world_from_ct @ rigid.inverse(pose)
+        camera = replace(camera, camera_from_world=camera.camera_from_world @ motion)
+        seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.similarity[0]
+    corrected, pixels, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
+    return replace(found, fit=replace(found.fit, pixels=pixels, similarity=similarity), views=list(corrected))

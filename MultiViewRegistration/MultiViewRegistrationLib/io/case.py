@@ -50,7 +50,7 @@ class Case:
     anatomy_key: tuple = ()
     name: str = "case"
     seconds: float = 0.0
-    shared_unknowns: SharedUnknowns = SharedUnknowns()
+    shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Case:

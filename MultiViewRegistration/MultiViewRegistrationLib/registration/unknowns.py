@@ -66,6 +66,8 @@ class Unknowns:
     def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
         """The corrected camera of view i; of its image pooled or cropped, if `given` is."""
         own, shared = corrections[6 * i : 6 * i + 6], corrections[-6:]
+        if not own.any() and not shared.any():
+            return given
         shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
         motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:])
         intrinsics = given.intrinsics.copy()

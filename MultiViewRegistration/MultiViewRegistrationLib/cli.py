@@ -59,7 +59,10 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("register", parents=[common], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given"], default="given", help="where to start: the case's world_from_ct")
+    command.add_argument("--start", choices=["given", "search"], default="given",
+                         help="where to start: the case's world_from_ct, or a search through a range about it (default: %(default)s)")
+    command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
+    command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
@@ -90,9 +93,11 @@ def _register(options: argparse.Namespace) -> dict:
     from .workflow import register
 
     case = Case.load(options.case)
+    if options.range:
+        case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with ProgressLine("Registering") as line:
         line.show(0.0, PREPARING)
-        result = register(case, options.start, progress=line)
+        result = register(case, options.start, progress=line, seed=options.seed)
     result.save(options.out)
     _tell(result, options.out)
     return result.to_json()
@@ -100,7 +105,8 @@ def _register(options: argparse.Namespace) -> dict:
 
 def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
-    print(f"{result.case.name}: registered in {result.seconds['refine']:.2f} s (loading {result.seconds['load']:.1f} s).",
+    seconds = result.seconds
+    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
         print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)

@@ -23,7 +23,7 @@ from .io.case import Case
 from .io.case_file import CaseFile
 from .registration import kernels
 from .registration.apart import register_views
-from .registration.pipeline import Anatomy, Refinement
+from .registration.pipeline import Anatomy, Refinement, refine
 
 INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
@@ -177,7 +177,8 @@ def _without_truth(
 
 def _timed(case: Case, anatomy: Anatomy, start: np.ndarray) -> tuple[Refinement, float]:
     began = perf_counter()
-    refinement = register_views(anatomy, case.views, start, shared=case.shared_unknowns)
+    shared = case.shared_unknowns
+    refinement = register_views(case.views, lambda views, tell: refine(anatomy, views, start, tell, shared), shared=shared)
     return refinement, perf_counter() - began
 
 

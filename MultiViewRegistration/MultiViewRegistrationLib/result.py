@@ -27,6 +27,9 @@ from .rendering import threads
 
 VERSION = 1
 
+#: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
+AMBIGUOUS_GAP = 1.15
+
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -59,9 +62,14 @@ class Result:
 
     @property
     def reasons(self) -> list[str]:
-        """What a user of the result must know of it."""
-        return [f"{self.case.views[i].name}: its geometry is unknown, so it was registered alone and does not support the pose; its "
+        """What a person must know before trusting the pose, a sentence each."""
+        told = [f"{self.case.views[i].name}: its geometry is unknown, so it was registered alone and does not support the pose; its "
                 "camera is given such that the pose holds in it." for i in untied(self.case.views, self.case.shared_unknowns)]
+        rival = self.refinement.rival
+        if rival is None or rival.gap >= AMBIGUOUS_GAP:
+            return told
+        return [*told, f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
+                f"well (its cost is {rival.gap:.2f} times this one's)."]
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
@@ -86,12 +94,20 @@ class Result:
             "start": {
                 "method": self.method,
                 "candidates": self.refinement.candidates,
+                "refined": self.refinement.refined,
+                **({"range": self.case.search} if self.method == "search" else {}),
                 "world_from_ct": self.start_world_from_ct.tolist(),
             },
+            "next_answer": self._next_answer(),
             "seconds": self.seconds,
             "software": {"version": __version__, "device": device()},
             "inputs": case.inputs,
         }
+
+    def _next_answer(self) -> dict | None:
+        rival = self.refinement.rival
+        return rival and {"gap": rival.gap, "distance_mm": rival.distance_mm, "rotation_deg": rival.rotation_deg,
+                          "world_from_ct": rival.world_from_ct.tolist()}
 
     def save(self, folder: str | Path) -> None:
         """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all."""

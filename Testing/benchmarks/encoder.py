@@ -27,8 +27,7 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns, View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
-from MultiViewRegistrationLib.registration.apart import register_views  # noqa: E402
-from MultiViewRegistrationLib.registration.pipeline import Anatomy  # noqa: E402
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine  # noqa: E402
 from MultiViewRegistrationLib.registration.unknowns import CALIBRATED  # noqa: E402
 
 Random = np.random.Generator
@@ -121,7 +120,7 @@ def measure(case: Case, anatomy: Anatomy, fault: Fault, draws: int, reach_mm: fl
         row = []
         for some, shared in ((views, CALIBRATED), (soft, fault.shared)):
             began = perf_counter()
-            found = register_views(anatomy, some, start, shared=shared)
+            found = refine(anatomy, some, start, shared=shared)
             spent = perf_counter() - began
             in_camera = found.views[0].camera.camera_from_world @ found.world_from_ct
             true_in_camera = case.views[0].camera.camera_from_world @ truth

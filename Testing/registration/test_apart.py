@@ -12,8 +12,13 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.registration.apart import register_views, untied
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, refine
+from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
 
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
+
+
+def register(anatomy, views, progress=lambda told: None, shared=CALIBRATED):
+    return register_views(views, lambda some, tell: refine(anatomy, some, START, tell, shared), progress, shared)
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +52,7 @@ def test_a_view_is_untied_where_nothing_is_known(three):
 def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     views, true_camera = three
     told = []
-    found = register_views(anatomy, views, START, told.append)
+    found = register(anatomy, views, told.append)
     alone = refine(anatomy, [views[0], views[2]], START)
     np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
     assert [view.name for view in found.views] == [view.name for view in views]
@@ -65,7 +70,7 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
 
 def test_views_that_are_tied_are_refined_as_they_are(anatomy, three):
     views = [three[0][0], three[0][2]]
-    found, plain = register_views(anatomy, views, START), refine(anatomy, views, START)
+    found, plain = register(anatomy, views), refine(anatomy, views, START)
     np.testing.assert_array_equal(found.world_from_ct, plain.world_from_ct)
     assert found.fit.cost == plain.fit.cost
 
@@ -73,7 +78,7 @@ def test_views_that_are_tied_are_refined_as_they_are(anatomy, three):
 def test_cancelling_reaches_the_view_that_is_alone(anatomy, three):
     views, _ = three
     with pytest.raises(Cancelled):
-        register_views(anatomy, views, START, lambda progress: progress.fraction < 0.6)
+        register(anatomy, views, lambda progress: progress.fraction < 0.6)
 
 
 def test_one_isocentre_ties_views_of_free_angles(anatomy, three):
@@ -81,11 +86,11 @@ def test_one_isocentre_ties_views_of_free_angles(anatomy, three):
     (first, _, _), true_camera = three
     view = replace(three[0][1], camera=replace(true_camera, camera_from_world=true_camera.camera_from_world @ off(
         np.eye(4), [2.0, 3.0, -1.5], [0.0, 0, 0])), rotation_sd_deg=None, translation_sd_mm=0.0)
-    found = register_views(anatomy, [first, view], START)
+    found = register(anatomy, [first, view])
     assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(0.3)
     np.testing.assert_allclose(found.views[1].camera.camera_from_world[:3, 3], true_camera.camera_from_world[:3, 3], atol=1e-9)
     shifted = [replace(v, camera=replace(v.camera, camera_from_world=off(np.eye(4), [0, 0, 0], [2, -1, 1.5]) @ v.camera.camera_from_world))
                for v in (first, view)]
-    both = register_views(anatomy, shifted, START, shared=SharedUnknowns(isocentre_sd_mm=5))
+    both = register(anatomy, shifted, shared=SharedUnknowns(isocentre_sd_mm=5))
     assert np.linalg.norm(both.shared[3:]) > 0
     assert min(both.fit.similarity) > 0.9

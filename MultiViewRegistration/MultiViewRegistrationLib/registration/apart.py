@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from .pipeline import Anatomy, Progress, Refinement, refine
+from .pipeline import Progress, Refinement
 from .unknowns import CALIBRATED
 
 
@@ -25,31 +23,35 @@ def untied(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[i
 
 
 def register_views(
-    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object] = lambda _: None,
-    shared: SharedUnknowns = CALIBRATED,
+    views: list[View], find: Callable[[list[View], Callable[[Progress], object]], Refinement],
+    progress: Callable[[Progress], object] = lambda _: None, shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
-    """`refine`, with the views that nothing ties to the first registered each by itself, from the same start."""
+    """All views registered: those that are tied to the first together, each of the others by itself.
+
+    find: registers the views it is handed, `refine` or `refine_anywhere` with all else bound, and tells its progress.
+    """
     alone = untied(views, shared)
+    if not alone:
+        return find(views, progress)
     together = [i for i in range(len(views)) if i not in alone]
     pose = None
 
-    def refined(done: int, chosen: list[int]) -> Refinement:
+    def found(done: int, chosen: list[int]) -> Refinement:
         def tell(told: Progress) -> object:
             fraction = (done + told.fraction) / (1 + len(alone))
             return progress(replace(told, fraction=fraction, world_from_ct=told.world_from_ct if pose is None else pose))
 
-        return refine(anatomy, [views[i] for i in chosen], world_from_ct, tell, shared)
+        return find([views[i] for i in chosen], tell)
 
-    found = refined(0, together)
-    pose = found.world_from_ct
-    if not alone:
-        return found
-    seen = dict(zip(together, zip(found.views, found.fit.pixels, found.fit.similarity, strict=True), strict=True))
+    joint = found(0, together)
+    pose, searched = joint.world_from_ct, joint.searched
+    seen = dict(zip(together, zip(joint.views, joint.fit.pixels, joint.fit.similarity, strict=True), strict=True))
     for done, i in enumerate(alone, start=1):
-        single = refined(done, [i])
-        camera = views[i].camera
+        single = found(done, [i])
+        searched += single.searched
+        given = views[i].camera
         motion = single.world_from_ct @ rigid.inverse(pose)
-        camera = replace(camera, camera_from_world=camera.camera_from_world @ motion)
+        camera = replace(given, camera_from_world=given.camera_from_world @ motion)
         seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.similarity[0]
     corrected, pixels, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
-    return replace(found, fit=replace(found.fit, pixels=pixels, similarity=similarity), views=list(corrected))
+    return replace(joint, fit=replace(joint.fit, pixels=pixels, similarity=similarity), views=list(corrected), searched=searched)

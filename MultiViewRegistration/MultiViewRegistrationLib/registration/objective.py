@@ -58,6 +58,7 @@ class Evaluation:
         have nine derivatives.
     by_view: each view's share in gradient and Hessian.
     pixels, similarity: by view, the number of pixels compared and their local NCC.
+    share: of what the X-rays show, compared; 1 for a structure, of which only the surroundings of its silhouette are.
     """
 
     cost: float
@@ -66,6 +67,12 @@ class Evaluation:
     pixels: tuple[int, ...]
     similarity: tuple[float, ...]
     by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
+    share: float
+
+    @property
+    def penalised_cost(self) -> float:
+        """By which answers are told apart, the lower the better: a pose that hides most of the CT has a low cost, too."""
+        return self.cost / max(self.share, 1e-9)
 
 
 class Objective:
@@ -84,8 +91,7 @@ class Objective:
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
         self._weights: list = [None] * len(views)
-        usable = sum(int(valid.sum()) for valid in self._valid)
-        self._fewest = FEWEST_PIXELS if settings.silhouette_mm is not None else max(FEWEST_PIXELS, LEAST_SHARE * usable)
+        self._usable = sum(int(valid.sum()) for valid in self._valid)
 
     def project(
         self, world_from_ct: np.ndarray, cameras: list[Camera] | None = None, *, jacobian: bool = True, intrinsics: bool = False,
@@ -153,15 +159,18 @@ class Objective:
         threads.run([partial(compare, index) for index in range(len(parts))])
         pixels = tuple(int(mask.sum()) for mask in self._masks)
         count = max(sum(pixels), 1)
+        share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
+        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE
         hessian = sum(part[2] for part in parts) / count
         by_view = tuple((part[1] / count, _symmetric(part[2] / count)) for part in parts) if derivative else ()
         return Evaluation(
-            cost=sum(part[0] for part in parts) / count if count >= self._fewest else np.inf,
+            cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
             hessian=_symmetric(hessian),
             pixels=pixels,
             similarity=tuple(part[3] for part in parts),
             by_view=by_view,
+            share=share,
         )
 
     def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:

@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from . import cpu, threads
@@ -29,16 +30,17 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class _Rays:
-    """The rays of a camera in the voxel frame of a padded volume: s + z q, q = corner + u step_u + v step_v."""
+class Rays:
+    """The rays of a camera at a pose, or at several (...), as the kernels want them: q = corner + u step_u + v step_v, voxels per mm.
+
+    source: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner.   world_from_index: (..., 3, 3) mm per voxel.
+    depth_mm: (...) beyond the far end of the volume.
+    """
 
     source: np.ndarray
-    corner: np.ndarray
-    step_u: np.ndarray
-    step_v: np.ndarray
+    directions: np.ndarray
     world_from_index: np.ndarray
-    source_world: np.ndarray
-    depth_mm: float
+    depth_mm: np.ndarray
 
 
 class Projector:
@@ -71,6 +73,9 @@ class Projector:
         self.end_slices = tuple(
             (padded.take(index, axis) > TISSUE_PER_MM).astype(np.uint8) for axis in (2, 1, 0) for index in (1, -2))
         self.cut = cut_ends(volume) if cut is None else cut
+        self._index_from_ct = np.linalg.inv(self.ct_from_index)
+        corners = np.stack(np.meshgrid(*[(0, size) for size in self.shape], indexing="ij"), axis=-1).reshape(-1, 3)
+        self._corners_ct = rigid.transform_points(self.ct_from_index, corners)
 
     def render(self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
         """See `render`."""
@@ -82,14 +87,15 @@ class Projector:
 
     def tasks(self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None) -> list:
         """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`."""
-        rays = self._rays(camera, world_from_ct)
+        rays = self.rays(camera, _finite(world_from_ct))
+        step_u, step_v, corner = rays.directions
         wanted = np.empty((0, 0), np.uint8) if wanted is None else np.asarray(wanted, bool, order="C").view(np.uint8)
         if wanted.size and wanted.shape != image.shape:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
         return [
-            partial(cpu.project_rows, self.values, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
-                    rays.world_from_index, rays.source_world - np.asarray(pivot, float), block, wanted, image, jacobian)
+            partial(cpu.project_rows, self.values, self.shape, rays.source, corner, step_u, step_v, rays.world_from_index,
+                    camera.source - np.asarray(pivot, float), block, wanted, image, jacobian)
             for block in threads.row_blocks(image.shape[0], samples)
         ]
 
@@ -98,24 +104,30 @@ class Projector:
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
         if self.cut.any():
-            rays = self._rays(camera, world_from_ct)
-            cpu.mark_unseen(self.cut, self.end_slices, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
-                            rays.world_from_index, rays.depth_mm, (0, rows), seen)
+            rays = self.rays(camera, _finite(world_from_ct))
+            step_u, step_v, corner = rays.directions
+            cpu.mark_unseen(self.cut, self.end_slices, self.shape, rays.source, corner, step_u, step_v, rays.world_from_index,
+                            rays.depth_mm, (0, rows), seen)
         return seen
 
-    def _rays(self, camera: Camera, world_from_ct) -> _Rays:
-        world_from_ct = np.asarray(world_from_ct, float)
-        if not np.isfinite(world_from_ct).all():
-            raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
-        world_from_index = world_from_ct @ self.ct_from_index
-        index_from_world = np.linalg.inv(world_from_index)
-        source = camera.source
-        directions = index_from_world[:3, :3] @ camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
-        voxel_source = index_from_world[:3, :3] @ source + index_from_world[:3, 3]
-        corners = np.array([[i, j, k, 1] for i in (0, self.shape[0]) for j in (0, self.shape[1]) for k in (0, self.shape[2])])
-        far = camera.depth((corners @ world_from_index.T)[:, :3]).max()
-        step_u, step_v, corner = np.ascontiguousarray(directions.T)
-        return _Rays(voxel_source, corner, step_u, step_v, np.ascontiguousarray(world_from_index[:3, :3]), source, 2 * far)
+    def rays(self, camera: Camera, poses: np.ndarray) -> Rays:
+        """The rays of a camera for poses (..., 4, 4), world_from_ct."""
+        index_from_world = self._index_from_ct @ rigid.inverse(poses)
+        directions = index_from_world[..., :3, :3] @ camera.ray_matrix
+        far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
+        return Rays(
+            source=rigid.transform_points(index_from_world, camera.source),
+            directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
+            world_from_index=np.ascontiguousarray((poses @ self.ct_from_index)[..., :3, :3]),
+            depth_mm=2 * far,
+        )
+
+
+def _finite(world_from_ct) -> np.ndarray:
+    world_from_ct = np.asarray(world_from_ct, float)
+    if not np.isfinite(world_from_ct).all():
+        raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
+    return world_from_ct
 
 
 def render(volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:

@@ -56,7 +56,7 @@ class Evaluation:
     cost: mean over the compared pixels of the robust square of the residual.
     gradient (6,), hessian (6, 6): of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9) where the projections
         have nine derivatives.
-    by_view: each view's share in gradient and Hessian.
+    by_view: each view's share in the gradient and in the lower triangle of the Hessian.
     pixels, similarity: by view, the number of pixels compared and their local NCC.
     share: of what the X-rays show, compared; 1 for a structure, of which only the surroundings of its silhouette are.
     """
@@ -162,14 +162,13 @@ class Objective:
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
         enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE
         hessian = sum(part[2] for part in parts) / count
-        by_view = tuple((part[1] / count, _symmetric(part[2] / count)) for part in parts) if derivative else ()
         return Evaluation(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
-            hessian=_symmetric(hessian),
+            hessian=np.tril(hessian) + np.tril(hessian, -1).T,
             pixels=pixels,
             similarity=tuple(part[3] for part in parts),
-            by_view=by_view,
+            by_view=tuple((part[1] / count, part[2] / count) for part in parts),
             share=share,
         )
 
@@ -188,11 +187,6 @@ class Objective:
                 cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
                 products += sums
         return cost, gradient, hessian, float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
-
-
-def _symmetric(lower: np.ndarray) -> np.ndarray:
-    """A symmetric matrix from its lower triangle."""
-    return np.tril(lower) + np.tril(lower, -1).T
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:

@@ -89,6 +89,8 @@ class Unknowns:
 
     def size(self, step: np.ndarray) -> float:
         """The largest part of a step (n,) in mm, an angle at LEVER_MM, or in pixels."""
+        if not step.size:
+            return 0.0
         parts = np.abs(self.moved(self.none, step))
         parts[:-6].reshape(-1, 6)[:, :3] *= LEVER_MM
         return float(parts.max())
@@ -100,7 +102,7 @@ class Unknowns:
         cameras = [view.camera for view in objective.views]
         ways = [self._derivative(i, corrections, camera, objective.pivot) for i, camera in enumerate(cameras)]
         gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
-        hessian = sum(way.T @ h @ way for way, (_, h) in zip(ways, fit.by_view, strict=True))
+        hessian = sum(way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(ways, fit.by_view, strict=True))
         cost = fit.cost if np.isfinite(fit.cost) else 1.0
         precision = cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
         gradient[6:] += precision * corrections[self.free]
@@ -109,6 +111,8 @@ class Unknowns:
 
     def growth(self, objective: Objective, fit: Evaluation, corrections: np.ndarray, others: np.ndarray) -> float:
         """The factor on the cost by which the prior makes `others` worse than `corrections`."""
+        if not self.free.size:
+            return 1.0
         before, after = (np.sum((vector[self.free] / self.sd[self.free]) ** 2) for vector in (corrections, others))
         return float(np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0)))
 

@@ -145,7 +145,9 @@ def table(results: dict[str, np.ndarray]) -> str:
         seconds = np.median(runs[:, :, 2], axis=0)
         lines.append(f"| {name} | {len(runs)} | {told(0)} | {told(1)} | {corrected / exact:.2f} | {told(0, 1)} | {told(1, 1)} "
                      f"| {seconds[0]:.2f} | {seconds[1]:.2f} |")
-    return "\n".join(lines) + "\n\nMedian / 95th percentile / worst.\n"
+    return "\n".join(lines) + "\n\n" + (
+        "Median / 95th percentile / worst. In the first camera: the error of the CT as that camera sees it, without where the world lies,\n"
+        "which images tell in part only where isocentre or principal point are unknown.")
 
 
 def main() -> int:

@@ -23,6 +23,7 @@ from .io.case import Case
 from .io.case_file import CaseFile
 from .refinements import Refiner, refiner
 from .registration import kernels
+from .registration.apart import register_views
 from .registration.pipeline import Anatomy, Refinement
 
 INTERVAL_MM = 2.0
@@ -150,12 +151,12 @@ def _with_truth(
     poses = protocol.starting_poses(case.truth_world_from_ct, case.targets, edges, -(-starts // intervals), seed)
     chosen = np.unique(np.linspace(0, len(poses.mtre_mm) - 1, starts).round().astype(int))
     pixels = [view.xray.pixel_mm for view in case.views]
-    cameras = [view.camera for view in case.views]
     runs = []
     for i in chosen:
         errors, seconds = None, None
         try:
             refinement, seconds = _timed(case, anatomy, by, poses.world_from_ct[i])
+            cameras = [view.camera for view in refinement.views]
             errors = metrics.errors(cameras, refinement.world_from_ct, case.truth_world_from_ct, case.targets, pixels)
         except InputError:  # this start shows too little of the CT
             pass
@@ -167,7 +168,7 @@ def _with_truth(
 def _without_truth(
     case: Case, anatomy: Anatomy, by: Refiner, starts: int, off: tuple[float, float], seed: int, tell: Callable[[float], object]
 ) -> tuple[CaseOutcome, np.ndarray]:
-    reference = by.run(anatomy, case.views, case.world_from_ct).world_from_ct
+    reference = _timed(case, anatomy, by, case.world_from_ct)[0].world_from_ct
     found, seconds = [], []
     for start in protocol.perturbed(reference, anatomy.centroid, *off, starts, seed):
         refinement, spent = _timed(case, anatomy, by, start)
@@ -181,7 +182,8 @@ def _without_truth(
 
 def _timed(case: Case, anatomy: Anatomy, by: Refiner, start: np.ndarray) -> tuple[Refinement, float]:
     began = perf_counter()
-    refinement = by.run(anatomy, case.views, start)
+    shared = case.shared_unknowns
+    refinement = register_views(case.views, lambda views, tell: by.run(anatomy, views, start, tell, shared), shared=shared)
     return refinement, perf_counter() - began
 
 

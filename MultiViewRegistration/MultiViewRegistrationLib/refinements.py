@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+
+import numpy as np
 
 from .errors import InputError
+from .imaging.view import SharedUnknowns, View
 from .published.presets import PRESETS
-from .registration.pipeline import Refinement, refine
+from .registration.pipeline import Anatomy, Refinement, refine
+from .registration.unknowns import CALIBRATED
 
 NAMES = ("joint", *PRESETS)
 
@@ -17,7 +21,8 @@ NAMES = ("joint", *PRESETS)
 class Refiner:
     """A refinement by its name.
 
-    run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`.   torch_device: where it runs, None without torch.
+    run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
+    torch_device: where it runs, None without torch.
     """
 
     name: str
@@ -45,4 +50,10 @@ def refiner(name: str, device: str = "cpu") -> Refiner:
         raise InputError(f'refinement "{name}": needs PyTorch, which is not installed; install it with '
                          'pip install "multiview-registration[torch]", or use the refinement "joint".') from None
     chosen = str(published.choose_device(device))
-    return Refiner(name, partial(published.refine, preset=PRESETS[name], device=chosen), chosen)
+
+    def run(anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns) -> Refinement:
+        if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
+            warnings.warn(f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.', stacklevel=2)
+        return published.refine(anatomy, views, world_from_ct, PRESETS[name], chosen, progress)
+
+    return Refiner(name, run, chosen)

@@ -13,14 +13,16 @@ import numpy as np
 
 from . import __version__
 from .assessment import metrics
-from .assessment.case_report import CaseReport, Level, ViewReport, summarise
+from .assessment.case_report import CaseReport, Level, ViewReport, correction, summarise
 from .assessment.overlays import before_and_after
 from .assessment.report import report
+from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
 from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically
 from .io.transforms import write_slicer_transform, write_transform
+from .registration.apart import untied
 from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import Anatomy, Refinement
 from .rendering import threads
@@ -58,14 +60,21 @@ class Result:
     @property
     def errors(self) -> metrics.Errors | None:
         """Against the case's truth, where it has one."""
-        return self._errors(self.world_from_ct)
+        return self._errors(self.world_from_ct, self.views)
+
+    @property
+    def views(self) -> list[View]:
+        """The case's views, with their cameras as they were corrected."""
+        return self.refinement.views
 
     @property
     def reasons(self) -> list[str]:
         """What a person must know before trusting the pose, a sentence each."""
         fit, rival = self.refinement.fit, self.refinement.rival
-        told = [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; the pose rests on the "
-                "other views." for view, pixels in zip(self.case.views, fit.pixels, strict=True) if pixels < FEWEST_PIXELS]
+        told = [f"{self.case.views[i].name}: its geometry is unknown, so it was registered alone and does not support the pose; its "
+                "camera is given such that the pose holds in it." for i in untied(self.case.views, self.case.shared_unknowns)]
+        told += [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; the pose rests on the "
+                 "other views." for view, pixels in zip(self.case.views, fit.pixels, strict=True) if pixels < FEWEST_PIXELS]
         if rival and rival.gap < AMBIGUOUS_GAP:
             told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                         f"well (its cost is {rival.gap:.2f} times this one's).")
@@ -92,8 +101,8 @@ class Result:
             "reasons": self.reasons,
             "predicted_tre_mm": None,
             "views": [
-                {"name": view.name, "similarity": similarity, "camera_from_world": view.camera.camera_from_world.tolist()}
-                for view, similarity in zip(case.views, self.refinement.fit.similarity, strict=True)
+                {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera)}
+                for given, view, similarity in zip(case.views, self.views, self.refinement.fit.similarity, strict=True)
             ],
             **({"errors": asdict(self.errors)} if self.errors else {}),
             "start": {
@@ -140,15 +149,17 @@ class Result:
             views=[
                 ViewReport(
                     name=view.name,
-                    camera=summarise(view.camera, case.views[0].camera, view.xray.pixel_mm),
-                    pictures=self._pictures(view),
+                    camera=summarise(view.camera, self.views[0].camera, view.xray.pixel_mm),
+                    pictures=self._pictures(given, view),
                     similarity=self.refinement.fit.similarity[i],
                     start_similarity=start_similarity[i],
                     rotation_sd_deg=view.rotation_sd_deg,
                     translation_sd_mm=view.translation_sd_mm,
+                    correction=correction(given.camera, view.camera),
                 )
-                for i, view in enumerate(case.views)
+                for i, (given, view) in enumerate(zip(case.views, self.views, strict=True))
             ],
+            reasons=self.reasons,
             world_from_ct=self.world_from_ct,
             start_world_from_ct=self.start_world_from_ct,
             centre_ct=self.anatomy.centroid,
@@ -156,7 +167,7 @@ class Result:
             landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
             similarity_name="local NCC",
             errors=self.errors,
-            start_errors=self._errors(self.start_world_from_ct),
+            start_errors=self._errors(self.start_world_from_ct, case.views),
             levels=[Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
                     for level in self.refinement.levels],
             seconds=self.seconds,
@@ -164,8 +175,8 @@ class Result:
             software={"MultiViewRegistration": __version__, "refinement": self.refined_by, "device": self.device},
         )
 
-    def _pictures(self, view: View) -> dict[str, tuple[bytes, bytes]]:
-        return before_and_after(view.xray, self._drr(view, self.start_world_from_ct), self._drr(view, self.world_from_ct))
+    def _pictures(self, given: View, corrected: View) -> dict[str, tuple[bytes, bytes]]:
+        return before_and_after(given.xray, self._drr(given, self.start_world_from_ct), self._drr(corrected, self.world_from_ct))
 
     def _drr(self, view: View, world_from_ct: np.ndarray) -> np.ndarray:
         """The DRR on the view's own pixels, NaN for rays through a cut end of the CT."""
@@ -174,13 +185,23 @@ class Result:
         image[projector.seen(view.camera, world_from_ct) == 0] = np.nan
         return image
 
-    def _errors(self, world_from_ct: np.ndarray) -> metrics.Errors | None:
+    def _errors(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
         case = self.case
         if case.truth_world_from_ct is None:
             return None
         targets = case.targets if case.targets is not None else self.anatomy.corners()
-        return metrics.errors([view.camera for view in case.views], world_from_ct, case.truth_world_from_ct, targets,
-                              [view.xray.pixel_mm for view in case.views])
+        return metrics.errors([view.camera for view in views], world_from_ct, case.truth_world_from_ct, targets,
+                              [view.xray.pixel_mm for view in views])
+
+
+def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
+    """A view's camera in result.json, with what was given where that was corrected."""
+    told = {"camera_from_world": corrected.camera_from_world.tolist()}
+    for key in ("camera_from_world", "intrinsics"):
+        before, after = getattr(given, key).tolist(), getattr(corrected, key).tolist()
+        if before != after:
+            told |= {key: after, f"given_{key}": before}
+    return told
 
 
 def write_report(path: Path, cases: list[CaseReport]) -> None:

@@ -13,10 +13,12 @@ from time import perf_counter
 
 from .errors import InputError
 from .geometry.landmarks import LandmarkFit, locate
+from .imaging.view import View
 from .io.case import Case
 from .refinements import refiner
 from .registration import kernels
-from .registration.pipeline import Anatomy, Progress, refine_anywhere
+from .registration.apart import register_views
+from .registration.pipeline import Anatomy, Progress, Refinement, refine_anywhere
 from .registration.ranges import Range, facing
 from .result import Result
 
@@ -48,9 +50,6 @@ def register(
     if start == "search" and by.name != "joint":
         raise InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
                          "start.")
-    uncertain = [view.name for view in case.views if view.rotation_sd_deg != 0 or view.translation_sd_mm != 0]
-    if uncertain:
-        warnings.warn(f"The geometry of {', '.join(uncertain)} is said to be uncertain; it is taken as exact.", stacklevel=2)
     began = perf_counter()
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
@@ -64,10 +63,14 @@ def register(
                       "rays of the views meet.", stacklevel=2)
     anatomy.prepare(case.views, pose)
     ready = perf_counter()
-    if start == "search":
-        found = refine_anywhere(anatomy, case.views, pose, Range(**case.search), progress, seed=seed)
-    else:
-        found = by.run(anatomy, case.views, pose, progress=progress)
+    shared = case.shared_unknowns
+
+    def find(views: list[View], tell: Callable[[Progress], object]) -> Refinement:
+        if start == "search":
+            return refine_anywhere(anatomy, views, pose, Range(**case.search), tell, shared, seed=seed)
+        return by.run(anatomy, views, pose, tell, shared)
+
+    found = register_views(case.views, find, progress, shared)
     spent = perf_counter() - ready
     seconds = {"load": case.seconds + ready - began - located, "initialise": located + found.searched,
                "refine": spent - found.searched, "assess": 0.0}

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from report_cases import case, picture, view
 
-from MultiViewRegistrationLib.assessment.case_report import Level, summarise
+from MultiViewRegistrationLib.assessment.case_report import Correction, Level, summarise
 from MultiViewRegistrationLib.assessment.report import RESEARCH_USE, report
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -201,11 +201,21 @@ def test_pose_is_told_in_readable_numbers():
 
 def test_views_are_told():
     text = page(
-        case(views=[view(), view(rotation_sd_deg=1.0, translation_sd_mm=2.0), view(rotation_sd_deg=None)])
+        case(
+            views=[
+                view(),
+                view(rotation_sd_deg=1.0, translation_sd_mm=2.0, correction=Correction(0.9, 3.1, 1.01, (2.0, -3.0))),
+                view(rotation_sd_deg=None, translation_sd_mm=None),
+                view(rotation_sd_deg=None),
+            ]
+        )
     ).text
     assert "LAO 30.0°, CAU 15.0°" in text
     assert "1020.1 mm" in text
-    assert "calibrated within 1°, 2 mm (1 SD) unknown" in text
+    assert "calibrated within 1°, 2 mm (1 SD) unknown within any angle, 0 mm (1 SD)" in text
+    corrected = "0.90° about the world origin, 3.10 mm, scale × 1.0100, principal point (2.0, −3.0) pixels"
+    assert f"Camera corrected by – {corrected} – –" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Camera corrected by" not in page().text
 
 
 def test_inputs_come_with_their_hash():

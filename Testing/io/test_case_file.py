@@ -12,6 +12,7 @@ import pytest
 from tiny_case import SIZE, START, changed, full, minimal, refusal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 
@@ -24,6 +25,7 @@ def test_a_full_case_is_read_without_a_warning(case_folder):
         case = read(case_folder, full())
     assert case.ct.path == case_folder / "ct.mha" and case.mask.written == "bone.mha"
     assert case.search == {"rotation_deg": 10, "translation_mm": 20.5}
+    assert case.shared_unknowns == SharedUnknowns(10, 20.5, 5)
     np.testing.assert_array_equal(case.targets, [[1, 2, 3], [-4.5, 0, 0]])
     np.testing.assert_array_equal(case.truth_world_from_ct, START)
     tip, forehead, heel = case.landmarks
@@ -50,6 +52,7 @@ def test_what_a_minimal_case_leaves_out(case_folder):
         case.truth_world_from_ct,
     ] == 5 * [None]
     assert case.landmarks == []
+    assert case.shared_unknowns == SharedUnknowns()
     view = case.views[0]
     assert (view.frame, view.intensity, view.mask) == (None, "linear", None)
     assert view.rotation_sd_deg == view.translation_sd_mm == 0

@@ -57,6 +57,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
         "search": top["search"]["properties"],
         "truth": top["truth"]["properties"],
         "landmarks": top["landmarks"]["items"]["properties"],
+        "shared_unknowns": top["shared_unknowns"]["properties"],
         "views": view,
         "camera": view["camera"]["properties"],
         "c_arm": view["c_arm"]["properties"],

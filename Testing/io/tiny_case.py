@@ -86,6 +86,7 @@ def full():
             "ct_unit": "hu",
             "mask": "bone.mha",
             "search": {"rotation_deg": 10, "translation_mm": 20.5},
+            "shared_unknowns": {"source_to_detector_sd_mm": 10, "principal_point_sd_px": 20.5, "isocentre_sd_mm": 5},
             "training": {"rotation_deg": [5, 5, 5]},
             "targets": [[1, 2, 3], [-4.5, 0, 0]],
             "landmarks": [

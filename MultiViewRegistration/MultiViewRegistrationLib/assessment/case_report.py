@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Residual
 from .metrics import Errors, PixelSize
@@ -41,6 +42,31 @@ def summarise(camera: Camera, first: Camera, pixel_mm: PixelSize | None = None) 
 
 
 @dataclass(frozen=True)
+class Correction:
+    """By how much a camera was corrected: as a turn about the world origin and a shift, in scale and in its principal point."""
+
+    rotation_deg: float
+    translation_mm: float
+    scale: float
+    principal_point_px: tuple[float, float]
+
+
+def correction(given: Camera, corrected: Camera) -> Correction | None:
+    """None where nothing was corrected."""
+    moved = not np.array_equal(given.camera_from_world, corrected.camera_from_world)
+    if not moved and np.array_equal(given.intrinsics, corrected.intrinsics):
+        return None
+    motion = given.world_from_camera @ corrected.camera_from_world
+    u, v = corrected.principal_point - given.principal_point
+    return Correction(
+        rotation_deg=float(np.degrees(rigid.rotation_angle(motion))),
+        translation_mm=float(np.linalg.norm(motion[:3, 3])),
+        scale=float(corrected.intrinsics[1, 1] / given.intrinsics[1, 1]),
+        principal_point_px=(float(u), float(v)),
+    )
+
+
+@dataclass(frozen=True)
 class ViewReport:
     name: str
     camera: CameraSummary
@@ -50,6 +76,7 @@ class ViewReport:
     start_similarity: float | None = None
     rotation_sd_deg: float | None = 0.0
     translation_sd_mm: float | None = 0.0
+    correction: Correction | None = None
 
 
 @dataclass(frozen=True)

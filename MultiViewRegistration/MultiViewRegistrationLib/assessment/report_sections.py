@@ -152,6 +152,8 @@ def _views(case: CaseReport) -> ET.Element:
         row("Pixel size", lambda view: _pixel_size(view.camera)),
         row("Geometry", _certainty),
     ]
+    if any(view.correction for view in case.views):
+        rows.append(row("Camera corrected by", _correction))
     return _table(["", *(view.name for view in case.views)], rows)
 
 
@@ -168,11 +170,29 @@ def _angles(camera: CameraSummary) -> str:
 
 
 def _certainty(view: ViewReport) -> str:
-    if view.rotation_sd_deg is None or view.translation_sd_mm is None:
+    if view.rotation_sd_deg is None and view.translation_sd_mm is None:
         return "unknown"
     if view.rotation_sd_deg == view.translation_sd_mm == 0:
         return "calibrated"
-    return f"within {view.rotation_sd_deg:g}\u00b0, {view.translation_sd_mm:g} mm (1 SD)"
+    rotation = "any angle" if view.rotation_sd_deg is None else f"{view.rotation_sd_deg:g}\u00b0"
+    translation = "any distance" if view.translation_sd_mm is None else f"{view.translation_sd_mm:g} mm"
+    return f"within {rotation}, {translation} (1 SD)"
+
+
+def _correction(view: ViewReport) -> str:
+    made = view.correction
+    if made is None:
+        return "\u2013"
+    parts = [
+        _number(made.rotation_deg, "\u00b0", 2) + " about the world origin",
+        _number(made.translation_mm, "mm", 2),
+    ]
+    if made.scale != 1:
+        parts.append("scale \u00d7 " + _number(made.scale, "", 4))
+    if any(made.principal_point_px):
+        u, v = (_number(value, "", 1) for value in made.principal_point_px)
+        parts.append(f"principal point ({u}, {v}) pixels")
+    return ", ".join(parts)
 
 
 def _pose(case: CaseReport) -> ET.Element:

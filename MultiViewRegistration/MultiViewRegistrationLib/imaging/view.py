@@ -1,4 +1,4 @@
-"""One X-ray with its camera and how well that camera is known."""
+"""One X-ray with its camera, and how well the cameras are known."""
 
 from __future__ import annotations
 
@@ -9,6 +9,20 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from .xray import XRay
+
+
+@dataclass(frozen=True)
+class SharedUnknowns:
+    """What is not exactly known of a geometry and the same in all its views: standard deviations, None = known exactly.
+
+    source_to_detector_sd_mm: of the distance from source to detector; the scale of the images follows it.
+    principal_point_sd_px: of the principal point, in pixels of the images as they are stored, along either axis.
+    isocentre_sd_mm: of the place of the world origin in the cameras' frame, along each axis.
+    """
+
+    source_to_detector_sd_mm: float | None = None
+    principal_point_sd_px: float | None = None
+    isocentre_sd_mm: float | None = None
 
 
 @dataclass(frozen=True, eq=False)

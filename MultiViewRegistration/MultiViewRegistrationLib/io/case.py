@@ -16,7 +16,7 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
-from ..imaging.view import View
+from ..imaging.view import SharedUnknowns, View
 from ..imaging.xray import XRay, load_image, load_xray
 from .cameras import sees, settle
 from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
@@ -28,6 +28,7 @@ from .files import sha256
 class Case:
     """What there is to register.
 
+    shared_unknowns: what is uncertain in the geometry and the same in all views.
     world_from_ct: (4, 4) the start pose, if there is one.
     search: rotation_deg, translation_mm: how far a search goes from the start.
     targets: (N, 3) CT LPS mm, if any.
@@ -52,6 +53,7 @@ class Case:
     anatomy_key: tuple = ()
     name: str = "case"
     seconds: float = 0.0
+    shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> Case:
@@ -69,6 +71,7 @@ class Case:
         case = cls(
             ct=ct,
             views=_views(file, ct, xrays),
+            shared_unknowns=file.shared_unknowns,
             world_from_ct=file.world_from_ct,
             search=file.search,
             targets=file.targets,

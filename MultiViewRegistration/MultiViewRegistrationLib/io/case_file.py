@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
+from ..imaging.view import SharedUnknowns
 from .cameras import Geometry, read_geometry, rigid_matrix
 from .fields import Fields, found, read_json, shown
 
@@ -55,6 +56,7 @@ class CaseFile:
     ct_unit: str
     mask: InputFile | None
     views: list[ViewFile]
+    shared_unknowns: SharedUnknowns
     world_from_ct: np.ndarray | None
     search: dict[str, float]
     targets: np.ndarray | None
@@ -89,6 +91,7 @@ class CaseFile:
             ct_unit=fields.choice("ct_unit", CT_UNITS) if fields.has("ct_unit") else CT_UNITS[0],
             mask=_input_file(fields, "mask", path.parent) if fields.has("mask") else None,
             views=views,
+            shared_unknowns=_shared_unknowns(fields),
             world_from_ct=_optional_rigid(fields, "world_from_ct"),
             search=_search(fields),
             targets=_targets(fields),
@@ -151,6 +154,20 @@ def _standard_deviation(fields: Fields, key: str) -> float | None:
     return (
         None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
     )
+
+
+def _shared_unknowns(fields: Fields) -> SharedUnknowns:
+    """All known where nothing is said."""
+    if not fields.has("shared_unknowns"):
+        return SharedUnknowns()
+    shared = fields.section("shared_unknowns")
+    deviations = {
+        key: shared.number(key, f"a standard deviation in {unit} above 0; leave out what is known exactly", above=0)
+        for key, unit in (("source_to_detector_sd_mm", "mm"), ("principal_point_sd_px", "pixels"), ("isocentre_sd_mm", "mm"))
+        if shared.has(key)
+    }
+    shared.warn_unread()
+    return SharedUnknowns(**deviations)
 
 
 def _optional_rigid(fields: Fields, key: str) -> np.ndarray | None:

@@ -76,7 +76,7 @@ def refine(
     found = motion.pose()
     level = anatomy.levels(views, world_from_ct)[-1]
     objective = anatomy.objective(views, level, found)
-    return Refinement(found, objective.linearise(objective.project(found)), traces)
+    return Refinement(found, objective.linearise(objective.project(found)), traces, views, np.zeros(6))
 
 
 def _trimmed(anatomy: Anatomy) -> Volume:

@@ -7,10 +7,12 @@ from functools import partial
 
 import numpy as np
 
+from ..geometry.camera import Camera
 from ..imaging.view import View
 from ..rendering import threads
 from ..rendering.drr import Projector
 from . import similarity
+from .intrinsics import by_intrinsics
 
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
 FEWEST_PIXELS = 50
@@ -37,7 +39,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Projection:
-    """What one view sees at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0)."""
+    """What one view sees at one pose: DRR, its Jacobian, and the rays that can be compared (1) or not (0).
+
+    jacobian: (6, rows, columns) by the pose, or (9, rows, columns) with scale and principal point (`by_intrinsics`).
+    """
 
     image: np.ndarray
     jacobian: np.ndarray
@@ -49,7 +54,9 @@ class Evaluation:
     """The fit at one pose.
 
     cost: mean over the compared pixels of the robust square of the residual.
-    gradient (6,), hessian (6, 6): of half the cost by (omega rad, v mm) about the pivot.
+    gradient (6,), hessian (6, 6): of half the cost by (omega rad, v mm) about the pivot; (9,) and (9, 9) where the projections
+        have nine derivatives.
+    by_view: each view's share in the gradient and in the lower triangle of the Hessian.
     pixels, similarity: by view, the number of pixels compared and their local NCC.
     share: of what the X-rays show, compared; 1 for a structure, of which only the surroundings of its silhouette are.
     """
@@ -59,6 +66,7 @@ class Evaluation:
     hessian: np.ndarray
     pixels: tuple[int, ...]
     similarity: tuple[float, ...]
+    by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
     share: float
 
     @property
@@ -85,18 +93,29 @@ class Objective:
         self._weights: list = [None] * len(views)
         self._usable = sum(int(valid.sum()) for valid in self._valid)
 
-    def project(self, world_from_ct: np.ndarray, *, jacobian: bool = True) -> list[Projection]:
-        """Render every view at a pose."""
-        seen = [self.projector.seen(view.camera, world_from_ct) for view in self.views]
+    def project(
+        self, world_from_ct: np.ndarray, cameras: list[Camera] | None = None, *, jacobian: bool = True, intrinsics: bool = False,
+    ) -> list[Projection]:
+        """Render every view at a pose, by its own camera or by others.
+
+        intrinsics: add to the Jacobian the derivatives by the camera's scale and principal point.
+        """
+        cameras = cameras or [view.camera for view in self.views]
+        seen = [self.projector.seen(camera, world_from_ct) for camera in cameras]
+        derivatives = 9 if intrinsics else 6
         projections = [
-            Projection(np.empty(valid.shape, np.float32), np.empty((6, *valid.shape) if jacobian else (6, 0, 0), np.float32),
-                       valid & rays) for valid, rays in zip(self._valid, seen, strict=True)
+            Projection(np.empty(valid.shape, np.float32),
+                       np.empty((derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32), valid & rays)
+            for valid, rays in zip(self._valid, seen, strict=True)
         ]
         threads.run([
-            task for view, projection, mask in zip(self.views, projections, self._masks, strict=True)
-            for task in self.projector.tasks(view.camera, world_from_ct, projection.image, projection.jacobian,
+            task for camera, projection, mask in zip(cameras, projections, self._masks, strict=True)
+            for task in self.projector.tasks(camera, world_from_ct, projection.image, projection.jacobian[:6],
                                              pivot=self.pivot, wanted=projection.comparable | _grown(mask))
         ])
+        if jacobian and intrinsics:
+            for camera, projection in zip(cameras, projections, strict=True):
+                by_intrinsics(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
         return projections
 
     def linearise(self, projections: list[Projection]) -> Evaluation:
@@ -149,14 +168,16 @@ class Objective:
             hessian=np.tril(hessian) + np.tril(hessian, -1).T,
             pixels=pixels,
             similarity=tuple(part[3] for part in parts),
+            by_view=tuple((part[1] / count, part[2] / count) for part in parts),
             share=share,
         )
 
     def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:
         settings, mask = self.settings, self._masks[index]
         fixed = self.views[index].xray.line_integrals
-        jacobian = projection.jacobian if derivative else np.empty((6, 0, 0), np.float32)
-        gradient, hessian, products, cost = np.zeros(6), np.zeros((6, 6)), np.zeros(3), 0.0
+        derivatives = len(projection.jacobian)
+        jacobian = projection.jacobian if derivative else np.empty((derivatives, 0, 0), np.float32)
+        gradient, hessian, products, cost = np.zeros(derivatives), np.zeros((derivatives, derivatives)), np.zeros(3), 0.0
         for residual_of, radius, floor, weight in (
             (similarity.intensity_residual, settings.intensity_radius, settings.intensity_floor, self._weights[index][0]),
             (similarity.gradient_residual, settings.gradient_radius, settings.gradient_floor, self._weights[index][1]),

@@ -1,17 +1,16 @@
-"""Levenberg-Marquardt on the pose of the CT."""
+"""Levenberg-Marquardt on the pose of the CT, and on what is not known of the cameras."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 from ..geometry import rigid
 from .objective import Evaluation, Objective
-
-#: Lever arm in mm that turns an angle into a length when the size of a step is told.
-LEVER_MM = 100.0
+from .unknowns import LEVER_MM, Unknowns
 
 
 @dataclass(frozen=True)
@@ -28,32 +27,49 @@ def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np
     return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(twist[:3]), twist[3:])) @ world_from_ct
 
 
+class Minimum(NamedTuple):
+    """Where a descent ended: the pose (4, 4), the cameras' corrections, and the fit there."""
+
+    world_from_ct: np.ndarray
+    corrections: np.ndarray
+    fit: Evaluation
+
+
 def minimise(
     objective: Objective, world_from_ct: np.ndarray, *, iterations: int, tolerance_mm: float,
-    on_step: Callable[[Step], None] = lambda step: None,
-) -> tuple[np.ndarray, Evaluation]:
+    on_step: Callable[[Step], None] = lambda step: None, unknowns: Unknowns | None = None, corrections: np.ndarray | None = None,
+) -> Minimum:
     """Minimise the objective by Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
 
+    unknowns, corrections: what is not known of the cameras, and the corrections to start with; exact, none by default.
+
     Stops when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
-    Returns the pose and its linearisation.
     """
-    damping, pose = 1e-3, world_from_ct
-    here = objective.linearise(objective.project(pose))
+    unknowns = unknowns or Unknowns.exact(objective.views)
+    given = [view.camera for view in objective.views]
+    damping, pose, corrections = 1e-3, world_from_ct, unknowns.none if corrections is None else corrections
+    cameras = unknowns.cameras(corrections, given)
+    here = objective.linearise(objective.project(pose, cameras, intrinsics=unknowns.intrinsics))
     for _ in range(iterations):
-        scale = np.diag(np.diag(here.hessian))
+        gradient, hessian = unknowns.system(objective, here, corrections)
+        scale = np.diag(np.diag(hessian))
         while damping < 1e6:
-            twist = -np.linalg.solve(here.hessian + damping * scale + 1e-12 * np.eye(6), here.gradient)
-            size = float(np.linalg.norm(twist[3:]) + LEVER_MM * np.linalg.norm(twist[:3]))
-            trial = moved(pose, twist, objective.pivot)
-            projections = objective.project(trial)
-            better = objective.cost(projections) < here.cost
+            step = -np.linalg.solve(hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient)
+            trial, trial_corrections = moved(pose, step[:6], objective.pivot), unknowns.moved(corrections, step[6:])
+            size = max(float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])), unknowns.size(step[6:]))
+            cameras = unknowns.cameras(trial_corrections, given)
+            projections = objective.project(trial, cameras, intrinsics=unknowns.intrinsics)
+            growth = unknowns.growth(objective, here, corrections, trial_corrections)
+            better = objective.cost(projections) * growth < here.cost
             if better or size < tolerance_mm:
                 break
             damping *= 8
         if damping >= 1e6 or not better:
             break
-        pose, damping, here = trial, max(damping / 5, 1e-6), objective.linearise(projections)
+        pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
+        here = objective.linearise(projections)
         on_step(Step(pose, here.cost, size))
         if size < tolerance_mm:
             break
-    return pose, here
+    return Minimum(pose, corrections, here)
+

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
 
@@ -11,13 +11,14 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..imaging.view import View
-from . import plan
+from ..imaging.view import SharedUnknowns, View
+from . import kernels, plan
 from .anatomy import Anatomy
 from .objective import Evaluation, Objective
 from .optimizer import Step
 from .ranges import Range
 from .search import Answer, Found, descend, distance, merged, search
+from .unknowns import CALIBRATED, Unknowns
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 ROOM_MM = 15.0
@@ -72,11 +73,14 @@ class Refinement:
     candidates: how many poses were scored.   refined: how many of them were refined at the coarsest level.
     rival: the next different answer, None where all that was refined led to one.
     searched: seconds spent at the coarsest level, looking for candidates.
+    views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `Unknowns`.
     """
 
     world_from_ct: np.ndarray
     fit: Evaluation
     levels: list[LevelTrace]
+    views: list[View]
+    shared: np.ndarray
     candidates: int = 1
     refined: int = 1
     rival: Rival | None = None
@@ -85,10 +89,11 @@ class Refinement:
 
 def refine(
     anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
-    """Register a CT to calibrated views from a start pose, all views sharing the one pose.
+    """Register a CT to views from a start pose, all views sharing the one pose; cameras are corrected within their uncertainty.
 
-    world_from_ct: (4, 4) rigid, mm.
+    world_from_ct: (4, 4) rigid, mm.   shared: what is unknown and the same in all views.
     progress: called as the pose gets better; where it returns False, `Cancelled` is raised.
 
     A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings of the start are
@@ -97,10 +102,10 @@ def refine(
     InputError where the views show too little of the CT.
     """
     if anatomy.structure:
-        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS_OF_STRUCTURE, progress)
+        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS_OF_STRUCTURE, progress, shared)
         found = look.search(plan.AROUND_STRUCTURE, with_start=True, seed=0)
     else:
-        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS, progress)
+        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS, progress, shared)
         found = look.search(plan.AROUND_BODY, with_start=True, seed=0)
     if not found.answers:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
@@ -110,16 +115,17 @@ def refine(
 
 def refine_anywhere(
     anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
-    progress: Callable[[Progress], object] = lambda _: None, *, seed: int = 0, effort: plan.Effort | None = None,
+    progress: Callable[[Progress], object] = lambda _: None, shared: SharedUnknowns = CALIBRATED, *, seed: int = 0,
+    effort: plan.Effort | None = None,
 ) -> Refinement:
-    """Register a CT to calibrated views when all that is known is that its pose lies within `reach` of `world_from_ct`.
+    """Register a CT to views when all that is known is that its pose lies within `reach` of `world_from_ct`.
 
     seed: of the quasi-random poses; the same seed gives the same result.   effort: by default what the range needs.
     The others as in `refine`.
 
     InputError where no pose within the range shows enough of the CT.
     """
-    look = _Look(anatomy, views, world_from_ct, reach, progress)
+    look = _Look(anatomy, views, world_from_ct, reach, progress, shared)
     found = look.search(effort or plan.effort(reach, structure=anatomy.structure), with_start=False, seed=seed)
     blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
     if blind or not found.answers:
@@ -131,12 +137,17 @@ def refine_anywhere(
 
 
 class _Look:
-    """One registration, from the look around at the coarsest level to the finest."""
+    """One registration, from the look around at the coarsest level to the finest.
+
+    At the coarsest level cameras are taken as exact: what encoders are off by, and more, hardly shows there.
+    """
 
     def __init__(self, anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
-                 progress: Callable[[Progress], object]) -> None:
+                 progress: Callable[[Progress], object], shared: SharedUnknowns) -> None:
+        kernels.prepare()  # before threads would compile them at the same time
         self._anatomy, self._views, self._centre, self._reach = anatomy, views, world_from_ct, reach
         self._levels = anatomy.levels(views, world_from_ct)
+        self._unknowns = Unknowns(views, shared)
         self._progress = progress
         self._began = perf_counter()
         self._room_mm = ROOM_MM + reach.translation_mm
@@ -157,14 +168,18 @@ class _Look:
         for number, level in enumerate(self._levels[1:], start=1):
             kept, dropped = _narrowed(answers, *(plan.PLAUSIBLE if number == 1 else plan.CLOSE))
             rivals += dropped
-            answers, name = self._refined(number, level, [answer.run.world_from_ct for answer in kept])
+            answers, name = self._refined(number, level, kept)
             traces.append(LevelTrace(name, answers[0].run.steps))
         best = answers[0].run
         rival = self._rival(best.world_from_ct, rivals + _narrowed(answers, 0.0, 1)[1])
-        return Refinement(best.world_from_ct, best.fit, traces, found.scored, found.refined, rival, self._searched)
+        cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
+        corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
+        return Refinement(best.world_from_ct, best.fit, traces, corrected, best.corrections[-6:], found.scored, found.refined, rival,
+                          self._searched)
 
-    def _refined(self, number: int, level: plan.Level, poses: list[np.ndarray]) -> tuple[list[Answer], str]:
+    def _refined(self, number: int, level: plan.Level, begun: list[Answer]) -> tuple[list[Answer], str]:
         centroid = self._anatomy.centroid
+        poses, corrections = [answer.run.world_from_ct for answer in begun], [answer.run.corrections for answer in begun]
         apart = max(distance(pose, poses[0], centroid) for pose in poses)
         objective = self._anatomy.objective(self._views, level, poses[0], ROOM_MM + apart)
         name, steps = _size(objective), 0
@@ -174,7 +189,10 @@ class _Look:
             steps += 1
             self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
 
-        answers = merged([], descend(objective, level, poses, centroid, on_step), centroid)
+        answers = merged([], descend(objective, level, poses, centroid, on_step, self._unknowns, corrections), centroid)
+        if not answers:
+            raise InputError(f"{name}: at the pose that was found at a coarser resolution the X-rays show too little of the CT, expected "
+                             "views that show most of it; correct their geometry or masks, or start nearer.")
         if len(poses) > 1:
             self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
         return answers, name

@@ -20,6 +20,7 @@ from .optimizer import Step, minimise
 from .plan import Effort, Level
 from .ranges import Range
 from .scoring import Scorer
+from .unknowns import Unknowns
 
 #: Two poses are one answer if they lie nearer than this; starts of descents lie farther apart (mm, an angle counting at RADIUS_MM).
 SAME_MM, APART_MM, RADIUS_MM = 3.0, 8.0, 60.0
@@ -29,9 +30,10 @@ SURE_DESCENTS, SURE_GAP = 2, 1.25
 
 @dataclass(frozen=True)
 class Run:
-    """One descent at one resolution: where it ended, the fit there, and the accepted steps."""
+    """One descent at one resolution: where it ended, with which corrections of the cameras, the fit there, and the accepted steps."""
 
     world_from_ct: np.ndarray
+    corrections: np.ndarray
     fit: Evaluation
     steps: list[Step]
 
@@ -100,9 +102,11 @@ def _promising(poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], c
 
 def descend(
     objective: Objective, level: Level, poses: list[np.ndarray], centroid: np.ndarray, on_step: Callable[[Step], None] | None = None,
+    unknowns: Unknowns | None = None, corrections: list[np.ndarray] | None = None,
 ) -> list[Run]:
     """A descent from each pose, side by side; those that show too little of the CT are left out.
 
+    unknowns, corrections: what is not known of the cameras, and the corrections with which each descent begins; exact by default.
     on_step: called after each step of a single descent. Of several, which run in other threads, it learns nothing.
     """
     runs: list = [None] * len(poses)
@@ -117,8 +121,9 @@ def descend(
 
         # An objective remembers which pixels count: each descent needs its own.
         own = Objective(objective.projector, objective.views, objective.settings, rigid.transform_points(pose, centroid))
-        found, fit = minimise(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=step)
-        runs[number] = Run(found, fit, steps)
+        found = minimise(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=step,
+                         unknowns=unknowns, corrections=corrections and corrections[number])
+        runs[number] = Run(*found, steps)
 
     threads.run([partial(follow, number) for number in range(len(poses))])
     return [run for run in runs if np.isfinite(run.fit.cost)]

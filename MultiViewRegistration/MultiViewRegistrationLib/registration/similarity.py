@@ -121,7 +121,7 @@ def window_weight(mask, radius):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
-    """Residual (1, rows, columns), its derivative (6, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
+    """Residual (1, rows, columns), its derivative (n, 1, rows, columns), and the sums m f, m m, f f of the normalised images."""
     rows, columns = image.shape
     parameters = jacobian.shape[0] if jacobian.shape[1] > 0 else 0
     mean, inverse_sd = _local_moments(image, mask, weight, radius, floor)
@@ -155,7 +155,7 @@ def intensity_residual(image, jacobian, fixed, mask, weight, radius, floor):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
-    """Residual (2, rows, columns), its derivative (6, 2, rows, columns), and the sums m f, m m, f f of the normalised gradients.
+    """Residual (2, rows, columns), its derivative (n, 2, rows, columns), and the sums m f, m m, f f of the normalised gradients.
 
     `mask` must leave out the image's border and the neighbours of false values.
     """
@@ -198,14 +198,14 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
 def normal_equations(residual, derivative, mask, cauchy, gradient, hessian):
-    """Add J^T W e to `gradient` (6,) and J^T W J to `hessian` (6, 6); return the sum of robust squares over the mask.
+    """Add J^T W e to `gradient` (n,) and J^T W J to the lower triangle of `hessian` (n, n); return the sum of robust squares over the mask.
 
     cauchy: scale k of Cauchy's weight 1 / (1 + |e|^2 / k^2), or 0 for plain least squares.
     """
     components, rows, columns = residual.shape
     parameters = derivative.shape[0]
     cost = 0.0
-    j = np.empty(6)
+    j = np.empty(gradient.size)
     for r in range(rows):
         for c in range(columns):
             if mask[r, c] == 0:

@@ -1,0 +1,57 @@
+"""Views of unknown geometry: one rigid anatomy cannot tie them, so that each is registered by itself.
+
+The pose and such a camera are interchangeable: all that its image tells is camera_from_ct. Its camera is chosen so that the pose of the
+other views holds in it, which makes the camera relative to theirs an output.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from ..geometry import rigid
+from ..imaging.view import SharedUnknowns, View
+from .pipeline import Progress, Refinement
+from .unknowns import CALIBRATED
+
+
+def untied(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
+    """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all views."""
+    if shared != CALIBRATED:
+        return []
+    return [i for i, view in enumerate(views) if i and view.rotation_sd_deg is None and view.translation_sd_mm is None]
+
+
+def register_views(
+    views: list[View], find: Callable[[list[View], Callable[[Progress], object]], Refinement],
+    progress: Callable[[Progress], object] = lambda _: None, shared: SharedUnknowns = CALIBRATED,
+) -> Refinement:
+    """All views registered: those that are tied to the first together, each of the others by itself.
+
+    find: registers the views it is handed, `refine` or `refine_anywhere` with all else bound, and tells its progress.
+    """
+    alone = untied(views, shared)
+    if not alone:
+        return find(views, progress)
+    together = [i for i in range(len(views)) if i not in alone]
+    pose = None
+
+    def found(done: int, chosen: list[int]) -> Refinement:
+        def tell(told: Progress) -> object:
+            fraction = (done + told.fraction) / (1 + len(alone))
+            return progress(replace(told, fraction=fraction, world_from_ct=told.world_from_ct if pose is None else pose))
+
+        return find([views[i] for i in chosen], tell)
+
+    joint = found(0, together)
+    pose, searched = joint.world_from_ct, joint.searched
+    seen = dict(zip(together, zip(joint.views, joint.fit.pixels, joint.fit.similarity, strict=True), strict=True))
+    for done, i in enumerate(alone, start=1):
+        single = found(done, [i])
+        searched += single.searched
+        given = views[i].camera
+        motion = single.world_from_ct @ rigid.inverse(pose)
+        camera = replace(given, camera_from_world=given.camera_from_world @ motion)
+        seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.similarity[0]
+    corrected, pixels, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
+    return replace(joint, fit=replace(joint.fit, pixels=pixels, similarity=similarity), views=list(corrected), searched=searched)

@@ -1,0 +1,162 @@
+"""What is not known exactly about the cameras: corrections with Gaussian priors, solved for together with the pose.
+
+The corrected camera of view i is
+
+    camera_from_world' = T(o) camera_from_world E_i,   E_i = [exp(r_i), t_i]
+    f' = f (1 + d / source_to_detector),               c' = c + p
+
+r_i (rad, about the world origin) and t_i (mm) are the view's own correction; those of the first view are 0, which ties the world to it.
+d (mm), p (pixels) and o (mm, in the cameras' frame) are shared by all views. E_i acts on the image just as a motion of the CT in that view
+alone does, and o likewise: the renderer's derivative by the pose is all that is needed.
+
+The cost is a mean of squares. N independent normal residuals of an unknown variance have, at its best estimate (the cost itself), the
+log-likelihood -N/2 log cost; with the prior, pose and corrections minimise
+
+    N log cost + sum (correction / sd)^2
+
+so that a squared standard deviation weighs cost / N beside the cost: the better the fit, the less the prior holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.view import SharedUnknowns, View
+from .objective import Evaluation, Objective, Settings
+
+CALIBRATED = SharedUnknowns()
+
+#: Lever arm in mm that turns an angle into a length when the size of a step is told.
+LEVER_MM = 100.0
+
+
+class Unknowns:
+    """The corrections of a case's cameras as one vector: r (3), t (3) of each view, then d, p (2) and o (3).
+
+    sd: (6 views + 6,) standard deviations; 0 = known, inf = nothing is known.   free: (n,) indices of those that are not 0.
+    none: no corrections, zeros.   intrinsics: whether d or p are among the free ones.
+
+    InputError where the distance from source to detector is free and a view does not tell its pixel size.
+    """
+
+    def __init__(self, views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> None:
+        self._focal_px = [view.camera.intrinsics[1, 1] for view in views]
+        self._source_to_detector_mm = [_source_to_detector(view, shared) for view in views]
+        sd = np.zeros((len(views) + 1, 6))
+        for i, view in enumerate(views[1:], start=1):
+            sd[i, :3] = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
+            sd[i, 3:] = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
+        sd[-1] = [shared.source_to_detector_sd_mm or 0, *[shared.principal_point_sd_px or 0] * 2, *[shared.isocentre_sd_mm or 0] * 3]
+        self.sd = sd.ravel()
+        self.free = np.flatnonzero(self.sd)
+        self.none = np.zeros(self.sd.size)
+        self.intrinsics = bool(sd[-1, :3].any())
+
+    @classmethod
+    def exact(cls, views: Sequence[View]) -> Unknowns:
+        """Nothing is unknown, whatever the views say."""
+        return cls([replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in views])
+
+    def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
+        """The corrected camera of view i; of its image pooled or cropped, if `given` is."""
+        own, shared = corrections[6 * i : 6 * i + 6], corrections[-6:]
+        if not own.any() and not shared.any():
+            return given
+        shift = rigid.from_rotation_translation(np.eye(3), shared[3:])
+        motion = rigid.from_rotation_translation(rigid.exp_so3(own[:3]), own[3:])
+        intrinsics = given.intrinsics.copy()
+        intrinsics[:2, :2] *= 1 + shared[0] / self._source_to_detector_mm[i]
+        intrinsics[:2, 2] += shared[1:3] * self._pooling(i, given)
+        return replace(given, intrinsics=intrinsics, camera_from_world=shift @ given.camera_from_world @ motion)
+
+    def cameras(self, corrections: np.ndarray, given: Sequence[Camera]) -> list[Camera]:
+        """The corrected cameras of all views."""
+        if not self.free.size:
+            return list(given)
+        return [self.camera(i, corrections, camera) for i, camera in enumerate(given)]
+
+    def moved(self, corrections: np.ndarray, step: np.ndarray) -> np.ndarray:
+        """The corrections after a step (n,) of the free ones."""
+        moved = corrections.copy()
+        moved[self.free] += step
+        return moved
+
+    def size(self, step: np.ndarray) -> float:
+        """The largest part of a step (n,) in mm, an angle at LEVER_MM, or in pixels."""
+        if not step.size:
+            return 0.0
+        parts = np.abs(self.moved(self.none, step))
+        parts[:-6].reshape(-1, 6)[:, :3] *= LEVER_MM
+        return float(parts.max())
+
+    def system(self, objective: Objective, fit: Evaluation, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
+        if not self.free.size:
+            return fit.gradient, fit.hessian
+        cameras = [view.camera for view in objective.views]
+        ways = [self._derivative(i, corrections, camera, objective.pivot) for i, camera in enumerate(cameras)]
+        gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
+        hessian = sum(way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(ways, fit.by_view, strict=True))
+        cost = fit.cost if np.isfinite(fit.cost) else 1.0
+        precision = cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
+        gradient[6:] += precision * corrections[self.free]
+        hessian[6:, 6:] += np.diag(precision)
+        return gradient, hessian
+
+    def growth(self, objective: Objective, fit: Evaluation, corrections: np.ndarray, others: np.ndarray) -> float:
+        """The factor on the cost by which the prior makes `others` worse than `corrections`."""
+        if not self.free.size:
+            return 1.0
+        before, after = (np.sum((vector[self.free] / self.sd[self.free]) ** 2) for vector in (corrections, others))
+        return float(np.exp(min((after - before) / independent_residuals(fit, objective.settings), 500.0)))
+
+    def _derivative(self, i: int, corrections: np.ndarray, given: Camera, pivot: np.ndarray) -> np.ndarray:
+        """(6 or 9, 6 + n): what view i sees, (omega, v) about the pivot, log scale, principal point, by pose and free corrections."""
+        rotation = corrections[6 * i : 6 * i + 3]
+        about_origin = np.zeros((6, 6))
+        about_origin[:3, :3] = _right_jacobian(rotation)
+        about_origin[3:, 3:] = rigid.exp_so3(-rotation)
+        way = np.zeros((9, 6 + self.sd.size))
+        way[:6, :6] = np.eye(6)
+        own, shared = way[:, 6 + 6 * i : 12 + 6 * i], way[:, -6:]
+        own[:6] = rigid.adjoint(rigid.from_rotation_translation(np.eye(3), -pivot)) @ about_origin
+        shared[6, 0] = 1 / (self._source_to_detector_mm[i] + corrections[-6])
+        shared[7:, 1:3] = np.eye(2) * self._pooling(i, given)
+        shared[3:6, 3:] = self.camera(i, corrections, given).camera_from_world[:3, :3].T
+        return way[: 9 if self.intrinsics else 6, [*range(6), *(6 + self.free)]]
+
+    def _pooling(self, i: int, given: Camera) -> float:
+        """Pixels of the given camera's image in one of the image as it is stored: 1 / the factor of pooling."""
+        return float(given.intrinsics[1, 1] / self._focal_px[i])
+
+
+def independent_residuals(fit: Evaluation, settings: Settings) -> float:
+    """How many independent residuals the mean in a cost stands for.
+
+    Residuals near each other are alike; local normalisation ends that within its window of +-r pixels. At the last level (r = 4) their
+    autocorrelation adds up to 5 to 30 pixels on simulated chests and pelves: one residual counts for each (r + 1)^2.
+    """
+    radius = max(settings.intensity_radius, settings.gradient_radius)
+    return max(sum(fit.pixels), 1) / (radius + 1) ** 2
+
+
+def _right_jacobian(rotation: np.ndarray) -> np.ndarray:
+    """(3, 3) with exp(r + d) = exp(r) exp(J d) to first order; its columns are translations of exp_se3, whose V is J of -r."""
+    twists = np.concatenate([np.tile(-rotation, (3, 1)), np.eye(3)], axis=1)
+    return rigid.exp_se3(twists)[:, :3, 3].T
+
+
+def _source_to_detector(view: View, shared: SharedUnknowns) -> float:
+    """In mm; 1 where no pixel size is known and nobody asks for it."""
+    if view.xray.pixel_mm is not None:
+        return float(view.camera.intrinsics[1, 1] * view.xray.pixel_mm[1])
+    if shared.source_to_detector_sd_mm:
+        raise InputError(f'shared_unknowns.source_to_detector_sd_mm: the image of view "{view.name}" does not tell its pixel size, '
+                         "expected one, as it turns the scale of the image into mm; give the view's geometry as c_arm, or leave this out.")
+    return 1.0

@@ -1,0 +1,120 @@
+"""Simulated X-rays of another program (RTK), their second camera off by 1 degree and 3 mm: mTRE without and with its correction."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.workflow import register
+
+CASES = ("pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
+
+
+@pytest.fixture(scope="module")
+def anatomy(shared_data):
+    return Anatomy(Case.load(shared_data / "sim" / CASES[0]).ct)
+
+
+def unit(random):
+    vector = random.normal(size=3)
+    return vector / np.linalg.norm(vector)
+
+
+def wrong(views, random, degrees=1.0, mm=3.0):
+    """All cameras but the first off by this, about a random axis and in a random direction, as encoders are."""
+    off = [rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random)) for _ in views[1:]]
+    cameras = [replace(view.camera, camera_from_world=view.camera.camera_from_world @ e) for view, e in zip(views[1:], off, strict=True)]
+    return [views[0], *(replace(view, camera=camera) for view, camera in zip(views[1:], cameras, strict=True))]
+
+
+def test_correction_at_least_halves_the_error(shared_data, anatomy):
+    """The world is that of the first view, whose camera is right; measured over more cases by benchmarks/encoder.py."""
+    random, without, corrected = np.random.default_rng(4), [], []
+    for name in CASES:
+        case = Case.load(shared_data / "sim" / name)
+        views = wrong(case.views, random)
+        told = [replace(view, rotation_sd_deg=1.0, translation_sd_mm=3.0) for view in views]
+        for some, errors in ((views, without), (told, corrected)):
+            pose = refine(anatomy, some, case.world_from_ct).world_from_ct
+            errors.append(metrics.mtre(pose, case.truth_world_from_ct, case.targets))
+    assert np.median(without) > 1.0
+    assert np.median(corrected) < 0.25 * np.median(without)
+    assert max(corrected) < 0.5 * max(without)
+
+
+@pytest.fixture(scope="module")
+def unsure(case_file, tmp_path_factory):
+    """A function: the phantom's case with its second camera off and said to be, registered and saved; its result and what it wrote."""
+
+    def registered(**certainty):
+        case = Case.load(case_file)
+        given = wrong(case.views, np.random.default_rng(1))
+        result = register(replace(case, views=[given[0], replace(given[1], **certainty)]))
+        folder = tmp_path_factory.mktemp("unsure")
+        result.save(folder)
+        return case, result, json.loads((folder / "result.json").read_text()), (folder / "report.html").read_text()
+
+    return registered
+
+
+@pytest.mark.parametrize("certainty", [(1.0, 3.0), (None, None)], ids=["encoder", "unknown"])
+def test_result_and_report_tell_given_and_corrected_cameras(unsure, certainty):
+    case, result, told, html = unsure(rotation_sd_deg=certainty[0], translation_sd_mm=certainty[1])
+    first, second = told["views"]
+    assert "given_camera_from_world" not in first
+    given = result.case.views[1].camera
+    assert second["given_camera_from_world"] == given.camera_from_world.tolist()
+    # As this camera sees the CT, which is what its image tells.
+    seen = metrics.mtre(np.array(second["camera_from_world"]) @ result.world_from_ct,
+                        case.views[1].camera.camera_from_world @ case.truth_world_from_ct, case.targets)
+    before = metrics.mtre(given.camera_from_world, case.views[1].camera.camera_from_world, case.targets)
+    assert seen < 0.6 * before
+
+    alone = certainty == (None, None)
+    assert len(told["reasons"]) == alone
+    assert all("view2: its geometry is unknown" in reason and reason in html for reason in told["reasons"])
+
+    motion = given.world_from_camera @ result.views[1].camera.camera_from_world
+    assert "Camera corrected by" in html
+    assert f"{np.degrees(rigid.rotation_angle(motion)):.2f}\u00b0 about the world origin" in html
+
+    true = case.truth_world_from_ct, case.targets
+    of_cameras = [np.mean([metrics.mrpd(view.camera, result.world_from_ct, *true) for view in views])
+                  for views in (result.views, result.case.views)]
+    assert told["errors"]["mrpd_mm"] == pytest.approx(of_cameras[0], rel=1e-12) != of_cameras[1]
+
+
+def test_cameras_are_corrected_after_a_search_as_well(case_file):
+    case = Case.load(case_file)
+    given = wrong(case.views, np.random.default_rng(1))
+    case.search = {"rotation_deg": 10.0, "translation_mm": 15.0}
+    exact = register(replace(case, views=given), start="search")
+    told = register(replace(case, views=[given[0], replace(given[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]), start="search")
+    assert told.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
+
+
+def test_shared_unknowns_reach_the_registration(case_file, tmp_path):
+    content = json.loads(case_file.read_text())
+    for view in content["views"]:
+        matrix = np.array(view["projection_matrix"])
+        matrix[:2] += np.array([[3.0], [0.0]]) * matrix[2]  # a principal point that is off by 3 pixels
+        view["projection_matrix"] = matrix.tolist()
+    content["shared_unknowns"] = {"principal_point_sd_px": 3}
+    for key in ("ct", *range(len(content["views"]))):
+        owner, name = (content, "ct") if key == "ct" else (content["views"][key], "image")
+        owner[name] = str(case_file.parent / owner[name])
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    result = register(Case.load(tmp_path))
+    for view in result.to_json()["views"]:
+        shift = np.array(view["intrinsics"]) - view["given_intrinsics"]
+        assert shift[0, 2] == pytest.approx(-3, abs=1)
+    del content["shared_unknowns"]
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    assert result.errors.mtre_mm < 0.5 * register(Case.load(tmp_path)).errors.mtre_mm

@@ -1,0 +1,96 @@
+"""Views of unknown geometry are registered by themselves, and their cameras follow."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.registration.apart import register_views, untied
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, refine
+from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
+
+START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
+
+
+def register(anatomy, views, progress=lambda told: None, shared=CALIBRATED):
+    return register_views(views, lambda some, tell: refine(anatomy, some, START, tell, shared), progress, shared)
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return make_ct()
+
+
+@pytest.fixture(scope="module")
+def anatomy(ct):
+    return Anatomy(ct)
+
+
+@pytest.fixture(scope="module")
+def three(ct):
+    """The second view's camera is nobody knows where, 4 degrees and 9 mm off; the two others are exact."""
+    first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
+    wrong = second.camera.camera_from_world @ off(np.eye(4), [2.0, 3.0, -1.5], [5.0, -6.0, 4.0])
+    lost = replace(second, camera=replace(second.camera, camera_from_world=wrong), rotation_sd_deg=None, translation_sd_mm=None)
+    return [first, lost, third], second.camera
+
+
+def test_a_view_is_untied_where_nothing_is_known(three):
+    views, _ = three
+    assert untied(views) == [1]
+    assert untied([views[1], *views[1:]]) == [1], "the first view is what the others are tied to"
+    assert untied(views, SharedUnknowns(isocentre_sd_mm=3)) == []
+    for known in ("rotation_sd_deg", "translation_sd_mm"):
+        assert untied([views[0], replace(views[1], **{known: 2.0})]) == []
+
+
+def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
+    views, true_camera = three
+    told = []
+    found = register(anatomy, views, told.append)
+    alone = refine(anatomy, [views[0], views[2]], START)
+    np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
+    assert [view.name for view in found.views] == [view.name for view in views]
+    assert len(found.fit.similarity) == len(found.fit.pixels) == 3
+    assert min(found.fit.similarity) > 0.9
+    # What its image tells: the CT as this camera sees it, in the plane at least.
+    points = rigid.transform_points(TRUE_POSE, 25.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3))
+    seen = found.views[1].camera.project(rigid.transform_points(found.world_from_ct @ rigid.inverse(TRUE_POSE), points))
+    assert np.abs(seen - true_camera.project(points)).max() < 0.3
+    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(0.3)
+    fractions = [progress.fraction for progress in told]
+    assert fractions == sorted(fractions) and fractions[-1] < 1
+    np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
+
+
+def test_views_that_are_tied_are_refined_as_they_are(anatomy, three):
+    views = [three[0][0], three[0][2]]
+    found, plain = register(anatomy, views), refine(anatomy, views, START)
+    np.testing.assert_array_equal(found.world_from_ct, plain.world_from_ct)
+    assert found.fit.cost == plain.fit.cost
+
+
+def test_cancelling_reaches_the_view_that_is_alone(anatomy, three):
+    views, _ = three
+    with pytest.raises(Cancelled):
+        register(anatomy, views, lambda progress: progress.fraction < 0.6)
+
+
+def test_one_isocentre_ties_views_of_free_angles(anatomy, three):
+    """Angles unknown, the world origin at a known place of each camera's frame: one joint problem."""
+    (first, _, _), true_camera = three
+    view = replace(three[0][1], camera=replace(true_camera, camera_from_world=true_camera.camera_from_world @ off(
+        np.eye(4), [2.0, 3.0, -1.5], [0.0, 0, 0])), rotation_sd_deg=None, translation_sd_mm=0.0)
+    found = register(anatomy, [first, view])
+    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(0.3)
+    np.testing.assert_allclose(found.views[1].camera.camera_from_world[:3, 3], true_camera.camera_from_world[:3, 3], atol=1e-9)
+    shifted = [replace(v, camera=replace(v.camera, camera_from_world=off(np.eye(4), [0, 0, 0], [2, -1, 1.5]) @ v.camera.camera_from_world))
+               for v in (first, view)]
+    both = register(anatomy, shifted, shared=SharedUnknowns(isocentre_sd_mm=5))
+    assert np.linalg.norm(both.shared[3:]) > 0
+    assert min(both.fit.similarity) > 0.9

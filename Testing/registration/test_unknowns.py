@@ -1,0 +1,220 @@
+"""Corrections of uncertain cameras: derivatives, priors, and what a registration makes of wrong cameras."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.intrinsics import by_intrinsics
+from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration.optimizer import minimise, moved
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.unknowns import Unknowns, independent_residuals
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+SHARED = SharedUnknowns(10.0, 5.0, 4.0)
+START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return make_ct()
+
+
+@pytest.fixture(scope="module")
+def anatomy(ct):
+    return Anatomy(ct)
+
+
+@pytest.fixture(scope="module")
+def views(ct):
+    """With the pixel size that `make_views` gives its cameras."""
+    return [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in make_views(ct, ((0, 0), (80, 10)))]
+
+
+def uncertain(view, rotation_deg=1.0, translation_mm=3.0):
+    return replace(view, rotation_sd_deg=rotation_deg, translation_sd_mm=translation_mm)
+
+
+def turned(view, rotation_deg, shift_mm):
+    """The view with its camera off, as an encoder has it."""
+    camera = replace(view.camera, camera_from_world=view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm))
+    return replace(view, camera=camera)
+
+
+def error_mm(pose, true=TRUE_POSE):
+    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    return np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean()
+
+
+def test_derivative_by_scale_and_principal_point_is_that_of_finite_differences(ct, views):
+    projector, pivot = Projector(attenuation(ct)), np.array([5.0, -3.0, 8.0])
+    skewed = views[1].camera.intrinsics + np.array([[0, 12.0, 3], [0, 0, -4], [0, 0, 0]])
+    camera = replace(views[1].camera, intrinsics=skewed)
+    jacobian = projector.render(camera, TRUE_POSE, jacobian=True, pivot=pivot).jacobian
+    derivative = np.empty((3, *jacobian.shape[1:]), np.float32)
+    by_intrinsics(camera, pivot, jacobian, derivative)
+
+    def rendered(scale, u, v):
+        intrinsics = camera.intrinsics.copy()
+        intrinsics[:2, :2] *= np.exp(scale)
+        intrinsics[:2, 2] += (u, v)
+        return projector.render(replace(camera, intrinsics=intrinsics), TRUE_POSE).image.astype(float)
+
+    for p, step in enumerate((5e-4, 0.05, 0.05)):
+        ahead, behind = (rendered(*(sign * step * np.eye(3)[p])) for sign in (1, -1))
+        difference = (ahead - behind) / (2 * step)
+        # Bends of the trilinear volume fall within a step here and there.
+        assert np.corrcoef(difference.ravel(), derivative[p].ravel())[0, 1] > 0.995
+        assert np.abs(difference - derivative[p]).mean() < 0.04 * np.abs(difference).mean()
+
+
+@pytest.mark.parametrize("settings", [Settings(intensity_radius=6), Settings(intensity_radius=5, gradient_radius=6, cauchy=0.5)],
+                         ids=["intensity", "both, robust"])
+def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, views, settings):
+    """Of N log cost + the prior's squares, at corrections that are not small, in an image that is pooled."""
+    pooled = [view.pooled(2) for view in views]
+    unknowns = Unknowns([views[0], uncertain(views[1])], SHARED)
+    objective = Objective(Projector(attenuation(ct)), pooled, settings, np.array([4.0, -6.0, 3.0]))
+    corrections = unknowns.none.copy()
+    corrections[unknowns.free] = [0.05, -0.08, 0.04, 2.0, -1.5, 1.0, 6.0, 1.5, -2.0, 1.0, 0.7, -2.0]
+    given = [view.camera for view in pooled]
+
+    def project(pose, corrected):
+        return objective.project(pose, unknowns.cameras(corrected, given), intrinsics=True)
+
+    here = objective.linearise(project(TRUE_POSE, corrections))
+    gradient, hessian = unknowns.system(objective, here, corrections)
+    assert np.linalg.eigvalsh(hessian).min() > 0
+    count = independent_residuals(here, settings)
+
+    def value(step):
+        corrected = unknowns.moved(corrections, step[6:])
+        cost = objective.cost(project(moved(TRUE_POSE, step[:6], objective.pivot), corrected))
+        return np.log(cost) + np.log(unknowns.growth(objective, here, unknowns.none, corrected))
+
+    radians = [0, 1, 2, 6, 7, 8]
+    for p in range(18):
+        step = np.eye(18)[p] * (2e-3 if p in radians else 0.3 if p == 12 else 0.1)
+        slope = (value(step) - value(-step)) / (4 * step[p]) * here.cost
+        largest = np.abs(gradient[radians] if p in radians else gradient[[q for q in range(18) if q not in radians]]).max()
+        assert slope == pytest.approx(gradient[p], rel=0.05, abs=0.02 * largest), p
+    assert count > 10
+
+
+def test_where_points_fall_changes_by_the_corrections_as_the_solver_believes(views):
+    """By finite differences of the corrected camera, at angles that are large: what it sees is what a motion of the CT would show."""
+    unknowns = Unknowns([views[0], uncertain(views[1])], SHARED)
+    corrections = unknowns.none.copy()
+    corrections[unknowns.free] = [0.5, -0.4, 0.6, 20.0, -15.0, 10.0, 60.0, 1.5, -2.0, 10.0, 7.0, -20.0]
+    given, pivot = views[1].camera.pooled(2), np.array([40.0, -60.0, 30.0])
+    points = pivot + 30 * np.random.default_rng(0).normal(size=(20, 3))
+    here = unknowns.camera(1, corrections, given)
+    way = unknowns._derivative(1, corrections, given, pivot)
+    for p in range(12):
+        step = 1e-5 * np.eye(12)[p]
+        ahead, behind = (unknowns.camera(1, unknowns.moved(corrections, sign * step), given).project(points) for sign in (1, -1))
+        motion, scale, shift = 1e-5 * way[:6, 6 + p], 1e-5 * way[6, 6 + p], 1e-5 * way[7:, 6 + p]
+        there = here.project(rigid.transform_points(moved(np.eye(4), motion, pivot), points))
+        believed = here.principal_point + np.exp(scale) * (there - here.principal_point) + shift - here.project(points)
+        np.testing.assert_allclose(believed, (ahead - behind) / 2, rtol=1e-3, atol=1e-3 * np.abs(believed).max())
+
+
+def test_what_is_exact_is_not_free(views):
+    layout = [range(6, 9), range(9, 12)]
+    for rotation, translation, free in ((1.0, 0.0, [0]), (0.0, 3.0, [1]), (None, 3.0, [0, 1]), (0.0, 0.0, [])):
+        unknowns = Unknowns([uncertain(views[0]), uncertain(views[1], rotation, translation)])
+        assert list(unknowns.free) == [index for block in free for index in layout[block]]
+    assert not Unknowns.exact([uncertain(view) for view in views]).free.size
+    assert list(Unknowns(views, SharedUnknowns(principal_point_sd_px=1)).free) == [13, 14]
+
+
+def test_corrected_camera_is_the_one_described(views):
+    unknowns = Unknowns([views[0], uncertain(views[1])], SHARED)
+    corrections = unknowns.none.copy()
+    corrections[6:] = [0.01, 0.02, -0.03, 1, 2, 3, 10, 4, -6, 0.5, 0.6, 0.7]
+    full = unknowns.camera(1, corrections, views[1].camera)
+    point = np.array([10.0, 20.0, -15.0])
+    turned_point = rigid.exp_so3([0.01, 0.02, -0.03]) @ point + [1, 2, 3]
+    x, y, z = rigid.transform_points(views[1].camera.camera_from_world, turned_point) + [0.5, 0.6, 0.7]
+    focal, centre = 1010 / 1.25, views[1].camera.principal_point + [4, -6]
+    np.testing.assert_allclose(full.project(point), centre + focal * np.array([x, y]) / z, atol=1e-9)
+    pooled = unknowns.camera(1, corrections, views[1].camera.pooled(4))
+    np.testing.assert_allclose(pooled.projection_matrix, full.pooled(4).projection_matrix, rtol=1e-12)
+
+
+def test_exact_cameras_stay_and_give_the_same_pose_as_before(anatomy, views):
+    found = refine(anatomy, views, START)
+    again = refine(anatomy, [uncertain(views[0]), views[1]], START)
+    np.testing.assert_array_equal(again.world_from_ct, found.world_from_ct)
+    assert [view.camera for view in found.views] == [view.camera for view in views]
+    assert not found.shared.any()
+
+
+def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
+    wrong = [views[0], turned(views[1], [0.6, -0.5, 0.62], [1.5, 2.0, -1.7])]
+    exact = refine(anatomy, wrong, START)
+    corrected = refine(anatomy, [wrong[0], uncertain(wrong[1])], START)
+    assert error_mm(exact.world_from_ct) > 0.8
+    assert error_mm(corrected.world_from_ct) < 0.4 * error_mm(exact.world_from_ct)
+    np.testing.assert_array_equal(corrected.views[0].camera.camera_from_world, views[0].camera.camera_from_world)
+    left = corrected.views[1].camera.camera_from_world @ corrected.world_from_ct
+    assert error_mm(left, views[1].camera.camera_from_world @ TRUE_POSE) < 2.0
+    assert corrected.fit.cost < exact.fit.cost
+
+
+@pytest.mark.parametrize(("told", "fixed"), [((1.0, 0.0), slice(3, 4)), ((0.0, 3.0), slice(0, 3))], ids=["rotation", "translation"])
+def test_only_what_is_uncertain_is_corrected(anatomy, views, told, fixed):
+    wrong = [views[0], uncertain(turned(views[1], [0, 0.8, 0], [2.0, 2.0, 0]), *told)]
+    found = refine(anatomy, wrong, START)
+    motion = wrong[1].camera.world_from_camera @ found.views[1].camera.camera_from_world
+    unmoved = motion[:3, 3] if fixed == slice(3, 4) else rigid.log_so3(motion[:3, :3])
+    np.testing.assert_allclose(unmoved, 0, atol=1e-9)
+    assert np.abs(motion - np.eye(4)).max() > 1e-3
+
+
+def test_the_prior_decides_how_far_a_correction_goes(anatomy, views):
+    """From taken as exact, over half way, to left to the images."""
+    wrong = turned(views[1], [0, 0, 0], [0, 0, 3.0])
+    moves = []
+    for sd in (1e-4, 0.05, 3.0, None):
+        found = refine(anatomy, [views[0], uncertain(wrong, 0.0, sd)], START)
+        motion = wrong.camera.world_from_camera @ found.views[1].camera.camera_from_world
+        moves.append(np.linalg.norm(motion[:3, 3]))
+    assert moves == sorted(moves)
+    assert moves[0] < 0.01 and 2.7 < moves[2] <= moves[3] < 3.5
+
+
+def test_distance_to_the_detector_is_found(anatomy, ct):
+    views = [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in make_views(ct)]
+    wrong = []
+    for view in views:
+        intrinsics = view.camera.intrinsics.copy()
+        intrinsics[:2, :2] *= 1.02
+        wrong.append(replace(view, camera=replace(view.camera, intrinsics=intrinsics)))
+    found = refine(anatomy, wrong, START, shared=SharedUnknowns(source_to_detector_sd_mm=20))
+    assert found.shared[0] == pytest.approx(-20, abs=2)
+    assert error_mm(found.world_from_ct) < 0.1
+    assert found.views[1].camera.intrinsics[0, 0] == pytest.approx(views[1].camera.intrinsics[0, 0], rel=2e-3)
+
+
+def test_distance_to_the_detector_needs_a_pixel_size(views):
+    bare = [replace(view, xray=XRay(view.xray.line_integrals, view.xray.valid)) for view in views]
+    with pytest.raises(InputError, match='"view1" does not tell its pixel size'):
+        Unknowns(bare, SharedUnknowns(source_to_detector_sd_mm=5))
+    Unknowns(bare, SharedUnknowns(principal_point_sd_px=5))
+
+
+def test_default_descent_takes_cameras_as_exact(ct, views):
+    objective = Objective(Projector(attenuation(ct)), [views[0], uncertain(views[1])], Settings(intensity_radius=8), np.zeros(3))
+    found = minimise(objective, off(TRUE_POSE, [0, 1, 0], [1, 0, 0]), iterations=5, tolerance_mm=0.1)
+    assert not found.corrections.any()
+    assert error_mm(found.world_from_ct) < 0.2

@@ -1,6 +1,6 @@
-"""Part (c): how the time of an image with its Jacobian grows with voxels, views and threads. Growth with pixels is in part (a).
+"""Part (c): how the time of an image with its Jacobian grows with voxels, views and threads. (With pixels: see the images above.)
 
-Like part (a): same step on both sides, nanodrr forward and backward. Coarser volumes are the levels of the CT's pyramid; the step grows
+As there: same step on both sides, nanodrr forward and backward. Coarser volumes are the levels of the CT's pyramid; the step grows
 with the voxels. Several views are one batch for nanodrr.
 """
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.volume import pyramid
 from ..rendering.drr import Projector
 from ..rendering.threads import available_threads
 from . import nanodrr_peer
@@ -23,7 +24,7 @@ from .job import Job, Measured, Tell
 from .rows import alternated, compared
 from .setting import Setting
 
-PIXELS, REPEATS = 200, 5
+PIXELS, REPEATS, LEVELS = 200, 5, 4
 VIEWS, VIEW_PIXELS = (1, 2, 3, 4), 128
 FIGURES = {
     "voxels": "time of an image with Jacobian against voxels",
@@ -37,11 +38,11 @@ OURS, THEIRS = "ours, image + Jacobian", "nanodrr, forward + backward"
 def jobs(setting: Setting) -> list[Job]:
     """A job for each of voxels, views and threads."""
     threads = _thread_counts()
-    voxels = tuple(f"image+jacobian {PIXELS}x{PIXELS}, voxels 1/{8**level}" for level in range(1, 4))
+    voxels = tuple(f"image+jacobian {PIXELS}x{PIXELS}, volume at 1/{2**level}" for level in range(LEVELS))
     views = tuple(f"image+jacobian {VIEW_PIXELS}x{VIEW_PIXELS}, {count} view{'s' * (count > 1)}" for count in VIEWS)
     by_threads = tuple(f"image+jacobian {PIXELS}x{PIXELS}, {count} thread{'s' * (count > 1)}" for count in threads)
     return [
-        Job("growth", voxels, 20, partial(_voxels, setting, voxels)),
+        Job("growth", voxels, 40, partial(_voxels, setting, voxels)),
         Job("growth", views, 45, partial(_views, setting, views)),
         Job("growth", by_threads, 20 * len(threads), partial(_threads, setting, by_threads, threads)),
     ]
@@ -50,16 +51,16 @@ def jobs(setting: Setting) -> list[Job]:
 def _voxels(setting: Setting, names: tuple[str, ...], tell: Tell) -> Measured:
     camera, pose = setting.camera(PIXELS), setting.pose
     rows, ours_line, peer_line = [], [], []
-    for level, volume in enumerate(setting.pyramid[1:], start=1):
+    for level, volume in enumerate(pyramid(setting.volume, LEVELS)):
         samples, our_step, peer_step = nanodrr_peer.samples_for_step(volume, camera, pose)
         projector = Projector(volume)
         nanodrr = nanodrr_peer.Renderer(nanodrr_peer.subject_of(volume), volume, [camera], pose, samples)
         ours, theirs = alternated([partial(projector.render, camera, pose, jacobian=True), nanodrr.forward_backward], REPEATS)
-        rows.append(compared(names[level - 1], "ms", ours, theirs, PEER, paired=True, note=(
+        rows.append(compared(names[level], "ms", ours, theirs, PEER, paired=True, note=(
             f"{volume.values.size / 1e6:.2g} million voxels, mean step {our_step:.2f} mm, nanodrr {peer_step:.2f} mm")))
         ours_line.append((volume.values.size, float(np.median(ours))))
         peer_line.append((volume.values.size, float(np.median(theirs))))
-        tell(level / len(names))
+        tell((level + 1) / LEVELS)
     return Measured(rows, {FIGURES["voxels"]: {OURS: ours_line, THEIRS: peer_line}})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from ..io.case import Case
 from ..registration import kernels
@@ -12,12 +13,20 @@ from .setting import Setting
 
 
 def main(side: str, what: str, case: str, pixels: str) -> None:
-    """Print the peak of one thing done."""
-    import resource  # not on Windows, where there is nothing like it in the standard library
-
+    """Do one thing and print the peak in MiB."""
     _WORK[side, what](Setting(Case.load(case)), int(pixels))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(peak / (2**20 if sys.platform == "darwin" else 2**10))
+    print(peak_mib())
+
+
+def peak_mib() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux's ru_maxrss starts from what the parent process had when it started this one
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
+    import resource  # not on Windows, where the standard library has nothing like it
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _our_render(setting: Setting, pixels: int) -> None:

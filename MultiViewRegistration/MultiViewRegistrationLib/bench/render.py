@@ -58,7 +58,7 @@ def _measure(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]
     def row(name: str, ours: list[float], peer: list[float], peer_name: str) -> Row:
         ncc, note = agreement[peer_name.split()[0]]
         failed = "" if ncc > LEAST_NCC else f"the images do not agree, NCC {ncc:.3f}"
-        return compared(name, "ms", ours, peer, peer_name, paired=True, failed=failed, note=f"images agree, NCC {ncc:.6f}{note}")
+        return compared(name, "ms", ours, peer, peer_name, paired=True, failed=failed, note=f"images agree, NCC {ncc:.5f}{note}")
 
     rows = [
         row(names[0], image, forward, "nanodrr forward"),

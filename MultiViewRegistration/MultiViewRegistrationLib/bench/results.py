@@ -72,5 +72,9 @@ def merged(earlier: Results, later: Results, order: list[str]) -> Results:
 
 def _record(content: dict) -> Record:
     names = {field.name for field in fields(Row)}
-    rows = [Row(**{name: value for name, value in row.items() if name in names}) for row in content["rows"]]
-    return Record(content["part"], content["when"], content["machine"], rows, content["curves"])
+    rows = [
+        Row(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items() if name in names})
+        for row in content["rows"]
+    ]
+    curves = {figure: {line: [(x, y) for x, y in points] for line, points in lines.items()} for figure, lines in content["curves"].items()}
+    return Record(content["part"], content["when"], content["machine"], rows, curves)

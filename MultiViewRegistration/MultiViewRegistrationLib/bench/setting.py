@@ -12,7 +12,7 @@ from ..demo.cases import demo_case
 from ..demo.chest import cache_folder
 from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
-from ..imaging.volume import Volume, pyramid
+from ..imaging.volume import Volume
 from ..io.case import Case
 from ..registration.pipeline import Anatomy
 from ..rendering.drr import Projector
@@ -58,11 +58,6 @@ class Setting:
     def joseph(self):
         """RTK's side of `volume`."""
         return rtk_peer.joseph_of(self.volume)
-
-    @cached_property
-    def pyramid(self) -> list[Volume]:
-        """`volume`, and three coarser ones."""
-        return pyramid(self.volume, 4)
 
     @property
     def pose(self) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 from . import growth, registration, render
@@ -30,11 +31,16 @@ Lines = dict[str, list]
 
 
 def _against_pixels(lines: Lines) -> str:
-    return log_log_plot(_styled(lines), "Time of an image of the chest CT", "pixels", "time (ms)")
+    sides = {x: f"{math.isqrt(int(x))}²" for points in lines.values() for x, _ in points}
+    return log_log_plot(_styled(lines), "Time of an image of the chest CT", "pixels", "time (ms)", x_ticks=sides)
 
 
 def _against(variable: str, title: str) -> Callable[[Lines], str]:
-    return lambda lines: log_log_plot(_styled(lines), title, variable, "time (ms)")
+    def draw(lines: Lines) -> str:
+        counts = {x: f"{x:g}" for points in lines.values() for x, _ in points if x < 1000}
+        return log_log_plot(_styled(lines), title, variable, "time (ms)", x_ticks=counts or None)
+
+    return draw
 
 
 def _error_against_time(lines: Lines) -> str:

@@ -38,17 +38,22 @@ class Guide:
     label: str
 
 
-def log_log_plot(series: Sequence[Series], title: str, x_label: str, y_label: str, guides: Sequence[Guide] = ()) -> str:
-    """The SVG file. Points that have no logarithm are left out."""
+def log_log_plot(
+    series: Sequence[Series], title: str, x_label: str, y_label: str, guides: Sequence[Guide] = (), x_ticks: dict[float, str] | None = None,
+) -> str:
+    """The SVG file. Points that have no logarithm are left out.
+
+    x_ticks: where the x axis is marked, and how; at round numbers by default.
+    """
     drawable = [[(x, y) for x, y in one.points if x > 0 and y > 0 and math.isfinite(x * y)] for one in series]
     frame = _Frame([point for points in drawable for point in points], [guide.y for guide in guides], _label_room(series))
     svg = tag("svg", tag("title", title), xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT,
               role="img", font_family="Helvetica, Arial, 'DejaVu Sans', sans-serif", font_size=FONT)
     svg.append(tag("rect", width=WIDTH, height=HEIGHT, fill="#ffffff"))
     svg.append(tag("text", title, x=LEFT, y=24, font_size=LARGE, font_weight="bold", fill=TEXT))
-    svg.extend(frame.grid())
+    svg.extend(frame.grid(x_ticks))
     for guide in guides:
-        y = frame.place(frame.x[0], guide.y)[1]
+        y = frame.down(guide.y)
         svg.append(tag("line", x1=LEFT, x2=f"{frame.right:.1f}", y1=f"{y:.1f}", y2=f"{y:.1f}", stroke=QUIET, stroke_dasharray="2 4"))
         svg.append(tag("text", guide.label, x=LEFT + 6, y=f"{y - 5:.1f}", fill=QUIET, font_size=SMALL))
     labels = []
@@ -82,36 +87,36 @@ class _Frame:
         self.right = WIDTH - RIGHT - label_room
 
     def place(self, x: float, y: float) -> tuple[float, float]:
-        return self._across(math.log10(x)), self._down(math.log10(y))
+        return self.across(x), self.down(y)
 
-    def _across(self, log_x: float) -> float:
-        return LEFT + (log_x - self.x[0]) / (self.x[1] - self.x[0]) * (self.right - LEFT)
+    def across(self, x: float) -> float:
+        return LEFT + (math.log10(x) - self.x[0]) / (self.x[1] - self.x[0]) * (self.right - LEFT)
 
-    def _down(self, log_y: float) -> float:
-        return HEIGHT - BOTTOM - (log_y - self.y[0]) / (self.y[1] - self.y[0]) * (HEIGHT - TOP - BOTTOM)
+    def down(self, y: float) -> float:
+        return HEIGHT - BOTTOM - (math.log10(y) - self.y[0]) / (self.y[1] - self.y[0]) * (HEIGHT - TOP - BOTTOM)
 
-    def grid(self) -> list[ET.Element]:
+    def grid(self, x_ticks: dict[float, str] | None) -> list[ET.Element]:
         """Lines at 1, 2, ..., 9 of each decade, and numbers at as many as can be read."""
         marks = []
         top, bottom = TOP, HEIGHT - BOTTOM
-        for value, told in _ticks(*self.x):
-            x = f"{self._across(math.log10(value)):.1f}"
-            marks.append(tag("line", x1=x, x2=x, y1=top, y2=bottom, stroke=GRID if told else FINE_GRID))
-            if told:
-                marks.append(tag("text", _number(value), x=x, y=bottom + 18, text_anchor="middle", fill=QUIET, font_size=SMALL))
-        for value, told in _ticks(*self.y):
-            y = self._down(math.log10(value))
-            marks.append(tag("line", x1=LEFT, x2=f"{self.right:.1f}", y1=f"{y:.1f}", y2=f"{y:.1f}", stroke=GRID if told else FINE_GRID))
-            if told:
-                marks.append(tag("text", _number(value), x=LEFT - 8, y=f"{y + 4.5:.1f}", text_anchor="end", fill=QUIET, font_size=SMALL))
+        for value, text in _ticks(*self.x) if x_ticks is None else x_ticks.items():
+            x = f"{self.across(value):.1f}"
+            marks.append(tag("line", x1=x, x2=x, y1=top, y2=bottom, stroke=GRID if text else FINE_GRID))
+            if text:
+                marks.append(tag("text", text, x=x, y=bottom + 18, text_anchor="middle", fill=QUIET, font_size=SMALL))
+        for value, text in _ticks(*self.y):
+            y = self.down(value)
+            marks.append(tag("line", x1=LEFT, x2=f"{self.right:.1f}", y1=f"{y:.1f}", y2=f"{y:.1f}", stroke=GRID if text else FINE_GRID))
+            if text:
+                marks.append(tag("text", text, x=LEFT - 8, y=f"{y + 4.5:.1f}", text_anchor="end", fill=QUIET, font_size=SMALL))
         return marks
 
 
-def _ticks(low: float, high: float) -> list[tuple[float, bool]]:
-    """Values from 10^low to 10^high, and whether each gets its number."""
+def _ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Values from 10^low to 10^high, each with its number or, where there would be too many, ""."""
     told = (1,) if high - low > 2.5 else (1, 2, 5) if high - low > 0.7 else range(1, 10)
     ticks = [(digit * 10.0**decade, digit in told) for decade in range(math.floor(low), math.ceil(high) + 1) for digit in range(1, 10)]
-    return [(value, shown) for value, shown in ticks if low - 1e-9 <= math.log10(value) <= high + 1e-9]
+    return [(value, _number(value) if shown else "") for value, shown in ticks if low - 1e-9 <= math.log10(value) <= high + 1e-9]
 
 
 def _number(value: float) -> str:
@@ -124,7 +129,7 @@ def _number(value: float) -> str:
 
 def _label_room(series: Sequence[Series]) -> float:
     """Width of the longest label; a letter is a little over half as wide as it is high."""
-    return 12 + 0.54 * FONT * max((len(one.label) for one in series), default=0)
+    return 16 + 0.54 * FONT * max((len(one.label) for one in series), default=0)
 
 
 def _placed_labels(labels: list, right: float) -> list[ET.Element]:
@@ -141,7 +146,7 @@ def _placed_labels(labels: list, right: float) -> list[ET.Element]:
     for ((x, y), one), height in zip(labels, heights, strict=True):
         marks.append(tag("line", x1=f"{x:.1f}", y1=f"{y:.1f}", x2=f"{right + 6:.1f}", y2=f"{height:.1f}", stroke=one.colour,
                          stroke_width="1", stroke_opacity="0.5"))
-        marks.append(tag("text", one.label, x=f"{right + 10:.1f}", y=f"{height + 4.5:.1f}", fill=TEXT, stroke="none", font_weight="bold",
+        marks.append(tag("text", one.label, x=f"{right + 15:.1f}", y=f"{height + 4.5:.1f}", fill=TEXT, stroke="none", font_weight="bold",
                          font_size=SMALL))
         marks.append(tag("circle", cx=f"{right + 6:.1f}", cy=f"{height:.1f}", r=3.5, fill=one.colour))
     return marks

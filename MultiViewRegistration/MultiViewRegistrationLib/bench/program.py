@@ -49,8 +49,8 @@ def run(
     jobs = all_jobs(setting)
     order = [job.key for job in jobs]
     jobs = chosen(jobs, only)
-    nanodrr_peer.modules()
     earlier = load(results_beside(page)) if page else {}
+    nanodrr_peer.modules()
     tell(0.0, "preparing")
     kernels.prepare()
     found: Results = {}

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from . import growth, registration, render
+from . import growth, registration, render, search
 from .log_log import Guide, Series, log_log_plot
 from .results import Results
 
 #: Okabe and Ito's colours that stand out on white.
 BLUE, VERMILION, GREEN = "#0072b2", "#d55e00", "#009e73"
+
+#: Up to so many, counts are marked on the axis one by one.
+MANY = 10_000
 
 
 def figures(results: Results, part: str) -> dict[str, tuple[str, str]]:
@@ -35,10 +38,10 @@ def _against_pixels(lines: Lines) -> str:
     return log_log_plot(_styled(lines), "Time of an image of the chest CT", "pixels", "time (ms)", x_ticks=sides)
 
 
-def _against(variable: str, title: str) -> Callable[[Lines], str]:
+def _against(variable: str, title: str, measured: str = "time (ms)") -> Callable[[Lines], str]:
     def draw(lines: Lines) -> str:
-        counts = {x: f"{x:g}" for points in lines.values() for x, _ in points if x < 1000}
-        return log_log_plot(_styled(lines), title, variable, "time (ms)", x_ticks=counts or None)
+        counts = {x: f"{x:g}" for points in lines.values() for x, _ in points if x < MANY}
+        return log_log_plot(_styled(lines), title, variable, measured, x_ticks=counts or None)
 
     return draw
 
@@ -70,4 +73,6 @@ _FIGURES = {
     "voxels": ("growth", growth.FIGURES["voxels"], _against("voxels of the volume", "Time of an image with Jacobian, 200 x 200")),
     "views": ("growth", growth.FIGURES["views"], _against("views", "Time of images with Jacobian, 128 x 128 each")),
     "threads": ("growth", growth.FIGURES["threads"], _against("threads", "Time of an image with Jacobian, 200 x 200")),
+    "search-time": ("search", search.FIGURES["search-time"], _against("poses scored", "Time of a search and refinement", "time (s)")),
+    "search-success": ("search", search.FIGURES["search-success"], _against("poses scored", "Searches that found the pose", "found (%)")),
 }

@@ -53,22 +53,24 @@ def log_log_plot(
     svg.append(tag("text", title, x=LEFT, y=24, font_size=LARGE, font_weight="bold", fill=TEXT))
     svg.extend(frame.grid(x_ticks))
     for guide in guides:
-        y = frame.down(guide.y)
-        svg.append(tag("line", x1=LEFT, x2=f"{frame.right:.1f}", y1=f"{y:.1f}", y2=f"{y:.1f}", stroke=QUIET, stroke_dasharray="2 4"))
-        svg.append(tag("text", guide.label, x=LEFT + 6, y=f"{y - 5:.1f}", fill=QUIET, font_size=SMALL))
+        y = f"{frame.down(guide.y):.1f}"
+        svg.append(tag("line", x1=LEFT, x2=f"{frame.right:.1f}", y1=y, y2=y, stroke=QUIET, stroke_dasharray="2 4"))
     labels = []
     for one, points in zip(series, drawable, strict=True):
         placed = [frame.place(*point) for point in points]
         if not placed:
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-        svg.append(tag("polyline", points=path, fill="none", stroke=one.colour, stroke_width="2", stroke_dasharray=one.dash,
+        svg.append(tag("polyline", points=path, fill="none", stroke=one.colour, stroke_width=2 if one.markers else 1.5, stroke_dasharray=one.dash,
                        stroke_linejoin="round"))
         if one.markers:
             svg.extend(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=3.5, fill=one.colour) for x, y in placed)
         if one.label:
             labels.append((placed[-1], one))
     svg.extend(_placed_labels(labels, frame.right))
+    for guide in guides:  # on top of the lines, with a rim
+        svg.append(tag("text", guide.label, x=LEFT + 6, y=f"{frame.down(guide.y) - 6:.1f}", fill=TEXT, font_size=SMALL, stroke="#ffffff",
+                       stroke_width=5, stroke_linejoin="round", paint_order="stroke"))
     centre, middle = (LEFT + frame.right) / 2, (TOP + HEIGHT - BOTTOM) / 2
     svg.append(tag("text", x_label, x=f"{centre:.1f}", y=HEIGHT - 12, text_anchor="middle", fill=TEXT))
     svg.append(tag("text", y_label, x=18, y=middle, text_anchor="middle", fill=TEXT, transform=f"rotate(-90 18 {middle})"))
@@ -145,7 +147,7 @@ def _placed_labels(labels: list, right: float) -> list[ET.Element]:
     marks = []
     for ((x, y), one), height in zip(labels, heights, strict=True):
         marks.append(tag("line", x1=f"{x:.1f}", y1=f"{y:.1f}", x2=f"{right + 6:.1f}", y2=f"{height:.1f}", stroke=one.colour,
-                         stroke_width="1", stroke_opacity="0.5"))
+                         stroke_width="1", stroke_dasharray="1 3"))
         marks.append(tag("text", one.label, x=f"{right + 15:.1f}", y=f"{height + 4.5:.1f}", fill=TEXT, stroke="none", font_weight="bold",
                          font_size=SMALL))
         marks.append(tag("circle", cx=f"{right + 6:.1f}", cy=f"{height:.1f}", r=3.5, fill=one.colour))

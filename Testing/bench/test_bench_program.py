@@ -92,6 +92,12 @@ def test_both_step_equally_far_and_derive_the_same(setting, peers):
     np.testing.assert_allclose(by_twist, jacobian, rtol=0.02, atol=0.02 * np.abs(jacobian).max())
 
 
+def test_fewer_pixels_see_the_same_detector(setting):
+    pooled, scaled = setting.case.views[0].camera.pooled(4), setting.camera(32)
+    assert scaled.size == pooled.size == (32, 32)
+    np.testing.assert_allclose(scaled.projection_matrix, pooled.projection_matrix)
+
+
 def test_a_registration_is_there_once_it_stays_there():
     trace = [(1.0, 5.0), (2.0, 0.9), (3.0, 1.5), (4.0, 0.8), (5.0, 0.2)]
     assert registration.time_to_stay_below(trace, 1.0) == 4.0

@@ -61,8 +61,8 @@ def log_log_plot(
         if not placed:
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-        svg.append(tag("polyline", points=path, fill="none", stroke=one.colour, stroke_width=2 if one.markers else 1.5, stroke_dasharray=one.dash,
-                       stroke_linejoin="round"))
+        svg.append(tag("polyline", points=path, fill="none", stroke=one.colour, stroke_width=2 if one.markers else 1.5,
+                       stroke_dasharray=one.dash, stroke_linejoin="round"))
         if one.markers:
             svg.extend(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=3.5, fill=one.colour) for x, y in placed)
         if one.label:

@@ -1,8 +1,9 @@
 """Part (a): an image, and an image with its derivative by the six numbers of a pose, beside nanodrr and RTK.
 
-Full-resolution volume on both sides, same camera and pose, same threads, same step along the ray (`nanodrr_peer.samples_for_step`).
-Of nanodrr the derivative is what one step of an optimiser needs: forward, and backward from one number to the pose. Of RTK, which
-has none, it is 13 images: central differences. A row counts only if the images agree.
+Full-resolution volume on both sides, same camera and pose, float32, same threads, same mean step along the ray. nanodrr takes its samples
+within the volume, none between source and volume; we leave out the planes of air around the body, too. Of nanodrr the derivative is
+what one step of an optimiser needs: forward, and backward from one number to the pose; ours is that of each pixel. Of RTK, which has
+none, it is 13 images: central differences. A row counts only if the images agree.
 """
 
 from __future__ import annotations

@@ -7,9 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
+from .. import __version__
 from ..assessment import protocol
 from ..demo.cases import demo_case
-from ..demo.chest import cache_folder
+from ..demo.chest import cache_folder, chest_ct
 from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..imaging.volume import Volume
@@ -33,7 +34,8 @@ class Setting:
     @cached_property
     def case(self) -> Case:
         """The demo's case: two 512x512 X-rays of the chest by RTK's projector, kept in the user's cache folder."""
-        path = cache_folder() / "bench-chest" / "case.json"
+        chest_ct()  # fetched where it is gone: a case that is kept only refers to it
+        path = cache_folder() / f"bench-{__version__}" / "case.json"
         return Case.load(path if path.is_file() else demo_case(path.parent))
 
     @cached_property

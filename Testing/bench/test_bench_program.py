@@ -111,9 +111,9 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     from MultiViewRegistrationLib.bench import nanodrr_registration
 
     start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
-    trace, _ = nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=6)
+    trace, _ = nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4)
     errors = [mtre(pose, setting.pose, setting.case.targets) for _, pose in trace]
-    assert errors[-1] < 0.7 * mtre(start, setting.pose, setting.case.targets)
+    assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.case.targets)
     assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
 
 

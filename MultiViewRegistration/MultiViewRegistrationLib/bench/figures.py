@@ -39,10 +39,10 @@ def _against_pixels(lines: Lines) -> str:
     return log_log_plot(_styled(lines), "Time of an image of the chest CT", "pixels", "time (ms)", x_ticks=sides)
 
 
-def _against(variable: str, title: str, measured: str = "time (ms)") -> Callable[[Lines], str]:
+def _against(variable: str, title: str, measured: str = "time (ms)", y_shown: tuple[float, ...] = ()) -> Callable[[Lines], str]:
     def draw(lines: Lines) -> str:
         counts = {x: f"{x:g}" for points in lines.values() for x, _ in points if x < MANY}
-        return log_log_plot(_styled(lines), title, variable, measured, x_ticks=counts or None)
+        return log_log_plot(_styled(lines), title, variable, measured, x_ticks=counts or None, y_shown=y_shown)
 
     return draw
 
@@ -75,5 +75,6 @@ _FIGURES = {
     "views": ("growth", growth.FIGURES["views"], _against("views", "Time of images with Jacobian, 128 x 128 each")),
     "threads": ("growth", growth.FIGURES["threads"], _against("threads", "Time of an image with Jacobian, 200 x 200")),
     "search-time": ("search", search.FIGURES["search-time"], _against("poses scored", "Time of a search and refinement", "time (s)")),
-    "search-success": ("search", search.FIGURES["search-success"], _against("poses scored", "Searches that found the pose", "found (%)")),
+    "search-success": ("search", search.FIGURES["search-success"],
+                       _against("poses scored", "Searches that found the pose", "found (%)", (10, 100))),
 }

@@ -40,13 +40,14 @@ class Guide:
 
 def log_log_plot(
     series: Sequence[Series], title: str, x_label: str, y_label: str, guides: Sequence[Guide] = (), x_ticks: dict[float, str] | None = None,
+    y_shown: Sequence[float] = (),
 ) -> str:
     """The SVG file. Points that have no logarithm are left out.
 
-    x_ticks: where the x axis is marked, and how; at round numbers by default.
+    x_ticks: where the x axis is marked, and how; at round numbers by default.   y_shown: heights to be in the picture in any case.
     """
     drawable = [[(x, y) for x, y in one.points if x > 0 and y > 0 and math.isfinite(x * y)] for one in series]
-    frame = _Frame([point for points in drawable for point in points], [guide.y for guide in guides], _label_room(series))
+    frame = _Frame([point for points in drawable for point in points], [*(guide.y for guide in guides), *y_shown], _label_room(series))
     svg = tag("svg", tag("title", title), xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT,
               role="img", font_family="Helvetica, Arial, 'DejaVu Sans', sans-serif", font_size=FONT)
     svg.append(tag("rect", width=WIDTH, height=HEIGHT, fill="#ffffff"))
@@ -78,14 +79,15 @@ def log_log_plot(
 
 
 class _Frame:
-    """Where values lie in the picture: whole decades upwards, a margin sidewards."""
+    """Where values lie in the picture: a third of a decade or less of room upwards, at least a decade in all, a margin sidewards."""
 
     def __init__(self, points: Sequence[tuple[float, float]], heights: Sequence[float], label_room: float) -> None:
         xs = [math.log10(x) for x, _ in points] or [0.0, 1.0]
         ys = [math.log10(y) for y in [*(y for _, y in points), *heights]] or [0.0, 1.0]
         margin = 0.04 * max(max(xs) - min(xs), 0.3)
         self.x = min(xs) - margin, max(xs) + margin
-        self.y = math.floor(min(ys) * 3 + 1e-9) / 3, math.ceil(max(ys) * 3 - 1e-9) / 3 + 1e-6
+        top = math.ceil(max(ys) * 3 - 1e-9) / 3 + 1e-6
+        self.y = min(math.floor(min(ys) * 3 + 1e-9) / 3, top - 1), top
         self.right = WIDTH - RIGHT - label_room
 
     def place(self, x: float, y: float) -> tuple[float, float]:

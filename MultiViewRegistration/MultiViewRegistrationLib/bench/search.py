@@ -31,7 +31,8 @@ def jobs(setting: Setting) -> list[Job]:
     """A job for each range."""
     found = []
     for degrees, mm in RANGES:
-        names = tuple(f"search within {degrees} degrees and {mm} mm, {poses} poses" for poses in (*POSES, "as many as it needs"))
+        within = f"search within {degrees} degrees and {mm} mm"
+        names = (*(f"{within}, {poses} poses" for poses in POSES), f"{within}, as many poses as it needs")
         found.append(Job("search", names, 70, partial(_measure, setting, degrees, mm, names)))
     return found
 

@@ -20,6 +20,7 @@ ROOMS = {
     "imaging": {"geometry"},
     "rendering": {"geometry", "imaging"},
     "registration": {"geometry", "imaging", "rendering"},
+    "published": {"geometry", "imaging", "rendering", "registration"},
     "regressor": {"geometry", "imaging", "rendering"},
     "assessment": {"geometry", "imaging", "rendering", "registration", "regressor"},
     "io": {"geometry", "imaging"},
@@ -36,14 +37,15 @@ HOME_OF = {
     "vtk": HOSTS,
     "qt": {"panel"},
     "ctk": {"panel"},
-    "torch": {"regressor", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
+    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
     "warp": {"rendering.gpu"},
     "itk": {"demo", "bench"},
     "nanodrr": {"bench"},
     "torchio": {"bench"},
 }
 #: The benchmark imports its peers only once it runs.
-NEEDS_MORE = HOSTS | HOME_OF["torch"] - {"bench"}
+NEEDS_MORE = (HOSTS | HOME_OF["torch"] - {"published", "bench"}
+              | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")})
 
 
 def module_of(path: Path) -> str:
@@ -119,6 +121,8 @@ def test_imports_go_one_way():
     ("imaging.ct", "def f():\n    from ..rendering import drr"),
     ("rendering.drr", "import torch"),
     ("rendering.drr", "from torch.nn import functional"),
+    ("refinements", "import torch"),
+    ("registration.pipeline", "from ..published.presets import PRESETS"),
     ("rendering.drr", "from importlib import import_module\nimport_module('torch')"),
     ("registration.pipeline", "if True:\n    from ..assessment import metrics"),
     ("registration.pipeline", "from .. import register"),

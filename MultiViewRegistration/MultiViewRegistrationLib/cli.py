@@ -14,6 +14,7 @@ from pathlib import Path
 
 from . import __version__
 from .errors import InputError
+from .published.presets import PRESETS
 
 PREPARING = "preparing (ten seconds longer the first time after installation)"
 
@@ -52,14 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print machine-readable output on stdout, and nothing else there")
 
+    refining = argparse.ArgumentParser(add_help=False)
+    refining.add_argument("--refine", choices=["joint", *PRESETS], default="joint",
+                          help="joint: all views together, second order (default); the others: published ones, which need PyTorch")
+    refining.add_argument("--device", default="cpu", metavar="cpu|cuda|mps|auto",
+                          help="where a published refinement runs (default: %(default)s)")
+
     command = commands.add_parser("demo", parents=[common], help="register a real CT to X-rays of it, and show how it went")
     command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
     command.add_argument("--open", action="store_true", help="open the report in a browser")
     command.set_defaults(run=_demo)
 
-    command = commands.add_parser("register", parents=[common], help="register the CT of a case to its X-rays")
+    command = commands.add_parser("register", parents=[common, refining], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given"], default="given", help="where to start: the case's world_from_ct")
+    command.add_argument("--start", choices=["given", "search", "landmarks"], default="given",
+                         help="where to start: the case's world_from_ct, a search through a range about it, or what its landmarks say "
+                              "(default: %(default)s)")
+    command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
+    command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
@@ -70,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
     command.set_defaults(run=_render)
 
-    command = commands.add_parser("evaluate", parents=[common], help="register many cases from many starts, and tell how well")
+    command = commands.add_parser("evaluate", parents=[common, refining], help="register many cases from many starts, and tell how well")
     command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one")
     command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
     command.add_argument("--reach", type=float, default=22.0, metavar="MM",
@@ -97,9 +108,11 @@ def _register(options: argparse.Namespace) -> dict:
     from .workflow import register
 
     case = Case.load(options.case)
+    if options.range:
+        case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with ProgressLine("Registering") as line:
         line.show(0.0, PREPARING)
-        result = register(case, options.start, progress=line)
+        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device)
     result.save(options.out)
     _tell(result, options.out)
     return result.to_json()
@@ -107,10 +120,17 @@ def _register(options: argparse.Namespace) -> dict:
 
 def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
-    print(f"{result.case.name}: registered in {result.seconds['refine']:.2f} s (loading {result.seconds['load']:.1f} s).",
+    from .terminal import landmark_table
+
+    seconds = result.seconds
+    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
+    if result.landmark_fit:
+        print(f"  landmarks at the start:\n{landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
         print(f"  {view.name}: local NCC {similarity:.3f}", file=sys.stderr)
+    for reason in result.reasons:
+        print(f"  {reason}", file=sys.stderr)
     errors = result.errors
     if errors:
         print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
@@ -133,7 +153,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
     with ProgressLine("Evaluating") as line:
         line.show(0.0, PREPARING)
         evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
-                              seed=options.seed, progress=line.show)
+                              seed=options.seed, progress=line.show, refinement=options.refine, device=options.device)
     text = page(evaluation, options.about)
     if options.page:
         write_atomically(options.page, text)

@@ -21,8 +21,9 @@ from .assessment.motion import Motion, check_motion
 from .errors import InputError
 from .io.case import Case
 from .io.case_file import CaseFile
+from .refinements import Refiner, refiner
 from .registration import kernels
-from .registration.pipeline import Anatomy, Refinement, refine
+from .registration.pipeline import Anatomy, Refinement
 
 INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
@@ -84,7 +85,7 @@ class MotionOutcome:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """All that was measured, and how."""
+    """All that was measured, and how; `refinement` by its name, on torch's device where it ran by torch."""
 
     cases: list[CaseOutcome]
     motions: list[MotionOutcome]
@@ -92,6 +93,8 @@ class Evaluation:
     reach_mm: float
     off: tuple[float, float]
     seed: int
+    refinement: str = "joint"
+    torch_device: str | None = None
 
     def to_json(self) -> dict:
         """Everything, as plain data."""
@@ -100,17 +103,19 @@ class Evaluation:
 
 def evaluate(
     paths: Sequence[Path], *, starts: int, reach_mm: float, off: tuple[float, float], seed: int,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None, refinement: str = "joint", device: str = "cpu",
 ) -> Evaluation:
     """Register every case from `starts` starts.
 
     reach_mm: with truth, start mTREs are uniform from 0 to this.
     off: without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
+    refinement, device: see `refinements.refiner`.
 
     Raises InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes.
     """
     if starts < 1 or reach_mm <= 0 or min(off) < 0:
         raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
+    by = refiner(refinement, device)
     for path in paths:
         file = CaseFile.read(path)
         if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
@@ -129,16 +134,16 @@ def evaluate(
             progress((done + fraction) / len(paths), name)
 
         if case.truth_world_from_ct is not None and case.targets is not None:
-            outcomes.append(_with_truth(case, anatomy, starts, reach_mm, seed, tell))
+            outcomes.append(_with_truth(case, anatomy, by, starts, reach_mm, seed, tell))
         else:
-            outcome, pose = _without_truth(case, anatomy, starts, off, seed, tell)
+            outcome, pose = _without_truth(case, anatomy, by, starts, off, seed, tell)
             outcomes.append(outcome)
             unknown.append((case, pose))
-    return Evaluation(outcomes, _motions(unknown), starts, reach_mm, off, seed)
+    return Evaluation(outcomes, _motions(unknown), starts, reach_mm, off, seed, by.name, by.torch_device)
 
 
 def _with_truth(
-    case: Case, anatomy: Anatomy, starts: int, reach_mm: float, seed: int, tell: Callable[[float], object]
+    case: Case, anatomy: Anatomy, by: Refiner, starts: int, reach_mm: float, seed: int, tell: Callable[[float], object]
 ) -> CaseOutcome:
     intervals = max(1, round(reach_mm / INTERVAL_MM))
     edges = np.linspace(0, reach_mm, intervals + 1)
@@ -150,7 +155,7 @@ def _with_truth(
     for i in chosen:
         errors, seconds = None, None
         try:
-            refinement, seconds = _timed(case, anatomy, poses.world_from_ct[i])
+            refinement, seconds = _timed(case, anatomy, by, poses.world_from_ct[i])
             errors = metrics.errors(cameras, refinement.world_from_ct, case.truth_world_from_ct, case.targets, pixels)
         except InputError:  # this start shows too little of the CT
             pass
@@ -160,12 +165,12 @@ def _with_truth(
 
 
 def _without_truth(
-    case: Case, anatomy: Anatomy, starts: int, off: tuple[float, float], seed: int, tell: Callable[[float], object]
+    case: Case, anatomy: Anatomy, by: Refiner, starts: int, off: tuple[float, float], seed: int, tell: Callable[[float], object]
 ) -> tuple[CaseOutcome, np.ndarray]:
-    reference = refine(anatomy, case.views, case.world_from_ct).world_from_ct
+    reference = by.run(anatomy, case.views, case.world_from_ct).world_from_ct
     found, seconds = [], []
     for start in protocol.perturbed(reference, anatomy.centroid, *off, starts, seed):
-        refinement, spent = _timed(case, anatomy, start)
+        refinement, spent = _timed(case, anatomy, by, start)
         found.append(refinement.world_from_ct)
         seconds.append(spent)
         tell(len(found) / starts)
@@ -174,9 +179,9 @@ def _without_truth(
     return CaseOutcome(case.name, len(case.views), [], agreement), agreed.world_from_ct
 
 
-def _timed(case: Case, anatomy: Anatomy, start: np.ndarray) -> tuple[Refinement, float]:
+def _timed(case: Case, anatomy: Anatomy, by: Refiner, start: np.ndarray) -> tuple[Refinement, float]:
     began = perf_counter()
-    refinement = refine(anatomy, case.views, start)
+    refinement = by.run(anatomy, case.views, start)
     return refinement, perf_counter() - began
 
 

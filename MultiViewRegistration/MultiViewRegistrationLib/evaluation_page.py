@@ -33,8 +33,16 @@ def _head(evaluation: Evaluation) -> str:
         "Written by `mvreg evaluate`; do not edit by hand. "
         f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
         f"Python {platform.python_version()}, numba {version('numba')}, seed {evaluation.seed}. "
+        f"Refinement: {_refinement(evaluation)}. "
         "Times are wall-clock seconds of the refinement alone, CT and images loaded, on a machine that does other things, too."
     )
+
+
+def _refinement(evaluation: Evaluation) -> str:
+    if evaluation.torch_device is None:
+        return f"`{evaluation.refinement}`"
+    return (f"`{evaluation.refinement}`, a published one (docs/method.md), by PyTorch {version('torch')} "
+            f"on {evaluation.torch_device}")
 
 
 def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:

@@ -16,14 +16,19 @@ from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, summarise
 from .assessment.overlays import before_and_after
 from .assessment.report import report
+from .geometry.landmarks import LandmarkFit
 from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically
 from .io.transforms import write_slicer_transform, write_transform
+from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import Anatomy, Refinement
 from .rendering import threads
 
 VERSION = 1
+
+#: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
+AMBIGUOUS_GAP = 1.15
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +36,8 @@ class Result:
     """The pose that was found, from which start, and how long it took.
 
     start_world_from_ct: (4, 4).   seconds: of "load", "initialise", "refine", "assess" and in "total".
+    landmark_fit: of a start from landmarks.
+    refined_by: name of the refinement, see `refinements`.   torch_device: on which it ran, if it was one by torch.
     """
 
     case: Case
@@ -39,6 +46,9 @@ class Result:
     refinement: Refinement
     method: str
     seconds: dict[str, float]
+    landmark_fit: LandmarkFit | None = None
+    refined_by: str = "joint"
+    torch_device: str | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -49,6 +59,22 @@ class Result:
     def errors(self) -> metrics.Errors | None:
         """Against the case's truth, where it has one."""
         return self._errors(self.world_from_ct)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What a person must know before trusting the pose, a sentence each."""
+        fit, rival = self.refinement.fit, self.refinement.rival
+        told = [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; the pose rests on the "
+                "other views." for view, pixels in zip(self.case.views, fit.pixels, strict=True) if pixels < FEWEST_PIXELS]
+        if rival and rival.gap < AMBIGUOUS_GAP:
+            told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
+                        f"well (its cost is {rival.gap:.2f} times this one's).")
+        return told
+
+    @property
+    def device(self) -> str:
+        """What the registration ran on."""
+        return f"{device()}, PyTorch on {self.torch_device}" if self.torch_device else device()
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
@@ -63,7 +89,7 @@ class Result:
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": None,
-            "reasons": [],
+            "reasons": self.reasons,
             "predicted_tre_mm": None,
             "views": [
                 {"name": view.name, "similarity": similarity, "camera_from_world": view.camera.camera_from_world.tolist()}
@@ -73,12 +99,22 @@ class Result:
             "start": {
                 "method": self.method,
                 "candidates": self.refinement.candidates,
+                "refined": self.refinement.refined,
+                **({"range": self.case.search} if self.method == "search" else {}),
                 "world_from_ct": self.start_world_from_ct.tolist(),
+                **({"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]} if self.landmark_fit else {}),
             },
+            "next_answer": self._next_answer(),
+            "refinement": self.refined_by,
             "seconds": self.seconds,
-            "software": {"version": __version__, "device": device()},
+            "software": {"version": __version__, "device": self.device},
             "inputs": case.inputs,
         }
+
+    def _next_answer(self) -> dict | None:
+        rival = self.refinement.rival
+        return rival and {"gap": rival.gap, "distance_mm": rival.distance_mm, "rotation_deg": rival.rotation_deg,
+                          "world_from_ct": rival.world_from_ct.tolist()}
 
     def save(self, folder: str | Path) -> None:
         """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all."""
@@ -117,6 +153,7 @@ class Result:
             start_world_from_ct=self.start_world_from_ct,
             centre_ct=self.anatomy.centroid,
             method=self.method,
+            landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
             similarity_name="local NCC",
             errors=self.errors,
             start_errors=self._errors(self.start_world_from_ct),
@@ -124,7 +161,7 @@ class Result:
                     for level in self.refinement.levels],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "device": device()},
+            software={"MultiViewRegistration": __version__, "refinement": self.refined_by, "device": self.device},
         )
 
     def _pictures(self, view: View) -> dict[str, tuple[bytes, bytes]]:
@@ -152,5 +189,5 @@ def write_report(path: Path, cases: list[CaseReport]) -> None:
 
 
 def device() -> str:
-    """What the registration ran on."""
+    """This machine's processor."""
     return f"CPU, {threads.available_threads()} threads, {platform.machine()}"

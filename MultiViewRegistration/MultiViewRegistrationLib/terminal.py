@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from time import monotonic
 
+from .geometry.landmarks import Residual
 from .registration.pipeline import Progress
 
 _WIDTH = 30
@@ -36,3 +38,10 @@ class ProgressLine:
     def __exit__(self, *error: object) -> None:
         if self.shown:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def landmark_table(residuals: Sequence[Residual]) -> str:
+    """A line for each landmark and view: how far it is off at the start, and whether it was used."""
+    names, views = (max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals)))
+    return "\n".join(f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.fate}"
+                     for each in residuals)

@@ -12,38 +12,74 @@ from collections.abc import Callable
 from time import perf_counter
 
 from .errors import InputError
+from .geometry.landmarks import LandmarkFit, locate
 from .io.case import Case
+from .refinements import refiner
 from .registration import kernels
-from .registration.pipeline import Anatomy, Progress, refine
+from .registration.pipeline import Anatomy, Progress, refine_anywhere
+from .registration.ranges import Range, facing
 from .result import Result
 
-STARTS = ("given",)
+STARTS = ("given", "search", "landmarks")
 
 
 def register(
     case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
+    seed: int = 0, refinement: str = "joint", device: str = "cpu",
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
-    start: "given", the case's `world_from_ct`.
-    progress: called after each step with its `Progress`; where it returns False, `pipeline.Cancelled` is raised.
+    start: "given", the case's `world_from_ct`; "search", anywhere within the case's range of it (without one, of the pose with the
+        CT's axes along the world's and its centroid where the views' central rays meet); "landmarks", what the case's `landmarks` say.
+    progress: called as the pose gets better with a `Progress`; where it returns False, `pipeline.Cancelled` is raised.
     anatomy: of the case's CT, where one CT is registered to many X-rays.
+    seed: of the search.
+    refinement, device: see `refinements.refiner`.
 
-    Raises InputError where the case has no start, or the views show too little of the CT from it.
+    Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
+    within the range; and for a refinement that is not there, or cannot run here.
     """
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
-    if case.world_from_ct is None:
-        raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case.")
+    if case.world_from_ct is None and start == "given":
+        raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
+                         "for (--start search).")
+    by = refiner(refinement, device)
+    if start == "search" and by.name != "joint":
+        raise InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
+                         "start.")
     uncertain = [view.name for view in case.views if view.rotation_sd_deg != 0 or view.translation_sd_mm != 0]
     if uncertain:
         warnings.warn(f"The geometry of {', '.join(uncertain)} is said to be uncertain; it is taken as exact.", stacklevel=2)
     began = perf_counter()
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
+    landmark_fit, located = None, 0.0
+    if start == "landmarks":
+        landmark_fit, located = _located(case)
+    pose = landmark_fit.world_from_ct if landmark_fit else case.world_from_ct
+    if pose is None:
+        pose = facing([view.camera for view in case.views], anatomy.centroid)
+        warnings.warn("world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
+                      "rays of the views meet.", stacklevel=2)
+    anatomy.prepare(case.views, pose)
     ready = perf_counter()
-    refinement = refine(anatomy, case.views, case.world_from_ct, progress)
-    done = perf_counter()
-    seconds = {"load": case.seconds, "initialise": ready - began, "refine": done - ready, "assess": 0.0}
+    if start == "search":
+        found = refine_anywhere(anatomy, case.views, pose, Range(**case.search), progress, seed=seed)
+    else:
+        found = by.run(anatomy, case.views, pose, progress=progress)
+    spent = perf_counter() - ready
+    seconds = {"load": case.seconds + ready - began - located, "initialise": located + found.searched,
+               "refine": spent - found.searched, "assess": 0.0}
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, case.world_from_ct, refinement, start, seconds)
+    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device)
+
+
+def _located(case: Case) -> tuple[LandmarkFit, float]:
+    """The pose that the landmarks say, and the seconds that took."""
+    began = perf_counter()
+    fit = locate(case.landmarks, case.cameras)
+    if fit.alternatives:
+        warnings.warn(f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best one is taken; add a landmark, "
+                      "or a position in another view.", stacklevel=3)
+    return fit, perf_counter() - began

@@ -15,6 +15,7 @@ from MultiViewRegistrationLib.assessment.case_report import Level, summarise
 from MultiViewRegistrationLib.assessment.report import RESEARCH_USE, report
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.landmarks import Residual
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}
 
@@ -258,3 +259,12 @@ def test_summary_of_a_camera():
     assert summary.source_to_detector_mm == pytest.approx(1020)
     assert summary.angle_to_first_deg == pytest.approx(80)
     assert (summary.size, summary.rao_lao_deg) == ((200, 300), None)
+
+
+def test_a_start_from_landmarks_has_its_table_and_another_has_none():
+    residuals = [Residual("ASIS-l", "AP", 2.345, 0.987, True), Residual("ASIS-r", "LAT", 61.2, 25.12, False, HOSTILE)]
+    text = page(case(landmarks=residuals)).text
+    assert "Landmarks at the start" in text
+    assert "ASIS-l AP 2.3 0.99 mm used" in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert f'ASIS-r LAT 61.2 25.12 mm left out, swapped with "{SHOWN}"?' in text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "Landmarks" not in page(case()).text

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/accuracy.md: makes the simulated cases in build/cases, then evaluates them, those of the shared data and the wrist.
-# About 25 minutes on 2 cores. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
+# About half an hour on 2 cores. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 python=${PYTHON:-.venv/bin/python}
@@ -18,6 +18,9 @@ if [[ ! -d $cases ]]; then
     make_cases --separation 35-55 --count 4 --seed $((seed + 40)) --fields straight
     make_cases --separation 35-55 --count 6 --seed $((seed + 10)) --views 3 --fields round --wires
     make_cases --count 4 --seed $((seed + 20)) --views 1
+    make_cases --separation 90 35-55 --count 3 --seed 60 --truncated sideways
+    make_cases --separation 90 35-55 --count 3 --seed 61 --fields shutters
+    make_cases --separation 90 35-55 --count 3 --seed 62 --metal
     seed=$((seed + 1))
   done
   mv "$cases.part" "$cases"
@@ -30,6 +33,7 @@ about='`Testing/benchmarks/accuracy.sh` makes the cases and writes this page. Ch
 1 mm. Their X-rays come from RTK'"'"'s Joseph projector, not from this program'"'"'s own, with a six-bin spectrum, water and bone apart, scatter,
 noise, blur, an unknown gain, a principal point off centre, half of them mirrored, and a body that goes on beyond the CT. Groups are named
 by anatomy, number of views, the angle between them in degrees, and what makes them hard: round fields, straight collimation, two wires
-and a screw. `pelvis-lateral`, `-oblique` and `-three-views-wires` come from another simulation, whose body beyond the CT is its end slices
+and a screw, a CT cut off sideways within the body, asymmetrical shutters over 25 to 45 % of each image, a hip prosthesis or rods and screws
+that are not in the CT. `pelvis-lateral`, `-oblique` and `-three-views-wires` come from another simulation, whose body beyond the CT is its end slices
 repeated. The wrist is real: biplane radiographs of a cadaver, one CT for each bone.'
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 22 --about "$about" --page docs/accuracy.md "$@"

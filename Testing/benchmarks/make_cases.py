@@ -17,6 +17,7 @@ from MultiViewRegistrationLib.demo.cases import Patient, random_case  # noqa: E4
 from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 
+METAL_NAMES = {None: [], "wires": ["wires"], "implant": ["metal"]}
 PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"
 
 
@@ -42,8 +43,11 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1, help="cases in a set")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--views", type=int, choices=(1, 2, 3), default=2)
-    parser.add_argument("--fields", choices=("open", "round", "straight"), default="open")
-    parser.add_argument("--wires", action="store_true")
+    parser.add_argument("--fields", choices=("open", "round", "straight", "shutters"), default="open")
+    metal = parser.add_mutually_exclusive_group()
+    metal.add_argument("--wires", dest="metal", action="store_const", const="wires", help="two wires and a screw")
+    metal.add_argument("--metal", dest="metal", action="store_const", const="implant", help="a prosthesis, or rods and screws")
+    parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
     args = parser.parse_args()
 
     drift = np.random.default_rng(args.seed).uniform(-0.2, 0.2, 2)
@@ -55,10 +59,10 @@ def main() -> int:
             start = time.monotonic()
             seed = 10000 * args.seed + 100 * number + n
             angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
-            hard = [args.fields] * (args.fields != "open") + ["wires"] * args.wires
+            hard = [args.fields] * (args.fields != "open") + METAL_NAMES[args.metal] + ["truncated"] * bool(args.truncated)
             name = "-".join([args.anatomy, f"{args.views}view", *angles, *hard, f"{n:02d}"])
             path = random_case(
-                args.out / name, patient, seed, args.views, separation, args.fields, args.wires
+                args.out / name, patient, seed, args.views, separation, args.fields, args.metal or "none", bool(args.truncated)
             )
             print(f"{path} {time.monotonic() - start:.1f} s", flush=True)
     return 0

@@ -4,7 +4,18 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.demo.cases import SEARCH, Patient, random_cameras, random_case, start_poses
+from MultiViewRegistrationLib.demo import cases
+from MultiViewRegistrationLib.demo.cases import (
+    SEARCH,
+    Patient,
+    random_cameras,
+    random_case,
+    random_shutters,
+    start_poses,
+)
+from MultiViewRegistrationLib.demo.implants import random_implant
+from MultiViewRegistrationLib.demo.simulator import chord_lengths
+from MultiViewRegistrationLib.demo.truncation import crop_sideways
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
@@ -62,7 +73,7 @@ def patient(tmp_path_factory):
 
 def test_a_case_is_what_it_says(patient, tmp_path):
     path = random_case(
-        tmp_path / "case", patient, seed=3, views=3, separation_deg=(35, 55), fields="round", wires=True
+        tmp_path / "case", patient, seed=3, views=3, separation_deg=(35, 55), fields="round", metal="wires"
     )
     assert {file.name for file in path.parent.iterdir()} == {
         "case.json",
@@ -104,6 +115,61 @@ def test_the_same_seed_makes_the_same_case(patient, tmp_path):
     )
     assert first.read_text() == again.read_text()
     assert (first.parent / "view1.mha").read_bytes() == (again.parent / "view1.mha").read_bytes()
+
+
+def test_a_truncated_ct_is_a_part_of_the_ct_that_ends_within_the_body(patient, tmp_path):
+    whole = sitk.ReadImage(str(patient.ct_path))
+    kinds = set()
+    for seed in range(12):
+        crop_sideways(patient.ct_path, tmp_path / "part.nii.gz", patient.centre, np.random.default_rng(seed))
+        part = sitk.ReadImage(str(tmp_path / "part.nii.gz"))
+        first = whole.TransformPhysicalPointToIndex(part.GetOrigin())
+        same = sitk.RegionOfInterest(whole, part.GetSize(), first)
+        np.testing.assert_array_equal(sitk.GetArrayViewFromImage(part), sitk.GetArrayViewFromImage(same))
+        kinds.add(tuple(whole_size != size for whole_size, size in zip(whole.GetSize(), part.GetSize())))
+        faces = [sitk.GetArrayViewFromImage(part).take(end, axis) for axis in (1, 2) for end in (0, -1)]
+        assert max((face > -200).mean() for face in faces) > 0.3
+    assert kinds == {(True, False, False), (True, True, False)}
+
+
+def test_the_xrays_of_a_truncated_case_show_the_whole_body(patient, tmp_path):
+    case = json.loads(random_case(tmp_path / "part", patient, 3, truncated=True, views=1).read_text())
+    random_case(tmp_path / "whole", patient, 3, views=1)
+    assert case["ct"] == "ct.nii.gz"
+    part = sitk.ReadImage(str(tmp_path / "part" / "ct.nii.gz"))
+    for point in case["targets"]:
+        index = np.array(part.TransformPhysicalPointToContinuousIndex(point))
+        assert (index > 1).all() and (index < np.array(part.GetSize()) - 2).all()
+    logs = [
+        np.log(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / name / "view1.mha"))) + 1.0).ravel()
+        for name in ("part", "whole")
+    ]
+    assert np.corrcoef(*logs)[0, 1] > 0.98  # noise, gain and offset differ
+
+
+def test_shutters_cover_a_quarter_to_nearly_a_half_unevenly():
+    drawn = np.array([random_shutters(np.random.default_rng(seed)) for seed in range(200)])
+    left, top, right, bottom = drawn.T / 512
+    covered = 1 - (1 - left - right) * (1 - top - bottom)
+    assert 0.245 < covered.min() < 0.27 and 0.43 < covered.max() < 0.455
+    assert (drawn >= 0).all() and (np.abs(left - right) + np.abs(top - bottom) > 0.1).mean() > 0.7
+
+
+def test_each_view_has_shutters_of_its_own(patient, tmp_path, monkeypatch):
+    monkeypatch.setattr(cases, "write_case", lambda *arguments: arguments[-1])
+    first, second = random_case(tmp_path, patient, seed=4, fields="shutters")
+    assert first.collimation != second.collimation and first.blade_sd_mm != second.blade_sd_mm
+    assert first.photons == second.photons
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_an_implant_is_cm_thick_and_within_the_first_views_field(seed):
+    rng = np.random.default_rng(seed)
+    (camera,) = random_cameras(rng, 1, (90, 90))
+    thickness = sum(chord_lengths(camera, part) for part in random_implant(rng))
+    assert thickness.max() > 12 and 0.02 < (thickness > 3).mean() < 0.25
+    middle = np.argwhere(thickness > 3).mean(axis=0)
+    assert (np.abs(middle - 255.5) < 160).all()
 
 
 def test_a_ct_without_bone_is_refused(patient, tmp_path, monkeypatch):

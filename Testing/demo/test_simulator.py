@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.demo.simulator import SimulatedXRay, Wire, chord_lengths
+from MultiViewRegistrationLib.demo.simulator import Ball, SimulatedXRay, Wire, chord_lengths
 from MultiViewRegistrationLib.geometry.camera import Camera
 
 
@@ -98,9 +98,30 @@ def test_a_wire_seen_end_on_is_as_long_as_it_is():
     ] == pytest.approx(40, abs=0.01)
 
 
+def test_a_ball_is_as_thick_as_pythagoras_says():
+    view, ball = camera(), Ball((4.0, -6.0, 10.0), 30.0)
+    chords = chord_lengths(view, ball)
+    u, v = np.meshgrid(np.arange(200), np.arange(160))
+    rays = view.ray_directions(np.stack([u, v], axis=-1))
+    off = np.linalg.norm(np.cross(rays, np.subtract(ball.centre, view.source)), axis=-1)
+    inside = off < 15
+    np.testing.assert_allclose((chords[inside] / 2) ** 2 + off[inside] ** 2, 15**2, rtol=1e-3)
+    assert (chords[~inside] == 0).all() and inside.sum() > 2000
+    moved = ball.moved(np.diag([-1.0, 1, 1]), np.array([1.0, 2, 3]))
+    assert moved == Ball((-3.0, -4.0, 13.0), 30.0)
+
+
+def test_blades_with_soft_edges_let_half_through_at_their_edge():
+    sharp, soft = (take(SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=sd, photons=1e5, vignetting=0)).astype(float)
+                   for sd in (0.1, 2.5))
+    rows = slice(40, 120)
+    assert soft[rows, 59:61].mean() == pytest.approx(0.5 * soft[rows, 120:].mean(), rel=0.1)
+    assert soft[rows, 64].mean() < 0.9 * sharp[rows, 64].mean()
+
+
 def test_a_wire_is_dark():
     wire = Wire((-20.0, 0.0, 0.0), (20.0, 0.0, 0.0), 3.0)
-    xray = SimulatedXRay(photons=1e5, vignetting=0, wires=(wire,))
+    xray = SimulatedXRay(photons=1e5, vignetting=0, metal=(wire,))
     image = take(xray).astype(float)
     u, v = np.rint(camera().project([0.0, 0.0, 0.0])).astype(int)
     assert image[v, u] < 0.6 * np.median(image)

@@ -216,5 +216,5 @@ def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
         shown += part
     assert process.wait(timeout=60) == 0
     bars, after = shown.decode().rsplit("\x1b[K", 1)
-    assert "Registering [" in bars and "100" not in after and "refining at 32 x 32 px" in bars
+    assert "Registering [" in bars and "100" not in after and "searching at 32 x 32 px" in bars
     assert "\n" not in bars and "registered in" in after

@@ -31,6 +31,18 @@ def test_a_full_case(write_case):
     assert case.path == path
 
 
+def test_a_landmark_outside_its_image_is_refused(write_case):
+    path = write_case(changed(full(), ["landmarks", 0, "views", "AP"], [25, 3]))
+    message = refusal(Case.load, path)
+    assert message.startswith(f"{path}: landmarks: ") and 'row 3 of "AP", outside its 20 x 16 pixels' in message
+
+
+def test_a_landmark_given_twice_is_refused(write_case):
+    content = full()
+    content["landmarks"].append(content["landmarks"][0])
+    assert 'landmarks: "tip" is given twice' in refusal(Case.load, write_case(content))
+
+
 def test_every_input_has_its_hash(write_case, tmp_path):
     content = full()
     content["ct"] = str(tmp_path / "ct.mha")

@@ -26,6 +26,10 @@ def test_a_full_case_is_read_without_a_warning(case_folder):
     assert case.search == {"rotation_deg": 10, "translation_mm": 20.5}
     np.testing.assert_array_equal(case.targets, [[1, 2, 3], [-4.5, 0, 0]])
     np.testing.assert_array_equal(case.truth_world_from_ct, START)
+    tip, forehead, heel = case.landmarks
+    np.testing.assert_array_equal(tip.ct, [1, 2, 3])
+    assert {view: list(pixel) for view, pixel in tip.pixels.items()} == {"AP": [9.5, 7], "LAT": [10, 7.5]}
+    assert forehead.name == "Stirn" and list(forehead.pixels) == ["C-arm 30°"] and heel.pixels == {}
     ap, lateral, oblique, c_arm = case.views
     assert (ap.frame, ap.intensity, ap.mask.path) == (0, "linear", case_folder / "ap_mask.mha")
     assert (lateral.rotation_sd_deg, lateral.translation_sd_mm, lateral.intensity) == (None, 2.5, "log")
@@ -45,6 +49,7 @@ def test_what_a_minimal_case_leaves_out(case_folder):
         case.reference_from_world,
         case.truth_world_from_ct,
     ] == 5 * [None]
+    assert case.landmarks == []
     view = case.views[0]
     assert (view.frame, view.intensity, view.mask) == (None, "linear", None)
     assert view.rotation_sd_deg == view.translation_sd_mm == 0
@@ -153,6 +158,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
         ),
         (["search", "rotation"], 'the key "rotation" in search is not known'),
         (["truth", "world"], 'the key "world" in truth is not known'),
+        (["landmarks", 1, "world"], 'the key "world" in landmarks[1] is not known'),
         (["views", 2, "camera", "skew"], 'the key "skew" in views[2].camera is not known'),
         (["views", 3, "c_arm", "pixel"], 'the key "pixel" in views[3].c_arm is not known'),
     ],

@@ -42,6 +42,8 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
     class Recorder(fields.Fields):
         def has(self, key):
             kind = self.name.split(".")[-1].partition("[")[0]
+            if self.name.startswith("landmarks[") and kind == "views":
+                return super().has(key)  # named like the views
             asked.setdefault(kind, set()).add(key)
             return super().has(key)
 
@@ -54,6 +56,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
         "": top,
         "search": top["search"]["properties"],
         "truth": top["truth"]["properties"],
+        "landmarks": top["landmarks"]["items"]["properties"],
         "views": view,
         "camera": view["camera"]["properties"],
         "c_arm": view["c_arm"]["properties"],

@@ -88,6 +88,11 @@ def full():
             "search": {"rotation_deg": 10, "translation_mm": 20.5},
             "training": {"rotation_deg": [5, 5, 5]},
             "targets": [[1, 2, 3], [-4.5, 0, 0]],
+            "landmarks": [
+                {"name": "tip", "ct": [1, 2, 3], "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}},
+                {"name": "Stirn", "ct": [-4, 0, 2.5], "views": {"C-arm 30°": [8, 7]}},
+                {"name": "heel", "ct": [0, 0, -3], "views": {}},
+            ],
             "reference_from_world": np.eye(4).tolist(),
             "truth": {"world_from_ct": START.tolist()},
         }

@@ -9,6 +9,7 @@ SCALED[3, 3] = 1
 SHEARED[0, 0] = 0.1
 MIRRORED[:3, 2] *= -1
 AP, CAMERA, C_ARM = ["views", 0], ["views", 2, "camera"], ["views", 3, "c_arm"]
+TIP = ["landmarks", 0]
 
 WRONG_STRUCTURE = [  # a JSON schema can tell
     (["version"], REMOVED, ["version is missing"]),
@@ -69,6 +70,15 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["targets"], [[1, 2]], ["targets[0] is a list of 2", "[x, y, z]"]),
     (["targets"], [1, 2, 3], ["targets[0] is 1"]),
     (["targets"], [[1, 2, 1e12]], ["targets[0][2] is 1000000000000.0", "to 1e+09"]),
+    (["landmarks"], {}, ["landmarks is an object", "list"]),
+    (["landmarks"], [], ["landmarks is an empty list"]),
+    ([*TIP, "name"], REMOVED, ["landmarks[0].name is missing"]),
+    ([*TIP, "name"], " ", ["landmarks[0].name"]),
+    ([*TIP, "ct"], [1, 2], ["landmarks[0].ct is a list of 2", "[x, y, z]"]),
+    ([*TIP, "views"], REMOVED, ["landmarks[0].views is missing"]),
+    ([*TIP, "views"], [10, 12], ["landmarks[0].views is a list of 2", "[column, row] for each view"]),
+    ([*TIP, "views", "AP"], [10], ["landmarks[0].views.AP is a list of 1", "[column, row]"]),
+    ([*TIP, "views", "AP", 0], "10", ['landmarks[0].views.AP[0] is "10"', "a number"]),
     ([*CAMERA, "intrinsics"], REMOVED, ["camera.intrinsics is missing"]),
     ([*CAMERA, "size"], [20.5, 16], ["camera.size", "20.5"]),
     ([*CAMERA, "size"], [0, 16], ["camera.size", "0"]),
@@ -95,6 +105,8 @@ WRONG_MEANING = [  # it cannot
     ([*AP, "image"], ".", ["views[0].image", "no file"]),
     ([*AP, "mask"], "nowhere.png", ["views[0].mask"]),
     ([*AP, "projection_matrix"], [[1, 2, 3, 4]] * 3, ["views[0].projection_matrix", "singular"]),
+    ([*TIP, "views", "ap"], [10, 7], ['landmarks[0].views has the key "ap", which is no view', 'one of "AP", "LAT"']),
+    ([*TIP, "name"], "a\nb", ["landmarks[0].name", "control character"]),
     (["world_from_ct"], SCALED.tolist(), ["case.json: world_from_ct", "scale"]),
     (["world_from_ct"], SHEARED.tolist(), ["case.json: world_from_ct", "shear"]),
     (["world_from_ct"], MIRRORED.tolist(), ["case.json: world_from_ct", "mirror"]),

@@ -148,12 +148,25 @@ def test_tissue_behind_the_source_hides_no_ray():
     values[-5:] = 0
     projector = Projector(Volume(values, np.eye(4)))
     assert projector.cut.tolist() == [False] * 4 + [True, False]
-    source = np.array([29, 31, 10])
+    source = np.array([29, 31, 5])
     camera = facing_along_i(source, (20, 20), 400)
-    for degrees, hidden in ((60, 0), (-60, 400)):  # the beam looks up to the end of the body, or down to where it was cut off
+    for degrees, hidden in ((35, 0), (-35, 400)):  # the beam looks up to the end of the body, or down to where it was cut off
         tilt = Rotation.from_rotvec([0, np.radians(degrees), 0]).as_matrix()  # the CT turns, so the beam turns against it
         world_from_ct = rigid.from_rotation_translation(tilt, source - tilt @ source)
         assert np.count_nonzero(projector.seen(camera, world_from_ct) == 0) == hidden
+
+
+def test_a_cut_end_that_faces_the_beam_hides_no_ray():
+    values = elliptic((60, 60, 60), 2, (20, 15), (29, 31))
+    projector = Projector(Volume(values, np.eye(4)))
+    assert projector.cut.tolist() == ALONG_K
+    camera = facing_along_i([-300, 29, 29], (20, 20), 100)
+    hidden = []
+    for degrees in (0, 30, 60, 90):  # between the cut end and the beam: from straight across to end on
+        tilt = Rotation.from_rotvec([0, np.radians(degrees), 0]).as_matrix()
+        pose = rigid.from_rotation_translation(tilt, [29, 29, 29] - tilt @ [29, 29, 29])
+        hidden.append(np.count_nonzero(projector.seen(camera, pose) == 0))
+    assert hidden[1] > 0 and hidden[2] == hidden[3] == 0
 
 
 def test_rays_straight_across_are_all_seen():

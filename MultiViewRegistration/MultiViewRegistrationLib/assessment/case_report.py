@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..geometry.camera import Camera
+from ..geometry.landmarks import Residual
 from .metrics import Errors, PixelSize
 
 
@@ -81,6 +82,8 @@ class CaseReport:
     """ "mean" and "upper95"."""
     errors: Errors | None = None
     start_errors: Errors | None = None
+    landmarks: Sequence[Residual] = ()
+    """Of a start from landmarks: how each fits there."""
     levels: Sequence[Level] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     inputs: Mapping[str, str] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.landmarks import Residual
 from .case_report import CameraSummary, CaseReport, Level, ViewReport
 from .html_tree import Content, tag
 from .line_plot import Line, legend, line_plot
@@ -80,6 +81,7 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
         _views(case),
         tag("h3", "Pose"),
         _pose(case),
+        *_landmarks(case.landmarks),
         tag("h3", "Convergence"),
         _convergence(case.levels),
         tag("h3", "Where it comes from"),
@@ -195,6 +197,17 @@ def _pose(case: CaseReport) -> ET.Element:
         tag("p", "world_from_ct: takes CT coordinates to world coordinates, both LPS in mm.", class_="quiet"),
         tag("pre", matrix, tabindex=0, role="region", aria_label="world_from_ct, four by four"),
     )
+
+
+def _landmarks(residuals: Sequence[Residual]) -> list[ET.Element]:
+    if not residuals:
+        return []
+    rows = [
+        [each.name, each.view, _number(each.residual_px, "", 1), _number(each.residual_mm, "mm", 2), each.fate]
+        for each in residuals
+    ]
+    heads = ["Landmark", "View", "Pixels off", "At its depth", ""]
+    return [tag("h3", "Landmarks at the start"), _table(heads, rows)]
 
 
 def _axes(vector: np.ndarray, unit: str) -> str:

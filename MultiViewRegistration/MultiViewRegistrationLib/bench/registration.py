@@ -15,7 +15,8 @@ import numpy as np
 from ..assessment.metrics import mtre
 from ..io.case import Case
 from ..registration import kernels
-from ..registration.pipeline import Anatomy, refine
+from ..registration.anatomy import Anatomy
+from ..registration.pipeline import refine
 from . import nanodrr_peer, nanodrr_registration
 from .job import Job, Measured, Tell
 from .rows import compared

@@ -16,6 +16,9 @@ from ..assessment.metrics import mtre
 from ..assessment.protocol import SUCCESS_MM
 from ..errors import InputError
 from ..registration import kernels
+from ..registration.pipeline import refine_anywhere
+from ..registration.plan import Effort
+from ..registration.ranges import Range
 from .job import Job, Measured, Tell
 from .rows import compared
 from .setting import Setting
@@ -38,9 +41,6 @@ def jobs(setting: Setting) -> list[Job]:
 
 
 def _measure(setting: Setting, degrees: float, mm: float, names: tuple[str, ...], tell: Tell) -> Measured:
-    from ..registration.plan import Effort
-    from ..registration.ranges import Range
-
     reach = Range(degrees, mm)
     centres = reach.poses(setting.pose, setting.anatomy.centroid, np.random.default_rng(0).random((TRUTHS, 6)))
     kernels.prepare()
@@ -68,10 +68,8 @@ def line(degrees: float, mm: float) -> str:
     return f"ours, {degrees}° and {mm} mm"
 
 
-def _search(setting: Setting, centre: np.ndarray, reach, effort) -> tuple[float, float]:
+def _search(setting: Setting, centre: np.ndarray, reach: Range, effort: Effort | None) -> tuple[float, float]:
     """Seconds, and the final mTRE in mm, infinite where no answer was given."""
-    from ..registration.pipeline import refine_anywhere
-
     case = setting.case
     began = perf_counter()
     try:

@@ -15,7 +15,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..imaging.volume import Volume
 from ..io.case import Case
-from ..registration.pipeline import Anatomy
+from ..registration.anatomy import Anatomy
 from ..rendering.drr import Projector
 from . import nanodrr_peer, rtk_peer
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,8 +20,10 @@ from ..imaging.ct import load_ct
 from ..io.files import write_atomically, written_atomically
 from .body import Body, bone_points, middle, without_couch
 from .chest import chest_ct
+from .implants import random_implant, random_wires
 from .projector import Projector
-from .simulator import SimulatedXRay, Wire
+from .simulator import SimulatedXRay
+from .truncation import crop_sideways, within
 
 SIZE = 512, 512
 PIXEL_MM = 0.58
@@ -48,6 +51,14 @@ class Patient:
         # Looked at: where the bone is along the body, and half-way through it.
         self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])
 
+    def truncated(self, folder: Path, rng: np.random.Generator) -> Patient:
+        """The same patient with a CT that is cut off sideways, written into `folder`."""
+        part = copy(self)
+        part.ct_path = folder.resolve() / "ct.nii.gz"
+        crop_sideways(self.ct_path, part.ct_path, self.centre, rng)
+        part.bone_points = self.bone_points[within(part.ct_path, self.bone_points)]
+        return part
+
 
 def demo_case(folder: str | Path) -> Path:
     """The case of `mvreg demo`: a chest in a C-arm, anteroposterior and left lateral; path of its case.json.
@@ -67,14 +78,18 @@ def random_case(
     views: int = 2,
     separation_deg: tuple[float, float] = (90, 90),
     fields: str = "open",
-    wires: bool = False,
+    metal: str = "none",
+    truncated: bool = False,
 ) -> Path:
     """A case with all that may vary drawn from `seed`; path of its case.json.
 
     views: 1, 2 or 3, the further ones on either side of the first.
     separation_deg: least and largest angle between their central axes and that of the first.
-    fields: "open", "round" or "straight" (collimated). wires: metal in the field.
+    fields: "open", "round", "straight" (narrow blades) or "shutters" (blades of their own for each view, over 25 to 45 % of it).
+    metal: "none", "wires" (two wires and a screw) or "implant".   truncated: the CT is cut off sideways.
     """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     cameras = random_cameras(rng, views, separation_deg)
     xray = SimulatedXRay(PIXEL_MM, photons=rng.uniform(500, 3000), scatter_to_primary=rng.uniform(0.3, 1.0))
@@ -82,9 +97,17 @@ def random_case(
         xray = replace(xray, round_field=True)
     elif fields == "straight":
         xray = replace(xray, collimation=tuple(int(n) for n in rng.integers(0, 70, 4)))
-    if wires:
-        xray = replace(xray, wires=random_wires(rng))
-    return write_case(folder, patient, cameras, random_pose(patient, rng), rng, xray)
+    if metal == "wires":
+        xray = replace(xray, metal=random_wires(rng))
+    elif metal == "implant":
+        xray = replace(xray, metal=random_implant(rng))
+    xrays = [xray] * views
+    if fields == "shutters":
+        xrays = [replace(xray, collimation=random_shutters(rng), blade_sd_mm=rng.uniform(1, 2.5)) for _ in cameras]
+    pose = random_pose(patient, rng)
+    if truncated:
+        patient = patient.truncated(folder, rng)
+    return write_case(folder, patient, cameras, pose, rng, xrays)
 
 
 def write_case(
@@ -93,7 +116,7 @@ def write_case(
     cameras: Sequence[Camera],
     world_from_ct: np.ndarray,
     seed: int | np.random.Generator,
-    xray: SimulatedXRay = DEFAULT_XRAY,
+    xrays: Sequence[SimulatedXRay] = 3 * (DEFAULT_XRAY,),
     names: Sequence[str] = ("view1", "view2", "view3"),
 ) -> Path:
     """Writes the X-rays, each by its view's name, starts.json and case.json into `folder`; path of case.json.
@@ -103,10 +126,10 @@ def write_case(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    targets = _targets(patient, cameras, xray, world_from_ct, rng)
+    targets = _targets(patient, cameras, xrays, world_from_ct, rng)
     starts = start_poses(world_from_ct, targets, rng)
     views = []
-    for name, camera in zip(names, cameras):
+    for name, camera, xray in zip(names, cameras, xrays):
         image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
         image.SetSpacing((xray.pixel_mm, xray.pixel_mm))
         with written_atomically(folder / f"{name}.mha") as path:
@@ -119,7 +142,7 @@ def write_case(
         views.append({"name": name, "image": f"{name}.mha", "intensity": "linear", "camera": geometry})
     case = {
         "version": 1,
-        "ct": str(patient.ct_path),
+        "ct": patient.ct_path.name if patient.ct_path.parent == folder.resolve() else str(patient.ct_path),
         "views": views,
         "world_from_ct": starts[-1].tolist(),
         "search": SEARCH,
@@ -149,15 +172,14 @@ def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[f
     return cameras
 
 
-def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
-    """Two Kirschner wires and a screw within 80 mm of the isocentre, world mm."""
-    wires = []
-    for diameter, length in ((1.6, 120.0), (2.0, 90.0), (5.0, 45.0)):
-        direction = rng.normal(size=3)
-        half = direction / np.linalg.norm(direction) * length / 2
-        middle = rng.uniform(-40, 40, 3)
-        wires.append(Wire(tuple(middle - half), tuple(middle + half), diameter))
-    return tuple(wires)
+def random_shutters(rng: np.random.Generator) -> tuple[int, int, int, int]:
+    """Columns and rows (left, top, right, bottom) behind blades that cover 25 to 45 % of the image, unevenly."""
+    sides = rng.uniform(0, 1, 4) ** 2
+    across, down = np.add(*sides.reshape(2, 2))
+    covered = rng.uniform(0.25, 0.45)
+    # (1 - s across) (1 - s down) = 1 - covered, by its smaller root
+    s = ((across + down) - np.sqrt((across + down) ** 2 - 4 * across * down * covered)) / (2 * across * down)
+    return tuple(np.rint(s * sides * [*SIZE, *SIZE]).astype(int).tolist())
 
 
 def random_pose(patient: Patient, rng: np.random.Generator) -> np.ndarray:
@@ -192,14 +214,14 @@ def _start_pose(
 def _targets(
     patient: Patient,
     cameras: Sequence[Camera],
-    xray: SimulatedXRay,
+    xrays: Sequence[SimulatedXRay],
     world_from_ct: np.ndarray,
     rng: np.random.Generator,
 ) -> np.ndarray:
     """(TARGETS, 3) points of the bone, CT LPS mm, that lie in the field of every view."""
     world = rigid.transform_points(world_from_ct, patient.bone_points)
     seen = np.ones(len(world), bool)
-    for camera in cameras:
+    for camera, xray in zip(cameras, xrays):
         seen &= xray.shows(camera.project(world), camera.size)
     if seen.sum() < TARGETS:
         raise InputError(

@@ -23,6 +23,26 @@ class Wire:
     end: tuple[float, float, float]
     diameter_mm: float = 2.0
 
+    def moved(self, linear: np.ndarray, shift: np.ndarray) -> Wire:
+        """The wire with its ends taken to linear @ end + shift; linear (3, 3), shift (3,)."""
+        start, end = (tuple((linear @ point + shift).tolist()) for point in (self.start, self.end))
+        return Wire(start, end, self.diameter_mm)
+
+
+@dataclass(frozen=True)
+class Ball:
+    """A steel ball: its centre in world mm."""
+
+    centre: tuple[float, float, float]
+    diameter_mm: float
+
+    def moved(self, linear: np.ndarray, shift: np.ndarray) -> Ball:
+        """The ball with its centre taken to linear @ centre + shift."""
+        return Ball(tuple((linear @ self.centre + shift).tolist()), self.diameter_mm)
+
+
+Metal = Wire | Ball
+
 
 @dataclass(frozen=True)
 class SimulatedXRay:
@@ -33,6 +53,7 @@ class SimulatedXRay:
     scatter_sd_mm, focal_spot_sd_mm, detector_sd_mm: blur of the scatter, before and after the quantum noise.
     vignetting: loss of intensity in the corners. round_field: black outside the largest circle.
     collimation: columns and rows (left, top, right, bottom) covered by the collimator's blades.
+    blade_sd_mm: blur of the blades' edges.   metal: in the body, and not in the CT.
     """
 
     pixel_mm: float = 0.58
@@ -44,7 +65,8 @@ class SimulatedXRay:
     vignetting: float = 0.15
     round_field: bool = False
     collimation: tuple[int, int, int, int] = (0, 0, 0, 0)
-    wires: tuple[Wire, ...] = ()
+    blade_sd_mm: float = 0.58
+    metal: tuple[Metal, ...] = ()
 
     def take(
         self, projector: Projector, camera: Camera, world_from_ct: np.ndarray, rng: np.random.Generator
@@ -52,8 +74,8 @@ class SimulatedXRay:
         """The image, uint16 (rows, columns), bone dark: detected intensity with a random gain and offset."""
         water, bone = projector.project(camera, world_from_ct)
         iron = np.zeros_like(water)
-        for wire in self.wires:
-            iron += chord_lengths(camera, wire) * (IRON_DENSITY / 10)  # mm g/cm^3 to g/cm^2
+        for part in self.metal:
+            iron += chord_lengths(camera, part) * (IRON_DENSITY / 10)  # mm g/cm^3 to g/cm^2
         primary = gaussian_filter(transmission(water, bone, iron), self.focal_spot_sd_mm / self.pixel_mm)
         open_field, black = self._field(camera, rng)
         signal = (primary + self._scatter(primary)) * open_field
@@ -92,17 +114,28 @@ class SimulatedXRay:
         intensity = 1 - self.vignetting * r2
         left, top, right, bottom = self.collimation
         covered = (u < left) | (u >= columns - right) | (v < top) | (v >= rows - bottom)
-        intensity *= 1 - 0.995 * gaussian_filter(covered.astype(np.float64), 1.0)
+        intensity *= 1 - 0.995 * gaussian_filter(covered.astype(np.float64), self.blade_sd_mm / self.pixel_mm)
         black = np.zeros((rows, columns), bool)
         if self.round_field:
             black = np.hypot(u - centre[0], v - centre[1]) > 0.497 * min(camera.size)
         return intensity, black
 
 
-def chord_lengths(camera: Camera, wire: Wire) -> np.ndarray:
-    """(rows, columns) float32: mm that the ray to each pixel's centre runs in the wire, a cylinder."""
+def chord_lengths(camera: Camera, part: Metal) -> np.ndarray:
+    """(rows, columns) float32: mm that the ray to each pixel's centre runs in the metal."""
     columns, rows = camera.size
     rays = camera.ray_directions(np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), axis=-1))
+    chords = _in_ball(camera, rays, part) if isinstance(part, Ball) else _in_cylinder(camera, rays, part)
+    return chords.astype(np.float32)
+
+
+def _in_ball(camera: Camera, rays: np.ndarray, ball: Ball) -> np.ndarray:
+    from_source = ball.centre - camera.source
+    along = rays @ from_source
+    return 2 * np.sqrt(np.maximum((ball.diameter_mm / 2) ** 2 - (from_source @ from_source - along**2), 0))
+
+
+def _in_cylinder(camera: Camera, rays: np.ndarray, wire: Wire) -> np.ndarray:
     axis = np.subtract(wire.end, wire.start)
     length = np.linalg.norm(axis)
     axis /= length
@@ -118,4 +151,4 @@ def chord_lengths(camera: Camera, wire: Wire) -> np.ndarray:
     first, second = -along_0 / along, (length - along_0) / along
     enter = np.maximum((-b - half) / a, np.minimum(first, second))
     leave = np.minimum((-b + half) / a, np.maximum(first, second))
-    return np.maximum(leave - enter, 0).astype(np.float32)
+    return np.maximum(leave - enter, 0)

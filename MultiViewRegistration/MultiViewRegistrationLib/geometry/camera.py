@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -70,7 +71,7 @@ class Camera:
         """(3, 4), from world mm to pixels; the third row gives the depth in mm."""
         return self.intrinsics @ self.camera_from_world[:3]
 
-    @property
+    @cached_property
     def world_from_camera(self) -> np.ndarray:
         """(4, 4), mm."""
         return rigid.inverse(self.camera_from_world)
@@ -79,6 +80,11 @@ class Camera:
     def source(self) -> np.ndarray:
         """X-ray source (3,) in world mm."""
         return self.world_from_camera[:3, 3]
+
+    @cached_property
+    def ray_matrix(self) -> np.ndarray:
+        """(3, 3): the ray through pixel (u, v) is source + z ray_matrix @ (u, v, 1), z being the depth in mm; world."""
+        return self.camera_from_world[:3, :3].T @ np.linalg.inv(self.intrinsics)
 
     @property
     def principal_point(self) -> np.ndarray:

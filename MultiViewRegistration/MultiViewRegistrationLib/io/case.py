@@ -12,8 +12,9 @@ from time import perf_counter
 import numpy as np
 
 from ..errors import InputError
-from ..geometry import rigid
+from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
+from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
 from ..imaging.view import View
 from ..imaging.xray import XRay, load_image, load_xray
@@ -30,6 +31,7 @@ class Case:
     world_from_ct: (4, 4) the start pose, if there is one.
     search: rotation_deg, translation_mm: how far a search goes from the start.
     targets: (N, 3) CT LPS mm, if any.
+    landmarks: points of the anatomy and where the views show them, for a start from landmarks.
     truth_world_from_ct: (4, 4) only ever read to report errors.
     reference_from_world: (4, 4) to the frame of a navigation tracker.
     inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
@@ -42,6 +44,7 @@ class Case:
     world_from_ct: np.ndarray | None = None
     search: dict[str, float] = field(default_factory=DEFAULT_SEARCH.copy)
     targets: np.ndarray | None = None
+    landmarks: list[Landmark] = field(default_factory=list)
     truth_world_from_ct: np.ndarray | None = None
     reference_from_world: np.ndarray | None = None
     inputs: dict[str, str] = field(default_factory=dict)
@@ -69,6 +72,7 @@ class Case:
             world_from_ct=file.world_from_ct,
             search=file.search,
             targets=file.targets,
+            landmarks=file.landmarks,
             truth_world_from_ct=file.truth_world_from_ct,
             reference_from_world=file.reference_from_world,
             inputs=inputs,
@@ -76,8 +80,17 @@ class Case:
             anatomy_key=(by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]),
             name=resolved.parent.name if resolved.name == "case.json" else resolved.stem,
         )
+        try:
+            landmarks.check(case.landmarks, case.cameras)
+        except InputError as error:
+            raise InputError(f"{shown(file.path)}: {error}") from None
         case.seconds = perf_counter() - began
         return case
+
+    @property
+    def cameras(self) -> dict[str, Camera]:
+        """The camera of each view, by the view's name."""
+        return {view.name: view.camera for view in self.views}
 
 
 def _xray(file: CaseFile, view: ViewFile) -> XRay:

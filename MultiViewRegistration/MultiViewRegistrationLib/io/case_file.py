@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
+from ..geometry.landmarks import Landmark
 from .cameras import Geometry, read_geometry, rigid_matrix
 from .fields import Fields, found, read_json, shown
 
@@ -57,6 +58,7 @@ class CaseFile:
     world_from_ct: np.ndarray | None
     search: dict[str, float]
     targets: np.ndarray | None
+    landmarks: list[Landmark]
     reference_from_world: np.ndarray | None
     truth_world_from_ct: np.ndarray | None
 
@@ -79,22 +81,22 @@ class CaseFile:
         fields.has("$schema")  # for editors
         if fields.has("training"):
             fields.section("training")
+        views = [_view(view, path.parent) for view in fields.sections("views", "a list of one or more views")]
+        _refuse_same_view_twice(fields.file, views)
         case = cls(
             path=path,
             ct=_input_file(fields, "ct", path.parent, kind="file or DICOM folder"),
             ct_unit=fields.choice("ct_unit", CT_UNITS) if fields.has("ct_unit") else CT_UNITS[0],
             mask=_input_file(fields, "mask", path.parent) if fields.has("mask") else None,
-            views=[
-                _view(view, path.parent) for view in fields.sections("views", "a list of one or more views")
-            ],
+            views=views,
             world_from_ct=_optional_rigid(fields, "world_from_ct"),
             search=_search(fields),
             targets=_targets(fields),
+            landmarks=_landmarks(fields, [view.name for view in views]),
             reference_from_world=_optional_rigid(fields, "reference_from_world"),
             truth_world_from_ct=_truth(fields),
         )
         fields.warn_unread()
-        _refuse_same_view_twice(fields.file, case.views)
         return case
 
 
@@ -172,6 +174,28 @@ def _targets(fields: Fields) -> np.ndarray | None:
         return None
     targets = fields.array("targets", (None, 3), "a list of points [x, y, z] in CT LPS mm")
     return targets if len(targets) else None
+
+
+def _landmarks(fields: Fields, views: list[str]) -> list[Landmark]:
+    if not fields.has("landmarks"):
+        return []
+    landmarks = fields.sections("landmarks", "a list of one or more landmarks")
+    return [_landmark(landmark, views) for landmark in landmarks]
+
+
+def _landmark(fields: Fields, views: list[str]) -> Landmark:
+    seen = fields.section("views", "an object with [column, row] for each view that shows it")
+    for name in seen.values:
+        if name not in views:
+            expected = "one of " + ", ".join(found(view) for view in views)
+            fields.refuse("views", f"has the key {found(name)}, which is no view", expected, "correct the name")
+    landmark = Landmark(
+        name=fields.text("name", "a name for the landmark"),
+        ct=fields.array("ct", (3,), "a point [x, y, z] in CT LPS mm"),
+        pixels={name: seen.array(name, (2,), "a pixel [column, row]") for name in seen.values},
+    )
+    fields.warn_unread()
+    return landmark
 
 
 def _truth(fields: Fields) -> np.ndarray | None:

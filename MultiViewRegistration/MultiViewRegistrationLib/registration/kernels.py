@@ -13,6 +13,7 @@ from ..imaging.volume import Volume
 from ..imaging.xray import XRay
 from ..rendering.drr import Projector
 from .objective import Objective, Settings
+from .scoring import Scorer
 
 
 @lru_cache(maxsize=1)
@@ -24,5 +25,7 @@ def prepare() -> None:
     # Tissue up to the faces: a body that goes on, so that the kernel for cut ends is among them.
     volume = Volume(np.full((4, 4, 4), 0.02, np.float32), np.diag([4.0, 4, 4, 1]))
     everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
-    objective = Objective(Projector(volume), [view], everything, np.zeros(3))
+    projector = Projector(volume)
+    objective = Objective(projector, [view], everything, np.zeros(3))
     objective.linearise(objective.project(np.eye(4)))
+    Scorer(projector, [view], everything, np.zeros(3)).scores(np.eye(4)[None])

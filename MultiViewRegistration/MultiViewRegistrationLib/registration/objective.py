@@ -51,6 +51,7 @@ class Evaluation:
     cost: mean over the compared pixels of the robust square of the residual.
     gradient (6,), hessian (6, 6): of half the cost by (omega rad, v mm) about the pivot.
     pixels, similarity: by view, the number of pixels compared and their local NCC.
+    share: of what the X-rays show, compared; 1 for a structure, of which only the surroundings of its silhouette are.
     """
 
     cost: float
@@ -58,6 +59,12 @@ class Evaluation:
     hessian: np.ndarray
     pixels: tuple[int, ...]
     similarity: tuple[float, ...]
+    share: float
+
+    @property
+    def penalised_cost(self) -> float:
+        """By which answers are told apart, the lower the better: a pose that hides most of the CT has a low cost, too."""
+        return self.cost / max(self.share, 1e-9)
 
 
 class Objective:
@@ -76,8 +83,7 @@ class Objective:
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
         self._weights: list = [None] * len(views)
-        usable = sum(int(valid.sum()) for valid in self._valid)
-        self._fewest = FEWEST_PIXELS if settings.silhouette_mm is not None else max(FEWEST_PIXELS, LEAST_SHARE * usable)
+        self._usable = sum(int(valid.sum()) for valid in self._valid)
 
     def project(self, world_from_ct: np.ndarray, *, jacobian: bool = True) -> list[Projection]:
         """Render every view at a pose."""
@@ -134,13 +140,16 @@ class Objective:
         threads.run([partial(compare, index) for index in range(len(parts))])
         pixels = tuple(int(mask.sum()) for mask in self._masks)
         count = max(sum(pixels), 1)
+        share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
+        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE
         hessian = sum(part[2] for part in parts) / count
         return Evaluation(
-            cost=sum(part[0] for part in parts) / count if count >= self._fewest else np.inf,
+            cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
             hessian=np.tril(hessian) + np.tril(hessian, -1).T,
             pixels=pixels,
             similarity=tuple(part[3] for part in parts),
+            share=share,
         )
 
     def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:

@@ -1,36 +1,28 @@
-"""From a start pose to the registered pose: the joint refinement over all views, coarse to fine."""
+"""From a start pose, or none, to the registered pose: a look around at a coarse resolution, then the joint refinement over all views."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from time import perf_counter
 
 import numpy as np
-from scipy.stats import qmc
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..imaging.ct import CT, attenuation
 from ..imaging.view import View
-from ..imaging.volume import pyramid
-from ..rendering.cut_ends import cut_ends
-from ..rendering.drr import Projector
+from . import plan
+from .anatomy import Anatomy
 from .objective import Evaluation, Objective
-from .optimizer import Step, minimise, moved
-from .plan import (
-    AROUND_BODY,
-    AROUND_STRUCTURE,
-    NEIGHBOURHOOD_DEG,
-    NEIGHBOURHOOD_MM,
-    Level,
-    Neighbourhood,
-    pixel_at,
-    plan,
-)
+from .optimizer import Step
+from .ranges import Range
+from .search import Answer, Found, descend, distance, merged, search
 
-#: Two poses are one if they lie nearer than this (mm, an angle counting at RADIUS_MM from the centroid).
-SAME_MM, RADIUS_MM = 3.0, 30.0
-_VOLUME_LEVELS = 5
+#: Room about the projection of a structure in which the X-rays are compared with it.
+ROOM_MM = 15.0
+#: Nearer to the answer than this, what was left behind at a coarse level is no other answer.
+OTHER_MM = 6.0
 
 
 class Cancelled(Exception):
@@ -59,59 +51,36 @@ class LevelTrace:
 
 
 @dataclass(frozen=True)
+class Rival:
+    """The best of the other answers.
+
+    gap: how many times its cost (per pixel, and per share of the X-rays compared) is that of the answer, at the finest resolution at
+    which both were compared: near 1, the two cannot be told apart.
+    distance_mm, rotation_deg: from the answer, between the centres of the anatomy and about it.
+    """
+
+    world_from_ct: np.ndarray
+    gap: float
+    distance_mm: float
+    rotation_deg: float
+
+
+@dataclass(frozen=True)
 class Refinement:
     """The registered pose, the fit there, and how it was reached.
 
-    candidates: how many poses were refined at the coarsest level.
+    candidates: how many poses were scored.   refined: how many of them were refined at the coarsest level.
+    rival: the next different answer, None where all that was refined led to one.
+    searched: seconds spent at the coarsest level, looking for candidates.
     """
 
     world_from_ct: np.ndarray
     fit: Evaluation
     levels: list[LevelTrace]
-    candidates: int
-
-
-class Anatomy:
-    """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
-
-    structure: whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
-    """
-
-    def __init__(self, ct: CT) -> None:
-        self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
-        self._projectors: dict[int, Projector] = {}
-        self._cut = cut_ends(self._volumes[0])
-        self.structure = ct.mask is not None or ct.unit == "relative"
-        self.centroid = ct.centroid()
-
-    def projector(self, level: int) -> Projector:
-        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for."""
-        if level not in self._projectors:
-            self._projectors[level] = Projector(self._volumes[level], self._cut)
-        return self._projectors[level]
-
-    def corners(self) -> np.ndarray:
-        """(8, 3) CT mm: the corners of the box around all that attenuates."""
-        box = self.projector(1)
-        index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1).reshape(-1, 3)
-        return rigid.transform_points(box.ct_from_index, index)
-
-    def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[Level]:
-        """The resolutions at which the CT is compared with these views."""
-        centre = rigid.transform_points(world_from_ct, self.centroid)
-        box = self.corners()
-        extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
-        voxel_mm = float(np.median(self._volumes[0].spacing_mm))
-        return plan(views, centre, extent_mm, voxel_mm, len(self._volumes), structure=self.structure)
-
-    def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
-        """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
-        if self.structure:
-            corners = rigid.transform_points(world_from_ct, self.corners())
-            views = [_cropped(view, corners, room_mm, level.pool) for view in views]
-        views = [view.pooled(level.pool) for view in views]
-        pivot = rigid.transform_points(world_from_ct, self.centroid)
-        return Objective(self.projector(level.volume), views, level.settings, pivot)
+    candidates: int = 1
+    refined: int = 1
+    rival: Rival | None = None
+    searched: float = 0.0
 
 
 def refine(
@@ -120,86 +89,118 @@ def refine(
     """Register a CT to calibrated views from a start pose, all views sharing the one pose.
 
     world_from_ct: (4, 4) rigid, mm.
-    progress: called after each accepted step; where it returns False, `Cancelled` is raised.
+    progress: called as the pose gets better; where it returns False, `Cancelled` is raised.
 
-    The same input gives the same result on any number of threads. InputError where the views show too little of the CT.
+    A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings of the start are
+    looked through, too. The same input gives the same result on any number of threads.
+
+    InputError where the views show too little of the CT.
     """
-    poses, traces, candidates = [world_from_ct], [], 1
-    around = AROUND_STRUCTURE if anatomy.structure else AROUND_BODY
-    levels = anatomy.levels(views, world_from_ct)
-    for number, level in enumerate(levels):
-        coarsest = number == 0
-        objective = anatomy.objective(views, level, poses[0], room_mm=15.0 + coarsest * NEIGHBOURHOOD_MM)
-        if coarsest:
-            if not np.isfinite(objective.score(world_from_ct)):
-                raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
-                                 "at which they show most of it; correct the start or the geometry of the views.")
-            poses = _neighbours(objective, world_from_ct, anatomy.centroid, around)
-            candidates = len(poses)
-        name = "{} x {} px".format(*objective.views[0].camera.size)
-
-        def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
-            told = Progress((number + share) / len(levels), f"refining at {name}", step.world_from_ct, step.cost)
-            if progress(told) is False:
-                raise Cancelled
-
-        runs = _refine_each(objective, level, poses, tell)
-        poses = _distinct([run.world_from_ct for run in runs], anatomy.centroid)[: around.kept if coarsest else 1]
-        traces.append(LevelTrace(name, runs[0].steps))
-    return Refinement(poses[0], runs[0].fit, traces, candidates)
+    if anatomy.structure:
+        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS_OF_STRUCTURE, progress)
+        found = look.search(plan.AROUND_STRUCTURE, with_start=True, seed=0)
+    else:
+        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS, progress)
+        found = look.search(plan.AROUND_BODY, with_start=True, seed=0)
+    if not found.answers:
+        raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
+                         "at which they show most of it; correct the start or the geometry of the views.")
+    return look.carried_on(found)
 
 
-@dataclass(frozen=True)
-class _Run:
-    """One descent at one resolution."""
+def refine_anywhere(
+    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
+    progress: Callable[[Progress], object] = lambda _: None, *, seed: int = 0, effort: plan.Effort | None = None,
+) -> Refinement:
+    """Register a CT to calibrated views when all that is known is that its pose lies within `reach` of `world_from_ct`.
 
-    world_from_ct: np.ndarray
-    fit: Evaluation
-    steps: list[Step]
+    seed: of the quasi-random poses; the same seed gives the same result.   effort: by default what the range needs.
+    The others as in `refine`.
 
-
-def _refine_each(objective: Objective, level: Level, poses: list[np.ndarray], tell: Callable[[float, Step], None]) -> list[_Run]:
-    """A descent from each pose, that with the lowest cost first. `tell` learns each step and the share of the level that is done."""
-    runs = []
-    for done, pose in enumerate(poses):
-        steps: list[Step] = []
-
-        def on_step(step: Step, done: int = done, steps: list[Step] = steps) -> None:
-            steps.append(step)
-            tell((done + len(steps) / (level.iterations + 1)) / len(poses), step)
-
-        found, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=on_step)
-        runs.append(_Run(found, fit, steps))
-    return sorted(runs, key=lambda run: run.fit.cost)
-
-
-def _neighbours(objective: Objective, world_from_ct: np.ndarray, centroid: np.ndarray, around: Neighbourhood) -> list[np.ndarray]:
-    """The start and the most promising of the poses around it, distinct ones: looking around first is cheap at this resolution."""
-    twists = qmc.Sobol(6, seed=0).random_base2(10) * 2 - 1
-    inside = (np.linalg.norm(twists[:, :3], axis=1) < 1) & (np.linalg.norm(twists[:, 3:], axis=1) < 1)
-    reach = np.repeat([np.radians(NEIGHBOURHOOD_DEG), NEIGHBOURHOOD_MM], 3)
-    poses = [moved(world_from_ct, twist * reach, objective.pivot) for twist in twists[inside][: around.poses]]
-    poses.sort(key=objective.score)
-    return _distinct([world_from_ct, *poses], centroid)[: around.refined]
-
-
-def _distinct(poses: list[np.ndarray], centroid: np.ndarray) -> list[np.ndarray]:
-    """The poses in their order, without those that are nearly the same as an earlier one."""
-    to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
-    kept: list[np.ndarray] = []
-    for pose in poses:
-        if all(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM) > SAME_MM for other in kept):
-            kept.append(pose)
-    return kept
-
-
-def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> View:
-    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty.
-
-    It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
+    InputError where no pose within the range shows enough of the CT.
     """
-    pixels = view.camera.project(corners)
-    room = room_mm / pixel_at(view, corners.mean(axis=0))
-    low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
-    high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
-    return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view
+    look = _Look(anatomy, views, world_from_ct, reach, progress)
+    found = look.search(effort or plan.effort(reach, structure=anatomy.structure), with_start=False, seed=seed)
+    blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
+    if blind or not found.answers:
+        raise InputError(
+            f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
+            f"{', '.join(blind) or 'any view'} show enough of the CT, expected a range that holds its pose; correct the centre "
+            "(world_from_ct), the range, or the geometry of the views.")
+    return look.carried_on(found)
+
+
+class _Look:
+    """One registration, from the look around at the coarsest level to the finest."""
+
+    def __init__(self, anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
+                 progress: Callable[[Progress], object]) -> None:
+        self._anatomy, self._views, self._centre, self._reach = anatomy, views, world_from_ct, reach
+        self._levels = anatomy.levels(views, world_from_ct)
+        self._progress = progress
+        self._began = perf_counter()
+        self._room_mm = ROOM_MM + reach.translation_mm
+        self.objective = anatomy.objective(views, self._levels[0], world_from_ct, self._room_mm)
+
+    def search(self, effort: plan.Effort, *, with_start: bool, seed: int) -> Found:
+        """The distinct minima of the coarsest level."""
+        scorer = self._anatomy.scorer(self._views, self._levels[0], self._centre, self._room_mm)
+        found = search(self.objective, scorer, self._levels[0], self._anatomy.centroid, self._centre, self._reach, effort,
+                       with_start=with_start, seed=seed, tell=partial(self._tell, 0, f"searching at {_size(self.objective)}"))
+        self._searched = perf_counter() - self._began
+        return found
+
+    def carried_on(self, found: Found) -> Refinement:
+        """The best answer at the finest level. Others go along as long as they are nearly as good."""
+        answers, rivals = found.answers, []
+        traces = [LevelTrace(_size(self.objective), answers[0].run.steps)]
+        for number, level in enumerate(self._levels[1:], start=1):
+            kept, dropped = _narrowed(answers, *(plan.PLAUSIBLE if number == 1 else plan.CLOSE))
+            rivals += dropped
+            answers, name = self._refined(number, level, [answer.run.world_from_ct for answer in kept])
+            traces.append(LevelTrace(name, answers[0].run.steps))
+        best = answers[0].run
+        rival = self._rival(best.world_from_ct, rivals + _narrowed(answers, 0.0, 1)[1])
+        return Refinement(best.world_from_ct, best.fit, traces, found.scored, found.refined, rival, self._searched)
+
+    def _refined(self, number: int, level: plan.Level, poses: list[np.ndarray]) -> tuple[list[Answer], str]:
+        centroid = self._anatomy.centroid
+        apart = max(distance(pose, poses[0], centroid) for pose in poses)
+        objective = self._anatomy.objective(self._views, level, poses[0], ROOM_MM + apart)
+        name, steps = _size(objective), 0
+
+        def on_step(step: Step) -> None:
+            nonlocal steps
+            steps += 1
+            self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
+
+        answers = merged([], descend(objective, level, poses, centroid, on_step), centroid)
+        if len(poses) > 1:
+            self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
+        return answers, name
+
+    def _rival(self, best: np.ndarray, rivals: list[tuple[np.ndarray, float]]) -> Rival | None:
+        """The rival with the least gap that is still another answer than the best."""
+        centroid = self._anatomy.centroid
+        centre = rigid.transform_points(best, centroid)
+        others = [(gap, pose) for pose, gap in rivals if distance(pose, best, centroid) > OTHER_MM]
+        if not others:
+            return None
+        gap, pose = min(others, key=lambda other: other[0])
+        away = float(np.linalg.norm(rigid.transform_points(pose, centroid) - centre))
+        return Rival(pose, gap, away, float(np.degrees(rigid.rotation_distance(pose, best))))
+
+    def _tell(self, number: int, stage: str, share: float, world_from_ct: np.ndarray, cost: float) -> None:
+        if self._progress(Progress((number + share) / len(self._levels), stage, world_from_ct, cost)) is False:
+            raise Cancelled
+
+
+def _narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answer], list[tuple[np.ndarray, float]]]:
+    """The answers within `limit` times the best one's cost, at most so many, and the poses of the others with their gaps."""
+    gaps = [answer.run.fit.penalised_cost / answers[0].run.fit.penalised_cost for answer in answers]
+    kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
+    return [answers[n] for n in kept], [(answer.run.world_from_ct, gaps[n]) for n, answer in enumerate(answers) if n not in kept]
+
+
+def _size(objective: Objective) -> str:
+    return "{} x {} px".format(*objective.views[0].camera.size)

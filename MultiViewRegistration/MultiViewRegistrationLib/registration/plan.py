@@ -7,12 +7,13 @@ The windows were chosen on simulated radiographs and on real ones of a wrist (do
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..imaging.view import View
 from .objective import Settings
+from .ranges import Range
 
 COARSEST_PIXELS = 32
 
@@ -29,23 +30,24 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Neighbourhood:
-    """How the surroundings of a start are looked through at the coarsest level.
-
-    So many `poses` within NEIGHBOURHOOD_DEG and NEIGHBOURHOOD_MM are scored; `refined` of them, the start and the best, are refined
-    there, and the best `kept` of these at the next level.
-    """
+class Effort:
+    """How hard to look at the coarsest level: `poses` scored in the first round, `most` in all, `refined` in each round."""
 
     poses: int
+    most: int
     refined: int
-    kept: int
 
 
-NEIGHBOURHOOD_DEG, NEIGHBOURHOOD_MM = 10.0, 12.0
+#: A start is taken to be right, but its surroundings are looked through, too.
+SURROUNDINGS = Range(15.0, 25.0)
+AROUND_BODY = Effort(poses=128, most=512, refined=3)
+SURROUNDINGS_OF_STRUCTURE = Range(10.0, 12.0)
+AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 
-#: A start far off can slide away along a short CT. A bone among others has near minima all along its shaft.
-AROUND_BODY = Neighbourhood(poses=24, refined=3, kept=1)
-AROUND_STRUCTURE = Neighbourhood(poses=128, refined=8, kept=3)
+#: Answers go on to the next level that cost up to so many times as much as the best there, and at most so many: first from the
+#: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
+PLAUSIBLE = (1.6, 12)
+CLOSE = (1.3, 3)
 
 #: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
 BODY = (
@@ -54,6 +56,9 @@ BODY = (
     (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
 )
 
+#: Poses of a body are scored at half the coarsest resolution, with windows to match.
+SCORED = Settings(intensity_radius=3)
+
 #: One bone among others: its gradients within its own silhouette hold, and intensities are good for the last step only.
 STRUCTURE = (
     (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
@@ -61,6 +66,20 @@ STRUCTURE = (
     (Settings(gradient_radius=8, silhouette_mm=5), 15, 0.02),
     (Settings(intensity_radius=4, cauchy=0.5, silhouette_mm=4), 10, 0.02),
 )
+
+
+def effort(reach: Range, *, structure: bool) -> Effort:
+    """What a search through a range needs: more poses for more room, up to some seconds of work."""
+    room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
+    most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
+    return Effort(512, most, 16) if structure else Effort(256, most, 4)
+
+
+def scoring(coarsest: Level, volumes: int, *, structure: bool) -> Level:
+    """The resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
+    if structure:
+        return coarsest
+    return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORED)
 
 
 def pixel_at(view: View, point: np.ndarray) -> float:

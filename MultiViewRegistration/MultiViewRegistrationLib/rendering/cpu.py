@@ -19,7 +19,6 @@ import math
 import numba as nb
 import numpy as np
 
-f32 = nb.float32
 i32 = nb.int32
 u32 = nb.uint32
 
@@ -29,16 +28,17 @@ UNSEEN_TISSUE_MM = 6.0
 
 @nb.njit(nogil=True, fastmath=True, inline="always")
 def _march(values, offset, stride_a, stride_b, stride_c, count, b, c, slope_b, slope_c):
-    """Sums over `count` planes of mu, its two in-plane derivatives, and these times the plane's number."""
-    mu, gb, gc, kgb, kgc = f32(0), f32(0), f32(0), f32(0), f32(0)
+    """Sums over `count` planes of mu, its two in-plane derivatives, and these times the plane's number, in the precision of `values`."""
+    real = values.dtype.type
+    mu, gb, gc, kgb, kgc = real(0), real(0), real(0), real(0), real(0)
     for k in range(count):
-        fk = f32(k)
+        fk = real(k)
         pb = b + fk * slope_b
         pc = c + fk * slope_c
         ib = i32(pb)
         ic = i32(pc)
-        wb = pb - f32(ib)
-        wc = pc - f32(ic)
+        wb = pb - real(ib)
+        wc = pc - real(ic)
         o = offset + i32(k) * stride_a + ib * stride_b + ic * stride_c
         v00 = values[u32(o)]
         v10 = values[u32(o + stride_b)]
@@ -80,17 +80,44 @@ def _axes(qi, qj, qk):
     return 2, 0, 1
 
 
+@nb.njit(nogil=True, fastmath=True, inline="always")
+def _crossings(shape, source, q):
+    """Where the ray source + z q crosses the voxel planes of the axis `a` that it follows most closely, within the volume.
+
+    Returns a, b, c, slope_b, slope_c, start_b, start_c, first, count: plane n of `count` is at a = first + n, b = start_b + a slope_b,
+    c = start_c + a slope_c.
+    """
+    a, b, c = _axes(q[0], q[1], q[2])
+    slope_b = q[b] / q[a]
+    slope_c = q[c] / q[a]
+    start_b = source[b] - source[a] * slope_b
+    start_c = source[c] - source[a] * slope_c
+    # A ray along the last layer of air, or a rounding beyond, has its cell's far side in the next row or slice: air, too.
+    low, high = _clip(start_b, slope_b, 0.0, shape[b] - 1.0, 0.0, shape[a] - 1.0)
+    low, high = _clip(start_c, slope_c, 0.0, shape[c] - 1.0, low, high)
+    if q[a] > 0.0:  # nothing behind the source
+        low = max(low, source[a])
+    else:
+        high = min(high, source[a])
+    first = math.ceil(low)
+    count = int(math.floor(high) - first) + 1 if high >= low else 0
+    return a, b, c, slope_b, slope_c, start_b, start_c, first, count
+
+
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def project_rows(values, shape, source, corner, step_u, step_v, world_from_index, lever, rows, wanted, image, jacobian):
+def project_rows(values, shape, source, directions, world_from_index, lever, rows, wanted, image, jacobian):
     """Project the rows `rows[0]:rows[1]` of an image.
 
-    values: ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0, then two slices of 0.
+    values: ((nk + 2) * nj * ni,) float32, attenuation in 1/mm: nk slices, their outermost voxels 0, then two slices of 0. In float64
+        the samples are taken and summed in double precision.
     shape: (ni, nj, nk)
-    source: (3,) the source in voxels.   corner, step_u, step_v: (3,) q = corner + u step_u + v step_v in voxels per mm of depth.
+    source: (3,) the source in voxels.   directions: (3, 3), its rows step_u, step_v, corner: q = corner + u step_u + v step_v, in voxels
+        per mm of depth.
     world_from_index: (3, 3) mm per voxel.   lever: (3,) source minus pivot, world mm.
     wanted: (rows, columns) uint8, rays to follow, or (0, 0) for all; the others become 0.
-    image: (rows, columns) float32, out.   jacobian: (6, rows, columns) float32, out, or (6, 0, 0) for none.
+    image: (rows, columns), out.   jacobian: (6, rows, columns), out, or (6, 0, 0) for none.
     """
+    real = values.dtype.type
     columns = image.shape[1]
     with_jacobian = jacobian.shape[1] > 0
     stride = (1, shape[0], shape[0] * shape[1])
@@ -107,22 +134,9 @@ def project_rows(values, shape, source, corner, step_u, step_v, world_from_index
             if wanted.shape[0] > 0 and wanted[r, col] == 0:
                 continue
             for axis in range(3):
-                q[axis] = corner[axis] + col * step_u[axis] + r * step_v[axis]
-            a, b, c = _axes(q[0], q[1], q[2])
-            slope_b = q[b] / q[a]
-            slope_c = q[c] / q[a]
-            start_b = source[b] - source[a] * slope_b
-            start_c = source[c] - source[a] * slope_c
-            # A ray along the last layer of air, or a rounding beyond, has its cell's far side in the next row or slice: air, too.
-            low, high = _clip(start_b, slope_b, 0.0, shape[b] - 1.0, 0.0, shape[a] - 1.0)
-            low, high = _clip(start_c, slope_c, 0.0, shape[c] - 1.0, low, high)
-            if q[a] > 0.0:  # nothing behind the source
-                low = max(low, source[a])
-            else:
-                high = min(high, source[a])
-            first = math.ceil(low)
-            count = int(math.floor(high) - first) + 1
-            if high < low or count <= 0:
+                q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
+            a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
+            if count <= 0:
                 continue
             qx = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
             qy = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
@@ -130,8 +144,8 @@ def project_rows(values, shape, source, corner, step_u, step_v, world_from_index
             w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
             mu, gb, gc, kgb, kgc = _march(
                 values, i32(int(first) * stride[a]), i32(stride[a]), i32(stride[b]), i32(stride[c]), count,
-                f32(max(start_b + first * slope_b, 0.0)), f32(max(start_c + first * slope_c, 0.0)),
-                f32(slope_b), f32(slope_c))
+                real(max(start_b + first * slope_b, 0.0)), real(max(start_c + first * slope_c, 0.0)),
+                real(slope_b), real(slope_c))
             image[r, col] = w * mu
             if not with_jacobian:
                 continue
@@ -156,7 +170,7 @@ def project_rows(values, shape, source, corner, step_u, step_v, world_from_index
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
-def mark_unseen(cut, end_slices, shape, source, corner, step_u, step_v, world_from_index, depth, rows, seen):
+def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, depth, rows, seen):
     """Set `seen` to 0 for rays that go on through tissue where the CT was cut off.
 
     What lies beyond a cut end is guessed as the end slice repeated: a ray with more than UNSEEN_TISSUE_MM of it has a false value.
@@ -171,7 +185,7 @@ def mark_unseen(cut, end_slices, shape, source, corner, step_u, step_v, world_fr
             if seen[r, col] == 0:
                 continue
             for axis in range(3):
-                q[axis] = corner[axis] + col * step_u[axis] + r * step_v[axis]
+                q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
             length = 0.0
             for axis in range(3):
                 length += (world_from_index[axis, 0] * q[0] + world_from_index[axis, 1] * q[1]

@@ -6,16 +6,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
 from ..errors import InputError
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from . import cpu, threads
 from .cut_ends import TISSUE_PER_MM, cut_ends
 
+#: A face of the volume faces the beam if the cosine between its normal and the camera's axis is more than this.
+FACING_COSINE = 0.6
 #: The kernel counts voxels in 32 bits.
 MAX_VOXELS = 2**31 - 1
 
@@ -29,16 +32,68 @@ class Rendering:
 
 
 @dataclass(frozen=True)
-class _Rays:
-    """The rays of a camera in the voxel frame of a padded volume: s + z q, q = corner + u step_u + v step_v."""
+class Rays:
+    """The rays of a camera at a pose, or at several (...), in the voxel frame of a grid: s + z q, q = corner + u step_u + v step_v.
+
+    source: (..., 3) voxels.   directions: (..., 3, 3), its rows step_u, step_v, corner, in voxels per mm of depth.
+    world_from_index: (..., 3, 3) mm per voxel.   depth_mm: (...) beyond the far end of the volume.
+    """
 
     source: np.ndarray
-    corner: np.ndarray
-    step_u: np.ndarray
-    step_v: np.ndarray
+    directions: np.ndarray
     world_from_index: np.ndarray
-    source_world: np.ndarray
-    depth_mm: float
+    depth_mm: np.ndarray
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A volume as the kernel takes it, in the precision of its values: trimmed to its content, in a layer of air.
+
+    values: flat, see cpu.project_rows.   shape: (ni, nj, nk).   ct_from_index: (4, 4) mm, of the grid with its layer of air.
+    """
+
+    values: np.ndarray
+    shape: tuple[int, int, int]
+    ct_from_index: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
+        """From values (nk, nj, ni) and the place of their grid. InputError for more than 2^31 - 1 voxels."""
+        box = [_extent(values, axis) for axis in range(3)]
+        trimmed = values[tuple(slice(low, high) for low, high in box)]
+        nk, nj, ni = (size + 2 for size in trimmed.shape)
+        if (nk + 2) * nj * ni > MAX_VOXELS:
+            raise InputError(f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
+                             "the X-rays show, or resample it to larger voxels.")
+        with_slack = np.zeros((nk + 2, nj, ni), values.dtype)  # two slices more, see cpu.project_rows
+        with_slack[1 : nk - 1, 1:-1, 1:-1] = trimmed
+        shift = np.eye(4)
+        shift[:3, 3] = [box[2][0] - 1, box[1][0] - 1, box[0][0] - 1]
+        return cls(with_slack.ravel(), (ni, nj, nk), ct_from_index @ shift)
+
+    @cached_property
+    def _index_from_ct(self) -> np.ndarray:
+        return np.linalg.inv(self.ct_from_index)
+
+    @cached_property
+    def _corners_ct(self) -> np.ndarray:
+        index = np.stack(np.meshgrid(*[(0, size) for size in self.shape], indexing="ij"), axis=-1).reshape(-1, 3)
+        return rigid.transform_points(self.ct_from_index, index)
+
+    def rays(self, camera: Camera, world_from_ct) -> Rays:
+        """The rays of a camera at poses (..., 4, 4). InputError for a pose that is not finite."""
+        poses = np.asarray(world_from_ct, float)
+        if not np.isfinite(poses).all():
+            raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
+        index_from_world = self._index_from_ct @ rigid.inverse(poses)
+        directions = index_from_world[..., :3, :3] @ camera.ray_matrix
+        far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
+        return Rays(
+            source=rigid.transform_points(index_from_world, camera.source),
+            directions=np.ascontiguousarray(np.swapaxes(directions, -1, -2)),
+            world_from_index=np.ascontiguousarray((poses @ self.ct_from_index)[..., :3, :3]),
+            depth_mm=2 * far,
+        )
 
 
 class Projector:
@@ -52,21 +107,9 @@ class Projector:
     """
 
     def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
-        values = volume.values
-        box = [_extent(values, axis) for axis in range(3)]
-        trimmed = values[tuple(slice(low, high) for low, high in box)]
-        nk, nj, ni = (size + 2 for size in trimmed.shape)
-        if (nk + 2) * nj * ni > MAX_VOXELS:
-            raise InputError(f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
-                             "the X-rays show, or resample it to larger voxels.")
-        with_slack = np.zeros((nk + 2, nj, ni), np.float32)  # two slices more, see cpu.project_rows
-        padded = with_slack[:nk]
-        padded[1:-1, 1:-1, 1:-1] = trimmed
-        self.values = with_slack.ravel()
-        self.shape = (ni, nj, nk)
-        shift = np.eye(4)
-        shift[:3, 3] = [box[2][0] - 1, box[1][0] - 1, box[0][0] - 1]
-        self.ct_from_index = volume.ct_from_index @ shift
+        self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
+        self.values, self.shape, self.ct_from_index = grid.values, grid.shape, grid.ct_from_index
+        padded = grid.values.reshape(-1, *grid.shape[1::-1])[: grid.shape[2]]
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
         self.end_slices = tuple(
             (padded.take(index, axis) > TISSUE_PER_MM).astype(np.uint8) for axis in (2, 1, 0) for index in (1, -2))
@@ -82,14 +125,14 @@ class Projector:
 
     def tasks(self, camera: Camera, world_from_ct, image, jacobian, *, pivot=(0.0, 0.0, 0.0), wanted=None) -> list:
         """The work of `render` as functions without arguments, one for each block of rows, that fill `image` and `jacobian`."""
-        rays = self._rays(camera, world_from_ct)
+        rays = self.grid.rays(camera, world_from_ct)
         wanted = np.empty((0, 0), np.uint8) if wanted is None else np.asarray(wanted, bool, order="C").view(np.uint8)
         if wanted.size and wanted.shape != image.shape:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
         return [
-            partial(cpu.project_rows, self.values, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
-                    rays.world_from_index, rays.source_world - np.asarray(pivot, float), block, wanted, image, jacobian)
+            partial(cpu.project_rows, self.values, self.shape, rays.source, rays.directions, rays.world_from_index,
+                    camera.source - np.asarray(pivot, float), block, wanted, image, jacobian)
             for block in threads.row_blocks(image.shape[0], samples)
         ]
 
@@ -97,25 +140,21 @@ class Projector:
         """Rays with a true value (rows, columns), uint8: 0 for those that go on through tissue where the CT was cut off."""
         columns, rows = camera.size
         seen = np.ones((rows, columns), np.uint8)
-        if self.cut.any():
-            rays = self._rays(camera, world_from_ct)
-            cpu.mark_unseen(self.cut, self.end_slices, self.shape, rays.source, rays.corner, rays.step_u, rays.step_v,
-                            rays.world_from_index, rays.depth_mm, (0, rows), seen)
+        cut = self.cut_across(camera, world_from_ct)
+        if cut.any():
+            rays = self.grid.rays(camera, world_from_ct)
+            cpu.mark_unseen(cut, self.end_slices, self.shape, rays.source, rays.directions, rays.world_from_index, rays.depth_mm,
+                            (0, rows), seen)
         return seen
 
-    def _rays(self, camera: Camera, world_from_ct) -> _Rays:
-        world_from_ct = np.asarray(world_from_ct, float)
-        if not np.isfinite(world_from_ct).all():
-            raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
-        world_from_index = world_from_ct @ self.ct_from_index
-        index_from_world = np.linalg.inv(world_from_index)
-        source = camera.source
-        directions = index_from_world[:3, :3] @ camera.world_from_camera[:3, :3] @ np.linalg.inv(camera.intrinsics)
-        voxel_source = index_from_world[:3, :3] @ source + index_from_world[:3, 3]
-        corners = np.array([[i, j, k, 1] for i in (0, self.shape[0]) for j in (0, self.shape[1]) for k in (0, self.shape[2])])
-        far = camera.depth((corners @ world_from_index.T)[:, :3]).max()
-        step_u, step_v, corner = np.ascontiguousarray(directions.T)
-        return _Rays(voxel_source, corner, step_u, step_v, np.ascontiguousarray(world_from_index[:3, :3]), source, 2 * far)
+    def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
+        """(..., 6) bool, the cut ends that take rays their value at poses (..., 4, 4).
+
+        One that faces the beam does not: what is missing before or behind it changes slowly across the image.
+        """
+        axes = self.ct_from_index[:3, :3] / np.linalg.norm(self.ct_from_index[:3, :3], axis=0)
+        cosines = camera.camera_from_world[2, :3] @ np.asarray(world_from_ct, float)[..., :3, :3] @ axes
+        return self.cut & ~np.repeat(np.abs(cosines) > FACING_COSINE, 2, axis=-1)
 
 
 def render(volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
@@ -20,9 +21,12 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+_here = threading.local()
+
+
 @lru_cache(maxsize=1)
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="mvreg")
+    return ThreadPoolExecutor(threads, thread_name_prefix="mvreg", initializer=lambda: setattr(_here, "in_pool", True))
 
 
 if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not its threads
@@ -30,9 +34,9 @@ if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not
 
 
 def run(tasks: list[Callable[[], None]]) -> None:
-    """Run all tasks and wait for them; the first error is raised. Must not be called from within a task."""
+    """Run all tasks and wait for them; the first error is raised. Within a task it is done by that task's own thread."""
     threads = available_threads()
-    if threads == 1 or len(tasks) == 1:
+    if threads == 1 or len(tasks) == 1 or hasattr(_here, "in_pool"):
         for task in tasks:
             task()
         return

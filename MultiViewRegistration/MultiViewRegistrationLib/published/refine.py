@@ -1,0 +1,179 @@
+"""Registration by the published presets: Adam on a twist, all views sharing one pose.
+
+What the papers do with one view becomes, for several, the mean of the views' similarities at the one pose; Adam does not see the
+factor between mean and sum. The pose is exp(xi) about the centroid of the anatomy after the start, xi in se(3): DiffPose's
+`se3_log_map`, taken from the start instead of the origin, as nanodrr's registration does about its isocentre. As published: the CT at its
+own resolution at all stages, no thought for where the CT ends and the body goes on, and the last pose is the answer. Of the X-rays only
+valid pixels count, and of these only patches that are wholly valid.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..imaging.view import View
+from ..imaging.volume import Volume
+from ..registration.optimizer import LEVER_MM, Step
+from ..registration.pipeline import Anatomy, Cancelled, LevelTrace, Progress, Refinement
+from .comparison import Comparison
+from .presets import Preset, Stage, StepDecay
+from .renderer import TorchVolume
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device of a name; "auto" is CUDA's or Apple's GPU where there is one, else the CPU. InputError for one not there."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError):
+        raise InputError(f'device: "{name}" cannot be used by PyTorch on this machine, expected "cpu", "auto", or a device that it has, '
+                         'such as "cuda" or "mps"; choose another one.') from None
+    return device
+
+
+def refine(
+    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, preset: Preset, device: str | torch.device = "cpu",
+    progress: Callable[[Progress], object] = lambda _: None, seed: int = 0,
+) -> Refinement:
+    """Register a CT to calibrated views from a start pose by a published optimisation.
+
+    world_from_ct: (4, 4) rigid, mm.   seed: of the random patches.
+    progress: called after each iteration; where it returns False, `Cancelled` is raised.
+
+    The fit is told by the last level of the program's own refinement, so that its similarities compare with any other refinement's. The
+    steps are the iterations, each with the pose after it and the cost, 1 - similarity, before it, by which it was chosen.
+
+    The same input, seed and device give the same result, on a GPU but for rounding. InputError where the views show too little of the CT
+    from the start.
+    """
+    device = choose_device(str(device))
+    volume = TorchVolume.of(_trimmed(anatomy), device)
+    random = torch.Generator().manual_seed(seed)
+    pivot = rigid.transform_points(world_from_ct, anatomy.centroid)
+    motion = _Motion(world_from_ct, pivot)
+    traces = []
+    for number, stage in enumerate(preset.stages):
+        comparisons = [Comparison(view.pooled(_pool(view, preset, stage)), volume, preset, random) for view in views]
+        if number == 0 and not any(comparison.shows(motion(device)) for comparison in comparisons):
+            raise InputError("world_from_ct: from this start pose the X-rays show nothing of the CT, expected a start at which they show "
+                             "most of it; correct the start or the geometry of the views.")
+        name = "{} x {} px".format(*comparisons[0].size)
+
+        def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
+            told = Progress((number + share) / len(preset.stages), f"{preset.name} at {name}", step.world_from_ct, step.cost)
+            if progress(told) is False:
+                raise Cancelled
+
+        traces.append(LevelTrace(name, _descend(motion, comparisons, preset, stage, tell)))
+    found = motion.pose()
+    level = anatomy.levels(views, world_from_ct)[-1]
+    objective = anatomy.objective(views, level, found)
+    return Refinement(found, objective.linearise(objective.project(found)), traces)
+
+
+def _trimmed(anatomy: Anatomy) -> Volume:
+    """The CT at its own resolution, without the air around it."""
+    projector = anatomy.projector(0)
+    ni, nj, nk = projector.shape
+    return Volume(projector.values.reshape(-1, nj, ni)[:nk], projector.ct_from_index)
+
+
+class _Motion:
+    """The unknown: a turn (rad) and a shift (mm) about the pivot, from the start, as a twist.
+
+    Six numbers are no work for a GPU, and a GPU may have no double precision: they stay on the CPU.
+    """
+
+    def __init__(self, world_from_ct: np.ndarray, pivot: np.ndarray) -> None:
+        self._start, self._pivot = world_from_ct, pivot
+        self.turn, self.shift = (torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
+        to_pivot = rigid.from_rotation_translation(np.eye(3), pivot)
+        self._before, self._after = (torch.from_numpy(matrix) for matrix in (rigid.inverse(to_pivot) @ world_from_ct, to_pivot))
+
+    def __call__(self, device: torch.device) -> Tensor:
+        """The pose (4, 4), a tensor with its gradient."""
+        return (self._after @ _exp_se3(self.turn, self.shift) @ self._before).to(device, torch.float32)
+
+    def pose(self) -> np.ndarray:
+        """The pose (4, 4)."""
+        twist = torch.cat([self.turn, self.shift]).detach().numpy()
+        return rigid.about(self._pivot, rigid.exp_se3(twist)) @ self._start
+
+    def moved_mm(self, before: np.ndarray, after: np.ndarray) -> float:
+        """How far a point at LEVER_MM from the pivot moved at most, between two poses."""
+        pivot_ct = rigid.transform_points(rigid.inverse(self._start), self._pivot)
+        shift = rigid.transform_points(after, pivot_ct) - rigid.transform_points(before, pivot_ct)
+        return float(np.linalg.norm(shift) + LEVER_MM * rigid.rotation_distance(before, after))
+
+
+def _exp_se3(turn: Tensor, shift: Tensor) -> Tensor:
+    """exp of the twist (turn, shift), (4, 4)."""
+    zero = torch.zeros_like(turn[0])
+    x, y, z = turn
+    rows = [zero, -z, y, shift[0], z, zero, -x, shift[1], -y, x, zero, shift[2], zero, zero, zero, zero]
+    return torch.linalg.matrix_exp(torch.stack(rows).reshape(4, 4))
+
+
+def _descend(
+    motion: _Motion, comparisons: list[Comparison], preset: Preset, stage: Stage, tell: Callable[[float, Step], None]
+) -> list[Step]:
+    """Adam at one resolution, with a fresh state, as published."""
+    optimiser = torch.optim.Adam([
+        {"params": [motion.turn], "lr": preset.rotation_rate / stage.divisor},
+        {"params": [motion.shift], "lr": preset.translation_rate / stage.divisor},
+    ])
+    follow = _schedule(optimiser, preset)
+    steps: list[Step] = []
+    before = motion.pose()
+    for iteration in range(stage.iterations):
+        optimiser.zero_grad()
+        cost = 0.0
+        for comparison in comparisons:  # one after another, so that one view's samples are in memory at a time
+            part = (1 - comparison.similarity(motion(comparison.device))) / len(comparisons)
+            part.backward()
+            cost += part.item()
+        optimiser.step()
+        after = motion.pose()
+        steps.append(Step(after, cost, motion.moved_mm(before, after)))
+        before = after
+        tell((iteration + 1) / (stage.iterations + 1), steps[-1])
+        if follow(cost):
+            break
+    return steps
+
+
+def _schedule(optimiser: torch.optim.Optimizer, preset: Preset) -> Callable[[float], bool]:
+    """A function that learns each iteration's cost, changes the learning rates, and says whether the stage is at its end."""
+    plan = preset.schedule
+    if isinstance(plan, StepDecay):
+        decay = torch.optim.lr_scheduler.StepLR(optimiser, plan.every, plan.factor)
+
+        def follow(cost: float) -> bool:
+            decay.step()
+            return False
+
+        return follow
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimiser, mode="max", factor=plan.factor, patience=plan.patience, threshold=plan.threshold)
+    rates = {optimiser.param_groups[0]["lr"]}
+
+    def follow_plateau(cost: float) -> bool:
+        plateau.step(1 - cost)
+        rates.add(optimiser.param_groups[0]["lr"])
+        return len(rates) > plan.drops
+
+    return follow_plateau
+
+
+def _pool(view: View, preset: Preset, stage: Stage) -> int:
+    """How many pixels become one: at the last stage what comes nearest to its size, and before it that in proportion."""
+    last = preset.stages[-1].pixels
+    return max(1, round(min(view.camera.size) / last)) * max(1, round(last / stage.pixels))

@@ -1,0 +1,86 @@
+"""A CT made ready for registration."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.ct import CT, attenuation
+from ..imaging.view import View
+from ..imaging.volume import pyramid
+from ..rendering.cut_ends import cut_ends
+from ..rendering.drr import Projector
+from .objective import Objective
+from .plan import Level, pixel_at, plan, scoring
+from .scoring import Scorer
+
+_VOLUME_LEVELS = 5
+
+
+class Anatomy:
+    """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
+
+    structure: whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
+    """
+
+    def __init__(self, ct: CT) -> None:
+        self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
+        self._projectors: dict[int, Projector] = {}
+        self._cut = cut_ends(self._volumes[0])
+        self.structure = ct.mask is not None or ct.unit == "relative"
+        self.centroid = ct.centroid()
+
+    def projector(self, level: int) -> Projector:
+        """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for."""
+        if level not in self._projectors:
+            self._projectors[level] = Projector(self._volumes[level], self._cut)
+        return self._projectors[level]
+
+    def corners(self) -> np.ndarray:
+        """(8, 3) CT mm: the corners of the box around all that attenuates."""
+        box = self.projector(1)
+        index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1).reshape(-1, 3)
+        return rigid.transform_points(box.ct_from_index, index)
+
+    def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[Level]:
+        """The resolutions at which the CT is compared with these views."""
+        centre = rigid.transform_points(world_from_ct, self.centroid)
+        box = self.corners()
+        extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
+        voxel_mm = float(np.median(self._volumes[0].spacing_mm))
+        return plan(views, centre, extent_mm, voxel_mm, len(self._volumes), structure=self.structure)
+
+    def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
+        """Make the projectors that a registration to these views will ask for."""
+        levels = self.levels(views, world_from_ct)
+        for level in [*levels, scoring(levels[0], len(self._volumes), structure=self.structure)]:
+            self.projector(level.volume)
+
+    def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
+        """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
+        pivot = rigid.transform_points(world_from_ct, self.centroid)
+        return Objective(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings, pivot)
+
+    def scorer(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
+        """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
+        level = scoring(level, len(self._volumes), structure=self.structure)
+        return Scorer(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm),
+                      level.settings, self.centroid)
+
+    def _pooled(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> list[View]:
+        if self.structure:
+            corners = rigid.transform_points(world_from_ct, self.corners())
+            views = [_cropped(view, corners, room_mm, level.pool) for view in views]
+        return [view.pooled(level.pool) for view in views]
+
+
+def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> View:
+    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty.
+
+    It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
+    """
+    pixels = view.camera.project(corners)
+    room = room_mm / pixel_at(view, corners.mean(axis=0))
+    low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
+    high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
+    return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view

@@ -1,0 +1,100 @@
+"""How well thousands of poses fit at one coarse resolution: one kernel for a whole pose, the poses shared out among the threads."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numba as nb
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.view import View
+from ..rendering import cpu, threads
+from ..rendering.drr import Projector
+from . import similarity
+from .objective import FEWEST_PIXELS, LEAST_SHARE, Settings
+
+#: Poses that a thread takes at a time.
+_BLOCK = 32
+
+
+class Scorer:
+    """Views and a volume at one resolution.
+
+    A pose's score in a view is the local NCC of X-ray and DRR, of their gradients, or of both, as `settings` says;
+    1 is perfect. Of a body it is multiplied by the square root of the share of the X-ray that can be compared at that pose, or poses
+    that hide most of the CT would win; of a structure only the surroundings of its silhouette count.
+
+    centroid: (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.
+    """
+
+    def __init__(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray) -> None:
+        self._projector = projector
+        self._settings = settings
+        self._views = views
+        self._centroid = centroid
+
+    def scores(self, poses: np.ndarray) -> np.ndarray:
+        """(views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
+        found = np.empty((len(self._views), len(poses)), np.float32)
+        blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
+        threads.run([partial(self._score, view, poses[block], out[block])
+                     for view, out in zip(self._views, found, strict=True) for block in blocks])
+        return found
+
+    def _score(self, view: View, poses: np.ndarray, out: np.ndarray) -> None:
+        projector, settings = self._projector, self._settings
+        rays = projector.grid.rays(view.camera, poses)
+        pixels_per_mm = abs(view.camera.intrinsics[0, 0]) / view.camera.depth(rigid.transform_points(poses, self._centroid))
+        margins = np.maximum(1, np.rint((settings.silhouette_mm or 0) * pixels_per_mm)).astype(int)
+        cut = projector.cut_across(view.camera, poses)
+        score_poses(projector.values, projector.shape, cut, projector.end_slices, rays.source, rays.directions, rays.world_from_index,
+                    rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8),
+                    settings.intensity_radius, settings.intensity_floor, settings.gradient_radius, settings.gradient_floor,
+                    settings.silhouette_mm is not None, margins, out)
+
+
+@nb.njit(nogil=True, cache=True)
+def score_poses(values, shape, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid,
+                intensity_radius, intensity_floor, gradient_radius, gradient_floor, only_near, margins, out):
+    """Fill `out` (N,) with the scores of N poses in one view.
+
+    cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
+    `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
+    only_near, margins (N,): whether to compare only within so many pixels of the silhouette.
+    """
+    rows, columns = fixed.shape
+    image = np.empty((rows, columns), np.float32)
+    mask = np.empty((rows, columns), np.float32)
+    nothing = np.empty((6, 0, 0), np.float32)
+    usable = 0
+    for r in range(rows):
+        for c in range(columns):
+            usable += valid[r, c]
+    for n in range(len(out)):
+        source = sources[n]
+        seen = valid.copy()
+        if cut[n].any():
+            cpu.mark_unseen(cut[n], end_slices, shape, source, directions[n], world_from_index[n], depths[n], (0, rows), seen)
+        cpu.project_rows(values, shape, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing)
+        similarity.erode(seen, mask)
+        share = mask.sum() / max(usable, 1)
+        if only_near:
+            share = 1.0
+            near = (image > 0).astype(np.float32)
+            similarity.box_sum(near, margins[n], near)
+            for r in range(rows):
+                for c in range(columns):
+                    mask[r, c] *= near[r, c] > 0.5
+        out[n] = 0.0
+        if share < LEAST_SHARE or mask.sum() < FEWEST_PIXELS:
+            continue
+        products = np.zeros(3)
+        if intensity_radius:
+            weight = similarity.window_weight(mask, intensity_radius)
+            products += similarity.intensity_residual(image, nothing, fixed, mask, weight, intensity_radius, intensity_floor)[2]
+        if gradient_radius:
+            weight = similarity.window_weight(mask, gradient_radius)
+            products += similarity.gradient_residual(image, nothing, fixed, mask, weight, gradient_radius, gradient_floor)[2]
+        out[n] = products[0] / math.sqrt(products[1] * products[2] + 1e-12) * math.sqrt(share)

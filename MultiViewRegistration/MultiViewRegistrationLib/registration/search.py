@@ -1,0 +1,147 @@
+"""Looking through a range of poses at one coarse resolution: which distinct minima are there?
+
+Rounds of quasi-random poses (Sobol, USSR Comput. Math. Math. Phys. 7, 1967) are scored, the most promising of them refined, until one
+answer is found again and again and no other is nearly as good, or the range has been looked through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from scipy.stats import qmc
+
+from ..geometry import rigid
+from ..rendering import threads
+from .objective import Evaluation, Objective
+from .optimizer import Step, minimise
+from .plan import Effort, Level
+from .ranges import Range
+from .scoring import Scorer
+
+#: Two poses are one answer if they lie nearer than this; starts of descents lie farther apart (mm, an angle counting at RADIUS_MM).
+SAME_MM, APART_MM, RADIUS_MM = 3.0, 8.0, 60.0
+#: An answer is sure if so many descents led to it, and the next one costs so many times as much.
+SURE_DESCENTS, SURE_GAP = 2, 1.25
+
+
+@dataclass(frozen=True)
+class Run:
+    """One descent at one resolution: where it ended, the fit there, and the accepted steps."""
+
+    world_from_ct: np.ndarray
+    fit: Evaluation
+    steps: list[Step]
+
+
+@dataclass
+class Answer:
+    """A distinct minimum: its best descent, and how many descents ended there."""
+
+    run: Run
+    descents: int = 1
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: the distinct minima, lowest cost first, how many poses were scored, and how many refined."""
+
+    answers: list[Answer]
+    scored: int
+    refined: int
+
+
+def search(
+    objective: Objective, scorer: Scorer, level: Level, centroid: np.ndarray, world_from_ct: np.ndarray, reach: Range, effort: Effort,
+    *, with_start: bool, seed: int, tell: Callable[[float, np.ndarray, float], None],
+) -> Found:
+    """Look through `reach` about a pose, each round scoring as many poses as all before it, until sure or at the end of the effort.
+
+    centroid: (3,) CT mm.   with_start: whether the pose itself is among the first to be refined.
+    tell: learns after each round the share of the effort that is spent, and the best pose so far with its cost.
+    """
+    sequence = qmc.Sobol(6, seed=seed)
+    poses, scores = np.empty((0, 4, 4)), np.empty(0)
+    begun: list[np.ndarray] = []
+    answers: list[Answer] = []
+    while len(poses) < effort.most:
+        fresh = reach.poses(world_from_ct, centroid, sequence.random(max(len(poses), effort.poses)))
+        poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
+        first = [world_from_ct] if with_start and not begun else []
+        chosen = first + _promising(poses, scores, begun + first, centroid, effort.refined - len(first))
+        runs = descend(objective, level, chosen, centroid)
+        answers = merged(answers, [run for run in runs if reach.holds(run.world_from_ct, world_from_ct, centroid)], centroid)
+        begun += chosen
+        if answers:
+            tell(len(poses) / effort.most, answers[0].run.world_from_ct, answers[0].run.fit.cost)
+        if _sure(answers):
+            break
+    return Found(answers, len(poses), len(begun))
+
+
+def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:
+    """How far apart two poses of the CT are: mm between the centres, and an angle counting at RADIUS_MM."""
+    to_centroid = rigid.from_rotation_translation(np.eye(3), centroid)
+    return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
+
+
+def _promising(poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], centroid: np.ndarray, count: int) -> list[np.ndarray]:
+    """The `count` best poses that lie apart from each other and from those that were refined already."""
+    chosen: list[np.ndarray] = []
+    for index in np.argsort(-scores, kind="stable"):
+        if len(chosen) == count or scores[index] <= 0:
+            break
+        if all(distance(poses[index], other, centroid) > APART_MM for other in [*begun, *chosen]):
+            chosen.append(poses[index])
+    return chosen
+
+
+def descend(
+    objective: Objective, level: Level, poses: list[np.ndarray], centroid: np.ndarray, on_step: Callable[[Step], None] | None = None,
+) -> list[Run]:
+    """A descent from each pose, side by side; those that show too little of the CT are left out.
+
+    on_step: called after each step of a single descent. Of several, which run in other threads, it learns nothing.
+    """
+    runs: list = [None] * len(poses)
+
+    def follow(number: int) -> None:
+        pose, steps = poses[number], []
+
+        def step(done: Step) -> None:
+            steps.append(done)
+            if on_step and len(poses) == 1:
+                on_step(done)
+
+        # An objective remembers which pixels count: each descent needs its own.
+        own = Objective(objective.projector, objective.views, objective.settings, rigid.transform_points(pose, centroid))
+        found, fit = minimise(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=step)
+        runs[number] = Run(found, fit, steps)
+
+    threads.run([partial(follow, number) for number in range(len(poses))])
+    return [run for run in runs if np.isfinite(run.fit.cost)]
+
+
+def merged(answers: list[Answer], runs: list[Run], centroid: np.ndarray) -> list[Answer]:
+    """The answers with further descents among them, the best first."""
+    answers = list(answers)
+    for run in runs:
+        same = next((a for a in answers if distance(a.run.world_from_ct, run.world_from_ct, centroid) < SAME_MM), None)
+        if same is None:
+            answers.append(Answer(run))
+        else:
+            same.descents += 1
+            same.run = min(same.run, run, key=_cost)
+    return sorted(answers, key=lambda answer: _cost(answer.run))
+
+
+def _cost(run: Run) -> float:
+    return run.fit.penalised_cost
+
+
+def _sure(answers: list[Answer]) -> bool:
+    if not answers or answers[0].descents < SURE_DESCENTS:
+        return False
+    return len(answers) == 1 or _cost(answers[1].run) > SURE_GAP * _cost(answers[0].run)

@@ -1,0 +1,123 @@
+"""The fast CPU renderer as a torch function, with gradients by the pose and by the volume.
+
+    image = drr(volume, ct_from_index, camera, world_from_ct)
+
+Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`); what is kept for the
+way back is seven numbers a pixel, however many voxels a ray crosses. Backwards, the gradient by the volume is the back projection of
+the gradient by the image (`adjoint.py`).
+
+The gradient by the 4x4 matrix. The kernel gives, for a gradient g of the loss by the image, a force f = sum g dI/dv and a torque
+m = sum g dI/domega about a pivot c, of the motion x -> c + exp(omega) (x - c) + v. A rigid change of the matrix [R | t] is
+dR = [omega]x R, dt = omega x (t - c) + v, and
+
+    G_t = f,    G_R = 1/2 [m - (t - c) x f]x R
+
+gives <G_R, dR> + <G_t, dt> = m . omega + f . v for every omega and v, because <1/2 [m]x R, [omega]x R> = m . omega. So the gradient is
+exact along all rigid motions, and any parametrisation by torch operations that yields rigid matrices (matrix_exp of a twist, Euler
+angles, quaternions, a product of poses) gets its true gradient. Across them, for scaling and shearing, G is 0 where the image does
+change: do not optimise the 16 numbers as if they were free.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
+
+from ..geometry.camera import Camera
+from . import cpu, threads
+from .adjoint import back_project
+from .drr import Grid
+
+
+def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) -> Tensor:
+    """Line integrals of an attenuation volume at any number of poses.
+
+    volume: (nk, nj, ni), 1/mm, float32 or float64, which is the precision of the rendering and of its result.
+    ct_from_index: (4, 4), mm, as in `Volume`.
+    world_from_ct: (..., 4, 4) rigid, mm, of any precision; float64 keeps the digits of a pose far from the origin.
+
+    Returns (..., rows, columns) on the device of the poses; the work is done on the CPU. Gradients come back for `volume` on its own
+    grid and for `world_from_ct` as the module says; second derivatives do not. A volume that needs no gradient is made ready once, and
+    kept so as long as its tensor lives and is not written to.
+
+    Raises InputError for a pose that is not finite, ValueError for other shapes and precisions.
+    """
+    if volume.ndim != 3 or volume.dtype not in (torch.float32, torch.float64):
+        raise ValueError(f"volume: expected (nk, nj, ni) in float32 or float64, not {tuple(volume.shape)} in {volume.dtype}")
+    if world_from_ct.shape[-2:] != (4, 4):
+        raise ValueError(f"world_from_ct: expected (..., 4, 4), not {tuple(world_from_ct.shape)}")
+    ct_from_index = np.asarray(ct_from_index, float)
+    grid = _grid(volume, ct_from_index)
+    poses = world_from_ct.cpu().reshape(-1, 4, 4)
+    images = _Projection.apply(volume.cpu(), poses, grid, ct_from_index, camera)
+    return images.reshape(*world_from_ct.shape[:-2], *images.shape[1:]).to(world_from_ct.device)
+
+
+class _Projection(torch.autograd.Function):
+    """Images (n, rows, columns) of a volume (nk, nj, ni) at poses (n, 4, 4)."""
+
+    @staticmethod
+    def forward(ctx, volume, poses, grid: Grid, ct_from_index, camera: Camera):
+        columns, rows = camera.size
+        matrices = poses.detach().double().numpy()
+        centre = grid.ct_from_index @ [*(0.5 * (np.array(grid.shape) - 1)), 1.0]
+        pivots = (matrices @ centre)[:, :3]  # in the middle of the volume, so that single precision has few digits to lose
+        images = np.empty((len(matrices), rows, columns), grid.values.dtype)
+        with_jacobian = ctx.needs_input_grad[1]
+        jacobians = np.empty((len(matrices), 6, rows, columns) if with_jacobian else (len(matrices), 6, 0, 0), images.dtype)
+        nothing, samples = np.empty((0, 0), np.uint8), rows * columns * max(grid.shape)
+        tasks = []
+        for image, jacobian, pose, pivot in zip(images, jacobians, matrices, pivots, strict=True):
+            rays = grid.rays(camera, pose)
+            tasks += [
+                partial(cpu.project_rows, grid.values, grid.shape, rays.source, rays.directions,
+                        rays.world_from_index, camera.source - pivot, block, nothing, image, jacobian)
+                for block in threads.row_blocks(rows, samples)
+            ]
+        threads.run(tasks)
+        ctx.jacobians, ctx.matrices, ctx.pivots = jacobians, matrices, pivots
+        ctx.volume, ctx.camera, ctx.pose_dtype = (tuple(volume.shape), ct_from_index), camera, poses.dtype
+        return torch.from_numpy(images)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, gradient):
+        gradient = np.ascontiguousarray(gradient.numpy())
+        by_volume = by_pose = None
+        if ctx.needs_input_grad[0]:
+            by_volume = torch.from_numpy(back_project(gradient, [ctx.camera] * len(gradient), ctx.matrices, *ctx.volume))
+        if ctx.needs_input_grad[1]:
+            wrench = np.stack([
+                [np.sum(part * image, dtype=np.float64) for part in jacobian]
+                for image, jacobian in zip(gradient, ctx.jacobians, strict=True)
+            ])
+            by_pose = torch.from_numpy(_gradient_by_matrix(ctx.matrices, ctx.pivots, wrench)).to(ctx.pose_dtype)
+        return by_volume, by_pose, None, None, None
+
+
+def _gradient_by_matrix(poses: np.ndarray, pivots: np.ndarray, wrench: np.ndarray) -> np.ndarray:
+    """(n, 4, 4) from poses (n, 4, 4) and the torques about pivots (n, 3) and forces, (n, 6); see the module."""
+    force = wrench[:, 3:]
+    torque = wrench[:, :3] - np.cross(poses[:, :3, 3] - pivots, force)
+    gradient = np.zeros_like(poses)
+    gradient[:, :3, :3] = 0.5 * np.cross(torque[:, None], poses[:, :3, :3], axisb=1, axisc=1)
+    gradient[:, :3, 3] = force
+    return gradient
+
+
+_grids = WeakTensorKeyDictionary()
+
+
+def _grid(volume: Tensor, ct_from_index: np.ndarray) -> Grid:
+    """The volume's grid, made anew where the tensor is new, is being optimised, or was written to or laid elsewhere since."""
+    if volume.requires_grad:
+        return Grid.of(volume.detach().cpu().numpy(), ct_from_index)
+    version, place, grid = _grids.get(volume, (None, None, None))
+    if version != volume._version or not np.array_equal(place, ct_from_index):
+        grid = Grid.of(volume.detach().cpu().numpy(), ct_from_index)
+        _grids[volume] = volume._version, ct_from_index, grid
+    return grid

@@ -1,0 +1,102 @@
+"""From landmarks to the registered pose: through the program, and on X-rays of another simulator."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from program import mtre_mm
+
+from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+
+NOISE_PX = 3.0
+
+
+def placed(points: np.ndarray, cameras: dict, truth: np.ndarray, seed: int = 0) -> list[dict]:
+    """"landmarks" of a case.json: points (N, 3) in the CT where the truth puts them, NOISE_PX off in each direction."""
+    random = np.random.default_rng(seed)
+    world = rigid.transform_points(truth, points)
+    return [
+        {"name": f"L{n}", "ct": point.tolist(),
+         "views": {name: (camera.project(world[n]) + random.normal(0, NOISE_PX, 2)).tolist() for name, camera in cameras.items()}}
+        for n, point in enumerate(points)
+    ]
+
+
+def as_objects(landmarks: list[dict]) -> list[Landmark]:
+    return [Landmark(each["name"], np.array(each["ct"]), {view: np.array(pixel) for view, pixel in each["views"].items()})
+            for each in landmarks]
+
+
+@pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-three-views-wires"])
+def test_landmarks_three_pixels_off_lead_to_the_right_pose(shared_data, name):
+    case = Case.load(shared_data / "sim" / name)
+    case.landmarks = as_objects(placed(case.targets[:8], case.cameras, case.truth_world_from_ct))
+    case.world_from_ct = None
+    result = register(case, start="landmarks")
+    start = metrics.mtre(result.start_world_from_ct, case.truth_world_from_ct, case.targets)
+    assert 0.2 < start < 5
+    assert result.errors.mtre_mm < 0.1
+    told = result.to_json()["start"]
+    assert told["method"] == "landmarks" and len(told["landmarks"]) == 8 * len(case.views)
+    assert set(told["landmarks"][0]) >= {"name", "view", "residual_px", "residual_mm", "used"}
+    assert sum(not each["used"] for each in told["landmarks"]) <= 1
+
+
+@pytest.fixture
+def landmark_case(case_file, tmp_path):
+    """The phantom's case with landmarks, two of them swapped in one view, and no start pose; changes go in as arguments."""
+    case = Case.load(case_file)
+    content = json.loads(case_file.read_text())
+    content["ct"] = str(case_file.parent / content["ct"])
+    for view in content["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    del content["world_from_ct"]
+    points = np.array(content["targets"])[[0, 1, 2, 4, 6, 7]] * [[1], [0.8], [1.1], [0.9], [1], [0.7]]
+    content["landmarks"] = placed(points, case.cameras, case.truth_world_from_ct)
+
+    def write(change) -> tuple:
+        change(content["landmarks"])
+        (tmp_path / "case.json").write_text(json.dumps(content))
+        return tmp_path / "case.json", content
+
+    return write
+
+
+def swap(landmarks: list[dict]) -> None:
+    first, second = landmarks[1]["views"], landmarks[4]["views"]
+    first["view2"], second["view2"] = second["view2"], first["view2"]
+
+
+def test_the_program_tells_how_each_landmark_fits(mvreg, landmark_case, tmp_path):
+    path, content = landmark_case(swap)
+    done = mvreg("register", path, "--start", "landmarks", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert mtre_mm(result["world_from_ct"], content) < 0.1
+    left_out = [each for each in result["start"]["landmarks"] if not each["used"]]
+    assert [(each["name"], each["view"], each["swapped_with"]) for each in left_out] == [("L1", "view2", "L4"), ("L4", "view2", "L1")]
+    lines = [line for line in done.stderr.splitlines() if line.startswith("  L")]
+    assert len(lines) == 12
+    assert [line.split()[0] for line in lines if 'left out, swapped with "L' in line] == ["L1", "L4"]
+    assert all(" px " in line and " mm " in line for line in lines)
+    assert "Landmarks at the start" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(("change", "words"), [
+    (lambda landmarks: landmarks.__delitem__(np.s_[2:]), "landmarks: found 2 with 4 positions"),
+    (lambda landmarks: landmarks[0]["views"].update(view1=[500, 10]), "case.json: landmarks: \"L0\" is at column 500"),
+    (lambda landmarks: landmarks[0]["views"].update(view3=[50, 10]), "landmarks[0].views has the key \"view3\", which is no view"),
+    (lambda landmarks: landmarks[0].update(name="L1"), "\"L1\" is given twice"),
+    (lambda landmarks: [each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)], "no pose fits them"),
+    (lambda landmarks: [each.update(ct=[9, 9, 3 * n]) for n, each in enumerate(landmarks)], "on one line"),
+])
+def test_bad_landmarks_are_one_sentence_and_exit_2(mvreg, landmark_case, tmp_path, change, words):
+    path, _ = landmark_case(change)
+    done = mvreg("register", path, "--start", "landmarks", "--out", tmp_path / "out")
+    assert done.returncode == 2 and not (tmp_path / "out").exists()
+    assert len(done.stderr.strip().splitlines()) == 1 and words in done.stderr

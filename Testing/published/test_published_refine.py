@@ -1,0 +1,152 @@
+"""The published refinements: where they arrive, sparse rays and masks, progress, cancelling, repeatability, what they refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_views, off
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.published.presets import CUI2025, DIFFPOSE, PRESETS, XVR, Stage
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled
+
+torch = pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
+from MultiViewRegistrationLib.published.refine import choose_device, refine  # noqa: E402
+
+START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
+QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return make_ct()
+
+
+@pytest.fixture(scope="module")
+def anatomy(ct):
+    return Anatomy(ct)
+
+
+@pytest.fixture(scope="module")
+def views(ct):
+    return make_views(ct)
+
+
+def error_mm(pose):
+    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    return np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(TRUE_POSE, corners), axis=1).mean()
+
+
+@pytest.mark.parametrize("preset, reached_mm", [
+    (replace(DIFFPOSE, stages=(Stage(32, 1, 60),), patch=9, patches=40), 2.0),  # its rates are still high
+    (replace(CUI2025, stages=(Stage(64, 1, 60),), patches=40), 2.0),
+    (replace(XVR, stages=(Stage(32, 1, 70), Stage(64, 2, 20)), gradient_patch=7), 0.5),
+], ids=lambda value: getattr(value, "name", ""))
+def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
+    assert error_mm(START) > 9
+    found = refine(anatomy, views, START, preset)
+    rigid.check_rigid(found.world_from_ct, "result")
+    assert error_mm(found.world_from_ct) < reached_mm
+    assert min(found.fit.similarity) > 0.5
+
+
+def test_a_plateau_ends_a_stage(anatomy, views):
+    eager = replace(XVR, stages=(Stage(32, 1, 40),), gradient_patch=None, schedule=replace(XVR.schedule, patience=0, threshold=10.0))
+    found = refine(anatomy, views, START, eager)
+    assert len(found.levels[0].steps) == 3  # the first sets the mark, the next two fail it
+
+
+def test_learning_rates_decay_as_published(anatomy, views):
+    frozen = replace(QUICK, stages=(Stage(32, 1, 6),), schedule=replace(DIFFPOSE.schedule, every=2, factor=0.0))
+    moved = [step.moved_mm for step in refine(anatomy, views, START, frozen).levels[0].steps]
+    assert min(moved[:2]) > 1 and max(moved[2:]) < 1e-6
+    # Adam's first step is its learning rate along each of the six.
+    assert moved[0] == pytest.approx(np.sqrt(3) * (7.5 + 100 * 7.5e-3), rel=1e-3)
+
+
+def test_pixels_outside_the_mask_do_not_matter(anatomy, views):
+    """A round field as an X-ray has it, and nonsense outside it."""
+    hidden = []
+    for view in views:
+        rows, columns = np.indices(view.xray.valid.shape)
+        valid = np.hypot(rows - 63, columns - 63) < 55
+        images = [np.where(valid, view.xray.line_integrals, outside).astype(np.float32) for outside in (0, 9)]
+        hidden.append([replace(view, xray=XRay(image, valid)) for image in images])
+    for preset in (QUICK, replace(XVR, stages=(Stage(64, 1, 3),))):
+        once, again = (refine(anatomy, list(views), START, preset).world_from_ct for views in zip(*hidden, strict=True))
+        np.testing.assert_array_equal(once, again)
+
+
+def test_the_same_seed_gives_the_same_pose_and_another_another(anatomy, views):
+    poses = [refine(anatomy, views, START, QUICK, seed=seed).world_from_ct for seed in (1, 1, 2)]
+    np.testing.assert_array_equal(poses[0], poses[1])
+    assert not np.array_equal(poses[0], poses[2])
+
+
+def test_progress_grows_and_ends_with_the_result(anatomy, views):
+    told = []
+    found = refine(anatomy, views, START, replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 2))), progress=told.append)
+    fractions = [progress.fraction for progress in told]
+    assert len(told) == 5 and fractions == sorted(fractions) and 0 < fractions[0] < fractions[-1] < 1
+    np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
+    assert [(level.name, len(level.steps)) for level in found.levels] == [("32 x 32 px", 3), ("64 x 64 px", 2)]
+    assert "diffpose" in told[0].stage and 0 < told[0].cost < 2
+
+
+def test_progress_that_returns_false_cancels(anatomy, views):
+    calls = []
+    with pytest.raises(Cancelled):
+        refine(anatomy, views, START, QUICK, progress=lambda progress: calls.append(progress) or len(calls) < 2)
+    assert len(calls) == 2
+
+
+def test_one_view_and_three_are_registered_too(anatomy, ct):
+    for angles in (((0, 0),), ((-30, 10), (10, -10), (60, 0))):
+        found = refine(anatomy, make_views(ct, angles), START, QUICK)
+        assert len(found.fit.similarity) == len(angles)
+        assert found.levels[0].steps[0].moved_mm > 1
+
+
+def test_a_start_that_shows_nothing_is_refused(anatomy, views):
+    with pytest.raises(InputError, match="show nothing of the CT"):
+        refine(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 900.0]), QUICK)
+
+
+def test_an_xray_without_room_for_a_patch_is_refused(anatomy, views):
+    chequered = np.indices((128, 128)).sum(0) // 12 % 2 == 0
+    broken = [replace(view, xray=XRay(view.xray.line_integrals, chequered)) for view in views]
+    with pytest.raises(InputError, match=r'view "view1".*mask'):
+        refine(anatomy, broken, START, replace(QUICK, stages=(Stage(128, 1, 3),), patch=13))
+
+
+def test_a_device_that_is_not_there_is_refused():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_device("auto").type in ("cpu", "cuda", "mps")
+    with pytest.raises(InputError, match="device"):
+        choose_device("abacus")
+    if not torch.cuda.is_available():
+        with pytest.raises(InputError, match="cuda"):
+            choose_device("cuda")
+
+
+def test_the_settings_are_the_published_ones():
+    """What the issue of a comparison is about; a slip here would make the baselines others."""
+    for preset in (DIFFPOSE, CUI2025):
+        assert (preset.rotation_rate, preset.translation_rate) == (7.5e-3, 7.5)
+        assert (preset.schedule.every, preset.schedule.factor) == (25, 0.9)
+        assert [stage.iterations for stage in preset.stages] == [500] and preset.gradient_patch is None and preset.patches
+    assert (DIFFPOSE.patch, CUI2025.patch, XVR.patch, XVR.gradient_patch) == (13, 9, 9, 11)
+    assert (XVR.rotation_rate, XVR.translation_rate) == (1e-2, 1.0)
+    assert [stage.pixels for stage in XVR.stages] == [60, 120, 240]
+    assert set(PRESETS) == {"diffpose", "cui2025", "xvr"}
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_a_gpu_gives_what_the_cpu_gives(anatomy, views):
+    for preset in (QUICK, replace(XVR, stages=(Stage(64, 1, 5),))):
+        cpu, gpu = (refine(anatomy, views, START, preset, device=device).world_from_ct for device in ("cpu", "cuda"))
+        assert np.abs(cpu - gpu).max() < 0.05

@@ -1,0 +1,116 @@
+"""The search: what it finds without a start, when it stops, what it reports, and what it refuses."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_ct, make_views, off
+from scipy import ndimage
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, refine_anywhere
+from MultiViewRegistrationLib.registration.plan import Effort, effort
+from MultiViewRegistrationLib.registration.ranges import Range
+
+REACH = Range(35, 60)
+FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return make_ct()
+
+
+@pytest.fixture(scope="module")
+def anatomy(ct):
+    return Anatomy(ct)
+
+
+@pytest.fixture(scope="module")
+def views(ct):
+    return make_views(ct)
+
+
+def centre_error_mm(found, pose=TRUE_POSE):
+    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    return np.linalg.norm(rigid.transform_points(found.world_from_ct, corners) - rigid.transform_points(pose, corners), axis=1).mean()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_pose_is_found_from_far_away(anatomy, views, seed):
+    found = refine_anywhere(anatomy, views, FAR, REACH, seed=seed)
+    assert centre_error_mm(found) < 0.1
+    assert found.searched > 0 and found.refined < found.candidates
+
+
+def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
+    sure = refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=Effort(64, 4096, 4))
+    assert sure.candidates == 64
+    # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
+    assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=Effort(64, 4096, 1)).candidates > 64
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(anatomy, views, monkeypatch):
+    once = refine_anywhere(anatomy, views, FAR, REACH, seed=3).world_from_ct
+    monkeypatch.setenv("MVREG_THREADS", "1")
+    np.testing.assert_array_equal(refine_anywhere(anatomy, views, FAR, REACH, seed=3).world_from_ct, once)
+
+
+def spine() -> CT:
+    """Four like vertebrae, 30 mm apart, of which the second is the structure; the last one differs a little."""
+    k, j, i = np.indices((80, 40, 40), float)
+    hu = np.full(k.shape, -1000.0)
+    hu[(j - 20) ** 2 + (i - 20) ** 2 < 18**2] = 0
+    for z in (10, 25, 40, 55):
+        body = ((k - z) / 5) ** 2 + ((j - 16) / 6) ** 2 + ((i - 20) / 8) ** 2 < 1
+        process = (abs(k - z) < 2) & (abs(i - 20) < 10) & (abs(j - 26) < 2)
+        hu[body | process] = 700
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = [-40, -40, -65]
+    return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine), mask=(abs(k - 25) < 7.5) & (hu > 300))
+
+
+def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
+    vertebrae = spine()
+    views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
+    found = refine_anywhere(Anatomy(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), Range(12, 40))
+    assert found.rival is not None
+    assert found.rival.gap < 1.15 and 27 < found.rival.distance_mm < 63
+
+
+def test_a_unique_pose_has_a_clear_gap(anatomy, views):
+    rival = refine_anywhere(anatomy, views, FAR, REACH).rival
+    assert rival is None or rival.gap > 1.3
+
+
+def test_more_room_gets_more_effort():
+    assert effort(Range(35, 100), structure=False).most > effort(Range(18, 55), structure=False).most
+    assert effort(Range(180, 500), structure=False).most == 2**15
+
+
+def test_progress_is_told_on_the_callers_thread_and_can_cancel(anatomy, views):
+    told = []
+    refine_anywhere(anatomy, views, FAR, REACH, lambda progress: told.append((progress, threading.current_thread())))
+    assert {thread for _, thread in told} == {threading.current_thread()}
+    fractions = [progress.fraction for progress, _ in told]
+    assert fractions == sorted(fractions) and "searching" in told[0][0].stage
+    with pytest.raises(Cancelled):
+        refine_anywhere(anatomy, views, FAR, REACH, lambda progress: False)
+
+
+def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
+    with pytest.raises(InputError, match="at no pose within 5 degrees and 20 mm .* view1, view2 show enough of the CT"):
+        refine_anywhere(anatomy, views, off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), Range(5, 20))
+
+
+def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
+    camera = views[1].camera
+    aside = replace(camera, camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0]) @ camera.camera_from_world)
+    with pytest.raises(InputError, match="does view2 show enough of the CT"):
+        refine_anywhere(anatomy, [views[0], replace(views[1], camera=aside)], TRUE_POSE, Range(5, 20))

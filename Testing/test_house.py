@@ -28,8 +28,8 @@ ROOMS = {
 }
 #: They know everything but the command line, and nothing knows them.
 HOSTS = {"scene", "panel", "viewer"}
-#: Only the command line and its demonstration know these.
-ENDS = {"cli", "demo"}
+#: Only the command line and its demonstration know these; the benchmark knows everything but the command line.
+ENDS = {"cli", "demo", "bench"}
 
 #: Where a foreign package may be imported: rooms or single modules.
 HOME_OF = {
@@ -37,11 +37,15 @@ HOME_OF = {
     "vtk": HOSTS,
     "qt": {"panel"},
     "ctk": {"panel"},
-    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu"},
+    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
     "warp": {"rendering.gpu"},
-    "itk": {"demo"},
+    "itk": {"demo", "bench"},
+    "nanodrr": {"bench"},
+    "torchio": {"bench"},
 }
-NEEDS_MORE = HOSTS | HOME_OF["torch"] - {"published"} | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")}
+#: The benchmark imports its peers only once it runs.
+NEEDS_MORE = (HOSTS | HOME_OF["torch"] - {"published", "bench"}
+              | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")})
 
 
 def module_of(path: Path) -> str:
@@ -86,6 +90,8 @@ def broken_rules(module: str, imported: set[str]) -> list[str]:
 def _may_import(room: str, other: str) -> bool:
     if room in ("cli", "demonstration"):
         return True
+    if room == "bench":
+        return other not in HOSTS | {"cli"}
     if room in HOSTS:
         return other not in ENDS
     if room in ROOMS:
@@ -95,7 +101,7 @@ def _may_import(room: str, other: str) -> bool:
 
 def test_every_room_has_its_place():
     rooms = {path.parent.name for path in LIB.glob("*/__init__.py")}
-    assert rooms <= ROOMS.keys() | HOSTS
+    assert rooms <= ROOMS.keys() | HOSTS | ENDS
     assert {"geometry", "imaging", "rendering", "registration", "assessment", "io"} <= rooms
 
 
@@ -126,6 +132,10 @@ def test_imports_go_one_way():
     ("workflow", "from .cli import main"),
     ("result", "from . import demo"),
     ("demo.cases", "from ..rendering.drr import render"),
+    ("workflow", "from .bench import program"),
+    ("demo.cases", "from ..bench.rows import Row"),
+    ("bench.program", "from ..cli import main"),
+    ("registration.pipeline", "import nanodrr"),
     ("viewer.app", "import qt"),
     ("workflow", "import slicer"),
     ("workflow", "from .scene import nodes"),
@@ -139,7 +149,8 @@ def test_a_broken_rule_is_noticed(module, source):
     ("rendering.reference", "import torch"),
     ("demo.projector", "import itk"),
     ("result", "from . import __version__\nfrom .assessment import metrics\nfrom .workflow import register"),
-    ("cli", "from .demo import cases\nfrom .workflow import register"),
+    ("cli", "from .demo import cases\nfrom .workflow import register\nfrom .bench import program"),
+    ("bench.render", "from ..demo import cases\nfrom ..assessment import metrics\nimport torch, itk, nanodrr"),
     ("panel.inputs", "import qt, slicer\nfrom ..workflow import register"),
 ])
 def test_a_kept_rule_is_left_alone(module, source):
@@ -161,7 +172,7 @@ import importlib, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {{"torch", "warp", "itk", "matplotlib", "nanodrr", "slicer", "vtk", "qt", "ctk"}}:
+        if name.split(".")[0] in {{"torch", "warp", "itk", "matplotlib", "nanodrr", "torchio", "slicer", "vtk", "qt", "ctk"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 
 sys.meta_path.insert(0, Missing())

@@ -92,6 +92,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--page", type=Path, metavar="FILE.md", help="also write the tables as a Markdown page")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     command.set_defaults(run=_evaluate)
+
+    command = commands.add_parser("bench", parents=[common], help="measure speed, memory and accuracy beside other programs")
+    command.add_argument("--only", default="", metavar="PART,...",
+                         help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)")
+    command.add_argument("--page", type=Path, metavar="FILE.md",
+                         help="also write a Markdown page with figures; what is not measured again stays as it was")
+    command.set_defaults(run=_bench)
     return parser
 
 
@@ -153,6 +160,21 @@ def _evaluate(options: argparse.Namespace) -> dict:
     if not options.json:
         print(text)
     return evaluation.to_json()
+
+
+def _bench(options: argparse.Namespace) -> dict:
+    from .bench.machine import machine
+    from .bench.program import run
+    from .bench.setting import Setting
+    from .bench.table import terminal
+    from .terminal import ProgressLine
+
+    with ProgressLine("Measuring") as line:
+        results = run(Setting(), options.only, options.page, tell=line.show)
+    rows = [row for record in results.values() for row in record.rows]
+    if not options.json:
+        print(terminal(rows))
+    return {"machine": machine(), "rows": [row.to_json() for row in rows]}
 
 
 def _demo(options: argparse.Namespace) -> dict:

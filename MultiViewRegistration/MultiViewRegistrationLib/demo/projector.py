@@ -14,36 +14,68 @@ DETECTOR_MM = 1000.0  # source to RTK's detector plane; pixels are scaled to it,
 
 
 class Projector:
-    """Projects the two base materials of a body at once, with RTK's Joseph filter.
+    """Projects the two base materials of a body at once."""
+
+    def __init__(self, body: Body) -> None:
+        """Raises InputError where itk-rtk is missing."""
+        self._joseph = Joseph((body.water, body.bone), body.ct_from_index)
+
+    def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+
+        Raises InputError for a camera with skew, which RTK does not know.
+        """
+        return self._joseph.project(camera, world_from_ct) / 10  # mm g/cm^3 to g/cm^2
+
+
+class Joseph:
+    """RTK's Joseph projector of one or two volumes on one grid.
 
     RTK gets a frame of its own, right-handed and parallel to the voxel axes: x along i, y along k, z along -+j.
     So oblique CTs need no resampling, and RTK's Euler angles stay away from their singular direction, its
     y axis, along which nobody points a C-arm.
     """
 
-    def __init__(self, body: Body) -> None:
-        """Raises InputError where itk-rtk is missing."""
-        self._itk, self._joseph, self._geometry = _rtk()
-        self._image = self._itk.Image[self._itk.Vector[self._itk.F, 2], 3]
-        linear = body.ct_from_index[:3, :3]
+    def __init__(self, volumes: tuple[np.ndarray, ...], ct_from_index: np.ndarray) -> None:
+        """volumes: one or two, float32 (k, j, i).   ct_from_index: (4, 4) as in Volume.
+
+        Raises InputError where itk-rtk is missing.
+        """
+        count = len(volumes)
+        self._itk, self._filter, self._geometry = _rtk(count)
+        pixel = self._itk.F if count == 1 else self._itk.Vector[self._itk.F, count]
+        self._image = self._itk.Image[pixel, 3]
+        linear = ct_from_index[:3, :3]
         spacing = np.linalg.norm(linear, axis=0)
         axis_i, axis_j, axis_k = (linear / spacing).T
         z = -1 if np.linalg.det(linear) > 0 else 1  # (i, k, z * j) is right-handed
-        nk, nj, ni = body.water.shape
+        nk, nj, ni = volumes[0].shape
         self._ct_from_rtk = np.eye(4)
         self._ct_from_rtk[:3, :3] = np.stack([axis_i, axis_k, z * axis_j], axis=1)
-        self._ct_from_rtk[:3, 3] = linear @ [0, 0 if z > 0 else nj - 1, 0] + body.ct_from_index[:3, 3]
+        self._ct_from_rtk[:3, 3] = linear @ [0, 0 if z > 0 else nj - 1, 0] + ct_from_index[:3, 3]
 
-        self._materials = np.empty((nj, nk, ni, 2), np.float32)  # the ITK image only refers to it
-        self._materials[..., 0] = body.water.swapaxes(0, 1)[::z]
-        self._materials[..., 1] = body.bone.swapaxes(0, 1)[::z]
-        self._volume = self._itk.image_view_from_array(self._materials, ttype=self._image)
+        self._values = np.empty((nj, nk, ni, count), np.float32)  # the ITK image only refers to it
+        for n, volume in enumerate(volumes):
+            self._values[..., n] = volume.swapaxes(0, 1)[::z]
+        values = self._values[..., 0] if count == 1 else self._values
+        self._volume = self._itk.image_view_from_array(values, ttype=self._image)
         self._volume.SetSpacing(spacing[[0, 2, 1]].tolist())
 
     def project(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
-        """(2, rows, columns) float32: g/cm^2 of water and of bone along the ray to each pixel's centre.
+        """(volumes, rows, columns) float32: integral of each volume, mm times its unit, along the ray to each pixel's centre.
 
         Raises InputError for a camera with skew, which RTK does not know.
+        """
+        joseph = self.prepared(camera, world_from_ct)
+        joseph.Update()
+        image = self._itk.array_from_image(joseph.GetOutput())[0]
+        image = image if image.ndim == 3 else image[..., None]
+        return np.moveaxis(image[:, :: -1 if camera.intrinsics[0, 0] > 0 else 1], -1, 0)
+
+    def prepared(self, camera: Camera, world_from_ct: np.ndarray):
+        """RTK's filter, all set to be updated. Its columns run against the camera's unless the image is mirrored.
+
+        Raises InputError for a camera with skew.
         """
         (fx, skew, u0), (_, fy, v0), _ = camera.intrinsics
         if abs(skew) > 1e-9:
@@ -53,7 +85,6 @@ class Projector:
         columns, rows = camera.size
         # RTK wants u x v to point to the source, so u runs against the camera's x: columns are filled from
         # the other side, unless the image is mirrored.
-        flip = -1 if fx > 0 else 1
         if fx > 0:
             u0 = columns - 1 - u0
         pixel_u, pixel_v = DETECTOR_MM / abs(fx), DETECTOR_MM / fy
@@ -63,13 +94,11 @@ class Projector:
         detector.SetOrigin([-u0 * pixel_u, -v0 * pixel_v, 0.0])
         detector.Allocate(True)
 
-        joseph = self._joseph.New()
+        joseph = self._filter.New()
         joseph.SetGeometry(self._rtk_geometry(camera.camera_from_world @ world_from_ct))
         joseph.SetInput(0, detector)
         joseph.SetInput(1, self._volume)
-        joseph.Update()
-        integrals = self._itk.array_from_image(joseph.GetOutput())[0, :, ::flip]
-        return np.moveaxis(integrals, -1, 0) / 10  # mm g/cm^3 to g/cm^2
+        return joseph
 
     def _rtk_geometry(self, camera_from_ct: np.ndarray):
         x, y, z, source = np.linalg.inv(camera_from_ct @ self._ct_from_rtk)[:3].T
@@ -82,8 +111,8 @@ class Projector:
         return geometry
 
 
-def _rtk():
-    """itk, RTK's Joseph filter for images of two materials, RTK's geometry."""
+def _rtk(volumes: int):
+    """itk, RTK's Joseph filter for so many volumes, RTK's geometry."""
     try:
         import itk
 
@@ -95,8 +124,9 @@ def _rtk():
             "simulated X-rays need the Python package itk-rtk, which is not installed; run "
             'pip install "multiview-registration[demo]".'
         ) from error
+    image = "IF3" if volumes == 1 else f"IVF{volumes}3"
     return (
         itk,
-        joseph.rtkJosephForwardProjectionImageFilterIVF23IVF23,
+        getattr(joseph, f"rtkJosephForwardProjectionImageFilter{image}{image}"),
         geometry.rtkThreeDCircularProjectionGeometry,
     )

@@ -1,0 +1,65 @@
+"""On what a figure was measured: without it the figure says nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from .. import __version__
+from ..rendering.threads import available_threads
+
+PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
+
+
+def machine() -> dict:
+    """CPU, cores, threads used, memory, system, versions; the same for two runs on the same machine."""
+    return {
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "threads_used": available_threads(),
+        "memory_gib": _memory_gib(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "versions": {
+            "multiview-registration": __version__,
+            "python": platform.python_version(),
+            **{name: found for name in PACKAGES if (found := _version(name))},
+        },
+    }
+
+
+def told(machine: dict) -> str:
+    """The machine in one line."""
+    versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
+    memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
+    return f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} threads used{memory}, {machine['system']}; {versions}"
+
+
+def now() -> str:
+    """The time of day, with its zone, to the minute."""
+    return datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+
+
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown CPU"
+
+
+def _memory_gib() -> int | None:
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,60 @@
+"""Does one thing, and prints the largest resident size of this process in MiB: `memory_child ours|nanodrr render|register CASE PIXELS`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from ..io.case import Case
+from ..registration import kernels
+from ..registration.pipeline import refine
+from . import nanodrr_peer, nanodrr_registration
+from .setting import Setting
+
+
+def main(side: str, what: str, case: str, pixels: str) -> None:
+    """Do one thing and print the peak in MiB."""
+    _WORK[side, what](Setting(Case.load(case)), int(pixels))
+    print(peak_mib())
+
+
+def peak_mib() -> float:
+    """Largest resident size of this process so far, in MiB."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # Linux's ru_maxrss starts from what the parent process had when it started this one
+        line = next(line for line in status.read_text(encoding="utf-8").splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) / 2**10
+    import resource  # not on Windows, where the standard library has nothing like it
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _our_render(setting: Setting, pixels: int) -> None:
+    setting.projector.render(setting.camera(pixels), setting.pose, jacobian=True)
+
+
+def _our_registration(setting: Setting, pixels: int) -> None:
+    kernels.prepare()
+    refine(setting.anatomy, setting.case.views, setting.starts()[0])
+
+
+def _nanodrr_render(setting: Setting, pixels: int) -> None:
+    camera = setting.camera(pixels)
+    samples, *_ = nanodrr_peer.samples_for_step(setting.volume, camera, setting.pose)
+    nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], setting.pose, samples).forward_backward()
+
+
+def _nanodrr_registration(setting: Setting, pixels: int) -> None:
+    """One step at each scale: the peak is that of the last."""
+    nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, setting.starts()[0], 600.0, iterations=1)
+
+
+_WORK = {
+    ("ours", "render"): _our_render,
+    ("ours", "register"): _our_registration,
+    ("nanodrr", "render"): _nanodrr_render,
+    ("nanodrr", "register"): _nanodrr_registration,
+}
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

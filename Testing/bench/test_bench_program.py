@@ -1,0 +1,138 @@
+"""Choosing jobs, running them for real at a tiny size, and what is said where a peer is missing."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import phantom
+import pytest
+
+from MultiViewRegistrationLib.bench import nanodrr_peer, program, registration, render
+from MultiViewRegistrationLib.bench.job import Job, Measured
+from MultiViewRegistrationLib.bench.rows import compared
+from MultiViewRegistrationLib.bench.setting import Setting
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+
+CONTRACT = {"name", "unit", "ours", "peer", "peer_name", "ratio", "repeats", "spread"}
+
+
+@pytest.fixture(scope="module")
+def setting():
+    """The phantom in place of the chest."""
+    ct = phantom.make_ct()
+    targets = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    return Setting(Case(ct, phantom.make_views(ct), targets=targets, truth_world_from_ct=phantom.TRUE_POSE))
+
+
+@pytest.fixture
+def peers():
+    for package in ("torch", "nanodrr", "itk.rtkJosephForwardProjectionImageFilterPython"):
+        pytest.importorskip(package, reason='needs the peers: pip install "multiview-registration[bench]"')
+
+
+def test_the_rows_of_the_contract_are_there():
+    names = [name for job in program.all_jobs(Setting()) for name in job.rows]
+    assert {"image+jacobian 200x200", "two-view registration to 1 mm", "two-view registration to 0.1 mm"} <= set(names)
+    assert {f"image {n}x{n}" for n in (64, 128, 200, 512)} <= set(names)
+    assert len(set(names)) == len(names)
+    keys = [job.key for job in program.all_jobs(Setting())]
+    assert len(set(keys)) == len(keys)
+
+
+def test_jobs_are_chosen_by_part_and_by_row():
+    jobs = [Job("render", ("image 64x64", "image 64x64, RTK"), 1, None), Job("render", ("image 128x128",), 1, None),
+            Job("memory", ("peak memory, image 64x64",), 1, None)]
+    assert program.chosen(jobs, "") == jobs
+    assert program.chosen(jobs, "memory") == jobs[2:]
+    assert program.chosen(jobs, "memory,render") == jobs
+    assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
+    with pytest.raises(InputError, match='"radiograph", expected render, registration, growth, memory, search'):
+        program.chosen(jobs, "render,radiograph")
+
+
+def test_images_agree_and_rows_are_whole(setting, peers):
+    (job,) = render.jobs(setting, {16: 1})
+    measured = job.run(lambda share: None)
+    assert [row.name for row in measured.rows] == list(job.rows)
+    for row in measured.rows:
+        assert row.failed == "" and "images agree" in row.note
+        assert row.ratio == pytest.approx(row.peer / row.ours) and row.ratio > 0 and row.repeats == (1, 1)
+        assert row.to_json().keys() >= CONTRACT and json.dumps(row.to_json(), allow_nan=False)
+    assert measured.rows[3].peer == pytest.approx(13 * measured.rows[2].peer)
+    assert {points[0][0] for points in measured.curves[render.FIGURE].values()} == {256}
+
+
+def test_images_that_differ_are_noticed(setting, peers):
+    wrong = Setting(setting.case)
+    flipped = type(wrong.volume)(wrong.volume.values[::-1].copy(), wrong.volume.ct_from_index)
+    wrong.subject = nanodrr_peer.subject_of(flipped)
+    (job,) = render.jobs(wrong, {16: 1})
+    rows = job.run(lambda share: None).rows
+    assert "do not agree" in rows[0].failed and "do not agree" in rows[1].failed
+    assert rows[2].failed == rows[3].failed == ""
+
+
+def test_both_step_equally_far_and_derive_the_same(setting, peers):
+    """nanodrr's gradient by its 4x4 matrix, carried to our twist, is the sum of our Jacobian over the pixels.
+
+    Over half the image: the sum over all of it hardly changes with the pose.
+    """
+    camera, pose = setting.camera(64).cropped(0, 0, 30, 64), setting.pose
+    samples, ours, theirs = nanodrr_peer.samples_for_step(setting.volume, camera, pose)
+    assert theirs == pytest.approx(ours, rel=0.02) and 2.0 <= ours < 2.3  # 2 mm voxels, looked at straight and a little obliquely
+    gradient = nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], pose, 8 * samples).forward_backward()[0]
+    by_twist = []
+    for twist in 1e-4 * np.eye(6):
+        there, back = (nanodrr_peer.ras_from_camera(camera, rigid.exp_se3(sign * twist) @ pose) for sign in (1, -1))
+        by_twist.append(np.sum(gradient * (there - back)) / 2e-4)
+    jacobian = setting.projector.render(camera, pose, jacobian=True).jacobian.sum(axis=(1, 2))
+    np.testing.assert_allclose(by_twist, jacobian, rtol=0.02, atol=0.02 * np.abs(jacobian).max())
+
+
+def test_fewer_pixels_see_the_same_detector(setting):
+    pooled, scaled = setting.case.views[0].camera.pooled(4), setting.camera(32)
+    assert scaled.size == pooled.size == (32, 32)
+    np.testing.assert_allclose(scaled.projection_matrix, pooled.projection_matrix)
+
+
+def test_a_registration_is_there_once_it_stays_there():
+    trace = [(1.0, 5.0), (2.0, 0.9), (3.0, 1.5), (4.0, 0.8), (5.0, 0.2)]
+    assert registration.time_to_stay_below(trace, 1.0) == 4.0
+    assert registration.time_to_stay_below(trace, 0.1) is None
+    assert registration.time_to_stay_below(trace, 10.0) == 1.0
+
+
+def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
+    """Its pose has to come back from RAS and cameras to our world_from_ct: then the error falls from where it started."""
+    from MultiViewRegistrationLib.assessment.metrics import mtre
+    from MultiViewRegistrationLib.bench import nanodrr_registration
+
+    start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
+    trace, _ = nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4)
+    errors = [mtre(pose, setting.pose, setting.case.targets) for _, pose in trace]
+    assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.case.targets)
+    assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
+
+
+def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
+    jobs = [Job("render", (name,), 1, lambda tell, name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")])) for name in "ab"]
+    monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
+    monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
+    page, told = tmp_path / "docs" / "page.md", []
+    assert list(program.run(setting, "a", page, lambda *at: told.append(at))) == ["render: a"]
+    assert list(program.run(setting, "b", page)) == ["render: b"]
+    assert "| a |" in page.read_text() and "| b |" in page.read_text()
+    assert told[-1] == (0.0, "a")
+
+    def stopped(tell):
+        raise KeyboardInterrupt
+
+    jobs[1] = Job("render", ("b",), 1, stopped)
+    before = page.read_text()
+    with pytest.raises(KeyboardInterrupt):
+        program.run(setting, "b", page)
+    assert page.read_text() == before
+    assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == ["page", "page.md", "results.json"]

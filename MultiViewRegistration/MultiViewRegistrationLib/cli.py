@@ -88,8 +88,13 @@ def _parser() -> argparse.ArgumentParser:
                          help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)")
     command.add_argument("--off", type=float, nargs=2, default=(8.0, 8.0), metavar=("DEG", "MM"),
                          help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)")
+    command.add_argument("--search", type=float, nargs=2, metavar=("DEG", "MM"),
+                         help="search through this range instead of starting from a pose; with truth, centres are spread evenly about it")
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--page", type=Path, metavar="FILE.md", help="also write the tables as a Markdown page")
+    command.add_argument("--page", type=Path, metavar="FILE.md",
+                         help="also write the tables as a Markdown page, and pictures of misses in a folder of the same name")
+    command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
+    command.add_argument("--title", default="Accuracy", help="of that page (default: %(default)s)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     command.set_defaults(run=_evaluate)
 
@@ -148,15 +153,22 @@ def _evaluate(options: argparse.Namespace) -> dict:
     from .evaluation import evaluate
     from .evaluation_page import page
     from .io.files import write_atomically
+    from .registration.ranges import Range
     from .terminal import ProgressLine
 
     with ProgressLine("Evaluating") as line:
         line.show(0.0, PREPARING)
         evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
-                              seed=options.seed, progress=line.show, refinement=options.refine, device=options.device)
-    text = page(evaluation, options.about)
+                              seed=options.seed, progress=line.show, refinement=options.refine, device=options.device,
+                              search=Range(*options.search) if options.search else None)
+    folder = (options.page or Path("pictures")).with_suffix("")
+    text = page(evaluation, options.about, options.title, folder.name)
     if options.page:
-        write_atomically(options.page, text)
+        for name, picture in evaluation.pictures.items():
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, picture)
+        before = options.page.read_text(encoding="utf-8") + "\n" if options.append and options.page.exists() else ""
+        write_atomically(options.page, before + text)
     if not options.json:
         print(text)
     return evaluation.to_json()

@@ -15,26 +15,31 @@ from .evaluation import INTERVAL_MM, WITHIN_DEG, WITHIN_MM, CaseOutcome, Evaluat
 from .rendering.threads import available_threads
 
 
-def page(evaluation: Evaluation, about: str = "") -> str:
-    """The tables, each with what a reader needs to judge them. `about`: what the cases are, in Markdown."""
+def page(evaluation: Evaluation, about: str = "", title: str = "Accuracy", pictures: str = "pictures") -> str:
+    """The tables, each with what a reader needs to judge them.
+
+    about: what the cases are, in Markdown.   pictures: the folder of the evaluation's pictures, as seen from the page.
+    """
     known = [case for case in evaluation.cases if case.runs]
     unknown = [case for case in evaluation.cases if case.agreement]
-    parts = [_head(evaluation), about]
+    parts = [_head(evaluation, title), about]
     if known:
-        parts += [_accuracy(known, evaluation), _single_views([case for case in known if case.views == 1]), _failures(known)]
+        parts += [_accuracy(known, evaluation), _single_views([case for case in known if case.views == 1]),
+                  _gaps(known) if evaluation.search else "", _failures(known, pictures)]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation)]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _head(evaluation: Evaluation) -> str:
+def _head(evaluation: Evaluation, title: str) -> str:
     return (
-        "# Accuracy\n\n"
+        f"# {title}\n\n"
         "Written by `mvreg evaluate`; do not edit by hand. "
         f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
         f"Python {platform.python_version()}, numba {version('numba')}, seed {evaluation.seed}. "
         f"Refinement: {_refinement(evaluation)}. "
-        "Times are wall-clock seconds of the refinement alone, CT and images loaded, on a machine that does other things, too."
+        f"Times are wall-clock seconds of {'search and' if evaluation.search else 'the'} refinement alone, CT and images loaded, on a "
+        "machine that does other things, too."
     )
 
 
@@ -55,18 +60,48 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
         rate = protocol.success_rate(final)
         capture = protocol.capture_range(np.array([run.start_mtre_mm for run in runs]), final, edges)
         projection = [run.errors.mpd_mm for run in answered if run.errors.mpd_mm is not None]
+        seconds = [run.seconds for run in answered]
+        third = np.median([run.candidates for run in answered]) if evaluation.search else capture
         rows.append((
             name, len(group), len(runs), f"{100 * rate.rate:.1f} % ({100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f})",
-            f"{capture:.0f}", *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
-            f"{np.median(projection):.3f}" if projection else "unknown", f"{np.median([run.seconds for run in answered]):.2f}",
-        ))
+            f"{third:.0f}", *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
+            f"{np.median(projection):.3f}" if projection else "unknown", f"{np.median(seconds):.2f} ({np.percentile(seconds, 95):.2f})",
+        ) if answered else (name, len(group), len(runs), "0 %", *["none"] * 6))
+    how, third_name = _how(evaluation)
     return (
-        f"## Against a known truth\n\nStarts with an mTRE uniform from 0 to {evaluation.reach_mm:g} mm (van de Kraats et al. 2005). "
-        "Success: final mTRE under 1 mm, with its 95 % Wilson interval. Capture range: the start mTRE up to which every 2 mm interval "
-        "succeeds in at least 95 %. A group is the cases whose names differ by a running number only.\n\n"
-        + _table(("group", "cases", "runs", "success", "capture range mm", "median mTRE mm", "95th percentile mm", "worst mm",
-                  "median mPD mm", "median s"), rows)
+        f"## Against a known truth\n\n{how} "
+        "Success: final mTRE under 1 mm, with its 95 % Wilson interval. A group is the cases whose names differ by a running number only. "
+        "Seconds: median, and 95th percentile.\n\n"
+        + _table(("group", "cases", "runs", "success", third_name, "median mTRE mm", "95th percentile mm", "worst mm",
+                  "median mPD mm", "s"), rows)
         + _several_views([run for case in cases if case.views > 1 for run in case.runs])
+    )
+
+
+def _how(evaluation: Evaluation) -> tuple[str, str]:
+    """How registrations start, and what the column after their success tells."""
+    if evaluation.search:
+        reach = evaluation.search
+        return (f"Searched for within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm (total angle, and distance of the "
+                "centroid of the bone) of poses that are spread evenly over the same range about the truth. Poses: how many were scored "
+                "(median).", "poses")
+    return (f"Starts with an mTRE uniform from 0 to {evaluation.reach_mm:g} mm (van de Kraats et al. 2005). Capture range: the start mTRE "
+            "up to which every 2 mm interval succeeds in at least 95 %.", "capture range mm")
+
+
+def _gaps(cases: Sequence[CaseOutcome]) -> str:
+    """How far the next answer was from being as good, for right and for wrong answers."""
+    runs = [run for case in cases for run in case.runs if run.errors]
+    rows = []
+    for name, chosen in (("right", [run for run in runs if run.mtre_mm < protocol.SUCCESS_MM]),
+                         ("wrong", [run for run in runs if run.mtre_mm >= protocol.SUCCESS_MM])):
+        gaps = [run.gap for run in chosen if run.gap is not None]
+        if chosen:
+            told = (f"{value:.2f}" for value in np.percentile(gaps, (0, 5, 50))) if gaps else ["-"] * 3
+            rows.append((name, len(chosen), len(chosen) - len(gaps), *told))
+    return (
+        "## Gap to the next answer\n\nThe cost of the next different answer over that of the chosen one: near 1 the two cannot be told "
+        "apart.\n\n" + _table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
     )
 
 
@@ -79,7 +114,7 @@ def _several_views(runs: Sequence[Run]) -> str:
         f"\n\nTwo or more views, all groups together: {rate.successes} of {rate.total} under 1 mm "
         f"({100 * rate.rate:.2f} %, {100 * rate.interval[0]:.2f} to {100 * rate.interval[1]:.2f}), "
         f"median {np.nanmedian(final):.3f} mm, worst {np.nanmax(final):.3f} mm; "
-        f"refinement {np.median([run.seconds for run in runs if run.errors]):.2f} s (median)."
+        f"{np.median([run.seconds for run in runs if run.errors]):.2f} s (median)."
     )
 
 
@@ -100,14 +135,18 @@ def _single_views(cases: Sequence[CaseOutcome]) -> str:
     )
 
 
-def _failures(cases: Sequence[CaseOutcome]) -> str:
+def _failures(cases: Sequence[CaseOutcome], pictures: str) -> str:
     rows = [
-        (case.name, f"{run.start_mtre_mm:.1f}", f"{run.mtre_mm:.2f}" if run.errors else "no answer: the start shows too little of the CT")
+        (case.name, f"{run.start_mtre_mm:.1f}", f"{run.mtre_mm:.2f}" if run.errors else "no answer: the X-rays show too little of the CT",
+         f"{run.gap:.2f}" if run.gap else "")
         for case in cases for run in case.runs if not run.mtre_mm < protocol.SUCCESS_MM
     ]
     if not rows:
         return "No registration ended 1 mm or more from the truth."
-    return "## Failures\n\n" + _table(("case", "start mTRE mm", "final mTRE mm"), rows)
+    seen = [f"{case.name}, {run.mtre_mm:.1f} mm off:\n\n![{case.name}]({pictures}/{run.picture})"
+            for case in cases for run in case.runs if run.picture]
+    told = "Contours of the CT over each view: above at the pose that was found, below at the true one." if seen else ""
+    return "\n\n".join(["## Failures", _table(("case", "start mTRE mm", "final mTRE mm", "next answer's gap"), rows), told, *seen])
 
 
 def _agreement(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
@@ -121,11 +160,16 @@ def _agreement(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
             f"{away[near].max(initial=0):.3f}", f"{rotation[near].max(initial=0):.2f}", f"{np.median(case.agreement.seconds):.2f}",
         ))
     return (
-        f"## Real radiographs without a truth\n\n{evaluation.starts} starts, each {degrees:g} degrees and {distance:g} mm from where the "
-        f"case's own start leads. They agree if they end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of their robust mean. "
-        "Agreement is no accuracy: a bias that all share does not show.\n\n"
+        f"## Real radiographs without a truth\n\n{evaluation.starts} {_begun(evaluation)}, each {degrees:g} degrees and {distance:g} mm "
+        f"from where the case's own start leads. They agree if they end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of their "
+        "robust mean. Agreement is no accuracy: a bias that all share does not show.\n\n"
         + _table(("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows)
     )
+
+
+def _begun(evaluation: Evaluation) -> str:
+    reach = evaluation.search
+    return f"searches through {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm" if reach else "starts"
 
 
 def _motion(evaluation: Evaluation) -> str:

@@ -176,14 +176,8 @@ class Result:
         )
 
     def _pictures(self, given: View, corrected: View) -> dict[str, tuple[bytes, bytes]]:
-        return before_and_after(given.xray, self._drr(given, self.start_world_from_ct), self._drr(corrected, self.world_from_ct))
-
-    def _drr(self, view: View, world_from_ct: np.ndarray) -> np.ndarray:
-        """The DRR on the view's own pixels, NaN for rays through a cut end of the CT."""
-        projector = self.anatomy.projector(0)
-        image = projector.render(view.camera, world_from_ct).image
-        image[projector.seen(view.camera, world_from_ct) == 0] = np.nan
-        return image
+        return before_and_after(given.xray, self.anatomy.drr(given.camera, self.start_world_from_ct),
+                                self.anatomy.drr(corrected.camera, self.world_from_ct))
 
     def _errors(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
         case = self.case

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..geometry import rigid
+from ..geometry.camera import Camera
 from ..imaging.ct import CT, attenuation
 from ..imaging.view import View
 from ..imaging.volume import pyramid
@@ -35,6 +36,13 @@ class Anatomy:
         if level not in self._projectors:
             self._projectors[level] = Projector(self._volumes[level], self._cut)
         return self._projectors[level]
+
+    def drr(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
+        """The DRR at the CT's own resolution, NaN for rays through a cut end of the CT."""
+        projector = self.projector(0)
+        image = projector.render(camera, world_from_ct).image
+        image[projector.seen(camera, world_from_ct) == 0] = np.nan
+        return image
 
     def corners(self) -> np.ndarray:
         """(8, 3) CT mm: the corners of the box around all that attenuates."""

@@ -81,9 +81,8 @@ def refine(
 
 def _trimmed(anatomy: Anatomy) -> Volume:
     """The CT at its own resolution, without the air around it."""
-    projector = anatomy.projector(0)
-    ni, nj, nk = projector.shape
-    return Volume(projector.values.reshape(-1, nj, ni)[:nk], projector.ct_from_index)
+    grid = anatomy.projector(0).grid
+    return Volume(grid.padded, grid.ct_from_index)
 
 
 class _Motion:

@@ -49,17 +49,18 @@ class Scorer:
         pixels_per_mm = abs(view.camera.intrinsics[0, 0]) / view.camera.depth(rigid.transform_points(poses, self._centroid))
         margins = np.maximum(1, np.rint((settings.silhouette_mm or 0) * pixels_per_mm)).astype(int)
         cut = projector.cut_across(view.camera, poses)
-        score_poses(projector.values, projector.shape, cut, projector.end_slices, rays.source, rays.directions, rays.world_from_index,
-                    rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8),
+        score_poses(projector.values, projector.shape, projector.grid.stored, cut, projector.end_slices, rays.source, rays.directions,
+                    rays.world_from_index, rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8),
                     settings.intensity_radius, settings.intensity_floor, settings.gradient_radius, settings.gradient_floor,
                     settings.silhouette_mm is not None, margins, out)
 
 
 @nb.njit(nogil=True, cache=True)
-def score_poses(values, shape, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid,
+def score_poses(values, shape, stored, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid,
                 intensity_radius, intensity_floor, gradient_radius, gradient_floor, only_near, margins, out):
     """Fill `out` (N,) with the scores of N poses in one view.
 
+    shape, stored: of the volume, and as it is stored, see `Grid`.
     cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
     `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
     only_near, margins (N,): whether to compare only within so many pixels of the silhouette.
@@ -77,7 +78,7 @@ def score_poses(values, shape, cut, end_slices, sources, directions, world_from_
         seen = valid.copy()
         if cut[n].any():
             cpu.mark_unseen(cut[n], end_slices, shape, source, directions[n], world_from_index[n], depths[n], (0, rows), seen)
-        cpu.project_rows(values, shape, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing)
+        cpu.project_rows(values, stored, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing)
         similarity.erode(seen, mask)
         share = mask.sum() / max(usable, 1)
         if only_near:

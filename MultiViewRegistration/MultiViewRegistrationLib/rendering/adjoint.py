@@ -35,17 +35,17 @@ def back_project(gradient: np.ndarray, cameras: list[Camera], poses: np.ndarray,
     nk, nj, ni = (size + 2 for size in shape)
     into_air = np.eye(4)
     into_air[:3, 3] = -1
-    padded = Grid(np.zeros((nk + 2) * nj * ni, gradient.dtype), (ni, nj, nk), ct_from_index @ into_air)
-    rays = [padded.rays(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
-    samples = gradient.size * max(padded.shape)
+    grid = Grid(np.zeros((nk + 2) * nj * ni, gradient.dtype), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
+    rays = [grid.rays(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
+    samples = gradient.size * max(grid.shape)
 
     def add(slices: tuple[int, int]) -> None:
         for image, through in zip(gradient, rays, strict=True):
-            back_project_slices(padded.values, padded.shape, through.source, through.directions,
+            back_project_slices(grid.values, grid.shape, through.source, through.directions,
                                 through.world_from_index, slices, image)
 
     threads.run([partial(add, slices) for slices in threads.row_blocks(nk, samples)])
-    return np.ascontiguousarray(padded.values.reshape(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1])
+    return np.ascontiguousarray(grid.padded[1:-1, 1:-1, 1:-1])
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

@@ -74,7 +74,7 @@ class _Projection(torch.autograd.Function):
         for image, jacobian, pose, pivot in zip(images, jacobians, matrices, pivots, strict=True):
             rays = grid.rays(camera, pose)
             tasks += [
-                partial(cpu.project_rows, grid.values, grid.shape, rays.source, rays.directions,
+                partial(cpu.project_rows, grid.values, grid.stored, rays.source, rays.directions,
                         rays.world_from_index, camera.source - pivot, block, nothing, image, jacobian)
                 for block in threads.row_blocks(rows, samples)
             ]

@@ -22,6 +22,9 @@ import numpy as np
 i32 = nb.int32
 u32 = nb.uint32
 
+#: Columns of the image that are gone through together where rays follow the rows of voxels.
+TILE = 32
+
 #: Tissue beyond a cut end of the CT that makes a ray's value false, in mm of path.
 UNSEEN_TISSUE_MM = 6.0
 
@@ -125,48 +128,53 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
     q = np.empty(3)
     g = np.empty(3)
     h = np.empty(3)
-    for r in range(rows[0], rows[1]):
-        for col in range(columns):
-            image[r, col] = 0.0
-            if with_jacobian:
-                for p in range(6):
-                    jacobian[p, r, col] = 0.0
-            if wanted.shape[0] > 0 and wanted[r, col] == 0:
-                continue
-            for axis in range(3):
-                q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
-            a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
-            if count <= 0:
-                continue
-            qx = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
-            qy = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
-            qz = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
-            w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
-            mu, gb, gc, kgb, kgc = _march(
-                values, i32(int(first) * stride[a]), i32(stride[a]), i32(stride[b]), i32(stride[c]), count,
-                real(max(start_b + first * slope_b, 0.0)), real(max(start_c + first * slope_c, 0.0)),
-                real(slope_b), real(slope_c))
-            image[r, col] = w * mu
-            if not with_jacobian:
-                continue
-            z0 = (first - source[a]) / q[a]
-            g[b], g[c] = gb, gc
-            h[b], h[c] = z0 * gb + kgb / q[a], z0 * gc + kgc / q[a]
-            g[a] = -(slope_b * g[b] + slope_c * g[c])
-            h[a] = -(mu / q[a] + slope_b * h[b] + slope_c * h[c])
-            # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
-            gx = -w * (index_from_world[0, 0] * g[0] + index_from_world[1, 0] * g[1] + index_from_world[2, 0] * g[2])
-            gy = -w * (index_from_world[0, 1] * g[0] + index_from_world[1, 1] * g[1] + index_from_world[2, 1] * g[2])
-            gz = -w * (index_from_world[0, 2] * g[0] + index_from_world[1, 2] * g[1] + index_from_world[2, 2] * g[2])
-            hx = -w * (index_from_world[0, 0] * h[0] + index_from_world[1, 0] * h[1] + index_from_world[2, 0] * h[2])
-            hy = -w * (index_from_world[0, 1] * h[0] + index_from_world[1, 1] * h[1] + index_from_world[2, 1] * h[2])
-            hz = -w * (index_from_world[0, 2] * h[0] + index_from_world[1, 2] * h[1] + index_from_world[2, 2] * h[2])
-            jacobian[0, r, col] = lever[1] * gz - lever[2] * gy + qy * hz - qz * hy
-            jacobian[1, r, col] = lever[2] * gx - lever[0] * gz + qz * hx - qx * hz
-            jacobian[2, r, col] = lever[0] * gy - lever[1] * gx + qx * hy - qy * hx
-            jacobian[3, r, col] = gx
-            jacobian[4, r, col] = gy
-            jacobian[5, r, col] = gz
+    # Rays along the rows of voxels use little of each cache line, but the rays above and below use the rest: keep them together.
+    for axis in range(3):
+        q[axis] = directions[2, axis] + columns // 2 * directions[0, axis] + image.shape[0] // 2 * directions[1, axis]
+    tile = TILE if _axes(q[0], q[1], q[2])[0] == 0 else columns
+    for left in range(0, columns, tile):
+        for r in range(rows[0], rows[1]):
+            for col in range(left, min(left + tile, columns)):
+                image[r, col] = 0.0
+                if with_jacobian:
+                    for p in range(6):
+                        jacobian[p, r, col] = 0.0
+                if wanted.shape[0] > 0 and wanted[r, col] == 0:
+                    continue
+                for axis in range(3):
+                    q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
+                a, b, c, slope_b, slope_c, start_b, start_c, first, count = _crossings(shape, source, q)
+                if count <= 0:
+                    continue
+                qx = world_from_index[0, 0] * q[0] + world_from_index[0, 1] * q[1] + world_from_index[0, 2] * q[2]
+                qy = world_from_index[1, 0] * q[0] + world_from_index[1, 1] * q[1] + world_from_index[1, 2] * q[2]
+                qz = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
+                w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
+                mu, gb, gc, kgb, kgc = _march(
+                    values, i32(int(first) * stride[a]), i32(stride[a]), i32(stride[b]), i32(stride[c]), count,
+                    real(max(start_b + first * slope_b, 0.0)), real(max(start_c + first * slope_c, 0.0)),
+                    real(slope_b), real(slope_c))
+                image[r, col] = w * mu
+                if not with_jacobian:
+                    continue
+                z0 = (first - source[a]) / q[a]
+                g[b], g[c] = gb, gc
+                h[b], h[c] = z0 * gb + kgb / q[a], z0 * gc + kgc / q[a]
+                g[a] = -(slope_b * g[b] + slope_c * g[c])
+                h[a] = -(mu / q[a] + slope_b * h[b] + slope_c * h[c])
+                # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
+                gx = -w * (index_from_world[0, 0] * g[0] + index_from_world[1, 0] * g[1] + index_from_world[2, 0] * g[2])
+                gy = -w * (index_from_world[0, 1] * g[0] + index_from_world[1, 1] * g[1] + index_from_world[2, 1] * g[2])
+                gz = -w * (index_from_world[0, 2] * g[0] + index_from_world[1, 2] * g[1] + index_from_world[2, 2] * g[2])
+                hx = -w * (index_from_world[0, 0] * h[0] + index_from_world[1, 0] * h[1] + index_from_world[2, 0] * h[2])
+                hy = -w * (index_from_world[0, 1] * h[0] + index_from_world[1, 1] * h[1] + index_from_world[2, 1] * h[2])
+                hz = -w * (index_from_world[0, 2] * h[0] + index_from_world[1, 2] * h[1] + index_from_world[2, 2] * h[2])
+                jacobian[0, r, col] = lever[1] * gz - lever[2] * gy + qy * hz - qz * hy
+                jacobian[1, r, col] = lever[2] * gx - lever[0] * gz + qz * hx - qx * hz
+                jacobian[2, r, col] = lever[0] * gy - lever[1] * gx + qx * hy - qy * hx
+                jacobian[3, r, col] = gx
+                jacobian[4, r, col] = gy
+                jacobian[5, r, col] = gz
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)

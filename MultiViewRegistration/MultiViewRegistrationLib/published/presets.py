@@ -71,17 +71,18 @@ class Preset:
 
 
 #: Learning rates, decay, 500 iterations, and the halves of NCC: register.py, which has 256 pixels (height=256 in train.py). Sparse rays:
-#: registration.py, SparseRegistration and its vectorised NCC; 100 patches are the fewest that its notebook shows. Mean and deviation:
-#: deepfluoro.py, Transforms. Samples every 2 mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
+#: registration.py, SparseRegistration and its vectorised NCC; its notebook on sparse rendering shows 100, 250, 500 and 750 patches, of
+#: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms. Samples every
+#: 2 mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
 DIFFPOSE = Preset(
     name="diffpose", rotation_rate=7.5e-3, translation_rate=7.5, stages=(Stage(256, 1, 500),), schedule=StepDecay(25, 0.9),
     patch=13, gradient_patch=None, patches=100, mean=0.3080, sd=0.1494, floor=1e-4, step_mm=2.0,
 )
 
-#: As DiffPose, with patches of 9 pixels.
+#: As DiffPose, with patches of 9 pixels: 250 of them, so that there are as many rays. With 100 it lost its way from 10 mm.
 CUI2025 = Preset(
     name="cui2025", rotation_rate=7.5e-3, translation_rate=7.5, stages=(Stage(256, 1, 500),), schedule=StepDecay(25, 0.9),
-    patch=9, gradient_patch=None, patches=100, mean=0.3080, sd=0.1494, floor=1e-4, step_mm=2.0,
+    patch=9, gradient_patch=None, patches=250, mean=0.3080, sd=0.1494, floor=1e-4, step_mm=2.0,
 )
 
 #: Learning rates, patience, threshold, plateaus: registrar.py of config. Patches, halves, and rates divided by 1, 2, 8: registrar/base.py.

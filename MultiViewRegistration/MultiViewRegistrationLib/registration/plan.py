@@ -53,7 +53,7 @@ CLOSE = (1.3, 3)
 BODY = (
     (Settings(intensity_radius=12), 30, 0.5),
     (Settings(intensity_radius=6), 12, 0.1),
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.01),
 )
 
 #: Poses of a body are scored at half the coarsest resolution, with windows to match.

@@ -49,4 +49,4 @@ def test_without_the_moving_mask_the_pose_is_worse(shared_data, anatomy, monkeyp
     uncut = Anatomy(case.ct)
     uncut._cut = np.zeros(6, bool)
     spoilt = metrics.mtre(refine(uncut, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets)
-    assert spoilt > 2 * error
+    assert spoilt > 1.2 * error

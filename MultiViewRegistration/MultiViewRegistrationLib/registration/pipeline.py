@@ -14,7 +14,7 @@ from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from . import kernels, plan
 from .anatomy import Anatomy
-from .objective import Evaluation, Objective
+from .objective import Evaluation
 from .optimizer import Step
 from .ranges import Range
 from .search import Answer, Found, descend, distance, merged, search
@@ -102,15 +102,15 @@ def refine(
     InputError where the views show too little of the CT.
     """
     if anatomy.structure:
-        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS_OF_STRUCTURE, progress, shared)
-        found = look.search(plan.AROUND_STRUCTURE, with_start=True, seed=0)
+        reach, effort = plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE
     else:
-        look = _Look(anatomy, views, world_from_ct, plan.SURROUNDINGS, progress, shared)
-        found = look.search(plan.AROUND_BODY, with_start=True, seed=0)
-    if not found.answers:
+        reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
+    look = _Look(anatomy, views, world_from_ct, reach, progress, shared, with_start=True)
+    refinement = look.registered(effort)
+    if refinement is None:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                          "at which they show most of it; correct the start or the geometry of the views.")
-    return look.carried_on(found)
+    return refinement
 
 
 def refine_anywhere(
@@ -125,15 +125,15 @@ def refine_anywhere(
 
     InputError where no pose within the range shows enough of the CT.
     """
-    look = _Look(anatomy, views, world_from_ct, reach, progress, shared)
-    found = look.search(effort or plan.effort(reach, structure=anatomy.structure), with_start=False, seed=seed)
+    look = _Look(anatomy, views, world_from_ct, reach, progress, shared, seed=seed)
     blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
-    if blind or not found.answers:
+    refinement = None if blind else look.registered(effort or plan.effort(reach, structure=anatomy.structure))
+    if refinement is None:
         raise InputError(
             f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
             f"{', '.join(blind) or 'any view'} show enough of the CT, expected a range that holds its pose; correct the centre "
             "(world_from_ct), the range, or the geometry of the views.")
-    return look.carried_on(found)
+    return refinement
 
 
 class _Look:
@@ -143,46 +143,62 @@ class _Look:
     """
 
     def __init__(self, anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
-                 progress: Callable[[Progress], object], shared: SharedUnknowns) -> None:
+                 progress: Callable[[Progress], object], shared: SharedUnknowns, *, with_start: bool = False, seed: int = 0) -> None:
         kernels.prepare()  # before threads would compile them at the same time
         self._anatomy, self._views, self._centre, self._reach = anatomy, views, world_from_ct, reach
         self._levels = anatomy.levels(views, world_from_ct)
         self._unknowns = Unknowns(views, shared)
         self._progress = progress
-        self._began = perf_counter()
-        self._room_mm = ROOM_MM + reach.translation_mm
-        self.objective = anatomy.objective(views, self._levels[0], world_from_ct, self._room_mm)
+        self._with_start, self._seed = with_start, seed
+        self._searched, self._scored, self._begun, self._done = 0.0, 0, 0, 0.0
 
-    def search(self, effort: plan.Effort, *, with_start: bool, seed: int) -> Found:
-        """The distinct minima of the coarsest level."""
-        scorer = self._anatomy.scorer(self._views, self._levels[0], self._centre, self._room_mm)
-        found = search(self.objective, scorer, self._levels[0], self._anatomy.centroid, self._centre, self._reach, effort,
-                       with_start=with_start, seed=seed, tell=partial(self._tell, 0, f"searching at {_size(self.objective)}"))
-        self._searched = perf_counter() - self._began
-        return found
-
-    def carried_on(self, found: Found) -> Refinement:
-        """The best answer at the finest level. Others go along as long as they are nearly as good."""
+    def registered(self, effort: plan.Effort) -> Refinement | None:
+        """The best answer at the finest level, None if there is none. Others go along as long as they are nearly as good."""
+        found = self._search(0, effort)
         answers, rivals = found.answers, []
-        traces = [LevelTrace(_size(self.objective), answers[0].run.steps)]
+        traces = [LevelTrace(self._size(0), answers[0].run.steps if answers else [])]
         for number, level in enumerate(self._levels[1:], start=1):
             kept, dropped = _narrowed(answers, *(plan.PLAUSIBLE if number == 1 else plan.CLOSE))
             rivals += dropped
-            answers, name = self._refined(number, level, kept)
-            traces.append(LevelTrace(name, answers[0].run.steps))
+            answers = self._refined(number, level, kept)
+            if number == 1 and not (found.sure and answers and min(answers[0].run.fit.similarity) > plan.ALIKE):
+                answers = self._with_second_look(answers)
+            if not answers:
+                return None
+            traces.append(LevelTrace(self._size(number), answers[0].run.steps))
         best = answers[0].run
         rival = self._rival(best.world_from_ct, rivals + _narrowed(answers, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
         corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
-        return Refinement(best.world_from_ct, best.fit, traces, corrected, best.corrections[-6:], found.scored, found.refined, rival,
+        return Refinement(best.world_from_ct, best.fit, traces, corrected, best.corrections[-6:], self._scored, self._begun, rival,
                           self._searched)
 
-    def _refined(self, number: int, level: plan.Level, begun: list[Answer]) -> tuple[list[Answer], str]:
+    def _search(self, number: int, effort: plan.Effort) -> Found:
+        """The distinct minima of a level, the coarsest being number 0."""
+        began = perf_counter()
+        level, room_mm = self._levels[number], ROOM_MM + self._reach.translation_mm
+        objective = self._anatomy.objective(self._views, level, self._centre, room_mm)
+        scorer = self._anatomy.scorer(self._views, level, self._centre, room_mm)
+        found = search(objective, scorer, level, self._anatomy.centroid, self._centre, self._reach, effort, with_start=self._with_start,
+                       seed=self._seed, tell=partial(self._tell, number, f"searching at {self._size(number)}"))
+        self._searched += perf_counter() - began
+        self._scored, self._begun = self._scored + found.scored, self._begun + found.refined
+        return found
+
+    def _with_second_look(self, answers: list[Answer]) -> list[Answer]:
+        """The second level's answers with those that a search there finds; a structure's own windows need none."""
+        if self._anatomy.structure:
+            return answers
+        return merged(answers, [answer.run for answer in self._search(1, plan.SECOND_LOOK).answers], self._anatomy.centroid)
+
+    def _refined(self, number: int, level: plan.Level, begun: list[Answer]) -> list[Answer]:
+        if not begun:
+            return []
         centroid = self._anatomy.centroid
         poses, corrections = [answer.run.world_from_ct for answer in begun], [answer.run.corrections for answer in begun]
         apart = max(distance(pose, poses[0], centroid) for pose in poses)
         objective = self._anatomy.objective(self._views, level, poses[0], ROOM_MM + apart)
-        name, steps = _size(objective), 0
+        name, steps = self._size(number), 0
 
         def on_step(step: Step) -> None:
             nonlocal steps
@@ -190,12 +206,9 @@ class _Look:
             self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
 
         answers = merged([], descend(objective, level, poses, centroid, on_step, self._unknowns, corrections), centroid)
-        if not answers:
-            raise InputError(f"{name}: at the pose that was found at a coarser resolution the X-rays show too little of the CT, expected "
-                             "views that show most of it; correct their geometry or masks, or start nearer.")
-        if len(poses) > 1:
+        if len(poses) > 1 and answers:
             self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
-        return answers, name
+        return answers
 
     def _rival(self, best: np.ndarray, rivals: list[tuple[np.ndarray, float]]) -> Rival | None:
         """The rival with the least gap that is still another answer than the best."""
@@ -208,8 +221,14 @@ class _Look:
         away = float(np.linalg.norm(rigid.transform_points(pose, centroid) - centre))
         return Rival(pose, gap, away, float(np.degrees(rigid.rotation_distance(pose, best))))
 
+    def _size(self, number: int) -> str:
+        columns, rows = self._views[0].camera.size
+        pool = self._levels[number].pool
+        return f"{columns // pool} x {rows // pool} px"
+
     def _tell(self, number: int, stage: str, share: float, world_from_ct: np.ndarray, cost: float) -> None:
-        if self._progress(Progress((number + share) / len(self._levels), stage, world_from_ct, cost)) is False:
+        self._done = max(self._done, (number + share) / len(self._levels))  # a second look goes back
+        if self._progress(Progress(self._done, stage, world_from_ct, cost)) is False:
             raise Cancelled
 
 
@@ -218,7 +237,3 @@ def _narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answ
     gaps = [answer.run.fit.penalised_cost / answers[0].run.fit.penalised_cost for answer in answers]
     kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
     return [answers[n] for n in kept], [(answer.run.world_from_ct, gaps[n]) for n, answer in enumerate(answers) if n not in kept]
-
-
-def _size(objective: Objective) -> str:
-    return "{} x {} px".format(*objective.views[0].camera.size)

@@ -44,6 +44,11 @@ AROUND_BODY = Effort(poses=128, most=512, refined=3)
 SURROUNDINGS_OF_STRUCTURE = Range(10.0, 12.0)
 AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 
+#: Where the coarsest level is not sure, or leads to an answer that is less alike at the next one, that level is looked through, too:
+#: metal, or a CT that is cut off, mislead most where a window holds much of the image.
+SECOND_LOOK = Effort(poses=1024, most=1024, refined=12)
+ALIKE = 0.75
+
 #: Answers go on to the next level that cost up to so many times as much as the best there, and at most so many: first from the
 #: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
 PLAUSIBLE = (1.6, 12)
@@ -53,7 +58,7 @@ CLOSE = (1.3, 3)
 BODY = (
     (Settings(intensity_radius=12), 30, 0.5),
     (Settings(intensity_radius=6), 12, 0.1),
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.01),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5), 20, 0.005),
 )
 
 #: Poses of a body are scored at half the coarsest resolution, with windows to match.

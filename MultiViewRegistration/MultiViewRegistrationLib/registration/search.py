@@ -48,11 +48,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the distinct minima, lowest cost first, how many poses were scored, and how many refined."""
+    """What a search found: the distinct minima, lowest cost first, how many poses were scored, and how many refined.
+
+    sure: whether several descents led to the best answer, and no other is nearly as good.
+    """
 
     answers: list[Answer]
     scored: int
     refined: int
+    sure: bool
 
 
 def search(
@@ -80,7 +84,7 @@ def search(
             tell(len(poses) / effort.most, answers[0].run.world_from_ct, answers[0].run.fit.cost)
         if _sure(answers):
             break
-    return Found(answers, len(poses), len(begun))
+    return Found(answers, len(poses), len(begun), _sure(answers))
 
 
 def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:

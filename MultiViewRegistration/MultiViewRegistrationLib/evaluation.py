@@ -146,8 +146,9 @@ def evaluate(
     pictures: dict[str, bytes] = {}
     unknown: list[tuple[Case, np.ndarray]] = []
     anatomy_of: tuple[tuple, Anatomy] | None = None
+    case = None
     for number, path in enumerate(paths):
-        case = Case.load(path)
+        case = Case.load(path, case)
         if anatomy_of is None or anatomy_of[0] != case.anatomy_key:
             anatomy_of = (case.anatomy_key, Anatomy(case.ct))
         anatomy = anatomy_of[1]
@@ -183,7 +184,7 @@ class _Method:
         intervals = max(1, round(self.reach_mm / INTERVAL_MM))
         edges = np.linspace(0, self.reach_mm, intervals + 1)
         poses = protocol.starting_poses(truth, case.targets, edges, -(-self.starts // intervals), self.seed)
-        return poses.world_from_ct[np.unique(np.linspace(0, len(poses.mtre_mm) - 1, self.starts).round().astype(int))]
+        return poses.world_from_ct[np.unique(np.linspace(len(poses.mtre_mm) - 1, 0, self.starts).round().astype(int))]
 
     def run(self, case: Case, anatomy: Anatomy, start: np.ndarray, number: int = 0) -> tuple[Refinement, float]:
         """The registration from a start, and the seconds it took."""

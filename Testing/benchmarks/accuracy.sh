@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/accuracy.md: makes the simulated cases in build/cases, then evaluates them, those of the shared data and the wrist.
-# About half an hour on 2 cores. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
+# About an hour on 2 cores, most of it the baselines. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 python=${PYTHON:-.venv/bin/python}
@@ -29,6 +29,8 @@ shopt -s nullglob
 simulated=("$data"/sim/*/)
 real=("$data"/wrist/radius_*.json "$data"/wrist/ulna_0099.json "$data"/wrist/ulna_0158.json)
 [[ -d $data ]] || simulated=() real=()
+several=("$cases"/*-[23]view-*/ "${simulated[@]}")
+page=docs/accuracy.md
 about='`Testing/benchmarks/accuracy.sh` makes the cases and writes this page. Chest: the CT of `make demo`. Pelvis: the Visible Human female,
 1 mm. Their X-rays come from RTK'"'"'s Joseph projector, not from this program'"'"'s own, with a six-bin spectrum, water and bone apart, scatter,
 noise, blur, an unknown gain, a principal point off centre, half of them mirrored, and a body that goes on beyond the CT. Groups are named
@@ -36,12 +38,25 @@ by anatomy, number of views, the angle between them in degrees, and what makes t
 and a screw, a CT cut off sideways within the body, asymmetrical shutters over 25 to 45 % of each image, a hip prosthesis or rods and screws
 that are not in the CT. `pelvis-lateral`, `-oblique` and `-three-views-wires` come from another simulation, whose body beyond the CT is its end slices
 repeated. The wrist is real: biplane radiographs of a cadaver, one CT for each bone.'
-mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 22 --about "$about" --page docs/accuracy.md "$@"
+
+rm -rf docs/accuracy
+mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --about "$about" --page $page
+mvreg evaluate "${several[@]}" --search 18 55 --starts 4 --title "Accuracy of a search, 18 degrees and 55 mm" --page $page --append
+mvreg evaluate "$cases"/*-[23]view-*0[01]/ "${simulated[@]}" --search 35 100 --starts 4 \
+  --title "Accuracy of a search, 35 degrees and 100 mm" --page $page --append
+if ((${#real[@]})); then
+  mvreg evaluate "${real[@]}" --search 16 16 --starts 12 --off 16 16 --title "Search of the wrist" --page $page --append
+fi
 {
-  printf '\n## Cameras given wrong\n\n'
+  printf '\n# Cameras given wrong\n\n'
   echo 'Written by `Testing/benchmarks/encoder.py`: the cameras of 14 of these cases given wrong on purpose, then taken as exact, and corrected'
-  echo 'with standard deviations of the size of the fault. Starts as above.'
+  echo 'with standard deviations of the size of the fault. Starts with an mTRE up to 22 mm.'
   echo
   "$python" Testing/benchmarks/encoder.py "${simulated[@]}" "$cases"/*-{2view-90,2view-35-55,2view-90-round-wires}-00/ \
     "$cases"/*-{2view-35-55-straight,3view-35-55-round-wires}-00/ --draws 4
-} >> docs/accuracy.md
+} >> $page
+# The papers' refinements, minutes each: one start for each of a few cases, and the program's own from the same starts.
+for refinement in joint xvr diffpose cui2025; do
+  mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --reach 20 --refine $refinement \
+    --title "Baselines: $refinement" --page $page --append
+done

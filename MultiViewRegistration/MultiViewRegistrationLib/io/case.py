@@ -56,8 +56,10 @@ class Case:
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
 
     @classmethod
-    def load(cls, path: str | os.PathLike) -> Case:
+    def load(cls, path: str | os.PathLike, last: Case | None = None) -> Case:
         """Load a case.json, or the one in a folder, with all that it names.
+
+        last: a case loaded before, whose CT is taken if it is the same.
 
         Raises InputError for what is wrong. Warns of unknown keys and of a view that does not show the CT at
         the start pose.
@@ -65,8 +67,12 @@ class Case:
         began = perf_counter()
         file = CaseFile.read(path)
         xrays = [_xray(file, view) for view in file.views]
-        ct = load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
         inputs, by_path = _hashes(file)
+        anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
+        if last and last.anatomy_key == anatomy_key:
+            ct = last.ct
+        else:
+            ct = load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
         resolved = file.path.resolve()
         case = cls(
             ct=ct,
@@ -80,7 +86,7 @@ class Case:
             reference_from_world=file.reference_from_world,
             inputs=inputs,
             path=file.path,
-            anatomy_key=(by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]),
+            anatomy_key=anatomy_key,
             name=resolved.parent.name if resolved.name == "case.json" else resolved.stem,
         )
         try:

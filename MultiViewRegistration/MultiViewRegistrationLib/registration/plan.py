@@ -40,7 +40,7 @@ class Effort:
 
 #: A start is taken to be right, but its surroundings are looked through, too.
 SURROUNDINGS = Range(15.0, 25.0)
-AROUND_BODY = Effort(poses=128, most=512, refined=3)
+AROUND_BODY = Effort(poses=128, most=512, refined=2)
 SURROUNDINGS_OF_STRUCTURE = Range(10.0, 12.0)
 AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 from phantom import TRUE_POSE, make_ct, make_views, off
 
@@ -9,6 +12,7 @@ from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.assessment.motion import Motion
 from MultiViewRegistrationLib.evaluation import Agreement, CaseOutcome, Evaluation, MotionOutcome, Run
 from MultiViewRegistrationLib.evaluation_page import page
+from MultiViewRegistrationLib.registration.ranges import Range
 
 TARGETS = np.array([[0.0, 0, 0], [30, 0, 0], [0, 30, 0], [0, 0, 30]])
 CAMERAS = [view.camera for view in make_views(make_ct(), noise=0.0)]
@@ -47,3 +51,16 @@ def test_agreement_and_motion_have_their_tables():
     text = told([CaseOutcome("ulna", 2, [], agreement)], [motion])
     assert "| ulna | 2 of 3 | 0.100 | 0.20 | 0.50 |" in text
     assert "| a | b | lateral | 40 | (6.00, -4.00) | (0.30, 0.40) | 0.50 |" in text
+
+
+def test_a_search_tells_its_range_poses_gaps_and_misses():
+    right, wrong = replace(run(20.0, [0.1, 0, 0]), candidates=256, gap=2.5), replace(run(30.0, [9, 0, 0]), candidates=1024, gap=1.05)
+    wrong = replace(wrong, picture="hip-01-from-30.0mm.jpg")
+    evaluation = Evaluation([CaseOutcome("hip-01", 2, [right, wrong], None)], [], starts=2, reach_mm=22.0, off=(8.0, 8.0), seed=0,
+                            search=Range(18, 55), pictures={wrong.picture: b"picture"})
+    text = page(evaluation, title="Searches", pictures="folder")
+    assert text.startswith("# Searches") and "within 18 degrees and 55 mm" in text and "capture range" not in text
+    assert "| hip | 1 | 2 | 50.0 % (9.5 to 90.5) | 640 |" in text
+    assert "| right | 1 | 0 | 2.50 |" in text and "| wrong | 1 | 0 | 1.05 |" in text
+    assert "| hip-01 | 30.0 | 9.00 | 1.05 |" in text and "![hip-01](folder/hip-01-from-30.0mm.jpg)" in text
+    assert json.loads(json.dumps(evaluation.to_json()))["pictures"] == {}

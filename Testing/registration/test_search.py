@@ -14,6 +14,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.registration import plan
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, refine_anywhere
 from MultiViewRegistrationLib.registration.plan import Effort, effort
 from MultiViewRegistrationLib.registration.ranges import Range
@@ -56,6 +57,16 @@ def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
     assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=Effort(64, 4096, 1)).candidates > 64
 
 
+def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
+    once = refine_anywhere(anatomy, views, FAR, REACH)
+    monkeypatch.setattr(plan, "ALIKE", 1.1)
+    fractions = []
+    again = refine_anywhere(anatomy, views, FAR, REACH, lambda progress: fractions.append(progress.fraction))
+    assert again.candidates == once.candidates + plan.SECOND_LOOK.poses and again.refined > once.refined
+    np.testing.assert_allclose(again.world_from_ct, once.world_from_ct, atol=0.05)
+    assert fractions == sorted(fractions)
+
+
 def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads(anatomy, views, monkeypatch):
     once = refine_anywhere(anatomy, views, FAR, REACH, seed=3).world_from_ct
     monkeypatch.setenv("MVREG_THREADS", "1")
@@ -92,6 +103,14 @@ def test_a_unique_pose_has_a_clear_gap(anatomy, views):
 def test_more_room_gets_more_effort():
     assert effort(Range(35, 100), structure=False).most > effort(Range(18, 55), structure=False).most
     assert effort(Range(180, 500), structure=False).most == 2**15
+
+
+def test_an_answer_far_beyond_the_range_is_none():
+    reach, centroid = Range(10, 20), np.array([5.0, 0, 0])
+    for degrees, mm, held in ((10, 20, True), (24, 39, True), (26, 0, False), (0, 41, False)):
+        turn = rigid.about(rigid.transform_points(TRUE_POSE, centroid), rigid.from_rotation_translation(
+            rigid.exp_so3([0, 0, np.radians(degrees)]), [mm, 0, 0]))
+        assert reach.holds(turn @ TRUE_POSE, TRUE_POSE, centroid) is held
 
 
 def test_progress_is_told_on_the_callers_thread_and_can_cancel(anatomy, views):

@@ -105,8 +105,8 @@ def refine(
         reach, effort = plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE
     else:
         reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
-    look = _Look(anatomy, views, world_from_ct, reach, progress, shared, with_start=True)
-    refinement = look.registered(effort)
+    registration = _Registration(anatomy, views, world_from_ct, reach, progress, shared, with_start=True)
+    refinement = registration.run(effort)
     if refinement is None:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                          "at which they show most of it; correct the start or the geometry of the views.")
@@ -125,9 +125,9 @@ def refine_anywhere(
 
     InputError where no pose within the range shows enough of the CT.
     """
-    look = _Look(anatomy, views, world_from_ct, reach, progress, shared, seed=seed)
+    registration = _Registration(anatomy, views, world_from_ct, reach, progress, shared, seed=seed)
     blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
-    refinement = None if blind else look.registered(effort or plan.effort(reach, structure=anatomy.structure))
+    refinement = None if blind else registration.run(effort or plan.effort(reach, structure=anatomy.structure))
     if refinement is None:
         raise InputError(
             f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
@@ -136,7 +136,7 @@ def refine_anywhere(
     return refinement
 
 
-class _Look:
+class _Registration:
     """One registration, from the look around at the coarsest level to the finest.
 
     At the coarsest level cameras are taken as exact: what encoders are off by, and more, hardly shows there.
@@ -152,7 +152,7 @@ class _Look:
         self._with_start, self._seed = with_start, seed
         self._searched, self._scored, self._begun, self._done = 0.0, 0, 0, 0.0
 
-    def registered(self, effort: plan.Effort) -> Refinement | None:
+    def run(self, effort: plan.Effort) -> Refinement | None:
         """The best answer at the finest level, None if there is none. Others go along as long as they are nearly as good."""
         found = self._search(0, effort)
         answers, rivals = found.answers, []

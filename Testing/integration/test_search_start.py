@@ -1,0 +1,96 @@
+"""From no start to the registered pose: through the program, on X-rays of another simulator, and on real radiographs."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from program import mtre_mm
+
+from MultiViewRegistrationLib.assessment import metrics, protocol
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine, refine_anywhere
+from MultiViewRegistrationLib.registration.ranges import Range
+
+
+def changed(case_file, folder, **changes):
+    """The case elsewhere, with other fields; None takes a field away."""
+    case = json.loads(case_file.read_text()) | changes
+    case = {key: value for key, value in case.items() if value is not None}
+    case["ct"] = str(case_file.parent / case["ct"])
+    for view in case["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    (folder / "case.json").write_text(json.dumps(case))
+    return folder / "case.json"
+
+
+def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, tmp_path):
+    path = changed(case_file, tmp_path, world_from_ct=None, search={"rotation_deg": 20, "translation_mm": 30})
+    done = mvreg("register", path, "--start", "search", "--out", tmp_path / "out", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert mtre_mm(result["world_from_ct"], json.loads(case_file.read_text())) < 0.1
+    assert result["start"]["method"] == "search" and result["start"]["candidates"] >= 100
+    assert result["start"]["range"] == {"rotation_deg": 20, "translation_mm": 30}
+    assert result["next_answer"] is None or result["next_answer"]["gap"] > 1.15
+    assert done.stderr.count("warning") == 1 and "the search starts with the CT's axes along the world's" in done.stderr
+
+
+def test_a_given_start_is_asked_for_where_there_is_none(mvreg, case_file, tmp_path):
+    done = mvreg("register", changed(case_file, tmp_path, world_from_ct=None), "--out", tmp_path / "out")
+    assert done.returncode == 2 and "--start search" in done.stderr and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--range", "0", "0"], "found a range of 0 degrees and 0 mm"),
+    (["--range", "200", "10"], "expected 0 to 180 degrees"),
+    (["--range", "10", "-5"], "found a range of 10 degrees and -5 mm"),
+    (["--range", "nan", "10"], "found a range of nan degrees"),
+    (["--refine", "xvr"], 'refinement "xvr": found a search as its start'),
+])
+def test_a_bad_search_is_refused_in_one_sentence(mvreg, case_file, tmp_path, arguments, words):
+    done = mvreg("register", case_file, "--start", "search", *arguments, "--out", tmp_path / "out")
+    assert done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_range_that_never_shows_the_ct_in_one_view_names_it(mvreg, case_file, tmp_path):
+    case = json.loads(case_file.read_text())
+    shift = np.eye(3)
+    shift[0, 2] = 5000  # the second image is taken to lie far beside what it shows
+    case["views"][1]["projection_matrix"] = (shift @ case["views"][1]["projection_matrix"]).tolist()
+    done = mvreg("register", changed(case_file, tmp_path, views=case["views"], world_from_ct=None), "--start", "search",
+                 "--out", tmp_path / "out")
+    assert done.returncode == 2 and "does view2 show enough of the CT" in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_evaluate_searches_too(mvreg, case_file, tmp_path):
+    page = tmp_path / "page.md"
+    for append in ([], ["--append"]):
+        done = mvreg("evaluate", case_file, "--search", "20", "30", "--starts", "3", "--page", page, "--title", "Searches", *append)
+        assert done.returncode == 0, done.stderr
+    assert page.read_text().count("# Searches") == 2 and "3 of 3 under 1 mm" in page.read_text()
+
+
+@pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"])
+def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
+    case = Case.load(shared_data / "sim" / name)
+    anatomy, random = Anatomy(case.ct), np.random.default_rng(11)
+    for reach in (Range(18, 55), Range(35, 100)):
+        for seed, centre in enumerate(reach.poses(case.truth_world_from_ct, anatomy.centroid, random.random((2, 6)))):
+            found = refine_anywhere(anatomy, case.views, centre, reach, seed=seed)
+            assert metrics.mtre(found.world_from_ct, case.truth_world_from_ct, case.targets) < 0.2
+
+
+@pytest.mark.parametrize("name", ["radius_0099", "ulna_0158"])
+def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
+    case = Case.load(shared_data / "wrist" / f"{name}.json")
+    anatomy = Anatomy(case.ct)
+    expected = refine(anatomy, case.views, case.world_from_ct).world_from_ct
+    arrived = 0
+    for seed, centre in enumerate(protocol.perturbed(expected, anatomy.centroid, 16, 16, 3, 5)):
+        pose = refine_anywhere(anatomy, case.views, centre, Range(16, 16), seed=seed).world_from_ct
+        away = metrics.geodesics(pose, expected, anatomy.centroid, 30.0)
+        arrived += away.translation_mm < 0.5
+    assert arrived >= 2

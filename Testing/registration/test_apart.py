@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import TRUE_POSE, make_views, off
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.registration.apart import register_views, untied
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, refine
+from MultiViewRegistrationLib.registration.pipeline import Cancelled, refine
 from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
 
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
@@ -19,16 +19,6 @@ START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 
 def register(anatomy, views, progress=lambda told: None, shared=CALIBRATED):
     return register_views(views, lambda some, tell: refine(anatomy, some, START, tell, shared), progress, shared)
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return make_ct()
-
-
-@pytest.fixture(scope="module")
-def anatomy(ct):
-    return Anatomy(ct)
 
 
 @pytest.fixture(scope="module")

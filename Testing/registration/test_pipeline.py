@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import TRUE_POSE, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -15,21 +15,6 @@ from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, P
 from MultiViewRegistrationLib.registration.plan import plan
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return make_ct()
-
-
-@pytest.fixture(scope="module")
-def anatomy(ct):
-    return Anatomy(ct)
-
-
-@pytest.fixture(scope="module")
-def views(ct):
-    return make_views(ct)
 
 
 def error_mm(pose):

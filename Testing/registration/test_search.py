@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import TRUE_POSE, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.errors import InputError
@@ -21,21 +21,6 @@ from MultiViewRegistrationLib.registration.ranges import Range
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return make_ct()
-
-
-@pytest.fixture(scope="module")
-def anatomy(ct):
-    return Anatomy(ct)
-
-
-@pytest.fixture(scope="module")
-def views(ct):
-    return make_views(ct)
 
 
 def centre_error_mm(found, pose=TRUE_POSE):

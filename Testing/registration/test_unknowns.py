@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import TRUE_POSE, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -16,22 +16,12 @@ from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.intrinsics import by_intrinsics
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.unknowns import Unknowns, independent_residuals
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 SHARED = SharedUnknowns(10.0, 5.0, 4.0)
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return make_ct()
-
-
-@pytest.fixture(scope="module")
-def anatomy(ct):
-    return Anatomy(ct)
 
 
 @pytest.fixture(scope="module")

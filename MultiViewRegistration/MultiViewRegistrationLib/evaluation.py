@@ -217,7 +217,7 @@ def _with_truth(
             errors = metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels)
             run = replace(run, errors=errors, seconds=seconds, candidates=found.candidates, gap=found.rival and found.rival.gap)
             if not run.mtre_mm < protocol.SUCCESS_MM and len(pictures) < MOST_PICTURES:
-                run = replace(run, picture=f"{case.name}-from-{run.start_mtre_mm:.1f}mm.jpg")
+                run = replace(run, picture=f"{case.name}-{method.by.name}-from-{run.start_mtre_mm:.1f}mm.jpg")
                 pictures[run.picture] = _picture(found.views, anatomy, found.world_from_ct, truth)
         runs.append(run)
         tell(len(runs) / method.starts)

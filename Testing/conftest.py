@@ -8,6 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from phantom import make_ct, make_views
+
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
@@ -37,3 +42,19 @@ def require_program() -> Callable[..., str]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def ct() -> CT:
+    """The phantom; not to be changed by a test, as what follows."""
+    return make_ct()
+
+
+@pytest.fixture(scope="session")
+def anatomy(ct: CT) -> Anatomy:
+    return Anatomy(ct)
+
+
+@pytest.fixture(scope="session")
+def views(ct: CT) -> list[View]:
+    return make_views(ct)

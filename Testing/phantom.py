@@ -45,3 +45,9 @@ def make_views(ct: CT, angles=((0, 0), (90, 0)), size: int = 128, noise: float =
 def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
     """The pose turned about the world origin (degrees, rotation vector) and shifted (mm)."""
     return rigid.from_rotation_translation(rigid.exp_so3(np.radians(rotation_deg)), shift_mm) @ pose
+
+
+def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
+    """Mean distance of the corners of a 60 mm cube from where the true pose puts them."""
+    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+    return float(np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean())

@@ -145,13 +145,11 @@ def evaluate(
     outcomes: list[CaseOutcome] = []
     pictures: dict[str, bytes] = {}
     unknown: list[tuple[Case, np.ndarray]] = []
-    anatomy_of: tuple[tuple, Anatomy] | None = None
-    case = None
+    case = anatomy = None
     for number, path in enumerate(paths):
-        case = Case.load(path, case)
-        if anatomy_of is None or anatomy_of[0] != case.anatomy_key:
-            anatomy_of = (case.anatomy_key, Anatomy(case.ct))
-        anatomy = anatomy_of[1]
+        last, case = case, Case.load(path, case)
+        if last is None or last.anatomy_key != case.anatomy_key:
+            anatomy = Anatomy(case.ct)
 
         def tell(fraction: float, done: int = number, name: str = case.name) -> None:
             progress((done + fraction) / len(paths), name)

@@ -38,8 +38,8 @@ def _head(evaluation: Evaluation, title: str) -> str:
         f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
         f"Python {platform.python_version()}, numba {version('numba')}, seed {evaluation.seed}. "
         f"Refinement: {_refinement(evaluation)}. "
-        f"Times are wall-clock seconds of {'search and' if evaluation.search else 'the'} refinement alone, CT and images loaded, on a "
-        "machine that does other things, too."
+        f"Times are wall-clock seconds of {'search and' if evaluation.search else 'the'} refinement alone, images loaded and CT "
+        "made ready, on a machine that does other things, too."
     )
 
 
@@ -61,10 +61,12 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
         capture = protocol.capture_range(np.array([run.start_mtre_mm for run in runs]), final, edges)
         projection = [run.errors.mpd_mm for run in answered if run.errors.mpd_mm is not None]
         seconds = [run.seconds for run in answered]
-        third = np.median([run.candidates for run in answered]) if evaluation.search else capture
+        third = f"{np.median([run.candidates for run in answered]):.0f}" if evaluation.search and answered else f"{capture:.0f}"
+        if not evaluation.search and len(runs) < len(edges) - 1:
+            third = "too few starts"
         rows.append((
             name, len(group), len(runs), f"{100 * rate.rate:.1f} % ({100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f})",
-            f"{third:.0f}", *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
+            third, *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
             f"{np.median(projection):.3f}" if projection else "unknown", f"{np.median(seconds):.2f} ({np.percentile(seconds, 95):.2f})",
         ) if answered else (name, len(group), len(runs), "0 %", *["none"] * 6))
     how, third_name = _how(evaluation)

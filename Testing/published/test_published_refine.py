@@ -6,39 +6,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_ct, make_views, off
+from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.published.presets import CUI2025, DIFFPOSE, PRESETS, XVR, Stage
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled
+from MultiViewRegistrationLib.registration.pipeline import Cancelled
 
 torch = pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
 from MultiViewRegistrationLib.published.refine import choose_device, refine  # noqa: E402
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
-
-
-@pytest.fixture(scope="module")
-def ct():
-    return make_ct()
-
-
-@pytest.fixture(scope="module")
-def anatomy(ct):
-    return Anatomy(ct)
-
-
-@pytest.fixture(scope="module")
-def views(ct):
-    return make_views(ct)
-
-
-def error_mm(pose):
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    return np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(TRUE_POSE, corners), axis=1).mean()
 
 
 @pytest.mark.parametrize("preset, reached_mm", [

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_views, off
+from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.errors import InputError
@@ -23,15 +23,10 @@ REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
 
 
-def centre_error_mm(found, pose=TRUE_POSE):
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    return np.linalg.norm(rigid.transform_points(found.world_from_ct, corners) - rigid.transform_points(pose, corners), axis=1).mean()
-
-
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_pose_is_found_from_far_away(anatomy, views, seed):
     found = refine_anywhere(anatomy, views, FAR, REACH, seed=seed)
-    assert centre_error_mm(found) < 0.1
+    assert error_mm(found.world_from_ct) < 0.1
     assert found.searched > 0 and found.refined < found.candidates
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from phantom import TRUE_POSE, make_views, off
+from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -38,11 +38,6 @@ def turned(view, rotation_deg, shift_mm):
     """The view with its camera off, as an encoder has it."""
     camera = replace(view.camera, camera_from_world=view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm))
     return replace(view, camera=camera)
-
-
-def error_mm(pose, true=TRUE_POSE):
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    return np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean()
 
 
 def test_derivative_by_scale_and_principal_point_is_that_of_finite_differences(ct, views):

@@ -35,6 +35,18 @@ def test_tasks_run_side_by_side(thread_count):
     threads.run([barrier.wait] * thread_count)
 
 
+def test_tasks_within_a_task_are_done_by_its_own_thread(thread_count):
+    """Waiting for the pool from within it, with all its threads at it, would never end."""
+    pairs = []
+
+    def outer():
+        mine = threading.current_thread().name
+        threads.run([lambda: pairs.append((mine, threading.current_thread().name))] * 3)
+
+    threads.run([outer] * (2 * thread_count))
+    assert len(pairs) == 6 * thread_count and all(mine == its for mine, its in pairs)
+
+
 def test_no_tasks():
     threads.run([])
 

@@ -127,23 +127,13 @@ class Objective:
         """The cost over the pixels that were settled last."""
         return self._evaluate(projections, derivative=False).cost
 
-    def score(self, world_from_ct: np.ndarray) -> float:
-        """The cost of a pose over the pixels that can be compared there."""
-        projections = self.project(world_from_ct, jacobian=False)
-        for i, projection in enumerate(projections):
-            self._settle(i, projection)
-        return self._evaluate(projections, derivative=False).cost
-
     def _settle(self, index: int, projection: Projection) -> None:
         """Choose the view's pixels: comparable together with their neighbours, and near the structure if so set."""
         settings, camera = self.settings, self.views[index].camera
         mask = np.empty(projection.image.shape, np.float32)
         similarity.erode(projection.comparable, mask)
         if settings.silhouette_mm is not None:
-            near = (projection.image > 0).astype(np.float32)
-            radius = max(1, round(settings.silhouette_mm * abs(camera.intrinsics[0, 0]) / float(camera.depth(self.pivot))))
-            similarity.box_sum(near, radius, near)
-            mask *= near > 0.5
+            similarity.keep_near(projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask)
         self._masks[index] = mask
         self._weights[index] = [
             similarity.window_weight(mask, radius) if radius else None
@@ -187,6 +177,12 @@ class Objective:
                 cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
                 products += sums
         return cost, gradient, hessian, float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
+
+
+def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) -> np.ndarray:
+    """`silhouette_mm` in whole pixels (...), 1 or more, at the depths of world points (..., 3)."""
+    pixels = settings.silhouette_mm * abs(camera.intrinsics[0, 0]) / camera.depth(points)
+    return np.maximum(1, np.rint(pixels)).astype(int)
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:

@@ -13,7 +13,7 @@ from ..imaging.view import View
 from ..rendering import cpu, threads
 from ..rendering.drr import Projector
 from . import similarity
-from .objective import FEWEST_PIXELS, LEAST_SHARE, Settings
+from .objective import FEWEST_PIXELS, LEAST_SHARE, Settings, silhouette_margin
 
 #: Poses that a thread takes at a time.
 _BLOCK = 32
@@ -46,24 +46,25 @@ class Scorer:
     def _score(self, view: View, poses: np.ndarray, out: np.ndarray) -> None:
         projector, settings = self._projector, self._settings
         rays = projector.grid.rays(view.camera, poses)
-        pixels_per_mm = abs(view.camera.intrinsics[0, 0]) / view.camera.depth(rigid.transform_points(poses, self._centroid))
-        margins = np.maximum(1, np.rint((settings.silhouette_mm or 0) * pixels_per_mm)).astype(int)
+        margins = np.zeros(len(poses), int)
+        if settings.silhouette_mm is not None:
+            margins = silhouette_margin(settings, view.camera, rigid.transform_points(poses, self._centroid))
         cut = projector.cut_across(view.camera, poses)
         score_poses(projector.values, projector.shape, projector.grid.stored, cut, projector.end_slices, rays.source, rays.directions,
                     rays.world_from_index, rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8),
                     settings.intensity_radius, settings.intensity_floor, settings.gradient_radius, settings.gradient_floor,
-                    settings.silhouette_mm is not None, margins, out)
+                    margins, out)
 
 
 @nb.njit(nogil=True, cache=True)
 def score_poses(values, shape, stored, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid,
-                intensity_radius, intensity_floor, gradient_radius, gradient_floor, only_near, margins, out):
+                intensity_radius, intensity_floor, gradient_radius, gradient_floor, margins, out):
     """Fill `out` (N,) with the scores of N poses in one view.
 
     shape, stored: of the volume, and as it is stored, see `Grid`.
     cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
     `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
-    only_near, margins (N,): whether to compare only within so many pixels of the silhouette.
+    margins: (N,) pixels about the silhouette within which to compare; 0 for the whole image.
     """
     rows, columns = fixed.shape
     image = np.empty((rows, columns), np.float32)
@@ -81,13 +82,9 @@ def score_poses(values, shape, stored, cut, end_slices, sources, directions, wor
         cpu.project_rows(values, stored, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing)
         similarity.erode(seen, mask)
         share = mask.sum() / max(usable, 1)
-        if only_near:
+        if margins[n]:
             share = 1.0
-            near = (image > 0).astype(np.float32)
-            similarity.box_sum(near, margins[n], near)
-            for r in range(rows):
-                for c in range(columns):
-                    mask[r, c] *= near[r, c] > 0.5
+            similarity.keep_near(image, margins[n], mask)
         out[n] = 0.0
         if share < LEAST_SHARE or mask.sum() < FEWEST_PIXELS:
             continue

@@ -62,6 +62,21 @@ def erode(mask, out):
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
+def keep_near(image, margin, mask):
+    """Take away the pixels of `mask` with nothing but 0 in `image` within `margin` pixels, in rows and columns."""
+    rows, columns = image.shape
+    near = np.empty((rows, columns), np.float32)
+    for r in range(rows):
+        for c in range(columns):
+            near[r, c] = 1.0 if image[r, c] > 0 else 0.0
+    box_sum(near, margin, near)
+    for r in range(rows):
+        for c in range(columns):
+            if near[r, c] < 0.5:
+                mask[r, c] = 0.0
+
+
+@nb.njit(nogil=True, fastmath=True, cache=True)
 def _local_mean(image, mask, weight, radius):
     mean = image * mask
     box_sum(mean, radius, mean)

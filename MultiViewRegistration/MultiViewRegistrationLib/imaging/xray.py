@@ -113,6 +113,11 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     return RawImage(values, float(integer), white, curve, _pixel_mm(path, image))
 
 
+def recognised(raw: RawImage) -> tuple[str, bool]:
+    """What "auto" stands for in this image: its intensity, and whether it is inverted. InputError where it does not tell."""
+    return _recognise(_filled(raw.values), raw.curve)
+
+
 def to_line_integrals(
     raw: RawImage,
     intensity: str = "linear",
@@ -140,11 +145,7 @@ def to_line_integrals(
     """
     if i0 is not None and not i0 > 0:
         raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")
-    values, finite = raw.values, np.isfinite(raw.values)
-    if not finite.any() or np.ptp(values[finite]) == 0:
-        raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
-    if not finite.all():
-        values = np.where(finite, values, np.median(values[finite]))
+    values, finite = _filled(raw.values), np.isfinite(raw.values)
     if intensity == "auto":
         intensity, inverted = _recognise(values, raw.curve)
     elif intensity not in ("linear", "log"):
@@ -174,6 +175,14 @@ def to_line_integrals(
         )
         line_integrals -= np.float32(air)
     return XRay(line_integrals, valid, raw.pixel_mm)
+
+
+def _filled(values: np.ndarray) -> np.ndarray:
+    """The values, the median in place of those that are not finite."""
+    finite = np.isfinite(values)
+    if not finite.any() or np.ptp(values[finite]) == 0:
+        raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
+    return values if finite.all() else np.where(finite, values, np.median(values[finite]))
 
 
 def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:

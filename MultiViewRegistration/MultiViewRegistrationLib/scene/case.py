@@ -1,0 +1,195 @@
+"""What a scene holds, as the backend takes it: volumes, masks, landmarks, and the case of them all."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ..errors import InputError
+from ..geometry.landmarks import Landmark
+from ..imaging.ct import CT
+from ..imaging.view import SharedUnknowns
+from ..imaging.volume import Volume
+from ..imaging.xray import RawImage, XRay, to_line_integrals
+from ..io.case import Case, views_of
+from ..io.case_file import DEFAULT_SEARCH, ViewFile
+from .frames import lps_from_ras
+from .registration import CT_UNIT, Registration
+from .xray import XRayView
+
+LANDMARKS = "landmarks"
+#: The parameter with what a scene has no nodes for: JSON of these keys of a case.json.
+EXTRAS = "case"
+EXTRA_KEYS = ("targets", "truth", "reference_from_world", "shared_unknowns")
+
+
+def case_of(registration: Registration) -> Case:
+    """The CT, the X-rays that are used, and the pose as it is now.
+
+    InputError, beginning with the node's name, for what is missing or wrong.
+    """
+    ct = ct_of(registration)
+    views = [view for view in registration.xrays if view.used]
+    if not views:
+        raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")
+    files = [_entry(view) for view in views]
+    world_from_ct = registration.world_from_ct
+    extras = json.loads(registration.parameter(EXTRAS, "{}"))
+    return Case(
+        ct=ct,
+        views=views_of("X-rays", files, [xray_of(view) for view in views], ct, world_from_ct),
+        world_from_ct=world_from_ct,
+        search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
+        landmarks=landmarks_of(registration, views),
+        targets=_array(extras.get("targets")),
+        truth_world_from_ct=_array(extras.get("truth", {}).get("world_from_ct")),
+        reference_from_world=_array(extras.get("reference_from_world")),
+        shared_unknowns=SharedUnknowns(**extras.get("shared_unknowns", {})),
+        name=registration.name,
+    )
+
+
+def ct_of(registration: Registration) -> CT:
+    """The CT in its own frame, and the structure to register, if one is chosen. InputError where it cannot be used."""
+    node = registration.ct
+    if node is None:
+        raise InputError("CT: none is chosen, expected a volume; select or load one.")
+    volume = Volume(_voxels(node).astype(np.float32), lps_from_ras(_matrix(node)))
+    return CT(volume, registration.parameter(CT_UNIT, "hu"), _structure(registration))
+
+
+def xray_of(view: XRayView) -> XRay:
+    """The view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
+    content = view.content
+    try:
+        raw, curve = _raw(view)
+        xray = to_line_integrals(raw, curve or content.get("intensity", "linear"), bool(content.get("inverted")) and not curve)
+    except InputError as error:
+        raise InputError(f"{view.name}: {error}") from None
+    used = _drawn(view)
+    if used is None:
+        return xray
+    if not (xray.valid & used).any():
+        raise InputError(f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, expected segments over what is "
+                         "to be used; correct it, or choose none.")
+    return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
+
+
+def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Landmark]:
+    """The points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
+    in_ct = registration.node.GetNodeReference(LANDMARKS)
+    if in_ct is None:
+        return []
+    seen = {view.name: {label: view.camera.project(lps_from_ras(point))
+                        for label, point in _points(view.node.GetNodeReference(LANDMARKS), world=True)} for view in views}
+    landmarks = []
+    for label, point in _points(in_ct, world=False):
+        pixels = {name: points[label] for name, points in seen.items() if label in points}
+        if pixels:
+            landmarks.append(Landmark(label, lps_from_ras(point), pixels))
+    return landmarks
+
+
+def _points(markups, *, world: bool) -> list[tuple[str, np.ndarray]]:
+    """Label and position, RAS, of the control points that have been placed."""
+    if markups is None:
+        return []
+    placed = [i for i in range(markups.GetNumberOfControlPoints())
+              if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined]
+    position = markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
+    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed]
+
+
+def _array(numbers) -> np.ndarray | None:
+    return None if numbers is None else np.array(numbers, float)
+
+
+def _entry(view: XRayView) -> ViewFile:
+    content = view.content
+    return ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry,
+                    content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0))
+
+
+def _raw(view: XRayView) -> tuple[RawImage, str | None]:
+    """The image that the view was made from; where that is gone, its line integrals, and the word for them."""
+    node, content = view.source or view.node, view.content
+    values = _voxels(node)
+    frame = content.get("frame") or 0
+    if view.source is None:
+        frame, curve = 0, "log"
+    else:
+        curve = None
+    if frame >= len(values):
+        raise InputError(f"frame {frame} is asked for, but the image has {len(values)}; choose one from 0 to {len(values) - 1}.")
+    values = values[frame]
+    if content.get("flipped") and view.source is not None:
+        values = values[:, ::-1]
+    pixel_mm = content.get("pixel_mm")
+    return RawImage(values.astype(np.float32), float(np.issubdtype(values.dtype, np.integer)), float(values.max()),
+                    pixel_mm=pixel_mm and tuple(pixel_mm)), curve
+
+
+def _voxels(node) -> np.ndarray:
+    """(slices, rows, columns). InputError for a volume that is empty or has several values a voxel."""
+    image = node.GetImageData()
+    if image is None or not image.GetNumberOfPoints():
+        raise InputError(f"{node.GetName()}: has no voxels, expected an image; load it again.")
+    if image.GetNumberOfScalarComponents() > 1:
+        raise InputError(f"{node.GetName()}: has {image.GetNumberOfScalarComponents()} values a voxel (colour or vectors), expected a grey "
+                         "image; convert it (Vector to Scalar Volume).")
+    return slicer.util.arrayFromVolume(node)
+
+
+def _matrix(node) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _structure(registration: Registration) -> np.ndarray | None:
+    """bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
+    node, segment = registration.segmentation, registration.segment_id
+    if node is None:
+        return None
+    if not segment or node.GetSegmentation().GetSegment(segment) is None:
+        raise InputError(f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none.")
+    selected = segments_on(node, [segment], registration.ct)
+    if not selected.any():
+        name = node.GetSegmentation().GetSegment(segment).GetName()
+        raise InputError(f"{node.GetName()}: the segment {name} has no voxel within the CT, expected the structure to register; draw it.")
+    return selected
+
+
+def _drawn(view: XRayView) -> np.ndarray | None:
+    """bool (rows, columns), True where any visible segment of the view's mask is; None without a mask."""
+    if view.mask is None:
+        return None
+    segmentation = view.mask.GetSegmentation()
+    return segments_on(view.mask, [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())], view.node)[0]
+
+
+def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:
+    """bool, the voxels of a volume node that these segments cover; both in the frame of their own nodes."""
+    reference = grid_of(volume)
+    covered = np.zeros(reference.GetDimensions()[::-1], bool)
+    for segment_id in segment_ids:
+        labelmap, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        segmentation.GetBinaryLabelmapRepresentation(segment_id, labelmap)
+        if labelmap.IsEmpty():
+            continue
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, reference, resampled, False, True)
+        covered |= vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(covered.shape) != 0
+    return covered
+
+
+def grid_of(volume):
+    """A vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame."""
+    grid, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    grid.SetDimensions(volume.GetImageData().GetDimensions())
+    grid.SetGeometryFromImageToWorldMatrix(matrix)
+    return grid

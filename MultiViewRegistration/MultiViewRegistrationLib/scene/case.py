@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import slicer
@@ -22,9 +23,16 @@ from .registration import CT_UNIT, Registration
 from .xray import XRayView
 
 LANDMARKS = "landmarks"
-#: The parameter with what a scene has no nodes for: JSON of these keys of a case.json.
+#: The parameter with what a scene has no nodes for, as JSON.
 EXTRAS = "case"
-EXTRA_KEYS = ("targets", "truth", "reference_from_world", "shared_unknowns")
+EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
+
+
+def keep_extras(registration: Registration, case: Case) -> None:
+    """Keep what of a case a scene has no nodes for: targets, truth, the tracker's frame, shared unknowns."""
+    arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
+    extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
+    registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
 
 
 def case_of(registration: Registration) -> Case:
@@ -45,9 +53,7 @@ def case_of(registration: Registration) -> Case:
         world_from_ct=world_from_ct,
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         landmarks=landmarks_of(registration, views),
-        targets=_array(extras.get("targets")),
-        truth_world_from_ct=_array(extras.get("truth", {}).get("world_from_ct")),
-        reference_from_world=_array(extras.get("reference_from_world")),
+        **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
         shared_unknowns=SharedUnknowns(**extras.get("shared_unknowns", {})),
         name=registration.name,
     )
@@ -102,10 +108,6 @@ def _points(markups, *, world: bool) -> list[tuple[str, np.ndarray]]:
               if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined]
     position = markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
     return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed]
-
-
-def _array(numbers) -> np.ndarray | None:
-    return None if numbers is None else np.array(numbers, float)
 
 
 def _entry(view: XRayView) -> ViewFile:

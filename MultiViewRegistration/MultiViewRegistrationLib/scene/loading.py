@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from ..imaging.xray import RawImage, load_image, recognised
 from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..io.fields import read_json
-from .case import EXTRA_KEYS, EXTRAS, LANDMARKS, grid_of
+from .case import LANDMARKS, grid_of, keep_extras
 from .frames import ras_from_lps
 from .image import set_source
 from .products import OWNER, product
@@ -41,7 +40,7 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
         registration.choose_segment(*segmentation_node(scene, _name(file.mask.path), case.ct.mask, ct))
     for key, value in case.search.items():
         registration.node.SetParameter(key, str(value))
-    registration.node.SetParameter(EXTRAS, json.dumps({key: content[key] for key in EXTRA_KEYS if key in content}))
+    keep_extras(registration, case)
     if case.world_from_ct is not None:
         registration.world_from_ct = case.world_from_ct
     for view, entry, told, raw, mask in zip(case.views, file.views, content["views"], images, masks, strict=True):

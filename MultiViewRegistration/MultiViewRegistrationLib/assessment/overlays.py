@@ -65,6 +65,13 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     ]
 
 
+def on_whole_image(xray: XRay, drr: np.ndarray) -> Overlays:
+    """The pictures of one view at one pose, pixel by pixel of its X-ray."""
+    drr = np.nan_to_num(np.asarray(drr, np.float32), nan=0.0)
+    level = _silhouette_level(drr)
+    return _at_one_pose(_Film(xray.line_integrals, xray.valid, drr > level), drr, level)
+
+
 def before_and_after(
     xray: XRay, start_drr: np.ndarray, result_drr: np.ndarray
 ) -> dict[str, tuple[bytes, bytes]]:

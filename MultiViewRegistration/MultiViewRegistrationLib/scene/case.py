@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 
 import numpy as np
@@ -35,8 +36,10 @@ def keep_extras(registration: Registration, case: Case) -> None:
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
 
 
-def case_of(registration: Registration) -> Case:
+def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
+
+    image_of: gives a view's image in place of `xray_of`, where those made before are kept.
 
     InputError, beginning with the node's name, for what is missing or wrong.
     """
@@ -49,7 +52,7 @@ def case_of(registration: Registration) -> Case:
     extras = json.loads(registration.parameter(EXTRAS, "{}"))
     return Case(
         ct=ct,
-        views=views_of("X-rays", files, [xray_of(view) for view in views], ct, world_from_ct),
+        views=views_of("X-rays", files, [(image_of or xray_of)(view) for view in views], ct, world_from_ct),
         world_from_ct=world_from_ct,
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         landmarks=landmarks_of(registration, views),

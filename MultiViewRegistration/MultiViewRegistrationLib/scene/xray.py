@@ -114,11 +114,16 @@ class XRayView:
 
     def place(self) -> None:
         """Lay the image at its detector plane; where the geometry is missing or wrong it stays where it is."""
+        if self.placed:
+            place(self.node, self.camera, self.detector_mm)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has an image and a geometry that fits it."""
         try:
-            camera = self.camera
+            return self.camera is not None
         except InputError:
-            return
-        place(self.node, camera, self.detector_mm)
+            return False
 
     @property
     def detector_mm(self) -> float:

@@ -260,6 +260,19 @@ def test_a_view_may_have_no_pictures_or_some_kinds_only():
     ]
 
 
+def test_where_nothing_was_refined_there_is_no_start_and_no_convergence():
+    alone = {kind: (picture(200),) for kind in ("edges", "difference")}
+    given = {"start_world_from_ct": None, "start_errors": None, "levels": [], "method": "by hand"}
+    shown = page(case(views=[view("AP", pictures=alone)], **given))
+    assert [image["alt"] for image in shown.of("img")] == ["AP, edges", "AP, difference"]
+    assert [radio["id"] for radio in shown.of("input")] == ["case-1-edges", "case-1-difference"]
+    assert {label["for"] for label in shown.of("label")} == {"case-1-edges", "case-1-difference"}
+    assert "Given by hand" in shown.text and "similarity 0.951" in shown.text
+    assert "mTRE mean 3D distance of the targets from their true place 0.063 mm depth" in shown.text.replace("\N{NO-BREAK SPACE}", " ")
+    for word in ("start", "Start", "Result", "Moved", "Convergence", "steps", "None"):
+        assert word not in shown.text.replace("its start", ""), word
+
+
 def test_summary_of_a_camera():
     intrinsics = np.array([[-2000.0, 0, 100], [0, 2000, 100], [0, 0, 1]])
     turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 80, 0])), np.array([1.0, 2, 3]))

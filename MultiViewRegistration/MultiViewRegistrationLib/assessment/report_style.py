@@ -55,6 +55,7 @@ input:checked + .choice { background: var(--accent); border-color: var(--accent)
 figure { margin: 0; min-width: 0; }
 figcaption { margin-bottom: 4px; font-weight: 600; overflow-wrap: anywhere; }
 .shot { display: none; position: relative; background: #000; cursor: pointer; }
+.alone { cursor: auto; }
 .shot img { display: block; width: 100%; max-height: 88vh; object-fit: contain; }
 .mark { position: absolute; left: 8px; bottom: 8px; padding: 1px 8px; border-radius: 4px; font-size: .85rem;
   background: rgba(0, 0, 0, .75); color: #fff; }
@@ -81,7 +82,10 @@ _SWITCHES = "".join(
     f".pick-{kind}:checked ~ .pick-{pose}:checked ~ .views .{kind}.{pose} {{ display: block; }}\n"
     for kind in Overlays._fields
     for pose in ("start", "result")
-) + "".join(f".pick-{kind}:checked ~ .legends .{kind} {{ display: block; }}\n" for kind in Overlays._fields)
+) + "".join(
+    f".pick-{kind}:checked ~ .legends .{kind}, .pick-{kind}:checked ~ .views .{kind}.alone {{ display: block; }}\n"
+    for kind in Overlays._fields
+)
 
 _PRINT = """
 @media print {

@@ -74,9 +74,7 @@ def refine(
 
         traces.append(LevelTrace(name, _descend(motion, comparisons, preset, stage, tell)))
     found = motion.pose()
-    level = anatomy.levels(views, world_from_ct)[-1]
-    objective = anatomy.objective(views, level, found)
-    return Refinement(found, objective.linearise(objective.project(found)), traces, views, np.zeros(6))
+    return Refinement(found, anatomy.fit(views, found, world_from_ct), traces, views, np.zeros(6))
 
 
 def _trimmed(anatomy: Anatomy) -> Volume:

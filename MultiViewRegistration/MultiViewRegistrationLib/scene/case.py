@@ -13,10 +13,9 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from ..imaging.ct import CT
+from ..imaging.ct import CT, ct_from_array, masked
 from ..imaging.view import SharedUnknowns
-from ..imaging.volume import Volume
-from ..imaging.xray import RawImage, XRay, to_line_integrals
+from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from .frames import lps_from_ras
@@ -67,16 +66,19 @@ def ct_of(registration: Registration) -> CT:
     node = registration.ct
     if node is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
-    volume = Volume(_voxels(node).astype(np.float32), lps_from_ras(_matrix(node)))
-    return CT(volume, registration.parameter(CT_UNIT, "hu"), _structure(registration))
+    ct = ct_from_array(_voxels(node), lps_from_ras(_matrix(node)), registration.parameter(CT_UNIT, "hu"), name=node.GetName())
+    structure = _structure(registration)
+    return ct if structure is None else masked(ct, structure, registration.segmentation.GetName())
 
 
 def xray_of(view: XRayView) -> XRay:
     """The view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
     content = view.content
     try:
-        raw, curve = _raw(view)
-        xray = to_line_integrals(raw, curve or content.get("intensity", "linear"), bool(content.get("inverted")) and not curve)
+        if view.source is not None:
+            xray = to_line_integrals(_raw(view), content.get("intensity", "linear"), content.get("inverted", False))
+        else:  # somebody deleted it; the picture has its line integrals
+            xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
     except InputError as error:
         raise InputError(f"{view.name}: {error}") from None
     used = _drawn(view)
@@ -119,23 +121,14 @@ def _entry(view: XRayView) -> ViewFile:
                     content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0))
 
 
-def _raw(view: XRayView) -> tuple[RawImage, str | None]:
-    """The image that the view was made from; where that is gone, its line integrals, and the word for them."""
-    node, content = view.source or view.node, view.content
-    values = _voxels(node)
+def _raw(view: XRayView) -> RawImage:
+    """The frame that the view was made from."""
+    content, frames = view.content, _voxels(view.source)
     frame = content.get("frame") or 0
-    if view.source is None:
-        frame, curve = 0, "log"
-    else:
-        curve = None
-    if frame >= len(values):
-        raise InputError(f"frame {frame} is asked for, but the image has {len(values)}; choose one from 0 to {len(values) - 1}.")
-    values = values[frame]
-    if content.get("flipped") and view.source is not None:
-        values = values[:, ::-1]
+    if not 0 <= frame < len(frames):
+        raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
     pixel_mm = content.get("pixel_mm")
-    return RawImage(values.astype(np.float32), float(np.issubdtype(values.dtype, np.integer)), float(values.max()),
-                    pixel_mm=pixel_mm and tuple(pixel_mm)), curve
+    return raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
 
 
 def _voxels(node) -> np.ndarray:

@@ -8,7 +8,7 @@ import slicer
 from ..imaging.xray import XRay
 from .xray import XRayView, place
 
-#: Longest side in pixels of a DRR while the CT moves, and when it rests.
+#: Longest side in pixels of a DRR while the CT moves, at most, and when it rests.
 MOVING, RESTING = 256, 768
 DRR = "drr"
 PICTURE = "picture"
@@ -18,14 +18,15 @@ PICTURES = ("checkerboard", "edges", "difference")
 MODES = (*BLENDS, *PICTURES, "off")
 
 
-def show_drr(view: XRayView, anatomy, world_from_ct: np.ndarray, *, moving: bool = False) -> np.ndarray:
+def show_drr(view: XRayView, anatomy, world_from_ct: np.ndarray, pixels: int = RESTING) -> np.ndarray:
     """Render the CT at a pose into the view's DRR volume, in the X-ray's plane.
 
-    anatomy: a `registration.anatomy.Anatomy`.   moving: at a lower resolution, for a picture that follows the hand.
+    anatomy: a `registration.anatomy.Anatomy`.   pixels: the longest side that the image may have; up to MOVING the CT is taken at half
+    its resolution, too.
     Returns the image (rows, columns), NaN where rays go through a cut end of the CT.
     """
-    factor = pooling(view, moving=moving)
-    camera, projector = view.camera.pooled(factor), anatomy.projector(1 if moving else 0)
+    factor = -(-max(view.size) // pixels)
+    camera, projector = view.camera.pooled(factor), anatomy.projector(1 if pixels <= MOVING else 0)
     image = projector.render(camera, world_from_ct).image
     image[projector.seen(camera, world_from_ct) == 0] = np.nan
     node = _volume(view, DRR, "vtkMRMLScalarVolumeNode", "DRR")
@@ -56,11 +57,6 @@ def show_picture(view: XRayView, xray: XRay, drr: np.ndarray, mode: str) -> None
 def foreground(view: XRayView, mode: str):
     """The volume to lie over the X-ray in this mode; None where there is none (yet)."""
     return view.node.GetNodeReference(DRR if mode in BLENDS else PICTURE) if mode != "off" else None
-
-
-def pooling(view: XRayView, *, moving: bool) -> int:
-    """By how much the X-ray's resolution is reduced for its DRR."""
-    return -(-max(view.size) // (MOVING if moving else RESTING))
 
 
 def _volume(view: XRayView, role: str, class_name: str, suffix: str):

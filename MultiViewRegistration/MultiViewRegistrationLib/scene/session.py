@@ -10,8 +10,8 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import InputError
-from . import overlay
 from .case import case_of, ct_of, xray_of
+from .drawing import Drawing
 from .fingerprint import fingerprint, of_ct, of_view
 from .history import Entry, History
 from .loading import camera_content
@@ -31,7 +31,7 @@ class Regressor(Protocol):
 
 
 class Session:
-    """One registration at work. A timer polls it some 20 times a second; nothing waits but that poll.
+    """One registration at work. A timer polls it some 20 times a second, and has `drawing` take a step; nothing waits but the poll.
 
     message: what went wrong last, a sentence; "" if nothing did.   notes: what the last work warned of, a sentence each.
     progress: of the work under way, a `registration.pipeline.Progress`, or None.
@@ -46,6 +46,7 @@ class Session:
         self._then: Callable[[object], None] = lambda _: None
         self._before = np.eye(4)
         self._anatomy, self._anatomy_of = None, ""
+        self.drawing = Drawing(registration, self._prepared, self.xray)
         self._xrays: dict[str, tuple[str, object]] = {}
         self._results: dict[str, object] = {}
 
@@ -171,26 +172,14 @@ class Session:
 
     # What is seen of it
 
-    def draw(self, mode: str = "blend", *, moving: bool = False) -> None:
-        """Bring the overlays of all X-rays up to date with the CT's place. Nothing is drawn before `prepare` is true."""
-        anatomy = self._prepared()
-        if anatomy is None or mode == "off":
-            return
-        for view in self.registration.xrays:
-            if view.placed:
-                drr = overlay.show_drr(view, anatomy, self.registration.world_from_ct, moving=moving)
-                if mode in overlay.PICTURES:
-                    overlay.show_picture(view, self.xray(view), drr, mode)
-
     def similarity(self) -> dict[str, float]:
         """Local NCC of each view that is used, where the CT is now, by name. Empty before `prepare` is true. InputError as `case`."""
         anatomy = self._prepared()
         if anatomy is None:
             return {}
         case, pose = self.case(), self.registration.world_from_ct
-        objective = anatomy.objective(case.views, anatomy.levels(case.views, pose)[-1], pose)
-        values = objective.linearise(objective.project(pose)).similarity
-        return dict(zip((view.name for view in case.views), map(float, values), strict=True))
+        fit = anatomy.fit(case.views, pose, pose)
+        return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
 
     # Whether it can be handed on
 

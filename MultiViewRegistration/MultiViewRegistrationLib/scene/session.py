@@ -16,7 +16,7 @@ from .fingerprint import fingerprint, of_ct, of_view
 from .history import Entry, History
 from .loading import camera_content
 from .registration import Registration
-from .worker import Worker
+from .worker import TURN, Worker
 from .xray import XRayView
 
 #: Ways to the pose that the refinement begins with.
@@ -108,7 +108,7 @@ class Session:
             self._launch(lambda tell: _ready(Anatomy(ct)), keep)
         return False
 
-    def poll(self) -> bool:
+    def poll(self, wait: float = TURN) -> bool:
         """Take what the work under way has come to; whether the CT has moved, or the work has ended.
 
         Where the registration has left its scene, the work is cancelled and forgotten.
@@ -120,7 +120,7 @@ class Session:
             self.cancel()
             self._worker = self.progress = None
             return True
-        progress = worker.poll()
+        progress = worker.poll(wait)
         if progress is not None:
             self.progress = progress
             self.registration.world_from_ct = progress.world_from_ct

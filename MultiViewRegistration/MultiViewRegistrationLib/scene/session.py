@@ -59,6 +59,7 @@ class Session:
             if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
                 raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
                                  "or skip it.")
+        case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in self.registration.xrays if view.used}}
         return case
 
     def xray(self, view: XRayView):
@@ -147,6 +148,10 @@ class Session:
         if self.message:
             raise InputError(self.message)
 
+    def run(self, work: Callable[[], object], then: Callable[[object], None]) -> None:
+        """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
+        self._launch(lambda tell: work(), then)
+
     def _launch(self, work, then) -> None:
         if self.running:
             raise InputError("Register: a registration is under way, expected none; wait for it, or cancel it.")
@@ -166,6 +171,12 @@ class Session:
         self._results[entry.key] = result
         self._anatomy, self._anatomy_of = result.anatomy, of_ct(self.registration)
 
+    def _as_corrected(self):
+        """The case with the cameras as a registration has corrected them."""
+        case = self.case()
+        cameras = {view.name: view.camera for view in self.registration.xrays}
+        return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
+
     def _prepared(self):
         """The prepared CT, None where the scene's is another, or there is none yet."""
         return self._anatomy if self._anatomy_of == of_ct(self.registration) else None
@@ -177,11 +188,29 @@ class Session:
         anatomy = self._prepared()
         if anatomy is None:
             return {}
-        case, pose = self.case(), self.registration.world_from_ct
+        case, pose = self._as_corrected(), self.registration.world_from_ct
         fit = anatomy.fit(case.views, pose, pose)
         return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
 
-    # Whether it can be handed on
+    # Whether it can be handed on, and what
+
+    def find_result(self) -> Callable[[], object]:
+        """What finds the `result.Result` of the pose as it is, for a thread: the registration's that led to it, or what can be said of it.
+
+        InputError, now, as `case`; later, where the X-rays show too little of the CT.
+        """
+        entry, pose = self.history.current, self.registration.world_from_ct
+        if entry is not None and entry.key in self._results and np.allclose(entry.pose, pose, atol=1e-6):
+            known = self._results[entry.key]
+            return lambda: known
+        case, anatomy, method = self._as_corrected(), self._prepared(), "by hand" if entry is None else entry.method
+
+        def find():
+            from ..workflow import assess
+
+            return assess(case, pose, anatomy, method)
+
+        return find
 
     def doubt(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""

@@ -35,14 +35,14 @@ def keep_extras(registration: Registration, case: Case) -> None:
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
 
 
-def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None) -> Case:
+def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
-    image_of: gives a view's image in place of `xray_of`, where those made before are kept.
+    image_of, ct: in place of `xray_of` and `ct_of`, where those made before are kept.
 
     InputError, beginning with the node's name, for what is missing or wrong.
     """
-    ct = ct_of(registration)
+    ct = ct or ct_of(registration)
     views = [view for view in registration.xrays if view.used]
     if not views:
         raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")

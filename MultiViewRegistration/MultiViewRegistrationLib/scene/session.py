@@ -47,6 +47,7 @@ class Session:
         self._before = np.eye(4)
         self._anatomy, self._anatomy_of = None, ""
         self.drawing = Drawing(registration, self._prepared, self.xray)
+        self._ct: tuple[str, object] = "", None
         self._xrays: dict[str, tuple[str, object]] = {}
         self._results: dict[str, object] = {}
 
@@ -54,13 +55,20 @@ class Session:
 
     def case(self):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry."""
-        case = case_of(self.registration, self.xray)
+        case = case_of(self.registration, self.xray, self.ct())
         for a, b in combinations(case.views, 2):
             if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
                 raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
                                  "or skip it.")
         case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in self.registration.xrays if view.used}}
         return case
+
+    def ct(self):
+        """The `imaging.ct.CT`, made anew only where the volume or the structure in it has changed. InputError as `ct_of`."""
+        key = of_ct(self.registration)
+        if self._ct[0] != key:
+            self._ct = key, ct_of(self.registration)
+        return self._ct[1]
 
     def xray(self, view: XRayView):
         """The view's `imaging.xray.XRay`, made anew only where the image or what is known of it has changed."""
@@ -101,7 +109,7 @@ class Session:
         if not self.running:
             from ..registration.anatomy import Anatomy
 
-            ct, key = ct_of(self.registration), of_ct(self.registration)
+            ct, key = self.ct(), of_ct(self.registration)
 
             def keep(anatomy) -> None:
                 self._anatomy, self._anatomy_of = anatomy, key
@@ -183,14 +191,21 @@ class Session:
 
     # What is seen of it
 
-    def similarity(self) -> dict[str, float]:
-        """Local NCC of each view that is used, where the CT is now, by name. Empty before `prepare` is true. InputError as `case`."""
+    def find_similarity(self) -> Callable[[], dict[str, float]] | None:
+        """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
+
+        InputError as `case`.
+        """
         anatomy = self._prepared()
         if anatomy is None:
-            return {}
+            return None
         case, pose = self._as_corrected(), self.registration.world_from_ct
-        fit = anatomy.fit(case.views, pose, pose)
-        return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
+
+        def find() -> dict[str, float]:
+            fit = anatomy.fit(case.views, pose, pose)
+            return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
+
+        return find
 
     # Whether it can be handed on, and what
 

@@ -1,0 +1,139 @@
+"""`slicer.app`, the main window and `slicer.modules`, as far as a module uses them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import slicer
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from .dialogs import record
+from .mrml_widgets import qSlicerAbstractModuleWidget
+from .stand_in import stand_in, stored
+
+Signal, Property = QtCore.Signal, QtCore.Property
+
+
+@stand_in
+class qSlicerMainWindow(QtWidgets.QMainWindow):
+    """What messages and dialogs need: a status bar."""
+
+    def __init__(self):
+        super().__init__()
+        self.setObjectName("qSlicerMainWindow")
+        self.statusBar().messageChanged.connect(lambda text: text and record("status", text))
+
+
+@stand_in
+class qSlicerScriptedLoadableModule(QtCore.QObject):
+    """A module's `parent`, and what `slicer.modules.<name>` is: texts, path, icon, widget."""
+
+    def __init__(self, name: str, path: Path):
+        super().__init__()
+        self.setObjectName(name)
+        self._path, self._widget, self._logic = str(path), None, None
+        self.title = name
+
+    def widgetRepresentation(self) -> qSlicerAbstractModuleWidget | None:
+        return self._widget
+
+    path = Property(str, lambda self: self._path)
+    title = stored(str, "")
+    categories = stored("QStringList", ())
+    dependencies = stored("QStringList", ())
+    contributors = stored("QStringList", ())
+    associatedNodeTypes = stored("QStringList", ())
+    helpText = stored(str, "")
+    acknowledgementText = stored(str, "")
+    icon = stored(QtGui.QIcon, QtGui.QIcon())
+    index = stored(int, -1)
+    hidden = stored(bool, False)
+    widgetRepresentationCreationEnabled = stored(bool, True)
+
+
+@stand_in
+class qSlicerModuleManager(QtCore.QObject):
+    moduleLoaded = Signal(str)
+    moduleAboutToBeUnloaded = Signal(str)
+
+    def module(self, name: str) -> qSlicerScriptedLoadableModule | None:
+        return getattr(slicer.modules, name.lower(), None)
+
+    def modulesNames(self) -> tuple:
+        return tuple(module.name for module in vars(slicer.modules).values() if isinstance(module, qSlicerScriptedLoadableModule))
+
+
+@stand_in
+class qSlicerApplication(QtWidgets.QApplication):
+    """The application; its files lie in a temporary folder."""
+
+    startupCompleted = Signal()
+
+    def __init__(self, core):
+        super().__init__(["Slicer"])
+        self.setApplicationName("Slicer")
+        self.setApplicationVersion("5.10.0")
+        self.setOrganizationName("slicer.org")
+        self.setStyle("Fusion")
+        self.setFont(QtGui.QFont("DejaVu Sans", 9))
+        self._core, self._testing, self._layout_manager = core, False, None
+        self._modules = qSlicerModuleManager(self)
+        self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
+        folder = Path(self._temporary.name)
+        for name in ("temporary", "home", "cache", "scenes"):
+            (folder / name).mkdir()
+        self.temporaryPath, self.cachePath, self.defaultScenePath = (str(folder / name) for name in ("temporary", "cache", "scenes"))
+        self._home = str(folder / "home")
+        QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
+        QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(folder / "settings"))
+
+    temporaryPath = stored(str, "")
+    cachePath = stored(str, "")
+    defaultScenePath = stored(str, "")
+    slicerHome = Property(str, lambda self: self._home)
+    majorVersion = Property(int, lambda self: 5)
+    minorVersion = Property(int, lambda self: 10)
+    revision = Property(str, lambda self: "34045")
+    os = Property(str, lambda self: "linux")
+    arch = Property(str, lambda self: "amd64")
+    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
+
+    def testingEnabled(self) -> bool:
+        return self._testing
+
+    def layoutManager(self):
+        return self._layout_manager
+
+    def moduleManager(self) -> qSlicerModuleManager:
+        return self._modules
+
+    def applicationLogic(self):
+        return self._core.app_logic
+
+    def mrmlScene(self):
+        return slicer.mrmlScene
+
+    def userSettings(self) -> QtCore.QSettings:
+        return QtCore.QSettings()
+
+    settings = revisionUserSettings = userSettings
+
+    def moduleDocumentationUrl(self, module: str) -> str:
+        return f"{self.documentationBaseUrl}user_guide/modules/{module.lower()}.html"
+
+    def openNodeModule(self, node, role: str = "", context: str = "") -> None:
+        record("module", f"module of {node.GetName()}")
+
+    def pauseRender(self) -> None:
+        pass
+
+    resumeRender = pauseRender
+
+    def setRenderPaused(self, paused: bool) -> None:
+        pass
+
+
+def select_module(module) -> None:
+    """slicer.util.selectModule."""
+    record("module", module if isinstance(module, str) else module.name)

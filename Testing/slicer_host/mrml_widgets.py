@@ -1,0 +1,100 @@
+"""Stand-ins for the plain widgets of Slicer that know the scene, and for the widgets that Slicer puts a module into."""
+
+from __future__ import annotations
+
+import weakref
+
+import vtk
+from PySide6 import QtCore, QtWidgets
+
+from .stand_in import stand_in
+
+Signal = QtCore.Signal
+
+
+class Follower:
+    """Observes VTK objects for a widget for as long as it lives."""
+
+    def __init__(self, widget: QtWidgets.QWidget):
+        self._widget = weakref.ref(widget)
+        self._observed: list[tuple] = []
+        widget.destroyed.connect(self.stop)
+
+    def start(self, target, event, method: str) -> None:
+        """Call the widget's `method(node)` at each event; node is what the event is about, or None."""
+
+        @vtk.calldata_type(vtk.VTK_OBJECT)
+        def called(caller, name, node=None):
+            widget = self._widget()
+            if widget is not None:
+                getattr(widget, method)(node)
+
+        self._observed.append((target, target.AddObserver(event, called)))
+
+    def stop(self, *unused) -> None:
+        for target, tag in self._observed:
+            target.RemoveObserver(tag)
+        self._observed.clear()
+
+
+class SceneWidget:
+    """Has a scene, and says when it gets another."""
+
+    def _get_scene(self):
+        return self.__dict__.get("_scene")
+
+    def setMRMLScene(self, scene) -> None:
+        if scene is not self._get_scene():
+            self.__dict__["_scene"] = scene
+            self._on_scene()
+            if hasattr(self, "mrmlSceneChanged"):
+                self.mrmlSceneChanged.emit(scene)
+
+    def _on_scene(self) -> None:
+        pass
+
+
+@stand_in
+class qMRMLWidget(SceneWidget, QtWidgets.QWidget):
+    mrmlSceneChanged = Signal(object)
+    mrmlScene = SceneWidget._get_scene
+
+
+@stand_in
+class qSlicerWidget(SceneWidget, QtWidgets.QWidget):
+    mrmlSceneChanged = Signal(object)  # but Python cannot ask it for its scene
+
+
+@stand_in
+class qSlicerAbstractModuleWidget(qSlicerWidget):
+    """What Slicer hands to a scripted module as `parent`: the inside of the module panel."""
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.setLayout(QtWidgets.QVBoxLayout())
+        self._entered = False
+
+    def enter(self) -> None:
+        self._entered = True
+
+    def exit(self) -> None:
+        self._entered = False
+
+    isEntered = QtCore.Property(bool, lambda self: self._entered)
+
+
+@stand_in
+class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
+    """Hands `enter` and `exit` on to the module's Widget."""
+
+    _python = None
+
+    def enter(self) -> None:
+        super().enter()
+        if hasattr(self._python, "enter"):
+            self._python.enter()
+
+    def exit(self) -> None:
+        super().exit()
+        if hasattr(self._python, "exit"):
+            self._python.exit()

@@ -83,7 +83,7 @@ def in_world(registration, ras_in_ct):
 
 
 def off_conic(camera, centre, pixels):
-    """mm at the sphere's depth by which pixels miss the outline of the sphere, whose dual conic is P Q* P^T (Hartley and Zisserman, 8.7)."""
+    """By how many pixels some pixels miss the outline of the sphere, whose dual conic is P Q* P^T (Hartley and Zisserman, 8.7)."""
     dual = np.diag([RADIUS**2] * 3 + [0.0]) - np.outer([*centre, 1], [*centre, 1])
     conic = np.linalg.inv(camera.projection_matrix @ dual @ camera.projection_matrix.T)
     rays = np.column_stack([pixels, np.ones(len(pixels))])

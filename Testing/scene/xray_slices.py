@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-
 #: (columns, rows): not square, so that a swap shows.
 SIZE = (120, 90)
 _views: dict[str, object] = {}  # they outlive the scene's content, as an application's do
@@ -84,3 +83,11 @@ def window_point(shown, ras) -> np.ndarray:
     ras_from_xy = slicer.util.arrayFromVTKMatrix(shown._view_node.GetXYToRAS())
     x, y = np.linalg.solve(ras_from_xy, [*ras, 1.0])[:2]
     return np.array([x, shown._view_node.GetDimensions()[1] - y])
+
+
+def click(shown, x: int, y: int) -> None:
+    """Move the mouse to a position in a view, from its lower left corner, and click there."""
+    interactor = shown.interactor()
+    interactor.SetEventInformation(x, y, 0, 0, "\0", 0, None)
+    for event in ("EnterEvent", "MouseMoveEvent", "LeftButtonPressEvent", "LeftButtonReleaseEvent"):
+        interactor.InvokeEvent(event)

@@ -92,10 +92,10 @@ def _detector(view: XRayView, stamp: tuple) -> Detector | None:
 
 
 def detector_of(point, among: list[Detector]) -> Detector | None:
-    """The one on whose plane a point (3,), RAS mm, lies: that in whose image it is nearest to the middle, if it is in several."""
-    holding = [detector for detector in among if detector.holds(point)]
+    """The one on whose plane a point (3,), RAS mm, lies; of several the nearest plane, of one plane the image nearest to its middle."""
 
-    def from_middle(detector: Detector) -> float:
-        return float(np.abs(detector.locate(point)[0] / detector.camera.size - 0.5).max())
+    def order(detector: Detector) -> tuple[float, float]:
+        pixel, off = detector.locate(point)
+        return round(abs(off), 2), float(np.abs((pixel + 0.5) / detector.camera.size - 0.5).max())
 
-    return min(holding, key=from_middle, default=None)
+    return min((detector for detector in among if detector.holds(point)), key=order, default=None)

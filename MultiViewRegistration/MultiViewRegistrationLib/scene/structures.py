@@ -23,7 +23,7 @@ GAP, REACH = 0.004, 0.015
 
 
 def choose_structures(registration: Registration, nodes: list | None) -> None:
-    """Project these segmentations (their segments that are shown), models and markups, wherever they are; None: all that moves with the CT."""
+    """Project these segmentations (the segments shown), models and markups, wherever they are; None: all that moves with the CT."""
     registration.node.RemoveNodeReferenceIDs(STRUCTURE)
     registration.node.SetParameter(STRUCTURES, "" if nodes is None else "chosen")
     for node in nodes or ():

@@ -146,8 +146,8 @@ def read(points, among: list[Detector]) -> Reading:
         return Reading(seen, caution=str(error))
     caution = ""
     if found.residual_mm > CAUTION_MM:
-        caution = (f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, or "
-                   "the geometry of the views does not fit.")
+        caution = (f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, "
+                   "or the geometry of the views does not fit.")
     return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, caution)
 
 

@@ -164,6 +164,38 @@ def test_transform_widgets_move_the_transform(host):
     assert host.slicer.util.arrayFromTransformMatrix(node)[2, 3] == 12.5
 
 
+# views -----------------------------------------------------------------------------------------------------------------
+
+LAYOUT = """<layout type="horizontal"><item><view class="vtkMRMLSliceNode" singletontag="XRay1">
+<property name="orientation" action="default">Axial</property><property name="viewlabel" action="default">X1</property>
+</view></item></layout>"""
+
+
+def test_a_view_shows_the_scene_and_hears_the_mouse(host, volume):
+    assert host.app.layoutManager() is None
+    node = host.app._core.scene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    node.AddLayoutDescription(4711, LAYOUT)
+    node.SetViewArrangement(4711)
+    layout = host.open_views(240, 200)
+    assert layout.sliceViewNames() == ("XRay1",)
+    view = layout.sliceWidget("XRay1").sliceView()
+    volume.CreateDefaultDisplayNodes()
+    volume.GetDisplayNode().AutoWindowLevelOff()
+    volume.GetDisplayNode().SetWindowLevel(1, -1)  # all of it white
+    layout.sliceWidget("XRay1").mrmlSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+    layout.resetSliceViews()
+    image = host.grab(view)
+    assert image.pixelColor(view.width // 2, view.height // 2).lightness() == 255
+    assert image.pixelColor(1, 1).lightness() == 0
+    seen = []
+    for event in ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent"):
+        view.interactor().AddObserver(event, lambda caller, name: seen.append((name, *caller.GetEventPosition())), 100.0)
+    host.drag(view, (10, 20), (40, 30))
+    top = view.height - 1
+    assert (seen[0], seen[1]) == (("MouseMoveEvent", 10, top - 20), ("LeftButtonPressEvent", 10, top - 20))
+    assert seen[-1] == ("LeftButtonReleaseEvent", 40, top - 30)
+
+
 # a module --------------------------------------------------------------------------------------------------------------
 
 def test_a_click_through(host, panel, volume, tmp_path):

@@ -33,7 +33,7 @@ class Host:
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
         self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
-        self.scene.Clear(True)
+        self._empty_scene()
         self.main_window = qSlicerMainWindow()
         self.testing = False
         self._widgets: list = []
@@ -48,6 +48,12 @@ class Host:
     @testing.setter
     def testing(self, on: bool) -> None:
         self.app._testing = on
+
+    def _empty_scene(self) -> None:
+        """Only what Slicer itself keeps in a scene stays: colours, the selection, views."""
+        self.scene.Clear(False)
+        for node in self.slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", self.scene):
+            self.scene.RemoveNode(node)
 
     # modules -----------------------------------------------------------------------------------------------------------
 
@@ -97,6 +103,31 @@ class Host:
         widget.parent.exit()
         self.process()
 
+    def open_views(self, width: int = 640, height: int = 480, panel=None):
+        """Give Slicer views, which it has none of else, in a window of this size; returns the layout manager.
+
+        They are slow without a graphics card: use small windows, and only where a test needs them. panel: a module's Widget, to be
+        shown left of the views, as in Slicer; then `grab(host.main_window)` is a picture of it all.
+        """
+        from PySide6 import QtCore, QtWidgets
+
+        from .layout_manager import qSlicerLayoutManager
+
+        manager = self.app._layout_manager = qSlicerLayoutManager(self.app._core)
+        self.main_window.setCentralWidget(manager.viewport())
+        if panel is not None:
+            dock, area = QtWidgets.QDockWidget(self.slicer.util.getModule(panel.moduleName).title), QtWidgets.QScrollArea()
+            area.setWidgetResizable(True)
+            area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+            area.setMinimumWidth(panel.parent.width)
+            area.setWidget(panel.parent)
+            dock.setWidget(area)
+            self.main_window.addDockWidget(QtCore.Qt.LeftDockWidgetArea, dock)
+        self.main_window.resize(width, height)
+        self.main_window.show()
+        self.process()
+        return manager
+
     # the user ----------------------------------------------------------------------------------------------------------
 
     def process(self, seconds: float = 0.0, until=None) -> None:
@@ -128,6 +159,18 @@ class Host:
                 position = QtCore.QPoint(10, 10)
         left = QtCore.Qt.LeftButton if button is None else button
         self._do(QtTest.QTest.mouseClick, widget, left, modifiers or QtCore.Qt.NoModifier, position)
+
+    def drag(self, widget, start: tuple[int, int], end: tuple[int, int], button=None, modifiers=None, steps: int = 5) -> None:
+        """Press a mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
+        from PySide6 import QtCore, QtTest
+
+        button, modifiers = button or QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
+        points = [QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end))) for i in range(steps + 1)]
+        self._do(QtTest.QTest.mouseMove, widget, points[0])
+        self._do(QtTest.QTest.mousePress, widget, button, modifiers, points[0])
+        for point in points[1:]:
+            self._do(QtTest.QTest.mouseMove, widget, point)
+        self._do(QtTest.QTest.mouseRelease, widget, button, modifiers, points[-1])
 
     def key(self, widget, key, modifiers=None) -> None:
         from PySide6 import QtCore, QtTest
@@ -188,13 +231,17 @@ class Host:
         """Unload the modules, as Slicer does at its end, and clear the scene."""
         try:
             for widget in self._widgets:
+                if widget.parent.isEntered:
+                    widget.parent.exit()
                 self.app.moduleManager().moduleAboutToBeUnloaded.emit(widget.moduleName)
                 widget.parent.hide()
                 widget.parent.deleteLater()
             self._widgets.clear()
             self.main_window.deleteLater()
-            self.app._layout_manager = None
-            self.scene.Clear(True)
+            if self.app.layoutManager() is not None:
+                self.app.layoutManager()._close()
+                self.app._layout_manager = None
+            self._empty_scene()
             self.process()
         finally:
             sys.excepthook, self.slicer.mrmlScene = self._hook, self._scene_before

@@ -227,6 +227,12 @@ class Session:
 
         return find
 
+    def error(self) -> float | None:
+        """mTRE in mm of the result at which the history is, where its case had the truth."""
+        entry = self.history.current
+        result = entry and self._results.get(entry.key)
+        return result.errors.mtre_mm if result and result.errors else None
+
     def doubt(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
         entry = self.history.current

@@ -45,6 +45,11 @@ class Section:
         """Its `scene.session.Session`."""
         return self.panel.session
 
+    @property
+    def asked(self) -> bool:
+        """Whether a signal comes from a person: there is a registration, and no widget is being filled from it."""
+        return self.registration is not None and not self.panel.filling
+
     def connect(self) -> None:
         """Connect the widgets, once."""
 
@@ -57,6 +62,12 @@ class Section:
 
     def tick(self) -> None:
         """Called some 20 times a second while the module is shown."""
+
+    def follow(self) -> None:
+        """Keep true what the views show, whatever was moved: called as often as `tick`, and also while another module is shown."""
+
+    def let_go(self) -> None:
+        """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
 
     def leave(self) -> None:
         """The module is left, or another registration chosen: end what only makes sense while the panel is seen."""

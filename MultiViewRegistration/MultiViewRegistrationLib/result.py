@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -96,14 +96,15 @@ class Result:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
         return self.anatomy.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
 
-    def to_json(self) -> dict:
-        """The content of result.json."""
+    def to_json(self, override: str | None = None) -> dict:
+        """The content of result.json.   override: see `save`."""
         case = self.case
         return {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": None,
             "reasons": self.reasons,
+            **({} if override is None else {"override": override}),
             "predicted_tre_mm": None,
             "views": [
                 {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera)}
@@ -130,19 +131,24 @@ class Result:
         return rival and {"gap": rival.gap, "distance_mm": rival.distance_mm, "rotation_deg": rival.rotation_deg,
                           "world_from_ct": rival.world_from_ct.tolist()}
 
-    def save(self, folder: str | Path) -> None:
-        """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all."""
+    def save(self, folder: str | Path, override: str | None = None) -> None:
+        """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all.
+
+        override: a sentence on why a result that should not be used, as it was rejected or an input has changed since, is
+            written all the same; all these files but the pictures carry it.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        told = self.report
+        told = replace(self.report, override=override)
+        comment = None if override is None else f"Override: {override}"
         for view in told.views:
             for kind, pictures in view.pictures.items():
                 for when, picture in zip(("after", "before"), reversed(pictures)):
                     write_atomically(folder / f"{view.name}_{kind}_{when}.png", picture)
-        write_transform(folder / "world_from_ct.tfm", self.world_from_ct)
-        write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct)
+        write_transform(folder / "world_from_ct.tfm", self.world_from_ct, comment)
+        write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct, comment)
         write_report(folder / "report.html", [told])
-        write_atomically(folder / "result.json", json.dumps(self.to_json(), indent=1) + "\n")
+        write_atomically(folder / "result.json", json.dumps(self.to_json(override), indent=1) + "\n")
 
     @cached_property
     def report(self) -> CaseReport:

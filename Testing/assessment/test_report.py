@@ -97,12 +97,13 @@ SHOWN = HOSTILE.replace("\u202e", "\ufffd").replace("\x00", "\ufffd").replace("\
 
 
 def test_text_from_files_stays_text():
-    harmless = page(case(reasons=["r"], note="n"))
+    harmless = page(case(reasons=["r"], note="n", override="o"))
     html = report(
         [
             case(
                 name=HOSTILE,
                 note=HOSTILE,
+                override=HOSTILE,
                 method=HOSTILE,
                 similarity_name=HOSTILE,
                 reasons=[HOSTILE],
@@ -122,9 +123,9 @@ def test_text_from_files_stays_text():
     assert {name for _, a in shown.elements for name in a} == {
         name for _, a in harmless.elements for name in a
     }
-    # Title twice, time, note, name, reason, views in pictures and table, similarity twice, method, levels
+    # Title twice, time, note, override, name, reason, views in pictures and table, similarity twice, method, levels
     # in plots, legend and table, time, input and software with two each.
-    assert shown.text.count(re.sub(r"\s+", " ", SHOWN)) >= 24
+    assert shown.text.count(re.sub(r"\s+", " ", SHOWN)) >= 25
     assert all(alt.startswith(SHOWN) for alt in shown.attribute("alt"))
 
 
@@ -258,6 +259,12 @@ def test_a_view_may_have_no_pictures_or_some_kinds_only():
         "case-1-difference",
         "case-1-result",
     ]
+
+
+def test_an_override_stands_before_anything_else_of_its_case():
+    shown = page(case(name="chest"), case(name="wrist", override="The CT was replaced."))
+    assert shown.text.count("Override: ") == 1
+    assert re.search(r"wrist Override: The CT was replaced\. Verdict", shown.text)
 
 
 def test_where_nothing_was_refined_there_is_no_start_and_no_convergence():

@@ -13,6 +13,7 @@ from program import mtre_mm
 from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.transforms import read_transform
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 
 NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
@@ -54,6 +55,20 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
     report = (tmp_path / "report.html").read_text()
     assert "Nothing was refined" in report and "Convergence" not in report and report.count("<img") == 6
+
+
+def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
+    result = assess(case, NEARBY, prepared)
+    sentence = "The X-ray <LAT> was replaced after this result."
+    result.save(tmp_path, override=sentence)
+    assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
+    assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
+    for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
+        assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
+    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
+    result.save(tmp_path)
+    assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
+    assert "override" not in json.loads((tmp_path / "result.json").read_text())
 
 
 def test_a_view_that_does_not_show_the_ct_is_told(case, prepared):

@@ -104,6 +104,8 @@ class CaseReport:
     """How the start, or the pose without one, was found, e.g. "given" or "search, 1000 poses"."""
     note: str = ""
     """What a reader must know about this case, e.g. that its X-rays are simulated."""
+    override: str | None = None
+    """Why the result was written although it should not be used."""
     similarity_name: str = "similarity"
     verdict: str | None = None
     """ "accept", "check" or "reject"; None until assessed."""

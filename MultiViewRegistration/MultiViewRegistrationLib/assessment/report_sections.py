@@ -72,6 +72,7 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
     return tag(
         "section",
         tag("h2", case.name),
+        None if case.override is None else tag("p", tag("strong", "Override: "), case.override, class_="override"),
         tag("p", case.note, class_="note") if case.note else None,
         _verdict(case),
         comparison(case, anchor),

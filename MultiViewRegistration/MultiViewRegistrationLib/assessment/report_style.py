@@ -22,6 +22,7 @@ a { color: var(--accent); }
 nav, .case { margin-top: 24px; padding: 20px; background: var(--panel); border: 1px solid var(--line);
   border-radius: 8px; }
 .note { border-left: 3px solid var(--accent); padding-left: 10px; }
+.override { padding: 10px 14px; border: 3px solid #ff8a5c; border-radius: 6px; font-size: 1.1rem; }
 .verdict { margin-top: 12px; padding: 10px 14px; background: var(--page); border: 1px solid var(--line);
   border-radius: 6px; }
 .badge { display: inline-block; padding: 0 10px; border: 2px solid currentColor; border-radius: 4px;

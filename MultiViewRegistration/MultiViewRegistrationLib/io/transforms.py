@@ -15,19 +15,26 @@ from .files import written_atomically
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
 
 
-def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray) -> None:
-    """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm."""
+def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
+    """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm.
+
+    comment: a line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with #.
+    """
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(world_from_ct[:3, :3].ravel().tolist())
     transform.SetTranslation(world_from_ct[:3, 3].tolist())
     with written_atomically(path) as temporary:
         sitk.WriteTransform(transform, str(temporary))
+        if comment is not None:
+            line = "# " + shown(" ".join(comment.split())) + "\n"
+            first, rest = temporary.read_bytes().split(b"\n", 1)
+            temporary.write_bytes(first + b"\n" + line.encode() + rest)
 
 
-def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray) -> None:
+def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
     """Write the inverse of world_from_ct (4, 4), for Slicer: it takes a transform file for ITK's resampling
-    direction, so the node that it makes of this one moves the CT into the world."""
-    write_transform(path, rigid.inverse(world_from_ct))
+    direction, so the node that it makes of this one moves the CT into the world. `comment` as in `write_transform`."""
+    write_transform(path, rigid.inverse(world_from_ct), comment)
 
 
 def read_transform(path: str | os.PathLike) -> np.ndarray:

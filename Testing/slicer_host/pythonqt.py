@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from types import MethodType
+from functools import partial
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
@@ -115,12 +115,18 @@ def _is_kept_by_pyside(name: str, value) -> bool:
 def _finding_connect(plain: Callable) -> Callable:
     """PySide6 looks up `connect` of an object before everything that a class could define."""
 
+    ours = {"connect": connect, "disconnect": disconnect}
+
     def get_attribute(self, name):
-        if name == "connect" or name == "disconnect":
-            return MethodType(connect if name == "connect" else disconnect, self)
-        return plain(self, name)
+        value = plain(self, name)
+        return partial(_connect_either_way, ours[name], value, self) if name in ours else value
 
     return get_attribute
+
+
+def _connect_either_way(ours: Callable, qts: Callable, sender: QtCore.QObject, first, *rest):
+    """Before 6.9, PySide6's signals call the same method with the sender first."""
+    return ours(sender, first, *rest) if isinstance(first, str) else qts(first, *rest)
 
 
 # connections by signature ----------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from .drop import FileDrop
 from .pictures import pixmap
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State
 
-PICTURE_SIZE = (216, 166)
+PICTURE_SIZE = (176, 136)
 
 
 class CTSection(Section):
@@ -78,6 +78,8 @@ class CTSection(Section):
         ui, found = self.ui, self._preview
         ui.problemLabel.text = self._problem
         ui.problemLabel.setVisible(bool(self._problem))
+        ui.previewLabel.setVisible(not self._problem)
+        ui.factsLabel.setVisible(not self._problem)
         if found is not None:
             ui.previewLabel.setPixmap(pixmap(found.picture, *PICTURE_SIZE, found.aspect))
             ui.factsLabel.text = _facts(found, self.registration.parameter(CT_UNIT, "hu"))
@@ -86,7 +88,7 @@ class CTSection(Section):
         if self._look is not None or self._reading is not None:
             ui.previewLabel.text = _("Reading...") if self._reading else _("Looking at the CT...")
         else:
-            ui.previewLabel.text = _("No picture") if self._problem else _("Drop a CT here: a DICOM folder or a file")
+            ui.previewLabel.text = _("Drop a CT here: a DICOM folder or a file")
 
     def state(self) -> State:
         if self._reading is not None:
@@ -148,7 +150,7 @@ class CTSection(Section):
         with self.panel.acting():
             folders = {path.parent for path in paths}
             if len(paths) > 1 and len(folders) > 1:
-                raise InputError(_("CT: {count} files of several folders were dropped, expected one folder, or one file; drop that.").format(
+                raise InputError(_("CT: {count} files of several folders were dropped, expected one folder or one file; drop that.").format(
                     count=len(paths)))
             self._read(paths[0] if len(paths) == 1 else folders.pop())
 
@@ -177,13 +179,14 @@ def _facts(found: CTPreview, unit: str) -> str:
     size = " \u00d7 ".join(str(n) for n in found.size)
     spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
     extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
-    lines = [_("{size} voxels").format(size=size), _("of {spacing} mm").format(spacing=spacing), _("{extent} mm in all").format(extent=extent)]
+    lines = [_("Voxels: {size}").format(size=size), _("Spacing: {spacing} mm").format(spacing=spacing),
+             _("Extent: {extent} mm").format(extent=extent)]
     if found.structure_ml is not None:
         lines.append(_("Structure: {volume:.0f} ml").format(volume=found.structure_ml))
     if unit != "hu":
         return "\n".join(lines)
     if found.bone_ml > 0:
-        lines.append(_("Bone: {volume:.0f} ml above {limit:.0f} HU").format(volume=found.bone_ml, limit=BONE_HU))
+        lines.append(_("Bone: {volume:.0f} ml (above {limit:.0f} HU)").format(volume=found.bone_ml, limit=BONE_HU))
     else:
         lines.append(_("No bone above {limit:.0f} HU: are the values right?").format(limit=BONE_HU))
     return "\n".join(lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -12,11 +12,10 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
-from ..io.case_file import CaseFile
 from ..io.xa_header import read_header
 from .case import frame_of, set_shared_unknowns, shared_unknowns_of
 from .image import set_source
-from .loading import add_entry, name_of, read_views, source_node
+from .loading import ViewEntry, add_entry, name_of, read_views, source_node
 from .naming import clean_name
 from .registration import MOST_VIEWS, Registration
 from .xray import ATTRIBUTE, XRayView
@@ -47,41 +46,42 @@ def add_volume(registration: Registration, volume) -> XRayView:
     return view
 
 
-def add_file(registration: Registration, path: str | os.PathLike) -> XRayView:
-    """A view of the X-ray in a file: DICOM, PNG, TIFF, MHA, NRRD, ...; all frames of a run are kept, and the first is shown.
+def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
+    """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
 
-    What a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry.
+    The function returned adds what was read to a registration, in the main thread, and returns the views. Of an X-ray all frames are kept,
+    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry. Of a case.json
+    the views are added, with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its CT, pose and
+    landmarks are left aside.
 
-    InputError where it cannot be read or is no X-ray; nothing is left of the view then.
+    Both raise InputError for what is wrong; nothing is left of a view then.
     """
     path = Path(path)
-    frames = load_frames(path)
-    with _new_view(registration, name_of(path)) as view:
-        header = read_header(path)
-        pixel_mm = header.get("pixel_mm") or frames[0].pixel_mm
+    if path.suffix.lower() == ".json":
+        case = Case.load(path)
+        entries = read_views(case, path)
+        return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
+    frames, header = load_frames(path), read_header(path)
+    return lambda registration: [_add_frames(registration, name_of(path), frames, header)]
+
+
+def _add_frames(registration: Registration, name: str, frames: list[RawImage], header: dict) -> XRayView:
+    pixel_mm = header.get("pixel_mm") or frames[0].pixel_mm
+    with _new_view(registration, name) as view:
         view.change(**_grey_values(frames[0]), pixel_mm=pixel_mm and list(pixel_mm), header=header)
-        set_source(view, source_node(view, name_of(path), frames))
+        set_source(view, source_node(view, name, frames))
     return view
 
 
-def add_case(registration: Registration, path: str | os.PathLike) -> list[XRayView]:
-    """The views of a case.json, with geometry, certainty and masks; what is uncertain in all of them counts here from now on, too.
-
-    The case's own CT, pose and landmarks are left aside. InputError for what is wrong in it, and where its views are too many.
-    """
-    case = Case.load(path)
-    if len(registration.xrays) + len(case.views) > MOST_VIEWS:
-        raise InputError(f"{path}: has {len(case.views)} views, but beside the {len(registration.xrays)} that are there only "
-                         f"{MOST_VIEWS} can be shown; remove some first.")
-    views = [add_entry(registration, entry) for entry in read_views(case, path)]
+def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:
+    there = len(registration.xrays)
+    if there + len(entries) > MOST_VIEWS:
+        raise InputError(f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MOST_VIEWS} can be "
+                         "shown; remove some first.")
+    views = [add_entry(registration, entry) for entry in entries]
     known = {key: value for key, value in asdict(shared_unknowns_of(registration)).items() if value is not None}
-    set_shared_unknowns(registration, SharedUnknowns(**{**asdict(case.shared_unknowns), **known}))
+    set_shared_unknowns(registration, SharedUnknowns(**{**asdict(shared), **known}))
     return views
-
-
-def is_case(path: str | os.PathLike) -> bool:
-    """Whether a path is that of a case, by its name alone."""
-    return Path(path).suffix.lower() == ".json"
 
 
 @contextmanager

@@ -147,7 +147,7 @@ def _entry(view: XRayView) -> ViewFile:
 
 
 def frame_of(volume, content: dict) -> RawImage:
-    """The frame of a volume node that a view with this content shows; grey in colours is grey. InputError, without a name, as `raw_image`."""
+    """The frame of a volume node that a view with this content shows; grey in colours is grey. InputError, without a name in front."""
     frames, frame = _any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
@@ -171,8 +171,8 @@ def _voxels(node) -> np.ndarray:
         raise InputError(f"{node.GetName()}: {error}") from None
     components = node.GetImageData().GetNumberOfScalarComponents()
     if components > 1:
-        raise InputError(f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a grey image; convert it (Vector "
-                         "to Scalar Volume).")
+        raise InputError(f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a grey image; convert it "
+                         "(Vector to Scalar Volume).")
     return values
 
 

@@ -14,6 +14,7 @@ from .registration import Registration
 
 #: About the longest side of the picture, in voxels of the CT taken for it.
 PICTURE = 256
+GAMMA = 1.4
 UNDER_STRUCTURE = 0.35  # brightness of what is not registered
 TINT = np.array([1.0, 0.75, 0.3])
 
@@ -49,7 +50,7 @@ def preview(ct: CT) -> CTPreview:
     values, spacing = ct.volume.values, ct.volume.spacing_mm
     voxel_ml = float(np.prod(spacing)) / 1000
     threshold = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max()
-    bone = sum(np.count_nonzero((slab > threshold) if ct.mask is None else (slab > threshold) & ct.mask[k]) for k, slab in enumerate(values))
+    bone = np.count_nonzero(values > threshold if ct.mask is None else (values > threshold) & ct.mask)
     picture, aspect = _picture(ct)
     return CTPreview(values.shape[::-1], tuple(spacing.tolist()), bone * voxel_ml,
                      None if ct.mask is None else np.count_nonzero(ct.mask) * voxel_ml, picture, aspect)
@@ -63,7 +64,7 @@ def _picture(ct: CT) -> tuple[np.ndarray, float]:
     if ct.mask is None:
         picture = np.repeat(bright[..., None], 3, 2)
     else:
-        structure = _bright(_projected(attenuation(thin))[0])
+        structure = np.sqrt(_bright(_projected(attenuation(thin))[0]))
         picture = np.maximum(UNDER_STRUCTURE * bright[..., None], structure[..., None] * TINT)
     return (255 * picture).astype(np.uint8), along
 
@@ -93,4 +94,4 @@ def _projected(mu: Volume) -> tuple[np.ndarray, float]:
 def _bright(image: np.ndarray) -> np.ndarray:
     """From 0 to 1, as a person sees it best."""
     lit = image[image > 0]
-    return np.sqrt(np.clip(image / (np.percentile(lit, 99.5) if lit.size else 1), 0, 1))
+    return np.clip(image / (np.percentile(lit, 99.5) if lit.size else 1), 0, 1) ** GAMMA

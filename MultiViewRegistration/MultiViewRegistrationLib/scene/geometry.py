@@ -48,17 +48,17 @@ def set_matrix(registration: Registration, view: XRayView, projection_matrix, si
         camera, = settle([geometry], [view.size], point)
     except InputError:
         if point is None:
-            raise InputError(f"{view.name}: the matrix has a negative determinant, which an image stored mirrored has and one with the wrong "
-                             "sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply by -1 if the image is "
-                             "not mirrored.") from None
-        raise InputError(f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; correct "
-                         "it, or multiply that of an image stored mirrored by -1.") from None
+            raise InputError(f"{view.name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
+                             "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by "
+                             "-1 if the image is not mirrored.") from None
+        raise InputError(f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
+                         "correct it, or multiply that of an image stored mirrored by -1.") from None
     view.change(camera=camera_content(camera), **{"from": origin})
     view.place()
 
 
 def reading_of(view: XRayView) -> dict:
-    """The angles and distances of a view's camera, or what its file's header proposes: keys of a case.json's c_arm, some of which may miss."""
+    """The angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
     content = view.content
     if "c_arm" in content:
         return content["c_arm"]
@@ -95,6 +95,11 @@ def describe(view: XRayView) -> str:
 def angle(degrees: float, positive: str, negative: str) -> str:
     """"LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
+
+
+def reference_of(registration: Registration) -> XRayView | None:
+    """The view that the geometry of the others is held against: the first that is used."""
+    return next((view for view in registration.xrays if view.used), None)
 
 
 def certainty(view: XRayView) -> str:

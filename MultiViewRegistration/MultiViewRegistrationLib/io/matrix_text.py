@@ -17,10 +17,10 @@ EXPECTED = ("12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics
             "commas and brackets between")
 LONGEST_FILE = 1_000_000
 
-_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?(?![\w.])")
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NAME = re.compile(r"[A-Za-z_]\w*\s*[:=]")  # "P =", "K:"
 _COMMENT = re.compile(r"[#%].*")
-_BETWEEN = re.compile(r"[\s,;|()\[\]{}]*")
+_BETWEEN = re.compile(r"[\s,;|()\[\]{}]+")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,12 +57,11 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
     """
     if text.lstrip().startswith("{"):
         return _from_json(text, name)
-    rest = _NAME.sub(" ", _COMMENT.sub(" ", text))
-    numbers = [float(number) for number in _NUMBER.findall(rest)]
-    strange = _BETWEEN.sub(" ", _NUMBER.sub(" ", rest)).split()
-    if strange:
-        raise InputError(f'{name} has "{strange[0][:30]}" in it, expected {EXPECTED}; correct it.')
-    return MatrixText(_from_numbers(numbers, name))
+    words = [word for word in _BETWEEN.split(_NAME.sub(" ", _COMMENT.sub(" ", text))) if word]
+    strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
+    if strange is not None:
+        raise InputError(f'{name} has "{strange[:30]}" in it, expected {EXPECTED}; correct it.')
+    return MatrixText(_from_numbers([float(word) for word in words], name))
 
 
 def _from_numbers(numbers: list[float], name: str) -> np.ndarray:

@@ -12,7 +12,7 @@ class FileDrop(qt.QObject):
     """Lets files and folders be dropped onto a widget, and hands their paths on. To be kept as long as the widget."""
 
     def __init__(self, widget, then: Callable[[list[Path]], None]) -> None:
-        qt.QObject.__init__(self)
+        super().__init__()
         self._then = then
         widget.acceptDrops = True
         widget.installEventFilter(self)

@@ -69,7 +69,7 @@ def _add_frames(registration: Registration, name: str, frames: list[RawImage], h
     pixel_mm = header.get("pixel_mm") or frames[0].pixel_mm
     with _new_view(registration, name) as view:
         view.change(**_grey_values(frames[0]), pixel_mm=pixel_mm and list(pixel_mm), header=header)
-        set_source(view, source_node(view, name, frames))
+        set_source(view, source_node(view, name, *frames))
     return view
 
 

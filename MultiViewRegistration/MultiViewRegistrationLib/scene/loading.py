@@ -84,7 +84,7 @@ def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
     view = registration.add_xray(entry.name)
     view.change(**entry.content)
     file, raw = entry.frame
-    set_source(view, source_node(view, file, [raw]))
+    set_source(view, source_node(view, file, raw))
     if entry.mask is not None:
         name, used = entry.mask
         segmentation, _ = segmentation_node(registration.scene, name, used[None], view.node)
@@ -109,7 +109,7 @@ def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarr
     return node
 
 
-def source_node(view: XRayView, name: str, frames: list[RawImage]):
+def source_node(view: XRayView, name: str, *frames: RawImage):
     """The volume of an X-ray as its file has it, a slice for each frame.
 
     It goes with the view, and is not shown in lists of volumes: the view stands for it.

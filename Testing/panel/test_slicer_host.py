@@ -254,6 +254,18 @@ def test_closing_the_scene_leaves_a_panel_that_works(host, panel, volume):
     assert panel.ui.ctSelector.currentNode() is None and not panel.ui.applyButton.enabled
 
 
+def test_a_module_is_reloaded_and_found_from_the_console(host):
+    host.load_module(EXAMPLE)
+    assert host.slicer.util.getModuleLogic("ExamplePanel").moduleName == "ExamplePanel"  # before its panel is seen
+    before = host.open_module()
+    host.slicer.util.reloadScriptedModule("ExamplePanel")
+    host.process()  # Qt shows what is added to a visible widget a little later
+    after = host.slicer.modules.ExamplePanelWidget
+    assert after is not before and after is host.slicer.util.getModuleWidget("ExamplePanel")
+    host.click(after.ui.flickerBox)
+    assert after.parameters.flicker
+
+
 def test_what_a_module_registers(host, panel):
     [source] = host.slicer.modules.sampleDataSources["Example"]
     assert source.sampleName == "One"

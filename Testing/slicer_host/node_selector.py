@@ -93,14 +93,14 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         for node in candidates:
             self._node_follower.start(node, "ModifiedEvent", "_on_node_modified")
         listed = [(node.GetID(), node.GetName() or "") for node in candidates if self._is_listed(node)]
+        ids, was_empty = [node_id for node_id, _ in listed], not self._listed
         if listed != self._listed:
             renamed = dict(self._listed).get(self._current), dict(listed).get(self._current)
             self._listed = listed
             self._show()
             if all(renamed) and renamed[0] != renamed[1]:
                 self.currentNodeRenamed.emit(renamed[1])
-        ids = [node_id for node_id, _ in listed]
-        if self._current and self._current not in ids or not self._current and not self.noneEnabled and ids:
+        if self._current not in ids and (self._current or was_empty):
             self._set_current("" if self.noneEnabled or not ids else ids[0])
 
     def _on_node_modified(self, *unused) -> None:
@@ -214,7 +214,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     @Slot(str)
     def setCurrentNodeID(self, node_id: str) -> None:
         ids = [listed_id for listed_id, _ in self._listed]
-        self._set_current(node_id if node_id in ids else "" if self.noneEnabled or not ids else self._current)
+        self._set_current(node_id if node_id in ids else "")
 
     @Slot(int)
     def setCurrentNodeIndex(self, index: int) -> None:

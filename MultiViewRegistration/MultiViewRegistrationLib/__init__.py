@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .io.case import Case as Case
+    from .workflow import assess as assess
     from .workflow import register as register
 
 __version__ = "0.1.0"
@@ -20,8 +21,8 @@ def __getattr__(name: str) -> Any:
         from .io.case import Case
 
         return Case
-    if name == "register":
-        from .workflow import register
+    if name in ("register", "assess"):
+        from . import workflow
 
-        return register
+        return getattr(workflow, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from . import __version__
 from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, correction, summarise
-from .assessment.overlays import before_and_after
+from .assessment.overlays import picture_files
 from .assessment.report import report
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
@@ -37,9 +37,11 @@ AMBIGUOUS_GAP = 1.15
 class Result:
     """The pose that was found, from which start, and how long it took.
 
-    start_world_from_ct: (4, 4).   seconds: of "load", "initialise", "refine", "assess" and in "total".
+    start_world_from_ct: (4, 4).   method: how the start was found, or the pose, where nothing was refined.
+    seconds: of "load", "initialise", "refine", "assess" and in "total".
     landmark_fit: of a start from landmarks.
-    refined_by: name of the refinement, see `refinements`.   torch_device: on which it ran, if it was one by torch.
+    refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
+    torch_device: on which it ran, if it was one by torch.
     """
 
     case: Case
@@ -49,7 +51,7 @@ class Result:
     method: str
     seconds: dict[str, float]
     landmark_fit: LandmarkFit | None = None
-    refined_by: str = "joint"
+    refined_by: str | None = "joint"
     torch_device: str | None = None
 
     @property
@@ -71,10 +73,15 @@ class Result:
     def reasons(self) -> list[str]:
         """What a person must know before trusting the pose, a sentence each."""
         fit, rival = self.refinement.fit, self.refinement.rival
-        told = [f"{self.case.views[i].name}: its geometry is unknown, so it was registered alone and does not support the pose; its "
-                "camera is given such that the pose holds in it." for i in untied(self.case.views, self.case.shared_unknowns)]
-        told += [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; the pose rests on the "
-                 "other views." for view, pixels in zip(self.case.views, fit.pixels, strict=True) if pixels < FEWEST_PIXELS]
+        told = []
+        if self.refined_by is None:
+            told.append(f"Nothing was refined: the pose is as it was given ({self.method}).")
+        alone = ("its camera was not corrected, and its similarity says little" if self.refined_by is None else
+                 "it was registered alone and does not support the pose; its camera is given such that the pose holds in it")
+        told += [f"{self.case.views[i].name}: its geometry is unknown, so {alone}."
+                 for i in untied(self.case.views, self.case.shared_unknowns)]
+        told += [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; only the other views "
+                 "speak for the pose." for view, shown in zip(self.case.views, fit.shown, strict=True) if shown < FEWEST_PIXELS]
         if rival and rival.gap < AMBIGUOUS_GAP:
             told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                         f"well (its cost is {rival.gap:.2f} times this one's).")
@@ -87,18 +94,17 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
-        level = self.anatomy.levels(self.case.views, self.start_world_from_ct)[-1]
-        objective = self.anatomy.objective(self.case.views, level, world_from_ct)
-        return objective.linearise(objective.project(world_from_ct)).similarity
+        return self.anatomy.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
 
-    def to_json(self) -> dict:
-        """The content of result.json."""
+    def to_json(self, override: str | None = None) -> dict:
+        """The content of result.json.   override: see `save`."""
         case = self.case
         return {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": None,
             "reasons": self.reasons,
+            **({} if override is None else {"override": override}),
             "predicted_tre_mm": None,
             "views": [
                 {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera)}
@@ -125,25 +131,30 @@ class Result:
         return rival and {"gap": rival.gap, "distance_mm": rival.distance_mm, "rotation_deg": rival.rotation_deg,
                           "world_from_ct": rival.world_from_ct.tolist()}
 
-    def save(self, folder: str | Path) -> None:
-        """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all."""
+    def save(self, folder: str | Path, override: str | None = None) -> None:
+        """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all.
+
+        override: a sentence on why a result that should not be used, as it was rejected or an input has changed since, is
+            written all the same; all these files but the pictures carry it.
+        """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        told = self.report
+        told = replace(self.report, override=override)
+        comment = None if override is None else f"Override: {override}"
         for view in told.views:
-            for kind, (before, after) in view.pictures.items():
-                write_atomically(folder / f"{view.name}_{kind}_before.png", before)
-                write_atomically(folder / f"{view.name}_{kind}_after.png", after)
-        write_transform(folder / "world_from_ct.tfm", self.world_from_ct)
-        write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct)
+            for kind, pictures in view.pictures.items():
+                for when, picture in zip(("after", "before"), reversed(pictures)):
+                    write_atomically(folder / f"{view.name}_{kind}_{when}.png", picture)
+        write_transform(folder / "world_from_ct.tfm", self.world_from_ct, comment)
+        write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct, comment)
         write_report(folder / "report.html", [told])
-        write_atomically(folder / "result.json", json.dumps(self.to_json(), indent=1) + "\n")
+        write_atomically(folder / "result.json", json.dumps(self.to_json(override), indent=1) + "\n")
 
     @cached_property
     def report(self) -> CaseReport:
         """What the report tells of this registration, with its pictures."""
-        case = self.case
-        start_similarity = self.similarity(self.start_world_from_ct)
+        case, refined = self.case, self.refined_by is not None
+        start_similarity = self.similarity(self.start_world_from_ct) if refined else [None] * len(case.views)
         return CaseReport(
             name=case.name,
             views=[
@@ -161,23 +172,25 @@ class Result:
             ],
             reasons=self.reasons,
             world_from_ct=self.world_from_ct,
-            start_world_from_ct=self.start_world_from_ct,
+            start_world_from_ct=self.start_world_from_ct if refined else None,
             centre_ct=self.anatomy.centroid,
             method=self.method,
             landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
             similarity_name="local NCC",
             errors=self.errors,
-            start_errors=self._errors(self.start_world_from_ct, case.views),
+            start_errors=self._errors(self.start_world_from_ct, case.views) if refined else None,
             levels=[Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
                     for level in self.refinement.levels],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "refinement": self.refined_by, "device": self.device},
+            software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
         )
 
-    def _pictures(self, given: View, corrected: View) -> dict[str, tuple[bytes, bytes]]:
-        return before_and_after(given.xray, self.anatomy.drr(given.camera, self.start_world_from_ct),
-                                self.anatomy.drr(corrected.camera, self.world_from_ct))
+    def _pictures(self, given: View, corrected: View) -> dict[str, tuple[bytes, ...]]:
+        drrs = [self.anatomy.drr(corrected.camera, self.world_from_ct)]
+        if self.refined_by is not None:
+            drrs.insert(0, self.anatomy.drr(given.camera, self.start_world_from_ct))
+        return picture_files(given.xray, drrs)
 
     def _errors(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
         case = self.case

@@ -11,13 +11,17 @@ import warnings
 from collections.abc import Callable
 from time import perf_counter
 
+import numpy as np
+
 from .errors import InputError
+from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
 from .imaging.view import View
 from .io.case import Case
 from .refinements import refiner
 from .registration import kernels
 from .registration.apart import register_views
+from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import Anatomy, Progress, Refinement, refine_anywhere
 from .registration.ranges import Range, facing
 from .result import Result
@@ -76,6 +80,30 @@ def register(
                "refine": spent - found.searched, "assess": 0.0}
     seconds["total"] = sum(seconds.values())
     return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device)
+
+
+def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None, method: str = "by hand") -> Result:
+    """The result that a given pose is: set by a person, or kept from before. Nothing is refined, and the cameras are taken as they are.
+
+    world_from_ct: (4, 4) rigid, mm.
+    anatomy: of the case's CT, where it is there already.
+    method: how the pose was found, in words.
+
+    Raises InputError for a pose that is not rigid, or at which no view shows enough of the CT to compare them.
+    """
+    began = perf_counter()
+    pose = rigid.check_rigid(world_from_ct, "world_from_ct")
+    kernels.prepare()
+    anatomy = anatomy or Anatomy(case.ct)
+    ready = perf_counter()
+    fit = anatomy.fit(case.views, pose, pose)
+    if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
+        raise InputError("world_from_ct: at this pose the X-rays show too little of the CT, expected a pose at which they show most of it; "
+                         "correct the pose or the geometry of the views.")
+    seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
+    seconds["total"] = sum(seconds.values())
+    nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0)
+    return Result(case, anatomy, pose, nothing, method, seconds, refined_by=None)
 
 
 def _located(case: Case) -> tuple[LandmarkFit, float]:

@@ -145,7 +145,7 @@ def test_nan_says_nothing():
 def test_png_files_decode_to_the_pictures():
     xray, drr = xray_of(texture()), texture((9, 0))
     expected = pictures.overlays(xray, [drr, texture()])
-    files = pictures.before_and_after(xray, drr, texture())
+    files = pictures.picture_files(xray, [drr, texture()])
     assert list(files) == ["edges", "checkerboard", "difference"]
     for kind, pair in files.items():
         for file, picture in zip(pair, expected, strict=True):

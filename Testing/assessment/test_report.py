@@ -97,12 +97,13 @@ SHOWN = HOSTILE.replace("\u202e", "\ufffd").replace("\x00", "\ufffd").replace("\
 
 
 def test_text_from_files_stays_text():
-    harmless = page(case(reasons=["r"], note="n"))
+    harmless = page(case(reasons=["r"], note="n", override="o"))
     html = report(
         [
             case(
                 name=HOSTILE,
                 note=HOSTILE,
+                override=HOSTILE,
                 method=HOSTILE,
                 similarity_name=HOSTILE,
                 reasons=[HOSTILE],
@@ -122,9 +123,9 @@ def test_text_from_files_stays_text():
     assert {name for _, a in shown.elements for name in a} == {
         name for _, a in harmless.elements for name in a
     }
-    # Title twice, time, note, name, reason, views in pictures and table, similarity twice, method, levels
+    # Title twice, time, note, override, name, reason, views in pictures and table, similarity twice, method, levels
     # in plots, legend and table, time, input and software with two each.
-    assert shown.text.count(re.sub(r"\s+", " ", SHOWN)) >= 24
+    assert shown.text.count(re.sub(r"\s+", " ", SHOWN)) >= 25
     assert all(alt.startswith(SHOWN) for alt in shown.attribute("alt"))
 
 
@@ -258,6 +259,25 @@ def test_a_view_may_have_no_pictures_or_some_kinds_only():
         "case-1-difference",
         "case-1-result",
     ]
+
+
+def test_an_override_stands_before_anything_else_of_its_case():
+    shown = page(case(name="chest"), case(name="wrist", override="The CT was replaced."))
+    assert shown.text.count("Override: ") == 1
+    assert re.search(r"wrist Override: The CT was replaced\. Verdict", shown.text)
+
+
+def test_where_nothing_was_refined_there_is_no_start_and_no_convergence():
+    alone = {kind: (picture(200),) for kind in ("edges", "difference")}
+    given = {"start_world_from_ct": None, "start_errors": None, "levels": [], "method": "by hand"}
+    shown = page(case(views=[view("AP", pictures=alone)], **given))
+    assert [image["alt"] for image in shown.of("img")] == ["AP, edges", "AP, difference"]
+    assert [radio["id"] for radio in shown.of("input")] == ["case-1-edges", "case-1-difference"]
+    assert {label["for"] for label in shown.of("label")} == {"case-1-edges", "case-1-difference"}
+    assert "Given by hand" in shown.text and "similarity 0.951" in shown.text
+    assert "mTRE mean 3D distance of the targets from their true place 0.063 mm depth" in shown.text.replace("\N{NO-BREAK SPACE}", " ")
+    for word in ("start", "Start", "Result", "Moved", "Convergence", "steps", "None"):
+        assert word not in shown.text.replace("its start", ""), word
 
 
 def test_summary_of_a_camera():

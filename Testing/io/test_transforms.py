@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -96,13 +98,43 @@ def test_files_that_are_no_transform_are_refused(tmp_path, content):
     assert str(path) in refusal(read_transform, path)
 
 
-def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
-    def interrupted(transform, path):
-        with open(path, "w") as stream:
-            stream.write("#Insight")
-        raise KeyboardInterrupt
+@pytest.mark.parametrize(
+    "comment",
+    ["Override: an X-ray was replaced: 1 2 3.", "Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "mm ± 2°", "",
+     "x" * 100_000, "\udc80"],
+)
+def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
+    plain, commented = tmp_path / "plain.tfm", tmp_path / "commented.tfm"
+    write_transform(plain, pose(4))
+    write_transform(commented, pose(4), comment)
+    np.testing.assert_array_equal(by_itk(commented, POINTS), by_itk(plain, POINTS))
+    first, *rest = plain.read_text("utf-8").splitlines()
+    lines = commented.read_text("utf-8").splitlines()
+    assert lines[0] == first == "#Insight Transform File V1.0" and lines[2:] == rest
+    assert lines[1].startswith("# ") and lines[1].count("Nothing") == comment.count("Nothing")
+    write_slicer_transform(commented, pose(4), comment)
+    np.testing.assert_allclose(read_transform(commented) @ pose(4), np.eye(4), atol=1e-9)
+    assert commented.read_text("utf-8").splitlines()[1] == lines[1] and len(list(tmp_path.iterdir())) == 2
 
-    monkeypatch.setattr(sitk, "WriteTransform", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch, error):
+    write_bytes = Path.write_bytes
+
+    def interrupted(path, data):
+        write_bytes(path, data[:8])
+        raise error
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(error):
         write_transform(tmp_path / "a.tfm", np.eye(4))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_what_itk_writes(tmp_path):
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(pose(2)[:3, :3].ravel().tolist())
+    transform.SetTranslation(pose(2)[:3, 3].tolist())
+    sitk.WriteTransform(transform, str(tmp_path / "itk.tfm"))
+    write_transform(tmp_path / "ours.tfm", pose(2))
+    assert (tmp_path / "ours.tfm").read_text().split() == (tmp_path / "itk.tfm").read_text().split()

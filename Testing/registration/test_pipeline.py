@@ -82,6 +82,26 @@ def test_a_start_that_shows_nothing_is_refused(anatomy, views):
         refine(anatomy, hidden, START)
 
 
+@pytest.mark.parametrize("structure", [False, True])
+@pytest.mark.parametrize("shift", [[0, 0, 300], [0, 900, 0], [-900, 900, 0]], ids=["beside the images", "behind a source", "behind both"])
+def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shift, structure):
+    k = np.indices(ct.volume.values.shape)[0]
+    anatomy = Anatomy(replace(ct, mask=(k > 16) & (ct.volume.values > 300)) if structure else ct)
+    with pytest.raises(InputError, match="world_from_ct: "):
+        refine(anatomy, views, off(TRUE_POSE, [0, 0, 0], shift))
+
+
+def test_a_view_with_the_ct_behind_its_source_does_not_hinder_the_others(anatomy, ct, views):
+    camera = views[1].camera
+    beyond = rigid.from_rotation_translation(np.eye(3), [0, 0, -1500])  # the source goes past the body
+    turned = replace(views[1], camera=replace(camera, camera_from_world=beyond @ camera.camera_from_world))
+    assert turned.camera.depth(TRUE_POSE[:3, 3]) < 0
+    found = refine(anatomy, [views[0], turned], off(TRUE_POSE, [1, 1, 2], [3, 2, -3]))
+    pixels = views[0].camera.project(np.stack([found.world_from_ct[:3, 3], TRUE_POSE[:3, 3]]))
+    assert np.linalg.norm(pixels[0] - pixels[1]) < 0.2
+    assert found.fit.shown[0] > 1000 and found.fit.shown[1] == 0
+
+
 def test_levels_grow_finer_down_to_the_image_itself(views):
     levels = plan(views, np.zeros(3), extent_mm=96, voxel_mm=2.0, volumes=4, structure=False)
     assert [level.pool for level in levels] == [4, 2, 1]

@@ -50,7 +50,7 @@ def install(app=None):
 
     _offer(slicer, "i18n", small_modules.make_i18n())
     _offer(slicer, "packaging", small_modules.make_packaging())
-    sys.modules["SampleData"] = small_modules.make_sample_data()
+    sys.modules["SampleData"] = import_module("sample_data_module")
     _offer(slicer, "ScriptedLoadableModule", import_module(".scripted_module", __package__))
     _offer(slicer, "parameterNodeWrapper", import_module(".parameters", __package__))
     slicer.util.pip_install = small_modules.pip_install

@@ -70,8 +70,8 @@ def correction(given: Camera, corrected: Camera) -> Correction | None:
 class ViewReport:
     name: str
     camera: CameraSummary
-    pictures: Mapping[str, tuple[bytes, bytes]]
-    """PNG files (start, result) by kind, from overlays.before_and_after."""
+    pictures: Mapping[str, tuple[bytes, ...]]
+    """PNG files (start, result) by kind, from overlays.picture_files; (result,) where nothing was refined."""
     similarity: float | None = None
     start_similarity: float | None = None
     rotation_sd_deg: float | None = 0.0
@@ -90,17 +90,22 @@ class Level:
 
 @dataclass(frozen=True)
 class CaseReport:
-    """One registration. `world_from_ct` are (4, 4), `centre_ct` (3,) is the centre of the bone in CT mm."""
+    """One registration. `world_from_ct` are (4, 4), `centre_ct` (3,) is the centre of the bone in CT mm.
+
+    Where nothing was refined, there is no start, and the result is the pose that was looked at.
+    """
 
     name: str
     views: Sequence[ViewReport]
     world_from_ct: np.ndarray
-    start_world_from_ct: np.ndarray
+    start_world_from_ct: np.ndarray | None
     centre_ct: np.ndarray
     method: str
-    """How the start was found, e.g. "given" or "search, 1000 poses"."""
+    """How the start, or the pose without one, was found, e.g. "given" or "search, 1000 poses"."""
     note: str = ""
     """What a reader must know about this case, e.g. that its X-rays are simulated."""
+    override: str | None = None
+    """Why the result was written although it should not be used."""
     similarity_name: str = "similarity"
     verdict: str | None = None
     """ "accept", "check" or "reject"; None until assessed."""
@@ -116,3 +121,8 @@ class CaseReport:
     inputs: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 by file name."""
     software: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def refined(self) -> bool:
+        """Whether there is a start to compare the result with."""
+        return self.start_world_from_ct is not None

@@ -65,12 +65,17 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     ]
 
 
-def before_and_after(
-    xray: XRay, start_drr: np.ndarray, result_drr: np.ndarray
-) -> dict[str, tuple[bytes, bytes]]:
-    """PNG files of a view at start and result, by kind ("edges", "checkerboard", "difference")."""
-    start, result = overlays(xray, [start_drr, result_drr])
-    return {kind: (png(getattr(start, kind)), png(getattr(result, kind))) for kind in Overlays._fields}
+def on_whole_image(xray: XRay, drr: np.ndarray) -> Overlays:
+    """The pictures of one view at one pose, pixel by pixel of its X-ray."""
+    drr = np.nan_to_num(np.asarray(drr, np.float32), nan=0.0)
+    level = _silhouette_level(drr)
+    return _at_one_pose(_Film(xray.line_integrals, xray.valid, drr > level), drr, level)
+
+
+def picture_files(xray: XRay, drrs: Sequence[np.ndarray]) -> dict[str, tuple[bytes, ...]]:
+    """PNG files of a view at each of several poses, e.g. start and result, by kind ("edges", "checkerboard", "difference")."""
+    shown = overlays(xray, drrs)
+    return {kind: tuple(png(getattr(overlay, kind)) for overlay in shown) for kind in Overlays._fields}
 
 
 def png(image: np.ndarray) -> bytes:

@@ -24,11 +24,14 @@ def comparison(case: CaseReport, anchor: str) -> ET.Element:
         return radio, tag("label", value.capitalize(), for_=name, class_="choice")
 
     controls = [
-        *(part for kind in kinds for part in choice("kind", kind, f"Show {kind}", checked=kind == kinds[0])),
-        tag("span", class_="gap"),
-        *choice("pose", "start", "Show the start pose"),
-        *choice("pose", "result", "Show the result", checked=True),
+        part for kind in kinds for part in choice("kind", kind, f"Show {kind}", checked=kind == kinds[0])
     ]
+    if case.refined:
+        controls += [
+            tag("span", class_="gap"),
+            *choice("pose", "start", "Show the start pose"),
+            *choice("pose", "result", "Show the result", checked=True),
+        ]
     legends = [tag("p", getattr(LEGENDS, kind), class_=f"shot-legend {kind}") for kind in kinds]
     figures = [_figure(view, kinds, anchor) for view in case.views]
     return tag(
@@ -38,7 +41,7 @@ def comparison(case: CaseReport, anchor: str) -> ET.Element:
             "p",
             "A click on a picture, or the arrow keys on the buttons, changes between start and result.",
             class_="quiet screen",
-        ),
+        ) if case.refined else None,
         *controls,
         tag("div", *legends, class_="legends"),
         tag("div", *figures, class_="views"),
@@ -47,11 +50,13 @@ def comparison(case: CaseReport, anchor: str) -> ET.Element:
 
 
 def _figure(view: ViewReport, kinds: Sequence[str], anchor: str) -> ET.Element:
-    """All pictures of a view; each is a label of the other pose's radio button, so a click changes it."""
+    """All pictures of a view; of two poses each is a label of the other's radio button, so a click changes it."""
 
-    def shot(kind: str, pose: str, other: str, file: bytes) -> ET.Element:
+    def shot(kind: str, pose: str, other: str | None, file: bytes) -> ET.Element:
         source = "data:image/png;base64," + base64.b64encode(file).decode("ascii")
-        picture = tag("img", src=source, alt=f"{view.name}, {kind}, {pose}", decoding="async")
+        picture = tag("img", src=source, alt=", ".join(filter(None, (view.name, kind, pose))), decoding="async")
+        if other is None:
+            return tag("div", picture, class_=f"shot {kind} alone")
         on_paper = tag("span", f", {kind}", class_="print")
         mark = tag("span", pose, on_paper, class_="mark", aria_hidden="true")
         return tag("label", picture, mark, for_=f"{anchor}-{other}", class_=f"shot {kind} {pose}")
@@ -59,6 +64,9 @@ def _figure(view: ViewReport, kinds: Sequence[str], anchor: str) -> ET.Element:
     shots = []
     for kind in kinds:
         if kind in view.pictures:
-            start, result = view.pictures[kind]
-            shots += [shot(kind, "start", "result", start), shot(kind, "result", "start", result)]
+            *start, result = view.pictures[kind]
+            if start:
+                shots += [shot(kind, "start", "result", *start), shot(kind, "result", "start", result)]
+            else:
+                shots.append(shot(kind, "", None, result))
     return tag("figure", tag("figcaption", view.name), tag("div", *shots, class_="shots"))

@@ -9,11 +9,11 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.landmarks import Residual
-from .case_report import CameraSummary, CaseReport, Level, ViewReport
-from .html_tree import Content, tag
-from .line_plot import Line, legend, line_plot
-from .metrics import Errors
+from .case_report import CameraSummary, CaseReport, ViewReport
+from .html_tree import tag
+from .report_convergence import convergence
 from .report_pictures import comparison
+from .report_tables import number, table
 
 VERDICTS = {
     "accept": ("\u2713", "accept", "The result agrees with everything that was checked."),
@@ -56,34 +56,34 @@ def index(cases: Sequence[CaseReport]) -> ET.Element:
     """Table of all cases with links."""
     rows = [
         [
-            tag("a", case.name, href=f"#case-{number}"),
+            tag("a", case.name, href=f"#case-{nth}"),
             _badge(case.verdict),
             _start_to_result(case),
             str(len(case.views)),
             f"{case.seconds['total']:.2f} s" if "total" in case.seconds else "\u2013",
         ]
-        for number, case in enumerate(cases, start=1)
+        for nth, case in enumerate(cases, start=1)
     ]
     heads = ["Case", "Verdict", "mTRE, start \u2192 result", "Views", "Time"]
-    return tag("nav", tag("h2", "Cases"), _table(heads, rows), aria_label="Cases")
+    return tag("nav", tag("h2", "Cases"), table(heads, rows), aria_label="Cases")
 
 
 def case_section(case: CaseReport, anchor: str) -> ET.Element:
     return tag(
         "section",
         tag("h2", case.name),
+        None if case.override is None else tag("p", tag("strong", "Override: "), case.override, class_="override"),
         tag("p", case.note, class_="note") if case.note else None,
         _verdict(case),
         comparison(case, anchor),
         tag("h3", "Error against the known truth"),
-        _errors(case.start_errors, case.errors),
+        _errors(case),
         tag("h3", "Views"),
         _views(case),
         tag("h3", "Pose"),
         _pose(case),
         *_landmarks(case.landmarks),
-        tag("h3", "Convergence"),
-        _convergence(case.levels),
+        *([tag("h3", "Convergence"), convergence(case.levels)] if case.refined else []),
         tag("h3", "Where it comes from"),
         _origin(case),
         id=anchor,
@@ -118,21 +118,22 @@ def _badge(verdict: str | None) -> ET.Element:
 def _start_to_result(case: CaseReport) -> str:
     if case.errors is None:
         return "truth unknown"
-    result = _number(case.errors.mtre_mm, "mm", 3)
+    result = number(case.errors.mtre_mm, "mm", 3)
     return f"{case.start_errors.mtre_mm:.3f} \u2192 {result}" if case.start_errors else result
 
 
-def _errors(start: Errors | None, result: Errors | None) -> ET.Element:
-    if result is None:
+def _errors(case: CaseReport) -> ET.Element:
+    if case.errors is None:
         return tag("p", "The true pose of this case is not known, so no error can be told.")
+    columns = {"Start": case.start_errors, "Result": case.errors} if case.refined else {"At this pose": case.errors}
     rows = []
     for key, name, unit, digits, meaning in ERROR_ROWS:
-        values = [None if errors is None else getattr(errors, key) for errors in (start, result)]
-        numbers = [_number(value, unit, digits) for value in values]
-        if values[1] is None:
-            numbers[1] = "pixel size unknown"
-        rows.append([tag("span", name, tag("small", meaning)), *numbers])
-    return _table(["Error", "Start", "Result"], rows)
+        values = [None if errors is None else getattr(errors, key) for errors in columns.values()]
+        told = [number(value, unit, digits) for value in values]
+        if values[-1] is None:
+            told[-1] = "pixel size unknown"
+        rows.append([tag("span", name, tag("small", meaning)), *told])
+    return table(["Error", *columns], rows)
 
 
 def _views(case: CaseReport) -> ET.Element:
@@ -142,19 +143,20 @@ def _views(case: CaseReport) -> ET.Element:
         return [name, *(value(view) for view in case.views)]
 
     rows = [
-        row(f"{case.similarity_name}, start", lambda view: _number(view.start_similarity, "", 3)),
-        row(f"{case.similarity_name}, result", lambda view: _number(view.similarity, "", 3)),
+        row(f"{case.similarity_name}, result" if case.refined else case.similarity_name, lambda view: number(view.similarity, "", 3)),
         row("C-arm angles", lambda view: _angles(view.camera)),
-        row("Angle to the first view", lambda view: _number(view.camera.angle_to_first_deg, "\u00b0", 1)),
-        row("Source to detector", lambda view: _number(view.camera.source_to_detector_mm, "mm", 1)),
-        row("Focal length", lambda view: _number(view.camera.focal_px, "pixels", 1)),
+        row("Angle to the first view", lambda view: number(view.camera.angle_to_first_deg, "\u00b0", 1)),
+        row("Source to detector", lambda view: number(view.camera.source_to_detector_mm, "mm", 1)),
+        row("Focal length", lambda view: number(view.camera.focal_px, "pixels", 1)),
         row("Image", lambda view: "{} \u00d7 {} pixels".format(*view.camera.size)),
         row("Pixel size", lambda view: _pixel_size(view.camera)),
         row("Geometry", _certainty),
     ]
+    if case.refined:
+        rows.insert(0, row(f"{case.similarity_name}, start", lambda view: number(view.start_similarity, "", 3)))
     if any(view.correction for view in case.views):
         rows.append(row("Camera corrected by", _correction))
-    return _table(["", *(view.name for view in case.views)], rows)
+    return table(["", *(view.name for view in case.views)], rows)
 
 
 def _pixel_size(camera: CameraSummary) -> str:
@@ -184,36 +186,35 @@ def _correction(view: ViewReport) -> str:
     if made is None:
         return "\u2013"
     parts = [
-        _number(made.rotation_deg, "\u00b0", 2) + " about the world origin",
-        _number(made.translation_mm, "mm", 2),
+        number(made.rotation_deg, "\u00b0", 2) + " about the world origin",
+        number(made.translation_mm, "mm", 2),
     ]
     if made.scale != 1:
-        parts.append("scale \u00d7 " + _number(made.scale, "", 4))
+        parts.append("scale \u00d7 " + number(made.scale, "", 4))
     if any(made.principal_point_px):
-        u, v = (_number(value, "", 1) for value in made.principal_point_px)
+        u, v = (number(value, "", 1) for value in made.principal_point_px)
         parts.append(f"principal point ({u}, {v}) pixels")
     return ", ".join(parts)
 
 
 def _pose(case: CaseReport) -> ET.Element:
     to_centre = rigid.from_rotation_translation(np.eye(3), case.centre_ct)
-    start, result = case.start_world_from_ct @ to_centre, case.world_from_ct @ to_centre
-    turned = np.degrees(rigid.rotation_distance(start, result))
-    moved = rigid.translation_distance(start, result)
+    result = case.world_from_ct @ to_centre
     vector = np.degrees(rigid.log_so3(case.world_from_ct[:3, :3]))
     rows = [
-        ["Start", case.method],
-        [
-            "Moved by the registration",
-            f"{turned:.3f}\u00b0 about the centre of the bone, which moved by {moved:.3f} mm",
-        ],
+        ["Start" if case.refined else "Given", case.method],
         ["Centre of the bone in the world", _axes(result[:3, 3], "mm")],
         ["Rotation vector, CT to world", _axes(vector, "\u00b0")],
     ]
+    if case.refined:
+        start = case.start_world_from_ct @ to_centre
+        turned, moved = np.degrees(rigid.rotation_distance(start, result)), rigid.translation_distance(start, result)
+        by = f"{turned:.3f}\u00b0 about the centre of the bone, which moved by {moved:.3f} mm"
+        rows.insert(1, ["Moved by the registration", by])
     matrix = "\n".join(" ".join(f"{value:12.6f}" for value in row) for row in case.world_from_ct)
     return tag(
         "div",
-        _table(None, rows),
+        table(None, rows),
         tag("p", "world_from_ct: takes CT coordinates to world coordinates, both LPS in mm.", class_="quiet"),
         tag("pre", matrix, tabindex=0, role="region", aria_label="world_from_ct, four by four"),
     )
@@ -223,51 +224,15 @@ def _landmarks(residuals: Sequence[Residual]) -> list[ET.Element]:
     if not residuals:
         return []
     rows = [
-        [each.name, each.view, _number(each.residual_px, "", 1), _number(each.residual_mm, "mm", 2), each.fate]
+        [each.name, each.view, number(each.residual_px, "", 1), number(each.residual_mm, "mm", 2), each.fate]
         for each in residuals
     ]
     heads = ["Landmark", "View", "Pixels off", "At its depth", ""]
-    return [tag("h3", "Landmarks at the start"), _table(heads, rows)]
+    return [tag("h3", "Landmarks at the start"), table(heads, rows)]
 
 
 def _axes(vector: np.ndarray, unit: str) -> str:
-    return ",  ".join(f"{axis} {_number(value, unit, 3)}" for axis, value in zip("LPS", vector, strict=True))
-
-
-def _convergence(levels: Sequence[Level]) -> ET.Element:
-    levels = [level for level in levels if len(level.cost)]
-    if not levels:
-        return tag("p", "No steps were taken.", class_="quiet")
-    cost, step, first = [], [], 1
-    for level in levels:
-        steps = range(first, first + len(level.cost))
-        cost.append(Line(level.name, steps, [value / (level.cost[0] or 1.0) for value in level.cost]))
-        step.append(Line(level.name, steps, level.step_mm))
-        first = steps.stop
-    rows = [
-        [
-            level.name,
-            str(len(level.cost)),
-            f"{level.cost[0]:.5g}",
-            f"{level.cost[-1]:.5g}",
-            _number(level.step_mm[-1], "mm", 4),
-        ]
-        for level in levels
-    ]
-    heads = ["Level", "Steps", "First cost", "Last cost", "Last step"]
-    return tag(
-        "div",
-        tag(
-            "div",
-            line_plot(
-                cost, "Cost of each step, relative to the first of its level", "step", "cost / first of level"
-            ),
-            line_plot(step, "Size of each step in mm", "step", "size of step (mm)", log=True),
-            class_="plots",
-        ),
-        legend([level.name for level in levels]),
-        tag("details", tag("summary", "As numbers"), _table(heads, rows)),
-    )
+    return ",  ".join(f"{axis} {number(value, unit, 3)}" for axis, value in zip("LPS", vector, strict=True))
 
 
 def _origin(case: CaseReport) -> ET.Element:
@@ -277,28 +242,9 @@ def _origin(case: CaseReport) -> ET.Element:
     return tag(
         "div",
         tag("h4", "Time"),
-        _table(None, seconds),
+        table(None, seconds),
         tag("h4", "Inputs, with SHA-256"),
-        _table(None, inputs),
+        table(None, inputs),
         tag("h4", "Software"),
-        _table(None, software),
+        table(None, software),
     )
-
-
-def _number(value: float | None, unit: str, digits: int) -> str:
-    if value is None:
-        return "\u2013"
-    gap = "" if unit in ("", "\u00b0") else "\N{NO-BREAK SPACE}"
-    rounded = round(value, digits) + 0.0  # no minus zero
-    return f"{rounded:.{digits}f}{gap}{unit}".replace("-", "\u2212")
-
-
-def _table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.Element:
-    """First column names the row. Wide tables scroll within themselves."""
-    if not rows:
-        return tag("p", "Not told.", class_="quiet")
-    body = [
-        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows
-    ]
-    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
-    return tag("div", tag("table", head, tag("tbody", *body)), class_="wide")

@@ -22,6 +22,7 @@ a { color: var(--accent); }
 nav, .case { margin-top: 24px; padding: 20px; background: var(--panel); border: 1px solid var(--line);
   border-radius: 8px; }
 .note { border-left: 3px solid var(--accent); padding-left: 10px; }
+.override { padding: 10px 14px; border: 3px solid #ff8a5c; border-radius: 6px; font-size: 1.1rem; }
 .verdict { margin-top: 12px; padding: 10px 14px; background: var(--page); border: 1px solid var(--line);
   border-radius: 6px; }
 .badge { display: inline-block; padding: 0 10px; border: 2px solid currentColor; border-radius: 4px;
@@ -55,6 +56,7 @@ input:checked + .choice { background: var(--accent); border-color: var(--accent)
 figure { margin: 0; min-width: 0; }
 figcaption { margin-bottom: 4px; font-weight: 600; overflow-wrap: anywhere; }
 .shot { display: none; position: relative; background: #000; cursor: pointer; }
+.alone { cursor: auto; }
 .shot img { display: block; width: 100%; max-height: 88vh; object-fit: contain; }
 .mark { position: absolute; left: 8px; bottom: 8px; padding: 1px 8px; border-radius: 4px; font-size: .85rem;
   background: rgba(0, 0, 0, .75); color: #fff; }
@@ -81,7 +83,10 @@ _SWITCHES = "".join(
     f".pick-{kind}:checked ~ .pick-{pose}:checked ~ .views .{kind}.{pose} {{ display: block; }}\n"
     for kind in Overlays._fields
     for pose in ("start", "result")
-) + "".join(f".pick-{kind}:checked ~ .legends .{kind} {{ display: block; }}\n" for kind in Overlays._fields)
+) + "".join(
+    f".pick-{kind}:checked ~ .legends .{kind}, .pick-{kind}:checked ~ .views .{kind}.alone {{ display: block; }}\n"
+    for kind in Overlays._fields
+)
 
 _PRINT = """
 @media print {

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
-from .reading import affine_of, read_image, read_series
+from .reading import affine_of, check_right_angles, read_image, read_series
 from .series import ct_slices
 from .volume import Volume
 
@@ -62,19 +62,58 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
     Raises InputError for anything that is not a three-dimensional grey image on a rectangular grid, with some
     matter in it, in the unit that was named; for what is refused in a DICOM folder, see `ct_slices`.
     """
-    if unit not in ("hu", "relative"):
-        raise InputError(f'the CT\'s unit is "{unit}", but "hu" or "relative" is expected.')
+    _check_unit(unit)
     path = Path(path)
     image = read_series(path, ct_slices(path)) if path.is_dir() else _read_volume(path, "CT")
-    values = sitk.GetArrayViewFromImage(image).astype(np.float32)
-    _check_values(path, values, unit)
+    ct = ct_from_array(sitk.GetArrayViewFromImage(image), affine_of(image), unit, name=path)
+    return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
+
+
+def ct_from_array(values: np.ndarray, ct_from_index: np.ndarray, unit: str = "hu", *, name: str | Path = "the CT") -> CT:
+    """The CT in an array, by the rules for one in a file.
+
+    values: (nk, nj, ni) of any type, k the slowest axis; they are copied, as float32. With a fourth axis they are colour, or vectors.
+    ct_from_index: (4, 4), takes (i, j, k, 1) to CT LPS mm.
+    name: begins the sentence where something is wrong.
+
+    Raises InputError for what is no three-dimensional grid at right angles, has voxels that are not finite, is nothing but air, or
+    does not fit the unit. A structure of it is chosen with `masked`.
+    """
+    _check_unit(unit)
+    values = np.asarray(values)
+    _check_grid(name, "CT", values.shape[::-1], values.shape[3] if values.ndim == 4 else 1)
+    ct_from_index = np.asarray(ct_from_index, float)
+    spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
+    if not np.isfinite(ct_from_index).all() or not spacing.all():
+        raise InputError(f"{name}: its place in space is not told by finite numbers and a spacing above 0 mm, but it must be; correct it.")
+    check_right_angles(name, ct_from_index[:3, :3] / spacing)
+    with np.errstate(over="ignore"):  # beyond float32 is not finite
+        values = values.astype(np.float32)
+    _check_values(name, values, unit)
     if unit == "hu":  # padding outside the scanner's round field, often -2000 or -3024
         np.maximum(values, -1024, out=values)
-    selected = None if mask is None else _load_mask(Path(mask), image)
-    ct = CT(Volume(values, affine_of(image)), unit, selected)
-    if not _has_matter(ct):
-        where = f"{path}: the CT" if mask is None else f"{mask}: the CT inside the mask"
-        raise InputError(f"{where} is nothing but air, but a body is expected; check the file and its unit.")
+    ct = CT(Volume(values, ct_from_index), unit)
+    _check_matter(ct, f"{name}: the CT")
+    return ct
+
+
+def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
+    """The CT with one structure of it to register.
+
+    mask: (nk, nj, ni) on the CT's grid, other than 0 where the structure is.
+    name: begins the sentence where something is wrong.
+
+    Raises InputError where the mask has another shape than the CT, is empty, or has nothing but air inside.
+    """
+    mask = np.asarray(mask)
+    if mask.shape != ct.volume.values.shape:
+        size, expected = (" x ".join(str(n) for n in shape[::-1]) for shape in (mask.shape, ct.volume.values.shape))
+        raise InputError(f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it on the CT's grid.")
+    selected = mask != 0
+    if not selected.any():
+        raise _empty(name)
+    ct = replace(ct, mask=selected)
+    _check_matter(ct, f"{name}: the CT inside the mask")
     return ct
 
 
@@ -110,55 +149,67 @@ def _mu_from_hu(hu: np.ndarray, out: np.ndarray) -> None:
 
 def _read_volume(path: Path, what: str) -> sitk.Image:
     image = read_image(path)
-    size = " x ".join(str(n) for n in image.GetSize())
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        raise InputError(
-            f"{path}: has {image.GetNumberOfComponentsPerPixel()} values a voxel (colour or vectors), but a grey volume is "
-            f"expected; name the {what} itself."
-        )
-    if image.HasMetaDataKey("0008|0016") and image.GetSize()[-1] > 1:
+    components = image.GetNumberOfComponentsPerPixel()
+    if components == 1 and image.HasMetaDataKey("0008|0016") and image.GetSize()[-1] > 1:
         raise InputError(
             f"{path}: a multi-frame DICOM file, whose frames may lie anywhere, but a volume is expected; export the series "
             "as single slices and name their folder, or convert it to NIfTI or NRRD."
         )
-    if image.GetDimension() != 3 or min(image.GetSize()) < 2:
-        raise InputError(
-            f"{path}: has {size} pixels, but a three-dimensional {what} is expected; if this is one slice of a series, name "
-            "the folder that holds them all."
-        )
+    _check_grid(path, what, image.GetSize(), components)
     return image
 
 
-def _check_values(path: Path, values: np.ndarray, unit: str) -> None:
+def _check_grid(name: str | Path, what: str, size: tuple[int, ...], components: int) -> None:
+    """size: along i, j, k.   components: values in each voxel."""
+    if components > 1:
+        raise InputError(
+            f"{name}: has {components} values a voxel (colour or vectors), but a grey volume is expected; name the {what} itself."
+        )
+    if len(size) != 3 or min(size) < 2:
+        raise InputError(
+            f"{name}: has {' x '.join(str(n) for n in size)} pixels, but a three-dimensional {what} is expected; if this is one "
+            "slice of a series, name the folder that holds them all."
+        )
+
+
+def _check_unit(unit: str) -> None:
+    if unit not in ("hu", "relative"):
+        raise InputError(f'the CT\'s unit is "{unit}", but "hu" or "relative" is expected.')
+
+
+def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
     low, high = float(values.min()), float(values.max())  # both NaN where a single voxel is
     if not np.isfinite([low, high]).all():
         raise InputError(
-            f"{path}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them."
+            f"{name}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them."
         )
     if unit == "hu" and low >= 0:
         raise InputError(
-            f"{path}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
+            f"{name}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
             'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).'
         )
     if unit == "relative" and low < -0.1 * abs(high):
         raise InputError(
-            f"{path}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, "
+            f"{name}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, "
             'set the unit to "hu".'
         )
 
 
-def _has_matter(ct: CT) -> bool:
+def _check_matter(ct: CT, where: str) -> None:
     values = ct.volume.values if ct.mask is None else ct.volume.values[ct.mask]
-    return bool(values.max() > (AIR_BELOW_HU if ct.unit == "hu" else 0))
+    if not values.max() > (AIR_BELOW_HU if ct.unit == "hu" else 0):
+        raise InputError(f"{where} is nothing but air, but a body is expected; check the file and its unit.")
+
+
+def _empty(name: str | Path) -> InputError:
+    return InputError(f"{name}: the mask is empty, but voxels other than 0 are expected where the structure is.")
 
 
 def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:
     image = _read_volume(path, "mask")
     array = sitk.GetArrayViewFromImage(image)
     if not np.any(array):
-        raise InputError(
-            f"{path}: the mask is empty, but voxels other than 0 are expected where the structure is."
-        )
+        raise _empty(path)
     if image.GetSize() == ct_image.GetSize() and np.allclose(
         affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3
     ):

@@ -73,18 +73,22 @@ def affine_of(image: sitk.Image) -> np.ndarray:
     return affine
 
 
-def _sheared(path: Path) -> InputError:
+def check_right_angles(name: str | Path, cosines: np.ndarray) -> None:
+    """InputError, beginning with `name`, where the axes of a grid, unit vectors as columns (n, n), are sheared."""
+    if not np.allclose(cosines.T @ cosines, np.eye(len(cosines)), rtol=0, atol=ORTHOGONAL_TOLERANCE):
+        raise _sheared(name)
+
+
+def _sheared(name: str | Path) -> InputError:
     return InputError(
-        f"{path}: its axes are not at right angles (a sheared direction matrix or NIfTI sform), but a rectangular grid is "
+        f"{name}: its axes are not at right angles (a sheared direction matrix or NIfTI sform), but a rectangular grid is "
         "expected; resample it to one."
     )
 
 
 def _check_orthogonal(path: Path, image: sitk.Image) -> None:
     n = image.GetDimension()
-    direction = np.array(image.GetDirection()).reshape(n, n)
-    if not np.allclose(direction.T @ direction, np.eye(n), rtol=0, atol=ORTHOGONAL_TOLERANCE):
-        raise _sheared(path)
+    check_right_angles(path, np.array(image.GetDirection()).reshape(n, n))
 
 
 def _check_nifti(path: Path, image: sitk.Image) -> None:
@@ -93,9 +97,7 @@ def _check_nifti(path: Path, image: sitk.Image) -> None:
         sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[
             :, :3
         ]
-        cosines = sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12)
-        if not np.allclose(cosines.T @ cosines, np.eye(3), rtol=0, atol=ORTHOGONAL_TOLERANCE):
-            raise _sheared(path)
+        check_right_angles(path, sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12))
     voxels = np.prod([max(1, int(image.GetMetaData(f"dim[{d}]"))) for d in range(1, 8)], dtype=np.int64)
     expected = (
         int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +18,7 @@ LEAST_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DARKEST = 1e-5  # of direct exposure: the least transmission that is told apart from none
+MOST_CHANNELS = 4  # red, green, blue, opacity
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class XRay:
 class RawImage:
     """An image as its file shows it, bright values bright.
 
-    values: float32 (rows, columns).   step: one grey level, 0 for floating point.
+    values: float32 (rows, columns), not always finite.   step: one grey level, 0 for floating point.
     white: the largest value that the file could hold.
     curve: DICOM's word on how values follow detected intensity, "linear" or "log"; None without one.
     pixel_mm: as in XRay.
@@ -94,23 +95,57 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     """
     image = read_image(path)
     values = sitk.GetArrayViewFromImage(image)
-    if image.GetNumberOfComponentsPerPixel() > 1:
-        values = _grey(path, values)
-    if values.ndim == 2:
-        values = values[None]
-    if values.ndim != 3:
+    dimensions = image.GetDimension()
+    if dimensions not in (2, 3):
         raise InputError(
-            f"{path}: has {values.ndim} dimensions, but an X-ray image with 2, or 3 with frames, is expected."
+            f"{path}: has {dimensions} dimensions, but an X-ray image with 2, or 3 with frames, is expected."
         )
+    frames = values[None] if dimensions == 2 else values
     index = frame or 0
-    if not 0 <= index < len(values):
+    if not 0 <= index < len(frames):
         raise InputError(
-            f"{path}: frame {index} is asked for, but it has {len(values)}; give a frame from 0 to {len(values) - 1}."
+            f"{path}: frame {index} is asked for, but it has {len(frames)}; give a frame from 0 to {len(frames) - 1}."
         )
-    integer = np.issubdtype(values.dtype, np.integer)
-    values = values[index].astype(np.float32)
-    white, curve = _white(image, values), _dicom_curve(image)
-    return RawImage(values, float(integer), white, curve, _pixel_mm(path, image))
+    try:
+        raw = raw_image(frames[index], _pixel_mm(path, image))
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    white = _dicom_white(image)
+    return replace(raw, white=raw.white if white is None else white, curve=_dicom_curve(image))
+
+
+def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -> RawImage:
+    """The grey image in an array, taken as one in a file is.
+
+    values: (rows, columns), bright values bright, of any integer or floating-point type: integers have a step of 1 and the
+        white of the next usual number of bits, 8, 10, 12, 14 or 16; floating point has the step 0 and its largest value as white.
+        Also (rows, columns, channels) where all channels are equal. Where not finite, they are left out of what is valid.
+    pixel_mm: (between columns, between rows) on the detector, None where nobody says.
+
+    Raises InputError, without a name in front, for colour, another shape, values that are no real numbers, and pixel_mm not above 0.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "iuf":
+        raise InputError(f"holds values of type {values.dtype}, but grey levels, integers or floating point, are expected.")
+    if values.ndim == 3 and 1 < values.shape[-1] <= MOST_CHANNELS:
+        values = _grey(values)
+    if values.ndim != 2 or not values.size:
+        shape = " x ".join(str(size) for size in values.shape) or "no"
+        raise InputError(f"has the shape {shape}, but an X-ray image of rows x columns is expected; give one frame.")
+    if pixel_mm is not None and not (np.isfinite(pixel_mm).all() and min(pixel_mm) > 0):
+        raise InputError(f"has pixels of {pixel_mm[0]:g} x {pixel_mm[1]:g} mm, but a size above 0 is expected; correct its spacing.")
+    integer = values.dtype.kind in "iu"
+    with np.errstate(over="ignore"):  # beyond float32 is not finite
+        values = values.astype(np.float32)
+    largest = float(values.max(initial=-np.inf, where=np.isfinite(values)))
+    white = next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits), largest) if integer else largest
+    pixel_mm = None if pixel_mm is None else (float(pixel_mm[0]), float(pixel_mm[1]))
+    return RawImage(values, float(integer), white, pixel_mm=pixel_mm)
+
+
+def recognised(raw: RawImage) -> tuple[str, bool]:
+    """What "auto" stands for in this image: its intensity, and whether it is inverted. InputError where it does not tell."""
+    return _recognise(_filled(raw.values), raw.curve)
 
 
 def to_line_integrals(
@@ -140,11 +175,7 @@ def to_line_integrals(
     """
     if i0 is not None and not i0 > 0:
         raise InputError(f"the intensity of direct exposure, i0, is {i0:g}, but more than 0 is expected.")
-    values, finite = raw.values, np.isfinite(raw.values)
-    if not finite.any() or np.ptp(values[finite]) == 0:
-        raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
-    if not finite.all():
-        values = np.where(finite, values, np.median(values[finite]))
+    values, finite = _filled(raw.values), np.isfinite(raw.values)
     if intensity == "auto":
         intensity, inverted = _recognise(values, raw.curve)
     elif intensity not in ("linear", "log"):
@@ -176,6 +207,14 @@ def to_line_integrals(
     return XRay(line_integrals, valid, raw.pixel_mm)
 
 
+def _filled(values: np.ndarray) -> np.ndarray:
+    """The values, the median in place of those that are not finite."""
+    finite = np.isfinite(values)
+    if not finite.any() or np.ptp(values[finite]) == 0:
+        raise InputError("has no contrast, all pixels are the same; give an X-ray image.")
+    return values if finite.all() else np.where(finite, values, np.median(values[finite]))
+
+
 def _block_sums(image: np.ndarray, factor: int) -> np.ndarray:
     rows, columns = (size // factor for size in image.shape)
     whole = image[: rows * factor, : columns * factor]
@@ -195,28 +234,23 @@ def _recognise(values: np.ndarray, curve: str | None) -> tuple[str, bool]:
     return curve, bright == (curve == "linear")
 
 
-def _grey(path: str | Path, values: np.ndarray) -> np.ndarray:
+def _grey(values: np.ndarray) -> np.ndarray:
     colours = values[..., :3]  # without opacity
     if colours.shape[-1] == 3 and np.ptp(colours, axis=-1).max() <= 2:
         return colours[..., 1]
-    raise InputError(
-        f"{path}: is a colour image, but a grey X-ray image is expected; export it without colour overlays."
+    raise InputError("is a colour image, but a grey X-ray image is expected; export it without colour overlays.")
+
+
+def _dicom_white(image: sitk.Image) -> float | None:
+    """The largest value that the file could hold by DICOM's bits stored, None without them."""
+    if not image.HasMetaDataKey("0028|0101"):
+        return None
+    bits = int(image.GetMetaData("0028|0101")) - int(image.GetMetaData("0028|0103"))
+    slope, intercept = (
+        float(image.GetMetaData(key)) if image.HasMetaDataKey(key) else default
+        for key, default in (("0028|1053", 1.0), ("0028|1052", 0.0))
     )
-
-
-def _white(image: sitk.Image, values: np.ndarray) -> float:
-    """The largest value that the file could hold: by DICOM's bits stored, or the next usual number of bits."""
-    if image.HasMetaDataKey("0028|0101"):
-        bits = int(image.GetMetaData("0028|0101")) - int(image.GetMetaData("0028|0103"))
-        slope, intercept = (
-            float(image.GetMetaData(key)) if image.HasMetaDataKey(key) else default
-            for key, default in (("0028|1053", 1.0), ("0028|1052", 0.0))
-        )
-        return slope * (2**bits - 1) + intercept
-    largest = float(values.max())
-    if "integer" not in image.GetPixelIDTypeAsString():
-        return largest
-    return next((2.0**bits - 1 for bits in (8, 10, 12, 14, 16) if largest < 2**bits), largest)
+    return slope * (2**bits - 1) + intercept
 
 
 def _pixel_mm(path: str | Path, image: sitk.Image) -> tuple[float, float] | None:

@@ -76,7 +76,7 @@ class Case:
         resolved = file.path.resolve()
         case = cls(
             ct=ct,
-            views=_views(file, ct, xrays),
+            views=views_of(shown(file.path), file.views, xrays, ct, file.world_from_ct),
             shared_unknowns=file.shared_unknowns,
             world_from_ct=file.world_from_ct,
             search=file.search,
@@ -125,18 +125,24 @@ def _xray(file: CaseFile, view: ViewFile) -> XRay:
     return replace(xray, valid=xray.valid & used)
 
 
-def _views(file: CaseFile, ct: CT, xrays: list[XRay]) -> list[View]:
+def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> list[View]:
+    """The views that these entries and images make, the cameras settled by each other and by where the CT is.
+
+    where: what messages begin with, the case's file for one.
+
+    Raises InputError where an image does not fit its geometry, two views are the same, or none shows the CT; warns of one that does not.
+    """
     low, high = _box(ct)
-    world_from_index = None if file.world_from_ct is None else file.world_from_ct @ ct.volume.ct_from_index
+    world_from_index = None if world_from_ct is None else world_from_ct @ ct.volume.ct_from_index
     centre = None if world_from_index is None else rigid.transform_points(world_from_index, (low + high) / 2)
     sizes = [xray.valid.shape[::-1] for xray in xrays]
-    cameras = settle([view.geometry for view in file.views], sizes, centre)
-    _refuse_copies(file, xrays, cameras)
+    cameras = settle([file.geometry for file in files], sizes, centre)
+    _refuse_copies(where, files, xrays, cameras)
     if world_from_index is not None:
-        _check_visible(file, [sees(camera, world_from_index, low, high) for camera in cameras])
+        _check_visible(where, files, [sees(camera, world_from_index, low, high) for camera in cameras])
     return [
-        View(view.name, xray, camera, view.rotation_sd_deg, view.translation_sd_mm)
-        for view, xray, camera in zip(file.views, xrays, cameras)
+        View(file.name, xray, camera, file.rotation_sd_deg, file.translation_sd_mm)
+        for file, xray, camera in zip(files, xrays, cameras)
     ]
 
 
@@ -149,28 +155,28 @@ def _box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
     return low - 0.5, high + 0.5
 
 
-def _check_visible(file: CaseFile, seen: list[bool]) -> None:
+def _check_visible(where: str, files: list[ViewFile], seen: list[bool]) -> None:
     if not any(seen):
         raise InputError(
-            f"{shown(file.path)}: world_from_ct has the CT outside every view, expected a start pose at "
+            f"{where}: world_from_ct has the CT outside every view, expected a start pose at "
             "which images show it; correct it or the geometry of the views."
         )
-    for view, sees_ct in zip(file.views, seen):
+    for view, sees_ct in zip(files, seen):
         if not sees_ct:
             warnings.warn(
-                f"{shown(file.path)}: {view.field} does not show the CT at the start pose world_from_ct; "
+                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; "
                 "check its geometry.",
                 stacklevel=2,
             )
 
 
-def _refuse_copies(file: CaseFile, xrays: list[XRay], cameras: list[Camera]) -> None:
+def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras: list[Camera]) -> None:
     for (i, a), (j, b) in combinations(enumerate(cameras), 2):
         same_camera = np.allclose(a.projection_matrix, b.projection_matrix)
         if same_camera and np.array_equal(xrays[i].line_integrals, xrays[j].line_integrals):
-            first, second = file.views[i].field, file.views[j].field
+            first, second = files[i].field, files[j].field
             raise InputError(
-                f"{shown(file.path)}: {second} has the same camera and the same image as {first}, "
+                f"{where}: {second} has the same camera and the same image as {first}, "
                 "expected different views; correct it or remove one of the two."
             )
 

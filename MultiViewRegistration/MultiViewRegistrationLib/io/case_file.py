@@ -34,11 +34,11 @@ class InputFile:
 
 @dataclass(frozen=True, eq=False)
 class ViewFile:
-    """One entry of "views"; `field` says which, as in "views[0]"."""
+    """One entry of "views"; `field` says which, as in "views[0]"; `image` is None where it comes from no file."""
 
     field: str
     name: str
-    image: InputFile
+    image: InputFile | None
     frame: int | None
     intensity: str
     mask: InputFile | None

@@ -10,24 +10,34 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import rigid
 from .fields import shown
-from .files import written_atomically
+from .files import write_atomically
 
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
 
 
-def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray) -> None:
-    """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm."""
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(world_from_ct[:3, :3].ravel().tolist())
-    transform.SetTranslation(world_from_ct[:3, 3].tolist())
-    with written_atomically(path) as temporary:
-        sitk.WriteTransform(transform, str(temporary))
+def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
+    """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm.
+
+    comment: a line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with #.
+
+    ITK's own writer leaves a short file on a full disk without a word.
+    """
+    parameters = [*world_from_ct[:3, :3].ravel(), *world_from_ct[:3, 3]]
+    lines = [
+        "#Insight Transform File V1.0",
+        *([] if comment is None else ["# " + shown(" ".join(comment.split()))]),
+        "#Transform 0",
+        "Transform: AffineTransform_double_3_3",
+        "Parameters: " + " ".join(repr(float(parameter)) for parameter in parameters),
+        "FixedParameters: 0 0 0",
+    ]
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
-def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray) -> None:
+def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:
     """Write the inverse of world_from_ct (4, 4), for Slicer: it takes a transform file for ITK's resampling
-    direction, so the node that it makes of this one moves the CT into the world."""
-    write_transform(path, rigid.inverse(world_from_ct))
+    direction, so the node that it makes of this one moves the CT into the world. `comment` as in `write_transform`."""
+    write_transform(path, rigid.inverse(world_from_ct), comment)
 
 
 def read_transform(path: str | os.PathLike) -> np.ndarray:

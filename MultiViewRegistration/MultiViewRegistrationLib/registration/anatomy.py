@@ -11,7 +11,7 @@ from ..imaging.view import View
 from ..imaging.volume import pyramid
 from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
-from .objective import Objective
+from .objective import Evaluation, Objective
 from .plan import Level, pixel_at, plan, scoring
 from .scoring import Scorer
 
@@ -69,6 +69,11 @@ class Anatomy:
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         return Objective(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings, pivot)
 
+    def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> Evaluation:
+        """The fit at a pose, as the last level of a refinement from a start compares CT and views."""
+        objective = self.objective(views, self.levels(views, start)[-1], world_from_ct)
+        return objective.linearise(objective.project(world_from_ct))
+
     def scorer(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring(level, len(self._volumes), structure=self.structure)
@@ -83,10 +88,13 @@ class Anatomy:
 
 
 def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> View:
-    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty.
+    """The part of the view within `room_mm` of the projected corners (N, 3), world mm; all of it if that part is empty, or a corner behind
+    the source.
 
     It begins and ends at multiples of `multiple` pixels, so that pooling it is part of pooling the whole.
     """
+    if (view.camera.depth(corners) <= 0).any():
+        return view
     pixels = view.camera.project(corners)
     room = room_mm / pixel_at(view, corners.mean(axis=0))
     low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple

@@ -45,13 +45,15 @@ def register_views(
 
     joint = found(0, together)
     pose, searched = joint.world_from_ct, joint.searched
-    seen = dict(zip(together, zip(joint.views, joint.fit.pixels, joint.fit.similarity, strict=True), strict=True))
+    fit = joint.fit
+    seen = dict(zip(together, zip(joint.views, fit.pixels, fit.shown, fit.similarity, strict=True), strict=True))
     for done, i in enumerate(alone, start=1):
         single = found(done, [i])
         searched += single.searched
         given = views[i].camera
         motion = single.world_from_ct @ rigid.inverse(pose)
         camera = replace(given, camera_from_world=given.camera_from_world @ motion)
-        seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.similarity[0]
-    corrected, pixels, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
-    return replace(joint, fit=replace(joint.fit, pixels=pixels, similarity=similarity), views=list(corrected), searched=searched)
+        seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.shown[0], single.fit.similarity[0]
+    corrected, pixels, shown, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
+    fit = replace(fit, pixels=pixels, shown=shown, similarity=similarity)
+    return replace(joint, fit=fit, views=list(corrected), searched=searched)

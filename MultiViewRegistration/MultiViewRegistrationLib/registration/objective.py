@@ -58,6 +58,7 @@ class Evaluation:
         have nine derivatives.
     by_view: each view's share in the gradient and in the lower triangle of the Hessian.
     pixels, similarity: by view, the number of pixels compared and their local NCC.
+    shown: by view, in how many of the pixels the CT shows; the others see air beside it.
     share: of what the X-rays show, compared; 1 for a structure, of which only the surroundings of its silhouette are.
     """
 
@@ -65,6 +66,7 @@ class Evaluation:
     gradient: np.ndarray
     hessian: np.ndarray
     pixels: tuple[int, ...]
+    shown: tuple[int, ...]
     similarity: tuple[float, ...]
     by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
     share: float
@@ -90,6 +92,7 @@ class Objective:
         self.pivot = pivot
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
+        self._shown = [0] * len(views)
         self._weights: list = [None] * len(views)
         self._usable = sum(int(valid.sum()) for valid in self._valid)
 
@@ -135,6 +138,7 @@ class Objective:
         if settings.silhouette_mm is not None:
             similarity.keep_near(projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask)
         self._masks[index] = mask
+        self._shown[index] = int(np.count_nonzero((projection.image > 0) & (mask > 0)))
         self._weights[index] = [
             similarity.window_weight(mask, radius) if radius else None
             for radius in (settings.intensity_radius, settings.gradient_radius)
@@ -150,13 +154,14 @@ class Objective:
         pixels = tuple(int(mask.sum()) for mask in self._masks)
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
-        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE
+        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE and any(self._shown)
         hessian = sum(part[2] for part in parts) / count
         return Evaluation(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
             hessian=np.tril(hessian) + np.tril(hessian, -1).T,
             pixels=pixels,
+            shown=tuple(self._shown),
             similarity=tuple(part[3] for part in parts),
             by_view=tuple((part[1] / count, part[2] / count) for part in parts),
             share=share,

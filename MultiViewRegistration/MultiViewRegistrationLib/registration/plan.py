@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..errors import InputError
 from ..imaging.view import View
 from .objective import Settings
 from .ranges import Range
@@ -98,9 +99,15 @@ def plan(views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: floa
     centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.
     voxel_mm: side of the finest voxels.   volumes: number of levels of the volume pyramid.
     structure: whether one structure among others is registered.
+
+    A view with the anatomy behind its source has no say. InputError where all have.
     """
-    pixel_mm = float(np.mean([pixel_at(view, centre) for view in views]))
-    field_mm = min(min(view.camera.size) * pixel_at(view, centre) for view in views)
+    before = [view for view in views if view.camera.depth(centre) > 0]
+    if not before:
+        raise InputError("world_from_ct: has the CT behind the source of every view, expected a pose at which the X-rays show it; correct "
+                         "the pose or the geometry of the views.")
+    pixel_mm = float(np.mean([pixel_at(view, centre) for view in before]))
+    field_mm = min(min(view.camera.size) * pixel_at(view, centre) for view in before)
     coarsest = max(0, round(np.log2(min(extent_mm, field_mm) / COARSEST_PIXELS / pixel_mm)))
     levels = []
     for number, (settings, iterations, tolerance_mm) in enumerate(STRUCTURE if structure else BODY):

@@ -1,0 +1,208 @@
+"""Registers a CT to two or more X-ray images: the module of 3D Slicer. What it does lies in MultiViewRegistrationLib."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated
+
+import slicer
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+from MultiViewRegistrationLib.scene.cleanup import Watch
+from MultiViewRegistrationLib.scene.registration import MODULE, Registration
+from MultiViewRegistrationLib.scene.sample_data import register_sample_data, sample_case
+from MultiViewRegistrationLib.scene.session import Session
+
+#
+# MultiViewRegistration
+#
+
+
+class MultiViewRegistration(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("Multi-view 2D/3D Registration")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Registration")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["The MultiViewRegistration contributors"]
+        self.parent.helpText = _(
+            "Finds where a CT lies in the world of two or more X-ray images, shows it over them, and hands the transform on. "
+            "For research use only.")
+        self.parent.acknowledgementText = _(
+            "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. (ICRA 2025).")
+        slicer.app.connect("startupCompleted()", registerSampleData)
+
+
+def registerSampleData():
+    """Add the sample to Slicer's Sample Data module."""
+    register_sample_data(os.path.dirname(__file__), loadSample)
+
+
+def loadSample(path):
+    """Open the module with the sample's case."""
+    slicer.util.selectModule(MODULE)
+    panel = slicer.modules.MultiViewRegistrationWidget.panel
+    panel.choose(panel.logic.loadCase(path))
+
+
+#
+# MultiViewRegistrationParameterNode
+#
+
+
+@parameterNodeWrapper
+class MultiViewRegistrationParameterNode:
+    """The plain settings of one registration; its CT and X-rays are node references beside them (scene.registration).
+
+    start: where the registration begins.   rotation_deg, translation_mm: how far a search goes.
+    refinement: how the pose is refined.   overlay, opacity: how the DRR lies over the X-rays.
+    """
+
+    start: Annotated[str, Choice(["given", "search", "landmarks", "regressor"])] = "search"
+    rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
+    translation_mm: Annotated[float, WithinRange(1, 500)] = 45
+    refinement: Annotated[str, Choice(["joint", "diffpose", "cui2025", "xvr"])] = "joint"
+    overlay: Annotated[str, Choice(["blend", "checkerboard", "edges", "difference", "flicker", "off"])] = "blend"
+    opacity: Annotated[float, WithinRange(0, 1)] = 0.5
+
+
+#
+# MultiViewRegistrationWidget
+#
+
+
+class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: MultiViewRegistrationLib.panel over the parameter node that is chosen."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.panel = None
+
+    def setup(self):
+        """Build the panel."""
+        from MultiViewRegistrationLib.panel.panel import Panel
+
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/MultiViewRegistration.ui"))
+        self.layout.addWidget(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        self.logic = MultiViewRegistrationLogic()
+        self.watch = Watch(slicer.mrmlScene)
+        self.panel = Panel(self.ui, self.logic, self.resourcePath)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+
+    def cleanup(self):
+        """The application closes, or the module is reloaded."""
+        self.removeObservers()
+        if self.panel is not None:
+            self.panel.exit()
+            self.watch.stop()
+
+    def enter(self):
+        """The module is opened."""
+        self.initializeParameterNode()
+        self.panel.enter()
+
+    def exit(self):
+        """Another module is opened."""
+        self.panel.exit()
+
+    def onSceneStartClose(self, caller, event):
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        if self.parent.isEntered:
+            self.initializeParameterNode()
+
+    def initializeParameterNode(self):
+        """Work on the registration from before, or the first in the scene, if there is any."""
+        if self.panel.registration is None:
+            registrations = Registration.all(slicer.mrmlScene)
+            self.setParameterNode(registrations[0] if registrations else None)
+
+    def setParameterNode(self, registration):
+        """Work on this registration."""
+        self.panel.choose(registration)
+
+
+#
+# MultiViewRegistrationLogic
+#
+
+
+class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
+    """The same work without the panel:
+
+        logic = slicer.util.getModuleLogic("MultiViewRegistration")
+        registration = logic.loadCase("case.json")
+        logic.register(registration, start="search")
+    """
+
+    def __init__(self):
+        ScriptedLoadableModuleLogic.__init__(self)
+        self._sessions = {}
+
+    def getParameterNode(self, registration=None):
+        """The settings of a registration; of the first in the scene, made where there is none."""
+        registrations = Registration.all(slicer.mrmlScene)
+        registration = registration or (registrations[0] if registrations else Registration.create(slicer.mrmlScene))
+        return MultiViewRegistrationParameterNode(registration.node)
+
+    def session(self, registration) -> Session:
+        """What works on a registration: one for each."""
+        return self._sessions.setdefault(registration.node.GetID(), Session(registration))
+
+    def loadCase(self, path) -> Registration:
+        """A new registration with all that a case.json names. InputError for what is wrong in it."""
+        from MultiViewRegistrationLib.scene.loading import load_case
+
+        return load_case(slicer.mrmlScene, os.fspath(path))
+
+    def register(self, registration, start="search", **options) -> Session:
+        """Register and wait. start: "given", "search", "landmarks" or "regressor". InputError where it fails."""
+        session = self.session(registration)
+        session.register(start, **options)
+        session.finish()
+        return session
+
+
+#
+# MultiViewRegistrationTest
+#
+
+
+class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
+    """Slicer's self-test, behind the Reload and Test button: the sample, registered to its truth."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        self.setUp()
+        self.test_RegisterSample()
+
+    def test_RegisterSample(self):
+        self.delayDisplay("Loading the sample")
+        logic = MultiViewRegistrationLogic()
+        registration = logic.loadCase(sample_case(os.path.dirname(__file__)))
+        self.delayDisplay("Registering it")
+        session = logic.register(registration, start="given")
+        error = session.error()
+        self.assertLess(error, 0.5)
+        self.delayDisplay(f"The sample is registered to {error:.2f} mm")

@@ -1,0 +1,173 @@
+"""The panel: its sections over the registration at work, a timer, and one place for what goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from ..errors import InputError
+from ..scene import display, layout
+from ..scene.registration import MODULE, Registration
+from ..scene.session import Session
+from .sections import SECTIONS
+
+#: Milliseconds between polls.
+TICK_MS = 40
+ERROR_STYLE = "color: #b00020;"
+
+
+class Panel(slicer.util.VTKObservationMixin):
+    """All sections over one registration.
+
+    ui: the widgets of MultiViewRegistration.ui.   logic: the module's logic, which keeps the sessions.
+    resource_path: gives the path of a file in Resources.
+    """
+
+    def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
+        super().__init__()
+        self.ui, self.logic, self.resource_path = ui, logic, resource_path
+        self.registration: Registration | None = None
+        self.session: Session | None = None
+        self._stale, self._busy = True, False
+        self.sections = {name: kind(self, getattr(ui, f"{name}Section")) for name, kind in SECTIONS.items()}
+        ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
+        ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
+        ui.loadCaseButton.clicked.connect(self._on_load_case)
+        ui.layoutButton.toggled.connect(self._on_layout_toggled)
+        self._timer = qt.QTimer()
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.tick)
+
+    # Life
+
+    def enter(self) -> None:
+        """The module is shown."""
+        for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
+            self.addObserver(slicer.mrmlScene, event, self._on_changed)
+        self._timer.start()
+        self.invalidate()
+
+    def exit(self) -> None:
+        """The module is left: work under way is cancelled, tools are put away."""
+        self._timer.stop()
+        self._leave()
+        self.removeObservers()
+
+    def choose(self, registration: Registration | None) -> None:
+        """Work on another registration."""
+        if registration == self.registration:
+            return
+        self._leave()
+        self.registration = registration
+        self.session = registration and self.logic.session(registration)
+        self.ui.registrationSelector.setCurrentNode(registration and registration.node)
+        if registration is not None:
+            self.addObserver(registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
+        self.tell("")
+        self.refresh()
+
+    def _leave(self) -> None:
+        for section in self.sections.values():
+            section.leave()
+        if self.registration is not None:
+            if self.session.running:
+                self.session.cancel()
+                self.session.poll(wait=5.0)
+            if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
+                self.removeObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
+
+    # What slots do
+
+    @contextmanager
+    def acting(self):
+        """What a slot does, does it in here: what goes wrong becomes a message, and the panel shows what came of it."""
+        if self._busy:  # a widget that is being filled, not a person
+            yield
+            return
+        try:
+            self.tell("")
+            yield
+        except InputError as error:
+            self.tell(str(error))
+        except Exception as error:
+            logging.exception("MultiViewRegistration")
+            self.tell(_("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error))
+        self.refresh()
+
+    @property
+    def filling(self) -> bool:
+        """Whether widgets are being filled from the scene, and their signals say nothing."""
+        return self._busy
+
+    def tell(self, message: str) -> None:
+        """Show a sentence about what went wrong; "" takes it away."""
+        self.ui.messageLabel.text = message
+        self.ui.messageLabel.setStyleSheet(ERROR_STYLE)
+        self.ui.messageLabel.setVisible(bool(message))
+
+    def invalidate(self) -> None:
+        """Have the panel show the scene anew at the next tick."""
+        self._stale = True
+
+    # What follows the scene
+
+    def tick(self) -> None:
+        """Follow the work under way and the CT; called by the timer."""
+        if self.registration is None:
+            return
+        if self.registration.scene is None:
+            self.session.poll()
+            self.choose(None)
+            return
+        with suppress(InputError):  # of a scene that is not complete yet
+            if self.session.poll():
+                self._stale = True
+                if self.session.message:
+                    self.tell(self.session.message)
+            self.session.drawing.step()
+            for section in self.sections.values():
+                section.tick()
+        if self._stale:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        self._stale = False
+        self._busy = True
+        try:
+            if self.registration is not None:
+                display.show(self.registration)
+            for section in self.sections.values():
+                if self.registration is not None:
+                    section.refresh()
+                section.show_state()
+        finally:
+            self._busy = False
+
+    def _on_changed(self, caller=None, event=None) -> None:
+        self._stale = True
+
+    def _on_registration_selected(self, node_id: str) -> None:
+        node = node_id and slicer.mrmlScene.GetNodeByID(node_id)
+        if node and not node.GetModuleName():  # made by the selector itself
+            node.SetModuleName(MODULE)
+        self.choose(Registration(node) if node else None)
+
+    def _on_load_case(self) -> None:
+        path = qt.QFileDialog.getOpenFileName(None, _("Load case"), "", _("Case (*.json)"))
+        if path:
+            with self.acting():
+                self.choose(self.logic.loadCase(path))
+
+    def _on_layout_toggled(self, on: bool) -> None:
+        with self.acting():
+            if on and self.registration is not None:
+                layout.show(self.registration)
+            else:
+                layout.back(slicer.mrmlScene)

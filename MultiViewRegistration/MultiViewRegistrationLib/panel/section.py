@@ -1,0 +1,69 @@
+"""What the sections of the panel have in common: a collapsible header that tells how far the work has come, over a .ui of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import slicer
+
+TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
+SYMBOLS = {TODO: "\u25cb", READY: "\u25d0", RUNNING: "\u25b6", DONE: "\u2714", PROBLEM: "\u26a0"}
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a section has come: one of TODO, READY, RUNNING, DONE, PROBLEM, and a few words."""
+
+    kind: str
+    text: str = ""
+
+
+class Section:
+    """One step of the work. A subclass names its .ui file and title, connects its widgets in `connect`, and shows the scene in `refresh`.
+
+    Widgets are `self.ui.<name>`. `self.panel` has the registration, its session, and `acting()` in which every slot does its work.
+    """
+
+    FILE = ""
+    TITLE = ""
+
+    def __init__(self, panel, button) -> None:
+        self.panel, self.button = panel, button
+        self.widget = slicer.util.loadUI(panel.resource_path(f"UI/{self.FILE}"))
+        self.widget.setMRMLScene(slicer.mrmlScene)
+        self.ui = slicer.util.childWidgetVariables(self.widget)
+        button.layout().addWidget(self.widget)
+        self.connect()
+
+    @property
+    def registration(self):
+        """The `scene.registration.Registration` at work, None without one."""
+        return self.panel.registration
+
+    @property
+    def session(self):
+        """Its `scene.session.Session`."""
+        return self.panel.session
+
+    def connect(self) -> None:
+        """Connect the widgets, once."""
+
+    def refresh(self) -> None:
+        """Show the scene as it is. Only called with a registration; signals of its own widgets are ignored meanwhile."""
+
+    def state(self) -> State:
+        """Told in the header. Only called with a registration."""
+        return State(TODO)
+
+    def tick(self) -> None:
+        """Called some 20 times a second while the module is shown."""
+
+    def leave(self) -> None:
+        """The module is left, or another registration chosen: end what only makes sense while the panel is seen."""
+
+    def show_state(self) -> None:
+        """Write the state into the header."""
+        state = self.state() if self.registration else State(TODO)
+        self.button.text = f"{SYMBOLS[state.kind]}  {self.TITLE}" + (f"  \u2013  {state.text}" if state.text else "")
+        self.button.setProperty("state", state.kind)
+        self.widget.enabled = self.registration is not None

@@ -1,0 +1,20 @@
+"""The sections of the panel, in the order of the work."""
+
+from __future__ import annotations
+
+from .check import CheckSection
+from .ct import CTSection
+from .export import ExportSection
+from .register import RegisterSection
+from .start import StartSection
+from .xrays import XRaysSection
+
+#: By the names of their headers: <name>Section in MultiViewRegistration.ui.
+SECTIONS = {
+    "ct": CTSection,
+    "xrays": XRaysSection,
+    "start": StartSection,
+    "register": RegisterSection,
+    "check": CheckSection,
+    "export": ExportSection,
+}

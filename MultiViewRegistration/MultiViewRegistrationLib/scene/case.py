@@ -1,0 +1,193 @@
+"""What a scene holds, as the backend takes it: volumes, masks, landmarks, and the case of them all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+
+import numpy as np
+import slicer
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+from ..errors import InputError
+from ..geometry.landmarks import Landmark
+from ..imaging.ct import CT, ct_from_array, masked
+from ..imaging.view import SharedUnknowns
+from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
+from ..io.case import Case, views_of
+from ..io.case_file import DEFAULT_SEARCH, ViewFile
+from .frames import lps_from_ras
+from .registration import CT_UNIT, Registration
+from .xray import XRayView
+
+LANDMARKS = "landmarks"
+#: The parameter with what a scene has no nodes for, as JSON.
+EXTRAS = "case"
+EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
+
+
+def keep_extras(registration: Registration, case: Case) -> None:
+    """Keep what of a case a scene has no nodes for: targets, truth, the tracker's frame, shared unknowns."""
+    arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
+    extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
+    registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
+
+
+def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None) -> Case:
+    """The CT, the X-rays that are used, and the pose as it is now.
+
+    image_of: gives a view's image in place of `xray_of`, where those made before are kept.
+
+    InputError, beginning with the node's name, for what is missing or wrong.
+    """
+    ct = ct_of(registration)
+    views = [view for view in registration.xrays if view.used]
+    if not views:
+        raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")
+    files = [_entry(view) for view in views]
+    world_from_ct = registration.world_from_ct
+    extras = json.loads(registration.parameter(EXTRAS, "{}"))
+    return Case(
+        ct=ct,
+        views=views_of("X-rays", files, [(image_of or xray_of)(view) for view in views], ct, world_from_ct),
+        world_from_ct=world_from_ct,
+        search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
+        landmarks=landmarks_of(registration, views),
+        **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
+        shared_unknowns=SharedUnknowns(**extras.get("shared_unknowns", {})),
+        name=registration.name,
+    )
+
+
+def ct_of(registration: Registration) -> CT:
+    """The CT in its own frame, and the structure to register, if one is chosen. InputError where it cannot be used."""
+    node = registration.ct
+    if node is None:
+        raise InputError("CT: none is chosen, expected a volume; select or load one.")
+    ct = ct_from_array(_voxels(node), lps_from_ras(_matrix(node)), registration.parameter(CT_UNIT, "hu"), name=node.GetName())
+    structure = _structure(registration)
+    return ct if structure is None else masked(ct, structure, registration.segmentation.GetName())
+
+
+def xray_of(view: XRayView) -> XRay:
+    """The view's line integrals, valid within its field and its mask. InputError where its image cannot be used."""
+    content = view.content
+    try:
+        if view.source is not None:
+            xray = to_line_integrals(_raw(view), content.get("intensity", "linear"), content.get("inverted", False))
+        else:  # somebody deleted it; the picture has its line integrals
+            xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
+    except InputError as error:
+        raise InputError(f"{view.name}: {error}") from None
+    used = _drawn(view)
+    if used is None:
+        return xray
+    if not (xray.valid & used).any():
+        raise InputError(f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, expected segments over what is "
+                         "to be used; correct it, or choose none.")
+    return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
+
+
+def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Landmark]:
+    """The points with the same label in the CT's list and in those of the X-rays; the others wait for their partner."""
+    in_ct = registration.node.GetNodeReference(LANDMARKS)
+    if in_ct is None:
+        return []
+    seen = {view.name: {label: view.camera.project(lps_from_ras(point))
+                        for label, point in _points(view.node.GetNodeReference(LANDMARKS), world=True)} for view in views}
+    landmarks = []
+    for label, point in _points(in_ct, world=False):
+        pixels = {name: points[label] for name, points in seen.items() if label in points}
+        if pixels:
+            landmarks.append(Landmark(label, lps_from_ras(point), pixels))
+    return landmarks
+
+
+def _points(markups, *, world: bool) -> list[tuple[str, np.ndarray]]:
+    """Label and position, RAS, of the control points that have been placed."""
+    if markups is None:
+        return []
+    placed = [i for i in range(markups.GetNumberOfControlPoints())
+              if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined]
+    position = markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
+    return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed]
+
+
+def _entry(view: XRayView) -> ViewFile:
+    content = view.content
+    return ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry,
+                    content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0))
+
+
+def _raw(view: XRayView) -> RawImage:
+    """The frame that the view was made from."""
+    content, frames = view.content, _voxels(view.source)
+    frame = content.get("frame") or 0
+    if not 0 <= frame < len(frames):
+        raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
+    pixel_mm = content.get("pixel_mm")
+    return raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
+
+
+def _voxels(node) -> np.ndarray:
+    """(slices, rows, columns). InputError for a volume that is empty or has several values a voxel."""
+    image = node.GetImageData()
+    if image is None or not image.GetNumberOfPoints():
+        raise InputError(f"{node.GetName()}: has no voxels, expected an image; load it again.")
+    if image.GetNumberOfScalarComponents() > 1:
+        raise InputError(f"{node.GetName()}: has {image.GetNumberOfScalarComponents()} values a voxel (colour or vectors), expected a grey "
+                         "image; convert it (Vector to Scalar Volume).")
+    return slicer.util.arrayFromVolume(node)
+
+
+def _matrix(node) -> np.ndarray:
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
+def _structure(registration: Registration) -> np.ndarray | None:
+    """bool (slices, rows, columns) on the CT's grid, True in the segment that is to be registered."""
+    node, segment = registration.segmentation, registration.segment_id
+    if node is None:
+        return None
+    if not segment or node.GetSegmentation().GetSegment(segment) is None:
+        raise InputError(f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none.")
+    selected = segments_on(node, [segment], registration.ct)
+    if not selected.any():
+        name = node.GetSegmentation().GetSegment(segment).GetName()
+        raise InputError(f"{node.GetName()}: the segment {name} has no voxel within the CT, expected the structure to register; draw it.")
+    return selected
+
+
+def _drawn(view: XRayView) -> np.ndarray | None:
+    """bool (rows, columns), True where any visible segment of the view's mask is; None without a mask."""
+    if view.mask is None:
+        return None
+    segmentation = view.mask.GetSegmentation()
+    return segments_on(view.mask, [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())], view.node)[0]
+
+
+def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:
+    """bool, the voxels of a volume node that these segments cover; both in the frame of their own nodes."""
+    reference = grid_of(volume)
+    covered = np.zeros(reference.GetDimensions()[::-1], bool)
+    for segment_id in segment_ids:
+        labelmap, resampled = slicer.vtkOrientedImageData(), slicer.vtkOrientedImageData()
+        segmentation.GetBinaryLabelmapRepresentation(segment_id, labelmap)
+        if labelmap.IsEmpty():
+            continue
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, reference, resampled, False, True)
+        covered |= vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(covered.shape) != 0
+    return covered
+
+
+def grid_of(volume):
+    """A vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame."""
+    grid, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    grid.SetDimensions(volume.GetImageData().GetDimensions())
+    grid.SetGeometryFromImageToWorldMatrix(matrix)
+    return grid

@@ -1,0 +1,51 @@
+"""Where LPS ends and RAS begins: the backend's world is LPS, a scene's is RAS, and only here one becomes the other."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
+
+
+def ras_from_lps(array) -> np.ndarray:
+    """Points (..., 3) in mm, or the place (4, 4) of something in LPS, such as `world_from_index`, in RAS."""
+    return _flipped(array)
+
+
+def lps_from_ras(array) -> np.ndarray:
+    """The way back."""
+    return _flipped(array)
+
+
+def transform_to_ras(target_from_source) -> np.ndarray:
+    """A transform (4, 4) between two LPS frames, as one between the same two in RAS."""
+    return _FLIP @ target_from_source @ _FLIP
+
+
+def transform_to_lps(target_from_source) -> np.ndarray:
+    """The way back."""
+    return _FLIP @ target_from_source @ _FLIP
+
+
+def _flipped(array) -> np.ndarray:
+    array = np.asarray(array, float)
+    return _FLIP @ array if array.shape == (4, 4) else array * _FLIP.diagonal()[:3]
+
+
+def transform_of(node) -> np.ndarray:
+    """The transform (4, 4) of a vtkMRMLLinearTransformNode to its parent, in LPS."""
+    return transform_to_lps(slicer.util.arrayFromTransformMatrix(node))
+
+
+def set_transform(node, parent_from_child) -> None:
+    """Give a vtkMRMLLinearTransformNode a transform (4, 4) that is in LPS."""
+    slicer.util.updateTransformMatrixFromArray(node, transform_to_ras(parent_from_child))
+
+
+def world_from_node(node) -> np.ndarray:
+    """The transform (4, 4), LPS, that the parents of a vtkMRMLTransformableNode put it under. They must be linear."""
+    matrix = slicer.vtkMRMLTransformNode.GetMatrixTransformBetweenNodes
+    result = slicer.util.vtkMatrixFromArray(np.eye(4))
+    matrix(node.GetParentTransformNode(), None, result)
+    return transform_to_lps(slicer.util.arrayFromVTKMatrix(result))

@@ -1,0 +1,169 @@
+"""One X-ray in the scene: an image that lies at its detector plane, and what is known of how it was taken."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import slicer
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from ..io.cameras import GEOMETRIES, Geometry, read_geometry
+from ..io.fields import Fields
+from .frames import ras_from_lps
+from .products import product, remove_with_products
+
+ATTRIBUTE = "MultiViewRegistration.view"
+SOURCE = "source"
+MASK = "mask"
+#: Beyond how many times the isocentre's depth the image is shown where nobody says how far off the detector is.
+DETECTOR_BEHIND_ISOCENTRE = 1.5
+DETECTOR_MM = 1000.0
+
+
+class XRayView:
+    """An X-ray image node and the JSON in its attribute; nothing is kept here.
+
+    The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. The JSON (`content`) is the view's entry in a
+    case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
+    pixel_mm ([column, row], where the geometry does not say),
+    use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
+    corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
+    """
+
+    def __init__(self, node) -> None:
+        self.node = node
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, XRayView) and other.node is self.node
+
+    __hash__ = None
+
+    @classmethod
+    def create(cls, scene, name: str) -> XRayView:
+        """A new view, still without image and geometry."""
+        node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+        node.SetAttribute(ATTRIBUTE, "{}")
+        return cls(node)
+
+    @property
+    def name(self) -> str:
+        return self.node.GetName()
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """A copy; see `change`."""
+        return json.loads(self.node.GetAttribute(ATTRIBUTE) or "{}")
+
+    def change(self, **entries: Any) -> None:
+        """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
+        content = self.content
+        if any(key in entries for key in GEOMETRIES):
+            content = {key: value for key, value in content.items() if key not in (*GEOMETRIES, "corrected")}
+        self.node.SetAttribute(ATTRIBUTE, json.dumps({**content, **entries}))
+
+    @property
+    def used(self) -> bool:
+        return self.content.get("use", True)
+
+    @property
+    def source(self):
+        """The volume that the image was made from, None where it is gone."""
+        return self.node.GetNodeReference(SOURCE)
+
+    @property
+    def mask(self):
+        """The vtkMRMLSegmentationNode whose segments say which part of the image is used, if any."""
+        return self.node.GetNodeReference(MASK)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(columns, rows); (0, 0) without an image."""
+        image = self.node.GetImageData()
+        return image.GetDimensions()[:2] if image else (0, 0)
+
+    @property
+    def geometry(self) -> Geometry:
+        """As it was given. InputError where it is missing or wrong, beginning with the view's name."""
+        content = {key: value for key, value in self.content.items() if key in GEOMETRIES}
+        if not content:
+            raise InputError(f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
+        return read_geometry(Fields(self.name, "", content))
+
+    @property
+    def camera(self) -> Camera:
+        """The camera, as a registration corrected it where it did.
+
+        InputError as `geometry`, and where the image has another size.
+        """
+        corrected = self.content.get("corrected")
+        if corrected:
+            return Camera(np.array(corrected["intrinsics"]), np.array(corrected["camera_from_world"]), self.size)
+        return self.geometry.plain_camera(self.size)
+
+    def ras_of(self, pixel) -> np.ndarray:
+        """RAS mm (3,) of a pixel (column, row) in the image as it lies in the scene."""
+        place = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))
+        return place[:3, 0] * pixel[0] + place[:3, 1] * pixel[1] + place[:3, 3]
+
+    def product(self, role: str, class_name: str, name: str, *, hidden: bool = False):
+        """The node made for this view as `role`."""
+        return product(self.node, role, class_name, name, hidden=hidden)
+
+    def remove_product(self, role: str) -> None:
+        """Remove the node made for this view as `role`, if there is one."""
+        node = self.node.GetNodeReference(role)
+        if node is not None:
+            remove_with_products(node)
+
+    def place(self) -> None:
+        """Lay the image at its detector plane; where the geometry is missing or wrong it stays where it is."""
+        if self.placed:
+            place(self.node, self.camera, self.detector_mm)
+
+    @property
+    def placed(self) -> bool:
+        """Whether it has an image and a geometry that fits it."""
+        try:
+            return self.camera is not None
+        except InputError:
+            return False
+
+    @property
+    def detector_mm(self) -> float:
+        """How far from the source the image is shown: at the detector, where its distance is known."""
+        camera = self.camera
+        pixel_mm = self._pixel_mm
+        if pixel_mm:
+            return float(camera.intrinsics[1, 1] * pixel_mm[1])
+        isocentre_mm = float(camera.depth(np.zeros(3)))
+        return DETECTOR_BEHIND_ISOCENTRE * isocentre_mm if isocentre_mm > 1 else DETECTOR_MM
+
+    @property
+    def detector_known(self) -> bool:
+        """Whether anybody says how far from the source the detector is."""
+        return self._pixel_mm is not None
+
+    @property
+    def _pixel_mm(self) -> list[float] | None:
+        content = self.content
+        return content.get("pixel_mm") or content.get("c_arm", {}).get("pixel_mm")
+
+
+def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
+    """(4, 4) that takes (column, row, 0, 1) to the point of the pixel's ray at this depth, world LPS mm.
+
+    The third axis is one mm along the beam.
+    """
+    place = np.eye(4)
+    place[:3, :2] = depth_mm * camera.ray_matrix[:, :2]
+    place[:3, 2] = camera.world_from_camera[:3, 2]
+    place[:3, 3] = camera.source + depth_mm * camera.ray_matrix[:, 2]
+    return place
+
+
+def place(node, camera: Camera, depth_mm: float) -> None:
+    """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays."""
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_pixel(camera, depth_mm))))

@@ -1,0 +1,131 @@
+"""Images and CTs from arrays go by the rules for files, in the same words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from radiographs import exposed, trunk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import ct_from_array, load_ct, masked
+from MultiViewRegistrationLib.imaging.xray import load_image, raw_image, to_line_integrals
+
+
+def body(low: float = -1000) -> np.ndarray:
+    hu = np.full((6, 7, 8), low)
+    hu[2:5, 2:5, 2:6] = 300
+    return hu
+
+
+def refusal(function, *arguments, **keywords) -> str:
+    with pytest.raises(InputError) as caught:
+        function(*arguments, **keywords)
+    return str(caught.value)
+
+
+def written(path, values: np.ndarray, affine: np.ndarray | None = None, *, vector: bool = False):
+    image = sitk.GetImageFromArray(values, isVector=vector)
+    if affine is not None:
+        spacing = np.linalg.norm(affine[:3, :3], axis=0)
+        image.SetSpacing(spacing)
+        image.SetDirection((affine[:3, :3] / spacing).ravel())
+        image.SetOrigin(affine[:3, 3])
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+@pytest.mark.parametrize(
+    "dtype, largest",
+    [(np.uint8, 200), (np.uint8, 255), (np.int16, 255), (np.int16, 256), (np.int16, 4095), (np.uint16, 4096), (np.uint16, 60_000),
+     (np.int32, 70_000), (np.float32, 800), (np.float64, 4095)],
+)
+def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest):
+    values = np.linspace(0, largest, 30 * 20).reshape(30, 20).astype(dtype)
+    array, file = raw_image(values), load_image(written(tmp_path / "a.mha", values))
+    np.testing.assert_array_equal(array.values, file.values)
+    assert array.values.dtype == np.float32 and array.values.flags.owndata
+    assert (array.step, array.white, array.curve, array.pixel_mm) == (file.step, file.white, None, None)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_what_is_not_finite_is_left_out_and_no_measure_of_white(inverted):
+    image = exposed(trunk())
+    whole = to_line_integrals(raw_image(image), inverted=inverted)
+    image[100:103, 200:210] = [[np.nan], [np.inf], [-np.inf]]
+    xray = to_line_integrals(raw_image(image), inverted=inverted)
+    assert not xray.valid[100:103, 200:210].any() and np.isfinite(xray.line_integrals).all()
+    np.testing.assert_allclose(xray.line_integrals[xray.valid], whole.line_integrals[xray.valid], atol=1e-6)
+
+
+def test_pixel_size():
+    assert raw_image(np.eye(4), np.array([0.3, 0.4])).pixel_mm == (0.3, 0.4)
+    for wrong in ((0, 0.3), (0.3, -1), (np.nan, 0.3)):
+        assert "above 0" in refusal(raw_image, np.eye(4), wrong)
+
+
+def test_colour_is_refused_in_the_same_words_and_grey_in_channels_is_not(tmp_path):
+    grey = (exposed(trunk()) / 257).astype(np.uint8)
+    channels = np.stack([grey, grey, grey], -1)
+    np.testing.assert_array_equal(raw_image(channels).values, grey)
+    channels[10:20, 10:40, 0] = 255
+    path = written(tmp_path / "a.png", channels, vector=True)
+    assert refusal(load_image, path) == f"{path}: {refusal(raw_image, channels)}"
+
+
+@pytest.mark.parametrize("values", [np.zeros(()), np.zeros(5), np.zeros((0, 5)), np.zeros((1, 30, 20)), np.zeros((2, 2, 2, 3))])
+def test_other_shapes_are_refused(values):
+    assert "rows x columns is expected" in refusal(raw_image, values)
+
+
+@pytest.mark.parametrize("values", [np.eye(4, dtype=bool), np.eye(4, dtype=complex), np.full((4, 4), "a")])
+def test_what_are_no_grey_levels_is_refused(values):
+    assert "grey levels" in refusal(raw_image, values)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_an_array_is_the_ct_that_its_file_is(tmp_path, oblique, dtype):
+    values = body(-2000).astype(dtype)
+    before = values.copy()
+    array, file = ct_from_array(values, oblique), load_ct(written(tmp_path / "ct.nrrd", values, oblique))
+    np.testing.assert_array_equal(array.volume.values, file.volume.values)
+    np.testing.assert_allclose(array.volume.ct_from_index, file.volume.ct_from_index, atol=1e-12)
+    assert array.volume.values.min() == -1024 and array.mask is None and array.unit == "hu"
+    np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize(
+    "values, unit",
+    [
+        (body(np.nan), "hu"),
+        (np.full((4, 4, 4), -1000.0), "hu"),
+        (np.zeros((4, 4, 4)), "relative"),
+        (body(), "relative"),
+        (body(24), "hu"),
+        (body(), "HU"),
+        (body()[:1], "hu"),
+        (body()[0], "hu"),
+        (np.stack([body()] * 3, -1), "hu"),
+    ],
+)
+def test_a_ct_is_refused_in_the_same_words(tmp_path, values, unit):
+    path = written(tmp_path / "ct.nrrd", values, vector=values.ndim == 4)
+    assert refusal(ct_from_array, values, np.eye(4), unit, name=path) == refusal(load_ct, path, unit)
+
+
+def test_a_grid_without_a_place_is_refused(oblique):
+    sheared = oblique @ [[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
+    assert refusal(ct_from_array, body(), sheared, name="CTChest").startswith("CTChest: its axes are not at right angles")
+    for wrong in (np.diag([1, 0, 1, 1]), np.diag([1, np.nan, 1, 1])):
+        assert "place in space" in refusal(ct_from_array, body(), wrong)
+
+
+def test_masks(tmp_path, oblique):
+    ct = ct_from_array(body(), oblique)
+    path = written(tmp_path / "ct.nrrd", body(), oblique)
+    labels = (body() > 0) * np.uint8(3)
+    np.testing.assert_array_equal(masked(ct, labels).mask, labels > 0)
+    for labels in (np.zeros(body().shape, np.uint8), (body() < 0).astype(np.uint8)):
+        file = written(tmp_path / "mask.nrrd", labels, oblique)
+        assert refusal(masked, ct, labels, file) == refusal(load_ct, path, mask=file)
+    assert "7 x 7 x 6 voxels, but the CT's 8 x 7 x 6" in refusal(masked, ct, body()[:, :, 1:], "Femur")

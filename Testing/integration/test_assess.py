@@ -1,0 +1,100 @@
+"""A pose that a person set, as a result: its similarity, its errors, its files."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import phantom
+import pytest
+from program import mtre_mm
+
+from MultiViewRegistrationLib import Case, assess, register
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.transforms import read_transform
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+
+NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
+
+
+@pytest.fixture(scope="module")
+def case(case_file) -> Case:
+    return Case.load(case_file)
+
+
+@pytest.fixture(scope="module")
+def prepared(case) -> Anatomy:
+    return Anatomy(case.ct)
+
+
+def test_a_registered_pose_is_as_alike_as_its_registration_says(case, prepared):
+    registered = register(case, anatomy=prepared)
+    assessed = assess(case, registered.world_from_ct, prepared, method="kept from an earlier session")
+    np.testing.assert_allclose(assessed.refinement.fit.similarity, registered.refinement.fit.similarity, atol=1e-6)
+    np.testing.assert_allclose(assessed.world_from_ct, registered.world_from_ct, atol=1e-12)
+    assert assessed.errors.mtre_mm == pytest.approx(registered.errors.mtre_mm, abs=1e-9)
+    worse = assess(case, NEARBY, prepared)
+    assert max(worse.refinement.fit.similarity) < min(assessed.refinement.fit.similarity) - 0.1
+
+
+def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
+    assess(case, NEARBY, prepared).save(tmp_path)
+    told = json.loads((tmp_path / "result.json").read_text())
+    np.testing.assert_allclose(told["world_from_ct"], NEARBY, atol=1e-12)
+    assert told["refinement"] is None and told["next_answer"] is None and told["start"]["method"] == "by hand"
+    assert told["start"]["candidates"] == 1 and told["start"]["refined"] == 0
+    assert told["reasons"] == ["Nothing was refined: the pose is as it was given (by hand)."]
+    assert told["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
+    seconds = told["seconds"]
+    assert seconds["refine"] == 0 < seconds["assess"]
+    assert seconds["total"] == pytest.approx(sum(seconds[key] for key in ("load", "initialise", "refine", "assess")))
+    pictures = {f"view{n}_{kind}_after.png" for n in (1, 2) for kind in ("edges", "checkerboard", "difference")}
+    others = {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm"}
+    assert {file.name for file in tmp_path.iterdir()} == pictures | others
+    report = (tmp_path / "report.html").read_text()
+    assert "Nothing was refined" in report and "Convergence" not in report and report.count("<img") == 6
+
+
+def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
+    result = assess(case, NEARBY, prepared)
+    sentence = "The X-ray <LAT> was replaced after this result."
+    result.save(tmp_path, override=sentence)
+    assert json.loads((tmp_path / "result.json").read_text())["override"] == sentence
+    assert "The X-ray &lt;LAT&gt; was replaced after this result." in (tmp_path / "report.html").read_text()
+    for name in ("world_from_ct.tfm", "world_from_ct.slicer.tfm"):
+        assert (tmp_path / name).read_text().splitlines()[1] == f"# Override: {sentence}"
+    np.testing.assert_allclose(read_transform(tmp_path / "world_from_ct.tfm"), NEARBY, atol=1e-9)
+    result.save(tmp_path)
+    assert not [file for file in tmp_path.glob("*.*") if file.suffix != ".png" and "verride:" in file.read_text()]
+    assert "override" not in json.loads((tmp_path / "result.json").read_text())
+
+
+def test_a_view_that_does_not_show_the_ct_is_told(case, prepared):
+    aside = rigid.from_rotation_translation(np.eye(3), [0, 300, 0])
+    second = case.views[1]
+    moved = replace(second, camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world))
+    result = assess(replace(case, views=[case.views[0], moved]), phantom.TRUE_POSE, prepared)
+    assert [reason.split(" could")[0] for reason in result.reasons[1:]] == ["view2"]
+    assert result.refinement.fit.similarity[0] > 0.9
+
+
+def test_the_camera_of_a_view_of_unknown_geometry_stays_as_it_is(case, prepared):
+    unknown = replace(case.views[1], rotation_sd_deg=None, translation_sd_mm=None)
+    result = assess(replace(case, views=[case.views[0], unknown]), phantom.TRUE_POSE, prepared)
+    assert result.views[1].camera is case.views[1].camera
+    assert "view2: its geometry is unknown, so its camera was not corrected, and its similarity says little." in result.reasons
+
+
+@pytest.mark.parametrize("pose, found", [
+    (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 0, 300]), "show too little of the CT"),
+    (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 750, 0]), "show too little of the CT"),
+    (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [-750, 750, 0]), "behind the source of every view"),
+    (np.diag([1.0, 1.0, 2.0, 1.0]), "world_from_ct: "),
+    (np.full((4, 4), np.nan), "world_from_ct: "),
+], ids=["beside", "behind a source", "behind both sources", "scaled", "not finite"])
+def test_poses_that_cannot_be_assessed(case, prepared, pose, found):
+    with pytest.raises(InputError, match=found) as caught:
+        assess(case, pose, prepared)
+    assert str(caught.value).count(". ") == 0

@@ -1,0 +1,25 @@
+"""A real MRML scene, of slicer-core, for each test."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+
+@pytest.fixture(scope="session")
+def slicer_app():
+    import slicer
+    from trame_slicer.core import SlicerApp
+
+    app = SlicerApp()
+    slicer.mrmlScene = app.scene
+    return app
+
+
+@pytest.fixture
+def scene(slicer_app):
+    """Empty, but for what Slicer itself keeps in it."""
+    slicer_app.scene.Clear(False)
+    yield slicer_app.scene
+    slicer_app.scene.Clear(False)

@@ -1,0 +1,60 @@
+"""A case goes into the scene and comes back the same."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case import Case
+
+SIM = ("pelvis-lateral", "pelvis-three-views-wires")
+
+
+def nodes(scene):
+    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
+
+
+@pytest.mark.parametrize("name", SIM)
+def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
+    from MultiViewRegistrationLib.scene.case import case_of
+    from MultiViewRegistrationLib.scene.loading import load_case
+
+    path = shared_data / "sim" / name / "case.json"
+    loaded, back = Case.load(path), case_of(load_case(scene, path))
+    assert np.array_equal(loaded.ct.volume.values, back.ct.volume.values)
+    assert np.allclose(loaded.ct.volume.ct_from_index, back.ct.volume.ct_from_index, atol=1e-9)
+    assert np.allclose(loaded.world_from_ct, back.world_from_ct, atol=1e-12)
+    assert np.array_equal(loaded.truth_world_from_ct, back.truth_world_from_ct)
+    assert loaded.search == back.search
+    for a, b in zip(loaded.views, back.views, strict=True):
+        assert (a.name, a.rotation_sd_deg, a.xray.pixel_mm) == (b.name, b.rotation_sd_deg, b.xray.pixel_mm)
+        assert np.allclose(a.camera.projection_matrix, b.camera.projection_matrix, rtol=1e-12)
+        assert np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
+        assert np.array_equal(a.xray.valid, b.xray.valid)
+
+
+def test_nothing_stays_behind_but_the_ct(scene, shared_data):
+    from MultiViewRegistrationLib.scene.loading import load_case
+
+    before = nodes(scene)
+    registration = load_case(scene, shared_data / "sim" / SIM[0] / "case.json")
+    ct = registration.ct
+    registration.remove()
+    left = nodes(scene) - before
+    assert left == {ct.GetID(), ct.GetDisplayNodeID()}
+    assert ct.GetParentTransformNode() is None
+
+
+def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, shared_data, tmp_path):
+    from MultiViewRegistrationLib.scene.loading import load_case
+
+    content = json.loads((shared_data / "sim" / SIM[0] / "case.json").read_text())
+    content["views"][0]["image"] = "missing.mha"
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    before = nodes(scene)
+    with pytest.raises(InputError):
+        load_case(scene, tmp_path)
+    assert nodes(scene) == before

@@ -162,6 +162,31 @@ class Host:
             self._do(QtTest.QTest.mouseMove, widget, point)
         self._do(QtTest.QTest.mouseRelease, widget, button, modifiers, points[-1])
 
+    def click_cell(self, table, row: int, column: int, button=None) -> None:
+        """Click a cell of a table, or its check mark where it has one."""
+        from PySide6 import QtCore
+
+        table.scrollTo(table.model().index(row, column))
+        area = table.visualRect(table.model().index(row, column))
+        has_mark = table.model().index(row, column).data(QtCore.Qt.CheckStateRole) is not None
+        position = QtCore.QPoint(area.left() + 10, area.center().y()) if has_mark else area.center()
+        self.click(table.viewport(), position, button)
+
+    def drop(self, widget, *paths: str | Path) -> bool:
+        """Drag files or folders from the desktop onto a widget and drop them; whether it takes them."""
+        from PySide6 import QtCore, QtGui
+
+        if not widget.acceptDrops or not widget.enabled:
+            return False
+        data, place = QtCore.QMimeData(), widget.rect.center()
+        data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
+        details = QtCore.Qt.CopyAction, data, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
+        enter = QtGui.QDragEnterEvent(place, *details)
+        self._do(self.app.sendEvent, widget, enter)
+        if enter.isAccepted():
+            self._do(self.app.sendEvent, widget, QtGui.QDropEvent(QtCore.QPointF(place), *details))
+        return enter.isAccepted()
+
     def key(self, widget, key, modifiers=None) -> None:
         from PySide6 import QtCore, QtTest
 

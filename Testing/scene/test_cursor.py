@@ -111,6 +111,14 @@ def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, regis
         assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view), atol=1e-3)
     assert of_ct.GetSliceOffset() == pytest.approx(POINT[2])
     assert of_xray.GetSliceToRAS().GetElement(2, 3) == before
+    of_ct.SetSliceOffset(-3.0)
+    crosshair = registration.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    for place in (crosshair.SetCursorPositionRAS, crosshair.SetCrosshairRAS):  # looking round with Shift, and back
+        place([50.0, 40.0, 30.0])
+    assert cursor.update()
+    crosshair.SetCursorPositionRAS([90.0, 0.0, 0.0])
+    assert cursor.update()
+    assert of_ct.GetSliceOffset() == pytest.approx(-3.0)
 
 
 def test_a_point_that_is_moved_takes_the_rest_along(cursor, registration):

@@ -227,6 +227,24 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
     assert [name for name in left if "Volume Slice" not in name] == [model.GetName()]
 
 
+def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_path):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    sphere_model(registration, resolution=24)
+    projections(registration)
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    (back,) = Registration.all(scene)
+    before = {key: node.GetID() for key, node in products(back).items()}
+    assert set(before) == {("AP", "Ball"), ("LAT", "Ball")}
+    projections(back)
+    assert {key: node.GetID() for key, node in products(back).items()} == before
+    for view in back.xrays:
+        off = off_conic(view.camera, in_world(back, CENTRE), drawn_pixels(view, products(back)[view.name, "Ball"]))
+        assert off.max() < 0.3
+
+
 @pytest.mark.parametrize("kind, lines", [("Curve", 20), ("ClosedCurve", 20), ("Angle", 2), ("Fiducial", 12)])
 def test_other_markups_are_drawn_too(registration, kind, lines):
     node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", kind)

@@ -56,6 +56,7 @@ class LinkedCursor:
         self._registration = registration
         self._detectors: list[Detector] = []
         self._shown: tuple | None = None
+        self._jumped_to: np.ndarray | None = None
         self.reading = Reading()
 
     @property
@@ -85,8 +86,7 @@ class LinkedCursor:
         else:
             given = self._keep(markups, given)
             self._show(read(given, self._detectors))
-            if self.reading.ras is not None:
-                jump(self._registration.scene, self.reading.ras)
+            self._jump()
         self._shown = (given.tobytes(), *stamp[1:])
         return True
 
@@ -96,7 +96,7 @@ class LinkedCursor:
         if markups is not None:
             markups.RemoveAllControlPoints()
         self._show(Reading())
-        self._shown = None
+        self._shown = self._jumped_to = None
 
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
         """The points that belong together; the others are taken out of the list."""
@@ -106,6 +106,13 @@ class LinkedCursor:
             for i in sorted(set(range(len(given))) - set(indices), reverse=True):
                 markups.RemoveNthControlPoint(index_of[i])
         return given[indices]
+
+    def _jump(self) -> None:
+        """The slices go where the point is, once: from there a person may scroll on."""
+        ras = self.reading.ras
+        if ras is not None and (self._jumped_to is None or not np.array_equal(ras, self._jumped_to)):
+            jump(self._registration.scene, ras)
+        self._jumped_to = ras
 
     def _show(self, reading: Reading) -> None:
         self.reading = reading

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from xray_slices import add_xray, slice_view, window_point
+from xray_slices import add_xray, window_of, window_point
 
 START = np.array([[1.0, 0, 0, 12], [0, 1, 0, -9], [0, 0, 1, 20], [0, 0, 0, 1]])
 LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
@@ -140,7 +140,7 @@ class Hand:
 
     def at(self, ras):
         x, y = window_point(self.shown, ras)
-        return np.array([x, self.shown._view_node.GetDimensions()[1] - y])
+        return np.array([x, self.shown.get_view_node().GetDimensions()[1] - y])
 
     def drag(self, positions, *, shift=False, ctrl=False):
         for i, (x, y) in enumerate(np.round(positions).astype(int)):
@@ -155,8 +155,7 @@ class Hand:
 
 @pytest.fixture
 def hand(slicer_app, registration, view):
-    number = registration.xrays.index(view) + 1
-    return Hand(slice_view(slicer_app, view, number, (360, 270), zoom=1.7))
+    return Hand(window_of(slicer_app, view, (360, 270), zoom=1.7))
 
 
 @pytest.fixture

@@ -55,9 +55,9 @@ def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
 
     by_hand.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
-    selected[2, 3, 4] = True
+    selected[7, 9, 14] = True
     registration.choose_segment(*segmentation_node(registration.scene, "One voxel", selected, registration.ct))
-    assert np.allclose(by_hand.centre_in_ct(registration), LUMP + 2 * np.array([4 - 12, 3 - 10, 2 - 8]))
+    assert np.allclose(by_hand.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8]))
 
 
 def test_without_a_ct_it_says_so(scene):

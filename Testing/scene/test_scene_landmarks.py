@@ -184,7 +184,9 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(-2, -2, -2)
-    slicer.util.updateVolumeFromArray(ct, np.full((5, 5, 5), 900, np.int16))
+    values = np.full((5, 5, 5), -1000, np.int16)
+    values[1:4, 1:4, 1:4] = 900
+    slicer.util.updateVolumeFromArray(ct, values)
     registration.ct = ct
     registration.world_from_ct = np.eye(4)
     ap = registration.xrays[0]

@@ -32,7 +32,7 @@ def full(scene):
 
     cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
     registration = registration_of(scene, cameras, dict.fromkeys(cameras, POINT))
-    voxels = np.arange(120, dtype=np.int16).reshape(4, 5, 6)
+    voxels = np.arange(-60, 60, dtype=np.int16).reshape(4, 5, 6)
     registration.ct = volume_node(scene, "CT", voxels, np.diag([2, 2, 3, 1.0]))
     registration.choose_segment(*segmentation_node(scene, "bone", voxels > 60, registration.ct))
     pose = np.diag([1.0, -1, -1, 1])

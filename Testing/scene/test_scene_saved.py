@@ -34,7 +34,7 @@ def full(scene):
     registration = registration_of(scene, cameras, dict.fromkeys(cameras, POINT))
     voxels = np.arange(-60, 60, dtype=np.int16).reshape(4, 5, 6)
     registration.ct = volume_node(scene, "CT", voxels, np.diag([2, 2, 3, 1.0]))
-    registration.choose_segment(*segmentation_node(scene, "bone", voxels > 60, registration.ct))
+    registration.choose_segment(*segmentation_node(scene, "bone", voxels > 0, registration.ct))
     pose = np.diag([1.0, -1, -1, 1])
     pose[:3, 3] = 4, 5, 6
     registration.world_from_ct = pose

@@ -181,6 +181,12 @@ class Session:
         fit = anatomy.fit(case.views, pose, pose)
         return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
 
+    def error(self) -> float | None:
+        """mTRE in mm of the result at which the history is, where its case had the truth."""
+        entry = self.history.current
+        result = entry and self._results.get(entry.key)
+        return result.errors.mtre_mm if result and result.errors else None
+
     # Whether it can be handed on
 
     def doubt(self) -> str:

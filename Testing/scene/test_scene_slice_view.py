@@ -10,15 +10,6 @@ from rendering import brightest, pixels, resize, slice_view
 POINT = np.array([30.0, -20.0, 25.0])
 
 
-@pytest.fixture
-def watch(scene):
-    from MultiViewRegistrationLib.scene.cleanup import Watch
-
-    watch = Watch(scene)
-    yield watch
-    watch.stop()
-
-
 def shown(registration):
     """Its first X-ray in its slice view, without labels."""
     from MultiViewRegistrationLib.scene import display, labels
@@ -145,7 +136,8 @@ def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
 
 
 def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
-    from MultiViewRegistrationLib.scene import display, slice_view as views
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene import slice_view as views
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})

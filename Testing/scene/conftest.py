@@ -23,3 +23,13 @@ def scene(slicer_app):
     slicer_app.scene.Clear(False)
     yield slicer_app.scene
     slicer_app.scene.Clear(False)
+
+
+@pytest.fixture
+def watch(scene):
+    """Looks after the scene, as it does wherever the module is open."""
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    yield watch
+    watch.stop()

@@ -110,7 +110,7 @@ def _layout(direction: str, *items: str, split: tuple[int, ...] = ()) -> str:
 
 def _xray(tag: str) -> str:
     red, green, blue = (round(255 * part) for part in colour(tag))
-    return _view("vtkMRMLSliceNode", tag, orientation="Coronal", viewlabel=f"X{number_of(tag)}",
+    return _view("vtkMRMLSliceNode", tag, orientation="Axial", viewlabel=f"X{number_of(tag)}",
                  viewcolor=f"#{red:02X}{green:02X}{blue:02X}", viewgroup=str(group(tag)))
 
 

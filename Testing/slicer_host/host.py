@@ -36,7 +36,6 @@ class Host:
         self._empty_scene()
         self.main_window = qSlicerMainWindow()
         self.testing = False
-        self._widgets: list = []
         self._loaded: list[str] = []
         self._hook, sys.excepthook = sys.excepthook, self._on_exception
 
@@ -78,20 +77,11 @@ class Host:
 
     def open_module(self, name: str | None = None, width: int = 520, height: int | None = None):
         """Show a module's panel, as on choosing it in Slicer's list; returns its Widget object."""
-        name = name or self._loaded[-1]
-        parent = self.slicer.qSlicerScriptedLoadableModuleWidget()
-        widget = getattr(sys.modules[name], f"{name}Widget")(parent)
-        registered = getattr(self.slicer.modules, name.lower())
-        registered._widget = parent
-        setattr(self.slicer.modules, f"{name}Widget", widget)
-        parent._python = widget
-        widget.setup()
-        parent.setMRMLScene(self.scene)
+        parent = getattr(self.slicer.modules, (name or self._loaded[-1]).lower()).widgetRepresentation()
         parent.resize(width, height or max(parent.sizeHint.height(), 100))
         parent.show()
-        self._widgets.append(widget)
-        self.enter(widget)
-        return widget
+        self.enter(parent.self())
+        return parent.self()
 
     def enter(self, widget) -> None:
         """Choose the module again."""
@@ -172,6 +162,31 @@ class Host:
             self._do(QtTest.QTest.mouseMove, widget, point)
         self._do(QtTest.QTest.mouseRelease, widget, button, modifiers, points[-1])
 
+    def click_cell(self, table, row: int, column: int, button=None) -> None:
+        """Click a cell of a table, or its check mark where it has one."""
+        from PySide6 import QtCore
+
+        table.scrollTo(table.model().index(row, column))
+        area = table.visualRect(table.model().index(row, column))
+        has_mark = table.model().index(row, column).data(QtCore.Qt.CheckStateRole) is not None
+        position = QtCore.QPoint(area.left() + 10, area.center().y()) if has_mark else area.center()
+        self.click(table.viewport(), position, button)
+
+    def drop(self, widget, *paths: str | Path) -> bool:
+        """Drag files or folders from the desktop onto a widget and drop them; whether it takes them."""
+        from PySide6 import QtCore, QtGui
+
+        if not widget.acceptDrops or not widget.enabled:
+            return False
+        data, place = QtCore.QMimeData(), widget.rect.center()
+        data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
+        details = QtCore.Qt.CopyAction, data, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
+        enter = QtGui.QDragEnterEvent(place, *details)
+        self._do(self.app.sendEvent, widget, enter)
+        if enter.isAccepted():
+            self._do(self.app.sendEvent, widget, QtGui.QDropEvent(QtCore.QPointF(place), *details))
+        return enter.isAccepted()
+
     def key(self, widget, key, modifiers=None) -> None:
         from PySide6 import QtCore, QtTest
 
@@ -230,13 +245,8 @@ class Host:
     def close(self) -> None:
         """Unload the modules, as Slicer does at its end, and clear the scene."""
         try:
-            for widget in self._widgets:
-                if widget.parent.isEntered:
-                    widget.parent.exit()
-                self.app.moduleManager().moduleAboutToBeUnloaded.emit(widget.moduleName)
-                widget.parent.hide()
-                widget.parent.deleteLater()
-            self._widgets.clear()
+            for name in self._loaded:
+                self._unload(getattr(self.slicer.modules, name.lower()))
             self.main_window.deleteLater()
             if self.app.layoutManager() is not None:
                 self.app.layoutManager()._close()
@@ -245,6 +255,15 @@ class Host:
             self.process()
         finally:
             sys.excepthook, self.slicer.mrmlScene = self._hook, self._scene_before
+
+    def _unload(self, module) -> None:
+        panel = module._widget
+        if panel is not None and panel.isEntered:
+            panel.exit()
+        self.app.moduleManager().moduleAboutToBeUnloaded.emit(module.name)
+        if panel is not None:
+            panel.hide()
+            panel.deleteLater()
 
     def _on_exception(self, kind, error, trace) -> None:
         self.failures.append("".join(traceback.format_exception(kind, error, trace)))

@@ -12,7 +12,7 @@ import slicer
 from ..errors import InputError
 from ..imaging.xray import RawImage, raw_image
 from ..io.cameras import GEOMETRIES
-from .case import drawn, raw_of
+from .case import drawn, frame_of
 from .session import Session
 from .xray import XRayView
 
@@ -83,7 +83,7 @@ def _image(view: XRayView) -> RawImage:
     content = view.content
     if view.source is None:  # somebody deleted it; the picture has its line integrals
         return raw_image(slicer.util.arrayFromVolume(view.node)[0], content.get("pixel_mm"))
-    raw = raw_of(view)
+    raw = frame_of(view.source, content)
     return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
 
 

@@ -94,5 +94,14 @@ class History:
         """To the entry after, if there is one."""
         return self.go(self.position + 1) if self.position < len(self.entries) - 1 else None
 
+    def rename_view(self, before: str, after: str) -> None:
+        """What was kept under a view's name from now on has another."""
+        entries = json.loads(self._registration.parameter(PARAMETER, "[]"))
+        for entry in entries:
+            for kept in (entry["similarity"], entry["cameras"]):
+                if before in kept:
+                    kept[after] = kept.pop(before)
+        self._registration.node.SetParameter(PARAMETER, json.dumps(entries))
+
     def _move(self, position: int) -> None:
         self._registration.node.SetParameter(POSITION, str(position))

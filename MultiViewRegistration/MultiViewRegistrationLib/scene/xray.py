@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 from ..errors import InputError
 from ..geometry.camera import Camera
@@ -14,6 +16,7 @@ from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.fields import Fields
 from .frames import ras_from_lps
 from .products import product, remove_with_products
+from .segments import drawn_on, move_segments
 
 ATTRIBUTE = "MultiViewRegistration.view"
 SOURCE = "source"
@@ -57,12 +60,16 @@ class XRayView:
         """A copy; see `change`."""
         return json.loads(self.node.GetAttribute(ATTRIBUTE) or "{}")
 
+    @content.setter
+    def content(self, content: dict[str, Any]) -> None:
+        self.node.SetAttribute(ATTRIBUTE, json.dumps(content))
+
     def change(self, **entries: Any) -> None:
         """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
         content = self.content
         if any(key in entries for key in GEOMETRIES):
             content = {key: value for key, value in content.items() if key not in (*GEOMETRIES, "corrected")}
-        self.node.SetAttribute(ATTRIBUTE, json.dumps({**content, **entries}))
+        self.content = {**content, **entries}
 
     @property
     def used(self) -> bool:
@@ -79,6 +86,12 @@ class XRayView:
         return self.node.GetNodeReference(MASK)
 
     @property
+    def mask_on_source(self) -> bool:
+        """Whether the mask was drawn on the volume that the image was made from, and not on the image."""
+        source = self.source
+        return source is not None and self.mask is not None and drawn_on(self.mask) is source
+
+    @property
     def size(self) -> tuple[int, int]:
         """(columns, rows); (0, 0) without an image."""
         image = self.node.GetImageData()
@@ -87,10 +100,7 @@ class XRayView:
     @property
     def geometry(self) -> Geometry:
         """As it was given. InputError where it is missing or wrong, beginning with the view's name."""
-        content = {key: value for key, value in self.content.items() if key in GEOMETRIES}
-        if not content:
-            raise InputError(f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
-        return read_geometry(Fields(self.name, "", content))
+        return _geometry(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
 
     @property
     def camera(self) -> Camera:
@@ -119,9 +129,17 @@ class XRayView:
             remove_with_products(node)
 
     def place(self) -> None:
-        """Lay the image at its detector plane; where the geometry is missing or wrong it stays where it is."""
-        if self.placed:
-            place(self.node, self.camera, self.detector_mm)
+        """Lay the image at its detector plane, and what was drawn on it; where the geometry is missing or wrong both stay."""
+        if not self.placed:
+            return
+        before = place_of(self.node)
+        place(self.node, self.camera, self.detector_mm)
+        self.carry_mask(before, place_of(self.node))
+
+    def carry_mask(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Take a mask that was drawn on the image from one place of the image, ras_from_pixel (4, 4), to another."""
+        if self.mask is not None and not self.mask_on_source and not np.allclose(before, after, rtol=1e-9, atol=1e-9):
+            move_segments(self.mask, after @ np.linalg.inv(before))
 
     @property
     def placed(self) -> bool:
@@ -152,6 +170,14 @@ class XRayView:
         return content.get("pixel_mm") or content.get("c_arm", {}).get("pixel_mm")
 
 
+@lru_cache(maxsize=64)  # it is asked for many times a second
+def _geometry(name: str, attribute: str) -> Geometry:
+    content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
+    if not content:
+        raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
+    return read_geometry(Fields(name, "", content))
+
+
 def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     """(4, 4) that takes (column, row, 0, 1) to the point of the pixel's ray at this depth, world LPS mm.
 
@@ -164,6 +190,18 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     return place
 
 
+def place_of(node) -> np.ndarray:
+    """(4, 4) that takes a volume node's (column, row, slice, 1) to RAS mm in the node's own frame."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
+
+
 def place(node, camera: Camera, depth_mm: float) -> None:
-    """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays."""
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_pixel(camera, depth_mm))))
+    """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays.
+
+    Where the camera mirrors, its third axis points to the source: of a left-handed image with one slice a saved scene brings that back.
+    """
+    world_from_index = world_from_pixel(camera, depth_mm)
+    world_from_index[:3, 2] *= np.sign(np.linalg.det(world_from_index[:3, :3]))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))

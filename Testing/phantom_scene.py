@@ -45,3 +45,14 @@ def phantom_session(scene, name: str = "Phantom", world_from_ct: np.ndarray = ST
     session.prepare()
     session.finish()
     return session
+
+
+def settled_session(scene, name: str = "Phantom"):
+    """A session whose pose passes for the result of a registration, which nobody ran."""
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.scene.history import Entry
+    from MultiViewRegistrationLib.scene.session import Session
+
+    session = Session(phantom_registration(scene, name))
+    session.history.add(Entry.now("given", START, fingerprint=fingerprint(session.registration)))
+    return session

@@ -199,7 +199,7 @@ def drawn(view: XRayView) -> np.ndarray | None:
         return segments_on(view.mask, segments, view.node)[0]
     content = view.content
     painted = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
-    return painted[:, ::-1] if content.get("flipped") else drawn
+    return painted[:, ::-1] if content.get("flipped") else painted
 
 
 def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:

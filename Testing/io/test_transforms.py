@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -115,13 +117,24 @@ def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
     assert commented.read_text("utf-8").splitlines()[1] == lines[1] and len(list(tmp_path.iterdir())) == 2
 
 
-def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch):
-    def interrupted(transform, path):
-        with open(path, "w") as stream:
-            stream.write("#Insight")
-        raise KeyboardInterrupt
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interrupted_write_leaves_no_file(tmp_path, monkeypatch, error):
+    write_bytes = Path.write_bytes
 
-    monkeypatch.setattr(sitk, "WriteTransform", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    def interrupted(path, data):
+        write_bytes(path, data[:8])
+        raise error
+
+    monkeypatch.setattr(Path, "write_bytes", interrupted)
+    with pytest.raises(error):
         write_transform(tmp_path / "a.tfm", np.eye(4))
     assert not list(tmp_path.iterdir())
+
+
+def test_the_file_is_what_itk_writes(tmp_path):
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(pose(2)[:3, :3].ravel().tolist())
+    transform.SetTranslation(pose(2)[:3, 3].tolist())
+    sitk.WriteTransform(transform, str(tmp_path / "itk.tfm"))
+    write_transform(tmp_path / "ours.tfm", pose(2))
+    assert (tmp_path / "ours.tfm").read_text().split() == (tmp_path / "itk.tfm").read_text().split()

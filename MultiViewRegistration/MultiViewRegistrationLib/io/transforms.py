@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import rigid
 from .fields import shown
-from .files import written_atomically
+from .files import write_atomically
 
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
 
@@ -19,16 +19,19 @@ def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment:
     """Write world_from_ct (4, 4) so that SimpleITK's TransformPoint takes CT LPS mm to world LPS mm.
 
     comment: a line for people, after the file's first; ITK's TxtTransformIO skips lines that begin with #.
+
+    ITK's own writer leaves a short file on a full disk without a word.
     """
-    transform = sitk.AffineTransform(3)
-    transform.SetMatrix(world_from_ct[:3, :3].ravel().tolist())
-    transform.SetTranslation(world_from_ct[:3, 3].tolist())
-    with written_atomically(path) as temporary:
-        sitk.WriteTransform(transform, str(temporary))
-        if comment is not None:
-            line = "# " + shown(" ".join(comment.split())) + "\n"
-            first, rest = temporary.read_bytes().split(b"\n", 1)
-            temporary.write_bytes(first + b"\n" + line.encode() + rest)
+    parameters = [*world_from_ct[:3, :3].ravel(), *world_from_ct[:3, 3]]
+    lines = [
+        "#Insight Transform File V1.0",
+        *([] if comment is None else ["# " + shown(" ".join(comment.split()))]),
+        "#Transform 0",
+        "Transform: AffineTransform_double_3_3",
+        "Parameters: " + " ".join(repr(float(parameter)) for parameter in parameters),
+        "FixedParameters: 0 0 0",
+    ]
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment: str | None = None) -> None:

@@ -1,0 +1,228 @@
+"""The host in which the panel runs without Slicer: that it behaves as Slicer and PythonQt do where the panel relies on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+EXAMPLE = Path(__file__).parent / "example" / "ExamplePanel.py"
+
+
+@pytest.fixture
+def panel(host):
+    host.load_module(EXAMPLE)
+    return host.open_module()
+
+
+@pytest.fixture
+def volume(host):
+    node = host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    host.slicer.util.updateVolumeFromArray(node, np.zeros((2, 3, 4), np.float32))
+    return node
+
+
+# Qt as PythonQt shows it -----------------------------------------------------------------------------------------------
+
+def test_properties_are_attributes(host):
+    import qt
+
+    label, box = qt.QLabel("a"), qt.QSpinBox()
+    label.text = "b"
+    box.value = 3.0
+    assert (label.text, box.value, box.enabled, label.name) == ("b", 3, True, "")
+    with pytest.raises(TypeError, match="not callable"):
+        label.text()
+    with pytest.raises(AttributeError, match="texxt"):
+        label.texxt = "c"
+    with pytest.raises(AttributeError, match="writable"):
+        box.cleanText = "c"
+    assert qt.QTableWidget(2, 3).horizontalHeader().count() == 3  # what Qt made is seen in the same way
+    assert not hasattr(qt, "Signal")
+
+
+def test_a_widget_written_in_python_keeps_its_own_attributes_and_answers_qt(host):
+    import qt
+
+    class Box(qt.QWidget):
+        def __init__(self):
+            super().__init__()
+            self.presses = 0
+
+        def sizeHint(self):
+            return qt.QSize(40, 30)
+
+        def mousePressEvent(self, event):
+            self.presses += 1
+
+    box = Box()
+    box.adjustSize()
+    box.show()
+    host.click(box)
+    assert (box.presses, box.size) == (1, qt.QSize(40, 30))
+
+
+def test_connections_by_signature(host):
+    import qt
+
+    button, seen = qt.QPushButton(), []
+    button.checkable = True
+    button.connect("toggled(bool)", seen.append)
+    button.connect("clicked()", lambda: seen.append("clicked"))
+    button.show()
+    host.click(button)
+    assert button.disconnect("toggled(bool)", seen.append)
+    host.click(button)
+    assert seen == [True, "clicked", "clicked"]
+    with pytest.raises(ValueError, match="klicked"):
+        button.connect("klicked()", seen.append)
+
+
+def test_dialogs_do_not_wait(host, tmp_path):
+    import qt
+
+    host.answers.yes, host.answers.save_file = False, tmp_path / "a.mrb"
+    assert not host.slicer.util.confirmYesNoDisplay("Overwrite?")
+    assert qt.QMessageBox.question(None, "t", "Sure?") == qt.QMessageBox.No
+    assert qt.QFileDialog.getSaveFileName(None, "Save") == str(tmp_path / "a.mrb")
+    assert host.told("question") == ["Overwrite?", "Sure?"]
+    with pytest.raises(ZeroDivisionError), host.slicer.util.tryWithErrorDisplay("Failed."):
+        1 / 0  # noqa: B018
+    assert "division" in host.told("critical")[0]
+
+    def drive(dialog):
+        dialog.findChild(qt.QLineEdit).text = "typed"
+        dialog.accept()
+
+    dialog = qt.QDialog()
+    edit = qt.QLineEdit(dialog)
+    host.answers.dialog = drive
+    assert dialog.exec_() == qt.QDialog.Accepted
+    assert edit.text == "typed"
+
+
+def test_what_goes_wrong_in_a_slot_fails_the_test(host):
+    import qt
+
+    button = qt.QPushButton()
+    button.clicked.connect(lambda: 1 / 0)
+    button.show()
+    with pytest.raises(AssertionError, match="ZeroDivisionError"):
+        host.click(button)
+
+
+# stand-ins -------------------------------------------------------------------------------------------------------------
+
+def test_a_collapsible_button_collapses_at_a_click(host):
+    import ctk
+    import qt
+
+    section = ctk.ctkCollapsibleButton("Section")
+    inside, hidden = qt.QLabel("inside"), qt.QLabel("hidden")
+    layout = qt.QVBoxLayout(section)
+    layout.addWidget(inside)
+    layout.addWidget(hidden)
+    hidden.visible = False
+    section.show()
+    height = section.sizeHint().height()
+    host.click(section)
+    assert section.collapsed and not inside.visible and section.sizeHint().height() < height
+    hidden.visible = True  # while folded: seen once it is unfolded
+    assert not hidden.visible
+    host.click(section)
+    assert not section.collapsed and inside.visible and hidden.visible
+
+
+def test_a_node_selector_follows_the_scene(host, volume):
+    selector = host.slicer.qMRMLNodeComboBox()
+    selector.nodeTypes, selector.noneEnabled = ["vtkMRMLScalarVolumeNode"], True
+    selector.addAttribute("vtkMRMLScalarVolumeNode", "mine", "1")
+    selector.setMRMLScene(host.scene)
+    ids, nodes = [], []
+    selector.connect("currentNodeIDChanged(QString)", ids.append)
+    selector.currentNodeChanged.connect(nodes.append)
+    assert selector.nodeCount() == 0 and selector.currentNode() is None
+    volume.SetAttribute("mine", "1")
+    assert selector.nodeCount() == 1
+    host.choose(selector, "CT")
+    volume.SetName("Renamed")
+    host.choose(selector, "Renamed")
+    assert selector.currentNode() is volume and selector.currentNodeID == volume.GetID()
+    host.scene.RemoveNode(volume)
+    assert ids == ["vtkMRMLScalarVolumeNode1", ""] and nodes[-1] is None
+
+
+def test_transform_widgets_move_the_transform(host):
+    node = host.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    sliders, matrix = host.slicer.qMRMLTransformSliders(None), host.slicer.qMRMLMatrixWidget(None)
+    sliders.setMRMLTransformNode(node)
+    matrix.setMRMLTransformNode(node)
+    sliders.findChildren(host.slicer.qMRMLSliderWidget)[2].value = 12.5
+    assert matrix.value(2, 3) == 12.5
+    assert host.slicer.util.arrayFromTransformMatrix(node)[2, 3] == 12.5
+
+
+# a module --------------------------------------------------------------------------------------------------------------
+
+def test_a_click_through(host, panel, volume, tmp_path):
+    assert not panel.ui.applyButton.enabled
+    host.choose(panel.ui.ctSelector, "CT")
+    assert panel.ui.applyButton.enabled
+    host.click(panel.ui.applyButton)
+    host.process(1, until=lambda: volume.GetAttribute("done") == "1")
+    image = host.grab(panel.parent, tmp_path / "panel.png")
+    assert image.width() == 520 and (tmp_path / "panel.png").stat().st_size > 1000
+
+
+def test_a_failure_is_shown(host, panel):
+    host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "empty")
+    host.choose(panel.ui.ctSelector, "empty")
+    with pytest.raises(AssertionError, match="holds no image"):
+        host.click(panel.ui.applyButton)
+    assert host.told("critical") == ["Failed.\n\nempty holds no image"]
+
+
+def test_widgets_and_parameters_follow_each_other(host, panel, volume):
+    parameters = panel.parameters
+    host.click(panel.ui.flickerBox)
+    host.choose(panel.ui.methodBox, "SEARCH")
+    host.type(panel.ui.noteEdit, "left hip")
+    panel.ui.blendSlider.value = 0.25
+    assert (parameters.flicker, parameters.method.name, parameters.note, parameters.blend) == (True, "SEARCH", "left hip", 0.25)
+    parameters.ct, parameters.count, parameters.kind = volume, 5, "edges"
+    assert panel.ui.ctSelector.currentNode() is volume
+    assert (panel.ui.countBox.value, panel.ui.kindBox.currentText) == (5, "edges")
+    with pytest.raises(ValueError, match="8"):
+        parameters.count = 9
+
+
+def test_parameters_lie_in_the_node_as_slicer_stores_them(host, panel, volume):
+    """Names and words read off Slicer 5.13's own wrapper for the same class."""
+    parameters, node = panel.parameters, panel.parameters.parameterNode
+    view = type(parameters).allParameters["views"].__args__[0]
+    parameters.ct, parameters.flicker, parameters.start = volume, True, 1.5
+    parameters.views.append(view("AP", volume, 10.0))
+    parameters.views[0].angle = 12.5
+    stored = {name: node.GetParameter(name) for name in node.GetParameterNamesAsCommaSeparatedList().split(",")}
+    assert stored == {
+        "ct": "", "blend": "0.5", "flicker": "True", "count": "2", "method": "GIVEN", "kind": "blend", "note": "", "folder": ".",
+        "views.len": "1", "views.0.name": "AP", "views.0.image": "", "views.0.angle": "12.5", "start.0": "1.5",
+        "pair.0": "0", "pair.1": ""}
+    assert node.GetNodeReference("ct") is volume and node.GetNodeReference("views.0.image") is volume
+    del parameters.views[0]
+    assert node.GetParameter("views.len") == "0" and node.GetNodeReference("views.0.image") is None
+
+
+def test_closing_the_scene_leaves_a_panel_that_works(host, panel, volume):
+    host.choose(panel.ui.ctSelector, "CT")
+    host.scene.Clear(False)
+    host.process()
+    assert panel.ui.ctSelector.currentNode() is None and not panel.ui.applyButton.enabled
+
+
+def test_what_a_module_registers(host, panel):
+    [source] = host.slicer.modules.sampleDataSources["Example"]
+    assert source.sampleName == "One"
+    assert host.slicer.util.modulePath("ExamplePanel") == str(EXAMPLE)
+    host.slicer.selfTests["ExamplePanel"]()

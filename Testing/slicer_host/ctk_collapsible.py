@@ -1,0 +1,153 @@
+"""Stand-ins for CTK's widgets that fold."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtWidgets
+
+from .stand_in import stand_in, stored
+
+Event = QtCore.QEvent
+
+
+class _Folding:
+    """Hides the children of a folded widget, and those that appear meanwhile, and shows them again as they were."""
+
+    def _fold(self, folded: bool) -> None:
+        self._folded, self._moving = folded, True
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget) and not child.isWindow():
+                child.setVisible(not folded and not getattr(child, "_hidden_by_code", False))
+        self._moving = False
+        self.updateGeometry()
+
+    def childEvent(self, event):
+        child = event.child()
+        if isinstance(child, QtWidgets.QWidget):
+            if event.type() == Event.ChildAdded:
+                child.installEventFilter(self)
+            elif event.type() == Event.ChildPolished and self._folded:
+                self._hide(child)
+
+    def eventFilter(self, child, event):
+        if not self._moving and event.type() in (Event.ShowToParent, Event.HideToParent):
+            child._hidden_by_code = event.type() == Event.HideToParent
+            if self._folded and not child._hidden_by_code:
+                self._hide(child)
+        return False
+
+    def _hide(self, child) -> None:
+        self._moving = True
+        child.hide()
+        self._moving = False
+
+
+@stand_in
+class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
+    """A bar with an arrow and a text; its children lie below and are hidden while it is collapsed."""
+
+    contentsCollapsed = QtCore.Signal(bool)
+    collapsedHeight = stored(int, 14)
+    flat = stored(bool, False, lambda self, value: self.update())
+    contentsFrameShape = stored(object, QtWidgets.QFrame.NoFrame, lambda self, value: self.update())
+    contentsFrameShadow = stored(object, QtWidgets.QFrame.Plain)
+    contentsLineWidth = stored(int, 1)
+    contentsMidLineWidth = stored(int, 0)
+    buttonTextAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
+    indicatorAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
+
+    def __init__(self, *arguments):
+        text = arguments[0] if arguments and isinstance(arguments[0], str) else ""
+        self._folded = self._moving = False
+        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
+        self.setText(text)
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Preferred)
+        self.setContentsMargins(0, self._bar_height(), 0, 0)
+        self.toggled.connect(self._on_toggled)
+
+    def _on_toggled(self, checked: bool) -> None:
+        self._fold(not checked)
+        self.contentsCollapsed.emit(not checked)
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.setChecked(not collapsed)
+
+    collapsed = QtCore.Property(bool, lambda self: self._folded, _set_collapsed)
+
+    def _bar_height(self) -> int:
+        return max(self.fontMetrics().height() + 8, 24)
+
+    def sizeHint(self):
+        size = QtWidgets.QWidget.sizeHint(self)
+        width = max(size.width(), self.fontMetrics().horizontalAdvance(self.text) + 40)
+        return QtCore.QSize(width, self._bar_height() if self._folded or self.layout() is None else size.height())
+
+    def minimumSizeHint(self):
+        size = QtWidgets.QWidget.minimumSizeHint(self)
+        return QtCore.QSize(size.width(), self._bar_height() if self._folded or self.layout() is None else size.height())
+
+    def hitButton(self, position) -> bool:
+        return 0 <= position.y() < self._bar_height()
+
+    def paintEvent(self, event):
+        painter = QtWidgets.QStylePainter(self)
+        bar = QtWidgets.QStyleOptionButton()
+        bar.initFrom(self)
+        bar.rect = QtCore.QRect(0, 0, self.width, self._bar_height())
+        bar.state |= QtWidgets.QStyle.State_Sunken if self.down else QtWidgets.QStyle.State_Raised
+        if not self.flat:
+            painter.drawPrimitive(QtWidgets.QStyle.PE_PanelButtonCommand, bar)
+        if not self._folded and self.contentsFrameShape != QtWidgets.QFrame.NoFrame:
+            painter.setPen(self.palette.mid().color())
+            painter.drawRect(0, self._bar_height() - 1, self.width - 1, self.height - self._bar_height())
+        arrow = QtWidgets.QStyleOption()
+        arrow.initFrom(self)
+        arrow.rect = QtCore.QRect(8, (self._bar_height() - 10) // 2, 10, 10)
+        painter.drawPrimitive(
+            QtWidgets.QStyle.PE_IndicatorArrowRight if self._folded else QtWidgets.QStyle.PE_IndicatorArrowDown, arrow)
+        text = bar.rect.adjusted(24, 0, -8, 0)
+        painter.drawItemText(text, int(self.buttonTextAlignment), self.palette, self.enabled, self.text)
+
+
+@stand_in
+class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
+    """A group box whose title's check mark folds it."""
+
+    collapsedHeight = stored(int, 14)
+
+    def __init__(self, *arguments):
+        self._folded = self._moving = False
+        super().__init__(*arguments)
+        self.setCheckable(True)
+        self.setChecked(True)
+        self.toggled.connect(lambda checked: self._fold(not checked))
+
+    def _set_collapsed(self, collapsed: bool) -> None:
+        self.setChecked(not collapsed)
+
+    collapsed = QtCore.Property(bool, lambda self: self._folded, _set_collapsed)
+
+    def sizeHint(self):
+        size = QtWidgets.QGroupBox.sizeHint(self)
+        return QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight) if self._folded else size
+
+    def minimumSizeHint(self):
+        size = QtWidgets.QGroupBox.minimumSizeHint(self)
+        return QtCore.QSize(size.width(), self.fontMetrics().height() + self.collapsedHeight) if self._folded else size
+
+    def paintEvent(self, event):
+        option = QtWidgets.QStyleOptionGroupBox()
+        self.initStyleOption(option)
+        style, kind = self.style(), QtWidgets.QStyle
+        arrow, label = (style.subControlRect(kind.CC_GroupBox, option, part, self)
+                        for part in (kind.SC_GroupBoxCheckBox, kind.SC_GroupBoxLabel))
+        painter = QtWidgets.QStylePainter(self)
+        option.subControls = kind.SC_None if self._folded else kind.SC_GroupBoxFrame
+        painter.drawComplexControl(kind.CC_GroupBox, option)
+        painter.drawItemText(label, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter, self.palette, self.enabled, self.title)
+        # CTK draws an arrow for the check box.
+        option = QtWidgets.QStyleOption()
+        option.initFrom(self)
+        option.rect = arrow.adjusted(2, 2, -2, -2)
+        painter.drawPrimitive(kind.PE_IndicatorArrowRight if self._folded else kind.PE_IndicatorArrowDown, option)

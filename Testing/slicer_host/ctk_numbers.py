@@ -1,0 +1,313 @@
+"""Stand-ins for CTK's widgets for numbers."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtWidgets
+
+from .stand_in import part, row, stand_in, stored
+
+Qt = QtCore.Qt
+
+
+@stand_in
+class ctkDoubleSlider(QtWidgets.QWidget):
+    """A slider for floating point numbers: Qt's own counts steps of `singleStep` from `minimum`."""
+
+    valueChanged = QtCore.Signal(float)
+    sliderMoved = QtCore.Signal(float)
+    sliderPressed = QtCore.Signal()
+    sliderReleased = QtCore.Signal()
+    rangeChanged = QtCore.Signal(float, float)
+
+    def __init__(self, *arguments):
+        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
+        orientation = next((a for a in arguments if isinstance(a, Qt.Orientation)), Qt.Horizontal)
+        self._value = 0.0
+        self._setting = False
+        self._slider = QtWidgets.QSlider(orientation, self)
+        row(self, self._slider)
+        self._slider.valueChanged.connect(self._on_moved)
+        self._slider.sliderMoved.connect(lambda step: self.sliderMoved.emit(self._at(step)))
+        self._slider.sliderPressed.connect(self.sliderPressed)
+        self._slider.sliderReleased.connect(self.sliderReleased)
+        self.setSizePolicy(self._slider.sizePolicy)
+        self._fit()
+
+    def _at(self, step: int) -> float:
+        return min(self.minimum + step * self.singleStep, self.maximum)
+
+    def _fit(self, *unused) -> None:
+        """Give Qt's slider as many steps as fit into the range, and put it where the value is."""
+        self._setting = True
+        steps = (self.maximum - self.minimum) / self.singleStep if self.singleStep > 0 else 0
+        self._slider.setRange(0, int(min(round(steps), 1_000_000)))
+        self._slider.setPageStep(max(int(self.pageStep / self.singleStep), 1))
+        self._setting = False
+        self.setValue(self._value)
+        self.rangeChanged.emit(self.minimum, self.maximum)
+
+    def _on_moved(self, step: int) -> None:
+        if not self._setting and self._at(step) != self._value:
+            self._value = self._at(step)
+            self.valueChanged.emit(self._value)
+
+    @QtCore.Slot(float)
+    def setValue(self, value: float) -> None:
+        value = min(max(float(value), self.minimum), self.maximum)
+        self._setting = True
+        self._slider.setValue(round((value - self.minimum) / self.singleStep))
+        self._setting = False
+        if value != self._value:
+            self._value = value
+            self.valueChanged.emit(value)
+
+    def setOrientation(self, orientation) -> None:
+        self._slider.setOrientation(orientation)
+
+    minimum = stored(float, 0.0, _fit)
+    maximum = stored(float, 99.0, _fit)
+    singleStep = stored(float, 1.0, _fit)
+    pageStep = stored(float, 10.0, _fit)
+    value = QtCore.Property(float, lambda self: self._value, setValue)
+    sliderPosition = QtCore.Property(float, lambda self: self._value, setValue)
+    orientation = QtCore.Property(object, lambda self: self._slider.orientation, setOrientation)
+    tracking = part(bool, "_slider.tracking")
+    tickInterval = stored(float, 0.0, lambda self, value: self._slider.setTickInterval(round(value / self.singleStep)))
+    tickPosition = part(object, "_slider.tickPosition")
+    handleToolTip = stored(str, "")
+    invertedAppearance = part(bool, "_slider.invertedAppearance")
+    invertedControls = part(bool, "_slider.invertedControls")
+
+
+@stand_in
+class ctkDoubleSpinBox(QtWidgets.QWidget):
+    """A spin box; the number of decimals can follow what is typed, which this stand-in leaves out."""
+
+    SetAlways, SetIfDifferent = range(2)
+    SizeHintByMinMax, SizeHintByValue = range(2)
+    FixedDecimals, DecimalsByShortcuts, DecimalsByKey, DecimalsByValue = 0, 1, 2, 4
+    InsertDecimals, ReplaceDecimals, DecimalsAsMax, DecimalsAsMin, DecimalPointAlwaysVisible = 8, 16, 32, 64, 128
+
+    valueChanged = QtCore.Signal(float)
+    editingFinished = QtCore.Signal()
+    decimalsChanged = QtCore.Signal(int)
+
+    def __init__(self, *arguments):
+        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
+        self._spin_box = QtWidgets.QDoubleSpinBox(self)
+        row(self, self._spin_box)
+        self._spin_box.valueChanged.connect(self.valueChanged)
+        self._spin_box.editingFinished.connect(self.editingFinished)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Fixed)
+        self.setFocusProxy(self._spin_box)
+
+    @QtCore.Slot(float)
+    def setValue(self, value: float) -> None:
+        self._spin_box.setValue(float(value))
+
+    setValueIfDifferent = setValueAlways = setValue
+
+    @QtCore.Slot(int)
+    def setDecimals(self, decimals: int) -> None:
+        if decimals != self._spin_box.decimals:
+            self._spin_box.setDecimals(int(decimals))
+            self.decimalsChanged.emit(decimals)
+
+    @QtCore.Slot()
+    def stepUp(self) -> None:
+        self._spin_box.stepUp()
+
+    @QtCore.Slot()
+    def stepDown(self) -> None:
+        self._spin_box.stepDown()
+
+    @QtCore.Slot(bool)
+    def setReadOnly(self, read_only: bool) -> None:
+        self._spin_box.setReadOnly(read_only)
+
+    value = QtCore.Property(float, lambda self: self._spin_box.value, setValue)
+    decimals = QtCore.Property(int, lambda self: self._spin_box.decimals, setDecimals)
+    readOnly = QtCore.Property(bool, lambda self: self._spin_box.readOnly, setReadOnly)
+    minimum = part(float, "_spin_box.minimum")
+    maximum = part(float, "_spin_box.maximum")
+    singleStep = part(float, "_spin_box.singleStep")
+    prefix = part(str, "_spin_box.prefix")
+    suffix = part(str, "_spin_box.suffix")
+    cleanText = QtCore.Property(str, lambda self: self._spin_box.cleanText)
+    alignment = part(object, "_spin_box.alignment")
+    frame = part(bool, "_spin_box.frame")
+    decimalsOption = stored(int, 0)
+    setMode = stored(int, SetIfDifferent)
+    sizeHintPolicy = stored(int, SizeHintByMinMax)
+    invertedControls = stored(bool, False)
+    isSettingValue = QtCore.Property(bool, lambda self: False)
+
+
+@stand_in
+class ctkSliderWidget(QtWidgets.QWidget):
+    """A slider and a spin box for the same number."""
+
+    NoSynchronize, SynchronizeWidth, SynchronizeDecimals = 0, 1, 2
+
+    valueChanged = QtCore.Signal(float)
+    valueIsChanging = QtCore.Signal(float)
+    decimalsChanged = QtCore.Signal(int)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._slider = ctkDoubleSlider(Qt.Horizontal, self)
+        self._spin_box = QtWidgets.QDoubleSpinBox(self)
+        row(self, self._slider, self._spin_box)
+        self._spin_box.setMinimumWidth(72)
+        self._moving = False
+        self._slider.sliderPressed.connect(lambda: setattr(self, "_moving", True))
+        self._slider.sliderReleased.connect(self._on_released)
+        self._slider.valueChanged.connect(self._on_slider)
+        self._spin_box.valueChanged.connect(self._on_spin_box)
+        self._slider.maximum = self._spin_box.maximum
+        self._value = 0.0
+        self.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Fixed)
+
+    def _on_slider(self, value: float) -> None:
+        if self._moving and not self.tracking:
+            self.valueIsChanging.emit(value)
+            return
+        self._spin_box.setValue(value)
+
+    def _on_released(self) -> None:
+        self._moving = False
+        self._spin_box.setValue(self._slider.value)
+
+    def _on_spin_box(self, value: float) -> None:
+        self._slider.blockSignals(True)
+        self._slider.setValue(value)
+        self._slider.blockSignals(False)
+        if value != self._value:
+            self._value = value
+            self.valueIsChanging.emit(value)
+            self.valueChanged.emit(value)
+
+    @QtCore.Slot(float)
+    def setValue(self, value: float) -> None:
+        self._spin_box.setValue(float(value))
+
+    @QtCore.Slot()
+    def reset(self) -> None:
+        self.setValue(0.0)
+
+    @QtCore.Slot(int)
+    def setDecimals(self, decimals: int) -> None:
+        if decimals != self._spin_box.decimals:
+            self._spin_box.setDecimals(int(decimals))
+            self.decimalsChanged.emit(decimals)
+
+    @QtCore.Slot(bool)
+    def setSpinBoxVisible(self, visible: bool) -> None:
+        self._spin_box.setVisible(visible)
+
+    def _set_minimum(self, minimum: float) -> None:
+        self._spin_box.setMinimum(float(minimum))
+        self._slider.minimum, self._slider.maximum = self._spin_box.minimum, self._spin_box.maximum
+
+    def _set_maximum(self, maximum: float) -> None:
+        self._spin_box.setMaximum(float(maximum))
+        self._slider.minimum, self._slider.maximum = self._spin_box.minimum, self._spin_box.maximum
+
+    def _set_step(self, step: float) -> None:
+        self._spin_box.setSingleStep(float(step))
+        self._slider.singleStep = step
+
+    value = QtCore.Property(float, lambda self: self._spin_box.value, setValue)
+    decimals = QtCore.Property(int, lambda self: self._spin_box.decimals, setDecimals)
+    minimum = QtCore.Property(float, lambda self: self._spin_box.minimum, _set_minimum)
+    maximum = QtCore.Property(float, lambda self: self._spin_box.maximum, _set_maximum)
+    singleStep = QtCore.Property(float, lambda self: self._spin_box.singleStep, _set_step)
+    spinBoxVisible = QtCore.Property(bool, lambda self: not self._spin_box.isHidden(), setSpinBoxVisible)
+    pageStep = part(float, "_slider.pageStep")
+    prefix = part(str, "_spin_box.prefix")
+    suffix = part(str, "_spin_box.suffix")
+    tickInterval = part(float, "_slider.tickInterval")
+    tickPosition = part(object, "_slider.tickPosition")
+    spinBoxAlignment = stored(object, Qt.AlignVCenter)
+    synchronizeSiblings = stored(int, 3)
+    tracking = stored(bool, True)
+    popupSlider = stored(bool, False)
+    invertedAppearance = part(bool, "_slider.invertedAppearance")
+    invertedControls = part(bool, "_slider.invertedControls")
+
+
+@stand_in
+class ctkCoordinatesWidget(QtWidgets.QWidget):
+    """A spin box for each coordinate; as a string they are joined by commas."""
+
+    coordinatesChanged = QtCore.Signal(float, float, float, float)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._boxes: list[QtWidgets.QDoubleSpinBox] = []
+        row(self, stretch=-1)
+        self._set_dimension(3)
+
+    def _set_dimension(self, dimension: int) -> None:
+        while len(self._boxes) > dimension:
+            self._boxes.pop().deleteLater()
+        while len(self._boxes) < dimension:
+            box = QtWidgets.QDoubleSpinBox(self)
+            box.setDecimals(self.decimals)
+            box.setRange(self.minimum, self.maximum)
+            box.setSingleStep(self.singleStep)
+            box.valueChanged.connect(self._emit)
+            self.layout().addWidget(box, 1)
+            self._boxes.append(box)
+
+    def _emit(self, *unused) -> None:
+        values = [box.value for box in self._boxes] + [0.0] * 4
+        self.coordinatesChanged.emit(*values[:4])
+
+    def _for_all(self, *unused) -> None:
+        for box in self._boxes:
+            box.setDecimals(self.decimals)
+            box.setRange(self.minimum, self.maximum)
+            box.setSingleStep(self.singleStep)
+            box.setReadOnly(self.readOnly)
+            box.setFrame(self.frame)
+
+    def setCoordinates(self, x: float, y: float = 0.0, z: float = 0.0, w: float = 0.0) -> None:
+        before = self.coordinates
+        for box, value in zip(self._boxes, (x, y, z, w)):
+            box.blockSignals(True)
+            box.setValue(value)
+            box.blockSignals(False)
+        if self.coordinates != before:
+            self._emit()
+
+    def getCoordinate(self, number: int) -> float:
+        return self._boxes[number].value
+
+    @QtCore.Slot(int)
+    def setDecimals(self, decimals: int) -> None:
+        self.decimals = decimals
+
+    @QtCore.Slot(bool)
+    def setReadOnly(self, read_only: bool) -> None:
+        self.readOnly = read_only
+
+    @QtCore.Slot()
+    def normalize(self) -> None:
+        norm = sum(box.value ** 2 for box in self._boxes) ** 0.5
+        if norm:
+            self.setCoordinates(*[box.value / norm for box in self._boxes])
+
+    decimals = stored(int, 3, _for_all)
+    minimum = stored(float, -100000.0, _for_all)
+    maximum = stored(float, 100000.0, _for_all)
+    singleStep = stored(float, 1.0, _for_all)
+    readOnly = stored(bool, False, _for_all)
+    frame = stored(bool, True, _for_all)
+    normalized = stored(bool, False)
+    decimalsOption = stored(int, 0)
+    sizeHintPolicy = stored(int, 0)
+    dimension = QtCore.Property(int, lambda self: len(self._boxes), _set_dimension)
+    coordinates = QtCore.Property(
+        str, lambda self: ",".join(f"{box.value:g}" for box in self._boxes),
+        lambda self, text: self.setCoordinates(*map(float, text.split(","))))

@@ -1,0 +1,130 @@
+"""Stand-ins for CTK's widgets for files and folders; their dialogs are answered by the test (see dialogs)."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtWidgets
+
+from .stand_in import row, stand_in, stored
+
+Signal, Slot, Property = QtCore.Signal, QtCore.Slot, QtCore.Property
+
+
+@stand_in
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """An editable combo box with earlier paths, and a button that asks for a file or folder."""
+
+    Dirs, Files, Drives, NoSymLinks, AllEntries, Readable, Writable, Executable = 1, 2, 4, 8, 7, 0x10, 0x20, 0x40
+    Modified, Hidden, System, AllDirs, CaseSensitive = 0x80, 0x100, 0x200, 0x400, 0x800
+    NoDotAndDotDot, NoDot, NoDotDot = 0x1000, 0x2000, 0x4000
+    NoFilter = -1
+    ShowDirsOnly, DontResolveSymlinks, DontConfirmOverwrite, DontUseSheet, DontUseNativeDialog, ReadOnly, HideNameFilterDetails = (
+        1, 2, 4, 8, 16, 32, 64)
+    AdjustToContents, AdjustToContentsOnFirstShow, AdjustToMinimumContentsLength = range(3)
+
+    validInputChanged = Signal(bool)
+    currentPathChanged = Signal(str)
+
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self._combo_box = QtWidgets.QComboBox(self)
+        self._combo_box.setEditable(True)
+        self._combo_box.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Fixed)
+        self._combo_box.setMinimumContentsLength(10)
+        self._combo_box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self._button = QtWidgets.QToolButton(self)
+        self._button.setText("...")
+        row(self, self._combo_box, self._button)
+        self._combo_box.currentTextChanged.connect(self._on_text)
+        self._button.clicked.connect(self.browse)
+        self._path = ""
+
+    def _on_text(self, text: str) -> None:
+        if text != self._path:
+            self._path = text
+            self.currentPathChanged.emit(text)
+
+    @Slot(str)
+    def setCurrentPath(self, path: str) -> None:
+        self._combo_box.setEditText(str(path))
+
+    @Slot()
+    def browse(self) -> None:
+        dialog, caption = QtWidgets.QFileDialog, self.label or "Select a file"
+        if not self.filters & ctkPathLineEdit.Files:
+            path = dialog.getExistingDirectory(self, caption, self.currentPath)
+        elif self.filters & ctkPathLineEdit.Writable:
+            path = dialog.getSaveFileName(self, caption, self.currentPath, ";;".join(self.nameFilters))
+        else:
+            path = dialog.getOpenFileName(self, caption, self.currentPath, ";;".join(self.nameFilters))
+        if path:
+            self.setCurrentPath(path)
+
+    @Slot()
+    def addCurrentPathToHistory(self) -> None:
+        if self._path and self._combo_box.findText(self._path) < 0:
+            self._combo_box.insertItem(0, self._path)
+
+    @Slot()
+    def retrieveHistory(self) -> None:
+        pass
+
+    def comboBox(self) -> QtWidgets.QComboBox:
+        return self._combo_box
+
+    currentPath = Property(str, lambda self: self._path, setCurrentPath)
+    filters = stored(int, AllEntries)
+    options = stored(int, 0)
+    nameFilters = stored("QStringList", ())
+    label = stored(str, "")
+    settingKey = stored(str, "")
+    minimumContentsLength = stored(int, 0)
+    sizeAdjustPolicy = stored(int, AdjustToMinimumContentsLength)
+    showBrowseButton = stored(bool, True, lambda self, value: self._button.setVisible(value))
+    showHistoryButton = stored(bool, True)
+
+
+@stand_in
+class ctkDirectoryButton(QtWidgets.QWidget):
+    """A button that shows a folder and asks for another."""
+
+    ShowDirsOnly, DontResolveSymlinks, DontConfirmOverwrite, DontUseSheet, DontUseNativeDialog, ReadOnly, HideNameFilterDetails = (
+        1, 2, 4, 8, 16, 32, 64)
+
+    directoryChanged = Signal(str)
+    directorySelected = Signal(str)
+
+    def __init__(self, *arguments):
+        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
+        self._button = QtWidgets.QPushButton(self)
+        self._button.setIcon(self.style().standardIcon(QtWidgets.QStyle.SP_DirIcon))
+        row(self, self._button)
+        self._button.clicked.connect(self.browse)
+        self._directory = QtCore.QDir.currentPath()
+        self._set_directory(next((a for a in arguments if isinstance(a, str)), self._directory))
+        self._show()
+
+    def _show(self, *unused) -> None:
+        self._button.setText(self.text or self._directory)
+
+    def _set_directory(self, path: str) -> None:
+        path = QtCore.QDir(str(path)).absolutePath()
+        if path != self._directory:
+            self._directory = path
+            self._show()
+            self.directoryChanged.emit(path)
+
+    @Slot()
+    def browse(self) -> str:
+        path = QtWidgets.QFileDialog.getExistingDirectory(self, self.caption, self._directory)
+        if path:
+            self._set_directory(path)
+            self.directorySelected.emit(path)
+        return path
+
+    directory = Property(str, lambda self: self._directory, _set_directory)
+    caption = stored(str, "")
+    text = stored(str, "", _show)
+    icon = Property(object, lambda self: self._button.icon, lambda self, icon: self._button.setIcon(icon))
+    acceptMode = stored(object, QtWidgets.QFileDialog.AcceptOpen)
+    options = stored(int, 1)
+    elideMode = stored(object, QtCore.Qt.ElideMiddle)

@@ -1,0 +1,201 @@
+"""What a test drives: a module in a window, the scene, the user's answers and what the user was told."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from .dialogs import Answers, Message, answers, messages, record, reset
+from .installation import install
+
+
+class Host:
+    """Slicer for one test at a time: made anew, it starts with an empty scene, no windows and no messages.
+
+    An exception in a slot, a timer or an observer, which Qt and VTK would print and forget, is raised by the next call of `process`,
+    `click` or `close`.
+    """
+
+    def __init__(self):
+        self.app = install()
+        import slicer
+
+        from .application import qSlicerMainWindow
+
+        self.slicer, self.scene = slicer, slicer.mrmlScene
+        self.messages: list[Message] = messages
+        self.answers: Answers = answers
+        self.failures: list[str] = []
+        reset()
+        vars(slicer.modules).clear()
+        slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
+        self.scene.Clear(True)
+        self.main_window = qSlicerMainWindow()
+        self.main_window.setObjectName("qSlicerMainWindow")
+        self.main_window.statusBar().messageChanged.connect(lambda text: text and record("status", text))
+        self.app.layout_manager, self.app.testing = None, False
+        self._widgets: list = []
+        self._loaded: list[str] = []
+        self._hook, sys.excepthook = sys.excepthook, self._on_exception
+
+    # modules -----------------------------------------------------------------------------------------------------------
+
+    def load_module(self, path: str | Path):
+        """Import a module file as Slicer does when it starts, up to `startupCompleted`; returns the Python module."""
+        from .application import Module
+
+        path = Path(path).resolve()
+        name = path.stem
+        if str(path.parent) not in sys.path:
+            sys.path.insert(0, str(path.parent))
+        spec = importlib.util.spec_from_file_location(name, path)
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        registered = Module(name, path)
+        setattr(self.slicer.modules, name.lower(), registered)
+        setattr(self.slicer.modules, f"{name}Instance", getattr(module, name)(registered))
+        self._loaded.append(name)
+        self.app.startupCompleted.emit()
+        self.app.disconnect("startupCompleted()")
+        return module
+
+    def open_module(self, name: str | None = None, width: int = 520, height: int | None = None):
+        """Show a module's panel, as on choosing it in Slicer's list; returns its Widget object."""
+        name = name or self._loaded[-1]
+        parent = self.slicer.qSlicerScriptedLoadableModuleWidget()
+        widget = getattr(sys.modules[name], f"{name}Widget")(parent)
+        registered = getattr(self.slicer.modules, name.lower())
+        registered._widget = parent
+        setattr(self.slicer.modules, f"{name}Widget", widget)
+        widget.setup()
+        parent.setMRMLScene(self.scene)
+        parent.resize(width, height or max(parent.sizeHint.height(), 100))
+        parent.show()
+        self._widgets.append(widget)
+        self.enter(widget)
+        self.process()
+        return widget
+
+    def enter(self, widget) -> None:
+        if hasattr(widget, "enter"):
+            widget.enter()
+
+    def leave(self, widget) -> None:
+        """Choose another module."""
+        if hasattr(widget, "exit"):
+            widget.exit()
+        self.process()
+
+    # the user ----------------------------------------------------------------------------------------------------------
+
+    def process(self, seconds: float = 0.0, until=None) -> None:
+        """Let Qt's event loop run: what is waiting, then for `seconds`, or until `until()` is true (TimeoutError if it never is)."""
+        end = time.monotonic() + seconds
+        while True:
+            self.app.processEvents()
+            self.app.sendPostedEvents(None, 52)  # QEvent::DeferredDelete, which a loop that is not Qt's own leaves waiting
+            self._raise()
+            if until is not None and until():
+                return
+            if time.monotonic() >= end:
+                break
+            time.sleep(0.002)
+        if until is not None:
+            raise TimeoutError(f"it did not happen in {seconds} s")
+
+    def click(self, widget, position=None, button=None, modifiers=None) -> None:
+        """Press and release a mouse button on a widget (left, in its middle); what is hidden or disabled cannot be clicked."""
+        from PySide6 import QtCore, QtTest, QtWidgets
+
+        if not widget.visible or not widget.enabled:
+            raise AssertionError(f"{widget.name or widget.className()} is {'disabled' if widget.visible else 'hidden'}")
+        if position is None:
+            position = widget.rect.center()
+            if isinstance(widget, (QtWidgets.QCheckBox, QtWidgets.QRadioButton)):
+                position.setX(10)  # these are wider than what can be clicked
+            elif isinstance(widget, QtWidgets.QGroupBox) or hasattr(widget, "contentsCollapsed"):
+                position = QtCore.QPoint(10, 10)
+        left = QtCore.Qt.LeftButton if button is None else button
+        self._do(QtTest.QTest.mouseClick, widget, left, modifiers or QtCore.Qt.NoModifier, position)
+
+    def key(self, widget, key, modifiers=None) -> None:
+        from PySide6 import QtCore, QtTest
+
+        self._do(QtTest.QTest.keyClick, widget, key, modifiers or QtCore.Qt.NoModifier)
+
+    def type(self, widget, text: str) -> None:
+        """Replace what a line edit or spin box holds, key by key, and press Enter."""
+        from PySide6 import QtCore, QtTest, QtWidgets
+
+        edit = widget if isinstance(widget, QtWidgets.QLineEdit) else widget.findChild(QtWidgets.QLineEdit)
+        edit.selectAll()
+        self._do(QtTest.QTest.keyClicks, edit, text)
+        self._do(QtTest.QTest.keyClick, edit, QtCore.Qt.Key_Return)
+
+    def choose(self, widget, text: str) -> None:
+        """Choose the entry of a combo box or node selector that has this text."""
+        from PySide6 import QtWidgets
+
+        box = widget if isinstance(widget, QtWidgets.QComboBox) else widget.findChild(QtWidgets.QComboBox)
+        number = box.findText(text)
+        if number < 0:
+            raise AssertionError(f"{text!r} is not among {[box.itemText(i) for i in range(box.count)]}")
+        self._do(box.setCurrentIndex, number)
+        self._do(box.activated.emit, number)
+
+    def _do(self, function, *arguments) -> None:
+        try:
+            function(*arguments)
+        except Exception as error:  # some versions of PySide6 let it through, others hand it to sys.excepthook
+            self._on_exception(type(error), error, error.__traceback__)
+        self.process()
+
+    def told(self, *kinds: str) -> list[str]:
+        """Texts of what the user was told or asked, of these kinds (all kinds by default), in order."""
+        return [message.text for message in self.messages if not kinds or message.kind in kinds]
+
+    # pictures ----------------------------------------------------------------------------------------------------------
+
+    def grab(self, widget, path: str | Path | None = None, scale: float = 1.0):
+        """A picture of a widget as it looks now: a QImage, written to `path` (.png) if one is given."""
+        from PySide6 import QtCore, QtGui
+
+        self.process()
+        image = QtGui.QImage(widget.size * scale, QtGui.QImage.Format_RGB32)
+        image.setDevicePixelRatio(scale)
+        image.fill(widget.palette.window().color())
+        widget.render(image, QtCore.QPoint())
+        if path is not None:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            if not image.save(str(path)):
+                raise OSError(f"cannot write {path}")
+        return image
+
+    # the end -----------------------------------------------------------------------------------------------------------
+
+    def close(self) -> None:
+        """Unload the modules, as Slicer does at its end, and clear the scene."""
+        try:
+            for widget in self._widgets:
+                self.app.moduleManager().moduleAboutToBeUnloaded.emit(widget.moduleName)
+                widget.parent.hide()
+                widget.parent.deleteLater()
+            self._widgets.clear()
+            self.main_window.deleteLater()
+            self.scene.Clear(True)
+            self.process()
+        finally:
+            sys.excepthook = self._hook
+
+    def _on_exception(self, kind, error, trace) -> None:
+        self.failures.append("".join(traceback.format_exception(kind, error, trace)))
+        self._hook(kind, error, trace)
+
+    def _raise(self) -> None:
+        if self.failures:
+            text = "\n".join(self.failures)
+            self.failures.clear()
+            raise AssertionError(f"an exception in a slot, a timer or an observer:\n{text}")

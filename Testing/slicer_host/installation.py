@@ -1,0 +1,64 @@
+"""Everything that a module of Slicer imports becomes importable, on slicer-core's real MRML scene."""
+
+from __future__ import annotations
+
+import os
+import sys
+import types
+from importlib import import_module
+
+_done: list = []
+
+
+def install(app=None):
+    """Make `slicer`, `qt`, `ctk` and the rest importable as in Slicer; returns the application (`slicer.app`).
+
+    app: a trame_slicer.core.SlicerApp whose scene is to be Slicer's; by default one is made. Done once per process.
+    """
+    if _done:
+        return _done[0]
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    import slicer
+    import slicer.util
+
+    from . import dialogs, pythonqt, qt_module, small_modules
+
+    if app is None:
+        from trame_slicer.core import SlicerApp
+
+        app = SlicerApp()
+    slicer.mrmlScene = app.scene
+    slicer.modules = types.SimpleNamespace(sampleDataSources={})
+    pythonqt.see_as_pythonqt()
+    dialogs.make_dialogs_answer()
+    qt = sys.modules["qt"] = qt_module.make_qt()
+
+    from .application import make_application, select_module
+
+    slicer.app = make_application(app)
+    ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
+    for name in ("ctk_collapsible", "ctk_numbers", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector", "segment_widgets",
+                 "transform_widgets", "markups_widgets"):
+        import_module(f".{name}", __package__)
+    from .load_ui import UiLoader
+    from .stand_in import stand_ins
+
+    for name, cls in stand_ins.items():
+        setattr(ctk if name.startswith("ctk") else slicer, name, cls)
+    qt.QUiLoader = UiLoader
+
+    _offer(slicer, "i18n", small_modules.make_i18n())
+    _offer(slicer, "packaging", small_modules.make_packaging())
+    sys.modules["SampleData"] = small_modules.make_sample_data()
+    _offer(slicer, "ScriptedLoadableModule", import_module(".scripted_module", __package__))
+    _offer(slicer, "parameterNodeWrapper", import_module(".parameters", __package__))
+    slicer.util.pip_install = small_modules.pip_install
+    slicer.util.selectModule = select_module
+    slicer.selfTests = {}
+    _done.append(slicer.app)
+    return slicer.app
+
+
+def _offer(package, name: str, module: types.ModuleType) -> None:
+    setattr(package, name, module)
+    sys.modules[f"{package.__name__}.{name}"] = module

@@ -1,0 +1,83 @@
+"""`slicer.i18n`, `slicer.packaging` and `SampleData`."""
+
+from __future__ import annotations
+
+import types
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import slicer
+
+from .dialogs import answers, record
+
+
+def make_i18n() -> types.ModuleType:
+    module = types.ModuleType("slicer.i18n")
+    module.tr = lambda text: text
+    module.translate = lambda context, text: text
+    module.getContext = lambda path: Path(path).stem
+    return module
+
+
+def make_packaging() -> types.ModuleType:
+    """Slicer 5.11 and later have it; nothing is installed here."""
+    module = types.ModuleType("slicer.packaging")
+
+    def load_requirements(path):
+        lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
+        return [line for line in lines if line and not line.startswith(("#", "-"))]
+
+    def pip_ensure(requirements, constraints=None, skip_packages=None, prompt_install=True, prompt_restart=True, requester=None,
+                   skip_in_testing=True, show_progress=True):
+        record("pip", _words(requirements), requester or "")
+        if prompt_install and not answers.yes:
+            raise RuntimeError("User declined package installation")
+
+    def pip_check(requirement):
+        return False
+
+    module.load_requirements, module.pip_ensure, module.pip_check = load_requirements, pip_ensure, pip_check
+    return module
+
+
+def pip_install(requirements, **unused) -> None:
+    record("pip", _words(requirements))
+
+
+def _words(requirements) -> str:
+    return requirements if isinstance(requirements, str) else " ".join(map(str, requirements))
+
+
+@dataclass
+class SampleDataSource:
+    """One registered data set."""
+
+    sampleName: str | None = None
+    uris: object = None
+    fileNames: object = None
+    nodeNames: object = None
+    customDownloader: object = None
+    thumbnailFileName: str | None = None
+    loadFileTypes: object = None
+    loadFiles: object = None
+    loadFileProperties: dict = field(default_factory=dict)
+    checksums: object = None
+
+
+def make_sample_data() -> types.ModuleType:
+    module = types.ModuleType("SampleData")
+
+    class SampleDataLogic:
+        @staticmethod
+        def registerCustomSampleDataSource(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
+                                           customDownloader=None, thumbnailFileName=None, loadFileTypes=None, loadFiles=None,
+                                           loadFileProperties={}, checksums=None, loadFileType=None):  # noqa: B006
+            lists = [value for value in (uris, fileNames, nodeNames, checksums) if isinstance(value, (list, tuple))]
+            if len({len(value) for value in lists}) > 1:
+                raise ValueError("uris, fileNames, nodeNames and checksums must be equally long")
+            source = SampleDataSource(sampleName, uris, fileNames, nodeNames, customDownloader, thumbnailFileName,
+                                      loadFileTypes or loadFileType, loadFiles, dict(loadFileProperties), checksums)
+            slicer.modules.sampleDataSources.setdefault(category, []).append(source)
+
+    module.SampleDataSource, module.SampleDataLogic = SampleDataSource, SampleDataLogic
+    return module

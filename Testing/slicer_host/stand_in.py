@@ -1,0 +1,78 @@
+"""What the stand-ins for C++ widgets of CTK and Slicer are made with.
+
+A stand-in offers what PythonQt offers of the real class: its Qt properties, signals, slots and invokable methods, under their names,
+and nothing else that is public (Testing/panel/test_names.py holds them against the real headers).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from PySide6 import QtCore, QtWidgets
+
+from .pythonqt import cpp_classes
+
+#: name -> class of every stand-in; those that begin with "ctk" belong to the module ctk, the others to slicer.
+stand_ins: dict[str, type] = {}
+
+_numbers = itertools.count()
+
+
+def stand_in(cls: type) -> type:
+    """Decorator: the class stands for the C++ class of the same name."""
+    stand_ins[cls.__name__] = cls
+    cpp_classes.add(cls)
+    return cls
+
+
+def stored(kind, default=None, apply: Callable | None = None) -> QtCore.Property:
+    """A Qt property that keeps its value; `apply(widget, value)` shows it. Lists read as tuples, as in PythonQt."""
+    key = f"_stored_{next(_numbers)}"
+
+    def read(self):
+        return self.__dict__.get(key, default)
+
+    def write(self, value):
+        value = _converted(kind, value)
+        if read(self) != value:
+            self.__dict__[key] = value
+            if apply:
+                apply(self, value)
+
+    return QtCore.Property(kind, read, write)
+
+
+def part(kind, path: str) -> QtCore.Property:
+    """A Qt property that is a property of a child widget: `part(str, "_spin_box.suffix")`."""
+    child, name = path.split(".")
+
+    def read(self):
+        return getattr(getattr(self, child), name)
+
+    def write(self, value):
+        setattr(getattr(self, child), name, _converted(kind, value))
+
+    return QtCore.Property(kind, read, write)
+
+
+def _converted(kind, value):
+    if kind == "QStringList":
+        if isinstance(value, str):
+            raise TypeError(f"a list of strings is needed, not the string {value!r}")
+        return tuple(map(str, value))
+    if kind in (int, float, str, bool):
+        if value is None or (kind in (int, float) and isinstance(value, str)):
+            raise TypeError(f"{kind.__name__} is needed, not {value!r}")
+        return kind(value)
+    return value
+
+
+def row(widget: QtWidgets.QWidget, *children: QtWidgets.QWidget, stretch: int = 0) -> QtWidgets.QHBoxLayout:
+    """Lay the children out side by side without margins; the one numbered `stretch` takes what room is left."""
+    layout = QtWidgets.QHBoxLayout(widget)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for number, child in enumerate(children):
+        layout.addWidget(child, int(number == stretch))
+    return layout

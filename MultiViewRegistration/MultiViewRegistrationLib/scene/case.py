@@ -35,19 +35,22 @@ def keep_extras(registration: Registration, case: Case) -> None:
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
 
 
-def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None) -> Case:
+def case_of(
+    registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None, *, placed: bool = True,
+) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
-    image_of: gives a view's image in place of `xray_of`, where those made before are kept.
+    image_of: gives a view's image in place of `xray_of`, where those made before are kept.   ct: in place of `ct_of`, likewise.
+    placed: whether the pose as it is now means anything; if not, the case has none.
 
     InputError, beginning with the node's name, for what is missing or wrong.
     """
-    ct = ct_of(registration)
+    ct = ct or ct_of(registration)
     views = [view for view in registration.xrays if view.used]
     if not views:
         raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")
     files = [_entry(view) for view in views]
-    world_from_ct = registration.world_from_ct
+    world_from_ct = registration.world_from_ct if placed else None
     extras = json.loads(registration.parameter(EXTRAS, "{}"))
     return Case(
         ct=ct,

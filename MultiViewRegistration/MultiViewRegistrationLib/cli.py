@@ -1,6 +1,7 @@
 """`mvreg`: the program.
 
-Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C.
+Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
+by the end of stdin where another program reads the progress.
 """
 
 from __future__ import annotations
@@ -10,11 +11,17 @@ import json
 import sys
 import warnings
 import webbrowser
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from . import __version__
 from .errors import InputError
+from .progress import JsonProgress, stopped_by_end_of_stdin
 from .published.presets import PRESETS
+
+if TYPE_CHECKING:
+    from .terminal import ProgressLine
 
 PREPARING = "preparing (ten seconds longer the first time after installation)"
 
@@ -24,7 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.showwarning = _tell_warning
     options = _parser().parse_args(arguments)
     try:
-        answer = options.run(options)
+        with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
+            answer = options.run(options)
     except InputError as error:
         print(f"mvreg: {error}", file=sys.stderr)
         return 2
@@ -49,9 +57,15 @@ def _tell_warning(message, *_ignored, **_more) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mvreg", description="Registers a CT to two or more X-ray images. For research use only.")
     parser.add_argument("--version", action="version", version=f"mvreg {__version__}")
+    parser.set_defaults(progress="line")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print machine-readable output on stdout, and nothing else there")
+
+    working = argparse.ArgumentParser(add_help=False)
+    working.add_argument("--progress", choices=["line", "json"], default="line",
+                         help="how to tell it on stderr; json: an object a line, for another program; then the end of stdin stops the work "
+                              "(default: %(default)s)")
 
     refining = argparse.ArgumentParser(add_help=False)
     refining.add_argument("--refine", choices=["joint", *PRESETS], default="joint",
@@ -59,12 +73,12 @@ def _parser() -> argparse.ArgumentParser:
     refining.add_argument("--device", default="cpu", metavar="cpu|cuda|mps|auto",
                           help="where a published refinement runs (default: %(default)s)")
 
-    command = commands.add_parser("demo", parents=[common], help="register a real CT to X-rays of it, and show how it went")
+    command = commands.add_parser("demo", parents=[common, working], help="register a real CT to X-rays of it, and show how it went")
     command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
     command.add_argument("--open", action="store_true", help="open the report in a browser")
     command.set_defaults(run=_demo)
 
-    command = commands.add_parser("register", parents=[common, refining], help="register the CT of a case to its X-rays")
+    command = commands.add_parser("register", parents=[common, working, refining], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     command.add_argument("--start", choices=["given", "search", "landmarks"], default="given",
                          help="where to start: the case's world_from_ct, a search through a range about it, or what its landmarks say "
@@ -81,7 +95,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
     command.set_defaults(run=_render)
 
-    command = commands.add_parser("evaluate", parents=[common, refining], help="register many cases from many starts, and tell how well")
+    command = commands.add_parser("evaluate", parents=[common, working, refining],
+                                  help="register many cases from many starts, and tell how well")
     command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one")
     command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
     command.add_argument("--reach", type=float, default=22.0, metavar="MM",
@@ -98,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     command.set_defaults(run=_evaluate)
 
-    command = commands.add_parser("bench", parents=[common], help="measure speed, memory and accuracy beside other programs")
+    command = commands.add_parser("bench", parents=[common, working], help="measure speed, memory and accuracy beside other programs")
     command.add_argument("--only", default="", metavar="PART,...",
                          help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)")
     command.add_argument("--page", type=Path, metavar="FILE.md",
@@ -107,18 +122,26 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _progress(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
+    if options.progress == "json":
+        return JsonProgress()
+    from .terminal import ProgressLine
+
+    return ProgressLine(title)
+
+
 def _register(options: argparse.Namespace) -> dict:
     from .io.case import Case
-    from .terminal import ProgressLine
     from .workflow import register
 
     case = Case.load(options.case)
     if options.range:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
-    with ProgressLine("Registering") as line:
+    with _progress(options, "Registering") as line:
         line.show(0.0, PREPARING)
         result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device)
-    result.save(options.out)
+        line.show(1.0, "writing the results")
+        result.save(options.out)
     _tell(result, options.out)
     return result.to_json()
 
@@ -154,9 +177,8 @@ def _evaluate(options: argparse.Namespace) -> dict:
     from .evaluation_page import page
     from .io.files import write_atomically
     from .registration.ranges import Range
-    from .terminal import ProgressLine
 
-    with ProgressLine("Evaluating") as line:
+    with _progress(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
         evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
                               seed=options.seed, progress=line.show, refinement=options.refine, device=options.device,
@@ -179,9 +201,8 @@ def _bench(options: argparse.Namespace) -> dict:
     from .bench.program import run
     from .bench.setting import Setting
     from .bench.table import terminal
-    from .terminal import ProgressLine
 
-    with ProgressLine("Measuring") as line:
+    with _progress(options, "Measuring") as line:
         results = run(Setting(), options.only, options.page, tell=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if not options.json:
@@ -191,12 +212,15 @@ def _bench(options: argparse.Namespace) -> dict:
 
 def _demo(options: argparse.Namespace) -> dict:
     from .demonstration import demo
-    from .terminal import ProgressLine
 
-    with ProgressLine("Demo") as line:
+    with _progress(options, "Demo") as line:
         results = demo(options.out, tell=line.show)
     for result in results:
         _tell(result, options.out)
     if options.open:
         webbrowser.open((options.out / "report.html").resolve().as_uri())
     return {"report": str(options.out / "report.html"), "results": [result.to_json() for result in results]}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from time import monotonic
 
 from .geometry.landmarks import Residual
+from .progress import TimeLeft, left_in_words
 from .registration.pipeline import Progress
 
 _WIDTH = 30
@@ -17,7 +17,7 @@ class ProgressLine:
 
     def __init__(self, title: str) -> None:
         self.title = title
-        self.began = monotonic()
+        self.left = TimeLeft()
         self.shown = sys.stderr.isatty()
 
     def __call__(self, progress: Progress) -> None:
@@ -27,10 +27,9 @@ class ProgressLine:
         """`fraction` of the whole is done; the time left is told once it can be guessed."""
         if not self.shown:
             return
-        spent = monotonic() - self.began
-        left = f", {spent / fraction - spent:.0f} s left" if fraction > 0.05 and spent > 2 else ""
+        what = ", ".join(filter(None, [stage, left_in_words(self.left.seconds(fraction))]))
         bar = ("#" * round(_WIDTH * fraction)).ljust(_WIDTH, ".")
-        print(f"\r\x1b[K{self.title} [{bar}] {100 * fraction:3.0f} %  {stage}{left}", end="", file=sys.stderr, flush=True)
+        print(f"\r\x1b[K{self.title} [{bar}] {100 * fraction:3.0f} %  {what}", end="", file=sys.stderr, flush=True)
 
     def __enter__(self) -> ProgressLine:
         return self

@@ -77,6 +77,16 @@ def test_progress_grows_and_ends_with_the_result(anatomy, views):
     assert "diffpose" in told[0].stage and 0 < told[0].cost < 2
 
 
+def test_progress_counts_pixels_and_expects_a_plateau(anatomy, views):
+    """So that the time left is no fiction: a larger image takes longer, and of 500 iterations a plateau leaves a few dozen."""
+    told = []
+    refine(anatomy, views, START, replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 1))), progress=told.append)
+    assert [progress.fraction for progress in told] == pytest.approx([0.05, 0.1, 0.15, 0.6])
+    told.clear()
+    refine(anatomy, views, START, replace(XVR, stages=(Stage(32, 1, 5),), gradient_patch=None), progress=told.append)
+    assert [progress.fraction for progress in told] == pytest.approx([1 - 0.5 ** (n / 25) for n in range(1, 6)])
+
+
 def test_progress_that_returns_false_cancels(anatomy, views):
     calls = []
     with pytest.raises(Cancelled):

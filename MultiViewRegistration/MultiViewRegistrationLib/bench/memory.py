@@ -43,8 +43,9 @@ def _peak_mib(side: str, what: str, case: Path, pixels: int) -> tuple[list[float
     """[peak] and "", or [] and why there is none."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     package = __package__
+    # A stdin of its own: with `--progress json` this process waits at the other one, and on Windows so would the child as it starts.
     done = subprocess.run([sys.executable, "-m", f"{package}.memory_child", side, what, str(case), str(pixels)],
-                          env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True)
+                          env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == 0:
         return [float(done.stdout)], ""
     last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}, not enough memory?"])[-1]

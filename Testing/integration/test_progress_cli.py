@@ -1,0 +1,72 @@
+"""`mvreg --progress json`, as another program reads it, and through a job."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+
+import pytest
+from program import ENVIRONMENT, MVREG
+
+from MultiViewRegistrationLib.jobs import Job
+from MultiViewRegistrationLib.progress import ProgressRecord
+
+
+def polled(job: Job, until=lambda record: False) -> list[ProgressRecord]:
+    """What the job tells until it ends, or until a record is as wanted."""
+    told, end = [], time.monotonic() + 60
+    while job.state == "running" and time.monotonic() < end:
+        record = job.poll()
+        if record:
+            told.append(record)
+            if until(record):
+                return told
+        time.sleep(0.01)
+    assert job.state != "running"
+    return told
+
+
+def test_a_job_registers_and_shows_how_it_goes(case_file, tmp_path):
+    job = Job(["register", case_file, "--out", tmp_path / "out"])
+    told = polled(job)
+    assert job.state == "done" and job.message == "" and not job.warnings
+    assert job.result == json.loads((tmp_path / "out" / "result.json").read_text())
+    fractions = [record.fraction for record in told]
+    assert fractions == sorted(fractions) and fractions[-1] == 1 and len(told) > 2
+    assert told[-1].world_from_ct == job.result["world_from_ct"] and told[-1].cost > 0
+
+
+@pytest.mark.parametrize("stage", ["preparing", "case"])
+def test_a_cancelled_job_ends_soon_and_leaves_nothing(case_file, tmp_path, stage):
+    """While it prepares, where no progress is told for long, and in the midst of registrations that tell none."""
+    job = Job(["evaluate", case_file, "--starts", 3000, "--page", tmp_path / "page.md"])
+    polled(job, lambda record: stage in record.stage or record.fraction > 0)
+    began = time.monotonic()
+    job.cancel()
+    polled(job)
+    assert job.state == "cancelled" and time.monotonic() - began < 2
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("refinement, stage", [("joint", "writing"), ("xvr", "xvr at")])
+def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, refinement, stage):
+    if refinement != "joint":
+        pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
+    job = Job(["register", case_file, "--refine", refinement, "--out", tmp_path / "out"])
+    told = polled(job, lambda record: stage in record.stage)
+    assert told[-1].cost > 0 and told[-1].world_from_ct and job.state == "running"
+    job.cancel()
+    polled(job)
+    assert job.state == "cancelled"
+    assert not [name for _, _, names in os.walk(tmp_path) for name in names if name.startswith(".")]
+    assert not (tmp_path / "out" / "result.json").exists()
+
+
+def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
+    done = subprocess.run([*MVREG, "evaluate", case_file, "--starts", "3000", "--progress", "json"], env=ENVIRONMENT,
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    messages = [line for line in done.stderr.splitlines() if line and ProgressRecord.from_line(line) is None]
+    assert done.returncode == 130 and done.stdout == ""
+    assert messages == ["mvreg: stopped; no file was left half written."]

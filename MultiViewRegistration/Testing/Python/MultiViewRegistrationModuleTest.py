@@ -1,0 +1,62 @@
+"""What Slicer runs through ctest: the module's logic on its sample, beside the generic tests and the module file's own."""
+
+import importlib.util
+import json
+import unittest
+from pathlib import Path
+
+import numpy as np
+import slicer
+
+from MultiViewRegistration import MultiViewRegistrationLogic
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.scene.sample_data import sample_case
+
+
+def distances_mm(case, transform_node):
+    """How far the case's targets are from where they should be, by a transform node of the scene (RAS)."""
+    ras_from_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
+    targets = np.c_[np.array(case["targets"]), np.ones(len(case["targets"]))].T
+    world_from_ct = ras_from_lps @ np.array(case["truth"]["world_from_ct"]) @ ras_from_lps
+    found = slicer.util.arrayFromTransformMatrix(transform_node)
+    off = (found - world_from_ct) @ ras_from_lps @ targets
+    return np.linalg.norm(off[:3], axis=0)
+
+
+class MultiViewRegistrationModuleTest(unittest.TestCase):
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+        self.folder = Path(slicer.util.modulePath("MultiViewRegistration")).parent
+
+    def test_resources_are_packaged(self):
+        resources = self.folder / "Resources"
+        for name in ("UI/MultiViewRegistration.ui", "Icons/MultiViewRegistration.png", "SampleData/Chest/case.json", "requirements.txt"):
+            self.assertTrue((resources / name).is_file(), name)
+
+    def test_a_case_that_is_not_there_is_told_and_leaves_nothing(self):
+        logic = MultiViewRegistrationLogic()
+        nodes = slicer.mrmlScene.GetNumberOfNodes()
+        with self.assertRaises(InputError):
+            logic.loadCase(self.folder / "no such case.json")
+        self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
+
+    @unittest.skipUnless(importlib.util.find_spec("numba"), "needs the Python package numba, which the module asks for in its panel")
+    def test_the_sample_is_registered_to_its_truth(self):
+        try:
+            path = sample_case(self.folder)
+        except InputError as error:
+            self.skipTest(str(error))
+        case = json.loads(path.read_text(encoding="utf-8"))
+        logic = MultiViewRegistrationLogic()
+        registration = logic.loadCase(path)
+        self.assertGreater(distances_mm(case, registration.ct_transform).mean(), 15)
+
+        logic.register(registration, start="given")
+        self.assertLess(distances_mm(case, registration.ct_transform).max(), 0.5)
+        self.assertEqual(registration.ct.GetParentTransformNode(), registration.ct_transform)
+        self.assertEqual([view.name for view in registration.xrays], ["AP", "lateral"])
+
+
+if __name__ == "__main__":
+    unittest.main()

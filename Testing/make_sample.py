@@ -1,0 +1,80 @@
+#!/usr/bin/env python
+"""Makes the sample of the Slicer extension again: python Testing/make_sample.py
+
+X-rays of the demo's chest CT by RTK's projector, their case.json with start and truth, and a thumbnail. The CT itself is not among
+them: Slicer fetches it (scene/sample_data.py).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MODULE = ROOT / "MultiViewRegistration"
+sys.path.insert(0, str(MODULE))
+
+import numpy as np  # noqa: E402
+import SimpleITK as sitk  # noqa: E402
+from PIL import Image, ImageDraw  # noqa: E402
+from scipy.ndimage import gaussian_filter  # noqa: E402
+
+from MultiViewRegistrationLib.demo.cases import PIXEL_MM, SIZE, Patient, json_text, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
+
+SAMPLE = MODULE / "Resources" / "SampleData" / "Chest"
+THUMBNAIL = MODULE / "Resources" / "Icons" / "MultiViewRegistrationChest.png"
+SEED = 3
+DETECTOR = {"pixel_mm": (PIXEL_MM, PIXEL_MM), "size": SIZE, "mirrored": True}
+C_ARMS = {
+    "AP": CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, rao_lao_deg=2, cra_cau_deg=3,
+               principal_point=(261.5, 250), **DETECTOR),
+    "lateral": CArm(source_to_detector_mm=1010, source_to_isocentre_mm=690, rao_lao_deg=88, cra_cau_deg=-2,
+                    principal_point=(257, 252.5), **DETECTOR),
+}  # fmt: skip
+
+
+def main() -> None:
+    SAMPLE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        patient = Patient(chest_ct(), couch=True, beyond_mm=60)
+        rng = np.random.default_rng(SEED)
+        pose = random_pose(patient, rng)
+        cameras = [c_arm.camera() for c_arm in C_ARMS.values()]
+        case = json.loads(write_case(folder, patient, cameras, pose, rng, names=tuple(C_ARMS)).read_text())
+        pixels = {view["name"]: sitk.GetArrayFromImage(sitk.ReadImage(f"{folder}/{view['image']}")) for view in case["views"]}
+    case["ct"] = "chest.nii.gz"
+    for view in case["views"]:
+        name, c_arm = view["name"], asdict(C_ARMS[view["name"]])
+        del view["camera"]
+        view |= {"image": f"{name}.png", "c_arm": {key: c_arm[key] for key in sorted(c_arm) if c_arm[key] != getattr(CArm, key, None)}}
+        # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.
+        image = sitk.GetImageFromArray(pixels[name] >> 4)
+        sitk.WriteImage(image, str(SAMPLE / view["image"]), useCompression=True, compressionLevel=9)
+    (SAMPLE / "case.json").write_text(json_text(case), encoding="utf-8")
+    thumbnail(pixels).save(THUMBNAIL, optimize=True)
+
+
+def thumbnail(pixels: dict[str, np.ndarray]) -> Image.Image:
+    """Both X-rays, bone bright and its contrast raised, one before the other."""
+    picture = Image.new("RGB", (280, 260), "#0b1928")
+    draw = ImageDraw.Draw(picture)
+    for (name, image), corner, colour in zip(pixels.items(), ((10, 10), (98, 78)), ("#6fd7f7", "#ffc76b"), strict=True):
+        logarithm = -np.log(np.maximum(image, 1) / 65535)
+        logarithm -= 0.7 * gaussian_filter(logarithm, 40)
+        low, high = np.percentile(logarithm, [1, 99.7])
+        grey = np.uint8(255 * np.clip((logarithm - low) / (high - low), 0, 1))
+        picture.paste(Image.fromarray(grey).resize((172, 172), Image.Resampling.LANCZOS), corner)
+        x, y = corner
+        draw.rectangle((x - 2, y - 2, x + 173, y + 173), outline=colour, width=2)
+        draw.rectangle((x, y, x + 10 + draw.textlength(name, font_size=15), y + 22), fill="#0b1928")
+        draw.text((x + 5, y + 2), name, fill=colour, font_size=15)
+    return picture.quantize(128)
+
+
+if __name__ == "__main__":
+    main()

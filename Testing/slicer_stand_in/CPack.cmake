@@ -1,0 +1,1 @@
+file(APPEND ${recorded} "cpack=yes\n")

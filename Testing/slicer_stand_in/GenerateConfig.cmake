@@ -1,0 +1,1 @@
+file(APPEND ${recorded} "generate config=yes\n")

@@ -9,82 +9,107 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .dialogs import record
-from .stand_in import stand_in
+from .mrml_widgets import qSlicerAbstractModuleWidget
+from .stand_in import stand_in, stored
 
-Signal = QtCore.Signal
+Signal, Property = QtCore.Signal, QtCore.Property
 
 
 @stand_in
 class qSlicerMainWindow(QtWidgets.QMainWindow):
-    pass
+    """What messages and dialogs need: a status bar."""
+
+    def __init__(self):
+        super().__init__()
+        self.setObjectName("qSlicerMainWindow")
+        self.statusBar().messageChanged.connect(lambda text: text and record("status", text))
 
 
-class ModuleManager(QtCore.QObject):
-    moduleLoaded = Signal(str)
-    moduleAboutToBeUnloaded = Signal(str)
-
-    def module(self, name: str):
-        return getattr(slicer.modules, name.lower(), None)
-
-    def modulesNames(self) -> tuple:
-        return tuple(module.name for module in vars(slicer.modules).values() if isinstance(module, Module))
-
-
-class Module(QtCore.QObject):
-    """What a module's constructor gets as `parent`, and what `slicer.modules.<name>` is: texts, path, icon, widget."""
+@stand_in
+class qSlicerScriptedLoadableModule(QtCore.QObject):
+    """A module's `parent`, and what `slicer.modules.<name>` is: texts, path, icon, widget."""
 
     def __init__(self, name: str, path: Path):
         super().__init__()
         self.setObjectName(name)
-        self.path = str(path)
+        self._path, self._widget, self._logic = str(path), None, None
         self.title = name
-        self.categories, self.dependencies, self.contributors = [], [], []
-        self.helpText = self.acknowledgementText = ""
-        self.icon = QtGui.QIcon()
-        self.index, self.hidden, self.widgetRepresentationCreationEnabled = -1, False, True
-        self._widget = None
 
-    def widgetRepresentation(self):
+    def widgetRepresentation(self) -> qSlicerAbstractModuleWidget | None:
         return self._widget
 
-    def resourcePath(self, name: str) -> str:
-        return str(Path(self.path).parent / "Resources" / name)
+    path = Property(str, lambda self: self._path)
+    title = stored(str, "")
+    categories = stored("QStringList", ())
+    dependencies = stored("QStringList", ())
+    contributors = stored("QStringList", ())
+    associatedNodeTypes = stored("QStringList", ())
+    helpText = stored(str, "")
+    acknowledgementText = stored(str, "")
+    icon = stored(QtGui.QIcon, QtGui.QIcon())
+    index = stored(int, -1)
+    hidden = stored(bool, False)
+    widgetRepresentationCreationEnabled = stored(bool, True)
 
 
-class SlicerApplication(QtWidgets.QApplication):
+@stand_in
+class qSlicerModuleManager(QtCore.QObject):
+    moduleLoaded = Signal(str)
+    moduleAboutToBeUnloaded = Signal(str)
+
+    def module(self, name: str) -> qSlicerScriptedLoadableModule | None:
+        return getattr(slicer.modules, name.lower(), None)
+
+    def modulesNames(self) -> tuple:
+        return tuple(module.name for module in vars(slicer.modules).values() if isinstance(module, qSlicerScriptedLoadableModule))
+
+
+@stand_in
+class qSlicerApplication(QtWidgets.QApplication):
+    """The application; its files lie in a temporary folder."""
+
     startupCompleted = Signal()
 
-    def __init__(self, app, folder: Path):
+    def __init__(self, core):
         super().__init__(["Slicer"])
         self.setApplicationName("Slicer")
         self.setApplicationVersion("5.10.0")
         self.setOrganizationName("slicer.org")
-        self._app, self._folder = app, folder
-        self.temporaryPath = str(folder / "temporary")
-        self.slicerHome = str(folder / "home")
-        self.defaultScenePath = str(folder / "scenes")
-        for path in (self.temporaryPath, self.slicerHome, self.defaultScenePath):
-            Path(path).mkdir(exist_ok=True)
-        self.majorVersion, self.minorVersion, self.slicerVersion = 5, 10, "5.10.0"
-        self.revision, self.os, self.arch = "0", "linux", "amd64"
-        self.documentationBaseUrl = "https://slicer.readthedocs.io/en/latest/"
-        self.testing = False
-        self.layout_manager = None
-        self._modules = ModuleManager(self)
+        self.setStyle("Fusion")
+        self.setFont(QtGui.QFont("DejaVu Sans", 9))
+        self._core, self._testing, self._layout_manager = core, False, None
+        self._modules = qSlicerModuleManager(self)
+        self._temporary = tempfile.TemporaryDirectory(prefix="slicer_host_")
+        folder = Path(self._temporary.name)
+        for name in ("temporary", "home", "cache", "scenes"):
+            (folder / name).mkdir()
+        self.temporaryPath, self.cachePath, self.defaultScenePath = (str(folder / name) for name in ("temporary", "cache", "scenes"))
+        self._home = str(folder / "home")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(folder / "settings"))
 
+    temporaryPath = stored(str, "")
+    cachePath = stored(str, "")
+    defaultScenePath = stored(str, "")
+    slicerHome = Property(str, lambda self: self._home)
+    majorVersion = Property(int, lambda self: 5)
+    minorVersion = Property(int, lambda self: 10)
+    revision = Property(str, lambda self: "34045")
+    os = Property(str, lambda self: "linux")
+    arch = Property(str, lambda self: "amd64")
+    documentationBaseUrl = Property(str, lambda self: "https://slicer.readthedocs.io/en/latest/")
+
     def testingEnabled(self) -> bool:
-        return self.testing
+        return self._testing
 
     def layoutManager(self):
-        return self.layout_manager
+        return self._layout_manager
 
-    def moduleManager(self) -> ModuleManager:
+    def moduleManager(self) -> qSlicerModuleManager:
         return self._modules
 
     def applicationLogic(self):
-        return self._app.app_logic
+        return self._core.app_logic
 
     def mrmlScene(self):
         return slicer.mrmlScene
@@ -97,6 +122,9 @@ class SlicerApplication(QtWidgets.QApplication):
     def moduleDocumentationUrl(self, module: str) -> str:
         return f"{self.documentationBaseUrl}user_guide/modules/{module.lower()}.html"
 
+    def openNodeModule(self, node, role: str = "", context: str = "") -> None:
+        record("module", f"module of {node.GetName()}")
+
     def pauseRender(self) -> None:
         pass
 
@@ -106,15 +134,6 @@ class SlicerApplication(QtWidgets.QApplication):
         pass
 
 
-def make_application(app) -> SlicerApplication:
-    """The one application of the process, with settings and temporary files in a folder that goes with it."""
-    folder = tempfile.TemporaryDirectory(prefix="slicer_host_")
-    application = SlicerApplication(app, Path(folder.name))
-    application._temporary_folder = folder
-    application.setStyle("Fusion")
-    application.setFont(QtGui.QFont("DejaVu Sans", 9))
-    return application
-
-
 def select_module(module) -> None:
+    """slicer.util.selectModule."""
     record("module", module if isinstance(module, str) else module.name)

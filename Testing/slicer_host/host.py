@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from .dialogs import Answers, Message, answers, messages, record, reset
+from .dialogs import Answers, Message, answers, messages, reset
 from .installation import install
 
 
@@ -25,27 +25,35 @@ class Host:
 
         from .application import qSlicerMainWindow
 
-        self.slicer, self.scene = slicer, slicer.mrmlScene
+        self.slicer, self.scene = slicer, self.app._core.scene
         self.messages: list[Message] = messages
         self.answers: Answers = answers
         self.failures: list[str] = []
         reset()
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
+        self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
         self.scene.Clear(True)
         self.main_window = qSlicerMainWindow()
-        self.main_window.setObjectName("qSlicerMainWindow")
-        self.main_window.statusBar().messageChanged.connect(lambda text: text and record("status", text))
-        self.app.layout_manager, self.app.testing = None, False
+        self.testing = False
         self._widgets: list = []
         self._loaded: list[str] = []
         self._hook, sys.excepthook = sys.excepthook, self._on_exception
+
+    @property
+    def testing(self) -> bool:
+        """Is Slicer running its self-tests, when no message box appears?"""
+        return self.app._testing
+
+    @testing.setter
+    def testing(self, on: bool) -> None:
+        self.app._testing = on
 
     # modules -----------------------------------------------------------------------------------------------------------
 
     def load_module(self, path: str | Path):
         """Import a module file as Slicer does when it starts, up to `startupCompleted`; returns the Python module."""
-        from .application import Module
+        from .application import qSlicerScriptedLoadableModule
 
         path = Path(path).resolve()
         name = path.stem
@@ -54,7 +62,7 @@ class Host:
         spec = importlib.util.spec_from_file_location(name, path)
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
-        registered = Module(name, path)
+        registered = qSlicerScriptedLoadableModule(name, path)
         setattr(self.slicer.modules, name.lower(), registered)
         setattr(self.slicer.modules, f"{name}Instance", getattr(module, name)(registered))
         self._loaded.append(name)
@@ -70,23 +78,23 @@ class Host:
         registered = getattr(self.slicer.modules, name.lower())
         registered._widget = parent
         setattr(self.slicer.modules, f"{name}Widget", widget)
+        parent._python = widget
         widget.setup()
         parent.setMRMLScene(self.scene)
         parent.resize(width, height or max(parent.sizeHint.height(), 100))
         parent.show()
         self._widgets.append(widget)
         self.enter(widget)
-        self.process()
         return widget
 
     def enter(self, widget) -> None:
-        if hasattr(widget, "enter"):
-            widget.enter()
+        """Choose the module again."""
+        widget.parent.enter()
+        self.process()
 
     def leave(self, widget) -> None:
         """Choose another module."""
-        if hasattr(widget, "exit"):
-            widget.exit()
+        widget.parent.exit()
         self.process()
 
     # the user ----------------------------------------------------------------------------------------------------------
@@ -185,10 +193,11 @@ class Host:
                 widget.parent.deleteLater()
             self._widgets.clear()
             self.main_window.deleteLater()
+            self.app._layout_manager = None
             self.scene.Clear(True)
             self.process()
         finally:
-            sys.excepthook = self._hook
+            sys.excepthook, self.slicer.mrmlScene = self._hook, self._scene_before
 
     def _on_exception(self, kind, error, trace) -> None:
         self.failures.append("".join(traceback.format_exception(kind, error, trace)))

@@ -33,19 +33,18 @@ def install(app=None):
     dialogs.make_dialogs_answer()
     qt = sys.modules["qt"] = qt_module.make_qt()
 
-    from .application import make_application, select_module
-
-    slicer.app = make_application(app)
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
     for name in ("ctk_collapsible", "ctk_numbers", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector", "segment_widgets",
                  "transform_widgets", "markups_widgets"):
         import_module(f".{name}", __package__)
+    from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader
     from .stand_in import stand_ins
 
     for name, cls in stand_ins.items():
         setattr(ctk if name.startswith("ctk") else slicer, name, cls)
     qt.QUiLoader = UiLoader
+    slicer.app = qSlicerApplication(app)
 
     _offer(slicer, "i18n", small_modules.make_i18n())
     _offer(slicer, "packaging", small_modules.make_packaging())

@@ -60,7 +60,7 @@ class qSlicerMarkupsPlaceWidget(qSlicerWidget):
         return self.__dict__.get("_selection") or self._first("vtkMRMLSelectionNode")
 
     def _first(self, kind: str):
-        return self.mrmlScene().GetFirstNodeByClass(kind) if self.mrmlScene() is not None else None
+        return self._get_scene().GetFirstNodeByClass(kind) if self._get_scene() is not None else None
 
     def setInteractionNode(self, node) -> None:
         self._interaction = node
@@ -147,8 +147,8 @@ class qSlicerSimpleMarkupsWidget(qSlicerWidget):
             lambda: self.currentMarkupsControlPointSelectionChanged.emit(self._table.currentRow()))
 
     def _on_scene(self) -> None:
-        self._selector.setMRMLScene(self.mrmlScene())
-        self._placing.setMRMLScene(self.mrmlScene())
+        self._selector.setMRMLScene(self._get_scene())
+        self._placing.setMRMLScene(self._get_scene())
 
     def _on_node(self, node) -> None:
         self._follower.stop()

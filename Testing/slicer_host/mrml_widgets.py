@@ -9,7 +9,7 @@ from PySide6 import QtCore, QtWidgets
 
 from .stand_in import stand_in
 
-Signal, Slot = QtCore.Signal, QtCore.Slot
+Signal = QtCore.Signal
 
 
 class Follower:
@@ -40,11 +40,11 @@ class Follower:
 class SceneWidget:
     """Has a scene, and says when it gets another."""
 
-    def mrmlScene(self):
+    def _get_scene(self):
         return self.__dict__.get("_scene")
 
     def setMRMLScene(self, scene) -> None:
-        if scene is not self.mrmlScene():
+        if scene is not self._get_scene():
             self.__dict__["_scene"] = scene
             self._on_scene()
             if hasattr(self, "mrmlSceneChanged"):
@@ -57,11 +57,12 @@ class SceneWidget:
 @stand_in
 class qMRMLWidget(SceneWidget, QtWidgets.QWidget):
     mrmlSceneChanged = Signal(object)
+    mrmlScene = SceneWidget._get_scene
 
 
 @stand_in
 class qSlicerWidget(SceneWidget, QtWidgets.QWidget):
-    mrmlSceneChanged = Signal(object)
+    mrmlSceneChanged = Signal(object)  # but Python cannot ask it for its scene
 
 
 @stand_in
@@ -71,8 +72,29 @@ class qSlicerAbstractModuleWidget(qSlicerWidget):
     def __init__(self, parent=None):
         super().__init__(parent)
         self.setLayout(QtWidgets.QVBoxLayout())
+        self._entered = False
+
+    def enter(self) -> None:
+        self._entered = True
+
+    def exit(self) -> None:
+        self._entered = False
+
+    isEntered = QtCore.Property(bool, lambda self: self._entered)
 
 
 @stand_in
 class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
-    pass
+    """Hands `enter` and `exit` on to the module's Widget."""
+
+    _python = None
+
+    def enter(self) -> None:
+        super().enter()
+        if hasattr(self._python, "enter"):
+            self._python.enter()
+
+    def exit(self) -> None:
+        super().exit()
+        if hasattr(self._python, "exit"):
+            self._python.exit()

@@ -42,11 +42,13 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._current = ""
         self._show()
 
+    mrmlScene = SceneWidget._get_scene
+
     # what is listed ----------------------------------------------------------------------------------------------------
 
     def _on_scene(self) -> None:
         self._scene_follower.stop()
-        scene = self.mrmlScene()
+        scene = self._get_scene()
         if scene is not None:
             self._scene_follower.start(scene, scene.NodeAddedEvent, "_on_node_added")
             self._scene_follower.start(scene, scene.NodeAboutToBeRemovedEvent, "_on_node_about_to_be_removed")
@@ -65,7 +67,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
 
     def _candidates(self) -> list:
         """Nodes of the types, hidden ones too."""
-        scene = self.mrmlScene()
+        scene = self._get_scene()
         if scene is None:
             return []
         return [node for node in (scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())) if self._has_type(node)]
@@ -83,7 +85,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
             for kind, name, value in self._attributes)
 
     def _refresh(self, *unused) -> None:
-        scene = self.mrmlScene()
+        scene = self._get_scene()
         if scene is not None and scene.IsBatchProcessing():
             return
         candidates = self._candidates()
@@ -169,20 +171,20 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._show()
 
     def addNode(self, node_type: str = ""):
-        node = self.mrmlScene().CreateNodeByClass(node_type or self.nodeTypes[0])
+        node = self._get_scene().CreateNodeByClass(node_type or self.nodeTypes[0])
         node.UnRegister(None)
-        node.SetName(self.mrmlScene().GenerateUniqueName(self.baseName or self._label(node_type)))
+        node.SetName(self._get_scene().GenerateUniqueName(self.baseName or self._label(node_type)))
         for kind, name, value in self._attributes:
             if node.IsA(kind):
                 node.SetAttribute(name, value or "")
-        node = self.mrmlScene().AddNode(node)
+        node = self._get_scene().AddNode(node)
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
         return node
 
     def removeCurrentNode(self) -> None:
         if self.currentNode() is not None:
-            self.mrmlScene().RemoveNode(self.currentNode())
+            self._get_scene().RemoveNode(self.currentNode())
 
     def editCurrentNode(self) -> None:
         self.nodeAboutToBeEdited.emit(self.currentNode())
@@ -195,7 +197,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     # the current node --------------------------------------------------------------------------------------------------
 
     def currentNode(self):
-        return self.mrmlScene().GetNodeByID(self._current) if self._current and self.mrmlScene() is not None else None
+        return self._get_scene().GetNodeByID(self._current) if self._current and self._get_scene() is not None else None
 
     def _set_current(self, node_id: str) -> None:
         if node_id == self._current:
@@ -222,10 +224,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         return len(self._listed)
 
     def nodeFromIndex(self, index: int):
-        return self.mrmlScene().GetNodeByID(self._listed[index][0]) if 0 <= index < len(self._listed) else None
-
-    def currentNodeId(self) -> str:
-        return self._current
+        return self._get_scene().GetNodeByID(self._listed[index][0]) if 0 <= index < len(self._listed) else None
 
     # filters -----------------------------------------------------------------------------------------------------------
 
@@ -244,7 +243,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     def nodeTypeLabel(self, node_type: str) -> str:
         return self._labels.get(node_type, "")
 
-    currentNodeID = Property(str, lambda self: self._current, setCurrentNodeID)
+    currentNodeID = currentNodeId = Property(str, lambda self: self._current, setCurrentNodeID)
     nodeTypes = stored("QStringList", (), _refresh)
     hideChildNodeTypes = stored("QStringList", (), _refresh)
     showChildNodeTypes = stored(bool, True, _refresh)
@@ -271,10 +270,10 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
         return self.__dict__.setdefault("_checked_ids", set())
 
     def checkedNodes(self) -> tuple:
-        return tuple(self.mrmlScene().GetNodeByID(i) for i, _ in self._listed if i in self._checked())
+        return tuple(self._get_scene().GetNodeByID(i) for i, _ in self._listed if i in self._checked())
 
     def uncheckedNodes(self) -> tuple:
-        return tuple(self.mrmlScene().GetNodeByID(i) for i, _ in self._listed if i not in self._checked())
+        return tuple(self._get_scene().GetNodeByID(i) for i, _ in self._listed if i not in self._checked())
 
     def allChecked(self) -> bool:
         return not self.uncheckedNodes()
@@ -299,7 +298,7 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
     def _on_activated(self, number: int) -> None:
         node_id = self._combo_box.itemData(number)
         if node_id:
-            self.setCheckState(self.mrmlScene().GetNodeByID(node_id),
+            self.setCheckState(self._get_scene().GetNodeByID(node_id),
                                QtCore.Qt.Unchecked if node_id in self._checked() else QtCore.Qt.Checked)
         else:
             super()._on_activated(number)

@@ -67,7 +67,7 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
             layout.addWidget(widget)
 
     def _on_scene(self) -> None:
-        self._node_box.setMRMLScene(self.mrmlScene())
+        self._node_box.setMRMLScene(self._get_scene())
 
     def _on_node(self, node) -> None:
         follow_segments(self._follower, node, "_refresh")

@@ -14,6 +14,7 @@ Signal, Slot, Property = QtCore.Signal, QtCore.Slot, QtCore.Property
 
 @stand_in
 class qMRMLSliderWidget(SceneWidget, ctkSliderWidget):
+    mrmlScene = SceneWidget._get_scene
     quantity = stored(str, "")
     unitAwareProperties = stored(int, 0x3F)
     orientation = stored(object, QtCore.Qt.Horizontal)
@@ -21,6 +22,7 @@ class qMRMLSliderWidget(SceneWidget, ctkSliderWidget):
 
 @stand_in
 class qMRMLSpinBox(SceneWidget, ctkDoubleSpinBox):
+    mrmlScene = SceneWidget._get_scene
     quantity = stored(str, "")
     unitAwareProperties = stored(int, 0x3F)
 

@@ -17,6 +17,7 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
+from MultiViewRegistrationLib.scene.cleanup import Watch
 from MultiViewRegistrationLib.scene.registration import MODULE, Registration
 from MultiViewRegistrationLib.scene.session import Session
 
@@ -91,6 +92,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.logic = MultiViewRegistrationLogic()
+        self.watch = Watch(slicer.mrmlScene)
         self.panel = Panel(self.ui, self.logic, self.resourcePath)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
@@ -101,6 +103,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.removeObservers()
         if self.panel is not None:
             self.panel.exit()
+            self.watch.stop()
 
     def enter(self):
         """The module is opened."""

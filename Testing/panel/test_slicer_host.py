@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -200,7 +201,7 @@ def test_widgets_and_parameters_follow_each_other(host, panel, volume):
 def test_parameters_lie_in_the_node_as_slicer_stores_them(host, panel, volume):
     """Names and words read off Slicer 5.13's own wrapper for the same class."""
     parameters, node = panel.parameters, panel.parameters.parameterNode
-    view = type(parameters).allParameters["views"].__args__[0]
+    view = sys.modules["ExamplePanel"].View
     parameters.ct, parameters.flicker, parameters.start = volume, True, 1.5
     parameters.views.append(view("AP", volume, 10.0))
     parameters.views[0].angle = 12.5

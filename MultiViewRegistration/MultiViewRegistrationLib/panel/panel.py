@@ -12,7 +12,7 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import display
+from ..scene import display, layout
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
 from .sections import SECTIONS
@@ -130,8 +130,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 self._stale = True
                 if self.session.message:
                     self.tell(self.session.message)
-            if self.session.drawing.step():
-                display.show(self.registration, self.session.drawing.mode)
+            self.session.drawing.step()
             for section in self.sections.values():
                 section.tick()
         if self._stale:
@@ -142,6 +141,8 @@ class Panel(slicer.util.VTKObservationMixin):
         self._stale = False
         self._busy = True
         try:
+            if self.registration is not None:
+                display.show(self.registration)
             for section in self.sections.values():
                 if self.registration is not None:
                     section.refresh()
@@ -167,6 +168,6 @@ class Panel(slicer.util.VTKObservationMixin):
     def _on_layout_toggled(self, on: bool) -> None:
         with self.acting():
             if on and self.registration is not None:
-                display.show_layout(self.registration)
+                layout.show(self.registration)
             else:
-                display.restore_layout()
+                layout.back(slicer.mrmlScene)

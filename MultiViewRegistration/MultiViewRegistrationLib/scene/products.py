@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import slicer
+
 OWNER = "MultiViewRegistration.owner"
 
 
-def product(owner, role: str, class_name: str, name: str):
-    """The node that `owner` refers to as `role`; made, with that name, where there is none."""
+def product(owner, role: str, class_name: str, name: str, *, hidden: bool = False):
+    """The node that `owner` refers to as `role`; made, with that name, where there is none.
+
+    hidden: it is in no list of nodes, nor in the tree of Slicer's Data module.
+    """
     node = owner.GetNodeReference(role)
     if node is None:
-        node = owner.GetScene().AddNewNodeByClass(class_name, name)
+        node = getattr(slicer, class_name)()
+        node.SetName(name)
+        node.SetHideFromEditors(hidden)  # Slicer asks for this only when the node comes into the scene
+        node = owner.GetScene().AddNode(node)
         node.SetNodeReferenceID(OWNER, owner.GetID())
         owner.SetNodeReferenceID(role, node.GetID())
     return node

@@ -146,10 +146,20 @@ class Registration:
 
     def remove(self) -> None:
         """Remove it and all that was made for it; CT and segmentation go back under what they were under."""
+        self.release()
+        remove_with_products(self.node)
+
+    def release(self) -> None:
+        """Put CT and segmentation back under what they were under before they came under the transform."""
         for node in (self.ct, self.segmentation):
             if node is not None:
                 self._release(node)
-        remove_with_products(self.node)
+
+    def reclaim(self, removed_transform_id: str) -> None:
+        """Put CT and segmentation under a new transform where the one with this ID was theirs, and is gone; they lie as in their files."""
+        for node in (self.ct, self.segmentation):
+            if node is not None and node.GetTransformNodeID() == removed_transform_id:
+                node.SetAndObserveTransformNodeID(self.ct_transform.GetID())
 
     def _adopt(self, node) -> None:
         """Put a node under the transform, and remember under what it was."""

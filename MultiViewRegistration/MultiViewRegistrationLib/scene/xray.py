@@ -13,7 +13,7 @@ from ..geometry.camera import Camera
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.fields import Fields
 from .frames import ras_from_lps
-from .products import product
+from .products import product, remove_with_products
 
 ATTRIBUTE = "MultiViewRegistration.view"
 SOURCE = "source"
@@ -108,9 +108,15 @@ class XRayView:
         place = ras_from_lps(world_from_pixel(self.camera, self.detector_mm))
         return place[:3, 0] * pixel[0] + place[:3, 1] * pixel[1] + place[:3, 3]
 
-    def product(self, role: str, class_name: str, name: str):
+    def product(self, role: str, class_name: str, name: str, *, hidden: bool = False):
         """The node made for this view as `role`."""
-        return product(self.node, role, class_name, name)
+        return product(self.node, role, class_name, name, hidden=hidden)
+
+    def remove_product(self, role: str) -> None:
+        """Remove the node made for this view as `role`, if there is one."""
+        node = self.node.GetNodeReference(role)
+        if node is not None:
+            remove_with_products(node)
 
     def place(self) -> None:
         """Lay the image at its detector plane; where the geometry is missing or wrong it stays where it is."""
@@ -129,11 +135,21 @@ class XRayView:
     def detector_mm(self) -> float:
         """How far from the source the image is shown: at the detector, where its distance is known."""
         camera = self.camera
-        pixel_mm = self.content.get("pixel_mm") or self.content.get("c_arm", {}).get("pixel_mm")
+        pixel_mm = self._pixel_mm
         if pixel_mm:
             return float(camera.intrinsics[1, 1] * pixel_mm[1])
         isocentre_mm = float(camera.depth(np.zeros(3)))
         return DETECTOR_BEHIND_ISOCENTRE * isocentre_mm if isocentre_mm > 1 else DETECTOR_MM
+
+    @property
+    def detector_known(self) -> bool:
+        """Whether anybody says how far from the source the detector is."""
+        return self._pixel_mm is not None
+
+    @property
+    def _pixel_mm(self) -> list[float] | None:
+        content = self.content
+        return content.get("pixel_mm") or content.get("c_arm", {}).get("pixel_mm")
 
 
 def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:

@@ -65,7 +65,7 @@ class ExamplePanelParameterNode:
     folder: Path
     views: list[View]
     start: float | None = None
-    pair: tuple[int, str]
+    pair: tuple[int, str] = (0, "")
 
 
 class ExamplePanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):

@@ -1,0 +1,85 @@
+"""What a pixel of one view says in the others: the line on which its point lies there, and the point that pixels of several agree on.
+
+Hartley and Zisserman, "Multiple View Geometry in Computer Vision", 2nd ed., chapters 9 and 12. There lines are infinite; here only what
+lies before both sources can have been seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..errors import InputError
+from . import rigid
+from .camera import Camera
+
+#: Rays that all lie within this angle of each other do not tell the depth of a point.
+PARALLEL_DEG = 1.0
+
+
+class Triangulation(NamedTuple):
+    """A point (3,) in world mm; the largest of its distances from the rays (mm), and of its projections from the pixels."""
+
+    point: np.ndarray
+    residual_mm: float
+    residual_px: float
+
+
+def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np.ndarray | None:
+    """Where a point that one view shows at `pixel` (u, v) may be in another: its ray as the other view sees it.
+
+    box: (left, top, right, bottom) in pixels of `camera_to`, to which the line is clipped; by default all of its image, to the outer edges
+        of its pixels.
+
+    Returns both ends (2, 2) in pixels of `camera_to`, that nearer to the source of `camera_from` first. None where no part of the ray lies
+    before both sources and within the box, and for cameras that share their source: there a ray is a point.
+    """
+    columns, rows = camera_to.size
+    left, top, right, bottom = (-0.5, -0.5, columns - 0.5, rows - 0.5) if box is None else box
+    P = camera_to.projection_matrix
+    # The ray at depth z of its own camera is at begin + z along, homogeneous pixels whose third number is the depth in the other:
+    # begin is the epipole, along the vanishing point (9.1).
+    begin, along = P @ np.append(camera_from.source, 1), P[:, :3] @ camera_from.ray_matrix @ np.append(np.asarray(pixel, float), 1)
+    if np.linalg.norm(begin) <= 1e-12 * np.linalg.norm(P[:, 3]):
+        return None
+    # Each side of the box is a plane through the source: linear in z, and 0 or more on the inner side of what lies before the source.
+    sides = np.array([[1, 0, -left], [-1, 0, right], [0, 1, -top], [0, -1, bottom]])
+    near, far = 0.0, np.inf
+    for at_begin, change in zip(sides @ begin, sides @ along):
+        if change > 0:
+            near = max(near, -at_begin / change)
+        elif change < 0:
+            far = min(far, -at_begin / change)
+        elif at_begin < 0:
+            return None
+    if not near < far:
+        return None
+    ends = np.stack([begin + near * along, along if np.isinf(far) else begin + far * along])
+    return ends[:, :2] / ends[:, 2:]
+
+
+def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
+    """The point with the least sum of squared distances from the rays through pixels (n, 2), one of each of n cameras.
+
+    Raises InputError for fewer than two rays, rays within a degree of each other, and a point that comes to lie behind a source.
+    """
+    pixels = rigid.check_numbers(pixels, (len(cameras), 2), "pixels")
+    if len(cameras) < 2:
+        raise InputError(f"pixels: found {len(cameras)}, expected those of two or more views, as one leaves the depth open; add another.")
+    directions = np.stack([camera.ray_directions(pixel) for camera, pixel in zip(cameras, pixels)])
+    sources = np.stack([camera.source for camera in cameras])
+    cosines = np.abs(directions @ directions.T)
+    if cosines.min() > np.cos(np.radians(PARALLEL_DEG)):
+        raise InputError(f"pixels: found rays within {PARALLEL_DEG:g} degree of each other, expected views from different sides, as these "
+                         "leave the depth open; choose another view.")
+    across = np.eye(3) - directions[:, :, None] * directions[:, None]  # (n, 3, 3): onto the plane square to each ray
+    point = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, sources))
+    behind = [number for number, camera in enumerate(cameras, start=1) if camera.depth(point) <= 0]
+    if behind:
+        raise InputError(f"pixels: the rays come nearest to each other behind the source of view {behind[0]}, expected pixels that show "
+                         "one point; check that they do, and the geometry of the views.")
+    distances = np.linalg.norm(np.einsum("nij,nj->ni", across, point - sources), axis=1)
+    projected = np.stack([camera.project(point) for camera in cameras])
+    return Triangulation(point, float(distances.max()), float(np.linalg.norm(projected - pixels, axis=1).max()))

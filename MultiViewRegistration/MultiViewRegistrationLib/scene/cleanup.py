@@ -1,0 +1,118 @@
+"""What becomes of a registration when nodes are removed by hand, scenes closed and loaded, slice views resized."""
+
+from __future__ import annotations
+
+import vtk
+
+from . import beam, display, folder, labels, layout, slice_view
+from .products import products_of, remove_with_products
+from .registration import MODULE, Registration
+from .tags import number_of, slice_nodes, tag_of
+from .xray import ATTRIBUTE, XRayView
+
+
+class Watch:
+    """Looks after all registrations of a scene until it is told to `stop`.
+
+    - An X-ray that is removed takes along what was made for it, a registration its X-rays and its transform; the CT stays, under what it
+      was under before.
+    - Without its transform a CT gets a new one; without a CT the registration waits for another.
+    - A scene that is closed leaves no view and no layout behind; one that is loaded is shown as it was saved.
+    - An X-ray's slice view shows the whole image at any size, and stays on its plane.
+    """
+
+    def __init__(self, scene) -> None:
+        self._scene = scene
+        self._observed = []
+        self._seen: dict[str, tuple] = {}
+        self._busy = False
+        layout.register(scene)
+        for event, handler in (
+            (scene.NodeAddedEvent, self._added),
+            (scene.NodeAboutToBeRemovedEvent, self._about_to_be_removed),
+            (scene.NodeRemovedEvent, self._removed),
+            (scene.StartCloseEvent, self._closing),
+            (scene.EndCloseEvent, self._closed),
+            (scene.EndImportEvent, self._imported),
+        ):
+            self._observe(scene, event, handler)
+        for node in slice_nodes(scene):
+            self._observe(node, vtk.vtkCommand.ModifiedEvent, self._slice_changed)
+
+    def stop(self) -> None:
+        """Remove all observers."""
+        for node, observer in self._observed:
+            node.RemoveObserver(observer)
+        self._observed.clear()
+
+    def _observe(self, node, event, handler) -> None:
+        self._observed.append((node, node.AddObserver(event, handler)))
+
+    # Nodes
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _added(self, scene, event, node) -> None:
+        if node.IsA("vtkMRMLSliceNode") and number_of(node.GetLayoutName() or ""):
+            self._observe(node, vtk.vtkCommand.ModifiedEvent, self._slice_changed)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _about_to_be_removed(self, scene, event, node) -> None:
+        if scene.IsClosing() or scene.IsRestoring():
+            return
+        if node.GetAttribute("ModuleName") == MODULE:
+            registration = Registration(node)
+            display.hide(registration)
+            registration.release()
+            folder.remove(registration)
+        elif node.GetAttribute(ATTRIBUTE) is not None:
+            display.hide_xray(XRayView(node))
+        else:
+            return
+        for made in products_of(node):
+            remove_with_products(made)
+        folder.forget(node)
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def _removed(self, scene, event, node) -> None:
+        if node.IsA("vtkMRMLLinearTransformNode") and not scene.IsClosing() and not scene.IsRestoring():
+            for registration in Registration.all(scene):
+                registration.reclaim(node.GetID())
+
+    # Scenes
+
+    def _closing(self, scene, event) -> None:
+        layout.back(scene)
+
+    def _closed(self, scene, event) -> None:
+        self._seen.clear()
+        for node in slice_nodes(scene):
+            slice_view.release(scene, node.GetLayoutName())
+
+    def _imported(self, scene, event) -> None:
+        layout.register(scene)
+        for registration in Registration.all(scene):
+            if display.is_shown(registration):
+                display.show(registration)
+        beam.again(scene)
+
+    # Views
+
+    def _slice_changed(self, node, event) -> None:
+        view = None if self._busy or self._scene.IsBatchProcessing() else _shown_in(self._scene, node.GetLayoutName())
+        if view is None or 0 in view.size or not node.HasSliceOrientationPreset(slice_view.ORIENTATION):
+            return
+        self._busy = True
+        try:
+            before = self._seen.get(node.GetID())
+            if before and before[0] != node.GetDimensions() and slice_view.is_fitted(view, *before):
+                slice_view.fit(view)
+            slice_view.keep_on_plane(view)
+            labels.settle(view)
+            self._seen[node.GetID()] = node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin()
+        finally:
+            self._busy = False
+
+
+def _shown_in(scene, tag: str) -> XRayView | None:
+    views = (view for registration in Registration.all(scene) for view in registration.xrays)
+    return next((view for view in views if tag_of(view) == tag), None)

@@ -1,0 +1,179 @@
+"""What is written at an X-ray: its name and the C-arm's angles, and the patient's sides at the edges of the image."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from ..errors import InputError
+from ..geometry.c_arm import CArm
+from .frames import ras_from_lps
+from .frustum import SKIPPED, corners
+from .slice_view import ras_from_slice
+from .tags import colour, slice_node, tag_of
+from .xray import XRayView
+
+#: The label in the slice view, and that beside the detector in 3D.
+LABEL, LABEL_3D = "label", "label3D"
+#: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen of usual density.
+MARGIN, LETTER_WIDTH, LETTER_HEIGHT = 8, 10, 16
+USUAL_DENSITY = 0.2
+TEXT_SCALE, LINE_SPACING = 3.0, 1.2
+#: A glyph too small to be seen; one of size 0 is drawn large.
+GLYPH_MM = 1e-3
+#: How far above the detector its label is, in its heights.
+ABOVE = 0.08
+#: A second letter is written where the direction is as near to its axis as this cosine: from 30 degrees off the first.
+SECOND_LETTER = 0.5
+
+
+def show(view: XRayView) -> None:
+    """Write the labels, or write anew what has changed; without a slice view only that in 3D."""
+    tone = colour(tag_of(view) or "") if view.used else SKIPPED
+    node = slice_node(view.node.GetScene(), tag_of(view) or "")
+    if node is None or 0 in view.size:
+        view.remove_product(LABEL)
+    else:
+        markups = _markups(view, LABEL, f"{view.name} label")
+        display = markups.GetDisplayNode()
+        if list(display.GetViewNodeIDs()) != [node.GetID()]:
+            display.SetViewNodeIDs([node.GetID()])
+        _paint(display, tone)
+        settle(view)
+    if not view.placed:
+        view.remove_product(LABEL_3D)
+        return
+    markups = _markups(view, LABEL_3D, f"{view.name} label 3D")
+    display = markups.GetDisplayNode()
+    display.SetVisibility2D(False)
+    display.GetTextProperty().SetJustificationToCentered()
+    display.GetTextProperty().SetVerticalJustificationToBottom()
+    _paint(display, tone)
+    edge = corners(view.camera, view.detector_mm)
+    above = edge[:2].mean(axis=0) + ABOVE * (edge[:2] - edge[2:][::-1]).mean(axis=0)
+    _write(markups, [("  ".join(title(view)[:2]), ras_from_lps(above))])
+
+
+def settle(view: XRayView) -> None:
+    """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
+    markups, node = view.node.GetNodeReference(LABEL), slice_node(view.node.GetScene(), tag_of(view) or "")
+    if markups is None or node is None:
+        return
+    ras_from_xy = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
+    width, height = node.GetDimensions()[:2]
+    grow = node.GetScreenScaleFactor() / USUAL_DENSITY
+    margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
+    low, high = _image_in(view, ras_from_xy)
+    low, high = np.clip(low, 0, (width, height)), np.clip(high, 0, (width, height))
+    middle = (low + high) / 2
+    written = [("\n".join(title(view)), (margin, height - margin))]
+    sides = sides_of(view)
+    if sides is not None:
+        left, right, top, bottom = sides
+        written += [
+            (left, (low[0] + margin, middle[1] + letter[1] / 2)),
+            (right, (high[0] - margin - len(right) * letter[0], middle[1] + letter[1] / 2)),
+            (top, (middle[0] - len(top) * letter[0] / 2, high[1] - margin)),
+            (bottom, (middle[0] - len(bottom) * letter[0] / 2, low[1] + margin + letter[1])),
+        ]
+    _write(markups, [(text, ras_from_xy[:3] @ [*xy, 0, 1]) for text, xy in written])
+
+
+def title(view: XRayView) -> list[str]:
+    """The view's name, the C-arm's angles, the distance from source to detector; the last two where they are known."""
+    reading = reading_of(view)
+    lines = [view.name if view.used else f"{view.name} (skipped)"]
+    if reading is not None:
+        lines.append(f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}")
+        if view.detector_known:
+            lines.append(f"SID {reading.source_to_detector_mm:.0f} mm")
+    return lines
+
+
+def reading_of(view: XRayView) -> CArm | None:
+    """The C-arm's reading; None where the camera is not that of a C-arm in the patient's axes with its isocentre in the beam."""
+    try:
+        camera, depth_mm = view.camera, view.detector_mm
+        reading = CArm.from_camera(camera, depth_mm / np.abs(camera.intrinsics.diagonal()[:2]))
+    except InputError:
+        return None
+    isocentre, size = camera.project(np.zeros(3)), np.array(camera.size)
+    return reading if (np.abs(isocentre - (size - 1) / 2) <= size / 2).all() else None
+
+
+def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
+    """The patient's sides at the left, right, top and bottom edge of the image; None where the world's axes may not be the patient's."""
+    if reading_of(view) is None:
+        return None
+    right, down = view.camera.ray_matrix[:, 0], view.camera.ray_matrix[:, 1]
+    return side(-right), side(right), side(-down), side(down)
+
+
+def side(direction) -> str:
+    """The patient's side in this direction, world LPS: L or R, A or P, H or F; a second letter where it is oblique."""
+    direction = np.asarray(direction) / np.linalg.norm(direction)
+    letters = ""
+    for axis in np.argsort(-np.abs(direction))[:2]:
+        if not letters or abs(direction[axis]) > SECOND_LETTER:
+            letters += ("LR", "PA", "HF")[axis][int(direction[axis] < 0)]
+    return letters
+
+
+def remove(view: XRayView) -> None:
+    view.remove_product(LABEL)
+    view.remove_product(LABEL_3D)
+
+
+def _angle(degrees: float, positive: str, negative: str) -> str:
+    degrees = round(degrees, 1)
+    return f"{positive if degrees >= 0 else negative} {abs(degrees):.1f}°"
+
+
+def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The corners of the image, low and high, in pixels (x, y) of its slice view."""
+    half = np.array(view.size) * view.node.GetSpacing()[:2] / 2
+    ras = np.array([[*-half, 0, 1], [*half, 0, 1]]) @ ras_from_slice(view).T
+    xy = np.linalg.solve(ras_from_xy, ras.T)[:2].T
+    return xy[0], xy[1]
+
+
+def _markups(view: XRayView, role: str, name: str):
+    node = view.node.GetNodeReference(role)
+    if node is None:
+        node = view.product(role, "vtkMRMLMarkupsFiducialNode", name, hidden=True)
+        node.SetLocked(True)
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetPointLabelsVisibility(True)
+        display.SetPropertiesLabelVisibility(False)
+        display.SetUseGlyphScale(False)
+        display.SetGlyphSize(GLYPH_MM)
+        display.SetTextScale(TEXT_SCALE)
+        display.SetOccludedVisibility(True)
+        display.SetOccludedOpacity(1.0)
+        text = display.GetTextProperty()
+        text.SetShadow(True)
+        text.SetLineSpacing(LINE_SPACING)
+        text.SetJustificationToLeft()
+        text.SetVerticalJustificationToTop()
+    node.SetName(name)
+    return node
+
+
+def _paint(display, tone) -> None:
+    display.SetColor(*tone)
+    display.SetSelectedColor(*tone)
+
+
+def _write(markups, written: list[tuple[str, np.ndarray]]) -> None:
+    was = markups.StartModify()
+    while markups.GetNumberOfControlPoints() > len(written):
+        markups.RemoveNthControlPoint(markups.GetNumberOfControlPoints() - 1)
+    while markups.GetNumberOfControlPoints() < len(written):
+        markups.AddControlPoint(0, 0, 0)
+    for i, (text, position) in enumerate(written):
+        if markups.GetNthControlPointLabel(i) != text:
+            markups.SetNthControlPointLabel(i, text)
+        if not np.allclose(markups.GetNthControlPointPosition(i), position, atol=1e-6):
+            markups.SetNthControlPointPosition(i, *position)
+    markups.EndModify(was)

@@ -1,0 +1,119 @@
+"""Layouts with a 3D view and a slice view for each X-ray, with the CT's slices or without."""
+
+from __future__ import annotations
+
+from xml.sax.saxutils import escape
+
+from .registration import MOST_VIEWS, Registration
+from .tags import claim, colour, number_of, tag
+
+#: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to it.
+WITHOUT_CT, WITH_CT = 7310, 7330
+#: View groups of X-rays begin here, one for each, so that no other view is linked to one or makes it jump.
+GROUP = 100
+BEFORE = "MultiViewRegistration.layoutBefore"
+#: Rows of views for so many X-rays, right of the 3D view, which is as high as all; 0 is the 3D view among the X-rays.
+BESIDE_3D = {1: [[1]], 2: [[1], [2]], 4: [[1, 2], [3, 4]], 6: [[1, 2], [3, 4], [5, 6]]}
+WITH_3D = {3: [[0, 1], [2, 3]], 5: [[0, 1, 2], [3, 4, 5]], 7: [[0, 1, 2, 3], [4, 5, 6, 7]], 8: [[0, 1, 2], [3, 4, 5], [6, 7, 8]]}
+#: Slicer's own views of the CT: tag, orientation, label, colour.
+CT_SLICES = (("Red", "Axial", "R", "#F34A33"), ("Green", "Coronal", "G", "#6EB04B"), ("Yellow", "Sagittal", "Y", "#EDD54C"))
+
+
+def description(tags: list[str], ct_slices: bool = False) -> str:
+    """The layout for slice views with these tags, one to eight, in Slicer's XML."""
+    cells = [_view("vtkMRMLViewNode", "1", viewlabel="1"), *map(_xray, tags)]
+    if len(tags) in BESIDE_3D:
+        grid = _layout("vertical", *[_layout("horizontal", *[cells[i] for i in row]) for row in BESIDE_3D[len(tags)]])
+        views = _layout("horizontal", cells[0], grid, split=(500, 500))
+    else:
+        views = _layout("vertical", *[_layout("horizontal", *[cells[i] for i in row]) for row in WITH_3D[len(tags)]])
+    if not ct_slices:
+        return views
+    slices = [_view("vtkMRMLSliceNode", name, orientation=orientation, viewlabel=label, viewcolor=colour)
+              for name, orientation, label, colour in CT_SLICES]
+    return _layout("vertical", views, _layout("horizontal", *slices), split=(660, 340))
+
+
+def register(scene) -> None:
+    """Tell the scene's layout node of all layouts, so that a saved scene that was in one of them comes back in it."""
+    node = layout_node(scene)
+    for base in (WITHOUT_CT, WITH_CT):
+        for views in range(1, MOST_VIEWS + 1):
+            if node is not None and not node.IsLayoutDescription(base + views):
+                node.AddLayoutDescription(base + views, description([tag(i + 1) for i in range(views)], base == WITH_CT))
+
+
+def show(registration: Registration, ct_slices: bool = False) -> bool:
+    """Change to the layout for a registration's X-rays; whether there was anything to show, and a layout to change.
+
+    The slice views that are new are made at once where an application looks after the layout, as Slicer does.
+    """
+    node, views = layout_node(registration.scene), registration.xrays
+    if node is None or not views:
+        return False
+    register(registration.scene)
+    number = (WITH_CT if ct_slices else WITHOUT_CT) + len(views)
+    if not shown(registration.scene):
+        node.SetAttribute(BEFORE, str(node.GetViewArrangement()))
+    node.SetLayoutDescription(number, description([claim(view) for view in views], ct_slices))
+    node.SetViewArrangement(number)
+    return True
+
+
+def shown(scene) -> bool:
+    """Whether one of these layouts is on."""
+    node = layout_node(scene)
+    return node is not None and _is_ours(node.GetViewArrangement())
+
+
+def shows(registration: Registration) -> bool:
+    """Whether the layout that is on has a view of one of a registration's X-rays."""
+    node = layout_node(registration.scene)
+    return shown(registration.scene) and any(f'"{claim(view)}"' in node.GetCurrentLayoutDescription() for view in registration.xrays)
+
+
+def has_ct_slices(scene) -> bool:
+    """Whether the layout that is on has the CT's slices, too."""
+    return shown(scene) and layout_node(scene).GetViewArrangement() > WITH_CT
+
+
+def back(scene) -> None:
+    """Change to the layout from before."""
+    if shown(scene):
+        node = layout_node(scene)
+        before = int(node.GetAttribute(BEFORE) or node.SlicerLayoutInitialView)
+        node.RemoveAttribute(BEFORE)
+        node.SetViewArrangement(before)
+
+
+def layout_node(scene):
+    """The scene's vtkMRMLLayoutNode; None where no application looks after a layout."""
+    return scene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+
+
+def group(tag: str) -> int:
+    """The view group of an X-ray's slice view."""
+    return GROUP + number_of(tag)
+
+
+def _is_ours(arrangement: int) -> bool:
+    return any(base < arrangement <= base + MOST_VIEWS for base in (WITHOUT_CT, WITH_CT))
+
+
+def _layout(direction: str, *items: str, split: tuple[int, ...] = ()) -> str:
+    if len(items) == 1:
+        return items[0]
+    sizes = [f' splitSize="{size}"' for size in split] or [""] * len(items)
+    inside = "".join(f"<item{size}>{item}</item>" for size, item in zip(sizes, items, strict=True))
+    return f'<layout type="{direction}"{" split=" + chr(34) + "true" + chr(34) if split else ""}>{inside}</layout>'
+
+
+def _xray(tag: str) -> str:
+    red, green, blue = (round(255 * part) for part in colour(tag))
+    return _view("vtkMRMLSliceNode", tag, orientation="Coronal", viewlabel=f"X{number_of(tag)}",
+                 viewcolor=f"#{red:02X}{green:02X}{blue:02X}", viewgroup=str(group(tag)))
+
+
+def _view(class_name: str, name: str, **properties: str) -> str:
+    inside = "".join(f'<property name="{key}" action="default">{escape(value)}</property>' for key, value in properties.items())
+    return f'<view class="{class_name}" singletontag="{name}">{inside}</view>'

@@ -1,0 +1,149 @@
+"""The slice view of an X-ray: along its beam, upright as it is stored, the whole image in the view."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+import vtk
+
+from .layout import group
+from .products import OWNER
+from .tags import colour, composite_node, number_of, slice_node, tag_of
+from .xray import XRayView
+
+#: What Slicer's list of orientations says of the plane of an X-ray, and what it goes back to.
+ORIENTATION, DEFAULT_ORIENTATION = "X-ray", "Axial"
+
+
+def point(view: XRayView) -> bool:
+    """Point the X-ray's slice view at its image; whether there is such a view, and an image to show.
+
+    A zoom that a user has set stays, unless the image has moved.
+    """
+    scene, tag = view.node.GetScene(), tag_of(view)
+    node = tag and slice_node(scene, tag)
+    if not node or 0 in view.size:
+        return False
+    _fill(composite_node(scene, tag), view)
+    was = node.StartModify()
+    _style(node, tag)
+    if not _on(node, ras_from_slice(view)):
+        fit(view)
+    node.EndModify(was)
+    return True
+
+
+def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
+    """Show a volume over the X-ray in its slice view; None for the X-ray alone."""
+    composite = composite_node(view.node.GetScene(), tag_of(view) or "")
+    if composite is not None:
+        was = composite.StartModify()
+        composite.SetForegroundVolumeID(volume and volume.GetID())
+        composite.SetForegroundOpacity(opacity if volume else 0.0)
+        composite.EndModify(was)
+
+
+def ras_from_slice(view: XRayView) -> np.ndarray:
+    """(4, 4) the plane of the X-ray's image, RAS mm, as a vtkMRMLSliceNode has it.
+
+    Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever looks at it: the slice view then shows
+    the image as it is stored, from the source's side, or from the detector's where the camera mirrors.
+    """
+    matrix = vtk.vtkMatrix4x4()
+    view.node.GetIJKToRASMatrix(matrix)
+    ras_from_pixel = slicer.util.arrayFromVTKMatrix(matrix)
+    right, down = ras_from_pixel[:3, 0], ras_from_pixel[:3, 1]
+    x = right / np.linalg.norm(right)
+    y = down @ x * x - down
+    y /= np.linalg.norm(y)
+    columns, rows = view.size
+    plane = np.eye(4)
+    plane[:3, :3] = np.stack([x, y, np.cross(x, y)], axis=1)
+    plane[:3, 3] = (ras_from_pixel @ [(columns - 1) / 2, (rows - 1) / 2, 0, 1])[:3]
+    return plane
+
+
+def fit(view: XRayView) -> None:
+    """Show the whole image, as large as the view allows."""
+    node = slice_node(view.node.GetScene(), tag_of(view))
+    was = node.StartModify()
+    _lay(node, ras_from_slice(view))
+    node.SetXYZOrigin(0, 0, 0)
+    node.SetFieldOfView(*_whole(view, node.GetDimensions()), node.GetFieldOfView()[2])
+    node.EndModify(was)
+
+
+def keep_on_plane(view: XRayView) -> None:
+    """Bring the slice view back where it was scrolled, turned or made to jump off the image; its zoom stays."""
+    node, plane = slice_node(view.node.GetScene(), tag_of(view)), ras_from_slice(view)
+    if not _on(node, plane):
+        _lay(node, plane)
+
+
+def is_fitted(view: XRayView, dimensions, field_of_view, origin) -> bool:
+    """Whether a slice view of these dimensions, field of view and XYZ origin shows the whole image, as `fit` does."""
+    return np.allclose(field_of_view[:2], _whole(view, dimensions), rtol=1e-6) and np.allclose(origin[:2], 0, atol=1e-6)
+
+
+def release(scene, tag: str) -> None:
+    """Give a slice view back as it was before it showed an X-ray."""
+    node, composite = slice_node(scene, tag), composite_node(scene, tag)
+    if composite is not None:
+        was = composite.StartModify()
+        for choose in (composite.SetBackgroundVolumeID, composite.SetForegroundVolumeID, composite.SetLabelVolumeID):
+            choose(None)
+        composite.SetDoPropagateVolumeSelection(True)
+        composite.EndModify(was)
+    if node is not None and node.HasSliceOrientationPreset(ORIENTATION):
+        was = node.StartModify()
+        node.SetSliceVisible(False)
+        node.RemoveSliceOrientationPreset(ORIENTATION)
+        node.SetDefaultOrientation(DEFAULT_ORIENTATION)
+        node.SetOrientation(DEFAULT_ORIENTATION)
+        node.SetXYZOrigin(0, 0, 0)
+        node.EndModify(was)
+
+
+def _whole(view: XRayView, dimensions) -> tuple[float, float]:
+    """Width and height in mm that a slice view of these dimensions needs to show the whole image."""
+    width, height = np.array(view.size) * view.node.GetSpacing()[:2]
+    mm_per_pixel = max(width / max(dimensions[0], 1), height / max(dimensions[1], 1))
+    return mm_per_pixel * max(dimensions[0], 1), mm_per_pixel * max(dimensions[1], 1)
+
+
+def _on(node, plane: np.ndarray) -> bool:
+    return np.allclose(slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS()), plane, atol=1e-6)
+
+
+def _lay(node, plane: np.ndarray) -> None:
+    turn = vtk.vtkMatrix3x3()
+    for row in range(3):
+        for column in range(3):
+            turn.SetElement(row, column, plane[row, column])
+    node.AddSliceOrientationPreset(ORIENTATION, turn)
+    node.GetSliceToRAS().DeepCopy(plane.ravel())
+    node.UpdateMatrices()
+
+
+def _style(node, tag: str) -> None:
+    node.SetDefaultOrientation(ORIENTATION)  # where Slicer resets a view, it resets it to this
+    node.SetLayoutLabel(f"X{number_of(tag)}")
+    node.SetLayoutColor(*colour(tag))
+    node.SetViewGroup(group(tag))  # a saved scene says of the group only whether there is one
+    # All of the image is shown in 3D, not the part that the slice view is zoomed to; its edge is part of the frustum.
+    node.SetSliceResolutionMode(node.SliceResolutionMatchVolumes)
+    node.SetSliceVisible(True)
+    node.SetSliceEdgeVisibility3D(False)
+
+
+def _fill(composite, view: XRayView) -> None:
+    was = composite.StartModify()
+    composite.SetLinkedControl(False)
+    composite.SetHotLinkedControl(False)
+    composite.SetDoPropagateVolumeSelection(False)  # a volume that is loaded is shown in the other views only
+    composite.SetBackgroundVolumeID(view.node.GetID())
+    composite.SetLabelVolumeID(None)
+    over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
+    if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
+        composite.SetForegroundVolumeID(None)
+    composite.EndModify(was)

@@ -1,0 +1,171 @@
+"""Epipolar lines against the fundamental matrix and projected rays, triangulation against scipy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from scipy.optimize import least_squares
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.geometry.epipolar import epipolar_line, triangulate
+
+SIZE = (640, 480)
+EDGES = np.array([[-0.5, -0.5], [639.5, 479.5]])
+
+
+@st.composite
+def cameras(draw):
+    """Plain or mirrored, turned anyhow, some metres around the world's origin or closer, which they need not see."""
+    number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
+    K = [[number(300, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-300, 900)],
+         [0, number(300, 9000), number(-300, 900)], [0, 0, 1]]
+    R = Rotation.from_rotvec([number(-3, 3) for _ in range(3)]).as_matrix()
+    return Camera(K, rigid.from_rotation_translation(R, [number(-200, 200), number(-200, 200), number(200, 1500)]), SIZE)
+
+
+pixels = st.tuples(st.floats(-0.5, 639.5), st.floats(-0.5, 479.5)).map(np.array)
+depths = st.floats(50, 5000)
+
+
+def c_arm(angle_deg: float, *, mirrored: bool = False) -> Camera:
+    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(0.5, 0.5), size=SIZE, rao_lao_deg=angle_deg,
+                cra_cau_deg=5, mirrored=mirrored).camera()
+
+
+def fundamental(camera_from: Camera, camera_to: Camera) -> np.ndarray:
+    """F = [e']x P' P+, of unit norm (Hartley and Zisserman, eq. 9.1)."""
+    P, Q = camera_from.projection_matrix, camera_to.projection_matrix
+    F = rigid.hat(Q @ np.append(camera_from.source, 1)) @ Q @ np.linalg.pinv(P)
+    return F / np.linalg.norm(F)
+
+
+def distance_to_segment(points: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    along = ends[1] - ends[0]
+    share = np.clip((points - ends[0]) @ along / (along @ along), 0, 1)
+    return np.linalg.norm(points - ends[0] - share[:, None] * along, axis=1)
+
+
+def inside(points: np.ndarray, slack: float = 0.0) -> np.ndarray:
+    return ((points >= EDGES[0] - slack) & (points <= EDGES[1] + slack)).all(axis=-1)
+
+
+@settings(max_examples=300)  # one in four has a line
+@given(cameras(), cameras(), pixels)
+def test_all_of_the_ray_that_the_other_view_sees_is_on_the_line_and_nothing_else(camera_from, camera_to, pixel):
+    assume(np.linalg.norm(camera_from.source - camera_to.source) > 1)
+    ends = epipolar_line(camera_from, camera_to, pixel)
+    ray = camera_from.source + np.geomspace(0.01, 1e7, 4000)[:, None] * camera_from.ray_directions(pixel)
+    seen = ray[camera_to.depth(ray) > 0.01]
+    shown = camera_to.project(seen)
+    shown = shown[inside(shown, slack=-1e-3)]
+    if ends is None:
+        assert not len(shown)
+        return
+    assert inside(ends, slack=1e-6).all()
+    if np.linalg.norm(ends[1] - ends[0]) < 1e-3:
+        return
+    assert not len(shown) or distance_to_segment(shown, ends).max() < 1e-3
+    F = fundamental(camera_from, camera_to)
+    line = F @ [*pixel, 1]
+    if np.linalg.norm(line[:2]) > 1e-9 * np.linalg.norm(line):  # else the line is far beyond any image, and rounding decides
+        assert np.abs(ends @ line[:2] + line[2]).max() / np.linalg.norm(line[:2]) < 1e-2
+    # An end that is not at an edge of the image is an end of the ray: the other source, or infinity.
+    at_edge = np.isclose(ends, EDGES[0], atol=1e-4) | np.isclose(ends, EDGES[1], atol=1e-4)
+    if not at_edge[0].any():
+        assert_allclose(ends[0], camera_to.project(camera_from.source), atol=1e-3)
+    if not at_edge[1].any():
+        assert_allclose(ends[1], camera_to.project(camera_from.source + 1e12 * camera_from.ray_directions(pixel)), atol=1e-3)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_point_lies_on_the_line_of_its_pixel_between_two_edges(mirrored):
+    one, other = c_arm(0, mirrored=mirrored), c_arm(60, mirrored=not mirrored)
+    for point in np.random.default_rng(0).uniform(-60, 60, (20, 3)):
+        ends = epipolar_line(one, other, one.project(point))
+        assert distance_to_segment(other.project(point)[None], ends)[0] < 1e-9
+        towards = other.project(point + 5 * (point - one.source) / np.linalg.norm(point - one.source)) - other.project(point)
+        assert (ends[1] - ends[0]) @ towards > 0, "away from the source"
+        assert np.isclose(ends[:, 0], [EDGES[0, 0], EDGES[1, 0]] if towards[0] > 0 else [EDGES[1, 0], EDGES[0, 0]]).all()
+
+
+def test_an_epipole_inside_the_image_begins_the_line():
+    """One source within the other's field, as where a tube swings past: nothing behind it is on the line."""
+    looking = Camera([[1000, 0, 320], [0, 1000, 240], [0, 0, 1]], np.eye(4), SIZE)
+    at = np.array([20.0, 10, 500])  # looks along x
+    aside = Camera([[1000, 0, 320], [0, 1000, 240], [0, 0, 1]], rigid.inverse(rigid.from_rotation_translation(
+        np.array([[0, 0, 1], [1, 0, 0], [0, 1.0, 0]]), at)), SIZE)
+    ends = epipolar_line(aside, looking, (320, 240))
+    assert_allclose(ends, [[360, 260], [639.5, 260]], atol=1e-9)
+    away = epipolar_line(looking, aside, (320, 240))
+    assert away is None  # it passes behind the other source
+
+
+def test_a_ray_into_the_image_ends_at_its_vanishing_point():
+    """Parallel views side by side: depth 0 is infinitely far to one side, infinite depth where the pixel itself is."""
+    K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
+    left, right = Camera(K, np.eye(4), SIZE), Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 0, 0]), SIZE)
+    assert_allclose(epipolar_line(left, right, (400, 100)), [[-0.5, 100], [400, 100]], atol=1e-9)
+    assert_allclose(epipolar_line(right, left, (400, 100)), [[639.5, 100], [400, 100]], atol=1e-9)
+    assert_allclose(epipolar_line(left, right, (400, 100), box=(300, 50, 350, 150)), [[300, 100], [350, 100]], atol=1e-9)
+    assert epipolar_line(left, right, (400, 100), box=(300, 50, 350, 90)) is None
+
+
+def test_there_is_no_line_behind_a_source_off_the_image_or_for_one_source():
+    K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
+    one = Camera(K, np.eye(4), SIZE)
+    back = Camera(K, rigid.from_rotation_translation(np.diag([-1.0, 1, -1]), [50, 0, -100]), SIZE)  # looks the other way, from beyond
+    assert epipolar_line(one, back, (320, 240)) is None
+    above = Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 500, 0]), SIZE)
+    assert epipolar_line(one, above, (320, 20), box=(0, 0, 639, 10)) is None
+    turned = Camera(K, rigid.from_rotation_translation(Rotation.from_rotvec([0, 0.1, 0]).as_matrix(), [0, 0, 0]), SIZE)
+    assert epipolar_line(one, turned, (320, 240)) is None
+
+
+@given(cameras(), cameras(), pixels, depths)
+def test_the_projections_of_a_point_give_it_back(one, other, pixel, depth):
+    point = one.source + depth * one.ray_directions(pixel)
+    assume(other.depth(point) > 10)
+    towards = (point - other.source) / np.linalg.norm(point - other.source)
+    assume(abs(towards @ one.ray_directions(pixel)) < np.cos(np.radians(2)))
+    found = triangulate([one, other], [pixel, other.project(point)])
+    assert_allclose(found.point, point, atol=1e-5)
+    assert found.residual_mm < 1e-5 and found.residual_px < 1e-3
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("views", [2, 3, 4])
+def test_of_rays_that_miss_each_other_it_is_the_least_squares_point(views, mirrored):
+    random = np.random.default_rng(views)
+    cameras = [c_arm(angle, mirrored=mirrored) for angle in (0, 40, 90, -60)[:views]]
+    pixels = np.array([camera.project([10, -20, 30]) for camera in cameras]) + random.normal(0, 5, (views, 2))
+    rays = [(camera.source, camera.ray_directions(pixel)) for camera, pixel in zip(cameras, pixels)]
+
+    def distances(point):
+        return np.concatenate([np.cross(point - source, direction) for source, direction in rays])
+
+    found = triangulate(cameras, pixels)
+    expected = least_squares(distances, [0, 0, 0], xtol=1e-15, ftol=1e-15, gtol=1e-15).x
+    assert_allclose(found.point, expected, atol=1e-5)
+    assert found.residual_mm == pytest.approx(max(np.linalg.norm(distances(expected).reshape(-1, 3), axis=1)), abs=1e-5)
+    off = [np.linalg.norm(camera.project(found.point) - pixel) for camera, pixel in zip(cameras, pixels)]
+    assert found.residual_px == pytest.approx(max(off)) and 0.5 < found.residual_mm < 10
+
+
+@pytest.mark.parametrize("cameras, pixels, found", [
+    ([c_arm(0)], [[320, 240]], "two or more views"),
+    ([c_arm(0), c_arm(0.2)], [[320, 240], [320, 240]], "within 1 degree"),
+    ([c_arm(0), c_arm(10)], [[-3000, 240], [4000, 240]], "behind the source of view 1"),
+    ([c_arm(0), c_arm(90)], [[320, 240], [np.nan, 240]], "pixels"),
+    ([c_arm(0), c_arm(90)], [[320, 240]], "pixels"),
+])
+def test_rays_that_tell_no_point(cameras, pixels, found):
+    with pytest.raises(InputError, match=found) as caught:
+        triangulate(cameras, pixels)
+    assert str(caught.value).endswith(".") and ". " not in str(caught.value)

@@ -1,0 +1,49 @@
+"""A registration whose X-rays are a few bright dots, at chosen pixels, from chosen cameras."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.geometry.camera import Camera
+
+
+def c_arm(rao_lao_deg=0.0, cra_cau_deg=0.0, *, size=(96, 72), pixel_mm=(2.0, 2.0), principal_point=None, mirrored=False) -> Camera:
+    """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector."""
+    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=pixel_mm, size=size, rao_lao_deg=rao_lao_deg,
+                cra_cau_deg=cra_cau_deg, principal_point=principal_point, mirrored=mirrored).camera()
+
+
+def dot_image(size: tuple[int, int], pixel, sigma: float = 1.2) -> np.ndarray:
+    """float32 (rows, columns), 0.1, with a dot of 1 around a pixel (column, row) that need not be whole."""
+    columns, rows = np.meshgrid(np.arange(size[0]), np.arange(size[1]))
+    dot = np.exp(-((columns - pixel[0]) ** 2 + (rows - pixel[1]) ** 2) / (2 * sigma**2))
+    return (0.1 + 0.9 * dot).astype(np.float32)
+
+
+def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.0, 2.0)):
+    """A registration with an X-ray for each camera, by name, that shows a dot where a world point (3,), LPS mm, is projected.
+
+    points: by name; the isocentre where there is none.
+    """
+    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    registration = Registration.create(scene, "Test")
+    for name, camera in cameras.items():
+        add_xray(registration, name, camera_content(camera), dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3)))),
+                 pixel_mm)
+    return registration
+
+
+def add_xray(registration, name: str, camera: dict, image: np.ndarray, pixel_mm=(2.0, 2.0)):
+    """A further X-ray, of line integrals (rows, columns)."""
+    from MultiViewRegistrationLib.imaging.xray import RawImage
+    from MultiViewRegistrationLib.scene.image import set_source
+    from MultiViewRegistrationLib.scene.loading import source_node
+
+    view = registration.add_xray(name)
+    view.change(camera=camera, intensity="log", pixel_mm=list(pixel_mm))
+    set_source(view, source_node(view, f"{name} image", RawImage(image, 0.0, float(image.max()))))
+    view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 1.0)
+    return view

@@ -1,0 +1,74 @@
+"""Real views of slicer-core on the test's scene, offscreen: pictures to look at, pixels to check."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import vtk
+from vtk.util.numpy_support import vtk_to_numpy
+
+_views: dict[str, object] = {}  # they outlive the content of the scene, as those of an application do
+
+
+def slice_view(app, tag: str = "XRay1", size: tuple[int, int] = (320, 240)):
+    """The trame_slicer SliceView with this tag ("XRay1", "Red"), made where there is none, before anything is shown in it.
+
+    size: (width, height) in pixels.
+    """
+    from trame_slicer.views import SliceView
+
+    return _view(app, SliceView, tag, size)
+
+
+def threed_view(app, size: tuple[int, int] = (320, 240)):
+    """The trame_slicer ThreeDView with the tag "1", without the box about the scene."""
+    from trame_slicer.views import ThreeDView
+
+    view = _view(app, ThreeDView, "1", size)
+    view.set_box_visible(False)
+    return view
+
+
+def resize(view, width: int, height: int) -> None:
+    """Give a view another size, and tell its slice node as Slicer does."""
+    view.render_window().SetSize(width, height)
+    if view.get_view_node().IsA("vtkMRMLSliceNode"):
+        view._logic.ResizeSliceNode(width, height)
+
+
+def pixels(view) -> np.ndarray:
+    """The view as it is drawn now, uint8 (rows, columns, 3), the top row first."""
+    view.render_window().Render()
+    reader = vtk.vtkWindowToImageFilter()
+    reader.SetInput(view.render_window())
+    reader.SetInputBufferTypeToRGB()
+    reader.ReadFrontBufferOff()
+    reader.Update()
+    image = reader.GetOutput()
+    columns, rows, _ = image.GetDimensions()
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(rows, columns, 3)[::-1].copy()
+
+
+def brightest(picture: np.ndarray, above: int = 80) -> np.ndarray:
+    """(column, row), the middle of what is brighter than `above` in a picture of `pixels`."""
+    weight = np.clip(picture.max(axis=2).astype(float) - above, 0, None)
+    rows, columns = np.indices(weight.shape)
+    return np.array([(weight * columns).sum(), (weight * rows).sum()]) / weight.sum()
+
+
+def save_png(view, path: Path | str) -> None:
+    """To look at."""
+    from PIL import Image
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(view)).save(path)
+
+
+def _view(app, kind, tag: str, size: tuple[int, int]):
+    from trame_slicer.views.render_scheduler import NoScheduleRendering
+
+    if tag not in _views:
+        _views[tag] = kind(app.scene, app.app_logic, tag, scheduled_render_strategy=NoScheduleRendering())
+    resize(_views[tag], *size)
+    return _views[tag]

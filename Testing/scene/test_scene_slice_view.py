@@ -1,0 +1,193 @@
+"""An X-ray's slice view shows the image as it is stored, in full, where the camera projects to."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import c_arm, dot_image, registration_of
+from rendering import brightest, pixels, resize, slice_view
+
+POINT = np.array([30.0, -20.0, 25.0])
+
+
+@pytest.fixture
+def watch(scene):
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    yield watch
+    watch.stop()
+
+
+def shown(registration):
+    """Its first X-ray in its slice view, without labels."""
+    from MultiViewRegistrationLib.scene import display, labels
+
+    display.show(registration)
+    view = registration.xrays[0]
+    labels.remove(view)
+    return view
+
+
+def expected(pixel, image_size, pixel_mm, view_size):
+    """(column, row) in the picture of a pixel of an image that fills the view; by hand, without MRML.
+
+    Slicer's views have the middle of the image half a pixel right of, and above, that of the picture's pixels.
+    """
+    scale = min(view_size[0] / image_size[0] / pixel_mm[0], view_size[1] / image_size[1] / pixel_mm[1]) * np.array(pixel_mm)
+    return np.array(view_size) / 2 + scale * (np.array(pixel) - (np.array(image_size) - 1) / 2) - (0, 1)
+
+
+@pytest.mark.parametrize("mirrored", (False, True))
+@pytest.mark.parametrize("principal_point, pixel_mm, view_size", [
+    (None, (2.0, 2.0), (320, 240)),
+    ((70.3, 20.2), (2.0, 1.4), (200, 300)),
+    ((40.0, 50.0), (1.4, 2.0), (333, 211)),
+])
+def test_a_point_is_seen_where_the_camera_projects_it(slicer_app, scene, mirrored, principal_point, pixel_mm, view_size):
+    camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=pixel_mm)
+    view = slice_view(slicer_app, size=view_size)
+    xray = shown(registration_of(scene, {"AP": camera}, {"AP": POINT}, pixel_mm))
+    pixel = camera.project(POINT)
+    where = expected(pixel, camera.size, pixel_mm, view_size)
+    assert brightest(pixels(view)) == pytest.approx(where, abs=0.25)
+
+    marker = scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")
+    marker.AddControlPoint(*xray.ras_of(pixel))
+    style = marker.GetDisplayNode()
+    style.SetPointLabelsVisibility(False)
+    style.SetPropertiesLabelVisibility(False)
+    xray.node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)
+    in_image = min(view_size[0] / camera.size[0] / pixel_mm[0], view_size[1] / camera.size[1] / pixel_mm[1]) * np.array(pixel_mm)
+    assert np.abs((brightest(pixels(view)) - where) / in_image).max() < 0.5
+
+
+@pytest.mark.parametrize("mirrored", (False, True))
+def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
+    from little_scene import add_xray
+
+    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    camera = c_arm(80, -15, mirrored=mirrored)
+    view = slice_view(slicer_app)
+    registration = Registration.create(scene)
+    add_xray(registration, "lateral", camera_content(camera), dot_image(camera.size, (12, 9)))
+    shown(registration)
+    column, row = brightest(pixels(view))
+    assert column < 80 and row < 60  # the top left quarter of the picture, as of the image
+
+
+@pytest.mark.parametrize("mirrored", (False, True))
+def test_the_slice_looks_along_the_beam(slicer_app, scene, mirrored):
+    from MultiViewRegistrationLib.scene.frames import ras_from_lps
+
+    camera = c_arm(25, 10, mirrored=mirrored)
+    view = slice_view(slicer_app)
+    shown(registration_of(scene, {"AP": camera}))
+    ras_from_slice = np.array([[view.get_view_node().GetSliceToRAS().GetElement(i, j) for j in range(4)] for i in range(4)])
+    assert np.linalg.det(ras_from_slice[:3, :3]) == pytest.approx(1)
+    beam = ras_from_lps(camera.world_from_camera[:3, 2])
+    assert ras_from_slice[:3, 2] == pytest.approx(beam if mirrored else -beam)
+    assert np.linalg.norm(ras_from_slice[:3, 3] - ras_from_lps(camera.source)) == pytest.approx(1000)
+    assert view.get_view_node().GetOrientation() == "X-ray"
+
+
+def test_a_resized_view_shows_the_whole_image_but_a_zoom_stays(slicer_app, scene, watch):
+    camera = c_arm()
+    view = slice_view(slicer_app)
+    shown(registration_of(scene, {"AP": camera}, {"AP": POINT}))
+    node = view.get_view_node()
+    for size in ((150, 300), (400, 120), (320, 240)):
+        resize(view, *size)
+        assert brightest(pixels(view)) == pytest.approx(expected(camera.project(POINT), camera.size, (2, 2), size), abs=0.25)
+    node.SetFieldOfView(60, 45, 1)
+    resize(view, 400, 300)
+    assert node.GetFieldOfView()[1] == pytest.approx(45)
+
+
+def test_it_stays_on_the_image(slicer_app, scene, watch):
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm()}, {"AP": POINT})
+    shown(registration)
+    node = view.get_view_node()
+    there = pixels(view)
+    node.JumpSliceByOffsetting(40, -30, 20)
+    node.SetOrientation("Axial")
+    assert node.GetOrientation() == "X-ray"
+    assert (pixels(view) == there).all()
+
+
+def test_it_follows_its_image_when_the_geometry_changes(slicer_app, scene):
+    from MultiViewRegistrationLib.scene.loading import camera_content
+
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm()}, {"AP": POINT})
+    xray = shown(registration)
+    there = brightest(pixels(view))
+    xray.change(camera=camera_content(c_arm(90)))
+    xray.place()
+    shown(registration)
+    assert brightest(pixels(view)) == pytest.approx(there, abs=0.1)
+
+
+def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
+    view, red = slice_view(slicer_app), slice_view(slicer_app, "Red")
+    xray = shown(registration_of(scene, {"AP": c_arm()}))
+    other = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+    before = red.get_view_node().GetSliceToRAS().GetElement(2, 3)
+    view.get_view_node().JumpAllSlices(10, 20, 30)
+    assert red.get_view_node().GetSliceToRAS().GetElement(2, 3) == before
+    slicer_app.app_logic.GetSelectionNode().SetActiveVolumeID(other.GetID())
+    slicer_app.app_logic.PropagateVolumeSelection(0)
+    assert red.get_background_volume_id() == other.GetID()
+    assert view.get_background_volume_id() == xray.node.GetID()
+
+
+def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene import slice_view as views
+
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm()})
+    xray = shown(registration)
+    over = xray.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    views.lay_over(xray, over, 0.4)
+    display.show(registration)
+    assert view.get_foreground_volume_id() == over.GetID()
+    assert view.get_foreground_opacity() == pytest.approx(0.4)
+    view.set_foreground_volume_id(scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode").GetID())
+    display.show(registration)
+    assert not view.get_foreground_volume_id()
+
+
+def test_nothing_is_done_twice(slicer_app, scene):
+    from MultiViewRegistrationLib.scene import display
+
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    display.show(registration)
+    xray = registration.xrays[0]
+    watched = [view.get_view_node(), view._logic.GetSliceCompositeNode(), xray.node, xray.node.GetNodeReference("frustum"),
+               xray.node.GetNodeReference("label")]
+    times = [node.GetMTime() for node in watched]
+    nodes = scene.GetNumberOfNodes()
+    display.show(registration)
+    assert [node.GetMTime() for node in watched] == times
+    assert scene.GetNumberOfNodes() == nodes
+
+
+def test_hidden_it_is_a_view_like_any_other(slicer_app, scene):
+    from MultiViewRegistrationLib.scene import display
+
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm()})
+    nodes = scene.GetNumberOfNodes()
+    display.show(registration)
+    display.hide(registration)
+    node = view.get_view_node()
+    assert node.GetOrientation() == "Axial" and not node.GetSliceVisible() and not node.HasSliceOrientationPreset("X-ray")
+    assert not view.get_background_volume_id()
+    assert scene.GetNumberOfNodes() == nodes
+    display.show(registration)
+    assert view.get_background_volume_id() == registration.xrays[0].node.GetID()

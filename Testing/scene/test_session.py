@@ -78,7 +78,7 @@ def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     while session.running:
         if session.poll():
             poses.append(registration.world_from_ct)
-            stages.append(session.stage)
+            stages.append(session.under_way.stage if session.under_way else "")
     assert session.ended == "done" and session.message == ""
     assert error_mm(registration.world_from_ct) < 0.1 < error_mm(STARTED_AT)
     assert any("px" in stage for stage in stages) and len(poses) > 1
@@ -168,7 +168,7 @@ def test_two_views_with_one_geometry_are_refused(session, registration):
 
 def test_one_registration_at_a_time(session):
     held = Held(session)
-    with pytest.raises(InputError, match="under way"):
+    with pytest.raises(InputError, match="work is under way"):
         session.register("given")
     held.let_go()
     session.finish()
@@ -179,7 +179,7 @@ def test_one_registration_at_a_time(session):
 def test_a_registration_may_begin_while_the_ct_is_prepared(session, registration):
     assert session.prepare() is False and session.preparing
     session.register("given")
-    assert session.stage == "preparing the CT"
+    assert session.under_way.stage == "preparing the CT"
     session.finish()
     assert error_mm(registration.world_from_ct) < 0.1
     assert session.prepare() is True
@@ -198,7 +198,7 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
 
     session.prepare()
     poll(session, 5.0, until=lambda: not session.preparing)
-    first = session._preparation[1].result
+    first = session._preparation.worker.result
     assert session.ct() is session.ct()
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
@@ -248,7 +248,7 @@ def test_the_main_thread_compiles_nothing(session, registration):
     session.prepare()
     poll(session, 60.0, until=lambda: not session.preparing)
     ready = [len(kernel.signatures) for kernel in kernels]
-    assert session.drawing.step() and session.similarity()
+    assert session.drawing.step() and session.find_similarity()()
     assert [len(kernel.signatures) for kernel in kernels] == ready and sum(ready) > 0
 
 
@@ -271,7 +271,7 @@ def test_cancel_in_the_midst_of_a_search(session, registration):
     registration.node.SetParameter("rotation_deg", "90")
     registration.node.SetParameter("translation_mm", "150")
     session.register("search")
-    poll(session, 10.0, until=lambda: session.progress is not None)
+    poll(session, 10.0, until=lambda: session.under_way.progress is not None)
     session.cancel()
     assert np.allclose(registration.world_from_ct, STARTED_AT)
     poll(session, 0.2)
@@ -373,7 +373,7 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
     held.let_go()
     session.finish()
     assert session.ended == "done" and session.doubt().startswith("The result is stale")
-    assert session._prepared() is None  # of the CT from before
+    assert session._preparation.anatomy() is None  # of the CT from before
 
 
 def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, views):

@@ -40,7 +40,7 @@ def case_of(
 ) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
-    image_of: gives a view's image in place of `xray_of`, where those made before are kept.   ct: in place of `ct_of`, likewise.
+    image_of, ct: in place of `xray_of` and `ct_of`, where those made before are kept.
     placed: whether the pose as it is now means anything; if not, the case has none.
 
     InputError, beginning with the node's name, for what is missing or wrong.
@@ -79,12 +79,12 @@ def xray_of(view: XRayView) -> XRay:
     content = view.content
     try:
         if view.source is not None:
-            xray = to_line_integrals(_raw(view), content.get("intensity", "linear"), content.get("inverted", False))
+            xray = to_line_integrals(raw_of(view), content.get("intensity", "linear"), content.get("inverted", False))
         else:  # somebody deleted it; the picture has its line integrals
             xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
     except InputError as error:
         raise InputError(f"{view.name}: {error}") from None
-    used = _drawn(view)
+    used = drawn(view)
     if used is None:
         return xray
     if not (xray.valid & used).any():
@@ -124,8 +124,8 @@ def _entry(view: XRayView) -> ViewFile:
                     content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0))
 
 
-def _raw(view: XRayView) -> RawImage:
-    """The frame that the view was made from."""
+def raw_of(view: XRayView) -> RawImage:
+    """The image that the view was made from: one frame, flipped where it is. InputError, without the view's name, for no such frame."""
     content, frames = view.content, _voxels(view.source)
     frame = content.get("frame") or 0
     if not 0 <= frame < len(frames):
@@ -165,7 +165,7 @@ def _structure(registration: Registration) -> np.ndarray | None:
     return selected
 
 
-def _drawn(view: XRayView) -> np.ndarray | None:
+def drawn(view: XRayView) -> np.ndarray | None:
     """bool (rows, columns), True where any visible segment of the view's mask is; None without a mask."""
     if view.mask is None:
         return None

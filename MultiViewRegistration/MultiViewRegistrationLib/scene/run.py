@@ -8,6 +8,7 @@ from time import monotonic
 
 import numpy as np
 
+from ..progress import TimeLeft, left_in_words
 from .fingerprint import fingerprint, of_geometry
 from .registration import CT_TRANSFORM, Registration
 from .worker import Worker
@@ -26,13 +27,14 @@ class Run:
     """One registration from the pose and the inputs that the scene has now.
 
     worker: does it.   told: what was warned of before it began.   fingerprint, geometry: of the inputs; the latter by the view's name.
+    progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
     """
 
     def __init__(self, registration: Registration, asked: Asked, worker: Worker, told: list[str]) -> None:
         self._registration, self.asked, self.worker, self.told = registration, asked, worker, told
         self.fingerprint = fingerprint(registration)
         self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
-        self.progress = None
+        self.progress, self.left, self._time_left = None, "", TimeLeft()
         self._before = self._shown = registration.world_from_ct
         self._nodes = self._inputs()
         self._began = monotonic()
@@ -42,9 +44,15 @@ class Run:
         """Since it began."""
         return monotonic() - self._began
 
+    @property
+    def stage(self) -> str:
+        """What is being done, in a few words."""
+        return self.progress.stage if self.progress else "preparing the CT"
+
     def show(self, progress) -> None:
         """Take the CT to the pose that a `registration.pipeline.Progress` tells."""
         self.progress = progress
+        self.left = left_in_words(self._time_left.seconds(progress.fraction))
         self._registration.world_from_ct = self._shown = progress.world_from_ct
 
     def obstacle(self) -> str:

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from contextlib import contextmanager
 from importlib.util import find_spec
-from itertools import combinations
 from time import monotonic
-
-import numpy as np
+from typing import Any
 
 from ..errors import InputError
-from ..progress import TimeLeft, left_in_words
 from . import work
-from .case import case_of, ct_of, xray_of
 from .drawing import Drawing
-from .fingerprint import fingerprint, of_ct, of_view
+from .fingerprint import fingerprint
 from .history import Entry, History
+from .inputs import Inputs
 from .loading import camera_content
+from .preparation import Preparation
 from .registration import Registration
 from .regressor import Regressor
 from .run import Asked, Run
 from .warned import warned
 from .worker import TURN, Worker
-from .xray import XRayView
 
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found.
 STARTS = ("given", "search", "landmarks", "by hand", "regressor")
@@ -32,7 +31,7 @@ PLACELESS = ("landmarks", "regressor")
 PATIENCE = 1.0
 
 
-class Session:
+class Session(Inputs):
     """One registration at work. A timer polls it some 20 times a second, and has `drawing` take a step; nothing waits but the poll.
 
     message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
@@ -41,79 +40,33 @@ class Session:
     """
 
     def __init__(self, registration: Registration) -> None:
-        self.registration, self.history = registration, History(registration)
+        super().__init__(registration)
+        self.history = History(registration)
         self.message, self.notes, self.ended = "", [], ""
         self.regressor: Regressor | None = None
         self._run: Run | None = None
-        self._left = TimeLeft()
-        self._preparation: tuple[str, Worker] | None = None
+        self._errand: tuple[Worker, Callable[[Any], object]] | None = None
+        self._preparation = Preparation(self)
         self._ending: list[Worker] = []
-        self.drawing = Drawing(registration, self._prepared, self.xray)
-        self._ct: tuple[str, object] = ("", None)
-        self._xrays: dict[str, tuple[str, object]] = {}
+        self.drawing = Drawing(registration, lambda: self._preparation.anatomy(), self.xray)
         self._results: dict[str, object] = {}
-
-    # What there is to register
-
-    def case(self, *, placed: bool = True):
-        """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
-
-        placed: see `scene.case.case_of`.
-        """
-        case = case_of(self.registration, self.xray, self.ct(), placed=placed)
-        for a, b in combinations(case.views, 2):
-            if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
-                raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
-                                 "or skip it.")
-        return case
-
-    def ct(self):
-        """The `imaging.ct.CT`, made anew only where the volume or the structure in it has changed. InputError as `scene.case.ct_of`."""
-        key = of_ct(self.registration)
-        if self._ct[0] != key:
-            self._ct = key, ct_of(self.registration)
-        return self._ct[1]
-
-    def xray(self, view: XRayView):
-        """The view's `imaging.xray.XRay`, made anew only where the image or what is known of it has changed."""
-        key = of_view(view)
-        if self._xrays.get(view.node.GetID(), ("",))[0] != key:
-            self._xrays[view.node.GetID()] = key, xray_of(view)
-        return self._xrays[view.node.GetID()][1]
 
     # The work under way
 
     @property
     def running(self) -> bool:
-        """Whether a registration is under way."""
-        return self._run is not None
+        """Whether a registration, or other work that a person asked for, is under way."""
+        return self._run is not None or self._errand is not None
 
     @property
-    def progress(self):
-        """Of the registration under way, a `registration.pipeline.Progress`; None before its first pose, and without one."""
-        return self._run and self._run.progress
-
-    @property
-    def stage(self) -> str:
-        """What is being done, in a few words; "" where nothing is."""
-        if self.progress is not None:
-            return self.progress.stage
-        return "preparing the CT" if self.running or self.preparing else ""
-
-    @property
-    def spent(self) -> float:
-        """Seconds since the registration under way was begun."""
-        return self._run.seconds if self._run else 0.0
-
-    @property
-    def left(self) -> str:
-        """Of the registration under way, in words: "about 2 min left"; "" as long as nobody can know."""
-        return left_in_words(self._left.seconds(self.progress.fraction)) if self.progress is not None else ""
+    def under_way(self) -> Run | None:
+        """The registration under way, which tells how far it is; None without one."""
+        return self._run
 
     @property
     def preparing(self) -> bool:
         """Whether a CT is being made ready."""
-        return self._preparation is not None and self._preparation[1].state == "running"
+        return self._preparation.under_way
 
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
         """Begin a registration. InputError for a start that is not there, and as `case`.
@@ -122,8 +75,7 @@ class Session:
         """
         if start not in STARTS:
             raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
-        if self.running:
-            raise InputError("Register: a registration is under way, expected none; wait for it, or cancel it.")
+        self._refuse_more()
         if start == "regressor" and self.regressor is None:
             raise InputError("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
         if start == "search" and refinement != "joint":
@@ -131,21 +83,28 @@ class Session:
                              'the refinement "joint".')
         with warned() as told:
             case = self.case(placed=start not in PLACELESS)
-        preparation, regressor = self._begin_to_prepare(), self.regressor
+        self._begin_to_prepare(again=True)
+        preparation, regressor = self._preparation.worker, self.regressor
 
         def find(tell):
             return work.registered(case, preparation.result_for(tell), start, refinement, seed, regressor, tell)
 
         self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
         self.history.note("moved" if self.history.entries else "before")
-        self.message, self.notes, self.ended, self._left = "", [], "", TimeLeft()
+        self.message, self.notes, self.ended = "", [], ""
         self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), told)
+
+    def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
+        self._refuse_more()
+        self.message = ""
+        self._errand = Worker(lambda tell: work()), then
 
     def prepare(self) -> bool:
         """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
-        if self._prepared() is None and find_spec("numba"):
+        if self._preparation.anatomy() is None and find_spec("numba"):
             self._begin_to_prepare(again=False)
-        return self._prepared() is not None
+        return self._preparation.anatomy() is not None
 
     def poll(self, wait: float = TURN) -> bool:
         """Take what the work under way has come to; whether the CT has moved, or any work has ended.
@@ -155,24 +114,14 @@ class Session:
         self._give_time(wait)
         if self.registration.scene is None:
             return self._forget()
-        ended, run = self._look_at_preparation(), self._run
-        if run is None:
-            return ended
-        obstacle = run.obstacle()
-        if obstacle:
-            self.cancel()
-            self.message = obstacle
-            return True
-        progress = run.worker.poll(0)
-        if progress is not None:
-            run.show(progress)
-        if run.worker.state == "running":
-            return ended or progress is not None
-        self._end(run)
-        return True
+        ended = [self._look_at_preparation(), self._look_at_errand()]
+        return self._look_at_registration() or any(ended)
 
     def cancel(self) -> None:
-        """Make an end of the registration under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
+        """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
+        if self._errand is not None:
+            self._ending.append(self._errand[0])
+            self._errand = None
         run = self._run
         if run is not None:
             run.worker.cancel()
@@ -188,7 +137,7 @@ class Session:
             worker.wait(max(0.0, until - monotonic()))
 
     def finish(self) -> None:
-        """Poll until the registration under way has ended. InputError where it failed."""
+        """Poll until the work under way has ended. InputError where it failed."""
         while self.running:
             self.poll()
         if self.message:
@@ -202,14 +151,38 @@ class Session:
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
-    def similarity(self) -> dict[str, float]:
-        """Local NCC of each view that is used, where the CT is now, by name. Empty before `prepare` is true. InputError as `case`."""
-        anatomy = self._prepared()
+    def find_similarity(self) -> Callable[[], dict[str, float]] | None:
+        """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
+
+        InputError as `case`.
+        """
+        anatomy = self._preparation.anatomy()
         if anatomy is None:
-            return {}
-        case, pose = self.case(), self.registration.world_from_ct
-        fit = anatomy.fit(case.views, pose, pose)
-        return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
+            return None
+        case, pose = self.corrected_case(), self.registration.world_from_ct
+
+        def find() -> dict[str, float]:
+            fit = anatomy.fit(case.views, pose, pose)
+            return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
+
+        return find
+
+    def find_result(self) -> Callable[[], object]:
+        """What finds the `result.Result` of the pose as it is, for a thread: the registration's that led to it, or what can be said of it.
+
+        InputError, now, as `case`; later, where the X-rays show too little of the CT.
+        """
+        entry, known = self.history.current, self.result
+        if known is not None and not self.history.moved:
+            return lambda: known
+        case, anatomy, method = self.corrected_case(), self._preparation.anatomy(), "by hand" if entry is None else entry.method
+
+        def find():
+            from ..workflow import assess
+
+            return assess(case, case.world_from_ct, anatomy, method)
+
+        return find
 
     def doubt(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
@@ -224,36 +197,70 @@ class Session:
 
     # Within
 
-    def _prepared(self):
-        """The prepared CT, None where the scene's is another, or there is none yet."""
-        if self._preparation is None:
-            return None
-        key, worker = self._preparation
-        return worker.result if worker.state == "done" and key == of_ct(self.registration) else None
-
-    def _begin_to_prepare(self, again: bool = True) -> Worker:
-        """What prepares the CT that the scene has now.   again: also where that went wrong before."""
-        key, ct = of_ct(self.registration), self.ct()
-        if self._preparation is not None:
-            if self._preparation[0] == key and not (again and self._preparation[1].state == "failed"):
-                return self._preparation[1]
-            self._ending.append(self._preparation[1])
-        self._preparation = key, Worker(lambda tell: work.make_ready(ct))
-        return self._preparation[1]
+    def _begin_to_prepare(self, *, again: bool) -> None:
+        before = self._preparation.begin(again=again)
+        if before is not None:
+            self._ending.append(before)
 
     def _look_at_preparation(self) -> bool:
         """Whether it has just ended."""
-        if not self.preparing:
+        ended = self._preparation.look()
+        if ended and self._preparation.message and self._run is None:
+            self.message = self._preparation.message
+        return ended
+
+    def _look_at_errand(self) -> bool:
+        """Whether it has just ended."""
+        if self._errand is None:
             return False
-        worker = self._preparation[1]
+        worker, then = self._errand
         worker.poll(0)
-        if worker.state == "failed" and not self.running:
-            self.message = worker.message
-        return worker.state != "running"
+        if worker.state == "running":
+            return False
+        self._errand, self.message = None, worker.message
+        if worker.state == "done":
+            with self._telling():
+                then(worker.result)
+        return True
+
+    def _look_at_registration(self) -> bool:
+        """Whether the CT has moved, or it has just ended."""
+        run = self._run
+        if run is None:
+            return False
+        obstacle = run.obstacle()
+        if obstacle:
+            self.cancel()
+            self.message = obstacle
+            return True
+        progress = run.worker.poll(0)
+        if progress is not None:
+            run.show(progress)
+        if run.worker.state == "running":
+            return progress is not None
+        self._end(run)
+        return True
+
+    @contextmanager
+    def _telling(self):
+        """What goes wrong on the way from a thread into the scene becomes a message."""
+        try:
+            yield
+        except InputError as error:
+            self.ended, self.message = "failed", str(error)
+        except Exception as error:
+            logging.exception("MultiViewRegistration")
+            self.ended = "failed"
+            self.message = f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
+
+    def _refuse_more(self) -> None:
+        if self.running:
+            raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
 
     def _give_time(self, wait: float) -> None:
         """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
-        working = [self._run.worker] if self._run else [self._preparation[1]] if self.preparing else self._ending
+        asked = [self._run and self._run.worker, self._errand and self._errand[0], self.preparing and self._preparation.worker]
+        working = [*filter(None, asked), *self._ending]
         if working:
             working[0].wait(wait)
         self._ending = [worker for worker in self._ending if not worker.wait(0)]
@@ -262,9 +269,9 @@ class Session:
         """Cancel all work; whether there was any."""
         working = self.running or self.preparing
         self.cancel()
-        if self._preparation is not None:
-            self._ending.append(self._preparation[1])
-        self._preparation, self._results = None, {}
+        if self._preparation.worker is not None:
+            self._ending.append(self._preparation.worker)
+        self._preparation, self._results = Preparation(self), {}
         return working
 
     def _end(self, run: Run) -> None:
@@ -273,12 +280,8 @@ class Session:
         if worker.state != "done":
             run.put_back()
             return
-        try:
+        with self._telling():
             self._keep(run, worker.result)
-        except Exception as error:
-            logging.exception("MultiViewRegistration")
-            self.ended = "failed"
-            self.message = f"The result could not be kept because of an error of the program, {type(error).__name__}: {error}"
 
     def _keep(self, run: Run, result) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""

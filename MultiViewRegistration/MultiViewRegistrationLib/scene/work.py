@@ -53,7 +53,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, tell: Callable) -> o
 
     fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
     begun = fit.world_from_ct if fit else case.world_from_ct
-    with tempfile.TemporaryDirectory(prefix="mvreg-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
         job = Job(["register", written(case, begun, folder), "--refine", refinement, "--device", "auto", "--out", Path(folder, "result")])
         told = watched(job, begun, tell)
     result = assess(case, np.array(told["world_from_ct"]), anatomy, start)

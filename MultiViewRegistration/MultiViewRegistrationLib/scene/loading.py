@@ -109,6 +109,7 @@ def landmark_list(registration: Registration, view: XRayView | None = None):
     if node is None:
         node = product(owner, LANDMARKS, "vtkMRMLMarkupsFiducialNode", f"Landmarks {where}")
         node.CreateDefaultDisplayNodes()
+        node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
         if view is None:
             node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     return node

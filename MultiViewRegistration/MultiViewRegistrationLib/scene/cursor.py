@@ -1,0 +1,227 @@
+"""The linked cursor: a point in any view shows in all; one in an X-ray is a line in the others, and with a second a point in the CT."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import slicer
+import vtk
+
+from ..errors import InputError
+from ..geometry.epipolar import epipolar_line, triangulate
+from .detector import Detector, detector_of, detectors
+from .frames import ras_from_lps, transform_to_ras
+from .lines import cross, draw, lines_node
+from .markups import placed, world_points
+from .products import product, remove_with_products
+from .registration import Registration
+
+CURSOR = "cursor"
+CROSS, LINE, RAY, BALL = "cursorCross", "cursorLine", "cursorRay", "cursorBall"
+COLOUR = (0.1, 0.95, 1.0)
+#: The arms of the cross, as shares of the image's larger side, and the ball's radius.
+GAP, REACH = 0.008, 0.03
+BALL_MM = 1.5
+HOVERING_MM = 0.1
+CAUTION_MM = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the cursor says.
+
+    seen: pixels (column, row) of the X-rays it was put in, by their node's ID.
+    ras: (3,) mm in the world, None while that is open.
+    residual_mm, residual_px: how far the point is, at most, from the rays that it was found from and from their pixels; else None.
+    caution: why not to trust the point, or why there is none; "" where all is well.
+    """
+
+    seen: dict[str, np.ndarray] = field(default_factory=dict)
+    ras: np.ndarray | None = None
+    residual_mm: float | None = None
+    residual_px: float | None = None
+    caution: str = ""
+
+
+class LinkedCursor:
+    """Follows a list of points, which is a product of the registration, and shows in all views what they say.
+
+    A point on the detector plane of an X-ray is what is seen there, and any other a place in the world. Points of several X-rays
+    are one point of the patient; one more in the same X-ray, or in the world, begins anew. All that others see is in the scene;
+    `update` finds out what has changed: call it from a timer.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self._detectors: list[Detector] = []
+        self._shown: tuple | None = None
+        self.reading = Reading()
+
+    @property
+    def points(self):
+        """The vtkMRMLMarkupsFiducialNode to place points in (`markups.place`)."""
+        return self._registration.node.GetNodeReference(CURSOR) or _new_points(self._registration)
+
+    @property
+    def ct_ras(self) -> np.ndarray | None:
+        """(3,) mm, the point in the CT's own frame, where the CT is now."""
+        if self.reading.ras is None:
+            return None
+        ras_from_ct = transform_to_ras(self._registration.world_from_ct)
+        return np.linalg.solve(ras_from_ct, [*self.reading.ras, 1.0])[:3]
+
+    def update(self) -> bool:
+        """Show what the points, or the crosshair that is being moved with Shift, say now; whether anything changed."""
+        self._detectors = detectors(self._registration, self._detectors)
+        markups = self._registration.node.GetNodeReference(CURSOR)
+        given = world_points(markups) if markups is not None else np.zeros((0, 3))
+        hovered = _hovered(self._registration.scene)
+        stamp = (given.tobytes(), hovered, *[detector.stamp for detector in self._detectors])
+        if stamp == self._shown:
+            return False
+        if hovered is not None:
+            self._show(read([hovered], self._detectors))
+        else:
+            given = self._keep(markups, given)
+            self._show(read(given, self._detectors))
+            if self.reading.ras is not None:
+                jump(self._registration.scene, self.reading.ras)
+        self._shown = (given.tobytes(), *stamp[1:])
+        return True
+
+    def clear(self) -> None:
+        """Take the point and all its marks away."""
+        markups = self._registration.node.GetNodeReference(CURSOR)
+        if markups is not None:
+            markups.RemoveAllControlPoints()
+        self._show(Reading())
+        self._shown = None
+
+    def _keep(self, markups, given: np.ndarray) -> np.ndarray:
+        """The points that belong together; the others are taken out of the list."""
+        indices = kept([detector and detector.tag for detector in (detector_of(point, self._detectors) for point in given)])
+        if len(indices) < len(given):
+            index_of = placed(markups)
+            for i in sorted(set(range(len(given))) - set(indices), reverse=True):
+                markups.RemoveNthControlPoint(index_of[i])
+        return given[indices]
+
+    def _show(self, reading: Reading) -> None:
+        self.reading = reading
+        for detector in self._detectors:
+            lines = [line for line in (_epipolar(other, reading.seen.get(other.view.node.GetID()), detector)
+                                       for other in self._detectors if other is not detector) if line is not None]
+            _mark(detector.view.node, LINE, 2, detector.on_plane(lines) if lines else None, detector.slice_id)
+            _mark(detector.view.node, CROSS, 3, _cross(reading, detector), detector.slice_id)
+        rays = [(detector.source, detector.on_plane(reading.seen[detector.view.node.GetID()]))
+                for detector in self._detectors if detector.view.node.GetID() in reading.seen]
+        _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
+        _ball(self._registration.node, reading.ras if rays else None)
+
+
+def kept(places: list[str | None]) -> list[int]:
+    """Which of the points, in the order in which they were placed, make up the cursor.
+
+    places: for each the X-ray in which it lies, None for the world.
+    """
+    together: list[int] = []
+    for index, place in enumerate(places):
+        begins = place is None or any(places[other] in (None, place) for other in together)
+        together = [index] if begins else [*together, index]
+    return together
+
+
+def read(points, among: list[Detector]) -> Reading:
+    """What points that belong together say: RAS mm (n, 3), one in the world, or one each in some of the X-rays."""
+    places = [(detector_of(point, among), point) for point in points]
+    seen = {detector.view.node.GetID(): detector.locate(point)[0] for detector, point in places if detector is not None}
+    if not seen:
+        return Reading(ras=np.array(points[0], float) if len(points) else None)
+    if len(seen) == 1:
+        return Reading(seen)
+    try:
+        found = triangulate([detector.camera for detector, _ in places], list(seen.values()))
+    except InputError as error:
+        return Reading(seen, caution=str(error))
+    caution = ""
+    if found.residual_mm > CAUTION_MM:
+        caution = (f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, "
+                   "or the geometry of the views does not fit.")
+    return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, caution)
+
+
+def jump(scene, ras) -> None:
+    """Move all slice views but those of X-rays to a point (3,), RAS mm."""
+    for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
+        if not (node.GetLayoutName() or "").startswith("XRay"):
+            node.JumpSliceByOffsetting(*ras)
+
+
+def _hovered(scene) -> tuple | None:
+    """RAS mm where the crosshair is being moved (in Slicer, with Shift held); None where it was left alone."""
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    mouse = [0.0, 0.0, 0.0]
+    if crosshair is None or not crosshair.GetCursorPositionRAS(mouse):
+        return None
+    return tuple(mouse) if np.abs(np.subtract(crosshair.GetCrosshairRAS(), mouse)).max() < HOVERING_MM else None
+
+
+def _epipolar(seen_by: Detector, pixel, detector: Detector) -> np.ndarray | None:
+    return None if pixel is None else epipolar_line(seen_by.camera, detector.camera, pixel)
+
+
+def _cross(reading: Reading, detector: Detector) -> np.ndarray | None:
+    if reading.ras is None or detector.depth(reading.ras) <= 0:
+        return None
+    side = max(detector.camera.size)
+    return detector.on_plane(cross(detector.pixels(reading.ras), GAP * side, REACH * side))
+
+
+def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str = "") -> None:
+    """Draw lines in the owner's product of that role; None takes it away."""
+    node = owner.GetNodeReference(role)
+    if lines is None:
+        if node is not None:
+            remove_with_products(node)
+        return
+    if node is None:
+        node = lines_node(owner, f"Linked cursor {owner.GetName()}", thickness)
+        owner.SetNodeReferenceID(role, node.GetID())
+    draw(node, lines, COLOUR, slice_id)
+
+
+def _ball(owner, ras) -> None:
+    """A small ball in 3D, and where the CT's slices cut it."""
+    if ras is None:
+        _mark(owner, BALL, 0, None)
+        return
+    node = product(owner, BALL, "vtkMRMLModelNode", f"Linked cursor {owner.GetName()}")
+    sphere = vtk.vtkSphereSource()
+    sphere.SetRadius(BALL_MM)
+    sphere.SetCenter(*ras)
+    sphere.SetThetaResolution(16)
+    sphere.SetPhiResolution(16)
+    sphere.Update()
+    node.SetAndObservePolyData(sphere.GetOutput())
+    if node.GetDisplayNode() is None:
+        node.SetHideFromEditors(True)
+        node.CreateDefaultDisplayNodes()
+        node.GetDisplayNode().SetColor(*COLOUR)
+        node.GetDisplayNode().SetVisibility2D(True)
+        node.GetDisplayNode().SetSliceIntersectionThickness(2)
+
+
+def _new_points(registration: Registration):
+    node = product(registration.node, CURSOR, "vtkMRMLMarkupsFiducialNode", "Linked cursor")
+    node.SetControlPointLabelFormat("")
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetPointLabelsVisibility(False)
+    display.SetGlyphTypeFromString("CrossDot2D")
+    display.SetUseGlyphScale(True)
+    display.SetGlyphScale(2.5)
+    display.SetColor(*COLOUR)
+    display.SetSelectedColor(*COLOUR)
+    display.SetSnapMode(display.SnapModeUnconstrained)  # else in 3D it would stick to any surface
+    return node

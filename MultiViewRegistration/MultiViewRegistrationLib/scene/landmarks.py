@@ -1,0 +1,94 @@
+"""Clicking landmarks: those of the CT and of the X-rays find their partners by themselves, wherever the points were put."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from .case import LANDMARKS
+from .detector import Detector, detector_of, detectors
+from .loading import landmark_list
+from .markups import placed
+from .registration import Registration
+
+#: The attribute of an X-ray's list with the plane on which its points lie, as JSON.
+PLANE = "MultiViewRegistration.plane"
+ROUNDING_MM = 1e-6
+
+
+def tidy(registration: Registration) -> None:
+    """Put the landmarks in order after points were placed, moved or removed; nothing happens where all is in order.
+
+    A new point, which has no name yet, belongs to the X-ray on whose detector plane it lies, else to the CT, whichever list it was
+    placed in: so one list can be active while a landmark is clicked in the CT and in each X-ray. It gets the first name that its list
+    lacks and another has, else the next number. Points of an X-ray stay on its plane, and go with it where its geometry is corrected.
+    """
+    among = detectors(registration)
+    for markups in lists(registration):
+        _settle(registration, markups, among)
+    for detector in among:
+        _keep_on_plane(detector)
+
+
+def lists(registration: Registration) -> list:
+    """The lists of landmarks there are, the CT's first."""
+    owners = [registration.node, *[view.node for view in registration.xrays]]
+    return [markups for markups in (owner.GetNodeReference(LANDMARKS) for owner in owners) if markups is not None]
+
+
+def missing(registration: Registration) -> dict[str, list[str]]:
+    """For each landmark, in which views, by name, it has not been clicked yet; "CT" for the CT. Without those that are complete.
+
+    A landmark need not be seen in every X-ray: what is in the CT and in one of them counts.
+    """
+    views = [view for view in registration.xrays if view.used]
+    owners = {"CT": registration.node, **{view.name: view.node for view in views}}
+    have = {name: _labels(owner.GetNodeReference(LANDMARKS)) for name, owner in owners.items()}
+    named = dict.fromkeys(label for labels in have.values() for label in labels)
+    lacking = {label: [name for name, labels in have.items() if label not in labels] for label in named}
+    return {label: names for label, names in lacking.items() if names}
+
+
+def next_name(registration: Registration, markups) -> str:
+    """The name for the next point of a list: the first that it lacks and another has, else the next free number."""
+    mine = set(_labels(markups))
+    others = [label for other in lists(registration) for label in _labels(other)]
+    waiting = next((label for label in others if label not in mine), None)
+    taken = {*mine, *others}
+    return waiting or next(str(n) for n in range(1, len(taken) + 2) if str(n) not in taken)
+
+
+def _labels(markups) -> list[str]:
+    return [] if markups is None else [label for label in map(markups.GetNthControlPointLabel, placed(markups)) if label]
+
+
+def _settle(registration: Registration, markups, among: list[Detector]) -> None:
+    """Name the new points of a list, and move those that belong to another one there."""
+    gone = 0
+    for i in [i for i in placed(markups) if not markups.GetNthControlPointLabel(i)]:
+        point = markups.GetNthControlPointPositionWorld(i - gone)
+        detector = detector_of(point, among)
+        home = landmark_list(registration, detector and detector.view)
+        name = next_name(registration, home)
+        if home is markups:
+            markups.SetNthControlPointLabel(i - gone, name)
+        else:
+            markups.RemoveNthControlPoint(i - gone)
+            home.AddControlPointWorld(point, name)
+            gone += 1
+
+
+def _keep_on_plane(detector: Detector) -> None:
+    """The X-ray's landmarks stay on their pixels where its image was moved, and on its plane where they were."""
+    markups = detector.view.node.GetNodeReference(LANDMARKS)
+    if markups is None:
+        return
+    before, now = markups.GetAttribute(PLANE), json.dumps(detector.ras_from_pixel.tolist())
+    carried = detector.ras_from_pixel @ np.linalg.inv(json.loads(before)) if before and before != now else np.eye(4)
+    for i in placed(markups):
+        point = (carried @ [*markups.GetNthControlPointPositionWorld(i), 1.0])[:3]
+        flat = detector.on_plane(detector.pixels(point))
+        if np.abs(flat - markups.GetNthControlPointPositionWorld(i)).max() > ROUNDING_MM:
+            markups.SetNthControlPointPositionWorld(i, flat)
+    markups.SetAttribute(PLANE, now)

@@ -1,0 +1,120 @@
+"""Outlines against what they must be: hulls of convex bodies, the circle in which a cone touches a sphere."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial import ConvexHull
+
+from MultiViewRegistrationLib.geometry.silhouette import Surface
+
+SOURCE = np.array([20.0, -700.0, 90.0])
+
+
+def convex_body(points):
+    """Points and triangles of a hull, all the same way round."""
+    hull = ConvexHull(points)
+    triangles = hull.simplices.copy()
+    corners = points[triangles]
+    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    inwards = np.einsum("ij,ij->i", normals, hull.equations[:, :3]) < 0
+    triangles[inwards] = triangles[inwards][:, ::-1]
+    return points, triangles
+
+
+def sphere(count=4000, radius=40.0, centre=(0.0, 0.0, 0.0)):
+    """A sphere of about 2 count triangles, by a spiral of points."""
+    n = np.arange(count) + 0.5
+    z, turn = 1 - 2 * n / count, np.pi * (1 + 5**0.5) * n
+    ring = np.sqrt(1 - z**2)
+    return convex_body(radius * np.stack([ring * np.cos(turn), ring * np.sin(turn), z], 1) + centre)
+
+
+def seen_flat(points, source=SOURCE):
+    """Perspective onto a plane behind the origin, (..., 2)."""
+    beam = -source / np.linalg.norm(source)
+    x = np.cross(beam, [0, 0, 1.0])
+    x /= np.linalg.norm(x)
+    rays = points - source
+    return 1000 * np.stack([rays @ x, rays @ np.cross(beam, x)], -1) / (rays @ beam)[..., None]
+
+
+@given(st.integers(0, 10**6), st.integers(8, 60))
+@settings(max_examples=40, deadline=None)
+def test_a_convex_body_has_the_outline_of_its_hull(seed, count):
+    points, triangles = convex_body(np.random.default_rng(seed).normal(size=(count, 3)) * [50, 20, 30])
+    outline = seen_flat(Surface(points, triangles).outline(SOURCE))
+    flat = seen_flat(points)
+    hull = flat[ConvexHull(flat).vertices]
+    corners = np.unique(outline.reshape(-1, 2).round(9), axis=0)
+    assert len(outline) == len(hull)
+    assert np.allclose(corners, np.unique(hull.round(9), axis=0))
+
+
+def test_a_sphere_is_seen_as_the_cone_that_touches_it():
+    points, triangles = sphere()
+    outline = Surface(points, triangles).outline(SOURCE)
+    rays = outline.reshape(-1, 3) - SOURCE
+    angles = np.arccos(rays @ -SOURCE / np.linalg.norm(rays, axis=1) / np.linalg.norm(SOURCE))
+    assert np.degrees(np.abs(angles - np.arcsin(40 / np.linalg.norm(SOURCE)))).max() < 0.01
+    flat = seen_flat(outline).mean(axis=1)
+    assert np.diff(np.sort(np.arctan2(*flat.T))).max() < np.radians(6)  # all the way round
+
+
+def test_inside_out_is_the_same():
+    points, triangles = sphere(500)
+    assert np.array_equal(Surface(points, triangles).outline(SOURCE), Surface(points, triangles[:, ::-1]).outline(SOURCE))
+
+
+def test_what_lies_behind_is_seen_too():
+    near, triangles = sphere(500, 40)
+    far, _ = sphere(500, 20, (0, 100, -10))
+    both = Surface(np.concatenate([near, far]), np.concatenate([triangles, sphere(500, 20)[1] + len(near)]))
+    assert len(both.outline(SOURCE)) == len(Surface(near, triangles).outline(SOURCE)) + len(Surface(far, triangles).outline(SOURCE))
+
+
+def test_a_fold_inwards_is_no_outline():
+    """Two roofs side by side, seen from the front: the valley between them shows in no X-ray, the ridges do."""
+    profile = np.array([[0, 0], [30, 0], [60, 0], [45, 30], [30, 10], [15, 30]], float)
+    front, back = [np.column_stack([profile[:, 0], np.full(6, y), profile[:, 1]]) for y in (0.0, 50.0)]
+    walls = [[(i, (i + 1) % 6, 6 + i), ((i + 1) % 6, 6 + (i + 1) % 6, 6 + i)] for i in range(6)]
+    cap = np.array([(0, 1, 5), (1, 4, 5), (1, 2, 3), (1, 3, 4)])
+    triangles = np.concatenate([np.reshape(walls, (-1, 3)), cap[:, ::-1], cap + 6])
+    surface = Surface(np.concatenate([front, back]), triangles)
+    along = surface.outline(np.array([-300.0, 25.0, 20.0]))  # square to the ridges: a face of each roof is lit from there, a face not
+    along = along[np.ptp(along[:, :, 1], axis=1) > 49]
+    assert {tuple(line[0, [0, 2]]) for line in along} == {(0.0, 0.0), (15.0, 30.0), (45.0, 30.0)}
+
+
+def test_the_rim_of_an_open_surface_is_drawn():
+    points, triangles = sphere(2000)
+    cap = triangles[(points[triangles][:, :, 2] > 0).all(axis=1)]
+    outline = Surface(points, cap).outline(np.array([0, 0, 900.0]))
+    assert len(outline) > 100
+    assert np.abs(outline[:, :, 2]).max() < 4  # from above nothing but the rim, near the equator
+
+
+def test_specks_are_left_out():
+    big, triangles = sphere(2000)
+    small, of_small = sphere(50, 0.2, (60, 0, 0))
+    both = Surface(np.concatenate([big, small]), np.concatenate([triangles, of_small + len(big)]))
+    assert len(both.outline(SOURCE)) == len(Surface(big, triangles).outline(SOURCE))
+    assert len(Surface(small, of_small).outline(SOURCE)) > 0  # alone it is what is meant
+
+
+def test_nothing_has_no_outline():
+    assert Surface(np.zeros((0, 3)), np.zeros((0, 3), int)).outline(SOURCE).shape == (0, 2, 3)
+
+
+@pytest.mark.parametrize("count", [25000])
+def test_a_bone_of_50000_triangles_is_fast(count):
+    surface = Surface(*sphere(count))
+    surface.outline(SOURCE)
+    start = time.perf_counter()
+    for _ in range(5):
+        surface.outline(SOURCE)
+    assert (time.perf_counter() - start) / 5 < 0.05

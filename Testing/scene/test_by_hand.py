@@ -1,0 +1,227 @@
+"""The CT moved by hand in an X-ray does there what the hand did, in pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from xray_slices import add_xray, slice_view, window_point
+
+START = np.array([[1.0, 0, 0, 12], [0, 1, 0, -9], [0, 0, 1, 20], [0, 0, 0, 1]])
+LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
+
+
+@pytest.fixture
+def registration(scene):
+    import slicer
+
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    values = np.full((20, 24, 28), -1000, np.int16)
+    values[6:11, 8:13, 10:15] = 800
+    slicer.util.updateVolumeFromArray(ct, values)
+    ct.SetIJKToRASDirections(-1, 0, 0, 0, -1, 0, 0, 0, 1)
+    ct.SetSpacing(2, 2, 2)
+    ct.SetOrigin(*(-(LUMP - 2 * np.array([12, 10, 8])) * [1, 1, -1]))
+    made = Registration.create(scene)
+    made.ct = ct
+    made.world_from_ct = START
+    add_xray(made, "AP", 5.0)
+    add_xray(made, "LAT", 95.0, mirrored=True)
+    return made
+
+
+@pytest.fixture(params=["AP", "LAT"])
+def view(registration, request):
+    return next(view for view in registration.xrays if view.name == request.param)
+
+
+def seen(registration, view, in_ct=LUMP):
+    """Pixel of a point (3,), LPS mm in the CT."""
+    return view.camera.project((registration.world_from_ct @ [*in_ct, 1])[:3])
+
+
+def test_the_centre_is_that_of_the_bone(registration):
+    from MultiViewRegistrationLib.scene import by_hand
+
+    assert np.allclose(by_hand.centre_in_ct(registration), LUMP)
+    assert np.allclose(by_hand.centre(registration), LUMP + START[:3, 3])
+
+
+def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
+    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.scene.loading import segmentation_node
+
+    by_hand.centre_in_ct(registration)
+    selected = np.zeros((20, 24, 28), bool)
+    selected[2, 3, 4] = True
+    registration.choose_segment(*segmentation_node(registration.scene, "One voxel", selected, registration.ct))
+    assert np.allclose(by_hand.centre_in_ct(registration), LUMP + 2 * np.array([4 - 12, 3 - 10, 2 - 8]))
+
+
+def test_without_a_ct_it_says_so(scene):
+    from MultiViewRegistrationLib.errors import InputError
+    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    with pytest.raises(InputError, match="CT"):
+        by_hand.centre_in_ct(Registration.create(scene))
+
+
+def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
+    from MultiViewRegistrationLib.scene import by_hand
+
+    before, depth = seen(registration, view), view.camera.depth(by_hand.centre(registration))
+    by_hand.shift(registration, view, 7.0, -3.0)
+    assert np.allclose(seen(registration, view) - before, [7, -3], atol=1e-9)
+    assert view.camera.depth(by_hand.centre(registration)) == pytest.approx(depth)
+    assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))
+
+
+def test_turn_is_counter_clockwise_in_the_image(registration, view):
+    from MultiViewRegistrationLib.scene import by_hand
+
+    centre, right = seen(registration, view), 10 * view.camera.ray_matrix @ [1, 0, 0] * 100
+    beside = LUMP + right
+    before = seen(registration, view, beside) - centre
+    by_hand.turn(registration, view, 20.0)
+    assert np.allclose(seen(registration, view), centre, atol=1e-9)
+    after = seen(registration, view, beside) - centre
+    assert before[0] > 0
+    assert np.degrees(np.arctan2(-after[1], after[0])) == pytest.approx(20.0, abs=2.0)  # the ray is not quite square to the image
+
+
+def test_tilt_takes_the_near_side_along(registration, view):
+    from MultiViewRegistrationLib.scene import by_hand
+
+    mirrored = np.sign(view.camera.intrinsics[0, 0])  # a mirrored image is looked at from the detector
+    near = LUMP - 10 * mirrored * view.camera.camera_from_world[2, :3]
+    for amount, expected in (((4.0, 0.0), (1, 0)), ((0.0, 4.0), (0, 1))):
+        registration.world_from_ct = START
+        before = seen(registration, view, near)
+        by_hand.tilt(registration, view, *amount)
+        moved = seen(registration, view, near) - before
+        assert np.allclose(moved / np.linalg.norm(moved), expected, atol=0.1)
+        turned = Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()
+        assert np.degrees(turned) == pytest.approx(4.0)
+
+
+def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
+    from MultiViewRegistrationLib.scene import by_hand
+
+    before, source = seen(registration, view), view.camera.source
+    distance = np.linalg.norm(by_hand.centre(registration) - source)
+    by_hand.along_beam(registration, view, 30.0)
+    assert np.allclose(seen(registration, view), before, atol=1e-9)
+    assert np.linalg.norm(by_hand.centre(registration) - source) == pytest.approx(distance + 30)
+
+
+def test_handles_turn_about_the_centre(registration):
+    from MultiViewRegistrationLib.scene import by_hand
+
+    by_hand.show_handles(registration, True)
+    display = registration.ct_transform.GetDisplayNode()
+    assert display.GetEditorVisibility()
+    assert not display.GetEditorScalingEnabled()
+    assert np.allclose(registration.ct_transform.GetCenterOfTransformation(), LUMP * [-1, -1, 1])
+    by_hand.show_handles(registration, False)
+    assert not display.GetEditorVisibility()
+
+
+class Hand:
+    """The mouse and the keys in one slice view; positions from the lower left corner of a window of 360 x 270 pixels."""
+
+    def __init__(self, shown):
+        self.shown, self.interactor = shown, shown.interactor()
+        self.seen_by_others = []
+        for event in ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent", "KeyPressEvent"):
+            self.interactor.AddObserver(event, lambda _, event: self.seen_by_others.append(event), 0.5)
+
+    def at(self, ras):
+        x, y = window_point(self.shown, ras)
+        return np.array([x, self.shown._view_node.GetDimensions()[1] - y])
+
+    def drag(self, positions, *, shift=False, ctrl=False):
+        for i, (x, y) in enumerate(np.round(positions).astype(int)):
+            self.interactor.SetEventInformation(int(x), int(y), int(ctrl), int(shift), "\0", 0, None)
+            self.interactor.InvokeEvent("LeftButtonPressEvent" if i == 0 else "MouseMoveEvent")
+        self.interactor.InvokeEvent("LeftButtonReleaseEvent")
+
+    def press(self, key, *, shift=False):
+        self.interactor.SetEventInformation(100, 100, 0, int(shift), "\0", 0, key)
+        self.interactor.InvokeEvent("KeyPressEvent")
+
+
+@pytest.fixture
+def hand(slicer_app, registration, view):
+    number = registration.xrays.index(view) + 1
+    return Hand(slice_view(slicer_app, view, number, (360, 270), zoom=1.7))
+
+
+@pytest.fixture
+def dragging(hand, registration, view):
+    from MultiViewRegistrationLib.scene.dragging import Dragging
+
+    calls = []
+    made = Dragging(hand.interactor, registration, view, begin=lambda: calls.append("begin"), moved=lambda: calls.append("moved"),
+                    end=lambda: calls.append("end"))
+    made.calls = calls
+    yield made
+    made.stop()
+
+
+def test_the_ct_follows_the_mouse(hand, dragging, registration, view):
+    start = hand.at(view.ras_of(seen(registration, view)))
+    hand.drag([start, start + [20, 5], start + [60, -40]])
+    assert np.abs(hand.at(view.ras_of(seen(registration, view))) - start - [60, -40]).max() < 1e-6  # though the view is zoomed
+    assert dragging.calls == ["begin", "moved", "moved", "end"]
+    assert not hand.seen_by_others
+
+
+def test_shift_turns_about_the_centre_as_far_as_the_mouse_goes(hand, dragging, registration, view):
+    before, middle = seen(registration, view), hand.at(view.ras_of(seen(registration, view)))
+    angles = np.radians([0, 30, 60, 90])
+    hand.drag(middle + 80 * np.stack([np.cos(angles), np.sin(angles)], 1), shift=True)  # counter-clockwise on the screen
+    assert np.allclose(seen(registration, view), before, atol=1e-9)
+    turned = Rotation.from_matrix(registration.world_from_ct[:3, :3])
+    assert np.degrees(turned.magnitude()) == pytest.approx(90.0, abs=1.0)
+    beam = (LUMP + START[:3, 3] - view.camera.source) * -np.sign(view.camera.intrinsics[0, 0])
+    assert np.allclose(turned.as_rotvec() / turned.magnitude(), beam / np.linalg.norm(beam), atol=1e-6)
+
+
+def test_ctrl_tilts(hand, dragging, registration, view):
+    before = seen(registration, view)
+    hand.drag([[100, 100], [140, 100]], ctrl=True)
+    assert np.allclose(seen(registration, view), before, atol=1e-9)
+    assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("key, shift, pixels", [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))])
+def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, pixels):
+    before = seen(registration, view)
+    hand.press(key, shift=shift)
+    assert np.allclose(seen(registration, view) - before, pixels, atol=1e-9)
+    assert dragging.calls == ["begin", "moved", "end"]
+    assert not hand.seen_by_others
+
+
+@pytest.mark.parametrize("key, shift, degrees", [("bracketleft", False, 0.5), ("bracketright", False, 0.5), ("braceleft", True, 5)])
+def test_brackets_turn(hand, dragging, registration, key, shift, degrees):
+    hand.press(key, shift=shift)
+    assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(degrees)
+
+
+def test_other_events_go_to_slicer(hand, dragging, registration):
+    hand.press("r")
+    hand.interactor.InvokeEvent("MouseMoveEvent")
+    assert hand.seen_by_others == ["KeyPressEvent", "MouseMoveEvent"]
+    assert not dragging.calls
+
+
+def test_once_stopped_nothing_moves(hand, dragging, registration):
+    dragging.stop()
+    hand.drag([[100, 100], [140, 100]])
+    hand.press("Left")
+    assert np.array_equal(registration.world_from_ct, START)
+    assert len(hand.seen_by_others) == 4

@@ -1,0 +1,195 @@
+"""The linked cursor, from points as a person places them to what is drawn in the views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from xray_slices import add_xray, click, picture, slice_view, window_point
+
+POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
+
+
+@pytest.fixture
+def registration(scene):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    made = Registration.create(scene)
+    add_xray(made, "AP", 5.0)
+    add_xray(made, "LAT", 95.0, mirrored=True)
+    add_xray(made, "OBL", 50.0)
+    return made
+
+
+@pytest.fixture
+def cursor(registration):
+    from MultiViewRegistrationLib.scene.cursor import LinkedCursor
+
+    return LinkedCursor(registration)
+
+
+def lps(ras):
+    return np.asarray(ras) * [-1, -1, 1]
+
+
+def pixel(view, ras=POINT):
+    return view.camera.project(lps(ras))
+
+
+def see(cursor, view, ras=POINT, off=(0.0, 0.0)):
+    """Place a point where a view shows one; whether anything changed."""
+    cursor.points.AddControlPoint(*view.ras_of(pixel(view, ras) + off))
+    return cursor.update()
+
+
+def mark(view, role):
+    """(n, 2) pixels of what is drawn in a view's detector plane."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    node = view.node.GetNodeReference(role)
+    return np.zeros((0, 2)) if node is None else view.camera.project(lps(vtk_to_numpy(node.GetPolyData().GetPoints().GetData())))
+
+
+@pytest.mark.parametrize("places, expected", [
+    ([], []), (["A"], [0]), ([None], [0]),
+    (["A", "B"], [0, 1]), (["A", "B", "C"], [0, 1, 2]),
+    (["A", "A"], [1]), (["A", "B", "A"], [2]), (["A", "B", "A", "B"], [2, 3]),
+    (["A", "B", None], [2]), ([None, "A"], [1]), ([None, None], [1]),
+])
+def test_which_points_belong_together(places, expected):
+    from MultiViewRegistrationLib.scene.cursor import kept
+
+    assert kept(places) == expected
+
+
+def test_one_x_ray_draws_a_line_through_the_point_in_the_others(cursor, registration):
+    ap, *others = registration.xrays
+    assert see(cursor, ap)
+    assert not cursor.update()
+    assert cursor.reading.ras is None
+    assert np.allclose(cursor.reading.seen[ap.node.GetID()], pixel(ap), atol=1e-6)
+    for view in others:
+        (a, b), point = mark(view, "cursorLine"), pixel(view)
+        along = (b - a) / np.linalg.norm(b - a)
+        assert abs(np.linalg.det([along, point - a])) < 1e-3
+        assert 0 < (point - a) @ along < np.linalg.norm(b - a)
+        assert not len(mark(view, "cursorCross"))
+    assert not len(mark(ap, "cursorLine"))
+    ray = registration.node.GetNodeReference("cursorRay")
+    assert ray.GetDisplayNode().GetVisibility3D()
+    assert not ray.GetDisplayNode().GetVisibility2D()
+    assert np.allclose(lps(ray.GetPolyData().GetPoint(0)), ap.camera.source, atol=1e-3)
+
+
+def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
+    registration.world_from_ct = [[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1]]
+    ap, lat, oblique = registration.xrays
+    see(cursor, ap)
+    assert see(cursor, lat)
+    assert np.allclose(cursor.reading.ras, POINT, atol=1e-4)
+    assert cursor.reading.residual_mm < 1e-4
+    assert not cursor.reading.caution
+    for view in registration.xrays:
+        assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view), atol=1e-3)
+    assert np.allclose(np.array(registration.world_from_ct)[:3] @ [*lps(cursor.ct_ras), 1], lps(POINT), atol=1e-4)
+    assert len(mark(oblique, "cursorLine")) == 4  # one from each
+    assert see(cursor, oblique)  # a third one joins
+    assert len(cursor.reading.seen) == 3
+    assert see(cursor, oblique, POINT + 5)  # one more in the same X-ray begins anew
+    assert len(cursor.reading.seen) == 1
+    assert cursor.points.GetNumberOfControlPoints() == 1
+    assert registration.node.GetNodeReference("cursorBall") is None
+
+
+def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, registration, slicer_app):
+    ap = registration.xrays[0]
+    of_ct, of_xray = [slice_view(slicer_app, ap, 1, (60, 60), name=name)._view_node for name in ("Red", "XRay1")]
+    of_ct.SetOrientation("Axial")
+    before = of_xray.GetSliceToRAS().GetElement(2, 3)
+    cursor.points.AddControlPoint(*POINT)
+    assert cursor.update()
+    for view in registration.xrays:
+        assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view), atol=1e-3)
+    assert of_ct.GetSliceOffset() == pytest.approx(POINT[2])
+    assert of_xray.GetSliceToRAS().GetElement(2, 3) == before
+
+
+def test_a_point_that_is_moved_takes_the_rest_along(cursor, registration):
+    ap, lat, _ = registration.xrays
+    see(cursor, ap)
+    see(cursor, lat)
+    there = POINT + [3.0, -2.0, 4.0]
+    for i, view in enumerate((ap, lat)):
+        cursor.points.SetNthControlPointPosition(i, *view.ras_of(pixel(view, there)))
+    assert cursor.update()
+    assert np.allclose(cursor.reading.ras, there, atol=1e-4)
+    cursor.points.SetNthControlPointPosition(0, *ap.ras_of([-20, 30]))  # over the edge of the image it is still seen in it
+    cursor.update()
+    assert np.allclose(cursor.reading.seen[ap.node.GetID()], [-20, 30])
+
+
+def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
+    ap, lat, _ = registration.xrays
+    see(cursor, ap)
+    see(cursor, lat, off=(0, 5))
+    assert cursor.reading.residual_mm == pytest.approx(5 * 2 * 0.65 / 2, rel=0.1)  # half of five pixels of 2 mm, at the patient
+    assert "rays" in cursor.reading.caution
+    assert cursor.reading.residual_px == pytest.approx(2.5, rel=0.15)
+
+
+def test_views_that_leave_the_depth_open_are_a_caution(registration, cursor):
+    ap = registration.xrays[0]
+    twin = add_xray(registration, "AP again", 5.5)  # its plane is within a millimetre of the other's
+    see(cursor, ap)
+    see(cursor, twin)
+    assert cursor.reading.ras is None
+    assert "degree" in cursor.reading.caution
+
+
+def test_clear_leaves_no_mark(cursor, registration, scene):
+    def models():
+        return [scene.GetNthNode(i).GetName() for i in range(scene.GetNumberOfNodes()) if scene.GetNthNode(i).IsA("vtkMRMLModelNode")]
+
+    before = models()
+    for view in registration.xrays[:2]:
+        see(cursor, view)
+    assert len(models()) > len(before)
+    cursor.clear()
+    assert models() == before
+    assert cursor.points.GetNumberOfControlPoints() == 0
+    assert see(cursor, registration.xrays[0])
+
+
+def test_the_crosshair_is_followed_while_it_is_moved(cursor, registration, scene):
+    ap, lat, _ = registration.xrays
+    crosshair = scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    see(cursor, ap)
+    crosshair.SetCursorPositionRAS(list(POINT))
+    assert not cursor.update()  # the mouse alone
+    crosshair.SetCrosshairRAS(list(POINT))
+    assert cursor.update()
+    assert np.allclose(mark(lat, "cursorCross").mean(axis=0), pixel(lat), atol=1e-3)
+    crosshair.SetCursorPositionRAS([90.0, 0, 0])  # Shift was let go
+    assert cursor.update()
+    assert not len(mark(lat, "cursorCross"))
+    assert len(mark(lat, "cursorLine")) == 2
+
+
+def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slicer_app):
+    from MultiViewRegistrationLib.scene.markups import is_placing, place, stop_placing
+
+    ap, lat, oblique = registration.xrays
+    shown = {view.name: slice_view(slicer_app, view, n, (360, 270)) for n, view in enumerate(registration.xrays, 1)}
+    for view in (ap, lat):
+        place(cursor.points)
+        assert is_placing(cursor.points)
+        x, y = window_point(shown[view.name], view.ras_of(pixel(view)))
+        click(shown[view.name], round(x), round(270 - y))
+        assert cursor.update()
+        stop_placing(registration.scene)
+    assert np.linalg.norm(cursor.reading.ras - POINT) < 1.0  # a pixel of the window is 0.4 mm there
+    expected = window_point(shown["OBL"], oblique.ras_of(pixel(oblique, cursor.reading.ras)))
+    oblique.node.GetNodeReference("cursorLine").GetDisplayNode().SetVisibility(False)
+    image = picture(shown["OBL"]).astype(int)
+    rows, columns = np.nonzero(image[..., 1] > 128)
+    assert len(rows) > 20
+    assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - expected).max() < 0.5

@@ -1,0 +1,198 @@
+"""Landmarks clicked in any order find their list, their name and their partners; distances between other markups."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from xray_slices import add_xray, click, slice_view, window_point
+
+CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]])  # RAS mm in the CT
+
+
+@pytest.fixture
+def registration(scene):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    made = Registration.create(scene)
+    add_xray(made, "AP", 5.0)
+    add_xray(made, "LAT", 95.0, mirrored=True)
+    made.world_from_ct = [[1, 0, 0, 4], [0, 1, 0, 5], [0, 0, 1, 6], [0, 0, 0, 1]]
+    return made
+
+
+def world(point):
+    """RAS mm of a point of the CT."""
+    return point + [-4, -5, 6]
+
+
+def put(markups, ras):
+    """As a click does it: without a name."""
+    import vtk
+
+    markups.AddControlPointWorld(vtk.vtkVector3d(*ras))
+
+
+def shown_at(view, point):
+    return view.ras_of(view.camera.project(world(point) * [-1, -1, 1]))
+
+
+def content(markups):
+    from MultiViewRegistrationLib.scene.markups import placed
+
+    return {} if markups is None else {
+        markups.GetNthControlPointLabel(i): np.array(markups.GetNthControlPointPositionWorld(i)) for i in placed(markups)}
+
+
+def test_points_find_their_list_and_their_partners(registration):
+    from MultiViewRegistrationLib.scene.case import landmarks_of
+    from MultiViewRegistrationLib.scene.landmarks import lists, missing, tidy
+    from MultiViewRegistrationLib.scene.loading import landmark_list
+
+    ap, lat = registration.xrays
+    active = landmark_list(registration)  # one list for all clicks
+    for point in CT_POINTS[:2]:
+        put(active, world(point))
+        put(active, shown_at(lat, point))
+        put(active, shown_at(ap, point))
+        tidy(registration)
+    assert [set(content(markups)) for markups in lists(registration)] == [{"1", "2"}] * 3
+    assert missing(registration) == {}
+    for landmark, point in zip(landmarks_of(registration, registration.xrays), CT_POINTS):
+        assert np.allclose(landmark.ct, point * [-1, -1, 1])
+        for view in (ap, lat):
+            assert np.allclose(landmark.pixels[view.name], view.camera.project(world(point) * [-1, -1, 1]))
+
+
+def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
+    from MultiViewRegistrationLib.scene.landmarks import missing, next_name, tidy
+    from MultiViewRegistrationLib.scene.loading import landmark_list
+
+    ap, lat = registration.xrays
+    in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
+    for name, point in zip(("ASIS left", "ASIS right"), CT_POINTS):
+        in_ct.AddControlPoint(*point, name)
+    assert next_name(registration, in_ap) == "ASIS left"
+    assert next_name(registration, in_ct) == "1"
+    assert missing(registration) == {"ASIS left": ["AP", "LAT"], "ASIS right": ["AP", "LAT"]}
+    for point in CT_POINTS[:3]:
+        put(in_ap, shown_at(ap, point))
+    tidy(registration)
+    assert list(content(in_ap)) == ["ASIS left", "ASIS right", "1"]
+    assert missing(registration) == {"ASIS left": ["LAT"], "ASIS right": ["LAT"], "1": ["CT", "LAT"]}
+    lat.change(use=False)
+    assert missing(registration) == {"1": ["CT"]}
+    put(in_ap, world(CT_POINTS[2]))  # clicked in the CT with the X-ray's list active
+    tidy(registration)
+    assert list(content(in_ct)) == ["ASIS left", "ASIS right", "1"]
+    in_ap.RemoveNthControlPoint(0)
+    put(in_ap, shown_at(ap, CT_POINTS[0]))
+    tidy(registration)
+    assert list(content(in_ap)) == ["ASIS right", "1", "ASIS left"]
+
+
+def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
+    from MultiViewRegistrationLib.scene.landmarks import tidy
+    from MultiViewRegistrationLib.scene.loading import landmark_list
+
+    ap = registration.xrays[0]
+    in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
+    put(in_ct, world(CT_POINTS[0]))
+    put(in_ap, shown_at(ap, CT_POINTS[0]))
+    tidy(registration)
+    on_detector = content(in_ap)["1"]
+    pose = np.eye(4)
+    pose[:3, 3] = (on_detector - CT_POINTS[0]) * [-1, -1, 1]
+    registration.world_from_ct = pose  # the landmark of the CT comes to lie on the detector
+    tidy(registration)
+    assert np.allclose(content(in_ct)["1"], on_detector)
+    assert np.allclose(content(in_ap)["1"], on_detector)
+
+
+def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
+    from MultiViewRegistrationLib.scene.landmarks import tidy
+    from MultiViewRegistrationLib.scene.loading import landmark_list
+
+    ap = registration.xrays[0]
+    in_ap = landmark_list(registration, ap)
+    put(in_ap, ap.ras_of([40.25, 33.5]))
+    tidy(registration)
+    source = ap.camera.source * [-1, -1, 1]
+    in_ap.SetNthControlPointPositionWorld(0, *(source + 0.7 * (ap.ras_of([50.0, 20.0]) - source)))  # pulled off it in 3D
+    tidy(registration)
+    assert np.allclose(content(in_ap)["1"], ap.ras_of([50.0, 20.0]), atol=1e-6)
+    camera = ap.content["camera"]
+    turn = np.array([[0.96, -0.28, 0, 3], [0.28, 0.96, 0, -4], [0, 0, 1, 5], [0, 0, 0, 1]])
+    ap.change(camera={**camera, "camera_from_world": (np.array(camera["camera_from_world"]) @ turn).tolist()}, pixel_mm=[2.2, 2.2])
+    ap.place()
+    tidy(registration)
+    assert np.allclose(content(in_ap)["1"], ap.ras_of([50.0, 20.0]), atol=1e-6)
+
+
+def test_nothing_happens_where_all_is_in_order(registration):
+    from MultiViewRegistrationLib.scene.landmarks import lists, tidy
+    from MultiViewRegistrationLib.scene.loading import landmark_list
+
+    tidy(registration)
+    assert not lists(registration)
+    put(landmark_list(registration), world(CT_POINTS[0]))
+    put(landmark_list(registration), shown_at(registration.xrays[0], CT_POINTS[0]))
+    tidy(registration)
+    before = [markups.GetMTime() for markups in lists(registration)]
+    tidy(registration)
+    assert [markups.GetMTime() for markups in lists(registration)] == before
+
+
+def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
+    from MultiViewRegistrationLib.scene.landmarks import missing, tidy
+    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.scene.markups import place, stop_placing
+
+    shown = [slice_view(slicer_app, view, n, (240, 180)) for n, view in enumerate(registration.xrays, 1)]
+    place(landmark_list(registration))
+    for view, window in zip(registration.xrays, shown):
+        x, y = window_point(window, shown_at(view, CT_POINTS[0]))
+        click(window, round(x), round(180 - y))
+        tidy(registration)
+    stop_placing(registration.scene)
+    assert missing(registration) == {"1": ["CT"]}
+
+
+def test_distances(registration):
+    from MultiViewRegistrationLib.scene.distances import distances
+
+    def markups(kind, name, points):
+        node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", name)
+        node.CreateDefaultDisplayNodes()
+        for label, point in points:
+            node.AddControlPoint(*point, label)
+        return node
+
+    line = markups("Line", "Screw", [("a", (0, 0, 0)), ("b", (3, 4, 12))])
+    line.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    markups("Fiducial", "planned", [("tip", (0, 0, 0)), ("head", (0, 0, 40))])
+    reached = markups("Fiducial", "reached", [("tip", (1, 2, 2))])
+    assert {d.name: round(d.mm, 9) for d in distances(registration)} == {
+        "Screw": 13.0, "tip to head": 40.0, "tip: planned to reached": 3.0}
+    reached.GetDisplayNode().SetVisibility(False)
+    assert [d.name for d in distances(registration)] == ["Screw", "tip to head"]
+
+
+def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
+    import slicer
+
+    from MultiViewRegistrationLib.scene.distances import distances
+
+    ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    ct.SetOrigin(-2, -2, -2)
+    slicer.util.updateVolumeFromArray(ct, np.full((5, 5, 5), 900, np.int16))
+    registration.ct = ct
+    registration.world_from_ct = np.eye(4)
+    ap = registration.xrays[0]
+    line = registration.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", "Width")
+    line.CreateDefaultDisplayNodes()
+    for pixel in ([20, 30], [50, 70]):
+        line.AddControlPoint(*ap.ras_of(pixel))
+    (found,) = distances(registration)
+    assert (found.name, found.view) == ("Width", "AP")
+    assert found.mm == pytest.approx(100.0, rel=1e-3)  # 50 pixels of 2 mm
+    assert found.at_ct_mm == pytest.approx(65.0, rel=1e-3)  # 650 of 1000 mm

@@ -1,0 +1,262 @@
+"""Structures of the patient are drawn in the X-rays where the backend's camera puts them, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+from xray_slices import add_xray, picture, slice_view, window_point
+
+RADIUS, CENTRE = 20.0, np.array([8.0, -14.0, 11.0])  # RAS mm, in the CT's frame
+
+
+@pytest.fixture
+def registration(scene):
+    from MultiViewRegistrationLib.geometry import rigid
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    made = Registration.create(scene)
+    add_xray(made, "AP", 5.0)
+    add_xray(made, "LAT", 95.0, mirrored=True)
+    made.world_from_ct = rigid.from_rotation_translation(Rotation.from_euler("xyz", [10, -20, 15], degrees=True).as_matrix(), [6.0, -9, 4])
+    return made
+
+
+def sphere_model(registration, name="Ball", resolution=96):
+    import vtk
+
+    source = vtk.vtkSphereSource()
+    source.SetRadius(RADIUS)
+    source.SetCenter(*CENTRE)
+    source.SetThetaResolution(resolution)
+    source.SetPhiResolution(resolution)
+    source.Update()
+    model = registration.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
+    model.SetAndObservePolyData(source.GetOutput())
+    model.CreateDefaultDisplayNodes()
+    model.GetDisplayNode().SetColor(1, 0, 0)
+    model.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    return model
+
+
+def line_markups(registration, ends, name="Screw"):
+    node = registration.scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", name)
+    node.CreateDefaultDisplayNodes()
+    for end in ends:
+        node.AddControlPoint(*end)
+    node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    return node
+
+
+def projections(registration):
+    from MultiViewRegistrationLib.scene.structures import Projections
+
+    made = Projections(registration)
+    made.update()
+    return made
+
+
+def products(registration):
+    """{(X-ray, structure): model node}"""
+    from MultiViewRegistrationLib.scene.products import products_of
+
+    return {(view.name, node.GetNodeReference("structure").GetName()): node
+            for view in registration.xrays for node in products_of(view.node) if node.GetNodeReference("structure") is not None}
+
+
+def drawn_pixels(view, model):
+    """Where the points of a model in an X-ray's detector plane are in its image, and that they are in that plane."""
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    from MultiViewRegistrationLib.scene.frames import lps_from_ras
+
+    points = lps_from_ras(vtk_to_numpy(model.GetPolyData().GetPoints().GetData()))
+    assert np.allclose(view.camera.depth(points), view.detector_mm, atol=1e-3)
+    return view.camera.project(points)
+
+
+def in_world(registration, ras_in_ct):
+    """LPS mm in the world of a point, RAS mm, in the CT's frame."""
+    from MultiViewRegistrationLib.geometry import rigid
+
+    return rigid.transform_points(registration.world_from_ct, np.asarray(ras_in_ct) * [-1, -1, 1])
+
+
+def off_conic(camera, centre, pixels):
+    """By how many pixels some pixels miss the outline of the sphere, whose dual conic is P Q* P^T (Hartley and Zisserman, 8.7)."""
+    dual = np.diag([RADIUS**2] * 3 + [0.0]) - np.outer([*centre, 1], [*centre, 1])
+    conic = np.linalg.inv(camera.projection_matrix @ dual @ camera.projection_matrix.T)
+    rays = np.column_stack([pixels, np.ones(len(pixels))])
+    value = np.einsum("ni,ij,nj->n", rays, conic, rays)
+    slope = 2 * (rays @ conic)[:, :2]
+    return np.abs(value) / np.linalg.norm(slope, axis=1)
+
+
+def test_a_sphere_is_drawn_as_its_conic(registration):
+    sphere_model(registration)
+    projections(registration)
+    models = products(registration)
+    assert len(models) == 2
+    for view in registration.xrays:
+        pixels = drawn_pixels(view, models[view.name, "Ball"])
+        assert off_conic(view.camera, in_world(registration, CENTRE), pixels).max() < 0.05
+        assert np.ptp(pixels, axis=0).min() > 1.9 * RADIUS * 1000 / 650 / 2  # all of it
+
+
+def test_a_segment_is_drawn_as_its_conic(registration):
+    import slicer
+
+    from MultiViewRegistrationLib.scene.loading import segmentation_node
+
+    ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    ct.SetOrigin(*(CENTRE - 30))
+    slicer.util.updateVolumeFromArray(ct, np.zeros((61, 61, 61), np.int16))
+    k, j, i = np.indices((61, 61, 61)) - 30
+    segmentation, _ = segmentation_node(registration.scene, "Bone", k**2 + j**2 + i**2 <= RADIUS**2, ct)
+    segmentation.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    projections(registration)
+    for view in registration.xrays:
+        pixels = drawn_pixels(view, products(registration)[view.name, "Bone"])
+        off = off_conic(view.camera, in_world(registration, CENTRE), pixels)
+        assert np.percentile(off, 90) < 0.5  # of pixels that are 1.3 voxels wide
+    assert not segmentation.GetSegmentation().ContainsRepresentation("Closed surface")  # the user's node is as it was
+
+
+def test_a_line_ends_where_its_ends_fall(registration):
+    ends = np.array([[20.0, 5, -15], [-30, 8, 22]])
+    line_markups(registration, ends)
+    projections(registration)
+    for view in registration.xrays:
+        pixels = drawn_pixels(view, products(registration)[view.name, "Screw"])
+        assert np.allclose(pixels[:2], view.camera.project(in_world(registration, ends)), atol=1e-3)
+
+
+def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_app):
+    """A ball's outline and a point's cross, in pixels of a window that shows each pixel of the image four times as wide."""
+    sphere_model(registration)
+    cross = line_markups(registration, [[-35.0, 5, -15]], "Point")
+    cross.GetDisplayNode().SetSelectedColor(0, 1, 0)
+    projections(registration)
+    views = [slice_view(slicer_app, view, n, (480, 360)) for n, view in enumerate(registration.xrays, 1)]
+    red = slice_view(slicer_app, registration.xrays[0], 0, (480, 360), name="Other")
+    for view, shown in zip(registration.xrays, views):
+        image = picture(shown).astype(int)
+        rows, columns = np.nonzero((image[..., 0] > 128) & (image[..., 1] < 64))
+        across = window_point(shown, view.ras_of((1, 0))) - window_point(shown, view.ras_of((0, 0)))
+        assert np.allclose(across, [4, 0], atol=1e-6)
+        at = (np.stack([columns, rows], 1) + 0.5 - window_point(shown, view.ras_of((0, 0)))) / 4
+        off = 4 * off_conic(view.camera, in_world(registration, CENTRE), at)
+        assert len(at) > 300
+        assert off.max() < 2.0  # the line is two pixels wide
+        assert off.mean() < 0.8
+        rows, columns = np.nonzero((image[..., 1] > 128) & (image[..., 0] < 64))
+        expected = window_point(shown, view.ras_of(view.camera.project(in_world(registration, [-35.0, 5, -15]))))
+        assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - expected).max() < 0.5
+    assert picture(red).max() == 0
+
+
+def test_it_follows_pose_shape_colour_and_camera_and_rests_otherwise(registration):
+    model = sphere_model(registration, resolution=24)
+    kept = projections(registration)
+    view = registration.xrays[0]
+    assert not kept.update()
+
+    registration.world_from_ct = np.eye(4)
+    assert kept.update()
+    drawn = products(registration)["AP", "Ball"]
+    assert off_conic(view.camera, in_world(registration, CENTRE), drawn_pixels(view, drawn)).max() < 0.3
+
+    model.GetPolyData().GetPoints().SetPoint(0, 0, 0, 0)
+    model.GetPolyData().GetPoints().Modified()
+    assert kept.update()
+    model.GetDisplayNode().SetColor(0, 0, 1)
+    assert kept.update()
+    assert drawn.GetDisplayNode().GetColor() == (0, 0, 1)
+    content = view.content["camera"]
+    content["intrinsics"][0][2] += 10
+    view.change(camera=content)
+    view.place()
+    before = drawn_pixels(view, drawn)
+    assert kept.update()
+    assert np.allclose(drawn_pixels(view, drawn).mean(axis=0), before.mean(axis=0), atol=0.5)  # both read by the new camera
+    assert not kept.update()
+
+
+def test_what_is_hidden_or_gone_is_not_drawn(registration):
+    model, line = sphere_model(registration), line_markups(registration, [[0, 0, 0], [10, 0, 0]])
+    kept = projections(registration)
+    assert set(products(registration)) == {("AP", "Ball"), ("LAT", "Ball"), ("AP", "Screw"), ("LAT", "Screw")}
+    model.GetDisplayNode().SetVisibility(False)
+    assert kept.update()
+    assert set(products(registration)) == {("AP", "Screw"), ("LAT", "Screw")}
+    registration.scene.RemoveNode(line)
+    assert kept.update()
+    assert not products(registration)
+    model.GetDisplayNode().SetVisibility(True)
+    model.SetAndObserveTransformNodeID(None)  # no longer of the patient
+    assert not kept.update()
+
+
+def test_chosen_structures_are_drawn_wherever_they_are(registration):
+    from MultiViewRegistrationLib.scene.structures import choose_structures, structures_of
+
+    model, line = sphere_model(registration), line_markups(registration, [[0, 0, 0], [10, 0, 0]])
+    model.SetAndObserveTransformNodeID(None)
+    kept = projections(registration)
+    assert {name for _, name in products(registration)} == {"Screw"}
+    choose_structures(registration, [model])
+    kept.update()
+    assert structures_of(registration) == [model]
+    assert {name for _, name in products(registration)} == {"Ball"}
+    choose_structures(registration, [])
+    kept.update()
+    assert not products(registration)
+    choose_structures(registration, None)
+    kept.update()
+    assert structures_of(registration) == [line]
+
+
+def test_nothing_is_left_when_the_registration_goes(registration, scene):
+    model = sphere_model(registration)
+    kept = projections(registration)
+    kept.remove()
+    assert not products(registration)
+    assert kept.update()
+    registration.remove()
+    left = [node.GetName() for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes())) if node.IsA("vtkMRMLModelNode")]
+    assert [name for name in left if "Volume Slice" not in name] == [model.GetName()]
+
+
+@pytest.mark.parametrize("kind, lines", [("Curve", 20), ("ClosedCurve", 20), ("Angle", 2), ("Fiducial", 12)])
+def test_other_markups_are_drawn_too(registration, kind, lines):
+    node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", kind)
+    node.CreateDefaultDisplayNodes()
+    for point in ([0, 0, 0], [20, 0, 0], [20, 20, 5]):
+        node.AddControlPoint(*point)
+    node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    projections(registration)
+    assert products(registration)["AP", kind].GetPolyData().GetNumberOfLines() >= lines
+
+
+def test_a_model_of_loose_or_flipped_triangles_is_mended(registration):
+    """As files in the STL format have them: no two triangles share a point, and some go round the other way."""
+    import vtk
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    model = sphere_model(registration)
+    mesh = model.GetPolyData()
+    points = vtk_to_numpy(mesh.GetPoints().GetData())
+    triangles = vtk_to_numpy(mesh.GetPolys().GetConnectivityArray()).reshape(-1, 3).copy()
+    triangles[::7] = triangles[::7, ::-1]
+    loose, cells, shared = vtk.vtkPoints(), vtk.vtkCellArray(), vtk.vtkPolyData()
+    for triangle in triangles:
+        cells.InsertNextCell(3)
+        for corner in triangle:
+            cells.InsertCellPoint(loose.InsertNextPoint(*points[corner]))
+    shared.SetPoints(loose)
+    shared.SetPolys(cells)
+    projections(registration)
+    expected = products(registration)["AP", "Ball"].GetPolyData().GetNumberOfLines()
+    model.SetAndObservePolyData(shared)
+    projections(registration)
+    assert products(registration)["AP", "Ball"].GetPolyData().GetNumberOfLines() == expected

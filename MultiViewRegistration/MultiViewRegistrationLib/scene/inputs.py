@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
 
@@ -19,8 +20,7 @@ class Inputs:
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
-        self._ct: tuple[str, object] = "", None
-        self._xrays: dict[str, tuple[str, object]] = {}
+        self._made: dict[str, tuple[str, object]] = {}
 
     def case(self, *, placed: bool = True):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
@@ -43,14 +43,20 @@ class Inputs:
 
     def ct(self):
         """The `imaging.ct.CT`. InputError as `scene.case.ct_of`."""
-        key = of_ct(self.registration)
-        if self._ct[0] != key:
-            self._ct = key, ct_of(self.registration)
-        return self._ct[1]
+        return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
 
     def xray(self, view: XRayView):
         """The view's `imaging.xray.XRay`. InputError as `scene.case.xray_of`."""
-        key = of_view(view)
-        if self._xrays.get(view.node.GetID(), ("",))[0] != key:
-            self._xrays[view.node.GetID()] = key, xray_of(view)
-        return self._xrays[view.node.GetID()][1]
+        return self._kept(view.node.GetID(), of_view(view), lambda: xray_of(view))
+
+    def _kept(self, name: str, key: str, make: Callable[[], object]):
+        """What was made when the key was the same, also where that was an error: a timer asks for it again and again."""
+        if self._made.get(name, ("",))[0] != key:
+            try:
+                self._made[name] = key, make()
+            except InputError as error:
+                self._made[name] = key, error
+        made = self._made[name][1]
+        if isinstance(made, InputError):
+            raise made
+        return made

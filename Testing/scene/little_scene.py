@@ -43,7 +43,7 @@ def add_xray(registration, name: str, camera: dict, image: np.ndarray, pixel_mm=
     from MultiViewRegistrationLib.scene.loading import source_node
 
     view = registration.add_xray(name)
-    view.change(camera=camera, intensity="log", pixel_mm=list(pixel_mm))
+    view.change(**({"camera": camera} if camera else {}), intensity="log", pixel_mm=list(pixel_mm))
     set_source(view, source_node(view, f"{name} image", RawImage(image, 0.0, float(image.max()))))
     view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 1.0)
     return view

@@ -57,14 +57,14 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._multi_box.checkedIndexesChanged.connect(lambda: self.segmentSelectionChanged.emit(list(self.selectedSegmentIDs())))
 
     def _arrange(self, *unused) -> None:
-        old = self.layout()
-        if old is not None:
-            QtWidgets.QWidget().setLayout(old)
-        layout = (QtWidgets.QHBoxLayout if self.horizontalLayout else QtWidgets.QVBoxLayout)(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        for widget in (self._node_box, self._segment_box, self._multi_box):
-            layout.addWidget(widget)
+        layout = self.layout()
+        if layout is None:
+            layout = QtWidgets.QBoxLayout(QtWidgets.QBoxLayout.TopToBottom, self)
+            layout.setContentsMargins(0, 0, 0, 0)
+            layout.setSpacing(4)
+            for widget in (self._node_box, self._segment_box, self._multi_box):
+                layout.addWidget(widget)
+        layout.setDirection(QtWidgets.QBoxLayout.LeftToRight if self.horizontalLayout else QtWidgets.QBoxLayout.TopToBottom)
 
     def _on_scene(self) -> None:
         self._node_box.setMRMLScene(self._get_scene())

@@ -94,20 +94,35 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     A colour image whose channels are equal is grey. Raises InputError as `load_xray`.
     """
     image = read_image(path)
+    frames = _frames(path, image)
+    index = frame or 0
+    if not 0 <= index < len(frames):
+        raise InputError(
+            f"{path}: frame {index} is asked for, but it has {len(frames)}; give a frame from 0 to {len(frames) - 1}."
+        )
+    return _raw_frame(path, image, frames[index])
+
+
+def load_frames(path: str | Path) -> list[RawImage]:
+    """Reads all frames of a grey image, one for a still image. Raises InputError as `load_image`."""
+    image = read_image(path)
+    return [_raw_frame(path, image, values) for values in _frames(path, image)]
+
+
+def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:
+    """(frames, rows, columns), with a further axis for colours."""
     values = sitk.GetArrayViewFromImage(image)
     dimensions = image.GetDimension()
     if dimensions not in (2, 3):
         raise InputError(
             f"{path}: has {dimensions} dimensions, but an X-ray image with 2, or 3 with frames, is expected."
         )
-    frames = values[None] if dimensions == 2 else values
-    index = frame or 0
-    if not 0 <= index < len(frames):
-        raise InputError(
-            f"{path}: frame {index} is asked for, but it has {len(frames)}; give a frame from 0 to {len(frames) - 1}."
-        )
+    return values[None] if dimensions == 2 else values
+
+
+def _raw_frame(path: str | Path, image: sitk.Image, values: np.ndarray) -> RawImage:
     try:
-        raw = raw_image(frames[index], _pixel_mm(path, image))
+        raw = raw_image(values, _pixel_mm(path, image))
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     white = _dicom_white(image)

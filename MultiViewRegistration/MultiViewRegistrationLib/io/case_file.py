@@ -112,7 +112,7 @@ def _check_version(fields: Fields) -> None:
 def _view(fields: Fields, folder: Path) -> ViewFile:
     view = ViewFile(
         field=fields.name,
-        name=_name(fields),
+        name=view_name(fields),
         image=_input_file(fields, "image", folder),
         frame=fields.integer("frame", "a frame's number, from 0", least=0) if fields.has("frame") else None,
         intensity=fields.choice("intensity", INTENSITIES) if fields.has("intensity") else INTENSITIES[0],
@@ -125,7 +125,8 @@ def _view(fields: Fields, folder: Path) -> ViewFile:
     return view
 
 
-def _name(fields: Fields) -> str:
+def view_name(fields: Fields) -> str:
+    """The view's name; InputError for one that could not be part of a file's."""
     name = fields.text("name", "a name for the view")
     if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > LONGEST_NAME:
         expected = (

@@ -2,13 +2,191 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import qt
+import slicer
 from slicer.i18n import tr as _
 
-from .section import Section
+from ..errors import InputError
+from ..imaging.ct import BONE_HU, load_ct
+from ..io.case_file import CT_UNITS
+from ..scene.ct_preview import CTPreview, take_preview
+from ..scene.fingerprint import of_ct
+from ..scene.loading import name_of, volume_node
+from ..scene.registration import CT_UNIT
+from ..scene.worker import Worker
+from .drop import FileDrop
+from .pictures import pixmap
+from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+
+PICTURE_SIZE = (176, 136)
 
 
 class CTSection(Section):
-    """See the panel's tutorial."""
+    """Volume, unit and structure, and a picture of what the registration will see of them.
+
+    Files are read, and the picture made, in a thread; `tick` takes what has become of it.
+    """
 
     FILE = "CT.ui"
     TITLE = _("1. CT")
+
+    def connect(self) -> None:
+        self._reading: Worker | None = None
+        self._read_name = ""
+        self._look: Worker | None = None
+        self._looked_at = ""
+        self._preview: CTPreview | None = None
+        self._problem = ""
+        self.ui.ctSelector.currentNodeIDChanged.connect(self._on_volume)
+        self.ui.folderButton.clicked.connect(self._on_folder)
+        self.ui.unitBox.connect("currentIndexChanged(int)", self._on_unit)
+        self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
+        self.ui.segmentSelector.currentSegmentChanged.connect(self._on_segment)
+        self._drop = FileDrop(self.button, self._on_dropped)
+
+    # The scene into the widgets
+
+    def refresh(self) -> None:
+        registration = self.registration
+        self.ui.ctSelector.setCurrentNode(registration.ct)
+        self.ui.unitBox.currentIndex = CT_UNITS.index(registration.parameter(CT_UNIT, "hu"))
+        self.ui.segmentSelector.setCurrentNode(registration.segmentation)
+        self.ui.segmentSelector.setCurrentSegmentID(registration.segment_id)
+        self.ui.segmentSelector.enabled = registration.ct is not None
+        self._look_again()
+        self._show_preview()
+
+    def _look_again(self) -> None:
+        """Begin to look at the CT, where it is another than the one that was looked at."""
+        parent = self.registration.ct and self.registration.ct.GetParentTransformNode()
+        key = f"{of_ct(self.registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
+        if key == self._looked_at:
+            return
+        self._looked_at, self._look, self._preview, self._problem = key, None, None, ""
+        if self.registration.ct is None:
+            return
+        try:
+            work = take_preview(self.registration)
+        except InputError as error:
+            self._problem = str(error)
+        else:
+            self._look = Worker(lambda tell: work())
+
+    def _show_preview(self) -> None:
+        ui, found = self.ui, self._preview
+        ui.problemLabel.text = self._problem
+        ui.problemLabel.setVisible(bool(self._problem))
+        ui.previewLabel.setVisible(not self._problem)
+        ui.factsLabel.setVisible(not self._problem)
+        if found is not None:
+            ui.previewLabel.setPixmap(pixmap(found.picture, *PICTURE_SIZE, found.aspect))
+            ui.factsLabel.text = _facts(found, self.registration.parameter(CT_UNIT, "hu"))
+            return
+        ui.factsLabel.text = ""
+        if self._look is not None or self._reading is not None:
+            ui.previewLabel.text = _("Reading...") if self._reading else _("Looking at the CT...")
+        else:
+            ui.previewLabel.text = _("Drop a CT here: a DICOM folder or a file")
+
+    def state(self) -> State:
+        if self._reading is not None:
+            return State(RUNNING, _("reading {name}").format(name=self._read_name))
+        if self.registration.ct is None:
+            return State(TODO, _("choose the CT"))
+        if self._problem:
+            return State(PROBLEM, _("cannot be used"))
+        segmentation, segment_id = self.registration.segmentation, self.registration.segment_id
+        segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
+        return State(READY, f"{self.registration.ct.GetName()}, {segment.GetName()}" if segment else self.registration.ct.GetName())
+
+    # What goes on beside
+
+    def tick(self) -> None:
+        if self._reading is not None:
+            self._reading.poll()
+            if self._reading.state != "running":
+                self._take_read()
+        if self._look is not None:
+            self._look.poll()
+            if self._look.state != "running":
+                self._preview, self._problem, self._look = self._look.result, self._look.message, None
+                self.panel.invalidate()
+
+    def leave(self) -> None:
+        self._reading = None  # what it comes to is forgotten
+
+    def _read(self, path: Path) -> None:
+        unit = self.registration.parameter(CT_UNIT, "hu")
+        self._read_name = path.name
+        self._reading = Worker(lambda tell: load_ct(path, unit))
+
+    def _take_read(self) -> None:
+        reading, self._reading = self._reading, None
+        with self.panel.acting():
+            if reading.state != "done":
+                raise InputError(reading.message)
+            volume = reading.result.volume
+            self.registration.ct = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), volume.values, volume.ct_from_index)
+
+    # A person at the widgets
+
+    def _on_volume(self, node_id: str) -> None:
+        if not self.asked:
+            return
+        with self.panel.acting():
+            self.registration.ct = slicer.mrmlScene.GetNodeByID(node_id) if node_id else None
+
+    def _on_folder(self) -> None:
+        path = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of a CT's DICOM slices"))
+        if path:
+            with self.panel.acting():
+                self._read(Path(path))
+
+    def _on_dropped(self, paths: list[Path]) -> None:
+        if not self.asked:
+            return
+        with self.panel.acting():
+            folders = {path.parent for path in paths}
+            if len(paths) > 1 and len(folders) > 1:
+                raise InputError(_("CT: {count} files of several folders were dropped, expected one folder or one file; drop that.").format(
+                    count=len(paths)))
+            self._read(paths[0] if len(paths) == 1 else folders.pop())
+
+    def _on_unit(self, index: int) -> None:
+        if not self.asked:
+            return
+        with self.panel.acting():
+            self.registration.node.SetParameter(CT_UNIT, CT_UNITS[index])
+
+    def _on_segmentation(self, segmentation) -> None:
+        if not self.asked:
+            return
+        with self.panel.acting():
+            segments = segmentation.GetSegmentation().GetSegmentIDs() if segmentation else ()
+            self.registration.choose_segment(segmentation, segments[0] if segments else "")
+
+    def _on_segment(self, segment_id: str) -> None:
+        if not self.asked:
+            return
+        with self.panel.acting():
+            self.registration.choose_segment(self.registration.segmentation, segment_id)
+
+
+def _facts(found: CTPreview, unit: str) -> str:
+    """What was found, a line each."""
+    size = " \u00d7 ".join(str(n) for n in found.size)
+    spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
+    extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
+    lines = [_("Voxels: {size}").format(size=size), _("Spacing: {spacing} mm").format(spacing=spacing),
+             _("Extent: {extent} mm").format(extent=extent)]
+    if found.structure_ml is not None:
+        lines.append(_("Structure: {volume:.0f} ml").format(volume=found.structure_ml))
+    if unit != "hu":
+        return "\n".join(lines)
+    if found.bone_ml > 0:
+        lines.append(_("Bone: {volume:.0f} ml (above {limit:.0f} HU)").format(volume=found.bone_ml, limit=BONE_HU))
+    else:
+        lines.append(_("No bone above {limit:.0f} HU: are the values right?").format(limit=BONE_HU))
+    return "\n".join(lines)

@@ -45,6 +45,11 @@ class Section:
         """Its `scene.session.Session`."""
         return self.panel.session
 
+    @property
+    def asked(self) -> bool:
+        """Whether a signal comes from a person: there is a registration, and no widget is being filled from it."""
+        return self.registration is not None and not self.panel.filling
+
     def connect(self) -> None:
         """Connect the widgets, once."""
 

@@ -19,8 +19,8 @@ from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from .frames import lps_from_ras
-from .registration import CT_UNIT, Registration
-from .xray import XRayView
+from .registration import CT_UNIT, Registration, refuse_nonlinear
+from .xray import XRayView, place_of
 
 LANDMARKS = "landmarks"
 #: The parameter with what a scene has no nodes for, as JSON.
@@ -33,6 +33,17 @@ def keep_extras(registration: Registration, case: Case) -> None:
     arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
     extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
+
+
+def shared_unknowns_of(registration: Registration) -> SharedUnknowns:
+    """What is uncertain in the geometry and the same in all views."""
+    return SharedUnknowns(**json.loads(registration.parameter(EXTRAS, "{}")).get("shared_unknowns", {}))
+
+
+def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) -> None:
+    """Keep what is uncertain and the same in all views, beside the other extras."""
+    extras = json.loads(registration.parameter(EXTRAS, "{}"))
+    registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
 
 
 def case_of(
@@ -59,19 +70,33 @@ def case_of(
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
-        shared_unknowns=SharedUnknowns(**extras.get("shared_unknowns", {})),
+        shared_unknowns=shared_unknowns_of(registration),
         name=registration.name,
     )
 
 
 def ct_of(registration: Registration) -> CT:
     """The CT in its own frame, and the structure to register, if one is chosen. InputError where it cannot be used."""
+    return take_ct(registration)()
+
+
+def take_ct(registration: Registration) -> Callable[[], CT]:
+    """`ct_of` in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+
+    Both raise InputError as `ct_of` does.
+    """
     node = registration.ct
     if node is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
-    ct = ct_from_array(_voxels(node), lps_from_ras(_matrix(node)), registration.parameter(CT_UNIT, "hu"), name=node.GetName())
-    structure = _structure(registration)
-    return ct if structure is None else masked(ct, structure, registration.segmentation.GetName())
+    refuse_nonlinear(node)
+    voxels, place, unit, name = _voxels(node), lps_from_ras(place_of(node)), registration.parameter(CT_UNIT, "hu"), node.GetName()
+    structure, structure_name = _structure(registration), registration.segmentation and registration.segmentation.GetName()
+
+    def work() -> CT:
+        ct = ct_from_array(voxels, place, unit, name=name)
+        return ct if structure is None else masked(ct, structure, structure_name)
+
+    return work
 
 
 def xray_of(view: XRayView) -> XRay:
@@ -79,7 +104,7 @@ def xray_of(view: XRayView) -> XRay:
     content = view.content
     try:
         if view.source is not None:
-            xray = to_line_integrals(raw_of(view), content.get("intensity", "linear"), content.get("inverted", False))
+            xray = to_line_integrals(frame_of(view.source, content), content.get("intensity", "linear"), content.get("inverted", False))
         else:  # somebody deleted it; the picture has its line integrals
             xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
     except InputError as error:
@@ -124,31 +149,34 @@ def _entry(view: XRayView) -> ViewFile:
                     content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0))
 
 
-def raw_of(view: XRayView) -> RawImage:
-    """The image that the view was made from: one frame, flipped where it is. InputError, without the view's name, for no such frame."""
-    content, frames = view.content, _voxels(view.source)
-    frame = content.get("frame") or 0
+def frame_of(volume, content: dict) -> RawImage:
+    """The frame of a volume node that a view with this content shows; grey in colours is grey. InputError, without a name in front."""
+    frames, frame = _any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
     pixel_mm = content.get("pixel_mm")
     return raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
 
 
-def _voxels(node) -> np.ndarray:
-    """(slices, rows, columns). InputError for a volume that is empty or has several values a voxel."""
+def _any_voxels(node) -> np.ndarray:
+    """(slices, rows, columns), with a further axis where a voxel has several values. InputError, without a name, where there are none."""
     image = node.GetImageData()
-    if image is None or not image.GetNumberOfPoints():
-        raise InputError(f"{node.GetName()}: has no voxels, expected an image; load it again.")
-    if image.GetNumberOfScalarComponents() > 1:
-        raise InputError(f"{node.GetName()}: has {image.GetNumberOfScalarComponents()} values a voxel (colour or vectors), expected a grey "
-                         "image; convert it (Vector to Scalar Volume).")
+    if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
+        raise InputError("has no voxels, expected an image; load it again.")
     return slicer.util.arrayFromVolume(node)
 
 
-def _matrix(node) -> np.ndarray:
-    matrix = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(matrix)
-    return slicer.util.arrayFromVTKMatrix(matrix)
+def _voxels(node) -> np.ndarray:
+    """(slices, rows, columns). InputError for a volume that is empty or has several values a voxel."""
+    try:
+        values = _any_voxels(node)
+    except InputError as error:
+        raise InputError(f"{node.GetName()}: {error}") from None
+    components = node.GetImageData().GetNumberOfScalarComponents()
+    if components > 1:
+        raise InputError(f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a grey image; convert it "
+                         "(Vector to Scalar Volume).")
+    return values
 
 
 def _structure(registration: Registration) -> np.ndarray | None:
@@ -166,11 +194,15 @@ def _structure(registration: Registration) -> np.ndarray | None:
 
 
 def drawn(view: XRayView) -> np.ndarray | None:
-    """bool (rows, columns), True where any visible segment of the view's mask is; None without a mask."""
+    """bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
     if view.mask is None:
         return None
-    segmentation = view.mask.GetSegmentation()
-    return segments_on(view.mask, [segmentation.GetNthSegmentID(i) for i in range(segmentation.GetNumberOfSegments())], view.node)[0]
+    segments = view.mask.GetSegmentation().GetSegmentIDs()
+    if not view.mask_on_source:
+        return segments_on(view.mask, segments, view.node)[0]
+    content = view.content
+    painted = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
+    return painted[:, ::-1] if content.get("flipped") else painted
 
 
 def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:

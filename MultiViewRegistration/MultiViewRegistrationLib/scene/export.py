@@ -12,7 +12,7 @@ import slicer
 from ..errors import InputError
 from ..imaging.xray import RawImage
 from ..io.cameras import GEOMETRIES
-from .case import drawn, raw_of
+from .case import drawn, frame_of
 from .products import product
 from .session import Session
 
@@ -53,7 +53,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[
 
     case, content = session.case(), case_content(session)
     views = [view for view in session.registration.xrays if view.used]
-    images = {view.name: _as_detected(raw_of(view), view.content.get("inverted", False)) for view in views}
+    images = {view.name: _as_detected(frame_of(view.source, view.content), view.content.get("inverted", False)) for view in views}
     masks = {view.name: drawn(view) for view in views if view.mask is not None}
     return lambda: write_case(folder, content, case.ct, images, masks)
 

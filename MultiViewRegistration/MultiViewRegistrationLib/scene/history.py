@@ -147,5 +147,14 @@ class History:
         kept = {view.name: view.content.get("corrected") for view in self._registration.xrays}
         return {name: corrected for name, corrected in kept.items() if corrected}
 
+    def rename_view(self, before: str, after: str) -> None:
+        """What was kept under a view's name from now on has another."""
+        entries = json.loads(self._registration.parameter(PARAMETER, "[]"))
+        for entry in entries:
+            for kept in (entry["similarity"], entry["cameras"]):
+                if before in kept:
+                    kept[after] = kept.pop(before)
+        self._registration.node.SetParameter(PARAMETER, json.dumps(entries))
+
     def _move(self, position: int) -> None:
         self._registration.node.SetParameter(POSITION, str(position))

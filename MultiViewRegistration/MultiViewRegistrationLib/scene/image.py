@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
+from ..errors import InputError
 from .case import xray_of
-from .xray import SOURCE, XRayView
+from .xray import SOURCE, XRayView, place_of
 
 
 def set_source(view: XRayView, source) -> None:
@@ -18,6 +19,31 @@ def set_source(view: XRayView, source) -> None:
     except Exception:
         view.node.SetNodeReferenceID(SOURCE, before and before.GetID())
         raise
+
+
+def change_image(view: XRayView, **settings) -> None:
+    """Make the picture with other settings: frame, intensity, inverted, flipped. InputError where that cannot be; nothing changes then.
+
+    A mask that was drawn on the picture is turned round with it.
+    """
+    before = view.content
+    flip = bool(before.get("flipped")) != bool(settings.get("flipped", before.get("flipped")))
+    view.change(**settings)
+    if flip:
+        _flip_mask(view)
+    try:
+        refresh(view)
+    except InputError:
+        view.content = before
+        if flip:
+            _flip_mask(view)
+        raise
+
+
+def _flip_mask(view: XRayView) -> None:
+    flip, place = np.diag([-1.0, 1, 1, 1]), place_of(view.node)
+    flip[0, 3] = view.size[0] - 1
+    view.carry_mask(place, place @ flip)
 
 
 def refresh(view: XRayView) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +14,10 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
+from ..imaging.view import View
 from ..imaging.xray import RawImage, load_image, recognised
 from ..io.case import Case
-from ..io.case_file import CaseFile
+from ..io.case_file import CaseFile, ViewFile
 from ..io.fields import read_json
 from .case import LANDMARKS, grid_of, keep_extras
 from .frames import ras_from_lps
@@ -27,34 +30,67 @@ from .xray import MASK, XRayView
 def load_case(scene, path: str | os.PathLike) -> Registration:
     """A registration with all that a case.json names. InputError for what is wrong in it; nothing is left in the scene then."""
     case = Case.load(path)  # everything is read and checked before the scene changes
-    file = CaseFile.read(path)
-    content = read_json(file.path)
-    images = [load_image(view.image.path, view.frame) for view in file.views]
-    masks = [view.mask and load_image(view.mask.path).values != 0 for view in file.views]
+    file, entries = CaseFile.read(path), read_views(case, path)
 
     registration = Registration.create(scene, case.name)
-    ct = volume_node(scene, _name(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
+    ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
     registration.ct = ct
     registration.node.SetParameter(CT_UNIT, case.ct.unit)
     if case.ct.mask is not None:
-        registration.choose_segment(*segmentation_node(scene, _name(file.mask.path), case.ct.mask, ct))
+        registration.choose_segment(*segmentation_node(scene, name_of(file.mask.path), case.ct.mask, ct))
     for key, value in case.search.items():
         registration.node.SetParameter(key, str(value))
     keep_extras(registration, case)
     if case.world_from_ct is not None:
         registration.world_from_ct = case.world_from_ct
-    for view, entry, told, raw, mask in zip(case.views, file.views, content["views"], images, masks, strict=True):
-        xray = registration.add_xray(view.name)
-        geometry = {"c_arm": told["c_arm"]} if "c_arm" in told else {"camera": camera_content(view.camera)}
-        intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
-        xray.change(**geometry, rotation_sd_deg=view.rotation_sd_deg, translation_sd_mm=view.translation_sd_mm, intensity=intensity,
-                    inverted=inverted, pixel_mm=view.xray.pixel_mm, **{"from": "case.json"})
-        set_source(xray, source_node(xray, _name(entry.image.path), raw))
-        if mask is not None:
-            segmentation, _ = segmentation_node(scene, _name(entry.mask.path), mask[None], xray.node)
-            xray.node.SetNodeReferenceID(MASK, segmentation.GetID())
+    for entry in entries:
+        add_entry(registration, entry)
     place_landmarks(registration, case.landmarks)
     return registration
+
+
+@dataclass(frozen=True, eq=False)
+class ViewEntry:
+    """A view of a case.json with its pixels, on the way into a scene.
+
+    content: as `XRayView.content`.   frame: the pixels, with the name of their file.   mask: (rows, columns), with the name of its file.
+    """
+
+    name: str
+    content: dict
+    frame: tuple[str, RawImage]
+    mask: tuple[str, np.ndarray] | None
+
+
+def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
+    """The views of a case that was loaded from this file. InputError for what cannot be read."""
+    file = CaseFile.read(path)
+    told = read_json(file.path)["views"]
+    return [_read_view(*view) for view in zip(case.views, file.views, told, strict=True)]
+
+
+def _read_view(view: View, entry: ViewFile, told: dict) -> ViewEntry:
+    raw = load_image(entry.image.path, entry.frame)
+    mask = entry.mask and (name_of(entry.mask.path), load_image(entry.mask.path).values != 0)
+    geometry = {"c_arm": told["c_arm"]} if "c_arm" in told else {"camera": camera_content(view.camera)}
+    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
+    return ViewEntry(view.name, {
+        **geometry, "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
+        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json"}, (name_of(entry.image.path), raw), mask)
+
+
+def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
+    """Add a view of a case.json. InputError where there is no room for more."""
+    view = registration.add_xray(entry.name)
+    view.change(**entry.content)
+    file, raw = entry.frame
+    set_source(view, source_node(view, file, raw))
+    if entry.mask is not None:
+        name, used = entry.mask
+        segmentation, _ = segmentation_node(registration.scene, name, used[None], view.node)
+        segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+        view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+    return view
 
 
 def camera_content(camera: Camera) -> dict:
@@ -73,10 +109,14 @@ def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarr
     return node
 
 
-def source_node(view: XRayView, name: str, raw: RawImage):
-    """The volume of an X-ray as its file has it. It goes with the view, and is not shown in lists of volumes: the view stands for it."""
-    values = raw.values.astype(np.uint16) if raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 else raw.values
-    node = volume_node(view.node.GetScene(), name, values[None], np.eye(4))
+def source_node(view: XRayView, name: str, *frames: RawImage):
+    """The volume of an X-ray as its file has it, a slice for each frame.
+
+    It goes with the view, and is not shown in lists of volumes: the view stands for it.
+    """
+    whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
+    values = np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
+    node = volume_node(view.node.GetScene(), name, values, np.eye(4))
     node.SetHideFromEditors(True)
     node.SetNodeReferenceID(OWNER, view.node.GetID())
     return node
@@ -119,6 +159,6 @@ def _add_point(markups, label: str, position) -> None:
     markups.AddControlPoint(*position, label)
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
     """A file's name without what says its format."""
-    return path.name.split(".")[0] or path.name
+    return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name

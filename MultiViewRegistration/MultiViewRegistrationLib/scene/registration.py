@@ -71,7 +71,7 @@ class Registration:
         if volume is self.ct:
             return
         if volume is not None:
-            _refuse_nonlinear(volume)
+            refuse_nonlinear(volume)
             world_from_ct = frames.world_from_node(volume)
         if self.ct is not None:
             self._release(self.ct)
@@ -111,14 +111,18 @@ class Registration:
         return self.node.GetParameter(SEGMENT_ID)
 
     def choose_segment(self, segmentation, segment_id: str = "") -> None:
-        """Register this segment alone; None for the whole CT. The segmentation moves with the CT from now on."""
+        """Register this segment alone; None for the whole CT. The segmentation moves with the CT from now on.
+
+        InputError where it lies under a transform that is not linear.
+        """
         before = self.segmentation
+        if segmentation is not None and segmentation is not before:
+            refuse_nonlinear(segmentation)
         if before is not None and before is not segmentation:
             self._release(before)
         self.node.SetNodeReferenceID(SEGMENTATION, segmentation and segmentation.GetID())
         self.node.SetParameter(SEGMENT_ID, segment_id if segmentation else "")
         if segmentation is not None and segmentation is not before:
-            _refuse_nonlinear(segmentation)
             self._adopt(segmentation)
 
     @property
@@ -135,6 +139,22 @@ class Registration:
         view.node.SetNodeReferenceID(OWNER, self.node.GetID())
         self.node.AddNodeReferenceID(XRAY, view.node.GetID())
         return view
+
+    def move_xray(self, view: XRayView, to: int) -> None:
+        """Put a view at another place in the order; the first is the one that the others' geometry is held against."""
+        nodes = [other.node for other in self.xrays if other != view]
+        nodes.insert(to, view.node)
+        self.node.RemoveNodeReferenceIDs(XRAY)
+        for node in nodes:
+            self.node.AddNodeReferenceID(XRAY, node.GetID())
+
+    def remove_xray(self, view: XRayView) -> None:
+        """Remove a view and all that was made for it; a volume that it was made from stays, if it was there before."""
+        left = [other.node.GetID() for other in self.xrays if other != view]
+        remove_with_products(view.node)
+        self.node.RemoveNodeReferenceIDs(XRAY)
+        for node_id in left:
+            self.node.AddNodeReferenceID(XRAY, node_id)
 
     def _free_name(self, name: str) -> str:
         taken = {view.name.casefold() for view in self.xrays}
@@ -174,7 +194,8 @@ class Registration:
         node.SetNodeReferenceID(f"{MODULE}.parentBefore", None)
 
 
-def _refuse_nonlinear(node) -> None:
+def refuse_nonlinear(node) -> None:
+    """InputError where a node lies under a transform that is not linear."""
     parent = node.GetParentTransformNode()
     if parent is not None and not parent.IsTransformToWorldLinear():
         raise InputError(f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, expected a linear one or "

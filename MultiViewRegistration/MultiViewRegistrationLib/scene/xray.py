@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import slicer
+import vtk
 
 from ..errors import InputError
 from ..geometry.camera import Camera
@@ -14,6 +15,7 @@ from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.fields import Fields
 from .frames import ras_from_lps
 from .products import product, remove_with_products
+from .segments import drawn_on, move_segments
 
 ATTRIBUTE = "MultiViewRegistration.view"
 SOURCE = "source"
@@ -57,12 +59,16 @@ class XRayView:
         """A copy; see `change`."""
         return json.loads(self.node.GetAttribute(ATTRIBUTE) or "{}")
 
+    @content.setter
+    def content(self, content: dict[str, Any]) -> None:
+        self.node.SetAttribute(ATTRIBUTE, json.dumps(content))
+
     def change(self, **entries: Any) -> None:
         """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
         content = self.content
         if any(key in entries for key in GEOMETRIES):
             content = {key: value for key, value in content.items() if key not in (*GEOMETRIES, "corrected")}
-        self.node.SetAttribute(ATTRIBUTE, json.dumps({**content, **entries}))
+        self.content = {**content, **entries}
 
     @property
     def used(self) -> bool:
@@ -77,6 +83,12 @@ class XRayView:
     def mask(self):
         """The vtkMRMLSegmentationNode whose segments say which part of the image is used, if any."""
         return self.node.GetNodeReference(MASK)
+
+    @property
+    def mask_on_source(self) -> bool:
+        """Whether the mask was drawn on the volume that the image was made from, and not on the image."""
+        source = self.source
+        return source is not None and self.mask is not None and drawn_on(self.mask) is source
 
     @property
     def size(self) -> tuple[int, int]:
@@ -119,9 +131,17 @@ class XRayView:
             remove_with_products(node)
 
     def place(self) -> None:
-        """Lay the image at its detector plane; where the geometry is missing or wrong it stays where it is."""
-        if self.placed:
-            place(self.node, self.camera, self.detector_mm)
+        """Lay the image at its detector plane, and what was drawn on it; where the geometry is missing or wrong both stay."""
+        if not self.placed:
+            return
+        before = place_of(self.node)
+        place(self.node, self.camera, self.detector_mm)
+        self.carry_mask(before, place_of(self.node))
+
+    def carry_mask(self, before: np.ndarray, after: np.ndarray) -> None:
+        """Take a mask that was drawn on the image from one place of the image, ras_from_pixel (4, 4), to another."""
+        if self.mask is not None and not self.mask_on_source and not np.allclose(before, after, rtol=1e-9, atol=1e-9):
+            move_segments(self.mask, after @ np.linalg.inv(before))
 
     @property
     def placed(self) -> bool:
@@ -162,6 +182,13 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
     place[:3, 2] = camera.world_from_camera[:3, 2]
     place[:3, 3] = camera.source + depth_mm * camera.ray_matrix[:, 2]
     return place
+
+
+def place_of(node) -> np.ndarray:
+    """(4, 4) that takes a volume node's (column, row, slice, 1) to RAS mm in the node's own frame."""
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return slicer.util.arrayFromVTKMatrix(matrix)
 
 
 def place(node, camera: Camera, depth_mm: float) -> None:

@@ -1,0 +1,104 @@
+"""A projection matrix from text, in the ways that people have them: numbers in rows, two matrices, or a part of a case.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+
+EXPECTED = ("12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then camera_from_world), with nothing but spaces, "
+            "commas and brackets between")
+LONGEST_FILE = 1_000_000
+
+_NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
+_NAME = re.compile(r"[A-Za-z_]\w*\s*[:=]")  # "P =", "K:"
+_COMMENT = re.compile(r"[#%].*")
+_BETWEEN = re.compile(r"[\s,;|()\[\]{}]+")
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixText:
+    """projection_matrix: (3, 4), world mm to pixels, at any scale and sign.   size: (columns, rows) of its image, where the text says."""
+
+    projection_matrix: np.ndarray
+    size: tuple[int, int] | None = None
+
+
+def read_matrix_file(path: str | os.PathLike) -> MatrixText:
+    """`read_matrix` of a text or JSON file."""
+    path = Path(path)
+    try:
+        if path.stat().st_size > LONGEST_FILE:
+            raise InputError(f"{path}: has {path.stat().st_size} bytes, expected a text with {EXPECTED}; choose another file.")
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a text file; check the path.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is no text, expected {EXPECTED}; choose another file.") from None
+    return read_matrix(text, str(path))
+
+
+def read_matrix(text: str, name: str = "The text") -> MatrixText:
+    """The matrix in a text.
+
+    text: 12 numbers by rows; 16, of which the last four are 0 0 0 1; 9 of the intrinsics and then 12 or 16 of camera_from_world; or a JSON
+        object with "projection_matrix", or with "intrinsics" and "camera_from_world", or with one of these in "camera" or in its only
+        view. Lines may end in a comment behind # or %, and a matrix may have a name in front ("P = ").
+    name: begins the sentence where something is wrong.
+
+    InputError for anything else.
+    """
+    if text.lstrip().startswith("{"):
+        return _from_json(text, name)
+    words = [word for word in _BETWEEN.split(_NAME.sub(" ", _COMMENT.sub(" ", text))) if word]
+    strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
+    if strange is not None:
+        raise InputError(f'{name} has "{strange[:30]}" in it, expected {EXPECTED}; correct it.')
+    return MatrixText(_from_numbers([float(word) for word in words], name))
+
+
+def _from_numbers(numbers: list[float], name: str) -> np.ndarray:
+    count = len(numbers)
+    if count in (21, 25):
+        pose = np.reshape(numbers[9:], (-1, 4))
+        return _product(np.reshape(numbers[:9], (3, 3)), pose if count == 25 else np.vstack([pose, [0, 0, 0, 1]]), name)
+    if count == 16 and np.allclose(numbers[12:], (0, 0, 0, 1)):
+        numbers = numbers[:12]
+    if len(numbers) != 12:
+        raise InputError(f"{name} has {count or 'no'} number{'s' * (count != 1)}, expected {EXPECTED}; correct it.")
+    return np.reshape(numbers, (3, 4))
+
+
+def _from_json(text: str, name: str) -> MatrixText:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{name} is not JSON ({error}), expected that, or {EXPECTED}; correct it.") from None
+    views = content.get("views")
+    if isinstance(views, list) and len(views) == 1 and isinstance(views[0], dict):
+        content = views[0]
+    if isinstance(content.get("camera"), dict):
+        content = content["camera"]
+    try:
+        if "projection_matrix" in content:
+            return MatrixText(np.array(content["projection_matrix"], float).reshape(3, 4))
+        intrinsics = np.array(content["intrinsics"], float).reshape(3, 3)
+        pose = np.array(content["camera_from_world"], float).reshape(4, 4)
+        size = content.get("size")
+        size = None if size is None else (int(size[0]), int(size[1]))
+    except (KeyError, IndexError, TypeError, ValueError):
+        several = " (a case with several views: add its views instead)" if isinstance(views, list) and len(views) > 1 else ""
+        raise InputError(f'{name} has no camera{several}, expected "projection_matrix" as 3 rows of 4 numbers, or "intrinsics" and '
+                         '"camera_from_world" as 3x3 and 4x4; correct it.') from None
+    return MatrixText(_product(intrinsics, pose, name), size)
+
+
+def _product(intrinsics: np.ndarray, camera_from_world: np.ndarray, name: str) -> np.ndarray:
+    return intrinsics @ rigid.check_rigid(camera_from_world, f"{name}: camera_from_world")[:3]

@@ -1,0 +1,64 @@
+"""The widgets of a projection matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import qt
+from slicer.i18n import tr as _
+
+from ..errors import InputError
+from ..io.matrix_text import MatrixText
+
+LPS, RAS = range(2)
+RAS_FROM_LPS = np.diag([-1.0, -1, 1, 1])
+
+
+class MatrixFields:
+    """Shows and reads a 3x4 matrix, cell by cell.
+
+    ui: the widgets of XRayGeometry.ui.   edited: called whenever a person has changed one.
+    """
+
+    def __init__(self, ui, edited: Callable) -> None:
+        self.ui = ui
+        self.size: tuple[int, int] | None = None
+        self._table = ui.matrixTable
+        for row, column in np.ndindex(3, 4):
+            item = qt.QTableWidgetItem()
+            self._table.setItem(row, column, item)
+        self._table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        self._table.verticalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        self._table.itemChanged.connect(edited)
+        ui.axesBox.connect("currentIndexChanged(int)", edited)
+
+    def show(self, given: MatrixText | None, axes: int = LPS) -> None:
+        """Fill the cells; empty ones for None."""
+        self.size = given and given.size
+        self.show_cells([f"{number:.8g}" for number in given.projection_matrix.ravel()] if given else [""] * 12, axes)
+
+    def show_cells(self, cells: list[str], axes: int) -> None:
+        """Fill the cells with these texts, by rows."""
+        self.ui.axesBox.currentIndex = axes
+        for (row, column), text in zip(np.ndindex(3, 4), cells, strict=True):
+            self._table.item(row, column).setText(text)
+
+    def cells(self) -> list[str]:
+        """The texts of the cells, by rows."""
+        return [self._table.item(row, column).text().strip() for row, column in np.ndindex(3, 4)]
+
+    def matrix(self) -> np.ndarray:
+        """(3, 4), from world LPS mm to pixels. InputError where a cell holds no number."""
+        matrix = np.reshape([_number(text, *cell) for cell, text in zip(np.ndindex(3, 4), self.cells(), strict=True)], (3, 4))
+        if not np.isfinite(matrix).all():
+            raise InputError(_("Matrix: holds what is no finite number, expected 12 of them; correct it."))
+        return matrix @ RAS_FROM_LPS if self.ui.axesBox.currentIndex == RAS else matrix
+
+
+def _number(text: str, row: int, column: int) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise InputError(_("Matrix: row {row}, column {column} holds {found}, expected a number; enter all 12, or paste them.").format(
+            row=row + 1, column=column + 1, found=f'"{text}"' if text else _("nothing"))) from None

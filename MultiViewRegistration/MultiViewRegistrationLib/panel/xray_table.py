@@ -1,0 +1,90 @@
+"""The table of X-rays."""
+
+from __future__ import annotations
+
+import numpy as np
+import qt
+from slicer.i18n import tr as _
+
+from ..scene.geometry import certainty, describe, reference_of
+from ..scene.history import History
+from ..scene.registration import Registration
+from ..scene.xray import XRayView
+
+USE, NAME, IMAGE, GEOMETRY, CERTAINTY, SIMILARITY = range(6)
+WIDTHS = {USE: 32, GEOMETRY: 110, CERTAINTY: 76, SIMILARITY: 60}
+ROW_HEIGHT = 22
+FEWEST_ROWS = 2
+
+
+class XRayTable:
+    """Fills a QTableWidget with the X-rays of a registration, a row each; only what has changed is written."""
+
+    def __init__(self, table) -> None:
+        self.table = table
+        header = table.horizontalHeader()
+        header.minimumSectionSize = 24
+        for column in range(table.columnCount):
+            header.setSectionResizeMode(column, qt.QHeaderView.Fixed if column in WIDTHS else qt.QHeaderView.Stretch)
+        for column, width in WIDTHS.items():
+            header.resizeSection(column, width)
+        table.verticalHeader().defaultSectionSize = ROW_HEIGHT
+
+    def show(self, registration: Registration, selected: XRayView | None, trouble: dict[str, str]) -> None:
+        """Fill it.
+
+        trouble: what is wrong with a view, a sentence, by its name.
+        """
+        views, table = registration.xrays, self.table
+        table.rowCount = len(views)
+        similarity = similarities(registration)
+        for row, view in enumerate(views):
+            known = _("reference") if view == reference_of(registration) else certainty(view)
+            self._write(row, view, known if view.placed else "", similarity.get(view.name), trouble.get(view.name, ""))
+        table.minimumHeight = table.maximumHeight = table.horizontalHeader().height + max(len(views), FEWEST_ROWS) * ROW_HEIGHT + 4
+        row = views.index(selected) if selected in views else -1
+        if row != table.currentRow():
+            table.setCurrentCell(row, NAME)
+
+    def _write(self, row: int, view: XRayView, known: str, similarity: float | None, trouble: str) -> None:
+        source = view.source
+        self._check(row, view.used)
+        texts = {
+            NAME: view.name,
+            IMAGE: source.GetName() if source else "\u2013",
+            GEOMETRY: describe(view),
+            CERTAINTY: known,
+            SIMILARITY: "" if similarity is None else f"{similarity:.3f}",
+        }
+        origin = view.content.get("from", "")
+        tips = {GEOMETRY: trouble or (f"{texts[GEOMETRY]} ({origin})" if origin else texts[GEOMETRY])}
+        for column, text in texts.items():
+            item = self._item(row, column)
+            if item.text() != text:
+                item.setText(text)
+            item.setToolTip(tips.get(column, text))
+
+    def _check(self, row: int, used: bool) -> None:
+        item, state = self._item(row, USE), qt.Qt.Checked if used else qt.Qt.Unchecked
+        if item.checkState() != state:
+            item.setCheckState(state)
+
+    def _item(self, row: int, column: int):
+        item = self.table.item(row, column)
+        if item is None:
+            item = qt.QTableWidgetItem()
+            flags = qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled
+            more = {USE: qt.Qt.ItemIsUserCheckable, NAME: qt.Qt.ItemIsEditable}
+            item.setFlags(flags | more[column] if column in more else flags)
+            if column == USE:
+                item.setCheckState(qt.Qt.Unchecked)
+            self.table.setItem(row, column, item)
+        return item
+
+
+def similarities(registration: Registration) -> dict[str, float]:
+    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere."""
+    entry = History(registration).current
+    if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
+        return {}
+    return entry.similarity

@@ -1,0 +1,204 @@
+"""X-rays come into a registration from volumes, files and cases, and what cannot be one leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+
+SHAPE = (60, 80)
+
+
+def intensity(seed: int = 0) -> np.ndarray:
+    """uint16 (rows, columns): detected intensity behind a soft body with a few thin bones, which are dark."""
+    rows, columns = np.indices(SHAPE)
+    body = 2 * np.exp(-((rows - 30) ** 2 / 500 + (columns - 40) ** 2 / 900))
+    bones = sum(0.7 * np.exp(-((columns - c) ** 2) / 2.0) for c in (15, 30, 47 + seed, 62))
+    return (40_000 * np.exp(-body - bones) + 200 * np.random.default_rng(seed).normal(size=SHAPE)).astype(np.uint16)
+
+
+@pytest.fixture
+def registration(scene):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    return Registration.create(scene)
+
+
+def volume(scene, values: np.ndarray, name: str = "AP", kind: str = "vtkMRMLScalarVolumeNode"):
+    import slicer
+
+    node = scene.AddNewNodeByClass(kind, name)
+    slicer.util.updateVolumeFromArray(node, values)
+    return node
+
+
+def picture(view) -> np.ndarray:
+    import slicer
+
+    return slicer.util.arrayFromVolume(view.node)[0]
+
+
+def nodes(scene) -> set[str]:
+    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
+
+
+def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
+    from MultiViewRegistrationLib.scene.adding import add_volume
+
+    import slicer
+
+    node = volume(scene, intensity()[None], "2: AP/1")
+    node.SetSpacing(0.3, 0.2, 1)
+    before = nodes(scene)
+    view = add_volume(registration, node)
+    assert (view.name, view.content["pixel_mm"], view.placed) == ("2 AP 1", [0.3, 0.2], False)
+    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(intensity())).line_integrals)
+    registration.remove_xray(view)
+    assert nodes(scene) == before and registration.xrays == []
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(node)[0], intensity())
+
+
+@pytest.mark.parametrize("name, values", [("ap.png", intensity()), ("ap.tif", (intensity() // 256).astype(np.uint8)),
+                                          ("ap.nrrd", intensity().astype(np.float32))])
+def test_a_file_is_taken(scene, registration, tmp_path, name, values):
+    from MultiViewRegistrationLib.scene.adding import read
+
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
+    view, = read(tmp_path / name)(registration)
+    assert view.name == "ap"
+    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(values)).line_integrals)
+    assert view.source.GetHideFromEditors()
+
+
+def test_bright_bones_are_recognised(scene, registration):
+    from MultiViewRegistrationLib.scene.adding import add_volume
+
+    big = np.kron(65_535 - intensity(), np.ones((6, 6), np.uint16))
+    assert add_volume(registration, volume(scene, big[None])).content["intensity"] == "log"
+
+
+def test_a_run_keeps_its_frames(scene, registration, tmp_path):
+    from MultiViewRegistrationLib.scene.adding import read
+    from MultiViewRegistrationLib.scene.image import change_image
+
+    frames = np.stack([intensity(seed) for seed in range(3)])
+    sitk.WriteImage(sitk.GetImageFromArray(frames), str(tmp_path / "run.mha"))
+    view, = read(tmp_path / "run.mha")(registration)
+    change_image(view, frame=2, intensity="linear", inverted=False)
+    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(frames[2])).line_integrals)
+    with pytest.raises(InputError, match="has 3; choose one from 0 to 2"):
+        change_image(view, frame=3)
+    assert view.content["frame"] == 2
+
+
+def test_a_dicom_run_and_its_header(scene, registration, shared_data):
+    from MultiViewRegistrationLib.scene.adding import read
+
+    view, = read(shared_data / "dicom" / "xa-multiframe-jpeg.dcm")(registration)
+    assert view.content["header"] == {"rao_lao_deg": -32.0, "cra_cau_deg": 2.0}  # by dcmdump
+    assert view.source.GetImageData().GetDimensions()[2] > 1
+    assert not view.placed
+
+
+def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
+    from MultiViewRegistrationLib.scene.adding import read
+    from MultiViewRegistrationLib.scene.case import xray_of
+    from MultiViewRegistrationLib.scene.loading import load_case
+
+    sim, path = shared_data / "sim" / "pelvis-lateral", tmp_path / "case.json"
+    content = json.loads((sim / "case.json").read_text())
+    content["ct"] = str((shared_data / "pelvis" / "pelvis_2mm.nii.gz").resolve())
+    for entry in content["views"]:
+        entry["image"] = str((sim / entry["image"]).resolve())
+    path.write_text(json.dumps(content))
+    loaded = load_case(scene, path)
+    added = read(path)(registration)
+    assert registration.ct is None
+    for a, b in zip(loaded.xrays, added, strict=True):
+        assert (a.name, a.content) == (b.name, b.content)
+        np.testing.assert_array_equal(xray_of(a).valid, xray_of(b).valid)
+    with pytest.raises(InputError, match=r"the case has 2 views, but with the 7 that are there"):
+        for _ in range(5):
+            registration.add_xray("more")
+        read(path)(registration)
+
+
+def test_unknowns_of_a_case_count_beside_those_that_are_there(scene, registration):
+    from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+    from MultiViewRegistrationLib.scene.adding import _add_entries
+    from MultiViewRegistrationLib.scene.case import set_shared_unknowns, shared_unknowns_of
+
+    set_shared_unknowns(registration, SharedUnknowns(isocentre_sd_mm=2))
+    _add_entries(registration, [], SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=5))
+    assert shared_unknowns_of(registration) == SharedUnknowns(source_to_detector_sd_mm=10, isocentre_sd_mm=2)
+
+
+def test_an_xray_serves_two_registrations(scene, registration):
+    from MultiViewRegistrationLib.scene.adding import add_volume
+    from MultiViewRegistrationLib.scene.geometry import set_c_arm
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    first = add_volume(registration, volume(scene, intensity()[None]))
+    set_c_arm(first, {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 600, "pixel_mm": [1, 1], "rao_lao_deg": 20, "cra_cau_deg": 0})
+    second = add_volume(Registration.create(scene), first.node)
+    assert second.content == first.content and second.source is first.source
+    np.testing.assert_array_equal(picture(second), picture(first))
+
+
+@pytest.mark.parametrize("values, kind, word", [
+    (np.full((1, *SHAPE), 7, np.uint16), "vtkMRMLScalarVolumeNode", "no contrast"),
+    (np.full((1, *SHAPE), np.nan, np.float32), "vtkMRMLScalarVolumeNode", "no contrast"),
+    (np.stack([intensity() // 256, intensity() // 300, intensity() // 256], -1)[None].astype(np.uint8), "vtkMRMLVectorVolumeNode", "colour"),
+    (None, "vtkMRMLScalarVolumeNode", "has no voxels"),
+])
+def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word):
+    from MultiViewRegistrationLib.scene.adding import add_volume
+
+    node = scene.AddNewNodeByClass(kind, "AP") if values is None else volume(scene, values, kind=kind)
+    before = nodes(scene)
+    with pytest.raises(InputError, match=rf"^AP: .*{word}"):
+        add_volume(registration, node)
+    assert nodes(scene) == before and registration.xrays == []
+
+
+def test_grey_in_colours_is_grey(scene, registration):
+    from MultiViewRegistrationLib.scene.adding import add_volume
+
+    grey = (intensity() // 256).astype(np.uint8)
+    view = add_volume(registration, volume(scene, np.repeat(grey[None, ..., None], 3, -1), kind="vtkMRMLVectorVolumeNode"))
+    np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(grey)).line_integrals)
+
+
+def test_the_ct_is_no_xray(scene, registration):
+    from MultiViewRegistrationLib.scene.adding import add_volume
+
+    registration.ct = volume(scene, np.zeros((4, 4, 4), np.int16), "CT")
+    with pytest.raises(InputError, match="is the CT of this registration"):
+        add_volume(registration, registration.ct)
+
+
+def test_order_and_names(scene, registration):
+    from MultiViewRegistrationLib.scene.history import Entry, History
+    from MultiViewRegistrationLib.scene.naming import rename
+
+    a, b, c = (registration.add_xray(name) for name in ("a", "b", "c"))
+    registration.move_xray(c, 0)
+    assert [view.name for view in registration.xrays] == ["c", "a", "b"]
+    registration.remove_xray(a)
+    assert [view.name for view in registration.xrays] == ["c", "b"]
+    registration.move_xray(c, 1)
+    assert registration.xrays == [b, c]
+    History(registration).add(Entry.now("search", np.eye(4), similarity={"b": 0.5, "c": 0.4}, cameras={"b": {"k": 1}}))
+    rename(registration, b, " Lateral ")
+    entry = History(registration).current
+    assert (b.name, entry.similarity, entry.cameras) == ("Lateral", {"Lateral": 0.5, "c": 0.4}, {"Lateral": {"k": 1}})
+    for wrong, word in (("C", "another view"), ("a/b", "without"), ("", "is")):
+        with pytest.raises(InputError, match=word):
+            rename(registration, b, wrong)
+    rename(registration, b, "lateral")  # it is its own name
+    assert b.name == "lateral"

@@ -1,0 +1,131 @@
+"""What a person is shown of a CT: the right way round, with the right numbers, and a sentence where it cannot be used."""
+
+from __future__ import annotations
+
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.volume import Volume
+
+SPACING = (2.0, 3.0, 4.0)
+
+
+def ct_with_a_spot(axes, signs) -> CT:
+    """Water with a bone at the patient's right and the head's end, at low x and high z; its grid's axes lie as they are told."""
+    rotation = np.zeros((3, 3))
+    rotation[list(axes), range(3)] = signs
+    place = np.eye(4)
+    place[:3, :3] = rotation * SPACING
+    size = np.array((20, 24, 28))
+    values = np.zeros(size[::-1], np.float32)
+    values[:] = -1000
+    values[3:-3, 3:-3, 3:-3] = 0
+    index = np.argwhere(values == 0)
+    world = index[:, ::-1] @ place[:3, :3].T
+    chosen = (world[:, 0] < np.percentile(world[:, 0], 25)) & (world[:, 2] > np.percentile(world[:, 2], 75))
+    values[tuple(index[chosen].T)] = 1500
+    return CT(Volume(values, place))
+
+
+@pytest.mark.parametrize("axes", list(permutations(range(3))))
+@pytest.mark.parametrize("signs", [(1, 1, 1), (-1, 1, -1), (1, -1, -1)])
+def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
+    from MultiViewRegistrationLib.scene.ct_preview import preview
+
+    found = preview(ct_with_a_spot(axes, signs))
+    grey = found.picture.astype(float).mean(2)
+    rows, columns = grey.shape
+    assert np.unravel_index(grey.argmax(), grey.shape) < (rows / 2, columns / 2)
+    assert grey[: rows // 2, : columns // 2].sum() > 1.2 * max(grey[: rows // 2, -columns // 2:].sum(), grey[-rows // 2:, : columns // 2].sum())
+    along = {axis: SPACING[k] for k, axis in enumerate(axes)}  # mm by LPS axis
+    assert found.aspect == pytest.approx(along[2] / along[0])
+
+
+def test_numbers(slicer_app):
+    from MultiViewRegistrationLib.scene.ct_preview import preview
+
+    ct = ct_with_a_spot((0, 1, 2), (1, 1, 1))
+    bone = ct.volume.values == 1500
+    found = preview(ct)
+    assert (found.size, found.spacing_mm, found.structure_ml) == ((20, 24, 28), SPACING, None)
+    assert found.bone_ml == pytest.approx(bone.sum() * 24 / 1000)
+    mask = bone.copy()
+    mask[:, :12] = False
+    mask[4, 4, 18] = True  # not bone
+    chosen = preview(CT(ct.volume, "hu", mask))
+    assert chosen.structure_ml == pytest.approx(mask.sum() * 24 / 1000)
+    assert chosen.bone_ml == pytest.approx((mask & bone).sum() * 24 / 1000)
+    assert not np.array_equal(chosen.picture[..., 0], chosen.picture[..., 2])  # the structure is tinted
+    assert np.array_equal(found.picture[..., 0], found.picture[..., 2])
+
+
+def test_a_large_ct_is_thinned(slicer_app):
+    from MultiViewRegistrationLib.scene.ct_preview import preview
+
+    values = np.full((40, 400, 600), -1000, np.float32)
+    values[10:30, 100:300, 200:400] = 0
+    found = preview(CT(Volume(values, np.diag([1.0, 1, 5, 1]))))
+    assert max(found.picture.shape) <= 384 and found.size == (600, 400, 40)
+
+
+def in_scene(scene, values):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    import slicer
+
+    registration = Registration.create(scene)
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Body")
+    slicer.util.updateVolumeFromArray(node, values)
+    registration.ct = node
+    return registration
+
+
+@pytest.mark.parametrize("values, word", [
+    (np.full((6, 6, 6), np.nan, np.float32), "not finite"),
+    (np.arange(216).reshape(6, 6, 6).astype(np.int16), "no voxel below 0"),
+    (np.full((6, 6, 6), -1000, np.int16), "nothing but air"),
+    (np.zeros((1, 6, 6), np.int16), "three-dimensional"),
+])
+def test_a_sentence_where_it_cannot_be_used(scene, values, word):
+    from MultiViewRegistrationLib.scene.ct_preview import take_preview
+
+    with pytest.raises(InputError, match=f"^Body: .*{word}"):
+        take_preview(in_scene(scene, values))()
+
+
+def test_no_ct_and_one_without_voxels(scene):
+    from MultiViewRegistrationLib.scene.ct_preview import take_preview
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    registration = Registration.create(scene)
+    with pytest.raises(InputError, match="^CT: none is chosen"):
+        take_preview(registration)
+    registration.ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Body")
+    with pytest.raises(InputError, match="^Body: has no voxels"):
+        take_preview(registration)
+
+
+def test_under_a_transform_that_is_not_linear(scene):
+    from MultiViewRegistrationLib.scene.ct_preview import take_preview
+
+    registration = in_scene(scene, np.linspace(-1000, 500, 216).reshape(6, 6, 6).astype(np.float32))
+    assert take_preview(registration)().bone_ml > 0
+    registration.ct_transform.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
+    with pytest.raises(InputError, match="^Body: lies under the transform .* not linear"):
+        take_preview(registration)
+
+
+def test_a_segmentation_under_one_is_not_chosen(scene):
+    registration = in_scene(scene, np.linspace(-1000, 500, 216).reshape(6, 6, 6).astype(np.float32))
+    good = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "good")
+    registration.choose_segment(good, "a")
+    warped = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", "warped")
+    warped.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
+    with pytest.raises(InputError, match="^warped: lies under"):
+        registration.choose_segment(warped, "a")
+    assert registration.segmentation is good
+    assert good.GetParentTransformNode() is registration.ct_transform

@@ -1,0 +1,134 @@
+"""A mask stays on what it was drawn on, wherever its X-ray goes and whichever way round it is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import add_xray, c_arm, dot_image
+
+from MultiViewRegistrationLib.errors import InputError
+
+SIZE = (96, 72)
+USED = np.zeros((72, 96), bool)
+USED[10:40, 20:70] = True
+USED[12, 22] = False
+
+
+@pytest.fixture
+def view(scene):
+    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    registration = Registration.create(scene)
+    image = dot_image(SIZE, (40, 30), sigma=15)
+    return add_xray(registration, "AP", camera_content(c_arm(20, 10, size=SIZE)), image)
+
+
+def drawn(view, used=USED, volume=None):
+    """A segmentation of `used`, drawn on a volume, the X-ray's picture by default."""
+    from MultiViewRegistrationLib.scene.loading import segmentation_node
+
+    volume = volume or view.node
+    frames = volume.GetImageData().GetDimensions()[2]
+    return segmentation_node(view.node.GetScene(), "mask", np.repeat(used[None], frames, 0), volume)[0]
+
+
+def valid(view) -> np.ndarray:
+    from MultiViewRegistrationLib.scene.case import xray_of
+
+    return xray_of(view).valid
+
+
+def test_it_says_what_is_used(view):
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    field = valid(view)
+    assert field.all()
+    set_mask(view, drawn(view))
+    np.testing.assert_array_equal(valid(view), USED)
+    set_mask(view, None)
+    assert valid(view).all()
+
+
+def test_one_that_leaves_nothing_is_refused(view):
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    good = drawn(view)
+    set_mask(view, good)
+    with pytest.raises(InputError, match="^AP: the mask .* leaves nothing"):
+        set_mask(view, drawn(view, np.zeros_like(USED)))
+    assert view.mask is good
+
+
+@pytest.mark.parametrize("geometry", [{"rao_lao_deg": -70}, {"mirrored": True}, {"source_to_detector_mm": 1300}, {"pixel_mm": [1.0, 3.0]},
+                                      {"principal_point": [10, 60], "roll_deg": 33}])
+def test_it_goes_with_the_image(view, geometry):
+    from MultiViewRegistrationLib.scene.geometry import set_c_arm
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    reading = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "rao_lao_deg": 0, "cra_cau_deg": 5}
+    set_mask(view, drawn(view))
+    set_c_arm(view, {**reading, **geometry})
+    np.testing.assert_array_equal(valid(view), USED)
+    set_c_arm(view, reading)
+    np.testing.assert_array_equal(valid(view), USED)
+
+
+def test_it_goes_with_a_camera_that_a_registration_corrected(view):
+    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    set_mask(view, drawn(view))
+    view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
+    view.place()
+    np.testing.assert_array_equal(valid(view), USED)
+
+
+def test_it_is_turned_round_with_the_image(view):
+    from MultiViewRegistrationLib.scene.image import change_image
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    set_mask(view, drawn(view))
+    change_image(view, flipped=True)
+    np.testing.assert_array_equal(valid(view), USED[:, ::-1])
+    change_image(view, flipped=False)
+    np.testing.assert_array_equal(valid(view), USED)
+
+
+def test_one_drawn_on_the_volume_it_was_made_from(view):
+    from MultiViewRegistrationLib.scene.geometry import set_c_arm
+    from MultiViewRegistrationLib.scene.image import change_image
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    view.source.SetOrigin(50, 60, 70)
+    set_mask(view, drawn(view, volume=view.source))
+    np.testing.assert_array_equal(valid(view), USED)
+    set_c_arm(view, {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "rao_lao_deg": 0, "cra_cau_deg": 5})
+    change_image(view, flipped=True)
+    np.testing.assert_array_equal(valid(view), USED[:, ::-1])
+
+
+def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
+    from MultiViewRegistrationLib.scene.mask import draw_mask, set_mask
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    scene = view.node.GetScene()
+    set_mask(view, drawn(view))
+    node, segment = draw_mask(view)
+    assert view.mask is node and node.GetSegmentation().GetSegment(segment) is not None
+    np.testing.assert_array_equal(valid(view), USED)
+    node_id = node.GetID()
+    Registration.all(scene)[0].remove_xray(view)
+    assert scene.GetNodeByID(node_id) is None
+
+
+def test_settings_that_cannot_be_change_nothing(view):
+    from MultiViewRegistrationLib.scene.image import change_image
+    from MultiViewRegistrationLib.scene.mask import set_mask
+
+    set_mask(view, drawn(view))
+    before = view.content
+    with pytest.raises(InputError, match="intensity"):
+        change_image(view, intensity="loud", flipped=True)
+    assert view.content == before
+    np.testing.assert_array_equal(valid(view), USED)

@@ -1,0 +1,72 @@
+"""What is wrong with X-rays is told while they are being prepared, and what a sequence shows now becomes the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import c_arm, dot_image, registration_of
+
+
+@pytest.fixture
+def registration(scene):
+    return registration_of(scene, {"AP": c_arm(0), "LAT": c_arm(90)})
+
+
+@pytest.fixture
+def readiness(registration):
+    from MultiViewRegistrationLib.scene.readiness import Readiness
+    from MultiViewRegistrationLib.scene.session import Session
+
+    return Readiness(registration, Session(registration).xray)
+
+
+def test_nothing_is_wrong_and_then_rests(registration, readiness):
+    assert [readiness.step() for _ in range(4)] == [True, True, False, False]
+    assert [readiness.of(view) for view in registration.xrays] == ["", ""] and readiness.twins() is None
+
+
+def test_what_is_wrong(registration, readiness):
+    import slicer
+
+    ap, lat = registration.xrays
+    ap.content = {"intensity": "log"}
+    assert "AP: has no geometry" in readiness.of(ap)
+    lat.change(c_arm={"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [1, 1], "size": [5, 5], "rao_lao_deg": 0,
+                      "cra_cau_deg": 0})
+    assert "the image has 96 columns" in readiness.of(lat)
+    empty = registration.add_xray("empty")
+    assert readiness.of(empty).startswith("empty: has no image")
+    slicer.util.updateVolumeFromArray(ap.source, np.full((1, 72, 96), np.nan, np.float32))
+    ap.change(camera=lat.content.get("camera") or registration_camera())
+    while readiness.step():
+        pass
+    assert "no contrast" in readiness.of(ap)
+
+
+def registration_camera():
+    from MultiViewRegistrationLib.scene.loading import camera_content
+
+    return camera_content(c_arm(0))
+
+
+def test_twins(registration, readiness):
+    ap, lat = registration.xrays
+    lat.change(camera=ap.content["camera"])
+    assert readiness.twins() == (ap, lat)
+    lat.change(use=False)
+    assert readiness.twins() is None
+
+
+def test_the_picture_follows_a_sequence(registration, readiness):
+    import slicer
+
+    while readiness.step():
+        pass
+    view = registration.xrays[0]
+    after = dot_image((96, 72), (10, 12))
+    slicer.util.updateVolumeFromArray(view.source, after[None])
+    assert readiness.step()
+    np.testing.assert_array_equal(slicer.util.arrayFromVolume(view.node)[0], after)
+    while readiness.step():
+        pass
+    assert readiness.of(view) == ""

@@ -59,10 +59,14 @@ class Entry:
 
 
 class History:
-    """The entries of one registration, and at which of them it is."""
+    """The entries of one registration, and at which of them it is.
+
+    unnoted: what a pose is called that nobody has noted by the time that it is left.
+    """
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
+        self.unnoted = "moved"
 
     @property
     def entries(self) -> list[Entry]:
@@ -98,7 +102,7 @@ class History:
     def go(self, position: int) -> Entry:
         """Put the CT and the cameras back as they were then; a pose that nobody noted yet is, before it is left."""
         if self.position >= 0:
-            self.note("moved")
+            self.note(self.unnoted)
         entry = self.entries[position]
         self.put(entry)
         self._move(position)

@@ -29,10 +29,10 @@ def lacking(session: Session, start: str, refinement: str = "joint") -> str:
     for a, b in combinations(views, 2):
         if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
             return f"{a.name} and {b.name} have the same geometry: correct that of one, or skip it."
-    return lacking_at_start(session, start, refinement)
+    return at_start(session, start, refinement)
 
 
-def lacking_at_start(session: Session, start: str, refinement: str = "joint") -> str:
+def at_start(session: Session, start: str, refinement: str = "joint") -> str:
     """Of that, what concerns the start alone."""
     registration = session.registration
     if start == "regressor" and session.regressor is None:

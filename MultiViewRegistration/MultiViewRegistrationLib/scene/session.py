@@ -90,7 +90,7 @@ class Session(Inputs):
             return work.registered(case, preparation.result_for(tell), start, refinement, seed, regressor, tell)
 
         self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
-        self.history.note("moved" if self.history.entries else "before")
+        self.history.note(self.history.unnoted if self.history.entries else "before")
         self.message, self.notes, self.ended = "", [], ""
         self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), told)
 

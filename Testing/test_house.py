@@ -24,7 +24,7 @@ ROOMS = {
     "regressor": {"geometry", "imaging", "rendering"},
     "assessment": {"geometry", "imaging", "rendering", "registration", "regressor"},
     "io": {"geometry", "imaging"},
-    "demo": {"geometry", "imaging", "io"},  # not rendering: its X-rays come from a projector that is not ours
+    "demo": {"geometry", "imaging", "io", "jobs"},  # not rendering: its X-rays come from a projector that is not ours
 }
 #: They know everything but the command line, and nothing knows them.
 HOSTS = {"scene", "panel", "viewer"}

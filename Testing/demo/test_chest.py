@@ -91,15 +91,3 @@ def test_the_cache_is_where_the_system_keeps_caches(platform, variable, expected
     if variable:
         monkeypatch.setenv(variable, str(tmp_path / "base"))
     assert chest.cache_folder() == tmp_path / expected / "multiview-registration"
-
-
-def test_within_slicer_pip_is_run_by_slicers_own_python(monkeypatch, tmp_path):
-    python = tmp_path / "PythonSlicer"
-    python.touch(mode=0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.delitem(sys.modules, "slicer", raising=False)
-    assert chest._python() == sys.executable  # a Slicer on the path is none of our business
-    monkeypatch.setitem(sys.modules, "slicer", object())
-    assert chest._python() == str(python)
-    python.unlink()
-    assert chest._python() == sys.executable  # slicer-core, in any Python

@@ -127,6 +127,10 @@ class _Scope(ast.NodeVisitor):
         if isinstance(value, ast.Name) and value.id in _MODULES:
             self._check_module(node, value.id)
             return
+        if ast.unparse(value) == "slicer.util":
+            if not api().kind("slicer.util", node.attr):
+                self.say(node, "Slicer has no such function")
+            return
         cls = self._class_named(value)
         if cls:
             self._check_class(node, cls)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,13 @@ def test_names_in_code(path):
     ui_files = UI_FILES if path in CODE else sorted(EXAMPLE.rglob("*.ui"))
     uis = {file.name: widgets_of(file) for file in ui_files}
     assert problems_in_code(path.read_text(encoding="utf-8"), uis, MAIN.get(path.name, "")) == []
+
+
+def test_classes_of_mrml_exist():
+    slicer = pytest.importorskip("slicer", reason='needs slicer-core: pip install "trame-slicer[standalone]>=2.0"')
+    files = [*CODE, *sorted((MODULE / "MultiViewRegistrationLib" / "scene").glob("*.py"))]
+    names = {name for path in files for name in re.findall(r"\bslicer\.(vtk\w+)", path.read_text(encoding="utf-8"))}
+    assert not [name for name in sorted(names) if not hasattr(slicer, name) and not name.startswith("vtkMRMLIGTL")]  # of an extension
 
 
 # the checks themselves -------------------------------------------------------------------------------------------------
@@ -67,6 +75,7 @@ UI = {"Some.ui": {"apply": "QPushButton", "slider": "ctkSliderWidget", "ct": "qM
     ("class A:\n def a(self):\n  self.t = qt.QTimer()\n def b(self):\n  self.t.started()", "no such name"),
     ("def f(box: qt.QSpinBox):\n box.range = 3", "no such name"),
     ("slicer.app.layoutManger()", "no such name"),
+    ("slicer.util.arrayFromVolum(node)", "no such function"),
     ("with qt.QSignalBlocker(ui.ct): pass", "context manager"),
 ])
 def test_a_wrong_name_is_noticed(code, word):

@@ -113,6 +113,33 @@ def test_what_goes_wrong_in_a_slot_fails_the_test(host):
         host.click(button)
 
 
+@pytest.mark.filterwarnings("ignore:.*QDragEnterEvent")  # that Qt 6 will want another point one day
+def test_cells_and_dropped_files(host, tmp_path):
+    import qt
+
+    class Target(qt.QLabel):
+        def dragEnterEvent(self, event):
+            if event.mimeData().hasUrls():
+                event.acceptProposedAction()
+
+        def dropEvent(self, event):
+            self.text = event.mimeData().urls()[0].toLocalFile()
+
+    target = Target("drop here")
+    target.show()
+    assert not host.drop(target, tmp_path)
+    target.acceptDrops = True
+    assert host.drop(target, tmp_path) and target.text == str(tmp_path)
+
+    table, mark = qt.QTableWidget(2, 2), qt.QTableWidgetItem("use")
+    mark.setCheckState(qt.Qt.Unchecked)
+    table.setItem(1, 0, mark)
+    table.show()
+    host.click_cell(table, 1, 0)
+    host.click_cell(table, 1, 1)
+    assert mark.checkState() == qt.Qt.Checked and (table.currentRow(), table.currentColumn()) == (1, 1)
+
+
 # stand-ins -------------------------------------------------------------------------------------------------------------
 
 def test_a_collapsible_button_collapses_at_a_click(host):
@@ -162,6 +189,38 @@ def test_transform_widgets_move_the_transform(host):
     sliders.findChildren(host.slicer.qMRMLSliderWidget)[2].value = 12.5
     assert matrix.value(2, 3) == 12.5
     assert host.slicer.util.arrayFromTransformMatrix(node)[2, 3] == 12.5
+
+
+# views -----------------------------------------------------------------------------------------------------------------
+
+LAYOUT = """<layout type="horizontal"><item><view class="vtkMRMLSliceNode" singletontag="XRay1">
+<property name="orientation" action="default">Axial</property><property name="viewlabel" action="default">X1</property>
+</view></item></layout>"""
+
+
+def test_a_view_shows_the_scene_and_hears_the_mouse(host, volume):
+    assert host.app.layoutManager() is None
+    node = host.app._core.scene.AddNewNodeByClass("vtkMRMLLayoutNode")
+    node.AddLayoutDescription(4711, LAYOUT)
+    node.SetViewArrangement(4711)
+    layout = host.open_views(240, 200)
+    assert layout.sliceViewNames() == ("XRay1",)
+    view = layout.sliceWidget("XRay1").sliceView()
+    volume.CreateDefaultDisplayNodes()
+    volume.GetDisplayNode().AutoWindowLevelOff()
+    volume.GetDisplayNode().SetWindowLevel(1, -1)  # all of it white
+    layout.sliceWidget("XRay1").mrmlSliceCompositeNode().SetBackgroundVolumeID(volume.GetID())
+    layout.resetSliceViews()
+    image = host.grab(view)
+    assert image.pixelColor(view.width // 2, view.height // 2).lightness() == 255
+    assert image.pixelColor(1, 1).lightness() == 0
+    seen = []
+    for event in ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent"):
+        view.interactor().AddObserver(event, lambda caller, name: seen.append((name, *caller.GetEventPosition())), 100.0)
+    host.drag(view, (10, 20), (40, 30))
+    top = view.height - 1
+    assert ("LeftButtonPressEvent", 10, top - 20) in seen and ("MouseMoveEvent", 34, top - 28) in seen
+    assert seen[-1] == ("LeftButtonReleaseEvent", 40, top - 30)
 
 
 # a module --------------------------------------------------------------------------------------------------------------
@@ -220,6 +279,18 @@ def test_closing_the_scene_leaves_a_panel_that_works(host, panel, volume):
     host.scene.Clear(False)
     host.process()
     assert panel.ui.ctSelector.currentNode() is None and not panel.ui.applyButton.enabled
+
+
+def test_a_module_is_reloaded_and_found_from_the_console(host):
+    host.load_module(EXAMPLE)
+    assert host.slicer.util.getModuleLogic("ExamplePanel").moduleName == "ExamplePanel"  # before its panel is seen
+    before = host.open_module()
+    host.slicer.util.reloadScriptedModule("ExamplePanel")
+    host.process()  # Qt shows what is added to a visible widget a little later
+    after = host.slicer.modules.ExamplePanelWidget
+    assert after is not before and after is host.slicer.util.getModuleWidget("ExamplePanel")
+    host.click(after.ui.flickerBox)
+    assert after.parameters.flicker
 
 
 def test_what_a_module_registers(host, panel):

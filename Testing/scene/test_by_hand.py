@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
-from xray_slices import add_xray, slice_view, window_point
+from xray_slices import add_xray, window_of, window_point
 
 START = np.array([[1.0, 0, 0, 12], [0, 1, 0, -9], [0, 0, 1, 20], [0, 0, 0, 1]])
 LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
@@ -55,9 +55,9 @@ def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
 
     by_hand.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
-    selected[2, 3, 4] = True
+    selected[7, 9, 14] = True
     registration.choose_segment(*segmentation_node(registration.scene, "One voxel", selected, registration.ct))
-    assert np.allclose(by_hand.centre_in_ct(registration), LUMP + 2 * np.array([4 - 12, 3 - 10, 2 - 8]))
+    assert np.allclose(by_hand.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8]))
 
 
 def test_without_a_ct_it_says_so(scene):
@@ -140,7 +140,7 @@ class Hand:
 
     def at(self, ras):
         x, y = window_point(self.shown, ras)
-        return np.array([x, self.shown._view_node.GetDimensions()[1] - y])
+        return np.array([x, self.shown.get_view_node().GetDimensions()[1] - y])
 
     def drag(self, positions, *, shift=False, ctrl=False):
         for i, (x, y) in enumerate(np.round(positions).astype(int)):
@@ -155,8 +155,7 @@ class Hand:
 
 @pytest.fixture
 def hand(slicer_app, registration, view):
-    number = registration.xrays.index(view) + 1
-    return Hand(slice_view(slicer_app, view, number, (360, 270), zoom=1.7))
+    return Hand(window_of(slicer_app, view, (360, 270), zoom=1.7))
 
 
 @pytest.fixture

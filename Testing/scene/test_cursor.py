@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xray_slices import add_xray, click, picture, slice_view, window_point
+from rendering import pixels, slice_view
+from xray_slices import add_xray, click, window_of, window_point
 
 POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
 
@@ -101,8 +102,7 @@ def test_a_second_x_ray_makes_it_a_point_of_the_ct(cursor, registration):
 
 
 def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, registration, slicer_app):
-    ap = registration.xrays[0]
-    of_ct, of_xray = [slice_view(slicer_app, ap, 1, (60, 60), name=name)._view_node for name in ("Red", "XRay1")]
+    of_ct, of_xray = [slice_view(slicer_app, name, (60, 60)).get_view_node() for name in ("Red", "XRay1")]
     of_ct.SetOrientation("Axial")
     before = of_xray.GetSliceToRAS().GetElement(2, 3)
     cursor.points.AddControlPoint(*POINT)
@@ -111,6 +111,14 @@ def test_a_point_in_the_world_shows_in_all_and_the_slices_go_there(cursor, regis
         assert np.allclose(mark(view, "cursorCross").mean(axis=0), pixel(view), atol=1e-3)
     assert of_ct.GetSliceOffset() == pytest.approx(POINT[2])
     assert of_xray.GetSliceToRAS().GetElement(2, 3) == before
+    of_ct.SetSliceOffset(-3.0)
+    crosshair = registration.scene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
+    for place in (crosshair.SetCursorPositionRAS, crosshair.SetCrosshairRAS):  # looking round with Shift, and back
+        place([50.0, 40.0, 30.0])
+    assert cursor.update()
+    crosshair.SetCursorPositionRAS([90.0, 0.0, 0.0])
+    assert cursor.update()
+    assert of_ct.GetSliceOffset() == pytest.approx(-3.0)
 
 
 def test_a_point_that_is_moved_takes_the_rest_along(cursor, registration):
@@ -131,7 +139,7 @@ def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
     ap, lat, _ = registration.xrays
     see(cursor, ap)
     see(cursor, lat, off=(0, 5))
-    assert cursor.reading.residual_mm == pytest.approx(5 * 2 * 0.65 / 2, rel=0.1)  # half of five pixels of 2 mm, at the patient
+    assert cursor.reading.residual_mm == pytest.approx(5 * 2 * 0.7 / 2, rel=0.1)  # half of five pixels of 2 mm, at the patient
     assert "rays" in cursor.reading.caution
     assert cursor.reading.residual_px == pytest.approx(2.5, rel=0.15)
 
@@ -178,7 +186,7 @@ def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slice
     from MultiViewRegistrationLib.scene.markups import is_placing, place, stop_placing
 
     ap, lat, oblique = registration.xrays
-    shown = {view.name: slice_view(slicer_app, view, n, (360, 270)) for n, view in enumerate(registration.xrays, 1)}
+    shown = {view.name: window_of(slicer_app, view, (360, 270)) for view in registration.xrays}
     for view in (ap, lat):
         place(cursor.points)
         assert is_placing(cursor.points)
@@ -189,7 +197,7 @@ def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slice
     assert np.linalg.norm(cursor.reading.ras - POINT) < 1.0  # a pixel of the window is 0.4 mm there
     expected = window_point(shown["OBL"], oblique.ras_of(pixel(oblique, cursor.reading.ras)))
     oblique.node.GetNodeReference("cursorLine").GetDisplayNode().SetVisibility(False)
-    image = picture(shown["OBL"]).astype(int)
+    image = pixels(shown["OBL"]).astype(int)
     rows, columns = np.nonzero(image[..., 1] > 128)
     assert len(rows) > 20
     assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - expected).max() < 0.5

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from xray_slices import add_xray, click, slice_view, window_point
+from xray_slices import add_xray, click, window_of, window_point
 
 CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30]])  # RAS mm in the CT
 
@@ -147,7 +147,7 @@ def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
     from MultiViewRegistrationLib.scene.loading import landmark_list
     from MultiViewRegistrationLib.scene.markups import place, stop_placing
 
-    shown = [slice_view(slicer_app, view, n, (240, 180)) for n, view in enumerate(registration.xrays, 1)]
+    shown = [window_of(slicer_app, view, (240, 180)) for view in registration.xrays]
     place(landmark_list(registration))
     for view, window in zip(registration.xrays, shown):
         x, y = window_point(window, shown_at(view, CT_POINTS[0]))
@@ -184,7 +184,9 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(-2, -2, -2)
-    slicer.util.updateVolumeFromArray(ct, np.full((5, 5, 5), 900, np.int16))
+    values = np.full((5, 5, 5), -1000, np.int16)
+    values[1:4, 1:4, 1:4] = 900
+    slicer.util.updateVolumeFromArray(ct, values)
     registration.ct = ct
     registration.world_from_ct = np.eye(4)
     ap = registration.xrays[0]
@@ -195,7 +197,7 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
     (found,) = distances(registration)
     assert (found.name, found.view) == ("Width", "AP")
     assert found.mm == pytest.approx(100.0, rel=1e-3)  # 50 pixels of 2 mm
-    assert found.at_ct_mm == pytest.approx(65.0, rel=1e-3)  # 650 of 1000 mm
+    assert found.at_ct_mm == pytest.approx(70.0, rel=1e-3)  # 700 of 1000 mm
 
 
 def test_a_person_says_which_landmark_comes_next_where(registration):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from rendering import pixels, slice_view
 from scipy.spatial.transform import Rotation
-from xray_slices import add_xray, picture, slice_view, window_point
+from xray_slices import add_xray, window_of, window_point
 
 RADIUS, CENTRE = 20.0, np.array([8.0, -14.0, 11.0])  # RAS mm, in the CT's frame
 
@@ -98,9 +99,9 @@ def test_a_sphere_is_drawn_as_its_conic(registration):
     models = products(registration)
     assert len(models) == 2
     for view in registration.xrays:
-        pixels = drawn_pixels(view, models[view.name, "Ball"])
-        assert off_conic(view.camera, in_world(registration, CENTRE), pixels).max() < 0.05
-        assert np.ptp(pixels, axis=0).min() > 1.9 * RADIUS * 1000 / 650 / 2  # all of it
+        drawn = drawn_pixels(view, models[view.name, "Ball"])
+        assert off_conic(view.camera, in_world(registration, CENTRE), drawn).max() < 0.05
+        assert np.ptp(drawn, axis=0).min() > 1.9 * RADIUS * 1000 / 700 / 2  # all of it
 
 
 def test_a_segment_is_drawn_as_its_conic(registration):
@@ -116,8 +117,8 @@ def test_a_segment_is_drawn_as_its_conic(registration):
     segmentation.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     projections(registration)
     for view in registration.xrays:
-        pixels = drawn_pixels(view, products(registration)[view.name, "Bone"])
-        off = off_conic(view.camera, in_world(registration, CENTRE), pixels)
+        drawn = drawn_pixels(view, products(registration)[view.name, "Bone"])
+        off = off_conic(view.camera, in_world(registration, CENTRE), drawn)
         assert np.percentile(off, 90) < 0.5  # of pixels that are 1.3 voxels wide
     assert not segmentation.GetSegmentation().ContainsRepresentation("Closed surface")  # the user's node is as it was
 
@@ -127,8 +128,8 @@ def test_a_line_ends_where_its_ends_fall(registration):
     line_markups(registration, ends)
     projections(registration)
     for view in registration.xrays:
-        pixels = drawn_pixels(view, products(registration)[view.name, "Screw"])
-        assert np.allclose(pixels[:2], view.camera.project(in_world(registration, ends)), atol=1e-3)
+        drawn = drawn_pixels(view, products(registration)[view.name, "Screw"])
+        assert np.allclose(drawn[:2], view.camera.project(in_world(registration, ends)), atol=1e-3)
 
 
 def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_app):
@@ -137,10 +138,10 @@ def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_a
     cross = line_markups(registration, [[-35.0, 5, -15]], "Point")
     cross.GetDisplayNode().SetSelectedColor(0, 1, 0)
     projections(registration)
-    views = [slice_view(slicer_app, view, n, (480, 360)) for n, view in enumerate(registration.xrays, 1)]
-    red = slice_view(slicer_app, registration.xrays[0], 0, (480, 360), name="Other")
+    red = slice_view(slicer_app, "Red", (100, 100))
+    views = [window_of(slicer_app, view, (480, 360)) for view in registration.xrays]
     for view, shown in zip(registration.xrays, views):
-        image = picture(shown).astype(int)
+        image = pixels(shown).astype(int)
         rows, columns = np.nonzero((image[..., 0] > 128) & (image[..., 1] < 64))
         across = window_point(shown, view.ras_of((1, 0))) - window_point(shown, view.ras_of((0, 0)))
         assert np.allclose(across, [4, 0], atol=1e-6)
@@ -152,7 +153,7 @@ def test_lines_are_seen_in_their_own_view_at_their_pixels(registration, slicer_a
         rows, columns = np.nonzero((image[..., 1] > 128) & (image[..., 0] < 64))
         expected = window_point(shown, view.ras_of(view.camera.project(in_world(registration, [-35.0, 5, -15]))))
         assert np.abs([columns.mean() + 0.5, rows.mean() + 0.5] - expected).max() < 0.5
-    assert picture(red).max() == 0
+    assert pixels(red).max() == 0
 
 
 def test_it_follows_pose_shape_colour_and_camera_and_rests_otherwise(registration):
@@ -216,6 +217,19 @@ def test_chosen_structures_are_drawn_wherever_they_are(registration):
     assert structures_of(registration) == [line]
 
 
+def test_an_x_ray_that_is_not_shown_is_not_drawn_on(registration):
+    from MultiViewRegistrationLib.scene.tags import claim, give_up
+
+    sphere_model(registration)
+    kept = projections(registration)
+    give_up(registration.xrays[0])
+    assert kept.update()
+    assert set(products(registration)) == {("LAT", "Ball")}
+    claim(registration.xrays[0])
+    assert kept.update()
+    assert products(registration)["AP", "Ball"].GetDisplayNode().GetViewNodeIDs() == ("vtkMRMLSliceNodeXRay1",)
+
+
 def test_nothing_is_left_when_the_registration_goes(registration, scene):
     model = sphere_model(registration)
     kept = projections(registration)
@@ -225,6 +239,24 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
     registration.remove()
     left = [node.GetName() for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes())) if node.IsA("vtkMRMLModelNode")]
     assert [name for name in left if "Volume Slice" not in name] == [model.GetName()]
+
+
+def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_path):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    sphere_model(registration, resolution=24)
+    projections(registration)
+    assert scene.WriteToMRB(str(tmp_path / "scene.mrb"))
+    scene.Clear(False)
+    assert scene.ReadFromMRB(str(tmp_path / "scene.mrb"))
+    (back,) = Registration.all(scene)
+    before = {key: node.GetID() for key, node in products(back).items()}
+    assert set(before) == {("AP", "Ball"), ("LAT", "Ball")}
+    projections(back)
+    assert {key: node.GetID() for key, node in products(back).items()} == before
+    for view in back.xrays:
+        off = off_conic(view.camera, in_world(back, CENTRE), drawn_pixels(view, products(back)[view.name, "Ball"]))
+        assert off.max() < 0.3
 
 
 @pytest.mark.parametrize("kind, lines", [("Curve", 20), ("ClosedCurve", 20), ("Angle", 2), ("Fiducial", 12)])

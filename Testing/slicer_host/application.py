@@ -9,7 +9,7 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from .dialogs import record
-from .mrml_widgets import qSlicerAbstractModuleWidget
+from .mrml_widgets import qSlicerScriptedLoadableModuleWidget
 from .stand_in import stand_in, stored
 
 Signal, Property = QtCore.Signal, QtCore.Property
@@ -32,10 +32,13 @@ class qSlicerScriptedLoadableModule(QtCore.QObject):
     def __init__(self, name: str, path: Path):
         super().__init__()
         self.setObjectName(name)
-        self._path, self._widget, self._logic = str(path), None, None
+        self._path, self._widget = str(path), None
         self.title = name
 
-    def widgetRepresentation(self) -> qSlicerAbstractModuleWidget | None:
+    def widgetRepresentation(self) -> qSlicerScriptedLoadableModuleWidget:
+        """The module's panel, made when it is asked for first."""
+        if self._widget is None:
+            self._widget = qSlicerScriptedLoadableModuleWidget(self.name)
         return self._widget
 
     path = Property(str, lambda self: self._path)

@@ -33,10 +33,9 @@ class Host:
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
         self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
-        self.scene.Clear(True)
+        self._empty_scene()
         self.main_window = qSlicerMainWindow()
         self.testing = False
-        self._widgets: list = []
         self._loaded: list[str] = []
         self._hook, sys.excepthook = sys.excepthook, self._on_exception
 
@@ -48,6 +47,12 @@ class Host:
     @testing.setter
     def testing(self, on: bool) -> None:
         self.app._testing = on
+
+    def _empty_scene(self) -> None:
+        """Only what Slicer itself keeps in a scene stays: colours, the selection, views."""
+        self.scene.Clear(False)
+        for node in self.slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", self.scene):
+            self.scene.RemoveNode(node)
 
     # modules -----------------------------------------------------------------------------------------------------------
 
@@ -72,20 +77,11 @@ class Host:
 
     def open_module(self, name: str | None = None, width: int = 520, height: int | None = None):
         """Show a module's panel, as on choosing it in Slicer's list; returns its Widget object."""
-        name = name or self._loaded[-1]
-        parent = self.slicer.qSlicerScriptedLoadableModuleWidget()
-        widget = getattr(sys.modules[name], f"{name}Widget")(parent)
-        registered = getattr(self.slicer.modules, name.lower())
-        registered._widget = parent
-        setattr(self.slicer.modules, f"{name}Widget", widget)
-        parent._python = widget
-        widget.setup()
-        parent.setMRMLScene(self.scene)
+        parent = getattr(self.slicer.modules, (name or self._loaded[-1]).lower()).widgetRepresentation()
         parent.resize(width, height or max(parent.sizeHint.height(), 100))
         parent.show()
-        self._widgets.append(widget)
-        self.enter(widget)
-        return widget
+        self.enter(parent.self())
+        return parent.self()
 
     def enter(self, widget) -> None:
         """Choose the module again."""
@@ -96,6 +92,31 @@ class Host:
         """Choose another module."""
         widget.parent.exit()
         self.process()
+
+    def open_views(self, width: int = 640, height: int = 480, panel=None):
+        """Give Slicer views, which it has none of else, in a window of this size; returns the layout manager.
+
+        They are slow without a graphics card: use small windows, and only where a test needs them. panel: a module's Widget, to be
+        shown left of the views, as in Slicer; then `grab(host.main_window)` is a picture of it all.
+        """
+        from PySide6 import QtCore, QtWidgets
+
+        from .layout_manager import qSlicerLayoutManager
+
+        manager = self.app._layout_manager = qSlicerLayoutManager(self.app._core)
+        self.main_window.setCentralWidget(manager.viewport())
+        if panel is not None:
+            dock, area = QtWidgets.QDockWidget(self.slicer.util.getModule(panel.moduleName).title), QtWidgets.QScrollArea()
+            area.setWidgetResizable(True)
+            area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+            area.setMinimumWidth(panel.parent.width)
+            area.setWidget(panel.parent)
+            dock.setWidget(area)
+            self.main_window.addDockWidget(QtCore.Qt.LeftDockWidgetArea, dock)
+        self.main_window.resize(width, height)
+        self.main_window.show()
+        self.process()
+        return manager
 
     # the user ----------------------------------------------------------------------------------------------------------
 
@@ -128,6 +149,43 @@ class Host:
                 position = QtCore.QPoint(10, 10)
         left = QtCore.Qt.LeftButton if button is None else button
         self._do(QtTest.QTest.mouseClick, widget, left, modifiers or QtCore.Qt.NoModifier, position)
+
+    def drag(self, widget, start: tuple[int, int], end: tuple[int, int], button=None, modifiers=None, steps: int = 5) -> None:
+        """Press a mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
+        from PySide6 import QtCore, QtTest
+
+        button, modifiers = button or QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
+        points = [QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end))) for i in range(steps + 1)]
+        self._do(QtTest.QTest.mouseMove, widget, points[0])
+        self._do(QtTest.QTest.mousePress, widget, button, modifiers, points[0])
+        for point in points[1:]:
+            self._do(QtTest.QTest.mouseMove, widget, point)
+        self._do(QtTest.QTest.mouseRelease, widget, button, modifiers, points[-1])
+
+    def click_cell(self, table, row: int, column: int, button=None) -> None:
+        """Click a cell of a table, or its check mark where it has one."""
+        from PySide6 import QtCore
+
+        table.scrollTo(table.model().index(row, column))
+        area = table.visualRect(table.model().index(row, column))
+        has_mark = table.model().index(row, column).data(QtCore.Qt.CheckStateRole) is not None
+        position = QtCore.QPoint(area.left() + 10, area.center().y()) if has_mark else area.center()
+        self.click(table.viewport(), position, button)
+
+    def drop(self, widget, *paths: str | Path) -> bool:
+        """Drag files or folders from the desktop onto a widget and drop them; whether it takes them."""
+        from PySide6 import QtCore, QtGui
+
+        if not widget.acceptDrops or not widget.enabled:
+            return False
+        data, place = QtCore.QMimeData(), widget.rect.center()
+        data.setUrls([QtCore.QUrl.fromLocalFile(str(path)) for path in paths])
+        details = QtCore.Qt.CopyAction, data, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
+        enter = QtGui.QDragEnterEvent(place, *details)
+        self._do(self.app.sendEvent, widget, enter)
+        if enter.isAccepted():
+            self._do(self.app.sendEvent, widget, QtGui.QDropEvent(QtCore.QPointF(place), *details))
+        return enter.isAccepted()
 
     def key(self, widget, key, modifiers=None) -> None:
         from PySide6 import QtCore, QtTest
@@ -187,17 +245,25 @@ class Host:
     def close(self) -> None:
         """Unload the modules, as Slicer does at its end, and clear the scene."""
         try:
-            for widget in self._widgets:
-                self.app.moduleManager().moduleAboutToBeUnloaded.emit(widget.moduleName)
-                widget.parent.hide()
-                widget.parent.deleteLater()
-            self._widgets.clear()
+            for name in self._loaded:
+                self._unload(getattr(self.slicer.modules, name.lower()))
             self.main_window.deleteLater()
-            self.app._layout_manager = None
-            self.scene.Clear(True)
+            if self.app.layoutManager() is not None:
+                self.app.layoutManager()._close()
+                self.app._layout_manager = None
+            self._empty_scene()
             self.process()
         finally:
             sys.excepthook, self.slicer.mrmlScene = self._hook, self._scene_before
+
+    def _unload(self, module) -> None:
+        panel = module._widget
+        if panel is not None and panel.isEntered:
+            panel.exit()
+        self.app.moduleManager().moduleAboutToBeUnloaded.emit(module.name)
+        if panel is not None:
+            panel.hide()
+            panel.deleteLater()
 
     def _on_exception(self, kind, error, trace) -> None:
         self.failures.append("".join(traceback.format_exception(kind, error, trace)))

@@ -20,6 +20,7 @@ def install(app=None):
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     import slicer
     import slicer.util
+    from PySide6 import QtCore
 
     from . import dialogs, pythonqt, qt_module, small_modules
 
@@ -30,12 +31,13 @@ def install(app=None):
     slicer.mrmlScene = app.scene
     slicer.modules = types.SimpleNamespace(sampleDataSources={})
     pythonqt.see_as_pythonqt()
+    QtCore.qInstallMessageHandler(_say)
     dialogs.make_dialogs_answer()
     qt = sys.modules["qt"] = qt_module.make_qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
-    for name in ("ctk_collapsible", "ctk_numbers", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector", "segment_widgets",
-                 "transform_widgets", "markups_widgets"):
+    for name in ("ctk_collapsible", "ctk_numbers", "ctk_coordinates", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector",
+                 "checkable_node_selector", "segment_widgets", "transform_widgets", "markups_widgets", "view_widgets", "layout_manager"):
         import_module(f".{name}", __package__)
     from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader
@@ -48,7 +50,7 @@ def install(app=None):
 
     _offer(slicer, "i18n", small_modules.make_i18n())
     _offer(slicer, "packaging", small_modules.make_packaging())
-    sys.modules["SampleData"] = small_modules.make_sample_data()
+    sys.modules["SampleData"] = import_module("sample_data_module")
     _offer(slicer, "ScriptedLoadableModule", import_module(".scripted_module", __package__))
     _offer(slicer, "parameterNodeWrapper", import_module(".parameters", __package__))
     slicer.util.pip_install = small_modules.pip_install
@@ -56,6 +58,12 @@ def install(app=None):
     slicer.selfTests = {}
     _done.append(slicer.app)
     return slicer.app
+
+
+def _say(kind, context, text: str) -> None:
+    """Qt's own messages, but for what every offscreen window says."""
+    if "propagateSizeHints" not in text:
+        print(f"Qt: {text}", file=sys.stderr)
 
 
 def _offer(package, name: str, module: types.ModuleType) -> None:

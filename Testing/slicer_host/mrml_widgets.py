@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 import weakref
 
+import slicer
 import vtk
 from PySide6 import QtCore, QtWidgets
 
@@ -85,9 +87,22 @@ class qSlicerAbstractModuleWidget(qSlicerWidget):
 
 @stand_in
 class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
-    """Hands `enter` and `exit` on to the module's Widget."""
+    """Holds the module's Widget, and hands `enter` and `exit` on to it."""
 
-    _python = None
+    def __init__(self, name: str):
+        super().__init__()
+        self._name, self._python = name, None
+        self.reload()
+        self.setMRMLScene(slicer.mrmlScene)
+
+    def reload(self) -> None:
+        """Make the Widget of the class that is in the module file's Python module now."""
+        self._python = getattr(sys.modules[self._name], f"{self._name}Widget")(self)
+        setattr(slicer.modules, f"{self._name}Widget", self._python)
+        self._python.setup()
+
+    def self(self):
+        return self._python
 
     def enter(self) -> None:
         super().enter()
@@ -98,3 +113,5 @@ class qSlicerScriptedLoadableModuleWidget(qSlicerAbstractModuleWidget):
         super().exit()
         if hasattr(self._python, "exit"):
             self._python.exit()
+
+    moduleName = QtCore.Property(str, lambda self: self._name)

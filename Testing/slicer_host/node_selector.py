@@ -1,4 +1,4 @@
-"""Stand-ins for Slicer's node selectors: they list the real scene's nodes and follow it."""
+"""Stand-in for Slicer's node selector: it lists the real scene's nodes and follows it."""
 
 from __future__ import annotations
 
@@ -93,14 +93,14 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         for node in candidates:
             self._node_follower.start(node, "ModifiedEvent", "_on_node_modified")
         listed = [(node.GetID(), node.GetName() or "") for node in candidates if self._is_listed(node)]
+        ids, was_empty = [node_id for node_id, _ in listed], not self._listed
         if listed != self._listed:
             renamed = dict(self._listed).get(self._current), dict(listed).get(self._current)
             self._listed = listed
             self._show()
             if all(renamed) and renamed[0] != renamed[1]:
                 self.currentNodeRenamed.emit(renamed[1])
-        ids = [node_id for node_id, _ in listed]
-        if self._current and self._current not in ids or not self._current and not self.noneEnabled and ids:
+        if self._current not in ids and (self._current or was_empty):
             self._set_current("" if self.noneEnabled or not ids else ids[0])
 
     def _on_node_modified(self, *unused) -> None:
@@ -214,7 +214,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     @Slot(str)
     def setCurrentNodeID(self, node_id: str) -> None:
         ids = [listed_id for listed_id, _ in self._listed]
-        self._set_current(node_id if node_id in ids else "" if self.noneEnabled or not ids else self._current)
+        self._set_current(node_id if node_id in ids else "")
 
     @Slot(int)
     def setCurrentNodeIndex(self, index: int) -> None:
@@ -258,56 +258,3 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     baseName = stored(str, "")
     interactionNodeSingletonTag = stored(str, "")
     sizeAdjustPolicy = stored(object, QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-
-
-@stand_in
-class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
-    """Any number of nodes can be chosen; the combo box names them."""
-
-    checkedNodesChanged = Signal()
-
-    def _checked(self) -> set[str]:
-        return self.__dict__.setdefault("_checked_ids", set())
-
-    def checkedNodes(self) -> tuple:
-        return tuple(self._get_scene().GetNodeByID(i) for i, _ in self._listed if i in self._checked())
-
-    def uncheckedNodes(self) -> tuple:
-        return tuple(self._get_scene().GetNodeByID(i) for i, _ in self._listed if i not in self._checked())
-
-    def allChecked(self) -> bool:
-        return not self.uncheckedNodes()
-
-    def noneChecked(self) -> bool:
-        return not self.checkedNodes()
-
-    def checkState(self, node):
-        return QtCore.Qt.Checked if node.GetID() in self._checked() else QtCore.Qt.Unchecked
-
-    def setCheckState(self, node, state) -> None:
-        (self._checked().add if state == QtCore.Qt.Checked else self._checked().discard)(node.GetID())
-        self._show()
-        self.checkedNodesChanged.emit()
-
-    def check(self, node) -> None:
-        self.setCheckState(node, QtCore.Qt.Checked)
-
-    def uncheck(self, node) -> None:
-        self.setCheckState(node, QtCore.Qt.Unchecked)
-
-    def _on_activated(self, number: int) -> None:
-        node_id = self._combo_box.itemData(number)
-        if node_id:
-            self.setCheckState(self._get_scene().GetNodeByID(node_id),
-                               QtCore.Qt.Unchecked if node_id in self._checked() else QtCore.Qt.Checked)
-        else:
-            super()._on_activated(number)
-
-    def _set_current(self, node_id: str) -> None:
-        pass
-
-    def _show(self, *unused) -> None:
-        super()._show()
-        names = [name for node_id, name in self._listed if node_id in self._checked()]
-        self._combo_box.setPlaceholderText(", ".join(names) or self.noneDisplay)
-        self._combo_box.setCurrentIndex(-1)

@@ -18,6 +18,10 @@ from functools import partial
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 
 MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
+#: Properties of Qt 6 that Qt 5, which Slicer is built with, only has as methods, or not at all.
+_NEW = {"accessibleIdentifier", "contentsMargins", "dockLocation", "horizontalSizeConstraint", "keyboardSearchFlags", "labelDrawingMode",
+        "sectionsClickable", "sectionsMovable", "sortIndicatorClearable", "supportedDragActions", "updateThreshold",
+        "verticalSizeConstraint"}
 #: Classes on which an unknown attribute cannot be written: Qt's own and the stand-ins for C++ classes.
 cpp_classes: set[type] = set()
 
@@ -75,7 +79,7 @@ def _add_attributes(cls: type) -> None:
     meta = cls.staticMetaObject
     for index in range(meta.propertyCount()):
         name = meta.property(index).name()
-        if index < meta.propertyOffset() and name not in cls.__dict__:
+        if (index < meta.propertyOffset() and name not in cls.__dict__) or name in _NEW:
             continue  # inherited as it is
         capital = name[0].upper() + name[1:]
         method = cls.__dict__.get(name)

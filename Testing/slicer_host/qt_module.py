@@ -18,6 +18,7 @@ def make_qt() -> types.ModuleType:
         for name in dir(module):
             if not name.startswith("_") and name not in _NOT_QT:
                 setattr(qt, name, getattr(module, name))
+    qt.Qt = QtCore.Qt  # QtGui has a smaller one
     qt.QDesktopServices = type("QDesktopServices", (QtGui.QDesktopServices,), {"openUrl": staticmethod(_open_url)})
     return qt
 

@@ -1,12 +1,9 @@
-"""`slicer.i18n`, `slicer.packaging` and `SampleData`."""
+"""`slicer.i18n` and `slicer.packaging`."""
 
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass, field
 from pathlib import Path
-
-import slicer
 
 from .dialogs import answers, record
 
@@ -46,38 +43,3 @@ def pip_install(requirements, **unused) -> None:
 
 def _words(requirements) -> str:
     return requirements if isinstance(requirements, str) else " ".join(map(str, requirements))
-
-
-@dataclass
-class SampleDataSource:
-    """One registered data set."""
-
-    sampleName: str | None = None
-    uris: object = None
-    fileNames: object = None
-    nodeNames: object = None
-    customDownloader: object = None
-    thumbnailFileName: str | None = None
-    loadFileTypes: object = None
-    loadFiles: object = None
-    loadFileProperties: dict = field(default_factory=dict)
-    checksums: object = None
-
-
-def make_sample_data() -> types.ModuleType:
-    module = types.ModuleType("SampleData")
-
-    class SampleDataLogic:
-        @staticmethod
-        def registerCustomSampleDataSource(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
-                                           customDownloader=None, thumbnailFileName=None, loadFileTypes=None, loadFiles=None,
-                                           loadFileProperties={}, checksums=None, loadFileType=None):  # noqa: B006
-            lists = [value for value in (uris, fileNames, nodeNames, checksums) if isinstance(value, (list, tuple))]
-            if len({len(value) for value in lists}) > 1:
-                raise ValueError("uris, fileNames, nodeNames and checksums must be equally long")
-            source = SampleDataSource(sampleName, uris, fileNames, nodeNames, customDownloader, thumbnailFileName,
-                                      loadFileTypes or loadFileType, loadFiles, dict(loadFileProperties), checksums)
-            slicer.modules.sampleDataSources.setdefault(category, []).append(source)
-
-    module.SampleDataSource, module.SampleDataLogic = SampleDataSource, SampleDataLogic
-    return module

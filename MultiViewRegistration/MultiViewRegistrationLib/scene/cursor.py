@@ -16,6 +16,7 @@ from .lines import cross, draw, lines_node
 from .markups import placed, world_points
 from .products import product, remove_with_products
 from .registration import Registration
+from .tags import number_of
 
 CURSOR = "cursor"
 CROSS, LINE, RAY, BALL = "cursorCross", "cursorLine", "cursorRay", "cursorBall"
@@ -56,6 +57,7 @@ class LinkedCursor:
         self._registration = registration
         self._detectors: list[Detector] = []
         self._shown: tuple | None = None
+        self._jumped_to: np.ndarray | None = None
         self.reading = Reading()
 
     @property
@@ -85,8 +87,7 @@ class LinkedCursor:
         else:
             given = self._keep(markups, given)
             self._show(read(given, self._detectors))
-            if self.reading.ras is not None:
-                jump(self._registration.scene, self.reading.ras)
+            self._jump()
         self._shown = (given.tobytes(), *stamp[1:])
         return True
 
@@ -96,24 +97,32 @@ class LinkedCursor:
         if markups is not None:
             markups.RemoveAllControlPoints()
         self._show(Reading())
-        self._shown = None
+        self._shown = self._jumped_to = None
 
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
         """The points that belong together; the others are taken out of the list."""
-        indices = kept([detector and detector.tag for detector in (detector_of(point, self._detectors) for point in given)])
+        indices = kept([detector and detector.view.node.GetID() for detector in (detector_of(point, self._detectors) for point in given)])
         if len(indices) < len(given):
             index_of = placed(markups)
             for i in sorted(set(range(len(given))) - set(indices), reverse=True):
                 markups.RemoveNthControlPoint(index_of[i])
         return given[indices]
 
+    def _jump(self) -> None:
+        """The slices go where the point is, once: from there a person may scroll on."""
+        ras = self.reading.ras
+        if ras is not None and (self._jumped_to is None or not np.array_equal(ras, self._jumped_to)):
+            jump(self._registration.scene, ras)
+        self._jumped_to = ras
+
     def _show(self, reading: Reading) -> None:
         self.reading = reading
         for detector in self._detectors:
+            shown = detector.slice_id is not None
             lines = [line for line in (_epipolar(other, reading.seen.get(other.view.node.GetID()), detector)
                                        for other in self._detectors if other is not detector) if line is not None]
-            _mark(detector.view.node, LINE, 2, detector.on_plane(lines) if lines else None, detector.slice_id)
-            _mark(detector.view.node, CROSS, 3, _cross(reading, detector), detector.slice_id)
+            _mark(detector.view.node, LINE, 2, detector.on_plane(lines) if shown and lines else None, detector.slice_id)
+            _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
         rays = [(detector.source, detector.on_plane(reading.seen[detector.view.node.GetID()]))
                 for detector in self._detectors if detector.view.node.GetID() in reading.seen]
         _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
@@ -154,7 +163,7 @@ def read(points, among: list[Detector]) -> Reading:
 def jump(scene, ras) -> None:
     """Move all slice views but those of X-rays to a point (3,), RAS mm."""
     for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene):
-        if not (node.GetLayoutName() or "").startswith("XRay"):
+        if not number_of(node.GetLayoutName() or ""):
             node.JumpSliceByOffsetting(*ras)
 
 
@@ -178,7 +187,7 @@ def _cross(reading: Reading, detector: Detector) -> np.ndarray | None:
     return detector.on_plane(cross(detector.pixels(reading.ras), GAP * side, REACH * side))
 
 
-def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str = "") -> None:
+def _mark(owner, role: str, thickness: int, lines: np.ndarray | None, slice_id: str | None = None) -> None:
     """Draw lines in the owner's product of that role; None takes it away."""
     node = owner.GetNodeReference(role)
     if lines is None:
@@ -196,7 +205,7 @@ def _ball(owner, ras) -> None:
     if ras is None:
         _mark(owner, BALL, 0, None)
         return
-    node = product(owner, BALL, "vtkMRMLModelNode", f"Linked cursor {owner.GetName()}")
+    node = product(owner, BALL, "vtkMRMLModelNode", f"Linked cursor {owner.GetName()}", hidden=True)
     sphere = vtk.vtkSphereSource()
     sphere.SetRadius(BALL_MM)
     sphere.SetCenter(*ras)
@@ -205,7 +214,6 @@ def _ball(owner, ras) -> None:
     sphere.Update()
     node.SetAndObservePolyData(sphere.GetOutput())
     if node.GetDisplayNode() is None:
-        node.SetHideFromEditors(True)
         node.CreateDefaultDisplayNodes()
         node.GetDisplayNode().SetColor(*COLOUR)
         node.GetDisplayNode().SetVisibility2D(True)

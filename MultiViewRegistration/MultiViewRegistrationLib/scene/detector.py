@@ -10,10 +10,9 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from .frames import lps_from_ras, ras_from_lps
 from .registration import Registration
+from .tags import tag_of
 from .xray import ATTRIBUTE, XRayView, world_from_pixel
 
-#: The attribute of an X-ray's node with the tag of the slice view that shows it; without it, it is the n-th X-ray's, XRay<n>.
-SHOWN_IN = "MultiViewRegistration.sliceView"
 ON_PLANE_MM = 0.6
 """A point is on a detector's plane if it is no farther off than this: half the slice of the image, which is 1 mm thick."""
 BESIDE = 0.5
@@ -24,21 +23,16 @@ BESIDE = 0.5
 class Detector:
     """An X-ray, where it lies.
 
-    tag: of its slice view.
+    slice_id: the ID that the node of its slice view has, or will have once there is one; None for an X-ray that is not shown.
     ras_from_pixel: (4, 4), takes (column, row, mm off the plane along the beam, 1) to RAS.
     stamp: equal for equal detectors of one view.
     """
 
     view: XRayView
-    tag: str
+    slice_id: str | None
     camera: Camera
     ras_from_pixel: np.ndarray
     stamp: tuple
-
-    @property
-    def slice_id(self) -> str:
-        """The ID that the node of its slice view has, or will have once there is one."""
-        return f"vtkMRMLSliceNode{self.tag}"
 
     @property
     def source(self) -> np.ndarray:
@@ -74,9 +68,8 @@ def detectors(registration: Registration, before: list[Detector] = ()) -> list[D
     """Those of the X-rays whose geometry is known; an object of `before` again where nothing has changed for it."""
     known = {detector.stamp: detector for detector in before}
     found = []
-    for number, view in enumerate(registration.xrays, 1):
-        tag = view.node.GetAttribute(SHOWN_IN) or f"XRay{number}"
-        stamp = (view.node.GetID(), view.node.GetAttribute(ATTRIBUTE), view.size, tag)
+    for view in registration.xrays:
+        stamp = (view.node.GetID(), view.node.GetAttribute(ATTRIBUTE), view.size, tag_of(view))
         detector = known.get(stamp) or _detector(view, stamp)
         if detector is not None:
             found.append(detector)
@@ -88,7 +81,8 @@ def _detector(view: XRayView, stamp: tuple) -> Detector | None:
         camera, depth_mm = view.camera, view.detector_mm
     except InputError:
         return None
-    return Detector(view, stamp[-1], camera, ras_from_lps(world_from_pixel(camera, depth_mm)), stamp)
+    tag = tag_of(view)
+    return Detector(view, tag and f"vtkMRMLSliceNode{tag}", camera, ras_from_lps(world_from_pixel(camera, depth_mm)), stamp)
 
 
 def detector_of(point, among: list[Detector]) -> Detector | None:

@@ -47,7 +47,6 @@ def show(view: XRayView) -> None:
     display = markups.GetDisplayNode()
     display.SetVisibility2D(False)
     display.GetTextProperty().SetJustificationToCentered()
-    display.GetTextProperty().SetVerticalJustificationToBottom()
     _paint(display, tone)
     edge = corners(view.camera, view.detector_mm)
     above = edge[:2].mean(axis=0) + ABOVE * (edge[:2] - edge[2:][::-1]).mean(axis=0)
@@ -66,15 +65,16 @@ def settle(view: XRayView) -> None:
     low, high = _image_in(view, ras_from_xy)
     low, high = np.clip(low, 0, (width, height)), np.clip(high, 0, (width, height))
     middle = (low + high) / 2
-    written = [("\n".join(title(view)), (margin, height - margin))]
+    lines = title(view)
+    written = [("\n".join(lines), (margin, height - margin - len(lines) * letter[1]))]  # texts stand on their lower left corner
     sides = sides_of(view)
     if sides is not None:
         left, right, top, bottom = sides
         written += [
-            (left, (low[0] + margin, middle[1] + letter[1] / 2)),
-            (right, (high[0] - margin - len(right) * letter[0], middle[1] + letter[1] / 2)),
-            (top, (middle[0] - len(top) * letter[0] / 2, high[1] - margin)),
-            (bottom, (middle[0] - len(bottom) * letter[0] / 2, low[1] + margin + letter[1])),
+            (left, (low[0] + margin, middle[1] - letter[1] / 2)),
+            (right, (high[0] - margin - len(right) * letter[0], middle[1] - letter[1] / 2)),
+            (top, (middle[0] - len(top) * letter[0] / 2, high[1] - margin - letter[1])),
+            (bottom, (middle[0] - len(bottom) * letter[0] / 2, low[1] + margin)),
         ]
     _write(markups, [(text, ras_from_xy[:3] @ [*xy, 0, 1]) for text, xy in written])
 
@@ -141,22 +141,19 @@ def _markups(view: XRayView, role: str, name: str):
     node = view.node.GetNodeReference(role)
     if node is None:
         node = view.product(role, "vtkMRMLMarkupsFiducialNode", name, hidden=True)
-        node.SetLocked(True)
         node.CreateDefaultDisplayNodes()
-        display = node.GetDisplayNode()
-        display.SetPointLabelsVisibility(True)
-        display.SetPropertiesLabelVisibility(False)
-        display.SetUseGlyphScale(False)
-        display.SetGlyphSize(GLYPH_MM)
-        display.SetTextScale(TEXT_SCALE)
-        display.SetOccludedVisibility(True)
-        display.SetOccludedOpacity(1.0)
-        text = display.GetTextProperty()
-        text.SetShadow(True)
-        text.SetLineSpacing(LINE_SPACING)
-        text.SetJustificationToLeft()
-        text.SetVerticalJustificationToTop()
     node.SetName(name)
+    node.SetLocked(True)
+    display = node.GetDisplayNode()
+    display.SetPointLabelsVisibility(True)
+    display.SetPropertiesLabelVisibility(False)
+    display.SetUseGlyphScale(False)
+    display.SetGlyphSize(GLYPH_MM)
+    display.SetTextScale(TEXT_SCALE)
+    display.SetOccludedVisibility(True)
+    display.SetOccludedOpacity(1.0)
+    display.GetTextProperty().SetShadow(True)
+    display.GetTextProperty().SetLineSpacing(LINE_SPACING)  # no scene file has this
     return node
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 import vtk
 from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
 
@@ -11,10 +12,12 @@ from .products import OWNER
 
 def lines_node(owner, name: str, thickness: int = 2):
     """A vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
-    node = owner.GetScene().AddNewNodeByClass("vtkMRMLModelNode", name)
-    node.SetNodeReferenceID(OWNER, owner.GetID())
+    node = slicer.vtkMRMLModelNode()
+    node.SetName(name)
     node.SetHideFromEditors(True)  # it is part of a view, like a ruler
     node.SetSelectable(False)
+    node = owner.GetScene().AddNode(node)
+    node.SetNodeReferenceID(OWNER, owner.GetID())
     node.CreateDefaultDisplayNodes()
     display = node.GetDisplayNode()
     display.SetSliceDisplayModeToProjection()  # a line that lies in the slice has no intersection with it
@@ -24,14 +27,14 @@ def lines_node(owner, name: str, thickness: int = 2):
     return node
 
 
-def draw(node, lines: np.ndarray, colour, slice_id: str = "") -> None:
+def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
     """Show lines (k, 2, 3), RAS mm, in the place of those before: in this slice view only, without one in the 3D views only."""
     node.SetAndObservePolyData(mesh_of(lines))
     display = node.GetDisplayNode()
     display.SetColor(*colour)
-    display.SetVisibility2D(bool(slice_id))
-    display.SetVisibility3D(not slice_id)
-    if slice_id and tuple(display.GetViewNodeIDs()) != (slice_id,):
+    display.SetVisibility2D(slice_id is not None)
+    display.SetVisibility3D(slice_id is None)
+    if slice_id is not None and tuple(display.GetViewNodeIDs()) != (slice_id,):
         display.SetViewNodeIDs([slice_id])
 
 

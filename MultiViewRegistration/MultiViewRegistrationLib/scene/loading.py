@@ -26,6 +26,9 @@ from .products import OWNER, product
 from .registration import CT_UNIT, Registration
 from .xray import MASK, XRayView
 
+#: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
+LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
+
 
 def load_case(scene, path: str | os.PathLike) -> Registration:
     """A registration with all that a case.json names. InputError for what is wrong in it; nothing is left in the scene then."""
@@ -150,6 +153,9 @@ def landmark_list(registration: Registration, view: XRayView | None = None):
         node = product(owner, LANDMARKS, "vtkMRMLMarkupsFiducialNode", f"Landmarks {where}")
         node.CreateDefaultDisplayNodes()
         node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
+        display = node.GetDisplayNode()
+        display.SetGlyphTypeFromString("CrossDot2D")  # what lies under it stays in sight
+        display.SetSelectedColor(*LANDMARK_COLOURS[view is not None])
         if view is None:
             node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
     return node

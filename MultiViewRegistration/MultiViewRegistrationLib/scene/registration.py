@@ -7,7 +7,7 @@ import slicer
 
 from ..errors import InputError
 from . import frames
-from .products import OWNER, product, remove_with_products
+from .products import OWNER, product
 from .xray import XRayView
 
 MODULE = "MultiViewRegistration"
@@ -166,8 +166,10 @@ class Registration:
 
     def remove(self) -> None:
         """Remove it and all that was made for it; CT and segmentation go back under what they were under."""
-        self.release()
-        remove_with_products(self.node)
+        from .cleanup import take_down  # it knows of registrations
+
+        take_down(self)
+        self.scene.RemoveNode(self.node)
 
     def release(self) -> None:
         """Put CT and segmentation back under what they were under before they came under the transform."""

@@ -151,6 +151,10 @@ class Session(Inputs):
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
+    def error(self) -> float | None:
+        """mTRE in mm of that, where its case had the truth."""
+        return self.result.errors.mtre_mm if self.result and self.result.errors else None
+
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
         """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
 

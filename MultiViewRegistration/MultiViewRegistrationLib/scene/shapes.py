@@ -12,6 +12,7 @@ from vtk.util.numpy_support import vtk_to_numpy
 
 from ..geometry.silhouette import Surface
 from .lines import polyline
+from .markups import placed
 
 SURFACE = "Closed surface"
 
@@ -65,7 +66,7 @@ def parts_of(node) -> list[Part]:
         mesh = node.GetPolyData()
         return [Part(node, "", node.GetName(), display.GetColor(), (mesh.GetMTime(),))] if mesh is not None else []
     stamp = (_markups_lines(node).tobytes(), _markups_points(node).tobytes())
-    return [Part(node, "", node.GetName(), display.GetSelectedColor(), stamp)]
+    return [Part(node, "", node.GetName(), display.GetSelectedColor(), stamp)] if any(stamp) else []
 
 
 def _segments(node, display) -> list[Part]:
@@ -131,12 +132,10 @@ def _markups_lines(node) -> np.ndarray:
 
 
 def _markups_points(node) -> np.ndarray:
-    """Those of the control points that have been placed: of point lists, and the ends of lines and the like, but not of dense curves."""
+    """The control points that have been placed, of point lists, lines and angles."""
     if node.IsA("vtkMRMLMarkupsPlaneNode") or node.IsA("vtkMRMLMarkupsROINode") or node.IsA("vtkMRMLMarkupsCurveNode"):
         return np.zeros((0, 3))
-    placed = [node.GetNthControlPointPosition(i) for i in range(node.GetNumberOfControlPoints())
-              if node.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined]
-    return np.array(placed, float).reshape(-1, 3)
+    return np.array([node.GetNthControlPointPosition(i) for i in placed(node)], float).reshape(-1, 3)
 
 
 def _array(points) -> np.ndarray:

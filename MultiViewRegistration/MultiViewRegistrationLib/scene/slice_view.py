@@ -20,11 +20,11 @@ def point(view: XRayView) -> bool:
 
     A zoom that a user has set stays, unless the image has moved.
     """
-    scene, tag = view.node.GetScene(), tag_of(view)
-    node = tag and slice_node(scene, tag)
-    if not node or 0 in view.size:
+    scene, tag = view.node.GetScene(), tag_of(view) or ""
+    node, composite = slice_node(scene, tag), composite_node(scene, tag)
+    if node is None or composite is None or 0 in view.size:
         return False
-    _fill(composite_node(scene, tag), view)
+    _fill(composite, view)
     was = node.StartModify()
     _style(node, tag)
     if not _on(node, ras_from_slice(view)):

@@ -48,9 +48,9 @@ def _moves_with_ct(node, registration: Registration) -> bool:
 class Projections:
     """Keeps the projections of a registration's structures as they should be; all that others see of it is in the scene.
 
-    A product of each X-ray, a model in its detector plane, for each part of a structure. It refers to the structure (role "structure",
-    attribute SEGMENT for one of its segments). `update` finds out what has changed, and costs next to nothing where nothing has: call
-    it from a timer, or whenever the view should be right.
+    A product of each X-ray that is shown, a model in its detector plane, for each part of a structure. It refers to the structure (role
+    "structure", attribute SEGMENT for one of its segments). `update` finds out what has changed, and costs next to nothing where nothing
+    has: call it from a timer, or whenever the view should be right.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -65,7 +65,7 @@ class Projections:
         parts = [part for node in structures_of(self._registration) for part in parts_of(node)]
         self._shapes = {part.key: self._shape(part) for part in parts}
         places = {part.node.GetID(): _ras_from_node(part.node) for part in parts}
-        seen = {detector.view.node.GetID(): detector for detector in self._detectors}
+        seen = {detector.view.node.GetID(): detector for detector in self._detectors if detector.slice_id}
         changed = False
         for view in self._registration.xrays:
             nodes = {_key(node): node for node in _projections(view)}
@@ -79,7 +79,7 @@ class Projections:
         return changed
 
     def remove(self) -> None:
-        """Take all projections away, as another registration's X-rays are shown, or none; `update` brings them back."""
+        """Take all projections away; `update` brings them back."""
         for view in self._registration.xrays:
             for node in _projections(view):
                 remove_with_products(node)

@@ -192,5 +192,10 @@ def place_of(node) -> np.ndarray:
 
 
 def place(node, camera: Camera, depth_mm: float) -> None:
-    """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays."""
-    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_pixel(camera, depth_mm))))
+    """Lay a volume with one slice on the plane square to the beam at this depth, its pixels on their rays.
+
+    Where the camera mirrors, its third axis points to the source: of a left-handed image with one slice a saved scene brings that back.
+    """
+    world_from_index = world_from_pixel(camera, depth_mm)
+    world_from_index[:3, 2] *= np.sign(np.linalg.det(world_from_index[:3, :3]))
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))

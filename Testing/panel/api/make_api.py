@@ -12,12 +12,14 @@ work tree is needed. Slicer is built with Qt 5.15 and shows it to Python by Pyth
 
 qt.json, ctk.json and slicer.json beside this file hold the names, space-separated, of each class: its bases, the properties that can be
 written, those that can only be read, the signatures of signals, what can be called, and enumerations with their values.
-"horizontalHeader>QHeaderView" is a method that returns an object of a class that is among these.
+"horizontalHeader>QHeaderView" is a method that returns an object of a class that is among these. slicer.json has the functions of
+slicer.util, too.
 """
 
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import subprocess
@@ -216,6 +218,15 @@ def collect(names: list[str], headers: Callable[[list[str]], Iterable[str]], *, 
     return dict(sorted(found.items()))
 
 
+def functions_of_util(repository: Path) -> str:
+    """Names that `slicer.util` has at its top level."""
+    source = subprocess.run(["git", "-C", str(repository), "show", "HEAD:Base/Python/slicer/util.py"],
+                            check=True, capture_output=True, text=True).stdout
+    names = [node.name for node in ast.parse(source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    names += [node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign)]
+    return " ".join(sorted({name for name in names if not name.startswith("_")}))
+
+
 def _keep_classes_only(tables: dict[str, dict[str, dict[str, str]]]) -> None:
     """"item>QTableWidgetItem" stays, "setText>void" becomes "setText"; what overloads do not agree on is not said."""
     known = {name for table in tables.values() for name in table}
@@ -242,6 +253,7 @@ def main() -> None:
         "ctk": collect(CTK, lambda names: headers_in_repository(arguments.ctk, names), every_method=False),
         "slicer": collect(SLICER, lambda names: headers_in_repository(arguments.slicer, names), every_method=False),
     }
+    tables["slicer"]["slicer.util"] = {"calls": functions_of_util(arguments.slicer)}
     _keep_classes_only(tables)
     for name, table in tables.items():
         for wanted in {"qt": QT, "ctk": CTK, "slicer": SLICER}[name]:

@@ -1,0 +1,124 @@
+"""The source's eye sees what the pinhole model says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import vtk
+from little_scene import c_arm, registration_of
+from rendering import brightest, pixels, threed_view
+
+POINT = np.array([30.0, -20.0, 25.0])
+
+
+@pytest.fixture
+def eye(slicer_app, scene):
+    """A 3D view on black, with a small bright ball at POINT and nothing else."""
+    from MultiViewRegistrationLib.scene.frames import ras_from_lps
+
+    view = threed_view(slicer_app)
+    view.set_background_color([0, 0, 0])
+    ball = vtk.vtkSphereSource()
+    ball.SetCenter(*ras_from_lps(POINT))
+    ball.SetRadius(6)
+    ball.SetThetaResolution(24)
+    ball.SetPhiResolution(24)
+    ball.Update()
+    model = scene.AddNewNodeByClass("vtkMRMLModelNode")
+    model.SetAndObservePolyData(ball.GetOutput())
+    model.CreateDefaultDisplayNodes()
+    model.GetDisplayNode().SetLighting(False)
+    model.GetDisplayNode().SetColor(1, 1, 1)
+    view.render()  # that is when the view gets its camera
+    yield view
+    view.set_background_color_from_string(("#7476be", "#c1c3e8"))
+
+
+def in_view(pixel, camera, size):
+    """(column, row) in a picture of a pixel of an image that fills the view, mirrored back as the source sees it; by hand."""
+    focal, image = np.diag(camera.intrinsics)[:2], np.array(camera.size)
+    extent = image / np.abs(focal)
+    scale = min(np.array(size) / extent)
+    return (np.array(size) - 1) / 2 + scale * (np.array(pixel) - (image - 1) / 2) / focal
+
+
+@pytest.mark.parametrize("mirrored", (False, True))
+@pytest.mark.parametrize("principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))])
+def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
+    from rendering import resize
+
+    from MultiViewRegistrationLib.scene import beam
+
+    camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
+    registration = registration_of(scene, {"AP": camera}, {"AP": POINT}, (2.0, 1.4))
+    resize(eye, *size)
+    beam.look(registration.xrays[0], eye.get_camera_node(), size)
+    assert brightest(pixels(eye)) == pytest.approx(in_view(camera.project(POINT), camera, size), abs=0.1)
+
+
+def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
+    """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
+    from rendering import slice_view
+
+    from MultiViewRegistrationLib.scene import beam, display, frustum, labels
+
+    camera = c_arm(25, 10, principal_point=(70.3, 20.2))
+    slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
+    display.show(registration)
+    view = registration.xrays[0]
+    frustum.remove(view)
+    labels.remove(view)
+    beam.look(view, eye.get_camera_node(), (320, 240))
+    ball = brightest(pixels(eye), above=120)
+    scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
+    assert brightest(pixels(eye), above=120) == pytest.approx(ball, abs=0.5 * 320 / 96)
+
+
+def test_the_source_is_not_in_its_own_way(eye, scene):
+    """The frustum's lines end in the corners, and the ball at the source is not seen from within."""
+    from MultiViewRegistrationLib.scene import beam, frustum
+
+    registration = registration_of(scene, {"AP": c_arm(25, 10)}, {"AP": POINT})
+    frustum.show(registration.xrays[0])
+    beam.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
+    drawn = pixels(eye).max(axis=2) > 80
+    drawn[:4], drawn[-4:], drawn[:, :4], drawn[:, -4:] = (False,) * 4
+    rows, columns = np.nonzero(drawn)
+    centre = in_view(c_arm(25, 10).project(POINT), c_arm(25, 10), (320, 240))
+    middle = np.hypot(columns - 159.5, rows - 119.5) < 8  # the central ray, end on
+    assert (np.hypot(columns - centre[0], rows - centre[1])[~middle] < 16).all()
+
+
+def test_off_again_it_is_where_it_was(eye, scene):
+    from MultiViewRegistrationLib.scene import beam
+
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
+    node = eye.get_camera_node()
+    node.SetPosition(100, 900, 200)
+    before = node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()
+    for view in registration.xrays:
+        beam.look(view, node, (320, 240))
+        assert beam.along(node) == view
+    beam.off(node)
+    assert (node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()) == before
+    assert node.GetCamera().GetWindowCenter() == (0, 0) and beam.along(node) is None
+    beam.off(node)
+    assert node.GetPosition() == before[0]
+
+
+def test_the_overview_shows_all_of_it(eye, scene):
+    from MultiViewRegistrationLib.scene import frustum, overview
+
+    registration = registration_of(scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)})
+    scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
+    for view in registration.xrays:
+        frustum.show(view)
+    for size in ((320, 200), (180, 300)):
+        from rendering import resize
+
+        resize(eye, *size)
+        assert overview.stand_back(registration, eye.get_camera_node(), size)
+        rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
+        assert columns.min() > 1 and columns.max() < size[0] - 2 and rows.min() > 1 and rows.max() < size[1] - 2
+        assert max(np.ptp(columns) / size[0], np.ptp(rows) / size[1]) > 0.75

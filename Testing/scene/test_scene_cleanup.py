@@ -1,0 +1,187 @@
+"""Nodes that are removed by hand, a scene that is closed: nothing stays behind, and nothing else is touched."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import c_arm, registration_of
+from rendering import slice_view, threed_view
+
+from MultiViewRegistrationLib.errors import InputError
+
+
+@pytest.fixture
+def watch(scene):
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    yield watch
+    watch.stop()
+
+
+def nodes(scene) -> set[str]:
+    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
+
+
+def complete(scene, name: str = "Test"):
+    """A registration with CT, landmarks and two X-rays, one with a DRR, all shown."""
+    from MultiViewRegistrationLib.geometry.landmarks import Landmark
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene.loading import place_landmarks, volume_node
+
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
+    place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
+    drr = registration.xrays[0].product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    drr.CreateDefaultDisplayNodes()
+    display.show(registration)
+    return registration
+
+
+def tree_items(scene) -> int:
+    import slicer
+
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetNumberOfItems()
+
+
+@pytest.mark.parametrize("by_hand", (False, True))
+def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, scene, watch, by_hand):
+    import slicer
+
+    view = slice_view(slicer_app)
+    above = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    items, before = tree_items(scene), nodes(scene)
+    registration = registration_of(scene, {})
+    registration.remove()
+    assert nodes(scene) == before
+    registration = complete(scene)
+    ct = registration.ct
+    registration.ct = None
+    ct.SetAndObserveTransformNodeID(above.GetID())
+    registration.ct = ct
+    if by_hand:
+        scene.RemoveNode(registration.node)
+    else:
+        registration.remove()
+    assert nodes(scene) == before | {ct.GetID(), ct.GetDisplayNodeID()}
+    assert ct.GetParentTransformNode() is above
+    assert tree_items(scene) == items
+    assert not view.get_background_volume_id() and view.get_view_node().GetOrientation() == "Axial"
+    assert slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene).GetItemByName("Test") == 0
+
+
+def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import beam, display
+
+    first, second, eye = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), threed_view(slicer_app)
+    eye.render()
+    registration = complete(scene)
+    camera_node = eye.get_camera_node()
+    position = camera_node.GetPosition()
+    beam.look(registration.xrays[0], camera_node, (320, 240))
+    lateral = registration.xrays[1].node
+    removed = registration.xrays[0].node
+    scene.RemoveNode(removed)
+    assert [view.name for view in registration.xrays] == ["lateral"]
+    for name in ("AP DRR", "AP frustum", "AP label", "AP label 3D", "Landmarks AP", "AP image"):
+        assert scene.GetFirstNodeByName(name) is None
+    assert not first.get_background_volume_id() and second.get_background_volume_id() == lateral.GetID()
+    assert camera_node.GetPosition() == position
+    display.show(registration)
+    assert second.get_background_volume_id() == lateral.GetID()
+
+
+def test_a_folder_that_is_deleted_takes_all_but_the_ct(slicer_app, scene, watch):
+    """As in Slicer's Data module, where the transform goes as well, and the registration starts again."""
+    import slicer
+
+    registration = complete(scene)
+    ct = registration.ct
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    from MultiViewRegistrationLib.scene import folder
+
+    tree.RemoveItem(folder.folder_of(registration), True, True)
+    assert registration.xrays == [] and registration.ct is ct
+    assert ct.GetParentTransformNode() is registration.ct_transform
+
+
+def test_without_its_transform_the_ct_gets_another(scene, watch):
+    registration = complete(scene)
+    registration.world_from_ct = np.diag([1.0, -1, -1, 1])
+    scene.RemoveNode(registration.ct_transform)
+    assert registration.ct.GetParentTransformNode() is registration.ct_transform
+    assert registration.world_from_ct == pytest.approx(np.eye(4))
+
+
+def test_without_its_ct_it_waits_for_another(scene, watch):
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene.case import case_of
+    from MultiViewRegistrationLib.scene.loading import volume_node
+
+    registration = complete(scene)
+    scene.RemoveNode(registration.ct)
+    assert registration.ct is None
+    display.show(registration)
+    with pytest.raises(InputError, match="CT: none is chosen"):
+        case_of(registration)
+    registration.ct = volume_node(scene, "other", np.zeros((4, 5, 6), np.int16), np.eye(4))
+    assert registration.ct.GetParentTransformNode() is registration.ct_transform
+
+
+def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import tags
+
+    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
+    first, second = complete(scene), complete(scene, "Other")
+    assert [tags.tag_of(view) for view in second.xrays] == ["XRay3", "XRay4"]
+    shown = [view.node.GetID() for view in second.xrays]
+    plane = [views[2].get_view_node().GetSliceToRAS().GetElement(i, j) for i in range(4) for j in range(4)]
+    there = nodes(scene)
+    first.remove()
+    assert [view.get_background_volume_id() for view in views] == [None, None, *shown]
+    assert [views[2].get_view_node().GetSliceToRAS().GetElement(i, j) for i in range(4) for j in range(4)] == plane
+    assert second.ct.GetParentTransformNode() is second.ct_transform
+    gone = there - nodes(scene)
+    assert len(second.xrays) == 2 and all(view.node.GetNodeReference("frustum") for view in second.xrays)
+    assert not gone & {node.GetID() for view in second.xrays for node in (view.node, view.source, view.node.GetNodeReference("label"))}
+    third = complete(scene, "Third")
+    assert [tags.tag_of(view) for view in third.xrays] == ["XRay1", "XRay2"]
+
+
+def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
+    view = slice_view(slicer_app)
+    complete(scene)
+    scene.Clear(False)
+    node = view.get_view_node()
+    assert not node.HasSliceOrientationPreset("X-ray") and not node.GetSliceVisible() and not view.get_background_volume_id()
+    registration = complete(scene)
+    assert view.get_background_volume_id() == registration.xrays[0].node.GetID()
+
+
+def test_the_tree_has_a_folder_for_each_registration(scene, watch):
+    import slicer
+
+    from MultiViewRegistrationLib.scene import display, folder
+
+    registration = complete(scene)
+    tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+    inside = slicer.util.getSubjectHierarchyItemChildren(folder.folder_of(registration), recursive=True)
+    assert sorted(tree.GetItemName(item) for item in inside) == [
+        "AP", "AP DRR", "Landmarks AP", "Landmarks CT", "Test CT to world", "lateral"]
+    registration.node.SetName("Renamed")
+    display.show(registration)
+    assert tree.GetItemName(folder.folder_of(registration)) == "Renamed"
+    tree.SetItemParent(tree.GetItemByDataNode(registration.xrays[1].node), other := tree.CreateFolderItem(tree.GetSceneItemID(), "mine"))
+    display.show(registration)
+    assert tree.GetItemParent(tree.GetItemByDataNode(registration.xrays[1].node)) == other
+
+
+def test_stopped_it_does_nothing_more(scene):
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    registration = complete(scene)
+    watch.stop()
+    scene.RemoveNode(registration.xrays[0].node)
+    assert scene.GetFirstNodeByName("AP frustum") is not None
+    watch.stop()

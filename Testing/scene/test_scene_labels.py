@@ -1,0 +1,122 @@
+"""Names, angles and the patient's sides, as a person at the C-arm knows them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import c_arm, registration_of
+from rendering import pixels, resize, slice_view
+
+from MultiViewRegistrationLib.geometry.camera import Camera
+
+
+def xray_of(scene, camera, **content):
+    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    view = Registration.create(scene).add_xray("AP")
+    view.change(camera=camera_content(camera), **content)
+    import slicer
+
+    slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *camera.size[::-1]), np.float32))
+    return view
+
+
+@pytest.mark.parametrize("rao_lao, cra_cau, text", [
+    (12.04, 5.0, "LAO 12.0°  CRA 5.0°"), (-30.0, -20.26, "RAO 30.0°  CAU 20.3°"), (-0.01, 0.01, "LAO 0.0°  CRA 0.0°"),
+])
+def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
+    from MultiViewRegistrationLib.scene import labels
+
+    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP", text]
+    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2])) == ["AP", text, "SID 1000 mm"]
+    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0] == "AP (skipped)"
+
+
+@pytest.mark.parametrize("isocentre", [(0, 0, -100), (0, 0, 1300), (400, 0, 700)])
+def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre):
+    from MultiViewRegistrationLib.scene import labels
+
+    camera = c_arm(12)
+    moved = camera.camera_from_world.copy()
+    moved[:3, 3] = isocentre
+    view = xray_of(scene, Camera(camera.intrinsics, moved, camera.size), pixel_mm=[2, 2])
+    assert labels.title(view) == ["AP"] and labels.sides_of(view) is None
+
+
+def test_without_a_geometry_there_is_a_name(scene):
+    from MultiViewRegistrationLib.scene import display, labels
+
+    view = xray_of(scene, c_arm())
+    view.change(camera=None)
+    assert labels.title(view) == ["AP"]
+    display.show(registration := next(iter(registrations(scene))))
+    assert registration.xrays[0].node.GetNodeReference("frustum") is None
+
+
+def registrations(scene):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    return Registration.all(scene)
+
+
+@pytest.mark.parametrize("rao_lao, cra_cau, mirrored, left_right_top_bottom", [
+    (0, 0, False, ("L", "R", "H", "F")),  # as the source behind the patient sees it
+    (0, 0, True, ("R", "L", "H", "F")),  # as seen facing the patient
+    (90, 0, True, ("A", "P", "H", "F")),
+    (-90, 0, True, ("P", "A", "H", "F")),
+    (45, 0, True, ("RA", "LP", "H", "F")),
+    (0, 89.9, False, ("L", "R", "P", "A")),
+])
+def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
+    from MultiViewRegistrationLib.scene import labels
+
+    view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
+    sides = labels.sides_of(view)
+    assert tuple("".join(sorted(side)) for side in sides) == tuple("".join(sorted(side)) for side in left_right_top_bottom)
+    # A point on the patient's left is seen on the side that says so.
+    for letter, point in (("L", (60, 0, 0)), ("R", (-60, 0, 0)), ("H", (0, 0, 60)), ("A", (0, -60, 0))):
+        across, down = view.camera.project(point) - view.camera.project((0, 0, 0))
+        edge = 1 if across > 0 else 0
+        if abs(across) > 2 * abs(down) and abs(across) > 10:
+            assert letter in sides[edge]
+
+
+def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene):
+    """In its corner and at its edges they are drawn at every zoom and size, and nowhere but there."""
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    view = slice_view(slicer_app)
+    registration = registration_of(scene, {"AP": c_arm(12, 5)})
+    registration.xrays[0].node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)  # the image is black
+    display.show(registration)
+    node = view.get_view_node()
+    try:
+        for change in (lambda: None, lambda: node.SetFieldOfView(40, 30, 1), lambda: node.SetXYZOrigin(70, 50, 0),
+                       lambda: resize(view, 400, 300)):
+            change()
+            drawn = pixels(view).max(axis=2) > 100
+            rows, columns = drawn.shape
+            assert drawn[2:60, 2:160].sum() > 200  # name, angles, distance
+            sides = drawn[60 : rows - 30, :30], drawn[60 : rows - 30, -30:], drawn[-30:, columns // 3 : -columns // 3]
+            assert all(side.sum() > 10 for side in sides)
+            assert not drawn[70:-40, 60:-60].any()
+    finally:
+        watch.stop()
+
+
+def test_the_label_in_3d_is_beside_the_detector(scene):
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene.frames import lps_from_ras
+
+    registration = registration_of(scene, {"AP": c_arm(12, 5)})
+    display.show(registration)
+    label = registration.xrays[0].node.GetNodeReference("label3D")
+    assert label.GetNthControlPointLabel(0) == "AP  LAO 12.0°  CRA 5.0°"
+    point = lps_from_ras(np.array(label.GetNthControlPointPosition(0)))
+    camera = c_arm(12, 5)
+    column, row = camera.project(point)
+    assert camera.depth(point) == pytest.approx(1000) and column == pytest.approx(47.5) and -10 < row < -0.5
+    assert label.GetLocked() and label.GetHideFromEditors() and not label.GetDisplayNode().GetVisibility2D()

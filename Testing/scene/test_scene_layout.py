@@ -1,0 +1,120 @@
+"""The layouts, made by Slicer's own layout logic."""
+
+from __future__ import annotations
+
+import pytest
+from little_scene import c_arm, registration_of
+
+
+@pytest.fixture
+def layout_logic(slicer_app, scene):
+    """What looks after layouts in Slicer."""
+    import slicer
+
+    before = set(slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene))
+    logic = slicer.vtkMRMLLayoutLogic()
+    logic.SetMRMLScene(scene)
+    logic.GetLayoutNode().SetViewArrangement(logic.GetLayoutNode().SlicerLayoutFourUpView)
+    yield logic
+    logic.SetMRMLScene(None)
+    scene.RemoveNode(scene.GetFirstNodeByClass("vtkMRMLLayoutNode"))
+    for node in set(slicer.util.getNodesByClass("vtkMRMLAbstractViewNode", scene)) - before:
+        scene.RemoveNode(node)  # another test's views make nodes of their own
+
+
+def views_of(logic) -> list[str]:
+    nodes = logic.GetViewNodes()
+    return [nodes.GetItemAsObject(i).GetLayoutName() for i in range(nodes.GetNumberOfItems())]
+
+
+@pytest.mark.parametrize("number", range(1, 9))
+def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number):
+    from MultiViewRegistrationLib.scene import layout
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    registration = Registration.create(scene)
+    for _ in range(number):
+        registration.add_xray("X-ray")
+    assert layout.show(registration)
+    xrays = [f"XRay{i + 1}" for i in range(number)]
+    assert sorted(views_of(layout_logic)) == ["1", *xrays]
+    assert layout.show(registration, ct_slices=True)
+    assert sorted(views_of(layout_logic)) == sorted(["1", *xrays, "Red", "Green", "Yellow"])
+
+
+def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
+    from MultiViewRegistrationLib.scene import layout, tags
+
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
+        view.node.SetAttribute(tags.SHOWN_IN, tag)
+    layout.show(registration)
+    first, second = (tags.slice_node(scene, tag) for tag in ("XRay21", "XRay22"))
+    assert (first.GetLayoutLabel(), second.GetLayoutLabel()) == ("X21", "X22")
+    assert first.GetLayoutColor() == pytest.approx(tags.COLOURS[20 % 8], abs=0.003)
+    groups = {tags.slice_node(scene, tag).GetViewGroup() for tag in ("Red", "XRay21", "XRay22")}
+    assert len(groups) == 3
+
+
+def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
+    from MultiViewRegistrationLib.scene import layout
+
+    node = layout_logic.GetLayoutNode()
+    registration = registration_of(scene, {"AP": c_arm()})
+    layout.show(registration)
+    layout.show(registration, ct_slices=True)
+    assert layout.shown(scene) and layout.has_ct_slices(scene)
+    layout.back(scene)
+    assert node.GetViewArrangement() == node.SlicerLayoutFourUpView
+    layout.back(scene)
+    assert node.GetViewArrangement() == node.SlicerLayoutFourUpView
+
+
+def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic):
+    from MultiViewRegistrationLib.scene import display, layout
+    from MultiViewRegistrationLib.scene.products import remove_with_products
+
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    display.show(registration)
+    assert not layout.shown(scene)
+    layout.show(registration)
+    remove_with_products(registration.xrays[0].node)
+    display.show(registration)
+    assert sorted(views_of(layout_logic)) == ["1", "XRay2"]
+
+
+def test_two_registrations_have_views_of_their_own(scene, layout_logic):
+    from MultiViewRegistrationLib.scene import display, layout, tags
+
+    first = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    second = registration_of(scene, {"AP": c_arm(10)})
+    for registration in (first, second):
+        layout.show(registration)
+        display.show(registration)
+    assert [tags.tag_of(view) for view in first.xrays] == ["XRay1", "XRay2"]
+    assert sorted(views_of(layout_logic)) == ["1", "XRay3"]
+    display.hide(first)
+    assert sorted(views_of(layout_logic)) == ["1", "XRay3"]
+    assert tags.tag_of(second.xrays[0]) == "XRay3"
+
+
+def test_no_layout_to_change_is_no_failure(scene):
+    from MultiViewRegistrationLib.scene import display, layout
+
+    registration = registration_of(scene, {"AP": c_arm()})
+    layout.register(scene)
+    assert not layout.show(registration)
+    display.show(registration)
+    layout.back(scene)
+    display.hide(registration)
+
+
+def test_the_web_viewer_reads_it(scene):
+    from trame_slicer.views import slicer_layout_to_vue
+
+    from MultiViewRegistrationLib.scene import layout
+
+    for number in range(1, 9):
+        tags = [f"XRay{i + 1}" for i in range(number)]
+        views = slicer_layout_to_vue(layout.description(tags, ct_slices=True)).get_views(is_recursive=True)
+        assert sorted(view.singleton_tag for view in views) == sorted(["1", "Red", "Green", "Yellow", *tags])

@@ -1,0 +1,177 @@
+"""A scene that was saved comes back as it was: planes, cameras, overlays, frusta, labels, landmarks, segmentations, views."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import c_arm, registration_of
+from rendering import pixels, slice_view, threed_view
+from test_scene_cleanup import complete
+
+POINT = np.array([30.0, -20.0, 25.0])
+
+
+@pytest.fixture
+def watch(scene):
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    yield watch
+    watch.stop()
+
+
+def full(scene):
+    """Two views, one with its principal point off centre and mirrored, DRR over it, a CT with a segment, landmarks, a mask."""
+    import slicer
+
+    from MultiViewRegistrationLib.geometry.landmarks import Landmark
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene import slice_view as views
+    from MultiViewRegistrationLib.scene.loading import place_landmarks, segmentation_node, volume_node
+    from MultiViewRegistrationLib.scene.xray import MASK, place
+
+    cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
+    registration = registration_of(scene, cameras, dict.fromkeys(cameras, POINT))
+    voxels = np.arange(-60, 60, dtype=np.int16).reshape(4, 5, 6)
+    registration.ct = volume_node(scene, "CT", voxels, np.diag([2, 2, 3, 1.0]))
+    registration.choose_segment(*segmentation_node(scene, "bone", voxels > 0, registration.ct))
+    pose = np.diag([1.0, -1, -1, 1])
+    pose[:3, 3] = 4, 5, 6
+    registration.world_from_ct = pose
+    ap = registration.xrays[0]
+    used = np.zeros((1, 72, 96), bool)
+    used[0, 10:60, 20:90] = True
+    ap.node.SetNodeReferenceID(MASK, segmentation_node(scene, "field", used, ap.node)[0].GetID())
+    place_landmarks(registration, [Landmark("tip", np.array([3.0, 4, 5]), {"AP": np.array([40.0, 30.0])})])
+    drr = ap.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    slicer.util.updateVolumeFromArray(drr, np.full((1, 36, 48), 0.5, np.float32))
+    drr.CreateDefaultDisplayNodes()
+    place(drr, ap.camera.pooled(2), ap.detector_mm)
+    display.show(registration)
+    views.lay_over(ap, drr, 0.25)
+    return registration
+
+
+def told(registration) -> dict:
+    """All that is to come back."""
+    import slicer
+
+    from MultiViewRegistrationLib.scene import labels
+    from MultiViewRegistrationLib.scene.case import ct_of, landmarks_of
+
+    ct = ct_of(registration)
+    views = {}
+    for view in registration.xrays:
+        frustum = view.node.GetNodeReference("frustum")
+        label = view.node.GetNodeReference("label3D")
+        views[view.name] = {
+            "content": view.content,
+            "image": slicer.util.arrayFromVolume(view.node).tolist(),
+            "source": slicer.util.arrayFromVolume(view.source).tolist(),
+            "corner": view.ras_of((0, 0)).round(4).tolist(),
+            "plane": np.round(slicer.util.arrayFromVTKMatrix(_ijk_to_ras(view.node)), 4).tolist(),
+            "title": labels.title(view), "sides": labels.sides_of(view),
+            "frustum": (np.round(frustum.GetPolyData().GetBounds(), 2).tolist(), frustum.GetDisplayNode().GetColor()),
+            "label": (label.GetNthControlPointLabel(0), np.round(label.GetNthControlPointPosition(0), 2).tolist(), label.GetLocked()),
+            "mask": view.mask and view.mask.GetName(),
+            "drr": view.node.GetNodeReference("drr") and view.node.GetNodeReference("drr").GetName(),
+        }
+    return {
+        "ct": (ct.volume.values.tolist(), ct.mask.tolist(), registration.world_from_ct.round(6).tolist()),
+        "landmarks": [(mark.name, mark.ct.round(4).tolist(), {name: pixel.round(3).tolist() for name, pixel in mark.pixels.items()})
+                      for mark in landmarks_of(registration, registration.xrays)],
+        "views": views,
+    }
+
+
+def _ijk_to_ras(node):
+    import vtk
+
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    return matrix
+
+
+def save(app, path) -> None:
+    """As Slicer does: an .mrml with a file for each node beside it, or all of it in one .mrb."""
+    if path.suffix == ".mrml":
+        for i in range(app.scene.GetNumberOfNodesByClass("vtkMRMLStorableNode")):
+            node = app.scene.GetNthNodeByClass(i, "vtkMRMLStorableNode")
+            if node.GetSaveWithScene() and not node.IsA("vtkMRMLColorNode"):
+                node.AddDefaultStorageNode()
+                storage = node.GetStorageNode()
+                if storage is not None:
+                    storage.SetFileName(str(path.parent / f"{node.GetID()}.{storage.GetDefaultWriteFileExtension()}"))
+                    assert storage.WriteData(node)
+    assert app.io_manager.write_scene(path)
+
+
+def changed(picture, before) -> float:
+    """The share of pixels that are not as before."""
+    return (np.abs(picture.astype(int) - before).max(axis=2) > 30).mean()
+
+
+@pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
+def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
+    from MultiViewRegistrationLib.scene import beam
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    first, eye = slice_view(slicer_app), threed_view(slicer_app)
+    slice_view(slicer_app, "XRay2")
+    eye.render()
+    registration = full(scene)
+    beam.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
+    centre = eye.get_camera_node().GetCamera().GetWindowCenter()
+    before, picture, seen = told(registration), pixels(first), pixels(eye)
+    save(slicer_app, tmp_path / f"scene{suffix}")
+
+    scene.Clear(False)
+    assert pixels(first).max() == 0
+    assert slicer_app.io_manager.load_scene(tmp_path / f"scene{suffix}")
+    (registration,) = Registration.all(scene)
+    after = told(registration)
+    for name, view in before.pop("views").items():
+        assert {key: value for key, value in after["views"][name].items() if value != view[key]} == {}
+    assert {key: value for key, value in after.items() if key != "views"} == before
+    assert first.get_background_volume_id() == registration.xrays[0].node.GetID()
+    assert first.get_foreground_volume_id() == registration.xrays[0].node.GetNodeReference("drr").GetID()
+    assert first.get_foreground_opacity() == pytest.approx(0.25)
+    assert changed(pixels(first), picture) < 0.01
+    assert eye.get_camera_node().GetCamera().GetWindowCenter() == pytest.approx(centre)
+    assert changed(pixels(eye), seen) < 0.01
+    assert beam.along(eye.get_camera_node()) == registration.xrays[0]
+
+
+def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
+    """The one that was there keeps its views, the one that comes gets others, and each keeps what is its own."""
+    from MultiViewRegistrationLib.scene import tags
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
+    coming = told(full(scene))
+    save(slicer_app, tmp_path / "scene.mrb")
+    scene.Clear(False)
+    there = complete(scene, "There")
+    kept = [view.node.GetID() for view in there.xrays]
+    picture = pixels(views[1])
+    assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
+    first, second = Registration.all(scene)
+    assert first == there and told(second)["ct"] == coming["ct"]
+    assert [tags.tag_of(view) for registration in (first, second) for view in registration.xrays] == ["XRay1", "XRay2", "XRay3", "XRay4"]
+    assert [view.get_background_volume_id() for view in views] == kept + [view.node.GetID() for view in second.xrays]
+    assert (pixels(views[1]) == picture).all()
+    first.remove()
+    assert [view.get_background_volume_id() for view in views[2:]] == [view.node.GetID() for view in second.xrays]
+    assert {name: view["content"] for name, view in told(second)["views"].items()} == {
+        name: view["content"] for name, view in coming["views"].items()}
+
+
+def test_without_the_module_it_is_seen_all_the_same(slicer_app, scene, tmp_path):
+    """Nobody looks after the scene, as where the module is not installed: the image is still upright in its view."""
+    view = slice_view(slicer_app)
+    full(scene)
+    picture = pixels(view)
+    save(slicer_app, tmp_path / "scene.mrb")
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
+    assert changed(pixels(view), picture) < 0.03

@@ -1,0 +1,270 @@
+"""Stand-ins for Slicer's views: real displayable managers and interactors of slicer-core, drawn offscreen into Qt widgets."""
+
+from __future__ import annotations
+
+import numpy as np
+import vtk
+from PySide6 import QtCore, QtGui, QtWidgets
+from trame_slicer.views import AbstractView, SliceView, ThreeDView
+from trame_slicer.views.render_scheduler import ScheduledRenderStrategy
+from vtk.util.numpy_support import vtk_to_numpy
+
+from .stand_in import stand_in, stored
+
+Qt = QtCore.Qt
+_BUTTONS = {Qt.LeftButton: "Left", Qt.RightButton: "Right", Qt.MiddleButton: "Middle"}
+_KEYS = {Qt.Key_Left: "Left", Qt.Key_Right: "Right", Qt.Key_Up: "Up", Qt.Key_Down: "Down", Qt.Key_Escape: "Escape",
+         Qt.Key_Return: "Return", Qt.Key_Space: "space", Qt.Key_Delete: "Delete", Qt.Key_PageUp: "Prior", Qt.Key_PageDown: "Next",
+         Qt.Key_Shift: "Shift_L", Qt.Key_Control: "Control_L"}
+
+
+class _WhenPainted(ScheduledRenderStrategy):
+    """A view is drawn when Qt paints its widget, so what nobody looks at costs nothing."""
+
+    def __init__(self, widget):
+        super().__init__()
+        self._widget = widget
+
+    def schedule_render(self):
+        self._widget.update()
+
+
+class _OfNode:
+    """A view of a node that is in the scene, which stays as it is; of its own accord it would make another and turn it."""
+
+    def __init__(self, core, node, widget):
+        self._given = node
+        super().__init__(core.scene, core.app_logic, node.GetLayoutName(), scheduled_render_strategy=_WhenPainted(widget))
+
+    def set_scene(self, scene) -> None:
+        AbstractView.set_scene(self, scene)
+        self._logic.SetMRMLScene(scene)
+        if self._given.IsA("vtkMRMLSliceNode"):
+            self._logic.SetSliceNode(self._given)
+        self.set_view_node(self._given)
+
+    def _reset_node_view_properties(self) -> None:
+        pass
+
+
+class _SliceView(_OfNode, SliceView):
+    pass
+
+
+class _ThreeDView(_OfNode, ThreeDView):
+    pass
+
+
+@stand_in
+class ctkVTKAbstractView(QtWidgets.QWidget):
+    """A view: the mouse and the keys go to its interactor."""
+
+    def __init__(self, kind: type, core, node):
+        super().__init__()
+        self._view, self._node = kind(core, node, self), node
+        self.setMinimumSize(100, 80)
+        self.setFocusPolicy(Qt.StrongFocus)
+        self.setMouseTracking(True)
+
+    def renderWindow(self):
+        return self._view.render_window()
+
+    def interactor(self):
+        return self._view.interactor()
+
+    def interactorStyle(self):
+        return self._view.interactor_style()
+
+    @QtCore.Slot()
+    def scheduleRender(self) -> None:
+        self.update()
+
+    @QtCore.Slot()
+    def forceRender(self) -> None:
+        self._view.render_window().Render()
+        self.update()
+
+    def _displayable_manager(self, name: str):
+        group = self._view._displayable_manager_group
+        managers = (group.GetNthDisplayableManager(i) for i in range(group.GetDisplayableManagerCount()))
+        return next((manager for manager in managers if manager.IsA(name)), None)
+
+    # drawing -----------------------------------------------------------------------------------------------------------
+
+    def resizeEvent(self, event):
+        window = self._view.render_window()
+        window.SetSize(max(self.width, 1), max(self.height, 1))
+        self.interactor().UpdateSize(max(self.width, 1), max(self.height, 1))
+        self._on_resized()
+
+    def _on_resized(self) -> None:
+        pass
+
+    def _pixels(self) -> np.ndarray:
+        """The view as it is now, uint8 (rows, columns, 3), the top row first."""
+        self._view.render_window().Render()
+        reader = vtk.vtkWindowToImageFilter()
+        reader.SetInput(self._view.render_window())
+        reader.ReadFrontBufferOff()
+        reader.ShouldRerenderOff()
+        reader.Update()
+        columns, rows, _ = reader.GetOutput().GetDimensions()
+        return vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3].copy()
+
+    def paintEvent(self, event):
+        pixels = self._pixels()
+        image = QtGui.QImage(pixels.data, pixels.shape[1], pixels.shape[0], 3 * pixels.shape[1], QtGui.QImage.Format_RGB888)
+        QtGui.QPainter(self).drawImage(self.rect, image)
+
+    # mouse and keys ----------------------------------------------------------------------------------------------------
+
+    def _tell(self, event, name: str, repeat: int = 0) -> None:
+        position, modifiers = event.position() if hasattr(event, "position") else None, event.modifiers()
+        x, y = self.interactor().GetEventPosition()
+        if position is not None:
+            x, y = int(position.x()), self.height - 1 - int(position.y())
+        key, symbol = chr(0), ""
+        if isinstance(event, QtGui.QKeyEvent):
+            symbol = _KEYS.get(Qt.Key(event.key()), event.text())
+            key = event.text()[:1] or chr(0)
+        self.interactor().SetEventInformation(
+            x, y, int(bool(modifiers & Qt.ControlModifier)), int(bool(modifiers & Qt.ShiftModifier)), key, repeat, symbol)
+        self.interactor().SetAltKey(int(bool(modifiers & Qt.AltModifier)))
+        self.interactor().InvokeEvent(name)
+        if name == "KeyPressEvent":
+            self.interactor().InvokeEvent("CharEvent")
+
+    def mousePressEvent(self, event):
+        self._tell(event, f"{_BUTTONS[event.button()]}ButtonPressEvent")
+
+    def mouseReleaseEvent(self, event):
+        self._tell(event, f"{_BUTTONS[event.button()]}ButtonReleaseEvent")
+
+    def mouseDoubleClickEvent(self, event):
+        self._tell(event, f"{_BUTTONS[event.button()]}ButtonDoubleClickEvent", 1)
+
+    def mouseMoveEvent(self, event):
+        self._tell(event, "MouseMoveEvent")
+
+    def wheelEvent(self, event):
+        self._tell(event, "MouseWheelForwardEvent" if event.angleDelta().y() > 0 else "MouseWheelBackwardEvent")
+
+    def keyPressEvent(self, event):
+        self._tell(event, "KeyPressEvent")
+
+    def keyReleaseEvent(self, event):
+        self._tell(event, "KeyReleaseEvent")
+
+
+@stand_in
+class ctkVTKSliceView(ctkVTKAbstractView):
+    pass
+
+
+@stand_in
+class ctkVTKRenderView(ctkVTKAbstractView):
+    @QtCore.Slot()
+    def resetFocalPoint(self) -> None:
+        self._view.reset_focal_point()
+
+
+@stand_in
+class qMRMLSliceView(ctkVTKSliceView):
+    def __init__(self, core, node):
+        super().__init__(_SliceView, core, node)
+
+    def _on_resized(self) -> None:
+        self._view._logic.ResizeSliceNode(max(self.width, 1), max(self.height, 1))
+
+    def mrmlSliceNode(self):
+        return self._node
+
+    def displayableManagerByClassName(self, name: str):
+        return self._displayable_manager(name)
+
+    def convertRASToXYZ(self, ras):
+        inverse = vtk.vtkMatrix4x4()
+        vtk.vtkMatrix4x4.Invert(self.mrmlSliceNode().GetXYToRAS(), inverse)
+        return inverse.MultiplyPoint([*ras, 1.0])[:3]
+
+    def convertXYZToRAS(self, xyz):
+        return self.mrmlSliceNode().GetXYToRAS().MultiplyPoint([*xyz, 1.0])[:3]
+
+
+@stand_in
+class qMRMLThreeDView(ctkVTKRenderView):
+    def __init__(self, core, node):
+        super().__init__(_ThreeDView, core, node)
+
+    def mrmlViewNode(self):
+        return self._node
+
+    def cameraNode(self):
+        return self._displayable_manager("vtkMRMLCameraDisplayableManager").GetCameraNode()
+
+    def displayableManagerByClassName(self, name: str):
+        return self._displayable_manager(name)
+
+    @QtCore.Slot()
+    def resetCamera(self, *unused) -> None:
+        self._view.reset_camera()
+
+
+class _Framed(QtWidgets.QWidget):
+    """A bar with the view's name in its colour over the view."""
+
+    def __init__(self, view: ctkVTKAbstractView, node):
+        super().__init__()
+        self._view, self._node = view, node
+        self._bar = QtWidgets.QLabel(node.GetLayoutLabel() or node.GetLayoutName())
+        red, green, blue = (round(255 * channel) for channel in node.GetLayoutColor())
+        self._bar.setStyleSheet(f"background: rgb({red}, {green}, {blue}); color: black; padding: 1px 4px;")
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._bar)
+        layout.addWidget(view, 1)
+
+
+@stand_in
+class qMRMLSliceWidget(_Framed):
+    def __init__(self, core, node):
+        super().__init__(qMRMLSliceView(core, node), node)
+
+    def sliceView(self) -> qMRMLSliceView:
+        return self._view
+
+    viewWidget = sliceView
+
+    def sliceLogic(self):
+        return self._view._view._logic
+
+    def mrmlSliceNode(self):
+        return self._node
+
+    def mrmlSliceCompositeNode(self):
+        return self.sliceLogic().GetSliceCompositeNode()
+
+    @QtCore.Slot()
+    def fitSliceToBackground(self) -> None:
+        self.sliceLogic().FitSliceToBackground()
+
+    sliceViewName = QtCore.Property(str, lambda self: self._node.GetLayoutName())
+    sliceViewLabel = stored(str, "")
+
+
+@stand_in
+class qMRMLThreeDWidget(_Framed):
+    def __init__(self, core, node):
+        super().__init__(qMRMLThreeDView(core, node), node)
+
+    def threeDView(self) -> qMRMLThreeDView:
+        return self._view
+
+    viewWidget = threeDView
+
+    def viewLogic(self):
+        return self._view._view._logic
+
+    def mrmlViewNode(self):
+        return self._node

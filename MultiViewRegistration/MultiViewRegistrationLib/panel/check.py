@@ -10,7 +10,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene import beam, overlay, slice_view
-from ..scene.cursor import LinkedCursor
+from ..scene.cursor import CURSOR, LinkedCursor
 from ..scene.distances import distances
 from ..scene.markups import is_placing, place, stop_placing
 from ..scene.structures import Projections, choose_structures, structures_of
@@ -93,11 +93,12 @@ class CheckSection(Section):
         self._projections.update()
         if self._cursor.update():
             self._show_cursor()
-        self.ui.cursorButton.setChecked(self._cursor.placing and is_placing(self._cursor.points))
+        if self.ui.cursorButton.checked and not self._placing():  # ended by Escape, or by another tool
+            self.ui.cursorButton.setChecked(False)
         self._measure()
 
     def leave(self) -> None:
-        if self._cursor is not None and self.registration.scene is not None:
+        if self.registration is not None and self.registration.scene is not None and self._placing():
             stop_placing(self.registration.scene)
         self._of = None
         self._laid.clear()
@@ -201,8 +202,12 @@ class CheckSection(Section):
         with self.panel.acting():
             if on:
                 place(self._cursor.points)
-            elif is_placing(self._cursor.points):
+            elif self._placing():
                 stop_placing(self.registration.scene)
+
+    def _placing(self) -> bool:
+        points = self.registration.node.GetNodeReference(CURSOR)
+        return points is not None and is_placing(points)
 
     def _on_clear_cursor(self) -> None:
         with self.panel.acting():

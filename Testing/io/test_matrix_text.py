@@ -24,7 +24,8 @@ def rows(matrix, between=" ") -> str:
 
 
 @pytest.mark.parametrize("text", [
-    rows(P), rows(P, ", "), rows(P, ";"), rows(P).replace("\n", " "), str(P.tolist()), f"P = {P.tolist()};", f"# calibrated\n{rows(P)} # end",
+    rows(P), rows(P, ", "), rows(P, ";"), rows(P).replace("\n", " "), str(P.tolist()), f"P = {P.tolist()};",
+    f"# calibrated\n{rows(P)} # end",
     rows(np.vstack([P, [0, 0, 0, 1]])), rows(K) + "\n" + rows(POSE), rows(K) + "\n\n" + rows(POSE[:3]), f"K:\n{rows(K)}\nE:\n{rows(POSE)}",
     json.dumps({"projection_matrix": P.tolist()}), json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}),
     json.dumps({"camera": {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}}),

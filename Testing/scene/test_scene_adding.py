@@ -7,19 +7,10 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from little_xray import SHAPE, intensity
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
-
-SHAPE = (60, 80)
-
-
-def intensity(seed: int = 0) -> np.ndarray:
-    """uint16 (rows, columns): detected intensity behind a soft body with a few thin bones, which are dark."""
-    rows, columns = np.indices(SHAPE)
-    body = 2 * np.exp(-((rows - 30) ** 2 / 500 + (columns - 40) ** 2 / 900))
-    bones = sum(0.7 * np.exp(-((columns - c) ** 2) / 2.0) for c in (15, 30, 47 + seed, 62))
-    return (40_000 * np.exp(-body - bones) + 200 * np.random.default_rng(seed).normal(size=SHAPE)).astype(np.uint16)
 
 
 @pytest.fixture
@@ -48,9 +39,9 @@ def nodes(scene) -> set[str]:
 
 
 def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
-    from MultiViewRegistrationLib.scene.adding import add_volume
-
     import slicer
+
+    from MultiViewRegistrationLib.scene.adding import add_volume
 
     node = volume(scene, intensity()[None], "2: AP/1")
     node.SetSpacing(0.3, 0.2, 1)
@@ -144,7 +135,8 @@ def test_an_xray_serves_two_registrations(scene, registration):
     from MultiViewRegistrationLib.scene.registration import Registration
 
     first = add_volume(registration, volume(scene, intensity()[None]))
-    set_c_arm(first, {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 600, "pixel_mm": [1, 1], "rao_lao_deg": 20, "cra_cau_deg": 0})
+    set_c_arm(first, {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 600, "pixel_mm": [1, 1], "rao_lao_deg": 20,
+                      "cra_cau_deg": 0})
     second = add_volume(Registration.create(scene), first.node)
     assert second.content == first.content and second.source is first.source
     np.testing.assert_array_equal(picture(second), picture(first))
@@ -153,7 +145,7 @@ def test_an_xray_serves_two_registrations(scene, registration):
 @pytest.mark.parametrize("values, kind, word", [
     (np.full((1, *SHAPE), 7, np.uint16), "vtkMRMLScalarVolumeNode", "no contrast"),
     (np.full((1, *SHAPE), np.nan, np.float32), "vtkMRMLScalarVolumeNode", "no contrast"),
-    (np.stack([intensity() // 256, intensity() // 300, intensity() // 256], -1)[None].astype(np.uint8), "vtkMRMLVectorVolumeNode", "colour"),
+    (np.stack([intensity() // n for n in (256, 300, 256)], -1)[None].astype(np.uint8), "vtkMRMLVectorVolumeNode", "colour"),
     (None, "vtkMRMLScalarVolumeNode", "has no voxels"),
 ])
 def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word):

@@ -40,7 +40,9 @@ def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
     grey = found.picture.astype(float).mean(2)
     rows, columns = grey.shape
     assert np.unravel_index(grey.argmax(), grey.shape) < (rows / 2, columns / 2)
-    assert grey[: rows // 2, : columns // 2].sum() > 1.2 * max(grey[: rows // 2, -columns // 2:].sum(), grey[-rows // 2:, : columns // 2].sum())
+    half = rows // 2, columns // 2
+    opposite = max(grey[: half[0], -half[1]:].sum(), grey[-half[0]:, : half[1]].sum())
+    assert grey[: half[0], : half[1]].sum() > 1.2 * opposite
     along = {axis: SPACING[k] for k, axis in enumerate(axes)}  # mm by LPS axis
     assert found.aspect == pytest.approx(along[2] / along[0])
 
@@ -73,9 +75,9 @@ def test_a_large_ct_is_thinned(slicer_app):
 
 
 def in_scene(scene, values):
-    from MultiViewRegistrationLib.scene.registration import Registration
-
     import slicer
+
+    from MultiViewRegistrationLib.scene.registration import Registration
 
     registration = Registration.create(scene)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Body")

@@ -18,6 +18,7 @@ RAS_FROM_LPS = np.diag([-1.0, -1, 1, 1])
 def registration(scene):
     """With a CT of 100 mm around the world's origin, and one X-ray without geometry."""
     import slicer
+
     from MultiViewRegistrationLib.scene.loading import volume_node
     from MultiViewRegistrationLib.scene.registration import Registration
 

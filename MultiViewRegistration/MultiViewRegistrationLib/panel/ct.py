@@ -90,6 +90,12 @@ class CTSection(Section):
         else:
             ui.previewLabel.text = _("Drop a CT here: a DICOM folder or a file")
 
+    def show_state(self) -> None:
+        super().show_state()
+        if self.registration is None and self._looked_at:
+            self._looked_at, self._look, self._preview, self._problem = "", None, None, ""
+            self._show_preview()
+
     def state(self) -> State:
         if self._reading is not None:
             return State(RUNNING, _("reading {name}").format(name=self._read_name))

@@ -129,6 +129,16 @@ class XRaysSection(Section):
         self.ui.upButton.enabled = row > 0
         self.ui.downButton.enabled = 0 <= row < len(views) - 1
 
+    def show_state(self) -> None:
+        super().show_state()
+        if self.registration is None and self._of is not None:
+            self._of = self._readiness = None
+            self.ui.xrayTable.rowCount = 0
+            for widget in (self.ui.problemLabel, self.ui.editorTabs, self.ui.sharedBox):
+                widget.setVisible(False)
+            for editor in self.editors:
+                editor.show(None)
+
     def state(self) -> State:
         if self._reading is not None:
             return State(RUNNING, _("reading {name}").format(name=self._paths[0].name))

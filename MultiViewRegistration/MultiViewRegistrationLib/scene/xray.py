@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -99,10 +100,7 @@ class XRayView:
     @property
     def geometry(self) -> Geometry:
         """As it was given. InputError where it is missing or wrong, beginning with the view's name."""
-        content = {key: value for key, value in self.content.items() if key in GEOMETRIES}
-        if not content:
-            raise InputError(f"{self.name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
-        return read_geometry(Fields(self.name, "", content))
+        return _geometry(self.name, self.node.GetAttribute(ATTRIBUTE) or "{}")
 
     @property
     def camera(self) -> Camera:
@@ -170,6 +168,14 @@ class XRayView:
     def _pixel_mm(self) -> list[float] | None:
         content = self.content
         return content.get("pixel_mm") or content.get("c_arm", {}).get("pixel_mm")
+
+
+@lru_cache(maxsize=64)  # it is asked for many times a second
+def _geometry(name: str, attribute: str) -> Geometry:
+    content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
+    if not content:
+        raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
+    return read_geometry(Fields(name, "", content))
 
 
 def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:

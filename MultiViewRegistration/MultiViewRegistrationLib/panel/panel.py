@@ -15,11 +15,11 @@ from ..errors import InputError
 from ..scene import display, layout
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
+from .section import ERROR_STYLE
 from .sections import SECTIONS
 
 #: Milliseconds between polls.
 TICK_MS = 40
-ERROR_STYLE = "color: #b00020;"
 
 
 class Panel(slicer.util.VTKObservationMixin):

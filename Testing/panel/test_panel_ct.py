@@ -133,6 +133,19 @@ def test_a_structure(host, section, phantom):
     host.process(0.1)
     assert (section.registration.segmentation, section.registration.segment_id) == (segmentation, segment)
     assert f"Structure: {mask.sum() * 8 / 1000:.0f} ml" in section.ui.factsLabel.text and text(section).endswith("Phantom, Blobs")
+    other, _ = segmentation_node(host.scene, "Others", ~mask, phantom)
+    other.GetSegmentation().AddEmptySegment("second", "Second")
+    host.choose(section.ui.segmentSelector._node_box, "Others")
+    first = other.GetSegmentation().GetNthSegmentID(0)
+    assert (section.registration.segmentation, section.registration.segment_id) == (other, first)
+    host.choose(section.ui.segmentSelector._segment_box, "Second")
+    host.process(5, until=lambda: looked(section))
+    host.process(0.1)
+    assert "the segment Second has no voxel within the CT" in section.ui.problemLabel.text
+    host.choose(section.ui.segmentSelector._segment_box, "None")
+    assert section.registration.segmentation is None and section.ui.segmentSelector.currentNode() is None
+    host.choose(section.ui.segmentSelector._node_box, "Blobs")
+    assert section.registration.segmentation is segmentation
     host.choose(section.ui.segmentSelector._node_box, "None")
     assert section.registration.segmentation is None and segmentation.GetParentTransformNode() is None
 

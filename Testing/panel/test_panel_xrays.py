@@ -85,7 +85,7 @@ def enter_c_arm(host, section, angle="30", mirrored=False) -> None:
 
 def test_there_are_none_yet(host, section):
     assert "add X-rays" in section.button.text and section.ui.xrayTable.rowCount == 0
-    assert not section.ui.editorTabs.visible
+    assert not section.ui.geometryBox.visible
     ui = section.ui
     assert not any(button.enabled for button in (ui.addVolumeButton, ui.removeButton, ui.upButton, ui.downButton))
 
@@ -170,7 +170,7 @@ def test_a_copy_with_another_angle(host, section):
     rest(host, section)
     assert "2 views ready" in section.button.text and not section.ui.problemLabel.visible
     ap, lat = (view.content["c_arm"] for view in section.registration.xrays)
-    assert {**lat, **ap, "rao_lao_deg": 90} == lat and cell(section, 1, CERTAINTY) == "\u00b11\u00b0, \u00b13 mm"
+    assert {**lat, **ap, "rao_lao_deg": 90} == lat and cell(section, 1, CERTAINTY) == "\u00b11\u00b0, 3 mm"
 
 
 #: A camera 700 mm before the isocentre that looks along y; the feet are at the bottom of its image.
@@ -189,9 +189,11 @@ def test_a_matrix_cell_by_cell(host, section):
     ui, view = section.geometry.ui, section.registration.xrays[0]
     host.choose(ui.modeBox, "Projection matrix")
     assert ui.matrixTable.visible and not ui.raoLaoSpin.visible
+    assert "Matrix: none is given" in ui.checkLabel.text
+    ui.matrixTable.item(0, 1).setText("many")
     assert "row 1, column 1 holds nothing" in ui.checkLabel.text
-    ui.matrixTable.item(0, 0).setText("many")
-    assert 'holds "many"' in ui.checkLabel.text and not ui.applyButton.enabled
+    ui.matrixTable.item(0, 0).setText("1")
+    assert 'column 2 holds "many"' in ui.checkLabel.text and not ui.applyButton.enabled
     fill(host, section, P)
     host.click(ui.applyButton)
     point = np.array([10.0, 20, -30, 1])
@@ -273,7 +275,7 @@ def test_a_case_that_is_dropped(host, section, tmp_path):
     drop(section.button, tmp_path / "case.json")
     rest(host, section)
     assert [cell(section, row, GEOMETRY) for row in range(2)] == ["LAO 0\u00b0, CRA 0\u00b0", "LAO 90\u00b0, CRA 0\u00b0"]
-    assert cell(section, 1, CERTAINTY) == "\u00b11\u00b0, \u00b10 mm" and section.ui.sharedIsocentreSpin.value == 4
+    assert cell(section, 1, CERTAINTY) == "\u00b11\u00b0, 0 mm" and section.ui.sharedIsocentreSpin.value == 4
     assert "2 views ready" in section.button.text and section.registration.ct.GetName() == "Phantom"
 
 
@@ -325,7 +327,7 @@ def test_the_image(host, opened, section):
     node = add(host, section)
     slicer.util.updateVolumeFromArray(node, np.stack([intensity(0), intensity(3)]))
     host.process(0.2)
-    section.ui.editorTabs.currentIndex = 1
+    section.ui.imageBox.collapsed = False
     host.process()
     ui, view = section.image.ui, section.registration.xrays[0]
     assert ui.frameSpin.visible and ui.frameSpin.maximum == 1
@@ -348,7 +350,7 @@ def test_a_mask_drawn_and_chosen(host, opened, section):
 
     add(host, section)
     place(host, section, 30)
-    section.ui.editorTabs.currentIndex = 1
+    section.ui.imageBox.collapsed = False
     host.process()
     ui, view = section.image.ui, section.registration.xrays[0]
     field = xray_of(view).valid
@@ -373,7 +375,7 @@ def test_certainty(host, section):
     for n, name in enumerate(("AP", "LAT")):
         add(host, section, name, n)
     place(host, section, 0, 90)
-    section.ui.editorTabs.currentIndex = 2
+    section.ui.certaintyBox.collapsed = False
     host.process()
     ui, view = section.certainty.ui, section.registration.xrays[1]
     assert (ui.anglesBox.currentText, ui.anglesSpin.value, ui.placeSpin.value) == ("about", 1, 3)
@@ -394,12 +396,19 @@ def test_certainty(host, section):
 
 
 def test_the_similarity_of_the_result_where_the_ct_is(host, section):
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
     from MultiViewRegistrationLib.scene.history import Entry, History
 
     add(host, section)
     registration = section.registration
-    History(registration).add(Entry.now("search", registration.world_from_ct, similarity={"AP": 0.8125}))
+    place(host, section, 30)
+    told = {"similarity": {"AP": 0.8125}, "fingerprint": fingerprint(registration)}
+    History(registration).add(Entry.now("search", registration.world_from_ct, **told))
     host.process(0.1)
+    assert cell(section, 0, SIMILARITY) == "0.812"
+    place(host, section, 31)
+    assert cell(section, 0, SIMILARITY) == ""  # that of another geometry
+    place(host, section, 30)
     assert cell(section, 0, SIMILARITY) == "0.812"
     moved = registration.world_from_ct
     moved[0, 3] += 1
@@ -426,7 +435,7 @@ def test_nodes_that_are_deleted(host, opened, section):
     assert "a cannot be used" in section.button.text and "no contrast" in section.ui.problemLabel.text
     host.scene.Clear(False)
     host.process(0.2)
-    assert section.ui.xrayTable.rowCount == 0 and not section.ui.editorTabs.visible and not section.widget.enabled
+    assert section.ui.xrayTable.rowCount == 0 and not section.ui.geometryBox.visible and not section.widget.enabled
 
 
 def test_another_registration(host, opened, section):

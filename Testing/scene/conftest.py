@@ -20,6 +20,19 @@ def slicer_app():
 @pytest.fixture
 def scene(slicer_app):
     """Empty, but for what Slicer itself keeps in it."""
+    import slicer
+
     slicer_app.scene.Clear(False)
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
     yield slicer_app.scene
     slicer_app.scene.Clear(False)
+
+
+@pytest.fixture
+def watch(scene):
+    """Looks after the scene, as it does wherever the module is open."""
+    from MultiViewRegistrationLib.scene.cleanup import Watch
+
+    watch = Watch(scene)
+    yield watch
+    watch.stop()

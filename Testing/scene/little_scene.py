@@ -47,3 +47,18 @@ def add_xray(registration, name: str, camera: dict, image: np.ndarray, pixel_mm=
     set_source(view, source_node(view, f"{name} image", RawImage(image, 0.0, float(image.max()))))
     view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 1.0)
     return view
+
+
+def complete(scene, name: str = "Test"):
+    """A registration with CT, landmarks and two X-rays, one with a DRR, all shown."""
+    from MultiViewRegistrationLib.geometry.landmarks import Landmark
+    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.scene.loading import place_landmarks, volume_node
+
+    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
+    place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
+    drr = registration.xrays[0].product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
+    drr.CreateDefaultDisplayNodes()
+    display.show(registration)
+    return registration

@@ -107,6 +107,19 @@ def test_off_again_it_is_where_it_was(eye, scene):
     assert node.GetPosition() == before[0]
 
 
+def test_it_follows_a_new_geometry(eye, scene):
+    from MultiViewRegistrationLib.scene import beam, display
+    from MultiViewRegistrationLib.scene.frames import lps_from_ras
+    from MultiViewRegistrationLib.scene.loading import camera_content
+
+    registration = registration_of(scene, {"AP": c_arm()})
+    view, node = registration.xrays[0], eye.get_camera_node()
+    beam.look(view, node, (320, 240))
+    view.change(camera=camera_content(c_arm(30)))
+    display.show(registration)
+    assert lps_from_ras(node.GetPosition()) == pytest.approx(c_arm(30).source)
+
+
 def test_the_overview_shows_all_of_it(eye, scene):
     from MultiViewRegistrationLib.scene import frustum, overview
 

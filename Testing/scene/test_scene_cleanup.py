@@ -4,38 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, registration_of
+from little_scene import complete, registration_of
 from rendering import slice_view, threed_view
 
 from MultiViewRegistrationLib.errors import InputError
 
 
-@pytest.fixture
-def watch(scene):
-    from MultiViewRegistrationLib.scene.cleanup import Watch
-
-    watch = Watch(scene)
-    yield watch
-    watch.stop()
-
-
 def nodes(scene) -> set[str]:
     return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
-
-
-def complete(scene, name: str = "Test"):
-    """A registration with CT, landmarks and two X-rays, one with a DRR, all shown."""
-    from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.scene import display
-    from MultiViewRegistrationLib.scene.loading import place_landmarks, volume_node
-
-    registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
-    registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
-    place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
-    drr = registration.xrays[0].product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
-    drr.CreateDefaultDisplayNodes()
-    display.show(registration)
-    return registration
 
 
 def tree_items(scene) -> int:

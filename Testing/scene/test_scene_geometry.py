@@ -55,7 +55,7 @@ def test_a_c_arm(registration):
     np.testing.assert_allclose(view.camera.source, -700 * towards, atol=1e-9)
     np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
     assert view.camera.intrinsics[0, 0] < 0
-    assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, \u00b13 mm")
+    assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, 3 mm")
     assert "Seen from the detector" in summary(registration, view) and "700 mm before the CT" in summary(registration, view)
 
 
@@ -63,7 +63,7 @@ def test_certainty_that_was_told_stays(registration):
     from MultiViewRegistrationLib.scene.geometry import certainty, set_c_arm
 
     view = registration.xrays[0]
-    for turn, shift, words in ((0.0, 0.0, "calibrated"), (None, None, "unknown"), (None, 0.0, "angles unknown, \u00b10 mm")):
+    for turn, shift, words in ((0.0, 0.0, "calibrated"), (None, None, "unknown"), (None, 0.0, "angles unknown, 0 mm")):
         view.change(rotation_sd_deg=turn, translation_sd_mm=shift)
         set_c_arm(view, READING)
         assert certainty(view) == words

@@ -11,13 +11,13 @@ from MultiViewRegistrationLib.geometry.camera import Camera
 
 
 def xray_of(scene, camera, **content):
+    import slicer
+
     from MultiViewRegistrationLib.scene.loading import camera_content
     from MultiViewRegistrationLib.scene.registration import Registration
 
     view = Registration.create(scene).add_xray("AP")
     view.change(camera=camera_content(camera), **content)
-    import slicer
-
     slicer.util.updateVolumeFromArray(view.node, np.zeros((1, *camera.size[::-1]), np.float32))
     return view
 
@@ -46,18 +46,14 @@ def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre)
 
 def test_without_a_geometry_there_is_a_name(scene):
     from MultiViewRegistrationLib.scene import display, labels
+    from MultiViewRegistrationLib.scene.products import OWNER
+    from MultiViewRegistrationLib.scene.registration import Registration
 
     view = xray_of(scene, c_arm())
     view.change(camera=None)
     assert labels.title(view) == ["AP"]
-    display.show(registration := next(iter(registrations(scene))))
-    assert registration.xrays[0].node.GetNodeReference("frustum") is None
-
-
-def registrations(scene):
-    from MultiViewRegistrationLib.scene.registration import Registration
-
-    return Registration.all(scene)
+    display.show(Registration(view.node.GetNodeReference(OWNER)))
+    assert view.node.GetNodeReference("frustum") is None and view.node.GetNodeReference("label3D") is None
 
 
 @pytest.mark.parametrize("rao_lao, cra_cau, mirrored, left_right_top_bottom", [
@@ -82,29 +78,38 @@ def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_
             assert letter in sides[edge]
 
 
-def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene):
+def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
     """In its corner and at its edges they are drawn at every zoom and size, and nowhere but there."""
     from MultiViewRegistrationLib.scene import display
-    from MultiViewRegistrationLib.scene.cleanup import Watch
 
-    watch = Watch(scene)
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
     registration.xrays[0].node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)  # the image is black
     display.show(registration)
     node = view.get_view_node()
-    try:
-        for change in (lambda: None, lambda: node.SetFieldOfView(40, 30, 1), lambda: node.SetXYZOrigin(70, 50, 0),
-                       lambda: resize(view, 400, 300)):
-            change()
-            drawn = pixels(view).max(axis=2) > 100
-            rows, columns = drawn.shape
-            assert drawn[2:60, 2:160].sum() > 200  # name, angles, distance
-            sides = drawn[60 : rows - 30, :30], drawn[60 : rows - 30, -30:], drawn[-30:, columns // 3 : -columns // 3]
-            assert all(side.sum() > 10 for side in sides)
-            assert not drawn[70:-40, 60:-60].any()
-    finally:
-        watch.stop()
+    for change in (lambda: None, lambda: node.SetFieldOfView(40, 30, 1), lambda: node.SetXYZOrigin(70, 50, 0),
+                   lambda: resize(view, 400, 300)):
+        change()
+        drawn = pixels(view).max(axis=2) > 100
+        rows, columns = drawn.shape
+        assert drawn[2:60, 2:160].sum() > 200  # name, angles, distance
+        sides = drawn[60 : rows - 30, :30], drawn[60 : rows - 30, -30:], drawn[-30:, columns // 3 : -columns // 3]
+        assert all(side.sum() > 10 for side in sides)
+        assert not drawn[70:-40, 60:-60].any()
+
+
+def test_points_are_not_placed_into_labels(slicer_app, scene):
+    from MultiViewRegistrationLib.scene import display
+
+    slice_view(slicer_app)
+    selection = slicer_app.app_logic.GetSelectionNode()
+    registration = registration_of(scene, {"AP": c_arm(12, 5)})
+    for active in (scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode"), scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")):
+        display.hide(registration)
+        selection.SetReferenceActivePlaceNodeClassName(active.GetClassName())
+        selection.SetReferenceActivePlaceNodeID(active.GetID())
+        display.show(registration)
+        assert (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()) == (active.GetClassName(), active.GetID())
 
 
 def test_the_label_in_3d_is_beside_the_detector(scene):

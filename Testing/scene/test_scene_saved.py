@@ -4,20 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from little_scene import c_arm, registration_of
+from little_scene import c_arm, complete, registration_of
 from rendering import pixels, slice_view, threed_view
-from test_scene_cleanup import complete
 
 POINT = np.array([30.0, -20.0, 25.0])
-
-
-@pytest.fixture
-def watch(scene):
-    from MultiViewRegistrationLib.scene.cleanup import Watch
-
-    watch = Watch(scene)
-    yield watch
-    watch.stop()
 
 
 def full(scene):
@@ -41,7 +31,9 @@ def full(scene):
     ap = registration.xrays[0]
     used = np.zeros((1, 72, 96), bool)
     used[0, 10:60, 20:90] = True
-    ap.node.SetNodeReferenceID(MASK, segmentation_node(scene, "field", used, ap.node)[0].GetID())
+    mask = segmentation_node(scene, "field", used, ap.node)[0]
+    mask.GetDisplayNode().SetVisibility(False)  # what of a label it covers depends on which of them came first
+    ap.node.SetNodeReferenceID(MASK, mask.GetID())
     place_landmarks(registration, [Landmark("tip", np.array([3.0, 4, 5]), {"AP": np.array([40.0, 30.0])})])
     drr = ap.product("drr", "vtkMRMLScalarVolumeNode", "AP DRR")
     slicer.util.updateVolumeFromArray(drr, np.full((1, 36, 48), 0.5, np.float32))
@@ -136,9 +128,9 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     assert first.get_background_volume_id() == registration.xrays[0].node.GetID()
     assert first.get_foreground_volume_id() == registration.xrays[0].node.GetNodeReference("drr").GetID()
     assert first.get_foreground_opacity() == pytest.approx(0.25)
-    assert changed(pixels(first), picture) < 0.01
+    assert changed(pixels(first), picture) < 0.002
     assert eye.get_camera_node().GetCamera().GetWindowCenter() == pytest.approx(centre)
-    assert changed(pixels(eye), seen) < 0.01
+    assert changed(pixels(eye), seen) < 0.002
     assert beam.along(eye.get_camera_node()) == registration.xrays[0]
 
 
@@ -174,4 +166,4 @@ def test_without_the_module_it_is_seen_all_the_same(slicer_app, scene, tmp_path)
     save(slicer_app, tmp_path / "scene.mrb")
     scene.Clear(False)
     slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    assert changed(pixels(view), picture) < 0.03
+    assert changed(pixels(view), picture) < 0.02

@@ -10,15 +10,6 @@ from rendering import brightest, pixels, resize, slice_view
 POINT = np.array([30.0, -20.0, 25.0])
 
 
-@pytest.fixture
-def watch(scene):
-    from MultiViewRegistrationLib.scene.cleanup import Watch
-
-    watch = Watch(scene)
-    yield watch
-    watch.stop()
-
-
 def shown(registration):
     """Its first X-ray in its slice view, without labels."""
     from MultiViewRegistrationLib.scene import display, labels

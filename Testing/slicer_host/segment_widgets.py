@@ -80,8 +80,8 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
             self._segments = segments
             self._show()
         ids = [segment_id for segment_id, _ in segments]
-        if self._segment_id not in ids and (self._segment_id or not self.noneEnabled):
-            self._set_segment("" if self.noneEnabled or not ids else ids[0])
+        if ids and self._segment_id not in ids and (self._segment_id or not self.noneEnabled):
+            self._set_segment(ids[0])
 
     def _show(self, *unused) -> None:
         chosen = set(self.selectedSegmentIDs())

@@ -177,7 +177,8 @@ class CTSection(Section):
         if not self.asked:
             return
         with self.panel.acting():
-            self.registration.choose_segment(self.registration.segmentation, segment_id)
+            segmentation = self.ui.segmentSelector.currentNode()  # which may be another by now
+            self.registration.choose_segment(segmentation if segment_id else None, segment_id)
 
 
 def _facts(found: CTPreview, unit: str) -> str:

@@ -87,7 +87,8 @@ class GeometryEditor(XRayEditor):
     def _tell(self) -> None:
         """Whether what stands in the widgets can be applied, or what the geometry comes to."""
         changed = self.view.node.GetID() in self._drafts
-        self.ui.modePages.currentIndex = self.ui.modeBox.currentIndex
+        self.ui.carmPage.setVisible(self.ui.modeBox.currentIndex == C_ARM)
+        self.ui.matrixPage.setVisible(self.ui.modeBox.currentIndex == MATRIX)
         self._c_arm.enable()
         problem = self._problem()
         self.ui.applyButton.enabled = not problem and (changed or not self.view.placed)

@@ -50,6 +50,8 @@ class MatrixFields:
 
     def matrix(self) -> np.ndarray:
         """(3, 4), from world LPS mm to pixels. InputError where a cell holds no number."""
+        if not any(self.cells()):
+            raise InputError(_("Matrix: none is given, expected 12 numbers; enter them, paste them, or read them from a file."))
         matrix = np.reshape([_number(text, *cell) for cell, text in zip(np.ndindex(3, 4), self.cells(), strict=True)], (3, 4))
         if not np.isfinite(matrix).all():
             raise InputError(_("Matrix: holds what is no finite number, expected 12 of them; correct it."))

@@ -6,13 +6,14 @@ import numpy as np
 import qt
 from slicer.i18n import tr as _
 
+from ..scene.fingerprint import fingerprint
 from ..scene.geometry import certainty, describe, reference_of
 from ..scene.history import History
 from ..scene.registration import Registration
 from ..scene.xray import XRayView
 
 USE, NAME, IMAGE, GEOMETRY, CERTAINTY, SIMILARITY = range(6)
-WIDTHS = {USE: 32, GEOMETRY: 110, CERTAINTY: 76, SIMILARITY: 60}
+WIDTHS = {USE: 32, IMAGE: 56, GEOMETRY: 110, CERTAINTY: 78, SIMILARITY: 60}
 ROW_HEIGHT = 22
 FEWEST_ROWS = 2
 
@@ -41,7 +42,8 @@ class XRayTable:
         for row, view in enumerate(views):
             known = _("reference") if view == reference_of(registration) else certainty(view)
             self._write(row, view, known if view.placed else "", similarity.get(view.name), trouble.get(view.name, ""))
-        table.minimumHeight = table.maximumHeight = table.horizontalHeader().height + max(len(views), FEWEST_ROWS) * ROW_HEIGHT + 4
+        height = table.horizontalHeader().sizeHint.height() + max(len(views), FEWEST_ROWS) * ROW_HEIGHT + 6
+        table.minimumHeight = table.maximumHeight = height
         row = views.index(selected) if selected in views else -1
         if row != table.currentRow():
             table.setCurrentCell(row, NAME)
@@ -83,8 +85,8 @@ class XRayTable:
 
 
 def similarities(registration: Registration) -> dict[str, float]:
-    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere."""
+    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere, or something has changed since."""
     entry = History(registration).current
     if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
         return {}
-    return entry.similarity
+    return entry.similarity if entry.fingerprint == fingerprint(registration) else {}

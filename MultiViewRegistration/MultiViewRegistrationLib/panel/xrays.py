@@ -49,8 +49,9 @@ class XRaysSection(Section):
         self._readiness: Readiness | None = None
         self.table = XRayTable(ui.xrayTable)
         self.geometry, self.image, self.certainty = self.editors = GeometryEditor(self), ImageEditor(self), CertaintyEditor(self)
-        for editor in self.editors:
-            ui.editorTabs.addTab(editor.widget, editor.TITLE)
+        self._boxes = (ui.geometryBox, ui.imageBox, ui.certaintyBox)
+        for box, editor in zip(self._boxes, self.editors, strict=True):
+            box.layout().addWidget(editor.widget)
         style = self.widget.style()
         icons = {ui.upButton: qt.QStyle.SP_ArrowUp, ui.downButton: qt.QStyle.SP_ArrowDown, ui.removeButton: qt.QStyle.SP_TrashIcon}
         for button, icon in icons.items():
@@ -105,10 +106,11 @@ class XRaysSection(Section):
         self.table.show(registration, self.selected, trouble)
         self.ui.problemLabel.text = self._trouble_of(self.selected, trouble)
         self.ui.problemLabel.setVisible(bool(self.ui.problemLabel.text))
-        self.ui.editorTabs.setVisible(bool(views))
-        self.ui.sharedBox.setVisible(bool(views))
-        for editor in self.editors:
+        for box in (*self._boxes, self.ui.sharedBox):
+            box.setVisible(bool(views))
+        for box, editor in zip(self._boxes, self.editors, strict=True):
             editor.show(self.selected)
+            box.title = _("{what} of {name}").format(what=editor.TITLE, name=self.selected.name) if views else editor.TITLE
         for spin, deviation in zip(self._shared, astuple(shared_unknowns_of(registration)), strict=True):
             spin.value = deviation or 0.0
         self._enable()
@@ -134,7 +136,7 @@ class XRaysSection(Section):
         if self.registration is None and self._of is not None:
             self._of = self._readiness = None
             self.ui.xrayTable.rowCount = 0
-            for widget in (self.ui.problemLabel, self.ui.editorTabs, self.ui.sharedBox):
+            for widget in (self.ui.problemLabel, *self._boxes, self.ui.sharedBox):
                 widget.setVisible(False)
             for editor in self.editors:
                 editor.show(None)
@@ -167,7 +169,7 @@ class XRaysSection(Section):
             self.panel.invalidate()
 
     def leave(self) -> None:
-        self._paths, self._reading = [], None  # what it comes to is forgotten
+        self._paths, self._reading, self._failures = [], None, []  # what it comes to is forgotten
 
     def _read(self, paths: list[Path]) -> None:
         if not self.asked:

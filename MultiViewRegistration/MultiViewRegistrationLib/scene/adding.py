@@ -62,13 +62,14 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
         entries = read_views(case, path)
         return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
     frames, header = load_frames(path), read_header(path)
-    return lambda registration: [_add_frames(registration, name_of(path), frames, header)]
-
-
-def _add_frames(registration: Registration, name: str, frames: list[RawImage], header: dict) -> XRayView:
     pixel_mm = header.get("pixel_mm") or frames[0].pixel_mm
+    content = {**_grey_values(frames[0]), "pixel_mm": pixel_mm and list(pixel_mm), "header": header}
+    return lambda registration: [_add_frames(registration, name_of(path), frames, content)]
+
+
+def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict) -> XRayView:
     with _new_view(registration, name) as view:
-        view.change(**_grey_values(frames[0]), pixel_mm=pixel_mm and list(pixel_mm), header=header)
+        view.change(**content)
         set_source(view, source_node(view, name, *frames))
     return view
 

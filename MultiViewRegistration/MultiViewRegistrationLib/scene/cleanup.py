@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import vtk
 
-from . import beam, display, folder, labels, layout, slice_view
+from . import display, folder, labels, layout, slice_view
 from .products import OWNER, products_of, remove_with_products
 from .registration import MODULE, Registration
 from .tags import number_of, slice_nodes, tag_of
@@ -98,7 +98,6 @@ class Watch:
         for registration in Registration.all(scene):
             if display.is_shown(registration):
                 display.show(registration)
-        beam.again(scene)
 
     # Views
 

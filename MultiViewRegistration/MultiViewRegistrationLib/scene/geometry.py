@@ -111,7 +111,7 @@ def certainty(view: XRayView) -> str:
     if turn is None and shift is None:
         return "unknown"
     turn = "angles unknown" if turn is None else f"\u00b1{turn:g}{DEG}"
-    shift = "place unknown" if shift is None else f"\u00b1{shift:g} mm"
+    shift = "place unknown" if shift is None else f"{shift:g} mm"
     return f"{turn}, {shift}"
 
 

@@ -39,7 +39,8 @@ def show(view: XRayView) -> None:
         if list(display.GetViewNodeIDs()) != [node.GetID()]:
             display.SetViewNodeIDs([node.GetID()])
         _paint(display, tone)
-        settle(view)
+        texts = ["\n".join(title(view)), *(sides_of(view) or ())]
+        _write(markups, texts, _places(view, node, texts))
     if not view.placed:
         view.remove_product(LABEL_3D)
         return
@@ -50,33 +51,15 @@ def show(view: XRayView) -> None:
     _paint(display, tone)
     edge = corners(view.camera, view.detector_mm)
     above = edge[:2].mean(axis=0) + ABOVE * (edge[:2] - edge[2:][::-1]).mean(axis=0)
-    _write(markups, [("  ".join(title(view)[:2]), ras_from_lps(above))])
+    _write(markups, ["  ".join(title(view)[:2])], [ras_from_lps(above)])
 
 
 def settle(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
     markups, node = view.node.GetNodeReference(LABEL), slice_node(view.node.GetScene(), tag_of(view) or "")
-    if markups is None or node is None:
-        return
-    ras_from_xy = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
-    width, height = node.GetDimensions()[:2]
-    grow = node.GetScreenScaleFactor() / USUAL_DENSITY
-    margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
-    low, high = _image_in(view, ras_from_xy)
-    low, high = np.clip(low, 0, (width, height)), np.clip(high, 0, (width, height))
-    middle = (low + high) / 2
-    lines = title(view)
-    written = [("\n".join(lines), (margin, height - margin - len(lines) * letter[1]))]  # texts stand on their lower left corner
-    sides = sides_of(view)
-    if sides is not None:
-        left, right, top, bottom = sides
-        written += [
-            (left, (low[0] + margin, middle[1] - letter[1] / 2)),
-            (right, (high[0] - margin - len(right) * letter[0], middle[1] - letter[1] / 2)),
-            (top, (middle[0] - len(top) * letter[0] / 2, high[1] - margin - letter[1])),
-            (bottom, (middle[0] - len(bottom) * letter[0] / 2, low[1] + margin)),
-        ]
-    _write(markups, [(text, ras_from_xy[:3] @ [*xy, 0, 1]) for text, xy in written])
+    if markups is not None and node is not None:
+        texts = [markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())]
+        _write(markups, texts, _places(view, node, texts))
 
 
 def title(view: XRayView) -> list[str]:
@@ -129,19 +112,38 @@ def _angle(degrees: float, positive: str, negative: str) -> str:
     return f"{positive if degrees >= 0 else negative} {abs(degrees):.1f}°"
 
 
-def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The corners of the image, low and high, in pixels (x, y) of its slice view."""
+def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
+    """(n, 3), RAS mm, of the lower left corners of the texts: that in the corner of a slice view, then left, right, top and bottom."""
+    ras_from_xy = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS())
+    grow, size = node.GetScreenScaleFactor() / USUAL_DENSITY, node.GetDimensions()[:2]
+    margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
+    (left, bottom), (right, top) = np.clip(_image_in(view, ras_from_xy), 0, size)
+    width = [len(text) * letter[0] for text in texts]
+    centre, middle = (left + right) / 2, (bottom + top) / 2 - letter[1] / 2
+    xy = [(margin, size[1] - margin - (texts[0].count("\n") + 1) * letter[1])]
+    if len(texts) > 1:
+        xy += [(left + margin, middle), (right - margin - width[2], middle),
+               (centre - width[3] / 2, top - margin - letter[1]), (centre - width[4] / 2, bottom + margin)]
+    return np.array([(*place, 0, 1) for place in xy]) @ ras_from_xy[:3].T
+
+
+def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> np.ndarray:
+    """(2, 2), the lower left and the upper right corner of the image in pixels (x, y) of its slice view."""
     half = np.array(view.size) * view.node.GetSpacing()[:2] / 2
     ras = np.array([[*-half, 0, 1], [*half, 0, 1]]) @ ras_from_slice(view).T
-    xy = np.linalg.solve(ras_from_xy, ras.T)[:2].T
-    return xy[0], xy[1]
+    return np.linalg.solve(ras_from_xy, ras.T)[:2].T
 
 
 def _markups(view: XRayView, role: str, name: str):
     node = view.node.GetNodeReference(role)
     if node is None:
+        selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
+        kind, active = selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()
         node = view.product(role, "vtkMRMLMarkupsFiducialNode", name, hidden=True)
         node.CreateDefaultDisplayNodes()
+        # Slicer takes any new list for the one to place points into.
+        selection.SetReferenceActivePlaceNodeClassName(kind)
+        selection.SetReferenceActivePlaceNodeID(active)
     node.SetName(name)
     node.SetLocked(True)
     display = node.GetDisplayNode()
@@ -162,13 +164,13 @@ def _paint(display, tone) -> None:
     display.SetSelectedColor(*tone)
 
 
-def _write(markups, written: list[tuple[str, np.ndarray]]) -> None:
+def _write(markups, texts: list[str], positions) -> None:
     was = markups.StartModify()
-    while markups.GetNumberOfControlPoints() > len(written):
+    while markups.GetNumberOfControlPoints() > len(texts):
         markups.RemoveNthControlPoint(markups.GetNumberOfControlPoints() - 1)
-    while markups.GetNumberOfControlPoints() < len(written):
+    while markups.GetNumberOfControlPoints() < len(texts):
         markups.AddControlPoint(0, 0, 0)
-    for i, (text, position) in enumerate(written):
+    for i, (text, position) in enumerate(zip(texts, positions, strict=True)):
         if markups.GetNthControlPointLabel(i) != text:
             markups.SetNthControlPointLabel(i, text)
         if not np.allclose(markups.GetNthControlPointPosition(i), position, atol=1e-6):

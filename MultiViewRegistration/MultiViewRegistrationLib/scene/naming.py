@@ -20,7 +20,7 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
     if any(other != view and other.name.casefold() == name.casefold() for other in registration.xrays):
         raise InputError(f'X-rays: another view has the name "{name}", expected one of its own for each; choose another.')
     for made in products_of(view.node):
-        if made.GetName().startswith(before):
+        if made.GetName().startswith(f"{before} "):  # "AP DRR"
             made.SetName(name + made.GetName().removeprefix(before))
     view.node.SetName(name)
     History(registration).rename_view(before, name)

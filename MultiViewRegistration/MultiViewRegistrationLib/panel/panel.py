@@ -135,7 +135,8 @@ class Panel(slicer.util.VTKObservationMixin):
                 if self.session.message:
                     self.tell(self.session.message)
             self.session.drawing.step()
-            for section in self.sections.values():
+        for section in self.sections.values():
+            with suppress(InputError):
                 section.tick()
         if self._stale:
             self.refresh()

@@ -119,11 +119,3 @@ def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="No space left on device.*choose another folder"):
         write_result(registered, tmp_path)()
     assert not list(tmp_path.iterdir())
-
-
-def test_without_openigtlink_sending_says_what_to_install(registered):
-    from MultiViewRegistrationLib.scene.export import link_available, send
-
-    assert not link_available()
-    with pytest.raises(InputError, match="SlicerOpenIGTLink"):
-        send(registered)

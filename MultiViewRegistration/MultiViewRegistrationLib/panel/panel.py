@@ -50,6 +50,7 @@ class Panel(slicer.util.VTKObservationMixin):
         """The module is shown."""
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
+        self._follow()
         self._timer.start()
         self.invalidate()
 
@@ -67,18 +68,21 @@ class Panel(slicer.util.VTKObservationMixin):
         self.registration = registration
         self.session = registration and self.logic.session(registration)
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
-        if registration is not None:
-            self.addObserver(registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
+        self._follow()
         self.tell("")
         self.refresh()
+
+    def _follow(self) -> None:
+        """See when the registration's node changes."""
+        node = self.registration and self.registration.node
+        if node is not None and not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
     def _leave(self) -> None:
         for section in self.sections.values():
             section.leave()
         if self.registration is not None:
-            if self.session.running:
-                self.session.cancel()
-                self.session.poll(wait=5.0)
+            self.session.stop()
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
                 self.removeObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
@@ -126,7 +130,7 @@ class Panel(slicer.util.VTKObservationMixin):
             self.choose(None)
             return
         with suppress(InputError):  # of a scene that is not complete yet
-            if self.session.poll():
+            if self.session.poll() and self.session.under_way is None:
                 self._stale = True
                 if self.session.message:
                     self.tell(self.session.message)

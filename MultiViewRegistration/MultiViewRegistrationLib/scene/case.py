@@ -46,19 +46,22 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
 
 
-def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None) -> Case:
+def case_of(
+    registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None, *, placed: bool = True,
+) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
-    image_of: gives a view's image in place of `xray_of`, where those made before are kept.
+    image_of, ct: in place of `xray_of` and `ct_of`, where those made before are kept.
+    placed: whether the pose as it is now means anything; if not, the case has none.
 
     InputError, beginning with the node's name, for what is missing or wrong.
     """
-    ct = ct_of(registration)
+    ct = ct or ct_of(registration)
     views = [view for view in registration.xrays if view.used]
     if not views:
         raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")
     files = [_entry(view) for view in views]
-    world_from_ct = registration.world_from_ct
+    world_from_ct = registration.world_from_ct if placed else None
     extras = json.loads(registration.parameter(EXTRAS, "{}"))
     return Case(
         ct=ct,
@@ -106,7 +109,7 @@ def xray_of(view: XRayView) -> XRay:
             xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
     except InputError as error:
         raise InputError(f"{view.name}: {error}") from None
-    used = _drawn(view)
+    used = drawn(view)
     if used is None:
         return xray
     if not (xray.valid & used).any():
@@ -190,7 +193,7 @@ def _structure(registration: Registration) -> np.ndarray | None:
     return selected
 
 
-def _drawn(view: XRayView) -> np.ndarray | None:
+def drawn(view: XRayView) -> np.ndarray | None:
     """bool (rows, columns), True where any segment of the view's mask is; None without a mask."""
     if view.mask is None:
         return None
@@ -198,8 +201,8 @@ def _drawn(view: XRayView) -> np.ndarray | None:
     if not view.mask_on_source:
         return segments_on(view.mask, segments, view.node)[0]
     content = view.content
-    drawn = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
-    return drawn[:, ::-1] if content.get("flipped") else drawn
+    painted = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
+    return painted[:, ::-1] if content.get("flipped") else painted
 
 
 def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:

@@ -55,6 +55,11 @@ class Drawing:
         self._drawn[name] = self._drawn[name][0], True
         return True
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether the CT has not moved for a while."""
+        return perf_counter() - self._moved > REST
+
     def finish(self) -> None:
         """Draw until all is sharp."""
         while self.step() or any(not sharp for _, sharp in self._drawn.values()):

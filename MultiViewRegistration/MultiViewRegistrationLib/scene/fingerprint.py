@@ -19,7 +19,7 @@ from .xray import XRayView
 #: What of a view's content a registration depends on.
 ASKED = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", "rotation_sd_deg", "translation_sd_mm")
 
-_checksums: dict[int, int] = {}  # by the image's modification time, which no other image shares
+_checksums: dict = {}  # by the image's modification time, which no other image shares
 
 
 def fingerprint(registration: Registration) -> str:
@@ -43,6 +43,11 @@ def of_view(view: XRayView) -> str:
     return _digest([_volume(view.source or view.node), {key: content.get(key) for key in ASKED}, mask])
 
 
+def of_geometry(view: XRayView) -> str:
+    """Of the geometry of one X-ray as it was given."""
+    return _digest({key: view.content.get(key) for key in GEOMETRIES})
+
+
 def _digest(told) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
@@ -56,9 +61,35 @@ def _volume(node) -> list | None:
 
 
 def _segment(segmentation, segment_id: str) -> list | None:
+    """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded."""
     segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
     labelmap = segment and segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
-    return labelmap and [_checksum(labelmap), segment.GetLabelValue()]
+    if not labelmap:
+        return None
+    key = labelmap.GetMTime(), segment.GetLabelValue()
+    if key not in _checksums:
+        _checksums[key] = _filled(labelmap, segment.GetLabelValue())
+    return _checksums[key]
+
+
+def _filled(labelmap, value: int) -> list | None:
+    scalars = labelmap.GetPointData().GetScalars()
+    if not scalars:
+        return None
+    voxels = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) == value
+    box = [np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if not box[0].size:
+        return None
+    content = voxels[tuple(slice(filled[0], filled[-1] + 1) for filled in box)]
+    place = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(place)
+    first = np.add([filled[0] for filled in box[::-1]], labelmap.GetExtent()[::2])
+    corner = slicer.util.arrayFromVTKMatrix(place) @ [*first, 1]
+    return [zlib.crc32(np.packbits(content)), content.shape, np.round(corner, 3).tolist(), _axes(place)]
+
+
+def _axes(place) -> list:
+    return np.round(slicer.util.arrayFromVTKMatrix(place)[:3, :3], 6).tolist()
 
 
 def _checksum(image) -> int:

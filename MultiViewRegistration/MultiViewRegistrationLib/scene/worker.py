@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-import traceback
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError
+from .warned import warned
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on only while the main thread waits here.
 TURN = 0.02
+
+
+class Stopped(Exception):
+    """The work was cancelled while it waited."""
 
 
 class Worker:
@@ -44,30 +48,44 @@ class Worker:
         """Ask the work to stop; it does at its next progress."""
         self._cancelled = True
 
-    def finish(self, timeout: float | None = None) -> str:
-        """Wait until it has ended, and say how."""
-        self.poll(timeout)
-        return self.state
+    def wait(self, seconds: float | None = None) -> bool:
+        """Whether it has ended, after so many seconds at most; None waits for good."""
+        return self._finished.wait(seconds)
+
+    def result_for(self, tell: Callable[[Any], bool], progress: Any = None) -> Any:
+        """The result, for another worker's thread, which waits for it and tells `progress` meanwhile.
+
+        InputError where this work failed; Stopped where the other is cancelled.
+        """
+        while not self._finished.wait(0.1):
+            if tell(progress) is False:
+                raise Stopped
+        state, outcome = self._outcome
+        if state != "done":
+            raise InputError(outcome or "What this work needs was cancelled; begin it once more.")
+        return outcome
 
     def _tell(self, progress) -> bool:
         self._progress = progress
         return not self._cancelled
 
     def _run(self, work) -> None:
-        from ..registration.pipeline import Cancelled
-
         try:
-            with warnings.catch_warnings(record=True) as caught:
-                warnings.simplefilter("always")
+            with warned() as self.warnings:
                 result = work(self._tell)
-            self.warnings = [str(warning.message) for warning in caught if issubclass(warning.category, UserWarning)]
-            self._outcome = ("cancelled", "") if self._cancelled else ("done", result)
-        except Cancelled:
-            self._outcome = "cancelled", ""
+            self._outcome = "done", result
         except InputError as error:
             self._outcome = "failed", str(error)
-        except Exception as error:  # a mistake of ours, or no memory left: a message, not the end of the host
-            traceback.print_exc()
-            self._outcome = "failed", f"The work ended with an error of the program, {type(error).__name__}: {error}"
+        except ModuleNotFoundError as error:
+            self._outcome = "failed", (f"The Python package {error.name} is not installed, but this work needs it; begin it once more, and "
+                                       "agree to its being installed.")
+        except MemoryError:
+            self._outcome = "failed", "There is not enough memory for this work; close what is not needed, or crop the CT."
+        except Exception as error:  # also Cancelled, which is known only where numba is
+            if not self._cancelled:  # a mistake of ours: a message, not the end of the host
+                logging.exception("MultiViewRegistration")
+                self._outcome = "failed", f"The work ended with an error of the program, {type(error).__name__}: {error}"
         finally:
+            if self._cancelled:
+                self._outcome = "cancelled", ""
             self._finished.set()

@@ -1,0 +1,129 @@
+"""The pose handed on: files of the result, the case, OpenIGTLink."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import slicer
+
+from ..errors import InputError
+from ..imaging.xray import RawImage
+from ..io.cameras import GEOMETRIES
+from .case import drawn, frame_of
+from .products import product
+from .session import Session
+
+#: What navigation systems see; nothing of the patient is in it.
+DEVICE_NAME = "CTToWorld"
+CONNECTOR = "connector"
+STREAMED = "streamed"
+IGTL_PORT = 18944
+
+
+def write_result(session: Session, folder: str | os.PathLike, *, override: bool = False) -> Callable[[], Path]:
+    """The writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do.
+
+    override: also where `Session.doubt` has something against it; the files then carry that.
+
+    InputError, now, where that is not asked for, or `Session.case` has one; later, where the views show too little of the CT, or the folder
+    cannot be written.
+    """
+    doubt, finding = _settled(session, override), session.find_result()
+
+    def write() -> Path:
+        try:
+            finding().save(folder, override=doubt or None)
+        except OSError as error:
+            raise InputError(f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
+                             "may be written to; free some space, or choose another folder.") from None
+        return Path(folder) / "result.json"
+
+    return write
+
+
+def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[], Path]:
+    """The writing of a folder with a case.json that starts at the pose as it is now, and of all files that it names, for a thread to do.
+
+    InputError, now, as `Session.case`; later, as `write_case`.
+    """
+    from ..io.case_writer import write_case
+
+    case, content = session.case(), case_content(session)
+    views = [view for view in session.registration.xrays if view.used]
+    images = {view.name: _as_detected(frame_of(view.source, view.content), view.content.get("inverted", False)) for view in views}
+    masks = {view.name: drawn(view) for view in views if view.mask is not None}
+    return lambda: write_case(folder, content, case.ct, images, masks)
+
+
+def case_content(session: Session) -> dict:
+    """What a case.json says of the scene, but for its files."""
+    case, registration = session.case(), session.registration
+    shared = {key: value for key, value in asdict(case.shared_unknowns).items() if value is not None}
+    optional = {
+        "shared_unknowns": shared or None,
+        "targets": case.targets,
+        "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks] or None,
+        "reference_from_world": case.reference_from_world,
+        "truth": None if case.truth_world_from_ct is None else {"world_from_ct": case.truth_world_from_ct},
+    }
+    return {
+        "views": [_view_content(view) for view in registration.xrays if view.used],
+        "world_from_ct": case.world_from_ct,
+        "search": case.search,
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+
+
+def _view_content(view) -> dict:
+    content = view.content
+    kept = (*GEOMETRIES, "rotation_sd_deg", "translation_sd_mm", "intensity")
+    return {"name": view.name, **{key: content[key] for key in kept if key in content}}
+
+
+def _as_detected(raw: RawImage, inverted: bool) -> RawImage:
+    """A case.json has no word for a grey scale that was turned round: it is turned back."""
+    return replace(raw, values=raw.white - raw.values) if inverted else raw
+
+
+def _settled(session: Session, override: bool) -> str:
+    """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
+    doubt = session.doubt()
+    if doubt and not override:
+        raise InputError(f"Export: {doubt[0].lower()}{doubt[1:].rstrip('.')}, expected a result that stands; register again, or override "
+                         "this.")
+    return doubt
+
+
+def link_available() -> bool:
+    """Whether SlicerOpenIGTLink is installed."""
+    return hasattr(slicer, "vtkMRMLIGTLConnectorNode")
+
+
+def send(session: Session, host: str = "127.0.0.1", port: int = IGTL_PORT, *, override: bool = False) -> None:
+    """Connect to an OpenIGTLink server, and send it the CT's pose in the world (RAS) as the TRANSFORM message CTToWorld.
+
+    It is sent once a call, not whenever the CT moves. InputError where `save_result` has one, or SlicerOpenIGTLink is missing.
+    """
+    if not link_available():
+        raise InputError("OpenIGTLink: the extension SlicerOpenIGTLink is missing, expected it; install it in the Extensions Manager.")
+    _settled(session, override)
+    registration = session.registration
+    streamed = product(registration.node, STREAMED, "vtkMRMLLinearTransformNode", DEVICE_NAME)
+    streamed.CopyContent(registration.ct_transform)
+    streamed.SetName(DEVICE_NAME)
+    connector = product(registration.node, CONNECTOR, "vtkMRMLIGTLConnectorNode", "To navigation")
+    if connector.GetState() == slicer.vtkMRMLIGTLConnectorNode.StateOff:
+        connector.SetTypeClient(host, port)
+        connector.Start()
+    connector.RegisterOutgoingMRMLNode(streamed)
+    connector.PushNode(streamed)
+
+
+def disconnect(session: Session) -> None:
+    """End the connection, if there is one."""
+    connector = session.registration.node.GetNodeReference(CONNECTOR)
+    if connector is not None:
+        connector.Stop()

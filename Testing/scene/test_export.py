@@ -1,0 +1,129 @@
+"""What is handed on says what it is, reads back, and is refused where it should be."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.case import Case
+
+CASE = "pelvis-lateral"
+
+
+@pytest.fixture
+def session(scene, shared_data):
+    from MultiViewRegistrationLib.scene.loading import load_case
+    from MultiViewRegistrationLib.scene.session import Session
+
+    session = Session(load_case(scene, shared_data / "sim" / CASE / "case.json"))
+    yield session
+    session.registration.remove()
+
+
+@pytest.fixture
+def registered(session):
+    session.register("search")
+    session.finish()
+    return session
+
+
+def test_a_result_is_handed_on(registered, tmp_path):
+    from MultiViewRegistrationLib.scene.export import write_result
+
+    write_result(registered, tmp_path)()
+    told = json.loads((tmp_path / "result.json").read_text())
+    assert "override" not in told
+    assert told["errors"]["mtre_mm"] < 0.1
+    assert set(told["inputs"]) == {"ct", "view1", "view2"}
+    transform = sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm"))
+    point = np.array([10.0, -20.0, 30.0])
+    expected = (registered.registration.world_from_ct @ [*point, 1.0])[:3]
+    assert np.allclose(transform.TransformPoint(point.tolist()), expected, atol=1e-6)
+    assert "Override" not in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def correct_geometry(registration):
+    registration.xrays[0].change(rotation_sd_deg=1.0)
+
+
+def skip_a_view(registration):
+    registration.xrays[1].change(use=False)
+
+
+def move_by_hand(registration):
+    registration.world_from_ct = rigid.from_rotation_translation(np.eye(3), [1.0, 0, 0]) @ registration.world_from_ct
+
+
+@pytest.mark.parametrize("change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")])
+def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
+    from MultiViewRegistrationLib.scene.export import write_result
+
+    change(registered.registration)
+    with pytest.raises(InputError, match=f"{why}.*override"):
+        write_result(registered, tmp_path / "refused")
+    assert not (tmp_path / "refused").exists()
+    write_result(registered, tmp_path, override=True)()
+    assert why in json.loads((tmp_path / "result.json").read_text())["override"]
+    assert why in (tmp_path / "world_from_ct.tfm").read_text()
+    assert why in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
+    from MultiViewRegistrationLib.scene.export import write_result
+
+    session.registration.world_from_ct = session.case().truth_world_from_ct
+    with pytest.raises(InputError, match="no result"):
+        write_result(session, tmp_path)
+    write_result(session, tmp_path, override=True)()
+    assert json.loads((tmp_path / "result.json").read_text())["start"]["method"] == "by hand"
+
+
+def test_a_case_is_written_that_registers_alike(registered, tmp_path):
+    from MultiViewRegistrationLib.scene.export import write_case_folder
+
+    there = registered.case()
+    back = Case.load(write_case_folder(registered, tmp_path)())
+    assert np.allclose(back.world_from_ct, registered.registration.world_from_ct, atol=1e-9)
+    assert np.array_equal(back.ct.volume.values, there.ct.volume.values)
+    assert np.allclose(back.truth_world_from_ct, there.truth_world_from_ct)
+    for a, b in zip(there.views, back.views, strict=True):
+        assert np.allclose(a.camera.projection_matrix, b.camera.projection_matrix, rtol=1e-9)
+        assert np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
+        assert np.array_equal(a.xray.valid, b.xray.valid)
+
+
+def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path):
+    from MultiViewRegistrationLib.scene.export import write_case_folder
+
+    session.registration.xrays[0].change(flipped=True)
+    session.registration.xrays[1].change(inverted=True)
+    there, back = session.case(), Case.load(write_case_folder(session, tmp_path)())
+    for a, b in zip(there.views, back.views, strict=True):
+        assert np.allclose(a.xray.line_integrals, b.xray.line_integrals, atol=1e-5)
+
+
+def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
+    from MultiViewRegistrationLib.io import files
+    from MultiViewRegistrationLib.scene.export import write_result
+
+    def full(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(InputError, match="No space left on device.*choose another folder"):
+        write_result(registered, tmp_path)()
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_openigtlink_sending_says_what_to_install(registered):
+    from MultiViewRegistrationLib.scene.export import link_available, send
+
+    assert not link_available()
+    with pytest.raises(InputError, match="SlicerOpenIGTLink"):
+        send(registered)

@@ -15,7 +15,8 @@ from ..scene.distances import distances
 from ..scene.markups import is_placing, place, stop_placing
 from ..scene.structures import Projections, choose_structures, structures_of
 from ..scene.worker import Worker
-from .section import DONE, READY, TODO, Section, State
+from .section import DONE, READY, RUNNING, TODO, Section, State
+from .three_d import size_of_view
 
 FLICKER_S = 0.5
 ROW_PX = 22
@@ -82,6 +83,8 @@ class CheckSection(Section):
 
     def state(self) -> State:
         entry = self.session.history.current
+        if self.session.preparing:
+            return State(RUNNING, _("preparing the overlays"))
         if entry is None or not entry.fingerprint:
             return State(TODO)
         return State(READY, _("caution")) if entry.reasons or self.session.doubt() else State(DONE, _("look at every X-ray"))
@@ -160,7 +163,7 @@ class CheckSection(Section):
             views = {view.name: view for view in self.registration.xrays}
             name = self.ui.beamComboBox.itemText(index)
             if name in views:
-                beam.look(views[name], camera, _size_of_3d_view())
+                beam.look(views[name], camera, size_of_view())
             else:
                 beam.off(camera)
 
@@ -253,12 +256,3 @@ def _fill(table, rows: list[tuple[str, str]]) -> None:
         for j, text in enumerate(row):
             table.setItem(i, j, qt.QTableWidgetItem(text))
     table.setFixedHeight(table.horizontalHeader().height + ROW_PX * max(len(rows), 1) + 4)
-
-
-def _size_of_3d_view() -> tuple[int, int]:
-    """(width, height) of the first 3D view in pixels."""
-    manager = slicer.app.layoutManager()
-    if manager is None:
-        return 1, 1
-    view = manager.threeDWidget(0).threeDView()
-    return view.width, view.height

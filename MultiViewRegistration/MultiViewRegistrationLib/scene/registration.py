@@ -7,7 +7,7 @@ import slicer
 
 from ..errors import InputError
 from . import frames
-from .products import OWNER, product
+from .products import OWNER, product, remove_with_products
 from .xray import XRayView
 
 MODULE = "MultiViewRegistration"

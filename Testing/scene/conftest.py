@@ -20,7 +20,10 @@ def slicer_app():
 @pytest.fixture
 def scene(slicer_app):
     """Empty, but for what Slicer itself keeps in it."""
+    import slicer
+
     slicer_app.scene.Clear(False)
+    slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(slicer_app.scene)
     yield slicer_app.scene
     slicer_app.scene.Clear(False)
 

@@ -10,7 +10,6 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from .reading import affine_of, check_right_angles, read_image, read_series
-from .series import ct_slices
 from .volume import Volume
 
 # Linear attenuation in 1/mm. Water: NIST (XCOM; Hubbell and Seltzer) gives 0.0206 at 60 keV and 0.0184 at 80
@@ -64,7 +63,12 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
     """
     _check_unit(unit)
     path = Path(path)
-    image = read_series(path, ct_slices(path)) if path.is_dir() else _read_volume(path, "CT")
+    if path.is_dir():
+        from .series import ct_slices  # pydicom may be missing where no folder is read
+
+        image = read_series(path, ct_slices(path))
+    else:
+        image = _read_volume(path, "CT")
     ct = ct_from_array(sitk.GetArrayViewFromImage(image), affine_of(image), unit, name=path)
     return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
 

@@ -11,6 +11,18 @@ from ..scene.hand_moves import HandMoves
 from ..scene.tags import tag_of
 from . import packages
 
+IN_XRAYS = _("In the X-rays:")
+KEYS = (
+    _("Drag: along the image"),
+    _("Shift and drag: turn about the beam"),
+    _("Ctrl and drag: tilt"),
+    _("Arrow keys: one pixel along the image"),
+    _("[ and ]: turn about the beam"),
+    _("Page Up, Page Down: along the beam"),
+    _("Shift and a key: ten times as far"),
+)
+SHOW_VIEWS = _("Press Show views, above, to move the CT in the X-rays, too.")
+
 
 class ByHandPage:
     """One button; while it is down, there are handles in the 3D view, and mouse and keys move the CT in the X-rays.
@@ -30,11 +42,8 @@ class ByHandPage:
         possible = section.registration.ct is not None and not section.session.running
         button.enabled = possible
         button.checked = self._moves is not None
-        keys = _("In the X-rays, drag: along the image. Shift and drag: turn. Ctrl and drag: tilt. Arrow keys: one pixel. [ and ]: turn. "
-                 "Page Up and Page Down: along the beam. Shift and a key: ten times as far.")
-        views = _("Show the X-rays with Show views, above, to move the CT in them, too.")
         label = section.ui.keysLabel
-        label.text = keys if self._dragging or self._moves is None else views
+        label.text = SHOW_VIEWS if self._moves is not None and not self._dragging else "\n".join([IN_XRAYS, *KEYS])
         label.enabled = self._moves is not None
 
     def tick(self) -> None:

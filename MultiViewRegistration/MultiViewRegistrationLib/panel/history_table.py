@@ -36,6 +36,7 @@ class HistoryTable:
         table.verticalHeader().setVisible(False)
         table.verticalHeader().setDefaultSectionSize(ROW_PX)
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        table.horizontalHeader().setHighlightSections(False)
         table.cellClicked.connect(lambda row, column: go(row))
 
     def show(self, history) -> None:
@@ -45,6 +46,7 @@ class HistoryTable:
             self._table.setRowCount(len(entries))
             for row, entry in enumerate(entries):
                 self._fill(row, entry)
+            fit_rows(self._table, least=3, most=8)
             self._shown = entries
         self._table.clearSelection()
         if position >= 0 and not history.moved:
@@ -75,3 +77,9 @@ def worst(similarity: dict[str, float]) -> str:
     """The similarity of the X-ray that is least alike, of those that could be compared."""
     values = [value for value in similarity.values() if np.isfinite(value)]
     return f"{min(values):.2f}" if values else ""
+
+
+def fit_rows(table, least: int, most: int) -> None:
+    """Make a table as high as its rows, within so many of them."""
+    rows = min(max(table.rowCount, least), most)
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * ROW_PX + 2 * table.frameWidth)

@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from ..scene import lacking, landmarks
 from ..scene.loading import landmark_list
 from ..scene.markups import is_placing, place, stop_placing
+from .history_table import ROW_PX, fit_rows
 
 CT = "CT"
 CLICKED, NEXT = "✔", _("next")
@@ -28,7 +29,8 @@ class LandmarksPage:
         ui.removeLandmarkButton.clicked.connect(self._on_remove)
         ui.landmarksTable.cellClicked.connect(self._on_cell)
         ui.landmarksTable.verticalHeader().setVisible(False)
-        ui.landmarksTable.verticalHeader().setDefaultSectionSize(22)
+        ui.landmarksTable.verticalHeader().setDefaultSectionSize(ROW_PX)
+        ui.landmarksTable.horizontalHeader().setHighlightSections(False)
 
     def refresh(self) -> None:
         section, ui = self._section, self._section.ui
@@ -100,6 +102,7 @@ class LandmarksPage:
                 item.setTextAlignment(qt.Qt.AlignCenter)
                 table.setItem(row, column, item)
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        fit_rows(table, least=4, most=8)
 
     def _told(self, fit) -> str:
         if fit is None:

@@ -16,11 +16,11 @@ from ..scene import ct_in_3d, display, layout
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
 from . import three_d
+from .section import ERROR_STYLE
 from .sections import SECTIONS
 
 #: Milliseconds between polls.
 TICK_MS = 40
-ERROR_STYLE = "color: #b00020;"
 
 
 class Panel(slicer.util.VTKObservationMixin):

@@ -8,7 +8,7 @@ from slicer.i18n import tr as _
 from ..scene.lacking import lacking
 from . import packages
 from .history_table import HistoryTable, worst
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import DONE, ERROR_STYLE, PROBLEM, READY, RUNNING, TODO, Section, State
 
 REFINEMENTS = {
     "joint": _("Joint, all X-rays together"),
@@ -99,7 +99,9 @@ class RegisterSection(Section):
         ui, session = self.ui, self.session
         entry = session.history.current
         ui.notesLabel.setVisible(False)
+        ui.statusLabel.setStyleSheet(ERROR_STYLE if session.message and not session.under_way else "")
         if session.under_way:
+            ui.statusLabel.setVisible(True)
             return
         if session.ended == "failed" or session.message:
             ui.statusLabel.text = session.message
@@ -109,6 +111,7 @@ class RegisterSection(Section):
             ui.statusLabel.text = self._lacking
         else:
             self._show_result(entry)
+        ui.statusLabel.setVisible(bool(ui.statusLabel.text))
 
     def _show_result(self, entry) -> None:
         ui, doubt = self.ui, self.session.doubt()

@@ -43,12 +43,19 @@ class StartSection(Section):
         ui.rangeComboBox.activated.connect(self._on_range)
 
     @property
+    def parameters(self):
+        """The settings of the registration at work, to which the widgets are bound."""
+        if self._parameters is None:
+            self._parameters = self.panel.logic.getParameterNode(self.registration)
+            self._bound = self._parameters.connectGui(self.ui)
+        return self._parameters
+
+    @property
     def start(self) -> str:
         """One of scene.session.STARTS."""
-        return self._parameters.start
+        return self.parameters.start
 
     def refresh(self) -> None:
-        self._bind()
         ui, start = self.ui, self.start
         self._lacking = lacking.at_start(self.session, start)
         self._buttons[start].checked = True
@@ -56,7 +63,7 @@ class StartSection(Section):
             page.setVisible(name == start)
         self._show_regressor()
         ranges = list(RANGES.values())
-        chosen = (self._parameters.rotation_deg, self._parameters.translation_mm)
+        chosen = (self.parameters.rotation_deg, self.parameters.translation_mm)
         ui.rangeComboBox.setCurrentIndex(ranges.index(chosen) if chosen in ranges else len(ranges))
         self._on_transform()
         self.landmarks.refresh()
@@ -75,11 +82,10 @@ class StartSection(Section):
             return State(DONE, name)
         if start == "search":
             name = _("{name}, {degrees:g}° and {mm:g} mm").format(
-                name=name, degrees=self._parameters.rotation_deg, mm=self._parameters.translation_mm)
+                name=name, degrees=self.parameters.rotation_deg, mm=self.parameters.translation_mm)
         return State(READY, name)
 
     def tick(self) -> None:
-        self._bind()
         self.landmarks.tick()
         self.by_hand.tick()
         pose = self.registration.world_from_ct.tobytes()
@@ -93,12 +99,6 @@ class StartSection(Section):
         if self._parameters is not None:
             self._parameters.disconnectGui(self._bound)
             self._parameters = None
-
-    def _bind(self) -> None:
-        """Bind the widgets to the settings of the registration at work."""
-        if self._parameters is None:
-            self._parameters = self.panel.logic.getParameterNode(self.registration)
-            self._bound = self._parameters.connectGui(self.ui)
 
     def _show_regressor(self) -> None:
         button = self.ui.regressorRadioButton
@@ -115,7 +115,7 @@ class StartSection(Section):
             hint = ""  # told below its table
         elif not hint and blind:
             hint = _("Where the CT is now, {names} does not show it.").format(names=", ".join(blind))
-        elif not hint and start == "given":
+        elif not hint and start in ("given", "by hand"):
             hint = _("The registration begins where the CT is now.")
         elif not hint and start == "search":
             hint = _("The search goes from where the CT is now.")
@@ -131,12 +131,12 @@ class StartSection(Section):
     def _on_start(self, start: str) -> None:
         if self.asked:
             with self.panel.acting():
-                self._parameters.start = start
+                self.parameters.start = start
 
     def _on_range(self, index: int) -> None:
         if self.asked and index < len(RANGES):
             with self.panel.acting():
-                self._parameters.rotation_deg, self._parameters.translation_mm = list(RANGES.values())[index]
+                self.parameters.rotation_deg, self.parameters.translation_mm = list(RANGES.values())[index]
 
     def _on_transform(self, node_id: str = "") -> None:
         button, node = self.ui.copyButton, self.ui.transformSelector.currentNode()

@@ -42,7 +42,8 @@ class XRayTable:
         for row, view in enumerate(views):
             known = _("reference") if view == reference_of(registration) else certainty(view)
             self._write(row, view, known if view.placed else "", similarity.get(view.name), trouble.get(view.name, ""))
-        table.minimumHeight = table.maximumHeight = table.horizontalHeader().sizeHint.height() + max(len(views), FEWEST_ROWS) * ROW_HEIGHT + 6
+        height = table.horizontalHeader().sizeHint.height() + max(len(views), FEWEST_ROWS) * ROW_HEIGHT + 6
+        table.minimumHeight = table.maximumHeight = height
         row = views.index(selected) if selected in views else -1
         if row != table.currentRow():
             table.setCurrentCell(row, NAME)

@@ -171,7 +171,7 @@ class XRaysSection(Section):
             self.panel.invalidate()
 
     def leave(self) -> None:
-        self._paths, self._reading = [], None  # what it comes to is forgotten
+        self._paths, self._reading, self._failures = [], None, []  # what it comes to is forgotten
 
     def _read(self, paths: list[Path]) -> None:
         if not self.may_begin or not paths:

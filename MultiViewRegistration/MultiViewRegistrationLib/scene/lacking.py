@@ -53,6 +53,5 @@ def _landmarks_lacking(registration) -> str:
     pairs = [label for labels in in_xrays for label in labels if label in in_ct]
     if len(set(pairs)) >= LANDMARKS and len(pairs) >= POSITIONS:
         return ""
-    positions = "position" if len(pairs) == 1 else "positions"
-    return ("Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; there are "
-            f"{len(set(pairs))} with {len(pairs)} {positions} so far.")
+    so_far = f"{len(set(pairs))} so far, with {len(pairs)} {'position' if len(pairs) == 1 else 'positions'}" if pairs else "none so far"
+    return f"Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from xml.sax.saxutils import escape
 
 from .registration import MOST_VIEWS, Registration
-from .tags import claim, colour, number_of, tag
+from .tags import claim, colour, number_of, tag, tag_of
 
 #: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to it.
 WITHOUT_CT, WITH_CT = 7310, 7330
@@ -46,7 +46,7 @@ def register(scene) -> None:
 def show(registration: Registration, ct_slices: bool = False) -> bool:
     """Change to the layout for a registration's X-rays; whether there was anything to show, and a layout to change.
 
-    The slice views that are new are made at once where an application looks after the layout, as Slicer does.
+    New slice views are made at once where an application looks after the layout, as Slicer does; `display.show` then fills them.
     """
     node, views = layout_node(registration.scene), registration.xrays
     if node is None or not views:
@@ -68,8 +68,10 @@ def shown(scene) -> bool:
 
 def shows(registration: Registration) -> bool:
     """Whether the layout that is on has a view of one of a registration's X-rays."""
-    node = layout_node(registration.scene)
-    return shown(registration.scene) and any(f'"{claim(view)}"' in node.GetCurrentLayoutDescription() for view in registration.xrays)
+    if not shown(registration.scene):
+        return False
+    description = layout_node(registration.scene).GetCurrentLayoutDescription()
+    return any(f'"{tag_of(view)}"' in description for view in registration.xrays)
 
 
 def has_ct_slices(scene) -> bool:

@@ -53,7 +53,7 @@ class Panel(slicer.util.VTKObservationMixin):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
         self._follow()
         self._timer.start()
-        self.invalidate()
+        self.refresh()
 
     def exit(self) -> None:
         """The module is left: work under way is cancelled, tools are put away."""

@@ -73,7 +73,7 @@ class MultiViewRegistrationParameterNode:
     rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
     translation_mm: Annotated[float, WithinRange(1, 500)] = 45
     refinement: Annotated[str, Choice(["joint", "diffpose", "cui2025", "xvr"])] = "joint"
-    overlay: Annotated[str, Choice(["blend", "checkerboard", "edges", "difference", "flicker", "off"])] = "blend"
+    overlay: Annotated[str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])] = "blend"
     opacity: Annotated[float, WithinRange(0, 1)] = 0.5
 
 
@@ -111,7 +111,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         """The application closes, or the module is reloaded."""
         self.removeObservers()
         if self.panel is not None:
-            self.panel.exit()
+            self.panel.close()
             self.watch.stop()
 
     def enter(self):

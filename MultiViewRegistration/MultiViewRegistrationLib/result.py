@@ -6,7 +6,7 @@ import json
 import platform
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -155,13 +155,14 @@ class Result:
         """What the report tells of this registration, with its pictures."""
         case, refined = self.case, self.refined_by is not None
         start_similarity = self.similarity(self.start_world_from_ct) if refined else [None] * len(case.views)
+        pictures = self._pictures()
         return CaseReport(
             name=case.name,
             views=[
                 ViewReport(
                     name=view.name,
                     camera=summarise(view.camera, self.views[0].camera, view.xray.pixel_mm),
-                    pictures=self._pictures(given, view),
+                    pictures=pictures[i],
                     similarity=self.refinement.fit.similarity[i],
                     start_similarity=start_similarity[i],
                     rotation_sd_deg=view.rotation_sd_deg,
@@ -186,11 +187,20 @@ class Result:
             software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
         )
 
-    def _pictures(self, given: View, corrected: View) -> dict[str, tuple[bytes, ...]]:
-        drrs = [self.anatomy.drr(corrected.camera, self.world_from_ct)]
-        if self.refined_by is not None:
-            drrs.insert(0, self.anatomy.drr(given.camera, self.start_world_from_ct))
-        return picture_files(given.xray, drrs)
+    def _pictures(self) -> list[dict[str, tuple[bytes, ...]]]:
+        """The picture files of each view, see `picture_files`; a thread for each."""
+        self.anatomy.projector(0)  # before threads would make it at the same time
+        pictures = [{} for _ in self.views]
+
+        def draw(nth: int) -> None:
+            given, corrected = self.case.views[nth], self.views[nth]
+            drrs = [self.anatomy.drr(corrected.camera, self.world_from_ct)]
+            if self.refined_by is not None:
+                drrs.insert(0, self.anatomy.drr(given.camera, self.start_world_from_ct))
+            pictures[nth] = picture_files(given.xray, drrs)
+
+        threads.run([partial(draw, nth) for nth in range(len(pictures))])
+        return pictures
 
     def _errors(self, world_from_ct: np.ndarray, views: list[View]) -> metrics.Errors | None:
         case = self.case

@@ -51,21 +51,33 @@ def test_one_button_registers_and_tells_what_it_came_to(driven):
     assert driven.message() == "" and no_thread_is_left()
 
 
-def test_the_overlay_follows_level_by_level(driven):
-    host, seen = driven.host, set()
-    host.process(20, until=driven.session.prepare)
-    host.process(0.3)
+def test_a_simulated_pelvis_from_its_case(host, shared_data):
+    from driven_panel import MODULE
 
-    def look():
-        view = driven.registration.xrays[0]
-        drr = view.node.GetNodeReference("drr")
-        seen.add(host.slicer.util.arrayFromVolume(drr).tobytes() if drr else b"")
-        return not driven.session.running
+    host.load_module(MODULE)
+    widget = host.open_module(width=450)
+    host.answers.open_files = [shared_data / "sim" / "pelvis-three-views-wires" / "case.json"]
+    host.click(widget.panel.ui.loadCaseButton)
+    section = widget.panel.sections["register"]
+    section.button.collapsed = False
+    host.process(0.1)
+    host.click(section.ui.registerButton)
+    host.process(60, until=lambda: not widget.panel.session.running)
+    host.process(0.1)
+    assert widget.panel.session.error() < 0.2
+    assert section.ui.statusLabel.text.startswith("Done in ") and section.ui.historyTable.rowCount == 2
 
-    driven.choose_start("search")
-    driven.press_register()
-    host.process(20, until=look)
-    assert len(seen) > 1
+
+def test_the_overlay_follows_level_by_level(driven, held):
+    from MultiViewRegistrationLib.registration.pipeline import Progress
+
+    host, view, seen = driven.host, driven.registration.xrays[0], set()
+    host.process(20, until=lambda: not driven.session.preparing)
+    for step in range(3):
+        driven.session.under_way.show(Progress(step / 3, "refining", off(STARTED_AT, (0, 0, 0), (step, 0, 0)), 0.1))
+        host.process(0.2)
+        seen.add(host.slicer.util.arrayFromVolume(view.node.GetNodeReference("drr")).tobytes())
+    assert len(seen) == 3
 
 
 def test_progress_is_told_in_the_header_and_below_the_bar(driven, held):

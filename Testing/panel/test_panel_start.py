@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
-from driven_panel import STARTED_AT, Driven, Held
+from driven_panel import STARTED_AT, Driven
 from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.geometry import rigid
@@ -265,17 +267,21 @@ def test_without_views_the_handles_are_there_and_the_history_follows(driven):
     assert not driven.registration.ct_transform.GetDisplayNode().GetEditorVisibility()
 
 
-def test_a_registration_ends_moving_by_hand(driven):
-    held = Held(driven.session)
+def test_a_registration_ends_moving_by_hand(driven, monkeypatch):
+    from MultiViewRegistrationLib.scene import work
+
+    go, registered = threading.Event(), work.registered
+    monkeypatch.setattr(work, "registered", lambda *arguments: go.wait(20.0) and registered(*arguments))
+    button = driven.start.ui.moveButton
     driven.choose_start("by hand")
-    driven.host.click(driven.start.ui.moveButton)
-    driven.choose_start("regressor")
-    assert not driven.start.ui.moveButton.checked
+    driven.host.click(button)
+    driven.choose_start("given")
+    assert not button.checked
     driven.choose_start("by hand")
-    driven.host.click(driven.start.ui.moveButton)
+    driven.host.click(button)
     driven.press_register()
-    assert not driven.start.ui.moveButton.checked and not driven.start.ui.moveButton.enabled
-    held.let_go()
+    assert not button.checked and not button.enabled
+    go.set()
     driven.wait()
     assert driven.history() == ["Before", "By hand"] and error_mm(driven.registration.world_from_ct) < 0.1
 

@@ -39,5 +39,5 @@ def document(root: ET.Element) -> str:
 def _clean(value: object) -> str:
     """Text that UTF-8 and HTML can hold: file names may carry broken bytes and control characters."""
     text = str(value).encode("utf-8", "replace").decode("utf-8")
-    control = {c for c in text if c not in "\n\t" and unicodedata.category(c)[0] == "C"}
+    control = {c for c in set(text) if c not in "\n\t" and unicodedata.category(c)[0] == "C"}
     return text.translate({ord(c): "\N{REPLACEMENT CHARACTER}" for c in control})

@@ -51,11 +51,11 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     around it. Pictures are at most `longest_side` pixels long.
     """
     drrs = [np.nan_to_num(np.asarray(drr, np.float32), nan=0.0) for drr in drrs]
-    levels = [_silhouette_level(drr) for drr in drrs]
+    levels = [silhouette_level(drr) for drr in drrs]
     silhouettes = np.any([drr > level for drr, level in zip(drrs, levels, strict=True)], axis=0)
     part = _part_to_show(silhouettes, xray.valid)
     shape = _picture_shape(silhouettes[part].shape, longest_side)
-    film = _Film(
+    film = Film(
         line_integrals=_resized(xray.line_integrals[part], shape),
         valid=_resized(xray.valid[part], shape) > 0.99,
         bone=_resized(silhouettes[part], shape) > 0.5,
@@ -63,13 +63,6 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     return [
         _at_one_pose(film, _resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)
     ]
-
-
-def on_whole_image(xray: XRay, drr: np.ndarray) -> Overlays:
-    """The pictures of one view at one pose, pixel by pixel of its X-ray."""
-    drr = np.nan_to_num(np.asarray(drr, np.float32), nan=0.0)
-    level = _silhouette_level(drr)
-    return _at_one_pose(_Film(xray.line_integrals, xray.valid, drr > level), drr, level)
 
 
 def picture_files(xray: XRay, drrs: Sequence[np.ndarray]) -> dict[str, tuple[bytes, ...]]:
@@ -82,11 +75,11 @@ def png(image: np.ndarray) -> bytes:
     """PNG file of an RGB picture; a grey one is stored as grey."""
     grey = np.all(image == image[..., :1])
     file = io.BytesIO()
-    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=7)
+    Image.fromarray(image[..., 0] if grey else image).save(file, "PNG", compress_level=4)
     return file.getvalue()
 
 
-class _Film:
+class Film:
     """The X-ray as it is shown."""
 
     def __init__(self, line_integrals: np.ndarray, valid: np.ndarray, bone: np.ndarray) -> None:
@@ -99,45 +92,51 @@ class _Film:
         low, high = np.percentile(flattened[around if around.any() else np.ones_like(valid)], (0.5, 99.5))
         shown = np.clip((flattened - low) / max(high - low, 1e-6), 0, 1)
         # Fields are convex: beyond the hull is black, what is masked within it is a tool, and shown dimmed.
-        self.beyond = ~_hull(valid)
+        self.beyond = ~hull(valid)
         self.dimmed = np.where(self.beyond, 0, DIMMED * shown)
         self.grey = np.where(valid, shown, self.dimmed)
 
 
-def _at_one_pose(film: _Film, drr: np.ndarray, level: float) -> Overlays:
+def _at_one_pose(film: Film, drr: np.ndarray, level: float) -> Overlays:
     inside = drr > level
     both = film.valid & inside
-    return Overlays(_edges(film, drr, level), _checkerboard(film, drr, both), _difference(film, drr, both))
+    alike = normalised(drr, both, film.window)
+    lines = np.maximum(contour(drr, level), inner_edges(drr, inside))
+    return Overlays(lines_over(film, lines), checkerboard(film, alike, both), difference(film, alike, both))
 
 
-def _edges(film: _Film, drr: np.ndarray, level: float) -> np.ndarray:
-    line = np.maximum(contour(drr, level), inner_edges(drr, drr > level))
-    line = np.where(film.beyond, 0, line)[..., None]
-    return _uint8(WHITE * film.grey[..., None] * (1 - line) + ORANGE * line)
+def lines_over(film: Film, lines: np.ndarray) -> np.ndarray:
+    """The X-ray with lines drawn over it, given as opacity (rows, columns)."""
+    lines = np.where(film.beyond, 0, lines)[..., None]
+    return as_uint8(WHITE * film.grey[..., None] * (1 - lines) + ORANGE * lines)
 
 
-def _checkerboard(film: _Film, drr: np.ndarray, both: np.ndarray) -> np.ndarray:
-    """The DRR in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
-    mean, spread = local_moments(film.grey, both, film.window)
-    alike = mean + normalised(drr, both, film.window) * spread
-    rows, columns = np.indices(drr.shape)
-    tile = max(drr.shape[1] // TILES, 1)
+def checkerboard(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """The DRR, locally normalised, in the X-ray's local brightness and contrast; where it has nothing, the dimmed X-ray."""
+    rows, columns = np.indices(alike.shape)
+    tile = max(alike.shape[1] // TILES, 1)
     xray_turn = (rows // tile + columns // tile) % 2 == 0
-    shown = np.where(xray_turn, film.grey, np.where(both, np.clip(alike, 0, 1), film.dimmed))
-    return _uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
+    shown = np.where(xray_turn, film.grey, np.where(both, in_greys_of(film, alike, both), film.dimmed))
+    return as_uint8(np.repeat(WHITE * shown[..., None], 3, axis=-1))
 
 
-def _difference(film: _Film, drr: np.ndarray, both: np.ndarray) -> np.ndarray:
+def in_greys_of(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """A DRR, locally normalised, in the film's local brightness and contrast, from 0 to 1."""
+    mean, spread = local_moments(film.grey, both, film.window)
+    return np.clip(mean + alike * spread, 0, 1)
+
+
+def difference(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
     """Both locally normalised, full colour at two standard deviations; elsewhere the dimmed X-ray."""
-    smooth = ndimage.gaussian_filter(film.line_integrals, max(drr.shape) / 350)
-    difference = normalised(smooth, both, film.window) - normalised(drr, both, film.window)
-    strength = np.clip(np.abs(difference) / 2, 0, 1)[..., None]
-    colour = np.where(difference[..., None] > 0, ORANGE, BLUE)
+    smooth = ndimage.gaussian_filter(film.line_integrals, max(alike.shape) / 350)
+    unlike = normalised(smooth, both, film.window) - alike
+    strength = np.clip(np.abs(unlike) / 2, 0, 1)[..., None]
+    colour = np.where(unlike[..., None] > 0, ORANGE, BLUE)
     background = WHITE * DIMMED * film.grey[..., None]
-    return _uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
+    return as_uint8(np.where(both[..., None], NEUTRAL * (1 - strength) + colour * strength, background))
 
 
-def _silhouette_level(drr: np.ndarray) -> float:
+def silhouette_level(drr: np.ndarray) -> float:
     """Value above which a DRR shows something: half a percent of its bright end, air being not quite 0."""
     lit = drr[drr > 0]
     return 0.005 * float(np.percentile(lit, 99)) if lit.size else 0.0
@@ -163,8 +162,8 @@ def _box(mask: np.ndarray) -> tuple[slice, slice]:
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
-def _hull(mask: np.ndarray) -> np.ndarray:
-    """The convex hull (rows, columns) of a mask; everything, if the mask is empty."""
+def hull(mask: np.ndarray) -> np.ndarray:
+    """The convex hull (rows, columns) of a mask, e.g. of a field; everything, if the mask is empty."""
     rows = np.flatnonzero(mask.any(axis=1))
     if not rows.size:
         return np.ones_like(mask)
@@ -192,5 +191,5 @@ def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
-def _uint8(colour: np.ndarray) -> np.ndarray:
+def as_uint8(colour: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)

@@ -23,6 +23,8 @@ HU_RANGE = (-1000.0, 3000.0)
 
 BONE_HU = 200.0
 BONE_SHARE_OF_LARGEST = 0.25
+#: Linear attenuation at BONE_HU, 1/mm.
+BONE_PER_MM = WATER + BONE_HU / 1000 * (DENSE_BONE - WATER)
 
 
 @dataclass(frozen=True, eq=False)

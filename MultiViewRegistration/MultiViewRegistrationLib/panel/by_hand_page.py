@@ -49,7 +49,6 @@ class ByHandPage:
     def tick(self) -> None:
         if self._moves is None:
             return
-        self._section.session.prepare()
         self._drag_in_views()
         if self._moves.step():
             self._section.panel.invalidate()

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from time import monotonic
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import export
+from ..scene import export, link
 from .section import DONE, READY, TODO, Section, State
+
+#: Seconds between two looks at whether the result still stands.
+LOOK_S = 0.3
 
 
 class ExportSection(Section):
@@ -21,6 +25,7 @@ class ExportSection(Section):
 
     def connect(self) -> None:
         self._report: Path | None = None
+        self._doubt, self._looked = "", 0.0
         ui = self.ui
         ui.folderPath.currentPathChanged.connect(self._show_whether_it_can)
         for box in (ui.resultCheckBox, ui.caseCheckBox, ui.overrideCheckBox):
@@ -33,12 +38,13 @@ class ExportSection(Section):
 
     def refresh(self) -> None:
         doubt = self.session.doubt()
+        if doubt != self._doubt:  # what was overridden was another
+            self._doubt = doubt
+            self.ui.overrideCheckBox.checked = False
         self.ui.transformNameLabel.text = self.registration.ct_transform.GetName()
         self.ui.doubtLabel.text = doubt
         self.ui.doubtLabel.setVisible(bool(doubt))
         self.ui.overrideCheckBox.setVisible(bool(doubt))
-        if not doubt:
-            self.ui.overrideCheckBox.checked = False
         if self.session.message:
             self.ui.writtenLabel.text = ""
         self._show_whether_it_can()
@@ -54,24 +60,48 @@ class ExportSection(Section):
         self.ui.openReportButton.enabled = False
 
     def _show_whether_it_can(self, *_args) -> None:
-        ui = self.ui
         if self.registration is None:
             return
+        ui = self.ui
         settled = ui.overrideCheckBox.checked or not self.session.doubt()
-        missing = (
-            _("Choose a folder first.") if not ui.folderPath.currentPath
-            else _("Choose what to write first.") if not (ui.resultCheckBox.checked or ui.caseCheckBox.checked)
-            else _("Wait until the work under way is done.") if self.session.running
-            else _("Register first, or override the caution above.") if ui.resultCheckBox.checked and not settled
-            else "")
+        missing = self._missing(settled)
         ui.exportButton.enabled = not missing
-        ui.exportButton.toolTip = missing or _("Write the chosen files.")
-        linked = export.link_available()
-        ui.sendButton.enabled = linked and settled
-        ui.disconnectButton.enabled = linked
+        ui.hintLabel.text = missing
+        ui.hintLabel.setVisible(bool(missing))
+        ui.sendButton.enabled = link.available() and settled
         ui.sendButton.toolTip = (
-            _("Send the CT's pose in the world once, as the message CTToWorld.") if linked
-            else _("Install the extension SlicerOpenIGTLink to send the transform to navigation."))
+            _("Install the extension SlicerOpenIGTLink to send the transform to navigation.") if not link.available()
+            else _("Send the CT's pose in the world once, as the message CTToWorld.") if settled
+            else _("Register first, or override the caution above."))
+        self._show_connection()
+
+    def _missing(self, settled: bool) -> str:
+        """What must be done before files can be written; "" for nothing."""
+        ui = self.ui
+        if self.session.running:
+            return _("Wait until the work under way is done.")
+        if not (ui.resultCheckBox.checked or ui.caseCheckBox.checked):
+            return _("Choose what to write.")
+        if ui.resultCheckBox.checked and not settled:
+            return _("Register first, or override the caution above.")
+        return "" if ui.folderPath.currentPath else _("Choose a folder.")
+
+    def tick(self) -> None:
+        self._show_connection()
+        if monotonic() - self._looked > LOOK_S:
+            self._looked = monotonic()
+            if self.session.doubt() != self._doubt:  # somebody moved the CT, or changed an image
+                self.panel.invalidate()
+
+    def _show_connection(self) -> None:
+        ui, connection = self.ui, link.connection(self.registration)
+        ui.disconnectButton.enabled = connection is not None
+        told = _("Needs the extension SlicerOpenIGTLink.") if not link.available() else _("Not connected.")
+        if connection is not None:
+            stands, address = connection
+            told = (_("Connected to {address}.") if stands else _("Waiting for {address}...")).format(address=address)
+        if ui.linkLabel.text != told:
+            ui.linkLabel.text = told
 
     def _on_export(self) -> None:
         with self.panel.acting():
@@ -102,8 +132,8 @@ class ExportSection(Section):
 
     def _on_send(self) -> None:
         with self.panel.acting():
-            export.send(self.session, self.ui.hostLineEdit.text, self.ui.portSpinBox.value, override=self.ui.overrideCheckBox.checked)
+            link.send(self.session, self.ui.hostLineEdit.text, self.ui.portSpinBox.value, override=self.ui.overrideCheckBox.checked)
 
     def _on_disconnect(self) -> None:
         with self.panel.acting():
-            export.disconnect(self.session)
+            link.disconnect(self.registration)

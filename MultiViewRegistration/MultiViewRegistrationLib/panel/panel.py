@@ -35,7 +35,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.ui, self.logic, self.resource_path = ui, logic, resource_path
         self.registration: Registration | None = None
         self.session: Session | None = None
-        self._stale, self._busy = True, False
+        self._stale, self._busy, self._shown = True, False, False
         self.sections = {name: kind(self, getattr(ui, f"{name}Section")) for name, kind in SECTIONS.items()}
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
@@ -52,20 +52,28 @@ class Panel(slicer.util.VTKObservationMixin):
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
         self._follow()
+        self._shown = True
         self._timer.start()
         self.refresh()
 
     def exit(self) -> None:
-        """The module is left: work under way is cancelled, tools are put away."""
-        self._timer.stop()
+        """The module is left: work under way is cancelled, tools are put away. What the views show goes on to follow the CT."""
+        self._shown = False
         self._leave()
         self.removeObservers()
+
+    def close(self) -> None:
+        """There will be no panel any more."""
+        self._timer.stop()
+        self.exit()
 
     def choose(self, registration: Registration | None) -> None:
         """Work on another registration."""
         if registration == self.registration:
             return
         self._leave()
+        for section in self.sections.values():
+            section.let_go()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
@@ -147,9 +155,12 @@ class Panel(slicer.util.VTKObservationMixin):
             elif self.ui.layoutButton.checked:
                 self._prepare_overlays()
             self.session.drawing.step()
-            for section in self.sections.values():
-                section.tick()
-        if self._stale:
+        for section in self.sections.values():
+            with suppress(InputError):
+                section.follow()
+                if self._shown:
+                    section.tick()
+        if self._stale and self._shown:
             self.refresh()
 
     def _prepare_overlays(self) -> None:

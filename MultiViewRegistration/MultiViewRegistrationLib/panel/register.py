@@ -74,11 +74,16 @@ class RegisterSection(Section):
         entry = session.history.current
         if entry is not None and entry.fingerprint and not session.doubt():
             return State(DONE, _("similarity {worst}").format(worst=worst(entry.similarity)))
-        return State(TODO) if self._lacking else State(READY)
+        if self._lacking:
+            return State(TODO)
+        return State(READY, _("preparing the CT") if session.preparing else "")
 
     def tick(self) -> None:
         if self.session.under_way:
             self._show_progress()
+        elif self.registration.ct is not None and any(view.used and view.placed for view in self.registration.xrays):
+            self.session.prepare()  # before anybody asks: overlays need it, too
+        if self.session.preparing or self.session.under_way:
             self.show_state()
 
     def _percent(self) -> str:

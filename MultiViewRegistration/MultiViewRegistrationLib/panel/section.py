@@ -72,6 +72,12 @@ class Section:
     def tick(self) -> None:
         """Called some 20 times a second while the module is shown."""
 
+    def follow(self) -> None:
+        """Keep true what the views show, whatever was moved: called as often as `tick`, and also while another module is shown."""
+
+    def let_go(self) -> None:
+        """Another registration is about to be chosen: take away of this one what would no longer be kept true."""
+
     def leave(self) -> None:
         """The module is left, or another registration chosen: end what only makes sense while the panel is seen."""
 

@@ -1,4 +1,4 @@
-"""The 3D view beside the X-rays."""
+"""The first 3D view of the layout, beside the X-rays."""
 
 from __future__ import annotations
 
@@ -8,18 +8,25 @@ from ..scene import beam, overview
 from ..scene.registration import Registration
 
 
-def stand_back(registration: Registration) -> None:
-    """Show all of a registration in the first 3D view, if there is one: the patient amid sources and detectors."""
-    view_node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLViewNode")
-    camera_node = view_node and beam.camera_of(view_node)
-    if camera_node is not None:
-        overview.stand_back(registration, camera_node, size_of_view())
+def camera():
+    """Its vtkMRMLCameraNode; None where the layout has no 3D view."""
+    view = _view()
+    return view and beam.camera_of(view.mrmlViewNode())
 
 
-def size_of_view() -> tuple[int, int]:
-    """(width, height) of the first 3D view in pixels."""
-    manager = slicer.app.layoutManager()
-    if manager is None:
-        return 1, 1
-    view = manager.threeDWidget(0).threeDView()
+def size() -> tuple[int, int]:
+    """(width, height) in pixels. Only to be asked where there is one."""
+    view = _view()
     return view.width, view.height
+
+
+def stand_back(registration: Registration) -> None:
+    """Show all of a registration in it: the patient amid sources and detectors."""
+    if camera() is not None:
+        overview.stand_back(registration, camera(), size())
+
+
+def _view():
+    manager = slicer.app.layoutManager()
+    widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
+    return widget and widget.threeDView()

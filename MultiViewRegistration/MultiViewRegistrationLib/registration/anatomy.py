@@ -6,9 +6,9 @@ import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import CT, attenuation
+from ..imaging.ct import BONE_PER_MM, CT, attenuation
 from ..imaging.view import View
-from ..imaging.volume import pyramid
+from ..imaging.volume import Volume, pyramid
 from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
 from .objective import Evaluation, Objective
@@ -27,6 +27,7 @@ class Anatomy:
     def __init__(self, ct: CT) -> None:
         self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
         self._projectors: dict[int, Projector] = {}
+        self._bones: dict[int, Projector] = {}
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
@@ -37,11 +38,26 @@ class Anatomy:
             self._projectors[level] = Projector(self._volumes[level], self._cut)
         return self._projectors[level]
 
+    def level(self, voxel_mm: float) -> int:
+        """The coarsest level with voxels of this size at most; 0 where even its own are larger."""
+        sizes = [float(np.cbrt(np.prod(volume.spacing_mm))) for volume in self._volumes]
+        return max((level for level, size in enumerate(sizes) if size <= voxel_mm), default=0)
+
+    def bones(self, level: int) -> Projector:
+        """The projector of what attenuates more than soft tissue does, by how much it does; of a structure, of all of it."""
+        if self.structure:
+            return self.projector(level)
+        if level not in self._bones:
+            volume = self._volumes[level]
+            self._bones[level] = Projector(Volume(np.maximum(volume.values - BONE_PER_MM, 0), volume.ct_from_index), self._cut)
+        return self._bones[level]
+
     def drr(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
         """The DRR at the CT's own resolution, NaN for rays through a cut end of the CT."""
         projector = self.projector(0)
-        image = projector.render(camera, world_from_ct).image
-        image[projector.seen(camera, world_from_ct) == 0] = np.nan
+        seen = projector.seen(camera, world_from_ct)
+        image = projector.render(camera, world_from_ct, wanted=seen).image
+        image[seen == 0] = np.nan
         return image
 
     def corners(self) -> np.ndarray:

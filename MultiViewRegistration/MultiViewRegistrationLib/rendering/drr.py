@@ -122,7 +122,8 @@ class Projector:
         self.values, self.shape, self.ct_from_index = grid.values, grid.shape, grid.ct_from_index
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
         self.end_slices = tuple(
-            (grid.padded.take(index, axis) > TISSUE_PER_MM).astype(np.uint8) for axis in (2, 1, 0) for index in (1, -2))
+            (np.moveaxis(grid.padded, axis, 0)[index] > TISSUE_PER_MM).astype(np.uint8, order="C")
+            for axis in (2, 1, 0) for index in (1, -2))
         self.cut = cut_ends(volume) if cut is None else cut
 
     def render(self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:

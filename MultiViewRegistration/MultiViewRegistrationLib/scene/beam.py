@@ -96,6 +96,12 @@ def along(camera_node) -> XRayView | None:
     return XRayView(node) if node else None
 
 
+def size_of(camera_node) -> tuple[int, int] | None:
+    """The size of the view for which it was made to look along a beam."""
+    kept = json.loads(camera_node.GetAttribute(KEPT) or "{}")
+    return tuple(kept["size"]) if kept else None
+
+
 def camera_of(view_node):
     """The vtkMRMLCameraNode of a 3D view (a vtkMRMLViewNode); None before the view was made."""
     nodes = slicer.util.getNodesByClass("vtkMRMLCameraNode", view_node.GetScene())

@@ -2,58 +2,82 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from time import perf_counter
 
 import numpy as np
 
+from ..errors import InputError
 from . import overlay
+from .detector import Detector, detectors
+from .greys import Greys
 from .registration import Registration
 from .xray import XRayView
 
+#: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
+#: as large as they are at the patient, a voxel may be wide.
+COARSE = ((256, 2.2), (256, 3.5), (172, 2.2), (128, 2.2), (128, 3.5), (64, 2.2))
+#: What each costs, beside the others.
+COST = (17, 10, 6, 4, 2, 1)
+SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25
-#: Seconds that drawing all views while the CT moves may take: ten pictures a second.
-FRAME = 0.08
-FEWEST_PIXELS = 64
+#: Seconds that one step may take: more than ten pictures a second. Finer pictures are only tried where they should take less than ROOM.
+FRAME, ROOM = 0.08, 0.06
+#: By how much of what it differs the pace of a machine is corrected after a picture.
+ADAPT = 0.4
+#: Rows of a sharp image that are drawn at once.
+BAND = 32
+#: Line integrals from which on a DRR shows something: a millimetre of water.
+SOMETHING = 0.02
+
+
+@dataclass
+class Drawn:
+    """What a view's overlay was made from, and whether it is sharp; failed: there is none, as the X-ray cannot be used."""
+
+    of: tuple
+    sharp: bool = False
+    failed: bool = False
 
 
 class Drawing:
     """The overlays of one registration; `step` is called from a timer.
 
-    anatomy: gives the prepared CT, None before there is one.   xray: gives a view's `imaging.xray.XRay`.
+    anatomy: gives the prepared CT, None before there is one.   xray: gives a view's `imaging.xray.XRay`, or raises InputError.
     mode: one of overlay.MODES.
     """
 
     def __init__(self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self.mode = "blend"
-        self._pixels = overlay.MOVING
-        self._drawn: dict[str, tuple] = {}
+        self._coarse, self._pace = 0, 0.0
+        self._detectors: list[Detector] = []
+        self._drawn: dict[str, Drawn] = {}
+        self._sharpening: tuple[str, Iterator[None]] | None = None
+        self._greys: dict[str, tuple[tuple, Greys]] = {}
+        self._films: dict[str, tuple[tuple, object]] = {}
         self._moved = 0.0
 
     def step(self) -> bool:
-        """Draw what is out of date, all views coarsely or one sharply; whether there was anything to draw."""
+        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw."""
         anatomy = self._anatomy()
+        for view in self._registration.xrays:
+            overlay.remove(view, self.mode if anatomy is not None and view.placed else "off")
         if anatomy is None or self.mode == "off":
+            self._drawn, self._sharpening = {}, None
             return False
-        wanted = {view.node.GetID(): (view, self._key(view, anatomy)) for view in self._registration.xrays if view.placed}
-        stale = [view for name, (view, key) in wanted.items() if self._drawn.get(name, ("", False))[0] != key]
-        began = perf_counter()
+        self._detectors = detectors(self._registration, self._detectors)
+        wanted = {_name(detector): (detector, self._wanted(detector, anatomy)) for detector in self._detectors}
+        self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
+        stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}
         if stale:
-            for view in stale:
-                self._draw(view, anatomy, self._pixels)
-                self._drawn[view.node.GetID()] = wanted[view.node.GetID()][1], False
-            self._moved = perf_counter()
-            self._adapt(self._moved - began, len(stale))
+            self._draw_coarse(stale, anatomy)
             return True
-        blurred = [view for name, (view, _) in wanted.items() if not self._drawn[name][1]]
-        if not blurred or began - self._moved < REST:
-            return False
-        self._draw(blurred[0], anatomy, overlay.RESTING)
-        name = blurred[0].node.GetID()
-        self._drawn[name] = self._drawn[name][0], True
-        return True
+        for detector in self._detectors:
+            self._shade(detector)
+        return perf_counter() - self._moved >= REST and self._draw_sharp(wanted, anatomy)
 
     @property
     def at_rest(self) -> bool:
@@ -62,23 +86,140 @@ class Drawing:
 
     def finish(self) -> None:
         """Draw until all is sharp."""
-        while self.step() or any(not sharp for _, sharp in self._drawn.values()):
+        while self.step() or not all(drawn.sharp for drawn in self._drawn.values()):
             pass
 
-    def _draw(self, view: XRayView, anatomy, pixels: int) -> None:
-        drr = overlay.show_drr(view, anatomy, self._registration.world_from_ct, pixels)
-        if self.mode in overlay.PICTURES:
-            overlay.show_picture(view, self._xray(view), drr, self.mode)
+    # What is out of date
 
-    def _key(self, view: XRayView, anatomy) -> tuple:
-        camera = view.camera
-        kind = self.mode if self.mode in overlay.PICTURES else "drr"
-        return (kind, id(anatomy), np.round(self._registration.world_from_ct, 9).tobytes(), camera.intrinsics.tobytes(),
-                camera.camera_from_world.tobytes())
+    def _wanted(self, detector: Detector, anatomy) -> tuple:
+        """What the overlay of a view is to be made from; the last is None where the X-ray cannot be used."""
+        try:
+            xray = self._xray(detector.view)
+        except InputError:
+            xray = None
+        kind = self.mode if self.mode in overlay.PICTURES else overlay.DRR
+        return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
 
-    def _adapt(self, spent: float, views: int) -> None:
-        """Draw fewer pixels where the last pictures took too long, more where there is time."""
-        if spent > FRAME:
-            self._pixels = max(self._pixels // 2, FEWEST_PIXELS)
-        elif spent < FRAME / 5:
-            self._pixels = min(self._pixels * 2, overlay.MOVING)
+    def _is_stale(self, name: str, detector: Detector, of: tuple) -> bool:
+        drawn = self._drawn.get(name)
+        return drawn is None or drawn.of != of or (overlay.foreground(detector.view, self.mode) is None and not drawn.failed)
+
+    # Drawing
+
+    def _draw_coarse(self, stale: dict[str, tuple[Detector, tuple]], anatomy) -> None:
+        began, self._sharpening = perf_counter(), None
+        pixels, voxels = COARSE[self._coarse]
+        pose = self._registration.world_from_ct
+        for name, (detector, of) in stale.items():
+            factor = _factor(detector, pixels)
+            camera = detector.camera.pooled(factor)
+            drr = overlay.rendered(anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges")
+            self._show(detector, of, drr, factor)
+            self._drawn[name] = Drawn(of, failed=of[-1] is None)
+        self._moved = perf_counter()
+        self._adapt(self._moved - began)
+
+    def _draw_sharp(self, wanted: dict[str, tuple[Detector, tuple]], anatomy) -> bool:
+        """Go on with the first view that is not sharp; whether there is one."""
+        name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
+        if name is None:
+            return False
+        if self._sharpening is None or self._sharpening[0] != name:
+            self._sharpening = name, self._sharpen(*wanted[name], anatomy)
+        began = perf_counter()
+        for _ in self._sharpening[1]:
+            if perf_counter() - began > FRAME / 2:
+                return True
+        self._drawn[name].sharp, self._sharpening = True, None
+        return True
+
+    def _sharpen(self, detector: Detector, of: tuple, anatomy) -> Iterator[None]:
+        """Draw a view sharp, a band after the other; it is shown at the end, or never, should the CT move."""
+        pixels, voxels = SHARP
+        factor, pose = _factor(detector, pixels), self._registration.world_from_ct
+        camera = detector.camera.pooled(factor)
+        level = _level(anatomy, camera, pose, voxels)
+        columns, rows = camera.size
+        bands = []
+        for top in range(0, rows, BAND):
+            band = camera.cropped(0, top, columns, min(BAND, rows - top))
+            bands.append(overlay.rendered(anatomy, band, pose, level, bones=self.mode == "edges"))
+            yield
+        drr = np.concatenate(bands)
+        self._fit_greys(detector, of, _shown(drr), factor)
+        self._show(detector, of, drr, factor)
+
+    def _show(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
+        xray = of[-1]
+        if xray is None:
+            overlay.remove(detector.view)
+        elif self.mode in overlay.PICTURES:
+            from ..assessment.live_overlays import picture
+
+            film = self._film(detector, xray, factor)
+            overlay.show_picture(detector, picture(self.mode, film, drr, structure=of[1].structure), factor)
+        else:
+            drr = _shown(drr)
+            if _name(detector) not in self._greys:
+                self._fit_greys(detector, of, drr, factor)
+            overlay.show_drr(detector, drr, factor)
+            self._shade(detector, drr)
+
+    # Greys
+
+    def _shade(self, detector: Detector, drr: np.ndarray | None = None) -> None:
+        """Show the DRR in its greys; in those that fill the X-ray's window, where the two have nothing in common."""
+        greys = self._greys.get(_name(detector))
+        if greys is not None:
+            overlay.shade(detector.view, greys[1])
+        elif drr is not None:
+            overlay.shade(detector.view, Greys.alone(drr, overlay.xray_window(detector.view)))
+
+    def _fit_greys(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
+        """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
+        xray = of[-1]
+        if xray is None or self.mode not in overlay.BLENDS:
+            return
+        pooled = xray.pooled(factor)
+        found = Greys.of(pooled.line_integrals, pooled.valid, drr)
+        known = self._greys.get(_name(detector))
+        same = known is not None and known[0] == (of[1], xray)
+        if found is not None and not (same and found.suits(known[1], *overlay.xray_window(detector.view))):
+            self._greys[_name(detector)] = (of[1], xray), found
+
+    def _film(self, detector: Detector, xray, factor: int):
+        """The X-ray as pictures show it, made once for as long as it is the same."""
+        from ..assessment.live_overlays import film_of
+
+        key = xray, factor
+        if self._films.get(_name(detector), ((),))[0] != key:
+            self._films[_name(detector)] = key, film_of(xray.pooled(factor))
+        return self._films[_name(detector)][1]
+
+    def _adapt(self, spent: float) -> None:
+        """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason."""
+        self._pace += ADAPT * (spent / COST[self._coarse] - self._pace) if self._pace else spent / COST[self._coarse]
+        if self._pace * COST[self._coarse] > FRAME:
+            self._coarse = min(self._coarse + 1, len(COARSE) - 1)
+        elif self._coarse and self._pace * COST[self._coarse - 1] < ROOM:
+            self._coarse -= 1
+
+
+def _name(detector: Detector) -> str:
+    return detector.view.node.GetID()
+
+
+def _factor(detector: Detector, pixels: int) -> int:
+    """By which an image is pooled to have so many pixels along its longest side at most."""
+    return -(-max(detector.camera.size) // pixels)
+
+
+def _level(anatomy, camera, world_from_ct: np.ndarray, voxels: float) -> int:
+    """The level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
+    centre = world_from_ct[:3, :3] @ anatomy.centroid + world_from_ct[:3, 3]
+    return anatomy.level(voxels * max(float(camera.depth(centre)), 0.0) / float(camera.intrinsics[1, 1]))
+
+
+def _shown(drr: np.ndarray) -> np.ndarray:
+    """The DRR with NaN also where it shows nothing."""
+    return np.where(drr > SOMETHING, drr, np.float32(np.nan))

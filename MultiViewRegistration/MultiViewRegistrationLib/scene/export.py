@@ -1,4 +1,4 @@
-"""The pose handed on: files of the result, the case, OpenIGTLink."""
+"""The pose handed on in files: those of the result, and the case."""
 
 from __future__ import annotations
 
@@ -10,17 +10,11 @@ from pathlib import Path
 import slicer
 
 from ..errors import InputError
-from ..imaging.xray import RawImage
+from ..imaging.xray import RawImage, raw_image
 from ..io.cameras import GEOMETRIES
 from .case import drawn, frame_of
-from .products import product
 from .session import Session
-
-#: What navigation systems see; nothing of the patient is in it.
-DEVICE_NAME = "CTToWorld"
-CONNECTOR = "connector"
-STREAMED = "streamed"
-IGTL_PORT = 18944
+from .xray import XRayView
 
 
 def write_result(session: Session, folder: str | os.PathLike, *, override: bool = False) -> Callable[[], Path]:
@@ -31,7 +25,7 @@ def write_result(session: Session, folder: str | os.PathLike, *, override: bool 
     InputError, now, where that is not asked for, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
     """
-    doubt, finding = _settled(session, override), session.find_result()
+    doubt, finding = settled(session, override), session.find_result()
 
     def write() -> Path:
         try:
@@ -53,7 +47,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[
 
     case, content = session.case(), case_content(session)
     views = [view for view in session.registration.xrays if view.used]
-    images = {view.name: _as_detected(frame_of(view.source, view.content), view.content.get("inverted", False)) for view in views}
+    images = {view.name: _image(view) for view in views}
     masks = {view.name: drawn(view) for view in views if view.mask is not None}
     return lambda: write_case(folder, content, case.ct, images, masks)
 
@@ -77,53 +71,26 @@ def case_content(session: Session) -> dict:
     }
 
 
-def _view_content(view) -> dict:
+def _view_content(view: XRayView) -> dict:
     content = view.content
     kept = (*GEOMETRIES, "rotation_sd_deg", "translation_sd_mm", "intensity")
-    return {"name": view.name, **{key: content[key] for key in kept if key in content}}
+    told = {"name": view.name, **{key: content[key] for key in kept if key in content}}
+    return told if view.source is not None else {**told, "intensity": "log"}
 
 
-def _as_detected(raw: RawImage, inverted: bool) -> RawImage:
-    """A case.json has no word for a grey scale that was turned round: it is turned back."""
-    return replace(raw, values=raw.white - raw.values) if inverted else raw
+def _image(view: XRayView) -> RawImage:
+    """The image as a case.json can name it, which has no word for a grey scale that was turned round: it is turned back."""
+    content = view.content
+    if view.source is None:  # somebody deleted it; the picture has its line integrals
+        return raw_image(slicer.util.arrayFromVolume(view.node)[0], content.get("pixel_mm"))
+    raw = frame_of(view.source, content)
+    return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
 
 
-def _settled(session: Session, override: bool) -> str:
+def settled(session: Session, override: bool) -> str:
     """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
     doubt = session.doubt()
     if doubt and not override:
         raise InputError(f"Export: {doubt[0].lower()}{doubt[1:].rstrip('.')}, expected a result that stands; register again, or override "
                          "this.")
     return doubt
-
-
-def link_available() -> bool:
-    """Whether SlicerOpenIGTLink is installed."""
-    return hasattr(slicer, "vtkMRMLIGTLConnectorNode")
-
-
-def send(session: Session, host: str = "127.0.0.1", port: int = IGTL_PORT, *, override: bool = False) -> None:
-    """Connect to an OpenIGTLink server, and send it the CT's pose in the world (RAS) as the TRANSFORM message CTToWorld.
-
-    It is sent once a call, not whenever the CT moves. InputError where `save_result` has one, or SlicerOpenIGTLink is missing.
-    """
-    if not link_available():
-        raise InputError("OpenIGTLink: the extension SlicerOpenIGTLink is missing, expected it; install it in the Extensions Manager.")
-    _settled(session, override)
-    registration = session.registration
-    streamed = product(registration.node, STREAMED, "vtkMRMLLinearTransformNode", DEVICE_NAME)
-    streamed.CopyContent(registration.ct_transform)
-    streamed.SetName(DEVICE_NAME)
-    connector = product(registration.node, CONNECTOR, "vtkMRMLIGTLConnectorNode", "To navigation")
-    if connector.GetState() == slicer.vtkMRMLIGTLConnectorNode.StateOff:
-        connector.SetTypeClient(host, port)
-        connector.Start()
-    connector.RegisterOutgoingMRMLNode(streamed)
-    connector.PushNode(streamed)
-
-
-def disconnect(session: Session) -> None:
-    """End the connection, if there is one."""
-    connector = session.registration.node.GetNodeReference(CONNECTOR)
-    if connector is not None:
-        connector.Stop()

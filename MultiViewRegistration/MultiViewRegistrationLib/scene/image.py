@@ -9,6 +9,9 @@ from ..errors import InputError
 from .case import xray_of
 from .xray import SOURCE, XRayView, place_of
 
+#: Beyond its field an X-ray is shown as black if half way to what it is there is so many times as white as within.
+BLADES = 1.25
+
 
 def set_source(view: XRayView, source) -> None:
     """Make the view's picture from a volume. InputError where it is no X-ray; the view then stays as it was."""
@@ -57,3 +60,20 @@ def refresh(view: XRayView) -> None:
     display = view.node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(float(low), float(max(high, low + 1e-3)))
+    _black_out_blades(display, xray)
+
+
+def _black_out_blades(display, xray) -> None:
+    """Show collimator blades, which nothing passed, as black and not as the brightest bone of all: transparent, that is.
+
+    Not where metal within the field is as dense.
+    """
+    from ..assessment.overlays import hull
+
+    within = hull(xray.valid)
+    field, blades = xray.line_integrals[within], xray.line_integrals[~within]
+    darkest, white = field.min(), np.percentile(field, 99.5)
+    limit = (white + np.median(blades)) / 2 if blades.size else np.inf
+    display.SetApplyThreshold(bool(limit - darkest > BLADES * (white - darkest) and field.max() < limit < np.inf))
+    if display.GetApplyThreshold():
+        display.SetThreshold(float(darkest) - 1, float(field.max()))

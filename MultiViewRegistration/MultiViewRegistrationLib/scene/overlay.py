@@ -1,62 +1,120 @@
-"""The DRR over an X-ray: blended, in a checkerboard, as edges, as a difference."""
+"""What lies over an X-ray: the DRR, or a picture made of both, in volumes on the X-ray's plane."""
 
 from __future__ import annotations
 
 import numpy as np
 import slicer
 
-from ..imaging.xray import XRay
-from .xray import XRayView, place
+from . import slice_view
+from .detector import Detector
+from .greys import Greys
+from .registration import Registration
+from .xray import XRayView
 
-#: Longest side in pixels of a DRR while the CT moves, at most, and when it rests.
-MOVING, RESTING = 256, 768
 DRR = "drr"
 PICTURE = "picture"
-#: Of these the foreground is the DRR; of PICTURES it is a picture made of X-ray and DRR.
+#: In these modes the foreground is the DRR, in PICTURES a picture made of X-ray and DRR (assessment.live_overlays).
 BLENDS = ("blend", "flicker")
-PICTURES = ("checkerboard", "edges", "difference")
+PICTURES = ("checkerboard", "edges", "colours", "difference")
 MODES = (*BLENDS, *PICTURES, "off")
+#: Parameters of a registration.
+MODE, OPACITY = "overlay", "opacity"
+#: Seconds that each of the two is seen in turn.
+FLICKER_S = 0.5
+#: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not dimmed when they are interpolated.
+NOTHING = -1e4
 
 
-def show_drr(view: XRayView, anatomy, world_from_ct: np.ndarray, pixels: int = RESTING) -> np.ndarray:
-    """Render the CT at a pose into the view's DRR volume, in the X-ray's plane.
+def mode_of(registration: Registration) -> str:
+    """One of MODES."""
+    mode = registration.parameter(MODE, MODES[0])
+    return mode if mode in MODES else MODES[0]
 
-    anatomy: a `registration.anatomy.Anatomy`.   pixels: the longest side that the image may have; up to MOVING the CT is taken at half
-    its resolution, too.
-    Returns the image (rows, columns), NaN where rays go through a cut end of the CT.
+
+def opacity_of(registration: Registration) -> float:
+    """From 0, the X-ray alone, to 1, the DRR alone."""
+    return float(registration.parameter(OPACITY, "0.5"))
+
+
+def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: bool = False) -> np.ndarray:
+    """The DRR (rows, columns), NaN where rays go through a cut end of the CT.
+
+    anatomy: a `registration.anatomy.Anatomy`.   level: of its pyramid, 0 the finest.
+    bones: of bone alone, for edges, which are smoothed anyhow, so that they need no second volume of the finest level.
     """
-    factor = -(-max(view.size) // pixels)
-    camera, projector = view.camera.pooled(factor), anatomy.projector(1 if pixels <= MOVING else 0)
-    image = projector.render(camera, world_from_ct).image
-    image[projector.seen(camera, world_from_ct) == 0] = np.nan
-    node = _volume(view, DRR, "vtkMRMLScalarVolumeNode", "DRR")
-    slicer.util.updateVolumeFromArray(node, np.nan_to_num(image, nan=0.0)[None])
-    place(node, camera, view.detector_mm)
-    lit = image[image > 0]
-    low, high = np.percentile(lit, (0.5, 99.5)) if lit.size else (0.0, 1.0)
-    display = node.GetDisplayNode()
-    display.SetAutoWindowLevel(False)
-    display.SetWindowLevelMinMax(float(low), float(max(high, low + 1e-3)))
+    seen = anatomy.projector(level).seen(camera, world_from_ct)
+    projector = anatomy.bones(max(level, 1)) if bones else anatomy.projector(level)
+    image = projector.render(camera, world_from_ct, wanted=seen).image
+    image[seen == 0] = np.nan
     return image
 
 
-def show_picture(view: XRayView, xray: XRay, drr: np.ndarray, mode: str) -> None:
-    """Draw one of PICTURES into the view's picture volume, in the X-ray's plane.
+def show_drr(detector: Detector, drr: np.ndarray, factor: int) -> None:
+    """Put a DRR into the view's volume.
 
-    xray: of the view, in full.   drr: (rows, columns) as `show_drr` returns it.
+    drr: (rows, columns), NaN where it says nothing, of the camera pooled by `factor`.
     """
-    from ..assessment.overlays import on_whole_image
+    node = _volume(detector.view, DRR, "vtkMRMLScalarVolumeNode", "DRR")
+    slicer.util.updateVolumeFromArray(node, np.where(np.isnan(drr), np.float32(NOTHING), drr)[None])
+    _place(node, detector, factor)
 
-    factor = xray.valid.shape[0] // drr.shape[0]
-    picture = getattr(on_whole_image(xray.pooled(factor), drr), mode)
-    node = _volume(view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
+
+def show_picture(detector: Detector, picture: np.ndarray, factor: int) -> None:
+    """Put a picture, uint8 (rows, columns, 3), into the view's volume."""
+    node = _volume(detector.view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
     slicer.util.updateVolumeFromArray(node, picture[None])
-    place(node, view.camera.pooled(factor), view.detector_mm)
+    _place(node, detector, factor)
+
+
+def shade(view: XRayView, greys: Greys) -> None:
+    """Show the DRR as the X-ray is shown: in its window, and in its colours, should a person have inverted them."""
+    node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
+    if node is None or like is None:
+        return
+    low, high = greys.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
+    display = node.GetDisplayNode()
+    was = display.StartModify()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high)
+    display.SetInterpolate(like.GetInterpolate())
+    display.SetAndObserveColorNodeID(like.GetColorNodeID())
+    display.SetLowerThreshold(0.0)
+    display.SetUpperThreshold(1e6)
+    display.SetApplyThreshold(True)
+    display.EndModify(was)
+
+
+def xray_window(view: XRayView) -> tuple[float, float]:
+    """(low, high) line integrals between which the X-ray is shown."""
+    display = view.node.GetDisplayNode()
+    return display.GetWindowLevelMin(), display.GetWindowLevelMax()
 
 
 def foreground(view: XRayView, mode: str):
     """The volume to lie over the X-ray in this mode; None where there is none (yet)."""
-    return view.node.GetNodeReference(DRR if mode in BLENDS else PICTURE) if mode != "off" else None
+    role = _role(mode)
+    return role and view.node.GetNodeReference(role)
+
+
+def lay(registration: Registration, seconds: float) -> None:
+    """Show in each X-ray's slice view what the registration's mode asks for.
+
+    seconds: of any clock, which tells whose turn it is to flicker.
+    """
+    mode = mode_of(registration)
+    opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(mode, 1.0)
+    for view in registration.xrays:
+        slice_view.lay_over(view, foreground(view, mode), opacity)
+
+
+def remove(view: XRayView, but: str = "off") -> None:
+    """Remove the volumes that a mode has no use for, as they no longer tell where the CT is."""
+    for role in {DRR, PICTURE} - {_role(but)}:
+        view.remove_product(role)
+
+
+def _role(mode: str) -> str | None:
+    return None if mode == "off" else DRR if mode in BLENDS else PICTURE
 
 
 def _volume(view: XRayView, role: str, class_name: str, suffix: str):
@@ -65,3 +123,10 @@ def _volume(view: XRayView, role: str, class_name: str, suffix: str):
         node.CreateDefaultDisplayNodes()
         node.SetSelectable(False)
     return node
+
+
+def _place(node, detector: Detector, factor: int) -> None:
+    """Lay a volume on the detector's plane, each of its pixels over `factor` x `factor` of the X-ray's."""
+    pixel_from_pooled = np.diag([factor, factor, 1.0, 1.0])
+    pixel_from_pooled[:2, 3] = (factor - 1) / 2
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(detector.ras_from_pixel @ pixel_from_pooled))

@@ -1,0 +1,45 @@
+"""Similarity by X-ray, and the place of the verdict."""
+
+from __future__ import annotations
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from ..scene.similarity import Similarity
+from .part import Part
+from .tables import fill, set_up
+
+
+class Judgement(Part):
+    """What the program says of the pose as it is now."""
+
+    def connect(self) -> None:
+        self._similarity: Similarity | None = None
+        set_up(self.ui.similarityTable, [_("X-ray"), _("Similarity")])
+
+    def adopt(self) -> None:
+        self._similarity = Similarity(self.session)
+
+    def refresh(self) -> None:
+        self._show_similarity()
+        self._show_verdict()
+
+    def tick(self) -> None:
+        if self._similarity.update():
+            self._show_similarity()
+
+    def _show_similarity(self) -> None:
+        values = self._similarity.values
+        fill(self.ui.similarityTable, [(view.name, _told(values.get(view.name)) if view.used else _("skipped"))
+                                       for view in self.registration.xrays])
+
+    def _show_verdict(self) -> None:
+        entry, doubt = self.session.history.current, self.session.doubt()
+        told = [_("Verdict: not assessed. Nothing judges yet whether this pose can be trusted; look at the overlays of every X-ray.")]
+        if entry is not None and entry.fingerprint:
+            told += [doubt, *entry.reasons] if doubt else entry.reasons
+        self.ui.verdictLabel.text = "\n".join(told)
+
+
+def _told(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}" if np.isfinite(value) else _("shows nothing of the CT")

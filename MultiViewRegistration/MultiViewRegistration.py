@@ -69,7 +69,7 @@ class MultiViewRegistrationParameterNode:
     refinement: how the pose is refined.   overlay, opacity: how the DRR lies over the X-rays.
     """
 
-    start: Annotated[str, Choice(["given", "search", "landmarks", "regressor"])] = "search"
+    start: Annotated[str, Choice(["given", "search", "landmarks", "by hand", "regressor"])] = "search"
     rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
     translation_mm: Annotated[float, WithinRange(1, 500)] = 45
     refinement: Annotated[str, Choice(["joint", "diffpose", "cui2025", "xvr"])] = "joint"
@@ -156,7 +156,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def __init__(self):
         ScriptedLoadableModuleLogic.__init__(self)
-        self._sessions = {}
+        self._sessions = []
 
     def getParameterNode(self, registration=None):
         """The settings of a registration; of the first in the scene, made where there is none."""
@@ -166,7 +166,12 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def session(self, registration) -> Session:
         """What works on a registration: one for each."""
-        return self._sessions.setdefault(registration.node.GetID(), Session(registration))
+        self._sessions = [session for session in self._sessions if session.registration.scene is not None]
+        for session in self._sessions:
+            if session.registration == registration:
+                return session
+        self._sessions.append(Session(registration))
+        return self._sessions[-1]
 
     def loadCase(self, path) -> Registration:
         """A new registration with all that a case.json names. InputError for what is wrong in it."""
@@ -175,7 +180,7 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         return load_case(slicer.mrmlScene, os.fspath(path))
 
     def register(self, registration, start="search", **options) -> Session:
-        """Register and wait. start: "given", "search", "landmarks" or "regressor". InputError where it fails."""
+        """Register and wait. start: one of scene.session.STARTS. InputError where it fails."""
         session = self.session(registration)
         session.register(start, **options)
         session.finish()

@@ -12,14 +12,15 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import display, layout
+from ..scene import ct_in_3d, display, layout
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
+from . import three_d
+from .section import ERROR_STYLE
 from .sections import SECTIONS
 
 #: Milliseconds between polls.
 TICK_MS = 40
-ERROR_STYLE = "color: #b00020;"
 
 
 class Panel(slicer.util.VTKObservationMixin):
@@ -50,9 +51,10 @@ class Panel(slicer.util.VTKObservationMixin):
         """The module is shown."""
         for event in (slicer.mrmlScene.NodeAddedEvent, slicer.mrmlScene.NodeRemovedEvent):
             self.addObserver(slicer.mrmlScene, event, self._on_changed)
+        self._follow()
         self._shown = True
         self._timer.start()
-        self.invalidate()
+        self.refresh()
 
     def exit(self) -> None:
         """The module is left: work under way is cancelled, tools are put away. What the views show goes on to follow the CT."""
@@ -75,18 +77,26 @@ class Panel(slicer.util.VTKObservationMixin):
         self.registration = registration
         self.session = registration and self.logic.session(registration)
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
-        if registration is not None:
-            self.addObserver(registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
+        self._follow()
         self.tell("")
         self.refresh()
+
+    def begin(self) -> None:
+        """Have a registration to work on: a new one where there is none yet."""
+        if self.registration is None:
+            self.choose(Registration.create(slicer.mrmlScene))
+
+    def _follow(self) -> None:
+        """See when the registration's node changes."""
+        node = self.registration and self.registration.node
+        if node is not None and not self.hasObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
+            self.addObserver(node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
     def _leave(self) -> None:
         for section in self.sections.values():
             section.leave()
         if self.registration is not None:
-            if self.session.running:
-                self.session.cancel()
-                self.session.poll(wait=5.0)
+            self.session.stop()
             if self.hasObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed):
                 self.removeObserver(self.registration.node, vtk.vtkCommand.ModifiedEvent, self._on_changed)
 
@@ -128,23 +138,37 @@ class Panel(slicer.util.VTKObservationMixin):
     def tick(self) -> None:
         """Follow the work under way and the CT; called by the timer."""
         if self.registration is None:
+            if self._stale:
+                self.refresh()
             return
         if self.registration.scene is None:
             self.session.poll()
             self.choose(None)
             return
         with suppress(InputError):  # of a scene that is not complete yet
-            if self.session.poll():
+            if self.session.poll() and self.session.under_way is None:
                 self._stale = True
                 if self.session.message:
                     self.tell(self.session.message)
+            if self.ui.layoutButton.checked != layout.shows(self.registration):  # somebody chose another layout
+                self._stale = True
+            elif self.ui.layoutButton.checked:
+                self._prepare_overlays()
             self.session.drawing.step()
-            for section in self.sections.values():
+        for section in self.sections.values():
+            with suppress(InputError):
                 section.follow()
                 if self._shown:
                     section.tick()
         if self._stale and self._shown:
             self.refresh()
+
+    def _prepare_overlays(self) -> None:
+        """Have the CT made ready to be drawn over the X-rays that are shown."""
+        before = self.session.preparing
+        self.session.prepare()
+        if self.session.preparing and not before:
+            self._stale = True
 
     def refresh(self) -> None:
         """Show the scene as it is."""
@@ -153,6 +177,8 @@ class Panel(slicer.util.VTKObservationMixin):
         try:
             if self.registration is not None:
                 display.show(self.registration)
+            self.ui.layoutButton.enabled = self.registration is not None and bool(self.registration.xrays)
+            self.ui.layoutButton.checked = self.registration is not None and layout.shows(self.registration)
             for section in self.sections.values():
                 if self.registration is not None:
                     section.refresh()
@@ -176,8 +202,16 @@ class Panel(slicer.util.VTKObservationMixin):
                 self.choose(self.logic.loadCase(path))
 
     def _on_layout_toggled(self, on: bool) -> None:
+        if self.filling:
+            return
         with self.acting():
-            if on and self.registration is not None:
+            if on:
                 layout.show(self.registration)
+                ct_in_3d.show_first_time(self.registration)
+                qt.QTimer.singleShot(0, self._stand_back)  # once the views have their size
             else:
                 layout.back(slicer.mrmlScene)
+
+    def _stand_back(self) -> None:
+        if self.registration is not None and self.registration.scene is not None:
+            three_d.stand_back(self.registration)

@@ -4,11 +4,157 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from .section import Section
+from ..scene import lacking, poses
+from .by_hand_page import ByHandPage
+from .landmarks_page import LandmarksPage
+from .section import DONE, PROBLEM, READY, TODO, Section, State
+
+#: Ranges of a search, degrees and mm; the last one takes some ten seconds.
+RANGES = {
+    _("Known well (5°, 15 mm)"): (5, 15),
+    _("As usual (15°, 45 mm)"): (15, 45),
+    _("Hardly known (45°, 100 mm)"): (45, 100),
+    _("Anywhere (90°, 150 mm)"): (90, 150),
+}
+CUSTOM = _("Custom")
 
 
 class StartSection(Section):
-    """See the panel's tutorial."""
+    """The five starts, each with its own page below the buttons."""
 
     FILE = "Start.ui"
     TITLE = _("3. Start")
+
+    def connect(self) -> None:
+        ui = self.ui
+        self._buttons = {"given": ui.givenRadioButton, "search": ui.searchRadioButton, "landmarks": ui.landmarksRadioButton,
+                         "by hand": ui.byHandRadioButton, "regressor": ui.regressorRadioButton}
+        self._pages = {"given": ui.givenPage, "search": ui.searchPage, "landmarks": ui.landmarksPage, "by hand": ui.byHandPage}
+        self._parameters, self._bound = None, 0
+        self._lacking, self._seen = "", b""
+        self.landmarks, self.by_hand = LandmarksPage(self), ByHandPage(self)
+        for start, button in self._buttons.items():
+            button.clicked.connect(lambda checked=False, start=start: self._on_start(start))
+        ui.transformSelector.currentNodeIDChanged.connect(self._on_transform)
+        ui.copyButton.clicked.connect(self._on_copy)
+        ui.centreButton.clicked.connect(self._on_centre)
+        for name in [*RANGES, CUSTOM]:
+            ui.rangeComboBox.addItem(name)
+        ui.rangeComboBox.activated.connect(self._on_range)
+
+    @property
+    def parameters(self):
+        """The settings of the registration at work, to which the widgets are bound."""
+        if self._parameters is None:
+            self._parameters = self.panel.logic.getParameterNode(self.registration)
+            self._bound = self._parameters.connectGui(self.ui)
+        return self._parameters
+
+    @property
+    def start(self) -> str:
+        """One of scene.session.STARTS."""
+        return self.parameters.start
+
+    def refresh(self) -> None:
+        ui, start = self.ui, self.start
+        self._lacking = lacking.at_start(self.session, start)
+        self._buttons[start].checked = True
+        for name, page in self._pages.items():
+            page.setVisible(name == start)
+        self._show_regressor()
+        ranges = list(RANGES.values())
+        chosen = (self.parameters.rotation_deg, self.parameters.translation_mm)
+        ui.rangeComboBox.setCurrentIndex(ranges.index(chosen) if chosen in ranges else len(ranges))
+        self._on_transform()
+        self.landmarks.refresh()
+        self.by_hand.refresh()
+        self._show_hint()
+
+    def state(self) -> State:
+        start = self.start
+        if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
+            return State(TODO)
+        if self._lacking:
+            return State(TODO, _("landmarks are missing")) if start == "landmarks" else State(PROBLEM, _("see below"))
+        entry = self.session.history.current
+        name = self._buttons[start].text
+        if entry is not None and entry.fingerprint and entry.method == start and not self.session.history.moved:
+            return State(DONE, name)
+        if start == "search":
+            name = _("{name}, {degrees:g}° and {mm:g} mm").format(
+                name=name, degrees=self.parameters.rotation_deg, mm=self.parameters.translation_mm)
+        return State(READY, name)
+
+    def tick(self) -> None:
+        self.landmarks.tick()
+        self.by_hand.tick()
+        pose = self.registration.world_from_ct.tobytes()
+        if pose != self._seen and self.session.under_way is None and self.session.drawing.at_rest:
+            self._seen = pose
+            self.panel.invalidate()  # whether the X-rays show the CT
+
+    def leave(self) -> None:
+        self.landmarks.leave()
+        self.by_hand.leave()
+        if self._parameters is not None:
+            self._parameters.disconnectGui(self._bound)
+            self._parameters = None
+
+    def _show_regressor(self) -> None:
+        button = self.ui.regressorRadioButton
+        button.enabled = self.session.regressor is not None or self.start == "regressor"
+        button.toolTip = (
+            _("Begin where a network that was trained for this CT sees it in the X-rays.") if self.session.regressor is not None else
+            _("There is no regressor for this CT: a network has to be trained for it before."))
+
+    def _show_hint(self) -> None:
+        ui, start = self.ui, self.start
+        blind = poses.blind(self.registration) if start in self._pages and start != "landmarks" else []
+        hint = self._lacking
+        if start == "landmarks":
+            hint = ""  # told below its table
+        elif not hint and blind:
+            hint = _("Where the CT is now, {names} does not show it.").format(names=", ".join(blind))
+        elif not hint and start in ("given", "by hand"):
+            hint = _("The registration begins where the CT is now.")
+        elif not hint and start == "search":
+            hint = _("The search goes from where the CT is now.")
+        elif not hint and start == "regressor":
+            hint = _("The regressor tells the pose; where the CT is now does not matter.")
+        ui.hintLabel.text = hint
+        ui.hintLabel.setVisible(bool(hint))
+        ui.centreButton.setVisible(start in ("given", "search", "by hand"))
+        ui.centreButton.enabled = not self.session.running
+
+    # What a person does
+
+    def _on_start(self, start: str) -> None:
+        if self.asked:
+            with self.panel.acting():
+                self.parameters.start = start
+
+    def _on_range(self, index: int) -> None:
+        if self.asked and index < len(RANGES):
+            with self.panel.acting():
+                self.parameters.rotation_deg, self.parameters.translation_mm = list(RANGES.values())[index]
+
+    def _on_transform(self, node_id: str = "") -> None:
+        button, node = self.ui.copyButton, self.ui.transformSelector.currentNode()
+        button.enabled = node is not None and self.registration is not None and not self.session.running
+        button.toolTip = (_("Choose a transform first.") if node is None else
+                          _("Move the CT to where this transform puts things; it is copied, and the transform itself stays as it is."))
+
+    def _on_copy(self) -> None:
+        with self.panel.acting():
+            self._moved("transform", lambda: poses.copy_pose(self.registration, self.ui.transformSelector.currentNode()))
+
+    def _on_centre(self) -> None:
+        with self.panel.acting():
+            self._moved("centred", lambda: poses.centre_ct(self.registration))
+
+    def _moved(self, how: str, move) -> None:
+        """Move the CT so that it can be undone."""
+        history = self.session.history
+        history.note(history.unnoted if history.entries else "before")
+        move()
+        history.note(how)

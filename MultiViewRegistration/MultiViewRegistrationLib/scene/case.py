@@ -46,10 +46,13 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
 
 
-def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None) -> Case:
+def case_of(
+    registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None, *, placed: bool = True,
+) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
     image_of, ct: in place of `xray_of` and `ct_of`, where those made before are kept.
+    placed: whether the pose as it is now means anything; if not, the case has none.
 
     InputError, beginning with the node's name, for what is missing or wrong.
     """
@@ -58,7 +61,7 @@ def case_of(registration: Registration, image_of: Callable[[XRayView], XRay] | N
     if not views:
         raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")
     files = [_entry(view) for view in views]
-    world_from_ct = registration.world_from_ct
+    world_from_ct = registration.world_from_ct if placed else None
     extras = json.loads(registration.parameter(EXTRAS, "{}"))
     return Case(
         ct=ct,

@@ -19,7 +19,7 @@ from .xray import XRayView
 #: What of a view's content a registration depends on.
 ASKED = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", "rotation_sd_deg", "translation_sd_mm")
 
-_checksums: dict[int, int] = {}  # by the image's modification time, which no other image shares
+_checksums: dict = {}  # by the image's modification time, which no other image shares
 
 
 def fingerprint(registration: Registration) -> str:
@@ -43,27 +43,73 @@ def of_view(view: XRayView) -> str:
     return _digest([_volume(view.source or view.node), {key: content.get(key) for key in ASKED}, mask])
 
 
+def of_geometry(view: XRayView) -> str:
+    """Of the geometry of one X-ray as it was given."""
+    return _digest({key: view.content.get(key) for key in GEOMETRIES})
+
+
 def _digest(told) -> str:
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _volume(node) -> list | None:
+    """Of voxels and where they lie. A file that Slicer wrote has the slices of a left-handed volume the other way round: so they are here."""
     if node is None or node.GetImageData() is None:
         return None
-    place = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(place)
-    return [_checksum(node.GetImageData()), np.round(slicer.util.arrayFromVTKMatrix(place), 6).tolist()]
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    place, left_handed = slicer.util.arrayFromVTKMatrix(matrix), matrix.Determinant() < 0
+    if left_handed:
+        last = node.GetImageData().GetDimensions()[2] - 1
+        place = place @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, last], [0, 0, 0, 1]]
+    return [_checksum(node.GetImageData(), left_handed), _rounded(place, 6)]
 
 
 def _segment(segmentation, segment_id: str) -> list | None:
+    """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded."""
     segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
     labelmap = segment and segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
-    return labelmap and [_checksum(labelmap), segment.GetLabelValue()]
+    if not labelmap:
+        return None
+    key = labelmap.GetMTime(), segment.GetLabelValue()
+    if key not in _checksums:
+        _checksums[key] = _filled(labelmap, segment.GetLabelValue())
+    return _checksums[key]
 
 
-def _checksum(image) -> int:
-    key = image.GetMTime()
+def _filled(labelmap, value: int) -> list | None:
+    scalars = labelmap.GetPointData().GetScalars()
+    if not scalars:
+        return None
+    voxels = vtk_to_numpy(scalars).reshape(labelmap.GetDimensions()[::-1]) == value
+    box = [np.flatnonzero(voxels.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
+    if not box[0].size:
+        return None
+    content = voxels[tuple(slice(filled[0], filled[-1] + 1) for filled in box)]
+    place = vtk.vtkMatrix4x4()
+    labelmap.GetImageToWorldMatrix(place)
+    first = np.add([filled[0] for filled in box[::-1]], labelmap.GetExtent()[::2])
+    corner = slicer.util.arrayFromVTKMatrix(place) @ [*first, 1]
+    return [zlib.crc32(np.packbits(content)), content.shape, _rounded(corner, 3), _axes(place)]
+
+
+def _axes(place) -> list:
+    return _rounded(slicer.util.arrayFromVTKMatrix(place)[:3, :3], 6)
+
+
+def _rounded(numbers: np.ndarray, digits: int) -> list:
+    """Without negative zeros, which are written otherwise than zeros."""
+    return (np.round(numbers, digits) + 0.0).tolist()
+
+
+def _checksum(image, backwards: bool) -> int:
+    """backwards: of the last slice first."""
+    key = image.GetMTime(), backwards
     if key not in _checksums:
         scalars = image.GetPointData().GetScalars()
-        _checksums[key] = zlib.crc32(np.ascontiguousarray(vtk_to_numpy(scalars))) if scalars else 0
+        _checksums[key] = zlib.crc32(np.ascontiguousarray(_slices(image, scalars)[:: -1 if backwards else 1])) if scalars else 0
     return _checksums[key]
+
+
+def _slices(image, scalars) -> np.ndarray:
+    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[2], -1)

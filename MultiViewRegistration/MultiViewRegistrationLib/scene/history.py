@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime
 
 import numpy as np
 
+from .fingerprint import of_geometry
 from .registration import Registration
 
 PARAMETER = "history"
@@ -19,9 +20,11 @@ class Entry:
     """A pose and how it came about.
 
     time: ISO 8601, local.   method: "given", "search", "landmarks", "by hand", "transform", ...
-    similarity: local NCC by the view's name.   cameras: those that were corrected, by the view's name, as in case.json.
+    similarity: local NCC by the view's name.   seconds: that it took.
+    cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
-    reasons: what a person must know before trusting the pose.   seconds: that it took.
+    reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
+    after: number of the entry that the registration was at before; None for the first.
     """
 
     time: str
@@ -32,10 +35,17 @@ class Entry:
     fingerprint: str = ""
     reasons: list[str] = field(default_factory=list)
     seconds: float | None = None
+    refinement: str = ""
+    after: int | None = None
 
     @classmethod
     def now(cls, method: str, world_from_ct: np.ndarray, **more) -> Entry:
         return cls(datetime.now().astimezone().isoformat(timespec="seconds"), method, np.asarray(world_from_ct).tolist(), **more)
+
+    @classmethod
+    def of(cls, content: dict) -> Entry:
+        """As it was saved; what a later version added is left out."""
+        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
 
     @property
     def key(self) -> str:
@@ -49,15 +59,19 @@ class Entry:
 
 
 class History:
-    """The entries of one registration, and at which of them it is."""
+    """The entries of one registration, and at which of them it is.
+
+    unnoted: what a pose is called that nobody has noted by the time that it is left.
+    """
 
     def __init__(self, registration: Registration) -> None:
         self._registration = registration
+        self.unnoted = "moved"
 
     @property
     def entries(self) -> list[Entry]:
         """The oldest first."""
-        return [Entry(**entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
+        return [Entry.of(entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
 
     @property
     def position(self) -> int:
@@ -68,31 +82,74 @@ class History:
     def current(self) -> Entry | None:
         return self.entries[self.position] if self.position >= 0 else None
 
+    @property
+    def moved(self) -> bool:
+        """Whether the CT is elsewhere than the entry says, or there is none."""
+        current = self.current
+        return current is None or not np.allclose(current.pose, self._registration.world_from_ct, rtol=0, atol=1e-6)
+
     def add(self, entry: Entry) -> None:
         """Add an entry after all others, and be there."""
-        entries = [asdict(other) for other in self.entries] + [asdict(entry)]
-        self._registration.node.SetParameter(PARAMETER, json.dumps(entries))
+        entries = [*self.entries, replace(entry, after=self.position if self.position >= 0 else None)]
+        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(other) for other in entries]))
         self._move(len(entries) - 1)
 
+    def note(self, method: str) -> None:
+        """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
+        if self.moved:
+            self.add(Entry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
+
     def go(self, position: int) -> Entry:
-        """Put the CT and the cameras back as they were then."""
+        """Put the CT and the cameras back as they were then; a pose that nobody noted yet is, before it is left."""
+        if self.position >= 0:
+            self.note(self.unnoted)
         entry = self.entries[position]
-        self._registration.world_from_ct = entry.pose
-        for view in self._registration.xrays:
-            corrected = entry.cameras.get(view.name)
-            if view.content.get("corrected") != corrected:
-                view.change(corrected=corrected)
-                view.place()
+        self.put(entry)
         self._move(position)
         return entry
 
     def undo(self) -> Entry | None:
-        """To the entry before, if there is one."""
-        return self.go(self.position - 1) if self.position > 0 else None
+        """To where the registration was before, if it was anywhere."""
+        return self.go(self._before) if self._before is not None else None
 
     def redo(self) -> Entry | None:
-        """To the entry after, if there is one."""
-        return self.go(self.position + 1) if self.position < len(self.entries) - 1 else None
+        """To what came last after this entry, if anything did."""
+        return self.go(self._after) if self._after is not None else None
+
+    def put(self, entry: Entry) -> None:
+        """Put the CT and the cameras as an entry has them; a camera whose geometry was changed since is taken as given."""
+        self._registration.world_from_ct = entry.pose
+        for view in self._registration.xrays:
+            corrected = entry.cameras.get(view.name)
+            if corrected and corrected.get("of") != of_geometry(view):
+                corrected = None
+            if view.content.get("corrected") != corrected:
+                view.change(corrected=corrected)
+                view.place()
+
+    @property
+    def can_undo(self) -> bool:
+        return self._before is not None
+
+    @property
+    def can_redo(self) -> bool:
+        return self._after is not None
+
+    @property
+    def _before(self) -> int | None:
+        current = self.current
+        if current is None:
+            return None
+        return self.position if self.moved else current.after
+
+    @property
+    def _after(self) -> int | None:
+        position = self.position
+        return max((number for number, entry in enumerate(self.entries) if entry.after == position and position >= 0), default=None)
+
+    def _cameras(self) -> dict[str, dict]:
+        kept = {view.name: view.content.get("corrected") for view in self._registration.xrays}
+        return {name: corrected for name, corrected in kept.items() if corrected}
 
     def rename_view(self, before: str, after: str) -> None:
         """What was kept under a view's name from now on has another."""

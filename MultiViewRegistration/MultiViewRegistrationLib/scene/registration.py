@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import slicer
 
 from ..errors import InputError
@@ -86,12 +87,19 @@ class Registration:
 
     @property
     def world_from_ct(self):
-        """(4, 4), LPS mm: where the CT is now."""
-        return frames.transform_of(self.ct_transform)
+        """(4, 4), LPS mm: where the CT is now. Where somebody removed its transform, setting it makes a new one."""
+        transform = self.node.GetNodeReference(CT_TRANSFORM)
+        if transform is not None:
+            return frames.transform_of(transform)
+        return frames.world_from_node(self.ct) if self.ct is not None else np.eye(4)
 
     @world_from_ct.setter
     def world_from_ct(self, pose) -> None:
+        removed = self.node.GetNodeReference(CT_TRANSFORM) is None
         frames.set_transform(self.ct_transform, pose)
+        if removed:
+            for node in filter(None, (self.ct, self.segmentation)):
+                node.SetAndObserveTransformNodeID(self.ct_transform.GetID())
 
     @property
     def segmentation(self):

@@ -2,152 +2,139 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from dataclasses import replace
-from itertools import combinations
-from typing import Protocol
-
-import numpy as np
+from contextlib import contextmanager
+from importlib.util import find_spec
+from time import monotonic
+from typing import Any
 
 from ..errors import InputError
-from .case import case_of, ct_of, xray_of
+from . import work
 from .drawing import Drawing
-from .fingerprint import fingerprint, of_ct, of_view
+from .fingerprint import fingerprint
 from .history import Entry, History
+from .inputs import Inputs
 from .loading import camera_content
+from .preparation import Preparation
 from .registration import Registration
+from .regressor import Regressor
+from .run import Asked, Run
+from .warned import warned
 from .worker import TURN, Worker
-from .xray import XRayView
 
-#: Ways to the pose that the refinement begins with.
-STARTS = ("given", "search", "landmarks", "regressor")
-
-
-class Regressor(Protocol):
-    """A network that tells a pose from the X-rays of one patient's CT."""
-
-    def __call__(self, case) -> np.ndarray:
-        """(4, 4) world_from_ct, LPS mm, of an `io.case.Case`. InputError where it is not for this CT or these views."""
+#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found.
+STARTS = ("given", "search", "landmarks", "by hand", "regressor")
+#: Of these the pose as it is means nothing.
+PLACELESS = ("landmarks", "regressor")
+#: Seconds that `stop` waits for threads to end, after which they end by themselves.
+PATIENCE = 1.0
 
 
-class Session:
+class Session(Inputs):
     """One registration at work. A timer polls it some 20 times a second, and has `drawing` take a step; nothing waits but the poll.
 
-    message: what went wrong last, a sentence; "" if nothing did.   notes: what the last work warned of, a sentence each.
-    progress: of the work under way, a `registration.pipeline.Progress`, or None.
+    message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
+    ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
     regressor: where there is one for this CT.
     """
 
     def __init__(self, registration: Registration) -> None:
-        self.registration, self.history = registration, History(registration)
-        self.message, self.notes, self.progress = "", [], None
+        super().__init__(registration)
+        self.history = History(registration)
+        self.message, self.notes, self.ended = "", [], ""
         self.regressor: Regressor | None = None
-        self._worker: Worker | None = None
-        self._then: Callable[[object], None] = lambda _: None
-        self._before = np.eye(4)
-        self._anatomy, self._anatomy_of = None, ""
-        self.drawing = Drawing(registration, self._prepared, self.xray)
-        self._ct: tuple[str, object] = "", None
-        self._xrays: dict[str, tuple[str, object]] = {}
+        self._run: Run | None = None
+        self._errand: tuple[Worker, Callable[[Any], object]] | None = None
+        self._preparation = Preparation(self)
+        self._ending: list[Worker] = []
+        self.drawing = Drawing(registration, lambda: self._preparation.anatomy(), self.xray)
         self._results: dict[str, object] = {}
 
-    # What there is to register
-
-    def case(self):
-        """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry."""
-        case = case_of(self.registration, self.xray, self.ct())
-        for a, b in combinations(case.views, 2):
-            if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
-                raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
-                                 "or skip it.")
-        case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in self.registration.xrays if view.used}}
-        return case
-
-    def ct(self):
-        """The `imaging.ct.CT`, made anew only where the volume or the structure in it has changed. InputError as `ct_of`."""
-        key = of_ct(self.registration)
-        if self._ct[0] != key:
-            self._ct = key, ct_of(self.registration)
-        return self._ct[1]
-
-    def xray(self, view: XRayView):
-        """The view's `imaging.xray.XRay`, made anew only where the image or what is known of it has changed."""
-        key = of_view(view)
-        if self._xrays.get(view.node.GetID(), ("",))[0] != key:
-            self._xrays[view.node.GetID()] = key, xray_of(view)
-        return self._xrays[view.node.GetID()][1]
-
-    # Work in the background
+    # The work under way
 
     @property
     def running(self) -> bool:
-        return self._worker is not None
+        """Whether a registration, or other work that a person asked for, is under way."""
+        return self._run is not None or self._errand is not None
+
+    @property
+    def under_way(self) -> Run | None:
+        """The registration under way, which tells how far it is; None without one."""
+        return self._run
+
+    @property
+    def preparing(self) -> bool:
+        """Whether a CT is being made ready."""
+        return self._preparation.under_way
 
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
-        """Begin a registration. InputError for a start that is not there, and as `case`."""
-        from ..workflow import register
+        """Begin a registration. InputError for a start that is not there, and as `case`.
 
-        case, anatomy, told = self.case(), self._prepared(), fingerprint(self.registration)
-        regress = self.regressor
-        if start == "regressor" and regress is None:
+        start: one of STARTS.   refinement: see `refinements.refiner`; the published ones run in a child process.   seed: of a search.
+        """
+        if start not in STARTS:
+            raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
+        self._refuse_more()
+        if start == "regressor" and self.regressor is None:
             raise InputError("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
+        if start == "search" and refinement != "joint":
+            raise InputError(f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
+                             'the refinement "joint".')
+        with warned() as told:
+            case = self.case(placed=start not in PLACELESS)
+        self._begin_to_prepare(again=True)
+        preparation, regressor = self._preparation.worker, self.regressor
 
-        def work(tell):
-            if start == "regressor":
-                begun = replace(case, world_from_ct=regress(case))
-                result = register(begun, "given", tell, anatomy, seed, refinement)
-            else:
-                result = register(case, start, tell, anatomy, seed, refinement)
-            return result
+        def find(tell):
+            return work.registered(case, preparation.result_for(tell), start, refinement, seed, regressor, tell)
 
-        self._launch(work, lambda result: self._registered(result, start, told))
+        self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
+        self.history.note(self.history.unnoted if self.history.entries else "before")
+        self.message, self.notes, self.ended = "", [], ""
+        self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), told)
+
+    def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
+        self._refuse_more()
+        self.message = ""
+        self._errand = Worker(lambda tell: work()), then
 
     def prepare(self) -> bool:
-        """Whether the CT is ready for DRRs; if not, begin to make it ready where nothing else is under way. InputError as `ct_of`."""
-        if self._prepared() is not None:
-            return True
-        if not self.running:
-            from ..registration.anatomy import Anatomy
-
-            ct, key = self.ct(), of_ct(self.registration)
-
-            def keep(anatomy) -> None:
-                self._anatomy, self._anatomy_of = anatomy, key
-
-            self._launch(lambda tell: _ready(Anatomy(ct)), keep)
-        return False
+        """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
+        if self._preparation.anatomy() is None and find_spec("numba"):
+            self._begin_to_prepare(again=False)
+        return self._preparation.anatomy() is not None
 
     def poll(self, wait: float = TURN) -> bool:
-        """Take what the work under way has come to; whether the CT has moved, or the work has ended.
+        """Take what the work under way has come to; whether the CT has moved, or any work has ended.
 
-        Where the registration has left its scene, the work is cancelled and forgotten.
+        Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
         """
-        worker = self._worker
-        if worker is None:
-            return False
+        self._give_time(wait)
         if self.registration.scene is None:
-            self.cancel()
-            self._worker = self.progress = None
-            return True
-        progress = worker.poll(wait)
-        if progress is not None:
-            self.progress = progress
-            self.registration.world_from_ct = progress.world_from_ct
-        if worker.state == "running":
-            return progress is not None
-        self._worker = self.progress = None
-        self.notes = worker.warnings
-        if worker.state == "done":
-            self._then(worker.result)
-        else:
-            self.message = worker.message
-            self.registration.world_from_ct = self._before
-        return True
+            return self._forget()
+        ended = [self._look_at_preparation(), self._look_at_errand()]
+        return self._look_at_registration() or any(ended)
 
     def cancel(self) -> None:
-        """Stop the work under way; the CT goes back to where it was. The next poll tells."""
-        if self._worker is not None:
-            self._worker.cancel()
+        """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
+        if self._errand is not None:
+            self._ending.append(self._errand[0])
+            self._errand = None
+        run = self._run
+        if run is not None:
+            run.worker.cancel()
+            run.put_back()
+            self._ending.append(run.worker)
+            self._run, self.ended = None, "cancelled"
+
+    def stop(self, patience: float = PATIENCE) -> None:
+        """Cancel, and give threads so many seconds to end: when the panel is left, and nobody polls any more."""
+        self.cancel()
+        until = monotonic() + patience
+        for worker in self._ending:
+            worker.wait(max(0.0, until - monotonic()))
 
     def finish(self) -> None:
         """Poll until the work under way has ended. InputError where it failed."""
@@ -156,50 +143,27 @@ class Session:
         if self.message:
             raise InputError(self.message)
 
-    def run(self, work: Callable[[], object], then: Callable[[object], None]) -> None:
-        """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
-        self._launch(lambda tell: work(), then)
+    # What it came to
 
-    def _launch(self, work, then) -> None:
-        if self.running:
-            raise InputError("Register: a registration is under way, expected none; wait for it, or cancel it.")
-        self.message, self.notes, self._before = "", [], self.registration.world_from_ct
-        self._worker, self._then = Worker(work), then
+    @property
+    def result(self):
+        """The `result.Result` of the history's current entry, None where it is none of this session's."""
+        entry = self.history.current
+        return self._results.get(entry.key) if entry else None
 
-    def _registered(self, result, start: str, told: str) -> None:
-        corrected = {given.name: camera_content(view.camera) for given, view in zip(result.case.views, result.views, strict=True)
-                     if view.camera is not given.camera}
-        similarity = dict(zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True))
-        entry = Entry.now(start, result.world_from_ct, similarity=similarity, cameras=corrected, fingerprint=told,
-                          reasons=[*result.reasons, *self.notes], seconds=result.seconds["total"])
-        if not self.history.entries:
-            self.history.add(Entry.now("before", self._before))
-        self.history.add(entry)
-        self.history.go(self.history.position)
-        self._results[entry.key] = result
-        self._anatomy, self._anatomy_of = result.anatomy, of_ct(self.registration)
-
-    def _as_corrected(self):
-        """The case with the cameras as a registration has corrected them."""
-        case = self.case()
-        cameras = {view.name: view.camera for view in self.registration.xrays}
-        return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
-
-    def _prepared(self):
-        """The prepared CT, None where the scene's is another, or there is none yet."""
-        return self._anatomy if self._anatomy_of == of_ct(self.registration) else None
-
-    # What is seen of it
+    def error(self) -> float | None:
+        """mTRE in mm of that, where its case had the truth."""
+        return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
         """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
 
         InputError as `case`.
         """
-        anatomy = self._prepared()
+        anatomy = self._preparation.anatomy()
         if anatomy is None:
             return None
-        case, pose = self._as_corrected(), self.registration.world_from_ct
+        case, pose = self.corrected_case(), self.registration.world_from_ct
 
         def find() -> dict[str, float]:
             fit = anatomy.fit(case.views, pose, pose)
@@ -207,46 +171,133 @@ class Session:
 
         return find
 
-    # Whether it can be handed on, and what
-
     def find_result(self) -> Callable[[], object]:
         """What finds the `result.Result` of the pose as it is, for a thread: the registration's that led to it, or what can be said of it.
 
         InputError, now, as `case`; later, where the X-rays show too little of the CT.
         """
-        entry, pose = self.history.current, self.registration.world_from_ct
-        if entry is not None and entry.key in self._results and np.allclose(entry.pose, pose, atol=1e-6):
-            known = self._results[entry.key]
+        entry, known = self.history.current, self.result
+        if known is not None and not self.history.moved:
             return lambda: known
-        case, anatomy, method = self._as_corrected(), self._prepared(), "by hand" if entry is None else entry.method
+        case, anatomy, method = self.corrected_case(), self._preparation.anatomy(), "by hand" if entry is None else entry.method
 
         def find():
             from ..workflow import assess
 
-            return assess(case, pose, anatomy, method)
+            return assess(case, case.world_from_ct, anatomy, method)
 
         return find
-
-    def error(self) -> float | None:
-        """mTRE in mm of the result at which the history is, where its case had the truth."""
-        entry = self.history.current
-        result = entry and self._results.get(entry.key)
-        return result.errors.mtre_mm if result and result.errors else None
 
     def doubt(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
         entry = self.history.current
         if entry is None or not entry.fingerprint:
             return "This pose is no result of a registration."
-        if not np.allclose(entry.pose, self.registration.world_from_ct, atol=1e-6):
+        if self.history.moved:
             return "The CT was moved by hand since the registration."
         if entry.fingerprint != fingerprint(self.registration):
             return "The result is stale: the CT, an X-ray or its geometry has changed since the registration."
         return ""
 
+    # Within
 
-def _ready(anatomy):
-    """The anatomy, with what the first DRR needs."""
-    for level in (0, 1):
-        anatomy.projector(level)
-    return anatomy
+    def _begin_to_prepare(self, *, again: bool) -> None:
+        before = self._preparation.begin(again=again)
+        if before is not None:
+            self._ending.append(before)
+
+    def _look_at_preparation(self) -> bool:
+        """Whether it has just ended."""
+        ended = self._preparation.look()
+        if ended and self._preparation.message and self._run is None:
+            self.message = self._preparation.message
+        return ended
+
+    def _look_at_errand(self) -> bool:
+        """Whether it has just ended."""
+        if self._errand is None:
+            return False
+        worker, then = self._errand
+        worker.poll(0)
+        if worker.state == "running":
+            return False
+        self._errand, self.message = None, worker.message
+        if worker.state == "done":
+            with self._telling():
+                then(worker.result)
+        return True
+
+    def _look_at_registration(self) -> bool:
+        """Whether the CT has moved, or it has just ended."""
+        run = self._run
+        if run is None:
+            return False
+        obstacle = run.obstacle()
+        if obstacle:
+            self.cancel()
+            self.message = obstacle
+            return True
+        progress = run.worker.poll(0)
+        if progress is not None:
+            run.show(progress)
+        if run.worker.state == "running":
+            return progress is not None
+        self._end(run)
+        return True
+
+    @contextmanager
+    def _telling(self):
+        """What goes wrong on the way from a thread into the scene becomes a message."""
+        try:
+            yield
+        except InputError as error:
+            self.ended, self.message = "failed", str(error)
+        except Exception as error:
+            logging.exception("MultiViewRegistration")
+            self.ended = "failed"
+            self.message = f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
+
+    def _refuse_more(self) -> None:
+        if self.running:
+            raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
+
+    def _give_time(self, wait: float) -> None:
+        """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
+        asked = [self._run and self._run.worker, self._errand and self._errand[0], self.preparing and self._preparation.worker]
+        working = [*filter(None, asked), *self._ending]
+        if working:
+            working[0].wait(wait)
+        self._ending = [worker for worker in self._ending if not worker.wait(0)]
+
+    def _forget(self) -> bool:
+        """Cancel all work; whether there was any."""
+        working = self.running or self.preparing
+        self.cancel()
+        if self._preparation.worker is not None:
+            self._ending.append(self._preparation.worker)
+        self._preparation, self._results = Preparation(self), {}
+        return working
+
+    def _end(self, run: Run) -> None:
+        worker, self._run = run.worker, None
+        self.notes, self.ended, self.message = [*run.told, *worker.warnings], worker.state, worker.message
+        if worker.state != "done":
+            run.put_back()
+            return
+        with self._telling():
+            self._keep(run, worker.result)
+
+    def _keep(self, run: Run, result) -> None:
+        """Put the CT and the cameras as a result has them, and remember it."""
+        views = list(zip(result.case.views, result.views, strict=True))
+        corrected = {given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
+                     for given, view in views if view.camera is not given.camera}
+        similarity = dict(zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True))
+        entry = Entry.now(
+            run.asked.start, result.world_from_ct, similarity=similarity, cameras=corrected, fingerprint=run.fingerprint,
+            reasons=[*result.reasons, *self.notes], seconds=result.seconds["total"],
+            refinement="" if run.asked.refinement == "joint" else run.asked.refinement)
+        self.history.add(entry)
+        self.history.put(entry)
+        same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}  # others hold a CT each
+        self._results = {**same, entry.key: result}

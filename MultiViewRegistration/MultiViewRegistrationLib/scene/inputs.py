@@ -1,0 +1,62 @@
+"""What a scene holds, as the backend takes it, and kept as long as nothing of it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+
+import numpy as np
+
+from ..errors import InputError
+from .case import case_of, ct_of, xray_of
+from .fingerprint import of_ct, of_view
+from .registration import Registration
+from .xray import XRayView
+
+
+class Inputs:
+    """The CT, the X-rays and the case of a registration; only read on the main thread."""
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+        self._made: dict[str, tuple[str, object]] = {}
+
+    def case(self, *, placed: bool = True):
+        """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
+
+        placed: see `scene.case.case_of`.
+        """
+        case = case_of(self.registration, self.xray, self.ct(), placed=placed)
+        for a, b in combinations(case.views, 2):
+            if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
+                raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
+                                 "or skip it.")
+        case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in self.registration.xrays if view.used}}
+        return case
+
+    def corrected_case(self):
+        """The case with the cameras as a registration has corrected them. InputError as `case`."""
+        case = self.case()
+        cameras = {view.name: view.camera for view in self.registration.xrays}
+        return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
+
+    def ct(self):
+        """The `imaging.ct.CT`. InputError as `scene.case.ct_of`."""
+        return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
+
+    def xray(self, view: XRayView):
+        """The view's `imaging.xray.XRay`. InputError as `scene.case.xray_of`."""
+        return self._kept(view.node.GetID(), of_view(view), lambda: xray_of(view))
+
+    def _kept(self, name: str, key: str, make: Callable[[], object]):
+        """What was made when the key was the same, also where that was an error: a timer asks for it again and again."""
+        if self._made.get(name, ("",))[0] != key:
+            try:
+                self._made[name] = key, make()
+            except InputError as error:
+                self._made[name] = key, error
+        made = self._made[name][1]
+        if isinstance(made, InputError):
+            raise made
+        return made

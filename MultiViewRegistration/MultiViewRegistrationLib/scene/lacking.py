@@ -1,0 +1,57 @@
+"""What a registration still lacks, in words, before it is asked for. It is looked at often, so voxels are not."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+
+from ..errors import InputError
+from . import landmarks, poses
+from .session import PLACELESS, Session
+
+#: Landmarks that a start from them needs, and positions of them in the X-rays.
+LANDMARKS, POSITIONS = 3, 4
+
+
+def lacking(session: Session, start: str, refinement: str = "joint") -> str:
+    """What to do before a registration can begin, in a sentence; "" where it can, as far as can be seen without looking at voxels."""
+    registration = session.registration
+    if registration.ct is None:
+        return "Choose a CT first."
+    views = [view for view in registration.xrays if view.used]
+    if not views:
+        return "Add an X-ray first, better two, or use one that is skipped."
+    try:
+        _ = [view.camera for view in views]
+    except InputError as error:
+        return str(error)
+    for a, b in combinations(views, 2):
+        if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
+            return f"{a.name} and {b.name} have the same geometry: correct that of one, or skip it."
+    return at_start(session, start, refinement)
+
+
+def at_start(session: Session, start: str, refinement: str = "joint") -> str:
+    """Of that, what concerns the start alone."""
+    registration = session.registration
+    if start == "regressor" and session.regressor is None:
+        return "There is no regressor for this CT: train one, or choose another start."
+    if start == "search" and refinement != "joint":
+        return f'The refinement "{refinement}" needs a pose to begin with: choose another start than the search, or the refinement "joint".'
+    if start == "landmarks":
+        return _landmarks_lacking(registration)
+    views = [view.name for view in registration.xrays if view.used and view.placed]
+    if start not in PLACELESS and views and len(poses.blind(registration)) == len(views):
+        return "The CT lies outside all X-rays: centre it there, or move it."
+    return ""
+
+
+def _landmarks_lacking(registration) -> str:
+    """A landmark in the CT counts once for each X-ray that shows it."""
+    in_ct, *in_xrays = landmarks.clicked(registration).values()
+    pairs = [label for labels in in_xrays for label in labels if label in in_ct]
+    if len(set(pairs)) >= LANDMARKS and len(pairs) >= POSITIONS:
+        return ""
+    so_far = f"{len(set(pairs))} so far, with {len(pairs)} {'position' if len(pairs) == 1 else 'positions'}" if pairs else "none so far"
+    return f"Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."

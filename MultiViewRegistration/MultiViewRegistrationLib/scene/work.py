@@ -1,0 +1,97 @@
+"""What a worker's thread does, away from the scene: makes a CT ready, registers, and has a published baseline run in a child process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from time import sleep
+
+import numpy as np
+
+from ..errors import InputError
+from .worker import Stopped
+
+#: The start that `workflow.register` knows, for each that the panel offers: a pose that a person or a network set is a given one.
+WORKFLOW_START = {"given": "given", "by hand": "given", "regressor": "given", "search": "search", "landmarks": "landmarks"}
+#: Seconds between two looks at a child process.
+LOOK = 0.1
+
+
+def make_ready(ct) -> object:
+    """The `registration.anatomy.Anatomy` of a CT, and all that the first DRR and the first registration would have to wait for."""
+    from ..registration import kernels
+    from ..registration.anatomy import Anatomy
+
+    kernels.prepare()
+    anatomy = Anatomy(ct)
+    for level in (0, 1):  # of the sharp DRR, and of the one that follows the CT
+        anatomy.projector(level)
+    return anatomy
+
+
+def registered(case, anatomy, start: str, refinement: str, seed: int, regressor, tell: Callable) -> object:
+    """The `result.Result` of a case from a start. InputError where it fails."""
+    from ..workflow import register
+
+    if start == "regressor":
+        case = replace(case, world_from_ct=regressor(case))
+    if refinement != "joint":
+        return by_baseline(case, anatomy, start, refinement, tell)
+    return replace(register(case, WORKFLOW_START[start], tell, anatomy, seed), method=start)
+
+
+def by_baseline(case, anatomy, start: str, refinement: str, tell: Callable) -> object:
+    """The `result.Result` of a published refinement, which takes minutes and needs torch: a child process does it, in a folder of its own.
+
+    InputError where it fails; the folder is gone in any case.
+    """
+    from ..geometry.landmarks import locate
+    from ..jobs import Job
+    from ..workflow import assess
+
+    fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
+    begun = fit.world_from_ct if fit else case.world_from_ct
+    with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
+        job = Job(["register", written(case, begun, folder), "--refine", refinement, "--device", "auto", "--out", Path(folder, "result")])
+        told = watched(job, begun, tell)
+    result = assess(case, np.array(told["world_from_ct"]), anatomy, start)
+    return replace(result, start_world_from_ct=begun, seconds=told["seconds"], landmark_fit=fit, refined_by=refinement,
+                   torch_device=told["software"]["device"].rpartition(" on ")[2])
+
+
+def written(case, world_from_ct: np.ndarray, folder: str) -> Path:
+    """The path of a case.json with what a baseline needs of a case: its CT, its X-rays as line integrals, and a start pose."""
+    from ..imaging.xray import raw_image
+    from ..io.case_writer import write_case
+    from .loading import camera_content
+
+    views = [{"name": view.name, "camera": camera_content(view.camera), "intensity": "log", "rotation_sd_deg": view.rotation_sd_deg,
+              "translation_sd_mm": view.translation_sd_mm} for view in case.views]
+    return write_case(
+        folder, {"version": 1, "views": views, "world_from_ct": world_from_ct}, case.ct,
+        {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
+        {view.name: view.xray.valid for view in case.views})
+
+
+def watched(job, world_from_ct: np.ndarray, tell: Callable) -> dict:
+    """What a job came to, telling its progress meanwhile. InputError where it failed, Stopped once it is to stop, and has."""
+    from ..registration.pipeline import Progress
+
+    progress = Progress(0.0, "starting", world_from_ct, np.nan)
+    wanted = True
+    while job.state == "running":
+        record = job.poll()
+        if record is not None:
+            pose = progress.world_from_ct if record.world_from_ct is None else np.array(record.world_from_ct)
+            progress = Progress(record.fraction, record.stage, pose, np.nan if record.cost is None else record.cost)
+        if wanted and tell(progress) is False:
+            wanted = False
+            job.cancel()
+        sleep(LOOK)
+    if not wanted or job.state == "cancelled":
+        raise Stopped
+    if job.state == "failed":
+        raise InputError(job.message)
+    return job.result

@@ -1,0 +1,159 @@
+"""What makes a result stale, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, off
+from phantom_scene import make_registration
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    return make_registration(scene, ct, views)
+
+
+def told(registration):
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+
+    return fingerprint(registration)
+
+
+def blob(shape):
+    selected = np.zeros(shape, bool)
+    selected[tuple(slice(size // 4, size // 2) for size in shape)] = True
+    return selected
+
+
+def with_structure(scene, registration):
+    from MultiViewRegistrationLib.scene.loading import segmentation_node
+
+    node, segment = segmentation_node(scene, "Bone", blob((48, 48, 48)), registration.ct)
+    registration.choose_segment(node, segment)
+    return node.GetSegmentation().GetSegment(segment)
+
+
+def with_mask(scene, registration):
+    from MultiViewRegistrationLib.scene.loading import segmentation_node
+    from MultiViewRegistrationLib.scene.xray import MASK
+
+    view = registration.xrays[0]
+    node, segment = segmentation_node(scene, "Mask", blob((1, 128, 128)) | True, view.node)
+    view.node.SetNodeReferenceID(MASK, node.GetID())
+    return node.GetSegmentation().GetSegment(segment)
+
+
+def paint(segment):
+    import slicer
+    from vtk.util.numpy_support import vtk_to_numpy
+
+    labelmap = segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
+    voxels = vtk_to_numpy(labelmap.GetPointData().GetScalars())
+    voxels[len(voxels) // 3 :: 7] ^= 1
+    labelmap.GetPointData().GetScalars().Modified()
+
+
+def shift(segment):
+    import slicer
+
+    labelmap = segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
+    labelmap.SetOrigin(*(x + 1 for x in labelmap.GetOrigin()))
+
+
+def raise_voxels(node):
+    import slicer
+
+    slicer.util.arrayFromVolume(node)[...] += 1
+    slicer.util.arrayFromVolumeModified(node)
+
+
+def change_geometry(view):
+    camera = view.content["camera"]
+    camera["intrinsics"][0][0] *= 1.01
+    view.change(camera=camera)
+
+
+@pytest.mark.parametrize("change", [
+    lambda scene, registration: raise_voxels(registration.ct),
+    lambda scene, registration: registration.ct.SetSpacing(2, 2, 2.1),
+    lambda scene, registration: registration.node.SetParameter("ctUnit", "relative"),
+    with_structure,
+    with_mask,
+    lambda scene, registration: raise_voxels(registration.xrays[0].source),
+    lambda scene, registration: change_geometry(registration.xrays[1]),
+    lambda scene, registration: registration.xrays[1].change(flipped=True),
+    lambda scene, registration: registration.xrays[1].change(rotation_sd_deg=1.0),
+    lambda scene, registration: registration.xrays[1].change(use=False),
+    lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
+    lambda scene, registration: scene.RemoveNode(registration.ct),
+])
+def test_what_makes_a_result_stale(scene, registration, change):
+    before = told(registration)
+    change(scene, registration)
+    assert told(registration) != before
+
+
+@pytest.mark.parametrize("make", [with_structure, with_mask])
+@pytest.mark.parametrize("change", [paint, shift])
+def test_a_segment_that_is_painted_or_moved(scene, registration, make, change):
+    segment = make(scene, registration)
+    before = told(registration)
+    change(segment)
+    assert told(registration) != before
+
+
+def move(scene, registration):
+    registration.world_from_ct = off(TRUE_POSE, (1, 0, 0), (0, 5, 0))
+
+
+def rename(scene, registration):
+    for node in (registration.node, registration.ct, registration.xrays[0].node):
+        node.SetName("Another name")
+
+
+def correct(scene, registration):
+    view = registration.xrays[0]
+    view.change(corrected=view.content["camera"])
+
+
+def look(scene, registration):
+    registration.ct.GetDisplayNode().SetWindowLevelMinMax(0, 50)
+    registration.node.SetParameter("opacity", "0.1")
+
+
+def add_unused(scene, registration):
+    registration.add_xray("Another").change(use=False)
+
+
+@pytest.mark.parametrize("change", [move, rename, correct, look, add_unused])
+def test_what_does_not(scene, registration, change):
+    before = told(registration)
+    change(scene, registration)
+    assert told(registration) == before
+
+
+@pytest.mark.parametrize("directions", [np.diag([-1, -1, 1]), np.diag([-1, 1, 1]), np.eye(3)[[2, 1, 0]]],
+                         ids=["as DICOM", "left-handed", "left-handed, from the side"])
+def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path, directions):
+    import slicer
+    import vtk
+
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    registration.world_from_ct = np.eye(4)
+    registration.ct.SetIJKToRASDirections(*directions.ravel())
+    with_structure(scene, registration)
+    beside, place = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()  # another segment, which widens what is saved for the first
+    registration.ct.GetIJKToRASMatrix(place)
+    beside.SetImageToWorldMatrix(place)
+    beside.SetExtent(-3, 50, 2, 60, 0, 9)
+    beside.AllocateScalars(3, 1)
+    beside.GetPointData().GetScalars().Fill(1)
+    registration.segmentation.AddSegmentFromBinaryLabelmapRepresentation(beside, "Beside")
+    with_mask(scene, registration)
+    before = told(registration)
+    path = tmp_path / "scene.mrb"
+    assert scene.WriteToMRB(str(path))
+    scene.Clear(False)
+    slicer_app.io_manager.load_scene(str(path))
+    assert told(Registration.all(scene)[0]) == before

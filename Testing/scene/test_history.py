@@ -1,0 +1,135 @@
+"""The poses a registration has had, and the way back and forth between them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, off
+from phantom_scene import make_registration
+
+POSES = [off(TRUE_POSE, (0, 0, 0), (float(x), 0, 0)) for x in range(6)]
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    return make_registration(scene, ct, views, POSES[0])
+
+
+@pytest.fixture
+def history(registration):
+    from MultiViewRegistrationLib.scene.history import History
+
+    return History(registration)
+
+
+@pytest.fixture
+def move(registration, history):
+    """Move the CT, and note it."""
+    def to(number):
+        registration.world_from_ct = POSES[number]
+        history.note(f"move {number}")
+
+    return to
+
+
+def at(registration):
+    """Which of POSES the CT is at."""
+    return next(number for number, pose in enumerate(POSES) if np.allclose(registration.world_from_ct, pose, atol=1e-9))
+
+
+def test_an_empty_one(history):
+    assert (history.entries, history.position, history.current) == ([], -1, None)
+    assert not history.can_undo and not history.can_redo
+    assert history.undo() is None and history.redo() is None
+
+
+def test_back_and_forth(registration, history, move):
+    for number in (0, 1, 2):
+        move(number)
+    ways = []
+    for step in (history.undo, history.undo, history.undo, history.redo, history.redo, history.redo):
+        step()
+        ways.append((at(registration), history.can_undo, history.can_redo))
+    assert ways == [(1, True, True), (0, False, True), (0, False, True), (1, True, True), (2, True, False), (2, True, False)]
+
+
+def test_undo_after_a_new_branch_leads_to_where_it_began(registration, history, move):
+    for number in (0, 1, 2):
+        move(number)
+    history.go(0)
+    move(3)
+    assert [entry.after for entry in history.entries] == [None, 0, 1, 0]
+    history.undo()
+    assert at(registration) == 0
+    history.redo()
+    assert at(registration) == 3  # the newer branch; the older one is a click away
+    history.go(2)
+    history.undo()
+    assert at(registration) == 1
+
+
+def test_a_pose_is_noted_once(history, move):
+    for number in (0, 0, 1, 1):
+        move(number)
+    assert [entry.method for entry in history.entries] == ["move 0", "move 1"]
+
+
+def test_a_pose_that_nobody_noted_is_not_lost(registration, history, move):
+    move(0)
+    move(1)
+    registration.world_from_ct = POSES[4]
+    assert history.moved and history.can_undo
+    history.undo()
+    assert at(registration) == 1
+    history.redo()
+    assert at(registration) == 4 and history.current.method == "moved"
+    registration.world_from_ct = POSES[5]
+    history.go(0)
+    assert at(registration) == 0 and np.allclose(history.entries[-1].pose, POSES[5])
+
+
+def test_cameras_go_back_with_the_pose(registration, history, move):
+    from MultiViewRegistrationLib.scene.fingerprint import of_geometry
+
+    view = registration.xrays[1]
+    move(0)
+    corrected = {**view.content["camera"], "of": of_geometry(view)}
+    corrected["camera_from_world"] = (np.array(corrected["camera_from_world"]) + np.diag([0, 0, 1e-3], 1)).tolist()
+    view.change(corrected=corrected)
+    move(1)
+    assert view.camera.camera_from_world.tolist() == corrected["camera_from_world"]
+    history.undo()
+    assert view.camera.camera_from_world.tolist() == view.content["camera"]["camera_from_world"]
+    history.redo()
+    assert view.camera.camera_from_world.tolist() == corrected["camera_from_world"]
+    history.undo()
+    intrinsics = np.array(view.content["camera"]["intrinsics"])
+    intrinsics[0, 2] += 1
+    view.change(camera={**view.content["camera"], "intrinsics": intrinsics.tolist()})
+    history.redo()  # the correction was one of the geometry from before
+    assert view.camera.intrinsics[0, 2] == intrinsics[0, 2]
+
+
+def test_it_is_saved_with_the_scene(slicer_app, scene, registration, history, move, tmp_path):
+    from MultiViewRegistrationLib.scene.history import History
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    for number in (0, 1, 2):
+        move(number)
+    history.undo()
+    entries, path = history.entries, tmp_path / "scene.mrml"
+    scene.SetURL(str(path))
+    assert scene.Commit()
+    scene.Clear(False)
+    assert scene.Connect()
+    again = History(Registration.all(scene)[0])
+    assert (again.entries, again.position, again.can_undo, again.can_redo) == (entries, 1, True, True)
+
+
+def test_what_a_later_version_added_is_left_out(registration, history, move):
+    move(0)
+    entries = json.loads(registration.node.GetParameter("history"))
+    registration.node.SetParameter("history", json.dumps([{**entries[0], "verdict": "accept"}]))
+    assert history.current.method == "move 0"

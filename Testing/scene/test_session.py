@@ -1,0 +1,425 @@
+"""A registration at work, and what may happen in the scene meanwhile: nothing is left running, nothing comes back, nothing is raised."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, off
+from phantom_scene import make_registration
+
+from MultiViewRegistrationLib.errors import InputError
+
+STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
+ELSEWHERE = off(TRUE_POSE, (0, 0, 10), (20, 0, 0))
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    return make_registration(scene, ct, views, STARTED_AT)
+
+
+@pytest.fixture
+def session(registration):
+    return new_session(registration)
+
+
+def new_session(registration):
+    from MultiViewRegistrationLib.scene.session import Session
+
+    return Session(registration)
+
+
+class Held:
+    """A regressor that keeps a registration under way until it is let go."""
+
+    def __init__(self, session, pose=STARTED_AT):
+        self._go, self._pose = threading.Event(), pose
+        session.regressor = self
+        session.register("regressor")
+
+    def __call__(self, case):
+        assert self._go.wait(10.0)
+        return self._pose
+
+    def let_go(self):
+        self._go.set()
+
+
+def poll(session, seconds=0.5, until=lambda: False):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not until():
+        session.poll()
+
+
+def no_thread_is_left():
+    end = time.monotonic() + 5.0
+    while threads() and time.monotonic() < end:
+        time.sleep(0.01)
+    return not threads()
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name == "MultiViewRegistration"]
+
+
+def nodes(scene):
+    return {scene.GetNthNode(i).GetID() for i in range(scene.GetNumberOfNodes())}
+
+
+# What it is for
+
+def test_a_registration_shows_its_way_and_is_remembered(session, registration):
+    session.register("given")
+    poses, stages = [], []
+    while session.running:
+        if session.poll():
+            poses.append(registration.world_from_ct)
+            stages.append(session.under_way.stage if session.under_way else "")
+    assert session.ended == "done" and session.message == ""
+    assert error_mm(registration.world_from_ct) < 0.1 < error_mm(STARTED_AT)
+    assert any("px" in stage for stage in stages) and len(poses) > 1
+    before, entry = session.history.entries
+    assert (before.method, entry.method) == ("before", "given")
+    assert np.allclose(before.pose, STARTED_AT) and np.array_equal(entry.pose, registration.world_from_ct)
+    assert set(entry.similarity) == {"view1", "view2"} and min(entry.similarity.values()) > 0.9
+    assert session.result.world_from_ct is not None and session.result.method == "given"
+    assert session.doubt() == ""
+    assert no_thread_is_left()
+
+
+@pytest.mark.parametrize("start", ["search", "by hand"])
+def test_other_starts(session, registration, start):
+    session.register(start)
+    session.finish()
+    assert error_mm(registration.world_from_ct) < 0.1
+    assert session.history.current.method == session.result.method == start
+
+
+def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
+    from MultiViewRegistrationLib.geometry import rigid
+    from MultiViewRegistrationLib.geometry.landmarks import Landmark
+    from MultiViewRegistrationLib.scene.loading import place_landmarks
+
+    points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
+    place_landmarks(registration, [
+        Landmark(f"L{i}", point, {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views})
+        for i, point in enumerate(points)])
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
+    with pytest.raises(InputError, match="outside every view"):
+        session.register("given")
+    session.register("landmarks")
+    session.finish()
+    assert error_mm(registration.world_from_ct) < 0.1
+    assert session.result.landmark_fit.rms_mm < 0.01
+
+
+def test_a_regressor_is_asked_in_a_thread_and_for_a_case_without_a_pose(session, registration):
+    asked = []
+
+    def regress(case):
+        asked.append((case.world_from_ct, threading.current_thread().name))
+        return off(TRUE_POSE, (2, 0, 0), (0, 3, 0))
+
+    with pytest.raises(InputError, match="no regressor"):
+        session.register("regressor")
+    session.regressor = regress
+    session.register("regressor")
+    session.finish()
+    assert asked == [(None, "MultiViewRegistration")]
+    assert error_mm(registration.world_from_ct) < 0.1 and session.history.current.method == "regressor"
+
+
+def test_what_was_warned_of_becomes_notes_and_reasons(session, registration, views):
+    from MultiViewRegistrationLib.scene.image import set_source
+    from MultiViewRegistrationLib.scene.loading import camera_content
+
+    away = views[0].camera.camera_from_world.copy()
+    away[0, 3] += 2000
+    third = registration.add_xray("Away")
+    third.change(camera=camera_content(replace(views[0].camera, camera_from_world=away)), intensity="log")
+    set_source(third, registration.xrays[0].source)
+    for _ in range(2):  # what is said once more is heard once more
+        session.register("given")
+        session.finish()
+        assert any("Away" in note and "does not show the CT" in note for note in session.notes)
+        assert set(session.notes) <= set(session.history.current.reasons)
+
+
+@pytest.mark.parametrize("wrong, message", [
+    ({"start": "by magic"}, "by magic"),
+    ({"start": "search", "refinement": "diffpose"}, "cannot search"),
+])
+def test_what_cannot_be_asked_for_is_refused(session, wrong, message):
+    with pytest.raises(InputError, match=message):
+        session.register(**wrong)
+    assert not session.running and session.history.entries == []
+
+
+def test_two_views_with_one_geometry_are_refused(session, registration):
+    first, second = registration.xrays
+    second.change(camera=first.content["camera"])
+    with pytest.raises(InputError, match=r"view1 and view2 have the same geometry"):
+        session.register("given")
+
+
+def test_one_registration_at_a_time(session):
+    held = Held(session)
+    with pytest.raises(InputError, match="work is under way"):
+        session.register("given")
+    held.let_go()
+    session.finish()
+
+
+# Making the CT ready
+
+def test_a_registration_may_begin_while_the_ct_is_prepared(session, registration):
+    assert session.prepare() is False and session.preparing
+    session.register("given")
+    assert session.under_way.stage == "preparing the CT"
+    session.finish()
+    assert error_mm(registration.world_from_ct) < 0.1
+    assert session.prepare() is True
+
+
+def test_preparing_leaves_the_ct_alone(session, registration):
+    session.prepare()
+    registration.world_from_ct = ELSEWHERE
+    poll(session, 5.0, until=lambda: not session.preparing)
+    assert np.allclose(registration.world_from_ct, ELSEWHERE)
+    assert session.history.entries == [] and session.prepare()
+
+
+def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration):
+    import slicer
+
+    session.prepare()
+    poll(session, 5.0, until=lambda: not session.preparing)
+    first = session._preparation.worker.result
+    assert session.ct() is session.ct()
+    slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
+    slicer.util.arrayFromVolumeModified(registration.ct)
+    assert session.prepare() is False
+    session.register("given")
+    session.finish()
+    assert session.result.anatomy is not first and session.doubt() == ""
+    assert {result.anatomy for result in session._results.values()} == {session.result.anatomy}
+
+
+def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
+    from MultiViewRegistrationLib.scene import work
+
+    tries = []
+
+    def fail(ct):
+        tries.append(ct)
+        raise InputError("CT: is too large.")
+
+    monkeypatch.setattr(work, "make_ready", fail)
+    session.prepare()
+    poll(session, 5.0, until=lambda: session.message)
+    assert session.message == "CT: is too large."
+    session.message = ""
+    for _ in range(3):
+        assert session.prepare() is False
+        assert session.poll() is False
+    assert len(tries) == 1 and session.message == ""
+    session.register("given")  # a person asks: it is tried once more
+    with pytest.raises(InputError, match="too large"):
+        session.finish()
+    assert len(tries) == 2
+
+
+def test_nothing_is_prepared_before_the_packages_are_there(session, monkeypatch):
+    from MultiViewRegistrationLib.scene import session as module
+
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    assert session.prepare() is False and not session.preparing
+
+
+def test_the_main_thread_compiles_nothing(session, registration):
+    """The first DRR and the first similarity find all kernels ready."""
+    from MultiViewRegistrationLib.rendering import cpu
+
+    kernels = [kernel for kernel in vars(cpu).values() if hasattr(kernel, "signatures")]
+    session.prepare()
+    poll(session, 60.0, until=lambda: not session.preparing)
+    ready = [len(kernel.signatures) for kernel in kernels]
+    assert session.drawing.step() and session.find_similarity()()
+    assert [len(kernel.signatures) for kernel in kernels] == ready and sum(ready) > 0
+
+
+# Cancel
+
+def test_cancel_is_at_once_and_takes_the_ct_back(session, registration):
+    held = Held(session)
+    poll(session, 0.1)
+    session.cancel()
+    assert not session.running and session.ended == "cancelled" and session.message == ""
+    assert np.allclose(registration.world_from_ct, STARTED_AT)
+    held.let_go()
+    session.register("given")  # need not wait for the thread
+    session.finish()
+    assert error_mm(registration.world_from_ct) < 0.1
+    assert no_thread_is_left()
+
+
+def test_cancel_in_the_midst_of_a_search(session, registration):
+    registration.node.SetParameter("rotation_deg", "90")
+    registration.node.SetParameter("translation_mm", "150")
+    session.register("search")
+    poll(session, 10.0, until=lambda: session.under_way.progress is not None)
+    session.cancel()
+    assert np.allclose(registration.world_from_ct, STARTED_AT)
+    poll(session, 0.2)
+    assert np.allclose(registration.world_from_ct, STARTED_AT) and session.ended == "cancelled"
+    assert no_thread_is_left()
+
+
+@pytest.mark.parametrize("end", ["poll", "cancel", "stop"])
+def test_a_ct_that_was_moved_meanwhile_stays_where_it_was_put(session, registration, end):
+    held = Held(session)
+    poll(session, 0.1)
+    registration.world_from_ct = ELSEWHERE
+    held.let_go()
+    getattr(session, end)()
+    poll(session, 0.2)
+    assert np.allclose(registration.world_from_ct, ELSEWHERE)
+    assert session.ended == "cancelled" and ("moved" in session.message) == (end == "poll")
+    assert len(session.history.entries) == 1
+    assert no_thread_is_left()
+
+
+def test_stop_waits_for_the_thread_but_not_for_long(session):
+    held = Held(session)
+    began = time.monotonic()
+    session.stop(patience=0.3)
+    assert 0.2 < time.monotonic() - began < 1.0
+    held.let_go()
+    assert no_thread_is_left()
+
+
+# What happens in the scene meanwhile
+
+def remove_ct(scene, registration):
+    scene.RemoveNode(registration.ct)
+
+
+def remove_transform(scene, registration):
+    scene.RemoveNode(registration.ct_transform)
+
+
+def remove_xray(scene, registration):
+    scene.RemoveNode(registration.xrays[1].node)
+
+
+def replace_ct(scene, registration):
+    other = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Another")
+    other.CopyContent(registration.ct)
+    registration.ct = other
+
+
+@pytest.mark.parametrize("happen, what", [
+    (remove_ct, "the CT"), (remove_transform, "the CT's transform"), (remove_xray, "view2"), (replace_ct, "the CT")])
+def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, registration, happen, what, caplog):
+    held = Held(session)
+    poll(session, 0.1)
+    happen(scene, registration)
+    left = nodes(scene)
+    poll(session, 0.1)
+    assert not session.running and session.ended == "cancelled"
+    assert session.message == f"The registration was stopped, as {what} was removed or replaced."
+    held.let_go()
+    poll(session, 0.2)
+    assert nodes(scene) == left and not caplog.records
+    assert no_thread_is_left()
+
+
+@pytest.mark.parametrize("end", [lambda scene, registration: registration.remove(),
+                                 lambda scene, registration: scene.RemoveNode(registration.node),
+                                 lambda scene, registration: scene.Clear(False)])
+def test_without_its_registration_it_is_forgotten(scene, session, registration, end, caplog):
+    held = Held(session)
+    poll(session, 0.1)
+    end(scene, registration)
+    left = nodes(scene)
+    assert session.poll() is True
+    assert not session.running and not session.preparing
+    held.let_go()
+    poll(session, 0.2)
+    session.finish()
+    assert nodes(scene) == left and not caplog.records
+    assert no_thread_is_left()
+
+
+def test_with_its_transform_gone_a_registration_makes_a_new_one_for_the_ct(scene, session, registration):
+    scene.RemoveNode(registration.ct_transform)
+    assert np.allclose(registration.world_from_ct, np.eye(4))
+    session.register("search")
+    session.finish()
+    assert error_mm(registration.world_from_ct) < 0.1
+    assert registration.ct.GetParentTransformNode() is registration.ct_transform
+
+
+def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, registration):
+    import slicer
+
+    held = Held(session)
+    slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
+    slicer.util.arrayFromVolumeModified(registration.ct)
+    held.let_go()
+    session.finish()
+    assert session.ended == "done" and session.doubt().startswith("The result is stale")
+    assert session._preparation.anatomy() is None  # of the CT from before
+
+
+def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, views):
+    from MultiViewRegistrationLib.scene.loading import camera_content
+
+    uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
+    registration = make_registration(scene, ct, uncertain, STARTED_AT)
+    session = new_session(registration)
+    session.register("given")
+    session.finish()
+    first, second = registration.xrays
+    assert second.content["corrected"] and not first.content.get("corrected")
+    held = Held(session)
+    moved = views[1].camera.camera_from_world.copy()
+    moved[2, 3] += 3.0
+    new = camera_content(replace(views[1].camera, camera_from_world=moved))
+    second.change(camera=new)
+    held.let_go()
+    session.finish()
+    assert not second.content.get("corrected")
+    assert np.allclose(second.camera.camera_from_world, moved)
+    assert session.doubt().startswith("The result is stale")
+
+
+def test_a_mistake_of_ours_at_the_end_is_a_message(session, registration, monkeypatch, caplog):
+    monkeypatch.setattr(session.history, "add", lambda entry: 1 / 0)
+    session.history.note = lambda method: None
+    session.register("given")
+    with pytest.raises(InputError, match="ZeroDivisionError"):
+        session.finish()
+    assert session.ended == "failed" and not session.running and len(caplog.records) == 1
+
+
+def test_two_sessions_at_once(scene, ct, views):
+    first = make_registration(scene, ct, views, STARTED_AT, "First")
+    second = make_registration(scene, ct, views, off(TRUE_POSE, (0, -4, 3), (0, 6, 0)), "Second")
+    sessions = [new_session(registration) for registration in (first, second)]
+    for session in sessions:
+        session.register("given")
+    while any(session.running for session in sessions):
+        for session in sessions:
+            session.poll()
+    together = [registration.world_from_ct for registration in (first, second)]
+    assert max(map(error_mm, together)) < 0.1
+    for session, pose in zip(sessions, together, strict=True):
+        session.history.undo()
+        session.register("given")
+        session.finish()
+        assert np.allclose(session.registration.world_from_ct, pose, atol=1e-9)

@@ -1,0 +1,162 @@
+"""Work in a thread: what it came to, what it warned of, and how it ends."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import warnings
+from types import SimpleNamespace
+
+import pytest
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.scene.warned import warned
+from MultiViewRegistrationLib.scene.worker import Stopped, Worker
+
+
+def ended(worker: Worker) -> Worker:
+    worker.poll(5.0)
+    assert worker.state != "running"
+    return worker
+
+
+def warn(text):
+    warnings.warn(text, stacklevel=2)
+
+
+def test_what_it_returns_and_what_it_told_last():
+    def work(tell):
+        tell(1)
+        tell(2)
+        return "result"
+
+    worker = Worker(work)
+    worker.wait(5.0)
+    assert worker.poll() == 2
+    assert worker.poll() is None
+    assert (worker.state, worker.result, worker.message) == ("done", "result", "")
+
+
+def test_each_stage_is_seen_even_where_the_work_is_done_long_before():
+    def work(tell):
+        for stage, pose in (("64 px", 1), ("64 px", 2), ("128 px", 3), ("128 px", 4), ("256 px", 5)):
+            tell(SimpleNamespace(stage=stage, pose=pose))
+
+    worker = Worker(work)
+    worker.wait(5.0)
+    assert [(worker.poll().pose, worker.state) for _ in range(3)] == [(2, "running"), (4, "running"), (5, "done")]
+
+
+@pytest.mark.parametrize("error, message", [
+    (InputError("CT: is wrong."), "CT: is wrong."),
+    (ModuleNotFoundError("No module named 'numba'", name="numba"), "The Python package numba is not installed"),
+    (MemoryError(), "There is not enough memory"),
+])
+def test_what_a_person_can_mend_is_a_sentence_and_no_traceback(error, message, caplog):
+    def work(tell):
+        raise error
+
+    worker = ended(Worker(work))
+    assert worker.state == "failed" and worker.message.startswith(message)
+    assert not caplog.records
+
+
+def test_a_mistake_of_ours_is_a_sentence_and_logged(caplog):
+    worker = ended(Worker(lambda tell: 1 / 0))
+    assert worker.state == "failed" and "ZeroDivisionError" in worker.message
+    assert [record.levelno for record in caplog.records] == [logging.ERROR]
+
+
+def test_cancelled_however_it_ends(caplog):
+    cancelled = threading.Event()
+
+    def work(tell):
+        cancelled.wait(5.0)
+        assert tell(None) is False
+        raise RuntimeError("of the library that was interrupted")
+
+    worker = Worker(work)
+    worker.cancel()
+    cancelled.set()
+    assert ended(worker).state == "cancelled"
+    assert worker.message == "" and not caplog.records
+
+
+def test_the_result_of_another_is_waited_for():
+    go = threading.Event()
+    first = Worker(lambda tell: go.wait(5.0) and "ready")
+    second = Worker(lambda tell: first.result_for(tell) + "!")
+    assert second.poll(0.05) is None and second.state == "running"
+    go.set()
+    assert ended(second).result == "ready!"
+
+
+def test_waiting_for_another_ends_with_a_cancel_and_its_failure_is_told():
+    go = threading.Event()
+
+    def fail(tell):
+        go.wait(5.0)
+        raise InputError("CT: is wrong.")
+
+    first, stopped = Worker(fail), []
+
+    def wait(tell):
+        try:
+            first.result_for(tell)
+        except Stopped:
+            stopped.append(True)
+            raise
+
+    cancelled, told = Worker(wait), Worker(lambda tell: first.result_for(tell))
+    cancelled.cancel()
+    assert ended(cancelled).state == "cancelled" and stopped
+    go.set()
+    assert ended(told).message == "CT: is wrong."
+
+
+def test_each_thread_hears_its_own_warnings(recwarn):
+    """Overlapping in time, in the order in which `warnings.catch_warnings` would mix them up."""
+    first_in, second_in, first_out = threading.Event(), threading.Event(), threading.Event()
+
+    def first(tell):
+        warn("first")
+        first_in.set()
+        second_in.wait(5.0)
+        warn("first again")
+
+    def second(tell):
+        first_in.wait(5.0)
+        second_in.set()
+        first_out.wait(5.0)
+        warn("second")
+
+    one, other = Worker(first), Worker(second)
+    warn("main")
+    ended(one)
+    first_out.set()
+    ended(other)
+    warn("main again")
+    assert one.warnings == ["first", "first again"] and other.warnings == ["second"]
+    assert [str(warning.message) for warning in recwarn.list] == ["main", "main again"]
+
+
+def test_what_is_said_once_more_is_heard_once_more():
+    source = "import warnings\ndef say():\n    warnings.warn('the same')"
+    module = {"__name__": "MultiViewRegistrationLib.of_a_test"}
+    exec(source, module)
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        for _ in range(2):
+            with warned() as told:
+                module["say"]()
+                module["say"]()
+            assert told == ["the same"]
+
+
+def test_hearing_within_hearing():
+    with warned() as outer:
+        warn("a")
+        with warned() as inner:
+            warn("b")
+        warn("c")
+    assert (outer, inner) == (["a", "c"], ["b"])

@@ -48,7 +48,7 @@ def leg():
 
 @pytest.fixture
 def registration(scene):
-    return registration_of(scene, CAMERAS, {name: POINT for name in CAMERAS})
+    return registration_of(scene, CAMERAS, dict.fromkeys(CAMERAS, POINT))
 
 
 def detectors_of(registration):

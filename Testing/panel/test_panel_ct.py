@@ -203,5 +203,5 @@ def test_the_scene_is_closed(host, section, phantom):
     choose(host, section, "Phantom")
     host.scene.Clear(False)
     host.process(0.2)
-    assert section.registration is None and not section.widget.enabled
+    assert section.registration is None and not section.ui.unitBox.enabled and "Drop a CT here" in section.ui.previewLabel.text
     assert section.ui.factsLabel.text == "" and section.ui.ctSelector.currentNode() is None

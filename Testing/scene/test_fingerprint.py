@@ -132,14 +132,20 @@ def test_what_does_not(scene, registration, change):
     assert told(registration) == before
 
 
-def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path):
+@pytest.mark.parametrize("directions", [np.diag([-1, -1, 1]), np.diag([-1, 1, 1]), np.eye(3)[[2, 1, 0]]],
+                         ids=["as DICOM", "left-handed", "left-handed, from the side"])
+def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path, directions):
     import slicer
+    import vtk
 
     from MultiViewRegistrationLib.scene.registration import Registration
 
     registration.world_from_ct = np.eye(4)
+    registration.ct.SetIJKToRASDirections(*directions.ravel())
     with_structure(scene, registration)
-    beside = slicer.vtkOrientedImageData()  # another segment, which widens what is saved for the first
+    beside, place = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()  # another segment, which widens what is saved for the first
+    registration.ct.GetIJKToRASMatrix(place)
+    beside.SetImageToWorldMatrix(place)
     beside.SetExtent(-3, 50, 2, 60, 0, 9)
     beside.AllocateScalars(3, 1)
     beside.GetPointData().GetScalars().Fill(1)

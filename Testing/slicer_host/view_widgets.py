@@ -52,7 +52,9 @@ class _SliceView(_OfNode, SliceView):
 
 
 class _ThreeDView(_OfNode, ThreeDView):
-    pass
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.renderer().SetUseDepthPeelingForVolumes(False)  # Mesa draws no volumes with it
 
 
 @stand_in

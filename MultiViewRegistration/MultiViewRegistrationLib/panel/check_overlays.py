@@ -5,12 +5,12 @@ from __future__ import annotations
 from time import monotonic
 
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from ..scene import beam, overlay
 from ..scene.registration import Registration
 from ..scene.structures import Projections, choose_structures, structures_of
+from . import three_d
 from .part import Part
 
 #: Each mode's name, and what its colours say.
@@ -90,42 +90,23 @@ class Overlays(Part):
         if [box.itemText(i) for i in range(box.count)] != names:
             box.clear()
             box.addItems(names)
-        camera = _camera()
+        camera = three_d.camera()
         seen = camera and beam.along(camera)
         box.currentIndex = 1 + views.index(seen) if seen in views else 0
         box.enabled = camera is not None
 
     def _on_beam(self, index: int) -> None:
-        if not self.section.asked or _camera() is None:
+        if not self.section.asked or three_d.camera() is None:
             return
         with self.panel.acting():
             if index:
-                beam.look([view for view in self.registration.xrays if view.placed][index - 1], _camera(), _size())
+                beam.look([view for view in self.registration.xrays if view.placed][index - 1], three_d.camera(), three_d.size())
             else:
-                beam.off(_camera())
+                beam.off(three_d.camera())
 
     def _fit_beam(self) -> None:
         """Show all of the detector also in a view of another size."""
-        camera = _camera()
+        camera = three_d.camera()
         seen = camera and beam.along(camera)
-        if seen is not None and seen.placed and beam.size_of(camera) != _size():
-            beam.look(seen, camera, _size())
-
-
-def _threed_view():
-    """The first 3D view's widget; None where the layout has none."""
-    manager = slicer.app.layoutManager()
-    widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
-    return widget and widget.threeDView()
-
-
-def _camera():
-    """Its vtkMRMLCameraNode."""
-    view = _threed_view()
-    return view and beam.camera_of(view.mrmlViewNode())
-
-
-def _size() -> tuple[int, int]:
-    """(width, height) of the first 3D view in pixels."""
-    view = _threed_view()
-    return view.width, view.height
+        if seen is not None and seen.placed and beam.size_of(camera) != three_d.size():
+            beam.look(seen, camera, three_d.size())

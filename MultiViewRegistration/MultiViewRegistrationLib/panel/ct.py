@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..imaging.ct import BONE_HU, load_ct
 from ..io.case_file import CT_UNITS
+from ..scene import ct_in_3d
 from ..scene.ct_preview import CTPreview, take_preview
 from ..scene.fingerprint import of_ct
 from ..scene.loading import name_of, volume_node
@@ -31,6 +32,7 @@ class CTSection(Section):
 
     FILE = "CT.ui"
     TITLE = _("1. CT")
+    BEGINS = True
 
     def connect(self) -> None:
         self._reading: Worker | None = None
@@ -44,6 +46,7 @@ class CTSection(Section):
         self.ui.unitBox.connect("currentIndexChanged(int)", self._on_unit)
         self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         self.ui.segmentSelector.currentSegmentChanged.connect(self._on_segment)
+        self.ui.in3DButton.clicked.connect(self._on_in_3d)
         self._drop = FileDrop(self.button, self._on_dropped)
 
     # The scene into the widgets
@@ -55,6 +58,9 @@ class CTSection(Section):
         self.ui.segmentSelector.setCurrentNode(registration.segmentation)
         self.ui.segmentSelector.setCurrentSegmentID(registration.segment_id)
         self.ui.segmentSelector.enabled = registration.ct is not None
+        self.ui.unitBox.enabled = True
+        self.ui.in3DButton.enabled = ct_in_3d.can_show(registration)
+        self.ui.in3DButton.checked = ct_in_3d.is_shown(registration)
         self._look_again()
         self._show_preview()
 
@@ -92,9 +98,12 @@ class CTSection(Section):
 
     def show_state(self) -> None:
         super().show_state()
-        if self.registration is None and self._looked_at:
+        if self.registration is None:
             self._looked_at, self._look, self._preview, self._problem = "", None, None, ""
             self._show_preview()
+            self.ui.ctSelector.setCurrentNode(None)
+            for widget in (self.ui.unitBox, self.ui.segmentSelector, self.ui.in3DButton):
+                widget.enabled = False
 
     def state(self) -> State:
         if self._reading is not None:
@@ -135,25 +144,30 @@ class CTSection(Section):
                 raise InputError(reading.message)
             volume = reading.result.volume
             self.registration.ct = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), volume.values, volume.ct_from_index)
+            ct_in_3d.follow(self.registration)
 
     # A person at the widgets
 
     def _on_volume(self, node_id: str) -> None:
-        if not self.asked:
+        if not self.may_begin or not (node_id or self.registration):
             return
         with self.panel.acting():
+            self.panel.begin()
             self.registration.ct = slicer.mrmlScene.GetNodeByID(node_id) if node_id else None
+            ct_in_3d.follow(self.registration)
 
     def _on_folder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of a CT's DICOM slices"))
         if path:
             with self.panel.acting():
+                self.panel.begin()
                 self._read(Path(path))
 
     def _on_dropped(self, paths: list[Path]) -> None:
-        if not self.asked:
+        if not self.may_begin:
             return
         with self.panel.acting():
+            self.panel.begin()
             folders = {path.parent for path in paths}
             if len(paths) > 1 and len(folders) > 1:
                 raise InputError(_("CT: {count} files of several folders were dropped, expected one folder or one file; drop that.").format(
@@ -179,6 +193,12 @@ class CTSection(Section):
         with self.panel.acting():
             segmentation = self.ui.segmentSelector.currentNode()  # which may be another by now
             self.registration.choose_segment(segmentation if segment_id else None, segment_id)
+
+    def _on_in_3d(self, on: bool) -> None:
+        if not self.asked:
+            return
+        with self.panel.acting():
+            ct_in_3d.show(self.registration, on)
 
 
 def _facts(found: CTPreview, unit: str) -> str:

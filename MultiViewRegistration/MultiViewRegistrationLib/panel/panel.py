@@ -12,9 +12,10 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import display, layout
+from ..scene import ct_in_3d, display, layout
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
+from . import three_d
 from .section import ERROR_STYLE
 from .sections import SECTIONS
 
@@ -53,7 +54,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self._follow()
         self._shown = True
         self._timer.start()
-        self.invalidate()
+        self.refresh()
 
     def exit(self) -> None:
         """The module is left: work under way is cancelled, tools are put away. What the views show goes on to follow the CT."""
@@ -79,6 +80,11 @@ class Panel(slicer.util.VTKObservationMixin):
         self._follow()
         self.tell("")
         self.refresh()
+
+    def begin(self) -> None:
+        """Have a registration to work on: a new one where there is none yet."""
+        if self.registration is None:
+            self.choose(Registration.create(slicer.mrmlScene))
 
     def _follow(self) -> None:
         """See when the registration's node changes."""
@@ -132,6 +138,8 @@ class Panel(slicer.util.VTKObservationMixin):
     def tick(self) -> None:
         """Follow the work under way and the CT; called by the timer."""
         if self.registration is None:
+            if self._stale:
+                self.refresh()
             return
         if self.registration.scene is None:
             self.session.poll()
@@ -142,6 +150,10 @@ class Panel(slicer.util.VTKObservationMixin):
                 self._stale = True
                 if self.session.message:
                     self.tell(self.session.message)
+            if self.ui.layoutButton.checked != layout.shows(self.registration):  # somebody chose another layout
+                self._stale = True
+            elif self.ui.layoutButton.checked:
+                self._prepare_overlays()
             self.session.drawing.step()
         for section in self.sections.values():
             with suppress(InputError):
@@ -151,6 +163,13 @@ class Panel(slicer.util.VTKObservationMixin):
         if self._stale and self._shown:
             self.refresh()
 
+    def _prepare_overlays(self) -> None:
+        """Have the CT made ready to be drawn over the X-rays that are shown."""
+        before = self.session.preparing
+        self.session.prepare()
+        if self.session.preparing and not before:
+            self._stale = True
+
     def refresh(self) -> None:
         """Show the scene as it is."""
         self._stale = False
@@ -158,6 +177,8 @@ class Panel(slicer.util.VTKObservationMixin):
         try:
             if self.registration is not None:
                 display.show(self.registration)
+            self.ui.layoutButton.enabled = self.registration is not None and bool(self.registration.xrays)
+            self.ui.layoutButton.checked = self.registration is not None and layout.shows(self.registration)
             for section in self.sections.values():
                 if self.registration is not None:
                     section.refresh()
@@ -181,8 +202,16 @@ class Panel(slicer.util.VTKObservationMixin):
                 self.choose(self.logic.loadCase(path))
 
     def _on_layout_toggled(self, on: bool) -> None:
+        if self.filling:
+            return
         with self.acting():
-            if on and self.registration is not None:
+            if on:
                 layout.show(self.registration)
+                ct_in_3d.show_first_time(self.registration)
+                qt.QTimer.singleShot(0, self._stand_back)  # once the views have their size
             else:
                 layout.back(slicer.mrmlScene)
+
+    def _stand_back(self) -> None:
+        if self.registration is not None and self.registration.scene is not None:
+            three_d.stand_back(self.registration)

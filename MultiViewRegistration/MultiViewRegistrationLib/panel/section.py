@@ -28,6 +28,8 @@ class Section:
 
     FILE = ""
     TITLE = ""
+    #: Whether the work can begin here, without a registration, which is made then.
+    BEGINS = False
 
     def __init__(self, panel, button) -> None:
         self.panel, self.button = panel, button
@@ -51,6 +53,11 @@ class Section:
     def asked(self) -> bool:
         """Whether a signal comes from a person: there is a registration, and no widget is being filled from it."""
         return self.registration is not None and not self.panel.filling
+
+    @property
+    def may_begin(self) -> bool:
+        """Whether a signal comes from a person, and a registration can begin with it; see `Panel.begin`."""
+        return self.BEGINS and not self.panel.filling
 
     def connect(self) -> None:
         """Connect the widgets, once."""
@@ -79,4 +86,4 @@ class Section:
         state = self.state() if self.registration else State(TODO)
         self.button.text = f"{SYMBOLS[state.kind]}  {self.TITLE}" + (f"  \u2013  {state.text}" if state.text else "")
         self.button.setProperty("state", state.kind)
-        self.widget.enabled = self.registration is not None
+        self.widget.enabled = self.registration is not None or self.BEGINS

@@ -37,6 +37,7 @@ class XRaysSection(Section):
 
     FILE = "XRays.ui"
     TITLE = _("2. X-rays")
+    BEGINS = True
 
     def connect(self) -> None:
         ui = self.ui
@@ -133,13 +134,14 @@ class XRaysSection(Section):
 
     def show_state(self) -> None:
         super().show_state()
-        if self.registration is None and self._of is not None:
+        if self.registration is None:
             self._of = self._readiness = None
             self.ui.xrayTable.rowCount = 0
             for widget in (self.ui.problemLabel, *self._boxes, self.ui.sharedBox):
                 widget.setVisible(False)
             for editor in self.editors:
                 editor.show(None)
+            self._enable()
 
     def state(self) -> State:
         if self._reading is not None:
@@ -172,9 +174,10 @@ class XRaysSection(Section):
         self._paths, self._reading, self._failures = [], None, []  # what it comes to is forgotten
 
     def _read(self, paths: list[Path]) -> None:
-        if not self.asked:
+        if not self.may_begin or not paths:
             return
         with self.panel.acting():
+            self.panel.begin()
             self._paths += paths
             self._read_next()
 
@@ -223,9 +226,10 @@ class XRaysSection(Section):
 
     def _on_add_volume(self) -> None:
         volume = self.ui.volumeSelector.currentNode()
-        if not self.asked or volume is None:
+        if not self.may_begin or volume is None:
             return
         with self.panel.acting():
+            self.panel.begin()
             self._select([adding.add_volume(self.registration, volume)])
             self.ui.volumeSelector.setCurrentNode(None)
 

@@ -53,11 +53,16 @@ def _digest(told) -> str:
 
 
 def _volume(node) -> list | None:
+    """Of voxels and where they lie. A file that Slicer wrote has a left-handed volume's slices the other way round: so they are here."""
     if node is None or node.GetImageData() is None:
         return None
-    place = vtk.vtkMatrix4x4()
-    node.GetIJKToRASMatrix(place)
-    return [_checksum(node.GetImageData()), np.round(slicer.util.arrayFromVTKMatrix(place), 6).tolist()]
+    matrix = vtk.vtkMatrix4x4()
+    node.GetIJKToRASMatrix(matrix)
+    place, left_handed = slicer.util.arrayFromVTKMatrix(matrix), matrix.Determinant() < 0
+    if left_handed:
+        last = node.GetImageData().GetDimensions()[2] - 1
+        place = place @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, last], [0, 0, 0, 1]]
+    return [_checksum(node.GetImageData(), left_handed), _rounded(place, 6)]
 
 
 def _segment(segmentation, segment_id: str) -> list | None:
@@ -85,16 +90,26 @@ def _filled(labelmap, value: int) -> list | None:
     labelmap.GetImageToWorldMatrix(place)
     first = np.add([filled[0] for filled in box[::-1]], labelmap.GetExtent()[::2])
     corner = slicer.util.arrayFromVTKMatrix(place) @ [*first, 1]
-    return [zlib.crc32(np.packbits(content)), content.shape, np.round(corner, 3).tolist(), _axes(place)]
+    return [zlib.crc32(np.packbits(content)), content.shape, _rounded(corner, 3), _axes(place)]
 
 
 def _axes(place) -> list:
-    return np.round(slicer.util.arrayFromVTKMatrix(place)[:3, :3], 6).tolist()
+    return _rounded(slicer.util.arrayFromVTKMatrix(place)[:3, :3], 6)
 
 
-def _checksum(image) -> int:
-    key = image.GetMTime()
+def _rounded(numbers: np.ndarray, digits: int) -> list:
+    """Without negative zeros, which are written otherwise than zeros."""
+    return (np.round(numbers, digits) + 0.0).tolist()
+
+
+def _checksum(image, backwards: bool) -> int:
+    """backwards: of the last slice first."""
+    key = image.GetMTime(), backwards
     if key not in _checksums:
         scalars = image.GetPointData().GetScalars()
-        _checksums[key] = zlib.crc32(np.ascontiguousarray(vtk_to_numpy(scalars))) if scalars else 0
+        _checksums[key] = zlib.crc32(np.ascontiguousarray(_slices(image, scalars)[:: -1 if backwards else 1])) if scalars else 0
     return _checksums[key]
+
+
+def _slices(image, scalars) -> np.ndarray:
+    return vtk_to_numpy(scalars).reshape(image.GetDimensions()[2], -1)

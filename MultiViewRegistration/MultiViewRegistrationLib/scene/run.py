@@ -13,6 +13,9 @@ from .fingerprint import fingerprint, of_geometry
 from .registration import CT_TRANSFORM, Registration
 from .worker import Worker
 
+#: Seconds that a CT is made ready in; what takes longer is the compiling of the kernels, once.
+LONG = 5.0
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -47,7 +50,9 @@ class Run:
     @property
     def stage(self) -> str:
         """What is being done, in a few words."""
-        return self.progress.stage if self.progress else "preparing the CT"
+        if self.progress:
+            return self.progress.stage
+        return "preparing the CT" if self.seconds < LONG else "preparing the CT; the first time after installing, this takes a minute"
 
     def show(self, progress) -> None:
         """Take the CT to the pose that a `registration.pipeline.Progress` tells."""

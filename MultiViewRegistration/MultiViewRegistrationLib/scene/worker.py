@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -19,7 +20,7 @@ class Stopped(Exception):
 
 
 class Worker:
-    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest progress and returns False once `cancel` was called.
+    """Runs `work(tell)` in a thread. `tell(progress)` keeps the newest progress of each stage and returns False once `cancel` was called.
 
     state: "running", "done", "failed" or "cancelled".   result: what the work returned.   message: why it failed, in a sentence.
     warnings: what it warned of.
@@ -27,16 +28,21 @@ class Worker:
 
     def __init__(self, work: Callable[[Callable[[Any], bool]], Any]) -> None:
         self.state, self.result, self.message, self.warnings = "running", None, "", []
-        self._progress, self._cancelled = None, False
-        self._finished = threading.Event()
+        self._told: deque = deque()
+        self._cancelled = False
+        self._finished, self._lock = threading.Event(), threading.Lock()
         self._outcome: tuple[str, Any] = ("failed", "")
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
     def poll(self, wait: float = TURN):
-        """The newest progress since the last poll, if any. The state is up to date after it."""
+        """The newest progress of the first stage that was not taken yet, if any. It has not ended before all stages are taken.
+
+        A person sees each of them so, even where the work is done before the next poll. The state is up to date after it.
+        """
         finished = self._finished.wait(wait)
-        progress, self._progress = self._progress, None
-        if finished and self.state == "running":
+        with self._lock:
+            progress = self._told.popleft() if self._told else None
+        if finished and self.state == "running" and not self._told:
             self.state, outcome = self._outcome
             if self.state == "done":
                 self.result = outcome
@@ -66,7 +72,11 @@ class Worker:
         return outcome
 
     def _tell(self, progress) -> bool:
-        self._progress = progress
+        if progress is not None:
+            with self._lock:
+                if self._told and _stage(self._told[-1]) == _stage(progress):
+                    self._told.pop()
+                self._told.append(progress)
         return not self._cancelled
 
     def _run(self, work) -> None:
@@ -88,4 +98,9 @@ class Worker:
         finally:
             if self._cancelled:
                 self._outcome = "cancelled", ""
+                self._told.clear()
             self._finished.set()
+
+
+def _stage(progress) -> str:
+    return getattr(progress, "stage", "")

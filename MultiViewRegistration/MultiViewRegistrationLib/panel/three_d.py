@@ -1,0 +1,32 @@
+"""The first 3D view of the layout, beside the X-rays."""
+
+from __future__ import annotations
+
+import slicer
+
+from ..scene import beam, overview
+from ..scene.registration import Registration
+
+
+def camera():
+    """Its vtkMRMLCameraNode; None where the layout has no 3D view."""
+    view = _view()
+    return view and beam.camera_of(view.mrmlViewNode())
+
+
+def size() -> tuple[int, int]:
+    """(width, height) in pixels. Only to be asked where there is one."""
+    view = _view()
+    return view.width, view.height
+
+
+def stand_back(registration: Registration) -> None:
+    """Show all of a registration in it: the patient amid sources and detectors."""
+    if camera() is not None:
+        overview.stand_back(registration, camera(), size())
+
+
+def _view():
+    manager = slicer.app.layoutManager()
+    widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None
+    return widget and widget.threeDView()

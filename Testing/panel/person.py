@@ -1,0 +1,114 @@
+"""Somebody at the module, who clicks, types and looks, and knows nothing of what is behind it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
+TITLES = {"ct": "1. CT", "xrays": "2. X-rays", "start": "3. Start", "register": "4. Register", "check": "5. Check", "export": "6. Export"}
+
+
+class Person:
+    """The module open in a window, the scene as it was.
+
+    widget: the module's Widget.   panel: its panel.   views: the layout manager, once `give_views` was called.
+    """
+
+    def __init__(self, host, width: int = 460) -> None:
+        self.host = host
+        self.module = host.load_module(MODULE / "MultiViewRegistration.py")
+        self.widget = host.open_module(width=width)
+        self.panel, self.ui, self.views = self.widget.panel, self.widget.panel.ui, None
+
+    def give_views(self, width: int = 560, height: int = 360) -> None:
+        """Slicer's own views, with what the layout says in them."""
+        self.views = self.host.open_views(width, height)
+
+    def of(self, name: str):
+        """The widgets of a section, which is unfolded."""
+        section = self.panel.sections[name]
+        if section.button.collapsed:
+            section.button.collapsed = False
+            self.host.process()
+        return section.ui
+
+    def header(self, name: str) -> str:
+        """What the header of a section says of its state, without its title."""
+        symbol, _, rest = self.panel.sections[name].button.text.partition("  ")
+        assert rest.startswith(TITLES[name])
+        told = rest[len(TITLES[name]):].lstrip(" \u2013")
+        return f"{symbol} {told}".strip()
+
+    def wait(self, until, seconds: float = 60.0) -> None:
+        self.host.process(seconds, until=until)
+        self.host.process(0.1)
+
+    def wait_for_work(self) -> None:
+        """Until what was asked for is done."""
+        self.wait(lambda: self.panel.session is None or not self.panel.session.running, 180.0)
+
+    def wait_until_read(self) -> None:
+        """Until the CT and the X-rays have been looked at."""
+        ct, xrays = self.panel.sections["ct"], self.panel.sections["xrays"]
+        self.wait(lambda: ct._look is None and ct._reading is None and xrays._reading is None and not xrays._readiness.step())
+
+    @property
+    def message(self) -> str:
+        """What the panel says went wrong, "" where nothing is said."""
+        return self.ui.messageLabel.text if self.ui.messageLabel.visible else ""
+
+    @property
+    def pose(self) -> np.ndarray:
+        """(4, 4) world_from_ct, LPS."""
+        return self.panel.registration.world_from_ct
+
+    def history(self) -> list[str]:
+        """The methods in the table, and which of them is selected: "Search*"."""
+        table = self.of("register").historyTable
+        chosen = {index.row() for index in table.selectedIndexes()}
+        return [table.item(row, 1).text() + "*" * (row in chosen) for row in range(table.rowCount)]
+
+    # The views
+
+    def view(self, number: int):
+        """The slice view of an X-ray, counted from 1."""
+        return self.views.sliceWidget(f"XRay{number}").sliceView()
+
+    def picture(self, number: int) -> np.ndarray:
+        """(rows, columns, 3) uint8, what an X-ray's view shows now."""
+        return self.view(number)._pixels()
+
+    def position(self, number: int, pixel):
+        """Where in its view a pixel (column, row) of an X-ray is, a QPoint."""
+        from PySide6 import QtCore
+
+        view = self.view(number)
+        x, y, _ = view.convertRASToXYZ(self.panel.registration.xrays[number - 1].ras_of(pixel))
+        return QtCore.QPoint(round(x), view.height - 1 - round(y))
+
+    def click_pixel(self, number: int, pixel) -> None:
+        """Move the mouse to a pixel of an X-ray in its view, and click there."""
+        at = self.position(number, pixel)
+        self.host.drag(self.view(number), (at.x(), at.y()), (at.x(), at.y()), steps=1)
+        self.host.process(0.1)
+
+
+def threads() -> list:
+    """The module's threads that are still at work, after a while."""
+    end = time.monotonic() + 5.0
+    while True:
+        alive = [thread for thread in threading.enumerate() if thread.name == "MultiViewRegistration"]
+        if not alive or time.monotonic() > end:
+            return alive
+        time.sleep(0.01)
+
+
+def likeness(a: np.ndarray, b: np.ndarray) -> float:
+    """The correlation of two pictures, of what lies within 15 % of the edges, where labels are."""
+    rows, columns, _ = a.shape
+    inside = slice(rows // 7, -rows // 7), slice(columns // 7, -columns // 7)
+    return float(np.corrcoef(a[inside].mean(axis=2).ravel(), b[inside].mean(axis=2).ravel())[0, 1])

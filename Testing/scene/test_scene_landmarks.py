@@ -201,6 +201,7 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
 
 def test_a_person_says_which_landmark_comes_next_where(registration):
+    from MultiViewRegistrationLib.scene.click_order import ClickOrder
     from MultiViewRegistrationLib.scene.landmarks import clicked, remove, tidy
     from MultiViewRegistrationLib.scene.loading import landmark_list
 
@@ -209,11 +210,13 @@ def test_a_person_says_which_landmark_comes_next_where(registration):
     for point in CT_POINTS[:3]:
         put(active, world(point))
     tidy(registration)
-    for _ in range(2):  # the second time the X-ray has it, and the usual order goes on
-        put(active, shown_at(ap, CT_POINTS[1]))
-        put(active, shown_at(lat, CT_POINTS[0]))
-        tidy(registration, {"AP": "2"})
-    assert clicked(registration) == {"CT": ["1", "2", "3"], "AP": ["2", "1"], "LAT": ["1", "2"]}
+    order = ClickOrder()
+    order.choose("AP", "2")
+    put(active, shown_at(ap, CT_POINTS[1]))
+    put(active, shown_at(ap, CT_POINTS[0]))
+    put(active, shown_at(lat, CT_POINTS[0]))
+    tidy(registration, order)
+    assert clicked(registration) == {"CT": ["1", "2", "3"], "AP": ["2", "1"], "LAT": ["1"]}
     remove(registration, "2")
     lat.change(use=False)
     assert clicked(registration) == {"CT": ["1", "3"], "AP": ["1"]}

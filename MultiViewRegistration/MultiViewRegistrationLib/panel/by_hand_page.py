@@ -11,6 +11,7 @@ from ..scene.hand_moves import HandMoves
 from ..scene.tags import tag_of
 from . import packages
 
+IN_3D = _("In the 3D view: handles.")
 IN_XRAYS = _("In the X-rays:")
 KEYS = (
     _("Drag: along the image"),
@@ -21,7 +22,7 @@ KEYS = (
     _("Page Up, Page Down: along the beam"),
     _("Shift and a key: ten times as far"),
 )
-SHOW_VIEWS = _("Press Show views, above, to move the CT in the X-rays, too.")
+SHOW_VIEWS = _("In the X-rays: press Show views, above, to have them beside the 3D view.")
 
 
 class ByHandPage:
@@ -42,9 +43,8 @@ class ByHandPage:
         possible = section.registration.ct is not None and not section.session.running
         button.enabled = possible
         button.checked = self._moves is not None
-        label = section.ui.keysLabel
-        label.text = SHOW_VIEWS if self._moves is not None and not self._dragging else "\n".join([IN_XRAYS, *KEYS])
-        label.enabled = self._moves is not None
+        lacks_views = self._moves is not None and not self._dragging
+        section.ui.keysLabel.text = "\n".join([IN_3D, *([SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)])])
 
     def tick(self) -> None:
         if self._moves is None:

@@ -6,11 +6,11 @@ import qt
 from slicer.i18n import tr as _
 
 from ..scene import lacking, landmarks
+from ..scene.click_order import ClickOrder
 from ..scene.loading import landmark_list
 from ..scene.markups import is_placing, place, stop_placing
 from .history_table import ROW_PX, fit_rows
 
-CT = "CT"
 CLICKED, NEXT = "✔", _("next")
 
 
@@ -22,7 +22,7 @@ class LandmarksPage:
 
     def __init__(self, section) -> None:
         self._section = section
-        self._wanted: dict[str, str] = {}
+        self._order = ClickOrder()
         self._shown = None
         ui = section.ui
         ui.placeButton.toggled.connect(self._on_place)
@@ -53,14 +53,14 @@ class LandmarksPage:
         if section.start != "landmarks":
             return
         if section.registration.ct is not None:
-            landmarks.tidy(section.registration, self._wanted)
+            landmarks.tidy(section.registration, self._order)
         before = self._shown and self._shown[0]
         if landmarks.clicked(section.registration) != before or section.ui.placeButton.checked != self._placing:
             section.panel.invalidate()
 
     def leave(self) -> None:
         self._shown = None
-        self._wanted.clear()
+        self._order = ClickOrder()
         registration = self._section.registration
         if registration is not None and registration.scene is not None and self._placing:
             stop_placing(registration.scene)
@@ -85,8 +85,8 @@ class LandmarksPage:
     def _next(self, where: str) -> str:
         """The name that the next click gets there."""
         registration = self._section.registration
-        owner = registration.node if where == CT else next(view.node for view in registration.xrays if view.name == where)
-        return landmarks.next_name(registration, owner.GetNodeReference(landmarks.LANDMARKS), self._wanted.get(where, ""))
+        owner = registration.node if where == landmarks.CT else next(view.node for view in registration.xrays if view.name == where)
+        return landmarks.next_name(registration, owner.GetNodeReference(landmarks.LANDMARKS), self._order.next(where))
 
     def _fill(self, clicked: dict, coming: dict, residuals: dict) -> None:
         table = self._section.ui.landmarksTable
@@ -107,9 +107,11 @@ class LandmarksPage:
     def _told(self, fit) -> str:
         if fit is None:
             return _("Click an empty cell to say which landmark comes next there.")
-        count, left_out = len(fit.residuals), sum(not residual.used for residual in fit.residuals)
-        return _("The landmarks fitted their pose within {mm:.1f} mm (root mean square of {used} of {count} positions).").format(
-            mm=fit.rms_mm, used=count - left_out, count=count)
+        used = sum(residual.used for residual in fit.residuals)
+        told = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(mm=fit.rms_mm, used=used)
+        if used == len(fit.residuals):
+            return told
+        return told + " " + _("Those in red do not fit, and were left out: {count}.").format(count=len(fit.residuals) - used)
 
     def _on_place(self, on: bool) -> None:
         section = self._section
@@ -129,7 +131,7 @@ class LandmarksPage:
         with self._section.panel.acting():
             if column > 0:
                 where = list(landmarks.clicked(self._section.registration))[column - 1]
-                self._wanted[where] = table.item(row, 0).text()
+                self._order.choose(where, table.item(row, 0).text())
 
 
 def _cell(clicked: bool, coming: bool, residual):

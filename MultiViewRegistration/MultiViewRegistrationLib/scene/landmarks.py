@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import MappingProxyType
 
 import numpy as np
 
 from .case import LANDMARKS
+from .click_order import ClickOrder
 from .detector import Detector, detector_of, detectors
 from .loading import landmark_list
 from .markups import placed
@@ -17,20 +16,22 @@ from .registration import Registration
 #: The attribute of an X-ray's list with the plane on which its points lie, as JSON.
 PLANE = "MultiViewRegistration.plane"
 ROUNDING_MM = 1e-6
+#: Where a landmark is that was clicked in the CT; of the others it is the name of the X-ray.
+CT = "CT"
 
 
-def tidy(registration: Registration, wanted: Mapping[str, str] = MappingProxyType({})) -> None:
+def tidy(registration: Registration, order: ClickOrder | None = None) -> None:
     """Put the landmarks in order after points were placed, moved or removed; nothing happens where all is in order.
 
     A new point, which has no name yet, belongs to the X-ray on whose detector plane it lies, else to the CT, whichever list it was
     placed in: so one list can be active while a landmark is clicked in the CT and in each X-ray. It gets a name by `next_name`. Points
     of an X-ray stay on its plane, and go with it where its geometry is corrected.
 
-    wanted: the landmark that comes next in an X-ray, by its name, or in the "CT", where a person says so.
+    order: the clicks so far, where they say which landmark comes next; those that are new are told to it.
     """
-    among = detectors(registration)
+    among, order = detectors(registration), order or ClickOrder()
     for markups in lists(registration):
-        _settle(registration, markups, among, wanted)
+        _settle(registration, markups, among, order)
     for detector in among:
         _keep_on_plane(detector)
 
@@ -42,13 +43,13 @@ def lists(registration: Registration) -> list:
 
 
 def clicked(registration: Registration) -> dict[str, list[str]]:
-    """The landmarks that have been clicked in the CT, under "CT", and in each X-ray that is used, under its name."""
-    owners = {"CT": registration.node, **{view.name: view.node for view in registration.xrays if view.used}}
+    """The landmarks that have been clicked in the CT, under CT, and in each X-ray that is used, under its name."""
+    owners = {CT: registration.node, **{view.name: view.node for view in registration.xrays if view.used}}
     return {name: _labels(owner.GetNodeReference(LANDMARKS)) for name, owner in owners.items()}
 
 
 def missing(registration: Registration) -> dict[str, list[str]]:
-    """For each landmark, in which views, by name, it has not been clicked yet; "CT" for the CT. Without those that are complete.
+    """For each landmark, in which views, by name, it has not been clicked yet; CT for the CT. Without those that are complete.
 
     A landmark need not be seen in every X-ray: what is in the CT and in one of them counts.
     """
@@ -83,20 +84,22 @@ def _labels(markups) -> list[str]:
     return [] if markups is None else [label for label in map(markups.GetNthControlPointLabel, placed(markups)) if label]
 
 
-def _settle(registration: Registration, markups, among: list[Detector], wanted: Mapping[str, str]) -> None:
+def _settle(registration: Registration, markups, among: list[Detector], order: ClickOrder) -> None:
     """Name the new points of a list, and move those that belong to another one there."""
     gone = 0
     for i in [i for i in placed(markups) if not markups.GetNthControlPointLabel(i)]:
         point = markups.GetNthControlPointPositionWorld(i - gone)
         detector = detector_of(point, among)
+        where = detector.view.name if detector else CT
         home = landmark_list(registration, detector and detector.view)
-        name = next_name(registration, home, wanted.get(detector.view.name if detector else "CT", ""))
+        name = next_name(registration, home, order.next(where))
         if home is markups:
             markups.SetNthControlPointLabel(i - gone, name)
         else:
             markups.RemoveNthControlPoint(i - gone)
             home.AddControlPointWorld(point, name)
             gone += 1
+        order.clicked(where, name)
 
 
 def _keep_on_plane(detector: Detector) -> None:

@@ -43,6 +43,14 @@ def blind(registration: Registration) -> list[str]:
     matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
     ct.GetIJKToRASMatrix(matrix)
     world_from_index = registration.world_from_ct @ lps_from_ras(slicer.util.arrayFromVTKMatrix(matrix))
-    high = np.array(ct.GetImageData().GetDimensions()) - 0.5
+    low, high = np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5
+    centre = rigid.transform_points(world_from_index, (low + high) / 2)
     views = [view for view in registration.xrays if view.used and view.placed]
-    return [view.name for view in views if not sees(view.camera, world_from_index, np.full(3, -0.5), high)]
+    return [view.name for view in views
+            if not (_shows(view.camera, centre) or sees(view.camera, world_from_index, low, high))]  # the latter takes milliseconds
+
+
+def _shows(camera, point: np.ndarray) -> bool:
+    """Whether a world point falls on a camera's image."""
+    size = np.array(camera.size)
+    return bool(camera.depth(point) > 0 and (np.abs(camera.project(point) - (size - 1) / 2) < size / 2).all())

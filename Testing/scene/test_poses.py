@@ -1,0 +1,81 @@
+"""Where the CT is put before a registration, which X-rays show it there, and what is lacking."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, off
+from phantom_scene import make_registration
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    return make_registration(scene, ct, views)
+
+
+@pytest.mark.parametrize("shift, names", [
+    ((0, 0, 0), []),
+    ((0, 0, 90), []),  # its edge is still seen
+    ((0, 0, 150), ["view1", "view2"]),
+    ((400, 0, 0), ["view1"]),  # along the beam of the other
+    ((-900, 0, 0), ["view1", "view2"]),  # behind its source
+])
+def test_which_xrays_do_not_show_the_ct(registration, shift, names):
+    from MultiViewRegistrationLib.scene.poses import blind
+
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), shift)
+    assert blind(registration) == names
+
+
+def test_an_xray_that_is_skipped_has_no_say(registration):
+    from MultiViewRegistrationLib.scene.poses import blind
+
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
+    registration.xrays[0].change(use=False)
+    assert blind(registration) == ["view2"]
+
+
+def test_a_ct_is_centred_where_the_beams_meet(registration, views):
+    from MultiViewRegistrationLib.scene.by_hand import centre
+    from MultiViewRegistrationLib.scene.poses import centre_ct
+
+    middle = np.array([12.0, -7.0, 30.0])
+    for view, given in zip(registration.xrays, views, strict=True):
+        back = rigid.from_rotation_translation(np.eye(3), -middle)
+        camera = replace(given.camera, camera_from_world=given.camera.camera_from_world @ back)
+        view.change(camera={"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(),
+                            "size": list(camera.size)})
+    centre_ct(registration)
+    assert np.allclose(centre(registration), middle, atol=1e-3)
+    assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))
+
+
+def test_without_a_geometry_there_is_no_centre(registration):
+    from MultiViewRegistrationLib.scene.poses import centre_ct
+
+    for view in registration.xrays:
+        view.change(camera=None)
+    with pytest.raises(InputError, match="none that is used has a geometry"):
+        centre_ct(registration)
+
+
+def test_what_is_lacking(scene, registration):
+    from MultiViewRegistrationLib.scene.lacking import lacking
+    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.scene.session import Session
+
+    session = Session(registration)
+    assert {start: lacking(session, start) for start in ("given", "search", "by hand")} == dict.fromkeys(("given", "search", "by hand"), "")
+    assert "Click four landmarks" in lacking(session, "landmarks")
+    assert "no regressor" in lacking(session, "regressor")
+    assert "choose another start" in lacking(session, "search", "xvr")
+    assert lacking(session, "given", "xvr") == ""
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
+    assert "outside all X-rays" in lacking(session, "search")
+    assert "outside" not in lacking(session, "landmarks")
+    assert lacking(Session(Registration.create(scene)), "given") == "Choose a CT first."

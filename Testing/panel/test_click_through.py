@@ -78,19 +78,17 @@ def downloads_the_sample(person) -> None:
     assert [[table.item(row, column).text() for column in (1, 3, 4)] for row in range(table.rowCount)] == [
         ["AP", "LAO 2\u00b0, CRA 3\u00b0", "reference"], ["lateral", "LAO 88\u00b0, CAU 2\u00b0", "calibrated"]]
     assert person.header("xrays") == "\u25d0 2 views ready"
-    assert person.header("start") == "\u25d0 Search, 15\u00b0 and 45 mm" and person.header("register") == "\u25d0"
+    assert person.header("start") == "\u25d0 Search, 15\u00b0 and 45 mm" and person.header("register").startswith("\u25d0")
 
 
 def shows_the_views(person) -> None:
     person.give_views()
     person.host.click(person.ui.layoutButton)
     assert {"XRay1", "XRay2"} <= set(person.views.sliceViewNames())
-    plain = [person.picture(number) for number in (1, 2)]
-    assert all(picture.std() > 20 for picture in plain)
+    assert all(person.picture(number).std() > 20 for number in (1, 2))
     assert len(np.unique(person.views.threeDWidget(0).threeDView()._pixels().reshape(-1, 3), axis=0)) > 300  # more than the background
-    registration = person.panel.registration
-    person.wait(lambda: all(view.node.GetNodeReference("drr") for view in registration.xrays))  # where the CT is, before anything is asked
-    assert all(np.abs(person.picture(number).astype(int) - plain[number - 1]).mean() > 3 for number in (1, 2))
+    shown = [person.views.sliceWidget(f"XRay{number}").mrmlSliceCompositeNode() for number in (1, 2)]
+    person.wait(lambda: all(node.GetForegroundVolumeID() for node in shown))  # the CT as an X-ray, before anything is asked
 
 
 def registers_by_search(person) -> None:
@@ -131,23 +129,22 @@ def goes_through_the_history(person) -> None:
 
 
 def looks_at_the_overlays(person) -> None:
-    check = person.of("check")
-    seen = {}
+    check, seen = person.of("check"), {}
     for index in range(check.overlayComboBox.count):
-        check.overlayComboBox.setCurrentIndex(index)
-        mode = check.overlayComboBox.currentData
+        mode = check.overlayComboBox.itemText(index)
+        person.host.choose(check.overlayComboBox, mode)
         person.wait(lambda: person.panel.session.drawing.at_rest)
-        if mode != "flicker":
-            seen[mode] = person.picture(1)
+        seen[mode] = person.picture(1)
+    plain = seen.pop("None, the X-ray alone")
     for mode, picture in seen.items():
-        assert mode == "off" or np.abs(picture.astype(int) - seen["off"]).mean() > 1, mode
-    check.overlayComboBox.setCurrentIndex(0)
+        assert mode == "Flicker" or np.abs(picture.astype(int) - plain).mean() > 1, mode
+    person.host.choose(check.overlayComboBox, "Blend")
     person.host.type(check.opacitySlider, "1")
     person.host.process(0.1)
-    assert likeness(person.picture(1), seen["off"]) > 0.9  # the CT as an X-ray looks as the X-ray does
+    assert likeness(person.picture(1), plain) > 0.9  # the CT as an X-ray looks as the X-ray does
     person.host.click_cell(person.of("register").historyTable, 0, 1)
     person.host.process(0.2)
-    assert likeness(person.picture(1), seen["off"]) < 0.8
+    assert likeness(person.picture(1), plain) < 0.8
     person.host.click_cell(person.of("register").historyTable, 1, 1)
     person.host.type(check.opacitySlider, "0.5")
     table = check.similarityTable
@@ -177,7 +174,7 @@ def exports(person, folder: Path) -> None:
     from PySide6 import QtWidgets
 
     export = person.of("export")
-    assert not export.exportButton.enabled and export.exportButton.toolTip == "Choose a folder first."
+    assert not export.exportButton.enabled and export.hintLabel.text == "Choose a folder."
     person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(folder))
     person.host.click(export.caseCheckBox)
     person.host.click(export.exportButton)

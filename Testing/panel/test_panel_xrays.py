@@ -435,7 +435,7 @@ def test_nodes_that_are_deleted(host, opened, section):
     assert "a cannot be used" in section.button.text and "no contrast" in section.ui.problemLabel.text
     host.scene.Clear(False)
     host.process(0.2)
-    assert section.ui.xrayTable.rowCount == 0 and not section.ui.geometryBox.visible and not section.widget.enabled
+    assert section.ui.xrayTable.rowCount == 0 and not section.ui.geometryBox.visible and section.registration is None
 
 
 def test_another_registration(host, opened, section):

@@ -51,8 +51,9 @@ class Host:
     def _empty_scene(self) -> None:
         """Only what Slicer itself keeps in a scene stays: colours, the selection, views."""
         self.scene.Clear(False)
-        for node in self.slicer.util.getNodesByClass("vtkMRMLScriptedModuleNode", self.scene):
-            self.scene.RemoveNode(node)
+        for kind in ("vtkMRMLScriptedModuleNode", "vtkMRMLLayoutNode"):
+            for node in self.slicer.util.getNodesByClass(kind, self.scene):
+                self.scene.RemoveNode(node)
 
     # modules -----------------------------------------------------------------------------------------------------------
 

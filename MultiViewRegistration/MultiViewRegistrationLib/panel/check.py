@@ -10,7 +10,7 @@ from ..errors import InputError
 from .check_overlays import Overlays
 from .check_points import Points
 from .check_similarity import Judgement
-from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import PROBLEM, READY, TODO, Section, State
 
 
 class CheckSection(Section):
@@ -31,8 +31,6 @@ class CheckSection(Section):
 
     def state(self) -> State:
         entry = self.session.history.current
-        if self.session.preparing:
-            return State(RUNNING, _("preparing the overlays"))
         if entry is None or not entry.fingerprint:
             return State(TODO)
         return State(PROBLEM, _("caution")) if entry.reasons or self.session.doubt() else State(READY, _("look at every X-ray"))

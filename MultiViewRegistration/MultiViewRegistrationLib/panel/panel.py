@@ -152,8 +152,6 @@ class Panel(slicer.util.VTKObservationMixin):
                     self.tell(self.session.message)
             if self.ui.layoutButton.checked != layout.shows(self.registration):  # somebody chose another layout
                 self._stale = True
-            elif self.ui.layoutButton.checked:
-                self._prepare_overlays()
             self.session.drawing.step()
         for section in self.sections.values():
             with suppress(InputError):
@@ -162,13 +160,6 @@ class Panel(slicer.util.VTKObservationMixin):
                     section.tick()
         if self._stale and self._shown:
             self.refresh()
-
-    def _prepare_overlays(self) -> None:
-        """Have the CT made ready to be drawn over the X-rays that are shown."""
-        before = self.session.preparing
-        self.session.prepare()
-        if self.session.preparing and not before:
-            self._stale = True
 
     def refresh(self) -> None:
         """Show the scene as it is."""

@@ -163,7 +163,8 @@ def _any_voxels(node) -> np.ndarray:
     image = node.GetImageData()
     if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
         raise InputError("has no voxels, expected an image; load it again.")
-    return slicer.util.arrayFromVolume(node)
+    values = vtk_to_numpy(image.GetPointData().GetScalars())
+    return values.reshape(*image.GetDimensions()[::-1], *values.shape[1:])
 
 
 def _voxels(node) -> np.ndarray:

@@ -53,7 +53,7 @@ def _digest(told) -> str:
 
 
 def _volume(node) -> list | None:
-    """Of voxels and where they lie. A file that Slicer wrote has a left-handed volume's slices the other way round: so they are here."""
+    """Of voxels and where they lie. A file of Slicer's has the slices of a left-handed volume the other way round, and so this has."""
     if node is None or node.GetImageData() is None:
         return None
     matrix = vtk.vtkMatrix4x4()

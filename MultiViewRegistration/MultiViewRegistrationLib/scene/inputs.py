@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import InputError
 from .case import case_of, ct_of, xray_of
 from .fingerprint import of_ct, of_view
-from .registration import Registration
+from .registration import Registration, refuse_nonlinear
 from .xray import XRayView
 
 
@@ -43,6 +43,8 @@ class Inputs:
 
     def ct(self):
         """The `imaging.ct.CT`. InputError as `scene.case.ct_of`."""
+        if self.registration.ct is not None:
+            refuse_nonlinear(self.registration.ct)  # of which its fingerprint knows nothing
         return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
 
     def xray(self, view: XRayView):

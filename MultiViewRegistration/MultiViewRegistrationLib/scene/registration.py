@@ -199,6 +199,9 @@ class Registration:
 def refuse_nonlinear(node) -> None:
     """InputError where a node lies under a transform that is not linear."""
     parent = node.GetParentTransformNode()
-    if parent is not None and not parent.IsTransformToWorldLinear():
-        raise InputError(f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, expected a linear one or "
-                         "none; harden that transform on it, or take it out.")
+    if parent is None or parent.IsTransformToWorldLinear():
+        return
+    while parent.IsLinear():
+        parent = parent.GetParentTransformNode()
+    raise InputError(f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, expected a linear one or none; "
+                     "harden that transform on it, or take it out.")

@@ -1,0 +1,108 @@
+"""Where the work begins: nobody has to make a registration first, and none is made that nobody asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from dropping import drop
+from little_xray import intensity
+from person import Person
+from phantom import make_ct
+from phantom_scene import make_registration
+
+
+@pytest.fixture
+def person(host):
+    return Person(host)
+
+
+def registrations(person) -> list:
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    return Registration.all(person.host.scene)
+
+
+def phantom(person):
+    from MultiViewRegistrationLib.scene.loading import volume_node
+
+    ct = make_ct()
+    return volume_node(person.host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
+
+
+def chooses_the_ct(person, tmp_path) -> None:
+    phantom(person)
+    person.host.choose(person.of("ct").ctSelector, "Phantom")
+
+
+def drops_a_ct(person, tmp_path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(make_ct().volume.values), str(tmp_path / "ct.nrrd"))
+    drop(person.panel.sections["ct"].button, tmp_path / "ct.nrrd")
+
+
+def drops_an_xray(person, tmp_path) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(intensity()), str(tmp_path / "AP.png"))
+    drop(person.panel.sections["xrays"].button, tmp_path / "AP.png")
+
+
+def adds_a_volume(person, tmp_path) -> None:
+    import slicer
+
+    node = person.host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "AP")
+    slicer.util.updateVolumeFromArray(node, intensity()[None])
+    person.host.choose(person.of("xrays").volumeSelector, "AP")
+    person.host.click(person.of("xrays").addVolumeButton)
+
+
+@pytest.mark.parametrize("begins", [chooses_the_ct, drops_a_ct, drops_an_xray, adds_a_volume])
+def test_it_begins_with_a_ct_or_an_xray(person, tmp_path, begins):
+    assert registrations(person) == [] and not person.of("start").searchRadioButton.enabled
+    begins(person, tmp_path)
+    person.wait_until_read()
+    made, = registrations(person)
+    assert person.panel.registration == made and person.ui.registrationSelector.currentNode() is made.node
+    assert bool(made.ct) + len(made.xrays) == 1 and person.message == ""
+
+
+def test_nothing_begins_by_itself(person):
+    volume = phantom(person)
+    person.host.process(0.1)
+    person.host.leave(person.widget)
+    person.host.enter(person.widget)
+    person.host.scene.RemoveNode(volume)
+    person.host.scene.Clear(False)
+    person.host.process(0.1)
+    assert registrations(person) == [] and person.panel.registration is None
+
+
+def test_a_scene_that_was_closed_leaves_a_blank_panel(person, tmp_path):
+    chooses_the_ct(person, tmp_path)
+    person.wait_until_read()
+    assert person.of("ct").factsLabel.text
+    person.host.scene.Clear(False)
+    person.host.process(0.1)
+    ui = person.of("ct")
+    assert registrations(person) == [] and ui.factsLabel.text == "" and ui.ctSelector.currentNode() is None
+    chooses_the_ct(person, tmp_path)  # and it begins anew
+    assert len(registrations(person)) == 1
+
+
+def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
+    from MultiViewRegistrationLib.scene.layout import layout_node, shown
+
+    button = person.ui.layoutButton
+    assert not button.enabled
+    person.give_views(200, 160)
+    registration = make_registration(person.host.scene, ct, views)
+    person.panel.choose(registration)
+    person.host.click(button)
+    assert button.checked and "XRay2" in person.views.sliceViewNames()
+    camera = np.array(person.views.threeDWidget(0).threeDView().cameraNode().GetPosition())
+    sources = np.array([view.camera.source for view in registration.xrays])
+    assert np.linalg.norm(camera) > np.linalg.norm(sources, axis=1).max()  # back, where all of it is seen
+    layout_node(person.host.scene).SetViewArrangement(layout_node(person.host.scene).SlicerLayoutConventionalView)  # by Slicer's tool bar
+    person.host.process(0.1)
+    assert not button.checked
+    person.host.click(button)
+    person.host.click(button)
+    assert not button.checked and not shown(person.host.scene)

@@ -1,0 +1,99 @@
+"""The CT's bone in the 3D view, on slicer-core's own volume rendering."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from little_scene import c_arm, registration_of
+
+from MultiViewRegistrationLib.scene import ct_in_3d
+
+
+@pytest.fixture
+def rendering(slicer_app, monkeypatch):
+    """Slicer's module Volume Rendering."""
+    import slicer
+
+    logic = slicer_app.volume_rendering._logic
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: logic)), raising=False)
+    return logic
+
+
+def volume(scene, name: str):
+    from MultiViewRegistrationLib.scene.loading import volume_node
+
+    return volume_node(scene, name, np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
+
+
+@pytest.fixture
+def registration(scene):
+    made = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
+    made.ct = volume(scene, "CT")
+    return made
+
+
+def rendered(scene) -> list[str]:
+    """The names of the volumes that are shown in 3D."""
+    import slicer
+
+    nodes = slicer.util.getNodesByClass("vtkMRMLVolumeRenderingDisplayNode", scene)
+    return [node.GetVolumeNode().GetName() for node in nodes if node.GetVisibility()]
+
+
+def test_bone_is_shown_hidden_and_shown_again(scene, registration, rendering):
+    assert ct_in_3d.can_show(registration) and not ct_in_3d.is_shown(registration)
+    ct_in_3d.show(registration, False)
+    assert rendered(scene) == []
+    ct_in_3d.show(registration)
+    opacity = rendering.GetFirstVolumeRenderingDisplayNode(registration.ct).GetVolumePropertyNode().GetScalarOpacity()
+    assert opacity.GetValue(-500) == opacity.GetValue(0) == 0 and opacity.GetValue(600) > 0.5  # HU
+    assert ct_in_3d.is_shown(registration) and rendered(scene) == ["CT"]
+    ct_in_3d.show(registration, False)
+    ct_in_3d.show_first_time(registration)  # which it is no more
+    assert rendered(scene) == []
+    ct_in_3d.show(registration)
+    assert rendered(scene) == ["CT"]
+
+
+def test_what_a_person_has_set_up_stays(scene, registration, rendering):
+    display = rendering.CreateDefaultVolumeRenderingNodes(registration.ct)
+    display.SetVisibility(False)
+    before = display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600)
+    ct_in_3d.show_first_time(registration)
+    assert rendered(scene) == []
+    ct_in_3d.show(registration)
+    assert rendered(scene) == ["CT"] and display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600) == before
+    registration.remove()
+    assert scene.IsNodePresent(display)
+
+
+def test_another_ct_takes_its_place(scene, registration, rendering):
+    ct_in_3d.show(registration)
+    registration.ct = volume(scene, "Other")
+    ct_in_3d.follow(registration)
+    assert rendered(scene) == ["Other"]
+    ct_in_3d.follow(registration)
+    assert rendered(scene) == ["Other"] and scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 1
+
+
+def test_nothing_stays_behind(scene, registration, rendering):
+    from MultiViewRegistrationLib.scene import display
+
+    ct_in_3d.show(registration)
+    display.show(registration)
+    registration.remove()
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 0
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 0
+
+
+def test_without_a_ct_or_volume_rendering_it_is_nothing(scene, registration, monkeypatch):
+    import slicer
+
+    monkeypatch.setattr(slicer, "modules", SimpleNamespace(), raising=False)
+    assert not ct_in_3d.can_show(registration)
+    ct_in_3d.show(registration)
+    ct_in_3d.show_first_time(registration)
+    ct_in_3d.follow(registration)
+    assert rendered(scene) == []

@@ -43,16 +43,6 @@ def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray
     return make_registration(scene, *phantom(), world_from_ct, name)
 
 
-def phantom_session(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
-    """A session with it, its CT made ready."""
-    from MultiViewRegistrationLib.scene.session import Session
-
-    session = Session(phantom_registration(scene, name, world_from_ct))
-    session.prepare()
-    session.finish()
-    return session
-
-
 def settled_session(scene, name: str = "Phantom"):
     """A session whose pose passes for the result of a registration, which nobody ran."""
     from MultiViewRegistrationLib.scene.session import Session

@@ -42,8 +42,8 @@ def chest_session(scene, folder: Path) -> Session:
         shutil.copy(file, folder)
     shutil.copy(chest_ct(), folder / "chest.nii.gz")
     session = Session(load_case(scene, folder / "case.json"))
-    session.prepare()
-    session.finish()
+    while not session.prepare():
+        session.poll()
     return session
 
 

@@ -13,6 +13,13 @@ from MultiViewRegistrationLib.geometry.rigid import transform_points
 POINT = np.array([9.0, -6.0, 12.0])  # LPS mm in the CT's frame
 
 
+@pytest.fixture(autouse=True)
+def soon_at_rest(monkeypatch):
+    from MultiViewRegistrationLib.scene import drawing
+
+    monkeypatch.setattr(drawing, "REST", 0.05)
+
+
 @pytest.fixture
 def person(host):
     """At the Check section of the phantom, without views."""
@@ -458,8 +465,7 @@ def test_a_simulated_pelvis(host, shared_data):
     after = [sum(coloured(person, number)) for number in (1, 2)], similarities(person)
     assert max(b / a for a, b in zip(before[0], after[0])) < 0.7
     assert min(float(b) - float(a) for a, b in zip(before[1], after[1])) > 0.1
-    for name in ("Blend", "Checkerboard", "Edges of bones", "Two colours"):
-        choose(person, name)
-        assert inside(person.picture(1)).std() > 15, name
+    choose(person, "Edges of bones")
+    assert inside(person.picture(1)).std() > 15
 
 

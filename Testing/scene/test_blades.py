@@ -14,7 +14,7 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
     """Line integrals of 0.5 to 3 in a round field."""
     image = np.where(FIELD, 1.75 + 1.25 * np.sin(COLUMNS / 15) * np.cos(ROWS / 11), blades)
     if metal is not None:
-        image[60:70, 60:120] = metal
+        image[60:64, 60:70] = metal
     return image + 0.01 * np.random.default_rng(0).normal(size=image.shape)
 
 

@@ -266,6 +266,14 @@ def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
     assert registration.xrays[0].node.GetNodeReference("drr").GetDisplayNode().GetColorNodeID() == "vtkMRMLColorTableNodeInvertedGrey"
 
 
+def test_greys_that_suit_stay_also_at_rest(drawing, registration, clock):
+    rest(drawing, clock)
+    before = window(registration)
+    registration.world_from_ct = off(TRUE_POSE, [1.0, 0, 0], [2.0, 0, 1.0])
+    rest(drawing, clock)
+    assert window(registration) == before
+
+
 def test_greys_that_were_far_off_are_mended_at_rest(drawing, registration, clock):
     registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [70.0, 0, 0])  # hardly in view1
     drawing.step()

@@ -1,0 +1,250 @@
+"""Makes the pictures of docs/slicer.md and the extension's screenshot anew:
+
+    PYTHONPATH=MultiViewRegistration:Testing:Testing/panel python Testing/make_tutorial_pictures.py [folder]
+
+The panel is the module's own, in the stand-in for Slicer of Testing/slicer_host; scene and views are those of slicer-core. It takes about
+two minutes without a graphics card.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+from person import MODULE, Person
+from PIL import Image
+from slicer_host import Host
+
+ROOT = Path(__file__).resolve().parents[1]
+JPEG = {"quality": 84, "optimize": True, "progressive": True}
+GAP, WHITE = 6, (255, 255, 255)
+#: Of two pedicle screws in a thoracic vertebra of the sample: entry and tip, CT LPS mm.
+SCREWS = {"Screw, right": ((-16.2, 102.5, -135.0), (-4.3, 69.5, -135.0)), "Screw, left": ((14.7, 102.5, -135.0), (2.7, 69.5, -135.0))}
+#: What the linked cursor is put on: the tip of a spinous process, CT LPS mm.
+POINT = (-1.0, 118.0, -150.0)
+
+
+class Pictures:
+    """Takes pictures of a person's panel and views, into a folder."""
+
+    def __init__(self, person: Person, folder: Path) -> None:
+        self.person, self.host, self.folder = person, person.host, folder
+
+    def section(self, name: str, file: str) -> None:
+        """A section of the panel, unfolded, by itself."""
+        self.person.of(name)
+        self.host.process(0.2)
+        button = self.person.panel.sections[name].button
+        self.save([[self._image(button, 1.5)]], file)
+
+    def views(self, *numbers: int) -> list[Image.Image]:
+        """The X-rays' views as they are now."""
+        self.host.process(0.3)
+        return [Image.fromarray(self.person.picture(number)) for number in numbers]
+
+    def scene(self) -> Image.Image:
+        """The 3D view."""
+        return Image.fromarray(self.person.views.threeDWidget(0).threeDView()._pixels())
+
+    def window(self) -> Image.Image:
+        """The panel beside the views."""
+        return self._image(self.host.main_window)
+
+    def save(self, rows: list[list[Image.Image]], file: str) -> None:
+        """Pictures in rows, as one file."""
+        width = max(sum(image.width for image in row) + GAP * (len(row) - 1) for row in rows)
+        height = sum(max(image.height for image in row) for row in rows) + GAP * (len(rows) - 1)
+        whole, top = Image.new("RGB", (width, height), WHITE), 0
+        for row in rows:
+            left = 0
+            for image in row:
+                whole.paste(image, (left, top))
+                left += image.width + GAP
+            top += max(image.height for image in row) + GAP
+        path = self.folder / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.suffix == ".png":
+            whole = whole.quantize(128, dither=Image.Dither.NONE)
+        whole.save(path, **(JPEG if path.suffix == ".jpg" else {"optimize": True}))
+        print(f"{path.name}: {whole.width} x {whole.height}, {path.stat().st_size / 1000:.0f} kB")
+
+    def _image(self, widget, scale: float = 1.0) -> Image.Image:
+        with tempfile.TemporaryDirectory() as folder:
+            self.host.grab(widget, Path(folder, "widget.png"), scale)
+            return Image.open(Path(folder, "widget.png")).convert("RGB")
+
+
+def main(folder: Path) -> None:
+    host = Host()
+    person = Person(host, width=440)
+    take = Pictures(person, folder)
+    load_sample(person)
+    panel_before(person, take)
+    views_at(person, 1000, 1000)
+    before = overlays(person, take, ("Blend", "Two colours"))
+    register(person)
+    after = overlays(person, take, ("Blend", "Two colours"))
+    take.save([[before["Two colours"][0], after["Two colours"][0]], [before["Two colours"][1], after["Two colours"][1]]], "before_after.jpg")
+    modes = overlays(person, take, ("Edges of bones", "Checkerboard", "Difference"))
+    take.save([[after["Blend"][0], modes["Edges of bones"][0]], [modes["Checkerboard"][0], modes["Difference"][0]]], "overlays.jpg")
+    linked_cursor(person, take)
+    planned_screws(person, take)
+    panel_after(person, take)
+    scene(person, take)
+    window(person, take)
+    host.close()
+
+
+def load_sample(person: Person) -> None:
+    import slicer
+
+    source, = slicer.modules.sampleDataSources["MultiViewRegistration"]
+    source.customDownloader(source)
+    person.wait_until_read()
+
+
+def only(person: Person, *names: str) -> None:
+    """Unfold these sections, and fold the others."""
+    for name, section in person.panel.sections.items():
+        section.button.collapsed = name not in names
+    person.host.process(0.1)
+
+
+def panel_before(person: Person, take: Pictures) -> None:
+    take.section("ct", "ct.png")
+    take.section("xrays", "xrays.png")
+    only(person)
+
+
+def views_at(person: Person, width: int, height: int) -> None:
+    """The X-rays' views at a good size, without the box about the scene."""
+    import slicer
+
+    if person.views is None:
+        person.give_views(width, height)
+        person.host.click(person.ui.layoutButton)
+    view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLViewNode")
+    view.SetBoxVisible(False)
+    view.SetAxisLabelsVisible(False)
+    person.wait(lambda: not person.panel.session.preparing, 200)
+
+
+def overlays(person: Person, take: Pictures, modes) -> dict[str, list[Image.Image]]:
+    """Pictures of both X-rays in each of these modes."""
+    pictures = {}
+    for mode in modes:
+        person.host.choose(person.of("check").overlayComboBox, mode)
+        person.host.process(1.5)  # until it is drawn sharp
+        pictures[mode] = take.views(1, 2)
+    return pictures
+
+
+def register(person: Person) -> None:
+    person.host.click(person.of("register").registerButton)
+    person.wait_for_work()
+    if person.panel.session.error() > 0.1:
+        raise SystemExit("the sample was not registered")
+
+
+def linked_cursor(person: Person, take: Pictures) -> None:
+    from MultiViewRegistrationLib.geometry.rigid import transform_points
+
+    check = person.of("check")
+    person.host.choose(check.overlayComboBox, "None, the X-ray alone")
+    person.host.click(check.cursorButton)
+    world = transform_points(person.pose, np.array(POINT))
+    pixels = [view.camera.project(world) for view in person.panel.registration.xrays]
+    person.click_pixel(1, pixels[0])
+    first = take.views(1, 2)
+    person.click_pixel(2, pixels[1])
+    take.save([first, take.views(1, 2)], "cursor.jpg")
+    person.host.click(check.cursorButton)
+    person.host.click(check.clearCursorButton)
+
+
+def planned_screws(person: Person, take: Pictures) -> None:
+    for name, (entry, tip) in SCREWS.items():
+        add_screw(person, name, np.array(entry) * [-1, -1, 1], np.array(tip) * [-1, -1, 1])
+    person.host.choose(person.of("check").overlayComboBox, "None, the X-ray alone")
+    person.host.process(0.5)
+    take.save([take.views(1, 2)], "screws.jpg")
+
+
+def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> None:
+    """A screw of 5 mm, planned in the CT (RAS mm), as a model under the CT's transform."""
+    import slicer
+    import vtk
+
+    axis, whole = (tip - entry) / np.linalg.norm(tip - entry), vtk.vtkAppendPolyData()
+    for start, end, radius in ((entry, tip, 2.5), (entry - 8 * axis, entry, 4.5)):
+        line, tube = vtk.vtkLineSource(), vtk.vtkTubeFilter()
+        line.SetPoint1(*start)
+        line.SetPoint2(*end)
+        tube.SetInputConnection(line.GetOutputPort())
+        tube.SetRadius(radius)
+        tube.SetNumberOfSides(24)
+        tube.CappingOn()
+        whole.AddInputConnection(tube.GetOutputPort())
+    triangles = vtk.vtkTriangleFilter()
+    triangles.SetInputConnection(whole.GetOutputPort())
+    triangles.Update()
+    node = person.host.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
+    node.SetAndObservePolyData(triangles.GetOutput())
+    node.CreateDefaultDisplayNodes()
+    node.GetDisplayNode().SetColor(1.0, 0.85, 0.1)
+    node.SetAndObserveTransformNodeID(slicer.mrmlScene.GetFirstNodeByName(person.of("export").transformNameLabel.text).GetID())
+
+
+def panel_after(person: Person, take: Pictures) -> None:
+    from PySide6 import QtWidgets
+
+    person.host.choose(person.of("check").overlayComboBox, "Two colours")
+    person.host.process(0.5)
+    for name in ("start", "register", "check"):
+        take.section(name, f"{name}.png")
+    export = person.of("export")
+    with tempfile.TemporaryDirectory() as folder:
+        person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(Path(folder, "result")))
+        person.host.click(export.exportButton)
+        person.wait_for_work()
+        export.writtenLabel.text = export.writtenLabel.text.replace(folder, "/home/you")
+        export.folderPath.findChild(QtWidgets.QLineEdit).text = "/home/you/result"
+        take.section("export", "export.png")
+
+
+def volume_rendering(person: Person) -> None:
+    """Slicer's module of this name, of which the stand-in has none."""
+    import slicer
+
+    logic = person.host.app._core.volume_rendering._logic
+    slicer.modules.volumerendering = SimpleNamespace(logic=lambda: logic)
+
+
+def scene(person: Person, take: Pictures) -> None:
+    from MultiViewRegistrationLib.scene import ct_in_3d, overview
+
+    volume_rendering(person)
+    ct_in_3d.show(person.panel.registration)
+    view = person.views.threeDWidget(0).threeDView()
+    view.renderWindow().SetSize(900, 640)
+    overview.stand_back(person.panel.registration, view.cameraNode(), (900, 640))
+    take.save([[take.scene()]], "scene.jpg")
+
+
+def window(person: Person, take: Pictures) -> None:
+    """The extension's screenshot."""
+    host = person.host
+    only(person, "register", "check")
+    person.views = host.open_views(1200, 800, panel=person.widget)
+    host.process(0.5)
+    host.click(person.ui.layoutButton)
+    host.click(person.ui.layoutButton)
+    host.process(1.0)
+    take.save([[take.window()]], "slicer.jpg")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "docs" / "slicer")

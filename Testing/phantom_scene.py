@@ -21,35 +21,6 @@ def phantom() -> tuple:
     return ct, make_views(ct)
 
 
-def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
-    """A registration of the phantom, its CT at a pose, with the X-rays view1 and view2."""
-    from MultiViewRegistrationLib.imaging.xray import RawImage
-    from MultiViewRegistrationLib.scene.image import set_source
-    from MultiViewRegistrationLib.scene.loading import camera_content, source_node, volume_node
-    from MultiViewRegistrationLib.scene.registration import Registration
-
-    ct, views = phantom()
-    registration = Registration.create(scene, name)
-    registration.ct = volume_node(scene, f"{name} CT", ct.volume.values, ct.volume.ct_from_index)
-    registration.world_from_ct = world_from_ct
-    for given in views:
-        view = registration.add_xray(given.name)
-        image = given.xray.line_integrals
-        view.change(camera=camera_content(given.camera), intensity="log", pixel_mm=[1.25, 1.25])
-        set_source(view, source_node(view, f"{given.name} image", RawImage(image, 0.0, float(image.max()))))
-    return registration
-
-
-def phantom_session(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
-    """A session with it, its CT made ready."""
-    from MultiViewRegistrationLib.scene.session import Session
-
-    session = Session(phantom_registration(scene, name, world_from_ct))
-    session.prepare()
-    session.finish()
-    return session
-
-
 def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"):
     """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals."""
     from MultiViewRegistrationLib.scene.image import set_source
@@ -65,3 +36,29 @@ def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_
         set_source(xray, volume_node(scene, f"{view.name} image", view.xray.line_integrals[None], np.eye(4)))
     registration.world_from_ct = pose
     return registration
+
+
+def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
+    """A registration of the phantom, its CT at a pose, with the X-rays view1 and view2."""
+    return make_registration(scene, *phantom(), world_from_ct, name)
+
+
+def phantom_session(scene, name: str = "Phantom", world_from_ct: np.ndarray = START):
+    """A session with it, its CT made ready."""
+    from MultiViewRegistrationLib.scene.session import Session
+
+    session = Session(phantom_registration(scene, name, world_from_ct))
+    session.prepare()
+    session.finish()
+    return session
+
+
+def settled_session(scene, name: str = "Phantom"):
+    """A session whose pose passes for the result of a registration, which nobody ran."""
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.scene.history import Entry
+    from MultiViewRegistrationLib.scene.session import Session
+
+    session = Session(phantom_registration(scene, name))
+    session.history.add(Entry.now("given", START, fingerprint=fingerprint(session.registration)))
+    return session

@@ -93,22 +93,28 @@ def test_progress_is_told_in_the_header_and_below_the_bar(driven, held):
     assert driven.header("register") == "\u25b6  4. Register  \u2013  40 %"
 
 
-@pytest.mark.parametrize("spoil, told", [
-    (lambda registration: setattr(registration, "ct", None), "Choose a CT"),
-    (lambda registration: [view.change(use=False) for view in registration.xrays], "Add an X-ray first"),
-    (lambda registration: registration.xrays[1].change(camera=None), "view2"),
-    (lambda registration: registration.xrays[1].change(camera=registration.xrays[0].content["camera"]), "same geometry"),
-    (lambda registration: registration.node.SetParameter("start", "landmarks"), "Click four landmarks"),
-    (lambda registration: registration.node.SetParameter("refinement", "xvr"), "choose another start"),
-])
-def test_the_button_says_what_is_missing(driven, spoil, told):
+def test_the_button_says_what_is_missing(driven):
     driven.choose_start("search")
-    spoil(driven.registration)
-    driven.panel.invalidate()
-    driven.host.process(0.1)
-    ui = driven.register.ui
-    assert not ui.registerButton.enabled and told in ui.registerButton.toolTip and told in ui.statusLabel.text
-    assert driven.header("register").startswith("\u25cb")
+    registration, ui = driven.registration, driven.register.ui
+    second = registration.xrays[1]
+    camera = second.content["camera"]
+    for spoil, told, mend in (
+        (lambda: registration.node.SetParameter("start", "landmarks"), "Click four landmarks",
+         lambda: registration.node.SetParameter("start", "search")),
+        (lambda: registration.node.SetParameter("refinement", "xvr"), "choose another start",
+         lambda: registration.node.SetParameter("refinement", "joint")),
+        (lambda: second.change(camera=None), "view2", lambda: second.change(camera=camera)),
+        (lambda: second.change(camera=registration.xrays[0].content["camera"]), "same geometry", lambda: second.change(camera=camera)),
+        (lambda: [view.change(use=False) for view in registration.xrays], "Add an X-ray first",
+         lambda: [view.change(use=True) for view in registration.xrays]),
+        (lambda: setattr(registration, "ct", None), "Choose a CT", lambda: None),
+    ):
+        spoil()
+        driven.panel.invalidate()
+        driven.host.process(0.1)
+        assert not ui.registerButton.enabled and told in ui.registerButton.toolTip and told in ui.statusLabel.text
+        assert driven.header("register").startswith("\u25cb")
+        mend()
 
 
 def test_a_ct_with_numbers_that_are_none_is_a_message(driven):
@@ -170,7 +176,7 @@ def test_cancel(driven, held):
     (lambda registration: registration.ct, "the CT"),
     (lambda registration: registration.ct_transform, "the CT's transform"),
     (lambda registration: registration.xrays[1].node, "view2"),
-])
+], ids=["CT", "transform", "X-ray"])
 def test_a_node_that_is_removed_ends_it(driven, held, remove, told, caplog):
     node = remove(driven.registration)
     name = node.GetName()
@@ -305,8 +311,7 @@ def test_packages_are_installed_with_consent(driven, lacking_numba, packaging, m
     assert driven.message() == "" and error_mm(driven.registration.world_from_ct) < 0.1
 
 
-@pytest.mark.parametrize("packaging", [True, False], ids=["5.11", "5.10"])
-@pytest.mark.parametrize("button", ["register", "move"])
+@pytest.mark.parametrize("packaging, button", [(True, "register"), (False, "move")], ids=["5.11", "5.10"])
 def test_declining_is_a_message(driven, lacking_numba, packaging, button, monkeypatch):
     if not packaging:
         monkeypatch.setitem(__import__("sys").modules, "slicer.packaging", None)
@@ -335,7 +340,7 @@ def test_a_baseline_needs_the_extension_for_torch(driven, monkeypatch):
 
 
 @pytest.mark.parametrize("agrees", [True, False])
-def test_torch_comes_by_its_extension(driven, monkeypatch, agrees):
+def test_torch_comes_by_its_extension(host, monkeypatch, agrees):
     import sys
     import types
 

@@ -14,6 +14,10 @@ class qMRMLCheckableNodeComboBox(qMRMLNodeComboBox):
 
     checkedNodesChanged = QtCore.Signal()
 
+    def __init__(self, parent=None):
+        super().__init__(parent)
+        self.addEnabled = self.removeEnabled = self.editEnabled = self.renameEnabled = False
+
     def _checked(self) -> set[str]:
         return self.__dict__.setdefault("_checked_ids", set())
 

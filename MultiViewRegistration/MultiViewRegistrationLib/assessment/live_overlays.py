@@ -52,8 +52,10 @@ def picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.nd
 def colours(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
     """The X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
 
-    The colours are complementary, and add up to white.
+    The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
     """
-    xray, drr = film.grey[..., None], in_greys_of(film, alike, both)[..., None]
+    drr = in_greys_of(film, alike, both)
+    middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
     orange = ORANGE / 255
-    return as_uint8(WHITE * np.where(both[..., None], xray * orange + drr * (1 - orange), film.dimmed[..., None]))
+    shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
+    return as_uint8(WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None]))

@@ -35,7 +35,7 @@ class RegisterSection(Section):
         ui.redoButton.clicked.connect(self._on_redo)
         for refinement, text in REFINEMENTS.items():
             ui.refinementComboBox.addItem(text, refinement)
-        ui.refinementComboBox.currentIndexChanged.connect(self._on_refinement)
+        ui.refinementComboBox.connect("currentIndexChanged(int)", self._on_refinement)
         self._shortcuts = [self._shortcut(keys, button) for keys, button in (
             (KEYS, ui.registerButton), ("Ctrl+Z", ui.undoButton), ("Ctrl+Y", ui.redoButton), ("Ctrl+Shift+Z", ui.redoButton))]
 

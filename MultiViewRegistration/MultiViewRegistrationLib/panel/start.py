@@ -40,7 +40,7 @@ class StartSection(Section):
         ui.centreButton.clicked.connect(self._on_centre)
         for name in [*RANGES, CUSTOM]:
             ui.rangeComboBox.addItem(name)
-        ui.rangeComboBox.activated.connect(self._on_range)
+        ui.rangeComboBox.connect("activated(int)", self._on_range)
 
     @property
     def parameters(self):

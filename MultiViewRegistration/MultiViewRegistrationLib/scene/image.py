@@ -9,8 +9,9 @@ from ..errors import InputError
 from .case import xray_of
 from .xray import SOURCE, XRayView, place_of
 
-#: Beyond its field an X-ray is shown as black if half way to what it is there is so many times as white as within.
-BLADES = 1.25
+#: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast within; and how much whiter than
+#: the brightest within, beside the blades themselves.
+APART, RIM = 0.5, 0.1
 
 
 def set_source(view: XRayView, source) -> None:
@@ -72,8 +73,9 @@ def _black_out_blades(display, xray) -> None:
 
     within = hull(xray.valid)
     field, blades = xray.line_integrals[within], xray.line_integrals[~within]
-    darkest, white = field.min(), np.percentile(field, 99.5)
-    limit = (white + np.median(blades)) / 2 if blades.size else np.inf
-    display.SetApplyThreshold(bool(limit - darkest > BLADES * (white - darkest) and field.max() < limit < np.inf))
-    if display.GetApplyThreshold():
-        display.SetThreshold(float(darkest) - 1, float(field.max()))
+    darkest, brightest, white = field.min(), field.max(), np.percentile(field, 99.5)
+    blade = np.median(blades) if blades.size else brightest
+    told_apart = blade - white > APART * (white - darkest) and brightest < (white + blade) / 2
+    display.SetApplyThreshold(bool(told_apart))
+    if told_apart:  # the rim of the field, which is not trusted, may be a little brighter than all within
+        display.SetThreshold(float(darkest) - 1, float(brightest + RIM * (blade - brightest)))

@@ -32,7 +32,7 @@ def available() -> bool:
 def send(session: Session, host: str = "127.0.0.1", port: int = PORT, *, override: bool = False) -> None:
     """Send the CT's pose, RAS, to an OpenIGTLink server, as the TRANSFORM message CTToWorld, and with a tracker's frame as CTToReference.
 
-    Once a call, or as soon as the connection stands, and not whenever the CT moves. One that was overridden goes out with the status
+    At this call, or as soon as the connection stands, and not whenever the CT moves. One that was overridden goes out with the status
     UNKNOWN in its metadata.
 
     InputError where SlicerOpenIGTLink or the host is missing, and as `export.write_result` at once.
@@ -43,8 +43,8 @@ def send(session: Session, host: str = "127.0.0.1", port: int = PORT, *, overrid
         raise InputError("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
     doubt, registration = settled(session, override), session.registration
     connector = product(registration.node, CONNECTOR, "vtkMRMLIGTLConnectorNode", "To navigation")
+    _connect(connector, host.strip(), port)  # first: what is changed below goes out at once where a connection stands
     messages = [_message(registration, name, pose, doubt) for name, pose in _poses(registration).items()]
-    _connect(connector, host.strip(), port)
     outgoing = [connector.GetOutgoingMRMLNode(i) for i in range(connector.GetNumberOfOutgoingMRMLNodes())]
     for message in messages:
         if message not in outgoing:

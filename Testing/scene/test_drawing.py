@@ -1,0 +1,303 @@
+"""Overlays follow the CT: coarse while it moves, sharp at rest, in steps that a window can wait for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, off
+from phantom_scene import START, phantom, phantom_registration
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+
+
+@pytest.fixture(scope="module")
+def anatomy():
+    return Anatomy(phantom()[0])
+
+
+class Clock:
+    """A clock that only goes on when it is told to, or looked at, by `tick` seconds."""
+
+    def __init__(self):
+        self.now, self.tick = 100.0, 0.0
+
+    def __call__(self) -> float:
+        self.now += self.tick
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The X-rays have 128 x 128 pixels; the scale of fineness is made for them."""
+    from MultiViewRegistrationLib.scene import drawing
+
+    clock = Clock()
+    monkeypatch.setattr(drawing, "perf_counter", clock)
+    monkeypatch.setattr(drawing, "COARSE", ((64, 3.0), (43, 3.0), (32, 3.0)))
+    monkeypatch.setattr(drawing, "COST", (4, 2, 1))
+    monkeypatch.setattr(drawing, "SHARP", (128, 1.0))
+    return clock
+
+
+@pytest.fixture
+def registration(scene):
+    return phantom_registration(scene)
+
+
+def drawing_of(registration, anatomy, xray=None):
+    from MultiViewRegistrationLib.scene.case import xray_of
+    from MultiViewRegistrationLib.scene.drawing import Drawing
+
+    made = {}
+
+    def kept(view):
+        if view.name not in made:
+            made[view.name] = xray_of(view)
+        return made[view.name]
+
+    return Drawing(registration, lambda: anatomy, xray or kept)
+
+
+@pytest.fixture
+def drawing(registration, anatomy, clock):
+    return drawing_of(registration, anatomy)
+
+
+def sides(registration, mode="blend") -> list[int]:
+    """Columns of each view's overlay, 0 where there is none."""
+    from MultiViewRegistrationLib.scene import overlay
+
+    shown = [overlay.foreground(view, mode) for view in registration.xrays]
+    return [node.GetImageData().GetDimensions()[0] if node is not None else 0 for node in shown]
+
+
+def rest(drawing, clock) -> None:
+    drawing.step()
+    clock.now += 1
+    while drawing.step():
+        pass
+
+
+def values(registration, number=0) -> np.ndarray:
+    import slicer
+
+    return slicer.util.arrayFromVolume(registration.xrays[number].node.GetNodeReference("drr"))[0]
+
+
+def window(registration, number=0) -> tuple[float, float]:
+    display = registration.xrays[number].node.GetNodeReference("drr").GetDisplayNode()
+    return display.GetWindowLevelMin(), display.GetWindowLevelMax()
+
+
+def test_coarse_while_it_moves_sharp_at_rest(drawing, registration, clock):
+    assert drawing.step()
+    assert sides(registration) == [64, 64]
+    assert not drawing.step()
+    assert not drawing.at_rest
+    clock.now += 1
+    assert drawing.at_rest
+    assert drawing.step()
+    assert sides(registration) == [128, 64]  # a view at a time
+    assert drawing.step()
+    assert sides(registration) == [128, 128]
+    assert not drawing.step()
+    registration.world_from_ct = TRUE_POSE
+    assert drawing.step()
+    assert sides(registration) == [64, 64]
+
+
+def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(drawing, registration, clock, anatomy):
+    from MultiViewRegistrationLib.scene import overlay
+
+    drawing.step()
+    clock.now += 1
+    clock.tick = 0.03  # a slow machine: a band or two, and the window has waited long enough
+    steps = 0
+    while sides(registration)[0] != 128:
+        assert drawing.step()
+        steps += 1
+    assert steps >= 3
+    clock.tick = 0.0
+    whole = overlay.rendered(anatomy, registration.xrays[0].camera, registration.world_from_ct, 0)
+    drawn = values(registration)
+    assert np.array_equal(drawn[drawn > 0], whole[drawn > 0])
+    assert (whole[drawn < 0] < 0.05).all()
+    clock.tick = 0.03
+    drawing.step()
+    registration.world_from_ct = TRUE_POSE
+    clock.tick = 0.0
+    assert drawing.step()
+    assert sides(registration) == [64, 64]
+
+
+class Nothing:
+    """A CT of air, which is drawn in no time."""
+
+    centroid, structure = np.zeros(3), False
+
+    def level(self, voxel_mm: float) -> int:
+        return 0
+
+    def projector(self, level: int) -> Nothing:
+        return self
+
+    def seen(self, camera, world_from_ct) -> np.ndarray:
+        return np.ones(camera.size[::-1], np.uint8)
+
+    def render(self, camera, world_from_ct, *, wanted):
+        self.image = np.zeros(camera.size[::-1], np.float32)
+        return self
+
+
+def test_it_adapts_to_the_machine_but_not_to_a_moment(registration, clock):
+    drawing = drawing_of(registration, Nothing())
+
+    def move(tick: float) -> int:
+        clock.tick = tick
+        registration.world_from_ct = off(registration.world_from_ct, [0, 0, 0.1], [0, 0, 0])
+        drawing.step()
+        clock.tick = 0.0
+        registration.world_from_ct = off(registration.world_from_ct, [0, 0, 0.1], [0, 0, 0])
+        return sides(registration)[0]
+
+    assert {move(0.03) for _ in range(6)} == {64}
+    move(0.15)
+    assert move(0.03) == 64  # once: somebody else had the processor
+    slow = [move(0.15) for _ in range(8)]
+    assert slow[-1] == 32
+    assert sorted(slow, reverse=True) == slow
+    fast = [move(0.001) for _ in range(12)]
+    assert fast[-1] == 64
+
+
+def test_nothing_is_drawn_of_what_is_not_known(registration, anatomy, clock):
+    drawing = drawing_of(registration, anatomy)
+    drawing.step()
+    registration.xrays[1].node.SetAttribute("MultiViewRegistration.view", "{}")  # its geometry is gone
+    drawing.step()
+    assert sides(registration) == [64, 0]
+    without = drawing_of(registration, None)
+    assert not without.step()
+    assert sides(registration) == [0, 0]
+
+
+def test_an_x_ray_that_cannot_be_used_keeps_no_other_from_being_drawn(registration, anatomy, clock):
+    from MultiViewRegistrationLib.scene.case import xray_of
+
+    def broken(view):
+        if view.name == "view1":
+            raise InputError("view1: shows nothing.")
+        return usable
+
+    usable = xray_of(registration.xrays[1])
+    drawing = drawing_of(registration, anatomy, broken)
+    drawing.step()
+    assert sides(registration) == [0, 64]
+    rest(drawing, clock)
+    assert sides(registration) == [0, 128]
+    assert not drawing.step()
+
+
+def test_a_volume_that_somebody_deletes_comes_back(drawing, registration, scene, clock):
+    drawing.step()
+    scene.RemoveNode(registration.xrays[0].node.GetNodeReference("drr"))
+    assert drawing.step()
+    assert sides(registration) == [64, 64]
+
+
+def test_an_x_ray_that_is_removed_is_forgotten(drawing, registration, clock):
+    from MultiViewRegistrationLib.scene.products import remove_with_products
+
+    drawing.step()
+    remove_with_products(registration.xrays[0].node)
+    rest(drawing, clock)
+    assert sides(registration) == [128]
+
+
+def test_another_mode_takes_the_place_of_the_one_before(drawing, registration, clock):
+    drawing.step()
+    drawing.mode = "edges"
+    assert drawing.step()
+    assert (sides(registration), sides(registration, "edges")) == ([0, 0], [64, 64])
+    drawing.mode = "difference"
+    assert drawing.step()
+    drawing.mode = "off"
+    assert not drawing.step()
+    assert (sides(registration), sides(registration, "edges")) == ([0, 0], [0, 0])
+    drawing.mode = "flicker"
+    assert drawing.step()
+    drawing.mode = "blend"
+    assert not drawing.step()  # the same volume, laid otherwise
+
+
+def test_an_image_that_is_turned_round_is_drawn_anew(registration, anatomy, clock):
+    from MultiViewRegistrationLib.scene.session import Session
+
+    session = Session(registration)
+    drawing = drawing_of(registration, anatomy, session.xray)
+    drawing.mode = "checkerboard"
+    rest(drawing, clock)
+    assert not drawing.step()
+    registration.xrays[0].change(inverted=True)
+    assert drawing.step()
+
+
+def test_its_greys_do_not_change_while_the_ct_moves(drawing, registration, clock):
+    windows = set()
+    for step in range(8):
+        registration.world_from_ct = off(START, [2.0 * step, step, -step], [3.0 * step, 0, 2.0 * step])
+        drawing.step()
+        windows.add(window(registration))
+    assert len(windows) == 1
+
+
+def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
+    """The phantom's X-rays are 1.3 times the DRR, and 0.2 more."""
+    registration.world_from_ct = TRUE_POSE
+    rest(drawing, clock)
+    display = registration.xrays[0].node.GetDisplayNode()
+    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    assert window(registration) == pytest.approx(((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.02 * (high - low))
+    display.SetWindowLevelMinMax(low + 0.5, high - 0.5)  # as a person does with the mouse
+    display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeInvertedGrey")
+    drawing.step()
+    assert window(registration) == pytest.approx(((low + 0.3) / 1.3, (high - 0.7) / 1.3), abs=0.02 * (high - low))
+    assert registration.xrays[0].node.GetNodeReference("drr").GetDisplayNode().GetColorNodeID() == "vtkMRMLColorTableNodeInvertedGrey"
+
+
+def test_greys_that_were_far_off_are_mended_at_rest(drawing, registration, clock):
+    registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [70.0, 0, 0])  # hardly in view1
+    drawing.step()
+    before = window(registration)
+    registration.world_from_ct = TRUE_POSE
+    drawing.step()
+    assert window(registration) == before
+    rest(drawing, clock)
+    display = registration.xrays[0].node.GetDisplayNode()
+    low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    assert window(registration) == pytest.approx(((low - 0.2) / 1.3, (high - 0.2) / 1.3), abs=0.2 * (high - low) / 1.3)
+
+
+def test_far_away_there_is_nothing_to_see_and_no_harm_done(drawing, registration, clock):
+    for shift in ([0, 0, 900.0], [700.0, 0, 0], [0, -2000.0, 0], [0, 2000.0, 0]):
+        registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], shift)
+        rest(drawing, clock)
+        assert sides(registration) == [128, 128]
+        assert np.isfinite(window(registration)).all()
+    registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 900.0])
+    drawing.step()
+    assert (values(registration) < 0).all()
+
+
+def test_two_registrations_are_drawn_each_on_its_own(drawing, registration, scene, anatomy, clock):
+    other = phantom_registration(scene, "Other", TRUE_POSE)
+    second = drawing_of(other, anatomy)
+    rest(drawing, clock)
+    rest(second, clock)
+    first = values(registration).copy()
+    other.world_from_ct = START
+    rest(second, clock)
+    assert not drawing.step()
+    assert np.array_equal(values(registration), first)
+    assert np.array_equal(values(other), first)  # at the same pose now

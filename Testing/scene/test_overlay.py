@@ -1,0 +1,193 @@
+"""DRRs and pictures lie over their X-rays pixel by pixel, in the X-ray's greys, and are seen nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import c_arm, registration_of
+from rendering import brightest, pixels, slice_view
+
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+
+POINT = np.array([14.0, -9.0, 11.0])  # LPS mm: of the marker in the CT, and in the world
+CAMERAS = {
+    "AP": c_arm(5, 8, size=(97, 73), principal_point=(60.0, 30.0)),
+    "LAT": c_arm(95, -4, size=(97, 73), principal_point=(41.0, 39.0), mirrored=True),
+}
+
+
+def marker_ct() -> CT:
+    """A ball of bone in air, smooth, so that few pixels tell its middle, too."""
+    k, j, i = 2.0 * np.indices((40, 40, 40)) - 39
+    squared = (i - POINT[0]) ** 2 + (j - POINT[1]) ** 2 + (k - POINT[2]) ** 2
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = -39
+    return CT(Volume((3000 * np.exp(-squared / (2 * 6.0**2)) - 1000).astype(np.float32), affine))
+
+
+def cut_ct() -> CT:
+    """A leg, so to say, along z, of which only the middle 40 mm are there."""
+    k, j, i = 2.0 * np.indices((20, 40, 40)) - np.array([19, 39, 39]).reshape(3, 1, 1, 1)
+    affine = np.diag([2.0, 2, 2, 1])
+    affine[:3, 3] = [-39, -39, -19]
+    leg = np.where(np.hypot(i, j) < 14, 900.0, np.where(np.hypot(i, j) < 34, 0.0, -1000.0))
+    return CT(Volume((leg + 0 * k).astype(np.float32), affine))
+
+
+@pytest.fixture(scope="module")
+def marker():
+    return Anatomy(marker_ct())
+
+
+@pytest.fixture(scope="module")
+def leg():
+    return Anatomy(cut_ct())
+
+
+@pytest.fixture
+def registration(scene):
+    return registration_of(scene, CAMERAS, dict.fromkeys(CAMERAS, POINT))
+
+
+def detectors_of(registration):
+    from MultiViewRegistrationLib.scene.detector import detectors
+
+    return detectors(registration)
+
+
+def centre_ras(node) -> np.ndarray:
+    """RAS mm of the middle of what a volume's voxels have above 0, weighted by them."""
+    import slicer
+
+    values = np.clip(slicer.util.arrayFromVolume(node)[0], 0, None)
+    rows, columns = np.indices(values.shape)
+    column, row = (values * columns).sum() / values.sum(), (values * rows).sum() / values.sum()
+    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    node.GetIJKToRASMatrix(matrix)
+    return (slicer.util.arrayFromVTKMatrix(matrix) @ [column, row, 0, 1])[:3]
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 5])
+@pytest.mark.parametrize("level", [0, 1])
+def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor, level):
+    """97 x 73 pixels: the last blocks are incomplete, and left out."""
+    from MultiViewRegistrationLib.scene import overlay
+
+    for detector in detectors_of(registration):
+        drr = overlay.rendered(marker, detector.camera.pooled(factor), np.eye(4), level)
+        overlay.show_drr(detector, drr, factor)
+        node = overlay.foreground(detector.view, "blend")
+        pixel, off_plane_mm = detector.locate(centre_ras(node))
+        assert np.abs(pixel - detector.camera.project(POINT)).max() < 0.5
+        assert abs(off_plane_mm) < 1e-3
+        assert drr.shape == (73 // factor, 97 // factor)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
+    from MultiViewRegistrationLib.scene import display, overlay
+    from MultiViewRegistrationLib.scene.greys import Greys
+
+    shown = {tag: slice_view(slicer_app, tag, (388, 292)) for tag in ("XRay1", "XRay2")}  # four pixels wide each
+    display.show(registration)
+    for detector, view in zip(detectors_of(registration), shown.values()):
+        drr = overlay.rendered(marker, detector.camera.pooled(factor), np.eye(4), 0)
+        overlay.show_drr(detector, np.where(drr > 0, drr, np.nan), factor)
+        overlay.shade(detector.view, Greys.alone(drr, (0.0, 1.0)))
+        registration.node.SetParameter("overlay", "off")
+        overlay.lay(registration, 0.0)
+        alone = pixels(view)
+        registration.node.SetParameter("overlay", "blend")
+        registration.node.SetParameter("opacity", "1.0")
+        overlay.lay(registration, 0.0)
+        middle = alone.shape[0] // 2, alone.shape[1] // 2
+        window = np.s_[middle[0] - 110 : middle[0] + 110, middle[1] - 150 : middle[1] + 150]  # without labels
+        assert not np.array_equal(alone, pixels(view))
+        assert np.abs(brightest(alone[window]) - brightest(pixels(view)[window])).max() < 0.5 * 4
+
+
+def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
+    from MultiViewRegistrationLib.scene import display, overlay
+    from MultiViewRegistrationLib.scene.greys import Greys
+
+    view = slice_view(slicer_app, "XRay1", (388, 292))
+    detector = detectors_of(registration)[0]
+    display.show(registration)
+    drr = overlay.rendered(leg, detector.camera, np.eye(4), 0)
+    untrue = np.isnan(drr)
+    assert 0.1 < untrue.mean() < 0.8
+    overlay.show_drr(detector, np.where(drr > 0, drr, np.nan), 1)
+    overlay.shade(detector.view, Greys.alone(drr, (0.0, 1.0)))
+    registration.node.SetParameter("opacity", "1.0")
+    registration.node.SetParameter("overlay", "off")
+    overlay.lay(registration, 0.0)
+    alone = pixels(view).astype(int)
+    registration.node.SetParameter("overlay", "blend")
+    overlay.lay(registration, 0.0)
+    changed = np.abs(pixels(view).astype(int) - alone).max(axis=2) > 2
+    at_pixels = changed[2::4, 2::4][: untrue.shape[0], : untrue.shape[1]]  # about the middle of each pixel of the image
+    assert at_pixels[~untrue & (drr > 0.5)].mean() > 0.95
+    inner = untrue & np.roll(untrue, 1, 0) & np.roll(untrue, -1, 0) & np.roll(untrue, 1, 1) & np.roll(untrue, -1, 1)
+    assert not at_pixels[inner].any()
+
+
+def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
+    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.scene.display import show
+    from MultiViewRegistrationLib.scene.tags import composite_node
+
+    show(registration)
+    for detector in detectors_of(registration):
+        overlay.show_drr(detector, overlay.rendered(marker, detector.camera, np.eye(4), 0), 1)
+
+    def opacities(mode: str) -> list[float]:
+        registration.node.SetParameter("overlay", mode)
+        found = []
+        for seconds in (0.1, 0.4, 0.6, 0.9, 1.1):
+            overlay.lay(registration, seconds)
+            composite = composite_node(registration.scene, "XRay1")
+            found.append(composite.GetForegroundOpacity() if composite.GetForegroundVolumeID() else None)
+        return found
+
+    assert opacities("flicker") == [1, 1, 0, 0, 1]
+    assert opacities("blend") == [0.5] * 5
+    assert opacities("off") == [None] * 5
+
+
+def test_what_is_no_longer_true_is_not_left_in_the_scene(registration, marker):
+    from MultiViewRegistrationLib.scene import overlay
+
+    [detector, _] = detectors_of(registration)
+    drr = overlay.rendered(marker, detector.camera, np.eye(4), 0)
+    overlay.show_drr(detector, drr, 1)
+    overlay.show_picture(detector, np.zeros((*drr.shape, 3), np.uint8), 1)
+    overlay.remove(detector.view, "edges")
+    assert overlay.foreground(detector.view, "blend") is None
+    assert overlay.foreground(detector.view, "edges") is not None
+    overlay.remove(detector.view)
+    assert overlay.foreground(detector.view, "edges") is None
+
+
+def test_two_registrations_have_an_overlay_each(registration, scene, marker):
+    from MultiViewRegistrationLib.scene import overlay
+
+    other = registration_of(scene, {"AP": CAMERAS["AP"]})
+    for one in (registration, other):
+        for detector in detectors_of(one):
+            overlay.show_drr(detector, overlay.rendered(marker, detector.camera, np.eye(4), 0), 1)
+    assert overlay.foreground(registration.xrays[0], "blend") is not overlay.foreground(other.xrays[0], "blend")
+    other.remove()
+    assert overlay.foreground(registration.xrays[0], "blend") is not None
+
+
+def test_the_modes_that_draw_pictures_are_those_there_are():
+    from MultiViewRegistrationLib.assessment import live_overlays
+    from MultiViewRegistrationLib.imaging.xray import XRay
+    from MultiViewRegistrationLib.scene import overlay
+
+    image = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32) + 3
+    film = live_overlays.film_of(XRay(image, np.ones(image.shape, bool)))
+    for mode in overlay.PICTURES:
+        assert live_overlays.picture(mode, film, image, structure=False).shape == (40, 50, 3)

@@ -21,10 +21,15 @@ from slicer_host import Host
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}
 GAP, WHITE = 6, (255, 255, 255)
+ZOOM = 2.0
+#: Of the screenshot.
+WIDTH = 1200
+#: Slicer's layout with the 3D view alone.
+ONE_3D = 4
 #: Of two pedicle screws in a thoracic vertebra of the sample: entry and tip, CT LPS mm.
-SCREWS = {"Screw, right": ((-16.2, 102.5, -135.0), (-4.3, 69.5, -135.0)), "Screw, left": ((14.7, 102.5, -135.0), (2.7, 69.5, -135.0))}
-#: What the linked cursor is put on: the tip of a spinous process, CT LPS mm.
-POINT = (-1.0, 118.0, -150.0)
+SCREWS = {"Right screw": ((-16.2, 102.5, -135.0), (-4.3, 69.5, -135.0)), "Left screw": ((14.7, 102.5, -135.0), (2.7, 69.5, -135.0))}
+#: What the linked cursor is put on: the front edge of that vertebra, CT LPS mm.
+POINT = (-1.0, 66.0, -135.0)
 
 
 class Pictures:
@@ -81,9 +86,10 @@ def main(folder: Path) -> None:
     host = Host()
     person = Person(host, width=440)
     take = Pictures(person, folder)
+    volume_rendering(host)
     load_sample(person)
     panel_before(person, take)
-    views_at(person, 1000, 1000)
+    open_views(person, 1000, 1000)
     before = overlays(person, take, ("Blend", "Two colours"))
     register(person)
     after = overlays(person, take, ("Blend", "Two colours"))
@@ -119,25 +125,24 @@ def panel_before(person: Person, take: Pictures) -> None:
     only(person)
 
 
-def views_at(person: Person, width: int, height: int) -> None:
-    """The X-rays' views at a good size, without the box about the scene."""
-    import slicer
-
-    if person.views is None:
-        person.give_views(width, height)
-        person.host.click(person.ui.layoutButton)
-    view = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLViewNode")
+def open_views(person: Person, width: int, height: int) -> None:
+    """The X-rays' views at a good size, beside a 3D view that is quick, without the box about the scene."""
+    person.give_views(width, height)
+    person.host.click(person.ui.layoutButton)
+    person.host.click(person.of("ct").in3DButton)  # off
+    view = person.views.threeDWidget(0).threeDView().mrmlViewNode()
     view.SetBoxVisible(False)
     view.SetAxisLabelsVisible(False)
     person.wait(lambda: not person.panel.session.preparing, 200)
 
 
 def overlays(person: Person, take: Pictures, modes) -> dict[str, list[Image.Image]]:
-    """Pictures of both X-rays in each of these modes."""
+    """Pictures of both X-rays in each of these modes, sharp."""
     pictures = {}
     for mode in modes:
         person.host.choose(person.of("check").overlayComboBox, mode)
-        person.host.process(1.5)  # until it is drawn sharp
+        person.host.process(0.1)
+        person.panel.session.drawing.finish()
         pictures[mode] = take.views(1, 2)
     return pictures
 
@@ -169,8 +174,29 @@ def planned_screws(person: Person, take: Pictures) -> None:
     for name, (entry, tip) in SCREWS.items():
         add_screw(person, name, np.array(entry) * [-1, -1, 1], np.array(tip) * [-1, -1, 1])
     person.host.choose(person.of("check").overlayComboBox, "None, the X-ray alone")
-    person.host.process(0.5)
+    windows = [zoom(person, number, np.mean([tip for _, tip in SCREWS.values()], axis=0)) for number in (1, 2)]
     take.save([take.views(1, 2)], "screws.jpg")
+    for number, (view, window) in enumerate(zip(person.panel.registration.xrays, windows, strict=True), start=1):
+        view.node.GetDisplayNode().SetWindowLevelMinMax(*window)
+        person.views.sliceWidget(f"XRay{number}").fitSliceToBackground()
+
+
+def zoom(person: Person, number: int, point: np.ndarray) -> tuple[float, float]:
+    """Zoom an X-ray's view into where it shows a point of the CT, with more contrast, as the mouse does; the contrast before."""
+    import slicer
+
+    from MultiViewRegistrationLib.geometry.rigid import transform_points
+
+    view, node = person.panel.registration.xrays[number - 1], person.view(number).mrmlSliceNode()
+    column, row = view.camera.project(transform_points(person.pose, point))
+    off = (np.array([column, row]) - (np.array(view.size) - 1) / 2) * view.node.GetSpacing()[:2]
+    width, height, depth = node.GetFieldOfView()
+    node.SetFieldOfView(width / ZOOM, height / ZOOM, depth)
+    node.SetXYZOrigin(off[0], -off[1], 0)
+    display, near = view.node.GetDisplayNode(), [slice(max(round(at) - 60, 0), round(at) + 60) for at in (row, column)]
+    before = display.GetWindowLevelMin(), display.GetWindowLevelMax()
+    display.SetWindowLevelMinMax(*np.percentile(slicer.util.arrayFromVolume(view.node)[0, near[0], near[1]], (1, 99.5)))
+    return before
 
 
 def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> None:
@@ -215,22 +241,21 @@ def panel_after(person: Person, take: Pictures) -> None:
         take.section("export", "export.png")
 
 
-def volume_rendering(person: Person) -> None:
+def volume_rendering(host: Host) -> None:
     """Slicer's module of this name, of which the stand-in has none."""
     import slicer
 
-    logic = person.host.app._core.volume_rendering._logic
+    logic = host.app._core.volume_rendering._logic
     slicer.modules.volumerendering = SimpleNamespace(logic=lambda: logic)
 
 
 def scene(person: Person, take: Pictures) -> None:
-    from MultiViewRegistrationLib.scene import ct_in_3d, overview
-
-    volume_rendering(person)
-    ct_in_3d.show(person.panel.registration)
-    view = person.views.threeDWidget(0).threeDView()
-    view.renderWindow().SetSize(900, 640)
-    overview.stand_back(person.panel.registration, view.cameraNode(), (900, 640))
+    person.host.choose(person.of("check").overlayComboBox, "None, the X-ray alone")
+    person.host.click(person.of("ct").in3DButton)
+    person.views = person.host.open_views(1000, 640)
+    person.views.setLayout(ONE_3D)
+    person.host.process(0.1)
+    person.panel._stand_back()
     take.save([[take.scene()]], "scene.jpg")
 
 
@@ -238,12 +263,13 @@ def window(person: Person, take: Pictures) -> None:
     """The extension's screenshot."""
     host = person.host
     only(person, "register", "check")
-    person.views = host.open_views(1200, 800, panel=person.widget)
-    host.process(0.5)
+    person.views = host.open_views(1560, 960, panel=person.widget)
     host.click(person.ui.layoutButton)
-    host.click(person.ui.layoutButton)
+    host.choose(person.of("check").overlayComboBox, "Edges of bones")
     host.process(1.0)
-    take.save([[take.window()]], "slicer.jpg")
+    person.panel.session.drawing.finish()
+    whole = take.window()
+    take.save([[whole.resize((WIDTH, WIDTH * whole.height // whole.width), Image.Resampling.LANCZOS)]], "slicer.jpg")
 
 
 if __name__ == "__main__":

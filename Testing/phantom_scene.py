@@ -55,10 +55,17 @@ def phantom_session(scene, name: str = "Phantom", world_from_ct: np.ndarray = ST
 
 def settled_session(scene, name: str = "Phantom"):
     """A session whose pose passes for the result of a registration, which nobody ran."""
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
-    from MultiViewRegistrationLib.scene.history import Entry
     from MultiViewRegistrationLib.scene.session import Session
 
     session = Session(phantom_registration(scene, name))
-    session.history.add(Entry.now("given", START, fingerprint=fingerprint(session.registration)))
+    settle(session)
     return session
+
+
+def settle(session) -> None:
+    """Have the pose as it is pass for the result of a registration."""
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.scene.history import Entry
+
+    registration = session.registration
+    session.history.add(Entry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))

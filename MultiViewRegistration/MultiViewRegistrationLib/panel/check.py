@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from slicer.i18n import tr as _
 
+from ..errors import InputError
 from .check_overlays import Overlays
 from .check_points import Points
 from .check_similarity import Judgement
@@ -35,11 +38,13 @@ class CheckSection(Section):
     def follow(self) -> None:
         self._adopt()
         for part in self._parts:
-            part.follow()
+            with suppress(InputError):  # of a scene that is not complete yet
+                part.follow()
 
     def tick(self) -> None:
         for part in self._parts:
-            part.tick()
+            with suppress(InputError):
+                part.tick()
 
     def leave(self) -> None:
         self.points.leave()

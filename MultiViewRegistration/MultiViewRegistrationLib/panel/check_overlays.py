@@ -34,7 +34,7 @@ class Overlays(Part):
         self._of: Registration | None = None
         self._projections: Projections | None = None
         for mode in overlay.MODES:
-            ui.overlayComboBox.addItem(OVERLAYS[mode][0])
+            ui.overlayComboBox.addItem(OVERLAYS[mode][0], mode)
         ui.legendLabel.setStyleSheet(LEGEND_STYLE)
         ui.overlayComboBox.connect("currentIndexChanged(int)", self._on_overlay)
         ui.opacitySlider.valueChanged.connect(self._on_opacity)

@@ -66,6 +66,7 @@ class ExportSection(Section):
         settled = ui.overrideCheckBox.checked or not self.session.doubt()
         missing = self._missing(settled)
         ui.exportButton.enabled = not missing
+        ui.exportButton.toolTip = missing or _("Write the chosen files.")
         ui.hintLabel.text = missing
         ui.hintLabel.setVisible(bool(missing))
         ui.sendButton.enabled = link.available() and settled
@@ -81,10 +82,10 @@ class ExportSection(Section):
         if self.session.running:
             return _("Wait until the work under way is done.")
         if not (ui.resultCheckBox.checked or ui.caseCheckBox.checked):
-            return _("Choose what to write.")
+            return _("Choose what to write first.")
         if ui.resultCheckBox.checked and not settled:
             return _("Register first, or override the caution above.")
-        return "" if ui.folderPath.currentPath else _("Choose a folder.")
+        return "" if ui.folderPath.currentPath else _("Choose a folder first.")
 
     def tick(self) -> None:
         self._show_connection()

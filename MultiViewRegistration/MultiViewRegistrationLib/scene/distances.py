@@ -9,10 +9,9 @@ import numpy as np
 import slicer
 
 from . import by_hand
-from .cursor import CURSOR
 from .detector import Detector, detector_of, detectors
-from .landmarks import lists
 from .markups import placed, world_points
+from .products import OWNER
 from .registration import Registration
 
 MOST_POINTS = 6
@@ -36,13 +35,12 @@ class Distance:
 def distances(registration: Registration) -> list[Distance]:
     """The lengths of the scene's markups lines, then the distances between points of one list, then between those of one name in two.
 
-    Only of markups that are shown; landmarks and the linked cursor are left out. InputError without a usable CT where a distance in an
-    X-ray asks for it.
+    Only of markups that are shown, and that somebody placed to measure: no landmarks, labels, nor the linked cursor. InputError without a
+    usable CT where a distance in an X-ray asks for it.
     """
     among = detectors(registration)
     pairs = [(node.GetName(), *world_points(node)) for node in _shown("vtkMRMLMarkupsLineNode", registration) if len(placed(node)) == 2]
-    ours = [*lists(registration), registration.node.GetNodeReference(CURSOR)]
-    named = [(node.GetName(), _points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration) if node not in ours]
+    named = [(node.GetName(), _points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration)]
     for _, points in named:
         if len(points) <= MOST_POINTS:
             pairs += [(f"{a} to {b}", points[a], points[b]) for a, b in combinations(points, 2)]
@@ -62,7 +60,8 @@ def _distance(registration: Registration, among: list[Detector], name: str, a: n
 
 def _shown(kind: str, registration: Registration) -> list:
     nodes = slicer.util.getNodesByClass(kind, registration.scene)
-    return [node for node in nodes if node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility()]
+    return [node for node in nodes if node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility()
+            and not node.GetNodeReferenceID(OWNER)]
 
 
 def _points(node) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import InputError
 from .fingerprint import fingerprint
 from .session import Session
 from .worker import Worker
@@ -20,22 +21,27 @@ class Similarity:
     def update(self) -> bool:
         """Call it from a timer; whether there are new values. It waits for the thread a moment, so that this gets on."""
         if self._worker is None:
-            self._begin()
-            return False
+            return self._begin()
         self._worker.poll()
         if self._worker.state == "running":
             return False
         self.values, self._worker = self._worker.result or {}, None
         return True
 
-    def _begin(self) -> None:
+    def _begin(self) -> bool:
+        """Measure where something has changed since; whether there is nothing to measure any more, so that there are no values."""
         session = self._session
-        if session.running or not session.drawing.at_rest:
-            return
         of = self._inputs()
-        find = session.find_similarity() if of != self._of else None
+        if session.running or not session.drawing.at_rest or of == self._of:
+            return False
+        try:
+            find = session.find_similarity()
+        except InputError:  # an input is missing, or the CT is in no view; the sections of those say so
+            self._of, had, self.values = of, bool(self.values), {}
+            return had
         if find is not None:
             self._of, self._worker = of, Worker(lambda tell: find())
+        return False
 
     def _inputs(self) -> tuple:
         registration = self._session.registration

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-from person import MODULE, Person
+from person import Person
 from PIL import Image
 from slicer_host import Host
 
@@ -22,8 +22,8 @@ ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}
 GAP, WHITE = 6, (255, 255, 255)
 ZOOM = 2.0
-#: Of the screenshot.
-WIDTH = 1200
+#: The extension's, from the folder of the others.
+SCREENSHOT, WIDTH = "../../Resources/Screenshots/slicer.jpg", 1200
 #: Slicer's layout with the 3D view alone.
 ONE_3D = 4
 #: Of two pedicle screws in a thoracic vertebra of the sample: entry and tip, CT LPS mm.
@@ -90,12 +90,11 @@ def main(folder: Path) -> None:
     load_sample(person)
     panel_before(person, take)
     open_views(person, 1000, 1000)
-    before = overlays(person, take, ("Blend", "Two colours"))
+    before = overlay(person, take, "Two colours")
     register(person)
-    after = overlays(person, take, ("Blend", "Two colours"))
-    take.save([[before["Two colours"][0], after["Two colours"][0]], [before["Two colours"][1], after["Two colours"][1]]], "before_after.jpg")
-    modes = overlays(person, take, ("Edges of bones", "Checkerboard", "Difference"))
-    take.save([[after["Blend"][0], modes["Edges of bones"][0]], [modes["Checkerboard"][0], modes["Difference"][0]]], "overlays.jpg")
+    take.save([list(pair) for pair in zip(before, overlay(person, take, "Two colours"), strict=True)], "before_after.jpg")
+    blend, edges, tiles, difference = (overlay(person, take, mode)[0] for mode in ("Blend", "Edges of bones", "Checkerboard", "Difference"))
+    take.save([[blend, edges], [tiles, difference]], "overlays.jpg")
     linked_cursor(person, take)
     planned_screws(person, take)
     panel_after(person, take)
@@ -136,15 +135,12 @@ def open_views(person: Person, width: int, height: int) -> None:
     person.wait(lambda: not person.panel.session.preparing, 200)
 
 
-def overlays(person: Person, take: Pictures, modes) -> dict[str, list[Image.Image]]:
-    """Pictures of both X-rays in each of these modes, sharp."""
-    pictures = {}
-    for mode in modes:
-        person.host.choose(person.of("check").overlayComboBox, mode)
-        person.host.process(0.1)
-        person.panel.session.drawing.finish()
-        pictures[mode] = take.views(1, 2)
-    return pictures
+def overlay(person: Person, take: Pictures, mode: str) -> list[Image.Image]:
+    """Pictures of both X-rays with an overlay, sharp."""
+    person.host.choose(person.of("check").overlayComboBox, mode)
+    person.host.process(0.1)
+    person.panel.session.drawing.finish()
+    return take.views(1, 2)
 
 
 def register(person: Person) -> None:
@@ -173,7 +169,9 @@ def linked_cursor(person: Person, take: Pictures) -> None:
 def planned_screws(person: Person, take: Pictures) -> None:
     for name, (entry, tip) in SCREWS.items():
         add_screw(person, name, np.array(entry) * [-1, -1, 1], np.array(tip) * [-1, -1, 1])
-    person.host.choose(person.of("check").overlayComboBox, "None, the X-ray alone")
+    person.host.choose(person.of("check").overlayComboBox, "Edges of bones")
+    person.host.process(0.1)
+    person.panel.session.drawing.finish()
     windows = [zoom(person, number, np.mean([tip for _, tip in SCREWS.values()], axis=0)) for number in (1, 2)]
     take.save([take.views(1, 2)], "screws.jpg")
     for number, (view, window) in enumerate(zip(person.panel.registration.xrays, windows, strict=True), start=1):
@@ -193,9 +191,9 @@ def zoom(person: Person, number: int, point: np.ndarray) -> tuple[float, float]:
     width, height, depth = node.GetFieldOfView()
     node.SetFieldOfView(width / ZOOM, height / ZOOM, depth)
     node.SetXYZOrigin(off[0], -off[1], 0)
-    display, near = view.node.GetDisplayNode(), [slice(max(round(at) - 60, 0), round(at) + 60) for at in (row, column)]
+    display, near = view.node.GetDisplayNode(), [slice(max(round(at) - 110, 0), round(at) + 110) for at in (row, column)]
     before = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    display.SetWindowLevelMinMax(*np.percentile(slicer.util.arrayFromVolume(view.node)[0, near[0], near[1]], (1, 99.5)))
+    display.SetWindowLevelMinMax(*np.percentile(slicer.util.arrayFromVolume(view.node)[0, near[0], near[1]], (0.5, 99.8)))
     return before
 
 
@@ -255,7 +253,7 @@ def scene(person: Person, take: Pictures) -> None:
     person.views = person.host.open_views(1000, 640)
     person.views.setLayout(ONE_3D)
     person.host.process(0.1)
-    person.panel._stand_back()
+    person.panel.views._stand_back()
     take.save([[take.scene()]], "scene.jpg")
 
 
@@ -269,7 +267,7 @@ def window(person: Person, take: Pictures) -> None:
     host.process(1.0)
     person.panel.session.drawing.finish()
     whole = take.window()
-    take.save([[whole.resize((WIDTH, WIDTH * whole.height // whole.width), Image.Resampling.LANCZOS)]], "slicer.jpg")
+    take.save([[whole.resize((WIDTH, WIDTH * whole.height // whole.width), Image.Resampling.LANCZOS)]], SCREENSHOT)
 
 
 if __name__ == "__main__":

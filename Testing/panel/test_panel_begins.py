@@ -106,3 +106,23 @@ def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
     person.host.click(button)
     person.host.click(button)
     assert not button.checked and not shown(person.host.scene)
+
+
+def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
+    """Landmarks are clicked in them: whoever wants to place some, gets them."""
+    person.give_views(240, 200)
+    box, start = person.ui.ctSlicesBox, person.of("start")
+    assert not box.enabled
+    person.panel.choose(make_registration(person.host.scene, ct, views))
+    person.host.click(person.ui.layoutButton)
+    assert box.enabled and not box.checked and "Red" not in person.views.sliceViewNames()
+    person.host.click(start.landmarksRadioButton)
+    person.host.click(start.placeButton)
+    person.host.process(0.1)
+    assert box.checked and {"Red", "XRay1"} <= set(person.views.sliceViewNames())
+    shown = {name: person.views.sliceWidget(name).mrmlSliceCompositeNode().GetBackgroundVolumeID() for name in ("Red", "Green", "XRay1")}
+    registration = person.panel.registration
+    assert shown == {"Red": registration.ct.GetID(), "Green": registration.ct.GetID(), "XRay1": registration.xrays[0].node.GetID()}
+    person.host.click(start.placeButton)
+    person.host.click(box)
+    assert not box.checked and "Red" not in person.views.sliceViewNames() and person.ui.layoutButton.checked

@@ -135,3 +135,17 @@ def test_the_overview_shows_all_of_it(eye, scene):
         rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
         assert columns.min() > 1 and columns.max() < size[0] - 2 and rows.min() > 1 and rows.max() < size[1] - 2
         assert max(np.ptp(columns) / size[0], np.ptp(rows) / size[1]) > 0.75
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
+    """From the source's side, or the detector's: left in an image is left in the 3D view."""
+    from MultiViewRegistrationLib.scene import overview
+
+    registration = registration_of(scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)})
+    assert overview.stand_back(registration, eye.get_camera_node(), (320, 240))
+    camera = eye.get_camera_node().GetCamera()
+    for view in registration.xrays:
+        columns, rows = view.size
+        left, right = (camera.GetViewTransformMatrix().MultiplyPoint([*view.ras_of((column, rows / 2)), 1.0]) for column in (0, columns))
+        assert left[0] / left[2] > right[0] / right[2]  # depths are negative before the eye

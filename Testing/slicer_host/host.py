@@ -104,6 +104,8 @@ class Host:
 
         from .layout_manager import qSlicerLayoutManager
 
+        if self.app.layoutManager() is not None:
+            self.app.layoutManager()._close()
         manager = self.app._layout_manager = qSlicerLayoutManager(self.app._core)
         self.main_window.setCentralWidget(manager.viewport())
         if panel is not None:

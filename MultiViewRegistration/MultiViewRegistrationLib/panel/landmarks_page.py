@@ -118,6 +118,7 @@ class LandmarksPage:
         if section.asked:
             with section.panel.acting():
                 if on:
+                    section.panel.views.show_ct_slices()
                     place(landmark_list(section.registration))
                 else:
                     stop_placing(section.registration.scene)

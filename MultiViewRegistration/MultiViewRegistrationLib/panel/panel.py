@@ -12,12 +12,12 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import ct_in_3d, display, layout
+from ..scene import display
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
-from . import three_d
 from .section import ERROR_STYLE
 from .sections import SECTIONS
+from .views import Views
 
 #: Milliseconds between polls.
 TICK_MS = 40
@@ -40,7 +40,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
-        ui.layoutButton.toggled.connect(self._on_layout_toggled)
+        self.views = Views(self)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -150,8 +150,7 @@ class Panel(slicer.util.VTKObservationMixin):
                 self._stale = True
                 if self.session.message:
                     self.tell(self.session.message)
-            if self.ui.layoutButton.checked != layout.shows(self.registration):  # somebody chose another layout
-                self._stale = True
+            self._stale |= self.views.out_of_date
             self.session.drawing.step()
         for section in self.sections.values():
             with suppress(InputError):
@@ -168,8 +167,7 @@ class Panel(slicer.util.VTKObservationMixin):
         try:
             if self.registration is not None:
                 display.show(self.registration)
-            self.ui.layoutButton.enabled = self.registration is not None and bool(self.registration.xrays)
-            self.ui.layoutButton.checked = self.registration is not None and layout.shows(self.registration)
+            self.views.refresh()
             for section in self.sections.values():
                 if self.registration is not None:
                     section.refresh()
@@ -191,18 +189,3 @@ class Panel(slicer.util.VTKObservationMixin):
         if path:
             with self.acting():
                 self.choose(self.logic.loadCase(path))
-
-    def _on_layout_toggled(self, on: bool) -> None:
-        if self.filling:
-            return
-        with self.acting():
-            if on:
-                layout.show(self.registration)
-                ct_in_3d.show_first_time(self.registration)
-                qt.QTimer.singleShot(0, self._stand_back)  # once the views have their size
-            else:
-                layout.back(slicer.mrmlScene)
-
-    def _stand_back(self) -> None:
-        if self.registration is not None and self.registration.scene is not None:
-            three_d.stand_back(self.registration)

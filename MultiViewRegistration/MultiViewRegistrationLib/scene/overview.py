@@ -9,15 +9,16 @@ from .frames import ras_from_lps
 from .frustum import corners
 from .registration import Registration
 
-#: The eye's height, and how far it is from a single source, both in degrees about the patient.
-ELEVATION_DEG, ASIDE_DEG = 20.0, 45.0
+#: The eye's height, and how far it is from a single beam, both in degrees about the patient.
+ELEVATION_DEG, ASIDE_DEG = 25.0, 45.0
 #: Room left about it all.
 ROOM = 1.15
 UP = np.array([0.0, 0.0, 1.0])
 
 
 def stand_back(registration: Registration, camera_node, size: tuple[int, int]) -> bool:
-    """Put a 3D view's camera where all of a registration is seen, on the side of the sources, as that shows the X-rays' faces.
+    """Put a 3D view's camera where all of a registration is seen, and the X-rays as they are stored: from the sources' side, or from the
+    detectors', where the images are mirrored.
 
     camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.
     Whether there was anything to see; else the camera stays.
@@ -27,7 +28,7 @@ def stand_back(registration: Registration, camera_node, size: tuple[int, int]) -
         return False
     beam.off(camera_node)
     points = np.concatenate([np.vstack([camera.source, corners(camera, depth_mm)]) for camera, depth_mm in cameras])
-    back = _direction([-camera.world_from_camera[:3, 2] for camera, _ in cameras])
+    back = _direction([-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2] for camera, _ in cameras])
     right = np.cross(UP, back) / np.linalg.norm(np.cross(UP, back))
     axes = np.stack([right, np.cross(back, right), back])
     tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
@@ -53,14 +54,14 @@ def _framed(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float
     return middle, distance_mm
 
 
-def _direction(to_sources: list[np.ndarray]) -> np.ndarray:
-    """The unit vector from the patient to the eye, world LPS, for those from the patient to the sources."""
-    level = np.sum(to_sources, axis=0)[:2]
-    if len(to_sources) == 1 or np.linalg.norm(level) < 0.5:
-        first = to_sources[0][:2]
+def _direction(faces: list[np.ndarray]) -> np.ndarray:
+    """The unit vector from the patient to the eye, world LPS, for those to where each X-ray is seen as it is stored."""
+    level = np.sum(faces, axis=0)[:2]
+    if len(faces) == 1 or np.linalg.norm(level) < 0.5:
+        first = faces[0][:2]
         if np.linalg.norm(first) < 0.1:  # from above or below
             first = np.array([0.0, -1.0])
-        angle = np.radians(ASIDE_DEG if len(to_sources) == 1 else 90)
+        angle = np.radians(ASIDE_DEG if len(faces) == 1 else 90)
         level = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ first
     elevation = np.radians(ELEVATION_DEG)
     return np.append(np.cos(elevation) * level / np.linalg.norm(level), np.sin(elevation))

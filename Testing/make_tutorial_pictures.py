@@ -169,9 +169,6 @@ def linked_cursor(person: Person, take: Pictures) -> None:
 def planned_screws(person: Person, take: Pictures) -> None:
     for name, (entry, tip) in SCREWS.items():
         add_screw(person, name, np.array(entry) * [-1, -1, 1], np.array(tip) * [-1, -1, 1])
-    person.host.choose(person.of("check").overlayComboBox, "Edges of bones")
-    person.host.process(0.1)
-    person.panel.session.drawing.finish()
     windows = [zoom(person, number, np.mean([tip for _, tip in SCREWS.values()], axis=0)) for number in (1, 2)]
     take.save([take.views(1, 2)], "screws.jpg")
     for number, (view, window) in enumerate(zip(person.panel.registration.xrays, windows, strict=True), start=1):
@@ -218,7 +215,7 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
     node = person.host.scene.AddNewNodeByClass("vtkMRMLModelNode", name)
     node.SetAndObservePolyData(triangles.GetOutput())
     node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetColor(1.0, 0.85, 0.1)
+    node.GetDisplayNode().SetColor(0.3, 1.0, 0.4)
     node.SetAndObserveTransformNodeID(slicer.mrmlScene.GetFirstNodeByName(person.of("export").transformNameLabel.text).GetID())
 
 

@@ -61,7 +61,7 @@ def test_a_result_and_its_case_go_to_a_folder(person, tmp_path):
     person.wait_for_work()
     assert registered.header("export") == "\u25d0"
     assert not ui.exportButton.enabled
-    assert ui.hintLabel.text == "Choose a folder first."
+    assert ui.hintLabel.text == "Choose a folder."
     assert not ui.overrideCheckBox.visible
     choose_folder(registered, tmp_path / "out")
     assert not ui.hintLabel.visible
@@ -90,7 +90,7 @@ def test_something_to_write_must_be_chosen(registered, tmp_path):
     assert ui.exportButton.enabled
     tick(registered, "resultCheckBox")
     assert not ui.exportButton.enabled
-    assert ui.hintLabel.text == "Choose what to write first."
+    assert ui.hintLabel.text == "Choose what to write."
 
 
 def make_stale(person) -> None:

@@ -82,10 +82,10 @@ class ExportSection(Section):
         if self.session.running:
             return _("Wait until the work under way is done.")
         if not (ui.resultCheckBox.checked or ui.caseCheckBox.checked):
-            return _("Choose what to write first.")
+            return _("Choose what to write.")
         if ui.resultCheckBox.checked and not settled:
             return _("Register first, or override the caution above.")
-        return "" if ui.folderPath.currentPath else _("Choose a folder first.")
+        return "" if ui.folderPath.currentPath else _("Choose a folder.")
 
     def tick(self) -> None:
         self._show_connection()

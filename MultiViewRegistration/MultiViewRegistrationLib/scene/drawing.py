@@ -17,9 +17,9 @@ from .xray import XRayView
 
 #: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
 #: as large as they are at the patient, a voxel may be wide.
-COARSE = ((256, 2.2), (256, 3.5), (172, 2.2), (128, 2.2), (128, 3.5), (64, 2.2))
+COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
 #: What each costs, beside the others.
-COST = (17, 10, 6, 4, 2, 1)
+COST = (28, 14, 8, 5, 2, 1)
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25

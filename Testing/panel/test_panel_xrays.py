@@ -395,6 +395,28 @@ def test_certainty(host, section):
     assert not ui.anglesBox.enabled and "reference" in ui.hintLabel.text
 
 
+def test_a_number_being_typed_is_not_taken_away(host, section):
+    """What is looked at in the background has the panel shown anew at any moment, also between two keys."""
+    from PySide6 import QtCore, QtTest, QtWidgets
+
+    from MultiViewRegistrationLib.scene.case import shared_unknowns_of
+
+    add(host, section)
+    section.ui.certaintyBox.collapsed = section.ui.sharedBox.collapsed = False
+    host.process()
+    spins = {section.ui.sharedDistanceSpin: "12", section.geometry.ui.distanceSpin: "1012.5"}
+    for spin, text in spins.items():
+        edit = spin.findChild(QtWidgets.QLineEdit)
+        edit.selectAll()
+        for key in text:
+            QtTest.QTest.keyClicks(edit, key)
+            section.panel.invalidate()
+            section.panel.tick()
+        host.key(edit, QtCore.Qt.Key_Return)
+        assert spin.value == float(text)
+    assert shared_unknowns_of(section.registration).source_to_detector_sd_mm == 12
+
+
 def test_the_similarity_of_the_result_where_the_ct_is(host, section):
     from MultiViewRegistrationLib.scene.fingerprint import fingerprint
     from MultiViewRegistrationLib.scene.history import Entry, History

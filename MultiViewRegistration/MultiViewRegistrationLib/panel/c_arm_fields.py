@@ -7,6 +7,7 @@ from collections.abc import Callable
 from slicer.i18n import tr as _
 
 from ..errors import InputError
+from .fields import show_number
 
 #: What stands in the widgets where nothing is known: no distance, and nothing chosen for left and right.
 BLANK = {"source_to_detector_mm": 0.0, "source_to_isocentre_mm": 0.0, "pixel_mm": [0.0, 0.0], "rao_lao_deg": 0.0, "cra_cau_deg": 0.0,
@@ -40,13 +41,13 @@ class CArmFields:
         ui, reading = self.ui, {**BLANK, **reading}
         middle = [(n - 1) / 2 for n in size]
         for key, (spin, side) in self._angles.items():
-            spin.value = abs(reading[key])
+            show_number(spin, abs(reading[key]))
             side.currentIndex = int(reading[key] < 0)
         for key, spin in self._numbers.items():
-            spin.value = reading.get(key, 0.0)
+            show_number(spin, reading.get(key, 0.0))
         for key, pair in self._pairs.items():
             for spin, value in zip(pair, reading.get(key) or (middle if key == "principal_point" else (0.0, 0.0)), strict=True):
-                spin.value = value
+                show_number(spin, value)
         ui.middleBox.checked = not reading.get("principal_point") or list(reading["principal_point"]) == middle
         ui.seenBox.currentIndex = {None: CHOOSE, False: FROM_SOURCE, True: FROM_DETECTOR}[reading["mirrored"]]
         self.enable()

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from ..imaging.view import SharedUnknowns
 from ..scene.case import shared_unknowns_of
 from ..scene.geometry import READ_OFF, reference_of
+from .fields import show_number
 from .xray_editor import XRayEditor
 
 EXACTLY, ABOUT, UNKNOWN = range(3)
@@ -32,7 +33,7 @@ class CertaintyEditor(XRayEditor):
         for key, (box, spin, usual) in self._rows.items():
             deviation = self.view.content.get(key, 0.0)
             box.currentIndex = UNKNOWN if deviation is None else ABOUT if deviation > 0 else EXACTLY
-            spin.value = deviation or usual
+            show_number(spin, deviation or usual)
             spin.enabled = bool(deviation) and not reference
             box.enabled = not reference
         self.ui.hintLabel.text = self._hint()

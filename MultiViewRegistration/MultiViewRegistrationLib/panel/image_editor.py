@@ -9,6 +9,7 @@ from slicer.i18n import tr as _
 from ..scene.image import change_image
 from ..scene.mask import draw_mask, set_mask
 from ..scene.segments import drawn_on
+from .fields import show_number
 from .pictures import pixmap
 from .xray_editor import XRayEditor
 
@@ -40,7 +41,7 @@ class ImageEditor(XRayEditor):
         ui.sourceLabel.text = _("{name}, {columns} \u00d7 {rows}").format(name=name, columns=columns, rows=rows)
         ui.sourceLabel.toolTip = ui.sourceLabel.text
         ui.frameSpin.maximum = frames - 1
-        ui.frameSpin.value = content.get("frame") or 0
+        show_number(ui.frameSpin, content.get("frame") or 0)
         ui.frameSpin.suffix = _(" of {last}").format(last=frames - 1)
         ui.frameSpin.setVisible(frames > 1)
         ui.frameLabel.setVisible(frames > 1)

@@ -21,6 +21,7 @@ from ..scene.worker import Worker
 from ..scene.xray import XRayView
 from .certainty_editor import CertaintyEditor
 from .drop import FileDrop
+from .fields import show_number
 from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State
@@ -113,7 +114,7 @@ class XRaysSection(Section):
             editor.show(self.selected)
             box.title = _("{what} of {name}").format(what=editor.TITLE, name=self.selected.name) if views else editor.TITLE
         for spin, deviation in zip(self._shared, astuple(shared_unknowns_of(registration)), strict=True):
-            spin.value = deviation or 0.0
+            show_number(spin, deviation or 0.0)
         self._enable()
 
     def _trouble_of(self, view: XRayView | None, trouble: dict[str, str]) -> str:

@@ -19,9 +19,9 @@ def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> n
     """(3, rows, columns)."""
     stacks = Stacks(bases)
     rays = stacks.rays(camera, world_from_ct[None])
-    axis, (columns, rows) = rays.leading[0], camera.size
+    s, (columns, rows) = rays.stack[0], camera.size
     out = np.empty((BASES, rows, columns), np.float32)
-    project(stacks.words[axis], stacks.shapes[axis], stacks.stored[axis], stacks.steps[axis], rays.source[0], rays.directions[0],
+    project(stacks.words[s], stacks.shapes[s], stacks.stored[s], stacks.steps[s], rays.source[0], rays.directions[0],
             rays.world_from_index[0], out)
     return out
 

@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.imaging.ct import CT, load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.images import TrainingImages
-from MultiViewRegistrationLib.regressor.randomise import BODY, CLEAN, STRUCTURE, Randomisation
+from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, Randomisation
 from MultiViewRegistrationLib.regressor.shapes import capsule
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
@@ -147,7 +147,7 @@ def test_only_the_neighbours_of_a_structure_move(windows):
 def test_a_structure_gets_surroundings_that_are_made_up():
     hu = make_ct().volume
     relative = CT(Volume(np.maximum(hu.values, 0), hu.ct_from_index), "relative")
-    assert TrainingImages(relative, 1.75, variants=1).how.ghost_share == STRUCTURE.ghost_share > 0
+    assert TrainingImages(relative, 1.75, variants=1).how.ghost_share == BONE.ghost_share > 0
     assert TrainingImages(make_ct(), 1.75, variants=1).how.ghost_share == BODY.ghost_share == 0
 
 

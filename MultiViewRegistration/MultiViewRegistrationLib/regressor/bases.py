@@ -22,6 +22,8 @@ KNOTS = (0.0230, 0.0383)
 
 #: 1/mm: denser than this belongs to the body rather than to foam, clothes or the couch's shell at this resolution.
 _BODY = 0.0115
+#: Voxels sideways from one slice to the next, in the middle of an image.
+_MOST_OBLIQUE = 1.0
 #: Slices of the finest volume that are pooled at a time.
 _SLAB_MM = 60.0
 #: Over which the way that a structure runs on beyond its end is taken from its last layers.
@@ -135,51 +137,54 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
 
 @dataclass(frozen=True, eq=False)
 class Rays:
-    """What `march.project` needs of n images: which of the three stacks each takes, and its rays there.
+    """What `march.project` needs of n images: which of the stacks each takes, and its rays there.
 
-    leading: (n,).   source (n, 3), directions (n, 3, 3), world_from_index (n, 3, 3): as in `rendering.drr.Rays`.
+    stack: (n,).   source (n, 3), directions (n, 3, 3), world_from_index (n, 3, 3): as in `rendering.drr.Rays`.
     """
 
-    leading: np.ndarray
+    stack: np.ndarray
     source: np.ndarray
     directions: np.ndarray
     world_from_index: np.ndarray
 
 
 class Stacks:
-    """Bases made ready for `march.project`: packed into words, thrice, in slices across each axis twice as thick as the voxels.
+    """Bases made ready for `march.project`: packed into words, as stacks of slices across each axis, once as thick as the voxels are
+    wide and once twice as thick.
 
-    words: three flat arrays.   shapes, stored: (3, 3), of their grids.   steps: (3, 3) 1/mm, of each stack's lanes.
+    words: six flat arrays, of single slices across i, j, k, then of double ones.   shapes, stored: (6, 3), of their grids.
+    steps: (6, 3) 1/mm, of each stack's lanes.
     """
 
     def __init__(self, bases: Bases) -> None:
-        grids, self.steps = zip(*(_stack(bases, axis) for axis in range(3)))
-        self._grids = grids
-        self.steps = np.stack(self.steps)
-        self.words = tuple(grid.values for grid in grids)
-        self.shapes = np.array([grid.shape for grid in grids])
-        self.stored = np.array([grid.stored for grid in grids])
+        self._grids, steps = zip(*(_stack(bases, axis, factor) for factor in (1, 2) for axis in range(3)))
+        self.steps = np.stack(steps)
+        self.words = tuple(grid.values for grid in self._grids)
+        self.shapes = np.array([grid.shape for grid in self._grids])
+        self.stored = np.array([grid.stored for grid in self._grids])
 
     def rays(self, camera: Camera, world_from_ct: np.ndarray) -> Rays:
-        """The rays of a camera at poses (n, 4, 4), each through the stack along whose axis its middle looks."""
+        """The rays of a camera at poses (n, 4, 4).
+
+        Each image takes slices across the axis along which its middle looks; thick ones, unless it looks so obliquely that from one to
+        the next it would skip voxels.
+        """
         columns, rows = camera.size
-        middle = camera.ray_matrix @ [(columns - 1) / 2, (rows - 1) / 2, 1.0]
-        axes = self._grids[0].ct_from_index[:3, :3] / np.linalg.norm(self._grids[0].ct_from_index[:3, :3], axis=0)
-        along = np.abs(np.einsum("nij,i,jk->nk", world_from_ct[:, :3, :3], middle, axes))[:, _PLACE_IN_FIRST]
-        leading = np.argmax(along, axis=1)
+        middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
         rays = [grid.rays(camera, world_from_ct) for grid in self._grids]
-        each = np.arange(len(leading))
-        chosen = [np.stack([getattr(r, name) for r in rays])[leading, each] for name in ("source", "directions", "world_from_index")]
-        return Rays(leading, *chosen)
+        along = np.abs(np.stack([np.einsum("nij,i->nj", r.directions, middle) for r in rays]))  # (6, n, 3) voxels, slices last
+        oblique = along[..., :2].max(axis=-1) / np.maximum(along[..., 2], 1e-12)
+        axis = np.argmin(oblique[:3], axis=0)
+        each = np.arange(len(axis))
+        stack = np.where(oblique[3 + axis, each] <= _MOST_OBLIQUE, 3 + axis, axis)
+        chosen = [np.stack([getattr(r, name) for r in rays])[stack, each] for name in ("source", "directions", "world_from_index")]
+        return Rays(stack, *chosen)
 
 
-#: Grids have the marched axis last, the two others in rising order: (j, k, i), (i, k, j), (i, j, k). Where i, j, k are in the first.
-_PLACE_IN_FIRST = [2, 0, 1]
-
-
-def _stack(bases: Bases, axis: int) -> tuple[Grid, np.ndarray]:
+def _stack(bases: Bases, axis: int, factor: int) -> tuple[Grid, np.ndarray]:
+    """Slices across an axis, each of `factor` layers of voxels: the slowest axis of the grid, the others in rising order."""
     factors = [1, 1, 1]
-    factors[axis] = 2
+    factors[axis] = factor
     layers = [Volume(values, bases.ct_from_index).pooled(tuple(factors)) for values in bases.values]
     order = [a for a in range(3) if a != axis] + [axis]
     words, steps = pack(np.stack([layer.values for layer in layers]))

@@ -10,17 +10,18 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.ct import CT, attenuation
+from ..imaging.volume import Volume
 from ..rendering import threads
-from ..rendering.cut_ends import cut_ends
+from ..rendering.cut_ends import TISSUE_PER_MM, cut_ends
 from .bases import Bases, Rays, Stacks, varied
 from .march import BASES, project
-from .randomise import BODY, CLEAN, STRUCTURE, Randomisation, randomise
+from .randomise import BODY, BONE, CLEAN, Randomisation, randomise
 from .standardise import standardise
 from .window import Window
 
 #: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for speed; of one bone, which is small,
 #: the cortex shall be told from the marrow.
-_VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.5
+_VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
 
@@ -29,7 +30,7 @@ class TrainingImages:
     """A CT made ready for images of it by the thousand.
 
     pixel_mm: of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
-    how: what is drawn for each image; by default BODY, or STRUCTURE for a mask or a relative volume.
+    how: what is drawn for each image; by default BODY, or BONE where the CT has nothing but one structure.
     variants: how many continuations of the body beyond the CT's ends, drawn from `seed`, one of which each batch takes.
 
     Of a CT with a mask what lies around the structure is rendered with it, moved a little.
@@ -37,12 +38,14 @@ class TrainingImages:
 
     def __init__(self, ct: CT, pixel_mm: float, how: Randomisation | None = None, *, variants: int = 4, seed: int = 0) -> None:
         structure = ct.mask is not None or ct.unit == "relative"
-        self.how = _in_floats(how or (STRUCTURE if structure else BODY))
         self.centroid = ct.centroid()
-        self._stacks = _variants(ct, pixel_mm, structure, variants, seed)
+        self._stacks = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
         self._others = []
-        if ct.mask is not None and not ct.mask.all():
-            self._others = _variants(CT(ct.volume, ct.unit, ~ct.mask), pixel_mm, False, variants, seed)
+        if ct.mask is not None:
+            around = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
+            if around.values.max() > TISSUE_PER_MM:
+                self._others = _variants(around, pixel_mm, False, variants, seed)
+        self.how = _in_floats(how or (BONE if structure and not self._others else BODY))
 
     def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator) -> np.ndarray:
         """Random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
@@ -79,8 +82,7 @@ class TrainingImages:
         return out
 
 
-def _variants(ct: CT, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
-    mu = attenuation(ct)
+def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
     voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
     bases, cut, rng = Bases.of(mu, voxel_mm), cut_ends(mu), np.random.default_rng(seed)
     return [Stacks(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
@@ -99,13 +101,13 @@ def _in_floats(how: Randomisation) -> Randomisation:
 
 
 def _arguments(stacks: Stacks, rays: Rays, block: slice) -> tuple:
-    return (stacks.words, stacks.shapes, stacks.stored, stacks.steps, rays.leading[block], rays.source[block], rays.directions[block],
+    return (stacks.words, stacks.shapes, stacks.stored, stacks.steps, rays.stack[block], rays.source[block], rays.directions[block],
             rays.world_from_index[block])
 
 
 @nb.njit(nogil=True, cache=True)
-def _make_images(words, shapes, stored, steps, leading, source, directions, world_from_index,
-                 words_2, shapes_2, stored_2, steps_2, leading_2, source_2, directions_2, world_from_index_2,
+def _make_images(words, shapes, stored, steps, stack, source, directions, world_from_index,
+                 words_2, shapes_2, stored_2, steps_2, stack_2, source_2, directions_2, world_from_index_2,
                  with_others, how, mm, inside, seeds, out):
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
@@ -114,12 +116,11 @@ def _make_images(words, shapes, stored, steps, leading, source, directions, worl
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
     for n in range(len(seeds)):
-        axis = leading[n]
-        project(words[axis], shapes[axis], stored[axis], steps[axis], source[n], directions[n], world_from_index[n], bases)
+        s = stack[n]
+        project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
         if with_others:
-            axis = leading_2[n]
-            project(words_2[axis], shapes_2[axis], stored_2[axis], steps_2[axis], source_2[n], directions_2[n], world_from_index_2[n],
-                    others)
+            s = stack_2[n]
+            project(words_2[s], shapes_2[s], stored_2[s], steps_2[s], source_2[n], directions_2[n], world_from_index_2[n], others)
         state[0] = seeds[n]
         valid = inside.copy()
         randomise(bases, others, how, mm[n], state, work, line, valid)

@@ -6,8 +6,7 @@ have 21 bits of 64, room for the other weight and 256 samples, after which they 
 loads and the arithmetic of one, and the cache holds more of them: it is memory that limits the speed.
 
 As in rendering.cpu a ray is sampled where it crosses planes of voxels (Joseph, IEEE TMI 1982), but always those of the slowest axis:
-there is a volume for each of the three axes, with slices twice as thick as its voxels are wide, and an image takes the one along
-which it looks.
+there is a stack of slices across each of the three axes, and an image takes the one into which it looks most straight.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ Ends = tuple[float, float]
 _SOFTER, _HARDER = (1.25, 1.9, 2.6), (0.92, 0.78, 0.6)
 #: Pixels of the grid on which scatter and shading, which change slowly, are computed.
 _COARSE = 4
+#: Of a ghost for each pixel from the border of what it is copied from.
+_FADE = 0.1
 
 
 class Randomisation(NamedTuple):
@@ -64,11 +66,11 @@ class Randomisation(NamedTuple):
     neighbour_mm: float = 4.0
 
 
-#: A body, as the CT shows it.
+#: A body as the CT shows it, or a structure with its surroundings.
 BODY = Randomisation()
-#: One bone among others that the CT does not show: what surrounds it is made up.
-STRUCTURE = BODY._replace(soft=(0.6, 1.2), bone=(0.5, 2.5), soft_removed_share=0.0, all_bone=1.0, scatter=(0.0, 0.7), glare=(0.0, 0.7),
-                          shading=0.1, metal_share=0.25, bones_share=0.8, tissue_share=0.85, ghost_share=0.6)
+#: One bone, and the CT has nothing else: what surrounds it in the X-ray is made up.
+BONE = BODY._replace(soft=(0.6, 1.2), bone=(0.5, 2.5), soft_removed_share=0.0, all_bone=1.0, scatter=(0.0, 0.7), glare=(0.0, 0.7),
+                     shading=0.1, metal_share=0.25, bones_share=0.8, tissue_share=0.85, ghost_share=0.6)
 #: The CT as it is, without any chance.
 CLEAN = Randomisation(*((1.0, 1.0) if name in ("soft", "bone", "dense") else (0.0, 0.0) if isinstance(value, tuple) else 0.0
                         for name, value in BODY._asdict().items()))
@@ -260,5 +262,6 @@ def _add_ghost(bases, of_soft, of_bone, state, soft, bone):
             dx, dy = c - x - 0.5 * columns, r - y - 0.5 * rows
             u, v = a * dx + b * dy + 0.5 * columns, b * dx - a * dy + 0.5 * rows  # a reflection
             if 0.0 <= u < columns - 1 and 0.0 <= v < rows - 1:
-                soft[r, c] += of_soft * _bilinear(bases[0], u, v)
-                bone[r, c] += of_bone * (_bilinear(bases[1], u, v) + _bilinear(bases[2], u, v))
+                faded = min(1.0, _FADE * min(u, v, columns - 1 - u, rows - 1 - v))  # it may go on beyond the image
+                soft[r, c] += faded * of_soft * _bilinear(bases[0], u, v)
+                bone[r, c] += faded * of_bone * (_bilinear(bases[1], u, v) + _bilinear(bases[2], u, v))

@@ -1,0 +1,130 @@
+"""Training images of one CT, made on the fly, and real X-rays made to look like them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numba as nb
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.ct import CT, attenuation
+from ..imaging.volume import Volume
+from ..rendering import threads
+from ..rendering.cut_ends import TISSUE_PER_MM, cut_ends
+from .bases import Bases, Rays, Stacks, varied
+from .march import BASES, project
+from .randomise import BODY, BONE, CLEAN, Randomisation, randomise
+from .standardise import standardise
+from .window import Window
+
+#: Size of a voxel in pixels: a body's as coarse as can be without its images looking different, for speed; of one bone, which is small,
+#: the cortex shall be told from the marrow.
+_VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
+#: Images that a thread makes at a time.
+_BLOCK = 8
+
+
+class TrainingImages:
+    """A CT made ready for images of it by the thousand.
+
+    pixel_mm: of a window at the anatomy (`Window.pixel_mm_at`), to which the voxels are suited.
+    how: what is drawn for each image; by default BODY, or BONE where the CT has nothing but one structure.
+    variants: how many continuations of the body beyond the CT's ends, drawn from `seed`, one of which each batch takes.
+
+    Of a CT with a mask what lies around the structure is rendered with it, moved a little.
+    """
+
+    def __init__(self, ct: CT, pixel_mm: float, how: Randomisation | None = None, *, variants: int = 4, seed: int = 0) -> None:
+        structure = ct.mask is not None or ct.unit == "relative"
+        self.centroid = ct.centroid()
+        self._stacks = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
+        self._others = []
+        if ct.mask is not None:
+            around = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
+            if around.values.max() > TISSUE_PER_MM:
+                self._others = _variants(around, pixel_mm, False, variants, seed)
+        self.how = _in_floats(how or (BONE if structure and not self._others else BODY))
+
+    def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator) -> np.ndarray:
+        """Random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
+
+        world_from_ct: (n, 4, 4), or (n, views, 4, 4) where a view's geometry is off by itself.   windows: one a view, of one size.
+        rng: all that is drawn comes from it; the same on any number of threads.
+        """
+        return self._make(world_from_ct, windows, self.how, rng)
+
+    def clean(self, world_from_ct: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
+        """The same without any chance, of the structure alone where there is one."""
+        return self._make(world_from_ct, windows, _in_floats(CLEAN), None)
+
+    def _make(self, world_from_ct, windows, how, rng):
+        poses = np.asarray(world_from_ct, float)
+        if poses.ndim == 3:
+            poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
+        out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
+        variant = rng.integers(len(self._stacks)) if rng else 0
+        others = _moved(poses, self.centroid, how, rng) if self._others and rng else None
+        tasks = []
+        for view, window in enumerate(windows):
+            seeds = (rng.integers(2**63, size=len(poses)) if rng else np.zeros(len(poses))).astype(np.uint64)
+            stacks = [self._stacks[variant]] + ([self._others[variant]] if others is not None else [])
+            rays = [stack.rays(window.camera, p[:, view]) for stack, p in zip(stacks, (poses, others), strict=False)]
+            mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
+            for first in range(0, len(poses), _BLOCK):
+                block = slice(first, first + _BLOCK)
+                tasks.append(partial(
+                    _make_images, *_arguments(stacks[0], rays[0], block), *_arguments(stacks[-1], rays[-1], block),
+                    len(stacks) > 1, how, mm[block], window.inside.view(np.uint8), seeds[block],
+                    out[block, view]))
+        threads.run(tasks)
+        return out
+
+
+def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: int) -> list[Stacks]:
+    voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
+    bases, cut, rng = Bases.of(mu, voxel_mm), cut_ends(mu), np.random.default_rng(seed)
+    return [Stacks(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
+
+
+def _moved(poses: np.ndarray, centroid: np.ndarray, how: Randomisation, rng: np.random.Generator) -> np.ndarray:
+    """Poses (n, views, 4, 4) of what surrounds the structure, one motion a row: a turn about the structure's centroid, and a shift."""
+    turn = rng.normal(0, np.radians(how.neighbour_deg), (len(poses), 3))
+    motion = rigid.from_rotation_translation(rigid.exp_so3(turn), rng.normal(0, how.neighbour_mm, (len(poses), 3)))
+    return poses @ rigid.about(centroid, motion)[:, None]
+
+
+def _in_floats(how: Randomisation) -> Randomisation:
+    """Without whole numbers: one type, one compilation."""
+    return Randomisation(*(tuple(map(float, value)) if isinstance(value, tuple) else float(value) for value in how))
+
+
+def _arguments(stacks: Stacks, rays: Rays, block: slice) -> tuple:
+    return (stacks.words, stacks.shapes, stacks.stored, stacks.steps, rays.stack[block], rays.source[block], rays.directions[block],
+            rays.world_from_index[block])
+
+
+@nb.njit(nogil=True, cache=True)
+def _make_images(words, shapes, stored, steps, stack, source, directions, world_from_index,
+                 words_2, shapes_2, stored_2, steps_2, stack_2, source_2, directions_2, world_from_index_2,
+                 with_others, how, mm, inside, seeds, out):
+    rows, columns = inside.shape
+    bases = np.empty((BASES, rows, columns), np.float32)
+    others = np.empty((BASES, rows, columns) if with_others else (0, 0, 0), np.float32)
+    work = np.empty((4, rows, columns), np.float32)
+    line = np.empty((rows, columns), np.float32)
+    state = np.empty(1, np.uint64)
+    for n in range(len(seeds)):
+        s = stack[n]
+        project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
+        if with_others:
+            s = stack_2[n]
+            project(words_2[s], shapes_2[s], stored_2[s], steps_2[s], source_2[n], directions_2[n], world_from_index_2[n], others)
+        state[0] = seeds[n]
+        valid = inside.copy()
+        randomise(bases, others, how, mm[n], state, work, line, valid)
+        standardise(line, valid, work, out[n, 0])
+        for r in range(rows):
+            for c in range(columns):
+                out[n, 1, r, c] = valid[r, c]

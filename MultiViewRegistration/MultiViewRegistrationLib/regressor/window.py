@@ -1,0 +1,112 @@
+"""The part of a detector that a network sees, and X-rays brought onto it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba as nb
+import numpy as np
+
+from ..geometry.camera import Camera
+from ..imaging.xray import XRay
+from .standardise import standardise
+
+#: Pixels to a side.
+SIZE = 64
+#: Share of a pixel that must be valid for the mean of that to stand for it.
+_LEAST_VALID = 0.5
+#: Samples along either side of a pixel, at most.
+_MOST_SAMPLES = 16
+#: Farther apart than this two cameras' sources are not one.
+_SAME_SOURCE_MM = 1.0
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """A square grid of pixels on a detector.
+
+    camera: of the grid.   inside: bool (rows, columns), pixels whose centre lies on the X-ray's image.
+    """
+
+    camera: Camera
+    inside: np.ndarray
+
+    @classmethod
+    def of(cls, camera: Camera, points: np.ndarray | None = None, size: int = SIZE) -> Window:
+        """The whole image of a camera, in the middle of the square.
+
+        points: (n, 3) world mm; only as much of the image as shows them, where that is less.
+        """
+        columns, rows = camera.size
+        mm = np.abs(np.diag(camera.intrinsics)[:2]).mean() / np.abs(np.diag(camera.intrinsics)[:2])  # of a pixel, up to one scale
+        extent = np.array([columns, rows]) * mm
+        middle, side = (extent - mm) / 2, extent.max()
+        if points is not None:
+            pixels = camera.project(points) * mm
+            low, high = pixels.min(axis=0), pixels.max(axis=0)
+            if (camera.depth(points) > 0).all() and (high - low).max() < side:
+                side = (high - low).max()
+                room = np.maximum(extent - side, 0) / 2  # what is off the image shows nothing
+                middle = np.clip((low + high) / 2, middle - room, middle + room)
+        scale = size / side * mm
+        grid_from_pixels = np.array([[scale[0], 0, (size - 1) / 2 - size / side * middle[0]],
+                                     [0, scale[1], (size - 1) / 2 - size / side * middle[1]], [0, 0, 1]])
+        grid = Camera(grid_from_pixels @ camera.intrinsics, camera.camera_from_world, (size, size))
+        u, v = _carried(np.linalg.inv(grid_from_pixels), size)
+        return cls(grid, (u >= -0.5) & (u <= columns - 0.5) & (v >= -0.5) & (v <= rows - 0.5))
+
+    def pixel_mm_at(self, points: np.ndarray) -> np.ndarray:
+        """(...) mm: how far apart neighbouring pixels' rays are at world points (..., 3)."""
+        fx, fy = np.abs(np.diag(self.camera.intrinsics)[:2])
+        return self.camera.depth(points) / math.sqrt(fx * fy)
+
+
+def prepare(xray: XRay, camera: Camera, window: Window) -> np.ndarray:
+    """An X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0.
+
+    camera: that took it. It may be turned, and have other intrinsics, than the window's: another detector behind the same source shows
+    the same rays.   Raises ValueError where their sources are apart.
+    """
+    if np.linalg.norm(camera.source - window.camera.source) > _SAME_SOURCE_MM:
+        raise ValueError("the camera's X-ray source is not where that of the window's is")
+    turn = camera.camera_from_world[:3, :3] @ window.camera.camera_from_world[:3, :3].T
+    pixels_from_grid = camera.intrinsics @ turn @ np.linalg.inv(window.camera.intrinsics)
+    shape = window.inside.shape
+    line, valid = np.empty(shape, np.float32), np.empty(shape, np.uint8)
+    _resample(xray.line_integrals, xray.valid.view(np.uint8), pixels_from_grid, line, valid)
+    out = np.empty((2, *shape), np.float32)
+    standardise(line, valid, np.empty((4, *shape), np.float32), out[0])
+    out[1] = valid
+    return out
+
+
+def _carried(matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(size, size) each: columns and rows of the pixels of a square grid carried by a homography (3, 3)."""
+    columns, rows = np.meshgrid(np.arange(size), np.arange(size))
+    u, v, w = np.moveaxis(np.stack([columns, rows, np.ones_like(rows)], axis=-1) @ matrix.T, -1, 0)
+    return u / w, v / w
+
+
+@nb.njit(nogil=True, cache=True)
+def _resample(image, usable, pixels_from_grid, line, valid):
+    """Means of the usable pixels that fall into each pixel of the grid, and whether these are enough; 0 where there are none."""
+    rows, columns = image.shape
+    h = pixels_from_grid
+    step = math.sqrt(abs(h[0, 0] * h[1, 1] - h[0, 1] * h[1, 0])) / abs(h[2, 2])
+    samples = min(max(math.ceil(step - 1e-6), 4), _MOST_SAMPLES)
+    for r in range(line.shape[0]):
+        for c in range(line.shape[1]):
+            total, count = 0.0, 0
+            for i in range(samples):
+                y = r + (i + 0.5) / samples - 0.5
+                for j in range(samples):
+                    x = c + (j + 0.5) / samples - 0.5
+                    w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
+                    u = math.floor((h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w + 0.5)
+                    v = math.floor((h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w + 0.5)
+                    if 0 <= u < columns and 0 <= v < rows and usable[v, u]:
+                        total += image[v, u]
+                        count += 1
+            line[r, c] = total / max(count, 1)
+            valid[r, c] = count >= _LEAST_VALID * samples * samples

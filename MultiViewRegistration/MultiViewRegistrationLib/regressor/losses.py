@@ -1,0 +1,152 @@
+"""The four losses of Cui et al., "Robust and accurate multi-view 2D/3D image registration with differentiable X-ray rendering and dual
+cross-view constraints" (ICRA 2025, arXiv 2506.22191), on those of DiffPose (Gopalakrishnan et al., CVPR 2024).
+
+Frames. What a network says of an image is where the CT lies before the camera that took it, `camera_from_ct`: T_a of view a, and ^T_a
+its prediction. The views hang together by their known cameras C_a = camera_from_world. View b's prediction, seen from view a, is
+
+    ^T_ab = C_a C_b^-1 ^T_b,    ^T_aa = ^T_a,
+
+and ^T_ab = T_a if b's prediction is perfect and the cameras are what they are said to be. Poses are compared as they stand in DiffPose:
+as the place of the C-arm about the CT, X_a = ct_from_isocentre = T_a^-1 (translation by r_a along the beam), which is the frame of the
+camera moved from its source to its isocentre, r_a further on. With theta the angle between two poses and t their translations, i.e. the
+isocentre in CT mm, view a through view b has
+
+    pose    ||log(^X_ab^-1 X_a)|| + sqrt((r_a theta)^2 + ||^t_ab - t_a||^2)      geodesic and double geodesic
+    image   1 - NCC(X-ray of a, DRR in camera a at ^T_ab)
+
+The losses "pose" and "image" are the means of these over the views, a = b; "cross_pose" and "cross_image" the means over all ordered
+pairs of views, a != b. All are 0 at the perfect answer.
+
+What a cross-view loss can teach. The images of other views show what one view cannot see of its own error, its depth: "cross_image"
+has a gradient where "image" has none. "cross_pose" has little to add. Its distances do not depend on the frame that the CT is in, nor,
+if the views turn about one isocentre, on which of them it is seen from: then ||log(^X_ab^-1 X_a)|| = ||log(^X_bb^-1 X_b)||, and
+"cross_pose" is "pose" counted once more. It differs where isocentres lie apart, or where `true` has cameras other than the known ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..geometry.camera import Camera
+from ..imaging.volume import Volume
+from ..rendering.autograd import drr
+from . import se3
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What each loss counts. One that counts 0 is not computed."""
+
+    pose: float = 0.0
+    image: float = 0.0
+    cross_pose: float = 0.0
+    cross_image: float = 0.0
+
+
+#: diffpose: (1 - NCC) + 0.01 (geodesic + double geodesic), experiments/deepfluoro/train.py of github.com/eigenvivek/DiffPose.
+#: cui2025: for two views A and B a quarter of the sum of the same over A, B, A through B, B through A; the two quarters for own views
+#: are half of their mean.
+PRESETS = {
+    "diffpose": Weights(pose=0.01, image=1.0),
+    "cui2025": Weights(pose=0.005, image=0.5, cross_pose=0.005, cross_image=0.5),
+}
+
+
+class Losses:
+    """The losses of a CT's predicted poses in a number of views.
+
+    cameras: of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
+    source_to_isocentre_mm: for each view, along the beam; where nobody knows an isocentre, to the anatomy at the nominal pose.
+    volume: attenuation, 1/mm, of a resolution that fits these images. The DRRs are made of it, on the CPU.
+    """
+
+    def __init__(self, cameras: Sequence[Camera], source_to_isocentre_mm: Sequence[float], volume: Volume, weights: Weights) -> None:
+        self.cameras, self.weights = tuple(cameras), weights
+        self._radius_mm = torch.tensor([float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64)
+        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras]))
+        self._values, self._ct_from_index = torch.from_numpy(volume.values), volume.ct_from_index
+
+    def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
+        """Each loss with a weight, (n,), by its name in `Weights`; those across views only where there are several.
+
+        predicted, true: camera_from_ct (n, views, 4, 4), mm.   xrays: (n, views, rows, columns), any scale and offset, bone bright;
+        may be missing where no image counts.
+
+        InputError for a pose that is not finite, where an image counts.
+        """
+        views = range(len(self.cameras))
+        own, cross = [(a, a) for a in views], [(a, b) for a in views for b in views if a != b]
+        poses = through(predicted, self._camera_from_world)
+        found = {}
+        for name, loss, pairs in (("pose", self._pose, own), ("image", self._image, own),
+                                  ("cross_pose", self._pose, cross), ("cross_image", self._image, cross)):
+            if getattr(self.weights, name) and pairs:
+                targets, sources = map(list, zip(*pairs, strict=True))
+                found[name] = loss(targets, poses[:, targets, sources], true, xrays).mean(-1)
+        return found
+
+    def total(self, terms: dict[str, Tensor]) -> Tensor:
+        """(n,): the weighted sum of `terms`."""
+        return sum(getattr(self.weights, name) * term for name, term in terms.items())
+
+    def __call__(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> Tensor:
+        """(n,): the weighted sum of all `terms`."""
+        return self.total(self.terms(predicted, true, xrays))
+
+    def _pose(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor | None) -> Tensor:
+        """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
+        return pose_loss(predicted, true[:, views], self._radius_mm[views].to(predicted))
+
+    def _image(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor) -> Tensor:
+        """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
+        return image_loss(xrays[:, views], torch.stack([self._drr(self.cameras[a], predicted[:, n]) for n, a in enumerate(views)], dim=1))
+
+    def _drr(self, camera: Camera, camera_from_ct: Tensor) -> Tensor:
+        """(n, rows, columns) at camera_from_ct (n, 4, 4)."""
+        world_from_camera = torch.from_numpy(camera.world_from_camera).to(camera_from_ct)
+        return drr(self._values, self._ct_from_index, camera, world_from_camera @ camera_from_ct)
+
+
+def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:
+    """camera_from_ct (..., views, 4, 4) of poses (..., 4, 4)."""
+    camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in cameras])).to(world_from_ct)
+    return camera_from_world @ world_from_ct[..., None, :, :]
+
+
+def through(predicted: Tensor, camera_from_world: Tensor) -> Tensor:
+    """The pose in view a as view b's prediction has it, C_a C_b^-1 ^T_b, (..., a, b, 4, 4).
+
+    predicted: camera_from_ct (..., views, 4, 4).   camera_from_world: (views, 4, 4).
+    """
+    a_from_b = camera_from_world[:, None] @ se3.inverse(camera_from_world)
+    return a_from_b.to(predicted) @ predicted[..., None, :, :, :]
+
+
+def pose_loss(predicted: Tensor, true: Tensor, radius_mm: Tensor | float) -> Tensor:
+    """Geodesic + double geodesic (...) of camera_from_ct (..., 4, 4), as places of the C-arm about the CT; see the module.
+
+    radius_mm: (...) or a number, from the source to the isocentre.
+    """
+    a, b = (_ct_from_isocentre(pose, radius_mm) for pose in (predicted, true))
+    return se3.geodesic(a, b) + se3.double_geodesic(a, b, radius_mm)
+
+
+def image_loss(xray: Tensor, image: Tensor) -> Tensor:
+    """1 - NCC (...) of images (..., rows, columns): 0 for images that are one up to scale and offset, 1 where one of them is empty.
+
+    NCC is the correlation coefficient of the pixels' values.
+    """
+    a, b = (x.flatten(-2) - x.mean((-2, -1))[..., None] for x in (xray.to(image), image))
+    spread = (a.square().mean(-1) * b.square().mean(-1)).clamp(min=torch.finfo(image.dtype).tiny ** 0.5).sqrt()
+    return 1 - (a * b).mean(-1) / spread
+
+
+def _ct_from_isocentre(camera_from_ct: Tensor, radius_mm: Tensor | float) -> Tensor:
+    ct_from_camera = se3.inverse(camera_from_ct)
+    R, source = ct_from_camera[..., :3, :3], ct_from_camera[..., :3, 3]
+    return se3.pose(R, source + torch.as_tensor(radius_mm)[..., None] * R[..., 2])

@@ -1,0 +1,209 @@
+"""Poses to train on: ranges in the terms of a C-arm, and the distribution that DiffPose was trained on.
+
+Both give `world_from_ct` (n, 4, 4), float64, LPS mm, about a nominal pose: what is trained is what can occur.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+
+AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
+"""The six axes of a `PoseRange`, in the order of its values."""
+LARGEST = (180.0, 90.0, 180.0, np.inf, np.inf, np.inf)
+#: The CT is in a view's field where this share of its outline (of the image, if that is smaller) lies in the image.
+IN_FIELD = 0.1
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PoseRange:
+    """All poses up to so far from a nominal pose, in the terms of a C-arm: half-widths of six axes, evenly filled.
+
+    The axes are those of the first view's camera. The anatomy's centroid stays where it is under turns, and goes where shifts take it.
+
+    camera: of the first view.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
+    orbital_deg, tilt_deg, roll_deg: as if the C-arm turned about the centroid, with the signs of RAO/LAO, CRA/CAU and roll in `CArm`;
+        they are these very angles if the first view is the C-arm's at 0/0. At most 180, 90, 180.
+    columns_mm, rows_mm: the anatomy's shift along the camera's x and y, at its own depth. In a mirrored image x runs against the columns.
+    beam_mm: its shift from source to detector, along z: the source's distance.
+
+    InputError for a half-width that is negative, too large or no number, or if all are 0.
+    """
+
+    camera: Camera
+    world_from_ct: np.ndarray
+    centroid: np.ndarray
+    orbital_deg: float
+    tilt_deg: float
+    roll_deg: float
+    columns_mm: float
+    rows_mm: float
+    beam_mm: float
+
+    def __post_init__(self) -> None:
+        for axis, largest in zip(AXES, LARGEST, strict=True):
+            width = float(rigid.check_numbers(getattr(self, axis), (), f"training.{axis}"))
+            if not 0 <= width <= largest:
+                expected = f"0 to {largest:g}" if np.isfinite(largest) else "0 or more"
+                raise InputError(f"training.{axis}: found {width:g}, expected {expected}; correct it.")
+            object.__setattr__(self, axis, width)
+        if not self.half_widths.any():
+            raise InputError("training: all ranges are 0, expected one above 0, as a single pose is nothing to learn; widen it.")
+
+    @classmethod
+    def of_case(
+        cls, cameras: Mapping[str, Camera], world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray,
+        search: Mapping[str, float], training: Mapping[str, float] | None = None,
+    ) -> PoseRange:
+        """The range of a case.
+
+        cameras: by the names of the views, the first one first.   corners: (8, 3) CT mm, of the box around all that attenuates.
+        search: "rotation_deg" and "translation_mm", as in case.json. Each angle and each shift may be as large: that holds all poses of
+            the search, for turns of up to 90 degrees. The shifts are made smaller, in proportion, where they would take the CT out of
+            a view's field.
+        training: half-widths by the names of AXES, in place of those; these stay as they are.
+
+        Unknown keys warn. InputError for a half-width as above, or ranges or a nominal pose that put the CT out of a view's field.
+        """
+        turn, shift = search["rotation_deg"], search["translation_mm"]
+        widths = {axis: min(turn, largest) if axis.endswith("_deg") else shift for axis, largest in zip(AXES, LARGEST, strict=True)}
+        given = _known(training or {})
+        whole = cls(camera=next(iter(cameras.values())), world_from_ct=world_from_ct, centroid=centroid, **(widths | given))
+        ranges = [replace(whole, **{axis: tenths / 10 * widths[axis] for axis in AXES[3:] if axis not in given})
+                  for tenths in range(10, 0, -1)]
+        found = next((narrowed for narrowed in ranges if narrowed._fault(cameras, corners) is None), whole)
+        found.check_field(cameras, corners)
+        return found
+
+    @property
+    def half_widths(self) -> np.ndarray:
+        """(6,) degrees and mm, in the order of AXES."""
+        return np.array([getattr(self, axis) for axis in AXES])
+
+    @property
+    def centre(self) -> np.ndarray:
+        """(3,) world mm: where the centroid is at the nominal pose."""
+        return rigid.transform_points(self.world_from_ct, self.centroid)
+
+    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Random poses (count, 4, 4), even in each of the six axes."""
+        return self.poses(self.half_widths * rng.uniform(-1, 1, (count, 6)))
+
+    def poses(self, values: np.ndarray) -> np.ndarray:
+        """The poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm: in the camera turns Rz(roll) Rx(-tilt) Ry(orbital)."""
+        values = np.asarray(values, float)
+        turns = values[..., (2, 1, 0)] * (1, -1, 1)
+        R = Rotation.from_euler("ZXY", turns.reshape(-1, 3), degrees=True).as_matrix().reshape(*values.shape[:-1], 3, 3)
+        motion = rigid.about(self._centre_in_camera, rigid.from_rotation_translation(R, values[..., 3:]))
+        return self.camera.world_from_camera @ motion @ self.camera.camera_from_world @ self.world_from_ct
+
+    def values(self, poses: np.ndarray) -> np.ndarray:
+        """Where poses (..., 4, 4) lie along the axes, (..., 6), degrees and mm: the inverse of `poses`."""
+        camera_from_ct = self.camera.camera_from_world @ np.asarray(poses, float)
+        R = camera_from_ct[..., :3, :3] @ (self.camera.camera_from_world @ self.world_from_ct)[:3, :3].T
+        turns = Rotation.from_matrix(R.reshape(-1, 3, 3)).as_euler("ZXY", degrees=True).reshape(*R.shape[:-2], 3)
+        shift = rigid.transform_points(camera_from_ct, self.centroid) - self._centre_in_camera
+        return np.concatenate([turns[..., ::-1] * (1, -1, 1), shift], axis=-1)
+
+    def contains(self, poses: np.ndarray) -> np.ndarray:
+        """Whether poses (..., 4, 4) lie in the range: (...) bool."""
+        return (np.abs(self.values(poses)) <= self.half_widths + _ROUNDING).all(axis=-1)
+
+    def check_field(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> None:
+        """InputError, naming the view, where a pose of the range puts the CT out of its field; the arguments are those of `of_case`."""
+        fault = self._fault(cameras, corners)
+        if fault is not None:
+            raise InputError(fault)
+
+    @property
+    def _centre_in_camera(self) -> np.ndarray:
+        return rigid.transform_points(self.camera.camera_from_world, self.centre)
+
+    def _fault(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str | None:
+        """What is wrong with the range in a view's field; of all ends of it, and what lies between two, the worst is told."""
+        steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))  # the nominal pose first
+        poses = self.poses(steps * self.half_widths)
+        for name, camera in cameras.items():
+            shown = _shown(camera, poses, corners)
+            if shown[0] < IN_FIELD:
+                return (f'world_from_ct: at this pose the CT is out of the field of view "{name}", expected that all views show it; '
+                        "correct the pose or the geometry of the view.")
+            if shown.min() < IN_FIELD:
+                where = ", ".join(f"{axis} {value:g}" for axis, value in zip(AXES, steps[shown.argmin()] * self.half_widths) if value)
+                return (f'training: at {where} the CT is out of the field of view "{name}", expected ranges at whose ends all views '
+                        "show it; narrow them, or correct world_from_ct.")
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class DiffPosePoses:
+    """The poses that DiffPose was trained on for DeepFluoro's pelves: normally distributed se(3) logarithms of the C-arm's motion.
+
+    Gopalakrishnan et al., CVPR 2024; `get_random_offset` in diffpose/deepfluoro.py of github.com/eigenvivek/DiffPose. The six numbers are
+    a twist in DiffDRR's axes, which are left-handed: x along the image's columns, y from detector to source, z up the image, of the
+    camera at the nominal pose. The C-arm moves by exp(twist), that is, the CT before it by the inverse.
+
+    camera: of the view.
+    world_from_ct: (4, 4), the nominal pose; as published with the middle of the CT half-way from source to detector, from which the mean
+        of 250 mm brings it close to the detector.
+    origin: (3,) CT mm, where the axes begin: what turns alone leave in place. As published the corner of the CT at the patient's left,
+        front and feet, where x, y, z are least, so that a turn of 0.25 rad takes a pelvis some 60 mm along; its centroid keeps turns and
+        shifts apart.
+    """
+
+    camera: Camera
+    world_from_ct: np.ndarray
+    origin: np.ndarray
+
+    MEAN = (0.0, 0.0, 0.0, 10.0, 250.0, 5.0)
+    """Of the twist: rad, then mm."""
+    SD = (0.2, 0.1, 0.25, 70.0, 90.0, 50.0)
+
+    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Random poses (count, 4, 4)."""
+        return self.poses(rng.normal(self.MEAN, self.SD, (count, 6)))
+
+    def poses(self, twists: np.ndarray) -> np.ndarray:
+        """The poses (..., 4, 4) at twists (..., 6)."""
+        twists = np.asarray(twists, float)
+        camera_from_axes = np.array([[1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
+        omega, v = rigid.rotate(camera_from_axes, twists[..., :3]), rigid.rotate(camera_from_axes, twists[..., 3:])
+        c_arm_motion = rigid.exp_se3(np.concatenate([-omega, v], axis=-1))  # a mirror turns the sense of rotations
+        camera_from_ct = self.camera.camera_from_world @ self.world_from_ct
+        origin = rigid.transform_points(camera_from_ct, self.origin)
+        return self.camera.world_from_camera @ rigid.about(origin, rigid.inverse(c_arm_motion)) @ camera_from_ct
+
+
+def _known(training: Mapping[str, float]) -> dict[str, float]:
+    for key in training:
+        if key not in AXES:
+            similar = difflib.get_close_matches(key, AXES, n=1)
+            advice = f'did you mean "{similar[0]}"?' if similar else f"expected {', '.join(AXES)}."
+            warnings.warn(f'the key "{key}" in training is not known and was ignored; {advice}', stacklevel=3)
+    return {key: value for key, value in training.items() if key in AXES}
+
+
+def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray:
+    """(n,): the share of the outlines of a box with corners (8, 3) at poses (n, 4, 4) that a camera's image shows, as rectangles.
+
+    Of the image, where that is smaller. 0 where the box reaches behind the source.
+    """
+    points = rigid.transform_points(poses[:, None], corners)
+    before = (camera.depth(points) > 0).all(axis=1)
+    pixels = camera.project(np.where(before[:, None, None], points, camera.world_from_camera[:3, 3] + camera.world_from_camera[:3, 2]))
+    low, high = pixels.min(axis=1), pixels.max(axis=1)
+    size = np.array(camera.size)
+    inside = (np.minimum(high, size - 0.5) - np.maximum(low, -0.5)).clip(min=0).prod(axis=1)
+    whole = np.minimum((high - low).prod(axis=1), size.prod())
+    return np.divide(inside, whole, out=np.zeros_like(inside), where=before & (whole > 0))

@@ -16,8 +16,6 @@ from ..geometry.camera import Camera
 
 #: Votes nearer than this share of their scale count as if they were so far: the median of votes has no derivative where it hits one.
 NEAR = 0.2
-#: The votes of one image err together. By their spread alone a pose would be so many times more certain than it is, in variance; measured.
-SHARED_ERROR = 40.0
 #: Points are kept so far before the source, in mm.
 NEAREST_MM = 10.0
 #: A pose farther than this from another, in standard deviations, loses weight with the distance (Huber, Ann. Math. Stat. 35, 1964).
@@ -44,12 +42,13 @@ class Evidence(Protocol):
 class Votes:
     """Where in an image each of several observers believes fixed points of the CT to be, with a Laplace distribution each:
 
-        cost = sum |vote - projection| / scale,
+        cost = worth / (2 K observers) sum |vote - projection| / scale,
 
     which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43, 1937), so one wrong vote in three does little.
 
     camera: of the image.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
     positions: (K, observers, 2) pixels, in the image or not.   scales: (K, observers) pixels, above 0.
+    worth: how many votes that err independently tell as much. The votes of a network on one image err together.
     """
 
     camera: Camera
@@ -57,6 +56,7 @@ class Votes:
     centroid: np.ndarray
     positions: np.ndarray
     scales: np.ndarray
+    worth: float
 
     def at(self, poses: np.ndarray) -> Normal:
         pixels, by_motion = self._projected(poses)
@@ -66,7 +66,8 @@ class Votes:
         cost = np.einsum("sko,ko->s", distance, self._inverse_scales)
         pull = np.einsum("sko,skoi->ski", weight, off)
         matrix = np.einsum("sk,skim,skin->smn", weight.sum(axis=-1), by_motion, by_motion, optimize=True)
-        return Normal(cost / SHARED_ERROR, matrix / SHARED_ERROR, np.einsum("ski,skim->sm", pull, by_motion) / SHARED_ERROR)
+        share = self.worth / (2 * self.scales.size)  # 2: what a median in the plane knows less than a mean, of Laplace's distribution
+        return Normal(share * cost, share * matrix, share * np.einsum("ski,skim->sm", pull, by_motion))
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""

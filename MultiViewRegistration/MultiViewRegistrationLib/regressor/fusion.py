@@ -50,6 +50,11 @@ class Candidate:
         turn, shift = np.trace(self.covariance[:3, :3]), np.trace(self.covariance[3:, 3:])
         return float(np.sqrt(2 / 3 * radius_mm**2 * turn + shift))
 
+    def squared_error(self, true: np.ndarray, centroid: np.ndarray) -> float:
+        """Of the true pose (4, 4), in this one's standard deviations about the centroid (3,) CT mm: chi squared with 6 degrees of freedom."""
+        delta = motion(self.world_from_ct, true, centroid)
+        return float(delta @ np.linalg.solve(self.covariance, delta))
+
 
 def fuse(
     views: Sequence[Evidence], centroid: np.ndarray, world_from_ct: np.ndarray, slack: Sequence[np.ndarray | None] | None = None,
@@ -76,7 +81,7 @@ def fuse(
     def together(numbers: tuple[int, ...]) -> tuple[float, Candidate]:
         """How far the farthest of these views is from what they say together, and that."""
         joint = _best([views[n] for n in numbers], starts, centroid, numbers)
-        far = max(_squared_distance(joint, alone[n], centroid) for n in numbers)
+        far = max(alone[n].squared_error(joint.world_from_ct, centroid) for n in numbers)
         return far, replace(joint, agree=far <= AGREE)
 
     found = [together(tuple(range(len(views))))[1]]
@@ -156,12 +161,6 @@ def _starts(world_from_ct: np.ndarray, centroid: np.ndarray) -> np.ndarray:
     """(7, 4, 4)."""
     turns = [np.zeros(6)] + [sign * np.radians(TURN_DEG) * np.eye(6)[axis] for axis, sign in itertools.product(range(3), (1, -1))]
     return moved(np.broadcast_to(world_from_ct, (7, 4, 4)), np.stack(turns), centroid)
-
-
-def _squared_distance(joint: Candidate, own: Candidate, centroid: np.ndarray) -> float:
-    """Of a joint pose from a view's own answer, in the latter's standard deviations."""
-    delta = motion(joint.world_from_ct, own.world_from_ct, centroid)
-    return float(delta @ np.linalg.solve(own.covariance, delta))
 
 
 def _apart_mm(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:

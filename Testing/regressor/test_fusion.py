@@ -103,7 +103,8 @@ def test_surer_votes_count_for_more():
     view = votes(camera(0), points, true, rng, noise_px=6.0)
     good = votes(camera(0), points, true, rng, noise_px=0.3)
     half = np.arange(OBSERVERS) < OBSERVERS // 4
-    mixed = replace(view, positions=np.where(half[:, None], good.positions, view.positions), scales=np.where(half, 0.3, 6.0) * np.ones_like(view.scales))
+    scales = np.broadcast_to(np.where(half, 0.3, 6.0), view.scales.shape)
+    mixed = replace(view, positions=np.where(half[:, None], good.positions, view.positions), scales=scales)
     blind = replace(mixed, scales=np.ones_like(mixed.scales))
     knowing, unknowing = (error_mm(fuse([v], CENTROID, NOMINAL)[0].world_from_ct, true, points) for v in (mixed, blind))
     assert knowing < 0.5 * unknowing
@@ -113,7 +114,8 @@ def test_the_covariance_is_that_of_the_answers():
     """Of votes that err independently, as they say."""
     rng = np.random.default_rng(4)
     points, true = landmarks(rng), NOMINAL
-    found = [fuse([votes(view, points, true, rng, noise_px=1.0) for view in VIEWS["two views"]], CENTROID, NOMINAL)[0] for _ in range(60)]
+    views = VIEWS["two views"]
+    found = [fuse([votes(view, points, true, rng, noise_px=1.0) for view in views], CENTROID, NOMINAL)[0] for _ in range(60)]
     assert 0.7 * 6 < np.mean([answer.squared_error(true, CENTROID) for answer in found]) < 1.4 * 6
 
 
@@ -123,7 +125,8 @@ def test_of_three_views_one_may_be_wrong(outlier):
     for _ in range(5):
         points, true = landmarks(rng), some_pose(rng)
         wrong = moved(true, rng.choice([-1, 1], 6) * [0.2, 0.2, 0.2, 25, 25, 25], CENTROID)
-        views = [votes(view, points, wrong if n == outlier else true, rng, noise_px=0.7) for n, view in enumerate(VIEWS["three views"])]
+        poses = [wrong if n == outlier else true for n in range(3)]
+        views = [votes(view, points, pose, rng, noise_px=0.7) for view, pose in zip(VIEWS["three views"], poses)]
         first = fuse(views, CENTROID, NOMINAL)[0]
         assert first.agree and first.views == tuple(n for n in range(3) if n != outlier)
         assert error_mm(first.world_from_ct, true, points) < 1
@@ -203,7 +206,8 @@ def test_derivatives_are_those_of_finite_differences():
         for axis in range(6):
             step = 2e-3 * SPREAD[axis] * np.eye(6)[axis]
             up, down = (evidence.at(moved(poses, np.broadcast_to(sign * step, (3, 6)), CENTROID)).cost for sign in (1, -1))
-            np.testing.assert_allclose((down - up) / (4e-3 * SPREAD[axis]), right[:, axis], rtol=0.03, atol=0.03 * np.abs(right[:, axis]).max())
+            expected = (down - up) / (4e-3 * SPREAD[axis])
+            np.testing.assert_allclose(right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max())
 
 
 def test_a_view_of_uncertain_geometry_counts_by_so_much():

@@ -23,7 +23,7 @@ USUAL_DISTANCE = 3.5
 
 
 class Normal(NamedTuple):
-    """At poses (S, 4, 4): the cost (S,), and the matrix (S, 6, 6) and right side (S, 6) of the equations for the next step to its minimum."""
+    """At poses (S, 4, 4): the cost (S,), and the matrix (S, 6, 6) and right side (S, 6) of the equations for a step to its minimum."""
 
     cost: np.ndarray
     matrix: np.ndarray
@@ -44,7 +44,7 @@ class Votes:
 
         cost = worth / (2 K observers) sum |vote - projection| / scale,
 
-    which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43, 1937), so one wrong vote in three does little.
+    which is minimised by iteratively reweighted least squares (Weiszfeld, Tohoku Math. J. 43, 1937). One wrong vote in three does little.
 
     camera: of the image.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
     positions: (K, observers, 2) pixels, in the image or not.   scales: (K, observers) pixels, above 0.

@@ -1,8 +1,9 @@
 """One pose from what several views say of it, how certain it is, and which other poses are worth a try.
 
-Each view is first asked alone; then all together, from the nominal pose and from each view's own answer, by Levenberg–Marquardt on the
-summed cost. A view whose own answer is farther from that of all together than it can be wrong contradicts them: then the view is left out without
-which the others agree best. Of two views that disagree nobody knows which is right: both answers are candidates, beside that of both together.
+Each view is first asked alone; then all together, from the nominal pose and from each view's own answer, by the method of Levenberg and
+Marquardt on the summed cost. A view whose own answer is farther from that of all together than it can be wrong contradicts them: then the
+view is left out without which the others agree best. Of two views that disagree nobody knows which is right: both answers are candidates,
+beside that of both together.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Candidate:
         return float(np.sqrt(2 / 3 * radius_mm**2 * turn + shift))
 
     def squared_error(self, true: np.ndarray, centroid: np.ndarray) -> float:
-        """Of the true pose (4, 4), in this one's standard deviations about the centroid (3,) CT mm: chi squared with 6 degrees of freedom."""
+        """Squared distance of the true pose (4, 4) in standard deviations, chi squared with 6 degrees of freedom; centroid: (3,) CT mm."""
         delta = motion(self.world_from_ct, true, centroid)
         return float(delta @ np.linalg.solve(self.covariance, delta))
 
@@ -121,7 +122,7 @@ def geometry_slack(
 def descend(
     views: Sequence[Evidence], poses: np.ndarray, centroid: np.ndarray, iterations: int = ITERATIONS,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The minima of the summed cost that Levenberg–Marquardt reaches from poses (S, 4, 4).
+    """The minima of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4).
 
     Returns poses (S, 4, 4), costs (S,) and the matrices (S, 6, 6) of the equations there.
     """

@@ -1,8 +1,8 @@
 """How the networks learn: Muon for the convolutions within a network, Adam for its ends.
 
-Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io/posts/muon) takes the momentum of
-a kernel's gradient as a matrix (channels out, all else), and steps along the nearest matrix with orthogonal rows: all directions are learnt
-at one pace. Within a minute's training that halves the error; see docs/regressor.md.
+Muon (Jordan et al., "Muon: an optimizer for hidden layers in neural networks", 2024, kellerjordan.github.io/posts/muon) takes the momentum
+of a kernel's gradient as a matrix (channels out, all else), and steps along the nearest matrix with orthogonal rows: all directions are
+learnt at one pace. Within a minute's training that halves the error; see docs/regressor.md.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-#: Newton–Schulz iterations, and the coefficients of their polynomial, which bring singular values from 0.01 to 1 to about 1.
+#: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values from 0.01 to 1 to about 1.
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
 #: Share of the training in which the rate rises to its full.
 WARM_UP = 0.05

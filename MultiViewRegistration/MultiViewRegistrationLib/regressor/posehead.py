@@ -17,6 +17,8 @@ from .resnet import norm, stage
 
 #: What a head's output of 1 means: rad and mm.
 UNIT = (0.2, 30.0)
+#: The features are averaged over so many parts of the image along either side, not over all of it: where things are is what is asked for.
+POOLED = 2
 #: Least and largest scale of an error that a network may claim, in these units.
 LEAST_SCALE, LARGEST_SCALE = 0.003, 3.0
 
@@ -35,8 +37,9 @@ class Poses(NamedTuple):
 class PoseNetwork(nn.Module):
     """ResNet-18 (He et al., CVPR 2016) with group normalisation and two heads, as in DiffPose (Gopalakrishnan et al., CVPR 2024).
 
-    The heads say a motion (omega, v) of the CT from its nominal pose: camera_from_ct = exp of it, about the anatomy's centroid in the axes
-    of the camera, after the nominal one; at first it is 0. A third head says how far off that is along each axis, which the papers' lack.
+    Otherwise than there, the features of the image's quarters are kept apart. The heads say a motion (omega, v) of the CT from its nominal
+    pose: camera_from_ct = exp of it, about the anatomy's centroid in the axes of the camera, after the nominal one; at first it is 0. A
+    third head, which the papers' lack, says how far off that is along each axis.
 
     cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
     width: channels of the first stage, 64 in ResNet-18. Half the width takes a quarter of the time.
@@ -50,14 +53,15 @@ class PoseNetwork(nn.Module):
         self.register_buffer("certainty", torch.tensor(1.0))
         self.stem = nn.Sequential(nn.Conv2d(2, width, 7, 2, 3, bias=False), norm(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
         self.body = nn.Sequential(*(stage(width * max(1, 2**n // 2), width * 2**n, 2, min(n, 1) + 1) for n in range(4)))
-        self.rotation, self.translation, self.spread = (nn.Linear(8 * width, size) for size in (3, 3, 6))
+        self.rotation, self.translation, self.spread = (nn.Linear(8 * width * POOLED**2, size) for size in (3, 3, 6))
         for head in (self.rotation, self.translation, self.spread):
             nn.init.normal_(head.weight, std=1e-3)
             nn.init.zeros_(head.bias)
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
         """images: (n, 2, rows, columns), standardised, and 1 where valid.   view: (n,) int64, which camera took each."""
-        features = self.body(self.stem(images.contiguous(memory_format=torch.channels_last))).mean((2, 3))
+        features = self.body(self.stem(images.contiguous(memory_format=torch.channels_last)))
+        features = nn.functional.adaptive_avg_pool2d(features, POOLED).flatten(1)
         turn, shift = UNIT[0] * self.rotation(features), UNIT[1] * self.translation(features)
         nominal = self.nominal[view]
         centre = self._centre(nominal)

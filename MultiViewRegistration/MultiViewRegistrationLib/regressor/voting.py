@@ -69,7 +69,7 @@ class VotingNetwork(nn.Module):
         nn.init.constant_(self.head.bias[2 * len(landmarks) :], math.log(FIRST_SCALE))
 
     def forward(self, images: Tensor, view: Tensor) -> CellVotes:
-        """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; votes do not depend on it."""
+        """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; not used."""
         said = self.head(self.body(self.stem(images.contiguous(memory_format=torch.channels_last))))
         n, _, rows, columns = said.shape
         said = said.reshape(n, 3, -1, rows * columns)

@@ -1,0 +1,35 @@
+"""Residual blocks (He et al., CVPR 2016) with group normalisation (Wu and He, ECCV 2018), which does not mind small batches."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+#: Channels that are normalised together.
+GROUP = 16
+
+
+def norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(max(1, channels // GROUP), channels)
+
+
+class Block(nn.Module):
+    """Two 3x3 convolutions beside a shortcut; the second one's normalisation begins at 0, so that a new block changes nothing."""
+
+    def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.path = nn.Sequential(
+            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), norm(channels), nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), norm(channels))
+        nn.init.zeros_(self.path[-1].weight)
+        shortcut = [nn.AvgPool2d(stride)] if stride > 1 else []
+        if channels != channels_in:
+            shortcut.append(nn.Conv2d(channels_in, channels, 1, bias=False))
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.relu(self.path(x) + self.shortcut(x), inplace=True)
+
+
+def stage(channels_in: int, channels: int, blocks: int, stride: int) -> nn.Sequential:
+    """Blocks of which the first one changes channels and resolution."""
+    return nn.Sequential(Block(channels_in, channels, stride), *(Block(channels, channels) for _ in range(blocks - 1)))

@@ -69,7 +69,7 @@ class MultiViewRegistrationParameterNode:
     refinement: how the pose is refined.   overlay, opacity: how the DRR lies over the X-rays.
     """
 
-    start: Annotated[str, Choice(["given", "search", "landmarks", "by hand", "regressor"])] = "search"
+    start: Annotated[str, Choice(["given", "search", "landmarks", "by hand", "regressor", "auto"])] = "search"
     rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
     translation_mm: Annotated[float, WithinRange(1, 500)] = 45
     refinement: Annotated[str, Choice(["joint", "diffpose", "cui2025", "xvr"])] = "joint"
@@ -166,12 +166,20 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def session(self, registration) -> Session:
         """What works on a registration: one for each."""
-        self._sessions = [session for session in self._sessions if session.registration.scene is not None]
-        for session in self._sessions:
+        for session in self.sessions:
             if session.registration == registration:
                 return session
         self._sessions.append(Session(registration))
         return self._sessions[-1]
+
+    @property
+    def sessions(self) -> list[Session]:
+        """Those of registrations that are there; with one that was removed, its work ends."""
+        for session in self._sessions:
+            if session.registration.scene is None:
+                session.poll(0)
+        self._sessions = [session for session in self._sessions if session.registration.scene is not None]
+        return list(self._sessions)
 
     def loadCase(self, path) -> Registration:
         """A new registration with all that a case.json names. InputError for what is wrong in it."""

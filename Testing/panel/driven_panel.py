@@ -72,21 +72,6 @@ class Driven:
         return np.allclose(self.registration.world_from_ct, pose, atol=1e-9)
 
 
-class Held:
-    """A regressor that keeps a registration under way until it is let go, and then tells a pose."""
-
-    def __init__(self, session, pose=STARTED_AT) -> None:
-        self._go, self._pose = threading.Event(), pose
-        session.regressor = self
-
-    def __call__(self, case):
-        assert self._go.wait(20.0)
-        return self._pose
-
-    def let_go(self) -> None:
-        self._go.set()
-
-
 def no_thread_is_left() -> bool:
     end = time.monotonic() + 5.0
     while _threads() and time.monotonic() < end:

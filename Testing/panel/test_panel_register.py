@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from driven_panel import STARTED_AT, Driven, Held, no_thread_is_left
+from driven_panel import STARTED_AT, Driven, no_thread_is_left
+from held import Held
 from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.errors import InputError
@@ -18,14 +19,12 @@ def driven(host, ct, views):
 @pytest.fixture
 def held(driven):
     """A registration that is under way until it is let go."""
-    regressor = Held(driven.session, off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
-    driven.panel.invalidate()
-    driven.host.process(0.1)
-    driven.choose_start("regressor")
+    held = Held(off(TRUE_POSE, (1, 0, 0), (0, 2, 0)))
+    driven.choose_start("given")
     driven.press_register()
     assert driven.session.under_way
-    yield regressor
-    regressor.let_go()
+    yield held
+    Held.release_all()
 
 
 def nodes(scene):
@@ -101,7 +100,7 @@ def test_the_button_says_what_is_missing(driven):
     for spoil, told, mend in (
         (lambda: registration.node.SetParameter("start", "landmarks"), "Click four landmarks",
          lambda: registration.node.SetParameter("start", "search")),
-        (lambda: registration.node.SetParameter("refinement", "xvr"), "choose another start",
+        (lambda: registration.node.SetParameter("refinement", "xvr"), "choose a start that does not search",
          lambda: registration.node.SetParameter("refinement", "joint")),
         (lambda: second.change(camera=None), "view2", lambda: second.change(camera=camera)),
         (lambda: second.change(camera=registration.xrays[0].content["camera"]), "same geometry", lambda: second.change(camera=camera)),
@@ -148,13 +147,11 @@ def test_what_a_person_must_know_is_in_plain_sight(driven):
 
 
 def test_a_failure_is_a_message_beside_the_button(driven, monkeypatch):
-    def regress(case):
-        raise InputError("Regressor: is for another CT, expected this one's; train it for this CT.")
+    def register(*arguments, **options):
+        raise InputError("X-rays: they show too little of the CT, expected most of it; correct the pose.")
 
-    driven.session.regressor = regress
-    driven.panel.invalidate()
-    driven.host.process(0.1)
-    driven.choose_start("regressor")
+    monkeypatch.setattr("MultiViewRegistrationLib.workflow.register", register)
+    driven.choose_start("given")
     driven.press_register()
     driven.wait()
     assert driven.register.ui.statusLabel.text == driven.message() != ""
@@ -356,8 +353,8 @@ def test_torch_comes_by_its_extension(host, monkeypatch, agrees):
     monkeypatch.setitem(sys.modules, "PyTorchUtils", types.SimpleNamespace(PyTorchUtilsLogic=Logic))
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
     if agrees:
-        packages.ensure_torch()
+        packages.ensure_torch("choose another start")
     else:
         with pytest.raises(InputError, match="consent"):
-            packages.ensure_torch()
+            packages.ensure_torch("choose another start")
     assert asked == [{"askConfirmation": True, "torchVersionRequirement": ">=2"}]

@@ -278,26 +278,3 @@ def test_a_registration_ends_moving_by_hand(driven, monkeypatch):
     go.set()
     driven.wait()
     assert driven.history() == ["Before", "By hand"] and error_mm(driven.registration.world_from_ct) < 0.1
-
-
-# Regressor
-
-def test_the_place_of_a_regressor(driven):
-    button = driven.start.ui.regressorRadioButton
-    assert not button.enabled and "no regressor for this CT" in button.toolTip
-    driven.session.regressor = lambda case: off(TRUE_POSE, (1, 0, 0), (0, 2, 0))
-    driven.panel.invalidate()
-    driven.host.process(0.1)
-    assert button.enabled
-    driven.choose_start("regressor")
-    assert pages(driven) == []
-    driven.press_register()
-    driven.wait()
-    assert error_mm(driven.registration.world_from_ct) < 0.1 and driven.history() == ["Before", "Regressor"]
-
-
-def test_a_registration_that_was_saved_with_a_regressor_says_what_it_lacks(driven):
-    driven.registration.node.SetParameter("start", "regressor")
-    driven.host.process(0.1)
-    assert driven.start.ui.regressorRadioButton.checked
-    assert "no regressor" in driven.start.ui.hintLabel.text and not driven.register.ui.registerButton.enabled

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from held import Held
+from little_store import LittleStore
 from phantom import TRUE_POSE, error_mm, off
 from phantom_scene import make_registration
 
@@ -33,20 +35,23 @@ def new_session(registration):
     return Session(registration)
 
 
-class Held:
-    """A regressor that keeps a registration under way until it is let go."""
+def hold(session) -> Held:
+    """Has a registration under way until it is let go."""
+    held = Held()
+    session.register("given")
+    return held
 
-    def __init__(self, session, pose=STARTED_AT):
-        self._go, self._pose = threading.Event(), pose
-        session.regressor = self
-        session.register("regressor")
 
-    def __call__(self, case):
-        assert self._go.wait(10.0)
-        return self._pose
+def look(session):
+    while not session.learning.looked:
+        session.learning.look()
+        session.poll()
 
-    def let_go(self):
-        self._go.set()
+
+@pytest.fixture(autouse=True)
+def nothing_held():
+    yield
+    Held.release_all()
 
 
 def poll(session, seconds=0.5, until=lambda: False):
@@ -117,20 +122,33 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
     assert session.result.landmark_fit.rms_mm < 0.01
 
 
-def test_a_regressor_is_asked_in_a_thread_and_for_a_case_without_a_pose(session, registration):
-    asked = []
+@pytest.mark.parametrize("start", ["regressor", "auto"])
+def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, monkeypatch, tmp_path, start):
+    store = LittleStore(monkeypatch, tmp_path)
+    store.add(replace(ct, volume=replace(ct.volume, values=ct.volume.values + 1)), "of another CT")
+    look(session)
+    with pytest.raises(InputError, match="There is no regressor for this CT"):
+        session.register(start)
+    store.add(ct, "old")
+    newest = store.add(ct, "older than none")
+    session.learning.look_again()
+    look(session)
+    session.register(start)
+    session.finish()
+    assert store.asked == [newest] and error_mm(registration.world_from_ct) < 0.1
+    entry = session.history.current
+    assert entry.method == session.result.method == start
+    assert entry.started == {"model": newest.name, "expected_mm": 3.2, "taken": "both views together"}
 
-    def regress(case):
-        asked.append((case.world_from_ct, threading.current_thread().name))
-        return off(TRUE_POSE, (2, 0, 0), (0, 3, 0))
 
-    with pytest.raises(InputError, match="no regressor"):
-        session.register("regressor")
-    session.regressor = regress
+def test_where_the_ct_is_does_not_matter_to_a_learned_start(session, registration, ct, monkeypatch, tmp_path):
+    store = LittleStore(monkeypatch, tmp_path)
+    store.add(ct, "a")
+    look(session)
+    registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
     session.register("regressor")
     session.finish()
-    assert asked == [(None, "MultiViewRegistration")]
-    assert error_mm(registration.world_from_ct) < 0.1 and session.history.current.method == "regressor"
+    assert error_mm(registration.world_from_ct) < 0.1
 
 
 def test_what_was_warned_of_becomes_notes_and_reasons(session, registration, views):
@@ -167,7 +185,7 @@ def test_two_views_with_one_geometry_are_refused(session, registration):
 
 
 def test_one_registration_at_a_time(session):
-    held = Held(session)
+    held = hold(session)
     with pytest.raises(InputError, match="work is under way"):
         session.register("given")
     held.let_go()
@@ -255,7 +273,7 @@ def test_the_main_thread_compiles_nothing(session, registration):
 # Cancel
 
 def test_cancel_is_at_once_and_takes_the_ct_back(session, registration):
-    held = Held(session)
+    held = hold(session)
     poll(session, 0.1)
     session.cancel()
     assert not session.running and session.ended == "cancelled" and session.message == ""
@@ -281,7 +299,7 @@ def test_cancel_in_the_midst_of_a_search(session, registration):
 
 @pytest.mark.parametrize("end", ["poll", "cancel", "stop"])
 def test_a_ct_that_was_moved_meanwhile_stays_where_it_was_put(session, registration, end):
-    held = Held(session)
+    held = hold(session)
     poll(session, 0.1)
     registration.world_from_ct = ELSEWHERE
     held.let_go()
@@ -294,7 +312,7 @@ def test_a_ct_that_was_moved_meanwhile_stays_where_it_was_put(session, registrat
 
 
 def test_stop_waits_for_the_thread_but_not_for_long(session):
-    held = Held(session)
+    held = hold(session)
     began = time.monotonic()
     session.stop(patience=0.3)
     assert 0.2 < time.monotonic() - began < 1.0
@@ -325,7 +343,7 @@ def replace_ct(scene, registration):
 @pytest.mark.parametrize("happen, what", [
     (remove_ct, "the CT"), (remove_transform, "the CT's transform"), (remove_xray, "view2"), (replace_ct, "the CT")])
 def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, registration, happen, what, caplog):
-    held = Held(session)
+    held = hold(session)
     poll(session, 0.1)
     happen(scene, registration)
     left = nodes(scene)
@@ -342,7 +360,7 @@ def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, re
                                  lambda scene, registration: scene.RemoveNode(registration.node),
                                  lambda scene, registration: scene.Clear(False)])
 def test_without_its_registration_it_is_forgotten(scene, session, registration, end, caplog):
-    held = Held(session)
+    held = hold(session)
     poll(session, 0.1)
     end(scene, registration)
     left = nodes(scene)
@@ -367,7 +385,7 @@ def test_with_its_transform_gone_a_registration_makes_a_new_one_for_the_ct(scene
 def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, registration):
     import slicer
 
-    held = Held(session)
+    held = hold(session)
     slicer.util.arrayFromVolume(registration.ct)[20:25] += 10
     slicer.util.arrayFromVolumeModified(registration.ct)
     held.let_go()
@@ -386,7 +404,7 @@ def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, vi
     session.finish()
     first, second = registration.xrays
     assert second.content["corrected"] and not first.content.get("corrected")
-    held = Held(session)
+    held = hold(session)
     moved = views[1].camera.camera_from_world.copy()
     moved[2, 3] += 3.0
     new = camera_content(replace(views[1].camera, camera_from_world=moved))

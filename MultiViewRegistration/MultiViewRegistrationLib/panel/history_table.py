@@ -20,6 +20,7 @@ METHODS = {
     "landmarks": _("Landmarks"),
     "by hand": _("By hand"),
     "regressor": _("Regressor"),
+    "auto": _("Automatic"),
 }
 ROW_PX = 22
 
@@ -58,7 +59,7 @@ class HistoryTable:
         seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
         for column, (text, tip) in enumerate((
             (when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
-            (method_in_words(entry), "\n".join(entry.reasons)),
+            (method_in_words(entry), "\n".join([*started_in_words(entry), *entry.reasons])),
             (worst(entry.similarity), "\n".join(f"{name} {value:.3f}" for name, value in entry.similarity.items())),
             (seconds, ""),
         )):
@@ -71,6 +72,16 @@ def method_in_words(entry) -> str:
     """How a pose came about, and by which published refinement, if by one."""
     method = METHODS.get(entry.method, entry.method)
     return f"{method}, {entry.refinement}" if entry.refinement else method
+
+
+def started_in_words(entry) -> list[str]:
+    """What a start that a regressor told came from, a sentence; none for other starts."""
+    if not entry.started:
+        return []
+    told = _("It began with: {taken}").format(taken=entry.started.get("taken", _("the regressor")))
+    if entry.started.get("expected_mm") is not None:
+        told += ", " + _("expected within {mm:.1f} mm").format(mm=entry.started["expected_mm"])
+    return [told + "; " + _("regressor {name}").format(name=entry.started["model"]) + "." if entry.started.get("model") else told + "."]
 
 
 def worst(similarity: dict[str, float]) -> str:

@@ -38,9 +38,17 @@ def ensure(requirements: str) -> None:
         raise InputError(message.format(names=names))
 
 
-def ensure_torch() -> None:
-    """Have PyTorch installed by its extension. InputError where that is missing, the user declines, or it cannot be installed."""
-    if find_spec("torch") is not None:
+def has_torch() -> bool:
+    """Whether PyTorch is installed."""
+    return find_spec("torch") is not None
+
+
+def ensure_torch(instead: str) -> None:
+    """Have PyTorch installed by its extension. InputError where that is missing, the user declines, or it cannot be installed.
+
+    instead: what to do without it, a few words.
+    """
+    if has_torch():
         return
     try:
         import PyTorchUtils
@@ -49,7 +57,7 @@ def ensure_torch() -> None:
                            "Extensions Manager, and restart Slicer.")) from None
     if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH) is None:
         raise InputError(_("PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "
-                           'or use the refinement "joint".'))
+                           "or {instead}.").format(instead=instead))
 
 
 def _install(requirements: str, names: str) -> bool:

@@ -57,7 +57,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.refresh()
 
     def exit(self) -> None:
-        """The module is left: work under way is cancelled, tools are put away. What the views show goes on to follow the CT."""
+        """The module is left: work under way is cancelled, tools are put away. A training goes on, and the views follow the CT."""
         self._shown = False
         self._leave()
         self.removeObservers()
@@ -66,6 +66,8 @@ class Panel(slicer.util.VTKObservationMixin):
         """There will be no panel any more."""
         self._timer.stop()
         self.exit()
+        for session in self.logic.sessions:
+            session.learning.cancel()
 
     def choose(self, registration: Registration | None) -> None:
         """Work on another registration."""
@@ -137,6 +139,9 @@ class Panel(slicer.util.VTKObservationMixin):
 
     def tick(self) -> None:
         """Follow the work under way and the CT; called by the timer."""
+        for session in self.logic.sessions:
+            if session is not self.session:
+                session.learning.poll()
         if self.registration is None:
             if self._stale:
                 self.refresh()

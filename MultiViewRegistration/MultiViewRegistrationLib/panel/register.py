@@ -6,8 +6,9 @@ import qt
 from slicer.i18n import tr as _
 
 from ..scene.lacking import lacking
+from ..scene.session import LEARNED
 from . import packages
-from .history_table import HistoryTable, worst
+from .history_table import HistoryTable, started_in_words, worst
 from .section import DONE, ERROR_STYLE, PROBLEM, READY, RUNNING, TODO, Section, State
 
 REFINEMENTS = {
@@ -123,6 +124,7 @@ class RegisterSection(Section):
         told = [] if entry.seconds is None else [_("Done in {seconds:.1f} s").format(seconds=entry.seconds)]
         names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
         ui.statusLabel.text = ": ".join([*told, _("similarity {names}").format(names=names)]) + "."
+        ui.statusLabel.toolTip = " ".join(started_in_words(entry))
         notes = [doubt, *entry.reasons] if doubt else entry.reasons
         ui.notesLabel.text = "\n".join(f"\u26a0 {note}" for note in notes)
         ui.notesLabel.setVisible(bool(notes))
@@ -140,7 +142,9 @@ class RegisterSection(Section):
         with self.panel.acting():
             packages.ensure(self.panel.resource_path("requirements.txt"))
             if self.refinement != "joint":
-                packages.ensure_torch()
+                packages.ensure_torch(_('use the refinement "joint"'))
+            elif self.start in LEARNED:
+                packages.ensure_torch(_("choose another start"))
             self.session.register(self.start, refinement=self.refinement)
 
     def _on_cancel(self) -> None:

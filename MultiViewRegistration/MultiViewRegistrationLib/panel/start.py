@@ -5,9 +5,11 @@ from __future__ import annotations
 from slicer.i18n import tr as _
 
 from ..scene import lacking, poses
+from ..scene.session import LEARNED
 from .by_hand_page import ByHandPage
 from .landmarks_page import LandmarksPage
-from .section import DONE, PROBLEM, READY, TODO, Section, State
+from .regressor_part import RegressorPart
+from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
 RANGES = {
@@ -17,10 +19,19 @@ RANGES = {
     _("Anywhere (90°, 150 mm)"): (90, 150),
 }
 CUSTOM = _("Custom")
+LEARNED_TIPS = {
+    "regressor": _("Begin where a network that was trained for this CT sees it in the X-rays."),
+    "auto": _("Begin where the regressor sees the CT, in all X-rays together and in each alone, and where a small search finds it. "
+              "The best end wins."),
+}
+LEARNED_HINTS = {
+    "regressor": _("The regressor tells the pose; where the CT is now does not matter."),
+    "auto": _("The regressor tells poses to begin with, a small search adds others, and the best end wins."),
+}
 
 
 class StartSection(Section):
-    """The five starts, each with its own page below the buttons."""
+    """The six starts, each with its own page below the buttons; below that the regressors, whichever start is chosen."""
 
     FILE = "Start.ui"
     TITLE = _("3. Start")
@@ -28,11 +39,12 @@ class StartSection(Section):
     def connect(self) -> None:
         ui = self.ui
         self._buttons = {"given": ui.givenRadioButton, "search": ui.searchRadioButton, "landmarks": ui.landmarksRadioButton,
-                         "by hand": ui.byHandRadioButton, "regressor": ui.regressorRadioButton}
+                         "by hand": ui.byHandRadioButton, "regressor": ui.regressorRadioButton,
+                         "auto": ui.autoRadioButton}
         self._pages = {"given": ui.givenPage, "search": ui.searchPage, "landmarks": ui.landmarksPage, "by hand": ui.byHandPage}
         self._parameters, self._bound = None, 0
         self._lacking, self._seen = "", b""
-        self.landmarks, self.by_hand = LandmarksPage(self), ByHandPage(self)
+        self.landmarks, self.by_hand, self.regressors = LandmarksPage(self), ByHandPage(self), RegressorPart(self)
         for start, button in self._buttons.items():
             button.clicked.connect(lambda checked=False, start=start: self._on_start(start))
         ui.transformSelector.currentNodeIDChanged.connect(self._on_transform)
@@ -61,7 +73,8 @@ class StartSection(Section):
         self._buttons[start].checked = True
         for name, page in self._pages.items():
             page.setVisible(name == start)
-        self._show_regressor()
+        self._show_learned()
+        self.regressors.refresh()
         ranges = list(RANGES.values())
         chosen = (self.parameters.rotation_deg, self.parameters.translation_mm)
         ui.rangeComboBox.setCurrentIndex(ranges.index(chosen) if chosen in ranges else len(ranges))
@@ -72,6 +85,8 @@ class StartSection(Section):
 
     def state(self) -> State:
         start = self.start
+        if self.session.learning.under_way:
+            return State(RUNNING, _("training {percent}").format(percent=self.regressors.percent()).strip())
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):
             return State(TODO)
         if self._lacking:
@@ -88,6 +103,7 @@ class StartSection(Section):
     def tick(self) -> None:
         self.landmarks.tick()
         self.by_hand.tick()
+        self.regressors.tick()
         pose = self.registration.world_from_ct.tobytes()
         if pose != self._seen and self.session.under_way is None and self.session.drawing.at_rest:
             self._seen = pose
@@ -100,12 +116,12 @@ class StartSection(Section):
             self._parameters.disconnectGui(self._bound)
             self._parameters = None
 
-    def _show_regressor(self) -> None:
-        button = self.ui.regressorRadioButton
-        button.enabled = self.session.regressor is not None or self.start == "regressor"
-        button.toolTip = (
-            _("Begin where a network that was trained for this CT sees it in the X-rays.") if self.session.regressor is not None else
-            _("There is no regressor for this CT: a network has to be trained for it before."))
+    def _show_learned(self) -> None:
+        there = self.session.learning.model is not None
+        for start, tip in LEARNED_TIPS.items():
+            button = self._buttons[start]
+            button.enabled = there or self.start == start
+            button.toolTip = tip if there else _("There is no regressor for this CT yet: train one below.")
 
     def _show_hint(self) -> None:
         ui, start = self.ui, self.start
@@ -119,8 +135,8 @@ class StartSection(Section):
             hint = _("The registration begins where the CT is now.")
         elif not hint and start == "search":
             hint = _("The search goes from where the CT is now.")
-        elif not hint and start == "regressor":
-            hint = _("The regressor tells the pose; where the CT is now does not matter.")
+        elif not hint and start in LEARNED:
+            hint = LEARNED_HINTS[start]
         ui.hintLabel.text = hint
         ui.hintLabel.setVisible(bool(hint))
         ui.centreButton.setVisible(start in ("given", "search", "by hand"))

@@ -24,6 +24,7 @@ class Entry:
     cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
     reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
+    started: of a start that a regressor told: "model", its folder's name; "expected_mm"; "taken", what the pose came from.
     after: number of the entry that the registration was at before; None for the first.
     """
 
@@ -36,6 +37,7 @@ class Entry:
     reasons: list[str] = field(default_factory=list)
     seconds: float | None = None
     refinement: str = ""
+    started: dict = field(default_factory=dict)
     after: int | None = None
 
     @classmethod

@@ -8,7 +8,8 @@ import numpy as np
 
 from ..errors import InputError
 from . import landmarks, poses
-from .session import PLACELESS, Session
+from .registration import Registration
+from .session import LEARNED, PLACELESS, SEARCHED, Session
 
 #: Landmarks that a start from them needs, and positions of them in the X-rays.
 LANDMARKS, POSITIONS = 3, 4
@@ -16,7 +17,11 @@ LANDMARKS, POSITIONS = 3, 4
 
 def lacking(session: Session, start: str, refinement: str = "joint") -> str:
     """What to do before a registration can begin, in a sentence; "" where it can, as far as can be seen without looking at voxels."""
-    registration = session.registration
+    return inputs(session.registration) or at_start(session, start, refinement)
+
+
+def inputs(registration: Registration) -> str:
+    """Of that, what concerns the CT and the X-rays, whatever the start; a regressor is trained for them, too."""
     if registration.ct is None:
         return "Choose a CT first."
     views = [view for view in registration.xrays if view.used]
@@ -29,20 +34,19 @@ def lacking(session: Session, start: str, refinement: str = "joint") -> str:
     for a, b in combinations(views, 2):
         if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
             return f"{a.name} and {b.name} have the same geometry: correct that of one, or skip it."
-    return at_start(session, start, refinement)
+    return ""
 
 
 def at_start(session: Session, start: str, refinement: str = "joint") -> str:
     """Of that, what concerns the start alone."""
     registration = session.registration
-    if start == "regressor" and session.regressor is None:
-        return "There is no regressor for this CT: train one, or choose another start."
-    if start == "search" and refinement != "joint":
-        return f'The refinement "{refinement}" needs a pose to begin with: choose another start than the search, or the refinement "joint".'
+    if start in LEARNED and session.learning.lacking():
+        return session.learning.lacking()
+    if start in SEARCHED and refinement != "joint":
+        return f'The refinement "{refinement}" needs a pose to begin with: choose a start that does not search, or the refinement "joint".'
     if start == "landmarks":
         return _landmarks_lacking(registration)
-    views = [view.name for view in registration.xrays if view.used and view.placed]
-    if start not in PLACELESS and views and len(poses.blind(registration)) == len(views):
+    if start not in PLACELESS and any(view.used and view.placed for view in registration.xrays) and not poses.seen(registration):
         return "The CT lies outside all X-rays: centre it there, or move it."
     return ""
 

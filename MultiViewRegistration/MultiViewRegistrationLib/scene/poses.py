@@ -50,6 +50,11 @@ def blind(registration: Registration) -> list[str]:
             if not (_shows(view.camera, centre) or sees(view.camera, world_from_index, low, high))]  # the latter takes milliseconds
 
 
+def seen(registration: Registration) -> bool:
+    """Whether any X-ray that is used and has a geometry shows the CT where it is now."""
+    return len(blind(registration)) < sum(view.used and view.placed for view in registration.xrays)
+
+
 def _shows(camera, point: np.ndarray) -> bool:
     """Whether a world point falls on a camera's image."""
     size = np.array(camera.size)

@@ -10,23 +10,23 @@ from time import monotonic
 from typing import Any
 
 from ..errors import InputError
-from . import work
+from . import poses, work
 from .drawing import Drawing
 from .fingerprint import fingerprint
 from .history import Entry, History
 from .inputs import Inputs
+from .learning import Learning
 from .loading import camera_content
 from .preparation import Preparation
 from .registration import Registration
-from .regressor import Regressor
 from .run import Asked, Run
 from .warned import warned
 from .worker import TURN, Worker
 
-#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found.
-STARTS = ("given", "search", "landmarks", "by hand", "regressor")
-#: Of these the pose as it is means nothing.
-PLACELESS = ("landmarks", "regressor")
+#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
+STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
+#: Of these the pose as it is need not mean anything; those that a network finds, and those that are searched for.
+PLACELESS, LEARNED, SEARCHED = ("landmarks", "regressor", "auto"), ("regressor", "auto"), ("search", "auto")
 #: Seconds that `stop` waits for threads to end, after which they end by themselves.
 PATIENCE = 1.0
 
@@ -36,14 +36,14 @@ class Session(Inputs):
 
     message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
     ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
-    regressor: where there is one for this CT.
+    learning: the regressors of this CT, and the training of one.
     """
 
     def __init__(self, registration: Registration) -> None:
         super().__init__(registration)
         self.history = History(registration)
         self.message, self.notes, self.ended = "", [], ""
-        self.regressor: Regressor | None = None
+        self.learning = Learning(self)
         self._run: Run | None = None
         self._errand: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
@@ -76,18 +76,18 @@ class Session(Inputs):
         if start not in STARTS:
             raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
         self._refuse_more()
-        if start == "regressor" and self.regressor is None:
-            raise InputError("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
-        if start == "search" and refinement != "joint":
+        if start in LEARNED and self.learning.lacking():
+            raise InputError(self.learning.lacking())
+        if start in SEARCHED and refinement != "joint":
             raise InputError(f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
                              'the refinement "joint".')
         with warned() as told:
-            case = self.case(placed=start not in PLACELESS)
+            case = self.case(placed=start not in PLACELESS or (start in LEARNED and poses.seen(self.registration)))
         self._begin_to_prepare(again=True)
-        preparation, regressor = self._preparation.worker, self.regressor
+        preparation, model = self._preparation.worker, self.learning.model if start in LEARNED else None
 
         def find(tell):
-            return work.registered(case, preparation.result_for(tell), start, refinement, seed, regressor, tell)
+            return work.registered(case, preparation.result_for(tell), start, refinement, seed, model, tell)
 
         self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
         self.history.note(self.history.unnoted if self.history.entries else "before")
@@ -107,14 +107,14 @@ class Session(Inputs):
         return self._preparation.anatomy() is not None
 
     def poll(self, wait: float = TURN) -> bool:
-        """Take what the work under way has come to; whether the CT has moved, or any work has ended.
+        """Take what the work under way has come to; whether the CT has moved, or any work has ended, a training included.
 
         Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
         """
         self._give_time(wait)
         if self.registration.scene is None:
             return self._forget()
-        ended = [self._look_at_preparation(), self._look_at_errand()]
+        ended = [self._look_at_preparation(), self._look_at_errand(), self.learning.poll()]
         return self._look_at_registration() or any(ended)
 
     def cancel(self) -> None:
@@ -130,7 +130,7 @@ class Session(Inputs):
             self._run, self.ended = None, "cancelled"
 
     def stop(self, patience: float = PATIENCE) -> None:
-        """Cancel, and give threads so many seconds to end: when the panel is left, and nobody polls any more."""
+        """Cancel, and give threads so many seconds to end: when the panel is left. A training takes minutes, and goes on."""
         self.cancel()
         until = monotonic() + patience
         for worker in self._ending:
@@ -263,7 +263,8 @@ class Session(Inputs):
 
     def _give_time(self, wait: float) -> None:
         """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
-        asked = [self._run and self._run.worker, self._errand and self._errand[0], self.preparing and self._preparation.worker]
+        asked = [self._run and self._run.worker, self._errand and self._errand[0], self.preparing and self._preparation.worker,
+                 self.learning.worker]
         working = [*filter(None, asked), *self._ending]
         if working:
             working[0].wait(wait)
@@ -271,8 +272,9 @@ class Session(Inputs):
 
     def _forget(self) -> bool:
         """Cancel all work; whether there was any."""
-        working = self.running or self.preparing
+        working = self.running or self.preparing or self.learning.under_way
         self.cancel()
+        self.learning.cancel()
         if self._preparation.worker is not None:
             self._ending.append(self._preparation.worker)
         self._preparation, self._results = Preparation(self), {}
@@ -296,7 +298,7 @@ class Session(Inputs):
         entry = Entry.now(
             run.asked.start, result.world_from_ct, similarity=similarity, cameras=corrected, fingerprint=run.fingerprint,
             reasons=[*result.reasons, *self.notes], seconds=result.seconds["total"],
-            refinement="" if run.asked.refinement == "joint" else run.asked.refinement)
+            refinement="" if run.asked.refinement == "joint" else run.asked.refinement, started=work.started(result))
         self.history.add(entry)
         self.history.put(entry)
         same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}  # others hold a CT each

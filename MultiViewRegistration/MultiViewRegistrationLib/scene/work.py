@@ -13,8 +13,11 @@ import numpy as np
 from ..errors import InputError
 from .worker import Stopped
 
-#: The start that `workflow.register` knows, for each that the panel offers: a pose that a person or a network set is a given one.
-WORKFLOW_START = {"given": "given", "by hand": "given", "regressor": "given", "search": "search", "landmarks": "landmarks"}
+#: The start that `workflow.register` knows, for each that the panel offers: a pose that a person set is a given one.
+WORKFLOW_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks",
+                  "regressor": "regressor", "auto": "auto"}
+#: What a history keeps of how a learned start was found.
+KEPT = ("model", "expected_mm", "taken")
 #: Seconds between two looks at a child process.
 LOOK = 0.1
 
@@ -31,18 +34,25 @@ def make_ready(ct) -> object:
     return anatomy
 
 
-def registered(case, anatomy, start: str, refinement: str, seed: int, regressor, tell: Callable) -> object:
-    """The `result.Result` of a case from a start. InputError where it fails."""
+def registered(case, anatomy, start: str, refinement: str, seed: int, model: Path | None, tell: Callable) -> object:
+    """The `result.Result` of a case from a start. InputError where it fails.
+
+    model: the folder of the regressor, for a start that asks one; without it, the newest of the store.
+    """
     from ..workflow import register
 
-    if start == "regressor":
-        case = replace(case, world_from_ct=regressor(case))
     if refinement != "joint":
-        return by_baseline(case, anatomy, start, refinement, tell)
-    return replace(register(case, WORKFLOW_START[start], tell, anatomy, seed), method=start)
+        return by_baseline(case, anatomy, start, refinement, model, tell)
+    learned = {"model": model} if start in ("regressor", "auto") else {}
+    return replace(register(case, WORKFLOW_START[start], tell, anatomy, seed, **learned), method=start)
 
 
-def by_baseline(case, anatomy, start: str, refinement: str, tell: Callable) -> object:
+def started(result) -> dict:
+    """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
+    return {key: result.started[key] for key in KEPT if key in result.started} if result.started else {}
+
+
+def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:
     """The `result.Result` of a published refinement, which takes minutes and needs torch: a child process does it, in a folder of its own.
 
     InputError where it fails; the folder is gone in any case.
@@ -52,7 +62,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, tell: Callable) -> o
     from ..workflow import assess
 
     fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
-    begun = fit.world_from_ct if fit else case.world_from_ct
+    begun = fit.world_from_ct if fit else seen_by(model, case) if start == "regressor" else case.world_from_ct
     with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
         job = Job(["register", written(case, begun, folder), "--refine", refinement, "--device", "auto", "--out", Path(folder, "result")])
         told = watched(job, begun, tell)
@@ -61,16 +71,27 @@ def by_baseline(case, anatomy, start: str, refinement: str, tell: Callable) -> o
                    torch_device=told["software"]["device"].rpartition(" on ")[2])
 
 
-def written(case, world_from_ct: np.ndarray, folder: str) -> Path:
-    """The path of a case.json with what a baseline needs of a case: its CT, its X-rays as line integrals, and a start pose."""
+def seen_by(model: Path | None, case) -> np.ndarray:
+    """(4, 4) world_from_ct that a regressor takes for the most credible. InputError where there is none, or it is of another CT."""
+    from ..learning import find_model
+
+    found = find_model(case, model)
+    if found is None:
+        raise InputError("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
+    return found.candidates(case.views, case.world_from_ct)[0].world_from_ct
+
+
+def written(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
+    """The path of a case.json with what a child needs of a case: its CT, its X-rays as line integrals, how far to search, a start pose."""
     from ..imaging.xray import raw_image
     from ..io.case_writer import write_case
     from .loading import camera_content
 
     views = [{"name": view.name, "camera": camera_content(view.camera), "intensity": "log", "rotation_sd_deg": view.rotation_sd_deg,
               "translation_sd_mm": view.translation_sd_mm} for view in case.views]
+    placed = {} if world_from_ct is None else {"world_from_ct": world_from_ct}
     return write_case(
-        folder, {"version": 1, "views": views, "world_from_ct": world_from_ct}, case.ct,
+        folder, {"version": 1, "views": views, "search": case.search, **placed}, case.ct,
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
         {view.name: view.xray.valid for view in case.views})
 

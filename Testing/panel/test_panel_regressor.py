@@ -1,0 +1,193 @@
+"""Regressors in section Start, by clicks: training in a process, choosing, going on, removing, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from driven_panel import Driven
+from little_store import LittleStore
+from phantom import error_mm
+
+
+@pytest.fixture
+def store(monkeypatch, tmp_path):
+    return LittleStore(monkeypatch, tmp_path)
+
+
+@pytest.fixture
+def driven(host, ct, views, store):
+    driven = Driven(host, ct, views)
+    driven.start.ui.regressorGroupBox.collapsed = False
+    looked(driven)
+    yield driven
+    driven.panel.close()
+
+
+def looked(driven) -> None:
+    driven.host.process(5.0, until=lambda: driven.session.learning.looked)
+    driven.host.process(0.1)
+
+
+def trained(driven, seconds: float = 30.0) -> None:
+    driven.host.process(seconds, until=lambda: not driven.session.learning.under_way)
+    looked(driven)
+
+
+def rows(driven) -> list[list[str]]:
+    table = driven.start.ui.modelsTable
+    cells = [[table.item(row, column).text() for column in range(table.columnCount)] for row in range(table.rowCount)]
+    return cells if table.visible else []
+
+
+def begin(driven) -> None:
+    driven.host.click(driven.start.ui.trainButton)
+    driven.host.process(30.0, until=lambda: driven.session.learning.training.progress is not None)
+    driven.host.process(0.1)
+
+
+def test_one_is_trained_and_a_registration_begins_with_it(driven, store):
+    ui = driven.start.ui
+    assert "There is none for this CT yet" in ui.regressorLabel.text and "none for this CT yet" in ui.regressorGroupBox.title
+    assert not ui.regressorRadioButton.enabled and not ui.autoRadioButton.enabled and "train one below" in ui.autoRadioButton.toolTip
+    assert not (ui.modelsTable.visible or ui.trainingBar.visible or ui.stopTrainingButton.visible or ui.removeModelButton.visible)
+    driven.choose_start("search")
+    begin(driven)
+    assert ui.trainingBar.visible and "mm after" in ui.trainingLabel.text and "about 60 s left" in ui.trainingLabel.text
+    assert not ui.trainButton.enabled and "under way" in ui.trainButton.toolTip
+    assert driven.header("start").startswith("\u25b6  3. Start  \u2013  training") and "%" in driven.header("start")
+    assert driven.register.ui.registerButton.enabled  # other work goes on
+    trained(driven)
+    assert store.arguments[:3] == ["train", "--minutes", "2"]
+    assert rows(driven) == [["trained-0", "2 min", "3.0 mm", "7.6 MB", "in use"]]
+    assert not ui.trainingBar.visible and ui.trainingLabel.text == "" and driven.message() == ""
+    assert ui.autoRadioButton.checked and ui.regressorRadioButton.enabled
+    driven.press_register()
+    driven.wait()
+    assert [folder.name for folder in store.asked] == ["trained-0"]
+    assert error_mm(driven.registration.world_from_ct) < 0.1 and driven.history() == ["Before", "Automatic"]
+    tip = driven.register.ui.historyTable.item(1, 1).toolTip()
+    assert "both views together, expected within 3.2 mm; regressor trained-0." in tip
+    driven.choose_start("regressor")
+    driven.press_register()
+    driven.wait()
+    assert driven.history()[-1] == "Regressor"
+
+
+def test_a_start_that_was_chosen_is_left_alone(driven):
+    driven.choose_start("given")
+    begin(driven)
+    trained(driven)
+    assert driven.start.start == "given" and driven.start.ui.autoRadioButton.enabled
+
+
+def test_one_of_several_is_chosen_and_another_removed(driven, store, ct):
+    ui = driven.start.ui
+    first, second = store.add(ct, "a", 2, 4.2), store.add(ct, "b", 10, 1.5)
+    store.add(ct, "c", finished=False)
+    driven.session.learning.look_again()
+    looked(driven)
+    assert [(row[0], row[-1]) for row in rows(driven)] == [("c", "unfinished"), ("b", "in use"), ("a", "")]
+    assert driven.session.learning.model == second and not ui.resumeButton.visible
+    driven.host.click_cell(ui.modelsTable, 2, 1)
+    assert driven.session.learning.model == first and driven.registration.parameter("model") == str(first)
+    driven.host.answers.yes = False
+    driven.host.click(ui.removeModelButton)
+    assert first.is_dir() and "Remove the regressor a (7.6 MB)" in driven.host.messages[-1].text
+    driven.host.answers.yes = True
+    driven.host.click(ui.removeModelButton)
+    looked(driven)
+    assert not first.exists() and [row[0] for row in rows(driven)] == ["c", "b"] and driven.session.learning.model == second
+
+
+def test_a_training_is_cancelled_and_gone_on_with(driven, store):
+    ui = driven.start.ui
+    store.behave("waits")
+    begin(driven)
+    driven.host.click(ui.stopTrainingButton)
+    assert not ui.stopTrainingButton.enabled and ui.trainingLabel.text == "Stopping"
+    trained(driven)
+    assert rows(driven) == [["trained-0", "2 min", "7.0 mm", "7.6 MB", "unfinished"]]
+    assert ui.trainingLabel.text == "Cancelled. What was learnt is kept: Resume goes on with it."
+    assert not ui.autoRadioButton.enabled
+    store.behave("learns")
+    driven.host.click(ui.resumeButton)
+    trained(driven)
+    assert store.arguments[1:4] == ["--out", str(next(store.folder.glob("*/trained-0"))), "--resume"] and "--minutes" not in store.arguments
+    assert [row[-1] for row in rows(driven)] == ["in use"] and not ui.resumeButton.visible
+
+
+def test_a_failure_is_a_sentence(driven, store):
+    store.behave("fails")
+    begin(driven)
+    trained(driven)
+    label = driven.start.ui.trainingLabel
+    assert "found NaN in the loss" in label.text and label.visible and driven.start.ui.trainButton.enabled
+    assert "\u25b6" not in driven.header("start")
+
+
+def test_without_torch_training_offers_to_install_it(driven, monkeypatch):
+    from MultiViewRegistrationLib.panel import packages
+
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "torch" else object())
+    driven.panel.refresh()
+    assert "PyTorch, which is not installed: Train offers to install it" in driven.start.ui.regressorLabel.text
+    driven.host.click(driven.start.ui.trainButton)
+    assert "extension PyTorch is not installed" in driven.message() and not driven.session.learning.under_way
+
+
+def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_its_own(driven, store, ct, views):
+    from phantom_scene import make_registration
+
+    store.behave("waits")
+    begin(driven)
+    first, session = driven.registration, driven.session
+    driven.host.leave(driven.widget)
+    driven.host.process(0.2)
+    assert session.learning.under_way
+    driven.host.enter(driven.widget)
+    driven.panel.choose(make_registration(driven.host.scene, ct, views, name="Another"))
+    driven.host.process(0.2)
+    assert session.learning.under_way and not driven.start.ui.trainingBar.visible
+    child = session.learning.training._job._process
+    driven.host.scene.RemoveNode(first.node)
+    driven.host.process(5.0, until=lambda: child.poll() is not None)
+
+
+def test_the_end_of_the_panel_ends_the_child(driven, store):
+    store.behave("waits")
+    begin(driven)
+    child = driven.session.learning.training._job._process
+    driven.panel.close()
+    assert child.wait(5.0) == 130
+
+
+def test_a_model_that_is_gone_is_said(driven, store, ct):
+    folder = store.add(ct, "a")
+    driven.session.learning.choose(folder)
+    store.remove(store.all_models()[0])
+    driven.choose_start("given")
+    driven.registration.node.SetParameter("start", "regressor")
+    driven.host.process(0.2)
+    told = "The regressor that was chosen, a, is not there any more: choose another one, or train one."
+    assert driven.start.ui.hintLabel.text == driven.start.ui.regressorLabel.text == told
+    assert not driven.register.ui.registerButton.enabled
+
+
+def test_the_panel_stays_quick_while_a_training_runs(driven, store):
+    begin(driven)
+    longest = 0.0
+    while driven.session.learning.under_way:
+        began = time.monotonic()
+        driven.panel.tick()
+        longest = max(longest, time.monotonic() - began)
+    assert longest < 0.5 and json.loads((store.folder / "asked.json").read_text())
+
+
+def test_without_x_rays_nothing_can_be_trained(driven):
+    for view in driven.registration.xrays:
+        driven.registration.remove_xray(view)
+    driven.host.process(0.2)
+    button = driven.start.ui.trainButton
+    assert not button.enabled and button.toolTip.startswith("Add an X-ray first")

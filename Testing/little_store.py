@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
 import sys
-import types
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-import phantom
-
-from MultiViewRegistrationLib import jobs, regressor
+from MultiViewRegistrationLib import jobs
+from MultiViewRegistrationLib.regressor import store
+from MultiViewRegistrationLib.regressor.card import CARD, Card
 
 #: What the child does, as the real one: tells its progress, can be cancelled, leaves a model in the store, prints its folder.
 CHILD = """
-import json, sys, time
-from pathlib import Path
-from MultiViewRegistrationLib.io.case import Case
+sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
+import json, time
 from MultiViewRegistrationLib.progress import ProgressRecord, stopped_by_end_of_stdin
-from little_store import ct_sha256, write_model
-store, behaviour, arguments = Path(sys.argv[1]), sys.argv[2], sys.argv[3:]
-case = Case.load(arguments[1])
-(store / "asked.json").write_text(json.dumps(arguments))
+from little_store import store, write_model
+told = {"arguments": arguments}
+if behaviour == "reads its case":
+    from MultiViewRegistrationLib.io.case import Case
+    from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256
+    case = Case.load(arguments[1])
+    told |= {"search": case.search, "placed": case.world_from_ct is not None, "sha": ct_sha256(case.ct)}
+(store.data_folder() / "asked.json").write_text(json.dumps(told))
 def option(name, other):
     return arguments[arguments.index(name) + 1] if name in arguments else other
-sha, minutes = ct_sha256(case.ct), float(option("--minutes", 2))
-folder = Path(option("--out", store / sha[:16] / f"trained-{len(list(store.glob('*/*')))}"))
+minutes, folder = float(option("--minutes", 2)), option("--out", store.new_folder(sha))
 try:
     with stopped_by_end_of_stdin():
         for step in range(100, 501, 100):
@@ -38,83 +37,74 @@ try:
             while behaviour == "waits":
                 time.sleep(0.02)
         if behaviour == "fails":
-            print("mvreg: the training: found NaN in the loss, expected numbers; the last good state is kept.", file=sys.stderr)
+            print("mvreg: The disk is full, expected room for a model; free some space.", file=sys.stderr)
             sys.exit(2)
 except KeyboardInterrupt:
     write_model(folder, sha, minutes, 7.0, finished=False)
     sys.exit(130)
-write_model(folder, sha, minutes, 3.0)
+write_model(folder, sha, minutes, 3.0, fault="Its loss was no number any more." if behaviour == "stumbles" else "")
 print(json.dumps({"folder": str(folder), "card": {}}))
 """
 
 
-@dataclass(frozen=True)
-class Card:
-    ct_sha256: str
-    minutes: float
-    validation: list
+def sha_of(ct) -> str:
+    from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256
+
+    return ct_sha256(ct)
 
 
-@dataclass(frozen=True)
-class Stored:
-    folder: Path
-    card: Card
-    bytes: int
-    name: str
-    finished: bool
-
-
-def ct_sha256(ct) -> str:
-    return hashlib.sha256(np.ascontiguousarray(ct.volume.values)).hexdigest()
-
-
-def write_model(folder: Path, sha: str, minutes: float, error_mm: float, *, finished: bool = True) -> None:
+def write_model(folder: str | Path, sha: str, minutes: float, error_mm: float, *, finished: bool = True, fault: str = "") -> None:
+    """A model's folder without weights that could be loaded."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "weights").write_bytes(bytes(7_600_000))
-    card = {"ct_sha256": sha, "minutes": minutes, "validation": [[100, 20.0], [500, error_mm]]}
-    (folder / "card.json").write_text(json.dumps({"finished": finished, **card}))
+    (folder / "weights.safetensors").write_bytes(bytes(7_600_000))
+    unit = [[float(i == j) for j in range(4)] for i in range(4)]
+    camera = {"intrinsics": [row[:3] for row in unit[:3]], "camera_from_world": unit, "size": [64, 64]}
+    card = Card(
+        ct_sha256=sha, cameras=[camera], world_from_ct=unit, centroid=[0, 0, 0], half_widths=dict.fromkeys("abcdef", 1.0), network="voting",
+        loss="likelihood", seed=0, minutes=minutes, steps=500, every=100, created=f"2026-11-20T{folder.name[-6:]}", versions={},
+        done=500 if finished else 200, validation=[[100, 24.0, 20.0], [500, 120.0, error_mm]], fault=fault, weights="weights.safetensors")
+    (folder / CARD).write_text(card.to_json())
 
 
 class LittleStore:
     """Takes the place of the user's store, of what is trained, and of what a registration asks.
 
-    asked: the `model` of each registration with a learned start.   behaviour: of the child: "learns", "waits" or "fails".
+    ct: that which is trained for.   asked: the `model` of each registration with a learned start.
     """
 
-    def __init__(self, monkeypatch, folder: Path) -> None:
-        self.folder, self.asked, self._patch = folder, [], monkeypatch
-        store = types.SimpleNamespace(all_models=self.all_models, models_of=self.models_of, remove=self.remove)
-        monkeypatch.setattr(regressor, "store", store, raising=False)
-        monkeypatch.setitem(sys.modules, f"{regressor.__name__}.model", types.SimpleNamespace(ct_sha256=ct_sha256))
+    def __init__(self, monkeypatch, folder: Path, ct) -> None:
+        self.folder, self.asked, self._patch, self._sha = folder, [], monkeypatch, sha_of(ct)
+        monkeypatch.setenv("MVREG_DATA", str(folder))
         self.behave("learns")
         self._fake_registration()
 
     def behave(self, behaviour: str) -> None:
-        here = str(Path(__file__).parent)
-        child = f"import sys; sys.path.insert(0, {here!r})\n{CHILD}"
-        self._patch.setattr(jobs, "program", lambda: [sys.executable, "-c", child, str(self.folder), behaviour])
+        """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "fails", "stumbles" over a fault."""
+        child = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CHILD}"
+        self._patch.setattr(jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour])
 
     def add(self, ct, name: str, minutes: float = 2.0, error_mm: float = 3.6, *, finished: bool = True) -> Path:
-        sha = ct_sha256(ct)
-        write_model(self.folder / sha[:16] / name, sha, minutes, error_mm, finished=finished)
-        return self.folder / sha[:16] / name
+        """The folder of a further model of a CT, newer than those whose names come before."""
+        sha = sha_of(ct)
+        folder = store.new_folder(sha).with_name(name)
+        write_model(folder, sha, minutes, error_mm, finished=finished)
+        return folder
 
     @property
-    def arguments(self) -> list[str]:
+    def arguments(self) -> Sequence[str]:
         """What the last child was asked, but for the case."""
-        arguments = json.loads((self.folder / "asked.json").read_text())
-        return [arguments[0], *arguments[2:]]
+        command, _, *others = self.told["arguments"]
+        return [command, *others]
 
-    def all_models(self) -> list[Stored]:
-        return sorted(map(_stored, self.folder.glob("*/*/card.json")), key=lambda model: model.name, reverse=True)
-
-    def models_of(self, sha: str) -> list[Stored]:
-        return [model for model in self.all_models() if model.card.ct_sha256 == sha]
-
-    def remove(self, model: Stored) -> None:
-        shutil.rmtree(model.folder)
+    @property
+    def told(self) -> dict:
+        """Of the last child: its arguments; if it read its case, how far to search, whether there is a pose, and the CT's hash."""
+        return json.loads((self.folder / "asked.json").read_text())
 
     def _fake_registration(self) -> None:
+        import phantom
+
         from MultiViewRegistrationLib import workflow
 
         real = workflow.register
@@ -128,9 +118,3 @@ class LittleStore:
             return replace(real(replace(case, world_from_ct=begun), "given", tell, anatomy, seed), started=told)
 
         self._patch.setattr(workflow, "register", register)
-
-
-def _stored(path: Path) -> Stored:
-    content = json.loads(path.read_text())
-    finished = content.pop("finished")
-    return Stored(path.parent, Card(**content), sum(file.stat().st_size for file in path.parent.iterdir()), path.parent.name, finished)

@@ -124,13 +124,13 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
 
 @pytest.mark.parametrize("start", ["regressor", "auto"])
 def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, monkeypatch, tmp_path, start):
-    store = LittleStore(monkeypatch, tmp_path)
+    store = LittleStore(monkeypatch, tmp_path, ct)
     store.add(replace(ct, volume=replace(ct.volume, values=ct.volume.values + 1)), "of another CT")
     look(session)
     with pytest.raises(InputError, match="There is no regressor for this CT"):
         session.register(start)
-    store.add(ct, "old")
-    newest = store.add(ct, "older than none")
+    store.add(ct, "2026-11-20-101500")
+    newest = store.add(ct, "2026-11-20-101501")
     session.learning.look_again()
     look(session)
     session.register(start)
@@ -142,7 +142,7 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
 
 
 def test_where_the_ct_is_does_not_matter_to_a_learned_start(session, registration, ct, monkeypatch, tmp_path):
-    store = LittleStore(monkeypatch, tmp_path)
+    store = LittleStore(monkeypatch, tmp_path, ct)
     store.add(ct, "a")
     look(session)
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))

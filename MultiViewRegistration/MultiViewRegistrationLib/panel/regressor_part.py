@@ -6,6 +6,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..scene.lacking import inputs
+from ..scene.session import LEARNED
 from . import packages
 from .part import Part
 from .section import ERROR_STYLE
@@ -62,16 +63,22 @@ class RegressorPart(Part):
             fill(ui.modelsTable, rows)
             for row, model in enumerate(models):
                 ui.modelsTable.item(row, 0).setToolTip(str(model.folder))
+                ui.modelsTable.item(row, len(COLUMNS) - 1).setToolTip(_state_tip(model))
             self._shown = rows
         ui.modelsTable.setVisible(bool(models))
         folders = [model.folder for model in models]
         if self._selected not in folders:
-            self._selected = used if used in folders else folders[0] if folders else None
+            self._selected = used if used in folders else folders[0] if folders and not learning.gone else None
         ui.modelsTable.clearSelection()
         if self._selected is not None:
             ui.modelsTable.selectRow(folders.index(self._selected))
         ui.regressorLabel.text = self._told()
-        ui.regressorLabel.setStyleSheet(ERROR_STYLE if learning.gone else "")
+        ui.regressorLabel.setStyleSheet(ERROR_STYLE if self._says_gone and not learning.under_way else "")
+
+    @property
+    def _says_gone(self) -> bool:
+        """Whether it is said here, and not above, that the model that was chosen is gone."""
+        return bool(self.learning.gone) and self.section.start not in LEARNED
 
     def _told(self) -> str:
         learning = self.learning
@@ -79,12 +86,16 @@ class RegressorPart(Part):
             return _("A regressor is trained for one CT: choose that first.")
         if not packages.has_torch():
             return _("A regressor needs PyTorch, which is not installed: Train offers to install it.")
-        if learning.gone:
+        if learning.under_way:
+            return _("It trains in the background; you can go on with other work.")
+        if self._says_gone:
             return learning.gone
         if not learning.looked:
             return _("Looking for regressors of this CT...")
-        if learning.model is not None:
-            return _("Registrations begin with the one in use. Click another one to use that.")
+        if [model.folder for model in learning.models] == [learning.model]:
+            return _("Regressor and Automatic, above, use this one.")
+        if any(model.finished for model in learning.models):
+            return _("Click one to have Regressor and Automatic use it.")
         return _("There is none for this CT yet. A network is trained for it once, in minutes, and then tells where the CT is without a "
                  "start.")
 
@@ -173,10 +184,16 @@ class RegressorPart(Part):
 
 
 def _row(model, used: bool) -> tuple[str, ...]:
-    card = model.card
-    error = _("{mm:.1f} mm").format(mm=card.validation[-1][1]) if card.validation else ""
-    return (model.name, _("{minutes:g} min").format(minutes=card.minutes), error, _size(model),
+    minutes, error_mm = model.card.minutes, model.card.error_mm
+    error = "" if error_mm is None else _("{mm:.1f} mm").format(mm=error_mm)
+    return (model.name, _("{minutes:g} min").format(minutes=minutes), error, _size(model),
             IN_USE if used else "" if model.finished else UNFINISHED)
+
+
+def _state_tip(model) -> str:
+    if model.card.fault:
+        return _("Its training ended early, at the last good state: {fault}").format(fault=model.card.fault)
+    return "" if model.finished else _("Click it, then Resume, to go on with its training.")
 
 
 def _size(model) -> str:

@@ -135,6 +135,8 @@ class StartSection(Section):
             hint = _("The registration begins where the CT is now.")
         elif not hint and start == "search":
             hint = _("The search goes from where the CT is now.")
+            if self.session.learning.model is not None:
+                hint += " " + _("Automatic uses the regressor of this CT, too.")
         elif not hint and start in LEARNED:
             hint = LEARNED_HINTS[start]
         ui.hintLabel.text = hint

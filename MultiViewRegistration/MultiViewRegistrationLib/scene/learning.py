@@ -33,7 +33,7 @@ class Learning:
         self._inputs, self._registration = inputs, inputs.registration
         self.models: list = []
         self.training: Training | None = None
-        self._of, self._look = "", None
+        self._of, self._look, self._then = "", None, self._find
         self._trained_for = ""
 
     # The models
@@ -43,15 +43,16 @@ class Learning:
         of = of_ct(self._registration)
         if of != self._of:
             self._of, known, self.models = of, self.models, []
-            self._look = self._begin_to_look()
+            self._look, self._then = Worker(lambda tell: _of_any_ct()), self._find
             return bool(known)
         if self._look is None:
             return False
         self._look.poll()
         if self._look.state == "running":
             return False
-        self.models, self._look = self._look.result or [], None
-        return True
+        done, self._look = self._look, None
+        self._then(done.result or [])
+        return self._look is None
 
     def look_again(self) -> None:
         """Have the next `look` look into the store anew."""
@@ -76,11 +77,7 @@ class Learning:
         """Remove a `Stored` from the store. InputError where its files cannot be removed."""
         from ..regressor import store
 
-        try:
-            store.remove(model)
-        except OSError as error:
-            raise InputError(f"{model.folder}: the regressor cannot be removed ({error.strerror or error}), expected files that may be; "
-                             "close what has them open.") from None
+        store.remove(model)
         if self._chosen == model.folder:
             self._registration.node.SetParameter(MODEL, "")
         self.look_again()
@@ -147,22 +144,28 @@ class Learning:
         folder = self._registration.parameter(MODEL)
         return Path(folder) if folder and self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration)) else None
 
-    def _begin_to_look(self) -> Worker | None:
-        if self._registration.ct is None:
-            return None
+    def _find(self, of_any_ct: list) -> None:
+        """Find those of this CT, which is taken, and costs time and memory, only where there are some of any."""
+        if not of_any_ct or self._registration.ct is None:
+            return
         try:
             take = take_ct(self._registration)
         except InputError:  # section CT tells
-            return None
-        return Worker(lambda tell: _models_of(take))
+            return
+        self._look, self._then = Worker(lambda tell: _of_ct(take)), self._keep
+
+    def _keep(self, models: list) -> None:
+        self.models = models
 
 
-def _models_of(take: Callable) -> list:
-    """Those in the store for a CT, which is only taken where there are any of any CT."""
+def _of_any_ct() -> list:
     from ..regressor import store
 
-    if not store.all_models():
-        return []
-    from ..regressor.model import ct_sha256
+    return store.all_models()
+
+
+def _of_ct(take: Callable) -> list:
+    from ..regressor import store
+    from ..regressor.ct_hash import ct_sha256
 
     return store.models_of(ct_sha256(take()))

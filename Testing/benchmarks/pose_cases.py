@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from MultiViewRegistrationLib.regressor.card import CARD, Card
-from MultiViewRegistrationLib.regressor.model import Model, load_model
-
 from MultiViewRegistrationLib import learning
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.regressor.card import CARD, Card
+from MultiViewRegistrationLib.regressor.model import Model, load_model
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,6 @@ import pose_cases  # noqa: E402
 import regressor_rows  # noqa: E402
 import wrist_cases  # noqa: E402
 from marked_page import put, table  # noqa: E402
-from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
 from pose_cases import PoseCase, counted, identity  # noqa: E402
 from rows import Rows  # noqa: E402
 
@@ -39,6 +38,7 @@ from MultiViewRegistrationLib import __version__  # noqa: E402
 from MultiViewRegistrationLib.assessment.protocol import success_rate  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")

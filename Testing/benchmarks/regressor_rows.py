@@ -7,11 +7,11 @@ from time import perf_counter
 
 import numpy as np
 import pose_cases
-from MultiViewRegistrationLib.regressor.model import Model
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.regressor.model import Model
 from MultiViewRegistrationLib.workflow import register
 
 

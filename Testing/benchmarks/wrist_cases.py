@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pose_cases
-from MultiViewRegistrationLib.regressor.model import Model
 
 from MultiViewRegistrationLib.assessment.protocol import perturbed
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.regressor.model import Model
 from MultiViewRegistrationLib.workflow import register
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "wrist"

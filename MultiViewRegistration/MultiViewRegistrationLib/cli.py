@@ -204,8 +204,8 @@ def _models(options: argparse.Namespace) -> dict:
     if options.remove:
         chosen = [stored for stored in models if stored.name == options.remove]
         if len(chosen) != 1:
-            raise InputError(f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models lists; '
-                             "correct the name.")
+            raise InputError(f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models '
+                             "lists; correct the name.")
         remove(chosen[0])
         models.remove(chosen[0])
     if not options.json:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.regressor import store
@@ -114,7 +115,8 @@ class LittleStore:
                 return real(case, start, tell, anatomy, seed, **options)
             self.asked.append(model)
             begun = phantom.off(phantom.TRUE_POSE, (1, 0, 0), (0, 2, 0))
-            told = {"model": model.name, "expected_mm": 3.2, "candidates": [], "taken": "both views together"}
-            return replace(real(replace(case, world_from_ct=begun), "given", tell, anatomy, seed), started=told)
+            result = replace(real(replace(case, world_from_ct=begun), "given", tell, anatomy, seed), method=start)
+            object.__setattr__(result, "started", SimpleNamespace(model=str(model), expected_mm=3.2, taken="both views together"))
+            return result
 
         self._patch.setattr(workflow, "register", register)

@@ -42,7 +42,6 @@ class Result:
     landmark_fit: of a start from landmarks.
     refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
     torch_device: on which it ran, if it was one by torch.
-    started: how a regressor told the start: "model", "expected_mm", "candidates", "taken".
     """
 
     case: Case
@@ -54,7 +53,6 @@ class Result:
     landmark_fit: LandmarkFit | None = None
     refined_by: str | None = "joint"
     torch_device: str | None = None
-    started: dict | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:

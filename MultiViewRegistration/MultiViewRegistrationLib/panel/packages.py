@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
@@ -36,6 +37,12 @@ def ensure(requirements: str) -> None:
     if not agreed:
         message = _("Packages: {names} is not installed, expected your consent to install it; press the button once more, and agree.")
         raise InputError(message.format(names=names))
+
+
+def ensure_for_regressor(resource_path: Callable[[str], str]) -> None:
+    """Have what a regressor needs installed, to train and to ask it.   resource_path: see `Panel`.   InputError as the others."""
+    ensure(resource_path("requirements_regressor.txt"))
+    ensure_torch(_("choose another start"))
 
 
 def has_torch() -> bool:

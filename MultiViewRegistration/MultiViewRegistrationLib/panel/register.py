@@ -143,8 +143,8 @@ class RegisterSection(Section):
             packages.ensure(self.panel.resource_path("requirements.txt"))
             if self.refinement != "joint":
                 packages.ensure_torch(_('use the refinement "joint"'))
-            elif self.start in LEARNED:
-                packages.ensure_torch(_("choose another start"))
+            if self.start in LEARNED:
+                packages.ensure_for_regressor(self.panel.resource_path)
             self.session.register(self.start, refinement=self.refinement)
 
     def _on_cancel(self) -> None:

@@ -158,12 +158,12 @@ class RegressorPart(Part):
 
     def _on_train(self) -> None:
         with self.panel.acting():
-            self._ensure()
+            packages.ensure_for_regressor(self.panel.resource_path)
             self.learning.train(self.ui.minutesBox.value)
 
     def _on_resume(self) -> None:
         with self.panel.acting():
-            self._ensure()
+            packages.ensure_for_regressor(self.panel.resource_path)
             self.learning.train(unfinished=self._model)
 
     def _on_stop(self) -> None:
@@ -177,10 +177,6 @@ class RegressorPart(Part):
         if slicer.util.confirmOkCancelDisplay(question, _("Remove regressor")):
             with self.panel.acting():
                 self.learning.remove(model)
-
-    def _ensure(self) -> None:
-        packages.ensure(self.panel.resource_path("requirements.txt"))
-        packages.ensure_torch(_("choose another start"))
 
 
 def _row(model, used: bool) -> tuple[str, ...]:

@@ -13,11 +13,8 @@ import numpy as np
 from ..errors import InputError
 from .worker import Stopped
 
-#: The start that `workflow.register` knows, for each that the panel offers: a pose that a person set is a given one.
-WORKFLOW_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks",
-                  "regressor": "regressor", "auto": "auto"}
-#: What a history keeps of how a learned start was found.
-KEPT = ("model", "expected_mm", "taken")
+#: The start that `workflow.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
+WORKFLOW_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
 #: Seconds between two looks at a child process.
 LOOK = 0.1
 
@@ -43,13 +40,15 @@ def registered(case, anatomy, start: str, refinement: str, seed: int, model: Pat
 
     if refinement != "joint":
         return by_baseline(case, anatomy, start, refinement, model, tell)
-    learned = {"model": model} if start in ("regressor", "auto") else {}
-    return replace(register(case, WORKFLOW_START[start], tell, anatomy, seed, **learned), method=start)
+    if start in ("regressor", "auto"):
+        return register(case, start, tell, anatomy, seed, model=model)
+    return replace(register(case, WORKFLOW_START[start], tell, anatomy, seed), method=start)
 
 
 def started(result) -> dict:
     """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
-    return {key: result.started[key] for key in KEPT if key in result.started} if result.started else {}
+    told = getattr(result, "started", None)
+    return {} if told is None else {"model": Path(told.model or "").name, "expected_mm": told.expected_mm, "taken": told.taken}
 
 
 def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:

@@ -3,11 +3,12 @@
     PYTHONPATH=MultiViewRegistration:Testing:Testing/panel python Testing/make_tutorial_pictures.py [folder]
 
 The panel is the module's own, in the stand-in for Slicer of Testing/slicer_host; scene and views are those of slicer-core. It takes about
-two minutes without a graphics card.
+five minutes without a graphics card.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -44,6 +45,11 @@ class Pictures:
         self.host.process(0.2)
         button = self.person.panel.sections[name].button
         self.save([[self._image(button, 1.5)]], file)
+
+    def box(self, widget) -> Image.Image:
+        """A part of a section."""
+        self.host.process(0.2)
+        return self._image(widget, 1.5)
 
     def views(self, *numbers: int) -> list[Image.Image]:
         """The X-rays' views as they are now."""
@@ -98,6 +104,7 @@ def main(folder: Path) -> None:
     linked_cursor(person, take)
     planned_screws(person, take)
     panel_after(person, take)
+    regressor(person, take)
     scene(person, take)
     window(person, take)
     host.close()
@@ -234,6 +241,26 @@ def panel_after(person: Person, take: Pictures) -> None:
         export.writtenLabel.text = export.writtenLabel.text.replace(folder, "/home/you")
         export.folderPath.findChild(QtWidgets.QLineEdit).text = "/home/you/result"
         take.section("export", "export.png")
+
+
+def regressor(person: Person, take: Pictures) -> None:
+    """The box of section Start before a network is trained, while it is, for two minutes, and after that."""
+    start = person.of("start")
+    start.regressorGroupBox.collapsed = False
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["MVREG_DATA"] = folder
+        learning = person.panel.session.learning
+        learning.look_again()
+        person.wait(lambda: learning.looked)
+        before = take.box(start.regressorGroupBox)
+        person.host.click(start.trainButton)
+        person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
+        during = take.box(start.regressorGroupBox)
+        person.wait(lambda: not learning.under_way, 900)
+        person.wait(lambda: learning.looked)
+        take.save([[before], [during], [take.box(start.regressorGroupBox)]], "regressor.png")
+        del os.environ["MVREG_DATA"]
+    start.regressorGroupBox.collapsed = True
 
 
 def volume_rendering(host: Host) -> None:

@@ -78,10 +78,13 @@ def started_in_words(entry) -> list[str]:
     """What a start that a regressor told came from, a sentence; none for other starts."""
     if not entry.started:
         return []
-    told = _("It began with: {taken}").format(taken=entry.started.get("taken", _("the regressor")))
-    if entry.started.get("expected_mm") is not None:
-        told += ", " + _("expected within {mm:.1f} mm").format(mm=entry.started["expected_mm"])
-    return [told + "; " + _("regressor {name}").format(name=entry.started["model"]) + "." if entry.started.get("model") else told + "."]
+    model, expected_mm, taken = (entry.started[key] for key in ("model", "expected_mm", "taken"))
+    parts = [_("It began with: {taken}").format(taken=taken)]
+    if expected_mm is not None and taken != "search":
+        parts.append(_("expected within {mm:.1f} mm").format(mm=expected_mm))
+    if model:
+        parts.append(_("regressor {name}").format(name=model))
+    return [", ".join(parts) + "."]
 
 
 def worst(similarity: dict[str, float]) -> str:

@@ -123,8 +123,8 @@ class RegisterSection(Section):
         ui, doubt = self.ui, self.session.doubt()
         told = [] if entry.seconds is None else [_("Done in {seconds:.1f} s").format(seconds=entry.seconds)]
         names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
-        ui.statusLabel.text = ": ".join([*told, _("similarity {names}").format(names=names)]) + "."
-        ui.statusLabel.toolTip = " ".join(started_in_words(entry))
+        similarity = ": ".join([*told, _("similarity {names}").format(names=names)]) + "."
+        ui.statusLabel.text = " ".join([similarity, *started_in_words(entry)])
         notes = [doubt, *entry.reasons] if doubt else entry.reasons
         ui.notesLabel.text = "\n".join(f"\u26a0 {note}" for note in notes)
         ui.notesLabel.setVisible(bool(notes))

@@ -33,7 +33,7 @@ class Learning:
         self._inputs, self._registration = inputs, inputs.registration
         self.models: list = []
         self.training: Training | None = None
-        self._of, self._look, self._then = "", None, self._find
+        self._of, self._again, self._look, self._then = "", True, None, self._find
         self._trained_for = ""
 
     # The models
@@ -41,10 +41,11 @@ class Learning:
     def look(self) -> bool:
         """Look into the store, in a thread, whenever the CT is another one; whether the models are others now."""
         of = of_ct(self._registration)
-        if of != self._of:
-            self._of, known, self.models = of, self.models, []
-            self._look, self._then = Worker(lambda tell: _of_any_ct()), self._find
-            return bool(known)
+        if of != self._of or self._again:
+            others = of != self._of and bool(self.models)
+            self.models = [] if others else self.models
+            self._of, self._again, self._look, self._then = of, False, Worker(lambda tell: _of_any_ct()), self._find
+            return others
         if self._look is None:
             return False
         self._look.poll()
@@ -56,12 +57,12 @@ class Learning:
 
     def look_again(self) -> None:
         """Have the next `look` look into the store anew."""
-        self._of = ""
+        self._again = True
 
     @property
     def looked(self) -> bool:
         """Whether `models` are those of the CT as it is."""
-        return self._of == of_ct(self._registration) and self._look is None
+        return self._of == of_ct(self._registration) and not self._again and self._look is None
 
     @property
     def model(self) -> Path | None:
@@ -146,6 +147,7 @@ class Learning:
 
     def _find(self, of_any_ct: list) -> None:
         """Find those of this CT, which is taken, and costs time and memory, only where there are some of any."""
+        self.models = []
         if not of_any_ct or self._registration.ct is None:
             return
         try:

@@ -80,9 +80,12 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("register", parents=[common, working, refining], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given", "search", "landmarks"], default="given",
-                         help="where to start: the case's world_from_ct, a search through a range about it, or what its landmarks say "
-                              "(default: %(default)s)")
+    command.add_argument("--start", choices=["given", "search", "landmarks", "regressor", "auto"], default="given",
+                         help="where to start: the case's world_from_ct, a search through a range about it, what its landmarks say, what a "
+                              "regressor of this CT says (trained first, where there is none), or auto: such a regressor where there is "
+                              "one, and a search (default: %(default)s)")
+    command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
+    command.add_argument("--minutes", type=float, default=2.0, help="of training, where --start regressor finds none (default: %(default)g)")
     command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
@@ -139,7 +142,8 @@ def _register(options: argparse.Namespace) -> dict:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with _progress(options, "Registering") as line:
         line.show(0.0, PREPARING)
-        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device)
+        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device,
+                          model=options.model, minutes=options.minutes)
         line.show(1.0, "writing the results")
         result.save(options.out)
     _tell(result, options.out)
@@ -153,6 +157,8 @@ def _tell(result, out: Path) -> None:
     seconds = result.seconds
     print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
+    if result.started:
+        print(f"  start: {result.started}", file=sys.stderr)
     if result.landmark_fit:
         print(f"  landmarks at the start:\n{landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):

@@ -21,7 +21,7 @@ ROOMS = {
     "rendering": {"geometry", "imaging"},
     "registration": {"geometry", "imaging", "rendering"},
     "published": {"geometry", "imaging", "rendering", "registration"},
-    "regressor": {"geometry", "imaging", "rendering"},
+    "regressor": {"geometry", "imaging", "rendering", "io"},
     "assessment": {"geometry", "imaging", "rendering", "registration", "regressor"},
     "io": {"geometry", "imaging"},
     "demo": {"geometry", "imaging", "io", "jobs"},  # not rendering: its X-rays come from a projector that is not ours

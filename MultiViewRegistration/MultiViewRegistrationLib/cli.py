@@ -91,6 +91,22 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
+    command = commands.add_parser("train", parents=[common, working], help="train a network to find the pose of a case's CT in its views")
+    command.add_argument("case", type=Path, help="case.json, or a folder that holds one; of its X-rays only the geometry counts")
+    command.add_argument("--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)")
+    command.add_argument("--minutes", type=float, default=2.0, help="of training, on this machine (default: %(default)g)")
+    command.add_argument("--network", default="voting", metavar="voting|pose", help="landmark votes, or the papers' (default: %(default)s)")
+    command.add_argument("--loss", default="likelihood", metavar="likelihood|diffpose|cui2025|...",
+                         help="the papers' losses need their network (default: %(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
+    command.add_argument("--resume", action="store_true", help="go on with the training in --out, as it was begun")
+    command.add_argument("--tensorboard", action="store_true", help="also write the learning curves for TensorBoard")
+    command.set_defaults(run=_train)
+
+    command = commands.add_parser("models", parents=[common], help="list the trained models in your store, or remove one")
+    command.add_argument("--remove", metavar="NAME", help="of a model as listed")
+    command.set_defaults(run=_models)
+
     command = commands.add_parser("render", parents=[common], help="render the CT as each view of a case sees it (DRR)")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     command.add_argument("--pose", default="start", metavar="start|truth|FILE.tfm",
@@ -169,6 +185,45 @@ def _tell(result, out: Path) -> None:
     if errors:
         print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
     print(f"  verdict: not assessed. Look at {out / 'report.html'}", file=sys.stderr)
+
+
+def _train(options: argparse.Namespace) -> dict:
+    from .io.case import Case
+    from .learning import card_json, train
+
+    case = Case.load(options.case)
+    with _progress(options, "Training") as line:
+        line.show(0.0, PREPARING)
+        model = train(case, options.out, minutes=options.minutes, network=options.network, loss=options.loss, seed=options.seed,
+                      resume=options.resume, tensorboard=options.tensorboard,
+                      progress=lambda fraction, stage, error_mm: line.show(fraction, stage))
+    median, most, within = model.card.expected
+    print(f"{case.name}: trained for {model.card.seconds:.0f} s; of random images half are found within {median:.1f} mm, 95 % within "
+          f"{most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
+    return card_json(model)
+
+
+def _models(options: argparse.Namespace) -> dict:
+    from .regressor.store import all_models, data_folder, remove
+
+    models = all_models()
+    if options.remove:
+        chosen = [stored for stored in models if stored.name == options.remove]
+        if len(chosen) != 1:
+            raise InputError(f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models '
+                             "lists; correct the name.")
+        remove(chosen[0])
+        models.remove(chosen[0])
+    if not options.json:
+        print(f"{data_folder() / 'models'}: {len(models) or 'no'} model{'s' * (len(models) != 1)}")
+        for stored in models:
+            card = stored.card
+            error = "nothing learnt yet" if card.error_mm is None else f"{card.error_mm:.1f} mm"
+            state = "" if stored.finished else f", stopped after {card.done} of {card.steps} steps"
+            size = f"{stored.bytes / 1e6:.1f} MB"
+            print(f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  {error}  {size}{state}")
+    return {"models": [{"folder": str(each.folder), "name": each.name, "ct_sha256": each.card.ct_sha256, "finished": each.finished,
+                        "error_mm": each.card.error_mm, "bytes": each.bytes} for each in models]}
 
 
 def _render(options: argparse.Namespace) -> dict:

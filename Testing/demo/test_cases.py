@@ -7,11 +7,14 @@ import SimpleITK as sitk
 from MultiViewRegistrationLib.demo import cases
 from MultiViewRegistrationLib.demo.cases import (
     SEARCH,
+    Nominal,
     Patient,
     random_cameras,
     random_case,
+    random_pose,
     random_shutters,
     start_poses,
+    write_case,
 )
 from MultiViewRegistrationLib.demo.implants import random_implant
 from MultiViewRegistrationLib.demo.simulator import chord_lengths
@@ -19,6 +22,7 @@ from MultiViewRegistrationLib.demo.truncation import crop_sideways
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.case import Case
 
 
 def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
@@ -96,6 +100,18 @@ def test_a_case_is_what_it_says(patient, tmp_path):
         assert image.GetPixelID() == sitk.sitkUInt16 and image.GetSpacing() == (0.58, 0.58)
         camera = Camera(**view["camera"])
         assert (np.linalg.norm(camera.project(targets) - 255.5, axis=1) < 256).all()
+
+
+def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
+    rng = np.random.default_rng(4)
+    pose = random_pose(patient, rng)
+    nominal = Nominal(random_pose(patient, rng), {"rotation_deg": 25, "translation_mm": 40}, {"roll_deg": 20, "beam_mm": 0})
+    path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, nominal=nominal)
+    assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
+    case = Case.load(path)
+    assert case.search == nominal.search and case.training == nominal.training
+    np.testing.assert_allclose(case.world_from_ct, nominal.world_from_ct, atol=1e-12)
+    np.testing.assert_allclose(case.truth_world_from_ct, pose, atol=1e-12)
 
 
 def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):

@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import pytest
 from tiny_case import changed, full, minimal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
 from MultiViewRegistrationLib.io import case_file, fields
+from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
 
 SCHEMA = json.loads((Path(case_file.__file__).parent / "case.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -55,6 +57,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
     objects = {
         "": top,
         "search": top["search"]["properties"],
+        "training": top["training"]["properties"],
         "truth": top["truth"]["properties"],
         "landmarks": top["landmarks"]["items"]["properties"],
         "shared_unknowns": top["shared_unknowns"]["properties"],
@@ -63,6 +66,12 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
         "c_arm": view["c_arm"]["properties"],
     }
     assert asked == {name: set(properties) for name, properties in objects.items()}
+
+
+def test_the_ranges_to_train_on_are_those_of_the_regressor():
+    """The file and the regressor name the six axes, and limit them, alike."""
+    assert tuple(case_file.TRAINING) == AXES == tuple(SCHEMA["properties"]["training"]["properties"])
+    assert [most or np.inf for most in case_file.TRAINING.values()] == list(LARGEST)
 
 
 def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):

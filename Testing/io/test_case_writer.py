@@ -126,6 +126,7 @@ def memory(**changes) -> dict:
         "shared_unknowns": {"source_to_detector_sd_mm": 10},
         "world_from_ct": START,
         "search": {"rotation_deg": 0.1 + 0.2, "translation_mm": 20},
+        "training": {"roll_deg": 0.1 + 0.2, "beam_mm": 0},
         "targets": np.array([[1 / 3, 2, 3]]),
         "landmarks": [{"name": "tip", "ct": np.array([1, 2, 3]), "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}}],
         "reference_from_world": np.eye(4),
@@ -142,6 +143,7 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     case = Case.load(path)
     assert set(case.inputs) == names
     assert case.search == {"rotation_deg": 0.1 + 0.2, "translation_mm": 20}
+    assert case.training == {"roll_deg": 0.1 + 0.2, "beam_mm": 0}
     assert case.targets[0, 0] == 1 / 3 and case.shared_unknowns.source_to_detector_sd_mm == 10
     assert case.landmarks[0].name == "tip" and case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
     for matrix in (case.world_from_ct, case.truth_world_from_ct):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from tiny_case import REMOVED, START
 
+from MultiViewRegistrationLib.regressor.poses import AXES
+
 SCALED, SHEARED, MIRRORED, TURNED = START * 1.02, START.copy(), START.copy(), START.T
 SCALED[3, 3] = 1
 SHEARED[0, 0] = 0.1
@@ -71,6 +73,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["shared_unknowns", "principal_point_sd_px"], -2, ["shared_unknowns.principal_point_sd_px is -2", "pixels"]),
     (["shared_unknowns", "isocentre_sd_mm"], None, ["shared_unknowns.isocentre_sd_mm is null", "above 0"]),
     (["training"], 5, ["training is 5"]),
+    (["training", "orbital_deg"], -1, ["training.orbital_deg is -1", "degrees from 0 to 180"]),
+    (["training", "tilt_deg"], 91, ["training.tilt_deg is 91", "0 to 90"]),
+    (["training", "roll_deg"], "30", ['training.roll_deg is "30"', "degrees from 0 to 180"]),
+    (["training", "beam_mm"], -0.5, ["training.beam_mm is -0.5", "mm, 0 or more"]),
+    (["training", "rows_mm"], [1, 2], ["training.rows_mm is a list of 2"]),
     (["targets"], [[1, 2]], ["targets[0] is a list of 2", "[x, y, z]"]),
     (["targets"], [1, 2, 3], ["targets[0] is 1"]),
     (["targets"], [[1, 2, 1e12]], ["targets[0][2] is 1000000000000.0", "to 1e+09"]),
@@ -115,6 +122,7 @@ WRONG_MEANING = [  # it cannot
     (["world_from_ct"], SHEARED.tolist(), ["case.json: world_from_ct", "shear"]),
     (["world_from_ct"], MIRRORED.tolist(), ["case.json: world_from_ct", "mirror"]),
     (["world_from_ct"], TURNED.tolist(), ["case.json: world_from_ct", "last row"]),
+    (["training"], dict.fromkeys(AXES, 0), ["training has 0 everywhere", "single pose"]),
     (["reference_from_world"], SCALED.tolist(), ["case.json: reference_from_world", "scale"]),
     (["truth"], {"world_from_ct": MIRRORED.tolist()}, ["truth.world_from_ct", "mirror"]),
     ([*CAMERA, "intrinsics", 1, 0], 3, ["camera.intrinsics", "below the diagonal"]),

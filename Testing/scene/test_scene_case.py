@@ -36,6 +36,22 @@ def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
         assert np.array_equal(a.xray.valid, b.xray.valid)
 
 
+def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
+    from MultiViewRegistrationLib.scene.export import case_content
+    from MultiViewRegistrationLib.scene.loading import load_case
+    from MultiViewRegistrationLib.scene.session import Session
+
+    folder = shared_data / "sim" / SIM[0]
+    content = json.loads((folder / "case.json").read_text())
+    content["ct"] = str((folder / content["ct"]).resolve())
+    for view in content["views"]:
+        view["image"] = str(folder / view["image"])
+    content["training"] = {"roll_deg": 30.5, "beam_mm": 0}
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    session = Session(load_case(scene, tmp_path))
+    assert session.case().training == content["training"] == case_content(session)["training"]
+
+
 def test_nothing_stays_behind_but_the_ct(scene, shared_data):
     from MultiViewRegistrationLib.scene.loading import load_case
 

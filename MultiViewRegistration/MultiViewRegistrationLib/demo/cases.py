@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +31,15 @@ SEARCH = {"rotation_deg": 15, "translation_mm": 45}
 TARGETS = 30
 DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
 LARGEST_START_MM = 22.0
+
+
+@dataclass(frozen=True, eq=False)
+class Nominal:
+    """What is said of many cases alike, whose true poses lie about one: that pose (4, 4), and how far, by the keys of a case.json."""
+
+    world_from_ct: np.ndarray
+    search: dict[str, float]
+    training: dict[str, float]
 
 
 class Patient:
@@ -118,16 +127,23 @@ def write_case(
     seed: int | np.random.Generator,
     xrays: Sequence[SimulatedXRay] = 3 * (DEFAULT_XRAY,),
     names: Sequence[str] = ("view1", "view2", "view3"),
+    nominal: Nominal | None = None,
 ) -> Path:
-    """Writes the X-rays, each by its view's name, starts.json and case.json into `folder`; path of case.json.
+    """Writes the X-rays, each by its view's name, and case.json into `folder`; path of case.json.
 
-    The start in case.json is the farthest of starts.json, 20 to 22 mm from the truth at the targets.
+    The start in it is the nominal pose. Without one there is a starts.json, too, and the start is the farthest of those, 20 to 22 mm from
+    the truth at the targets.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     targets = _targets(patient, cameras, xrays, world_from_ct, rng)
-    starts = start_poses(world_from_ct, targets, rng)
+    if nominal is None:
+        starts = start_poses(world_from_ct, targets, rng)
+        write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
+        about = {"world_from_ct": starts[-1].tolist(), "search": SEARCH}
+    else:
+        about = {"world_from_ct": nominal.world_from_ct.tolist(), "search": nominal.search, "training": nominal.training}
     views = []
     for name, camera, xray in zip(names, cameras, xrays):
         image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
@@ -144,12 +160,10 @@ def write_case(
         "version": 1,
         "ct": patient.ct_path.name if patient.ct_path.parent == folder.resolve() else str(patient.ct_path),
         "views": views,
-        "world_from_ct": starts[-1].tolist(),
-        "search": SEARCH,
+        **about,
         "targets": targets.tolist(),
         "truth": {"world_from_ct": world_from_ct.tolist()},
     }
-    write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
     write_atomically(folder / "case.json", json_text(case))
     return folder / "case.json"
 

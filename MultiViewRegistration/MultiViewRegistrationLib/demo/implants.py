@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from .simulator import Ball, Metal, Wire
@@ -18,9 +20,9 @@ def random_wires(rng: np.random.Generator) -> tuple[Wire, ...]:
     return tuple(wires)
 
 
-def random_implant(rng: np.random.Generator) -> tuple[Metal, ...]:
-    """A hip prosthesis or a spine's rods and screws, a few cm from the isocentre, world mm (LPS)."""
-    build = (hip_prosthesis, rods_and_screws)[rng.integers(2)]
+def random_implant(rng: np.random.Generator, build: Callable[[], tuple[Metal, ...]] | None = None) -> tuple[Metal, ...]:
+    """A hip prosthesis or a spine's rods and screws, or what is asked for, a few cm from the isocentre, world mm (LPS)."""
+    build = build or (hip_prosthesis, rods_and_screws)[rng.integers(2)]
     centre = rng.uniform(-30, 30, 3)
     side = np.array([rng.choice([-1.0, 1.0]), 1.0, 1.0])
     tilt = np.eye(3) + np.cross(np.eye(3), rng.uniform(-0.15, 0.15, 3))  # a small turn

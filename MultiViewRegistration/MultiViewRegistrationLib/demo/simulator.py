@@ -9,7 +9,7 @@ from scipy.ndimage import gaussian_filter
 
 from ..geometry.camera import Camera
 from .projector import Projector
-from .spectrum import IRON_DENSITY, transmission
+from .spectrum import BONE_DENSITY, IRON_DENSITY, transmission
 
 FULL_SCALE = 65535
 IN_TISSUE = 5.0  # g/cm^2 of water and bone: the exposure is set for what lies behind at least this much
@@ -54,6 +54,7 @@ class SimulatedXRay:
     vignetting: loss of intensity in the corners. round_field: black outside the largest circle.
     collimation: columns and rows (left, top, right, bottom) covered by the collimator's blades.
     blade_sd_mm: blur of the blades' edges.   metal: in the body, and not in the CT.
+    mineral: the share of the bone's mineral that is left; marrow is where the rest was.
     """
 
     pixel_mm: float = 0.58
@@ -67,12 +68,14 @@ class SimulatedXRay:
     collimation: tuple[int, int, int, int] = (0, 0, 0, 0)
     blade_sd_mm: float = 0.58
     metal: tuple[Metal, ...] = ()
+    mineral: float = 1.0
 
     def take(
         self, projector: Projector, camera: Camera, world_from_ct: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """The image, uint16 (rows, columns), bone dark: detected intensity with a random gain and offset."""
         water, bone = projector.project(camera, world_from_ct)
+        water, bone = water + (1 - self.mineral) * bone / BONE_DENSITY, self.mineral * bone
         iron = np.zeros_like(water)
         for part in self.metal:
             iron += chord_lengths(camera, part) * (IRON_DENSITY / 10)  # mm g/cm^3 to g/cm^2

@@ -31,6 +31,7 @@ class Case:
     shared_unknowns: what is uncertain in the geometry and the same in all views.
     world_from_ct: (4, 4) the start pose, if there is one.
     search: rotation_deg, translation_mm: how far a search goes from the start.
+    training: half-widths of the poses that a regressor learns, by the names of regressor.poses.AXES; `search` stands for those left out.
     targets: (N, 3) CT LPS mm, if any.
     landmarks: points of the anatomy and where the views show them, for a start from landmarks.
     truth_world_from_ct: (4, 4) only ever read to report errors.
@@ -54,6 +55,7 @@ class Case:
     name: str = "case"
     seconds: float = 0.0
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
+    training: dict[str, float] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | os.PathLike, last: Case | None = None) -> Case:
@@ -80,6 +82,7 @@ class Case:
             shared_unknowns=file.shared_unknowns,
             world_from_ct=file.world_from_ct,
             search=file.search,
+            training=file.training,
             targets=file.targets,
             landmarks=file.landmarks,
             truth_world_from_ct=file.truth_world_from_ct,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import unicodedata
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ VERSION = 1
 CT_UNITS = ("hu", "relative")
 INTENSITIES = ("linear", "log", "auto")
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
+#: The largest half-width of each range to train on, None for any.
+TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
 LONGEST_NAME = 80
 NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a view's name becomes part of a file name, on Windows too
 
@@ -59,6 +62,7 @@ class CaseFile:
     shared_unknowns: SharedUnknowns
     world_from_ct: np.ndarray | None
     search: dict[str, float]
+    training: dict[str, float]
     targets: np.ndarray | None
     landmarks: list[Landmark]
     reference_from_world: np.ndarray | None
@@ -81,8 +85,6 @@ class CaseFile:
         fields = Fields(shown(path), "", content)
         _check_version(fields)
         fields.has("$schema")  # for editors
-        if fields.has("training"):
-            fields.section("training")
         views = [_view(view, path.parent) for view in fields.sections("views", "a list of one or more views")]
         _refuse_same_view_twice(fields.file, views)
         case = cls(
@@ -94,6 +96,7 @@ class CaseFile:
             shared_unknowns=_shared_unknowns(fields),
             world_from_ct=_optional_rigid(fields, "world_from_ct"),
             search=_search(fields),
+            training=_training(fields),
             targets=_targets(fields),
             landmarks=_landmarks(fields, [view.name for view in views]),
             reference_from_world=_optional_rigid(fields, "reference_from_world"),
@@ -184,6 +187,22 @@ def _search(fields: Fields) -> dict[str, float]:
         "translation_mm": search.number("translation_mm", "mm above 0", above=0),
     }
     search.warn_unread()
+    return ranges
+
+
+def _training(fields: Fields) -> dict[str, float]:
+    """What is said there: the search stands for what is left out."""
+    if not fields.has("training"):
+        return {}
+    training = fields.section("training")
+    ranges = {}
+    for key, most in TRAINING.items():
+        if training.has(key):
+            expected = "mm, 0 or more" if most is None else f"degrees from 0 to {most}"
+            ranges[key] = training.number(key, expected, least=0, most=math.inf if most is None else most)
+    training.warn_unread()
+    if len(ranges) == len(TRAINING) and not any(ranges.values()):
+        fields.refuse("training", "has 0 everywhere", "a range above 0, as a single pose is nothing to learn", "widen it")
     return ranges
 
 

@@ -53,6 +53,8 @@ class Weights:
 #: are half of their mean.
 PRESETS = {
     "diffpose": Weights(pose=0.01, image=1.0),
+    "diffpose+cross-pose": Weights(pose=0.005, image=1.0, cross_pose=0.005),
+    "diffpose+cross-image": Weights(pose=0.01, image=0.5, cross_image=0.5),
     "cui2025": Weights(pose=0.005, image=0.5, cross_pose=0.005, cross_image=0.5),
 }
 

@@ -8,6 +8,7 @@ learnt at one pace. Within a minute's training that halves the error; see docs/r
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +35,7 @@ class Optimiser:
         chosen = {id(p) for p in kernels}
         self._kernels = Muon(kernels, self.KERNEL_RATE, self.MOMENTUM, self.DECAY)
         self._rest = torch.optim.AdamW([p for p in self._all if id(p) not in chosen], self.RATE, (0.9, 0.99), weight_decay=0.0)
+        self._parts = {"kernels": self._kernels, "rest": self._rest}
 
     def step(self, progress: float) -> float:
         """One step down the gradients, at this share of the training; returns their norm. A norm that is not finite changes nothing."""
@@ -47,12 +49,22 @@ class Optimiser:
             parameter.grad = None
         return norm
 
-    def state_dict(self) -> dict[str, dict]:
-        return {"kernels": self._kernels.state_dict(), "rest": self._rest.state_dict()}
+    def tensors(self) -> dict[str, Tensor]:
+        """All that it remembers, by names that `load_tensors` knows."""
+        return {f"{part}.{number}.{name}": tensor for part, optimiser in self._parts.items()
+                for number, state in optimiser.state_dict()["state"].items() for name, tensor in state.items()}
 
-    def load_state_dict(self, state: dict[str, dict]) -> None:
-        self._kernels.load_state_dict(state["kernels"])
-        self._rest.load_state_dict(state["rest"])
+    def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
+        """Remember what `tensors` said; names that are not its own are ignored. KeyError where there is none of them."""
+        for part, optimiser in self._parts.items():
+            state: dict[int, dict[str, Tensor]] = {}
+            for name, tensor in tensors.items():
+                if name.startswith(f"{part}."):
+                    _, number, what = name.split(".")
+                    state.setdefault(int(number), {})[what] = tensor
+            if not state:
+                raise KeyError(part)
+            optimiser.load_state_dict({**optimiser.state_dict(), "state": state})
 
 
 class Muon(torch.optim.Optimizer):

@@ -1,0 +1,120 @@
+"""The regressor of a case's CT: train it, find it, the same in a script, at the command line and behind the panel's button.
+
+    model = train(case, minutes=2, progress=print)          # into the store of this user's models, or a folder
+    result = register(case, start="regressor", model=model)
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .assessment.curves import curves
+from .errors import InputError
+from .io.case import Case
+from .io.files import write_atomically
+from .registration.anatomy import Anatomy
+from .registration.ranges import facing
+from .regressor.store import models_of, new_folder
+
+if TYPE_CHECKING:
+    from .regressor.model import Model
+
+CURVES = "curves.svg"
+
+
+def train(
+    case: Case, folder: str | Path | None = None, *, minutes: float = 2.0, network: str = "voting", loss: str = "likelihood",
+    seed: int = 0, resume: bool = False, progress: Callable[[float, str, float | None], object] = lambda *_: None,
+    anatomy: Anatomy | None = None, tensorboard: bool = False,
+) -> Model:
+    """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
+
+    folder: of the model, new or empty; by default one in this user's store.
+    minutes, network, loss, seed: see `regressor.training.Plan`.
+    resume: go on with what is in the folder, as it was begun; the arguments before are ignored.
+    progress: called with the fraction done, what it does and the error so far in mm (None at first); where it returns False the training
+        stops with `regressor.training.Cancelled`, and can be resumed.
+    anatomy: of the case's CT, where it is there already.   tensorboard: also write the learning curves for TensorBoard, at the end.
+
+    InputError for a range that puts the CT out of a view's field, a plan that is none, a folder that does not fit, or a package that is
+    missing. OSError where the model cannot be written.
+    """
+    _require_torch()
+    from .regressor import events
+    from .regressor.poses import PoseRange
+    from .regressor.training import Plan, Training
+
+    anatomy = anatomy or Anatomy(case.ct)
+    cameras = {view.name: view.camera for view in case.views}
+    if tensorboard:
+        events.require()
+    if resume:
+        if folder is None:
+            raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
+        training = Training.resume(Path(folder), case.ct, list(cameras.values()), anatomy.corners())
+    else:
+        poses = PoseRange.of_case(cameras, nominal_pose(case, anatomy), anatomy.centroid, anatomy.corners(), case.search, case.training)
+        target = Path(folder) if folder is not None else None
+        plan = Plan(minutes, network, loss, seed)
+        training = Training.begin(case.ct, list(cameras.values()), poses, anatomy.corners(), plan, target or _stored(case))
+    try:
+        model = training.run(progress)
+    finally:
+        if training.card.validation:
+            write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
+    if tensorboard:
+        events.write(training.folder / "tensorboard", training.card)
+    return model
+
+
+def find_model(case: Case, model: Model | str | Path | None = None) -> Model | None:
+    """The model to use for a case: the one given, or the newest one of its CT in the store that fits its views; None where there is none.
+
+    InputError where the one given is of another CT, or cannot be loaded.
+    """
+    _require_torch()
+    from .regressor.ct_hash import ct_sha256
+    from .regressor.model import Model, load_model
+
+    if model is not None:
+        model = model if isinstance(model, Model) else load_model(model)
+        model.check_ct(case.ct)
+        return model
+    for stored in models_of(ct_sha256(case.ct)):
+        if stored.finished:
+            try:
+                found = load_model(stored.folder)
+                found.check_views(case.views, case.world_from_ct)
+            except InputError:
+                continue
+            return found
+    return None
+
+
+def nominal_pose(case: Case, anatomy: Anatomy) -> np.ndarray:
+    """(4, 4) the case's start, or where it has none that from which a search would start."""
+    return case.world_from_ct if case.world_from_ct is not None else facing([view.camera for view in case.views], anatomy.centroid)
+
+
+def _stored(case: Case) -> Path:
+    from .regressor.ct_hash import ct_sha256
+
+    return new_folder(ct_sha256(case.ct))
+
+
+def _require_torch() -> None:
+    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    if missing:
+        raise InputError(f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; install them with "
+                         'pip install "multiview-registration[torch]".')
+
+
+def card_json(model: Model) -> dict:
+    """What `mvreg train --json` prints."""
+    return {"folder": str(model.folder), "card": json.loads(model.card.to_json())}

@@ -1,0 +1,115 @@
+"""A trained network and what it is for: from X-rays to candidates for the pose, in milliseconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from ..imaging.ct import CT
+from ..imaging.view import View
+from . import checkpoint
+from .card import Card
+from .ct_hash import ct_sha256
+from .fusion import Candidate, fuse, geometry_slack
+from .network import Network, make_network
+from .poses import PoseRange
+from .window import Window, prepare
+
+
+class Model:
+    """A network with its card.
+
+    folder: where it was loaded from or saved to.
+    """
+
+    def __init__(self, card: Card, network: Network, folder: Path) -> None:
+        self.card, self.network, self.folder = card, network, folder
+        self._cameras = self.cameras_of(card)
+        self._centroid = np.array(card.centroid)
+        self._poses = PoseRange(camera=self._cameras[0], world_from_ct=np.array(card.world_from_ct), centroid=self._centroid,
+                                **card.half_widths)
+
+    @staticmethod
+    def cameras_of(card: Card) -> list[Camera]:
+        """Of the images it was trained on."""
+        return [Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])) for c in card.cameras]
+
+    def check_ct(self, ct: CT) -> None:
+        """InputError where the model is of another CT."""
+        if ct_sha256(ct) != self.card.ct_sha256:
+            raise InputError(f"{self.folder}: the model is of another CT, and knows nothing of this one; train one for this CT.")
+
+    def check_views(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> None:
+        """InputError where a view sees the anatomy as none did in training; arguments as of `candidates`."""
+        self._placed(views, world_from_ct)
+
+    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> list[Candidate]:
+        """What the network makes of X-rays, the most credible pose first; see `fusion.fuse`.
+
+        views: any of those it was trained on, or others that see the anatomy as one of those did.
+        world_from_ct: (4, 4), the case's nominal pose, if any: where cameras stand otherwise in the world than in training, it tells how.
+
+        InputError where a view sees the anatomy as none did in training.
+        """
+        nominal, trained = self._placed(views, world_from_ct)
+        cameras = [Camera(self._cameras[n].intrinsics, view.camera.camera_from_world, self._cameras[n].size)
+                   for n, view in zip(trained, views, strict=True)]
+        images = [prepare(view.xray, view.camera, Window(camera, np.ones(camera.size[::-1], bool)))
+                  for view, camera in zip(views, cameras, strict=True)]
+        with torch.no_grad():
+            predicted = self.network(torch.from_numpy(np.stack(images)), torch.tensor(trained))
+        slack = [geometry_slack(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views]
+        slack[0] = None  # the others are known against the first
+        return fuse(self.network.evidence(predicted, cameras), self._centroid, nominal, slack)
+
+    def _placed(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
+        """The nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
+
+        The world may be another than in training, or cameras may have moved by some degrees: what counts is that the nominal pose, seen
+        by each camera, lies within the range of poses that were trained for one.
+        """
+        best = None
+        for nominal in [np.array(self.card.world_from_ct)] + ([] if world_from_ct is None else [np.asarray(world_from_ct, float)]):
+            off = np.array([[self._off(view.camera, camera, nominal) for camera in self._cameras] for view in views])
+            worst = off.min(axis=1).max()
+            if best is None or worst < best[0]:
+                best = worst, nominal, off
+        worst, nominal, off = best
+        if worst > 1:
+            view = views[int(off.min(axis=1).argmax())]
+            raise InputError(f'view "{view.name}": its camera sees the CT otherwise than any that the model in {self.folder} was trained '
+                             "for, expected a geometry within the range of its training; train a model for this case.")
+        return nominal, off.argmin(axis=1).tolist()
+
+    def _off(self, camera: Camera, trained: Camera, nominal: np.ndarray) -> float:
+        """How far the nominal pose, seen by a camera, is from that of the training, in half-widths of the range; 0 for the very same."""
+        as_trained = trained.world_from_camera @ camera.camera_from_world @ nominal
+        values, widths = np.abs(self._poses.values(as_trained)), self._poses.half_widths
+        return float(np.max(np.where(values > 1e-3, values / np.maximum(widths, 1e-3), 0)))
+
+
+def camera_to_json(camera: Camera) -> dict:
+    """A camera as case.json has it."""
+    return {"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(), "size": list(camera.size)}
+
+
+def load_model(folder: str | Path) -> Model:
+    """The model in a folder. InputError for what is missing, damaged, changed, or not trained yet."""
+    folder = Path(folder)
+    card, tensors = checkpoint.load(folder)
+    state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
+    wrong = InputError(f"{folder}: its weights do not fit its card; train the model anew.")
+    if not all(torch.isfinite(tensor).all() for tensor in state.values()) or not card.validation:
+        raise wrong if card.validation else InputError(f"{folder}: the training was stopped before it had learnt anything; resume it.")
+    try:
+        landmarks = state["landmarks"].numpy() if card.network == "voting" else np.zeros((1, 3))
+        network = make_network(card.network, Model.cameras_of(card), np.array(card.world_from_ct), np.array(card.centroid), landmarks)
+        network.load_state_dict(state)
+    except (RuntimeError, KeyError):
+        raise wrong from None
+    return Model(card, network.eval(), folder)

@@ -1,0 +1,297 @@
+"""Training a network for one CT and one geometry, in as many minutes as one has.
+
+    training = Training.begin(ct, cameras, poses, corners, Plan(minutes=2), folder)
+    model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
+
+Minutes become a number of steps once, by the pace of this machine, and all that is drawn for a step follows from the seed and the step's
+number: a training that was cancelled and resumed ends as an unbroken one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from .. import __version__
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.ct import CT
+from ..rendering.threads import available_threads
+from . import checkpoint
+from .card import Card
+from .criterion import LIKELIHOOD, make_criterion
+from .ct_hash import ct_sha256
+from .fusion import fuse
+from .images import TrainingImages
+from .losses import in_cameras
+from .model import Model, camera_to_json
+from .network import NAMES, calibrate, make_network
+from .optimiser import Optimiser
+from .poses import AXES, PoseRange
+from .voting import choose_landmarks
+from .window import Window
+
+#: Images in a step.
+BATCH = 32
+#: Poses of a validation on the way, and of the last one.
+VALIDATED, LAST_VALIDATED = 32, 100
+#: Share of the time that validations may take, and how many there are at least and at most.
+_VALIDATING, _FEWEST, _MOST = 0.06, 3, 12
+#: The error has stopped falling where the mean of its logarithm over so many validations fell by less than this share.
+_STALLED_OVER, _STALLED = 3, 0.03
+#: Then the rest of the schedule takes this share of the steps done.
+_HURRIED = 0.2
+_SAVE_SECONDS = 20.0
+_PACED_STEPS = 6
+_CURVE_POINTS = 100
+#: Poses by which a window is made that shows the anatomy at all of them.
+_CORNER_POSES = 200
+#: Keys of what is drawn, beside the seed: for steps, for validations.
+_STEPS, _VALIDATION = 0, 1
+
+
+class Cancelled(Exception):
+    """The caller asked to stop; what was reached is in the folder."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """minutes: on this machine.   network: of `network.NAMES`.   loss: of `criterion.NAMES`.   seed: of all that is drawn."""
+
+    minutes: float = 2.0
+    network: str = NAMES[0]
+    loss: str = LIKELIHOOD
+    seed: int = 0
+
+
+class Training:
+    """A network being trained. Its state is in its folder whenever `run` is not at work, and at least every 20 seconds."""
+
+    def __init__(self, ct: CT, windows: Sequence[Window], card: Card, folder: Path, tensors: dict | None = None) -> None:
+        self.card, self.folder = card, folder
+        self._windows = tuple(windows)
+        self._cameras = tuple(window.camera for window in windows)
+        self._poses = PoseRange(camera=self._cameras[0], world_from_ct=np.array(card.world_from_ct), centroid=np.array(card.centroid),
+                                **card.half_widths)
+        self._landmarks = choose_landmarks(ct)
+        self._images = TrainingImages(ct, float(np.mean([w.pixel_mm_at(self._poses.centre) for w in windows])), seed=card.seed)
+        self._criterion = make_criterion(card.loss, card.network, ct, self._cameras, self._poses.world_from_ct)
+        self._network = make_network(card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks,
+                                     card.seed)
+        self._optimiser = Optimiser(self._network)
+        if tensors is not None:
+            self._restore(tensors)
+        self._loss_sum, self._loss_count, self._saved = 0.0, 0, time.monotonic()
+
+    @classmethod
+    def begin(cls, ct: CT, cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray, plan: Plan, folder: Path) -> Training:
+        """A new training.
+
+        cameras: of the X-rays, one a view.   corners: (8, 3) CT mm, of the box around all that attenuates.
+        folder: of the model, new or empty.
+
+        InputError for a plan that is none, and where the folder holds a model.
+        """
+        if not 0 < plan.minutes < 1e4:
+            raise InputError(f"minutes: found {plan.minutes:g}, expected more than 0 and less than 10000; correct it.")
+        if plan.network not in NAMES:
+            raise InputError(f'the network "{plan.network}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
+        if folder.exists() and any(folder.iterdir()):
+            raise InputError(f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training.")
+        card = Card(
+            ct_sha256=ct_sha256(ct), cameras=[], world_from_ct=np.asarray(poses.world_from_ct).tolist(),
+            centroid=np.asarray(poses.centroid).tolist(), half_widths={axis: getattr(poses, axis) for axis in AXES}, network=plan.network,
+            loss=plan.loss, seed=plan.seed, minutes=plan.minutes, steps=1, every=1, created=datetime.now().isoformat(timespec="seconds"),
+            versions={"multiview-registration": __version__, "torch": torch.__version__})
+        windows = _windows(cameras, poses, corners)
+        training = cls(ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder)
+        training._set_pace()
+        return training
+
+    @classmethod
+    def resume(cls, folder: Path, ct: CT, cameras: Sequence[Camera], corners: np.ndarray) -> Training:
+        """The training in a folder, to go on where it stopped; ct, cameras and corners as it began with.
+
+        InputError where there is none, it is at its end, or it began with another CT or geometry.
+        """
+        card, tensors = checkpoint.load(folder)
+        if card.finished:
+            raise InputError(f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
+                             "a new model for longer instead.")
+        if ct_sha256(ct) != card.ct_sha256:
+            raise InputError(f"{folder}: this training is of another CT; expected the case that it began with.")
+        poses = PoseRange(camera=Model.cameras_of(card)[0], world_from_ct=np.array(card.world_from_ct), centroid=np.array(card.centroid),
+                          **card.half_widths)
+        windows = _windows(cameras, poses, corners)
+        if [camera_to_json(window.camera) for window in windows] != card.cameras:
+            raise InputError(f"{folder}: this training is of other views or cameras; expected the case that it began with.")
+        return cls(ct, windows, card, folder, tensors)
+
+    def run(self, progress: Callable[[float, str, float | None], object] = lambda *_: None) -> Model:
+        """Train to the end, or until the error has stopped falling.
+
+        progress: called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
+        validation; where it returns False, `Cancelled` is raised.
+
+        Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
+        """
+        with _threads():
+            try:
+                while not self.card.finished:
+                    if self.card.done % self.card.every == 0 and self.card.done:
+                        self._tell(progress, "looking how well it does")
+                        self._validate(VALIDATED)
+                        self._hurry_if_stalled()
+                    self._step()
+                    self._tell(progress)
+                    if time.monotonic() - self._saved > _SAVE_SECONDS:
+                        self._save()
+                self._validate(LAST_VALIDATED)
+            except BaseException as error:
+                if not isinstance(error, OSError):
+                    self._save()
+                raise
+            self._save(finished=True)
+        if self.card.fault:
+            warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
+        return Model(self.card, self._network.eval(), self.folder)
+
+    def _tell(self, progress: Callable, what: str = "") -> None:
+        card, error = self.card, self.card.error_mm
+        so_far = f"{error:.1f} mm" if error is not None else "learning"
+        stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
+        if progress(card.done / card.steps, stage, error) is False:
+            raise Cancelled
+
+    def _loss(self, network, step: int) -> torch.Tensor:
+        rng = np.random.default_rng([self.card.seed, _STEPS, step])
+        poses = self._poses.sample(max(1, BATCH // len(self._windows)), rng)
+        images = torch.from_numpy(self._images.batch(poses, self._windows, rng))
+        return self._criterion(network, images, in_cameras(self._cameras, torch.from_numpy(poses)).float())
+
+    def _step(self) -> None:
+        began, card = time.perf_counter(), self.card
+        loss = self._loss(self._network, card.done)
+        loss.backward()
+        if not math.isfinite(loss.item()) or not math.isfinite(self._optimiser.step(self._progress())):
+            self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
+            return
+        self._loss_sum, self._loss_count = self._loss_sum + loss.item(), self._loss_count + 1
+        done, losses = card.done + 1, list(card.losses)
+        if done % max(1, card.steps // _CURVE_POINTS) == 0:
+            losses.append([done, self._loss_sum / self._loss_count])
+            self._loss_sum, self._loss_count = 0.0, 0
+        self.card = replace(card, done=done, losses=losses, seconds=card.seconds + time.perf_counter() - began)
+
+    def _progress(self) -> float:
+        """0 to 1: where the schedule of the learning rates stands."""
+        step, before = self.card.shortened or (0, 0.0)
+        return before + (1 - before) * (self.card.done - step) / (self.card.steps - step)
+
+    def _validate(self, count: int) -> None:
+        """The errors of always the same images, and with them how certain the network may be."""
+        began = time.perf_counter()
+        errors, squared = self._errors(count)
+        calibrate(self._network, squared)
+        together = errors[:, 0]
+        row = [self.card.done, self.card.seconds, *(float(np.exp(np.log(e).mean())) for e in errors.T)]
+        expected = [float(np.percentile(together, 50)), float(np.percentile(together, 95)), float(np.mean(together < 25))]
+        self.card = replace(self.card, validation=[*self.card.validation, row], expected=expected,
+                            seconds=self.card.seconds + time.perf_counter() - began)
+
+    def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
+        rng = np.random.default_rng([self.card.seed, _VALIDATION])
+        truth = self._poses.sample(LAST_VALIDATED, rng)[:count]
+        images = torch.from_numpy(self._images.batch(truth, self._windows, rng))
+        view, centroid = torch.arange(len(self._windows)), self._poses.centroid
+        errors, squared = [], []
+        for true, image in zip(truth, images, strict=True):
+            with torch.no_grad():
+                evidence = self._network.evidence(self._network(image, view), self._cameras)
+            found = [fuse(views, centroid, self._poses.world_from_ct)[0] for views in (evidence, *([one] for one in evidence))]
+            where = rigid.transform_points(true, self._landmarks)
+            errors.append([np.linalg.norm(rigid.transform_points(each.world_from_ct, self._landmarks) - where, axis=1).mean()
+                           for each in found])
+            squared.append(found[0].squared_error(true, centroid))
+        return np.array(errors), np.array(squared)
+
+    def _hurry_if_stalled(self) -> None:
+        """Ends the training soon, with the learning rates falling to 0, where the error has stopped falling."""
+        card, n = self.card, _STALLED_OVER
+        if card.shortened or len(card.validation) < 2 * n:
+            return
+        errors = np.log([row[2] for row in card.validation[-2 * n :]])
+        if errors[:n].mean() - errors[n:].mean() < _STALLED:
+            steps = card.done + max(1, round(_HURRIED * card.done))
+            if steps < card.steps:
+                self.card = replace(card, shortened=[card.done, self._progress()], steps=steps)
+
+    def _set_pace(self) -> None:
+        """Minutes become steps, by some steps of a copy."""
+        with _threads():
+            copied = copy.deepcopy(self._network)
+            optimiser = Optimiser(copied)
+
+            def step() -> None:
+                self._loss(copied, 0).backward()
+                optimiser.step(1.0)
+
+            for _ in range(2):  # compiles, and finds its memory
+                step()
+                self._errors(1)
+            seconds = _seconds(step, _PACED_STEPS)
+            validation = VALIDATED * _seconds(lambda: self._errors(1), 2)
+        budget = 60 * self.card.minutes
+        count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
+        steps = max(2, round((budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation) / seconds))
+        self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)))
+
+    def _save(self, *, finished: bool = False) -> None:
+        tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
+        if not finished:
+            tensors |= self._optimiser.tensors()
+        self.card = checkpoint.save(self.folder, self.card, tensors)
+        self._saved = time.monotonic()
+
+    def _restore(self, tensors: dict) -> None:
+        try:
+            self._network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
+            self._optimiser.load_tensors(tensors)
+        except (RuntimeError, KeyError):
+            raise InputError(f"{self.folder}: its weights do not fit its card; train the model anew.") from None
+
+
+def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -> list[Window]:
+    """For each camera, what shows the CT at all poses of the range; the whole image where that is less."""
+    ends = poses.poses(poses.half_widths * np.sign(np.random.default_rng(0).uniform(-1, 1, (_CORNER_POSES, 6))))
+    points = rigid.transform_points(ends[:, None], corners).reshape(-1, 3)
+    return [Window.of(camera, points) for camera in cameras]
+
+
+@contextmanager
+def _threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(available_threads())
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _seconds(work: Callable[[], object], repeats: int) -> float:
+    began = time.perf_counter()
+    for _ in range(repeats):
+        work()
+    return (time.perf_counter() - began) / repeats

@@ -1,0 +1,105 @@
+#!/usr/bin/env python
+"""Writes simulated cases at many poses about one: python make_pose_set.py OUT [--anatomies chest pelvis] [--count 200] [--kinds plain hard]
+
+For each anatomy one C-arm geometry of two views 90 degrees apart, one nominal pose, and true poses drawn evenly over 15, 15, 30 degrees
+(orbital, tilt, roll) and 50, 75, 50 mm (columns, rows, beam) about it: what one regressor is trained for. The plain ones are
+OUT/ANATOMY-plain-000 and so on, the hard ones, of each kind in turn, OUT/ANATOMY-hard-rods-001. What is there already is left alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
+
+import numpy as np  # noqa: E402
+
+from MultiViewRegistrationLib.demo.cases import Nominal, Patient, random_cameras, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.demo.hard import KINDS, hard_xrays, plain_xray  # noqa: E402
+from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
+from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
+from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange  # noqa: E402
+
+ANATOMIES = ("chest", "pelvis")
+PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"
+TRAINING = dict(zip(AXES, (15, 15, 30, 50, 75, 50), strict=True))
+HARD = (*KINDS, "mixed")
+VIEWS = 2
+MOST_DRAWS = 50  # of an X-ray, until all views show enough of the bone
+
+
+class PoseSet:
+    """The cases of one anatomy."""
+
+    def __init__(self, out: Path, anatomy: str, ct: Path, seed: int) -> None:
+        """InputError where the ranges put the CT out of a view's field."""
+        self._out, self._anatomy, self._seed = out, anatomy, [seed, ANATOMIES.index(anatomy)]
+        rng = np.random.default_rng(self._seed)
+        self._patient = Patient(ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2))
+        self._cameras = random_cameras(rng, VIEWS, (90, 90))
+        nominal = random_pose(self._patient, rng)
+        whole = Anatomy(load_ct(ct))
+        self._range = PoseRange(camera=self._cameras[0], world_from_ct=nominal, centroid=whole.centroid, **TRAINING)
+        self._range.check_field({f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}, whole.corners())
+        self._nominal = Nominal(nominal, _search_of(self._range), TRAINING)
+
+    def write(self, kind: str, number: int) -> Path:
+        """One case, "plain" or "hard"; path of its case.json."""
+        how = HARD[number % len(HARD)]
+        name = f"{kind}-{number:03d}" if kind == "plain" else f"{kind}-{how}-{number:03d}"
+        folder = self._out / f"{self._anatomy}-{name}"
+        if (folder / "case.json").exists():
+            return folder / "case.json"
+        rng = np.random.default_rng([*self._seed, kind != "plain", number])
+        pose = self._range.sample(1, rng)[0]
+        for _ in range(MOST_DRAWS):
+            xrays = [plain_xray(rng)] * VIEWS if kind == "plain" else hard_xrays(rng, how, VIEWS)
+            try:
+                return write_case(folder, self._patient, self._cameras, pose, rng, xrays, nominal=self._nominal)
+            except InputError as error:  # blades over all the bone
+                last = error
+                if kind == "plain":
+                    break
+        raise last
+
+
+def _search_of(poses: PoseRange) -> dict[str, float]:
+    """The smallest search that holds the range, in whole degrees and mm."""
+    ends = poses.poses(np.array(list(itertools.product((-1, 0, 1), repeat=6))) * poses.half_widths)
+    turns = [np.degrees(rigid.rotation_distance(end, poses.world_from_ct)) for end in ends]
+    shifts = np.linalg.norm(rigid.transform_points(ends, poses.centroid) - poses.centre, axis=-1)
+    return {"rotation_deg": float(np.ceil(np.max(turns) + 1e-6)), "translation_mm": float(np.ceil(np.max(shifts) + 1e-6))}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--anatomies", choices=ANATOMIES, nargs="+", default=ANATOMIES)
+    parser.add_argument("--kinds", choices=("plain", "hard"), nargs="+", default=("plain", "hard"))
+    parser.add_argument("--count", type=int, default=200, help="of each anatomy and kind")
+    parser.add_argument("--seed", type=int, default=5)
+    args = parser.parse_args()
+
+    cts = {"chest": chest_ct, "pelvis": lambda: PELVIS}
+    sets = [PoseSet(args.out, anatomy, cts[anatomy](), args.seed) for anatomy in args.anatomies]
+    for kind in args.kinds:
+        for number in range(args.count):
+            for poses in sets:
+                start = time.monotonic()
+                print(f"{poses.write(kind, number)} {time.monotonic() - start:.1f} s", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"make_pose_set.py: {error}")

@@ -1,0 +1,51 @@
+"""What is measured of one case: the poses that a model makes of its X-rays, and the pose to which a registration leads."""
+
+from __future__ import annotations
+
+import warnings
+from time import perf_counter
+
+import numpy as np
+import pose_cases
+
+from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.regressor.model import Model
+from MultiViewRegistrationLib.workflow import register
+
+
+def poses(model: Model, case: Case) -> dict:
+    """mTRE in mm of all views together and of each alone, what the model expects of the former, and the milliseconds that took."""
+    start = perf_counter()
+    together = model.candidates(case.views, case.world_from_ct)[0]
+    ms = 1000 * (perf_counter() - start)
+    errors = [mtre(together.world_from_ct, case.truth_world_from_ct, case.targets)]
+    if len(case.views) > 1:
+        alone = [model.candidates([view], case.world_from_ct)[0] for view in case.views]
+        errors += [mtre(one.world_from_ct, case.truth_world_from_ct, case.targets) for one in alone]
+    return {"mtre_mm": _rounded(errors), "expected_mm": round(together.expected_mm(), 3), "ms": round(ms, 1)}
+
+
+def registration(start: str, model: Model | None, case: Case) -> dict:
+    """mTRE in mm, None where there is no answer, of the start's way to the pose; its seconds, and what it took as its start."""
+    anatomy = pose_cases.ready(case)
+    how = {} if model is None else {"model": model}
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            result = register(case, start=start, anatomy=anatomy, **how)
+    except InputError as error:
+        return {"mtre_mm": None, "seconds": None, "taken": str(error)}
+    error = mtre(result.world_from_ct, case.truth_world_from_ct, case.targets)
+    seconds = result.seconds["initialise"] + result.seconds["refine"]
+    started = getattr(result, "started", None) or {}
+    return {"mtre_mm": round(error, 4), "seconds": round(seconds, 3), "taken": started.get("taken", start)}
+
+
+def final_errors(rows: list[dict]) -> np.ndarray:
+    """(n,) mTRE in mm; infinite where there was no answer."""
+    return np.array([np.inf if row["mtre_mm"] is None else row["mtre_mm"] for row in rows])
+
+
+def _rounded(values: list[float]) -> list[float]:
+    return [round(float(value), 4) for value in values]

@@ -26,7 +26,7 @@ from .refinements import refiner
 from .registration import kernels
 from .registration.apart import register_views
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import Anatomy, Cancelled, Progress, Refinement, refine_anywhere
+from .registration.pipeline import Anatomy, Cancelled, Progress, Refinement
 from .registration.ranges import Range, facing
 from .result import Result
 
@@ -61,16 +61,15 @@ def register(
         raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
                          "for (--start search).")
     by = refiner(refinement, device)
-    if start == "search" and by.name != "joint":
-        raise no_pose(by)
     began = perf_counter()
-    regressor, trained = _model(case, start, model, minutes, seed, progress)
-    if start == "auto" and regressor is None and by.name != "joint":
+    regressor, trained = _model(case, start, model), 0.0
+    if by.name != "joint" and regressor is None and start in ("search", "auto"):
         raise no_pose(by)
-    if trained:
-        progress = _after_training(progress)
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
+    if start == "regressor" and regressor is None:
+        regressor, trained = _trained(case, anatomy, minutes, seed, progress)
+        progress = _after_training(progress)
     landmark_fit, located = None, 0.0
     if start == "landmarks":
         landmark_fit, located = _located(case)
@@ -79,9 +78,9 @@ def register(
         pose = facing([view.camera for view in case.views], anatomy.centroid)
         warnings.warn("world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
                       "rays of the views meet.", stacklevel=2)
-    shared, reach, guided = case.shared_unknowns, Range(**case.search), None
-    if start in ("regressor", "auto"):
-        along = {"centre": pose, "reach": reach, "seed": seed} if start == "auto" else {}
+    shared, guided = case.shared_unknowns, None
+    if start in ("search", "regressor", "auto"):
+        along = {} if start == "regressor" else {"centre": pose, "reach": Range(**case.search), "seed": seed}
         guided = Guided(regressor, case.views, case.world_from_ct, shared, trained=trained > 0, **along)
         located = guided.seconds
         pose = guided.candidates[0].world_from_ct if guided.candidates else pose
@@ -89,11 +88,7 @@ def register(
     ready = perf_counter()
 
     def find(views: list[View], tell: Callable[[Progress], object]) -> Refinement:
-        if guided:
-            return guided.run(by, anatomy, views, tell)
-        if start == "search":
-            return refine_anywhere(anatomy, views, pose, reach, tell, shared, seed=seed)
-        return by.run(anatomy, views, pose, tell, shared)
+        return guided.run(by, anatomy, views, tell) if guided else by.run(anatomy, views, pose, tell, shared)
 
     found = register_views(case.views, find, progress, shared)
     spent = perf_counter() - ready
@@ -101,40 +96,38 @@ def register(
     seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
                "refine": spent - found.searched - asked, "assess": 0.0, **({"train": trained} if trained else {})}
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, guided and guided.started(found, by))
+    started = guided.started(found, by) if start in ("regressor", "auto") else None
+    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started)
 
 
-def _model(
-    case: Case, start: str, model: str | Path | Model | None, minutes: float, seed: int, progress: Callable[[Progress], object],
-) -> tuple[Model | None, float]:
-    """The regressor that a start asks for, None where none is there, and the seconds that its training took, if it was trained now."""
+def _model(case: Case, start: str, model: str | Path | Model | None) -> Model | None:
+    """The regressor to use, None where there is none. What needs none needs no PyTorch, either."""
     if start not in ("regressor", "auto"):
-        return None, 0.0
-    try:
-        from . import learning
-    except ModuleNotFoundError as error:
-        if error.name != "torch":
-            raise
-        if start == "auto" and model is None:
-            return None, 0.0
-        raise InputError('start: a regressor needs PyTorch, which is not installed; install it with pip install '
-                         '"multiview-registration[torch]", or use another start.') from None
-    found = learning.find_model(case, model)
-    if found is not None or start == "auto":
-        return found, 0.0
-    began, stopped = perf_counter(), False
-    pose = np.eye(4) if case.world_from_ct is None else case.world_from_ct
+        return None
+    from .learning import find_model, missing_packages
+
+    if start == "auto" and model is None and missing_packages():
+        return None
+    return find_model(case, model)
+
+
+def _trained(
+    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Callable[[Progress], object],
+) -> tuple[Model, float]:
+    """A regressor that is trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
+    from .learning import nominal_pose, train
+    from .regressor import training
+
+    began, pose = perf_counter(), nominal_pose(case, anatomy)
 
     def told(fraction: float, stage: str, error_mm: float | None) -> object:
-        nonlocal stopped
-        answer = progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
-        stopped = stopped or answer is False
-        return answer
+        return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
 
-    trained = learning.train(case, minutes=minutes, seed=seed, progress=told)
-    if stopped:
-        raise Cancelled
-    return trained, perf_counter() - began
+    try:
+        model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy)
+    except training.Cancelled:
+        raise Cancelled from None
+    return model, perf_counter() - began
 
 
 def _after_training(progress: Callable[[Progress], object]) -> Callable[[Progress], object]:

@@ -85,7 +85,8 @@ def _parser() -> argparse.ArgumentParser:
                               "regressor of this CT says (trained first, where there is none), or auto: such a regressor where there is "
                               "one, and a search (default: %(default)s)")
     command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
-    command.add_argument("--minutes", type=float, default=2.0, help="of training, where --start regressor finds none (default: %(default)g)")
+    command.add_argument("--minutes", type=float, default=2.0,
+                         help="of training, where --start regressor finds no model (default: %(default)g)")
     command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
@@ -123,7 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--off", type=float, nargs=2, default=(8.0, 8.0), metavar=("DEG", "MM"),
                          help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)")
     command.add_argument("--search", type=float, nargs=2, metavar=("DEG", "MM"),
-                         help="search through this range instead of starting from a pose; with truth, centres are spread evenly about it")
+                         help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
+                              "evenly about it")
+    command.add_argument("--start", choices=["given", "search", "regressor", "auto"], nargs="+",
+                         help="where to start, see register --start; several are told side by side "
+                              "(default: given, or search where there is a --search)")
+    command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--page", type=Path, metavar="FILE.md",
                          help="also write the tables as a Markdown page, and pictures of misses in a folder of the same name")
@@ -235,26 +241,34 @@ def _render(options: argparse.Namespace) -> dict:
 
 def _evaluate(options: argparse.Namespace) -> dict:
     from .evaluation import evaluate
-    from .evaluation_page import page
+    from .evaluation_page import pages
     from .io.files import write_atomically
     from .registration.ranges import Range
 
+    starts = options.start or [None]
+    evaluations = []
     with _progress(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
-        evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
-                              seed=options.seed, progress=line.show, refinement=options.refine, device=options.device,
-                              search=Range(*options.search) if options.search else None)
+        for done, start in enumerate(starts):
+            def show(fraction: float, stage: str, done: int = done) -> None:
+                line.show((done + fraction) / len(starts), stage)
+
+            evaluations.append(evaluate(
+                options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off), seed=options.seed, progress=show,
+                refinement=options.refine, device=options.device, search=Range(*options.search) if options.search else None, start=start,
+                model=options.model))
     folder = (options.page or Path("pictures")).with_suffix("")
-    text = page(evaluation, options.about, options.title, folder.name)
+    text = pages(evaluations, options.about, options.title, folder.name)
     if options.page:
-        for name, picture in evaluation.pictures.items():
+        for name, picture in (item for evaluation in evaluations for item in evaluation.pictures.items()):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / name, picture)
         before = options.page.read_text(encoding="utf-8") + "\n" if options.append and options.page.exists() else ""
         write_atomically(options.page, before + text)
     if not options.json:
         print(text)
-    return evaluation.to_json()
+    told = [evaluation.to_json() for evaluation in evaluations]
+    return told[0] if len(told) == 1 else {"evaluations": told}
 
 
 def _bench(options: argparse.Namespace) -> dict:

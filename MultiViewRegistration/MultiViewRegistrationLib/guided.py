@@ -14,6 +14,7 @@ import numpy as np
 from .errors import InputError
 from .imaging.ct import CT
 from .imaging.view import SharedUnknowns, View
+from .io.case import Case
 from .refinements import Refiner
 from .registration.anatomy import Anatomy
 from .registration.apart import untied
@@ -144,6 +145,17 @@ class Guided:
             self.seconds += perf_counter() - began
 
 
+def model_for(case: Case, start: str, model: str | Path | Model | None) -> Model | None:
+    """The regressor that a start uses, see `learning.find_model`; None where there is none. What needs none needs no PyTorch, either."""
+    if start not in ("regressor", "auto"):
+        return None
+    from .learning import find_model, missing_packages
+
+    if start == "auto" and model is None and missing_packages():
+        return None
+    return find_model(case, model)
+
+
 def of_views(candidate: Candidate, views: Sequence[View]) -> str:
     """From which of the views a candidate is: "both views together", "AP alone"."""
     names = [views[i].name for i in candidate.views]
@@ -156,4 +168,5 @@ def of_views(candidate: Candidate, views: Sequence[View]) -> str:
 
 def no_pose(by: Refiner) -> InputError:
     """A published refinement needs a pose to start from."""
-    return InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another start.')
+    return InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
+                      "start.")

@@ -109,7 +109,8 @@ class JsonProgress:
 
     def __call__(self, progress: Any) -> None:
         """progress: a `registration.pipeline.Progress`."""
-        self._found = {"cost": float(progress.cost) if math.isfinite(progress.cost) else None, "world_from_ct": progress.world_from_ct.tolist()}
+        cost = float(progress.cost) if math.isfinite(progress.cost) else None
+        self._found = {"cost": cost, "world_from_ct": progress.world_from_ct.tolist()}
         self.show(progress.fraction, progress.stage)
 
     def show(self, fraction: float, stage: str) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from .errors import InputError
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
-from .guided import Guided, Model, no_pose
+from .guided import Guided, Model, model_for, no_pose
 from .imaging.view import View
 from .io.case import Case
 from .refinements import refiner
@@ -62,7 +62,7 @@ def register(
                          "for (--start search).")
     by = refiner(refinement, device)
     began = perf_counter()
-    regressor, trained = _model(case, start, model), 0.0
+    regressor, trained = model_for(case, start, model), 0.0
     if by.name != "joint" and regressor is None and start in ("search", "auto"):
         raise no_pose(by)
     kernels.prepare()
@@ -98,17 +98,6 @@ def register(
     seconds["total"] = sum(seconds.values())
     started = guided.started(found, by) if start in ("regressor", "auto") else None
     return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started)
-
-
-def _model(case: Case, start: str, model: str | Path | Model | None) -> Model | None:
-    """The regressor to use, None where there is none. What needs none needs no PyTorch, either."""
-    if start not in ("regressor", "auto"):
-        return None
-    from .learning import find_model, missing_packages
-
-    if start == "auto" and model is None and missing_packages():
-        return None
-    return find_model(case, model)
 
 
 def _trained(

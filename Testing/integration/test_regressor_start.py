@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,10 +13,14 @@ from fake_model import FakeModel
 from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib import guided, learning
+from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.evaluation import evaluate
+from MultiViewRegistrationLib.evaluation_page import pages
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
 from MultiViewRegistrationLib.registration.pipeline import Cancelled
+from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.workflow import register
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
@@ -120,7 +125,7 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
 
 
 def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, monkeypatch):
-    monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 15),), patch=7, patches=20))
+    monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 4),), patch=7, patches=20))
     result = register(case, "regressor", anatomy=anatomy, model=model, refinement="diffpose")
     assert result.refined_by == "diffpose" and result.started.taken == "both views together"
     assert 0 < error_mm(result.world_from_ct) < 5
@@ -143,8 +148,56 @@ def test_views_in_words():
     assert told((0, 2)) == "AP and oblique together"
 
 
-def test_the_program_says_so(mvreg, case_file, tmp_path):
-    done = mvreg("register", case_file, "--start", "regressor", "--model", tmp_path / "none", "--out", tmp_path / "out")
-    assert done.returncode == 2 and "card.json" in done.stderr and len(done.stderr.strip().splitlines()) == 1
-    done = mvreg("register", case_file, "--start", "auto", "--out", tmp_path / "out")
-    assert done.returncode == 0 and "start: no model of this CT: searched for" in done.stderr
+def test_an_evaluation_tells_the_ways_to_start_side_by_side(case_file, model):
+    asked = {"starts": 2, "reach_mm": 10.0, "off": (3.0, 3.0), "seed": 0, "search": Range(25, 40), "model": model}
+    evaluations = [evaluate([case_file], start=start, **asked) for start in ("search", "regressor", "auto")]
+    runs = [evaluation.cases[0].runs for evaluation in evaluations]
+    assert [len(some) for some in runs] == [2, 1, 2]
+    assert all(run.mtre_mm < 0.1 for some in runs for run in some)
+    assert runs[0][0].said_mtre_mm is None and runs[0][0].start_mtre_mm == runs[2][0].start_mtre_mm > 10
+    said, = runs[1]
+    assert 0.5 < said.said_mtre_mm == said.start_mtre_mm < 4 and said.expected_mm == pytest.approx(3.0, abs=1e-6)
+    assert said.taken == "both views together" and 0 < said.asked < said.seconds
+    text = pages(evaluations, "Some cases.", "Starts")
+    assert text.startswith("# Starts\n\nSome cases.\n\n## Side by side") and text.count("# Starts: start ") == 3
+    side = text[text.index("## Side by side"):text.index("# Starts: start search")]
+    assert [line.split(" | ")[1:4] for line in side.splitlines() if "100.0 %" in line] == [
+        [start, n, "100.0 % (" + interval + ")"] for start, n, interval in
+        (("search", "2", "34.2 to 100.0"), ("regressor", "1", "20.7 to 100.0"), ("auto", "2", "34.2 to 100.0"))]
+    assert text.count("## The regressor before any refinement") == 2 and "| 100.0 % | 3.0 |" in text and "both views together 1 |" in text
+    assert json.loads(json.dumps(evaluations[1].to_json()))["start"] == "regressor"
+
+
+def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(case_file, case, model, tmp_path):
+    content = json.loads(case_file.read_text())
+    del content["truth"]
+    content["ct"] = str(case_file.parent / content["ct"])
+    for view in content["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    evaluation = evaluate([tmp_path / "case.json"], starts=5, reach_mm=10.0, off=(3.0, 3.0), seed=0, start="regressor", model=model)
+    agreement = evaluation.cases[0].agreement
+    assert len(agreement.seconds) == 1 and agreement.agreeing.all()
+    assert "| 1 of 1 |" in pages([evaluation])
+
+
+def test_an_evaluation_without_a_model_says_what_to_do(case_file):
+    asked = {"starts": 1, "reach_mm": 10.0, "off": (3.0, 3.0), "seed": 0, "search": Range(25, 40)}
+    with pytest.raises(InputError, match="train one with mvreg train"):
+        evaluate([case_file], start="regressor", **asked)
+    assert evaluate([case_file], start="auto", **asked).cases[0].runs[0].mtre_mm < 0.1
+    with pytest.raises(InputError, match='found "anywhere"'):
+        evaluate([case_file], start="anywhere", **asked)
+
+
+def test_the_program_says_so(case_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the program sets it
+    options = ["--start", "regressor", "--model", str(tmp_path / "none")]
+    assert main(["register", str(case_file), *options, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "card.json" in told and len(told.strip().splitlines()) == 1
+    assert main(["register", str(case_file), "--start", "auto", "--out", str(tmp_path / "out")]) == 0
+    assert "start: no model of this CT: searched for" in capsys.readouterr().err
+    assert main(["evaluate", str(case_file), "--start", "given", "auto", "--starts", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["evaluations"]
+    assert [evaluation["start"] for evaluation in told] == ["given", "auto"]

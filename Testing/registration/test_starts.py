@@ -34,7 +34,7 @@ def test_what_is_near_needs_no_coarse_level(anatomy, views):
 def test_what_is_farther_off_is_looked_about_as_far_as_it_may_be_off(anatomy, views, off_mm):
     found = refine_from(anatomy, views, [start(off_mm, off_mm, seed=off_mm)])
     assert error_mm(found.world_from_ct) < 0.1 and found.taken == 0
-    assert found.candidates >= 128 and [level.name for level in found.levels][0] == "32 x 32 px"
+    assert found.candidates >= 128 and found.levels[0].name == "32 x 32 px"
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])

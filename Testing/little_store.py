@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.regressor import store
@@ -69,16 +67,16 @@ def write_model(folder: str | Path, sha: str, minutes: float, error_mm: float, *
 
 
 class LittleStore:
-    """Takes the place of the user's store, of what is trained, and of what a registration asks.
+    """Takes the place of the user's store, of what is trained, and of what a registration asks: a model that knows the phantom's pose.
 
-    ct: that which is trained for.   asked: the `model` of each registration with a learned start.
+    ct: that which is trained for.   asked: the folders of the models that registrations asked for.
     """
 
     def __init__(self, monkeypatch, folder: Path, ct) -> None:
         self.folder, self.asked, self._patch, self._sha = folder, [], monkeypatch, sha_of(ct)
         monkeypatch.setenv("MVREG_DATA", str(folder))
         self.behave("learns")
-        self._fake_registration()
+        monkeypatch.setattr("MultiViewRegistrationLib.learning.find_model", self._find_model)
 
     def behave(self, behaviour: str) -> None:
         """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "fails", "stumbles" over a fault."""
@@ -103,20 +101,9 @@ class LittleStore:
         """Of the last child: its arguments; if it read its case, how far to search, whether there is a pose, and the CT's hash."""
         return json.loads((self.folder / "asked.json").read_text())
 
-    def _fake_registration(self) -> None:
-        import phantom
+    def _find_model(self, case, model=None):
+        from fake_model import FakeModel  # not above: the child has no need of it
+        from phantom import TRUE_POSE
 
-        from MultiViewRegistrationLib import workflow
-
-        real = workflow.register
-
-        def register(case, start, tell, anatomy, seed, *, model=None, **options):
-            if start not in ("regressor", "auto"):
-                return real(case, start, tell, anatomy, seed, **options)
-            self.asked.append(model)
-            begun = phantom.off(phantom.TRUE_POSE, (1, 0, 0), (0, 2, 0))
-            result = replace(real(replace(case, world_from_ct=begun), "given", tell, anatomy, seed), method=start)
-            object.__setattr__(result, "started", SimpleNamespace(model=str(model), expected_mm=3.2, taken="both views together"))
-            return result
-
-        self._patch.setattr(workflow, "register", register)
+        self.asked.append(model)
+        return FakeModel(TRUE_POSE, case.ct.centroid(), folder=model)

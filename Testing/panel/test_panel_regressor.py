@@ -74,7 +74,7 @@ def test_one_is_trained_and_a_registration_begins_with_it(driven, store):
     driven.wait()
     assert [folder.name for folder in store.asked] == [name]
     assert error_mm(driven.registration.world_from_ct) < 0.1 and driven.history() == ["Before", "Automatic"]
-    told = f"It began with: both views together, expected within 3.2 mm, regressor {name}."
+    told = f"It began with: both views together, expected within 3.0 mm, regressor {name}."
     assert driven.register.ui.historyTable.item(1, 1).toolTip() == told and driven.register.ui.statusLabel.text.endswith(told)
     driven.choose_start("regressor")
     driven.press_register()

@@ -138,7 +138,23 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
     assert store.asked == [newest] and error_mm(registration.world_from_ct) < 0.1
     entry = session.history.current
     assert entry.method == session.result.method == start
-    assert entry.started == {"model": newest.name, "expected_mm": 3.2, "taken": "both views together"}
+    assert entry.started == {"model": newest.name, "expected_mm": pytest.approx(3.0), "taken": "both views together"}
+
+
+def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, ct, monkeypatch, tmp_path):
+    from MultiViewRegistrationLib.scene import work
+
+    LittleStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
+    look(session)
+    begun = []
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", lambda arguments: None)
+    monkeypatch.setattr(work, "watched", lambda job, pose, tell: begun.append(pose) or {
+        "world_from_ct": TRUE_POSE.tolist(), "seconds": {"total": 1.0}, "software": {"device": "PyTorch on cpu"}})
+    session.register("regressor", refinement="xvr")
+    session.finish()
+    assert 0.1 < error_mm(begun[0]) < 5 and error_mm(session.registration.world_from_ct) < 1e-9
+    with pytest.raises(InputError, match="cannot search"):
+        session.register("auto", refinement="xvr")
 
 
 def test_where_the_ct_is_does_not_matter_to_a_learned_start(session, registration, ct, monkeypatch, tmp_path):

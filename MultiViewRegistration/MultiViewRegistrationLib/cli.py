@@ -80,9 +80,13 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("register", parents=[common, working, refining], help="register the CT of a case to its X-rays")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given", "search", "landmarks"], default="given",
-                         help="where to start: the case's world_from_ct, a search through a range about it, or what its landmarks say "
-                              "(default: %(default)s)")
+    command.add_argument("--start", choices=["given", "search", "landmarks", "regressor", "auto"], default="given",
+                         help="where to start: the case's world_from_ct, a search through a range about it, what its landmarks say, what a "
+                              "regressor of this CT says (trained first, where there is none), or auto: such a regressor where there is "
+                              "one, and a search (default: %(default)s)")
+    command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
+    command.add_argument("--minutes", type=float, default=2.0,
+                         help="of training, where --start regressor finds no model (default: %(default)g)")
     command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
@@ -120,7 +124,12 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--off", type=float, nargs=2, default=(8.0, 8.0), metavar=("DEG", "MM"),
                          help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)")
     command.add_argument("--search", type=float, nargs=2, metavar=("DEG", "MM"),
-                         help="search through this range instead of starting from a pose; with truth, centres are spread evenly about it")
+                         help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
+                              "evenly about it")
+    command.add_argument("--start", choices=["given", "search", "regressor", "auto"], nargs="+",
+                         help="where to start, see register --start; several are told side by side "
+                              "(default: given, or search where there is a --search)")
+    command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--page", type=Path, metavar="FILE.md",
                          help="also write the tables as a Markdown page, and pictures of misses in a folder of the same name")
@@ -155,7 +164,8 @@ def _register(options: argparse.Namespace) -> dict:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with _progress(options, "Registering") as line:
         line.show(0.0, PREPARING)
-        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device)
+        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device,
+                          model=options.model, minutes=options.minutes)
         line.show(1.0, "writing the results")
         result.save(options.out)
     _tell(result, options.out)
@@ -169,6 +179,8 @@ def _tell(result, out: Path) -> None:
     seconds = result.seconds
     print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
+    if result.started:
+        print(f"  start: {result.started}", file=sys.stderr)
     if result.landmark_fit:
         print(f"  landmarks at the start:\n{landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):
@@ -229,26 +241,34 @@ def _render(options: argparse.Namespace) -> dict:
 
 def _evaluate(options: argparse.Namespace) -> dict:
     from .evaluation import evaluate
-    from .evaluation_page import page
+    from .evaluation_page import pages
     from .io.files import write_atomically
     from .registration.ranges import Range
 
+    starts = options.start or [None]
+    evaluations = []
     with _progress(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
-        evaluation = evaluate(options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off),
-                              seed=options.seed, progress=line.show, refinement=options.refine, device=options.device,
-                              search=Range(*options.search) if options.search else None)
+        for done, start in enumerate(starts):
+            def show(fraction: float, stage: str, done: int = done) -> None:
+                line.show((done + fraction) / len(starts), stage)
+
+            evaluations.append(evaluate(
+                options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off), seed=options.seed, progress=show,
+                refinement=options.refine, device=options.device, search=Range(*options.search) if options.search else None, start=start,
+                model=options.model))
     folder = (options.page or Path("pictures")).with_suffix("")
-    text = page(evaluation, options.about, options.title, folder.name)
+    text = pages(evaluations, options.about, options.title, folder.name)
     if options.page:
-        for name, picture in evaluation.pictures.items():
+        for name, picture in (item for evaluation in evaluations for item in evaluation.pictures.items()):
             folder.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / name, picture)
         before = options.page.read_text(encoding="utf-8") + "\n" if options.append and options.page.exists() else ""
         write_atomically(options.page, before + text)
     if not options.json:
         print(text)
-    return evaluation.to_json()
+    told = [evaluation.to_json() for evaluation in evaluations]
+    return told[0] if len(told) == 1 else {"evaluations": told}
 
 
 def _bench(options: argparse.Namespace) -> dict:

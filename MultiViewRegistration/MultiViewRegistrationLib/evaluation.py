@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 
@@ -20,16 +19,16 @@ from .assessment import metrics, protocol
 from .assessment.miss_picture import miss_picture
 from .assessment.motion import Motion, check_motion
 from .errors import InputError
+from .evaluation_method import SEARCHED, STARTS, Method
+from .guided import Model, no_pose
 from .imaging.view import View
 from .io.case import Case
 from .io.case_file import CaseFile
-from .refinements import Refiner, refiner
+from .refinements import refiner
 from .registration import kernels
-from .registration.apart import register_views
-from .registration.pipeline import Anatomy, Refinement, refine_anywhere
+from .registration.pipeline import Anatomy
 from .registration.ranges import Range
 
-INTERVAL_MM = 2.0
 #: Starts of a case without truth agree if they end this near their consensus.
 WITHIN_DEG, WITHIN_MM = 1.5, 0.3
 #: Misses beyond this many are told without a picture.
@@ -41,6 +40,8 @@ class Run:
     """One registration of a case with truth; errors and seconds are None where it gave no answer.
 
     candidates: how many poses were scored.   gap: see `Rival`, None without one.   picture: name in `Evaluation.pictures`, of a miss.
+    said_mtre_mm, expected_mm, taken: the error of the regressor's most credible pose before any refinement, the one it expected, and
+        where the answer came from, see `guided.Started`; None where none was asked.   asked: the seconds it took to say so.
     """
 
     start_mtre_mm: float
@@ -49,6 +50,10 @@ class Run:
     candidates: int = 0
     gap: float | None = None
     picture: str | None = None
+    said_mtre_mm: float | None = None
+    expected_mm: float | None = None
+    taken: str | None = None
+    asked: float = 0.0
 
     @property
     def mtre_mm(self) -> float:
@@ -99,7 +104,8 @@ class MotionOutcome:
 class Evaluation:
     """All that was measured, and how.
 
-    refinement: by its name, on torch's device where it ran by torch.   search: the range, if the start was searched for.
+    start: one of STARTS.
+    refinement: by its name, on torch's device where it ran by torch.   search: the range through which was searched, None for each case's.
     pictures: JPEG files of misses, by name.
     """
 
@@ -113,6 +119,11 @@ class Evaluation:
     torch_device: str | None = None
     search: Range | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
+    start: str = "given"
+
+    @property
+    def searched(self) -> bool:
+        return self.start in SEARCHED
 
     def to_json(self) -> dict:
         """Everything but the pictures, as plain data."""
@@ -122,21 +133,31 @@ class Evaluation:
 def evaluate(
     paths: Sequence[Path], *, starts: int, reach_mm: float, off: tuple[float, float], seed: int,
     progress: Callable[[float, str], object] = lambda fraction, stage: None, refinement: str = "joint", device: str = "cpu",
-    search: Range | None = None,
+    search: Range | None = None, start: str | None = None, model: str | Path | Model | None = None,
 ) -> Evaluation:
     """Register every case from `starts` starts.
 
+    start: "given", poses about the true one; "search", "regressor" or "auto", see `workflow.register`; by default "search" if there is a
+        range, else "given". A regressor says the same each time: it registers each case once.
     reach_mm: with truth, start mTREs are uniform from 0 to this.
     off: without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
     refinement, device: see `refinements.refiner`.
-    search: search this range instead of starting from a pose. With truth, the centres of the ranges are spread evenly about it.
+    search: the range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are spread evenly about it.
+    model: the regressor or its folder, by default the newest one of each case's CT.
 
-    Raises InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes.
+    Raises InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes; and where
+    a regressor is asked for and there is none.
     """
     if starts < 1 or reach_mm <= 0 or min(off) < 0:
         raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
     by = refiner(refinement, device)
-    method = _Method(by, search, starts, reach_mm, off, seed)
+    start = start or ("search" if search else "given")
+    if start not in STARTS:
+        raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
+    if start == "search" and by.name != "joint":
+        raise no_pose(by)
+    starts = 1 if start == "regressor" else starts
+    method = Method(by, start, model, search, starts, reach_mm, off, seed)
     for path in paths:
         file = CaseFile.read(path)
         if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
@@ -160,62 +181,30 @@ def evaluate(
             outcome, pose = _without_truth(case, anatomy, method, tell)
             outcomes.append(outcome)
             unknown.append((case, pose))
-    return Evaluation(outcomes, _motions(unknown), starts, reach_mm, off, seed, by.name, by.torch_device, search, pictures)
-
-
-@dataclass(frozen=True)
-class _Method:
-    """How each registration starts and is done."""
-
-    by: Refiner
-    search: Range | None
-    starts: int
-    reach_mm: float
-    off: tuple[float, float]
-    seed: int
-
-    def starts_about_truth(self, case: Case, anatomy: Anatomy) -> np.ndarray:
-        """(starts, 4, 4): with an mTRE uniform up to the reach, or from which a search finds the truth within its range."""
-        truth = case.truth_world_from_ct
-        if self.search:
-            return self.search.poses(truth, anatomy.centroid, np.random.default_rng(self.seed).random((self.starts, 6)))
-        intervals = max(1, round(self.reach_mm / INTERVAL_MM))
-        edges = np.linspace(0, self.reach_mm, intervals + 1)
-        poses = protocol.starting_poses(truth, case.targets, edges, -(-self.starts // intervals), self.seed)
-        return poses.world_from_ct[np.unique(np.linspace(len(poses.mtre_mm) - 1, 0, self.starts).round().astype(int))]
-
-    def run(self, case: Case, anatomy: Anatomy, start: np.ndarray, number: int = 0) -> tuple[Refinement, float]:
-        """The registration from a start, and the seconds it took."""
-        shared = case.shared_unknowns
-
-        def find(views: list[View], tell: Callable) -> Refinement:
-            if self.search:
-                return refine_anywhere(anatomy, views, start, self.search, tell, shared, seed=self.seed + number)
-            return self.by.run(anatomy, views, start, tell, shared)
-
-        anatomy.prepare(case.views, start)
-        began = perf_counter()
-        refinement = register_views(case.views, find, shared=shared)
-        return refinement, perf_counter() - began
+    return Evaluation(outcomes, _motions(unknown), starts, reach_mm, off, seed, by.name, by.torch_device, search, pictures, start)
 
 
 def _with_truth(
-    case: Case, anatomy: Anatomy, method: _Method, pictures: dict[str, bytes], tell: Callable[[float], object]
+    case: Case, anatomy: Anatomy, method: Method, pictures: dict[str, bytes], tell: Callable[[float], object]
 ) -> CaseOutcome:
     truth, pixels = case.truth_world_from_ct, [view.xray.pixel_mm for view in case.views]
-    runs = []
+    model, runs = method.regressor(case), []
     for start in method.starts_about_truth(case, anatomy):
         run = Run(metrics.mtre(start, truth, case.targets), None, None)
         try:
-            found, seconds = method.run(case, anatomy, start, len(runs))
+            done = method.run(case, anatomy, start, len(runs), model)
         except InputError:  # this start shows too little of the CT
             pass
         else:
-            cameras = [view.camera for view in found.views]
+            found, cameras = done.refinement, [view.camera for view in done.refinement.views]
             errors = metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels)
-            run = replace(run, errors=errors, seconds=seconds, candidates=found.candidates, gap=found.rival and found.rival.gap)
+            run = replace(run, errors=errors, seconds=done.seconds, candidates=found.candidates, gap=found.rival and found.rival.gap)
+            if done.started and done.started.candidates:
+                said = metrics.mtre(np.array(done.started.candidates[0].world_from_ct), truth, case.targets)
+                run = replace(run, said_mtre_mm=said, expected_mm=done.started.expected_mm, taken=done.started.taken, asked=done.asked)
+                run = run if method.start == "auto" else replace(run, start_mtre_mm=said)
             if not run.mtre_mm < protocol.SUCCESS_MM and len(pictures) < MOST_PICTURES:
-                run = replace(run, picture=f"{case.name}-{method.by.name}-from-{run.start_mtre_mm:.1f}mm.jpg")
+                run = replace(run, picture=f"{case.name}-{method.name}-from-{run.start_mtre_mm:.1f}mm.jpg")
                 pictures[run.picture] = _picture(found.views, anatomy, found.world_from_ct, truth)
         runs.append(run)
         tell(len(runs) / method.starts)
@@ -228,15 +217,19 @@ def _picture(views: list[View], anatomy: Anatomy, found: np.ndarray, truth: np.n
 
 
 def _without_truth(
-    case: Case, anatomy: Anatomy, method: _Method, tell: Callable[[float], object]
+    case: Case, anatomy: Anatomy, method: Method, tell: Callable[[float], object]
 ) -> tuple[CaseOutcome, np.ndarray]:
-    reference = replace(method, search=None).run(case, anatomy, case.world_from_ct)[0].world_from_ct
-    found, seconds = [], []
+    reference = replace(method, start="given").run(case, anatomy, case.world_from_ct).refinement.world_from_ct
+    model, found, seconds = method.regressor(case), [], []
     for start in protocol.perturbed(reference, anatomy.centroid, *method.off, method.starts, method.seed):
-        refinement, spent = method.run(case, anatomy, start, len(found))
-        found.append(refinement.world_from_ct)
-        seconds.append(spent)
+        done = method.run(case, anatomy, start, len(found), model)
+        found.append(done.refinement.world_from_ct)
+        seconds.append(done.seconds)
         tell(len(found) / method.starts)
+    if method.start == "regressor":  # once, so that there are no others to agree with
+        away = metrics.geodesics(found[0], reference, anatomy.centroid, 50.0)
+        agreement = Agreement([away.rotation_deg], [away.translation_mm], seconds)
+        return CaseOutcome(case.name, len(case.views), [], agreement), found[0]
     agreed = protocol.consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
     agreement = Agreement(agreed.rotation_deg.tolist(), agreed.distance_mm.tolist(), seconds)
     return CaseOutcome(case.name, len(case.views), [], agreement), agreed.world_from_ct

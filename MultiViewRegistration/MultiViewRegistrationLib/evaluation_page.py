@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from importlib.metadata import version
 
@@ -11,8 +11,13 @@ import numpy as np
 
 from . import __version__
 from .assessment import protocol
-from .evaluation import INTERVAL_MM, WITHIN_DEG, WITHIN_MM, CaseOutcome, Evaluation, Run
+from .evaluation import WITHIN_DEG, WITHIN_MM, CaseOutcome, Evaluation, Run
+from .evaluation_method import INTERVAL_MM
+from .evaluation_tables import grouped, said, side_by_side, table
 from .rendering.threads import available_threads
+
+#: Before "refinement", in what was timed.
+_WORK = {"given": "the", "search": "search and", "regressor": "regressor, fusion and", "auto": "regressor, search and"}
 
 
 def page(evaluation: Evaluation, about: str = "", title: str = "Accuracy", pictures: str = "pictures") -> str:
@@ -24,11 +29,19 @@ def page(evaluation: Evaluation, about: str = "", title: str = "Accuracy", pictu
     unknown = [case for case in evaluation.cases if case.agreement]
     parts = [_head(evaluation, title), about]
     if known:
-        parts += [_accuracy(known, evaluation), _single_views([case for case in known if case.views == 1]),
-                  _gaps(known) if evaluation.search else "", _failures(known, pictures)]
+        parts += [_accuracy(known, evaluation), said(known), _single_views([case for case in known if case.views == 1]),
+                  "" if evaluation.start == "given" else _gaps(known), _failures(known, pictures)]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def pages(evaluations: Sequence[Evaluation], about: str = "", title: str = "Accuracy", pictures: str = "pictures") -> str:
+    """The page of one evaluation, or those of several ways to start the same cases, with them side by side before."""
+    if len(evaluations) == 1:
+        return page(evaluations[0], about, title, pictures)
+    each = [page(evaluation, "", f"{title}: start {evaluation.start}", pictures) for evaluation in evaluations]
+    return "\n\n".join(part for part in [f"# {title}", about, side_by_side(evaluations), *each] if part)
 
 
 def _head(evaluation: Evaluation, title: str) -> str:
@@ -38,7 +51,7 @@ def _head(evaluation: Evaluation, title: str) -> str:
         f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
         f"Python {platform.python_version()}, numba {version('numba')}, seed {evaluation.seed}. "
         f"Refinement: {_refinement(evaluation)}. "
-        f"Times are wall-clock seconds of {'search and' if evaluation.search else 'the'} refinement alone, images loaded and CT "
+        f"Times are wall-clock seconds of {_WORK[evaluation.start]} refinement alone, images loaded and CT "
         "made ready, on a machine that does other things, too."
     )
 
@@ -53,7 +66,7 @@ def _refinement(evaluation: Evaluation) -> str:
 def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
     edges = np.arange(0, evaluation.reach_mm + INTERVAL_MM / 2, INTERVAL_MM)
     rows = []
-    for name, group in _grouped(cases):
+    for name, group in grouped(cases):
         runs = [run for case in group for run in case.runs]
         final = np.array([run.mtre_mm for run in runs])
         answered = [run for run in runs if run.errors]
@@ -61,9 +74,9 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
         capture = protocol.capture_range(np.array([run.start_mtre_mm for run in runs]), final, edges)
         projection = [run.errors.mpd_mm for run in answered if run.errors.mpd_mm is not None]
         seconds = [run.seconds for run in answered]
-        third = f"{np.median([run.candidates for run in answered]):.0f}" if evaluation.search and answered else f"{capture:.0f}"
-        if not evaluation.search and len(runs) < len(edges) - 1:
-            third = "too few starts"
+        third = f"{capture:.0f}" if len(runs) >= len(edges) - 1 else "too few starts"
+        if evaluation.start != "given" and answered:
+            third = f"{np.median([run.candidates for run in answered]):.0f}"
         rows.append((
             name, len(group), len(runs), f"{100 * rate.rate:.1f} % ({100 * rate.interval[0]:.1f} to {100 * rate.interval[1]:.1f})",
             third, *(f"{value:.3f}" for value in (np.nanmedian(final), np.nanpercentile(final, 95), np.nanmax(final))),
@@ -74,7 +87,7 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
         f"## Against a known truth\n\n{how} "
         "Success: final mTRE under 1 mm, with its 95 % Wilson interval. A group is the cases whose names differ by a running number only. "
         "Seconds: median, and 95th percentile.\n\n"
-        + _table(("group", "cases", "runs", "success", third_name, "median mTRE mm", "95th percentile mm", "worst mm",
+        + table(("group", "cases", "runs", "success", third_name, "median mTRE mm", "95th percentile mm", "worst mm",
                   "median mPD mm", "s"), rows)
         + _several_views([run for case in cases if case.views > 1 for run in case.runs])
     )
@@ -82,13 +95,19 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
 
 def _how(evaluation: Evaluation) -> tuple[str, str]:
     """How registrations start, and what the column after their success tells."""
-    if evaluation.search:
-        reach = evaluation.search
-        return (f"Searched for within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm (total angle, and distance of the "
-                "centroid of the bone) of poses that are spread evenly over the same range about the truth. Poses: how many were scored "
-                "(median).", "poses")
+    if evaluation.searched:
+        beside = "A regressor was asked, and beside it searched" if evaluation.start == "auto" else "Searched for"
+        return (f"{beside} within {_range(evaluation)} (total angle, and distance of the centroid of the bone) of poses that are spread "
+                "evenly over the same range about the truth. Poses: how many were scored (median).", "poses")
+    if evaluation.start == "regressor":
+        return "Started from what a regressor said of the views, once a case. Poses: how many were scored beside (median).", "poses"
     return (f"Starts with an mTRE uniform from 0 to {evaluation.reach_mm:g} mm (van de Kraats et al. 2005). Capture range: the start mTRE "
             "up to which every 2 mm interval succeeds in at least 95 %.", "capture range mm")
+
+
+def _range(evaluation: Evaluation) -> str:
+    reach = evaluation.search
+    return f"{reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm" if reach else "each case's own range"
 
 
 def _gaps(cases: Sequence[CaseOutcome]) -> str:
@@ -103,7 +122,7 @@ def _gaps(cases: Sequence[CaseOutcome]) -> str:
             rows.append((name, len(chosen), len(chosen) - len(gaps), *told))
     return (
         "## Gap to the next answer\n\nThe cost of the next different answer over that of the chosen one: near 1 the two cannot be told "
-        "apart.\n\n" + _table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
+        "apart.\n\n" + table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
     )
 
 
@@ -124,7 +143,7 @@ def _single_views(cases: Sequence[CaseOutcome]) -> str:
     if not cases:
         return ""
     rows = []
-    for name, group in _grouped(cases):
+    for name, group in grouped(cases):
         runs = [run for case in group for run in case.runs if run.errors]
         rows.append((name, len(runs), *(
             f"{np.median(values):.3f} ({np.max(values):.3f})"
@@ -133,7 +152,7 @@ def _single_views(cases: Sequence[CaseOutcome]) -> str:
     return (
         "## One view alone\n\nOne view hardly sees how far away the bone is: most of its error lies along the beam. "
         "Median over the runs, and the worst.\n\n"
-        + _table(("group", "runs", "in-plane error mm", "depth error mm"), rows)
+        + table(("group", "runs", "in-plane error mm", "depth error mm"), rows)
     )
 
 
@@ -148,7 +167,7 @@ def _failures(cases: Sequence[CaseOutcome], pictures: str) -> str:
     seen = [f"{case.name}, {run.mtre_mm:.1f} mm off:\n\n![{case.name}]({pictures}/{run.picture})"
             for case in cases for run in case.runs if run.picture]
     told = "Contours of the CT over each view: above at the pose that was found, below at the true one." if seen else ""
-    return "\n\n".join(["## Failures", _table(("case", "start mTRE mm", "final mTRE mm", "next answer's gap"), rows), told, *seen])
+    return "\n\n".join(["## Failures", table(("case", "start mTRE mm", "final mTRE mm", "next answer's gap"), rows), told, *seen])
 
 
 def _agreement(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
@@ -161,17 +180,21 @@ def _agreement(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
             case.name, f"{near.sum()} of {near.size}",
             f"{away[near].max(initial=0):.3f}", f"{rotation[near].max(initial=0):.2f}", f"{np.median(case.agreement.seconds):.2f}",
         ))
+    how = (f"{evaluation.starts} {_begun(evaluation)}, each {degrees:g} degrees and {distance:g} mm from where the case's own start leads. "
+           f"They agree if they end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of their robust mean.")
+    if evaluation.start == "regressor":
+        how = (f"Started from what a regressor said of the views. It agrees if it ends within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees "
+               "of where the case's own start leads.")
     return (
-        f"## Real radiographs without a truth\n\n{evaluation.starts} {_begun(evaluation)}, each {degrees:g} degrees and {distance:g} mm "
-        f"from where the case's own start leads. They agree if they end within {WITHIN_MM:g} mm and {WITHIN_DEG:g} degrees of their "
-        "robust mean. Agreement is no accuracy: a bias that all share does not show.\n\n"
-        + _table(("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows)
+        f"## Real radiographs without a truth\n\n{how} Agreement is no accuracy: a bias that all share does not show.\n\n"
+        + table(("case", "agree", "farthest of them mm", "farthest of them degrees", "median s"), rows)
     )
 
 
 def _begun(evaluation: Evaluation) -> str:
-    reach = evaluation.search
-    return f"searches through {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm" if reach else "starts"
+    if evaluation.start == "auto":
+        return f"answers of a regressor with searches through {_range(evaluation)} beside it"
+    return f"searches through {_range(evaluation)}" if evaluation.searched else "starts"
 
 
 def _motion(evaluation: Evaluation) -> str:
@@ -187,17 +210,5 @@ def _motion(evaluation: Evaluation) -> str:
         "any registration; the two registered poses predict their motion. Medians in pixels (column, row). Where another bone lies over "
         "this one in the image, the patches follow that one, too, and the check says little; patches are "
         "lost where the bone moved farther than the tracker searches.\n\n"
-        + _table(("first", "second", "view", "patches", "tracked", "predicted minus tracked", "length"), rows)
+        + table(("first", "second", "view", "patches", "tracked", "predicted minus tracked", "length"), rows)
     )
-
-
-def _grouped(cases: Iterable[CaseOutcome]) -> list[tuple[str, list[CaseOutcome]]]:
-    groups: dict[str, list[CaseOutcome]] = {}
-    for case in cases:
-        groups.setdefault(case.group, []).append(case)
-    return list(groups.items())
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)

@@ -80,10 +80,10 @@ def find_model(case: Case, model: Model | str | Path | None = None) -> Model | N
     """
     _require_torch()
     from .regressor.ct_hash import ct_sha256
-    from .regressor.model import Model, load_model
+    from .regressor.model import load_model
 
     if model is not None:
-        model = model if isinstance(model, Model) else load_model(model)
+        model = load_model(model) if isinstance(model, (str, Path)) else model
         model.check_ct(case.ct)
         return model
     for stored in models_of(ct_sha256(case.ct)):
@@ -108,8 +108,13 @@ def _stored(case: Case) -> Path:
     return new_folder(ct_sha256(case.ct))
 
 
+def missing_packages() -> list[str]:
+    """What a regressor needs, and is not installed."""
+    return [name for name in ("torch", "safetensors") if find_spec(name) is None]
+
+
 def _require_torch() -> None:
-    missing = [name for name in ("torch", "safetensors") if find_spec(name) is None]
+    missing = missing_packages()
     if missing:
         raise InputError(f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; install them with "
                          'pip install "multiview-registration[torch]".')

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import json
+import math
 import os
 import signal
 import sys
@@ -108,7 +109,8 @@ class JsonProgress:
 
     def __call__(self, progress: Any) -> None:
         """progress: a `registration.pipeline.Progress`."""
-        self._found = {"cost": float(progress.cost), "world_from_ct": progress.world_from_ct.tolist()}
+        cost = float(progress.cost) if math.isfinite(progress.cost) else None
+        self._found = {"cost": cost, "world_from_ct": progress.world_from_ct.tolist()}
         self.show(progress.fraction, progress.stage)
 
     def show(self, fraction: float, stage: str) -> None:

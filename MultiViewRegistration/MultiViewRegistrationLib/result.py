@@ -18,6 +18,7 @@ from .assessment.overlays import picture_files
 from .assessment.report import report
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
+from .guided import Started
 from .imaging.view import View
 from .io.case import Case
 from .io.files import write_atomically
@@ -42,6 +43,7 @@ class Result:
     landmark_fit: of a start from landmarks.
     refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
     torch_device: on which it ran, if it was one by torch.
+    started: what a regressor said, and which of its poses won; None where none was asked for.
     """
 
     case: Case
@@ -53,6 +55,7 @@ class Result:
     landmark_fit: LandmarkFit | None = None
     refined_by: str | None = "joint"
     torch_device: str | None = None
+    started: Started | None = None
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -115,10 +118,11 @@ class Result:
                 "method": self.method,
                 "candidates": self.refinement.candidates,
                 "refined": self.refinement.refined,
-                **({"range": self.case.search} if self.method == "search" else {}),
+                **({"range": self.case.search} if self.method in ("search", "auto") else {}),
                 "world_from_ct": self.start_world_from_ct.tolist(),
                 **({"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]} if self.landmark_fit else {}),
             },
+            "started": self.started and self.started.to_json(),
             "next_answer": self._next_answer(),
             "refinement": self.refined_by,
             "seconds": self.seconds,
@@ -175,7 +179,7 @@ class Result:
             world_from_ct=self.world_from_ct,
             start_world_from_ct=self.start_world_from_ct if refined else None,
             centre_ct=self.anatomy.centroid,
-            method=self.method,
+            method=f"{self.method}: {self.started}" if self.started else self.method,
             landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
             similarity_name="local NCC",
             errors=self.errors,

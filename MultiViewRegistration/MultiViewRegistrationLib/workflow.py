@@ -7,8 +7,11 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from time import perf_counter
 
 import numpy as np
@@ -16,34 +19,41 @@ import numpy as np
 from .errors import InputError
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
+from .guided import Guided, Model, model_for, no_pose
 from .imaging.view import View
 from .io.case import Case
 from .refinements import refiner
 from .registration import kernels
 from .registration.apart import register_views
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import Anatomy, Progress, Refinement, refine_anywhere
+from .registration.pipeline import Anatomy, Cancelled, Progress, Refinement
 from .registration.ranges import Range, facing
 from .result import Result
 
-STARTS = ("given", "search", "landmarks")
+STARTS = ("given", "search", "landmarks", "regressor", "auto")
+#: Of the time that a registration takes whose regressor is trained first, as its progress has it.
+TRAINING_SHARE = 0.95
 
 
 def register(
     case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
-    seed: int = 0, refinement: str = "joint", device: str = "cpu",
+    seed: int = 0, refinement: str = "joint", device: str = "cpu", model: str | Path | Model | None = None, minutes: float = 2.0,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
     start: "given", the case's `world_from_ct`; "search", anywhere within the case's range of it (without one, of the pose with the
-        CT's axes along the world's and its centroid where the views' central rays meet); "landmarks", what the case's `landmarks` say.
+        CT's axes along the world's and its centroid where the views' central rays meet); "landmarks", what the case's `landmarks` say;
+        "regressor", what a regressor of this CT says of the X-rays; "auto", that and a small search, or a search alone where there is
+        no regressor of this CT.
     progress: called as the pose gets better with a `Progress`; where it returns False, `pipeline.Cancelled` is raised.
     anatomy: of the case's CT, where one CT is registered to many X-rays.
-    seed: of the search.
+    seed: of the search, and of a training.
+    model: the regressor or its folder; by default the newest of this CT.
+    minutes: of training, where there is none, and `start` is "regressor".
     refinement, device: see `refinements.refiner`.
 
     Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
-    within the range; and for a refinement that is not there, or cannot run here.
+    within the range; for a model of another CT, or of other cameras; and for a refinement that is not there, or cannot run here.
     """
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
@@ -51,35 +61,66 @@ def register(
         raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
                          "for (--start search).")
     by = refiner(refinement, device)
-    if start == "search" and by.name != "joint":
-        raise InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
-                         "start.")
     began = perf_counter()
+    regressor, trained = model_for(case, start, model), 0.0
+    if by.name != "joint" and regressor is None and start in ("search", "auto"):
+        raise no_pose(by)
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
+    if start == "regressor" and regressor is None:
+        regressor, trained = _trained(case, anatomy, minutes, seed, progress)
+        progress = _after_training(progress)
     landmark_fit, located = None, 0.0
     if start == "landmarks":
         landmark_fit, located = _located(case)
     pose = landmark_fit.world_from_ct if landmark_fit else case.world_from_ct
-    if pose is None:
+    if pose is None and start != "regressor":
         pose = facing([view.camera for view in case.views], anatomy.centroid)
         warnings.warn("world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
                       "rays of the views meet.", stacklevel=2)
+    shared, guided = case.shared_unknowns, None
+    if start in ("search", "regressor", "auto"):
+        along = {} if start == "regressor" else {"centre": pose, "reach": Range(**case.search), "seed": seed}
+        guided = Guided(regressor, case.views, case.world_from_ct, shared, trained=trained > 0, **along)
+        located = guided.seconds
+        pose = guided.candidates[0].world_from_ct if guided.candidates else pose
     anatomy.prepare(case.views, pose)
     ready = perf_counter()
-    shared = case.shared_unknowns
 
     def find(views: list[View], tell: Callable[[Progress], object]) -> Refinement:
-        if start == "search":
-            return refine_anywhere(anatomy, views, pose, Range(**case.search), tell, shared, seed=seed)
-        return by.run(anatomy, views, pose, tell, shared)
+        return guided.run(by, anatomy, views, tell) if guided else by.run(anatomy, views, pose, tell, shared)
 
     found = register_views(case.views, find, progress, shared)
     spent = perf_counter() - ready
-    seconds = {"load": case.seconds + ready - began - located, "initialise": located + found.searched,
-               "refine": spent - found.searched, "assess": 0.0}
+    asked = guided.seconds - located if guided else 0.0  # of views registered by themselves
+    seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
+               "refine": spent - found.searched - asked, "assess": 0.0, **({"train": trained} if trained else {})}
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device)
+    started = guided.started(found, by) if start in ("regressor", "auto") else None
+    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started)
+
+
+def _trained(
+    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Callable[[Progress], object],
+) -> tuple[Model, float]:
+    """A regressor that is trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
+    from .learning import nominal_pose, train
+    from .regressor import training
+
+    began, pose = perf_counter(), nominal_pose(case, anatomy)
+
+    def told(fraction: float, stage: str, error_mm: float | None) -> object:
+        return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
+
+    try:
+        model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy)
+    except training.Cancelled:
+        raise Cancelled from None
+    return model, perf_counter() - began
+
+
+def _after_training(progress: Callable[[Progress], object]) -> Callable[[Progress], object]:
+    return lambda told: progress(replace(told, fraction=TRAINING_SHARE + (1 - TRAINING_SHARE) * told.fraction))
 
 
 def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None, method: str = "by hand") -> Result:

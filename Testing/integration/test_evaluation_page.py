@@ -57,7 +57,7 @@ def test_a_search_tells_its_range_poses_gaps_and_misses():
     right, wrong = replace(run(20.0, [0.1, 0, 0]), candidates=256, gap=2.5), replace(run(30.0, [9, 0, 0]), candidates=1024, gap=1.05)
     wrong = replace(wrong, picture="hip-01-from-30.0mm.jpg")
     evaluation = Evaluation([CaseOutcome("hip-01", 2, [right, wrong], None)], [], starts=2, reach_mm=22.0, off=(8.0, 8.0), seed=0,
-                            search=Range(18, 55), pictures={wrong.picture: b"picture"})
+                            search=Range(18, 55), pictures={wrong.picture: b"picture"}, start="search")
     text = page(evaluation, title="Searches", pictures="folder")
     assert text.startswith("# Searches") and "within 18 degrees and 55 mm" in text and "capture range" not in text
     assert "| hip | 1 | 2 | 50.0 % (9.5 to 90.5) | 640 |" in text

@@ -26,6 +26,10 @@ ROOM_MM = 15.0
 OTHER_MM = 6.0
 
 
+#: A pose that was left behind, and how many times the cost of the best there it costs, see `Rival`.
+Gap = tuple[np.ndarray, float]
+
+
 class Cancelled(Exception):
     """The caller's progress callback asked to stop."""
 
@@ -73,6 +77,7 @@ class Refinement:
     candidates: how many poses were scored.   refined: how many of them were refined at the coarsest level.
     rival: the next different answer, None where all that was refined led to one.
     searched: seconds spent at the coarsest level, looking for candidates.
+    taken: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
     views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `Unknowns`.
     """
 
@@ -85,6 +90,7 @@ class Refinement:
     refined: int = 1
     rival: Rival | None = None
     searched: float = 0.0
+    taken: int | None = None
 
 
 def refine(
@@ -105,8 +111,7 @@ def refine(
         reach, effort = plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE
     else:
         reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
-    registration = _Registration(anatomy, views, world_from_ct, reach, progress, shared, with_start=True)
-    refinement = registration.run(effort)
+    refinement = Registration(anatomy, views, world_from_ct, progress, shared).run(reach, effort, with_start=True)
     if refinement is None:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                          "at which they show most of it; correct the start or the geometry of the views.")
@@ -125,9 +130,9 @@ def refine_anywhere(
 
     InputError where no pose within the range shows enough of the CT.
     """
-    registration = _Registration(anatomy, views, world_from_ct, reach, progress, shared, seed=seed)
+    registration = Registration(anatomy, views, world_from_ct, progress, shared, seed=seed)
     blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
-    refinement = None if blind else registration.run(effort or plan.effort(reach, structure=anatomy.structure))
+    refinement = None if blind else registration.run(reach, effort or plan.effort(reach, structure=anatomy.structure))
     if refinement is None:
         raise InputError(
             f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
@@ -136,68 +141,85 @@ def refine_anywhere(
     return refinement
 
 
-class _Registration:
+class Registration:
     """One registration, from the look around at the coarsest level to the finest.
+
+    world_from_ct: (4, 4), about where the CT is: the resolutions follow from its distance there.
 
     At the coarsest level cameras are taken as exact: what encoders are off by, and more, hardly shows there.
     """
 
-    def __init__(self, anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
-                 progress: Callable[[Progress], object], shared: SharedUnknowns, *, with_start: bool = False, seed: int = 0) -> None:
+    def __init__(self, anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object],
+                 shared: SharedUnknowns, *, seed: int = 0) -> None:
         kernels.prepare()  # before threads would compile them at the same time
-        self._anatomy, self._views, self._centre, self._reach = anatomy, views, world_from_ct, reach
+        self.anatomy, self._views, self._centre = anatomy, views, world_from_ct
         self._levels = anatomy.levels(views, world_from_ct)
         self._unknowns = Unknowns(views, shared)
-        self._progress = progress
-        self._with_start, self._seed = with_start, seed
+        self._progress, self._seed = progress, seed
         self._searched, self._scored, self._begun, self._done = 0.0, 0, 0, 0.0
 
-    def run(self, effort: plan.Effort) -> Refinement | None:
-        """The best answer at the finest level, None if there is none. Others go along as long as they are nearly as good."""
-        found = self._search(0, effort)
-        answers, rivals = found.answers, []
-        traces = [LevelTrace(self._size(0), answers[0].run.steps if answers else [])]
-        for number, level in enumerate(self._levels[1:], start=1):
-            kept, dropped = _narrowed(answers, *(plan.PLAUSIBLE if number == 1 else plan.CLOSE))
-            rivals += dropped
-            answers = self._refined(number, level, kept)
-            if number == 1 and not (found.sure and answers and min(answers[0].run.fit.similarity) > plan.ALIKE):
-                answers = self._with_second_look(answers)
-            if not answers:
-                return None
-            traces.append(LevelTrace(self._size(number), answers[0].run.steps))
+    def run(self, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> Refinement | None:
+        """The best answer within a range at the finest level, None if there is none.
+
+        with_start: whether the pose in the middle is refined, too.
+        """
+        found = self.search(0, self._centre, reach, effort, with_start=with_start)
+        kept, rivals = narrowed(found.answers, *plan.PLAUSIBLE)
+        answers = self.refined(1, kept)
+        if not (found.sure and alike(answers)):
+            answers = self.with_second_look(answers, self._centre, reach, with_start=with_start)
+        return self.finished(answers, rivals, [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])])
+
+    def finished(self, answers: list[Answer], rivals: list[Gap], traces: list[LevelTrace]) -> Refinement | None:
+        """The best of the second level's answers, refined on. Others go along as long as they are nearly as good."""
+        if answers:
+            traces = [*traces, LevelTrace(self._size(1), answers[0].run.steps)]
+        for number in range(2, len(self._levels)):
+            kept, dropped = narrowed(answers, *plan.CLOSE)
+            rivals = rivals + dropped
+            answers = self.refined(number, kept)
+            traces = [*traces, LevelTrace(self._size(number), answers[0].run.steps if answers else [])]
+        if not answers:
+            return None
         best = answers[0].run
-        rival = self._rival(best.world_from_ct, rivals + _narrowed(answers, 0.0, 1)[1])
+        rival = self._rival(best.world_from_ct, rivals + narrowed(answers, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
         corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
         return Refinement(best.world_from_ct, best.fit, traces, corrected, best.corrections[-6:], self._scored, self._begun, rival,
-                          self._searched)
+                          self._searched, min(best.origins, default=None))
 
-    def _search(self, number: int, effort: plan.Effort) -> Found:
-        """The distinct minima of a level, the coarsest being number 0."""
+    def search(self, number: int, centre: np.ndarray, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> Found:
+        """The distinct minima of a level within a range about a pose, the coarsest being number 0."""
         began = perf_counter()
-        level, room_mm = self._levels[number], ROOM_MM + self._reach.translation_mm
-        objective = self._anatomy.objective(self._views, level, self._centre, room_mm)
-        scorer = self._anatomy.scorer(self._views, level, self._centre, room_mm)
-        found = search(objective, scorer, level, self._anatomy.centroid, self._centre, self._reach, effort, with_start=self._with_start,
+        level, room_mm = self._levels[number], ROOM_MM + reach.translation_mm
+        objective = self.anatomy.objective(self._views, level, centre, room_mm)
+        scorer = self.anatomy.scorer(self._views, level, centre, room_mm)
+        found = search(objective, scorer, level, self.anatomy.centroid, centre, reach, effort, with_start=with_start,
                        seed=self._seed, tell=partial(self._tell, number, f"searching at {self._size(number)}"))
         self._searched += perf_counter() - began
         self._scored, self._begun = self._scored + found.scored, self._begun + found.refined
         return found
 
-    def _with_second_look(self, answers: list[Answer]) -> list[Answer]:
+    def with_second_look(self, answers: list[Answer], centre: np.ndarray, reach: Range, *, with_start: bool = False) -> list[Answer]:
         """The second level's answers with those that a search there finds; a structure's own windows need none."""
-        if self._anatomy.structure:
+        if self.anatomy.structure:
             return answers
-        return merged(answers, [answer.run for answer in self._search(1, plan.SECOND_LOOK).answers], self._anatomy.centroid)
+        found = self.search(1, centre, reach, plan.SECOND_LOOK, with_start=with_start)
+        return merged(answers, [answer.run for answer in found.answers], self.anatomy.centroid)
 
-    def _refined(self, number: int, level: plan.Level, begun: list[Answer]) -> list[Answer]:
-        if not begun:
+    def refined(self, number: int, begun: list[Answer]) -> list[Answer]:
+        """The answers to which those of the level before lead at a level."""
+        runs = [answer.run for answer in begun]
+        return self.descended(number, [run.world_from_ct for run in runs], [run.origins for run in runs], [run.corrections for run in runs])
+
+    def descended(self, number: int, poses: list[np.ndarray], origins: list[frozenset[int]],
+                  corrections: list[np.ndarray] | None = None) -> list[Answer]:
+        """The answers of a level to which poses lead; cameras as given at first, unless there are corrections of them already."""
+        if not poses:
             return []
-        centroid = self._anatomy.centroid
-        poses, corrections = [answer.run.world_from_ct for answer in begun], [answer.run.corrections for answer in begun]
+        level, centroid = self._levels[number], self.anatomy.centroid
         apart = max(distance(pose, poses[0], centroid) for pose in poses)
-        objective = self._anatomy.objective(self._views, level, poses[0], ROOM_MM + apart)
+        objective = self.anatomy.objective(self._views, level, poses[0], ROOM_MM + apart)
         name, steps = self._size(number), 0
 
         def on_step(step: Step) -> None:
@@ -205,14 +227,15 @@ class _Registration:
             steps += 1
             self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
 
-        answers = merged([], descend(objective, level, poses, centroid, on_step, self._unknowns, corrections), centroid)
+        unknowns = self._unknowns if number else None
+        answers = merged([], descend(objective, level, poses, centroid, on_step, unknowns, corrections, origins), centroid)
         if len(poses) > 1 and answers:
             self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
         return answers
 
-    def _rival(self, best: np.ndarray, rivals: list[tuple[np.ndarray, float]]) -> Rival | None:
+    def _rival(self, best: np.ndarray, rivals: list[Gap]) -> Rival | None:
         """The rival with the least gap that is still another answer than the best."""
-        centroid = self._anatomy.centroid
+        centroid = self.anatomy.centroid
         centre = rigid.transform_points(best, centroid)
         others = [(gap, pose) for pose, gap in rivals if distance(pose, best, centroid) > OTHER_MM]
         if not others:
@@ -232,7 +255,12 @@ class _Registration:
             raise Cancelled
 
 
-def _narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answer], list[tuple[np.ndarray, float]]]:
+def alike(answers: list[Answer]) -> bool:
+    """Whether the best of the second level's answers looks like every X-ray."""
+    return bool(answers) and min(answers[0].run.fit.similarity) > plan.ALIKE
+
+
+def narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answer], list[Gap]]:
     """The answers within `limit` times the best one's cost, at most so many, and the poses of the others with their gaps."""
     gaps = [answer.run.fit.penalised_cost / answers[0].run.fit.penalised_cost for answer in answers]
     kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]

@@ -50,6 +50,12 @@ AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 SECOND_LOOK = Effort(poses=1024, most=1024, refined=12)
 ALIKE = 0.75
 
+#: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
+#: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
+CAPTURED_MM = 4.0
+#: A search that goes along with starts, in case all of them are wrong.
+ALONG = Effort(poses=256, most=256, refined=4)
+
 #: Answers go on to the next level that cost up to so many times as much as the best there, and at most so many: first from the
 #: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
 PLAUSIBLE = (1.6, 12)
@@ -79,6 +85,26 @@ def effort(reach: Range, *, structure: bool) -> Effort:
     room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
     most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
     return Effort(512, most, 16) if structure else Effort(256, most, 4)
+
+
+def about(expected_mm: float, *, structure: bool) -> Range:
+    """Where the CT is to be looked for about a pose that is expected to be off by so much (root mean square, as `CAPTURED_MM`).
+
+    Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
+    along its shaft: farther about it than usual, the wrong ones are more than the right one.
+    """
+    expected_mm = min(expected_mm, 50.0)
+    turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
+    if structure:
+        turn_deg, shift_mm = min(turn_deg, SURROUNDINGS.rotation_deg), min(shift_mm, SURROUNDINGS.translation_mm)
+    return Range(float(turn_deg), float(shift_mm))
+
+
+def around(reach: Range, *, structure: bool) -> Effort:
+    """What a look around a start through a range needs: less than a search, as the start is likely near."""
+    if structure:
+        return AROUND_STRUCTURE
+    return replace(AROUND_BODY, most=max(AROUND_BODY.most, effort(reach, structure=False).most // 2))
 
 
 def scoring(coarsest: Level, volumes: int, *, structure: bool) -> Level:

@@ -7,7 +7,7 @@ answer is found again and again and no other is nearly as good, or the range has
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -30,12 +30,16 @@ SURE_DESCENTS, SURE_GAP = 2, 1.25
 
 @dataclass(frozen=True)
 class Run:
-    """One descent at one resolution: where it ended, with which corrections of the cameras, the fit there, and the accepted steps."""
+    """One descent at one resolution: where it ended, with which corrections of the cameras, the fit there, and the accepted steps.
+
+    origins: which of several starts led here, by their numbers.
+    """
 
     world_from_ct: np.ndarray
     corrections: np.ndarray
     fit: Evaluation
     steps: list[Step]
+    origins: frozenset[int] = frozenset()
 
 
 @dataclass
@@ -106,11 +110,12 @@ def _promising(poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], c
 
 def descend(
     objective: Objective, level: Level, poses: list[np.ndarray], centroid: np.ndarray, on_step: Callable[[Step], None] | None = None,
-    unknowns: Unknowns | None = None, corrections: list[np.ndarray] | None = None,
+    unknowns: Unknowns | None = None, corrections: list[np.ndarray] | None = None, origins: list[frozenset[int]] | None = None,
 ) -> list[Run]:
     """A descent from each pose, side by side; those that show too little of the CT are left out.
 
     unknowns, corrections: what is not known of the cameras, and the corrections with which each descent begins; exact by default.
+    origins: of each pose, see `Run`.
     on_step: called after each step of a single descent. Of several, which run in other threads, it learns nothing.
     """
     runs: list = [None] * len(poses)
@@ -127,7 +132,7 @@ def descend(
         own = Objective(objective.projector, objective.views, objective.settings, rigid.transform_points(pose, centroid))
         found = minimise(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=step,
                          unknowns=unknowns, corrections=corrections and corrections[number])
-        runs[number] = Run(*found, steps)
+        runs[number] = Run(*found, steps, origins[number] if origins else frozenset())
 
     threads.run([partial(follow, number) for number in range(len(poses))])
     return [run for run in runs if np.isfinite(run.fit.cost)]
@@ -142,7 +147,7 @@ def merged(answers: list[Answer], runs: list[Run], centroid: np.ndarray) -> list
             answers.append(Answer(run))
         else:
             same.descents += 1
-            same.run = min(same.run, run, key=_cost)
+            same.run = replace(min(same.run, run, key=_cost), origins=same.run.origins | run.origins)
     return sorted(answers, key=lambda answer: _cost(answer.run))
 
 

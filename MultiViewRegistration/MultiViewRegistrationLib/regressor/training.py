@@ -251,8 +251,8 @@ class Training:
             for _ in range(2):  # compiles, and finds its memory
                 step()
                 self._errors(1)
-            seconds = _seconds(step, _PACED_STEPS)
-            validation = VALIDATED * _seconds(lambda: self._errors(1), 2)
+            seconds = _least_seconds(step, _PACED_STEPS)
+            validation = VALIDATED * _least_seconds(lambda: self._errors(1), 2)
         budget = 60 * self.card.minutes
         count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
         steps = max(2, round((budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation) / seconds))
@@ -290,8 +290,11 @@ def _threads() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _seconds(work: Callable[[], object], repeats: int) -> float:
-    began = time.perf_counter()
+def _least_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The least of some repeats: others who use the machine only ever take time away, and often just now."""
+    seconds = []
     for _ in range(repeats):
+        began = time.perf_counter()
         work()
-    return (time.perf_counter() - began) / repeats
+        seconds.append(time.perf_counter() - began)
+    return min(seconds)

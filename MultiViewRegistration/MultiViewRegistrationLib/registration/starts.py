@@ -1,0 +1,137 @@
+"""From several poses that may be right, each with the error to expect of it, to the registered pose.
+
+A network's answers, of all views together and of each alone, are such poses. Where one is expected to be near, the coarsest resolution
+has nothing to add, and what is expected to be farther off begins there. Nobody is believed: all are refined side by side, a small search
+beside them if a range is known, and the lowest cost wins. Where even the winner does not look like the X-rays, its surroundings, those of
+the others and at last the whole range are looked through before it is taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.view import SharedUnknowns, View
+from . import plan
+from .anatomy import Anatomy
+from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, alike, narrowed
+from .ranges import Range
+from .search import SURE_DESCENTS, Answer, distance, merged
+from .unknowns import CALIBRATED
+
+#: No more starts are refined than this, the first ones.
+MOST_STARTS = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """A pose world_from_ct (4, 4), and the error to expect: root mean square, in mm, of points 60 mm from the anatomy's centre."""
+
+    world_from_ct: np.ndarray
+    expected_mm: float
+
+
+def refine_from(
+    anatomy: Anatomy, views: list[View], starts: Sequence[Start], progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED, *, centre: np.ndarray | None = None, reach: Range | None = None, seed: int = 0,
+) -> Refinement:
+    """Register a CT to views from several starts of which any may be right, or none.
+
+    starts: one or more, the most credible first. `Refinement.taken` tells from which of them the answer came.
+    centre, reach: the CT lies within `reach` of the pose `centre` (4, 4), where that is known; then a search goes along.
+    seed: of the quasi-random poses.   The others as in `refine`.
+
+    InputError where from no start the views show enough of the CT, nor at a pose within the range.
+    """
+    refinement = _FromStarts(anatomy, views, starts[:MOST_STARTS], progress, shared, centre, reach, seed).refinement()
+    if refinement is None:
+        raise InputError("start: from none of the poses to start from do the X-rays show enough of the CT, expected one at which they show "
+                         "most of it; correct the geometry of the views, or use another start.")
+    return refinement
+
+
+class _FromStarts(Registration):
+    def __init__(self, anatomy: Anatomy, views: list[View], starts: Sequence[Start], progress: Callable[[Progress], object],
+                 shared: SharedUnknowns, centre: np.ndarray | None, reach: Range | None, seed: int) -> None:
+        super().__init__(anatomy, views, starts[0].world_from_ct if centre is None else centre, progress, shared, seed=seed)
+        self._starts, self._reach = starts, reach
+        self._near = [n for n, start in enumerate(starts) if start.expected_mm <= plan.CAPTURED_MM]
+        self._rivals: list = []
+
+    def refinement(self) -> Refinement | None:
+        answers = self._first_look()
+        if not self._settled(answers):
+            answers = self._wider_look(answers)
+        if not self._settled(answers):
+            centre, reach = self._last_range(answers)
+            answers = self.with_second_look(answers, centre, reach, with_start=self._reach is None)
+        return self.finished(answers, self._rivals, self._traces)
+
+    def _settled(self, answers: list[Answer]) -> bool:
+        """Whether nothing is left to be looked for: of a structure, which others overlie, it says more that several ways led there."""
+        if self.anatomy.structure:
+            return bool(answers) and answers[0].descents >= SURE_DESCENTS
+        return alike(answers)
+
+    def _first_look(self) -> list[Answer]:
+        """The second level's answers from every start: those expected near begin there, the others at the coarsest.
+
+        One that is hardly farther off does both, as the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
+        """
+        answers = self._descended(1, [n for n, start in enumerate(self._starts) if start.expected_mm <= 3 * plan.CAPTURED_MM])
+        coarse = self._descended(0, [n for n in range(len(self._starts)) if n not in self._near])
+        if not self._near:
+            coarse = self._with(coarse, self._around(0))
+        if self._reach:
+            coarse = self._with(coarse, self.search(0, self._centre, self._reach, plan.ALONG).answers)
+        self._traces = [LevelTrace(self._size(0), coarse[0].run.steps)] if coarse and not self._near else []
+        return self._on(answers, coarse)
+
+    def _wider_look(self, answers: list[Answer]) -> list[Answer]:
+        """The same with what the surroundings of the starts hold, and the whole range where there is one."""
+        coarse: list[Answer] = []
+        for n in range(len(self._starts)):
+            if self._near or n:
+                coarse = self._with(coarse, self._around(n))
+        if self._reach:
+            effort = plan.effort(self._reach, structure=self.anatomy.structure)
+            coarse = self._with(coarse, self.search(0, self._centre, self._reach, effort).answers)
+        return self._on(answers, coarse)
+
+    def _descended(self, number: int, starts: list[int]) -> list[Answer]:
+        return self.descended(number, [self._starts[n].world_from_ct for n in starts], [frozenset([n]) for n in starts])
+
+    def _around(self, n: int) -> list[Answer]:
+        """The coarsest level's answers about a start."""
+        start = self._starts[n]
+        reach = plan.about(max(start.expected_mm, 2 * plan.CAPTURED_MM), structure=self.anatomy.structure)
+        found = self.search(0, start.world_from_ct, reach, plan.around(reach, structure=self.anatomy.structure), with_start=True)
+        return [replace(answer, run=replace(answer.run, origins=frozenset([n]))) for answer in found.answers]
+
+    def _last_range(self, answers: list[Answer]) -> tuple[np.ndarray, Range]:
+        if self._reach:
+            return self._centre, self._reach
+        best = answers[0].run.world_from_ct if answers else self._starts[0].world_from_ct
+        return best, plan.SURROUNDINGS
+
+    def _with(self, answers: list[Answer], more: list[Answer]) -> list[Answer]:
+        return merged(answers, [answer.run for answer in more], self.anatomy.centroid)
+
+    def _on(self, answers: list[Answer], coarse: list[Answer]) -> list[Answer]:
+        """The second level's answers with those to which the coarsest level's lead that are no old ones."""
+        new = []
+        for answer in coarse:
+            old = next((old for old in answers if self._apart_mm(old, answer) <= OTHER_MM), None)
+            if old is None:
+                new.append(answer)
+            else:
+                old.descents += answer.descents
+        kept, rivals = narrowed(new, *plan.PLAUSIBLE)
+        self._rivals += rivals
+        return self._with(answers, self.refined(1, kept))
+
+    def _apart_mm(self, answer: Answer, other: Answer) -> float:
+        return distance(answer.run.world_from_ct, other.run.world_from_ct, self.anatomy.centroid)

@@ -1,0 +1,203 @@
+"""Registrations that begin with what a regressor says: what they use, what they tell, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from fake_model import FakeModel
+from phantom import TRUE_POSE, error_mm, off
+
+from MultiViewRegistrationLib import guided, learning
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.evaluation import evaluate
+from MultiViewRegistrationLib.evaluation_page import pages
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
+from MultiViewRegistrationLib.registration.pipeline import Cancelled
+from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.workflow import register
+
+pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
+
+
+@pytest.fixture(scope="module")
+def case(case_file):
+    """Nobody says where the CT is."""
+    return replace(Case.load(case_file), world_from_ct=None, search={"rotation_deg": 25.0, "translation_mm": 40.0})
+
+
+@pytest.fixture
+def model(anatomy):
+    return FakeModel(TRUE_POSE, anatomy.centroid)
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    """No model of this user's is found."""
+    monkeypatch.setattr(learning, "models_of", lambda ct_sha256: [])
+
+
+def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anatomy, model, tmp_path):
+    told = []
+    result = register(case, "regressor", told.append, anatomy, model=model)
+    assert error_mm(result.world_from_ct) < 0.1 and model.asked == [["view1", "view2"]]
+    assert result.method == "regressor" and result.refinement.candidates == 0
+    assert str(result.started) == "model 2026-01-02 of 2 minutes, expected error 3.0 mm; taken: both views together"
+    np.testing.assert_array_equal(result.start_world_from_ct, model.candidates(case.views, None)[0].world_from_ct)
+    assert 0 < result.seconds["initialise"] < 1 and "train" not in result.seconds
+    assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
+    result.save(tmp_path)
+    saved = json.loads((tmp_path / "result.json").read_text())
+    assert saved["started"]["taken"] == "both views together" and saved["started"]["expected_mm"] == pytest.approx(3.0, abs=1e-6)
+    assert [said["views"] for said in saved["started"]["candidates"]] == ["both views together", "view1 alone", "view2 alone"]
+    assert "expected error 3.0 mm; taken: both views together" in (tmp_path / "report.html").read_text()
+
+
+def test_one_view_that_is_right_is_enough(case, anatomy, model):
+    wrong = replace(model, together_mm=50.0, expects_mm=2.0)
+    result = register(case, "regressor", anatomy=anatomy, model=wrong)
+    assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "view1 alone"
+
+
+@pytest.mark.filterwarnings("ignore:world_from_ct")
+def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
+    lost = replace(model, together_mm=60.0, alone_mm=70.0)
+    result = register(case, "auto", anatomy=anatomy, model=lost)
+    assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "search"
+    right = register(case, "auto", anatomy=anatomy, model=model)
+    assert error_mm(right.world_from_ct) < 0.1 and right.started.taken == "both views together"
+    assert right.refinement.candidates >= 256, "a small search goes along"
+
+
+@pytest.mark.filterwarnings("ignore:world_from_ct")
+def test_auto_without_a_model_is_a_search_and_says_so(case, anatomy, monkeypatch):
+    monkeypatch.setattr(learning, "train", None)
+    result = register(case, "auto", anatomy=anatomy)
+    np.testing.assert_array_equal(result.world_from_ct, register(case, "search", anatomy=anatomy).world_from_ct)
+    assert str(result.started) == "no model of this CT: searched for" and result.to_json()["started"]["model"] is None
+    with pytest.raises(InputError, match="found a search as its start"):
+        register(case, "auto", anatomy=anatomy, refinement="xvr")
+    monkeypatch.setattr(learning, "find_spec", lambda name: None)
+    assert str(register(case, "auto", anatomy=anatomy).started) == "no model of this CT: searched for"
+    with pytest.raises(InputError, match="install them with"):
+        register(case, "regressor", anatomy=anatomy)
+
+
+def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(case, anatomy, model):
+    blind = replace(model, refuses=0)
+    with pytest.raises(InputError, match="other cameras"):
+        register(case, "regressor", anatomy=anatomy, model=blind)
+    started = replace(case, world_from_ct=off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0]))
+    with pytest.warns(UserWarning, match="other cameras. The pose is searched for"):
+        result = register(started, "auto", anatomy=anatomy, model=blind)
+    assert error_mm(result.world_from_ct) < 0.1 and "cannot say anything of these views: searched for" in str(result.started)
+
+
+def test_a_model_of_another_ct_is_refused(case, anatomy, model):
+    for start in ("regressor", "auto"):
+        with pytest.raises(InputError, match="another CT"):
+            register(case, start, anatomy=anatomy, model=replace(model, other_ct=True))
+
+
+def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkeypatch):
+    def train(case, **options):
+        seen.update(options)
+        if options["progress"](0.5, "training, 6.3 mm after 400 of 800 steps", 6.3) is False:
+            from MultiViewRegistrationLib.regressor.training import Cancelled as Stopped
+
+            raise Stopped("kept")
+        return model
+
+    seen, told = {}, []
+    monkeypatch.setattr(learning, "train", train)
+    result = register(case, "regressor", told.append, anatomy, seed=5, minutes=0.5)
+    assert seen["minutes"] == 0.5 and seen["seed"] == 5 and seen["anatomy"] is anatomy
+    assert "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.started) and result.seconds["train"] > 0
+    assert told[0].stage.startswith("training") and 0 < told[0].fraction < told[1].fraction < 1
+    with pytest.raises(Cancelled):
+        register(case, "regressor", lambda progress: False, anatomy)
+
+
+def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, monkeypatch):
+    monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 4),), patch=7, patches=20))
+    result = register(case, "regressor", anatomy=anatomy, model=model, refinement="diffpose")
+    assert result.refined_by == "diffpose" and result.started.taken == "both views together"
+    assert 0 < error_mm(result.world_from_ct) < 5
+
+
+def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):
+    lost = replace(case.views[1], rotation_sd_deg=None, translation_sd_mm=None)
+    result = register(replace(case, views=[case.views[0], lost]), "regressor", anatomy=anatomy, model=model)
+    assert model.asked == [["view1"], ["view2"]] and result.started.taken == "view1 alone"
+    assert min(result.refinement.fit.similarity) > 0.9
+
+
+def test_views_in_words():
+    views = [SimpleNamespace(name=name) for name in ("AP", "lateral", "oblique")]
+
+    def told(numbers, count=3):
+        return guided.of_views(SimpleNamespace(views=numbers), views[:count])
+
+    assert told((1,)) == "lateral alone" and told((0, 1), 2) == "both views together" and told((0, 1, 2)) == "all 3 views together"
+    assert told((0, 2)) == "AP and oblique together"
+
+
+def test_an_evaluation_tells_the_ways_to_start_side_by_side(case_file, model):
+    asked = {"starts": 2, "reach_mm": 10.0, "off": (3.0, 3.0), "seed": 0, "search": Range(25, 40), "model": model}
+    evaluations = [evaluate([case_file], start=start, **asked) for start in ("search", "regressor", "auto")]
+    runs = [evaluation.cases[0].runs for evaluation in evaluations]
+    assert [len(some) for some in runs] == [2, 1, 2]
+    assert all(run.mtre_mm < 0.1 for some in runs for run in some)
+    assert runs[0][0].said_mtre_mm is None and runs[0][0].start_mtre_mm == runs[2][0].start_mtre_mm > 10
+    said, = runs[1]
+    assert 0.5 < said.said_mtre_mm == said.start_mtre_mm < 4 and said.expected_mm == pytest.approx(3.0, abs=1e-6)
+    assert said.taken == "both views together" and 0 < said.asked < said.seconds
+    text = pages(evaluations, "Some cases.", "Starts")
+    assert text.startswith("# Starts\n\nSome cases.\n\n## Side by side") and text.count("# Starts: start ") == 3
+    side = text[text.index("## Side by side"):text.index("# Starts: start search")]
+    assert [line.split(" | ")[1:4] for line in side.splitlines() if "100.0 %" in line] == [
+        [start, n, "100.0 % (" + interval + ")"] for start, n, interval in
+        (("search", "2", "34.2 to 100.0"), ("regressor", "1", "20.7 to 100.0"), ("auto", "2", "34.2 to 100.0"))]
+    assert text.count("## The regressor before any refinement") == 2 and "| 100.0 % | 3.0 |" in text and "both views together 1 |" in text
+    assert json.loads(json.dumps(evaluations[1].to_json()))["start"] == "regressor"
+
+
+def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(case_file, case, model, tmp_path):
+    content = json.loads(case_file.read_text())
+    del content["truth"]
+    content["ct"] = str(case_file.parent / content["ct"])
+    for view in content["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    evaluation = evaluate([tmp_path / "case.json"], starts=5, reach_mm=10.0, off=(3.0, 3.0), seed=0, start="regressor", model=model)
+    agreement = evaluation.cases[0].agreement
+    assert len(agreement.seconds) == 1 and agreement.agreeing.all()
+    assert "| 1 of 1 |" in pages([evaluation])
+
+
+def test_an_evaluation_without_a_model_says_what_to_do(case_file):
+    asked = {"starts": 1, "reach_mm": 10.0, "off": (3.0, 3.0), "seed": 0, "search": Range(25, 40)}
+    with pytest.raises(InputError, match="train one with mvreg train"):
+        evaluate([case_file], start="regressor", **asked)
+    assert evaluate([case_file], start="auto", **asked).cases[0].runs[0].mtre_mm < 0.1
+    with pytest.raises(InputError, match='found "anywhere"'):
+        evaluate([case_file], start="anywhere", **asked)
+
+
+def test_the_program_says_so(case_file, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the program sets it
+    options = ["--start", "regressor", "--model", str(tmp_path / "none")]
+    assert main(["register", str(case_file), *options, "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr().err
+    assert "card.json" in told and len(told.strip().splitlines()) == 1
+    assert main(["register", str(case_file), "--start", "auto", "--out", str(tmp_path / "out")]) == 0
+    assert "start: no model of this CT: searched for" in capsys.readouterr().err
+    assert main(["evaluate", str(case_file), "--start", "given", "auto", "--starts", "1", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["evaluations"]
+    assert [evaluation["start"] for evaluation in told] == ["given", "auto"]

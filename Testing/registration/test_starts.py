@@ -1,0 +1,126 @@
+"""From several poses, right and wrong ones: which wins, how far it is looked about, and what cannot mislead."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from fake_model import missed
+from phantom import TRUE_POSE, error_mm, make_views
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.registration import plan
+from MultiViewRegistrationLib.registration.apart import register_views
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled
+from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.registration.starts import Start, refine_from
+
+REACH = Range(25, 40)
+
+
+def start(off_mm, expected_mm, seed=0):
+    return Start(missed(TRUE_POSE, np.zeros(3), off_mm, np.random.default_rng(seed)), expected_mm)
+
+
+def test_what_is_near_needs_no_coarse_level(anatomy, views):
+    near = refine_from(anatomy, views, [start(4, 3)])
+    assert error_mm(near.world_from_ct) < 0.1 and near.taken == 0
+    assert near.searched == 0 and near.candidates == 0
+    assert [level.name for level in near.levels] == ["64 x 64 px", "128 x 128 px"]
+
+
+@pytest.mark.parametrize("off_mm", [8, 16, 24])
+def test_what_is_farther_off_is_looked_about_as_far_as_it_may_be_off(anatomy, views, off_mm):
+    found = refine_from(anatomy, views, [start(off_mm, off_mm, seed=off_mm)])
+    assert error_mm(found.world_from_ct) < 0.1 and found.taken == 0
+    assert found.candidates >= 128 and found.levels[0].name == "32 x 32 px"
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0)])
+def test_wrong_ones_do_not_prevent_the_right_one(anatomy, views, order):
+    """The first two are sure of themselves, and wrong."""
+    starts = [start(60, 1, seed=1), start(50, 3, seed=2), start(6, 6, seed=3)]
+    found = refine_from(anatomy, views, [starts[n] for n in order])
+    assert error_mm(found.world_from_ct) < 0.1
+    assert found.taken == order.index(2)
+
+
+def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
+    starts = [start(60, 2, seed=1), start(70, 5, seed=2)]
+    centre = missed(TRUE_POSE, np.zeros(3), 30, np.random.default_rng(4))
+    found = refine_from(anatomy, views, starts, centre=centre, reach=REACH)
+    assert error_mm(found.world_from_ct) < 0.1 and found.taken is None and found.candidates >= plan.ALONG.poses
+    assert found.rival is None or found.rival.gap > 1.15
+
+
+def test_a_search_goes_along_and_the_start_that_leads_there_too_is_named(anatomy, views):
+    found = refine_from(anatomy, views, [start(2, 2)], centre=TRUE_POSE, reach=REACH)
+    assert found.taken == 0 and found.candidates == plan.ALONG.poses and found.searched > 0
+
+
+def test_what_is_not_alike_is_looked_about(anatomy, views, monkeypatch):
+    once = refine_from(anatomy, views, [start(2, 2)])
+    monkeypatch.setattr(plan, "ALIKE", 1.1)
+    fractions = []
+    wider = refine_from(anatomy, views, [start(2, 2)], lambda progress: fractions.append(progress.fraction))
+    assert once.candidates == 0 and wider.candidates > plan.SECOND_LOOK.poses
+    assert fractions == sorted(fractions) and fractions[-1] < 1
+    np.testing.assert_allclose(wider.world_from_ct, once.world_from_ct, atol=0.05)
+    widest = refine_from(anatomy, views, [start(2, 2)], centre=TRUE_POSE, reach=REACH)
+    assert widest.candidates > wider.candidates
+
+
+def test_a_structure_is_found_from_a_wrong_and_a_right_start(ct, views):
+    k = np.indices(ct.volume.values.shape)[0]
+    structure = Anatomy(replace(ct, mask=(k > 16) & (ct.volume.values > 300)))
+    found = refine_from(structure, views, [start(40, 3, seed=1), start(5, 5, seed=3)])
+    assert error_mm(found.world_from_ct) < 0.5
+
+
+def test_the_same_on_any_number_of_threads(anatomy, views, monkeypatch):
+    starts = [start(30, 3, seed=1), start(8, 8, seed=3)]
+    once = refine_from(anatomy, views, starts, centre=TRUE_POSE, reach=REACH).world_from_ct
+    monkeypatch.setenv("MVREG_THREADS", "1")
+    np.testing.assert_array_equal(refine_from(anatomy, views, starts, centre=TRUE_POSE, reach=REACH).world_from_ct, once)
+
+
+def test_uncertain_and_unknown_cameras(anatomy, ct):
+    """The second camera is a little off and said to be, the third is nobody knows where: it is registered by itself."""
+    first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
+
+    def moved(view, off_mm, **sd):
+        camera = view.camera
+        wrong = missed(camera.camera_from_world, np.zeros(3), off_mm, np.random.default_rng(6))
+        return replace(view, camera=replace(camera, camera_from_world=wrong), **sd)
+
+    given = [first, moved(second, 1.0, rotation_sd_deg=1.0, translation_sd_mm=1.0),
+             moved(third, 6.0, rotation_sd_deg=None, translation_sd_mm=None)]
+    found = register_views(given, lambda some, tell: refine_from(anatomy, some, [start(4, 3)], tell))
+    exact = refine_from(anatomy, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in given[:2]], [start(4, 3)])
+    assert error_mm(found.world_from_ct) < 0.3 and min(found.fit.similarity) > 0.9
+    assert error_mm(found.world_from_ct) < error_mm(exact.world_from_ct)
+
+
+def test_progress_cancels(anatomy, views):
+    calls = []
+    with pytest.raises(Cancelled):
+        refine_from(anatomy, views, [start(8, 8)], lambda progress: calls.append(progress) or len(calls) < 3)
+    assert len(calls) == 3
+
+
+def test_starts_that_show_nothing_are_refused(anatomy, views):
+    hidden = [replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
+    with pytest.raises(InputError, match="from none of the poses"):
+        refine_from(anatomy, hidden, [start(2, 2), start(9, 9)])
+    with pytest.raises(InputError, match="from none of the poses"):
+        refine_from(anatomy, hidden, [start(2, 2)], centre=TRUE_POSE, reach=REACH)
+
+
+def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
+    random = np.random.default_rng(0)
+    reach = plan.about(10.0, structure=False)
+    inside = [reach.holds(missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random), TRUE_POSE, np.zeros(3))
+              for _ in range(200)]
+    assert np.mean(inside) > 0.98
+    assert plan.about(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)

@@ -1,0 +1,220 @@
+"""Models on disk: what is loaded is what was written, for the CT and the views it was trained for, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_views, off
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.volume import Volume
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+
+from MultiViewRegistrationLib.regressor import store  # noqa: E402
+from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
+from MultiViewRegistrationLib.regressor.checkpoint import save  # noqa: E402
+from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import Model, camera_to_json, load_model  # noqa: E402
+from MultiViewRegistrationLib.regressor.network import make_network  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import AXES  # noqa: E402
+from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
+from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def card(ct, views) -> Card:
+    windows = [Window.of(view.camera) for view in views]
+    return Card(
+        ct_sha256=ct_sha256(ct), cameras=[camera_to_json(window.camera) for window in windows], world_from_ct=np.eye(4).tolist(),
+        centroid=ct.centroid().tolist(), half_widths=dict(zip(AXES, (15.0, 15.0, 20.0, 15.0, 15.0, 20.0), strict=True)), network="voting",
+        loss="likelihood", seed=0, minutes=1.0, steps=10, every=5, created="2026-01-01T00:00:00", versions={}, done=10, seconds=1.5,
+        losses=[[10, -1.0]], validation=[[10, 1.5, 5.0, 9.0, 9.0]], expected=[5.0, 9.0, 1.0])
+
+
+@pytest.fixture
+def folder(tmp_path, ct, card):
+    network = make_network("voting", Model.cameras_of(card), np.eye(4), ct.centroid(), choose_landmarks(ct), seed=3)
+    save(tmp_path / "model", card, {f"network.{name}": tensor for name, tensor in network.state_dict().items()})
+    return tmp_path / "model"
+
+
+class Oracle:
+    """A network that sees through the image: its evidence is the truth as projected points, which tests what lies around it."""
+
+    def __init__(self, ct):
+        self.landmarks = choose_landmarks(ct)
+        self.centroid = ct.centroid()
+        self.seen = []
+
+    def __call__(self, images, view):
+        assert images.shape[1:] == (2, 64, 64)
+        self.seen = view.tolist()
+        return images
+
+    def evidence(self, predicted, cameras):
+        from MultiViewRegistrationLib.regressor.evidence import Votes
+
+        projected = [camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras]
+        return [Votes(camera, self.landmarks, self.centroid, points[:, None], np.ones((len(points), 1)), 3.0)
+                for camera, points in zip(cameras, projected, strict=True)]
+
+
+def test_the_same_model_is_read_again(folder, card, views):
+    model, again = load_model(folder), load_model(folder)
+    assert replace(model.card, weights="", weights_sha256="") == replace(card, weights="", weights_sha256="")
+    first, second = (each.candidates(views)[0] for each in (model, again))
+    np.testing.assert_array_equal(first.world_from_ct, second.world_from_ct)
+    assert sorted(path.name for path in folder.iterdir()) == sorted([CARD, model.card.weights])
+
+
+def test_a_new_state_replaces_the_old_one(folder, card):
+    save(folder, replace(card, done=11), {"network.x": torch.zeros(3)})
+    assert Card.read(folder).done == 11 and len(list(folder.glob("*.safetensors"))) == 1
+
+
+def rewritten(folder, **changes):
+    content = json.loads((folder / CARD).read_text())
+    content.update(changes)
+    (folder / CARD).write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
+
+
+@pytest.mark.parametrize("changes, said", [
+    ({"format": "something"}, "is no card of a trained model"),
+    ({"version": 99}, "written by another version"),
+    ({"seed": "1"}, '"seed" is missing or of another kind'),
+    ({"steps": ...}, '"steps" is missing'),
+    ({"more": 1}, '"more" is not known'),
+    ({"world_from_ct": [[1, 2], [3, 4]]}, "a matrix is not 4 rows of 4 numbers"),
+    ({"centroid": [0, 0, float("nan")]}, '"centroid" or "half_widths" are no numbers'),
+    ({"cameras": []}, "a matrix is not 4 rows"),
+    ({"weights": "../../elsewhere.safetensors"}, '"weights" is no file beside it'),
+    ({"weights": "gone.safetensors"}, "found no weights as safetensors"),
+    ({"weights_sha256": "0" * 64}, "is not the file that was written"),
+    ({"network": "other"}, 'the network "other" is not known'),
+    ({"network": "pose"}, "its weights do not fit its card"),
+    ({"validation": []}, "stopped before it had learnt anything"),
+])
+def test_cards_that_were_changed(folder, changes, said):
+    rewritten(folder, **changes)
+    with pytest.raises(InputError, match=said):
+        load_model(folder)
+
+
+def test_files_that_are_no_model(folder, tmp_path):
+    with pytest.raises(InputError, match=f"found no {CARD}"):
+        load_model(tmp_path)
+    with pytest.raises(InputError):
+        load_model(folder / CARD)
+    (folder / CARD).write_text((folder / CARD).read_text()[:100])
+    with pytest.raises(InputError, match="is damaged"):
+        load_model(folder)
+
+
+def test_weights_that_were_cut_short_or_changed(folder):
+    path = next(folder.glob("*.safetensors"))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(InputError, match="cut short, damaged or changed"):
+        load_model(folder)
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(InputError, match="cut short, damaged or changed"):
+        load_model(folder)
+
+
+class Alarm:
+    """Whoever unpickles this runs code."""
+
+    def __reduce__(self):
+        return (pytest.fail, ("a pickle was loaded",))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_pickles_are_refused(folder, suffix):
+    data = pickle.dumps(Alarm())
+    (folder / f"weights{suffix}").write_bytes(data)
+    rewritten(folder, weights=f"weights{suffix}", weights_sha256=hashlib.sha256(data).hexdigest())
+    with pytest.raises(InputError, match="as safetensors"):
+        load_model(folder)
+
+
+def test_weights_that_are_no_numbers(folder, card):
+    model = load_model(folder)
+    state = {f"network.{name}": tensor.clone() for name, tensor in model.network.state_dict().items()}
+    state["network.head.bias"][0] = float("nan")
+    save(folder, card, state)
+    with pytest.raises(InputError, match="do not fit its card"):
+        load_model(folder)
+
+
+def test_a_model_of_another_ct(folder, ct):
+    model = load_model(folder)
+    model.check_ct(ct)
+    other = ct.volume.values.copy()
+    other[20, 20, 20] += 1
+    with pytest.raises(InputError, match="the model is of another CT"):
+        model.check_ct(CT(Volume(other, ct.volume.ct_from_index)))
+
+
+def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
+    values = np.asfortranarray(ct.volume.values)
+    assert ct_sha256(CT(Volume(values, ct.volume.ct_from_index + 1e-5))) == ct_sha256(ct)
+    assert ct_sha256(CT(ct.volume, mask=ct.volume.values > 0)) != ct_sha256(ct)
+    assert ct_sha256(CT(Volume(values, ct.volume.ct_from_index + 0.01))) != ct_sha256(ct)
+
+
+def oracle(card, ct, truth) -> Model:
+    network = Oracle(ct)
+    network.truth = truth
+    return Model(card, network, None)
+
+
+def test_views_in_another_order_and_alone(card, ct, views):
+    model = oracle(card, ct, TRUE_POSE)
+    for chosen, trained in ((views, [0, 1]), (views[::-1], [1, 0]), (views[1:], [1])):
+        assert error_mm(model.candidates(chosen)[0].world_from_ct) < 0.2
+        assert model.network.seen == trained
+
+
+def test_the_same_arm_in_another_world(card, ct, views):
+    """As a tracker's, of which the case's start tells; without it these cameras see the CT from behind."""
+    moved = off(np.eye(4), (0, 150, 20), (300, -200, 40))
+    there = [replace(view, camera=replace(view.camera, camera_from_world=view.camera.camera_from_world @ rigid.inverse(moved)))
+             for view in views]
+    model = oracle(card, ct, moved @ TRUE_POSE)
+    assert error_mm(model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0].world_from_ct, moved @ TRUE_POSE) < 0.2
+    with pytest.raises(InputError, match='view "view[12]": its camera sees the CT otherwise than any that the model'):
+        model.candidates(there)
+
+
+def test_another_angle(card, ct):
+    """Within the range of training it is what was trained; beyond it is refused."""
+    model = oracle(card, ct, TRUE_POSE)
+    near, far = (make_views(ct, angles=((0, 0), (angle, 0))) for angle in (80, 50))
+    assert error_mm(model.candidates(near)[0].world_from_ct) < 0.2
+    with pytest.raises(InputError, match='view "view2"'):
+        model.check_views(far)
+
+
+def test_the_store(monkeypatch, tmp_path, card):
+    monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
+    assert store.all_models() == [] and store.models_of("ab" * 32) == []
+    made = []
+    for sha, created in (("ab" * 32, "2026-01-02T00:00:00"), ("ab" * 32, "2026-01-03T00:00:00"), ("cd" * 32, "2026-01-01T00:00:00")):
+        where = store.new_folder(sha)
+        save(where, replace(card, ct_sha256=sha, created=created), {"network.x": torch.zeros(100)})
+        made.append(where)
+    (made[0].parent / "not-a-model").mkdir()
+    assert len(set(made)) == 3
+    assert [each.folder for each in store.models_of("ab" * 32)] == [made[1], made[0]]
+    assert len(store.all_models()) == 3 and all(each.finished and each.bytes > 400 for each in store.all_models())
+    store.remove(store.models_of("cd" * 32)[0])
+    assert store.models_of("cd" * 32) == [] and not made[2].parent.exists() and made[0].exists()

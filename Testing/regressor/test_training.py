@@ -1,0 +1,205 @@
+"""A small training: it learns, it goes on where it stopped, and nothing that goes wrong costs what was learnt."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_views, off
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT
+from MultiViewRegistrationLib.imaging.volume import Volume
+
+torch = pytest.importorskip("torch")
+safetensors = pytest.importorskip("safetensors.torch")
+
+from MultiViewRegistrationLib.regressor import checkpoint, training  # noqa: E402
+from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
+from MultiViewRegistrationLib.regressor.training import Cancelled, Plan, Training  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Validations of few poses, and a pace that is not measured."""
+    monkeypatch.setattr(training, "VALIDATED", 2)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
+    monkeypatch.setattr(Training, "_set_pace", lambda self: None)
+
+
+@pytest.fixture
+def begin(ct, views, anatomy, tmp_path):
+    """A function: a training of so many steps in a new folder."""
+
+    def make(name: str = "model", steps: int = 6, every: int = 3, **plan) -> Training:
+        cameras = [view.camera for view in views]
+        poses = PoseRange(camera=cameras[0], world_from_ct=np.eye(4), centroid=ct.centroid(), orbital_deg=15, tilt_deg=15, roll_deg=20,
+                          columns_mm=15, rows_mm=15, beam_mm=20)
+        begun = Training.begin(ct, cameras, poses, anatomy.corners(), Plan(**plan), tmp_path / name)
+        begun.card = replace(begun.card, steps=steps, every=every)
+        return begun
+
+    return make
+
+
+def stop_at(step: int):
+    def progress(fraction: float, stage: str, error_mm: float | None):
+        return f"step {step} of" not in stage
+
+    return progress
+
+
+def weights(folder: Path) -> dict:
+    return {name: tensor for name, tensor in checkpoint.load(folder)[1].items() if name.startswith("network.")}
+
+
+def test_it_learns(begin, views, ct):
+    """In half a minute from anywhere in the range to some millimetres, on X-rays that it has not seen; by chance it is 19 mm."""
+    model = begin(steps=150, every=1000).run()
+    poses = []
+    for turn, shift in (((0, 0, 0), (0, 0, 0)), ((9, -8, 6), (5, -8, 6)), ((-8, 10, -9), (-9, 7, -3)), ((6, 7, 11), (8, 9, 9))):
+        moved = off(np.eye(4), turn, shift)
+        where = [replace(view, camera=moved_camera(view.camera, moved)) for view in views]
+        poses.append(error_mm(model.candidates(where)[0].world_from_ct, moved @ TRUE_POSE))
+    assert np.mean(poses) < 6, poses
+
+
+def moved_camera(camera, world_from_before):
+    """The camera that sees, at world_from_before @ pose, what it saw at the pose."""
+    return replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_before))
+
+
+def test_a_resumed_training_ends_as_an_unbroken_one(begin, ct, views, anatomy):
+    unbroken = begin("unbroken").run()
+    with pytest.raises(Cancelled):
+        begin("resumed").run(stop_at(4))
+    folder = unbroken.folder.parent / "resumed"
+    assert Card.read(folder).done == 4 and not Card.read(folder).finished
+    resumed = Training.resume(folder, ct, [view.camera for view in views], anatomy.corners()).run()
+    for name, tensor in weights(unbroken.folder).items():
+        assert torch.equal(tensor, weights(folder)[name]), name
+    timeless = [[row[0], *row[2:]] for row in unbroken.card.validation]
+    assert timeless == [[row[0], *row[2:]] for row in resumed.card.validation] and len(timeless) == 2
+    assert unbroken.card.losses == resumed.card.losses
+
+
+def test_a_training_that_is_interrupted_keeps_what_it_learnt(begin):
+    def interrupt(fraction, stage, error_mm):
+        if "step 5 of" in stage:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin().run(interrupt)
+
+
+@pytest.mark.parametrize("network, loss", [("pose", "likelihood"), ("pose", "diffpose"), ("pose", "cui2025")])
+def test_the_papers_network_and_losses(begin, views, network, loss):
+    model = begin(steps=2, every=5, network=network, loss=loss).run()
+    assert load_model(model.folder).candidates(views)[0].world_from_ct.shape == (4, 4)
+    assert model.card.loss == loss and np.isfinite(model.card.losses[-1][1])
+
+
+def test_a_loss_that_is_no_number_ends_it_with_the_last_good_state(begin, monkeypatch, views):
+    begun = begin(steps=9, every=4)
+    good = begun._criterion
+
+    def spoilt(network, images, poses):
+        return good(network, images, poses) * (float("nan") if begun.card.done == 5 else 1.0)
+
+    begun._criterion = spoilt
+    with pytest.warns(UserWarning, match="no number at step 6; training stopped there, and the state before is kept"):
+        model = begun.run()
+    assert model.card.done == 5 and model.card.finished and "step 6" in Card.read(model.folder).fault
+    assert len(load_model(model.folder).candidates(views)) >= 1
+
+
+def test_it_ends_early_when_the_error_stops_falling(begin, monkeypatch):
+    begun = begin(steps=100, every=2)
+    monkeypatch.setattr(begun, "_errors", lambda count: (np.full((count, 3), 5.0), np.full(count, 5.0)))
+    card = begun.run().card
+    assert card.shortened == [10, pytest.approx(0.1)] and card.steps == card.done == 12  # six validations, and a fifth of ten steps
+
+
+def test_a_falling_error_goes_on(begin, monkeypatch):
+    begun = begin(steps=20, every=2)
+    monkeypatch.setattr(begun, "_errors", lambda count: (np.full((count, 3), 50.0 / (begun.card.done + 1)), np.full(count, 5.0)))
+    assert begun.run().card.done == 20
+
+
+def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, ct, views, anatomy):
+    with pytest.raises(Cancelled):
+        begin().run(stop_at(2))
+
+    begun = Training.resume(begin_folder(begin), ct, [view.camera for view in views], anatomy.corners())
+
+    def full(path, data):
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="No space left"):
+        patch.setattr(checkpoint, "write_atomically", full)
+        begun.run()
+    assert Card.read(begun.folder).done == 2
+    assert Training.resume(begun.folder, ct, [view.camera for view in views], anatomy.corners()).run().card.done == 6
+
+
+def begin_folder(begin) -> Path:
+    return begin("other").folder.parent / "model"
+
+
+def test_minutes_become_steps(begin, monkeypatch):
+    monkeypatch.undo()
+    begun = begin(minutes=0.2)
+    begun._set_pace()
+    assert begun.card.steps > 10 and begun.card.steps / 12 <= begun.card.every <= begun.card.steps
+
+
+def test_plans_that_are_none(begin, tmp_path):
+    with pytest.raises(InputError, match="minutes: found 0, expected more than 0"):
+        begin(minutes=0)
+    with pytest.raises(InputError, match='the network "vote" is not known, expected one of voting, pose'):
+        begin(network="vote")
+    with pytest.raises(InputError, match='the loss "l2" is not known, expected one of likelihood, diffpose'):
+        begin(loss="l2")
+    with pytest.raises(InputError, match='the loss "cui2025" is one of poses, which the network "voting" does not say'):
+        begin(loss="cui2025")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="model: is not empty, expected a new folder"):
+        begin()
+
+
+def test_resuming_what_cannot_go_on(begin, ct, views, anatomy):
+    cameras = [view.camera for view in views]
+    finished = begin(steps=1, every=5).run()
+    with pytest.raises(InputError, match="is at its end after 1 steps"):
+        Training.resume(finished.folder, ct, cameras, anatomy.corners())
+    with pytest.raises(Cancelled):
+        begin("stopped").run(stop_at(1))
+    folder = finished.folder.parent / "stopped"
+    other = CT(Volume(ct.volume.values + 1, ct.volume.ct_from_index))
+    with pytest.raises(InputError, match="of another CT"):
+        Training.resume(folder, other, cameras, anatomy.corners())
+    with pytest.raises(InputError, match="of other views or cameras"):
+        Training.resume(folder, ct, cameras[::-1], anatomy.corners())
+    with pytest.raises(InputError, match="stopped before it had learnt anything; resume it"):
+        load_model(folder)
+
+
+def test_no_card_names_a_view(begin):
+    assert "view1" not in (begin(steps=1, every=5).run().folder / CARD).read_text()
+
+
+def test_nothing_warns(begin):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        begin(steps=1, every=5).run()
+
+
+def make_other_views(ct):
+    return make_views(ct, angles=((0, 0), (40, 0)))

@@ -85,4 +85,4 @@ def test_the_ablation_compares_trainings_of_one_seed(benchmarks):
     assert lines[0].count("4.4 ± 5.1") == 4  # mean and deviation of 0.8 and 8
     assert lines[1].count("50 ± 0") == 4
     assert lines[2].count("-20 ± 0") == 4
-    assert "1.0 minutes" in page and "60 X-rays" in page
+    assert "1.0 to 1.0 minutes" in page and "60 X-rays" in page

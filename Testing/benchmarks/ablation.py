@@ -92,10 +92,11 @@ class Ablation:
 
 def page(records: list[dict], count: int) -> str:
     """The tables of the medians, of the shares, and of what the terms change."""
-    minutes = np.mean([record["seconds"] for record in records]) / 60
+    minutes = [record["seconds"] / 60 for record in records]
     seeds = len({record["seed"] for record in records})
     about = (f"Medians of the mTRE in mm over {count} X-rays of each kind, mean ± standard deviation of {seeds} trainings. Both views "
-             f"fused, or each view alone. All trainings took the same time, {minutes:.1f} minutes on average.")
+             f"fused, or each view alone. All trainings were given the same time, and took {min(minutes):.1f} to {max(minutes):.1f} "
+             "minutes.")
     change = (f"By how much the median changes against `{VARIANTS[0].loss}` with the same seed, in percent, all CTs together: mean ± "
               "standard error. Less is better.")
     return "\n\n".join([

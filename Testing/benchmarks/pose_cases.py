@@ -83,7 +83,7 @@ def trained(case: Case, folder: Path, *, minutes: float, network: str = "voting"
         return load_model(folder)
     start = monotonic()
     print(f"{folder.name}: training, {minutes:g} minutes", file=sys.stderr, flush=True)
-    model = learning.train(case, folder, minutes=minutes, network=network, loss=loss, seed=seed, resume=begun)
+    model = learning.train(case, folder, minutes=minutes, network=network, loss=loss, seed=seed, resume=begun, anatomy=ready(case))
     card = model.card
     print(f"{folder.name}: {card.done} steps, {monotonic() - start:.0f} s, {card.error_mm} mm {card.fault}", file=sys.stderr, flush=True)
     return model

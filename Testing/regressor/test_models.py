@@ -169,6 +169,8 @@ def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
     assert ct_sha256(CT(Volume(values, ct.volume.ct_from_index + 1e-5))) == ct_sha256(ct)
     assert ct_sha256(CT(ct.volume, mask=ct.volume.values > 0)) != ct_sha256(ct)
     assert ct_sha256(CT(Volume(values, ct.volume.ct_from_index + 0.01))) != ct_sha256(ct)
+    other_way_round = ct.volume.ct_from_index @ [[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, -1, len(values) - 1], [0, 0, 0, 1]]
+    assert ct_sha256(CT(Volume(values[::-1], other_way_round))) == ct_sha256(ct)
 
 
 def oracle(card, ct, truth) -> Model:

@@ -3,7 +3,7 @@
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -e .[demo]
+#   .venv\Scripts\pip install -e .[demo,torch]
 #   .venv\Scripts\mvreg demo --out demo-result --open
 #
 # and, for the tests,
@@ -52,8 +52,9 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the demo: about 0.5 GB to download, once."
-	$(PIP) -e '.[demo]'
+	@echo "Setting up $(VENV) for the demo: about 0.8 GB to download, once."
+	$(PIP) '$(TORCH)'
+	$(PIP) -e '.[demo,torch]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made

@@ -255,7 +255,8 @@ class Training:
             validation = VALIDATED * _least_seconds(lambda: self._errors(1), 2)
         budget = 60 * self.card.minutes
         count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
-        steps = max(2, round((budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation) / seconds))
+        left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
+        steps = max(2, round(left / seconds))
         self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)))
 
     def _save(self, *, finished: bool = False) -> None:

@@ -18,12 +18,12 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.evaluation import evaluate
 from MultiViewRegistrationLib.evaluation_page import pages
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
-from MultiViewRegistrationLib.registration.pipeline import Cancelled
+from MultiViewRegistrationLib.registration.pipeline import Cancelled, refine
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.workflow import register
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
+published = pytest.importorskip("MultiViewRegistrationLib.published.refine")
 
 
 @pytest.fixture(scope="module")
@@ -125,10 +125,15 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
 
 
 def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, monkeypatch):
-    monkeypatch.setitem(PRESETS, "diffpose", replace(DIFFPOSE, stages=(Stage(32, 1, 4),), patch=7, patches=20))
+    def begun(anatomy, views, world_from_ct, *_more):
+        starts.append(world_from_ct)
+        return refine(anatomy, views, world_from_ct)
+
+    starts = []
+    monkeypatch.setattr(published, "refine", begun)
     result = register(case, "regressor", anatomy=anatomy, model=model, refinement="diffpose")
     assert result.refined_by == "diffpose" and result.started.taken == "both views together"
-    assert 0 < error_mm(result.world_from_ct) < 5
+    np.testing.assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
 
 
 def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):

@@ -53,6 +53,8 @@ ALIKE = 0.75
 #: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
 #: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
 CAPTURED_MM = 4.0
+#: About a start that is expected to be farther off there is nothing to look for that a search would not find.
+MOST_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 ALONG = Effort(poses=256, most=256, refined=4)
 
@@ -93,7 +95,7 @@ def about(expected_mm: float, *, structure: bool) -> Range:
     Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
     along its shaft: farther about it than usual, the wrong ones are more than the right one.
     """
-    expected_mm = min(expected_mm, 50.0)
+    expected_mm = min(expected_mm, MOST_EXPECTED_MM)
     turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
     if structure:
         turn_deg, shift_mm = min(turn_deg, SURROUNDINGS.rotation_deg), min(shift_mm, SURROUNDINGS.translation_mm)

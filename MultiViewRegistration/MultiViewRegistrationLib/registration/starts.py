@@ -65,9 +65,9 @@ class _FromStarts(Registration):
         answers = self._first_look()
         if not self._settled(answers):
             answers = self._wider_look(answers)
-        if not self._settled(answers):
-            centre, reach = self._last_range(answers)
-            answers = self.with_second_look(answers, centre, reach, with_start=self._reach is None)
+        for centre, reach in self._last_ranges():
+            if not self._settled(answers):
+                answers = self._comparable(self.with_second_look(answers, centre, reach, with_start=reach is not self._reach))
         return self.finished(answers, self._rivals, self._traces)
 
     def _settled(self, answers: list[Answer]) -> bool:
@@ -107,15 +107,17 @@ class _FromStarts(Registration):
     def _around(self, n: int) -> list[Answer]:
         """The coarsest level's answers about a start."""
         start = self._starts[n]
-        reach = plan.about(max(start.expected_mm, 2 * plan.CAPTURED_MM), structure=self.anatomy.structure)
+        reach = self._range_about(start)
         found = self.search(0, start.world_from_ct, reach, plan.around(reach, structure=self.anatomy.structure), with_start=True)
         return [replace(answer, run=replace(answer.run, origins=frozenset([n]))) for answer in found.answers]
 
-    def _last_range(self, answers: list[Answer]) -> tuple[np.ndarray, Range]:
-        if self._reach:
-            return self._centre, self._reach
-        best = answers[0].run.world_from_ct if answers else self._starts[0].world_from_ct
-        return best, plan.SURROUNDINGS
+    def _last_ranges(self) -> list[tuple[np.ndarray, Range]]:
+        """Where the second level is looked through: about the two most credible starts, and in the range where there is one."""
+        about = [(start.world_from_ct, self._range_about(start)) for start in self._starts[:2]]
+        return about + ([(self._centre, self._reach)] if self._reach else [])
+
+    def _range_about(self, start: Start) -> Range:
+        return plan.about(max(start.expected_mm, 2 * plan.CAPTURED_MM), structure=self.anatomy.structure)
 
     def _with(self, answers: list[Answer], more: list[Answer]) -> list[Answer]:
         return merged(answers, [answer.run for answer in more], self.anatomy.centroid)
@@ -129,9 +131,16 @@ class _FromStarts(Registration):
                 new.append(answer)
             else:
                 old.descents += answer.descents
-        kept, rivals = narrowed(new, *plan.PLAUSIBLE)
+        kept, rivals = narrowed(self._comparable(new), *plan.PLAUSIBLE)
         self._rivals += rivals
-        return self._with(answers, self.refined(1, kept))
+        return self._comparable(self._with(answers, self.refined(1, kept)))
+
+    def _comparable(self, answers: list[Answer]) -> list[Answer]:
+        """Without those of a body that are not half as alike as another: far off, where a DRR has no contrast, there is little to cost."""
+        if self.anatomy.structure:
+            return answers
+        likeness = [min(answer.run.fit.similarity) for answer in answers]
+        return [answer for answer, alike in zip(answers, likeness, strict=True) if alike >= max(likeness) / 2]
 
     def _apart_mm(self, answer: Answer, other: Answer) -> float:
         return distance(answer.run.world_from_ct, other.run.world_from_ct, self.anatomy.centroid)

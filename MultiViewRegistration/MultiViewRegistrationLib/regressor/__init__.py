@@ -2,6 +2,7 @@
 
 import os
 
-# PyTorch's threads spin while they wait for each other, unless told before it is loaded: with other programs at work on the same cores
-# that made a step of training ten times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# PyTorch's threads spin for milliseconds while they wait for each other, unless told before it is loaded: where other programs are at
+# work on the same cores a step of training then takes several times as long. GNU's and Intel's OpenMP.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("KMP_BLOCKTIME", "1")

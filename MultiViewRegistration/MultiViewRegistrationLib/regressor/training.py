@@ -146,7 +146,7 @@ class Training:
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
-        with _threads():
+        with _threads(available_threads()):
             try:
                 while not self.card.finished:
                     if self.card.done % self.card.every == 0 and self.card.done:
@@ -184,7 +184,7 @@ class Training:
         began, card = time.perf_counter(), self.card
         loss = self._loss(self._network, card.done)
         loss.backward()
-        if not math.isfinite(loss.item()) or not math.isfinite(self._optimiser.step(self._progress())):
+        if not math.isfinite(loss.item()) or not math.isfinite(self._updated(self._optimiser, self._progress())):
             self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
             return
         self._loss_sum, self._loss_count = self._loss_sum + loss.item(), self._loss_count + 1
@@ -193,6 +193,12 @@ class Training:
             losses.append([done, self._loss_sum / self._loss_count])
             self._loss_sum, self._loss_count = 0.0, 0
         self.card = replace(card, done=done, losses=losses, seconds=card.seconds + time.perf_counter() - began)
+
+    @staticmethod
+    def _updated(optimiser: Optimiser, progress: float) -> float:
+        """The optimiser's step by one thread: its many small products gain nothing by more, and lose much where those have to wait."""
+        with _threads(1):
+            return optimiser.step(progress)
 
     def _progress(self) -> float:
         """0 to 1: where the schedule of the learning rates stands."""
@@ -240,13 +246,13 @@ class Training:
 
     def _set_pace(self) -> None:
         """Minutes become steps, by some steps of a copy."""
-        with _threads():
+        with _threads(available_threads()):
             copied = copy.deepcopy(self._network)
             optimiser = Optimiser(copied)
 
             def step() -> None:
                 self._loss(copied, 0).backward()
-                optimiser.step(1.0)
+                self._updated(optimiser, 1.0)
 
             for _ in range(2):  # compiles, and finds its memory
                 step()
@@ -282,9 +288,9 @@ def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -
 
 
 @contextmanager
-def _threads() -> Iterator[None]:
+def _threads(count: int) -> Iterator[None]:
     before = torch.get_num_threads()
-    torch.set_num_threads(available_threads())
+    torch.set_num_threads(count)
     try:
         yield
     finally:

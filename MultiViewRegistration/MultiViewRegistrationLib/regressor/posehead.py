@@ -19,6 +19,8 @@ from .resnet import norm, stage
 UNIT = (0.2, 30.0)
 #: The features are averaged over so many parts of the image along either side, not over all of it: where things are is what is asked for.
 POOLED = 2
+#: Channels of the first stage: a quarter of ResNet-18's takes a tenth of the time, and learns more in the same minutes on a CPU.
+WIDTH = 16
 #: Least and largest scale of an error that a network may claim, in these units.
 LEAST_SCALE, LARGEST_SCALE = 0.003, 3.0
 
@@ -42,10 +44,10 @@ class PoseNetwork(nn.Module):
     third head, which the papers' lack, says how far off that is along each axis.
 
     cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
-    width: channels of the first stage, 64 in ResNet-18. Half the width takes a quarter of the time.
+    width: channels of the first stage, 64 in ResNet-18.
     """
 
-    def __init__(self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = 64) -> None:
+    def __init__(self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = WIDTH) -> None:
         super().__init__()
         nominal = np.stack([camera.camera_from_world @ world_from_ct for camera in cameras])
         self.register_buffer("nominal", torch.tensor(nominal, dtype=torch.float32))

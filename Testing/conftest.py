@@ -17,6 +17,12 @@ from MultiViewRegistrationLib.registration.anatomy import Anatomy
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
 
+@pytest.fixture(autouse=True)
+def own_store(tmp_path_factory, monkeypatch) -> None:
+    """No test sees the models of whoever runs it, or adds to them."""
+    monkeypatch.setenv("MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data"))
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """Folder of real CTs and radiographs that lies beside the project, where somebody has put it."""

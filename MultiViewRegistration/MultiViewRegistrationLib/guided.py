@@ -59,7 +59,7 @@ class Said:
 class Started:
     """How a registration began that asked for a regressor.
 
-    model: its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
+    model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
     trained: whether it was trained for this registration.   candidates: what it said, the most credible first.
     taken: which of them the answer came from, "search" where it came from none.
     """
@@ -81,7 +81,7 @@ class Started:
     def __str__(self) -> str:
         if not self.candidates:
             return ("no model of this CT" if self.model is None else "a model that cannot say anything of these views") + ": searched for"
-        name = f" {Path(self.model).name}" if self.model else ""
+        name = f" {self.model}" if self.model else ""
         trained = ", trained for this" if self.trained else ""
         return f"model{name} of {self.minutes:.2g} minutes{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
 
@@ -127,7 +127,7 @@ class Guided:
                 for candidate in self.candidates]
         taken = refinement.taken if by.name == "joint" else 0
         model = self._model
-        return Started(None if model is None else str(model.folder or ""), None if model is None else float(model.card.minutes),
+        return Started(None if model is None else Path(model.folder or "").name, None if model is None else float(model.card.minutes),
                        self._trained, said, "search" if taken is None else said[taken].views)
 
     def _ask(self, views: list[View]) -> list[Candidate]:

@@ -48,7 +48,7 @@ def registered(case, anatomy, start: str, refinement: str, seed: int, model: Pat
 def started(result) -> dict:
     """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
     told = result.started
-    return {} if told is None else {"model": Path(told.model or "").name, "expected_mm": told.expected_mm, "taken": told.taken}
+    return {} if told is None else {"model": told.model or "", "expected_mm": told.expected_mm, "taken": told.taken}
 
 
 def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:

@@ -59,8 +59,13 @@ class Card:
     weights_sha256: str = ""
 
     @property
+    def validated(self) -> bool:
+        """Whether it is known how well the network does after the steps so far; before the first there is nothing to know."""
+        return self.done == (self.validation[-1][0] if self.validation else 0)
+
+    @property
     def finished(self) -> bool:
-        return self.done >= self.steps or bool(self.fault)
+        return self.validated and (self.done >= self.steps or bool(self.fault))
 
     @property
     def error_mm(self) -> float | None:

@@ -52,6 +52,8 @@ _VALIDATING, _FEWEST, _MOST = 0.06, 3, 12
 _STALLED_OVER, _STALLED = 3, 0.03
 #: Then the rest of the schedule takes this share of the steps done.
 _HURRIED = 0.2
+#: A network is of use where it is right within so many mm for at least this share of the images.
+NEAR_MM, _ENOUGH = 25.0, 0.9
 _SAVE_SECONDS = 20.0
 _PACED_STEPS = 6
 _CURVE_POINTS = 100
@@ -92,7 +94,7 @@ class Training:
         self._optimiser = Optimiser(self._network)
         if tensors is not None:
             self._restore(tensors)
-        self._loss_sum, self._loss_count, self._saved = 0.0, 0, time.monotonic()
+        self._loss_sum, self._loss_count, self._saved, self._whole = 0.0, 0, time.monotonic(), True
 
     @classmethod
     def begin(cls, ct: CT, cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray, plan: Plan, folder: Path) -> Training:
@@ -148,8 +150,8 @@ class Training:
         """
         with _threads(available_threads()):
             try:
-                while not self.card.finished:
-                    if self.card.done % self.card.every == 0 and self.card.done:
+                while self.card.done < self.card.steps and not self.card.fault:
+                    if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._tell(progress, "looking how well it does")
                         self._validate(VALIDATED)
                         self._hurry_if_stalled()
@@ -159,12 +161,16 @@ class Training:
                         self._save()
                 self._validate(LAST_VALIDATED)
             except BaseException as error:
-                if not isinstance(error, OSError):
+                if self._whole and not isinstance(error, OSError):
                     self._save()
                 raise
-            self._save(finished=True)
+            self._save()
         if self.card.fault:
             warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
+        within = self.card.expected[2]
+        if within < _ENOUGH:
+            warnings.warn(f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
+                          "train for longer.", stacklevel=2)
         return Model(self.card, self._network.eval(), self.folder)
 
     def _tell(self, progress: Callable, what: str = "") -> None:
@@ -184,15 +190,25 @@ class Training:
         began, card = time.perf_counter(), self.card
         loss = self._loss(self._network, card.done)
         loss.backward()
-        if not math.isfinite(loss.item()) or not math.isfinite(self._updated(self._optimiser, self._progress())):
-            self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
-            return
+        finite = math.isfinite(loss.item())
+        with self._changing():
+            if not finite or not math.isfinite(self._updated(self._optimiser, self._progress())):
+                self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
+                return
+            self.card = replace(card, done=card.done + 1)
         self._loss_sum, self._loss_count = self._loss_sum + loss.item(), self._loss_count + 1
-        done, losses = card.done + 1, list(card.losses)
-        if done % max(1, card.steps // _CURVE_POINTS) == 0:
-            losses.append([done, self._loss_sum / self._loss_count])
+        losses = list(card.losses)
+        if self.card.done % max(1, card.steps // _CURVE_POINTS) == 0:
+            losses.append([self.card.done, self._loss_sum / self._loss_count])
             self._loss_sum, self._loss_count = 0.0, 0
-        self.card = replace(card, done=done, losses=losses, seconds=card.seconds + time.perf_counter() - began)
+        self.card = replace(self.card, losses=losses, seconds=card.seconds + time.perf_counter() - began)
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """In here network and card do not fit together: an interruption leaves the state as it was saved last."""
+        self._whole = False
+        yield
+        self._whole = True
 
     @staticmethod
     def _updated(optimiser: Optimiser, progress: float) -> float:
@@ -209,12 +225,13 @@ class Training:
         """The errors of always the same images, and with them how certain the network may be."""
         began = time.perf_counter()
         errors, squared = self._errors(count)
-        calibrate(self._network, squared)
         together = errors[:, 0]
         row = [self.card.done, self.card.seconds, *(float(np.exp(np.log(e).mean())) for e in errors.T)]
-        expected = [float(np.percentile(together, 50)), float(np.percentile(together, 95)), float(np.mean(together < 25))]
-        self.card = replace(self.card, validation=[*self.card.validation, row], expected=expected,
-                            seconds=self.card.seconds + time.perf_counter() - began)
+        expected = [float(np.percentile(together, 50)), float(np.percentile(together, 95)), float(np.mean(together < NEAR_MM))]
+        with self._changing():
+            calibrate(self._network, squared)
+            self.card = replace(self.card, validation=[*self.card.validation, row], expected=expected,
+                                seconds=self.card.seconds + time.perf_counter() - began)
 
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
@@ -265,9 +282,9 @@ class Training:
         steps = max(2, round(left / seconds))
         self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)))
 
-    def _save(self, *, finished: bool = False) -> None:
+    def _save(self) -> None:
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
-        if not finished:
+        if not self.card.finished:
             tensors |= self._optimiser.tensors()
         self.card = checkpoint.save(self.folder, self.card, tensors)
         self._saved = time.monotonic()

@@ -1,0 +1,113 @@
+"""`mvreg train` and `mvreg models`, as a person and another program run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+
+import pytest
+from program import ENVIRONMENT, MVREG
+
+from MultiViewRegistrationLib import learning
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.workflow import register
+
+pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
+pytest.importorskip("safetensors")
+
+from MultiViewRegistrationLib.regressor import training
+from MultiViewRegistrationLib.regressor.card import CARD, Card
+
+
+@pytest.fixture
+def few_steps(monkeypatch):
+    def pace(self):
+        self.card = replace(self.card, steps=4, every=2)
+
+    monkeypatch.setattr(training.Training, "_set_pace", pace)
+    monkeypatch.setattr(training, "VALIDATED", 2)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
+
+
+@pytest.fixture(autouse=True)
+def data(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
+
+
+def told(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsys, anatomy):
+    assert main(["models", "--json"]) == 0 and told(capsys) == {"models": []}
+    assert main(["train", str(case_file), "--json"]) == 0
+    trained = told(capsys)
+    assert trained["card"]["done"] == 4 and trained["card"]["network"] == "voting"
+    curves = ET.parse(os.path.join(trained["folder"], learning.CURVES))
+    assert len(curves.getroot().findall(".//{*}polyline")) == 4  # both views, each, and the loss
+    assert main(["models", "--json"]) == 0
+    (listed,) = told(capsys)["models"]
+    assert listed["folder"] == trained["folder"] and listed["finished"] and listed["bytes"] > 1e6
+    assert main(["models"]) == 0 and f"{listed['name']}  CT {listed['ct_sha256'][:8]}  voting, 2 min" in capsys.readouterr().out
+    result = register(replace(Case.load(case_file), world_from_ct=None), "regressor", anatomy=anatomy)
+    assert result.started.model == listed["name"] and not result.started.trained
+    assert main(["models", "--remove", "another"]) == 2
+    assert "found no models named \"another\"" in capsys.readouterr().err
+    assert main(["models", "--remove", listed["name"]]) == 0 and learning.find_model(Case.load(case_file)) is None
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_without_a_model_one_is_trained(few_steps, case_file, capsys, tmp_path):
+    assert main(["register", str(case_file), "--start", "regressor", "--out", str(tmp_path / "out"), "--json"]) == 0
+    result = told(capsys)
+    assert result["started"]["trained"] and result["seconds"]["train"] > 0
+    assert main(["models", "--json"]) == 0 and len(told(capsys)["models"]) == 1
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_steps, capsys):
+    folder = tmp_path / "model"
+    command = [*MVREG, "train", str(case_file), "--out", str(folder), "--minutes", "9", "--progress", "json"]
+    child = subprocess.Popen(command, env=ENVIRONMENT, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    for line in child.stderr:
+        if line.startswith("{") and "step 2 of" in json.loads(line)["stage"]:
+            child.stdin.close()
+            break
+    rest = child.stderr.read()
+    assert child.wait(timeout=60) == 130, rest
+    card = Card.read(folder)
+    assert card.done >= 2 and not card.finished
+    content = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps({**content, "steps": card.done + 2}))
+    assert main(["train", str(case_file), "--out", str(folder), "--resume", "--json"]) == 0
+    assert told(capsys)["card"]["done"] == card.done + 2
+
+
+def test_bad_wishes_are_sentences(case_file, tmp_path, capsys, few_steps):
+    for arguments, said in (
+        (["--minutes", "-1"], "minutes: found -1, expected more than 0"),
+        (["--network", "big"], 'the network "big" is not known, expected one of voting, pose'),
+        (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "pose"'),
+        (["--resume"], "resume: found no folder"),
+        (["--resume", "--out", str(tmp_path / "nothing")], f"found no {CARD}"),
+    ):
+        assert main(["train", str(case_file), *arguments]) == 2
+        assert said in capsys.readouterr().err
+
+
+def test_without_pytorch_it_is_a_sentence(case_file, monkeypatch):
+    monkeypatch.setattr(learning, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match="found no torch and no safetensors, .* install them with pip install"):
+        learning.train(Case.load(case_file))
+
+
+def test_ranges_that_put_the_ct_out_of_the_field(case_file, few_steps):
+    case = replace(Case.load(case_file), training={"columns_mm": 400.0})
+    with pytest.raises(InputError, match='training: at columns_mm -?400 the CT is out of the field of view "view1"'):
+        learning.train(case)

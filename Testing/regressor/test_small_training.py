@@ -1,0 +1,58 @@
+"""A training of less than a minute, of a real CT, held against X-rays of another simulator."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("safetensors")
+pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
+
+from MultiViewRegistrationLib.demo.cases import Patient  # noqa: E402
+from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.demo.simulator import SimulatedXRay  # noqa: E402
+from MultiViewRegistrationLib.regressor import training  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
+from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
+
+SIZE, PIXEL_MM = 128, 2.32
+
+
+def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
+    """From 15, 15, 30 degrees and 50, 75, 50 mm: half of the poses within 15 mm of the truth, which by chance are 50 mm off."""
+    monkeypatch.setattr(training, "VALIDATED", 4)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 20)
+    monkeypatch.setattr(Training, "_set_pace", lambda self: None)
+    ct = load_ct(chest_ct())
+    centroid, corners = ct.centroid(), Anatomy(ct).corners()
+    cameras = [CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(PIXEL_MM, PIXEL_MM), size=(SIZE, SIZE),
+                    rao_lao_deg=angle, cra_cau_deg=0).camera() for angle in (0, 90)]
+    poses = PoseRange(camera=cameras[0], world_from_ct=rigid.from_rotation_translation(np.eye(3), -centroid), centroid=centroid,
+                      orbital_deg=15, tilt_deg=15, roll_deg=30, columns_mm=50, rows_mm=75, beam_mm=50)
+    begun = Training.begin(ct, cameras, poses, corners, Plan(), tmp_path / "model")
+    begun.card = replace(begun.card, steps=320, every=1000)
+    model = begun.run()
+
+    rng = np.random.default_rng(3)
+    truths, projector = poses.sample(10, rng), Patient(chest_ct(), couch=True, beyond_mm=60).projector
+    errors, chance = [], []
+    targets = begun._landmarks
+    for truth in truths:
+        views = []
+        for camera in cameras:
+            image = SimulatedXRay(PIXEL_MM).take(projector, camera, truth, rng)
+            views.append(View("AP", to_line_integrals(raw_image(image)), camera))
+        found = model.candidates(views)[0].world_from_ct
+        for pose, kept in ((found, errors), (poses.world_from_ct, chance)):
+            off = rigid.transform_points(pose, targets) - rigid.transform_points(truth, targets)
+            kept.append(np.linalg.norm(off, axis=1).mean())
+    assert np.median(chance) > 40 and np.median(errors) < 15, (chance, errors)

@@ -11,6 +11,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 
 torch = pytest.importorskip("torch")

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
+
+from ..rendering import threads
 
 #: Newton-Schulz iterations, and the coefficients of their polynomial, which bring singular values from 0.01 to 1 to about 1.
 ITERATIONS, COEFFICIENTS = 5, (3.4445, -4.7750, 2.0315)
@@ -73,19 +76,23 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, params, lr: float, momentum: float, decay: float) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
-    @torch.no_grad()
     def step(self) -> None:
-        for group in self.param_groups:
-            for kernel in group["params"]:
-                state = self.state[kernel]
-                if not state:
-                    state["momentum"] = torch.zeros_like(kernel)
-                state["momentum"].lerp_(kernel.grad, 1 - group["momentum"])
-                ahead = kernel.grad.lerp(state["momentum"], group["momentum"])  # Nesterov's
-                matrix = orthogonal(ahead.flatten(1))
-                rows, columns = matrix.shape
-                kernel.mul_(1 - group["lr"] * group["decay"])
-                kernel.add_(matrix.view_as(kernel), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
+        kernels = [(kernel, group) for group in self.param_groups for kernel in group["params"]]
+        for kernel, _ in kernels:
+            if not self.state[kernel]:
+                self.state[kernel]["momentum"] = torch.zeros_like(kernel)
+        largest_first = sorted(kernels, key=lambda pair: -pair[0].numel())
+        threads.run([partial(self._step, kernel, self.state[kernel]["momentum"], group) for kernel, group in largest_first])
+
+    @staticmethod
+    @torch.no_grad()
+    def _step(kernel: nn.Parameter, momentum: Tensor, group: dict) -> None:
+        momentum.lerp_(kernel.grad, 1 - group["momentum"])
+        ahead = kernel.grad.lerp(momentum, group["momentum"])  # Nesterov's
+        matrix = orthogonal(ahead.flatten(1))
+        rows, columns = matrix.shape
+        kernel.mul_(1 - group["lr"] * group["decay"])
+        kernel.add_(matrix.view_as(kernel), alpha=-group["lr"] * max(1.0, rows / columns) ** 0.5)
 
 
 def orthogonal(matrix: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
-from ..rendering.threads import available_threads
+from ..rendering import threads
 from . import checkpoint
 from .card import Card
 from .criterion import LIKELIHOOD, make_criterion
@@ -36,7 +37,7 @@ from .fusion import fuse
 from .images import TrainingImages
 from .losses import in_cameras
 from .model import Model, camera_to_json
-from .network import NAMES, calibrate, make_network
+from .network import NAMES, Network, calibrate, make_network
 from .optimiser import Optimiser
 from .poses import AXES, PoseRange
 from .voting import choose_landmarks
@@ -44,6 +45,8 @@ from .window import Window
 
 #: Images in a step.
 BATCH = 32
+#: A step's images are gone through in so many parts, always the same ones, so that the result does not hang on how many cores there are.
+_PARTS = 2
 #: Poses of a validation on the way, and of the last one.
 VALIDATED, LAST_VALIDATED = 32, 100
 #: Share of the time that validations may take, and how many there are at least and at most.
@@ -148,7 +151,7 @@ class Training:
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
-        with _threads(available_threads()):
+        with _one_thread():
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
@@ -180,23 +183,38 @@ class Training:
         if progress(card.done / card.steps, stage, error) is False:
             raise Cancelled
 
-    def _loss(self, network, step: int) -> torch.Tensor:
-        rng = np.random.default_rng([self.card.seed, _STEPS, step])
-        poses = self._poses.sample(max(1, BATCH // len(self._windows)), rng)
-        images = torch.from_numpy(self._images.batch(poses, self._windows, rng))
-        return self._criterion(network, images, in_cameras(self._cameras, torch.from_numpy(poses)).float())
+    def _learn(self, network: Network, step: int) -> float:
+        """The loss of a step's images, and its gradients in the parameters.
+
+        Parts of the batch are made and gone through side by side, each by a thread for which PyTorch has no others: these would wait for
+        each other many times a step.
+        """
+        poses = self._poses.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng([self.card.seed, _STEPS, step]))
+        parameters, parts = list(network.parameters()), np.array_split(poses, _PARTS)
+        results: list = [None] * _PARTS
+
+        def go(n: int) -> None:
+            torch.set_num_threads(1)
+            rng = np.random.default_rng([self.card.seed, _STEPS, step, n])
+            images = torch.from_numpy(self._images.batch(parts[n], self._windows, rng))
+            loss = self._criterion(network, images, in_cameras(self._cameras, torch.from_numpy(parts[n])).float())
+            results[n] = loss.item(), torch.autograd.grad(loss, parameters)
+
+        threads.run([partial(go, n) for n in range(_PARTS)])
+        shares = [len(part) / len(poses) for part in parts]
+        for number, parameter in enumerate(parameters):
+            parameter.grad = sum(share * gradients[number] for share, (_, gradients) in zip(shares, results, strict=True))
+        return sum(share * loss for share, (loss, _) in zip(shares, results, strict=True))
 
     def _step(self) -> None:
         began, card = time.perf_counter(), self.card
-        loss = self._loss(self._network, card.done)
-        loss.backward()
-        finite = math.isfinite(loss.item())
+        loss = self._learn(self._network, card.done)
         with self._changing():
-            if not finite or not math.isfinite(self._updated(self._optimiser, self._progress())):
+            if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
                 self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
                 return
             self.card = replace(card, done=card.done + 1)
-        self._loss_sum, self._loss_count = self._loss_sum + loss.item(), self._loss_count + 1
+        self._loss_sum, self._loss_count = self._loss_sum + loss, self._loss_count + 1
         losses = list(card.losses)
         if self.card.done % max(1, card.steps // _CURVE_POINTS) == 0:
             losses.append([self.card.done, self._loss_sum / self._loss_count])
@@ -209,12 +227,6 @@ class Training:
         self._whole = False
         yield
         self._whole = True
-
-    @staticmethod
-    def _updated(optimiser: Optimiser, progress: float) -> float:
-        """The optimiser's step by one thread: its many small products gain nothing by more, and lose much where those have to wait."""
-        with _threads(1):
-            return optimiser.step(progress)
 
     def _progress(self) -> float:
         """0 to 1: where the schedule of the learning rates stands."""
@@ -263,13 +275,13 @@ class Training:
 
     def _set_pace(self) -> None:
         """Minutes become steps, by some steps of a copy."""
-        with _threads(available_threads()):
+        with _one_thread():
             copied = copy.deepcopy(self._network)
             optimiser = Optimiser(copied)
 
             def step() -> None:
-                self._loss(copied, 0).backward()
-                self._updated(optimiser, 1.0)
+                self._learn(copied, 0)
+                optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory
                 step()
@@ -305,9 +317,10 @@ def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
+    """Of PyTorch's: what is worth several goes through `rendering.threads`."""
     before = torch.get_num_threads()
-    torch.set_num_threads(count)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -19,7 +19,7 @@ def install(app=None):
     if _done:
         return _done[0]
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    _hold_none()
+    _hold_constants()
     import slicer
     import slicer.util
     from PySide6 import QtCore
@@ -62,11 +62,12 @@ def install(app=None):
     return slicer.app
 
 
-def _hold_none() -> None:
-    """PySide6 6.12 gives back a reference to None with each call that returns nothing, and has never taken one. Before Python 3.12, which
-    does not count them, the process ends once all are gone, after a minute or so of tests."""
+def _hold_constants() -> None:
+    """PySide6 6.12 gives back a reference to None with each call that returns nothing, and one to True with each signal that a slot emits,
+    and has never taken one. Before Python 3.12, which does not count them, the process ends once all are gone, after minutes of tests."""
     if sys.version_info < (3, 12):
-        ctypes.c_ssize_t.from_address(id(None)).value += 1 << 40
+        for constant in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(constant)).value += 1 << 40
 
 
 def _say(kind, context, text: str) -> None:

@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.regressor import store  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.checkpoint import save  # noqa: E402
 from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256  # noqa: E402
-from MultiViewRegistrationLib.regressor.model import Model, camera_to_json, load_model  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import Model, camera_to_json, cameras_of, load_model  # noqa: E402
 from MultiViewRegistrationLib.regressor.network import make_network  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import AXES  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
@@ -42,7 +42,7 @@ def card(ct, views) -> Card:
 
 @pytest.fixture
 def folder(tmp_path, ct, card):
-    network = make_network("voting", Model.cameras_of(card), np.eye(4), ct.centroid(), choose_landmarks(ct), seed=3)
+    network = make_network("voting", cameras_of(card), np.eye(4), ct.centroid(), choose_landmarks(ct), seed=3)
     save(tmp_path / "model", card, {f"network.{name}": tensor for name, tensor in network.state_dict().items()})
     return tmp_path / "model"
 

@@ -29,15 +29,7 @@ class Model:
 
     def __init__(self, card: Card, network: Network, folder: Path) -> None:
         self.card, self.network, self.folder = card, network, folder
-        self._cameras = self.cameras_of(card)
-        self._centroid = np.array(card.centroid)
-        self._poses = PoseRange(camera=self._cameras[0], world_from_ct=np.array(card.world_from_ct), centroid=self._centroid,
-                                **card.half_widths)
-
-    @staticmethod
-    def cameras_of(card: Card) -> list[Camera]:
-        """Of the images it was trained on."""
-        return [Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])) for c in card.cameras]
+        self._cameras, self._poses, self._centroid = cameras_of(card), poses_of(card), np.array(card.centroid)
 
     def check_ct(self, ct: CT) -> None:
         """InputError where the model is of another CT."""
@@ -93,6 +85,17 @@ class Model:
         return float(np.max(np.where(values > 1e-3, values / np.maximum(widths, 1e-3), 0)))
 
 
+def cameras_of(card: Card) -> list[Camera]:
+    """Of the images it is trained on."""
+    return [Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])) for c in card.cameras]
+
+
+def poses_of(card: Card) -> PoseRange:
+    """The poses it is trained on."""
+    return PoseRange(camera=cameras_of(card)[0], world_from_ct=np.array(card.world_from_ct), centroid=np.array(card.centroid),
+                     **card.half_widths)
+
+
 def camera_to_json(camera: Camera) -> dict:
     """A camera as case.json has it."""
     return {"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(), "size": list(camera.size)}
@@ -108,7 +111,7 @@ def load_model(folder: str | Path) -> Model:
         raise wrong if card.validation else InputError(f"{folder}: the training was stopped before it had learnt anything; resume it.")
     try:
         landmarks = state["landmarks"].numpy() if card.network == "voting" else np.zeros((1, 3))
-        network = make_network(card.network, Model.cameras_of(card), np.array(card.world_from_ct), np.array(card.centroid), landmarks)
+        network = make_network(card.network, cameras_of(card), np.array(card.world_from_ct), np.array(card.centroid), landmarks)
         network.load_state_dict(state)
     except (RuntimeError, KeyError):
         raise wrong from None

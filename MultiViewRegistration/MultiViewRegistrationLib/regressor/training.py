@@ -36,7 +36,7 @@ from .ct_hash import ct_sha256
 from .fusion import fuse
 from .images import TrainingImages
 from .losses import in_cameras
-from .model import Model, camera_to_json
+from .model import Model, camera_to_json, poses_of
 from .network import NAMES, Network, calibrate, make_network
 from .optimiser import Optimiser
 from .poses import AXES, PoseRange
@@ -87,8 +87,7 @@ class Training:
         self.card, self.folder = card, folder
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
-        self._poses = PoseRange(camera=self._cameras[0], world_from_ct=np.array(card.world_from_ct), centroid=np.array(card.centroid),
-                                **card.half_widths)
+        self._poses = poses_of(card)
         self._landmarks = choose_landmarks(ct)
         self._images = TrainingImages(ct, float(np.mean([w.pixel_mm_at(self._poses.centre) for w in windows])), seed=card.seed)
         self._criterion = make_criterion(card.loss, card.network, ct, self._cameras, self._poses.world_from_ct)
@@ -110,8 +109,6 @@ class Training:
         """
         if not 0 < plan.minutes < 1e4:
             raise InputError(f"minutes: found {plan.minutes:g}, expected more than 0 and less than 10000; correct it.")
-        if plan.network not in NAMES:
-            raise InputError(f'the network "{plan.network}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
         if folder.exists() and any(folder.iterdir()):
             raise InputError(f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training.")
         card = Card(
@@ -136,9 +133,7 @@ class Training:
                              "a new model for longer instead.")
         if ct_sha256(ct) != card.ct_sha256:
             raise InputError(f"{folder}: this training is of another CT; expected the case that it began with.")
-        poses = PoseRange(camera=Model.cameras_of(card)[0], world_from_ct=np.array(card.world_from_ct), centroid=np.array(card.centroid),
-                          **card.half_widths)
-        windows = _windows(cameras, poses, corners)
+        windows = _windows(cameras, poses_of(card), corners)
         if [camera_to_json(window.camera) for window in windows] != card.cameras:
             raise InputError(f"{folder}: this training is of other views or cameras; expected the case that it began with.")
         return cls(ct, windows, card, folder, tensors)

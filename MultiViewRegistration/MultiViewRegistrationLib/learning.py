@@ -30,13 +30,14 @@ CURVES = "curves.svg"
 
 def train(
     case: Case, folder: str | Path | None = None, *, minutes: float = 2.0, network: str = "voting", loss: str = "likelihood",
-    seed: int = 0, resume: bool = False, progress: Callable[[float, str, float | None], object] = lambda *_: None,
+    seed: int = 0, poses: str = "range", resume: bool = False, progress: Callable[[float, str, float | None], object] = lambda *_: None,
     anatomy: Anatomy | None = None, tensorboard: bool = False,
 ) -> Model:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
     folder: of the model, new or empty; by default one in this user's store.
     minutes, network, loss, seed: see `regressor.training.Plan`.
+    poses: "range", evenly in that range; or "diffpose", normally distributed as in DiffPose, about the case's nominal pose.
     resume: go on with what is in the folder, as it was begun; the arguments before are ignored.
     progress: called with the fraction done, what it does and the error so far in mm (None at first); where it returns False the training
         stops with `regressor.training.Cancelled`, and can be resumed.
@@ -47,8 +48,8 @@ def train(
     """
     _require_torch()
     from .regressor import events
-    from .regressor.poses import PoseRange
-    from .regressor.training import Plan, Training
+    from .regressor.poses import DiffPosePoses, PoseRange
+    from .regressor.training import DIFFPOSE, POSES, Plan, Training
 
     anatomy = anatomy or Anatomy(case.ct)
     cameras = {view.name: view.camera for view in case.views}
@@ -59,10 +60,16 @@ def train(
             raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
         training = Training.resume(Path(folder), case.ct, list(cameras.values()), anatomy.corners())
     else:
-        poses = PoseRange.of_case(cameras, nominal_pose(case, anatomy), anatomy.centroid, anatomy.corners(), case.search, case.training)
-        target = Path(folder) if folder is not None else None
-        plan = Plan(minutes, network, loss, seed)
-        training = Training.begin(case.ct, list(cameras.values()), poses, anatomy.corners(), plan, target or _stored(case))
+        if poses not in POSES:
+            raise InputError(f'poses: found "{poses}", expected one of {", ".join(POSES)}.')
+        pose = nominal_pose(case, anatomy)
+        if poses == DIFFPOSE:
+            reach = DiffPosePoses.about(next(iter(cameras.values())), pose, anatomy.centroid).range()
+        else:
+            reach = PoseRange.of_case(cameras, pose, anatomy.centroid, anatomy.corners(), case.search, case.training)
+        plan = Plan(minutes, network, loss, seed, poses)
+        target = Path(folder) if folder is not None else _stored(case)
+        training = Training.begin(case.ct, list(cameras.values()), reach, anatomy.corners(), plan, target)
     try:
         model = training.run(progress)
     finally:

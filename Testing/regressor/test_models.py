@@ -35,9 +35,9 @@ def card(ct, views) -> Card:
     windows = [Window.of(view.camera) for view in views]
     return Card(
         ct_sha256=ct_sha256(ct), cameras=[camera_to_json(window.camera) for window in windows], world_from_ct=np.eye(4).tolist(),
-        centroid=ct.centroid().tolist(), half_widths=dict(zip(AXES, (15.0, 15.0, 20.0, 15.0, 15.0, 20.0), strict=True)), network="voting",
-        loss="likelihood", seed=0, minutes=1.0, steps=10, every=5, created="2026-01-01T00:00:00", versions={}, done=10, seconds=1.5,
-        losses=[[10, -1.0]], validation=[[10, 1.5, 5.0, 9.0, 9.0]], expected=[5.0, 9.0, 1.0])
+        centroid=ct.centroid().tolist(), half_widths=dict(zip(AXES, (15.0, 15.0, 20.0, 15.0, 15.0, 20.0), strict=True)), poses="range",
+        network="voting", loss="likelihood", seed=0, minutes=1.0, steps=10, every=5, created="2026-01-01T00:00:00",
+        versions={}, done=10, seconds=1.5, losses=[[10, -1.0]], validation=[[10, 1.5, 5.0, 9.0, 9.0]], expected=[5.0, 9.0, 1.0])
 
 
 @pytest.fixture

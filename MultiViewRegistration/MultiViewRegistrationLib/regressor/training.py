@@ -39,7 +39,7 @@ from .losses import in_cameras
 from .model import Model, camera_to_json, poses_of
 from .network import NAMES, Network, calibrate, make_network
 from .optimiser import Optimiser
-from .poses import AXES, PoseRange
+from .poses import AXES, DiffPosePoses, PoseRange
 from .voting import choose_landmarks
 from .window import Window
 
@@ -66,18 +66,26 @@ _CORNER_POSES = 200
 _STEPS, _VALIDATION = 0, 1
 
 
+#: How poses are drawn: evenly within a range, or as DiffPose drew them for DeepFluoro's pelves, about the nominal pose as their mean.
+RANGE, DIFFPOSE = POSES = ("range", "diffpose")
+
+
 class Cancelled(Exception):
     """The caller asked to stop; what was reached is in the folder."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """minutes: on this machine.   network: of `network.NAMES`.   loss: of `criterion.NAMES`.   seed: of all that is drawn."""
+    """minutes: on this machine.   network: of `network.NAMES`.   loss: of `criterion.NAMES`.   seed: of all that is drawn.
+
+    poses: of POSES; for DIFFPOSE the range that a training is given should be that of `DiffPosePoses.range`.
+    """
 
     minutes: float = 2.0
     network: str = NAMES[0]
     loss: str = LIKELIHOOD
     seed: int = 0
+    poses: str = RANGE
 
 
 class Training:
@@ -88,6 +96,9 @@ class Training:
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
         self._poses = poses_of(card)
+        self._drawn = self._poses
+        if card.poses == DIFFPOSE:
+            self._drawn = DiffPosePoses.about(self._cameras[0], self._poses.world_from_ct, self._poses.centroid)
         self._landmarks = choose_landmarks(ct)
         self._images = TrainingImages(ct, float(np.mean([w.pixel_mm_at(self._poses.centre) for w in windows])), seed=card.seed)
         self._criterion = make_criterion(card.loss, card.network, ct, self._cameras, self._poses.world_from_ct)
@@ -113,8 +124,9 @@ class Training:
             raise InputError(f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training.")
         card = Card(
             ct_sha256=ct_sha256(ct), cameras=[], world_from_ct=np.asarray(poses.world_from_ct).tolist(),
-            centroid=np.asarray(poses.centroid).tolist(), half_widths={axis: getattr(poses, axis) for axis in AXES}, network=plan.network,
-            loss=plan.loss, seed=plan.seed, minutes=plan.minutes, steps=1, every=1, created=datetime.now().isoformat(timespec="seconds"),
+            centroid=np.asarray(poses.centroid).tolist(), half_widths={axis: getattr(poses, axis) for axis in AXES}, poses=plan.poses,
+            network=plan.network, loss=plan.loss, seed=plan.seed, minutes=plan.minutes, steps=1, every=1,
+            created=datetime.now().isoformat(timespec="seconds"),
             versions={"multiview-registration": __version__, "torch": torch.__version__})
         windows = _windows(cameras, poses, corners)
         training = cls(ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder)
@@ -184,7 +196,7 @@ class Training:
         Parts of the batch are made and gone through side by side, each by a thread for which PyTorch has no others: these would wait for
         each other many times a step.
         """
-        poses = self._poses.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng([self.card.seed, _STEPS, step]))
+        poses = self._drawn.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng([self.card.seed, _STEPS, step]))
         parameters, parts = list(network.parameters()), np.array_split(poses, _PARTS)
         results: list = [None] * _PARTS
 
@@ -243,7 +255,7 @@ class Training:
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         rng = np.random.default_rng([self.card.seed, _VALIDATION])
-        truth = self._poses.sample(LAST_VALIDATED, rng)[:count]
+        truth = self._drawn.sample(LAST_VALIDATED, rng)[:count]
         images = torch.from_numpy(self._images.batch(truth, self._windows, rng))
         view, centroid = torch.arange(len(self._windows)), self._poses.centroid
         errors, squared = [], []

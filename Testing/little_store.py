@@ -62,7 +62,8 @@ def write_model(folder: str | Path, sha: str, minutes: float, error_mm: float, *
     card = Card(
         ct_sha256=sha, cameras=[camera], world_from_ct=unit, centroid=[0, 0, 0], half_widths=dict.fromkeys("abcdef", 1.0), poses="range",
         network="voting", loss="likelihood", seed=0, minutes=minutes, steps=500, every=100, created=f"2026-11-20T{folder.name[-6:]}",
-        versions={}, done=500 if finished else 200, validation=[[100, 24.0, 20.0], [500, 120.0, error_mm]], fault=fault, weights="weights.safetensors")
+        versions={}, done=500 if finished else 200, validation=[[100, 24.0, 20.0], [500, 120.0, error_mm]],
+        fault=fault, weights="weights.safetensors")
     (folder / CARD).write_text(card.to_json())
 
 

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from .html_tree import tag
-from .line_plot import HEIGHT, WIDTH, Line, line_plot
+from .line_plot import HEIGHT, RIGHT, STYLES, TOP, WIDTH, Line, line_plot
 
-_STYLE = "text { font: 11px sans-serif; fill: #444 } .grid { stroke: #ddd } svg { background: #fff }"
+_STYLE = "text { font: 11px sans-serif; fill: #444; stroke: none } .grid { stroke: #ddd }"
 
 
 def curves(losses: Sequence[Sequence[float]], validation: Sequence[Sequence[float]]) -> str:
@@ -21,8 +21,20 @@ def curves(losses: Sequence[Sequence[float]], validation: Sequence[Sequence[floa
     lines = [Line(name, seconds, [row[column] for row in validation]) for column, name in enumerate(names, start=2)]
     error = line_plot(lines if len(lines) > 2 else lines[:1], "Error of random images", "seconds of training", "error (mm)", log=True)
     loss = line_plot([Line("loss", [row[0] for row in losses], [row[1] for row in losses])], "Loss", "step", "loss")
-    for number, plot in enumerate((error, loss)):
-        plot.attrib.update(x=str(number * (WIDTH + 20)), y="0", width=str(WIDTH), height=str(HEIGHT))
-    whole = tag("svg", tag("style", _STYLE), error, loss, xmlns="http://www.w3.org/2000/svg",
-                viewBox=f"0 0 {2 * WIDTH + 20} {HEIGHT}", width=str(2 * WIDTH + 20), height=str(HEIGHT))
+    parts = []
+    for number, plot in enumerate((error, loss)):  # a group each: few programs show an SVG within an SVG
+        parts.append(tag("g", transform=f"translate({number * (WIDTH + 20)} 0)"))
+        parts[-1].extend(list(plot))
+    width = 2 * WIDTH + 20
+    whole = tag("svg", tag("style", _STYLE), tag("rect", width="100%", height="100%", fill="#fff"), *parts, *_names(names),
+                xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {HEIGHT}", width=str(width), height=str(HEIGHT))
     return ET.tostring(whole, encoding="unicode")
+
+
+def _names(names: Sequence[str]) -> list[ET.Element]:
+    """What the lines of the errors are, at the right of their plot; one that is alone needs no name."""
+    if len(names) < 3:
+        return []
+    colours = [STYLES[number % len(STYLES)][0] for number in range(len(names))]
+    return [tag("text", name, x=WIDTH - RIGHT - 6, y=TOP + 14 * (number + 1), text_anchor="end", style=f"fill: {colour}")
+            for number, (name, colour) in enumerate(zip(names, colours, strict=True))]

@@ -76,6 +76,12 @@ class Evaluation:
         """By which answers are told apart, the lower the better: a pose that hides most of the CT has a low cost, too."""
         return self.cost / max(self.share, 1e-9)
 
+    @property
+    def likeness(self) -> float:
+        """The least similarity of the views; one that shows the CT in less than a tenth as many pixels as another has no say."""
+        most = max(self.shown)
+        return min(similarity for similarity, shown in zip(self.similarity, self.shown, strict=True) if 10 * shown >= most)
+
 
 class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.

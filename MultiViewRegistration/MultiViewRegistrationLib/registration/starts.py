@@ -139,7 +139,7 @@ class _FromStarts(Registration):
         """Without those of a body that are not half as alike as another: far off, where a DRR has no contrast, there is little to cost."""
         if self.anatomy.structure:
             return answers
-        likeness = [min(answer.run.fit.similarity) for answer in answers]
+        likeness = [answer.run.fit.likeness for answer in answers]
         return [answer for answer, alike in zip(answers, likeness, strict=True) if alike >= max(likeness) / 2]
 
     def _apart_mm(self, answer: Answer, other: Answer) -> float:

@@ -56,7 +56,7 @@ def demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stag
     if missing_packages():
         runs[-1] = replace(runs[-1], note=f"{SEARCH_NOTE} A network that finds the pose needs PyTorch, which is not installed here.")
     else:
-        runs.append(_trained(chest, out / "model", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")))
+        runs.append(_trained(chest, out / "network", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")))
     if WRIST.is_dir():
         runs += [_Run(Case.load(WRIST / f"{name}.json"), WRIST_NOTE) for name in WRIST_CASES]
     results, told = [], []

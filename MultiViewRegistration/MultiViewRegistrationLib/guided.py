@@ -83,7 +83,8 @@ class Started:
             return ("no model of this CT" if self.model is None else "a model that cannot say anything of these views") + ": searched for"
         name = f" {self.model}" if self.model else ""
         trained = ", trained for this" if self.trained else ""
-        return f"model{name} of {self.minutes:.2g} minutes{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
+        length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}"
+        return f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
 
 
 class Guided:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,8 +20,8 @@ SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory, monkeypatch) -> None:
-    """No test sees the models of whoever runs it, or adds to them."""
-    monkeypatch.setenv("MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data"))
+    """No test sees the models of whoever runs it, or of another test."""
+    monkeypatch.setenv("MVREG_DATA", str(tmp_path_factory.getbasetemp() / "data" / secrets.token_hex(8)))
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,7 @@ import numpy as np
 
 from .assessment import protocol
 from .evaluation import CaseOutcome, Evaluation, Run
-
-#: So near, a refinement is expected to get from there to the answer.
-NEAR_MM = 25.0
+from .regressor.card import NEAR_MM
 
 
 def side_by_side(evaluations: Sequence[Evaluation]) -> str:

@@ -24,15 +24,15 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 import numpy as np  # noqa: E402
 import pose_cases  # noqa: E402
 import regressor_rows  # noqa: E402
-from marked_page import put, table  # noqa: E402
+from marked_page import put  # noqa: E402
 from pose_cases import PoseCase, counted, identity  # noqa: E402
 from rows import Rows  # noqa: E402
 
 from MultiViewRegistrationLib import __version__  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+from MultiViewRegistrationLib.evaluation_tables import table  # noqa: E402
+from MultiViewRegistrationLib.regressor.card import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
-
-NEAR_MM = 25.0
 
 
 @dataclass(frozen=True)

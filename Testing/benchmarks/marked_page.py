@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -21,9 +20,3 @@ def put(page: Path, name: str, text: str) -> None:
         after = "\n\n".join(filter(None, [before.rstrip(), part])) + "\n"
     page.parent.mkdir(parents=True, exist_ok=True)
     page.write_text(after, encoding="utf-8")
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)

@@ -37,12 +37,6 @@ def model(anatomy):
     return FakeModel(TRUE_POSE, anatomy.centroid)
 
 
-@pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
-    """No model of this user's is found."""
-    monkeypatch.setattr(learning, "models_of", lambda ct_sha256: [])
-
-
 def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anatomy, model, tmp_path):
     told = []
     result = register(case, "regressor", told.append, anatomy, model=model)

@@ -34,11 +34,6 @@ def few_steps(monkeypatch):
     monkeypatch.setattr(training, "LAST_VALIDATED", 4)
 
 
-@pytest.fixture(autouse=True)
-def data(tmp_path, monkeypatch):
-    monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
-
-
 def told(capsys) -> dict:
     return json.loads(capsys.readouterr().out)
 

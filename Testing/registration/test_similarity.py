@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from MultiViewRegistrationLib.imaging.box_sum import box_sum
 from MultiViewRegistrationLib.registration import similarity
 
 RADIUS, FLOOR = 3, 0.05
@@ -48,16 +49,16 @@ def brute_force_gradient(image, mask):
 def test_box_sum_is_a_uniform_filter():
     image = np.random.default_rng(0).normal(size=(17, 23)).astype(np.float32)
     out = np.empty_like(image)
-    similarity.box_sum(image, 4, out)
+    box_sum(image, 4, out)
     expected = ndimage.uniform_filter(image.astype(float), 9, mode="constant") * 81
     np.testing.assert_allclose(out, expected, atol=1e-4)
-    similarity.box_sum(image, 4, image)
+    box_sum(image, 4, image)
     np.testing.assert_array_equal(image, out)
 
 
 def test_a_window_larger_than_the_image_sums_all():
     image = np.ones((5, 7), np.float32)
-    similarity.box_sum(image, 20, image)
+    box_sum(image, 20, image)
     np.testing.assert_array_equal(image, 35)
 
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from ..geometry.camera import Camera
+from ..imaging.box_sum import box_sum
 from ..imaging.view import View
 from ..rendering import threads
 from ..rendering.drr import Projector
@@ -199,5 +200,5 @@ def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) ->
 def _grown(mask: np.ndarray) -> np.ndarray:
     """The mask with the neighbours that its central differences need."""
     grown = np.empty(mask.shape, np.float32)
-    similarity.box_sum(mask, 1, grown)
+    box_sum(mask, 1, grown)
     return (grown > 0.5).view(np.uint8)

@@ -12,6 +12,8 @@ from ..errors import InputError
 FORMAT = "MultiViewRegistration regressor"
 VERSION = 1
 CARD = "card.json"
+#: So near, a refinement is expected to get from there to the answer.
+NEAR_MM = 25.0
 #: No card is larger.
 MOST_BYTES = 1 << 20
 
@@ -30,7 +32,7 @@ class Card:
     losses: [step, mean loss since the last], about a hundred.
     validation: [step, seconds, error of all views together, of each view alone, ...], geometric means of the mTRE in mm at the
         landmarks, of random images.
-    expected: 50th, 95th percentile of the fused error, and the share within 25 mm, at the last validation.
+    expected: 50th, 95th percentile of the fused error, and the share within NEAR_MM, at the last validation.
     fault: why training stopped before its end, where it did for a reason of its own; "" otherwise.
     weights, weights_sha256: the file of the weights, "" if there are none yet.   versions: of the program and of PyTorch.
     """

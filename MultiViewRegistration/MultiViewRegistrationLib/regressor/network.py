@@ -22,7 +22,7 @@ from .posehead import PoseNetwork
 from .voting import VotingNetwork
 
 NAMES = ("voting", "pose")
-"""`voting` is the default: see docs/regressor.md for why."""
+"""The first is the default: docs/regressor.md has what it was seen to do."""
 
 
 class Network(Protocol):

@@ -7,6 +7,8 @@ import math
 import numba as nb
 import numpy as np
 
+from ..imaging.box_sum import box_sum
+
 #: Pixels to each side over which brightness and contrast are evened out, in an image of 64; the noise floor, in deviations of the image.
 WINDOW, FLOOR = 10, 0.2
 #: Standard deviations beyond which a value is cut off, so that metal does not decide about the contrast of all else.
@@ -49,9 +51,9 @@ def standardise(line, valid, work, out):
             weights[r, c] = weight
             firsts[r, c] = value
             seconds[r, c] = value * value
-    _box_sum(weights, radius)
-    _box_sum(firsts, radius)
-    _box_sum(seconds, radius)
+    box_sum(weights, radius, weights)
+    box_sum(firsts, radius, firsts)
+    box_sum(seconds, radius, seconds)
     for r in range(rows):
         for c in range(columns):
             share = 1.0 / max(weights[r, c], 1.0)
@@ -59,36 +61,3 @@ def standardise(line, valid, work, out):
             variance = max(seconds[r, c] * share - local * local, 0.0)
             value = (values[r, c] - local) / math.sqrt(variance + FLOOR * FLOOR)
             out[r, c] = min(max(value, -_LARGEST), _LARGEST) * valid[r, c]
-
-
-@nb.njit(nogil=True, fastmath=True)
-def _box_sum(image, radius):
-    """Sums over a square window of `radius` pixels to each side, cut off at the border, in place."""
-    rows, columns = image.shape
-    row = np.empty(columns, np.float32)
-    for r in range(rows):
-        total = np.float32(0)
-        for c in range(columns):
-            row[c] = image[r, c]
-        for c in range(min(radius, columns)):
-            total += row[c]
-        for c in range(columns):
-            if c + radius < columns:
-                total += row[c + radius]
-            if c - radius - 1 >= 0:
-                total -= row[c - radius - 1]
-            image[r, c] = total
-    before = image.copy()
-    row[:] = 0
-    for r in range(min(radius, rows)):
-        for c in range(columns):
-            row[c] += before[r, c]
-    for r in range(rows):
-        if r + radius < rows:
-            for c in range(columns):
-                row[c] += before[r + radius, c]
-        if r - radius - 1 >= 0:
-            for c in range(columns):
-                row[c] -= before[r - radius - 1, c]
-        for c in range(columns):
-            image[r, c] = row[c]

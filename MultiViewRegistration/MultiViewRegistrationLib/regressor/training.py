@@ -30,7 +30,7 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering import threads
 from . import checkpoint
-from .card import Card
+from .card import NEAR_MM, Card
 from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
 from .fusion import fuse
@@ -55,8 +55,8 @@ _VALIDATING, _FEWEST, _MOST = 0.06, 3, 12
 _STALLED_OVER, _STALLED = 3, 0.03
 #: Then the rest of the schedule takes this share of the steps done.
 _HURRIED = 0.2
-#: A network is of use where it is right within so many mm for at least this share of the images.
-NEAR_MM, _ENOUGH = 25.0, 0.9
+#: A network is of use where it is right within NEAR_MM for at least this share of the images.
+_ENOUGH = 0.9
 _SAVE_SECONDS = 20.0
 _PACED_STEPS = 6
 _CURVE_POINTS = 100

@@ -33,12 +33,14 @@ try:
             stage = f"training, {8 - step / 100:.1f} mm after {step} of 500 steps"
             print(ProgressRecord(step / 500, stage, 60.0).to_line(), file=sys.stderr, flush=True)
             time.sleep(0.05)
-            while behaviour == "waits":
+            while behaviour in ("waits", "lingers"):
                 time.sleep(0.02)
         if behaviour == "fails":
             print("mvreg: The disk is full, expected room for a model; free some space.", file=sys.stderr)
             sys.exit(2)
 except KeyboardInterrupt:
+    while behaviour == "lingers" and not (store.data_folder() / "go").exists():
+        time.sleep(0.02)
     write_model(folder, sha, minutes, 7.0, finished=False)
     sys.exit(130)
 write_model(folder, sha, minutes, 3.0, fault="Its loss was no number any more." if behaviour == "stumbles" else "")
@@ -80,9 +82,13 @@ class LittleStore:
         monkeypatch.setattr("MultiViewRegistrationLib.learning.find_model", self._find_model)
 
     def behave(self, behaviour: str) -> None:
-        """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "fails", "stumbles" over a fault."""
+        """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "lingers" even then, "fails", "stumbles"."""
         child = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{CHILD}"
         self._patch.setattr(jobs, "program", lambda: [sys.executable, "-c", child, self._sha, behaviour])
+
+    def let_go(self) -> None:
+        """The child that lingers ends."""
+        (self.folder / "go").touch()
 
     def add(self, ct, name: str, minutes: float = 2.0, error_mm: float = 3.6, *, finished: bool = True) -> Path:
         """The folder of a further model of a CT, newer than those whose names come before."""

@@ -103,10 +103,11 @@ def test_one_of_several_is_chosen_and_another_removed(driven, store, ct):
 
 def test_a_training_is_cancelled_and_gone_on_with(driven, store):
     ui = driven.start.ui
-    store.behave("waits")
+    store.behave("lingers")
     begin(driven)
     driven.host.click(ui.stopTrainingButton)
     assert not ui.stopTrainingButton.enabled and ui.trainingLabel.text == "Stopping"
+    store.let_go()
     trained(driven)
     assert [row[1:] for row in rows(driven)] == [["2 min", "7.0 mm", "7.6 MB", "unfinished"]]
     unfinished = str(driven.session.learning.models[0].folder)

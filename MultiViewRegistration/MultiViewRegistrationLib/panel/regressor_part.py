@@ -133,7 +133,7 @@ class RegressorPart(Part):
             ui.trainingLabel.text = training.message
         elif training is not None and training.state == "cancelled":
             unfinished = any(not model.finished for model in learning.models)
-            ui.trainingLabel.text = _("Cancelled.") + " " + (_("What was learnt is kept: Resume goes on with it.") if unfinished else "")
+            ui.trainingLabel.text = _("Cancelled. What was learnt is kept: Resume goes on with it.") if unfinished else _("Cancelled.")
         else:
             ui.trainingLabel.text = "\n".join(training.warnings) if training is not None else ""
         ui.trainingLabel.setVisible(bool(ui.trainingLabel.text))

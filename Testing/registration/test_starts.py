@@ -12,7 +12,6 @@ from phantom import TRUE_POSE, error_mm, make_views
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.registration import plan
 from MultiViewRegistrationLib.registration.apart import register_views
-from MultiViewRegistrationLib.registration.objective import Evaluation
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.registration.starts import Start, refine_from
@@ -125,15 +124,3 @@ def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
               for _ in range(200)]
     assert np.mean(inside) > 0.98
     assert plan.about(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)
-
-
-@pytest.mark.parametrize("similarity, shown, likeness", [
-    ((0.9, 0.5), (900, 800), 0.5),
-    ((0.9, 0.0), (900, 0), 0.9),
-    ((0.9, 0.0), (900, 89), 0.9),
-    ((0.9, 0.0), (900, 90), 0.0),
-    ((0.0, 0.0), (0, 0), 0.0),
-])
-def test_a_view_that_hardly_shows_the_ct_has_no_say_in_whether_a_pose_looks_right(similarity, shown, likeness):
-    nothing = np.zeros(6), np.zeros((6, 6))
-    assert Evaluation(0.3, *nothing, shown, shown, similarity, (nothing, nothing), 1.0).likeness == likeness

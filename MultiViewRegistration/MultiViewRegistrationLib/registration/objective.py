@@ -18,6 +18,8 @@ from .intrinsics import by_intrinsics
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
 FEWEST_PIXELS = 50
 LEAST_SHARE = 0.04
+#: Similarities count as no less and no more than this in `Evaluation.evidence`: what is less is chance.
+SIMILAR = (0.1, 0.9999)
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ class Evaluation:
         have nine derivatives.
     by_view: each view's share in the gradient and in the lower triangle of the Hessian.
     pixels, similarity: by view, the number of pixels compared and their local NCC.
-    shown: by view, in how many of the pixels the CT shows; the others see air beside it.
-    share: of what the X-rays show, compared; 1 for a structure, of which only the surroundings of its silhouette are.
+    shown: by view, in how many of them the CT shows; the others see air beside it. Of a structure, all that are compared.
     """
 
     cost: float
@@ -70,18 +71,22 @@ class Evaluation:
     shown: tuple[int, ...]
     similarity: tuple[float, ...]
     by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
-    share: float
 
     @property
-    def penalised_cost(self) -> float:
-        """By which answers are told apart, the lower the better: a pose that hides most of the CT has a low cost, too."""
-        return self.cost / max(self.share, 1e-9)
+    def evidence(self) -> float:
+        """By which answers are told apart, the higher the better: how much the DRRs tell of the X-rays, in nats.
 
-    @property
-    def likeness(self) -> float:
-        """The least similarity of the views; one that shows the CT in less than a tenth as many pixels as another has no say."""
-        most = max(self.shown)
-        return min(similarity for similarity, shown in zip(self.similarity, self.shown, strict=True) if 10 * shown >= most)
+        The mutual information of two Gaussian variables of correlation r is -log(1 - r^2) / 2 a sample (Cover and Thomas, Elements of
+        Information Theory, 2nd ed., example 8.5.1). The samples are the pixels that show the CT: a pose that hides most of it has a low
+        cost, but tells little. r is the harmonic mean of the views' similarities, by those pixels: a wrong pose can be made to look like
+        one X-ray, not like all of them.
+        """
+        shown = np.array(self.shown, float)
+        if not shown.any():
+            return 0.0
+        similarity = np.clip(self.similarity, *SIMILAR)
+        mean = shown.sum() / (shown / similarity).sum()
+        return float(-0.5 * shown.sum() * np.log(1 - mean**2))
 
 
 class Objective:
@@ -145,7 +150,8 @@ class Objective:
         if settings.silhouette_mm is not None:
             similarity.keep_near(projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask)
         self._masks[index] = mask
-        self._shown[index] = int(np.count_nonzero((projection.image > 0) & (mask > 0)))
+        seen = mask > 0 if settings.silhouette_mm is not None else (projection.image > settings.intensity_floor) & (mask > 0)
+        self._shown[index] = int(np.count_nonzero(seen))
         self._weights[index] = [
             similarity.window_weight(mask, radius) if radius else None
             for radius in (settings.intensity_radius, settings.gradient_radius)
@@ -171,7 +177,6 @@ class Objective:
             shown=tuple(self._shown),
             similarity=tuple(part[3] for part in parts),
             by_view=tuple((part[1] / count, part[2] / count) for part in parts),
-            share=share,
         )
 
     def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:

@@ -26,7 +26,7 @@ ROOM_MM = 15.0
 OTHER_MM = 6.0
 
 
-#: A pose that was left behind, and how many times the cost of the best there it costs, see `Rival`.
+#: A pose that was left behind, and how many times its evidence the best there had, see `Rival`.
 Gap = tuple[np.ndarray, float]
 
 
@@ -59,8 +59,8 @@ class LevelTrace:
 class Rival:
     """The best of the other answers.
 
-    gap: how many times its cost (per pixel, and per share of the X-rays compared) is that of the answer, at the finest resolution at
-    which both were compared: near 1, the two cannot be told apart.
+    gap: how many times its evidence (`Evaluation.evidence`) the answer has, at the finest resolution at which both were compared: near 1,
+    the two cannot be told apart.
     distance_mm, rotation_deg: from the answer, between the centres of the anatomy and about it.
     """
 
@@ -261,7 +261,7 @@ def alike(answers: list[Answer]) -> bool:
 
 
 def narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answer], list[Gap]]:
-    """The answers within `limit` times the best one's cost, at most so many, and the poses of the others with their gaps."""
-    gaps = [answer.run.fit.penalised_cost / answers[0].run.fit.penalised_cost for answer in answers]
+    """The best answer with those of no less than 1 / `limit` its evidence, at most so many, and the poses of the others with their gaps."""
+    gaps = [answers[0].run.fit.evidence / max(answer.run.fit.evidence, 1e-9) for answer in answers]
     kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
     return [answers[n] for n in kept], [(answer.run.world_from_ct, gaps[n]) for n, answer in enumerate(answers) if n not in kept]

@@ -24,7 +24,7 @@ from .unknowns import Unknowns
 
 #: Two poses are one answer if they lie nearer than this; starts of descents lie farther apart (mm, an angle counting at RADIUS_MM).
 SAME_MM, APART_MM, RADIUS_MM = 3.0, 8.0, 60.0
-#: An answer is sure if so many descents led to it, and the next one costs so many times as much.
+#: An answer is sure if so many descents led to it, and has so many times the evidence of the next one.
 SURE_DESCENTS, SURE_GAP = 2, 1.25
 
 
@@ -52,7 +52,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: the distinct minima, lowest cost first, how many poses were scored, and how many refined.
+    """What a search found: the distinct minima, most evidence first, how many poses were scored, and how many refined.
 
     sure: whether several descents led to the best answer, and no other is nearly as good.
     """
@@ -147,15 +147,15 @@ def merged(answers: list[Answer], runs: list[Run], centroid: np.ndarray) -> list
             answers.append(Answer(run))
         else:
             same.descents += 1
-            same.run = replace(min(same.run, run, key=_cost), origins=same.run.origins | run.origins)
-    return sorted(answers, key=lambda answer: _cost(answer.run))
+            same.run = replace(max(same.run, run, key=_evidence), origins=same.run.origins | run.origins)
+    return sorted(answers, key=lambda answer: -_evidence(answer.run))
 
 
-def _cost(run: Run) -> float:
-    return run.fit.penalised_cost
+def _evidence(run: Run) -> float:
+    return run.fit.evidence
 
 
 def _sure(answers: list[Answer]) -> bool:
     if not answers or answers[0].descents < SURE_DESCENTS:
         return False
-    return len(answers) == 1 or _cost(answers[1].run) > SURE_GAP * _cost(answers[0].run)
+    return len(answers) == 1 or _evidence(answers[0].run) > SURE_GAP * _evidence(answers[1].run)

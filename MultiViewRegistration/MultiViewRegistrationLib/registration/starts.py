@@ -67,7 +67,7 @@ class _FromStarts(Registration):
             answers = self._wider_look(answers)
         for centre, reach in self._last_ranges():
             if not self._settled(answers):
-                answers = self._comparable(self.with_second_look(answers, centre, reach, with_start=reach is not self._reach))
+                answers = self.with_second_look(answers, centre, reach, with_start=reach is not self._reach)
         return self.finished(answers, self._rivals, self._traces)
 
     def _settled(self, answers: list[Answer]) -> bool:
@@ -131,16 +131,9 @@ class _FromStarts(Registration):
                 new.append(answer)
             else:
                 old.descents += answer.descents
-        kept, rivals = narrowed(self._comparable(new), *plan.PLAUSIBLE)
+        kept, rivals = narrowed(new, *plan.PLAUSIBLE)
         self._rivals += rivals
-        return self._comparable(self._with(answers, self.refined(1, kept)))
-
-    def _comparable(self, answers: list[Answer]) -> list[Answer]:
-        """Without those of a body that are not half as alike as another: far off, where a DRR has no contrast, there is little to cost."""
-        if self.anatomy.structure:
-            return answers
-        likeness = [answer.run.fit.likeness for answer in answers]
-        return [answer for answer, alike in zip(answers, likeness, strict=True) if alike >= max(likeness) / 2]
+        return self._with(answers, self.refined(1, kept))
 
     def _apart_mm(self, answer: Answer, other: Answer) -> float:
         return distance(answer.run.world_from_ct, other.run.world_from_ct, self.anatomy.centroid)

@@ -48,6 +48,10 @@ class FakeModel:
         return [Candidate(missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group, True, 1.0)
                 for group, off_mm, expects_mm in said]
 
+    def reach(self, views, world_from_ct) -> tuple[np.ndarray, float, float]:
+        """About a pose that is off by 10 mm."""
+        return missed(self.truth, self.centroid, 10.0, np.random.default_rng(0)), 25.0, 40.0
+
 
 def missed(truth: np.ndarray, centroid: np.ndarray, off_mm: float, random: np.random.Generator) -> np.ndarray:
     """A pose off the truth by so much, root mean square of points at RADIUS_MM from the centroid, in a random direction."""

@@ -19,6 +19,7 @@ from .refinements import Refiner
 from .registration.anatomy import Anatomy
 from .registration.apart import untied
 from .registration.pipeline import Progress, Refinement, refine_anywhere
+from .registration.plan import MOST_EXPECTED_MM
 from .registration.ranges import Range
 from .registration.starts import Start, refine_from
 from .registration.unknowns import CALIBRATED
@@ -41,6 +42,8 @@ class Model(Protocol):
     folder: Path | None
 
     def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]: ...
+
+    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]: ...
 
     def check_ct(self, ct: CT) -> None: ...
 
@@ -91,7 +94,8 @@ class Guided:
     """The registration of a case's views from what a model says of them, and how it began.
 
     model: None for a plain search.   views: the case's.
-    world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`.
+    world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
+        as one does, through the range of the training, where the model itself knows the pose no better than by MOST_EXPECTED_MM.
 
     InputError for views of which the model cannot say anything, but where a search goes along: then there is a warning, and that alone
     is done.
@@ -120,7 +124,11 @@ class Guided:
         if not candidates:
             return refine_anywhere(anatomy, views, self._centre, self._reach, tell, self._shared, seed=self._seed)
         starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
-        return refine_from(anatomy, views, starts, tell, self._shared, centre=self._centre, reach=self._reach, seed=self._seed)
+        centre, reach = self._centre, self._reach
+        if reach is None and starts[0].expected_mm > MOST_EXPECTED_MM:
+            centre, *far = self._model.reach(views, self._nominal)
+            reach = Range(*far)
+        return refine_from(anatomy, views, starts, tell, self._shared, centre=centre, reach=reach, seed=self._seed)
 
     def started(self, refinement: Refinement, by: Refiner) -> Started:
         """How the registration began that led here."""

@@ -61,12 +61,18 @@ def test_one_view_that_is_right_is_enough(case, anatomy, model):
 
 @pytest.mark.filterwarnings("ignore:world_from_ct")
 def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
-    lost = replace(model, together_mm=60.0, alone_mm=70.0)
+    lost = replace(model, together_mm=90.0, alone_mm=100.0)
     result = register(case, "auto", anatomy=anatomy, model=lost)
     assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "search"
     right = register(case, "auto", anatomy=anatomy, model=model)
     assert error_mm(right.world_from_ct) < 0.1 and right.started.taken == "both views together"
     assert right.refinement.candidates >= 256, "a small search goes along"
+
+
+def test_a_regressor_that_knows_of_its_ignorance_has_its_range_searched(case, anatomy, model):
+    lost = replace(model, together_mm=90.0, alone_mm=100.0, expects_mm=30.0)
+    result = register(case, "regressor", anatomy=anatomy, model=lost)
+    assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "search" and result.refinement.candidates >= 256
 
 
 @pytest.mark.filterwarnings("ignore:world_from_ct")

@@ -59,6 +59,11 @@ class Model:
         slack[0] = None  # the others are known against the first
         return fuse(self.network.evidence(predicted, cameras), self._centroid, nominal, slack)
 
+    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
+        """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball."""
+        widths = self._poses.half_widths
+        return self._placed(views, world_from_ct)[0], min(float(np.linalg.norm(widths[:3])), 180.0), float(np.linalg.norm(widths[3:]))
+
     def _placed(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
         """The nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
 

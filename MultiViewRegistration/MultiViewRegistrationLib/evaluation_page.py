@@ -121,7 +121,7 @@ def _gaps(cases: Sequence[CaseOutcome]) -> str:
             told = (f"{value:.2f}" for value in np.percentile(gaps, (0, 5, 50))) if gaps else ["-"] * 3
             rows.append((name, len(chosen), len(chosen) - len(gaps), *told))
     return (
-        "## Gap to the next answer\n\nThe cost of the next different answer over that of the chosen one: near 1 the two cannot be told "
+        "## Gap to the next answer\n\nThe evidence of the chosen answer over that of the next different one: near 1 the two cannot be told "
         "apart.\n\n" + table(("answers", "number", "no other found", "least gap", "5th percentile", "median"), rows)
     )
 

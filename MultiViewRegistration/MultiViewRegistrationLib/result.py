@@ -31,7 +31,7 @@ from .rendering import threads
 VERSION = 1
 
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
-AMBIGUOUS_GAP = 1.15
+AMBIGUOUS_GAP = 1.3
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +87,7 @@ class Result:
                  "speak for the pose." for view, shown in zip(self.case.views, fit.shown, strict=True) if shown < FEWEST_PIXELS]
         if rival and rival.gap < AMBIGUOUS_GAP:
             told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
-                        f"well (its cost is {rival.gap:.2f} times this one's).")
+                        f"well (the evidence for this one is {rival.gap:.2f} times as much).")
         return told
 
     @property

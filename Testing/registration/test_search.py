@@ -72,7 +72,7 @@ def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
     views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
     found = refine_anywhere(Anatomy(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), Range(12, 40))
     assert found.rival is not None
-    assert found.rival.gap < 1.15 and 27 < found.rival.distance_mm < 63
+    assert found.rival.gap < 1.3 and 27 < found.rival.distance_mm < 63
 
 
 def test_a_unique_pose_has_a_clear_gap(anatomy, views):

@@ -51,7 +51,7 @@ def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
     centre = missed(TRUE_POSE, np.zeros(3), 30, np.random.default_rng(4))
     found = refine_from(anatomy, views, starts, centre=centre, reach=REACH)
     assert error_mm(found.world_from_ct) < 0.1 and found.taken is None and found.candidates >= plan.ALONG.poses
-    assert found.rival is None or found.rival.gap > 1.15
+    assert found.rival is None or found.rival.gap > 1.3
 
 
 def test_a_search_goes_along_and_the_start_that_leads_there_too_is_named(anatomy, views):

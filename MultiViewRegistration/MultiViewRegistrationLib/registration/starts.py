@@ -2,7 +2,7 @@
 
 A network's answers, of all views together and of each alone, are such poses. Where one is expected to be near, the coarsest resolution
 has nothing to add, and what is expected to be farther off begins there. Nobody is believed: all are refined side by side, a small search
-beside them if a range is known, and the lowest cost wins. Where even the winner does not look like the X-rays, its surroundings, those of
+beside them if a range is known, and the most evidence wins. Where even the winner does not look like the X-rays, its surroundings, those of
 the others and at last the whole range are looked through before it is taken.
 """
 

@@ -155,13 +155,15 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=4.0, help="of each training")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--limit", type=int, default=60, help="cases of each set")
+    parser.add_argument("--cts", nargs="+", help="by default all that there are cases of")
     parser.add_argument("--cases", type=Path, default=ROOT / "build" / "poses")
     parser.add_argument("--models", type=Path, default=ROOT / "build" / "models" / "ablation")
     parser.add_argument("--rows", type=Path, default=ROOT / "build" / "ablation.jsonl")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "regressor.md")
     args = parser.parse_args()
 
-    cases = {kind: pose_cases.pose_cases(args.cases, hard=kind == "hard", limit=args.limit) for kind in ("plain", "hard")}
+    cases = {kind: [one for one in pose_cases.pose_cases(args.cases, hard=kind == "hard", limit=args.limit)
+                    if one.anatomy in (args.cts or [one.anatomy])] for kind in ("plain", "hard")}
     records = Ablation(cases, args.models, Rows(args.rows), args.minutes, args.seeds).measured()
     data = args.page.parent / args.page.stem / "ablation.json"
     data.parent.mkdir(parents=True, exist_ok=True)

@@ -97,7 +97,7 @@ def _new(options: argparse.Namespace) -> dict:
 
 def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     """A view from its options and its image, and from the answers to what is missing."""
-    from ..io.case_new import C_ARM, NewView, parse_reading
+    from ..io.case_new import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading
     from ..io.matrix_text import read_matrix_file
 
     name, image = given["view"]
@@ -105,7 +105,7 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
         raise InputError(f"view {name}: has --projection-matrix and --c-arm, expected one of them; keep the one that is right.")
     keys = {"frame": "frame", "rotation_sd": "rotation_sd_deg", "translation_sd": "translation_sd_mm"}
     more = {key: given[option] for option, key in keys.items() if option in given}
-    view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": given.get("intensity", "auto")})
+    view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": given.get("intensity", DEFAULT_INTENSITY)})
     if "projection_matrix" in given:
         view.projection_matrix = read_matrix_file(given["projection_matrix"]).projection_matrix
         return view

@@ -14,7 +14,7 @@ from .cameras import meeting_point
 from .case import Case, ct_box
 from .case_words import findings, lines
 
-SAMPLES = 15  # along each edge of the CT's box, for the share of it that an image shows
+SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +109,7 @@ def check_case(case: Case) -> CaseCheck:
         world_from_ct = rigid.from_rotation_translation(np.eye(3), _place(case, meeting) - case.ct.centroid())
     low, high = ct_box(case.ct)
     ct_from_index = case.ct.volume.ct_from_index
-    unit = np.stack(np.meshgrid(*[np.linspace(0, 1, SAMPLES)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    unit = np.stack(np.meshgrid(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3, indexing="ij"), -1).reshape(-1, 3)
     bits = (np.arange(8)[:, None] >> np.arange(3)) & 1
     box, corners = (rigid.transform_points(world_from_ct, rigid.transform_points(ct_from_index, low + (high - low) * part))
                     for part in (unit, bits))

@@ -28,6 +28,7 @@ C_ARM = {
     "cra_cau_deg": "CRA/CAU angle of the detector, degrees, positive towards the head (CRA)",
     "mirrored": "is the image stored mirrored, as seen from the detector (true), or as the source sees it (false)",
 }
+DEFAULT_INTENSITY = "auto"
 C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
 _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 

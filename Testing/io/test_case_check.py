@@ -113,6 +113,20 @@ def test_without_a_start_the_ct_is_put_where_the_views_meet(write_case):
     np.testing.assert_allclose(check.world_from_ct[:3, :3] @ case.ct.centroid() + check.world_from_ct[:3, 3], 0, atol=1e-6)
 
 
+def test_a_single_view_is_judged_about_the_worlds_origin(write_case):
+    content = with_readings({}, {}, start=None)
+    content["views"].pop()
+    check = check_case(Case.load(write_case(content)))
+    assert check.views[0].isocentre_depth_mm == pytest.approx(700) and check.pairs == [] and check.findings == []
+
+
+def test_a_page_never_replaces_a_case(write_case, capsys):
+    path = write_case(minimal())
+    before = path.read_bytes()
+    assert main(["case", "show", str(path), "--out", str(path)]) == 2 and path.read_bytes() == before
+    assert "expected the name of a page" in capsys.readouterr().err
+
+
 def test_the_program_says_it_and_refuses_a_fault_with_one_sentence(write_case, capsys):
     path = write_case(minimal())
     assert main(["case", "check", str(path)]) == 0

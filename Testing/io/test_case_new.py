@@ -99,8 +99,8 @@ def test_an_option_belongs_to_one_view_once(wrong, capsys):
 
 def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch, capsys):
     out = tmp_path / "case.json"
-    answers = [files / "ct.mha", "AP", files / "ap.mha", files / "ap.txt", "LAT", files / "lat.mha", "",
-               "1000", "700", "4", "90", "0", "false", "", out]
+    answers = [files / "ct.mha", "AP", files / "ap.mha", "linear", files / "ap.txt", "LAT", files / "lat.mha", "log", "", "1000",
+               "700", "4", "90", "0", "false", "", out]
     asked = []
 
     def answer(question: str) -> str:
@@ -109,9 +109,8 @@ def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch
 
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", answer)
-    monkeypatch.setattr("MultiViewRegistrationLib.io.case_new.DEFAULT_INTENSITY", "linear")
     assert main(["case", "new"]) == 0, capsys.readouterr().err
-    assert len(asked) == len(answers) and "mirrored" in asked[12] and "positive towards the head" in asked[11]
+    assert len(asked) == len(answers) and "mirrored" in asked[14] and "positive towards the head" in asked[13]
     case = Case.load(out)
     np.testing.assert_allclose(case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12)
 

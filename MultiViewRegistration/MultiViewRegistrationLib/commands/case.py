@@ -9,6 +9,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import InputError
 from .case_new import add as add_new
 
 if TYPE_CHECKING:
@@ -61,10 +62,13 @@ def _show(options: argparse.Namespace) -> dict:
     from ..io.case_check import check_case
     from ..io.files import write_atomically
 
+    if options.out and options.out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out: found {options.out.name}, expected the name of a page, as in case.html; correct it.")
     case = Case.load(options.case)
     check = check_case(case)
     out = options.out or (None if options.json else Path("case.html"))
     if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(out, _page(case, check))
         print(f"Wrote {out}", file=sys.stderr)
         if options.open:
@@ -83,8 +87,8 @@ def _page(case: Case, check) -> str:
         notes.append(f"The distance of the detector is not known of {', '.join(unknown)}, and is drawn at {UNKNOWN_DETECTOR} times that of "
                      "the anatomy; the beam is as it is.")
     if not check.placed:
-        notes.append("The case has no start pose: the CT is drawn with its axes along the world's where the views meet, as a search takes "
-                     "it.")
+        notes.append("The case has no start pose: the CT is drawn with its axes along the world's, where the views meet; a single view, or "
+                     "parallel ones, have it at the world's origin.")
     return case_page(check.name, Scene(case.views, detector_mm, check.corners, check.world_from_ct), check.lines, check.findings, notes)
 
 

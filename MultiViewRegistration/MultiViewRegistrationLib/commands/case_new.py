@@ -97,15 +97,18 @@ def _new(options: argparse.Namespace) -> dict:
 
 def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     """A view from its options and its image, and from the answers to what is missing."""
-    from ..io.case_new import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading
+    from ..io.case_new import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading, tells_its_intensity
     from ..io.matrix_text import read_matrix_file
 
     name, image = given["view"]
+    intensity = given.get("intensity", DEFAULT_INTENSITY)
+    if intensity == "auto" and ask and not tells_its_intensity(Path(image), given.get("frame")):
+        intensity = ask(f"{name}: is bone dark (linear) or bright, as in line integrals (log): ")
     if "projection_matrix" in given and "c_arm" in given:
         raise InputError(f"view {name}: has --projection-matrix and --c-arm, expected one of them; keep the one that is right.")
     keys = {"frame": "frame", "rotation_sd": "rotation_sd_deg", "translation_sd": "translation_sd_mm"}
     more = {key: given[option] for option, key in keys.items() if option in given}
-    view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": given.get("intensity", DEFAULT_INTENSITY)})
+    view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": intensity})
     if "projection_matrix" in given:
         view.projection_matrix = read_matrix_file(given["projection_matrix"]).projection_matrix
         return view

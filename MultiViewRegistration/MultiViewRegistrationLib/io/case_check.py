@@ -14,6 +14,7 @@ from .cameras import meeting_point
 from .case import Case, ct_box
 from .case_words import findings, lines
 
+BEFORE_SOURCE_MM = 700.0  # where a CT is put of which nothing is known
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows
 
 
@@ -65,7 +66,7 @@ class CaseCheck:
         the bone, or of the mask, where the views meet, as a search takes it.
     corners: (8, 3) of the box of the CT, or of what its mask selects (`structure`), world mm; corner n is at the high end of axis i where
         bit 2^i of n is set.
-    isocentre: (3,) where the views meet, world mm; for parallel or single views the middle of the CT.
+    isocentre: (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the first source.
     lines: what all this means, in words.   findings: what is suspicious, a sentence each.
     """
 
@@ -113,8 +114,7 @@ def check_case(case: Case) -> CaseCheck:
     bits = (np.arange(8)[:, None] >> np.arange(3)) & 1
     box, corners = (rigid.transform_points(world_from_ct, rigid.transform_points(ct_from_index, low + (high - low) * part))
                     for part in (unit, bits))
-    middle = corners.mean(0)
-    isocentre = middle if meeting is None else meeting
+    isocentre = _place(case, meeting)
     return CaseCheck(
         name=case.name,
         views=[_view(view, case.views[:nth], world_from_ct, box, corners, isocentre) for nth, view in enumerate(case.views)],
@@ -132,7 +132,9 @@ def _place(case: Case, meeting: np.ndarray | None) -> np.ndarray:
     camera = case.views[0].camera
     if meeting is not None:
         return meeting
-    return np.zeros(3) if camera.depth(np.zeros(3)) > 0 else camera.source + camera.ray_directions((np.array(camera.size) - 1) / 2) * 700.0
+    if camera.depth(np.zeros(3)) > 0:
+        return np.zeros(3)
+    return camera.source + BEFORE_SOURCE_MM * camera.ray_directions((np.array(camera.size) - 1) / 2)
 
 
 def _view(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..imaging.xray import load_image
+from ..imaging.xray import load_image, recognised
 from .case import Case
 from .case_file import VERSION
 from .fields import shown
@@ -28,8 +28,9 @@ C_ARM = {
     "cra_cau_deg": "CRA/CAU angle of the detector, degrees, positive towards the head (CRA)",
     "mirrored": "is the image stored mirrored, as seen from the detector (true), or as the source sees it (false)",
 }
-DEFAULT_INTENSITY = "auto"
 C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
+#: Of a view that does not say: looked for in the image, and refused where that does not tell.
+DEFAULT_INTENSITY = "auto"
 _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 
 
@@ -72,6 +73,16 @@ class NewCase:
     views: list[NewView]
     mask: Path | None = None
     more: dict[str, Any] = field(default_factory=dict)
+
+
+def tells_its_intensity(image: Path, frame: int | None) -> bool:
+    """Whether "auto" can tell if bone is dark or bright. InputError for an image that cannot be read."""
+    raw = load_image(image, frame)
+    try:
+        recognised(raw)
+    except InputError:
+        return False
+    return True
 
 
 def parse_reading(text: str) -> tuple[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 from .case_file import CaseFile
@@ -36,12 +35,15 @@ def differences(case: CaseFile) -> list[str]:
 
 def _read(path: Path) -> dict[str, str]:
     """What is compared, as far as the header says it; nothing for files that are not DICOM."""
+    files = [file for file in _files(path) if _is_dicom(file)]
+    if not files:
+        return {}
     import pydicom  # takes a tenth of a second
 
     wanted = ["Modality", *(tag for tags in COMPARED.values() for tag in tags)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's quote what they warn of
-        for file in _files(path):
+        for file in files:
             try:
                 header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted)
                 if path.is_dir() and header.get("Modality") != "CT":
@@ -54,6 +56,15 @@ def _read(path: Path) -> dict[str, str]:
     return {}
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path) -> list[Path]:
     """A file, or the files of a folder."""
-    return iter(sorted(file for file in path.iterdir() if file.is_file())) if path.is_dir() else iter([path])
+    return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
+
+
+def _is_dicom(path: Path) -> bool:
+    """By the prefix of PS3.10, 7.1."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:  # told of where the image is read
+        return False

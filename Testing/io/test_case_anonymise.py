@@ -6,11 +6,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import START, camera, full
 
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_anonymise import without_free_text
 
 NAME = "Plantagenet"
 
@@ -74,6 +77,27 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
     assert [view.name for view in after.views] == ["AP", "LAT", "oblique", "view4"]
     np.testing.assert_array_equal(after.ct.mask, before.ct.mask)
     np.testing.assert_allclose(after.reference_from_world, before.reference_from_world)
+
+
+keys = st.sampled_from(["Eleonore", "name", "views"])
+words = st.recursive(st.just("Eleonore") | st.integers() | st.none() | st.booleans(),
+                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=2), max_leaves=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_free_text_is_left_wherever_it_stands(data):
+    """Names stay at first, those of views and landmarks alone, as they are replaced one by one."""
+    case = full()
+    parts = [case, case["search"], case["truth"], *case["views"], case["views"][3]["c_arm"], *case["landmarks"]]
+    for _ in range(3):
+        part = parts[data.draw(st.integers(0, len(parts) - 1))]
+        known = sorted(set(part) - {"name", "views", "landmarks"})
+        part[data.draw(st.sampled_from(["Eleonore", "comment", *known]))] = data.draw(words)
+    kept, _ = without_free_text(case)
+    for named in [*kept["views"], *kept["landmarks"]]:
+        named.pop("name", None)
+    assert "Eleonore" not in json.dumps(kept)
 
 
 def test_a_folder_with_something_in_it_is_refused(write_case, tmp_path, capsys):

@@ -100,7 +100,7 @@ def test_an_option_belongs_to_one_view_once(wrong, capsys):
 def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch, capsys):
     out = tmp_path / "case.json"
     answers = [files / "ct.mha", "AP", files / "ap.mha", "linear", files / "ap.txt", "LAT", files / "lat.mha", "log", "", "1000",
-               "700", "4", "90", "0", "false", "", out]
+               "700", "4", "90", "0", "maybe", "false", "", out]
     asked = []
 
     def answer(question: str) -> str:
@@ -110,9 +110,21 @@ def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", answer)
     assert main(["case", "new"]) == 0, capsys.readouterr().err
-    assert len(asked) == len(answers) and "mirrored" in asked[14] and "positive towards the head" in asked[13]
+    assert len(asked) == len(answers) and "mirrored" in asked[14] and asked[15] == asked[14] and "positive towards the head" in asked[13]
     case = Case.load(out)
     np.testing.assert_allclose(case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_names_the_new_case(files, tmp_path, capsys):
+    start = START.copy()
+    start[2, 3] += 36  # off the image of the LAT, whose field is made a third as large
+    write_transform(files / "start.tfm", start)
+    out = tmp_path / "new"
+    small = [part.replace("pixel_mm=4", "pixel_mm=1") for part in arguments(files, out)]
+    assert main(small) == 0
+    told = capsys.readouterr().err
+    assert f"{out / 'case.json'}: views[1] does not show the CT" in told
 
 
 def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, tmp_path, capsys):

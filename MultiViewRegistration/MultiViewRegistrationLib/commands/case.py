@@ -49,7 +49,7 @@ def _check(options: argparse.Namespace) -> dict:
         case = Case.load(options.case)
     check = check_case(case)
     answer = check.to_json()
-    answer["findings"] = [str(warning.message) for warning in caught] + answer["findings"]
+    answer["findings"] = [str(warning.message) for warning in caught if warning.category is UserWarning] + answer["findings"]
     if not options.json:
         print(f"{check.name}: read whole, every field is as it must be.")
         print("\n".join(f"  {line}" for line in answer["lines"]))

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 
@@ -45,7 +45,7 @@ def add(parts: argparse._SubParsersAction, common: argparse.ArgumentParser) -> N
     part.add_argument("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
     part.add_argument("--world-from-ct", type=Path, metavar="FILE.tfm",
                       help="start pose: a transform whose TransformPoint takes CT LPS mm to world LPS mm")
-    part.add_argument("--out", type=Path, metavar="case.json", help="the new file")
+    part.add_argument("--out", type=Path, metavar="case.json", help="the new file, or its folder")
     part.add_argument("--force", action="store_true", help="replace an existing file")
     part.add_argument("--copy", action="store_true", help="copy CT and images beside it")
     views = part.add_argument_group("views, each --view followed by its own options")
@@ -82,7 +82,7 @@ def _new(options: argparse.Namespace) -> dict:
             raise InputError("--view: found none, expected one for each X-ray; give --view NAME IMAGE.")
         views = _asked_views(ask)
     out = options.out or Path(_need(ask, "--out", "write the case to", "case.json"))
-    out = out / "case.json" if out.is_dir() else out
+    out = out / "case.json" if out.is_dir() or not out.suffix else out
     more = {"ct_unit": options.ct_unit}
     if options.world_from_ct:
         more["world_from_ct"] = read_transform(options.world_from_ct).tolist()
@@ -103,7 +103,7 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     name, image = given["view"]
     intensity = given.get("intensity", DEFAULT_INTENSITY)
     if intensity == "auto" and ask and not tells_its_intensity(Path(image), given.get("frame")):
-        intensity = ask(f"{name}: is bone dark (linear) or bright, as in line integrals (log): ")
+        intensity = _until(ask, f"{name}: is bone dark (linear) or bright, as in line integrals (log): ", _linear_or_log)
     if "projection_matrix" in given and "c_arm" in given:
         raise InputError(f"view {name}: has --projection-matrix and --c-arm, expected one of them; keep the one that is right.")
     keys = {"frame": "frame", "rotation_sd": "rotation_sd_deg", "translation_sd": "translation_sd_mm"}
@@ -113,24 +113,46 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
         view.projection_matrix = read_matrix_file(given["projection_matrix"]).projection_matrix
         return view
     view.c_arm = dict(parse_reading(reading) for reading in given.get("c_arm", []))
-    if ask and not view.c_arm and (file := ask(f"{name}: file of its projection matrix (empty for the readings of a C-arm): ")):
-        view.projection_matrix = read_matrix_file(file).projection_matrix
-        return view
+    if ask and not view.c_arm:
+        view.projection_matrix = _until(ask, f"{name}: file of its projection matrix (empty for the readings of a C-arm): ",
+                                        lambda file: read_matrix_file(file).projection_matrix if file else None)
     for key in view.complete_from_image():
         print(f"mvreg: {name}: {key} is {view.c_arm[key]} by the DICOM header", file=sys.stderr)
     if ask:
         for key in view.lacking():
-            view.c_arm[key] = parse_reading(f"{key}={ask(f'{name}: {C_ARM[key]}: ')}")[1]
+            view.c_arm[key] = _until(ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1])
     return view
 
 
 def _asked_views(ask: Callable[[str], str]) -> list[NewView]:
     views = []
     while name := ask(f"name of X-ray {len(views) + 1}" + (" (empty when that is all): " if views else ": ")):
-        views.append(_view({"view": (name, ask(f"{name}: image file: "))}, ask))
+        views.append(_view({"view": (name, _until(ask, f"{name}: image file: ", _image_file))}, ask))
     if not views:
         raise InputError("the case: has no X-ray, expected at least one; name one.")
     return views
+
+
+def _image_file(file: str) -> str:
+    from ..imaging.xray import load_image
+
+    load_image(file)
+    return file
+
+
+def _linear_or_log(answer: str) -> str:
+    if answer not in ("linear", "log"):
+        raise InputError(f'the intensity: found "{answer}", expected linear or log; choose one.')
+    return answer
+
+
+def _until(ask: Callable[[str], str], question: str, understood: Callable[[str], Any]) -> Any:
+    """The first answer to a question that is understood; what is wrong with others is told."""
+    while True:
+        try:
+            return understood(ask(question))
+        except InputError as error:  # noqa: PERF203
+            print(f"  {error}", file=sys.stderr)
 
 
 def _need(ask: Callable[[str], str] | None, option: str, what: str, default: str = "") -> str:
@@ -145,4 +167,4 @@ def _asked(question: str) -> str:
     try:
         return input(question).strip()
     except EOFError:
-        return ""
+        raise KeyboardInterrupt from None

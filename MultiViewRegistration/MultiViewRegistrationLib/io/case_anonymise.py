@@ -22,7 +22,6 @@ SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name that is made of these alone tells nothing of a person.
 _PLAIN_NAME = re.compile(r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE)
 _FILES = {"ct", "mask", "image", "frame"}
-_NAMES = {"name"}
 
 
 def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
@@ -39,9 +38,7 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     case, file = Case.load(path), CaseFile.read(path)
     content = up_to_date(read_json(file.path), VERSION)
     names = _new_names([view.name for view in file.views])
-    schema = json.loads(SCHEMA.read_text(encoding="utf-8"))
-    dropped: set[str] = set()
-    kept = _kept(content, schema, schema, dropped)
+    kept, dropped = without_free_text(content)
     images, masks = {}, {}
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
         entry["name"] = names[given.name]
@@ -54,23 +51,28 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     return written, _told(file, names, content, dropped)
 
 
+def without_free_text(content: dict) -> tuple[dict, set[str]]:
+    """What a case (parsed JSON) says in numbers and in words that its schema lists, with the names of its views and landmarks; and the
+    keys that were left out, but for those of files."""
+    schema, dropped = json.loads(SCHEMA.read_text(encoding="utf-8")), set()
+    return _kept(content, schema, schema, dropped), dropped
+
+
 def _kept(value: Any, schema: dict, root: dict, dropped: set[str]) -> Any:
-    """A value without what the schema does not name, and without text that is not one of a few words; their keys go into `dropped`."""
     if "$ref" in schema:
         schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
     if isinstance(value, dict):
         kept = {}
         for key, item in value.items():
             inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
-            text = isinstance(item, str) and isinstance(inner, dict) and "enum" not in inner
-            if isinstance(inner, dict) and (not text or key in _NAMES):
+            if isinstance(inner, dict) and (not isinstance(item, str) or key == "name" or item in inner.get("enum", ())):
                 kept[key] = _kept(item, inner, root, dropped)
             elif key not in _FILES:
                 dropped.add(key)
         return kept
     if isinstance(value, list):
         items = schema.get("items", {})
-        return [_kept(item, items if isinstance(items, dict) else {}, root, dropped) for item in value]
+        return [_kept(item, items, root, dropped) for item in value if not isinstance(item, str)]
     return value
 
 

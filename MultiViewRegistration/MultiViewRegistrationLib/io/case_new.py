@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,8 +116,8 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     path: of the new file; its folder is made.   force: replace an existing file.
     copy: copy the CT, the images and masks beside it; otherwise they stay where they are, and are named relative to it.
 
-    Raises InputError for what `Case.load` refuses, a file that is there already, and readings of a C-arm that are not known, by name;
-    nothing is written then.
+    Warns as `Case.load` does. Raises InputError for what that refuses, a file that is there already, and readings of a C-arm that are
+    not known, by name; nothing is written then.
     """
     if path.exists() and not force:
         raise InputError(f"{shown(path)}: exists already, expected the name of a new file; choose another, or replace it with --force.")
@@ -130,10 +131,12 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
         with staged(path.parent, last=path.name) as staging:
             probe = staging / path.name
             probe.write_text(_text(new, whole))
-            try:
-                case = Case.load(probe)
-            except InputError as error:
-                raise InputError(str(error).replace(shown(probe), shown(path))) from None
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    case = Case.load(probe)
+                except InputError as error:
+                    raise InputError(str(error).replace(shown(probe), shown(path))) from None
             named = _copied(sources, staging) if copy else {source: _relative(source, path.parent) for source in sources}
             taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
             if taken:
@@ -142,6 +145,8 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
                          "to; choose another.") from None
+    for warning in caught:
+        warnings.warn(str(warning.message).replace(shown(probe), shown(path)), stacklevel=2)
     case.path = path
     case.name = path.resolve().parent.name if path.name == "case.json" else path.stem
     return case

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import __version__
+from .commands import case as case_command
 from .errors import InputError
 from .progress import JsonProgress, stopped_by_end_of_stdin
 from .published.presets import PRESETS
@@ -116,6 +117,8 @@ def _parser() -> argparse.ArgumentParser:
                          help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
     command.set_defaults(run=_render)
+
+    case_command.add(commands, common)
 
     command = commands.add_parser("evaluate", parents=[common, working, refining],
                                   help="register many cases from many starts, and tell how well")

@@ -18,13 +18,13 @@ def test_writes_bytes_and_text(tmp_path):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
 def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(tmp_path, error):
-    path = tmp_path / "result.json"
+    path = tmp_path / "kept.json"
     path.write_text("old")
     with pytest.raises(error), written_atomically(path) as temporary:
         temporary.write_text("half of the ne")
         assert path.read_text() == "old"
         raise error
-    assert [file.name for file in tmp_path.iterdir()] == ["result.json"] and path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["kept.json"] and path.read_text() == "old"
 
 
 def test_a_file_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path):

@@ -18,6 +18,7 @@ from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
 from ..imaging.view import SharedUnknowns, View
 from ..imaging.xray import XRay, load_image, load_xray
+from . import identity
 from .cameras import sees, settle
 from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
 from .fields import found, shown
@@ -63,11 +64,13 @@ class Case:
 
         last: a case loaded before, whose CT is taken if it is the same.
 
-        Raises InputError for what is wrong. Warns of unknown keys and of a view that does not show the CT at
-        the start pose.
+        Raises InputError for what is wrong. Warns of unknown keys, of a view that does not show the CT at the start pose,
+        and of DICOM headers that tell of different patients, sides or days.
         """
         began = perf_counter()
         file = CaseFile.read(path)
+        for difference in identity.differences(file):
+            warnings.warn(difference, stacklevel=2)
         xrays = [_xray(file, view) for view in file.views]
         inputs, by_path = _hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
@@ -135,7 +138,7 @@ def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world
 
     Raises InputError where an image does not fit its geometry, two views are the same, or none shows the CT; warns of one that does not.
     """
-    low, high = _box(ct)
+    low, high = ct_box(ct)
     world_from_index = None if world_from_ct is None else world_from_ct @ ct.volume.ct_from_index
     centre = None if world_from_index is None else rigid.transform_points(world_from_index, (low + high) / 2)
     sizes = [xray.valid.shape[::-1] for xray in xrays]
@@ -149,7 +152,7 @@ def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world
     ]
 
 
-def _box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
+def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:
     """Lowest and highest (i, j, k) of the CT, or of what its mask selects, at the voxels' outer faces."""
     low, high = np.zeros(3), np.array(ct.volume.values.shape[::-1]) - 1.0
     if ct.mask is not None:

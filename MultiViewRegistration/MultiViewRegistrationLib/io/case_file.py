@@ -16,6 +16,7 @@ from ..geometry.landmarks import Landmark
 from ..imaging.view import SharedUnknowns
 from .cameras import Geometry, read_geometry, rigid_matrix
 from .fields import Fields, found, read_json, shown
+from .migrations import up_to_date
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
@@ -82,8 +83,9 @@ class CaseFile:
     @classmethod
     def from_json(cls, path: Path, content: dict[str, Any]) -> CaseFile:
         """The same for content that is parsed already; files are sought from the folder of `path`."""
-        fields = Fields(shown(path), "", content)
-        _check_version(fields)
+        _check_version(Fields(shown(path), "", content))
+        fields = Fields(shown(path), "", up_to_date(content, VERSION))
+        fields.has("version")
         fields.has("$schema")  # for editors
         views = [_view(view, path.parent) for view in fields.sections("views", "a list of one or more views")]
         _refuse_same_view_twice(fields.file, views)

@@ -1,0 +1,190 @@
+"""A case.json from its parts, read whole before it is written, so that what is there is good."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.xray import load_image, recognised
+from .case import Case
+from .case_file import VERSION
+from .fields import shown
+from .files import staged
+from .xa_header import read_header
+
+#: What a C-arm's reading needs, and what each is asked for as. Left and right have no default.
+C_ARM = {
+    "source_to_detector_mm": "source to detector, mm",
+    "source_to_isocentre_mm": "source to isocentre, mm",
+    "pixel_mm": "pixel on the detector, mm (one number, or between columns,between rows)",
+    "rao_lao_deg": "RAO/LAO angle of the detector, degrees, positive towards the patient's left (LAO)",
+    "cra_cau_deg": "CRA/CAU angle of the detector, degrees, positive towards the head (CRA)",
+    "mirrored": "is the image stored mirrored, as seen from the detector (true), or as the source sees it (false)",
+}
+C_ARM_OPTIONAL = ("principal_point", "roll_deg", "isocentre_offset_mm")
+#: Of a view that does not say: looked for in the image, and refused where that does not tell.
+DEFAULT_INTENSITY = "auto"
+_PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
+
+
+@dataclass(eq=False)
+class NewView:
+    """A view as it is given: the keys of its entry in the case, its files from where the program runs.
+
+    projection_matrix: (3, 4).   c_arm: the readings by the names of C_ARM.   more: further keys of the entry.
+    """
+
+    name: str
+    image: Path
+    mask: Path | None = None
+    projection_matrix: np.ndarray | None = None
+    c_arm: dict[str, Any] = field(default_factory=dict)
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def complete_from_image(self) -> list[str]:
+        """Takes what the image says of a C-arm's reading that was not given; which of these its DICOM header had.
+
+        InputError for an image that cannot be read.
+        """
+        if self.projection_matrix is not None:
+            return []
+        rows, columns = load_image(self.image, self.more.get("frame")).values.shape
+        header = {key: value for key, value in read_header(self.image).items() if key not in self.c_arm}
+        self.c_arm = {"size": [columns, rows], **header, **self.c_arm}
+        return list(header)
+
+    def lacking(self) -> list[str]:
+        """The readings of a C-arm that are not known."""
+        return [] if self.projection_matrix is not None else [key for key in C_ARM if key not in self.c_arm]
+
+
+@dataclass(eq=False)
+class NewCase:
+    """The parts of a case.   more: further keys of the case, `ct_unit` and `world_from_ct` among them."""
+
+    ct: Path
+    views: list[NewView]
+    mask: Path | None = None
+    more: dict[str, Any] = field(default_factory=dict)
+
+
+def tells_its_intensity(image: Path, frame: int | None) -> bool:
+    """Whether "auto" can tell if bone is dark or bright. InputError for an image that cannot be read."""
+    raw = load_image(image, frame)
+    try:
+        recognised(raw)
+    except InputError:
+        return False
+    return True
+
+
+def parse_reading(text: str) -> tuple[str, Any]:
+    """(key, value) of a C-arm's "key=value". InputError for an unknown key, or a value that is not of its kind."""
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or key not in C_ARM and key not in C_ARM_OPTIONAL:
+        keys = ", ".join([*C_ARM, *C_ARM_OPTIONAL])
+        raise InputError(f'--c-arm: found "{shown(text)}", expected key=value with one of {keys}; correct it.')
+    if key == "mirrored":
+        if value not in ("true", "false"):
+            raise InputError(f'--c-arm: mirrored is "{shown(value)}", expected true (as seen from the detector) or false (as the source '
+                             "sees it); choose one.")
+        return key, value == "true"
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    most = 2 if key in _PAIRS else 1
+    if key == "pixel_mm" and len(numbers) == 1:
+        numbers *= 2
+    if len(numbers) != most or not np.isfinite(numbers).all():
+        raise InputError(f'--c-arm: {key} is "{shown(value)}", expected {"two numbers with a comma between" if most == 2 else "a number"}; '
+                         "correct it.")
+    return key, numbers if most == 2 else numbers[0]
+
+
+def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool = False) -> Case:
+    """Write a case.json and return the case that it describes, which has been read whole and is good.
+
+    path: of the new file; its folder is made.   force: replace an existing file.
+    copy: copy the CT, the images and masks beside it; otherwise they stay where they are, and are named relative to it.
+
+    Warns as `Case.load` does. Raises InputError for what that refuses, a file that is there already, and readings of a C-arm that are
+    not known, by name; nothing is written then.
+    """
+    if path.exists() and not force:
+        raise InputError(f"{shown(path)}: exists already, expected the name of a new file; choose another, or replace it with --force.")
+    _refuse_gaps(new)
+    sources = [source for source in (new.ct, new.mask, *(part for view in new.views for part in (view.image, view.mask))) if source]
+    for source in sources:
+        if not source.exists():
+            raise InputError(f"{shown(source)}: no such file; check the path.")
+    whole = {source: source.resolve() for source in sources}
+    try:
+        with staged(path.parent, last=path.name) as staging:
+            probe = staging / path.name
+            probe.write_text(_text(new, whole))
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                try:
+                    case = Case.load(probe)
+                except InputError as error:
+                    raise InputError(str(error).replace(shown(probe), shown(path))) from None
+            named = _copied(sources, staging) if copy else {source: _relative(source, path.parent) for source in sources}
+            taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
+            if taken:
+                raise InputError(f"{shown(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder.")
+            probe.write_text(_text(new, named))
+    except OSError as error:
+        raise InputError(f"{shown(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
+                         "to; choose another.") from None
+    for warning in caught:
+        warnings.warn(str(warning.message).replace(shown(probe), shown(path)), stacklevel=2)
+    case.path = path
+    case.name = path.resolve().parent.name if path.name == "case.json" else path.stem
+    return case
+
+
+def _refuse_gaps(new: NewCase) -> None:
+    for view in new.views:
+        if lacking := view.lacking():
+            raise InputError(f"view {shown(view.name)}: lacks {', '.join(lacking)}, expected a projection matrix or all readings of a "
+                             "C-arm; give --projection-matrix FILE, or --c-arm with these keys.")
+
+
+def _text(new: NewCase, named: dict[Path, str | Path]) -> str:
+    """The case.json with these names of files."""
+    views = []
+    for view in new.views:
+        geometry = {"c_arm": view.c_arm} if view.projection_matrix is None else {"projection_matrix": view.projection_matrix.tolist()}
+        mask = {"mask": os.fspath(named[view.mask])} if view.mask else {}
+        views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **geometry})
+    mask = {"mask": os.fspath(named[new.mask])} if new.mask else {}
+    return json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1) + "\n"
+
+
+def _relative(source: Path, folder: Path) -> str:
+    try:
+        return Path(os.path.relpath(source.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows
+        return str(source.resolve())
+
+
+def _copied(sources: list[Path], folder: Path) -> dict[Path, str]:
+    """Copies files and folders into `folder`; their names there, each once."""
+    named: dict[Path, str] = {}
+    for source in dict.fromkeys(sources):
+        name, number = source.resolve().name, 1
+        while name in named.values():
+            number += 1
+            name = f"{number}_{source.resolve().name}"
+        named[source] = name
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, folder / name)
+    return named

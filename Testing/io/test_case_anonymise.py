@@ -1,0 +1,108 @@
+"""`mvreg case anonymise`: the same registration, and nothing of a person."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_dicom import SECRETS, write_ct, write_xray
+from tiny_case import START, camera, full
+
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_anonymise import without_free_text
+
+NAME = "Plantagenet"
+
+
+@pytest.fixture
+def planted(tmp_path):
+    """A case.json of DICOM files, full of a person: in headers, in names of files, views and landmarks, in keys and words."""
+    folder = tmp_path / f"{NAME} Eleonore"
+    distance = np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -22
+    write_ct(folder / f"{NAME}_CT", np.where(distance < 4, 900, -1000), affine)
+    random = np.random.default_rng(2)
+    views = []
+    for name, angle in (("AP", 0), (f"{NAME} seitlich", 90)):
+        write_xray(folder / f"{NAME}_{angle}.dcm", random.integers(2000, 4000, (16, 20)), ImagerPixelSpacing=["4", "4"])
+        views.append({"name": name, "image": f"{NAME}_{angle}.dcm", "comment": NAME,
+                      "projection_matrix": camera(angle).projection_matrix.tolist()})
+    views[1]["c_arm"] = {**full()["views"][3]["c_arm"], "rao_lao_deg": 90, "operator": NAME}
+    del views[1]["projection_matrix"]
+    case = {"version": 1, "$schema": f"/home/{NAME}/case.schema.json", "ct": f"{NAME}_CT", "views": views, "world_from_ct": START.tolist(),
+            "patient": {"name": NAME}, "training": {"orbital_deg": 12}, "targets": [[1, 2, 3]],
+            "landmarks": [{"name": f"{NAME}s Zahn", "ct": [1, 2, 3], "views": {"AP": [9, 7], f"{NAME} seitlich": [10, 7.5]}}]}
+    (folder / "case.json").write_text(json.dumps(case))
+    return folder / "case.json"
+
+
+@pytest.mark.filterwarnings("ignore:.*is not known and was ignored")
+def test_the_copy_is_the_same_case_without_a_person(planted, tmp_path, capsys):
+    out = tmp_path / "shared"
+    assert main(["case", "anonymise", str(planted), "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    before, after = Case.load(planted), Case.load(out)
+    np.testing.assert_array_equal(after.ct.volume.values, before.ct.volume.values)
+    np.testing.assert_allclose(after.ct.volume.ct_from_index, before.ct.volume.ct_from_index, atol=1e-12)
+    for old, new in zip(before.views, after.views, strict=True):
+        np.testing.assert_allclose(new.camera.projection_matrix, old.camera.projection_matrix, rtol=1e-12, atol=1e-12)
+        np.testing.assert_array_equal(new.xray.valid, old.xray.valid)
+        np.testing.assert_allclose(new.xray.line_integrals[old.xray.valid], old.xray.line_integrals[old.xray.valid], atol=1e-6)
+        assert new.xray.pixel_mm == pytest.approx(old.xray.pixel_mm)
+    assert [view.name for view in after.views] == ["AP", "view2"]
+    assert after.landmarks[0].name == "landmark 1" and set(after.landmarks[0].pixels) == {"AP", "view2"}
+    np.testing.assert_allclose(after.targets, before.targets)
+    assert after.training == before.training
+    for path in out.rglob("*"):
+        text = path.name.encode() + path.read_bytes()
+        assert not [secret for secret in SECRETS if secret.encode() in text or secret.encode("utf-16-le") in text], path
+    assert "1 view was renamed" in printed and not any(secret in printed.replace(str(planted.parent), "") for secret in SECRETS)
+
+
+def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
+    """What the mask leaves out cannot be read in the copy."""
+    path = write_case(full())  # its AP has a mask without the first three rows
+    out = tmp_path / "copy"
+    assert main(["case", "anonymise", str(path), "--out", str(out)]) == 0
+    before, after = Case.load(path), Case.load(out)
+    left_out = ~before.views[0].xray.valid
+    assert left_out[:3].all() and np.ptp(before.views[0].xray.line_integrals[left_out]) > 0.1
+    assert np.ptp(after.views[0].xray.line_integrals[left_out]) == 0
+    np.testing.assert_array_equal(after.views[0].xray.valid, before.views[0].xray.valid)
+    assert [view.name for view in after.views] == ["AP", "LAT", "oblique", "view4"]
+    np.testing.assert_array_equal(after.ct.mask, before.ct.mask)
+    np.testing.assert_allclose(after.reference_from_world, before.reference_from_world)
+
+
+keys = st.sampled_from(["Eleonore", "name", "views"])
+words = st.recursive(st.just("Eleonore") | st.integers() | st.none() | st.booleans(),
+                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=2), max_leaves=5)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_no_free_text_is_left_wherever_it_stands(data):
+    """Names stay at first, those of views and landmarks alone, as they are replaced one by one."""
+    case = full()
+    parts = [case, case["search"], case["truth"], *case["views"], case["views"][3]["c_arm"], *case["landmarks"]]
+    for _ in range(3):
+        part = parts[data.draw(st.integers(0, len(parts) - 1))]
+        known = sorted(set(part) - {"name", "views", "landmarks"})
+        part[data.draw(st.sampled_from(["Eleonore", "comment", *known]))] = data.draw(words)
+    kept, _ = without_free_text(case)
+    for named in [*kept["views"], *kept["landmarks"]]:
+        named.pop("name", None)
+    assert "Eleonore" not in json.dumps(kept)
+
+
+def test_a_folder_with_something_in_it_is_refused(write_case, tmp_path, capsys):
+    path = write_case(full())
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "mine.txt").write_text("mine")
+    assert main(["case", "anonymise", str(path), "--out", str(tmp_path / "there")]) == 2
+    assert "choose another" in capsys.readouterr().err and (tmp_path / "there" / "mine.txt").read_text() == "mine"

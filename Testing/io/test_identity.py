@@ -1,0 +1,87 @@
+"""DICOM headers that tell of different patients, sides or days warn, and no value is told."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from planted_dicom import SECRETS, write_ct, write_xray
+from tiny_case import minimal
+
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.identity import differences
+
+PATIENTS, SIDES, DAYS = "patients (PatientID)", "sides of the body (laterality)", "days (StudyDate)"
+
+
+@pytest.fixture
+def told(tmp_path):
+    """A function: what loading a case warns of whose headers have these tags, after the usual ones."""
+
+    def load(ct: dict | None = None, ap: dict | None = None, lateral: dict | None = None) -> list[str]:
+        random = np.random.default_rng(1)
+        hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+        affine = np.diag([4.0, 4, 4, 1])
+        affine[:3, 3] = -22
+        write_ct(tmp_path / "ct", hu, affine, **(ct or {}))
+        content = {**minimal(), "ct": "ct"}
+        for view, tags in zip(content["views"], (ap, lateral), strict=True):
+            view["image"] = f"{view['name']}.dcm"
+            write_xray(tmp_path / view["image"], random.integers(2000, 4000, (16, 20)), **(tags or {}))
+        (tmp_path / "case.json").write_text(json.dumps(content))
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            Case.load(tmp_path)
+        return [str(warning.message) for warning in caught]
+
+    return load
+
+
+@pytest.mark.parametrize(("tags", "what", "entries"), [
+    ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, "views[0].image and views[1].image and ct"),
+    ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and ct"),
+    ({"ap": {"ImageLaterality": "R"}}, SIDES, "views[0].image and ct"),
+    ({"ct": {"Laterality": "R"}}, SIDES, "views[0].image and views[1].image and ct"),
+    ({"ct": {"StudyDate": "20240228"}}, DAYS, "views[0].image and views[1].image and ct"),
+    ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and views[0].image"),
+])
+def test_a_difference_is_one_sentence_without_a_value(told, tags, what, entries):
+    (sentence,) = told(**tags)
+    assert sentence.endswith(f": {entries} are of different {what} by their DICOM headers; check that they belong together.")
+    assert not any(value in sentence for value in [*SECRETS, "OTHER-1", "20240228"])
+
+
+@pytest.mark.parametrize("tags", [
+    {},
+    {"ct": {"PatientID": " PID-77419-X "}},
+    {"ct": {"Laterality": ""}, "ap": {"Laterality": "", "ImageLaterality": "U"}, "lateral": {"ImageLaterality": "B"}},
+    {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
+])
+def test_what_agrees_or_is_not_said_is_left_alone(told, tags):
+    assert told(**tags) == []
+
+
+def test_several_differences_are_a_sentence_each(told):
+    assert len(told(ct={"PatientID": "OTHER-1", "StudyDate": "20240228", "Laterality": "R"})) == 3
+
+
+@settings(max_examples=100, deadline=None)
+@given(cut=st.integers(0, 700), at=st.integers(132, 700), wrong=st.binary(max_size=12), prefix=st.booleans())
+def test_a_damaged_header_is_no_difference_and_no_error(cut, at, wrong, prefix):
+    """It is told of where the image is read."""
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        whole = write_xray(Path(folder, "whole.dcm"), np.ones((2, 2)))
+        data = whole.read_bytes()
+        damaged = Path(folder, "damaged.dcm")
+        damaged.write_bytes(((data[:at] + wrong + data[at + len(wrong):])[:cut]) if prefix else wrong)
+        views = [SimpleNamespace(field="views[0]", image=SimpleNamespace(path=damaged))]
+        sentences = differences(SimpleNamespace(path=Path("case.json"), ct=SimpleNamespace(path=whole), views=views))
+    assert all(sentence.startswith("case.json: views[0].image and ct are of different") for sentence in sentences)

@@ -1,0 +1,61 @@
+"""result.schema.json. That it holds for every result that the tests write is seen to when they end, in conftest.py."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from tiny_case import REMOVED, changed
+
+from MultiViewRegistrationLib import result
+from MultiViewRegistrationLib.io import case_file
+
+SCHEMA = json.loads((Path(case_file.__file__).parent / "result.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+POSE = np.eye(4).tolist()
+FULL = {
+    "version": 1, "world_from_ct": POSE, "verdict": "check", "reasons": ["Ambiguous."], "override": "I know better.",
+    "predicted_tre_mm": {"mean": 0.4, "upper95": 1.1},
+    "views": [{"name": "AP", "similarity": 0.7, "camera_from_world": POSE, "given_camera_from_world": POSE,
+               "intrinsics": np.eye(3).tolist(), "given_intrinsics": np.eye(3).tolist()}],
+    "errors": {"mtre_mm": 0.1, "max_tre_mm": 0.2, "mpd_px": 1.0, "mpd_mm": None, "mrpd_mm": 0.1, "diffpose_score": None, "depth_mm": 0.1,
+               "in_plane_mm": 0.1, "rotation_deg": 0.1},
+    "start": {"method": "auto", "candidates": 7, "refined": 2, "range": {"rotation_deg": 15, "translation_mm": 45}, "world_from_ct": POSE,
+              "landmarks": [{"name": "tip", "view": "AP", "residual_px": 1, "residual_mm": 0.4, "used": True, "swapped_with": ""}]},
+    "started": {"model": None, "minutes": None, "trained": False, "taken": "search", "expected_mm": 2.5,
+                "candidates": [{"views": "AP alone", "expected_mm": 2.5, "agree": True, "world_from_ct": POSE}]},
+    "next_answer": {"gap": 1.6, "distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE}, "refinement": "joint",
+    "seconds": {"load": 1, "initialise": 0, "refine": 0.2, "assess": 0, "total": 1.2},
+    "software": {"version": "0.1", "device": "CPU"}, "inputs": {"ct.mha": "0" * 64},
+}
+
+
+def test_the_schema_is_one_of_todays_version():
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    assert SCHEMA["properties"]["version"]["maximum"] == result.VERSION
+
+
+def test_a_result_with_everything_fits():
+    VALIDATOR.validate(FULL)
+    assert FULL.keys() == SCHEMA["properties"].keys()
+
+
+@pytest.mark.parametrize(("keys", "value"), [
+    *(((key,), REMOVED) for key in SCHEMA["required"]),
+    (("version",), 2),
+    (("verdict",), "fine"),
+    (("world_from_ct", 3), REMOVED),
+    (("predicted_tre_mm", "upper95"), REMOVED),
+    (("views", 0, "similarity"), None),
+    (("views", 0, "given_intrinsics"), REMOVED),
+    (("errors", "mtre_mm"), -0.1),
+    (("start", "candidates"), 0.5),
+    (("seconds", "total"), REMOVED),
+    (("inputs", "ct.mha"), "not a hash"),
+    (("started", "candidates", 0, "expected_mm"), None),
+], ids=str)
+def test_what_is_wrong_does_not_fit(keys, value):
+    assert not VALIDATOR.is_valid(changed(FULL, keys, value))

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from known_points import POINTS, K, R, SIZE, T, check, pinhole, read_text, refusal, rows
+from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
 
 #: Both cameras of Autoscoper's wrist sample, as XMALab exported them (sample_data/Calibration of its repository).
 WRIST = ["""image size

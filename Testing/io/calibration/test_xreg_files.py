@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from known_points import POINTS, K, R, SIZE, check, refusal
+from known_points import POINTS, SIZE, K, R, check, refusal
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 

@@ -11,11 +11,14 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
+from ..fields import LARGEST_NUMBER
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
 AXES = {"lps": np.eye(3), "ras": np.diag([-1.0, -1, 1]), "own": np.eye(3)}
 CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",)}
+
+LARGEST_IN_MATRIX = 1e100  # a projection matrix may have any scale
 
 #: What may be asked for: what it is, and what to set it to.
 QUESTIONS = {
@@ -134,6 +137,8 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
 
     InputError, beginning with `file` and `name`, where they are no camera's, or there is distortion and no size.
     """
+    for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
+        check_magnitude(values, f"{file}: {name}: {what}")
     try:
         pose = rigid.check_rigid(camera_from_world, "camera_from_world")
         K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
@@ -147,8 +152,15 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
     return Calibrated(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
 
 
+def check_magnitude(numbers, name: str, largest: float = LARGEST_NUMBER) -> None:
+    """InputError, beginning with `name`, for numbers that are not finite or so large that they are a slip."""
+    if not (np.abs(numbers) <= largest).all():
+        raise InputError(f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it.")
+
+
 def in_contract(P: np.ndarray, given: Given, file: str, kind: str) -> np.ndarray:
     """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
+    check_magnitude(P, f"{file}: projection_matrix", LARGEST_IN_MATRIX)
     return first_pixel_at_0(given, file, kind) @ P @ file_from_lps(given, file, kind)
 
 

@@ -10,7 +10,16 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
 from ..fields import shown
-from .calibrated import Calibrated, Given, first_pixel_at_0, from_matrix, from_parts, in_contract, pose_in_mm
+from .calibrated import (
+    LARGEST_IN_MATRIX,
+    Calibrated,
+    Given,
+    first_pixel_at_0,
+    from_matrix,
+    from_parts,
+    in_contract,
+    pose_in_mm,
+)
 from .opengl import view_of_opengl
 
 #: Each meaning, and its names in lower case without _, - and spaces.
@@ -192,6 +201,6 @@ def _array(values: Any, where: str, what: str) -> np.ndarray:
         array = np.asarray(values, float)
     except (TypeError, ValueError):
         array = np.array(np.nan)
-    if not np.isfinite(array).all():
+    if not (np.abs(array) <= LARGEST_IN_MATRIX).all():
         raise InputError(f"{where}: {what} is no list of finite numbers, expected those; correct it.")
     return array

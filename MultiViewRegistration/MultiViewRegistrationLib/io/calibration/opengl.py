@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .calibrated import Calibrated, Given, file_from_lps, from_matrix
+from .calibrated import LARGEST_IN_MATRIX, Calibrated, Given, check_magnitude, file_from_lps, from_matrix
 
 KIND = "a text or array"
 
@@ -18,6 +18,7 @@ def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: Given) -> Ca
     """
     given.need("projects_to", file, KIND)
     columns, rows = given.need("size", file, KIND)
+    check_magnitude(matrix, f"{file}: {name}", LARGEST_IN_MATRIX)
     pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
     P = pixels @ matrix[[0, 1, 3]] @ file_from_lps(given, file, KIND)
     return from_matrix(file, name, P, (columns, rows), signed=True)

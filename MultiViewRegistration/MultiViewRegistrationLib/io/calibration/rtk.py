@@ -8,6 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.rigid import exp_so3
+from ..fields import LARGEST_NUMBER
 from .calibrated import Calibrated, Given, from_matrix
 
 KIND = "an RTK geometry"
@@ -89,6 +90,6 @@ def _numbers(parent: Element, key: str, where: str, count: int) -> list[float]:
         numbers = [float(word) for word in (child.text or "").split()]
     except ValueError:
         numbers = []
-    if len(numbers) != count or not np.isfinite(numbers).all():
+    if len(numbers) != count or not (np.abs(numbers) <= LARGEST_NUMBER).all():
         raise InputError(f"{where}: {key} is not {count} finite number{'s' * (count > 1)}, expected that; export it again.")
     return numbers

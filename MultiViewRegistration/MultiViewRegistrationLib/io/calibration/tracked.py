@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import InputError
 from ...geometry import rigid
 from ..fields import shown
-from .calibrated import Calibrated, Given, first_pixel_at_0, from_parts, pose_in_mm
+from .calibrated import Calibrated, Given, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
 
 KIND = "a Plus configuration"
 ROOT = "PlusConfiguration"
@@ -73,4 +73,5 @@ def _rigid(text: str, name: str) -> np.ndarray:
         numbers = []
     if len(numbers) != 16:
         raise InputError(f"{name} has no Matrix of 16 numbers, expected 4 rows of 4; correct it.")
+    check_magnitude(numbers, name)
     return rigid.check_rigid(np.reshape(numbers, (4, 4)), name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from ..fields import shown
+from ..fields import LARGEST_NUMBER, shown
 from .calibrated import Calibrated, from_matrix
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
@@ -76,7 +76,7 @@ def _array(group, key: str, shape: tuple[int, ...], where: str) -> np.ndarray:
     if getattr(data, "shape", None) not in (shape, (1,) if shape == () else shape) or data.dtype.kind not in "iuf":
         raise InputError(f"{where}: {key} is {_what(data)}, expected {'x'.join(map(str, shape)) or 'one number'}; save it again.")
     values = np.asarray(data[()], float).reshape(shape)
-    if not np.isfinite(values).all() or np.abs(values).max() > 1e9:
+    if not np.isfinite(values).all() or np.abs(values).max() > LARGEST_NUMBER:
         raise InputError(f"{where}: {key} has a number that is not finite or beyond 1e9, expected millimetres and pixels; save it again.")
     return values
 

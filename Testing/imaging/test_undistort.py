@@ -60,7 +60,8 @@ def test_the_inverse(coefficients, pixel):
 
 
 @pytest.mark.parametrize(("coefficients", "word"), [
-    ([], "found 0"), ([1, 2, 3], "found 3"), ([0] * 6, "found 6"), ([np.nan] * 4, "NaN"), ([0] * 12 + [0.1, 0], "tilted"), (["a"] * 4, "not a number"),
+    ([], "found 0"), ([1, 2, 3], "found 3"), ([0] * 6, "found 6"), ([np.nan] * 4, "NaN"),
+    ([0] * 12 + [0.1, 0], "tilted"), (["a"] * 4, "not a number"),
 ])
 def test_what_is_none(coefficients, word):
     with pytest.raises(InputError, match=f"^distortion: .*{word}"):

@@ -39,8 +39,8 @@ class Distortion:
                              "add zeros or take away what is 0.")
         numbers = rigid.check_numbers(np.ravel(self.coefficients), (count,), "distortion")
         if numbers[12:].any():
-            raise InputError(f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected none, which X-ray detectors do "
-                             "not have; calibrate without the tilt.")
+            raise InputError(f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected none, which X-ray detectors "
+                             "do not have; calibrate without the tilt.")
         numbers = numbers[:12]
         numbers.flags.writeable = False
         object.__setattr__(self, "coefficients", numbers)
@@ -69,8 +69,8 @@ class Distortion:
                     break
                 if not step.size or np.abs(step).max() < CONVERGED:
                     return ideal
-        raise InputError("distortion: cannot be undone at a point of the image, expected coefficients of a lens that shows each point once; "
-                         "correct them.")
+        raise InputError("distortion: cannot be undone at a point of the image, expected coefficients of a lens that shows each point "
+                         "once; correct them.")
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
         """Where the image as it was taken shows what the undistorted one shows at pixels (..., 2)."""

@@ -30,9 +30,11 @@ def _npz():
 
 
 SEEDS = [text.encode() for text in (
-    opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plus(), text_of(), rows(K @ POSE[:3]), json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}),
+    opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plus(), text_of(), rows(K @ POSE[:3]),
+    json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}),
     "views:\n- name: AP\n  P: [[1, 2, 3, 4], [5, 6, 7, 9], [9, 8, 1, 2]]\n- - a\n  - {b: [c]}\n")] + [_npz(), _npz()[60:]]
-WORDS = [b"[", b"]", b"{", b"}", b":", b"- ", b"\n", b"\n  ", b"nan", b"1e999", b"-1", b"0", b"&a ", b"*a", b"!!", b'"', b"<", b"/>", b"\0", b"\xff", b", ", b"data", b"rows: 9"]
+WORDS = [b"[", b"]", b"{", b"}", b":", b"- ", b"\n", b"\n  ", b"nan", b"1e999", b"-1", b"0", b"&a ", b"*a", b"!!",
+         b'"', b"<", b"/>", b"\0", b"\xff", b", ", b"data", b"rows: 9"]
 
 
 @st.composite

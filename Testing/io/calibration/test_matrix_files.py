@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from hypothesis import given
 from hypothesis import strategies as st
 from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
@@ -102,8 +103,9 @@ def test_opengl_by_vtk(tmp_path):
     check(view, POINTS, edges * SIZE - 0.5)
     np.testing.assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
-    up, right = np.array([0.1, 0.2, 1]), np.cross([-295, 508, -253], [0.1, 0.2, 1])
-    assert view.camera.project(up)[1] < view.camera.project(np.zeros(3))[1] and view.camera.project(right / 99)[0] > view.camera.project(np.zeros(3))[0]
+    up, right = np.array([0.1, 0.2, 1]), np.cross([-295, 508, -253], [0.1, 0.2, 1]) / 99
+    middle = view.camera.project(np.zeros(3))
+    assert view.camera.project(up)[1] < middle[1] and view.camera.project(right)[0] > middle[0]
     assert 'set projects_to to "opengl"' in refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
     assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
 
@@ -116,7 +118,8 @@ def plus(carm_from_camera=CARM_FROM_CAMERA, to="Camera"):
     def matrix(values):
         return " ".join(map(repr, values.ravel().tolist()))
 
-    return (f'<PlusConfiguration version="2.9"><CoordinateDefinitions>\n<Transform From="CArm" To="Reference" Matrix="{matrix(WORLD_FROM_CARM)}"/>'
+    return ('<PlusConfiguration version="2.9"><CoordinateDefinitions>'
+            f'<Transform From="CArm" To="Reference" Matrix="{matrix(WORLD_FROM_CARM)}"/>'
             f'<Transform From="CArm" To="{to}" Matrix="{matrix(rigid.inverse(carm_from_camera))}"/>'
             '<Transform From="Stylus" To="Tip" Matrix="1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"/></CoordinateDefinitions></PlusConfiguration>')
 
@@ -134,10 +137,40 @@ def test_a_tracked_c_arm(tmp_path):
     check(moved, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
 
 
+def recording(tmp_path):
+    """Three frames of a C-arm's marker; the second was not tracked."""
+    image = sitk.Image(4, 3, 3, sitk.sitkUInt8)
+    for frame, (status, x) in enumerate((("OK", 0.0), ("INVALID", 0.0), ("OK", 10.0))):
+        moved = rigid.from_rotation_translation(np.eye(3), [x, 0, 0]) @ WORLD_FROM_CARM
+        prefix = f"Seq_Frame{frame:04d}_"
+        image.SetMetaData(f"{prefix}CArmToReferenceTransform", " ".join(map(repr, moved.ravel().tolist())))
+        image.SetMetaData(f"{prefix}CArmToReferenceTransformStatus", status)
+        image.SetMetaData(f"{prefix}Timestamp", "1.5")
+    for name in ("sequence.mha", "sequence.nrrd"):
+        sitk.WriteImage(image, str(tmp_path / name))
+    tracked = '<Transform From="CArm" To="Reference"'
+    (tmp_path / "plus.xml").write_text(plus().replace(tracked, tracked.replace("Transform", "Skipped")))
+    return {**FRAMES, "fixed_transforms": tmp_path / "plus.xml"}
+
+
+@pytest.mark.parametrize("name", ["sequence.mha", "sequence.nrrd"])
+def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
+    given = recording(tmp_path)
+    first, last = read_calibration(tmp_path / name, **given)
+    assert (first.name, last.name) == ("frame 0", "frame 2")
+    check(first, POINTS, pinhole(POINTS))
+    check(last, POINTS + [10, 0, 0], pinhole(POINTS))  # the C-arm moved along x, and what it sees with it
+    assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
+    assert 'to "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
+
+
 @pytest.mark.parametrize(("text", "given", "word"), [
-    (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'), (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
-    (plus(), {"intrinsics": None}, "set intrinsics to"), (plus(), {"unit": None}, "set unit to"), (plus(), {"camera_frame": None}, "set camera_frame"),
-    (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"), (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
+    (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
+    (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
+    (plus(), {"intrinsics": None}, "set intrinsics to"), (plus(), {"unit": None}, "set unit to"),
+    (plus(), {"camera_frame": None}, "set camera_frame"),
+    (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"),
+    (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
 ])
 def test_no_tracked_c_arm(tmp_path, text, given, word):
     assert word in refusal(read_text, tmp_path, text, "plus.xml", **{**FRAMES, **given})

@@ -58,7 +58,28 @@ rvec: [{', '.join(map(repr, RVEC))}]
 tvec: [{', '.join(map(repr, T.tolist()))}]
 image_size: [640, 480]
 """
-ROS = f"image_width: 640\nimage_height: 480\ncamera_name: cam\ncamera_matrix:\n  rows: 3\n  cols: 3\n  data: {K.ravel().tolist()}\nR: {R.tolist()}\nt: {T.tolist()}\n"
+ROS = f"""
+image_width: 640
+image_height: 480
+camera_name: cam
+camera_matrix:
+  rows: 3
+  cols: 3
+  data: {K.ravel().tolist()}
+R: {R.tolist()}
+t: {T.tolist()}
+"""
+P = (K @ POSE[:3]).tolist()
+LISTED = f"""
+views:
+- name: AP
+  P: {P}
+- name: LAT
+  P:
+  - {P[0]}
+  - {P[1]}
+  - {P[2]}
+"""
 TWO = {"left": NAMED, "right": {"camera_matrix": K.tolist(), "rvec": RVEC, "tvec": T.tolist(), "size": [640, 480]}}
 
 
@@ -68,7 +89,7 @@ TWO = {"left": NAMED, "right": {"camera_matrix": K.tolist(), "rvec": RVEC, "tvec
     ("a.json", json.dumps({"projection_matrix": (K @ POSE[:3]).tolist()}), ["a"]), ("a.json", json.dumps((K @ POSE[:3]).tolist()), ["a"]),
     ("a.json", json.dumps({"AP": (K @ POSE[:3]).tolist(), "LAT": (K @ POSE[:3]).tolist()}), ["AP", "LAT"]),
     ("a.json", json.dumps(TWO), ["left", "right"]), ("a.json", json.dumps({"cameras": [NAMED, NAMED]}), ["view 1", "view 2"]),
-    ("a.yaml", FLAT, ["a"]), ("a.yaml", ROS, ["cam"]), ("a.yaml", f"views:\n- name: AP\n  P: {(K @ POSE[:3]).tolist()}\n- name: LAT\n  P:\n  - {(K @ POSE)[0].tolist() if 0 else (K @ POSE[:3])[0].tolist()}\n  - {(K @ POSE[:3])[1].tolist()}\n  - {(K @ POSE[:3])[2].tolist()}\n", ["AP", "LAT"]),
+    ("a.yaml", FLAT, ["a"]), ("a.yaml", ROS, ["cam"]), ("a.yaml", LISTED, ["AP", "LAT"]),
     ("a.json", json.dumps({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T], [*RVEC, *T]]}), ["a 1", "a 2"]),
 ])
 def test_names_that_people_give(tmp_path, name, text, names):
@@ -89,14 +110,16 @@ def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
 
 @pytest.mark.parametrize(("given", "word"), [
     ({"axes": "lps"}, "set unit to"), ({"unit": "mm"}, "set axes to"), ({"unit": "inch"}, "unit: found 'inch'"),
-    ({"unit": "mm", "axes": "lps", "first_pixel": 2}, "first_pixel: found 2"), ({"unit": "mm", "axes": "lps", "size": (0, 1)}, "size: found 0"),
+    ({"unit": "mm", "axes": "lps", "first_pixel": 2}, "first_pixel: found 2"),
+    ({"unit": "mm", "axes": "lps", "size": (0, 1)}, "size: found 0"),
 ])
 def test_what_is_asked_for(tmp_path, given, word):
     assert word in refusal(read_text, tmp_path, opencv_files.YAML, "a.yml", **given)
 
 
 @pytest.mark.parametrize(("change", "word"), [
-    (("rows: 3\n   cols: 3", "rows: 300000\n   cols: 3"), "300000 rows"), (("tvec", "vector"), "no pose"), (("1500.", "no"), "without numbers"),
+    (("rows: 3\n   cols: 3", "rows: 300000\n   cols: 3"), "300000 rows"), (("tvec", "vector"), "no pose"),
+    (("1500.", "no"), "without numbers"),
     (("rows: 1\n   cols: 12", "rows: 1\n   cols: 11"), "11 columns with 12"), (("12., -7.5, 700. ]", "12., -7.5"), "cannot be read"),
     (("data: [ 1500.", "data: *all"), "cannot be read"), (("image_width: 640", "image_width: 640\nimage_width: 640"), "twice"),
     (("image_width: 640", "image_width: 640.5"), "image size"), (("image_width: 640\n", ""), "has distortion but not the size"),
@@ -115,11 +138,12 @@ def test_xml_with_entities_is_refused(tmp_path):
 
 def test_a_mirrored_camera_has_negative_fx(tmp_path):
     mirrored = K * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]]
-    view, = read_text(tmp_path, json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE}), "a.json", unit="mm", axes="lps", first_pixel=0)
+    given = {"unit": "mm", "axes": "lps", "first_pixel": 0}
+    view, = read_text(tmp_path, json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE}), "a.json", **given)
     check(view, POINTS, pinhole(POINTS, mirrored))
     assert view.camera.intrinsics[0, 0] < 0
     upside_down = K * [[1, 1, 1], [1, -1, 1], [1, 1, 1]]
-    view, = read_text(tmp_path, json.dumps({**NAMED, "K": upside_down.tolist(), "size": SIZE}), "a.json", unit="mm", axes="lps", first_pixel=0)
+    view, = read_text(tmp_path, json.dumps({**NAMED, "K": upside_down.tolist(), "size": SIZE}), "a.json", **given)
     check(view, POINTS, pinhole(POINTS, upside_down))
 
 

@@ -12,7 +12,8 @@ from MultiViewRegistrationLib.io.calibration.rtk import matrix_of
 SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)
 DETECTOR = {"detector_spacing_mm": SPACING, "detector_origin_mm": ORIGIN, "size": SIZE}
 #: Source to isocentre, source to detector, gantry, projection offsets, out of plane, in plane, source offsets, as AddProjection has them.
-PROJECTIONS = [(700.0, 1020.0, 0.0, 0, 0, 0, 0, 0, 0), (700.0, 1020.0, 30.0, 5, -3, 10, 2, 1, -4), (690.0, 1000.0, 215.0, 0, 40, -7, 90, 0, 2)]
+PROJECTIONS = [(700.0, 1020.0, 0.0, 0, 0, 0, 0, 0, 0),
+               (700.0, 1020.0, 30.0, 5, -3, 10, 2, 1, -4), (690.0, 1000.0, 215.0, 0, 40, -7, 90, 0, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,8 @@ def test_rtk_projects_a_ball_there(rtk, written):
 XML = """<?xml version="1.0"?><RTKThreeDCircularGeometry version="3">
 <SourceToIsocenterDistance>700</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance>
 <Projection><GantryAngle>10</GantryAngle></Projection></RTKThreeDCircularGeometry>"""
-MATRIX = "".join(f" {number!r}" for number in matrix_of(SourceToIsocenterDistance=700, SourceToDetectorDistance=1000, GantryAngle=10).ravel().tolist())
+NUMBERS = matrix_of(SourceToIsocenterDistance=700, SourceToDetectorDistance=1000, GantryAngle=10).ravel().tolist()
+MATRIX = " ".join(map(repr, NUMBERS))
 
 
 def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
@@ -84,10 +86,12 @@ def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
 
 @pytest.mark.parametrize(("change", "word"), [
     (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"), (("10<", "ten<"), "GantryAngle is not 1"),
-    (("1000<", "0<"), "no source at a finite"), (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
+    (("1000<", "0<"), "no source at a finite"),
+    (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
     (("<Projection><GantryAngle>10</GantryAngle></Projection>", ""), "no projection"),
     (("<Projection>", "<Projection><Matrix>1 2</Matrix>"), "Matrix is not 12"), (("</RTKThreeDCircularGeometry>", ""), "is not XML"),
-    (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"), (('"1.0"?>', '"1.0"?><!DOCTYPE a SYSTEM "b">'), "declares"),
+    (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
+    (('"1.0"?>', '"1.0"?><!DOCTYPE a SYSTEM "b">'), "declares"),
 ])
 def test_what_is_none(tmp_path, change, word):
     assert change[0] in XML

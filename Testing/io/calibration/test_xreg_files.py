@@ -57,7 +57,8 @@ def _spoil(path, key, value):
 
 
 @pytest.mark.parametrize(("key", "value", "word"), [
-    ("intrinsic", None, "has no intrinsic"), ("intrinsic", np.eye(4), "shape (4, 4), expected 3x3"), ("num-rows", "many", "num-rows is object"),
+    ("intrinsic", None, "has no intrinsic"), ("intrinsic", np.eye(4), "shape (4, 4), expected 3x3"),
+    ("num-rows", "many", "num-rows is object"),
     ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'), ("num-cols", 0, "size"),
     ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "has no intrinsic"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
 ])

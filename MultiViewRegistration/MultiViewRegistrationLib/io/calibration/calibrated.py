@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -30,10 +31,13 @@ QUESTIONS = {
                     '"opengl" (OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward)'),
     "size": ("the size of the image", "its columns and rows"),
     "detector_spacing_mm": ("the size of a pixel on the detector", "the mm between columns and between rows"),
-    "detector_origin_mm": ("where on the detector the image lies", "the detector's mm at the centre of the top-left pixel, as the image's Origin"),
+    "detector_origin_mm": ("where on the detector the image lies",
+                           "the detector's mm at the centre of the top-left pixel, as the image's Origin"),
     "intrinsics": ("the camera's intrinsics", "3 rows of 3 numbers, in pixels, for a camera that looks along its own z axis"),
-    "camera_frame": ("which of its frames is the camera's", "the name of the frame at the source with x along columns, y down rows, z to the detector"),
+    "camera_frame": ("which of its frames is the camera's",
+                     "the name of the frame at the source with x along columns, y down rows, z to the detector"),
     "world_frame": ("which of its frames is the world", "the name of a frame"),
+    "fixed_transforms": ("where the camera is on what is tracked", "the path of a Plus configuration with that transform"),
 }
 
 
@@ -54,6 +58,7 @@ class Given:
     intrinsics: np.ndarray | None = None
     camera_frame: str | None = None
     world_frame: str | None = None
+    fixed_transforms: str | os.PathLike | None = None
 
     def __post_init__(self):
         for key, choices in CHOICES.items():

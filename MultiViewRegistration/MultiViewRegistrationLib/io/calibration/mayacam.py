@@ -48,7 +48,8 @@ def _parts(text: str, file: str) -> dict[str, np.ndarray]:
     for heading, (rows, columns) in SECTIONS.items():
         found = lines.pop(0) if lines else "the end of the file"
         if found.lower() != heading:
-            raise InputError(f'{file} has "{found[:30]}" where "{heading}" belongs, expected MayaCam 2.0 ({", ".join(SECTIONS)}); export it again.')
+            raise InputError(f'{file} has "{found[:30]}" where "{heading}" belongs, expected MayaCam 2.0 ({", ".join(SECTIONS)}); '
+                             "export it again.")
         block = [_numbers(line) for line in lines[:rows]]
         del lines[:rows]
         if [len(row or ()) for row in block] != [columns] * rows:

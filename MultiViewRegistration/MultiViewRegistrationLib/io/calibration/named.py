@@ -50,7 +50,8 @@ def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: boo
     "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
     """
     if not isinstance(tree, dict):
-        raise InputError(f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add them.")
+        raise InputError(f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add "
+                         "them.")
     if opencv and given.first_pixel is None:
         given = _with_first_pixel(given)
     parts = _parts(tree, file)
@@ -64,8 +65,8 @@ def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: boo
         elif (matrix := _matrix(value)) is not None:
             found += views_of_arrays(matrix, file, key, given)
     if not found or len(found) > MOST_VIEWS:
-        raise InputError(f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; rename "
-                         "what it has.")
+        raise InputError(f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
+                         "rename what it has.")
     return found
 
 
@@ -189,8 +190,8 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
     count = translations.size // 3
     per_pose = rotations.size // max(count, 1)
     if not 0 < count <= MOST_VIEWS or translations.size != 3 * count or rotations.size != per_pose * count or per_pose not in (3, 9):
-        raise InputError(f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation vector) and 3 "
-                         "for each pose; correct them.")
+        raise InputError(f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
+                         "vector) and 3 for each pose; correct them.")
     matrices = rotations.reshape(count, 3, 3) if per_pose == 9 else rigid.exp_so3(rotations.reshape(count, 3))
     poses = rigid.from_rotation_translation(matrices, translations.reshape(count, 3))
     return [rigid.check_rigid(pose, f"{where}: R and t") for pose in poses]

@@ -40,8 +40,8 @@ def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
     except (TypeError, ValueError):
         raise InputError(f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again.") from None
     if data.ndim != 1 or data.size != rows * columns:
-        raise InputError(f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of them; "
-                         "save it again.")
+        raise InputError(f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
+                         "them; save it again.")
     return data.reshape(int(rows), int(columns))
 
 
@@ -57,7 +57,8 @@ def tree_of_xml(element: Element, file: str, depth: int = 0) -> Any:
     tree: dict[str, Any] = {}
     for child in children:
         if child.tag in tree:
-            raise InputError(f"{file} has <{shown(child.tag)[:40]}> twice in <{shown(element.tag)[:40]}>, expected it once; keep one of the two.")
+            tag, parent = shown(child.tag)[:40], shown(element.tag)[:40]
+            raise InputError(f"{file} has <{tag}> twice in <{parent}>, expected it once; keep one of the two.")
         tree[child.tag] = tree_of_xml(child, file, depth + 1)
     if isinstance(tree.get("data"), float):  # a matrix of one
         tree["data"] = [tree["data"]]

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import InputError
 from ..cameras import read_geometry
 from ..fields import Fields, read_json, shown
-from . import mayacam, opencv, rtk, tracked, xreg
+from . import mayacam, opencv, plus, rtk, xreg
 from .calibrated import Calibrated, Given, from_matrix, renamed
 from .matrices import read_matrices
 from .named import views_of_arrays, views_of_named
@@ -26,8 +26,9 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
     """The views of a calibration file.
 
     format: one of FORMATS, to insist on it; by default the file's content tells.
-    given: what the file cannot say, by the names in `calibrated.QUESTIONS`: unit, axes, first_pixel, projects_to, size, detector_spacing_mm,
-        detector_origin_mm, intrinsics, camera_frame, world_frame. What a format does not ask for may be left out.
+    given: what the file cannot say, by the names in `calibrated.QUESTIONS`: unit, axes, first_pixel, projects_to, size,
+        detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms. What a format does not ask for may
+        be left out.
 
     InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and for what it does not say
     and `given` neither, which names what it may be set to.
@@ -35,8 +36,7 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
     if format is not None and format not in FORMATS:
         raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")
     path, known = Path(path), Given(**given)
-    data = b"" if _is_hdf5(path) else read_bytes(path)
-    found, content = _recognise(path, data)
+    found, content = _recognise(path, _head(path))
     if format not in (None, found):
         raise InputError(f"{shown(path)} is of the format {found}, expected {format}; leave the format out, or choose another file.")
     return renamed(_views(found, content, path, known))
@@ -45,11 +45,15 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
 def format_of(path: str | os.PathLike) -> str:
     """Which of FORMATS a file is, by its content. InputError for a file that is none."""
     path = Path(path)
-    return _recognise(path, b"" if _is_hdf5(path) else read_bytes(path))[0]
+    return _recognise(path, _head(path))[0]
+
+
+def _head(path: Path) -> bytes:
+    """The file, but of those that may be large the header (of a recording of Plus) or nothing (of HDF5)."""
+    return b"" if _is_hdf5(path) else plus.header_of(path) or read_bytes(path)
 
 
 def _is_hdf5(path: Path) -> bool:
-    """HDF5 files may be large; they are not read whole."""
     try:
         with path.open("rb") as stream:
             return stream.read(len(xreg.MAGIC)) == xreg.MAGIC
@@ -66,10 +70,12 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
     if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
         return "numpy", data
+    if plus.is_sequence(data):
+        return "plus", data
     text = text_of(data, file)
     if text.lstrip().startswith("<"):
         root = xml_root(text, file)
-        formats = {rtk.ROOT: "rtk", opencv.ROOT: "opencv", tracked.ROOT: "plus"}
+        formats = {rtk.ROOT: "rtk", opencv.ROOT: "opencv", plus.ROOT: "plus"}
         if root.tag not in formats:
             raise InputError(f"{file} is XML of <{shown(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file.")
         return formats[root.tag], root
@@ -114,7 +120,9 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     if found == "rtk":
         return rtk.read_rtk(content, file, given)
     if found == "plus":
-        return tracked.read_plus(content, file, given)
+        if isinstance(content, bytes):
+            return plus.read_sequence(content, file, given)
+        return plus.read_configuration(content, file, given)
     if found == "mayacam":
         return mayacam.read_mayacam(content, file, name, given)
     if found == "case":

@@ -60,13 +60,15 @@ def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.nda
         return by_parameters
     matrix = np.reshape(_numbers(projection, "Matrix", where, 12), (3, 4))
     if by_parameters is not None and np.abs(matrix - by_parameters).max() > AGREE * np.abs(by_parameters).max():
-        raise InputError(f"{where} has a Matrix that its angles and distances do not give, expected one geometry; remove what is wrong of the two.")
+        raise InputError(f"{where} has a Matrix that its angles and distances do not give, expected one geometry; remove "
+                         "what is wrong of the two.")
     return matrix
 
 
 def matrix_of(
-    *, SourceToIsocenterDistance: float, SourceToDetectorDistance: float, GantryAngle: float = 0, SourceOffsetX: float = 0,
-    SourceOffsetY: float = 0, ProjectionOffsetX: float = 0, ProjectionOffsetY: float = 0, InPlaneAngle: float = 0, OutOfPlaneAngle: float = 0,
+    *, SourceToIsocenterDistance: float, SourceToDetectorDistance: float, GantryAngle: float = 0,
+    SourceOffsetX: float = 0, SourceOffsetY: float = 0, ProjectionOffsetX: float = 0, ProjectionOffsetY: float = 0,
+    InPlaneAngle: float = 0, OutOfPlaneAngle: float = 0,
 ) -> np.ndarray:
     """RTK's matrix (3, 4) of these parameters, by their names in the file; degrees and mm.
 

@@ -35,7 +35,8 @@ def text_of(data: bytes, file: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InputError(f"{file} is no text in UTF-8 and no other calibration file that is known, expected one; choose another file.") from None
+        raise InputError(f"{file} is no text in UTF-8 and no other calibration file that is known, expected one; choose another "
+                         "file.") from None
 
 
 def xml_root(text: str, file: str) -> ElementTree.Element:

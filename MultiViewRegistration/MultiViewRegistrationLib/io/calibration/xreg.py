@@ -54,7 +54,8 @@ def _view(group, name: str, path: str) -> Calibrated:
     frame = _member(group, "cam-coord-frame-type", where)[()]
     frame = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else str(frame)
     if frame not in DEPTHS:
-        raise InputError(f'{where}: cam-coord-frame-type is "{shown(frame)[:40]}", expected {" or ".join(DEPTHS)}; save it with one of these.')
+        raise InputError(f'{where}: cam-coord-frame-type is "{shown(frame)[:40]}", expected {" or ".join(DEPTHS)}; save it with one of '
+                         "these.")
     intrinsic, extrinsic = _array(group, "intrinsic", (3, 3), where), _array(group, "extrinsic", (4, 4), where)
     size = tuple(int(_array(group, key, (), where)) for key in ("num-cols", "num-rows"))
     pose = rigid.check_rigid(extrinsic, f"{where}: extrinsic")

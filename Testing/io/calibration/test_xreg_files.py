@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from known_points import POINTS, SIZE, K, R, check, refusal
 
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 h5py = pytest.importorskip("h5py")
@@ -60,6 +63,7 @@ def _spoil(path, key, value):
     ("intrinsic", None, "has no intrinsic"), ("intrinsic", np.eye(4), "shape (4, 4), expected 3x3"),
     ("num-rows", "many", "num-rows is object"),
     ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'), ("num-cols", 0, "size"),
+    ("cam-coord-frame-type", np.zeros((300, 300)), "float64 of shape (300, 300)"), ("cam-coord-frame-type", b"x" * 2000, "|S2000"),
     ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "has no intrinsic"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
 ])
 def test_what_is_none(tmp_path, key, value, word):
@@ -88,3 +92,19 @@ def test_a_file_of_something_else(tmp_path):
     with h5py.File(tmp_path / "a.h5", "w") as file:
         file["vol/pixels"] = np.zeros((2, 2, 2))
     assert "neither proj-000" in refusal(read_calibration, tmp_path / "a.h5")
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)  # HDF5's own library reads these bytes: no surprises
+@given(st.data())
+def test_a_damaged_file(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    whole = bytearray(write(folder / "whole.h5", count=1).read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        whole[data.draw(st.integers(8, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "damaged.h5").write_bytes(whole)
+    try:
+        view, = read_calibration(folder / "damaged.h5")
+    except InputError as error:
+        assert "damaged.h5" in str(error) and len(str(error).splitlines()) == 1
+    else:
+        assert np.isfinite(view.projection_matrix).all()

@@ -15,6 +15,7 @@ MAGIC = b"\x89HDF\r\n\x1a\n"
 #: The sign of the depth in each of xReg's camera frames.
 DEPTHS = {"origin-at-focal-pt-det-pos-z": 1.0, "origin-at-focal-pt-det-neg-z": -1.0}
 MOST_VIEWS = 10_000
+LONGEST_TEXT = 1000
 
 
 def read_xreg(path: Path) -> list[Calibrated]:
@@ -35,7 +36,9 @@ def read_xreg(path: Path) -> list[Calibrated]:
         with h5py.File(path, "r") as file:
             groups = _cameras(file, shown(path))
             return [_view(group, name, shown(path)) for name, group in groups.items()]
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:  # as a damaged part makes h5py raise
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{shown(path)} cannot be read as HDF5 ({_one_line(error)}), expected a whole file; copy it again.") from None
 
 
@@ -51,8 +54,7 @@ def _cameras(file, path: str) -> dict:
 
 def _view(group, name: str, path: str) -> Calibrated:
     where = f"{path}: {name}"
-    frame = _member(group, "cam-coord-frame-type", where)[()]
-    frame = frame.decode("utf-8", "replace") if isinstance(frame, bytes) else str(frame)
+    frame = _text(_member(group, "cam-coord-frame-type", where))
     if frame not in DEPTHS:
         raise InputError(f'{where}: cam-coord-frame-type is "{shown(frame)[:40]}", expected {" or ".join(DEPTHS)}; save it with one of '
                          "these.")
@@ -70,6 +72,14 @@ def _member(group, key: str, where: str):
     if not isinstance(group, h5py.Group) or not isinstance(group.get(key, getlink=True), h5py.HardLink):
         raise InputError(f"{where} has no {key}, expected xReg's projection data; save it again.")
     return group[key]
+
+
+def _text(data) -> str:
+    """One short text; another kind of data by its name, which then is none of those that are known."""
+    if getattr(data, "shape", None) != () or data.dtype.itemsize > LONGEST_TEXT:
+        return _what(data)
+    value = data[()]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _array(group, key: str, shape: tuple[int, ...], where: str) -> np.ndarray:

@@ -43,6 +43,7 @@ HOME_OF = {
     "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
     "warp": {"rendering.gpu"},
     "itk": {"demo", "bench"},
+    "h5py": {"io"},
     "nanodrr": {"bench"},
     "torchio": {"bench"},
 }
@@ -180,7 +181,7 @@ import importlib, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {{"torch", "warp", "itk", "matplotlib", "nanodrr", "torchio", "slicer", "vtk", "qt", "ctk"}}:
+        if name.split(".")[0] in {{"torch", "warp", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "slicer", "vtk", "qt", "ctk"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 
 sys.meta_path.insert(0, Missing())

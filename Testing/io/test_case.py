@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal, write_image
 
+from MultiViewRegistrationLib.geometry.distortion import Distortion
 from MultiViewRegistrationLib.io.case import Case
 
 VIEW = ["views", 0]
@@ -215,3 +216,30 @@ def test_the_cases_beside_the_project_load(shared_data):
                     case.targets @ case.truth_world_from_ct[:3, :3].T + case.truth_world_from_ct[:3, 3]
                 )
                 assert (pixels > 0).all() and (pixels < np.array(view.camera.size)).all()
+
+
+def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path):
+    """Its image is a dot where OpenCV's formula shows a point; the dot, a landmark on it and a mask come to where the pinhole has them."""
+    lens, size = Distortion([-3.0, 3, 0.02, -0.01]), (60, 48)
+    intrinsics = [[110.0, 0, 28.5], [0, 110, 24]]
+    content = full()
+    view = content["views"][2]
+    view["camera"].update(intrinsics=[*intrinsics, [0, 0, 1]], size=list(size))
+    view.update(distortion=lens.coefficients.tolist(), mask="dot.mha")
+    ideal = np.array([45.0, 12])
+    bent = lens.distort_pixels(np.array([*intrinsics, [0, 0, 1]]), ideal)
+    assert np.linalg.norm(bent - ideal) > 2
+    rows, columns = np.indices(size[::-1])
+    dot = np.exp(-((columns - bent[0]) ** 2 + (rows - bent[1]) ** 2) / 8)
+    path = write_case(changed(content, ["landmarks", 0, "views"], {"oblique": bent.tolist()}))
+    write_image(tmp_path / "oblique.mha", (1000 * np.exp(-dot)).astype(np.float32))
+    write_image(tmp_path / "dot.mha", (dot > 0.1).astype(np.uint8))
+
+    case = Case.load(path)
+    loaded = case.views[2]
+    peak = np.unravel_index(np.argmax(loaded.xray.line_integrals), rows.shape)
+    np.testing.assert_allclose(peak[::-1], ideal, atol=1)
+    np.testing.assert_allclose(case.landmarks[0].pixels["oblique"], ideal, atol=1e-6)
+    used = np.argwhere(loaded.xray.valid)
+    assert len(used) and np.linalg.norm(used.mean(0)[::-1] - ideal) < 1 < np.linalg.norm(used.mean(0)[::-1] - bent)
+    np.testing.assert_array_equal(loaded.camera.intrinsics[:2], intrinsics)

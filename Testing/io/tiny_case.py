@@ -66,6 +66,7 @@ def full():
                 "camera_from_world": third.camera_from_world.tolist(),
                 "size": list(SIZE),
             },
+            "distortion": [-0.1, 0.01, 0.001, 0],
         },
         {
             "name": "C-arm 30°",

@@ -41,6 +41,10 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ([*AP, "intensity"], "bright", ['views[0].intensity is "bright"', '"linear" or "log" or "auto"']),
     ([*AP, "rotation_sd_deg"], -0.1, ["views[0].rotation_sd_deg is -0.1", "null if unknown"]),
     ([*AP, "translation_sd_mm"], False, ["views[0].translation_sd_mm is false"]),
+    (["views", 2, "distortion"], 0.1, ["views[2].distortion is 0.1", "k1, k2, p1, p2"]),
+    (["views", 2, "distortion"], [0.1, 0, "0", 0], ['views[2].distortion[2] is "0"']),
+    (["views", 2, "distortion"], [0.1, 0], ["views[2].distortion: found 2 coefficients"]),
+    ([*AP, "distortion"], [0.1, 0, 0, 0], ["views[0].distortion stands beside projection_matrix", "undistort the image"]),
     ([*AP, "projection_matrix"], REMOVED, ["views[0] has no geometry", "projection_matrix, camera, c_arm"]),
     ([*AP, "camera"], {}, ["views[0] has projection_matrix and camera", "keep one"]),
     (

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
+from ..geometry.distortion import Distortion
 from .fields import Fields
 
 GEOMETRIES = ("projection_matrix", "camera", "c_arm")
@@ -25,13 +26,15 @@ class Geometry:
     """A view's geometry as the case gives it.
 
     It is either `projection_matrix` (3, 4), whose sign and image size are still open, or `camera`, which has
-    its `pixel_mm` if it was given as a C-arm. `field` is its name in messages: "case.json: views[0].c_arm".
+    its `pixel_mm` if it was given as a C-arm. `distortion` is that of the image as it was taken, only ever with a
+    `camera`, whose intrinsics it goes with. `field` is its name in messages: "case.json: views[0].c_arm".
     """
 
     field: str
     projection_matrix: np.ndarray | None = None
     camera: Camera | None = None
     pixel_mm: tuple[float, float] | None = None
+    distortion: Distortion | None = None
 
     def plain_camera(self, size: tuple[int, int]) -> Camera:
         """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
@@ -62,6 +65,9 @@ def read_geometry(view: Fields) -> Geometry:
         expected = f"one of {', '.join(GEOMETRIES)}"
         raise InputError(f"{view.file}: {view.name} has {what}, expected {expected}; {remedy}.")
     key = given[0]
+    if key != "camera" and view.has("distortion"):
+        view.refuse("distortion", f"stands beside {key}", "a camera, whose intrinsics it goes with",
+                    "give the geometry as a camera, or undistort the image")
     geometry = Geometry(f"{view.file}: {view.label(key)}")
     if key == "projection_matrix":
         matrix = view.array(
@@ -72,7 +78,15 @@ def read_geometry(view: Fields) -> Geometry:
     section = view.section(key)
     geometry = _camera(geometry, section) if key == "camera" else _c_arm(geometry, section)
     section.warn_unread()
-    return geometry
+    return replace(geometry, distortion=_distortion(view)) if view.has("distortion") else geometry
+
+
+def _distortion(view: Fields) -> Distortion:
+    coefficients = view.array("distortion", (None,), "OpenCV's coefficients, [k1, k2, p1, p2, k3, ...]")
+    try:
+        return Distortion(coefficients)
+    except InputError as error:
+        raise InputError(f"{view.file}: {view.label(str(error))}") from None
 
 
 def _camera(geometry: Geometry, fields: Fields) -> Geometry:

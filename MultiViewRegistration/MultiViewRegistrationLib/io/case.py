@@ -16,8 +16,9 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
+from ..imaging.undistort import undistorted, undistorted_mask
 from ..imaging.view import SharedUnknowns, View
-from ..imaging.xray import XRay, load_image, load_xray
+from ..imaging.xray import RawImage, XRay, load_image, to_line_integrals
 from . import identity
 from .cameras import sees, settle
 from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
@@ -87,7 +88,7 @@ class Case:
             search=file.search,
             training=file.training,
             targets=file.targets,
-            landmarks=file.landmarks,
+            landmarks=_undistorted_landmarks(file),
             truth_world_from_ct=file.truth_world_from_ct,
             reference_from_world=file.reference_from_world,
             inputs=inputs,
@@ -110,12 +111,15 @@ class Case:
 
 def _xray(file: CaseFile, view: ViewFile) -> XRay:
     """The X-ray, valid where its field is and its mask, if any, is not 0."""
-    xray = load_xray(view.image.path, view.frame, view.intensity)
+    try:
+        xray = to_line_integrals(image_of(view), view.intensity)
+    except InputError as error:
+        raise InputError(f"{view.image.path}: {error}") from None
     if view.geometry.pixel_mm is not None:  # rather than what the image's header says
         xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
     if view.mask is None:
         return xray
-    used = load_image(view.mask.path).values != 0
+    used = mask_of(view)
     mask = f"{shown(file.path)}: {view.field}.mask, {found(view.mask.written)},"
     if used.shape != xray.valid.shape:
         (rows, columns), (image_rows, image_columns) = used.shape, xray.valid.shape
@@ -129,6 +133,18 @@ def _xray(file: CaseFile, view: ViewFile) -> XRay:
             "used; correct it or leave it out."
         )
     return replace(xray, valid=xray.valid & used)
+
+
+def image_of(view: ViewFile) -> RawImage:
+    """The image that a view names, without its distortion. InputError beginning with the path of the file, but for one by that."""
+    raw, geometry = load_image(view.image.path, view.frame), view.geometry
+    return raw if geometry.distortion is None else undistorted(raw, geometry.camera.intrinsics, geometry.distortion)
+
+
+def mask_of(view: ViewFile) -> np.ndarray:
+    """The mask (rows, columns) that a view names, True = use; as it is drawn on the stored image, it loses the distortion with that."""
+    used, geometry = load_image(view.mask.path).values != 0, view.geometry
+    return used if geometry.distortion is None else undistorted_mask(used, geometry.camera.intrinsics, geometry.distortion)
 
 
 def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> list[View]:
@@ -150,6 +166,20 @@ def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world
         View(file.name, xray, camera, file.rotation_sd_deg, file.translation_sd_mm)
         for file, xray, camera in zip(files, xrays, cameras)
     ]
+
+
+def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
+    """The landmarks, at pixels of the undistorted images: in the file they are those of the stored ones."""
+    bent = {view.name: view.geometry for view in file.views if view.geometry.distortion is not None}
+    try:
+        return [
+            replace(landmark, pixels={
+                name: bent[name].distortion.undistort_pixels(bent[name].camera.intrinsics, pixel) if name in bent else pixel
+                for name, pixel in landmark.pixels.items()})
+            for landmark in file.landmarks
+        ]
+    except InputError as error:
+        raise InputError(f"{shown(file.path)}: a landmark's pixel: {error}") from None
 
 
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:

@@ -15,8 +15,8 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.view import View
-from ..imaging.xray import RawImage, load_image, recognised
-from ..io.case import Case
+from ..imaging.xray import RawImage, recognised
+from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.fields import read_json
 from .case import LANDMARKS, grid_of, keep_extras
@@ -73,8 +73,8 @@ def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
 
 
 def _read_view(view: View, entry: ViewFile, told: dict) -> ViewEntry:
-    raw = load_image(entry.image.path, entry.frame)
-    mask = entry.mask and (name_of(entry.mask.path), load_image(entry.mask.path).values != 0)
+    raw = image_of(entry)
+    mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
     geometry = {"c_arm": told["c_arm"]} if "c_arm" in told else {"camera": camera_content(view.camera)}
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return ViewEntry(view.name, {

@@ -1,0 +1,87 @@
+"""Lens (or image intensifier) distortion, as OpenCV writes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import InputError
+from . import rigid
+
+COUNTS = (4, 5, 8, 12, 14)
+MOST_STEPS = 100
+CONVERGED = 1e-12  # of the tangent of the angle to the axis: a billionth of a pixel
+
+
+@dataclass(frozen=True, eq=False)
+class Distortion:
+    """Where a camera shows a point that an ideal pinhole would show at the normalised (x, y) = (X / Z, Y / Z).
+
+    With r2 = x^2 + y^2 and c = (1 + k1 r2 + k2 r2^2 + k3 r2^3) / (1 + k4 r2 + k5 r2^2 + k6 r2^3):
+
+        x' = x c + 2 p1 x y + p2 (r2 + 2 x^2) + s1 r2 + s2 r2^2
+        y' = y c + p1 (r2 + 2 y^2) + 2 p2 x y + s3 r2 + s4 r2^2
+
+    (OpenCV's calib3d, "Detailed Description"). The pixel is intrinsics @ (x', y', 1), with the intrinsics of the same camera.
+
+    coefficients: (k1, k2, p1, p2[, k3[, k4, k5, k6[, s1, s2, s3, s4]]]), in OpenCV's order; the tilt that may follow must be 0.
+
+    InputError, beginning with "distortion", for another number of them, or what are no finite numbers.
+    """
+
+    coefficients: np.ndarray
+
+    def __post_init__(self):
+        count = np.size(self.coefficients)
+        if count not in COUNTS:
+            raise InputError(f"distortion: found {count} coefficients, expected 4, 5, 8 or 12 in OpenCV's order, k1, k2, p1, p2, k3, ...; "
+                             "add zeros or take away what is 0.")
+        numbers = rigid.check_numbers(np.ravel(self.coefficients), (count,), "distortion")
+        if numbers[12:].any():
+            raise InputError(f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected none, which X-ray detectors "
+                             "do not have; calibrate without the tilt.")
+        numbers = numbers[:12]
+        numbers.flags.writeable = False
+        object.__setattr__(self, "coefficients", numbers)
+
+    def distort(self, points) -> np.ndarray:
+        """Distorted points (..., 2) of ideal ones (..., 2), both normalised."""
+        k1, k2, p1, p2, k3, k4, k5, k6, s1, s2, s3, s4 = np.pad(self.coefficients, (0, 12 - len(self.coefficients)))
+        x, y = np.moveaxis(np.asarray(points, float), -1, 0)
+        r2 = x * x + y * y
+        radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
+        return np.stack([x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2),
+                         y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + r2 * (s3 + r2 * s4)], -1)
+
+    def undistort(self, points) -> np.ndarray:
+        """Ideal points (..., 2) of distorted ones (..., 2), both normalised: x <- x + points - distort(x) until it stands still.
+
+        InputError, beginning with "distortion", where it does not: a distortion so strong has no inverse.
+        """
+        points = np.asarray(points, float)
+        ideal = points.copy()
+        with np.errstate(all="ignore"):
+            for _ in range(MOST_STEPS):
+                step = points - self.distort(ideal)
+                ideal = ideal + step
+                if not np.isfinite(step).all():
+                    break
+                if not step.size or np.abs(step).max() < CONVERGED:
+                    return ideal
+        raise InputError("distortion: cannot be undone at a point of the image, expected coefficients of a lens that shows each point "
+                         "once; correct them.")
+
+    def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+        """Where the image as it was taken shows what the undistorted one shows at pixels (..., 2)."""
+        return _through(self.distort, intrinsics, pixels)
+
+    def undistort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
+        """Where the undistorted image shows what the image as it was taken shows at pixels (..., 2)."""
+        return _through(self.undistort, intrinsics, pixels)
+
+
+def _through(change, intrinsics: np.ndarray, pixels) -> np.ndarray:
+    K, pixels = np.asarray(intrinsics, float), np.asarray(pixels, float)
+    normalised = (pixels - K[:2, 2]) @ np.linalg.inv(K[:2, :2]).T
+    return change(normalised) @ K[:2, :2].T + K[:2, 2]

@@ -1,0 +1,196 @@
+"""What a calibration file says of a view, in this program's convention, and what has to be said beside it."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...geometry import rigid
+from ...geometry.camera import Camera, check_size
+from ...geometry.distortion import Distortion
+from ..fields import LARGEST_NUMBER
+
+UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+#: The file's world axes from LPS, (3, 3): all of them rotations.
+AXES = {"lps": np.eye(3), "ras": np.diag([-1.0, -1, 1]), "own": np.eye(3)}
+CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",)}
+
+LARGEST_IN_MATRIX = 1e100  # a projection matrix may have any scale
+
+#: What may be asked for: what it is, and what to set it to.
+QUESTIONS = {
+    "unit": ("the unit of its lengths", '"mm", "cm" or "m"'),
+    "axes": ("which way its world axes run",
+             '"lps" (DICOM, ITK), "ras" (3D Slicer), or "own" (of a calibration object, which becomes the world as it is)'),
+    "first_pixel": ("which coordinates the centre of the top-left pixel has", "0 (OpenCV), 0.5 (its corner is 0, 0), or 1 (MATLAB)"),
+    "projects_to": ("what its 4x4 matrix with a perspective in its last row projects to",
+                    '"opengl" (OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward)'),
+    "size": ("the size of the image", "its columns and rows"),
+    "detector_spacing_mm": ("the size of a pixel on the detector", "the mm between columns and between rows"),
+    "detector_origin_mm": ("where on the detector the image lies",
+                           "the detector's mm at the centre of the top-left pixel, as the image's Origin"),
+    "intrinsics": ("the camera's intrinsics", "3 rows of 3 numbers, in pixels, for a camera that looks along its own z axis"),
+    "camera_frame": ("which of its frames is the camera's",
+                     "the name of the frame at the source with x along columns, y down rows, z to the detector"),
+    "world_frame": ("which of its frames is the world", "the name of a frame"),
+    "fixed_transforms": ("where the camera is on what is tracked", "the path of a Plus configuration with that transform"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What a person says of a calibration file because it does not: None for what is not said. QUESTIONS tells what each is.
+
+    InputError for a value that is none of the choices.
+    """
+
+    unit: str | None = None
+    axes: str | None = None
+    first_pixel: float | None = None
+    projects_to: str | None = None
+    size: tuple[int, int] | None = None
+    detector_spacing_mm: tuple[float, float] | None = None
+    detector_origin_mm: tuple[float, float] | None = None
+    intrinsics: np.ndarray | None = None
+    camera_frame: str | None = None
+    world_frame: str | None = None
+    fixed_transforms: str | os.PathLike | None = None
+
+    def __post_init__(self):
+        for key, choices in CHOICES.items():
+            value = getattr(self, key)
+            if value is not None and value not in choices:
+                raise InputError(f"{key}: found {value!r}, expected {QUESTIONS[key][1]}; choose one of these.")
+        if self.size is not None:
+            object.__setattr__(self, "size", check_size(self.size))
+        for key in ("detector_spacing_mm", "detector_origin_mm"):
+            if getattr(self, key) is not None:
+                object.__setattr__(self, key, tuple(rigid.check_numbers(getattr(self, key), (2,), key).tolist()))
+        if self.detector_spacing_mm is not None and min(self.detector_spacing_mm) <= 0:
+            raise InputError(f"detector_spacing_mm: found {self.detector_spacing_mm}, expected two lengths above 0.")
+        if self.intrinsics is not None:
+            object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
+
+    def need(self, key: str, file: str, kind: str) -> Any:
+        """The value of `key`; InputError where it is not given. `kind` of file, with its article: "an OpenCV file"."""
+        value = getattr(self, key)
+        if value is None:
+            what, choices = QUESTIONS[key]
+            raise InputError(f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.")
+        return value
+
+    def scale(self, file: str, kind: str) -> float:
+        """mm in a unit of length of the file."""
+        return UNITS[self.need("unit", file, kind)]
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A view's geometry: world mm, OpenCV's pinhole, pixel centres integers, mirrored = negative fx.
+
+    name: of the view, as the file has it, or its number.
+    projection_matrix: (3, 4), world mm to pixels. Where the file tells before from behind, depths (third row) are positive before the
+        source; a 3x4 matrix alone does not, and keeps the sign with which it is written.
+    size: (columns, rows) of the image, None where nobody says.
+    camera: None without the size, or where before and behind are not told.
+    distortion: of the image as it was taken; only ever with a camera.
+    notes: for a person, a sentence each.
+    """
+
+    name: str
+    projection_matrix: np.ndarray
+    size: tuple[int, int] | None = None
+    camera: Camera | None = None
+    distortion: Distortion | None = None
+    notes: tuple[str, ...] = ()
+
+    def content(self) -> dict[str, Any]:
+        """What a view of a case.json says of it: "camera" with "distortion", if any, or "projection_matrix"."""
+        if self.camera is None:
+            return {"projection_matrix": self.projection_matrix.tolist()}
+        camera = {"intrinsics": self.camera.intrinsics.tolist(), "camera_from_world": self.camera.camera_from_world.tolist(),
+                  "size": list(self.camera.size)}
+        distortion = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
+        return {"camera": camera, **distortion}
+
+
+def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> Calibrated:
+    """Of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
+
+    InputError, beginning with `file` and `name`, where it is no camera's.
+    """
+    try:
+        P = rigid.check_numbers(P, (3, 4), "projection_matrix")
+        plain = Camera.from_projection_matrix(P, size or (1, 1))
+        camera = None
+        if signed:
+            z = P[2, :3] / np.linalg.norm(P[2, :3])
+            camera = Camera.from_projection_matrix(P, size or (1, 1), in_front=plain.source + z)
+            P = camera.projection_matrix
+    except InputError as error:
+        raise InputError(f"{file}: {name}: {error}") from None
+    return Calibrated(name, P, size, camera if size else None, None, notes)
+
+
+def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, distortion: Distortion | None = None,
+               notes: tuple[str, ...] = ()) -> Calibrated:
+    """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
+
+    InputError, beginning with `file` and `name`, where they are no camera's, or there is distortion and no size.
+    """
+    for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
+        check_magnitude(values, f"{file}: {name}: {what}")
+    try:
+        pose = rigid.check_rigid(camera_from_world, "camera_from_world")
+        K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
+        if distortion is None and K[1, 1] < 0:  # rows run up: a turn of the camera by half about x or y, which RQ finds
+            return from_matrix(file, name, K @ pose[:3], size, signed=True, notes=notes)
+        camera = Camera(K, pose, size or (1, 1))
+        if distortion is not None and size is None:
+            raise InputError("has distortion but not the size of its image, expected both; set size to its columns and rows.")
+    except InputError as error:
+        raise InputError(f"{file}: {name}: {error}") from None
+    return Calibrated(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
+
+
+def check_magnitude(numbers, name: str, largest: float = LARGEST_NUMBER) -> None:
+    """InputError, beginning with `name`, for numbers that are not finite or so large that they are a slip."""
+    if not (np.abs(numbers) <= largest).all():
+        raise InputError(f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it.")
+
+
+def in_contract(P: np.ndarray, given: Given, file: str, kind: str) -> np.ndarray:
+    """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
+    check_magnitude(P, f"{file}: projection_matrix", LARGEST_IN_MATRIX)
+    return first_pixel_at_0(given, file, kind) @ P @ file_from_lps(given, file, kind)
+
+
+def first_pixel_at_0(given: Given, file: str, kind: str) -> np.ndarray:
+    """(3, 3): pixels with integer centres from those of the file."""
+    first = float(given.need("first_pixel", file, kind))
+    return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
+
+
+def file_from_lps(given: Given, file: str, kind: str) -> np.ndarray:
+    """(4, 4): the file's world, in its unit, from LPS mm."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = AXES[given.need("axes", file, kind)] / given.scale(file, kind)
+    return matrix
+
+
+def pose_in_mm(camera_from_world: np.ndarray, given: Given, file: str, kind: str) -> np.ndarray:
+    """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
+    pose = np.array(camera_from_world, float)
+    pose[:3, :3] = pose[:3, :3] @ AXES[given.need("axes", file, kind)]
+    pose[:3, 3] *= given.scale(file, kind)
+    return pose
+
+
+def renamed(views: list[Calibrated]) -> list[Calibrated]:
+    """The views, those of a name that others have too with their number behind."""
+    names = [view.name for view in views]
+    return [replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view for i, view in enumerate(views, start=1)]

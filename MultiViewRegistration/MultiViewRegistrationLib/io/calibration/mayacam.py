@@ -1,0 +1,69 @@
+"""MayaCam 2.0 text files, of XMALab and Autoscoper."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from ...errors import InputError
+from ...geometry import rigid
+from .calibrated import Calibrated, Given, from_parts
+
+KIND = "a MayaCam file"
+#: The headings, in this order, with the rows and numbers a row below each.
+SECTIONS = {"image size": (1, 2), "camera matrix": (3, 3), "rotation": (3, 3), "translation": (3, 1)}
+
+
+def is_mayacam(text: str) -> bool:
+    return text.lstrip().lower().startswith("image size")
+
+
+def read_mayacam(text: str, file: str, name: str, given: Given) -> list[Calibrated]:
+    """The one view of a file.
+
+    Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
+    pixel's centre is (0, 0). Autoscoper turns that into its own on reading: it mirrors the principal point at (rows - 1) - cy and turns
+    the camera by half about x (libautoscoper/src/Camera.cpp, loadMayaCam2). "image size" is width, then height: its documentation says
+    the reverse, its code and XMALab's files do not.
+
+    The world is the calibration object's. Asks for `unit`.
+    """
+    parts = _parts(text, file)
+    scale = given.scale(file, KIND)
+    pose = rigid.from_rotation_translation(parts["rotation"], scale * parts["translation"][:, 0])
+    size = tuple(parts["image size"][0].tolist())
+    return [from_parts(file, name, parts["camera matrix"], pose, _whole(size, file), notes=("The world is the calibration object's.",))]
+
+
+def _whole(size: tuple[float, float], file: str) -> tuple[int, int]:
+    if not all(number >= 1 and number % 1 == 0 for number in size):
+        raise InputError(f"{file}: image size is {size[0]:g}, {size[1]:g}, expected whole numbers above 0; correct it.")
+    return int(size[0]), int(size[1])
+
+
+def _parts(text: str, file: str) -> dict[str, np.ndarray]:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    parts = {}
+    for heading, (rows, columns) in SECTIONS.items():
+        found = lines.pop(0) if lines else "the end of the file"
+        if found.lower() != heading:
+            raise InputError(f'{file} has "{found[:30]}" where "{heading}" belongs, expected MayaCam 2.0 ({", ".join(SECTIONS)}); '
+                             "export it again.")
+        block = [_numbers(line) for line in lines[:rows]]
+        del lines[:rows]
+        if [len(row or ()) for row in block] != [columns] * rows:
+            raise InputError(f"{file}: {heading} is not {rows} line{'s' * (rows > 1)} of {columns}, expected numbers with commas between; "
+                             "export it again.")
+        parts[heading] = np.array(block)
+    if lines:
+        raise InputError(f'{file} goes on with "{lines[0][:30]}" after the translation, expected the end; give one camera a file.')
+    return parts
+
+
+def _numbers(line: str) -> list[float] | None:
+    try:
+        numbers = [float(word) for word in re.split(r"[,\s]+", line.strip(", "))]
+    except ValueError:
+        return None
+    return numbers if np.isfinite(numbers).all() else None

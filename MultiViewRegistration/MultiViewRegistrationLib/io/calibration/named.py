@@ -1,0 +1,207 @@
+"""Views from named numbers, as JSON, YAML, FileStorage and .npz have them under the names that people give."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ...geometry import rigid
+from ...geometry.distortion import Distortion
+from ..fields import shown
+from .calibrated import (
+    LARGEST_IN_MATRIX,
+    Calibrated,
+    Given,
+    first_pixel_at_0,
+    from_matrix,
+    from_parts,
+    in_contract,
+    pose_in_mm,
+)
+from .opengl import view_of_opengl
+
+#: Each meaning, and its names in lower case without _, - and spaces.
+NAMES = {
+    "matrix": ("projectionmatrix", "p", "proj", "projection", "pmatrix"),
+    "intrinsics": ("cameramatrix", "intrinsics", "intrinsic", "intrinsicmatrix", "k", "m", "mtx"),
+    "pose": ("camerafromworld", "extrinsics", "extrinsic", "extrinsicmatrix", "worldtocamera"),
+    "poses": ("extrinsicparameters",),
+    "rotation": ("r", "rotation", "rotationmatrix", "rmat", "rvec", "rvecs", "rotationvector"),
+    "translation": ("t", "tvec", "tvecs", "translation", "translationvector"),
+    "distortion": ("distortioncoefficients", "distcoeffs", "distortion", "dist", "d"),
+    "size": ("imagesize", "size"),
+    "columns": ("imagewidth", "width"),
+    "rows": ("imageheight", "height"),
+    "name": ("name", "cameraname"),
+}
+MEANING = {name: meaning for meaning, names in NAMES.items() for name in names}
+LISTS = ("views", "cameras", "images", "projections")
+MOST_VIEWS = 10_000
+
+
+def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: bool) -> list[Calibrated]:
+    """The views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
+
+    opencv: the pixels are OpenCV's, whose first one has its centre at (0, 0); otherwise `first_pixel` is asked for.
+
+    A view has "projection_matrix", or "camera_matrix" with "R" and "t" (or "rvec" and "tvec", or "camera_from_world"), and may have
+    "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
+    """
+    if not isinstance(tree, dict):
+        raise InputError(f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add "
+                         "them.")
+    if opencv and given.first_pixel is None:
+        given = _with_first_pixel(given)
+    parts = _parts(tree, file)
+    if parts.keys() & {"matrix", "intrinsics"}:
+        return _views(parts, file, str(parts.get("name", name)), given)
+    found: list[Calibrated] = []
+    for key, value in _entries(tree):
+        if isinstance(value, dict) and _parts(value, file).keys() & {"matrix", "intrinsics"}:
+            part = _parts(value, file)
+            found += _views(part, file, str(part.get("name", key)), given)
+        elif (matrix := _matrix(value)) is not None:
+            found += views_of_arrays(matrix, file, key, given)
+    if not found or len(found) > MOST_VIEWS:
+        raise InputError(f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
+                         "rename what it has.")
+    return found
+
+
+def views_of_arrays(matrices: np.ndarray, file: str, name: str, given: Given) -> list[Calibrated]:
+    """The views of matrices (3, 4), (4, 4) or with one axis before: projections to pixels, whose fourth row, if any, is 0, 0, 0, 1, or
+    OpenGL's. InputError for other shapes."""
+    if matrices.ndim not in (2, 3) or matrices.shape[-2:] not in ((3, 4), (4, 4)) or len(matrices) > MOST_VIEWS:
+        raise InputError(f"{file}: {shown(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those.")
+    several = matrices.ndim == 3
+    return [_view_of_matrix(matrix, file, f"{name} {i}" if several else name, given)
+            for i, matrix in enumerate(matrices if several else matrices[None], start=1)]
+
+
+def _view_of_matrix(matrix: np.ndarray, file: str, name: str, given: Given) -> Calibrated:
+    if len(matrix) == 4 and not np.allclose(matrix[3], (0, 0, 0, 1)):
+        return view_of_opengl(matrix, file, name, given)
+    P = in_contract(matrix[:3], given, file, "a matrix")
+    return from_matrix(file, name, P, given.size, signed=False)
+
+
+def _matrix(value: Any) -> np.ndarray | None:
+    """The array of what looks like one matrix or several, None for anything else."""
+    if not isinstance(value, (list, np.ndarray)):
+        return None
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError):
+        return None
+    return array if array.ndim in (2, 3) and array.shape[-2:] in ((3, 4), (4, 4)) and np.isfinite(array).all() else None
+
+
+def _with_first_pixel(given: Given) -> Given:
+    return Given(**{**vars(given), "first_pixel": 0})
+
+
+def _entries(tree: dict) -> list[tuple[str, Any]]:
+    for key in tree:
+        if key.lower() in LISTS and isinstance(tree[key], list):
+            return [(f"view {i}", value) for i, value in enumerate(tree[key], start=1)]
+    return list(tree.items())
+
+
+def _parts(tree: dict, file: str) -> dict[str, Any]:
+    """What the dictionary has, by meaning. InputError where two names mean one."""
+    parts: dict[str, Any] = {}
+    for key, value in tree.items():
+        meaning = MEANING.get(str(key).lower().replace("_", "").replace("-", "").replace(" ", ""))
+        if meaning is None or value is None or isinstance(value, dict) or isinstance(value, str) != (meaning == "name"):
+            continue
+        if meaning in parts:
+            raise InputError(f'{file} has {meaning} twice, the second time as "{shown(str(key))}", expected it once; keep one of the two.')
+        parts[meaning] = value
+    return parts
+
+
+def _views(parts: dict[str, Any], file: str, name: str, given: Given) -> list[Calibrated]:
+    where = f"{file}: {shown(name)}"
+    size = _size(parts, where) or given.size
+    if "matrix" in parts:
+        if "intrinsics" in parts:
+            raise InputError(f"{where} has both a projection matrix and intrinsics, expected one of them (ROS has a matrix for rectified "
+                             "images that knows no world); keep the one with the pose.")
+        matrix = _array(parts["matrix"], where, "projection_matrix")
+        if matrix.size in (12, 16) and matrix.ndim == 1:
+            matrix = matrix.reshape(-1, 4)
+        return views_of_arrays(matrix, file, name, Given(**{**vars(given), "size": size}))
+    kind = "the file"
+    intrinsics = first_pixel_at_0(given, where, kind) @ _square(parts["intrinsics"], where)
+    distortion = _distortion(parts, where)
+    poses = [pose_in_mm(pose, given, where, kind) for pose in _poses(parts, where)]
+    names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
+    return [from_parts(file, shown(view), intrinsics, pose, size, distortion) for view, pose in zip(names, poses, strict=True)]
+
+
+def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
+    if "columns" in parts and "rows" in parts:
+        size = (parts["columns"], parts["rows"])
+    elif "size" in parts:
+        size = parts["size"]
+    else:
+        return None
+    numbers = _array(size, where, "image size").ravel()
+    if numbers.shape != (2,) or (numbers < 1).any() or (numbers % 1).any():
+        raise InputError(f"{where}: image size is no two whole numbers above 0, expected columns and rows; correct it.")
+    return int(numbers[0]), int(numbers[1])
+
+
+def _square(values: Any, where: str) -> np.ndarray:
+    array = _array(values, where, "camera_matrix")
+    if array.size != 9:
+        raise InputError(f"{where}: camera_matrix has {array.size} numbers, expected 3 rows of 3; correct it.")
+    return array.reshape(3, 3)
+
+
+def _distortion(parts: dict[str, Any], where: str) -> Distortion | None:
+    if "distortion" not in parts:
+        return None
+    coefficients = _array(parts["distortion"], where, "distortion_coefficients").ravel()
+    try:
+        return Distortion(coefficients) if coefficients.any() else None
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+
+
+def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
+    """camera_from_world (4, 4) of each pose, in the file's unit."""
+    if "pose" in parts:
+        pose = _array(parts["pose"], where, "camera_from_world")
+        if pose.size not in (12, 16):
+            raise InputError(f"{where}: camera_from_world has {pose.size} numbers, expected 3 or 4 rows of 4; correct it.")
+        rows = pose.reshape(-1, 4)
+        return [rigid.check_rigid(rows if len(rows) == 4 else np.vstack([rows, [0, 0, 0, 1]]), f"{where}: camera_from_world")]
+    if "poses" in parts:  # OpenCV's calibration sample: a row for each image, rvec and tvec
+        rows = _array(parts["poses"], where, "extrinsic_parameters")
+        if rows.ndim != 2 or rows.shape[1] != 6 or not 0 < len(rows) <= MOST_VIEWS:
+            raise InputError(f"{where}: extrinsic_parameters has the shape {rows.shape}, expected 6 numbers a row; correct it.")
+        return [rigid.from_rotation_translation(rigid.exp_so3(row[:3]), row[3:]) for row in rows]
+    if not {"rotation", "translation"} <= parts.keys():
+        raise InputError(f"{where} has intrinsics but no pose, expected R and t that take the world to the camera; add them.")
+    rotations, translations = _array(parts["rotation"], where, "R"), _array(parts["translation"], where, "t")
+    count = translations.size // 3
+    per_pose = rotations.size // max(count, 1)
+    if not 0 < count <= MOST_VIEWS or translations.size != 3 * count or rotations.size != per_pose * count or per_pose not in (3, 9):
+        raise InputError(f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
+                         "vector) and 3 for each pose; correct them.")
+    matrices = rotations.reshape(count, 3, 3) if per_pose == 9 else rigid.exp_so3(rotations.reshape(count, 3))
+    poses = rigid.from_rotation_translation(matrices, translations.reshape(count, 3))
+    return [rigid.check_rigid(pose, f"{where}: R and t") for pose in poses]
+
+
+def _array(values: Any, where: str, what: str) -> np.ndarray:
+    try:
+        array = np.asarray(values, float)
+    except (TypeError, ValueError):
+        array = np.array(np.nan)
+    if not (np.abs(array) <= LARGEST_IN_MATRIX).all():
+        raise InputError(f"{where}: {what} is no list of finite numbers, expected those; correct it.")
+    return array

@@ -1,0 +1,161 @@
+"""One way to read a calibration, whatever wrote it."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError
+from ..cameras import read_geometry
+from ..fields import Fields, read_json, shown
+from . import mayacam, opencv, plus, rtk, xreg
+from .calibrated import Calibrated, Given, from_matrix, renamed
+from .matrices import read_matrices
+from .named import views_of_arrays, views_of_named
+from .sources import numpy_arrays, read_bytes, text_of, xml_root
+from .yaml_text import parse_yaml
+
+FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "xreg", "yaml")
+
+
+def read_calibration(path: str | os.PathLike, format: str | None = None, **given: Any) -> list[Calibrated]:
+    """The views of a calibration file.
+
+    format: one of FORMATS, to insist on it; by default the file's content tells.
+    given: what the file cannot say, by the names in `calibrated.QUESTIONS`: unit, axes, first_pixel, projects_to, size,
+        detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms. What a format does not ask for may
+        be left out.
+
+    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and for what it does not say
+    and `given` neither, which names what it may be set to.
+    """
+    if format is not None and format not in FORMATS:
+        raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")
+    path, known = Path(path), Given(**given)
+    found, content = _recognise(path, _head(path))
+    if format not in (None, found):
+        raise InputError(f"{shown(path)} is of the format {found}, expected {format}; leave the format out, or choose another file.")
+    return renamed(_views(found, content, path, known))
+
+
+def format_of(path: str | os.PathLike) -> str:
+    """Which of FORMATS a file is, by its content. InputError for a file that is none."""
+    path = Path(path)
+    return _recognise(path, _head(path))[0]
+
+
+def _head(path: Path) -> bytes:
+    """The file, but of those that may be large the header (of a recording of Plus) or nothing (of HDF5)."""
+    return b"" if _is_hdf5(path) else plus.header_of(path) or read_bytes(path)
+
+
+def _is_hdf5(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(xreg.MAGIC)) == xreg.MAGIC
+    except OSError:
+        return False
+
+
+def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
+    """The format, and the file as it is parsed so far."""
+    file = shown(path)
+    if not data:
+        if _is_hdf5(path):
+            return "xreg", None
+        raise InputError(f"{file} is empty, expected a calibration; export it again.")
+    if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
+        return "numpy", data
+    if plus.is_sequence(data):
+        return "plus", data
+    text = text_of(data, file)
+    if text.lstrip().startswith("<"):
+        root = xml_root(text, file)
+        formats = {rtk.ROOT: "rtk", opencv.ROOT: "opencv", plus.ROOT: "plus"}
+        if root.tag not in formats:
+            raise InputError(f"{file} is XML of <{shown(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file.")
+        return formats[root.tag], root
+    if text.lstrip().startswith(("{", "[")) and _is_json(text):
+        content = read_json(path)
+        if isinstance(content, dict) and "version" in content and isinstance(content.get("views"), list):
+            return "case", content
+        return ("opencv" if opencv.is_opencv(content) else "json"), content
+    if mayacam.is_mayacam(text):
+        return "mayacam", text
+    if _is_yaml(text):
+        tree = parse_yaml(text, file)
+        return ("opencv" if opencv.is_opencv(tree) else "yaml"), tree
+    return "text", text
+
+
+def _is_json(text: str) -> bool:
+    """Whether it is meant as JSON: an object, or a list that is. Brackets round a matrix are text as well."""
+    if text.lstrip().startswith("{"):
+        return True
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _is_yaml(text: str) -> bool:
+    """Whether a line has a name and a colon, and more names than matrix_text's "P:" before a block of numbers."""
+    if text.startswith(("%YAML", "---")):
+        return True
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
+    named = [line for line in lines if line[0].isalpha() and ":" in line]
+    bare = [line for line in lines if line[0].isdigit() or line[0] in "+."  or line[0] == "-" and line[1:2].isdigit()]
+    return bool(named) and not bare
+
+
+def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrated]:
+    file, name = shown(path), shown(path.stem)
+    if found == "xreg":
+        return xreg.read_xreg(path)
+    if found == "rtk":
+        return rtk.read_rtk(content, file, given)
+    if found == "plus":
+        if isinstance(content, bytes):
+            return plus.read_sequence(content, file, given)
+        return plus.read_configuration(content, file, given)
+    if found == "mayacam":
+        return mayacam.read_mayacam(content, file, name, given)
+    if found == "case":
+        return _views_of_case(content, file)
+    if found == "text":
+        return read_matrices(content, file, name, given)
+    if found == "numpy":
+        single = content.startswith(b"\x93NUMPY")
+        content = numpy_arrays(path, content)
+        if single:
+            return views_of_arrays(content[path.stem], file, name, given)
+    elif found == "opencv":
+        content = opencv.with_arrays(content if isinstance(content, (dict, list)) else opencv.tree_of_xml(content, file), file)
+    elif isinstance(content, list):
+        return views_of_arrays(_bare(content, file), file, name, given)
+    return views_of_named(content, file, name, given, opencv=found == "opencv")
+
+
+def _bare(content: list, file: str) -> np.ndarray:
+    try:
+        return np.asarray(content, float)
+    except (TypeError, ValueError):
+        raise InputError(f"{file} is a list, but not of 3x4 matrices, expected those; write it as rows of numbers.") from None
+
+
+def _views_of_case(content: dict, file: str) -> list[Calibrated]:
+    """The geometry of each view of a case.json, which says all of it."""
+    views = []
+    for fields in Fields(file, "", content).sections("views", "a list of one or more views"):
+        geometry, name = read_geometry(fields), fields.text("name", "a name for the view")
+        if geometry.camera is None:
+            views.append(from_matrix(file, name, geometry.projection_matrix, signed=False))
+        else:
+            camera = geometry.camera
+            views.append(Calibrated(name, camera.projection_matrix, camera.size, camera, geometry.distortion))
+    return views

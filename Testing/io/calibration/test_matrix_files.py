@@ -1,0 +1,188 @@
+"""Projection matrices as numbers: text, NumPy, OpenGL's; and a tracked C-arm's transforms."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given
+from hypothesis import strategies as st
+from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.calibration.calibrated import Given
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
+from MultiViewRegistrationLib.io.calibration.tracked import tracked_view
+
+P = K @ POSE[:3]
+LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
+
+
+@pytest.mark.parametrize(("text", "count"), [
+    (rows(P), 1), (rows(P) + "\n\n" + rows(P), 2), (rows(np.vstack([P, [0, 0, 0, 1]])), 1), (rows(P.reshape(1, 12), ", "), 1),
+    (rows(np.stack([P.ravel()] * 5)), 5), (rows(np.vstack([P] * 4)), 4), (rows(np.vstack([P, [0, 0, 0, 1]] * 3)), 3), (str(P.tolist()), 1),
+    ("# c-arm\n" + rows(P, "; "), 1),
+])
+def test_text(tmp_path, text, count):
+    views = read_text(tmp_path, text, **LPS)
+    assert len(views) == count == len({view.name for view in views})
+    for view in views:
+        check(view, POINTS, pinhole(POINTS))
+
+
+def test_text_of_another_unit_and_axes(tmp_path):
+    view, = read_text(tmp_path, rows(P), unit="m", axes="ras", first_pixel=1)
+    check(view, 1000 * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS) - 1)
+
+
+@pytest.mark.parametrize("key", LPS)
+def test_what_a_text_does_not_say_is_asked_for(tmp_path, key):
+    assert f"set {key} to" in refusal(read_text, tmp_path, rows(P), **{**LPS, key: None})
+
+
+def test_numpy(tmp_path):
+    np.save(tmp_path / "one.npy", np.asfortranarray(P))
+    np.save(tmp_path / "many.npy", np.stack([P, 2 * P]))
+    np.savez_compressed(tmp_path / "named.npz", AP=P, LAT=P)
+    np.savez(tmp_path / "parts.npz", mtx=K, dist=np.zeros((1, 5)), R=R, t=T, size=SIZE)
+    for name, names in (("one.npy", ["one"]), ("many.npy", ["many 1", "many 2"]), ("named.npz", ["AP", "LAT"]), ("parts.npz", ["parts"])):
+        views = read_calibration(tmp_path / name, **LPS)
+        assert [view.name for view in views] == names
+        for view in views:
+            check(view, POINTS, pinhole(POINTS))
+    assert views[0].camera.size == SIZE
+
+
+def test_a_pickle_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{"P": P}], object), allow_pickle=True)
+    np.savez(tmp_path / "a.npz", P=np.array([{"P": P}], object))
+    for name in ("a.npy", "a.npz"):
+        assert "Python objects" in refusal(read_calibration, tmp_path / name, **LPS)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_claim_of_many_gigabytes_is_not_believed(tmp_path, packed):
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (100_000, 3, 4, 10_000)})
+    path = tmp_path / ("a.npz" if packed else "a.npy")
+    if packed:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("P.npy", header.getvalue())
+    else:
+        path.write_bytes(header.getvalue())
+    assert "claims 12000000000 numbers" in refusal(read_calibration, path, **LPS)
+
+
+def test_a_numpy_file_cut_short(tmp_path):
+    np.save(tmp_path / "a.npy", P)
+    np.savez(tmp_path / "a.npz", P=P)
+    for name in ("a.npy", "a.npz"):
+        whole = (tmp_path / name).read_bytes()
+        for length in (7, 9, 60, len(whole) - 1):
+            (tmp_path / name).write_bytes(whole[:length])
+            assert name in refusal(read_calibration, tmp_path / name, **LPS)
+
+
+def test_opengl_by_vtk(tmp_path):
+    """vtkCamera's composite matrix, and where vtkRenderer's formula shows points: x from the left edge, y from the bottom."""
+    vtk = pytest.importorskip("vtk")
+    camera = vtk.vtkCamera()
+    camera.SetPosition(300, -500, 250)
+    camera.SetFocalPoint(5, 8, -3)
+    camera.SetViewUp(0.1, 0.2, 1)
+    camera.SetViewAngle(22)
+    matrix = camera.GetCompositeProjectionTransformMatrix(SIZE[0] / SIZE[1], -1, 1)
+    matrix = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
+    clip = matrix @ np.c_[POINTS, np.ones(20)].T
+    edges = (clip[:2] / clip[3]).T * (0.5, -0.5) + 0.5  # of the image: 0 at the left and top edges, 1 at the right and bottom ones
+    view, = read_text(tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE)
+    check(view, POINTS, edges * SIZE - 0.5)
+    np.testing.assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
+    assert view.camera.intrinsics[0, 0] > 0
+    up, right = np.array([0.1, 0.2, 1]), np.cross([-295, 508, -253], [0.1, 0.2, 1]) / 99
+    middle = view.camera.project(np.zeros(3))
+    assert view.camera.project(up)[1] < middle[1] and view.camera.project(right)[0] > middle[0]
+    assert 'set projects_to to "opengl"' in refusal(read_text, tmp_path, rows(matrix), **LPS, size=SIZE)
+    assert "set size to" in refusal(read_text, tmp_path, rows(matrix), **LPS, projects_to="opengl")
+
+
+WORLD_FROM_CARM = rigid.from_rotation_translation(rigid.exp_so3([0.3, -1, 0.5]), [100, -50, 900])
+CARM_FROM_CAMERA = rigid.inverse(WORLD_FROM_CARM) @ rigid.inverse(POSE)
+
+
+def plus(carm_from_camera=CARM_FROM_CAMERA, to="Camera"):
+    def matrix(values):
+        return " ".join(map(repr, values.ravel().tolist()))
+
+    return ('<PlusConfiguration version="2.9"><CoordinateDefinitions>'
+            f'<Transform From="CArm" To="Reference" Matrix="{matrix(WORLD_FROM_CARM)}"/>'
+            f'<Transform From="CArm" To="{to}" Matrix="{matrix(rigid.inverse(carm_from_camera))}"/>'
+            '<Transform From="Stylus" To="Tip" Matrix="1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"/></CoordinateDefinitions></PlusConfiguration>')
+
+
+FRAMES = {**LPS, "intrinsics": K, "size": SIZE, "camera_frame": "Camera", "world_frame": "Reference"}
+
+
+def test_a_tracked_c_arm(tmp_path):
+    """A point's coordinates go from the reference to the C-arm's marker to the camera; one of the two transforms is written inverted."""
+    view, = read_text(tmp_path, plus(), "plus.xml", **FRAMES)
+    check(view, POINTS, pinhole(POINTS))
+    same = tracked_view("C-arm", "AP", WORLD_FROM_CARM, CARM_FROM_CAMERA, Given(**{**FRAMES, "camera_frame": None, "world_frame": None}))
+    check(same, POINTS, pinhole(POINTS))
+    moved, = read_text(tmp_path, plus(), "plus.xml", **{**FRAMES, "axes": "ras"})
+    check(moved, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
+
+
+def recording(tmp_path):
+    """Three frames of a C-arm's marker; the second was not tracked."""
+    image = sitk.Image(4, 3, 3, sitk.sitkUInt8)
+    for frame, (status, x) in enumerate((("OK", 0.0), ("INVALID", 0.0), ("OK", 10.0))):
+        moved = rigid.from_rotation_translation(np.eye(3), [x, 0, 0]) @ WORLD_FROM_CARM
+        prefix = f"Seq_Frame{frame:04d}_"
+        image.SetMetaData(f"{prefix}CArmToReferenceTransform", " ".join(map(repr, moved.ravel().tolist())))
+        image.SetMetaData(f"{prefix}CArmToReferenceTransformStatus", status)
+        image.SetMetaData(f"{prefix}Timestamp", "1.5")
+    for name in ("sequence.mha", "sequence.nrrd"):
+        sitk.WriteImage(image, str(tmp_path / name))
+    tracked = '<Transform From="CArm" To="Reference"'
+    (tmp_path / "plus.xml").write_text(plus().replace(tracked, tracked.replace("Transform", "Skipped")))
+    return {**FRAMES, "fixed_transforms": tmp_path / "plus.xml"}
+
+
+@pytest.mark.parametrize("name", ["sequence.mha", "sequence.nrrd"])
+def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
+    given = recording(tmp_path)
+    first, last = read_calibration(tmp_path / name, **given)
+    assert (first.name, last.name) == ("frame 0", "frame 2")
+    check(first, POINTS, pinhole(POINTS))
+    check(last, POINTS + [10, 0, 0], pinhole(POINTS))  # the C-arm moved along x, and what it sees with it
+    assert "set fixed_transforms to" in refusal(read_calibration, tmp_path / name, **FRAMES)
+    assert 'to "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
+
+
+@pytest.mark.parametrize(("text", "given", "word"), [
+    (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
+    (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
+    (plus(), {"intrinsics": None}, "set intrinsics to"), (plus(), {"unit": None}, "set unit to"),
+    (plus(), {"camera_frame": None}, "set camera_frame"),
+    (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"),
+    (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
+])
+def test_no_tracked_c_arm(tmp_path, text, given, word):
+    assert word in refusal(read_text, tmp_path, text, "plus.xml", **{**FRAMES, **given})
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=12, max_size=12), st.sampled_from([" ", ", ", ";"]))
+def test_numbers_are_read_as_they_are_written(tmp_path_factory, numbers, between):
+    path = tmp_path_factory.getbasetemp() / "numbers.txt"
+    path.write_text(rows(np.reshape(numbers, (3, 4)), between))
+    try:
+        view, = read_calibration(path, **LPS)
+    except InputError as error:
+        assert "projection_matrix" in str(error)
+    else:
+        assert view.projection_matrix.ravel().tolist() == numbers

@@ -1,0 +1,103 @@
+"""RTK geometries, written by RTK itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from known_points import POINTS, check, read_text, refusal
+
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
+from MultiViewRegistrationLib.io.calibration.rtk import matrix_of
+
+SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)
+DETECTOR = {"detector_spacing_mm": SPACING, "detector_origin_mm": ORIGIN, "size": SIZE}
+#: Source to isocentre, source to detector, gantry, projection offsets, out of plane, in plane, source offsets, as AddProjection has them.
+PROJECTIONS = [(700.0, 1020.0, 0.0, 0, 0, 0, 0, 0, 0),
+               (700.0, 1020.0, 30.0, 5, -3, 10, 2, 1, -4), (690.0, 1000.0, 215.0, 0, 40, -7, 90, 0, 2)]
+
+
+@pytest.fixture(scope="module")
+def rtk():
+    return pytest.importorskip("itk", reason="RTK is not installed (pip install itk-rtk)").RTK
+
+
+@pytest.fixture(scope="module")
+def written(rtk, tmp_path_factory):
+    """A geometry of RTK's, and the file that RTK wrote of it."""
+    geometry = rtk.ThreeDCircularProjectionGeometry.New()
+    for projection in PROJECTIONS:
+        geometry.AddProjection(*projection)
+    path = tmp_path_factory.mktemp("rtk") / "geometry.xml"
+    writer = rtk.ThreeDCircularProjectionGeometryXMLFileWriter.New()
+    writer.SetFilename(str(path))
+    writer.SetObject(geometry)
+    writer.WriteFile()
+    return geometry, path
+
+
+def test_points_fall_where_rtk_has_them(written):
+    geometry, path = written
+    views = read_calibration(path, **DETECTOR)
+    assert [view.name for view in views] == ["projection 0", "projection 1", "projection 2"]
+    for i, view in enumerate(views):
+        matrix = np.array([[geometry.GetMatrix(i)(row, column) for column in range(4)] for row in range(3)])
+        x, y, w = matrix @ np.c_[POINTS, np.ones(len(POINTS))].T  # mm on the detector
+        check(view, POINTS, np.stack([(x / w - ORIGIN[0]) / SPACING[0], (y / w - ORIGIN[1]) / SPACING[1]], 1))
+        np.testing.assert_allclose(view.camera.source, np.array(geometry.GetSourcePosition(i))[:3], atol=1e-6)
+
+
+def test_rtk_projects_a_ball_there(rtk, written):
+    """Its ray tracer draws an ellipsoid of one point; the brightest pixel is where the camera says."""
+    import itk
+
+    geometry, path = written
+    point = np.array([20.0, -30, 15])
+    kind = itk.Image[itk.F, 3]
+    source = rtk.ConstantImageSource[kind].New()
+    source.SetOrigin([*ORIGIN, 0])
+    source.SetSpacing([*SPACING, 1])
+    source.SetSize([*SIZE, len(PROJECTIONS)])
+    draw = rtk.RayEllipsoidIntersectionImageFilter[kind, kind].New()
+    draw.SetInput(source.GetOutput())
+    draw.SetGeometry(geometry)
+    draw.SetDensity(1)
+    draw.SetAxis([3, 3, 3])
+    draw.SetCenter(point.tolist())
+    draw.Update()
+    drawn = itk.array_from_image(draw.GetOutput())
+    for image, view in zip(drawn, read_calibration(path, **DETECTOR), strict=True):
+        row, column = (np.indices(image.shape) * image).sum((1, 2)) / image.sum()
+        np.testing.assert_allclose(view.camera.project(point), (column, row), atol=0.05)
+
+
+XML = """<?xml version="1.0"?><RTKThreeDCircularGeometry version="3">
+<SourceToIsocenterDistance>700</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance>
+<Projection><GantryAngle>10</GantryAngle></Projection></RTKThreeDCircularGeometry>"""
+NUMBERS = matrix_of(SourceToIsocenterDistance=700, SourceToDetectorDistance=1000, GantryAngle=10).ravel().tolist()
+MATRIX = " ".join(map(repr, NUMBERS))
+
+
+def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
+    by_parameters, = read_text(tmp_path, XML, **DETECTOR)
+    alone = XML.replace("<GantryAngle>10</GantryAngle>", f"<Matrix>{MATRIX}</Matrix>").replace("1000<", "0<")
+    by_matrix, = read_text(tmp_path, alone, **DETECTOR)
+    np.testing.assert_allclose(by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize(("change", "word"), [
+    (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"), (("10<", "ten<"), "GantryAngle is not 1"),
+    (("1000<", "0<"), "no source at a finite"),
+    (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
+    (("<Projection><GantryAngle>10</GantryAngle></Projection>", ""), "no projection"),
+    (("<Projection>", "<Projection><Matrix>1 2</Matrix>"), "Matrix is not 12"), (("</RTKThreeDCircularGeometry>", ""), "is not XML"),
+    (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
+    (('"1.0"?>', '"1.0"?><!DOCTYPE a SYSTEM "b">'), "declares"),
+])
+def test_what_is_none(tmp_path, change, word):
+    assert change[0] in XML
+    assert word in refusal(read_text, tmp_path, XML.replace(*change), **DETECTOR)
+
+
+@pytest.mark.parametrize("key", DETECTOR)
+def test_the_detector_is_asked_for(tmp_path, key):
+    assert f"set {key} to" in refusal(read_text, tmp_path, XML, **{**DETECTOR, key: None})

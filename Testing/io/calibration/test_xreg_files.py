@@ -1,0 +1,110 @@
+"""xReg's HDF5 files, written with h5py by the layout of its own writer (lib/file_formats/xregH5CamModelIO.cpp)."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from known_points import POINTS, SIZE, K, R, check, refusal
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.calibration.read import read_calibration
+
+h5py = pytest.importorskip("h5py")
+TOWARD_SOURCE = "origin-at-focal-pt-det-neg-z"
+#: As xReg's MakeNaiveIntrins has them where z runs toward the source.
+XREG_K = K * [[-1, 1, 1], [1, -1, 1], [1, 1, 1]]
+
+
+def write(path, intrinsic=XREG_K, z=-700, frame=TOWARD_SOURCE, count=2):
+    with h5py.File(path, "w") as file:
+        file.attrs["xreg-type"] = "proj-data"
+        file["num-projs"] = np.uint64(count)
+        for i in range(count):
+            cam = file.create_group(f"proj-{i:03d}/cam")
+            cam["num-rows"], cam["num-cols"] = np.uint64(SIZE[1]), np.uint64(SIZE[0])
+            cam["row-spacing"], cam["col-spacing"] = np.float32(0.194), np.float32(0.194)
+            cam["cam-coord-frame-type"] = frame
+            cam["intrinsic"] = np.asarray(intrinsic, np.float64)
+            cam["extrinsic"] = np.vstack([np.c_[R, (5 + i, -3, z)], [0, 0, 0, 1]])
+    return path
+
+
+@pytest.mark.parametrize(("intrinsic", "z", "frame"), [(XREG_K, -700, TOWARD_SOURCE), (K, 700, "origin-at-focal-pt-det-pos-z")])
+def test_points_fall_where_xreg_has_them(tmp_path, intrinsic, z, frame):
+    """phys_pt_to_ind_pt: intrins * (extrins * x), divided by its third number."""
+    views = read_calibration(write(tmp_path / "a.h5", intrinsic, z, frame))
+    assert [view.name for view in views] == ["proj-000", "proj-001"]
+    for i, view in enumerate(views):
+        index = intrinsic @ (R @ POINTS.T + np.array([[5 + i], [-3], [z]]))
+        check(view, POINTS, (index[:2] / index[2]).T)
+        assert view.size == SIZE and (view.camera.intrinsics[0, 0] < 0) == (z < 0)  # x, y and toward the source: as seen from the detector
+        np.testing.assert_allclose(view.camera.source, -R.T @ (5 + i, -3, z), atol=1e-9)
+
+
+def test_a_camera_model_alone(tmp_path):
+    path = write(tmp_path / "a.h5", count=1)
+    with h5py.File(path) as file, h5py.File(tmp_path / "b.h5", "w") as alone:
+        for key in file["proj-000/cam"]:
+            file.copy(f"proj-000/cam/{key}", alone)
+    view, = read_calibration(tmp_path / "b.h5")
+    np.testing.assert_array_equal(view.projection_matrix, read_calibration(path)[0].projection_matrix)
+
+
+def _spoil(path, key, value):
+    with h5py.File(path, "a") as file:
+        del file[f"proj-000/cam/{key}"]
+        if value is not None:
+            file[f"proj-000/cam/{key}"] = value
+
+
+@pytest.mark.parametrize(("key", "value", "word"), [
+    ("intrinsic", None, "has no intrinsic"), ("intrinsic", np.eye(4), "shape (4, 4), expected 3x3"),
+    ("num-rows", "many", "num-rows is object"),
+    ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'), ("num-cols", 0, "size"),
+    ("cam-coord-frame-type", np.zeros((300, 300)), "float64 of shape (300, 300)"), ("cam-coord-frame-type", b"x" * 2000, "|S2000"),
+    ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "has no intrinsic"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
+])
+def test_what_is_none(tmp_path, key, value, word):
+    path = write(tmp_path / "a.h5", count=1)
+    _spoil(path, key, value)
+    assert word in refusal(read_calibration, path)
+
+
+def test_a_huge_data_set_is_not_read(tmp_path):
+    path = write(tmp_path / "a.h5", count=1)
+    with h5py.File(path, "a") as file:
+        del file["proj-000/cam/intrinsic"]
+        file["proj-000/cam"].create_dataset("intrinsic", (100_000, 100_000), "f8", chunks=(100, 100))
+    assert path.stat().st_size < 100_000
+    assert "expected 3x3" in refusal(read_calibration, path)
+
+
+@pytest.mark.parametrize("length", [8, 100, 3000])
+def test_a_file_cut_short(tmp_path, length):
+    whole = write(tmp_path / "a.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(whole[:length])
+    assert "cut.h5" in refusal(read_calibration, tmp_path / "cut.h5")
+
+
+def test_a_file_of_something_else(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["vol/pixels"] = np.zeros((2, 2, 2))
+    assert "neither proj-000" in refusal(read_calibration, tmp_path / "a.h5")
+
+
+@settings(max_examples=50, deadline=None, derandomize=True)  # HDF5's own library reads these bytes: no surprises
+@given(st.data())
+def test_a_damaged_file(tmp_path_factory, data):
+    folder = tmp_path_factory.getbasetemp()
+    whole = bytearray(write(folder / "whole.h5", count=1).read_bytes())
+    for _ in range(data.draw(st.integers(1, 5))):
+        whole[data.draw(st.integers(8, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    (folder / "damaged.h5").write_bytes(whole)
+    try:
+        view, = read_calibration(folder / "damaged.h5")
+    except InputError as error:
+        assert "damaged.h5" in str(error) and len(str(error).splitlines()) == 1
+    else:
+        assert np.isfinite(view.projection_matrix).all()

@@ -1,0 +1,1 @@
+"""Commands of `mvreg`, a file each: `add` makes its parser."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import SimpleITK as sitk
 import tiny_case
 from imaging.dicom_files import XA_IMAGE, write_dicom, write_series
 
@@ -36,6 +37,18 @@ def test_dicom_files_are_known_by_their_uids(origin, tmp_path):
     run = found.views["AP"]
     assert (run.study_uid, run.series_uid, run.sop_class_uid, run.frame) == ("1.2.6", "1.2.7", XA_IMAGE, 1)
     assert found.views["LAT"].frame is None and found.views["LAT"].sop_instance_uid != run.sop_instance_uid
+
+
+def test_a_real_xray_is_known_by_its_uids(origin, shared_data):
+    path = (shared_data / "dicom" / "xa-multiframe-jpeg.dcm").resolve()
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    case = tiny_case.minimal()
+    case["views"][0] |= {"image": str(path), "frame": 4}
+    image = origin(case).views["AP"]
+    assert image.frame == 4 and image.sop_instance_uid == reader.GetMetaData("0008|0018").strip("\0 ")
+    assert image.study_uid == reader.GetMetaData("0020|000d").strip("\0 ")
 
 
 def test_other_files_have_no_uids_but_the_ct_a_lasting_one(write_case, tmp_path):

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 
 import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
 from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.dicom_origin import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.handover import Handover
+from MultiViewRegistrationLib.io.navigation.messages import messages_of
 from MultiViewRegistrationLib.io.start_pose import read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
@@ -66,6 +71,23 @@ def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, k
     for point in POINTS:
         moved = matrix.MultiplyPoint(ras_from_lps @ point)
         np.testing.assert_allclose(ras_from_lps @ moved, POSE @ point, atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", [".tfm", ".h5"])
+def test_what_slicer_saves_is_read_as_its_resampling_direction(tmp_path, ending):
+    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    import slicer
+
+    scene = slicer.vtkMRMLScene()
+    node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+    scene.AddNode(node)
+    scene.AddNode(storage)
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turn @ POSE @ turn))
+    storage.SetFileName(str(tmp_path / f"saved{ending}"))
+    assert storage.WriteData(node)
+    found = read_start_pose(tmp_path / f"saved{ending}", "lps", "resampling")
+    np.testing.assert_allclose(POINTS @ found.T, POINTS @ POSE.T, atol=1e-9)
 
 
 def test_matrices_say_their_frames_and_are_exact(exported):
@@ -176,9 +198,33 @@ def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
 @pytest.mark.parametrize("changes, word", [
     ({"version": 2}, "update"), ({"world_from_ct": [[1]]}, "world_from_ct"), ({"world_from_ct": (2 * POSE).tolist()}, "world_from_ct"),
     ({"verdict": "fine"}, "verdict"), ({"views": None}, "views"), ({"frame_of_reference_uid": {"world": "1.2; rm"}}, "UID"),
-    ({"override": 3}, "override")])
+    ({"override": 3}, "override"), ({"reasons": 3}, "reasons"), ({"reasons": [3]}, "reasons"), ({"inputs": []}, "inputs"),
+    ({"views": [{"name": "a", "dicom": {"study_uid": "x"}}]}, "study_uid")])
 def test_what_is_no_result_is_refused(tmp_path, changes, word):
     assert word in refusal(Handover.read, write_result(tmp_path, **changes))
+
+
+def test_without_pyigtl_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    handover = Handover.read(write_result(tmp_path))
+    monkeypatch.setitem(sys.modules, "pyigtl", None)
+    assert "multiview-registration[navigation]" in refusal(messages_of, handover)
+
+
+KEYS = st.sampled_from(["version", "world_from_ct", "verdict", "reasons", "override", "frame_of_reference_uid", "reference_from_world",
+                        "views", "inputs"])
+VALUES = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=4)
+                      | st.dictionaries(st.sampled_from(["name", "dicom", "world", "ct", "study_uid", "frame"]), inner, max_size=3))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
+def test_any_content_is_a_result_or_refused(tmp_path, changes):
+    try:
+        handover = Handover.read(write_result(tmp_path / "fuzz", **changes))
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert handover.poses["world_from_ct"].shape == (4, 4)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):

@@ -105,7 +105,7 @@ def test_our_matrices_are_read_by_what_is_not_ours(tmp_path):
 
 
 def test_the_words_of_an_h5_file_leave_its_data_alone(tmp_path):
-    h5py = pytest.importorskip("h5py")
+    h5py = pytest.importorskip("h5py", reason="needs h5py: pip install h5py")
     for comment in ("short", "a long one: " + "√" * 1500):
         write_h5_transform(tmp_path / "a.h5", POSE, comment)
         by_itk = sitk.ReadTransform(str(tmp_path / "a.h5"))

@@ -47,6 +47,8 @@ def run(options: argparse.Namespace) -> dict:
                          "what is missing.")
     kinds = [kind for kind in KINDS if options.kinds and {kind, "all"} & set(options.kinds)]
     _refuse_idle_options(options, kinds)
+    if options.seconds is not None and not 0 < options.seconds < 1e6:
+        raise InputError(f"--seconds: found {options.seconds:g}, expected a number above 0; correct it.")
     handover = _settled(Handover.read(options.result), options)
     files = _write(handover, kinds, options) if kinds else []
     if links:

@@ -62,7 +62,7 @@ class Handover:
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         verdict = None if fields.value("verdict", "a verdict or null") is None else fields.choice("verdict", VERDICTS)
-        reasons = [str(reason) for reason in fields.values.get("reasons") or []]
+        reasons = _reasons(fields)
         override = fields.text("override", "a sentence") if fields.has("override") else None
         rejected = f"The result was rejected{': ' + ' '.join(reasons) if reasons else '.'}"
         return cls(
@@ -103,6 +103,13 @@ class Handover:
         content = read_json(self.path) | {"frame_of_reference_uid": uids}
         write_atomically(self.path, json.dumps(content, indent=1) + "\n")
         return replace(self, uids=uids)
+
+
+def _reasons(fields: Fields) -> list[str]:
+    reasons = fields.value("reasons", "a list of sentences") if fields.has("reasons") else []
+    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
+        fields.refuse("reasons", f"is {found(reasons)}", "a list of sentences")
+    return [shown(reason) for reason in reasons]
 
 
 def _uids(fields: Fields) -> dict[str, str]:

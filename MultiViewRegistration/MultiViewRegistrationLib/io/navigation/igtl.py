@@ -23,9 +23,16 @@ LOCAL = "127.0.0.1"
 def address(text: str) -> tuple[str, int]:
     """Host and port of "host:port"; the port may be left out."""
     host, _, port = text.rpartition(":") if ":" in text else (text, "", str(PORT))
-    if not host.strip() or not port.isdecimal() or not 0 < int(port) < 65536:
+    if not _is_host(host) or not (port.isascii() and port.isdecimal() and 0 < int(port[:6]) < 65536):
         raise InputError(f'--igtl: found "{text}", expected host:port, as in 127.0.0.1:{PORT}; correct it.')
     return host.strip().strip("[]"), int(port)
+
+
+def _is_host(text: str) -> bool:
+    try:
+        return bool(text.strip()) and bool(text.strip().encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def send_to(host: str, port: int, messages: Messages, stop: threading.Event, tell: Callable[[str], object], interval_s: float = INTERVAL_S

@@ -47,6 +47,18 @@ def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
     assert set(result["frame_of_reference_uid"]) == {"world", "ct", "reference"}
 
 
+def test_it_is_told_which_inputs_have_changed_but_not_their_names(registered, tmp_path):
+    case = shutil.copytree(registered / "case", tmp_path / "case")
+    one, other = case / "view1.mha", case / "view2.mha"
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    command = ["export", str(registered / "result"), "--as", "json", "--out", str(tmp_path / "out"), "--case", str(case), "--override"]
+    assert main(command) == 0
+    content = json.loads((tmp_path / "out" / "world_from_ct.lps.json").read_text())
+    assert content["override"] == "An input has changed since the registration: X-ray 1, X-ray 2."
+
+
 def test_a_stale_result_is_not_handed_on_without_an_override(registered, tmp_path, capsys):
     case = shutil.copytree(registered / "case", tmp_path / "case")
     content = json.loads((case / "case.json").read_text())
@@ -56,7 +68,7 @@ def test_a_stale_result_is_not_handed_on_without_an_override(registered, tmp_pat
     assert "changed since" in capsys.readouterr().err and not (tmp_path / "out").exists()
     assert main([*command, "--override"]) == 0
     for file in (tmp_path / "out").iterdir():
-        assert "# Override: An input has changed since the registration: case.json." in file.read_text()
+        assert "# Override: An input has changed since the registration: case." in file.read_text()
 
 
 @pytest.mark.parametrize("options, word", [

@@ -142,6 +142,7 @@ def claiming(shape) -> bytes:
 
 @pytest.mark.parametrize("name, content", [
     ("a.npy", pickled()), ("a.npy", claiming((100_000, 100_000))), ("a.npy", claiming((4, 4))[:-30]), ("a.npy", b"PK\3\4"), ("a.npy", b""),
+    ("a.npy", b"\x93NUMPY\1\0\x10\0{'descr': ['<f8',\n"),
     ("a.txt", b"1 2 3"), ("a.txt", b"\xff\xfe"), ("a.txt", b"nan " * 16), ("a.txt", b"__import__('os')"), ("a.txt", None),
     ("a.json", b"{}"), ("a.json", b"[[1]]"), ("a.json", b'{"world_from_ct": 3, "ct_from_world": 4}'),
     ("a.json", b'{"matrix": 1, "axes": "IJK"}'),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 from .case_file import CaseFile
 
@@ -48,22 +49,30 @@ def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Of the files that a case names."""
     ct = file.ct.path
     slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
-    found = (header.get("FrameOfReferenceUID") for header in (_header(path, ["FrameOfReferenceUID"]) for path in slices) if header)
+    found = (_uid(header, "FrameOfReferenceUID") for header in (_header(path, ["FrameOfReferenceUID"]) for path in slices) if header)
     images = {view.name: image for view in file.views if (image := _image(view.image.path, view.frame))}
     return DicomOrigin(next(filter(None, found), None) or uid_of(ct_sha256), images)
 
 
 def _image(path: Path, frame: int | None) -> DicomImage | None:
     header = _header(path, [*UIDS, "NumberOfFrames"])
-    uids = [header.get(key) for key in UIDS] if header else []
+    uids = [_uid(header, key) for key in UIDS] if header else []
     if not uids or not all(uids):
         return None
     several = int(header.get("NumberOfFrames") or 1) > 1
-    return DicomImage(*map(str, uids), frame=(frame or 0) if several else None)
+    return DicomImage(*uids, frame=(frame or 0) if several else None)
+
+
+def _uid(header: pydicom.Dataset, key: str) -> str | None:
+    """None for what is no UID: other programs would refuse an object that names it."""
+    uid = UID(str(header.get(key) or ""))
+    return str(uid) if uid.is_valid else None
 
 
 def _header(path: Path, tags: list[str]) -> pydicom.Dataset | None:
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except (InvalidDicomError, OSError, EOFError, ValueError):  # the image's own reader says what is wrong with it
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except Exception:  # of many kinds where a header is broken; whether the image is, its own reader says
         return None

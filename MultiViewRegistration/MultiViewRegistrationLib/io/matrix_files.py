@@ -128,7 +128,7 @@ def _from_npy(path: str | os.PathLike) -> NamedMatrix:
         return NamedMatrix(np.array(array, float), name, axes)
     except OSError as error:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path.") from None
-    except (ValueError, EOFError, TypeError, SyntaxError, KeyError, OverflowError):
+    except Exception:  # a broken header ends in whatever NumPy's parser of Python literals raises, tokenize.TokenError for one
         raise InputError(f"{shown(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
                          "numpy.save.") from None
 

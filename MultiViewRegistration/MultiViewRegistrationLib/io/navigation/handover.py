@@ -19,6 +19,7 @@ from ..files import write_atomically
 
 VERSION = 1
 VERDICTS = ("accept", "check", "reject")
+REJECTED = "The result was rejected."
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,14 @@ class Handover:
     """A result.json. Poses (4, 4) in LPS mm.
 
     uids: FrameOfReferenceUID of "world", "ct" and "reference".
-    caution: why the result should not be used, a sentence, or None.   overridden: whether that was overridden when it was written.
+    caution: why the result should not be used, a sentence without names of files or views, or None.
+    overridden: whether that was overridden when it was written.
     """
 
     path: Path
     world_from_ct: np.ndarray
     reference_from_world: np.ndarray | None
     verdict: str | None
-    reasons: list[str]
     caution: str | None
     overridden: bool
     uids: dict[str, str]
@@ -62,16 +63,13 @@ class Handover:
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         verdict = None if fields.value("verdict", "a verdict or null") is None else fields.choice("verdict", VERDICTS)
-        reasons = _reasons(fields)
         override = fields.text("override", "a sentence") if fields.has("override") else None
-        rejected = f"The result was rejected{': ' + ' '.join(reasons) if reasons else '.'}"
         return cls(
             path=path,
             world_from_ct=rigid_matrix(fields, "world_from_ct"),
             reference_from_world=rigid_matrix(fields, "reference_from_world") if fields.has("reference_from_world") else None,
             verdict=verdict,
-            reasons=reasons,
-            caution=override or (rejected if verdict == "reject" else None),
+            caution=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
             uids=_uids(fields),
             views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
@@ -80,11 +78,13 @@ class Handover:
 
     def beside(self, case: str | os.PathLike) -> Handover:
         """The same, with a caution where files of the case it was found from are others now."""
-        now, _ = hashes(CaseFile.read(case))
-        others = [name for name, digest in now.items() if self.inputs.get(name) != digest]
+        file = CaseFile.read(case)
+        by_name, by_path = hashes(file)
+        changed = {path for path, (name, digest) in zip(by_path, by_name.items(), strict=True) if self.inputs.get(name) != digest}
+        others = [role for role, path in _roles(file) if path in changed]
         if not others:
             return self
-        stale = f"An input has changed since the registration: {', '.join(map(shown, others))}."
+        stale = f"An input has changed since the registration: {', '.join(others)}."
         return replace(self, caution=f"{self.caution} {stale}" if self.caution else stale, overridden=False)
 
     @property
@@ -105,11 +105,12 @@ class Handover:
         return replace(self, uids=uids)
 
 
-def _reasons(fields: Fields) -> list[str]:
-    reasons = fields.value("reasons", "a list of sentences") if fields.has("reasons") else []
-    if not isinstance(reasons, list) or not all(isinstance(reason, str) for reason in reasons):
-        fields.refuse("reasons", f"is {found(reasons)}", "a list of sentences")
-    return [shown(reason) for reason in reasons]
+def _roles(file: CaseFile) -> list[tuple[str, Path]]:
+    """What a case names, without its names, which may be those of patients."""
+    parts = [("mask", file.mask)]
+    for number, view in enumerate(file.views, start=1):
+        parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
+    return [("case", file.path), ("CT", file.ct.path), *((role, part.path) for role, part in parts if part)]
 
 
 def _uids(fields: Fields) -> dict[str, str]:

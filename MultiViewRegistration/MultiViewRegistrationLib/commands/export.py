@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..io.axes import AXES, DIRECTIONS
+from ..io.navigation import KINDS
 
 if TYPE_CHECKING:
     from ..io.navigation.handover import Handover
 
-KINDS = ("tfm", "h5", "txt", "npy", "json", "dicom")
 MATRICES = ("txt", "npy", "json")
 
 

@@ -15,9 +15,9 @@ from ..axes import AXES, DIRECTIONS
 from ..files import staged
 from ..matrix_files import NamedMatrix, write_json, write_npy, write_text
 from ..transforms import write_h5_transform, write_transform
+from . import KINDS
 from .handover import Handover
 
-KINDS = ("tfm", "h5", "txt", "npy", "json", "dicom")
 _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
 
 

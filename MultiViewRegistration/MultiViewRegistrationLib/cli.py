@@ -17,11 +17,14 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .commands import case as case_command
+from .commands import export
 from .errors import InputError
+from .io.axes import AXES, DIRECTIONS
 from .progress import JsonProgress, stopped_by_end_of_stdin
 from .published.presets import PRESETS
 
 if TYPE_CHECKING:
+    from .io.case import Case
     from .terminal import ProgressLine
 
 PREPARING = "preparing (ten seconds longer the first time after installation)"
@@ -89,6 +92,15 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, default=2.0,
                          help="of training, where --start regressor finds no model (default: %(default)g)")
     command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
+    command.add_argument("--start-pose", type=Path, metavar="FILE",
+                         help="a transform in place of the case's world_from_ct: ITK or Slicer (.tfm, .txt, .h5), or a 4x4 matrix (text, "
+                              ".npy, .json); what the file does not say itself, --frame and --direction must")
+    command.add_argument("--frame", choices=AXES, help="axes of the --start-pose; ITK's and Slicer's own files are lps")
+    command.add_argument("--direction", choices=DIRECTIONS,
+                         help="of the --start-pose. forward: it takes points of the CT to the world; resampling: the inverse, as Slicer "
+                              "saves transforms")
+    command.add_argument("--ct-landmarks", type=Path, metavar="FILE",
+                         help="Slicer's .fcsv or .mrk.json: places in the CT of the case's landmarks, by their names")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
@@ -119,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_render)
 
     case_command.add(commands, common)
+    export.add(commands, common)
 
     command = commands.add_parser("evaluate", parents=[common, working, refining],
                                   help="register many cases from many starts, and tell how well")
@@ -161,10 +174,9 @@ def _progress(options: argparse.Namespace, title: str) -> ProgressLine | JsonPro
 
 
 def _register(options: argparse.Namespace) -> dict:
-    from .io.case import Case
     from .workflow import register
 
-    case = Case.load(options.case)
+    case = _case_to_register(options)
     if options.range:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with _progress(options, "Registering") as line:
@@ -175,6 +187,24 @@ def _register(options: argparse.Namespace) -> dict:
         result.save(options.out)
     _tell(result, options.out)
     return result.to_json()
+
+
+def _case_to_register(options: argparse.Namespace) -> Case:
+    """The case with what other programs' files say of its start, their SHA-256 among its inputs."""
+    from .io.case import Case
+    from .io.files import sha256
+    from .io.markups import with_ct_points
+    from .io.start_pose import read_start_pose
+
+    if not options.start_pose and (options.frame or options.direction):
+        raise InputError("--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out.")
+    pose = read_start_pose(options.start_pose, options.frame, options.direction) if options.start_pose else None
+    case = Case.load(options.case, world_from_ct=pose)
+    if options.ct_landmarks:
+        case.landmarks = with_ct_points(case.landmarks, options.ct_landmarks)
+    for file in filter(None, (options.start_pose, options.ct_landmarks)):
+        case.inputs[file.name] = sha256(file)
+    return case
 
 
 def _tell(result, out: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from .geometry.landmarks import LandmarkFit
 from .guided import Started
 from .imaging.view import View
 from .io.case import Case
+from .io.dicom_origin import new_uid
 from .io.files import write_atomically
 from .io.transforms import write_slicer_transform, write_transform
 from .registration.apart import untied
@@ -44,6 +45,7 @@ class Result:
     refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
     torch_device: on which it ran, if it was one by torch.
     started: what a regressor said, and which of its poses won; None where none was asked for.
+    world_uid: by which DICOM objects know the world of these X-rays.
     """
 
     case: Case
@@ -56,6 +58,7 @@ class Result:
     refined_by: str | None = "joint"
     torch_device: str | None = None
     started: Started | None = None
+    world_uid: str = field(default_factory=new_uid)
 
     @property
     def world_from_ct(self) -> np.ndarray:
@@ -109,8 +112,10 @@ class Result:
             "reasons": self.reasons,
             **({} if override is None else {"override": override}),
             "predicted_tre_mm": None,
+            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
+            **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),
             "views": [
-                {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera)}
+                {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera), **_origin(case, view)}
                 for given, view, similarity in zip(case.views, self.views, self.refinement.fit.similarity, strict=True)
             ],
             **({"errors": asdict(self.errors)} if self.errors else {}),
@@ -223,6 +228,12 @@ def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
         if before != after:
             told |= {key: after, f"given_{key}": before}
     return told
+
+
+def _origin(case: Case, view: View) -> dict[str, dict]:
+    """By which UIDs the view's image is known, where it came from DICOM."""
+    image = case.dicom.views.get(view.name)
+    return {"dicom": asdict(image)} if image else {}
 
 
 def write_report(path: Path, cases: list[CaseReport]) -> None:

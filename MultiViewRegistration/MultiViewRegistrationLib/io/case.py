@@ -22,6 +22,7 @@ from ..imaging.xray import RawImage, XRay, load_image, to_line_integrals
 from . import identity
 from .cameras import sees, settle
 from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
+from .dicom_origin import DicomOrigin, dicom_origin
 from .fields import found, shown
 from .files import sha256
 
@@ -40,6 +41,7 @@ class Case:
     reference_from_world: (4, 4) to the frame of a navigation tracker.
     inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
     anatomy_key: the same for cases with the same CT, unit and mask.
+    dicom: by which UIDs the CT and the X-rays are known, for an export to name them.
     name: of the file, or of the folder of a case.json.   seconds: that loading took.
     """
 
@@ -58,12 +60,14 @@ class Case:
     seconds: float = 0.0
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
     training: dict[str, float] = field(default_factory=dict)
+    dicom: DicomOrigin = field(default_factory=DicomOrigin)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, last: Case | None = None) -> Case:
+    def load(cls, path: str | os.PathLike, last: Case | None = None, world_from_ct: np.ndarray | None = None) -> Case:
         """Load a case.json, or the one in a folder, with all that it names.
 
         last: a case loaded before, whose CT is taken if it is the same.
+        world_from_ct: (4, 4), a start pose in place of the case's own.
 
         Raises InputError for what is wrong. Warns of unknown keys, of a view that does not show the CT at the start pose,
         and of DICOM headers that tell of different patients, sides or days.
@@ -72,8 +76,10 @@ class Case:
         file = CaseFile.read(path)
         for difference in identity.differences(file):
             warnings.warn(difference, stacklevel=2)
+        if world_from_ct is not None:
+            file = replace(file, world_from_ct=world_from_ct)
         xrays = [_xray(file, view) for view in file.views]
-        inputs, by_path = _hashes(file)
+        inputs, by_path = hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
         if last and last.anatomy_key == anatomy_key:
             ct = last.ct
@@ -94,6 +100,7 @@ class Case:
             inputs=inputs,
             path=file.path,
             anatomy_key=anatomy_key,
+            dicom=dicom_origin(file, by_path[file.ct.path]),
             name=resolved.parent.name if resolved.name == "case.json" else resolved.stem,
         )
         try:
@@ -217,7 +224,7 @@ def _refuse_copies(where: str, files: list[ViewFile], xrays: list[XRay], cameras
             )
 
 
-def _hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
+def hashes(file: CaseFile) -> tuple[dict[str, str], dict[Path, str]]:
     """SHA-256 of each input by its name in the case, and by its path."""
     parts = [InputFile(file.path.name, file.path), file.ct, file.mask]
     parts += [part for view in file.views for part in (view.image, view.mask)]

@@ -1,4 +1,4 @@
-"""Rigid transforms as ITK transform files (.tfm), which SimpleITK and Slicer read."""
+"""Rigid transforms as ITK transform files (.tfm, .h5), which SimpleITK and Slicer read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from ..errors import InputError
 from ..geometry import rigid
 from .fields import shown
-from .files import write_atomically
+from .files import write_atomically, written_atomically
 
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
 
@@ -38,6 +38,26 @@ def write_slicer_transform(path: str | os.PathLike, world_from_ct: np.ndarray, c
     """Write the inverse of world_from_ct (4, 4), for Slicer: it takes a transform file for ITK's resampling
     direction, so the node that it makes of this one moves the CT into the world. `comment` as in `write_transform`."""
     write_transform(path, rigid.inverse(world_from_ct), comment)
+
+
+def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, comment: str) -> None:
+    """Write a matrix (4, 4) as ITK's HDF5, with `comment` as plain text in a block before the data.
+
+    HDF5 leaves such a block to the user (File Format Specification III.A: the superblock may lie at 512, 1024, ... bytes), and ITK's own
+    layout has no place for a word.
+    """
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(target_from_source[:3, :3].ravel().tolist())
+    transform.SetTranslation(target_from_source[:3, 3].tolist())
+    text = (shown(" ".join(comment.split())) + "\n").encode()
+    block = 512
+    while block < len(text):
+        block *= 2
+    with written_atomically(path) as temporary:
+        sitk.WriteTransform(transform, str(temporary))
+        data = temporary.read_bytes()
+        temporary.write_bytes(text.ljust(block, b"\0") + data)
+        read_transform(temporary)  # ITK's writer leaves a short file on a full disk without a word
 
 
 def read_transform(path: str | os.PathLike) -> np.ndarray:

@@ -1,9 +1,12 @@
-"""Where LPS ends and RAS begins: the backend's world is LPS, a scene's is RAS, and only here one becomes the other."""
+"""Where LPS ends and RAS begins: the backend's world is LPS, a scene's is RAS, and only here one becomes the other (but for files of other
+programs in RAS, which io.axes turns)."""
 
 from __future__ import annotations
 
 import numpy as np
 import slicer
+
+from ..io.axes import turned
 
 _FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
@@ -20,12 +23,12 @@ def lps_from_ras(array) -> np.ndarray:
 
 def transform_to_ras(target_from_source) -> np.ndarray:
     """A transform (4, 4) between two LPS frames, as one between the same two in RAS."""
-    return _FLIP @ target_from_source @ _FLIP
+    return turned(target_from_source)
 
 
 def transform_to_lps(target_from_source) -> np.ndarray:
     """The way back."""
-    return _FLIP @ target_from_source @ _FLIP
+    return turned(target_from_source)
 
 
 def _flipped(array) -> np.ndarray:

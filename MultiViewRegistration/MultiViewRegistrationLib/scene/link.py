@@ -8,6 +8,7 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
+from ..io.navigation.messages import CT_TO_REFERENCE, CT_TO_WORLD
 from .case import EXTRAS
 from .export import settled
 from .frames import set_transform
@@ -17,8 +18,6 @@ from .session import Session
 
 CONNECTOR = "connector"
 PORT = 18944
-#: The messages, which are all that navigation systems see: nothing of the patient is in their names.
-WORLD, REFERENCE = "CTToWorld", "CTToReference"
 #: Attributes by which SlicerOpenIGTLink knows what to do with a node: send it as soon as the connection stands; what to say of it.
 ON_CONNECT, STATUS = "OpenIGTLinkIF.pushOnConnect", "TransformStatus"
 OK, OVERRIDDEN = "OK", "UNKNOWN"
@@ -71,8 +70,8 @@ def _poses(registration: Registration) -> dict[str, np.ndarray]:
     """(4, 4), LPS, by the message's name."""
     world_from_ct = registration.world_from_ct
     reference_from_world = json.loads(registration.parameter(EXTRAS, "{}")).get("reference_from_world")
-    further = {} if reference_from_world is None else {REFERENCE: np.array(reference_from_world) @ world_from_ct}
-    return {WORLD: world_from_ct, **further}
+    further = {} if reference_from_world is None else {CT_TO_REFERENCE: np.array(reference_from_world) @ world_from_ct}
+    return {CT_TO_WORLD: world_from_ct, **further}
 
 
 def _message(registration: Registration, name: str, pose: np.ndarray, doubt: str):

@@ -1,0 +1,78 @@
+"""By which UIDs the CT and the X-rays of a case are known where they came from DICOM. Nothing of the patient is read."""
+
+from __future__ import annotations
+
+import uuid
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pydicom
+from pydicom.uid import UID
+
+from .case_file import CaseFile
+
+UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
+
+
+@dataclass(frozen=True)
+class DicomImage:
+    """frame: from 0, of a multi-frame image."""
+
+    study_uid: str
+    series_uid: str
+    sop_class_uid: str
+    sop_instance_uid: str
+    frame: int | None = None
+
+
+def new_uid() -> str:
+    """A UID from a random UUID (PS3.5 B.2)."""
+    return f"2.25.{uuid.uuid4().int}"
+
+
+def uid_of(sha256: str) -> str:
+    """The UID of a frame that has none of its own: always the same for the same file (PS3.5 B.2, a UUID of version 8)."""
+    number = int(sha256[:32], 16) & ~(0xF << 76 | 0x3 << 62) | 0x8 << 76 | 0x2 << 62
+    return f"2.25.{number}"
+
+
+@dataclass(frozen=True)
+class DicomOrigin:
+    """ct_uid: FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.   views: by the view's name, those that were."""
+
+    ct_uid: str = field(default_factory=new_uid)
+    views: dict[str, DicomImage] = field(default_factory=dict)
+
+
+def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
+    """Of the files that a case names."""
+    ct = file.ct.path
+    slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
+    found = (_uid(header, "FrameOfReferenceUID") for header in (_header(path, ["FrameOfReferenceUID"]) for path in slices) if header)
+    images = {view.name: image for view in file.views if (image := _image(view.image.path, view.frame))}
+    return DicomOrigin(next(filter(None, found), None) or uid_of(ct_sha256), images)
+
+
+def _image(path: Path, frame: int | None) -> DicomImage | None:
+    header = _header(path, [*UIDS, "NumberOfFrames"])
+    uids = [_uid(header, key) for key in UIDS] if header else []
+    if not uids or not all(uids):
+        return None
+    several = int(header.get("NumberOfFrames") or 1) > 1
+    return DicomImage(*uids, frame=(frame or 0) if several else None)
+
+
+def _uid(header: pydicom.Dataset, key: str) -> str | None:
+    """None for what is no UID: other programs would refuse an object that names it."""
+    uid = UID(str(header.get(key) or ""))
+    return str(uid) if uid.is_valid else None
+
+
+def _header(path: Path, tags: list[str]) -> pydicom.Dataset | None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
+    except Exception:  # of many kinds where a header is broken; whether the image is, its own reader says
+        return None

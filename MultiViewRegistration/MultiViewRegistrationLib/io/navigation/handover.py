@@ -1,0 +1,139 @@
+"""A result as it is handed on: what its result.json says, and what speaks against using it."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import InputError
+from ..cameras import rigid_matrix
+from ..case import hashes
+from ..case_file import CaseFile
+from ..dicom_origin import DicomImage, new_uid
+from ..fields import Fields, found, read_json, shown
+from ..files import write_atomically
+
+VERSION = 1
+VERDICTS = ("accept", "check", "reject")
+REJECTED = "The result was rejected."
+
+
+@dataclass(frozen=True)
+class HandedView:
+    """name: the case's, which never leaves this machine.   picture: of the overlay at the result, if it is there."""
+
+    name: str
+    image: DicomImage | None
+    picture: Path | None
+
+
+@dataclass(frozen=True, eq=False)
+class Handover:
+    """A result.json. Poses (4, 4) in LPS mm.
+
+    uids: FrameOfReferenceUID of "world", "ct" and "reference".
+    caution: why the result should not be used, a sentence without names of files or views, or None.
+    overridden: whether that was overridden when it was written.
+    """
+
+    path: Path
+    world_from_ct: np.ndarray
+    reference_from_world: np.ndarray | None
+    verdict: str | None
+    caution: str | None
+    overridden: bool
+    uids: dict[str, str]
+    views: list[HandedView]
+    inputs: dict[str, str]
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> Handover:
+        """Read a result.json, or the one in a folder. InputError for what is wrong."""
+        path = Path(path)
+        path = path / "result.json" if path.is_dir() else path
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{shown(path)} is {found(content)}, expected a result.json; choose another file.")
+        fields = Fields(shown(path), "", content)
+        version = fields.integer("version", f"the number {VERSION}", least=1)
+        if version > VERSION:
+            fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+        verdict = None if fields.value("verdict", "a verdict or null") is None else fields.choice("verdict", VERDICTS)
+        override = fields.text("override", "a sentence") if fields.has("override") else None
+        return cls(
+            path=path,
+            world_from_ct=rigid_matrix(fields, "world_from_ct"),
+            reference_from_world=rigid_matrix(fields, "reference_from_world") if fields.has("reference_from_world") else None,
+            verdict=verdict,
+            caution=override or (REJECTED if verdict == "reject" else None),
+            overridden=override is not None,
+            uids=_uids(fields),
+            views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
+            inputs=fields.section("inputs").values if fields.has("inputs") else {},
+        )
+
+    def beside(self, case: str | os.PathLike) -> Handover:
+        """The same, with a caution where files of the case it was found from are others now."""
+        file = CaseFile.read(case)
+        by_name, by_path = hashes(file)
+        changed = {path for path, (name, digest) in zip(by_path, by_name.items(), strict=True) if self.inputs.get(name) != digest}
+        others = [role for role, path in _roles(file) if path in changed]
+        if not others:
+            return self
+        stale = f"An input has changed since the registration: {', '.join(others)}."
+        return replace(self, caution=f"{self.caution} {stale}" if self.caution else stale, overridden=False)
+
+    @property
+    def poses(self) -> dict[str, np.ndarray]:
+        """The poses that are offered, forward, by name."""
+        further = {} if self.reference_from_world is None else {"reference_from_ct": self.reference_from_world @ self.world_from_ct}
+        return {"world_from_ct": self.world_from_ct, **further}
+
+    def with_uids(self) -> Handover:
+        """The same with a UID for each frame; what had none gets one, kept in the result.json for the next time."""
+        wanted = ["world", "ct", *(["reference"] if self.reference_from_world is not None else [])]
+        missing = {frame: new_uid() for frame in wanted if frame not in self.uids}
+        if not missing:
+            return self
+        uids = self.uids | missing
+        content = read_json(self.path) | {"frame_of_reference_uid": uids}
+        write_atomically(self.path, json.dumps(content, indent=1) + "\n")
+        return replace(self, uids=uids)
+
+
+def _roles(file: CaseFile) -> list[tuple[str, Path]]:
+    """What a case names, without its names, which may be those of patients."""
+    parts = [("mask", file.mask)]
+    for number, view in enumerate(file.views, start=1):
+        parts += [(f"X-ray {number}", view.image), (f"mask of X-ray {number}", view.mask)]
+    return [("case", file.path), ("CT", file.ct.path), *((role, part.path) for role, part in parts if part)]
+
+
+def _uids(fields: Fields) -> dict[str, str]:
+    if not fields.has("frame_of_reference_uid"):
+        return {}
+    given = fields.section("frame_of_reference_uid")
+    return {frame: _uid(given, frame) for frame in ("world", "ct", "reference") if given.has(frame)}
+
+
+def _uid(fields: Fields, key: str) -> str:
+    uid = fields.text(key, "a DICOM UID")
+    if len(uid) > 64 or not all(part.isdecimal() and part.isascii() for part in uid.split(".")):
+        fields.refuse(key, f"is {found(uid)}", "a DICOM UID, numbers with dots between")
+    return uid
+
+
+def _view(fields: Fields, folder: Path) -> HandedView:
+    name = fields.text("name", "the view's name")
+    picture = folder / f"{Path(name).name}_edges_after.png"
+    return HandedView(name, _image(fields.section("dicom")) if fields.has("dicom") else None, picture if picture.is_file() else None)
+
+
+def _image(fields: Fields) -> DicomImage:
+    uids = [_uid(fields, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")]
+    has_frame = fields.has("frame") and fields.values["frame"] is not None
+    return DicomImage(*uids, frame=fields.integer("frame", "a frame's number, from 0", least=0) if has_frame else None)

@@ -1,0 +1,96 @@
+"""From a start pose of another program through a registration to files for others, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import phantom
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.transforms import write_transform
+
+
+@pytest.fixture(scope="module")
+def registered(case_file, tmp_path_factory):
+    """A case without a start, registered from a transform file in ITK's resampling direction: folder of case and result."""
+    folder = tmp_path_factory.mktemp("exported")
+    shutil.copytree(case_file.parent, folder / "case")
+    content = json.loads((folder / "case" / "case.json").read_text())
+    start = np.array(content.pop("world_from_ct"))
+    content["reference_from_world"] = rigid.exp_se3([0.1, 0.2, 0.3, 40, 50, 60]).tolist()
+    (folder / "case" / "case.json").write_text(json.dumps(content))
+    write_transform(folder / "start.tfm", rigid.inverse(start))
+    assert main(["register", str(folder / "case"), "--start-pose", str(folder / "start.tfm"), "--frame", "lps", "--direction", "resampling",
+                 "--out", str(folder / "result")]) == 0
+    result = json.loads((folder / "result" / "result.json").read_text())
+    np.testing.assert_allclose(result["start"]["world_from_ct"], start, atol=1e-9)
+    assert rigid.rotation_angle(rigid.inverse(np.array(result["world_from_ct"])) @ phantom.TRUE_POSE) < 0.01
+    assert "start.tfm" in result["inputs"]
+    return folder
+
+
+def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
+    assert main(["export", str(registered / "result"), "--as", "all", "--out", str(tmp_path / "out"), "--case", str(registered / "case"),
+                 "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["files"]) == 34 == len(list((tmp_path / "out").iterdir())) and answer["override"] is None
+    result = json.loads((registered / "result" / "result.json").read_text())
+    reference_from_world = np.array(json.loads((registered / "case" / "case.json").read_text())["reference_from_world"])
+    transform = sitk.ReadTransform(str(tmp_path / "out" / "reference_from_ct.forward.tfm"))
+    expected = reference_from_world @ np.array(result["world_from_ct"]) @ (10, -20, 30, 1)
+    np.testing.assert_allclose(transform.TransformPoint((10.0, -20.0, 30.0)), expected[:3], atol=1e-9)
+    assert set(result["frame_of_reference_uid"]) == {"world", "ct", "reference"}
+
+
+def test_it_is_told_which_inputs_have_changed_but_not_their_names(registered, tmp_path):
+    case = shutil.copytree(registered / "case", tmp_path / "case")
+    one, other = case / "view1.mha", case / "view2.mha"
+    first, second = one.read_bytes(), other.read_bytes()
+    one.write_bytes(second)
+    other.write_bytes(first)
+    command = ["export", str(registered / "result"), "--as", "json", "--out", str(tmp_path / "out"), "--case", str(case), "--override"]
+    assert main(command) == 0
+    content = json.loads((tmp_path / "out" / "world_from_ct.lps.json").read_text())
+    assert content["override"] == "An input has changed since the registration: X-ray 1, X-ray 2."
+
+
+def test_a_stale_result_is_not_handed_on_without_an_override(registered, tmp_path, capsys):
+    case = shutil.copytree(registered / "case", tmp_path / "case")
+    content = json.loads((case / "case.json").read_text())
+    (case / "case.json").write_text(json.dumps(content, indent=1))
+    command = ["export", str(registered / "result"), "--as", "tfm", "--out", str(tmp_path / "out"), "--case", str(case)]
+    assert main(command) == 2
+    assert "changed since" in capsys.readouterr().err and not (tmp_path / "out").exists()
+    assert main([*command, "--override"]) == 0
+    for file in (tmp_path / "out").iterdir():
+        assert "# Override: An input has changed since the registration: case." in file.read_text()
+
+
+@pytest.mark.parametrize("options, word", [
+    ([], "--out DIR"), (["--as", "tfm"], "--out DIR"), (["--igtl", "host:x"], "host:port"),
+    (["--igtl", "a:1", "--igtl-server", "2"], "single"), (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
+    (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction")])
+def test_what_cannot_be_meant_is_refused(registered, tmp_path, capsys, options, word):
+    options = [str(tmp_path / "out") if option == "OUT" else option for option in options]
+    assert main(["export", str(registered / "result"), *options]) == 2
+    assert word in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
+
+
+def test_a_start_pose_that_says_too_little_is_refused(registered, tmp_path, capsys):
+    command = ["register", str(registered / "case"), "--out", str(tmp_path / "out"), "--start-pose", str(registered / "start.tfm")]
+    assert main(command) == 2
+    assert "--frame lps or --frame ras" in capsys.readouterr().err
+    assert main([*command, "--frame", "lps"]) == 2
+    assert "--direction forward or --direction resampling" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_server_ends_when_asked_to(registered, capsys):
+    pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+    assert main(["export", str(registered / "result"), "--igtl-server", "0", "--seconds", "0.1"]) == 0
+    assert "waiting for clients at 127.0.0.1:" in capsys.readouterr().err

@@ -1,0 +1,67 @@
+"""By which UIDs a case's CT and X-rays are known, from files built tag by tag."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import tiny_case
+from imaging.dicom_files import XA_IMAGE, write_dicom, write_series
+
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case_file import CaseFile
+from MultiViewRegistrationLib.io.dicom_origin import dicom_origin, uid_of
+from MultiViewRegistrationLib.io.files import sha256
+
+
+@pytest.fixture
+def origin(write_case, tmp_path):
+    def read(content):
+        file = CaseFile.read(write_case(content))
+        return dicom_origin(file, "ab" * 32)
+
+    return read
+
+
+@pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
+def test_dicom_files_are_known_by_their_uids(origin, tmp_path):
+    write_series(tmp_path / "slices", np.zeros((3, 4, 4), np.int16), np.diag([1.0, 1, 2, 1]), FrameOfReferenceUID="1.2.9")
+    frames = np.zeros((3, 16, 20), np.uint16)
+    tags = {"SeriesInstanceUID": "1.2.7", "StudyInstanceUID": "1.2.6"}
+    write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, **tags)
+    write_dicom(tmp_path / "one.dcm", frames[0], XA_IMAGE, **tags)
+    write_dicom(tmp_path / "bad.dcm", frames[0], XA_IMAGE, **(tags | {"StudyInstanceUID": "1.2.no UID"}))
+    case = tiny_case.changed(tiny_case.minimal(), ["ct"], "slices")
+    case["views"][0] |= {"image": "run.dcm", "frame": 1}
+    case["views"][1] |= {"image": "one.dcm"}
+    found = origin(case)
+    assert found.ct_uid == "1.2.9" and found.views.keys() == {"AP", "LAT"}
+    run = found.views["AP"]
+    assert (run.study_uid, run.series_uid, run.sop_class_uid, run.frame) == ("1.2.6", "1.2.7", XA_IMAGE, 1)
+    assert found.views["LAT"].frame is None and found.views["LAT"].sop_instance_uid != run.sop_instance_uid
+    assert "LAT" not in origin(tiny_case.changed(case, ["views", 1, "image"], "bad.dcm")).views
+
+
+def test_a_real_xray_is_known_by_its_uids(origin, shared_data):
+    path = (shared_data / "dicom" / "xa-multiframe-jpeg.dcm").resolve()
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    case = tiny_case.minimal()
+    case["views"][0] |= {"image": str(path), "frame": 4}
+    image = origin(case).views["AP"]
+    assert image.frame == 4 and image.sop_instance_uid == reader.GetMetaData("0008|0018").strip("\0 ")
+    assert image.study_uid == reader.GetMetaData("0020|000d").strip("\0 ")
+
+
+def test_other_files_have_no_uids_but_the_ct_a_lasting_one(write_case, tmp_path):
+    case = Case.load(write_case(tiny_case.minimal()))
+    assert case.dicom.views == {} and case.dicom.ct_uid == uid_of(sha256(tmp_path / "ct.mha"))
+
+
+def test_a_start_pose_stands_in_for_the_cases_own(write_case):
+    content = tiny_case.changed(tiny_case.minimal(), ["world_from_ct"], tiny_case.REMOVED)
+    pose = np.eye(4)
+    pose[:3, 3] = 1, 2, 3
+    np.testing.assert_array_equal(Case.load(write_case(content), world_from_ct=pose).world_from_ct, pose)
+    np.testing.assert_array_equal(Case.load(write_case(tiny_case.minimal()), world_from_ct=pose).world_from_ct, pose)

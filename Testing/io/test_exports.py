@@ -1,0 +1,233 @@
+"""Exported files, read by programs that are not ours: SimpleITK, slicer-core, NumPy, pydicom, dciodvfy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from handed_result import CT_UID, OVERRIDE, WORLD_UID, XA, dicom_views, pose, write_result
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_case import refusal
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.dicom_origin import uid_of
+from MultiViewRegistrationLib.io.navigation.exports import write_exports
+from MultiViewRegistrationLib.io.navigation.handover import Handover
+from MultiViewRegistrationLib.io.navigation.messages import messages_of
+from MultiViewRegistrationLib.io.start_pose import read_start_pose
+
+POSE, REFERENCE = pose(1), pose(2)
+POINTS = np.c_[np.random.default_rng(3).uniform(-1000, 1000, (20, 3)), np.ones(20)]
+PERSON = "Doe"
+
+
+@pytest.fixture
+def exported(tmp_path):
+    """A function: the files, by name, of a result with these changes."""
+
+    def export(*kinds, **changes):
+        handover = Handover.read(write_result(tmp_path / "result", **changes).parent)
+        return {file.name: file for file in write_exports(handover, tmp_path / "out", *([kinds] if kinds else []))}
+
+    return export
+
+
+def by_itk(path):
+    transform = sitk.ReadTransform(str(path))
+    return np.array([transform.TransformPoint(point) for point in POINTS[:, :3].tolist()])
+
+
+@pytest.mark.parametrize("kind", ["tfm", "h5"])
+def test_simpleitk_applies_each_direction_by_its_name(exported, kind):
+    files = exported(kind, reference_from_world=REFERENCE.tolist())
+    assert len(files) == 4
+    for name, matrix in (("world_from_ct", POSE), ("reference_from_ct", REFERENCE @ POSE)):
+        np.testing.assert_allclose(by_itk(files[f"{name}.forward.{kind}"]), (POINTS @ matrix.T)[:, :3], atol=1e-9)
+        np.testing.assert_allclose(by_itk(files[f"{name}.resampling.{kind}"]), (POINTS @ np.linalg.inv(matrix).T)[:, :3], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["tfm", "h5"])
+def test_slicer_moves_the_ct_into_the_world_with_the_resampling_file(exported, kind):
+    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    import slicer
+    import vtk
+
+    file = exported(kind, override=OVERRIDE)[f"world_from_ct.resampling.{kind}"]
+    scene = slicer.vtkMRMLScene()
+    node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+    scene.AddNode(node)
+    scene.AddNode(storage)
+    storage.SetFileName(str(file))
+    assert storage.ReadData(node)
+    matrix = vtk.vtkMatrix4x4()
+    node.GetMatrixTransformToParent(matrix)
+    ras_from_lps = np.diag([-1.0, -1.0, 1.0, 1.0])
+    for point in POINTS:
+        moved = matrix.MultiplyPoint(ras_from_lps @ point)
+        np.testing.assert_allclose(ras_from_lps @ moved, POSE @ point, atol=1e-9)
+
+
+@pytest.mark.parametrize("ending", [".tfm", ".h5"])
+def test_what_slicer_saves_is_read_as_its_resampling_direction(tmp_path, ending):
+    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    import slicer
+
+    scene = slicer.vtkMRMLScene()
+    node, storage = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+    scene.AddNode(node)
+    scene.AddNode(storage)
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    node.SetMatrixTransformToParent(slicer.util.vtkMatrixFromArray(turn @ POSE @ turn))
+    storage.SetFileName(str(tmp_path / f"saved{ending}"))
+    assert storage.WriteData(node)
+    found = read_start_pose(tmp_path / f"saved{ending}", "lps", "resampling")
+    np.testing.assert_allclose(POINTS @ found.T, POINTS @ POSE.T, atol=1e-9)
+
+
+def test_matrices_say_their_frames_and_are_exact(exported):
+    files = exported("txt", "npy", "json")
+    turn = np.diag([-1.0, -1.0, 1.0, 1.0])
+    for name, lps in (("world_from_ct", POSE), ("ct_from_world", np.linalg.inv(POSE))):
+        for axes, matrix in (("lps", lps), ("ras", turn @ lps @ turn)):
+            stem = f"{name}.{axes}"
+            np.testing.assert_allclose(np.loadtxt(files[f"{stem}.txt"]), matrix, atol=1e-9)
+            np.testing.assert_allclose(np.load(files[f"{stem}.npy"])[f"{name}_{axes}_mm"], matrix, atol=1e-9)
+            content = json.loads(files[f"{stem}.json"].read_text())
+            np.testing.assert_allclose(content[name], matrix, atol=1e-9)
+            assert content["axes"] == axes.upper() and axes.upper() in files[f"{stem}.txt"].read_text().splitlines()[0]
+    assert len(files) == 12
+
+
+def test_all_files_come_back_as_the_pose(exported):
+    for name, file in exported().items():
+        if name.endswith((".txt", ".npy", ".json")):
+            np.testing.assert_allclose(read_start_pose(file), POSE, atol=1e-9)
+        elif not name.endswith(".dcm"):
+            np.testing.assert_allclose(read_start_pose(file, "lps", name.split(".")[1]), POSE, atol=1e-9)
+
+
+def test_every_file_carries_what_speaks_against_it_and_none_a_name(exported):
+    files = exported(override=OVERRIDE, reference_from_world=REFERENCE.tolist(), views=dicom_views())
+    assert len(files) == 34
+    for name, file in files.items():
+        data = file.read_bytes()
+        if name.endswith(".npy"):
+            assert str(np.load(file)["override"]) == OVERRIDE
+        elif name.endswith(".json"):
+            assert json.loads(data)["override"] == OVERRIDE
+        elif name.endswith(".dcm"):
+            assert b"NOT FOR USE: An X-ray was replaced" in data
+        else:
+            assert f"Override: {OVERRIDE}" in data.decode("utf-8", "ignore")
+        assert PERSON.encode() not in data and PERSON not in name
+    assert not any(OVERRIDE.encode() in file.read_bytes() for file in exported(override=None).values())
+
+
+def test_a_rejected_result_says_so(exported):
+    file = exported("tfm", verdict="reject", reasons=["Doe John: ambiguous."])["world_from_ct.forward.tfm"]
+    assert "# Override: The result was rejected. world_from_ct" in file.read_text()
+
+
+def verified(require_program, path):
+    """What dciodvfy says of a file, but that it does not know whose it is, nor of which side."""
+    done = subprocess.run([require_program("dciodvfy", package="dicom3tools"), str(path)], capture_output=True, text=True, timeout=60)
+    said = (done.stdout + done.stderr).splitlines()
+    assert "SpatialRegistration" in said
+    unknown = ("needed to build DICOMDIR - Patient ID", "attribute <Laterality>")
+    return [line for line in said if line.startswith("Error") or line.startswith("Warning") and not line.endswith(unknown)]
+
+
+@pytest.mark.parametrize("changes", [
+    {}, {"views": dicom_views()}, {"views": dicom_views(frame=None), "override": OVERRIDE},
+    {"views": dicom_views(), "reference_from_world": REFERENCE.tolist()}], ids=["plain", "xrays", "override", "reference"])
+def test_dciodvfy_finds_no_error_in_the_dicom_file(exported, require_program, changes):
+    for file in exported("dicom", **changes).values():
+        assert verified(require_program, file) == []
+
+
+def test_pydicom_reads_the_frames_and_matrices(exported):
+    data = pydicom.dcmread(exported("dicom", views=dicom_views())["world_from_ct.dcm"])
+    assert data.FrameOfReferenceUID == WORLD_UID and data.Modality == "REG"
+    world, ct = data.RegistrationSequence
+    assert (world.FrameOfReferenceUID, ct.FrameOfReferenceUID) == (WORLD_UID, CT_UID)
+    np.testing.assert_array_equal(matrix_of(world), np.eye(4))
+    found = matrix_of(ct)
+    np.testing.assert_allclose(POINTS @ found.T, POINTS @ POSE.T, atol=1e-9)
+    images = world.ReferencedImageSequence
+    assert [image.ReferencedSOPInstanceUID for image in images] == ["1.2.3.5.1.1", "1.2.3.5.1.1", "1.2.3.6.1.1"]
+    assert [image.get("ReferencedFrameNumber") for image in images] == [3, 8, None]
+    assert {image.ReferencedSOPClassUID for image in images} == {XA}
+    assert [study.StudyInstanceUID for study in data.StudiesContainingOtherReferencedInstancesSequence] == ["1.2.3.5", "1.2.3.6"]
+    assert data.PatientName == "" and data.PatientID == "" and "check" in data.ContentDescription
+
+
+def matrix_of(item):
+    numbers = item.MatrixRegistrationSequence[0].MatrixSequence[0].FrameOfReferenceTransformationMatrix
+    return np.array([float(number) for number in numbers]).reshape(4, 4)
+
+
+def test_a_tracker_gets_an_object_in_its_own_frame(exported, tmp_path):
+    data = pydicom.dcmread(exported("dicom", reference_from_world=REFERENCE.tolist())["reference_from_ct.dcm"])
+    tracker, world, ct = data.RegistrationSequence
+    assert data.FrameOfReferenceUID == tracker.FrameOfReferenceUID not in (WORLD_UID, CT_UID)
+    kept = json.loads((tmp_path / "result" / "result.json").read_text())["frame_of_reference_uid"]
+    assert kept == {"world": WORLD_UID, "ct": CT_UID, "reference": data.FrameOfReferenceUID}
+    np.testing.assert_allclose(POINTS @ matrix_of(world).T, POINTS @ REFERENCE.T, atol=1e-9)
+    np.testing.assert_allclose(POINTS @ matrix_of(ct).T, POINTS @ (REFERENCE @ POSE).T, atol=1e-9)
+
+
+def test_a_world_without_a_uid_gets_one_for_good(tmp_path):
+    path = write_result(tmp_path, frame_of_reference_uid=None)
+    first = Handover.read(path).with_uids().uids
+    assert Handover.read(path).with_uids().uids == first and first["world"] != first["ct"]
+    assert json.loads(path.read_text())["world_from_ct"] == POSE.tolist()
+
+
+def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
+    uid = uid_of("ff" * 32)
+    assert uid == uid_of("ff" * 32) != uid_of("fe" * 32)
+    assert pydicom.uid.UID(uid).is_valid and int(uid[5:]) < 2**128
+
+
+@pytest.mark.parametrize("changes, word", [
+    ({"version": 2}, "update"), ({"world_from_ct": [[1]]}, "world_from_ct"), ({"world_from_ct": (2 * POSE).tolist()}, "world_from_ct"),
+    ({"verdict": "fine"}, "verdict"), ({"views": None}, "views"), ({"frame_of_reference_uid": {"world": "1.2; rm"}}, "UID"),
+    ({"override": 3}, "override"), ({"inputs": []}, "inputs"),
+    ({"views": [{"name": "a", "dicom": {"study_uid": "x"}}]}, "study_uid")])
+def test_what_is_no_result_is_refused(tmp_path, changes, word):
+    assert word in refusal(Handover.read, write_result(tmp_path, **changes))
+
+
+def test_without_pyigtl_a_sentence_says_what_to_install(tmp_path, monkeypatch):
+    handover = Handover.read(write_result(tmp_path))
+    monkeypatch.setitem(sys.modules, "pyigtl", None)
+    assert "multiview-registration[navigation]" in refusal(messages_of, handover)
+
+
+KEYS = st.sampled_from(["version", "world_from_ct", "verdict", "reasons", "override", "frame_of_reference_uid", "reference_from_world",
+                        "views", "inputs"])
+VALUES = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=4)
+                      | st.dictionaries(st.sampled_from(["name", "dicom", "world", "ct", "study_uid", "frame"]), inner, max_size=3))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
+def test_any_content_is_a_result_or_refused(tmp_path, changes):
+    try:
+        handover = Handover.read(write_result(tmp_path / "fuzz", **changes))
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert handover.poses["world_from_ct"].shape == (4, 4)
+
+
+def test_a_folder_that_cannot_be_written_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    handover = Handover.read(write_result(tmp_path / "result"))
+    assert "cannot be written" in refusal(write_exports, handover, tmp_path / "file" / "out")

@@ -1,0 +1,121 @@
+"""Landmark files, of all versions of Slicer, and as Slicer itself writes them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tiny_case import refusal
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.landmarks import Landmark
+from MultiViewRegistrationLib.io.markups import read_markups, with_ct_points
+
+LPS = {"ASIS, left": (118.25, -64.0, 912.5), "tip": (-121.0, 61.5, 0.125)}
+
+SLICER_3 = """# Fiducial List file C:/points.fcsv
+# version = 2
+# name = L
+# numPoints = 2
+# symbolScale = 5
+# visibility = 1
+# columns = label,x,y,z,sel,vis
+"ASIS, left",-118.25,64,912.5,1,1
+tip,121,-61.5,0.125,1,1
+"""
+SLICER_4 = """# Markups fiducial file version = 4.{minor}
+# CoordinateSystem = {system}
+# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID
+vtkMRMLMarkupsFiducialNode_0,{x},{y},912.5,0,0,0,1,1,1,0,"ASIS, left",,vtkMRMLScalarVolumeNode1
+vtkMRMLMarkupsFiducialNode_1,{x2},{y2},0.125,0,0,0,1,1,1,0,tip,"a ""word"", or two",
+"""
+
+
+def slicer_4(system, minor=10):
+    sign = 1 if system in ("LPS", "1") else -1
+    return SLICER_4.format(minor=minor, system=system, x=sign * 118.25, y=sign * -64, x2=sign * -121, y2=sign * 61.5)
+
+
+def markups(system, **changes):
+    sign = np.array([1, 1, 1]) if system in ("LPS", "1") else np.array([-1, -1, 1])
+    points = [{"id": str(i), "label": label, "position": (sign * point).tolist(), "positionStatus": "defined"}
+              for i, (label, point) in enumerate(LPS.items())]
+    points.append({"id": "9", "label": "", "position": [0, 0, 0], "positionStatus": "undefined"})
+    markup = {"type": "Fiducial", "coordinateSystem": system, "coordinateUnits": "mm", "controlPoints": points} | changes
+    return json.dumps({"@schema": "https://raw.githubusercontent.com/Slicer/markups-schema-v1.0.3.json#", "markups": [markup]})
+
+
+@pytest.mark.parametrize("name, content", [
+    ("a.fcsv", SLICER_3), ("a.fcsv", slicer_4("0")), ("a.fcsv", slicer_4("1", 3)), ("a.fcsv", slicer_4("RAS", 11)),
+    ("a.fcsv", slicer_4("LPS", 11)), ("a.fcsv", slicer_4("LPS").replace("\n", "\r\n")), ("a.mrk.json", markups("LPS")),
+    ("a.mrk.json", markups("RAS"))])
+def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content.encode())
+    found = read_markups(tmp_path / name)
+    assert found.keys() == LPS.keys()
+    for label, point in LPS.items():
+        np.testing.assert_allclose(found[label], point, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind, ending", [("vtkMRMLMarkupsFiducialStorageNode", ".fcsv"), ("vtkMRMLMarkupsJsonStorageNode", ".mrk.json")])
+def test_what_slicer_itself_writes(tmp_path, kind, ending):
+    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+    import slicer
+
+    scene = slicer.vtkMRMLScene()
+    node, storage = slicer.vtkMRMLMarkupsFiducialNode(), getattr(slicer, kind)()
+    scene.AddNode(node)
+    scene.AddNode(storage)
+    for label, (x, y, z) in LPS.items():
+        node.AddControlPoint((-x, -y, z), label)
+    storage.SetFileName(str(tmp_path / f"slicer{ending}"))
+    assert storage.WriteData(node)
+    found = read_markups(tmp_path / f"slicer{ending}")
+    np.testing.assert_allclose([found[label] for label in LPS], list(LPS.values()), atol=1e-3)
+
+
+@pytest.mark.parametrize("name, content, word", [
+    ("a.fcsv", slicer_4("LPS").replace("# CoordinateSystem = LPS\n", ""), "CoordinateSystem"),
+    ("a.fcsv", slicer_4("2"), '"2"'),
+    ("a.fcsv", slicer_4("LPS").replace("tip", "ASIS, left").replace("0,ASIS, left", '0,"ASIS, left"'), "twice"),
+    ("a.fcsv", slicer_4("LPS").replace("912.5", "high"), "high"), ("a.fcsv", slicer_4("LPS").replace("912.5", "1e999"), "finite"),
+    ("a.fcsv", slicer_4("LPS").replace("tip", ""), "without a label"), ("a.fcsv", slicer_4("LPS").replace("label", "name"), "columns"),
+    ("a.fcsv", "# CoordinateSystem = LPS\n", "no points"), ("a.fcsv", None, "a.fcsv"),
+    ("a.mrk.json", markups("IJK"), "IJK"), ("a.mrk.json", markups("LPS", coordinateUnits="cm"), "mm"), ("a.mrk.json", "[]", "markups"),
+    ("a.mrk.json", markups("LPS", controlPoints=[]), "no points"),
+    ("a.mrk.json", markups("LPS", controlPoints=[{"label": "a"}]), "position")])
+def test_what_is_not_said_or_wrong_is_refused(tmp_path, name, content, word):
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    assert word in refusal(read_markups, tmp_path / name)
+
+
+def test_points_go_to_the_landmarks_of_their_names(tmp_path):
+    (tmp_path / "a.fcsv").write_text(slicer_4("0"))
+    landmarks = [Landmark("tip", np.zeros(3), {"AP": np.zeros(2)}), Landmark("heel", np.ones(3), {})]
+    tip, heel = with_ct_points(landmarks, tmp_path / "a.fcsv")
+    np.testing.assert_allclose(tip.ct, LPS["tip"])
+    assert "AP" in tip.pixels and np.array_equal(heel.ct, np.ones(3))
+    assert "none of the case's landmarks" in refusal(with_ct_points, landmarks[1:], tmp_path / "a.fcsv")
+
+
+PIECES = ["# CoordinateSystem = LPS", "# CoordinateSystem = 0", "# columns = label,x,y,z", "# columns = id", "a,1,2,3", 'b,"1,2',
+          "c,nan,1,2", ",,,", "é"]
+KEYS = st.sampled_from(["markups", "coordinateSystem", "controlPoints", "label", "position"])
+TREES = st.recursive(st.none() | st.floats(allow_nan=False) | st.text(max_size=5),
+                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner))
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from(["a.fcsv", "a.json"]), st.one_of(
+    st.binary(max_size=200), st.lists(st.sampled_from(PIECES)).map(lambda lines: "\n".join(lines).encode()),
+    TREES.map(lambda value: json.dumps(value).encode())))
+def test_any_bytes_are_landmarks_or_refused(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    try:
+        assert all(np.isfinite(point).all() and point.shape == (3,) for point in read_markups(tmp_path / name).values())
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1

@@ -28,8 +28,9 @@ ROOMS = {
 }
 #: They know everything but the command line, and nothing knows them.
 HOSTS = {"scene", "panel", "viewer"}
-#: Only the command line and its demonstration know these; the benchmark knows everything but the command line.
-ENDS = {"cli", "demo", "bench"}
+#: Only the command line (whose larger commands have files of their own) and its demonstration know these; the benchmark knows
+#: everything but the command line.
+ENDS = {"cli", "commands", "demo", "bench"}
 #: But for the download of a CT, which is a sample in Slicer, too.
 SAMPLE = "demo.chest"
 
@@ -43,6 +44,7 @@ HOME_OF = {
     "warp": {"rendering.gpu"},
     "itk": {"demo", "bench"},
     "nanodrr": {"bench"},
+    "h5py": {"io"},
     "torchio": {"bench"},
 }
 #: The benchmark imports its peers only once it runs.
@@ -92,7 +94,7 @@ def broken_rules(module: str, imported: set[str]) -> list[str]:
 
 
 def _may_import(room: str, other: str) -> bool:
-    if room in ("cli", "demonstration"):
+    if room in ("cli", "commands", "demonstration"):
         return True
     if room == "bench":
         return other not in HOSTS | {"cli"}
@@ -179,7 +181,7 @@ import importlib, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {{"torch", "warp", "itk", "matplotlib", "nanodrr", "torchio", "slicer", "vtk", "qt", "ctk"}}:
+        if name.split(".")[0] in {{"torch", "warp", "itk", "matplotlib", "h5py", "nanodrr", "torchio", "slicer", "vtk", "qt", "ctk"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 
 sys.meta_path.insert(0, Missing())

@@ -38,6 +38,7 @@ class Case:
     reference_from_world: (4, 4) to the frame of a navigation tracker.
     inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
     anatomy_key: the same for cases with the same CT, unit and mask.
+    relative_geometry: how the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where nobody says.
     name: of the file, or of the folder of a case.json.   seconds: that loading took.
     """
 
@@ -56,6 +57,7 @@ class Case:
     seconds: float = 0.0
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
     training: dict[str, float] = field(default_factory=dict)
+    relative_geometry: str | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike, last: Case | None = None) -> Case:
@@ -87,6 +89,7 @@ class Case:
             landmarks=file.landmarks,
             truth_world_from_ct=file.truth_world_from_ct,
             reference_from_world=file.reference_from_world,
+            relative_geometry=file.relative_geometry,
             inputs=inputs,
             path=file.path,
             anatomy_key=anatomy_key,

@@ -52,6 +52,8 @@ def _ljubljana(kinds: argparse._SubParsersAction, common: argparse.ArgumentParse
     command.add_argument("--subject", required=True, type=int, metavar="N", help="1 to 10")
     command.add_argument("--views", required=True, type=_words, metavar="NAME,...", help="some of ap, lat, ap-max, lat-max")
     command.add_argument("--crop", type=int, default=0, metavar="PX", help="cut off each side (default: %(default)s)")
+    command.add_argument("--threshold", type=float, default=0, metavar="VALUE",
+                         help="voxels below are nothing; DiffPose's registration takes 1000 (default: all count)")
     _out(command)
     command.set_defaults(run=_import_ljubljana)
 
@@ -97,7 +99,7 @@ def _import_small(options: argparse.Namespace) -> dict:
 def _import_ljubljana(options: argparse.Namespace) -> dict:
     from ..io.datasets.ljubljana import read_ljubljana
 
-    return _written(options, read_ljubljana(options.file, options.subject, options.views, crop=options.crop))
+    return _written(options, read_ljubljana(options.file, options.subject, options.views, crop=options.crop, threshold=options.threshold))
 
 
 def _import_autoscoper(options: argparse.Namespace) -> dict:

@@ -120,6 +120,7 @@ def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
     moved = np.linalg.inv(pelvis) @ imported.content["truth"]["world_from_ct"]
     np.testing.assert_allclose(moved, rigid_matrix([0, 0, 0], [1, 0, 0]), atol=1e-3)
     assert imported.ct.mask.any() and not imported.ct.mask[:, :, :32].any() and not imported.ct.mask[:, :, 40:].any()
+    np.testing.assert_array_equal(imported.content["targets"], read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"][2:3])  # FH-l
     message = refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], bone="right-femur"))
     assert "projections/000/gt-poses/right-femur-good-fov" in message
 

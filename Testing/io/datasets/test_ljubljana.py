@@ -54,6 +54,11 @@ def test_a_cut_image_shows_the_same_points(written):
     np.testing.assert_allclose(pixels, projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7, atol=1e-6)
 
 
+def test_voxels_below_a_threshold_are_nothing(written, case):
+    values = read_ljubljana(written.path, 3, ["ap"], threshold=1500).ct.volume.values
+    np.testing.assert_array_equal(values, np.where(case.ct.volume.values < 1500, 0, case.ct.volume.values))
+
+
 @pytest.mark.parametrize(("path", "value", "parts"), [
     ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
     ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),  # too small for the points

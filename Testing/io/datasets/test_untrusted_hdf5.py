@@ -92,6 +92,14 @@ def test_what_is_no_hdf5_is_refused(tmp_path):
     assert "cut short" in refusal(pixels, path)
 
 
+def test_names_that_are_no_text_are_passed_over(tmp_path):
+    path = written(tmp_path / "file.h5", lambda file: file.create_group("known-name"))
+    path.write_bytes(path.read_bytes().replace(b"known-name", b"known\xffname"))
+    with opened(path, "a test") as file:
+        assert file.names("") == []
+    assert "has no group" in refusal(lambda: read_ljubljana(path, 1, ["ap"]))
+
+
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "h5py", None)
     message = refusal(lambda: read_deepfluoro(tmp_path / "any.h5", SPECIMEN, [0]))
@@ -114,7 +122,7 @@ VALUES = st.sampled_from([
 ])
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(st.data())
 def test_replaced_data_sets_are_read_or_refused(whole, tmp_path_factory, data):
     source, names = whole

@@ -27,11 +27,26 @@ from .imported import LEAKS, Imported, in_any_view, view_entry
 
 LAYOUT = "DeepFluoro's full-resolution file (ipcai_2020_full_res_data.h5)"
 PARAMETERS = "proj-params"
-#: What can be registered: the name of its pose in the file, its labels in vol-seg, what tells that the pose is good.
+PELVIS_POSE = "cam-to-pelvis-vol"
+
+
+@dataclass(frozen=True)
+class Bone:
+    """What can be registered.   pose, good: in gt-poses, the latter 1 where the pose is good.   labels: in vol-seg.
+
+    landmark: the only one that lies on the bone; None for all.
+    """
+
+    pose: str
+    labels: tuple[int, ...]
+    good: str | None = None
+    landmark: str | None = None
+
+
 BONES = {
-    "pelvis": ("cam-to-pelvis-vol", (1, 2, 3, 4), None),
-    "left-femur": ("cam-to-left-femur-vol", (5,), "left-femur-good-fov"),
-    "right-femur": ("cam-to-right-femur-vol", (6,), "right-femur-good-fov"),
+    "pelvis": Bone(PELVIS_POSE, (1, 2, 3, 4)),
+    "left-femur": Bone("cam-to-left-femur-vol", (5,), "left-femur-good-fov", "FH-l"),
+    "right-femur": Bone("cam-to-right-femur-vol", (6,), "right-femur-good-fov", "FH-r"),
 }
 MOST_APART_PX = 5.0  # between the file's 2D landmarks (median) and where its own geometry puts the 3D ones
 START_DEPTH = 0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
@@ -79,7 +94,7 @@ def read_deepfluoro(
     bone: one of BONES, which becomes the mask; None for the whole CT at the pelvis's pose, as the papers do.
     crop: pixels to cut off each side; the papers cut 50. 0 leaves the images undisturbed.
     upright: turn the images whose rot-180-for-up is 1, as the papers do.
-    all_targets: take all landmarks as targets, rather than those that fall on one of the images.
+    all_targets: take all landmarks as targets, rather than those that fall on one of the images; of a femur the centre of its head alone.
 
     The world is the frame of the first view's "camera world". The views' relation to each other is known from the true poses alone: with
     several views `relative_geometry` is "truth". The start is a plain AP pose that knows nothing of the truth.
@@ -94,15 +109,14 @@ def read_deepfluoro(
         if not file.has(PARAMETERS):
             refuse_small(file)
         detector = _detector(file)
-        specimens = sorted(set(file.names("")) - {PARAMETERS})
-        if specimen not in specimens:
-            raise InputError(f'{file.name}: has no specimen "{specimen}", expected one of {", ".join(specimens) or "at least one"}; choose '
-                             "one of these.")
+        file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))
         ct = _ct(file, specimen, bone)
         landmarks = {name: file.vector(f"{specimen}/vol-landmarks/{name}", 3, "a point of 3 mm in LPS")
                      for name in file.names(f"{specimen}/vol-landmarks")}
         projections = [_projection(file, specimen, number, detector, bone, landmarks) for number in views]
-    return _case(ct, detector, projections, np.array(list(landmarks.values())).reshape(-1, 3), crop, upright, all_targets)
+    only = bone and BONES[bone].landmark
+    points = [point for name, point in landmarks.items() if only in (None, name)]
+    return _case(ct, detector, projections, np.reshape(points, (-1, 3)), crop, upright, all_targets)
 
 
 def _detector(file: Hdf5) -> Detector:
@@ -134,7 +148,7 @@ def _ct(file: Hdf5, specimen: str, bone: str | None) -> CT:
     if bone is None:
         return ct
     labels = file.pixels(f"{specimen}/vol-seg/image/pixels", 3, "slices x rows x columns of labels")
-    return masked(ct, np.isin(labels, BONES[bone][1]), f"{file.name}: {specimen}/vol-seg/image/pixels")
+    return masked(ct, np.isin(labels, BONES[bone].labels), f"{file.name}: {specimen}/vol-seg/image/pixels")
 
 
 def _spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
@@ -154,13 +168,12 @@ def _projection(
                     f"{detector.size[1]} and {detector.size[0]}, as {PARAMETERS} says")
     if not np.allclose(_spacing(file, f"{group}/image/spacing", 2), detector.pixel_mm, rtol=1e-3):
         file.refuse(f"{group}/image/spacing", "is another one", f"that of {PARAMETERS}, {list(detector.pixel_mm)} mm")
-    poses = {name: _world_from_ct(file, f"{group}/gt-poses/{name}") for name in {BONES["pelvis"][0], BONES[bone or "pelvis"][0]}}
-    _check_landmarks(file, group, detector, poses[BONES["pelvis"][0]], landmarks)
-    name, _, good = BONES[bone or "pelvis"]
-    if good and not file.number(f"{group}/gt-poses/{good}", "0 or 1", 0, 1):
-        file.refuse(f"{group}/gt-poses/{good}", "is 0: too little of the femur is seen for its pose to be true", "1", "choose other views")
+    _check_landmarks(file, group, detector, _world_from_ct(file, f"{group}/gt-poses/{PELVIS_POSE}"), landmarks)
+    chosen = BONES[bone or "pelvis"]
+    if chosen.good and not file.number(f"{group}/gt-poses/{chosen.good}", "0 or 1", 0, 1):
+        file.refuse(f"{group}/gt-poses/{chosen.good}", "is 0: too little of the femur is seen for a true pose", "1", "choose other views")
     turned = bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1))
-    return Projection(number, raw_image(pixels, detector.pixel_mm), poses[name], turned)
+    return Projection(number, raw_image(pixels, detector.pixel_mm), _world_from_ct(file, f"{group}/gt-poses/{chosen.pose}"), turned)
 
 
 def _world_from_ct(file: Hdf5, path: str) -> np.ndarray:

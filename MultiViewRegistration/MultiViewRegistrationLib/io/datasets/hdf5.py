@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ...errors import InputError
-from ..fields import shown
+from ..fields import LARGEST_NUMBER, shown
 
 LARGEST = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
 #: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at all.
@@ -67,14 +67,20 @@ class Hdf5:
         return last in self.names(group) if hasattr(node, "keys") else False
 
     def names(self, path: str) -> list[str]:
-        """What is in a group; "" is the whole file."""
+        """What is in a group, without names that are no text; "" is the whole file."""
         node = self._node(path) if path else self._file
         if not hasattr(node, "keys"):
             self.refuse(path, "is a data set", "a group")
         try:
-            return list(node.keys())
+            return [name for name in node if isinstance(name, str)]
         except DAMAGED:
             self.refuse(path or "/", "cannot be read", "a group")
+
+    def require(self, group: str, kind: str, among: list[str]) -> None:
+        """InputError where a group that the user named is not one of these; kind: what it is, for the message."""
+        if group not in among:
+            there = shown(", ".join(among[:20])) or "at least one"
+            raise InputError(f'{self.name}: has no {kind} "{shown(group)}", expected one of {there}; choose one of these.')
 
     def pixels(self, path: str, dimensions: int, expected: str) -> np.ndarray:
         """Numbers of any type in `dimensions` axes, none of them empty; they need not be finite."""
@@ -114,8 +120,8 @@ class Hdf5:
 
     def _finite(self, path: str, expected: str) -> np.ndarray:
         values = self._read(path, expected).astype(np.float64)
-        if not np.isfinite(values).all():
-            self.refuse(path, "has numbers that are not finite", expected)
+        if not (np.abs(values) <= LARGEST_NUMBER).all():
+            self.refuse(path, f"has numbers that are not finite or beyond {LARGEST_NUMBER:g}", expected)
         return values
 
     def _read(self, path: str, expected: str, kinds: str = "biuf") -> np.ndarray:

@@ -22,6 +22,7 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.xray import RawImage, raw_image
+from ..fields import LARGEST_NUMBER
 from .hdf5 import Hdf5, opened
 from .imported import LEAKS, Imported, in_any_view, view_entry
 
@@ -30,10 +31,11 @@ VIEWS = ("ap", "lat", "ap-max", "lat-max")
 SHARE_INSIDE = 0.9  # of the points that must lie in the volume
 
 
-def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], *, crop: int = 0) -> Imported:
+def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], *, crop: int = 0, threshold: float = 0) -> Imported:
     """A case of one subject, from 1, and these of VIEWS, with its truth.
 
     crop: pixels to cut off each side; 0 leaves the images undisturbed.
+    threshold: voxels below are nothing; DiffPose's registration takes 1000.
 
     The world is the first view's camera. All cameras were found by markers that volume and images show, so with several views
     `relative_geometry` is "truth". There is no start pose, as how a patient lies along the volume's axes is not told.
@@ -44,11 +46,9 @@ def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], 
         raise InputError(f"views: found {', '.join(views) or 'none'}, expected some of {', '.join(VIEWS)}, each once; correct them.")
     group = f"subject{subject:02d}"
     with opened(path, LAYOUT) as file:
-        if group not in file.names(""):
-            raise InputError(f'{file.name}: has no group "{group}", expected one of {", ".join(file.names("")[:20]) or "at least one"}; '
-                             "choose one of these.")
-        ct = _volume(file, f"{group}/volume")
-        points = file.pixels(f"{group}/points", 2, "points x 3 mm").astype(float)
+        file.require(group, "group", file.names(""))
+        ct = _volume(file, f"{group}/volume", threshold)
+        points = file.pixels(f"{group}/points", 2, "points x 3 mm").astype(np.float64)
         _check_points(file, f"{group}/points", points, ct)
         read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
     world_from_ct = read[0][0].camera_from_world  # as long as the world is the volume
@@ -67,8 +67,10 @@ def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], 
     return Imported(content, ct, {name: image for name, (_, image) in zip(views, read)}, notes)
 
 
-def _volume(file: Hdf5, group: str) -> CT:
+def _volume(file: Hdf5, group: str, threshold: float) -> CT:
     values = file.pixels(f"{group}/pixels", 3, "a volume [x, y, z] with 0 for nothing")
+    if threshold > 0:
+        values = np.where(values < threshold, 0, values)
     spacing = file.vector(f"{group}/spacing", 3, "3 numbers of mm")
     if not ((spacing > 0.01) & (spacing < 20)).all():
         file.refuse(f"{group}/spacing", f"is {spacing.tolist()}", "mm between 0.01 and 20")
@@ -76,7 +78,7 @@ def _volume(file: Hdf5, group: str) -> CT:
 
 
 def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
-    if points.shape[1] != 3 or not np.isfinite(points).all():
+    if points.shape[1] != 3 or not (np.abs(points) <= LARGEST_NUMBER).all():
         file.refuse(path, f"has the shape {points.shape}", "points x 3 finite numbers of mm")
     index = rigid.transform_points(ct.volume.index_from_ct, points)
     inside = ((index >= -1) & (index <= np.array(ct.volume.values.shape[::-1]))).all(1).mean()

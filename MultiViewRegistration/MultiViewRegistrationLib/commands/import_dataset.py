@@ -64,6 +64,8 @@ def _autoscoper(kinds: argparse._SubParsersAction, common: argparse.ArgumentPars
     command.add_argument("--frame", required=True, type=int, metavar="N", help="which file of each camera's folder, from 0, by name")
     command.add_argument("--intensity", required=True, choices=["linear", "log", "auto"],
                          help="of the radiographs, which no trial tells: linear (bone dark), log (bone bright), auto (by the look)")
+    command.add_argument("--unit", required=True, choices=["mm", "cm", "m"],
+                         help="of calibration and voxels, which no trial tells either; XMALab's is that of its calibration object")
     command.add_argument("--volume", metavar="NAME", help="the volume's file without its ending, where the trial has several")
     _out(command)
     command.set_defaults(run=_import_autoscoper)
@@ -105,7 +107,7 @@ def _import_ljubljana(options: argparse.Namespace) -> dict:
 def _import_autoscoper(options: argparse.Namespace) -> dict:
     from ..io.datasets.autoscoper import read_autoscoper
 
-    return _written(options, read_autoscoper(options.file, options.frame, options.intensity, options.volume))
+    return _written(options, read_autoscoper(options.file, options.frame, options.intensity, options.unit, options.volume))
 
 
 def _written(options: argparse.Namespace, imported: Imported) -> dict:

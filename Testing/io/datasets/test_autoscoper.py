@@ -108,7 +108,7 @@ def test_the_sample_calibration_projects_as_the_wrist_cases_do(shared_data, tmp_
 
 
 def test_a_trial_becomes_a_case(trial, tmp_path):
-    imported = read_autoscoper(trial, 1, "linear", "radius")
+    imported = read_autoscoper(trial, 1, "linear", "mm", "radius")
     case = Case.load(imported.write(tmp_path / "case"))
     assert case.relative_geometry == "calibrated" and case.ct.unit == "relative" and case.truth_world_from_ct is None
     stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif")))
@@ -119,9 +119,17 @@ def test_a_trial_becomes_a_case(trial, tmp_path):
 
 def test_a_volume_is_turned_as_volumeflip_says_and_lies_at_the_origin(trial, tmp_path):
     stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "volumes" / "radius.tif")))
-    volume = read_autoscoper(trial, 0, "linear", "radius").ct.volume
+    volume = read_autoscoper(trial, 0, "linear", "mm", "radius").ct.volume
     np.testing.assert_array_equal(volume.values, stored[::-1, :, ::-1])
     np.testing.assert_allclose(volume.ct_from_index, np.diag([0.4, 0.5, 0.6, 1]))
+
+
+def test_a_trial_in_cm_has_ten_times_the_mm(trial):
+    small, large = (read_autoscoper(trial, 0, "linear", unit, "ulna") for unit in ("mm", "cm"))
+    np.testing.assert_allclose(large.ct.volume.spacing_mm, 10 * small.ct.volume.spacing_mm)
+    first, tenfold = (np.array(each.content["views"][1]["camera"]["camera_from_world"]) for each in (small, large))
+    np.testing.assert_allclose(tenfold[:3, 3], 10 * first[:3, 3])
+    np.testing.assert_allclose(tenfold[:3, :3], first[:3, :3])
 
 
 @pytest.mark.parametrize(("old", "new", "parts"), [
@@ -137,21 +145,21 @@ def test_a_volume_is_turned_as_volumeflip_says_and_lies_at_the_origin(trial, tmp
 @pytest.mark.filterwarnings("ignore:.*is not known")
 def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
     trial.write_text(TRIAL.replace(old, new))
-    message = refusal(lambda: read_autoscoper(trial, 0, "linear", "radius"))
+    message = refusal(lambda: read_autoscoper(trial, 0, "linear", "mm", "radius"))
     assert all(part in message for part in parts), message
 
 
 def test_what_must_be_chosen_is_asked_for(trial):
-    assert "several volumes, expected one of radius, ulna" in refusal(lambda: read_autoscoper(trial, 0, "linear"))
-    assert 'no volume "hamate"' in refusal(lambda: read_autoscoper(trial, 0, "linear", "hamate"))
-    assert "from 0 to 1" in refusal(lambda: read_autoscoper(trial, 2, "linear", "radius"))
+    assert "several volumes, expected one of radius, ulna" in refusal(lambda: read_autoscoper(trial, 0, "linear", "mm"))
+    assert 'no volume "hamate"' in refusal(lambda: read_autoscoper(trial, 0, "linear", "mm", "hamate"))
+    assert "from 0 to 1" in refusal(lambda: read_autoscoper(trial, 2, "linear", "mm", "radius"))
 
 
 def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
     folder = tmp_path / "radiographs" / "cam2"
     (folder / "cam2.0010.tif").rename(folder / "cam2.0012.tif")
     with pytest.warns(UserWarning, match="cam1.0010.tif, cam2.0012.tif, whose numbers differ"):
-        read_autoscoper(trial, 1, "linear", "radius")
+        read_autoscoper(trial, 1, "linear", "mm", "radius")
     trial.write_text(TRIAL + "VoxelSise 1 1 1\n")
     with pytest.warns(UserWarning, match='"VoxelSise" is not known'):
         read_trial(trial)
@@ -182,7 +190,7 @@ def test_random_lines_are_refused(tmp_path_factory, lines):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of unknown keys
         with pytest.raises(InputError) as trial:
-            read_autoscoper(path, 0, "linear")
+            read_autoscoper(path, 0, "linear", "mm")
         assert len(str(trial.value).splitlines()) == 1
     with pytest.raises(InputError) as calibration:
         read_mayacam2(path, (1760, 1760))

@@ -26,15 +26,16 @@ LONGEST_FILE = 1_000_000
 LISTS = ("mayaCam_csv", "CameraRootDir", "VolumeFile", "VolumeFlip", "VoxelSize")
 #: Which say nothing of the geometry.
 IGNORED = ("Version", "MeshFile", "RenderResolution", "OptimizationOffsets")
+UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 TIFF = (".tif", ".tiff")
 
 
 @dataclass(frozen=True)
 class Volume:
-    """A line VolumeFile with its VoxelSize in mm, and by VolumeFlip the axes along which Autoscoper turns it round."""
+    """A line VolumeFile with its VoxelSize, and by VolumeFlip the axes along which Autoscoper turns it round."""
 
     path: Path
-    voxel_mm: tuple[float, float, float]
+    voxel: tuple[float, float, float]
     flip: tuple[bool, bool, bool]
 
 
@@ -72,18 +73,19 @@ def read_trial(path: str | os.PathLike) -> Trial:
         raise InputError(f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} VolumeFlip, expected one of each "
                          "for every volume; correct it.")
     volumes = [
-        Volume(_path(path, file), tuple(_three(name, "VoxelSize", size, 1e-3, 50)),
+        Volume(_path(path, file), tuple(_three(name, "VoxelSize", size, 1e-5, 50)),
                tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1)))
         for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True)
     ]
     return Trial(name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes)
 
 
-def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, volume: str | None = None) -> Imported:
+def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: str, volume: str | None = None) -> Imported:
     """A case of one volume of a trial and its radiographs of one instant.
 
     frame: which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
     intensity: of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
+    unit: one of UNITS_MM, of both calibration and voxels, which have the same but do not say which.
     volume: name of the volume's file without its ending; needed where the trial has several.
 
     The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
@@ -93,14 +95,16 @@ def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, volume:
     Raises InputError for what differs from the layout.
     """
     trial = read_trial(path)
-    ct = _ct(_chosen(trial, volume))
+    if unit not in UNITS_MM:
+        raise InputError(f'unit: found "{unit}", expected one of {", ".join(UNITS_MM)}.')
+    ct = _ct(_chosen(trial, volume), UNITS_MM[unit])
     entries, images, names = [], {}, []
     for number, (calibration, folder) in enumerate(zip(trial.cameras, trial.folders, strict=True), start=1):
         file = _radiograph(trial, folder, frame)
         image = load_image(file)
         rows, columns = image.values.shape
         name = f"camera{number}"
-        entries.append(view_entry(name, read_mayacam2(calibration, (columns, rows)), intensity))
+        entries.append(view_entry(name, read_mayacam2(calibration, (columns, rows), UNITS_MM[unit]), intensity))
         images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
@@ -108,7 +112,6 @@ def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, volume:
                       "instant.", stacklevel=2)
     content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
     notes = [f"Frame {frame} is {', '.join(map(shown, names))}.",
-             "The calibration's unit is taken as mm.",
              "The volume's values are taken as relative, 0 for nothing.",
              "A trial has no pose: add world_from_ct to the case, or search (mvreg register --start search)."]
     return Imported(content, ct, images, notes)
@@ -138,10 +141,10 @@ def _chosen(trial: Trial, name: str | None) -> Volume:
     return trial.volumes[names.index(name)]
 
 
-def _ct(volume: Volume) -> CT:
+def _ct(volume: Volume, unit_mm: float) -> CT:
     values = sitk.GetArrayFromImage(read_image(volume.path))
     axes = [2 - axis for axis, flip in enumerate(volume.flip) if flip]  # of the array: k, j, i
-    return ct_from_array(np.flip(values, axes), np.diag([*volume.voxel_mm, 1.0]), "relative", name=volume.path)
+    return ct_from_array(np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path)
 
 
 def _radiograph(trial: Trial, folder: Path, frame: int) -> Path:

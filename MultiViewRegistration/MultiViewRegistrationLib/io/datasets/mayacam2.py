@@ -16,8 +16,8 @@ LONGEST_FILE = 100_000
 BLOCKS = {"image size": (1, 2), "camera matrix": (3, 3), "rotation": (3, 3), "translation": (3, 1)}
 
 
-def read_mayacam2(path: str | os.PathLike, size: tuple[int, int]) -> Camera:
-    """The camera of an image of `size` (columns, rows); world and translation in the file's unit, mm by XMALab's custom.
+def read_mayacam2(path: str | os.PathLike, size: tuple[int, int], unit_mm: float = 1.0) -> Camera:
+    """The camera of an image of `size` (columns, rows).   unit_mm: of the translation, which the file does not say.
 
     It is OpenCV's pinhole, pixel = camera matrix @ (rotation @ x + translation), as this project's. The image size is written as height,
     width by the documentation and as width, height by the program: either order is taken where the image has it.
@@ -46,7 +46,7 @@ def read_mayacam2(path: str | os.PathLike, size: tuple[int, int]) -> Camera:
         raise InputError(f"{name}: has the image size {given}, expected that of the image, {size[0]} x {size[1]}; give the calibration of "
                          "these images.")
     try:
-        pose = rigid.from_rotation_translation(blocks["rotation"], blocks["translation"].ravel())
+        pose = rigid.from_rotation_translation(blocks["rotation"], unit_mm * blocks["translation"].ravel())
         return Camera(blocks["camera matrix"], rigid.check_rigid(pose, "rotation and translation"), size)
     except InputError as error:
         raise InputError(f"{name}: {error}") from None

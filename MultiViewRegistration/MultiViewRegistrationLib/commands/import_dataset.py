@@ -76,7 +76,10 @@ def _out(command: argparse.ArgumentParser) -> None:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f'found "{text}", expected whole numbers with commas between, as in 0,1') from None
 
 
 def _words(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from tiny_case import refusal
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro
+from MultiViewRegistrationLib.io.datasets.deepfluoro import AP, START_DEPTH, Detector, read_deepfluoro
 from MultiViewRegistrationLib.io.datasets.deepfluoro_small import read_small, write_small
 from MultiViewRegistrationLib.workflow import register
 
@@ -101,6 +101,27 @@ def test_the_start_is_frontal_with_left_at_the_right_and_knows_no_truth(written,
             group[f"gt-landmarks/{name}"][...] = pixel[:, None]
 
     np.testing.assert_allclose(read_deepfluoro(changed(move), SPECIMEN, [number]).content["world_from_ct"], start, atol=1e-9)
+
+
+#: What the authors' Readme shows of the real file in figures: 17-1882, X-ray 000, cam-to-left-femur-vol and FH-l; and the nominal camera
+#: of the C-arm in their xReg (lib/file_formats/xregCIOSFusionDICOM.cpp).
+REAL_POSE = np.array([[0.16417126, -0.137650, 0.9767806, -124.5839], [-0.016588, -0.990461, -0.136789, 191.90346],
+                      [0.9862925, 0.0062534, -0.164888, -848.7315], [0, 0, 0, 1]])
+REAL_HEAD = np.array([[93.2263, 37.9197, -941.5]])
+REAL_DETECTOR = Detector(
+    np.array([[-1020 / 0.194, 0, 767.5], [0, -1020 / 0.194, 767.5], [0, 0, 1]]),
+    np.array([[0.00141739, 0.00000577, 0.99999910, -157.58222], [-0.99999076, -0.00407584, 0.00141740, -2.67575],
+              [0.00407584, -0.99999183, 0, -631.77647], [0, 0, 0, 1]]), (1536, 1536), (0.194, 0.194))
+
+
+def test_real_numbers_of_the_set_mean_what_they_are_read_as():
+    """The left femoral head is before the source, on the image, at its right; ASIS-r, they show, is at (29.8, 626.0). And it is frontal."""
+    world_from_ct = rigid.inverse(rigid.check_rigid(REAL_POSE, "pose"))
+    camera_from_ct = REAL_DETECTOR.extrinsic @ world_from_ct
+    (column, row), depth = REAL_DETECTOR.project(world_from_ct, REAL_HEAD)[0], rigid.transform_points(camera_from_ct, REAL_HEAD)[0, 2]
+    assert 768 < column < 1536 and 626 < row < 1536
+    assert -depth / REAL_DETECTOR.source_to_detector_mm == pytest.approx(START_DEPTH, abs=0.02)
+    assert np.degrees(rigid.rotation_angle(camera_from_ct[:3, :3] @ AP.T)) < 15
 
 
 def test_registration_from_nearby_ends_at_the_truth(written, case):

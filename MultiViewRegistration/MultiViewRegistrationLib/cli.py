@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .commands import case as case_command
 from .commands import export
+from .commands import import_dataset
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
 from .progress import JsonProgress, stopped_by_end_of_stdin
@@ -155,6 +156,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--title", default="Accuracy", help="of that page (default: %(default)s)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     command.set_defaults(run=_evaluate)
+
+    import_dataset.add(commands, common)
 
     command = commands.add_parser("bench", parents=[common, working], help="measure speed, memory and accuracy beside other programs")
     command.add_argument("--only", default="", metavar="PART,...",

@@ -77,12 +77,13 @@ class Agreement:
 
 @dataclass(frozen=True)
 class CaseOutcome:
-    """Either `runs` (with truth) or `agreement` (without)."""
+    """Either `runs` (with truth) or `agreement` (without).   relative_geometry: see `Case`."""
 
     name: str
     views: int
     runs: list[Run]
     agreement: Agreement | None
+    relative_geometry: str | None = None
 
     @property
     def group(self) -> str:
@@ -208,7 +209,7 @@ def _with_truth(
                 pictures[run.picture] = _picture(found.views, anatomy, found.world_from_ct, truth)
         runs.append(run)
         tell(len(runs) / method.starts)
-    return CaseOutcome(case.name, len(case.views), runs, None)
+    return CaseOutcome(case.name, len(case.views), runs, None, case.relative_geometry)
 
 
 def _picture(views: list[View], anatomy: Anatomy, found: np.ndarray, truth: np.ndarray) -> bytes:
@@ -229,10 +230,10 @@ def _without_truth(
     if method.start == "regressor":  # once, so that there are no others to agree with
         away = metrics.geodesics(found[0], reference, anatomy.centroid, 50.0)
         agreement = Agreement([away.rotation_deg], [away.translation_mm], seconds)
-        return CaseOutcome(case.name, len(case.views), [], agreement), found[0]
+        return CaseOutcome(case.name, len(case.views), [], agreement, case.relative_geometry), found[0]
     agreed = protocol.consensus(np.stack(found), anatomy.centroid, WITHIN_DEG, WITHIN_MM)
     agreement = Agreement(agreed.rotation_deg.tolist(), agreed.distance_mm.tolist(), seconds)
-    return CaseOutcome(case.name, len(case.views), [], agreement), agreed.world_from_ct
+    return CaseOutcome(case.name, len(case.views), [], agreement, case.relative_geometry), agreed.world_from_ct
 
 
 def _motions(registered: list[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:

@@ -13,7 +13,7 @@ from . import __version__
 from .assessment import protocol
 from .evaluation import WITHIN_DEG, WITHIN_MM, CaseOutcome, Evaluation, Run
 from .evaluation_method import INTERVAL_MM
-from .evaluation_tables import grouped, said, side_by_side, table
+from .evaluation_tables import errors_by_name, grouped, relative_geometry, said, side_by_side, table
 from .rendering.threads import available_threads
 
 #: Before "refinement", in what was timed.
@@ -27,9 +27,10 @@ def page(evaluation: Evaluation, about: str = "", title: str = "Accuracy", pictu
     """
     known = [case for case in evaluation.cases if case.runs]
     unknown = [case for case in evaluation.cases if case.agreement]
-    parts = [_head(evaluation, title), about]
+    parts = [_head(evaluation, title), about, relative_geometry(evaluation.cases)]
     if known:
-        parts += [_accuracy(known, evaluation), said(known), _single_views([case for case in known if case.views == 1]),
+        parts += [_accuracy(known, evaluation), errors_by_name(known), said(known),
+                  _single_views([case for case in known if case.views == 1]),
                   "" if evaluation.start == "given" else _gaps(known), _failures(known, pictures)]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation)]

@@ -50,6 +50,40 @@ def said(cases: Sequence[CaseOutcome]) -> str:
                        rows))
 
 
+def errors_by_name(cases: Sequence[CaseOutcome]) -> str:
+    """The errors under the names of the literature, medians over all answers, misses among them; "" where there are none."""
+    rows = []
+    for name, group in grouped(cases):
+        errors = [run.errors for case in group for run in case.runs if run.errors]
+        if errors:
+            columns = ([getattr(each, key) for each in errors] for key in ("mtre_mm", "mpd_mm", "mrpd_mm", "diffpose_score"))
+            rows.append((name, len(errors), *("unknown" if None in values else f"{np.median(values):.3f}" for values in columns)))
+    if not rows:
+        return ""
+    return (
+        "## Errors by their names\n\nMedians over all answers, misses among them. mTRE, mPD and mRPD as in van de Kraats et al. (2005), "
+        "means over targets and views; mPD on the detector. The DiffPose score is what that paper's released code prints as mTRE, for "
+        "comparison with it only (docs/frames.md). Unknown: without a pixel size.\n\n"
+        + table(("group", "answers", "mTRE mm", "mPD mm", "mRPD mm", "DiffPose score"), rows))
+
+
+def relative_geometry(cases: Sequence[CaseOutcome]) -> str:
+    """How cases with several views say that their cameras are known relative to each other; "" where none says anything."""
+    several = [case for case in cases if case.views > 1]
+    said = {kind: [case.name for case in several if case.relative_geometry == kind] for kind in ("truth", "estimated", "calibrated")}
+    if not any(said.values()):
+        return ""
+    words = {
+        "truth": "from the true poses of the anatomy, which leaks: errors are smaller than they could be without the truth",
+        "estimated": "estimated without the truth",
+        "calibrated": "calibrated",
+    }
+    silent = len(several) - sum(map(len, said.values()))
+    told = [f"{words[kind]} ({', '.join(names)})" for kind, names in said.items() if names]
+    return ("How the views are known relative to each other: " + "; ".join(told)
+            + (f"; not told by {silent} case{'s' * (silent != 1)}" if silent else "") + ".")
+
+
 def _errors(error: Sequence[float]) -> tuple[str, str]:
     known = np.asarray(error)[np.isfinite(error)]
     return tuple(f"{np.percentile(known, percent):.2f}" for percent in (50, 95)) if known.size else ("none", "none")

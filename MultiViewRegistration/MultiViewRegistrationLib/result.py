@@ -31,6 +31,10 @@ from .rendering import threads
 
 VERSION = 1
 
+#: Said of a result whose views were tied together by what is true of them.
+LEAKS = ("The geometry of the views relative to each other comes from the true poses (relative_geometry of the case), so that the error is "
+         "smaller than it could be without the truth.")
+
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
 AMBIGUOUS_GAP = 1.3
 
@@ -82,6 +86,8 @@ class Result:
         told = []
         if self.refined_by is None:
             told.append(f"Nothing was refined: the pose is as it was given ({self.method}).")
+        if len(self.case.views) > 1 and self.case.relative_geometry == "truth":
+            told.append(LEAKS)
         alone = ("its camera was not corrected, and its similarity says little" if self.refined_by is None else
                  "it was registered alone and does not support the pose; its camera is given such that the pose holds in it")
         told += [f"{self.case.views[i].name}: its geometry is unknown, so {alone}."
@@ -118,6 +124,7 @@ class Result:
                 {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera), **_origin(case, view)}
                 for given, view, similarity in zip(case.views, self.views, self.refinement.fit.similarity, strict=True)
             ],
+            "relative_geometry": case.relative_geometry,
             **({"errors": asdict(self.errors)} if self.errors else {}),
             "start": {
                 "method": self.method,

@@ -64,3 +64,19 @@ def test_a_search_tells_its_range_poses_gaps_and_misses():
     assert "| right | 1 | 0 | 2.50 |" in text and "| wrong | 1 | 0 | 1.05 |" in text
     assert "| hip-01 | 30.0 | 9.00 | 1.05 |" in text and "![hip-01](folder/hip-01-from-30.0mm.jpg)" in text
     assert json.loads(json.dumps(evaluation.to_json()))["pictures"] == {}
+
+
+def test_errors_have_their_names_and_geometry_that_leaks_is_told():
+    pixels = [(1.0, 1.0)] * 2
+    errors = metrics.errors(CAMERAS, off(TRUE_POSE, [0, 0, 0], [0.5, 0, 0]), TRUE_POSE, TARGETS, pixels)
+    known = Run(1.0, errors, 0.2)
+    cases = [CaseOutcome("hip-01", 2, [known], None, "truth"), CaseOutcome("knee-01", 2, [known], None, "estimated"),
+             CaseOutcome("elbow-01", 1, [known], None), CaseOutcome("wrist-01", 2, [known], None)]
+    text = told(cases)
+    assert "leaks: errors are smaller than they could be without the truth (hip-01)" in text
+    assert "estimated without the truth (knee-01)" in text and "not told by 1 case." in text
+    row = f"| hip | 1 | {errors.mtre_mm:.3f} | {errors.mpd_mm:.3f} | {errors.mrpd_mm:.3f} | {errors.diffpose_score:.3f} |"
+    assert row in text
+    assert "relative to each other" not in told(cases[2:])
+    outcome = Evaluation(cases, [], starts=1, reach_mm=4.0, off=(8.0, 8.0), seed=0).to_json()["cases"][0]
+    assert outcome["relative_geometry"] == "truth" and outcome["runs"][0]["errors"]["diffpose_score"] == errors.diffpose_score

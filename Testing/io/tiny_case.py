@@ -96,6 +96,7 @@ def full():
                 {"name": "heel", "ct": [0, 0, -3], "views": {}},
             ],
             "reference_from_world": np.eye(4).tolist(),
+            "relative_geometry": "estimated",
             "truth": {"world_from_ct": START.tolist()},
         }
     )

@@ -25,6 +25,7 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["ct"], "", ['ct is ""']),
     (["ct_unit"], "HU", ['ct_unit is "HU"', '"hu" or "relative"']),
     (["ct_unit"], [], ["ct_unit is an empty list"]),
+    (["relative_geometry"], "guessed", ['relative_geometry is "guessed"', '"truth"']),
     (["views"], REMOVED, ["views is missing"]),
     (["views"], [], ["views is an empty list"]),
     (["views"], {}, ["views is an object", "list"]),

@@ -47,9 +47,11 @@ def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
     for view in content["views"]:
         view["image"] = str(folder / view["image"])
     content["training"] = {"roll_deg": 30.5, "beam_mm": 0}
+    content["relative_geometry"] = "truth"
     (tmp_path / "case.json").write_text(json.dumps(content))
     session = Session(load_case(scene, tmp_path))
     assert session.case().training == content["training"] == case_content(session)["training"]
+    assert session.case().relative_geometry == "truth" == case_content(session)["relative_geometry"]
 
 
 def test_nothing_stays_behind_but_the_ct(scene, shared_data):

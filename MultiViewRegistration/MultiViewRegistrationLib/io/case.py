@@ -42,6 +42,7 @@ class Case:
     inputs: SHA-256 of each file or DICOM folder, by its path as written in the case (its name if absolute).
     anatomy_key: the same for cases with the same CT, unit and mask.
     dicom: by which UIDs the CT and the X-rays are known, for an export to name them.
+    relative_geometry: how the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where nobody says.
     name: of the file, or of the folder of a case.json.   seconds: that loading took.
     """
 
@@ -61,6 +62,7 @@ class Case:
     shared_unknowns: SharedUnknowns = field(default_factory=SharedUnknowns)
     training: dict[str, float] = field(default_factory=dict)
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
+    relative_geometry: str | None = None
 
     @classmethod
     def load(cls, path: str | os.PathLike, last: Case | None = None, world_from_ct: np.ndarray | None = None) -> Case:
@@ -97,6 +99,7 @@ class Case:
             landmarks=_undistorted_landmarks(file),
             truth_world_from_ct=file.truth_world_from_ct,
             reference_from_world=file.reference_from_world,
+            relative_geometry=file.relative_geometry,
             inputs=inputs,
             path=file.path,
             anatomy_key=anatomy_key,

@@ -21,6 +21,8 @@ from .migrations import up_to_date
 VERSION = 1
 CT_UNITS = ("hu", "relative")
 INTENSITIES = ("linear", "log", "auto")
+#: How the cameras of several views came to be known relative to each other.
+RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 #: The largest half-width of each range to train on, None for any.
 TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
@@ -68,6 +70,7 @@ class CaseFile:
     landmarks: list[Landmark]
     reference_from_world: np.ndarray | None
     truth_world_from_ct: np.ndarray | None
+    relative_geometry: str | None
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> CaseFile:
@@ -103,6 +106,9 @@ class CaseFile:
             landmarks=_landmarks(fields, [view.name for view in views]),
             reference_from_world=_optional_rigid(fields, "reference_from_world"),
             truth_world_from_ct=_truth(fields),
+            relative_geometry=(
+                fields.choice("relative_geometry", RELATIVE_GEOMETRIES) if fields.has("relative_geometry") else None
+            ),
         )
         fields.warn_unread()
         return case

@@ -29,10 +29,11 @@ EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
 
 
 def keep_extras(registration: Registration, case: Case) -> None:
-    """Keep what of a case a scene has no nodes for: targets, truth, the tracker's frame, shared unknowns, ranges to train on."""
+    """Keep what of a case a scene has no nodes for: targets, truth, the tracker's frame, shared unknowns, ranges to train on,
+    how the geometry between views came about."""
     arrays = {key: getattr(case, key) for key in EXTRA_ARRAYS}
     extras = {key: array.tolist() for key, array in arrays.items() if array is not None}
-    extras |= {"training": case.training} if case.training else {}
+    extras |= {key: value for key in ("training", "relative_geometry") if (value := getattr(case, key))}
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(case.shared_unknowns)}))
 
 
@@ -70,6 +71,7 @@ def case_of(
         world_from_ct=world_from_ct,
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         training=extras.get("training", {}),
+        relative_geometry=extras.get("relative_geometry"),
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
         shared_unknowns=shared_unknowns_of(registration),

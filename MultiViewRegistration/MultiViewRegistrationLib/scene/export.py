@@ -58,6 +58,7 @@ def case_content(session: Session) -> dict:
     shared = {key: value for key, value in asdict(case.shared_unknowns).items() if value is not None}
     optional = {
         "shared_unknowns": shared or None,
+        "relative_geometry": case.relative_geometry,
         "training": case.training or None,
         "targets": case.targets,
         "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks] or None,

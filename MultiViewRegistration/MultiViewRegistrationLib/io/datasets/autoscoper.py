@@ -1,0 +1,159 @@
+"""An Autoscoper trial: biplane radiographs of a moving joint with a volume of each bone (github.com/BrownBiomechanics/Autoscoper).
+
+The trial is a .cfg of lines "key value", in the layout of Documentation/file-specifications/config.md and libautoscoper/src/Trial.cpp.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from ...errors import InputError
+from ...imaging.ct import CT, ct_from_array
+from ...imaging.reading import read_image
+from ...imaging.xray import RawImage, load_image
+from ..fields import shown
+from .imported import Imported, view_entry
+from .mayacam2 import read_mayacam2
+
+LONGEST_FILE = 1_000_000
+LISTS = ("mayaCam_csv", "CameraRootDir", "VolumeFile", "VolumeFlip", "VoxelSize")
+#: Which say nothing of the geometry.
+IGNORED = ("Version", "MeshFile", "RenderResolution", "OptimizationOffsets")
+UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
+TIFF = (".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A line VolumeFile with its VoxelSize, and by VolumeFlip the axes along which Autoscoper turns it round."""
+
+    path: Path
+    voxel: tuple[float, float, float]
+    flip: tuple[bool, bool, bool]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The files of a trial, cameras and folders of images in the same order."""
+
+    name: str
+    cameras: list[Path]
+    folders: list[Path]
+    volumes: list[Volume]
+
+
+def read_trial(path: str | os.PathLike) -> Trial:
+    """What a .cfg says, its paths taken from its folder. Unknown keys warn; InputError for what is wrong."""
+    path, name = Path(path), shown(path)
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            text = file.read(LONGEST_FILE)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{name}: cannot be read ({getattr(error, 'strerror', 'no text')}), expected an Autoscoper trial (.cfg); check "
+                         "the path.") from None
+    found: dict[str, list[str]] = {key: [] for key in LISTS}
+    for line in text.splitlines():
+        key, _, value = line.strip().partition(" ")
+        if key in found:
+            found[key].append(value.strip())
+        elif key and not key.startswith("#") and key not in IGNORED:
+            warnings.warn(f'{name}: the key "{shown(key[:40])}" is not known and was ignored; correct or remove it.', stacklevel=2)
+    cameras, folders, files, flips, sizes = (found[key] for key in LISTS)
+    if not cameras or len(cameras) != len(folders):
+        raise InputError(f"{name}: has {len(cameras)} mayaCam_csv and {len(folders)} CameraRootDir, expected one of each for every camera; "
+                         "correct it.")
+    if not files or len(files) != len(sizes) or len(flips) not in (0, len(files)):
+        raise InputError(f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} VolumeFlip, expected one of each "
+                         "for every volume; correct it.")
+    volumes = [
+        Volume(_path(path, file), tuple(_three(name, "VoxelSize", size, 1e-5, 50)),
+               tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1)))
+        for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True)
+    ]
+    return Trial(name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes)
+
+
+def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: str, volume: str | None = None) -> Imported:
+    """A case of one volume of a trial and its radiographs of one instant.
+
+    frame: which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
+    intensity: of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
+    unit: one of UNITS_MM, of both calibration and voxels, which have the same but do not say which.
+    volume: name of the volume's file without its ending; needed where the trial has several.
+
+    The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
+    turned against that by 180 degrees about the first axis. The world is that of the calibration, in mm; the cameras were calibrated.
+    A trial has no pose: neither a truth nor a start.
+
+    Raises InputError for what differs from the layout.
+    """
+    trial = read_trial(path)
+    if unit not in UNITS_MM:
+        raise InputError(f'unit: found "{unit}", expected one of {", ".join(UNITS_MM)}.')
+    ct = _ct(_chosen(trial, volume), UNITS_MM[unit])
+    entries, images, names = [], {}, []
+    for number, (calibration, folder) in enumerate(zip(trial.cameras, trial.folders, strict=True), start=1):
+        file = _radiograph(trial, folder, frame)
+        image = load_image(file)
+        rows, columns = image.values.shape
+        name = f"camera{number}"
+        entries.append(view_entry(name, read_mayacam2(calibration, (columns, rows), UNITS_MM[unit]), intensity))
+        images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
+        names.append(file.name)
+    if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
+        warnings.warn(f"{trial.name}: frame {frame} is {', '.join(map(shown, names))}, whose numbers differ; check that they are of one "
+                      "instant.", stacklevel=2)
+    content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
+    notes = [f"Frame {frame} is {', '.join(map(shown, names))}.",
+             "The volume's values are taken as relative, 0 for nothing.",
+             "A trial has no pose: add world_from_ct to the case, or search (mvreg register --start search)."]
+    return Imported(content, ct, images, notes)
+
+
+def _path(trial: Path, written: str) -> Path:
+    return trial.parent / written.replace("\\", "/")
+
+
+def _three(name: str, key: str, text: str, least: float, most: float) -> list[float]:
+    try:
+        values = [float(word) for word in text.split()]
+    except ValueError:
+        values = []
+    if len(values) != 3 or not all(least <= value <= most for value in values):
+        raise InputError(f'{name}: has {key} "{shown(text[:40])}", expected three numbers from {least:g} to {most:g}; correct it.')
+    return values
+
+
+def _chosen(trial: Trial, name: str | None) -> Volume:
+    names = [volume.path.stem for volume in trial.volumes]
+    if name is None and len(names) == 1:
+        return trial.volumes[0]
+    if name not in names:
+        what = "has several volumes" if name is None else f'has no volume "{shown(name)}"'
+        raise InputError(f"{trial.name}: {what}, expected one of {', '.join(map(shown, names))}; choose one of these.")
+    return trial.volumes[names.index(name)]
+
+
+def _ct(volume: Volume, unit_mm: float) -> CT:
+    values = sitk.GetArrayFromImage(read_image(volume.path))
+    axes = [2 - axis for axis, flip in enumerate(volume.flip) if flip]  # of the array: k, j, i
+    return ct_from_array(np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path)
+
+
+def _radiograph(trial: Trial, folder: Path, frame: int) -> Path:
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in TIFF and not file.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{trial.name}: the folder {shown(folder)} cannot be read ({error.strerror}), expected TIFF images in it; correct "
+                         "CameraRootDir.") from None
+    if not 0 <= frame < len(files):
+        raise InputError(f"{trial.name}: frame {frame} is asked for, but {shown(folder)} has {len(files) or 'no'} TIFF images; give a "
+                         f"frame from 0 to {max(0, len(files) - 1)}.")
+    return files[frame]

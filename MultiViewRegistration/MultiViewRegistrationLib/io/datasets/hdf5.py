@@ -1,0 +1,169 @@
+"""Reading an HDF5 file that nobody vouches for: what it claims is checked before anything is read."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import numpy as np
+
+from ...errors import InputError
+from ..fields import LARGEST_NUMBER, shown
+
+LARGEST = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
+#: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at all.
+MOST_PACKED = 1100
+UNCHECKED = 1 << 20  # bytes that any data set may claim
+LONGEST_TEXT = 1000
+DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises for a broken file
+
+
+@contextmanager
+def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
+    """The file, to be read.   layout: what it should be, in words, for messages: "DeepFluoro's full-resolution file".
+
+    Raises InputError where h5py is missing, or this is no HDF5 file.
+    """
+    try:
+        import h5py
+    except ImportError:
+        raise InputError(f'{shown(path)}: to read HDF5 needs the package h5py, which is missing; install it, or '
+                         '"multiview-registration[hdf5]".') from None
+    if not os.path.isfile(path):
+        what = "is not a file" if os.path.exists(path) else "does not exist"
+        raise InputError(f"{shown(path)}: {what}, expected {layout}; check the path.")
+    try:
+        file = h5py.File(path, "r")
+    except DAMAGED:
+        raise InputError(f"{shown(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
+                         "download it again.") from None
+    with file:
+        yield Hdf5(shown(path), layout, file)
+
+
+class Hdf5:
+    """Its methods read a data set each, as one type and shape, or raise an InputError that names the HDF5 path.
+
+    Only what lies in the file itself is followed: soft and external links, external storage and virtual data sets are refused.
+    """
+
+    def __init__(self, name: str, layout: str, file: Any) -> None:
+        self.name = name
+        self.layout = layout
+        self._file = file
+
+    def refuse(self, path: str, what: str, expected: str, remedy: str = "") -> NoReturn:
+        remedy = remedy or f"check that this is {self.layout}"
+        raise InputError(f"{self.name}: {shown(path)} {what}, expected {expected}; {remedy}.")
+
+    def has(self, path: str) -> bool:
+        """Whether there is anything under this path, links included."""
+        group, _, last = path.rpartition("/")
+        if group and not self.has(group):
+            return False
+        node = self._node(group) if group else self._file
+        return last in self.names(group) if hasattr(node, "keys") else False
+
+    def names(self, path: str) -> list[str]:
+        """What is in a group, without names that are no text; "" is the whole file."""
+        node = self._node(path) if path else self._file
+        if not hasattr(node, "keys"):
+            self.refuse(path, "is a data set", "a group")
+        try:
+            return [name for name in node if isinstance(name, str)]
+        except DAMAGED:
+            self.refuse(path or "/", "cannot be read", "a group")
+
+    def require(self, group: str, kind: str, among: list[str]) -> None:
+        """InputError where a group that the user named is not one of these; kind: what it is, for the message."""
+        if group not in among:
+            there = shown(", ".join(among[:20])) or "at least one"
+            raise InputError(f'{self.name}: has no {kind} "{shown(group)}", expected one of {there}; choose one of these.')
+
+    def pixels(self, path: str, dimensions: int, expected: str) -> np.ndarray:
+        """Numbers of any type in `dimensions` axes, none of them empty; they need not be finite."""
+        values = self._read(path, expected)
+        if values.ndim != dimensions or not values.size:
+            self.refuse(path, f"has the shape {_shape(values)}", expected)
+        return values
+
+    def matrix(self, path: str, shape: tuple[int, int], expected: str) -> np.ndarray:
+        """Finite numbers of this shape, float64."""
+        values = self._finite(path, expected)
+        if values.shape != shape:
+            self.refuse(path, f"has the shape {_shape(values)}", expected)
+        return values
+
+    def vector(self, path: str, length: int, expected: str) -> np.ndarray:
+        """(length,) finite numbers, float64, from a row, a column or a plain list of them."""
+        values = self._finite(path, expected)
+        if values.size != length or max(values.shape, default=1) != length:
+            self.refuse(path, f"has the shape {_shape(values)}", expected)
+        return values.reshape(length)
+
+    def number(self, path: str, expected: str, least: float, most: float) -> float:
+        """One number from `least` to `most`."""
+        value = float(self.vector(path, 1, expected)[0])
+        if not least <= value <= most:
+            self.refuse(path, f"is {value:g}", expected)
+        return value
+
+    def text(self, path: str, expected: str) -> str:
+        """A short text, of fixed or variable length."""
+        value = self._read(path, expected, kinds="SO")
+        value = value.reshape(-1)[0] if value.size == 1 else None
+        if not isinstance(value, bytes) or not 0 < len(value) <= LONGEST_TEXT:
+            self.refuse(path, "is no short text", expected)
+        return value.decode("utf-8", "replace")
+
+    def _finite(self, path: str, expected: str) -> np.ndarray:
+        values = self._read(path, expected).astype(np.float64)
+        if not (np.abs(values) <= LARGEST_NUMBER).all():
+            self.refuse(path, f"has numbers that are not finite or beyond {LARGEST_NUMBER:g}", expected)
+        return values
+
+    def _read(self, path: str, expected: str, kinds: str = "biuf") -> np.ndarray:
+        dataset = self._node(path)
+        if hasattr(dataset, "keys"):
+            self.refuse(path, "is a group", expected)
+        try:
+            kind, claimed, stored = dataset.dtype.kind, dataset.nbytes, dataset.id.get_storage_size()
+            elsewhere, nothing = dataset.is_virtual or bool(dataset.external), dataset.shape is None
+        except (AttributeError, *DAMAGED):  # a named type, or damage
+            self.refuse(path, "cannot be read", expected)
+        if kind not in kinds or nothing:
+            self.refuse(path, "is empty" if nothing else f"holds values of type {shown(str(dataset.dtype))}", expected)
+        if elsewhere:
+            self.refuse(path, "keeps its values in another file", "all values in this file", "repack the file with h5repack")
+        if claimed > LARGEST or claimed > UNCHECKED + MOST_PACKED * stored:
+            self.refuse(path, f"claims {claimed} bytes, of which {stored} are in the file", expected)
+        try:
+            return np.asarray(dataset[()])
+        except DAMAGED:
+            self.refuse(path, "cannot be unpacked", expected, "copy or download the file again")
+
+    def _node(self, path: str) -> Any:
+        import h5py
+
+        node, parts = self._file, path.split("/")
+        for depth, part in enumerate(parts, start=1):
+            here = "/".join(parts[:depth])
+            if not isinstance(node, h5py.Group):
+                self.refuse("/".join(parts[:depth - 1]), "is a data set", "a group")
+            try:
+                link = node.get(part, getlink=True)
+                if isinstance(link, h5py.HardLink):
+                    node = node[part]
+                    continue
+            except DAMAGED:
+                self.refuse(here, "cannot be read", "a part of the layout", "copy or download the file again")
+            if link is None:
+                self.refuse(here, "is missing", f"it in {self.layout}", "check that it is that file, and the names given")
+            self.refuse(here, "is a link to another place", "what belongs there", "repack the file without links")
+        return node
+
+
+def _shape(values: np.ndarray) -> str:
+    return " x ".join(str(n) for n in values.shape) or "of a single number"

@@ -1,0 +1,197 @@
+"""An Autoscoper trial, with the calibration of Autoscoper's own sample data, whose projections are known from elsewhere."""
+
+from __future__ import annotations
+
+import json
+import warnings
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_case import refusal
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_trial
+from MultiViewRegistrationLib.io.datasets.mayacam2 import read_mayacam2
+
+#: Of the wrist of Autoscoper's sample data: image size, camera matrix, rotation, translation.
+WRIST = [
+    """image size
+1760,1760
+
+camera matrix
+6167.35342293,0,803.741292437
+0,6165.63244754,865.698104164
+0,0,1
+
+rotation
+0.792589225007,-0.0592057161733,-0.606874784099
+0.0545361218268,0.998169197702,-0.0261546205154
+0.607312219389,-0.0123667267546,0.794367000982
+
+translation
+-16.6293306327
+-77.8355084182
+901.390251307
+""",
+    """image size
+1760,1760
+
+camera matrix
+6361.48045002,0,904.484800922
+0,6376.67537559,894.238444813
+0,0,1
+
+rotation
+0.297213956838,-0.11345236371,0.948046636527
+0.0319169359626,0.993541206889,0.108890676428
+-0.954277304068,-0.0021050850164,0.298915365208
+
+translation
+-135.747285386
+-87.5774698666
+1152.28037649
+""",
+]
+TRIAL = """# a comment
+Version 1.1
+mayaCam_csv cam1.txt
+mayaCam_csv ./cam2.txt
+CameraRootDir radiographs/cam1
+CameraRootDir radiographs\\cam2/
+VolumeFile volumes/radius.tif
+VolumeFlip 1 0 1
+VoxelSize 0.4 0.5 0.6
+VolumeFile volumes/ulna.tif
+VolumeFlip 0 0 0
+VoxelSize 0.4 0.5 0.6
+RenderResolution 512 512
+OptimizationOffsets 0.1 0.1 0.1 0.1 0.1 0.1
+"""
+SIZE = (24, 20)
+
+
+@pytest.fixture
+def trial(tmp_path):
+    """A small trial with two cameras of 24 x 20 pixels, two frames and two volumes; returns the path of its .cfg."""
+    random = np.random.default_rng(6)
+    for number in (1, 2):
+        calibration = WRIST[number - 1].replace("1760,1760", f"{SIZE[0]},{SIZE[1]}")
+        (tmp_path / f"cam{number}.txt").write_text(calibration)
+        folder = tmp_path / "radiographs" / f"cam{number}"
+        folder.mkdir(parents=True)
+        for frame in (2, 10):
+            pixels = random.integers(1000, 4000, SIZE[::-1]).astype(np.uint16)
+            sitk.WriteImage(sitk.GetImageFromArray(pixels), str(folder / f"cam{number}.{frame:04d}.tif"))
+        (folder / ".hidden.tif").write_bytes(b"")
+    (tmp_path / "volumes").mkdir()
+    for name in ("radius", "ulna"):
+        values = random.integers(0, 4000, (5, 6, 7)).astype(np.uint16)
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "volumes" / f"{name}.tif"))
+    (tmp_path / "wrist.cfg").write_text(TRIAL)
+    return tmp_path / "wrist.cfg"
+
+
+@pytest.mark.parametrize("camera", [0, 1])
+def test_the_sample_calibration_projects_as_the_wrist_cases_do(shared_data, tmp_path, camera):
+    """Those matrices were checked against beads that both cameras see, to 0.4 pixels of epipolar distance."""
+    (tmp_path / "cam.txt").write_text(WRIST[camera])
+    read = read_mayacam2(tmp_path / "cam.txt", (1760, 1760))
+    known = json.loads((shared_data / "wrist" / "radius_0099.json").read_text())
+    points = np.random.default_rng(1).uniform(-60, 60, (20, 3)) + [114, 117, 74]
+    homogeneous = np.array(known["views"][camera]["projection_matrix"]) @ np.vstack([points.T, np.ones(20)])
+    np.testing.assert_allclose(read.project(points), (homogeneous[:2] / homogeneous[2]).T, atol=1e-3)
+    assert (read.depth(points) > 0).all() and read.intrinsics[0, 0] > 0
+
+
+def test_a_trial_becomes_a_case(trial, tmp_path):
+    imported = read_autoscoper(trial, 1, "linear", "mm", "radius")
+    case = Case.load(imported.write(tmp_path / "case"))
+    assert case.relative_geometry == "calibrated" and case.ct.unit == "relative" and case.truth_world_from_ct is None
+    stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "radiographs" / "cam2" / "cam2.0010.tif")))
+    np.testing.assert_array_equal(imported.images["camera2"].values, stored)
+    assert [view.camera.size for view in case.views] == [SIZE, SIZE]
+    assert case.views[0].xray.pixel_mm is None
+
+
+def test_a_volume_is_turned_as_volumeflip_says_and_lies_at_the_origin(trial, tmp_path):
+    stored = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "volumes" / "radius.tif")))
+    volume = read_autoscoper(trial, 0, "linear", "mm", "radius").ct.volume
+    np.testing.assert_array_equal(volume.values, stored[::-1, :, ::-1])
+    np.testing.assert_allclose(volume.ct_from_index, np.diag([0.4, 0.5, 0.6, 1]))
+
+
+def test_a_trial_in_cm_has_ten_times_the_mm(trial):
+    small, large = (read_autoscoper(trial, 0, "linear", unit, "ulna") for unit in ("mm", "cm"))
+    np.testing.assert_allclose(large.ct.volume.spacing_mm, 10 * small.ct.volume.spacing_mm)
+    first, tenfold = (np.array(each.content["views"][1]["camera"]["camera_from_world"]) for each in (small, large))
+    np.testing.assert_allclose(tenfold[:3, 3], 10 * first[:3, 3])
+    np.testing.assert_allclose(tenfold[:3, :3], first[:3, :3])
+
+
+@pytest.mark.parametrize(("old", "new", "parts"), [
+    ("mayaCam_csv ./cam2.txt\n", "", ["1 mayaCam_csv and 2 CameraRootDir"]),
+    ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", ["2 VolumeFile, 1 VoxelSize"]),
+    ("VoxelSize 0.4 0.5 0.6", "VoxelSize 0.4 0.5", ['VoxelSize "0.4 0.5"']),
+    ("VolumeFlip 1 0 1", "VolumeFlip 1 nan 1", ['VolumeFlip "1 nan 1"']),
+    ("cam1.txt", "none.txt", ["none.txt", "cannot be read"]),
+    ("radiographs/cam1", "nowhere", ["nowhere", "CameraRootDir"]),
+    ("volumes/radius.tif", "volumes/none/radius.tif", ["no such file"]),
+    (TRIAL, "\0" * 50, ["0 mayaCam_csv"]),
+])
+@pytest.mark.filterwarnings("ignore:.*is not known")
+def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
+    trial.write_text(TRIAL.replace(old, new))
+    message = refusal(lambda: read_autoscoper(trial, 0, "linear", "mm", "radius"))
+    assert all(part in message for part in parts), message
+
+
+def test_what_must_be_chosen_is_asked_for(trial):
+    assert "several volumes, expected one of radius, ulna" in refusal(lambda: read_autoscoper(trial, 0, "linear", "mm"))
+    assert 'no volume "hamate"' in refusal(lambda: read_autoscoper(trial, 0, "linear", "mm", "hamate"))
+    assert "from 0 to 1" in refusal(lambda: read_autoscoper(trial, 2, "linear", "mm", "radius"))
+
+
+def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
+    folder = tmp_path / "radiographs" / "cam2"
+    (folder / "cam2.0010.tif").rename(folder / "cam2.0012.tif")
+    with pytest.warns(UserWarning, match="cam1.0010.tif, cam2.0012.tif, whose numbers differ"):
+        read_autoscoper(trial, 1, "linear", "mm", "radius")
+    trial.write_text(TRIAL + "VoxelSise 1 1 1\n")
+    with pytest.warns(UserWarning, match='"VoxelSise" is not known'):
+        read_trial(trial)
+
+
+@pytest.mark.parametrize(("old", "new", "part"), [
+    ("image size", "size", '"size" where "image size"'),
+    ("1760,1760", "1024,1760", "1024 x 1760"),
+    ("rotation", "rot", '"rot" where "rotation"'),
+    ("0,0,1", "0,0", "camera matrix"),
+    ("901.390251307", "inf", "translation"),
+    ("0.607312219389,-0.0123667267546,0.794367000982", "-0.607312219389,0.0123667267546,-0.794367000982", "rotation"),
+    ("image size\n", "-737.5,-514.9,94.3\n", "MayaCam 1.0"),
+])
+def test_what_is_wrong_in_a_calibration_is_refused(tmp_path, old, new, part):
+    (tmp_path / "cam.txt").write_text(WRIST[0].replace(old, new))
+    assert part in refusal(lambda: read_mayacam2(tmp_path / "cam.txt", (1760, 1760)))
+
+
+LINES = (TRIAL + WRIST[0]).splitlines()
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.lists(st.sampled_from(LINES) | st.text(max_size=12), max_size=20))
+def test_random_lines_are_refused(tmp_path_factory, lines):
+    path = tmp_path_factory.mktemp("fuzz") / "file.txt"
+    path.write_text("\n".join(lines), encoding="utf-8", errors="replace")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of unknown keys
+        with pytest.raises(InputError) as trial:
+            read_autoscoper(path, 0, "linear", "mm")
+        assert len(str(trial.value).splitlines()) == 1
+    with pytest.raises(InputError) as calibration:
+        read_mayacam2(path, (1760, 1760))
+    assert len(str(calibration.value).splitlines()) == 1

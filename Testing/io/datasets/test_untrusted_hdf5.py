@@ -1,0 +1,140 @@
+"""HDF5 that is damaged or means harm is refused in a sentence that names the path in it."""
+
+from __future__ import annotations
+
+import sys
+
+import h5py
+import numpy as np
+import pytest
+from dataset_layouts import SPECIMEN, write_ljubljana
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_case import refusal
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro
+from MultiViewRegistrationLib.io.datasets.hdf5 import opened
+from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
+
+
+def written(path, how):
+    with h5py.File(path, "w") as file:
+        how(file)
+    return path
+
+
+def pixels(path):
+    with opened(path, "a test") as file:
+        return file.pixels("group/pixels", 2, "rows x columns")
+
+
+def external_link(file):
+    file["group/pixels"] = h5py.ExternalLink("/etc/passwd", "/pixels")
+
+
+def soft_link(file):
+    file["group/pixels"] = h5py.SoftLink("/group")
+
+
+def loop(file):
+    file["group"] = h5py.SoftLink("/group")
+
+
+def external_storage(file):
+    file.create_dataset("group/pixels", (4, 4), np.uint8, external=[("/etc/passwd", 0, 16)])
+
+
+def virtual(file):
+    layout = h5py.VirtualLayout((4, 4), np.uint8)
+    layout[:] = h5py.VirtualSource("/etc/other.h5", "pixels", (4, 4))
+    file.create_virtual_dataset("group/pixels", layout)
+
+
+def huge(file):
+    file.create_dataset("group/pixels", (100_000, 100_000), np.uint8, chunks=(100, 100), compression="gzip")
+
+
+def empty(file):
+    file["group/pixels"] = h5py.Empty(np.float32)
+
+
+@pytest.mark.parametrize(("how", "parts"), [
+    (external_link, ["group/pixels is a link"]),
+    (soft_link, ["group/pixels is a link"]),
+    (loop, ["group is a link"]),
+    (external_storage, ["another file"]),
+    (virtual, ["another file"]),
+    (huge, ["claims 10000000000 bytes, of which 0"]),
+    (empty, ["group/pixels is empty"]),
+    (lambda file: file.create_group("group"), ["group/pixels is missing"]),
+    (lambda file: file.create_group("group/pixels"), ["group/pixels is a group"]),
+    (lambda file: file.create_dataset("group", data=3), ["group is a data set"]),
+    (lambda file: file.create_dataset("group/pixels", data="words"), ["type"]),
+    (lambda file: file.create_dataset("group/pixels", data=[b"ab", b"cd"]), ["type"]),
+    (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), complex)), ["type complex"]),
+    (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), [("a", "f4")])), ["type"]),
+    (lambda file: file.create_dataset("group/pixels", (0, 5), np.float32), ["0 x 5"]),
+], ids=lambda value: getattr(value, "__name__", None))
+def test_what_is_not_plain_data_in_the_file_is_refused(tmp_path, how, parts):
+    message = refusal(pixels, written(tmp_path / "file.h5", how))
+    assert all(part in message for part in parts), message
+
+
+def test_what_is_no_hdf5_is_refused(tmp_path):
+    path = tmp_path / "file.h5"
+    assert "does not exist" in refusal(pixels, path)
+    assert "not a file" in refusal(pixels, tmp_path)
+    path.write_bytes(b"PK\3\4" + bytes(1000))
+    assert "cannot be read as HDF5" in refusal(pixels, path)
+    written(path, lambda file: file.create_dataset("group/pixels", data=np.zeros((200, 200))))
+    path.write_bytes(path.read_bytes()[:5000])
+    assert "cut short" in refusal(pixels, path)
+
+
+def test_names_that_are_no_text_are_passed_over(tmp_path):
+    path = written(tmp_path / "file.h5", lambda file: file.create_group("known-name"))
+    path.write_bytes(path.read_bytes().replace(b"known-name", b"known\xffname"))
+    with opened(path, "a test") as file:
+        assert file.names("") == []
+    assert "has no group" in refusal(lambda: read_ljubljana(path, 1, ["ap"]))
+
+
+def test_a_missing_package_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    message = refusal(lambda: read_deepfluoro(tmp_path / "any.h5", SPECIMEN, [0]))
+    assert "h5py" in message and "multiview-registration[hdf5]" in message
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    path = tmp_path_factory.mktemp("whole") / "ljubljana.h5"
+    write_ljubljana(path)
+    names = []
+    with h5py.File(path) as file:
+        file.visit(names.append)
+    return path, sorted(names)
+
+
+VALUES = st.sampled_from([
+    0, -1, 1e300, np.nan, "text", b"x", h5py.SoftLink("/subject03"), h5py.ExternalLink("other.h5", "/"), h5py.Empty("f"),
+    np.zeros((0, 3)), np.eye(4), -np.eye(4), np.eye(3), np.full((3, 3), np.inf), np.zeros((4, 4, 4)), np.ones(3), np.zeros((5, 3), bool),
+])
+
+
+@settings(max_examples=100, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_replaced_data_sets_are_read_or_refused(whole, tmp_path_factory, data):
+    source, names = whole
+    path = tmp_path_factory.mktemp("fuzz") / "file.h5"
+    path.write_bytes(source.read_bytes())
+    with h5py.File(path, "r+") as file:
+        for name in data.draw(st.lists(st.sampled_from(names), min_size=1, max_size=2, unique=True)):
+            if name in file:
+                del file[name]
+                if data.draw(st.booleans()):
+                    file[name] = data.draw(VALUES)
+    try:
+        read_ljubljana(path, 3, ["ap", "lat"])
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1

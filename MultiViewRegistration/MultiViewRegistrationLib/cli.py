@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .commands import case as case_command
-from .commands import export
-from .commands import import_dataset
+from .commands import export, import_dataset
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
 from .progress import JsonProgress, stopped_by_end_of_stdin

@@ -177,6 +177,7 @@ K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
     (lambda: Camera.from_projection_matrix(POSE, SIZE), "projection_matrix: found 4x4"),
     (lambda: Camera.from_projection_matrix(P * np.nan, SIZE), "projection_matrix: found NaN"),
     (lambda: Camera.from_projection_matrix(P * 0, SIZE), "projection_matrix: left 3x3 part is singular"),
+    (lambda: Camera.from_projection_matrix(P * [[1], [1], [1e-151]], SIZE), "projection_matrix: left 3x3 part is singular"),
     (lambda: Camera.from_projection_matrix(np.diag([1, 1, 0, 0])[:3], SIZE), "projection_matrix: left 3x3"),
     (lambda: Camera.from_projection_matrix(np.arange(12).reshape(3, 4), SIZE), "projection_matrix: left 3x3"),
     (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2)), "in_front: found 2 numbers"),

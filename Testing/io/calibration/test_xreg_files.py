@@ -63,7 +63,8 @@ def _spoil(path, key, value):
     ("intrinsic", None, "has no intrinsic"), ("intrinsic", np.eye(4), "shape (4, 4), expected 3x3"),
     ("num-rows", "many", "num-rows is object"),
     ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'), ("num-cols", 0, "size"),
-    ("cam-coord-frame-type", np.zeros((300, 300)), "float64 of shape (300, 300)"), ("cam-coord-frame-type", b"x" * 2000, "|S2000"),
+    ("cam-coord-frame-type", np.zeros((300, 300)), "float64 of shape (300, 300)"),
+    ("cam-coord-frame-type", np.bytes_(b"x" * 2000), "|S2000"),
     ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "has no intrinsic"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
 ])
 def test_what_is_none(tmp_path, key, value, word):

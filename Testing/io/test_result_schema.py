@@ -1,4 +1,4 @@
-"""result.schema.json. That it holds for every result that the tests write is seen to when they end, in conftest.py."""
+"""result.schema.json, and that it holds for results as they are written."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ FULL = {
     "next_answer": {"gap": 1.6, "distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE}, "refinement": "joint",
     "seconds": {"load": 1, "initialise": 0, "refine": 0.2, "assess": 0, "total": 1.2},
     "software": {"version": "0.1", "device": "CPU"}, "inputs": {"ct.mha": "0" * 64},
+    "frame_of_reference_uid": {"world": "2.25.1", "ct": None}, "reference_from_world": POSE, "relative_geometry": None,
 }
 
 

@@ -6,11 +6,12 @@ import uuid
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-
-import pydicom
-from pydicom.uid import UID
+from typing import TYPE_CHECKING
 
 from .case_file import CaseFile
+
+if TYPE_CHECKING:  # the panel opens without pydicom
+    import pydicom
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
@@ -65,11 +66,15 @@ def _image(path: Path, frame: int | None) -> DicomImage | None:
 
 def _uid(header: pydicom.Dataset, key: str) -> str | None:
     """None for what is no UID: other programs would refuse an object that names it."""
+    from pydicom.uid import UID
+
     uid = UID(str(header.get(key) or ""))
     return str(uid) if uid.is_valid else None
 
 
 def _header(path: Path, tags: list[str]) -> pydicom.Dataset | None:
+    import pydicom
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # they quote values

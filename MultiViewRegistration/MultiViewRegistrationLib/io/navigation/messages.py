@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from ...errors import InputError
 from ..axes import turned
@@ -81,6 +80,8 @@ def _status(handover: Handover) -> bytes:
 
 def _pixels(picture) -> np.ndarray:
     """(1, rows, columns, 3)."""
+    from PIL import Image  # the panel, which knows the names above, opens without it
+
     try:
         with Image.open(picture) as image:
             return np.asarray(image.convert("RGB"))[None]

@@ -17,7 +17,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.axes import turned
 from MultiViewRegistrationLib.io.matrix_files import (
     NamedMatrix,
-    read_matrix_file,
+    read_named_matrix,
     write_json,
     write_npy,
     write_text,
@@ -167,7 +167,7 @@ def test_any_bytes_are_a_matrix_or_refused(tmp_path, ending, content):
     path = tmp_path / f"fuzz{ending}"
     path.write_bytes(content)
     try:
-        assert read_matrix_file(path).matrix.shape == (4, 4)
+        assert read_named_matrix(path).matrix.shape == (4, 4)
     except InputError as error:
         assert len(str(error).splitlines()) == 1
 

@@ -43,7 +43,7 @@ class NamedMatrix:
 
     @property
     def meaning(self) -> str:
-        """A line for people, and for `read_matrix_file`."""
+        """A line for people, and for `read_named_matrix`."""
         target, source = self.name.split("_from_")
         return f"{self.name}: x_{target} = matrix @ x_{source}, mm, axes {self.axes.upper()}"
 
@@ -77,7 +77,7 @@ def write_json(path: str | os.PathLike, named: NamedMatrix, caution: str | None 
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
-def read_matrix_file(path: str | os.PathLike) -> NamedMatrix:
+def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
     """The matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there; not checked to be rigid.
 
     Raises InputError for anything else. Pickles are never read.

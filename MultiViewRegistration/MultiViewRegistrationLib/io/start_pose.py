@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from .axes import turned
 from .fields import shown
-from .matrix_files import NamedMatrix, read_matrix_file
+from .matrix_files import NamedMatrix, read_named_matrix
 from .transforms import read_transform
 
 ITK_TEXT = b"#Insight Transform File"
@@ -48,7 +48,7 @@ def _read(path: str | os.PathLike) -> NamedMatrix:
         raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected a transform; check the path.") from None
     if begin == ITK_TEXT or Path(path).suffix.lower() in ITK_ENDINGS:
         return NamedMatrix(read_transform(path))
-    return read_matrix_file(path)
+    return read_named_matrix(path)
 
 
 def _agreed(path: str | os.PathLike, option: str, said: str | None, given: str | None, choices: dict[str, str]) -> str:

@@ -58,7 +58,7 @@ MOST_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
 ALONG = Effort(poses=256, most=256, refined=4)
 
-#: Answers go on to the next level that cost up to so many times as much as the best there, and at most so many: first from the
+#: Answers go on to the next level of which the best there has up to so many times the evidence, and at most so many: first from the
 #: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
 PLAUSIBLE = (1.6, 12)
 CLOSE = (1.3, 3)

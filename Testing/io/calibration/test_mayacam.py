@@ -7,43 +7,7 @@ import json
 import numpy as np
 import pytest
 from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
-
-#: Both cameras of Autoscoper's wrist sample, as XMALab exported them (sample_data/Calibration of its repository).
-WRIST = ["""image size
-1760,1760
-
-camera matrix
-6167.35342293,0,803.741292437
-0,6165.63244754,865.698104164
-0,0,1
-
-rotation
-0.792589225007,-0.0592057161733,-0.606874784099
-0.0545361218268,0.998169197702,-0.0261546205154
-0.607312219389,-0.0123667267546,0.794367000982
-
-translation
--16.6293306327
--77.8355084182
-901.390251307
-""", """image size
-1760,1760
-
-camera matrix
-6361.48045002,0,904.484800922
-0,6376.67537559,894.238444813
-0,0,1
-
-rotation
-0.297213956838,-0.11345236371,0.948046636527
-0.0319169359626,0.993541206889,0.108890676428
--0.954277304068,-0.0021050850164,0.298915365208
-
-translation
--135.747285386
--87.5774698666
-1152.28037649
-"""]
+from wrist_mayacam import WRIST
 
 
 def text_of(unit=1.0):

@@ -11,51 +11,14 @@ import SimpleITK as sitk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_case import refusal
+from wrist_mayacam import WRIST
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.calibration.calibrated import Given
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_trial
-from MultiViewRegistrationLib.io.datasets.mayacam2 import read_mayacam2
+from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_camera, read_trial
 
-#: Of the wrist of Autoscoper's sample data: image size, camera matrix, rotation, translation.
-WRIST = [
-    """image size
-1760,1760
-
-camera matrix
-6167.35342293,0,803.741292437
-0,6165.63244754,865.698104164
-0,0,1
-
-rotation
-0.792589225007,-0.0592057161733,-0.606874784099
-0.0545361218268,0.998169197702,-0.0261546205154
-0.607312219389,-0.0123667267546,0.794367000982
-
-translation
--16.6293306327
--77.8355084182
-901.390251307
-""",
-    """image size
-1760,1760
-
-camera matrix
-6361.48045002,0,904.484800922
-0,6376.67537559,894.238444813
-0,0,1
-
-rotation
-0.297213956838,-0.11345236371,0.948046636527
-0.0319169359626,0.993541206889,0.108890676428
--0.954277304068,-0.0021050850164,0.298915365208
-
-translation
--135.747285386
--87.5774698666
-1152.28037649
-""",
-]
+MM = Given(unit="mm")
 TRIAL = """# a comment
 Version 1.1
 mayaCam_csv cam1.txt
@@ -99,7 +62,7 @@ def trial(tmp_path):
 def test_the_sample_calibration_projects_as_the_wrist_cases_do(shared_data, tmp_path, camera):
     """Those matrices were checked against beads that both cameras see, to 0.4 pixels of epipolar distance."""
     (tmp_path / "cam.txt").write_text(WRIST[camera])
-    read = read_mayacam2(tmp_path / "cam.txt", (1760, 1760))
+    read = read_camera(tmp_path / "cam.txt", (1760, 1760), MM)
     known = json.loads((shared_data / "wrist" / "radius_0099.json").read_text())
     points = np.random.default_rng(1).uniform(-60, 60, (20, 3)) + [114, 117, 74]
     homogeneous = np.array(known["views"][camera]["projection_matrix"]) @ np.vstack([points.T, np.ones(20)])
@@ -176,7 +139,7 @@ def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
 ])
 def test_what_is_wrong_in_a_calibration_is_refused(tmp_path, old, new, part):
     (tmp_path / "cam.txt").write_text(WRIST[0].replace(old, new))
-    assert part in refusal(lambda: read_mayacam2(tmp_path / "cam.txt", (1760, 1760)))
+    assert part in refusal(lambda: read_camera(tmp_path / "cam.txt", (1760, 1760), MM))
 
 
 LINES = (TRIAL + WRIST[0]).splitlines()
@@ -193,5 +156,5 @@ def test_random_lines_are_refused(tmp_path_factory, lines):
             read_autoscoper(path, 0, "linear", "mm")
         assert len(str(trial.value).splitlines()) == 1
     with pytest.raises(InputError) as calibration:
-        read_mayacam2(path, (1760, 1760))
+        read_camera(path, (1760, 1760), MM)
     assert len(str(calibration.value).splitlines()) == 1

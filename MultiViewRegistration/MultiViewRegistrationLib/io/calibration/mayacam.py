@@ -44,6 +44,8 @@ def _whole(size: tuple[float, float], file: str) -> tuple[int, int]:
 
 def _parts(text: str, file: str) -> dict[str, np.ndarray]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if _numbers(lines[0] if lines else "") is not None:
+        raise InputError(f"{file} begins with numbers, as MayaCam 1.0 does, expected MayaCam 2.0; export it as that from XMALab.")
     parts = {}
     for heading, (rows, columns) in SECTIONS.items():
         found = lines.pop(0) if lines else "the end of the file"

@@ -23,7 +23,7 @@ def read_bytes(path: Path) -> bytes:
     """All of a file. InputError where it is none, cannot be read, or is larger than any calibration."""
     try:
         if not path.is_file():
-            raise InputError(f"{shown(path)} is no file, expected a calibration file; check the path.")
+            raise InputError(f"{shown(path)} cannot be read, as it is no file, expected a calibration file; check the path.")
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{shown(path)} is larger than {LARGEST_FILE >> 20} MB, expected a calibration file; choose another file.")
         return path.read_bytes()

@@ -15,18 +15,20 @@ import numpy as np
 import SimpleITK as sitk
 
 from ...errors import InputError
+from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.reading import read_image
 from ...imaging.xray import RawImage, load_image
+from ..calibration.calibrated import Given
+from ..calibration.mayacam import read_mayacam
+from ..calibration.sources import read_bytes, text_of
 from ..fields import shown
 from .imported import Imported, view_entry
-from .mayacam2 import read_mayacam2
 
 LONGEST_FILE = 1_000_000
 LISTS = ("mayaCam_csv", "CameraRootDir", "VolumeFile", "VolumeFlip", "VoxelSize")
 #: Which say nothing of the geometry.
 IGNORED = ("Version", "MeshFile", "RenderResolution", "OptimizationOffsets")
-UNITS_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 TIFF = (".tif", ".tiff")
 
 
@@ -85,7 +87,7 @@ def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: s
 
     frame: which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
     intensity: of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
-    unit: one of UNITS_MM, of both calibration and voxels, which have the same but do not say which.
+    unit: one of `calibration.calibrated.UNITS`, of both calibration and voxels, which have the same but do not say which.
     volume: name of the volume's file without its ending; needed where the trial has several.
 
     The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
@@ -95,16 +97,15 @@ def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: s
     Raises InputError for what differs from the layout.
     """
     trial = read_trial(path)
-    if unit not in UNITS_MM:
-        raise InputError(f'unit: found "{unit}", expected one of {", ".join(UNITS_MM)}.')
-    ct = _ct(_chosen(trial, volume), UNITS_MM[unit])
+    given = Given(unit=unit)
+    ct = _ct(_chosen(trial, volume), given.scale(trial.name, "an Autoscoper trial"))
     entries, images, names = [], {}, []
     for number, (calibration, folder) in enumerate(zip(trial.cameras, trial.folders, strict=True), start=1):
         file = _radiograph(trial, folder, frame)
         image = load_image(file)
         rows, columns = image.values.shape
         name = f"camera{number}"
-        entries.append(view_entry(name, read_mayacam2(calibration, (columns, rows), UNITS_MM[unit]), intensity))
+        entries.append(view_entry(name, read_camera(calibration, (columns, rows), given), intensity))
         images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
@@ -115,6 +116,20 @@ def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: s
              "The volume's values are taken as relative, 0 for nothing.",
              "A trial has no pose: add world_from_ct to the case, or search (mvreg register --start search)."]
     return Imported(content, ct, images, notes)
+
+
+def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) -> Camera:
+    """The camera in a MayaCam 2.0 file, of an image of `size` (columns, rows).   given: its unit.
+
+    The image size stands there as height, width by Autoscoper's documentation and as width, height by its program: either order is taken
+    where the image has it.   Raises InputError for a file that is none, or is of images of another size.
+    """
+    name = shown(path)
+    camera = read_mayacam(text_of(read_bytes(Path(path)), name), name, "camera", given)[0].camera
+    if sorted(camera.size) != sorted(size):
+        raise InputError(f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "
+                         f"{size[1]}; give the calibration of these images.")
+    return Camera(camera.intrinsics, camera.camera_from_world, size)
 
 
 def _path(trial: Path, written: str) -> Path:

@@ -1,0 +1,107 @@
+"""What is seen beside the steps: the X-rays, the scene in 3D, slices of the CT."""
+
+from __future__ import annotations
+
+import slicer
+from trame_slicer.views import SliceView, ThreeDView, ViewLayout, ViewProps
+
+from ..scene import beam, layout, overview
+from ..scene.tags import colour, tag_of
+from . import xray_cell
+from .remote_view import RemoteView
+
+THREE_D = "1"
+BACKGROUND = ("#0c0f13", "#1a2129")
+#: Width over height of the 3D view before the page has told its own.
+USUAL_SIZE = (640, 480)
+
+
+class Views:
+    """The 3D view, the three slices of the CT, and a cell for each X-ray of the registration at work."""
+
+    def __init__(self, application) -> None:
+        self._application, self._state = application, application.state
+        self._planes: dict[str, object] = {}
+        self._cells: dict[str, object] = {}
+        self._stand_back = False
+        app, server = application.slicer_app, application.server
+        self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D)
+        self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
+        self._remote = [RemoteView(server, "3D", self.three_d)]
+        self.slices = []
+        for name, orientation, label, tone in layout.CT_SLICES:
+            view = SliceView(application.scene, app.app_logic, name)
+            view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
+            self.slices.append(view)
+            self._remote.append(RemoteView(server, name, view))
+        self._state.views = {"xrays": [], "slices": False, "maximised": ""}
+        self._ct_shown = None
+
+    def adopt(self) -> None:
+        """There is another registration at work."""
+        self._ct_shown, self._stand_back = None, True
+
+    def refresh(self) -> None:
+        """Have a cell for each X-ray, and the CT in its slices."""
+        registration = self._application.registration
+        views = registration.xrays if registration is not None else []
+        for view in views:
+            self._plane(tag_of(view))
+        self._show_cells(views)
+        ct = registration and registration.ct
+        if ct is not self._ct_shown:
+            self._ct_shown = ct
+            for view in self.slices:
+                view.set_background_volume_id(ct and ct.GetID())
+                view.fit_view_to_content()
+            self._stand_back = True
+        if self._stand_back and any(view.placed for view in views):
+            self._stand_back = False
+            self.stand_back()
+
+    def tick(self) -> None:
+        """Have the X-rays' cells follow the CT."""
+        for cell in self._cells.values():
+            cell.refresh()
+
+    def stand_back(self) -> None:
+        """Show all of the registration in 3D."""
+        width, height = self.three_d.render_window().GetSize()
+        size = (width, height) if min(width, height) > 1 else USUAL_SIZE
+        overview.stand_back(self._application.registration, beam.camera_of(self.three_d.get_view_node()), size)
+
+    def _plane(self, tag: str) -> None:
+        """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""
+        if tag in self._planes:
+            return
+        app = self._application.slicer_app
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(app.app_logic)
+        app.app_logic.GetSliceLogics().AddItem(logic)
+        logic.SetMRMLScene(self._application.scene)
+        logic.AddSliceNode(tag)
+        logic.ResizeSliceNode(256, 256)
+        self._planes[tag] = logic
+        self._application.invalidate()
+
+    def _show_cells(self, views) -> None:
+        ids = [view.node.GetID() for view in views]
+        for node_id in [node_id for node_id in self._cells if node_id not in ids]:
+            self._cells.pop(node_id).close()
+        for view in views:
+            if view.node.GetID() not in self._cells:
+                server = self._application.server
+                with ViewLayout(server, template_name=f"view_{view.node.GetID()}"):
+                    self._cells[view.node.GetID()] = xray_cell.build(self._application, view)
+        self._state.views = {**self._state.views, "xrays": [
+            {"template": f"view_{view.node.GetID()}", "name": view.name, "used": view.used,
+             "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"} for view in views]}
+
+    def toggle_slices(self) -> None:
+        """Show the CT's slices, or hide them."""
+        self._state.views = {**self._state.views, "slices": not self._state.views["slices"]}
+
+    def maximise(self, template: str) -> None:
+        """Show one view alone; all of them again where it is."""
+        alone = "" if self._state.views["maximised"] == template else template
+        self._state.views = {**self._state.views, "maximised": alone}

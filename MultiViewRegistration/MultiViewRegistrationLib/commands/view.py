@@ -14,6 +14,7 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -
     command = commands.add_parser("view", parents=[common], help="work in a web page: look, register, check, export, until Ctrl-C")
     command.add_argument("path", type=Path, nargs="?", metavar="CASE|RESULT|SCENE.mrb",
                          help="case.json, result.json, or a folder that holds one, or a scene of Slicer (default: the start page)")
+    command.add_argument("--case", type=Path, help="the case of a RESULT (default: the case.json beside it)")
     command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
                          help="address to serve on; on another than this computer's own the page asks for the token that is part of the "
                               "printed address, and nothing is encrypted (default: %(default)s)")
@@ -34,5 +35,5 @@ def _view(options: argparse.Namespace) -> dict:
     from ..demo.sample import demo_at_hand
     from ..viewer.serving import serve
 
-    serve(options.path, demo_at_hand, host=options.host, port=options.port, open_browser=not options.no_browser)
+    serve(options.path, demo_at_hand, case=options.case, host=options.host, port=options.port, open_browser=not options.no_browser)
     return {}

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import SimpleNamespace
 
 import slicer
@@ -19,7 +21,13 @@ from ..scene import display
 from ..scene.cleanup import Watch
 from ..scene.registration import Registration
 from ..scene.session import Session
+from .downloads import Downloads
+from .moving import Moving
+from .opening import Opening
+from .points import Points
+from .saving import Saving
 from .sections import SECTIONS
+from .uploads import Uploads
 from .views import Views
 
 #: Seconds between polls.
@@ -27,9 +35,12 @@ TICK_S = 0.05
 
 
 class Application:
-    """All steps over one registration.   server: the trame server, whose state the page shows."""
+    """All steps over one registration.
 
-    def __init__(self, server) -> None:
+    server: the trame server, whose state the page shows.   demo: see `opening.Opening`.
+    """
+
+    def __init__(self, server, demo: Callable[[], Path]) -> None:
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
         self.scene = slicer.mrmlScene = self.slicer_app.scene
@@ -39,7 +50,10 @@ class Application:
         self.session: Session | None = None
         self._watch = Watch(self.scene)
         self._stale, self._observed = True, None
-        self.views = Views(self)
+        self.downloads = Downloads()
+        self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
+        self.uploads = Uploads(self.opening.take)
+        self.moving, self.points, self.views = Moving(self), Points(self), Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
@@ -50,6 +64,7 @@ class Application:
 
     def choose(self, registration: Registration | None) -> None:
         """Work on another registration."""
+        self.moving.stop()
         if self.session is not None:
             self.session.stop(0)
             self.session.learning.cancel()
@@ -61,6 +76,7 @@ class Application:
         if registration is not None:
             self._observed = registration.node, registration.node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_changed)
             display.show(registration)
+        self.points.adopt()
         self.views.adopt()
         for section in self.sections.values():
             section.adopt()
@@ -71,10 +87,15 @@ class Application:
         if self.registration is None:
             self.choose(Registration.create(self.scene))
 
-    def clear(self) -> None:
-        """Close the scene."""
+    def replace(self, fill) -> None:
+        """Close the scene, and have `fill(scene)` put another content into it, which returns a registration, if it has one."""
         self.choose(None)
         self.scene.Clear(False)
+        registration = fill(self.scene)
+        self.choose(registration)
+        if registration is None:
+            self.tell("The scene holds no registration of this program; add a CT and X-rays.")
+            self.begin()
 
     # What a person does
 
@@ -94,6 +115,12 @@ class Application:
     def tell(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = message
+
+    def close(self) -> None:
+        """The server ends."""
+        self.choose(None)
+        self.uploads.close()
+        self.downloads.close()
 
     def invalidate(self) -> None:
         """Have the page show the scene anew at the next tick."""
@@ -121,6 +148,8 @@ class Application:
                     self._stale = True
                     if self.session.message:
                         self.tell(self.session.message)
+            self.moving.tick()
+            self.points.tick()
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()

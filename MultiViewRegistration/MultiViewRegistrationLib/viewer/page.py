@@ -14,6 +14,7 @@ THEME = {"theme": {"defaultTheme": "dark"}}
 
 def build(application) -> None:
     """Make the page of an application."""
+    application.server.enable_module(elements.MODULE)
     server = application.server
     server.state.trame__title = TITLE
     with VAppLayout(server, vuetify_config=THEME, theme="dark"):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from .check_section import CheckSection
 from .ct_section import CTSection
 from .export_section import ExportSection
 from .register_section import RegisterSection
 from .start_section import StartSection
 from .xrays_section import XRaysSection
 
-SECTIONS = (CTSection, XRaysSection, StartSection, RegisterSection, ExportSection)
+SECTIONS = (CTSection, XRaysSection, StartSection, RegisterSection, CheckSection, ExportSection)

@@ -13,35 +13,33 @@ from pathlib import Path
 LOCAL = "127.0.0.1"
 
 
-def serve(path: Path | None, demo: Callable[[], Path], *, host: str = LOCAL, port: int = 0, open_browser: bool = True,
+def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0, open_browser: bool = True,
           tell: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True)) -> None:
     """Serve the page until Ctrl-C.
 
-    path: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.
+    path, case: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.
     port: 0 for any free one.   tell: gets the page's address.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
-    asyncio.run(_serve(path, demo, host, port, open_browser, tell))
+    if host == LOCAL:
+        os.environ.setdefault("WSLINK_WS_COMPRESS", "0")  # it costs more than it saves
+    asyncio.run(_serve(path, case, demo, host, port, open_browser, tell))
 
 
-async def _serve(path, demo, host, port, open_browser, tell) -> None:
+async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     from trame.app import get_server
 
     from . import page
     from .application import Application
     from .guard import guard
-    from .opening import Opening
 
     server = get_server("mvreg", client_type="vue3")
+    application = Application(server, demo)
     token = None if host == LOCAL else secrets.token_urlsafe(16)
-    server.controller.on_server_bind.add(
-        lambda web: web.app.middlewares.append(guard(token, (LOCAL, "localhost") if host == LOCAL else None)))
-    application = Application(server)
-    application.opening = Opening(application, demo)
-    application.refresh()
-    page.build(application)
-    if path is not None:
-        application.opening.open(path)
+
+    def bound(web) -> None:
+        web.app.middlewares.append(guard(token, (LOCAL, "localhost") if host == LOCAL else None))
+        web.app.add_routes([application.uploads.route(), application.downloads.route()])
 
     def ready(**_) -> None:
         address = f"http://{host}:{server.port}/" + (f"?token={token}" if token else "")
@@ -49,10 +47,15 @@ async def _serve(path, demo, host, port, open_browser, tell) -> None:
         if open_browser:
             webbrowser.open(address)
 
+    server.controller.on_server_bind.add(bound)
     server.controller.on_server_ready.add(ready)
+    page.build(application)
+    if path is not None:
+        application.opening.open(path, case)
     following = asyncio.create_task(application.run())
     try:
         await server.start(port=port, host=host, open_browser=False, show_connection_info=False, disable_logging=True,
                            exec_mode="coroutine", timeout=0)
     finally:
         following.cancel()
+        application.close()

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from trame.widgets import html
 
+def build(application, view):
+    """The `xray_view.XRayView` of an X-ray, its element made in the template at hand."""
+    from .xray_view import XRayView
 
-class Empty:
-    """A place for the picture."""
-
-    def refresh(self) -> None:
-        """Nothing is shown."""
-
-    def close(self) -> None:
-        """Nothing is held."""
-
-
-def build(application, view) -> Empty:
-    html.Div("", classes="mv-fill")
-    return Empty()
+    points, moving = application.points, application.moving
+    cell = XRayView(application.server, application.session, view.node.GetID(), may_move=moving.possible, on_begin=moving.begin,
+                    on_moved=application.invalidate_pose, on_end=moving.end, on_point=lambda column, row: points.put(view, column, row),
+                    cursor=lambda: points.cursor)
+    cell.build()
+    return cell

@@ -48,17 +48,17 @@ def picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.nd
 
 
 def layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-    """What of a `picture` of "edges", "colours" or "difference" lies over the X-ray, uint8 RGBA (rows, columns, 4), alpha not multiplied in.
+    """What of a `picture` of "edges", "colours" or "difference" lies over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
 
-    It leaves the X-ray itself out, so that this can be shown finer than the DRR, in any window; it is dimmed where the DRR says nothing.
+    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
     """
     if kind == "edges":
         opacity = np.where(film.beyond, 0, edges(drr, structure=structure))
         return as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
     shown = picture(kind, film, drr, structure=structure)
     drr = np.nan_to_num(drr, nan=0.0)
-    both = film.valid & (drr > silhouette_level(drr))
-    return np.where(both[..., None], np.dstack([shown, np.full(drr.shape, 255, np.uint8)]), as_uint8(np.array([0, 0, 0, 255 * (1 - DIMMED)])))
+    both = (film.valid & (drr > silhouette_level(drr)))[..., None]
+    return as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
 
 
 def edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:

@@ -87,6 +87,11 @@ class Application:
         if self.registration is None:
             self.choose(Registration.create(self.scene))
 
+    def begin_empty(self) -> None:
+        """Begin with nothing but the steps."""
+        with self.acting():
+            self.begin()
+
     def replace(self, fill) -> None:
         """Close the scene, and have `fill(scene)` put another content into it, which returns a registration, if it has one."""
         self.choose(None)

@@ -117,4 +117,4 @@ def _refuse_elsewhere(case: Path) -> None:
             raise InputError(f"{case.name}: names a file outside the folder that was sent, expected all of them in it; drop the whole "
                              "folder, or start mvreg view with the path of the case.")
         if not part.path.exists():
-            raise InputError(f"{case.name}: names {part.path.name}, which was not sent with it, expected all its files; drop the whole folder.")
+            raise InputError(f"{case.name}: names {part.path.name}, which was not sent, expected all its files; drop the whole folder.")

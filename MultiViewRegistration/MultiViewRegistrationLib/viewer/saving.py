@@ -32,7 +32,8 @@ class Saving:
         await asyncio.sleep(LOOK_S)  # the page shows it before the scene is busy
         with application.acting():
             name = re.sub(r"[^\w.-]+", "_", application.registration.name).strip("_.") or "scene"
-            worker = Worker(lambda tell, pack=save_scene(application.scene, self._downloads.new_folder() / f"{name}.mrb"): pack())
+            pack = save_scene(application.scene, self._downloads.new_folder() / f"{name}.mrb")
+            worker = Worker(lambda tell: pack())
             while worker.state == "running":
                 await asyncio.sleep(LOOK_S)
                 worker.poll(0)

@@ -61,8 +61,7 @@ def read_scene(path: Path, *, trusted: bool) -> Callable[[Any], Registration | N
 def save_scene(scene, path: Path) -> Callable[[], Path]:
     """Writes the scene's files, now; the function returned packs them into `path`, an .mrb, in any thread. InputError where one cannot."""
     folder = Path(tempfile.mkdtemp(prefix="mvreg-scene-"))
-    volumes = [node for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode", scene)]
-    for node in volumes:
+    for node in slicer.util.getNodesByClass("vtkMRMLVolumeNode", scene):
         node.AddDefaultStorageNode()
         if node.GetStorageNode() is not None:
             node.GetStorageNode().SetUseCompression(False)  # the .mrb packs it, in a thread

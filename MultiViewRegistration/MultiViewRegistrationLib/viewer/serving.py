@@ -13,8 +13,8 @@ from pathlib import Path
 LOCAL = "127.0.0.1"
 
 
-def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0, open_browser: bool = True,
-          tell: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True)) -> None:
+def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0,
+          open_browser: bool = True, tell: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True)) -> None:
     """Serve the page until Ctrl-C.
 
     path, case: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.

@@ -70,7 +70,7 @@ class Uploads:
                 while chunk := await part.read_chunk(CHUNK):
                     size += len(chunk)
                     if size > self._largest:
-                        raise InputError(f"Upload: is larger than {self._largest / 2**30:.3g} GB, which is all that is taken; crop the CT, or "
+                        raise InputError(f"Upload: is larger than {self._largest / 2**30:.3g} GB, which is the most; crop the CT, or "
                                          "start mvreg view with the file's path where it lies.")
                     file.write(chunk)
         if not count:

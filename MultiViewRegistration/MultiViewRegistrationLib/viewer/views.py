@@ -5,14 +5,16 @@ from __future__ import annotations
 import slicer
 from trame_slicer.views import SliceView, ThreeDView, ViewLayout, ViewProps
 
-from ..scene import beam, layout, overview
+from ..scene import beam, layout, overlay, overview
 from ..scene.tags import colour, tag_of
 from . import xray_cell
 from .remote_view import RemoteView
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
-#: Width over height of the 3D view before the page has told its own.
+#: X-rays beside each other, at most.
+COLUMNS = 4
+#: Width and height of the 3D view before the page has told its own.
 USUAL_SIZE = (640, 480)
 
 
@@ -34,7 +36,8 @@ class Views:
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
             self._remote.append(RemoteView(server, name, view))
-        self._state.views = {"xrays": [], "slices": False, "maximised": ""}
+        self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
+        self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
 
     def adopt(self) -> None:
@@ -44,6 +47,8 @@ class Views:
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
         registration = self._application.registration
+        if registration is not None:
+            self._state.overlay = {"mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration)}
         views = registration.xrays if registration is not None else []
         for view in views:
             self._plane(tag_of(view))
@@ -93,9 +98,20 @@ class Views:
                 server = self._application.server
                 with ViewLayout(server, template_name=f"view_{view.node.GetID()}"):
                     self._cells[view.node.GetID()] = xray_cell.build(self._application, view)
-        self._state.views = {**self._state.views, "xrays": [
+        self._state.views = {**self._state.views, "columns": min(len(views), COLUMNS) or 1, "xrays": [
             {"template": f"view_{view.node.GetID()}", "name": view.name, "used": view.used,
              "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"} for view in views]}
+
+    def set_mode(self, mode: str) -> None:
+        """One of overlay.MODES."""
+        with self._application.acting():
+            if mode in overlay.MODES:
+                self._application.registration.node.SetParameter(overlay.MODE, mode)
+
+    def set_opacity(self, opacity: float) -> None:
+        """From 0, the X-ray alone, to 1, the DRR alone."""
+        with self._application.acting():
+            self._application.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
 
     def toggle_slices(self) -> None:
         """Show the CT's slices, or hide them."""

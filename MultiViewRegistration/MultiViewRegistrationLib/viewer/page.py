@@ -9,6 +9,7 @@ from trame.widgets import vuetify3 as v
 from ..scene import layout
 from . import elements, views_bar
 from .section import DONE, PROBLEM, READY, RUNNING, TODO
+from .xray_view import component
 
 TITLE = "Multi-view 2D/3D registration"
 #: Dark as a reading room: the pictures are the brightest of it all.
@@ -28,7 +29,8 @@ ICONS = {TODO: "mdi-circle-outline", READY: "mdi-circle-half-full", RUNNING: "md
 def build(application) -> None:
     """Make the page of an application."""
     server = application.server
-    server.enable_module(elements.MODULE)
+    for module in (elements.MODULE, component.MODULE):
+        server.enable_module(module)
     server.state.trame__title = TITLE
     server.state.update({"open_steps": ["xrays", "start", "register"], "icons": ICONS})
     with VAppLayout(server, vuetify_config=THEME):

@@ -27,15 +27,18 @@ class RegisterSection(Section):
         html.Div("{{ register.outcome }}", v_if="register.outcome", classes="mv-fact")
 
     def adopt(self) -> None:
+        self._ready = False
         self.application.state.progress = {"running": False, "percent": None, "text": ""}
 
     def content(self) -> dict:
         if self.registration is None:
-            return {"lacking": "Open a case first.", "running": False, "can_undo": False, "can_redo": False, "outcome": ""}
+            return {"lacking": "Open a case first.", "running": False, "ready": False, "ended": "", "can_undo": False, "can_redo": False,
+                    "outcome": ""}
         session = self.session
         idle = not session.running
-        return {"lacking": lacking(session, self.start), "running": session.under_way is not None,
-                "can_undo": session.history.can_undo and idle, "can_redo": session.history.can_redo and idle, "outcome": self._outcome()}
+        return {"lacking": lacking(session, self.start), "running": session.under_way is not None, "ready": self._ready,
+                "ended": session.ended, "can_undo": session.history.can_undo and idle,
+                "can_redo": session.history.can_redo and idle, "outcome": self._outcome()}
 
     @property
     def start(self) -> str:
@@ -58,7 +61,10 @@ class RegisterSection(Section):
         if run is None:
             self.application.state.progress = {"running": False, "percent": None, "text": ""}
             if self.registration.ct is not None and any(view.used and view.placed for view in self.registration.xrays):
-                session.prepare()
+                ready = session.prepare()
+                if ready != self._ready:
+                    self._ready = ready
+                    self.application.invalidate()
             return
         percent = round(100 * run.progress.fraction) if run.progress else None
         stage = run.stage[:1].upper() + run.stage[1:]

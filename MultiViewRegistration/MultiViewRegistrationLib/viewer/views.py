@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import slicer
 from trame_slicer.views import SliceView, ThreeDView, ViewLayout, ViewProps
 
-from ..scene import beam, layout, overlay, overview
+from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
+from ..scene.fingerprint import of_ct
 from ..scene.tags import colour, tag_of
-from . import xray_cell
+from ..scene.worker import Worker
+from . import view_tools, xray_cell
 from .remote_view import RemoteView
 
 THREE_D = "1"
@@ -29,13 +33,13 @@ class Views:
         app, server = application.slicer_app, application.server
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D)
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
-        self._remote = [RemoteView(server, "3D", self.three_d)]
+        self._remote = [RemoteView(server, "3D", self.three_d, lambda: view_tools.over_3d(self))]
         self.slices = []
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name)
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
-            self._remote.append(RemoteView(server, name, view))
+            self._remote.append(RemoteView(server, name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
         self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
@@ -43,6 +47,7 @@ class Views:
     def adopt(self) -> None:
         """There is another registration at work."""
         self._ct_shown, self._stand_back = None, True
+        self._bones, self._no_bones_of = None, ""
 
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
@@ -53,6 +58,7 @@ class Views:
         for view in views:
             self._plane(tag_of(view))
         self._show_cells(views)
+        self._show_3d()
         ct = registration and registration.ct
         if ct is not self._ct_shown:
             self._ct_shown = ct
@@ -68,12 +74,68 @@ class Views:
         """Have the X-rays' cells follow the CT."""
         for cell in self._cells.values():
             cell.refresh()
+        self._follow_bones()
+        self._fit_beam()
+
+    def _follow_bones(self) -> None:
+        """Have a surface of the CT's bone made in a thread, where there is none of the CT as it is."""
+        registration = self._application.registration
+        if self._bones is not None:
+            self._bones.poll(0)
+            if self._bones.state == "done":
+                bone_surface.put(registration, self._bones.result)
+            if self._bones.state != "running":
+                self._bones = None
+            return
+        of = of_ct(registration)
+        if registration.ct is not None and of != self._no_bones_of and not bone_surface.is_current(registration):
+            self._no_bones_of = of  # whatever becomes of it
+            make = bone_surface.take(registration)
+            self._bones = Worker(lambda tell: make())
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
+        overview.stand_back(self._application.registration, beam.camera_of(self.three_d.get_view_node()), self._size())
+
+    def _show_3d(self) -> None:
+        registration = self._application.registration
+        there = registration is not None
+        seen = there and beam.along(beam.camera_of(self.three_d.get_view_node()))
+        self._state.in_3d = {
+            "bones": there and bone_surface.is_shown(registration), "volume": there and ct_in_3d.is_shown(registration),
+            "possible": there and ct_in_3d.can_show(registration), "along": seen.node.GetID() if seen else "",
+            "sources": [{"value": view.node.GetID(), "title": view.name} for view in (registration.xrays if there else ()) if view.placed]}
+
+    def show_bones(self, shown: bool) -> None:
+        """Show the surface of the CT's bone in 3D, or hide it."""
+        with self._application.acting():
+            bone_surface.show(self._application.registration, bool(shown))
+
+    def show_volume(self, shown: bool) -> None:
+        """Show the CT in 3D by volume rendering, which needs a graphics card to be quick, or hide it."""
+        with self._application.acting():
+            ct_in_3d.show(self._application.registration, bool(shown))
+
+    def look_along(self, node_id: str) -> None:
+        """Look from the source of an X-ray, by the ID of its node; "" from anywhere."""
+        with self._application.acting():
+            camera = beam.camera_of(self.three_d.get_view_node())
+            chosen = [view for view in self._application.registration.xrays if view.node.GetID() == node_id]
+            if chosen:
+                beam.look(chosen[0], camera, self._size())
+            else:
+                beam.off(camera)
+
+    def _size(self) -> tuple[int, int]:
         width, height = self.three_d.render_window().GetSize()
-        size = (width, height) if min(width, height) > 1 else USUAL_SIZE
-        overview.stand_back(self._application.registration, beam.camera_of(self.three_d.get_view_node()), size)
+        return (width, height) if min(width, height) > 1 else USUAL_SIZE
+
+    def _fit_beam(self) -> None:
+        """Show all of the detector also in a view of another size."""
+        camera = beam.camera_of(self.three_d.get_view_node())
+        seen = camera and beam.along(camera)
+        if seen is not None and seen.placed and beam.size_of(camera) != self._size():
+            beam.look(seen, camera, self._size())
 
     def _plane(self, tag: str) -> None:
         """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""

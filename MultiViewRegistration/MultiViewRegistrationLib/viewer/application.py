@@ -41,8 +41,10 @@ class Application:
     """
 
     def __init__(self, server, demo: Callable[[], Path]) -> None:
+        _quieten()
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
+        vtk.vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
         self.scene = slicer.mrmlScene = self.slicer_app.scene
         rendering = self.slicer_app.app_logic.GetModuleLogic("VolumeRendering")
         slicer.modules = SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: rendering))  # where Slicer has it
@@ -175,3 +177,8 @@ class Application:
 
     def _on_changed(self, caller=None, event=None) -> None:
         self._stale = True
+
+
+def _quieten() -> None:
+    """Of what VTK says, only errors are for a person in a terminal."""
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)

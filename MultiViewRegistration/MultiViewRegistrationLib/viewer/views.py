@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import slicer
-from trame_slicer.views import SliceView, ThreeDView, ViewLayout, ViewProps
+from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
 from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
 from ..scene.fingerprint import of_ct
@@ -31,12 +31,12 @@ class Views:
         self._cells: dict[str, object] = {}
         self._stand_back = False
         app, server = application.slicer_app, application.server
-        self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D)
+        self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
         self._remote = [RemoteView(server, "3D", self.three_d, lambda: view_tools.over_3d(self))]
         self.slices = []
         for name, orientation, label, tone in layout.CT_SLICES:
-            view = SliceView(application.scene, app.app_logic, name)
+            view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
             self._remote.append(RemoteView(server, name, view, partial(view_tools.over_slice, self, name, orientation, tone)))

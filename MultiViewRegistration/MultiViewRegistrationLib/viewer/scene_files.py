@@ -65,6 +65,7 @@ def save_scene(scene, path: Path) -> Callable[[], Path]:
         node.AddDefaultStorageNode()
         if node.GetStorageNode() is not None:
             node.GetStorageNode().SetUseCompression(False)  # the .mrb packs it, in a thread
+    (folder / path.stem).mkdir()
     if not scene.SaveSceneToSlicerDataBundleDirectory(os.fspath(folder / path.stem), None):
         shutil.rmtree(folder, ignore_errors=True)
         raise InputError(f"{path.name}: the scene could not be written, expected room in the folder for temporary files; free some.")

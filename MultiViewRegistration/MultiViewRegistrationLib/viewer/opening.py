@@ -87,7 +87,7 @@ def reader(path: Path, case: Path | None = None, *, trusted: bool):
         raise InputError(f"{path.name}: cannot be opened as a whole, expected a case.json, a result.json, or a scene (.mrb); a CT or X-ray "
                          "goes to the step of that name.")
     if not trusted:
-        _refuse_elsewhere(path if path.name != "result.json" else path.with_name("case.json"))
+        refuse_elsewhere(path if path.name != "result.json" else path.with_name("case.json"))
     if case is not None or path.name == "result.json":
         return read_result(path, case)
     return read_case(path)
@@ -103,7 +103,7 @@ def sent(folder: Path):
     return reader(candidates[0], trusted=False)
 
 
-def _refuse_elsewhere(case: Path) -> None:
+def refuse_elsewhere(case: Path) -> None:
     """InputError where a case that was sent names files that were not sent with it."""
     try:
         file = CaseFile.read(case)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from itertools import count
 
@@ -17,6 +18,8 @@ from .layers import Layers
 from .movement import are_numbers, move
 from .told import INVERTED, NO_HANDLES, PLAIN, handles_of, image_of, labels_of, marks_of
 
+#: Seconds in which an answer is on its way.
+SOON = 0.001
 _numbers = count(1)
 #: The X-rays on the page, of whatever session.
 _open: list[XRayView] = []
@@ -78,11 +81,19 @@ class XRayView:
         """The open X-rays of this session."""
         return [view for view in _open if view._session is self._session]
 
-    def _draw(self) -> None:
-        """Draw what is out of date of all X-rays of the session."""
+    def _draw(self, first: Node | None = None) -> None:
+        """Draw what is out of date of all X-rays of the session, as `scene.drawing.Drawing.step`."""
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._session.registration)
-        drawing.step()
+        drawing.step(first)
+
+    def _follow(self) -> None:
+        """Have all X-rays of the session follow one of them."""
+        if self in _open and self._session.registration.scene is not None:
+            with self._server.state:
+                self._draw()
+                for view in self._together():
+                    view._tell()
 
     def _node(self) -> Node | None:
         """The X-ray; None once it has left the scene, or its registration has."""
@@ -156,7 +167,7 @@ class XRayView:
                 "pixels": shown.tobytes()}
 
     def _move(self, movement: dict, last: bool) -> dict:
-        """Move the CT, and draw it there at once.
+        """Move the CT, and draw it there at once; in the other X-rays once this picture is on its way.
 
         last: whether this ends the drag.
         """
@@ -175,10 +186,10 @@ class XRayView:
             if last:
                 self._moving = False
                 self._on_end()
-        self._draw()
-        for view in self._together():
-            view._tell()
+        self._draw(node)
+        self._tell()
         self._on_moved()
+        asyncio.get_running_loop().call_later(SOON, self._follow)
         return self._give_layer()
 
     def _set_window(self, low: float, high: float) -> None:

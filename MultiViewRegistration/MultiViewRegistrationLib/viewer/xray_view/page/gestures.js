@@ -11,7 +11,7 @@ const PANS = { a: [1, 0], d: [-1, 0], w: [0, 1], s: [0, -1] };
 const TURNS = { "[": 1, "{": 1, q: 1, "]": -1, "}": -1, e: -1 };
 const BEAM = { PageUp: 1, PageDown: -1 };
 
-// host: the component, which has frame, picture, view, movable, move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
+// host: the component, which has frame, greys, view, movable, move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
 export class Gestures {
   constructor(host) {
     this.host = host;
@@ -23,7 +23,7 @@ export class Gestures {
     const at = this.host.at(event), movable = this.host.movable;
     const what = event.button === 2 ? "window" : event.button === 1 || event.shiftKey ? "pan" : handle || (event.ctrlKey ? "tilt" : "shift");
     const moves = what !== "window" && what !== "pan";
-    this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.window], button: event.button, handle };
+    this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.greys], button: event.button, handle };
     this.host.grab(event);
   }
 
@@ -42,7 +42,7 @@ export class Gestures {
     const drag = this.drag;
     if (!drag) return;
     this.drag = null;
-    if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.window, true);
+    if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.greys, true);
     if (!drag.far && drag.button === 0 && !drag.handle && event.type === "pointerup") this.host.point(this.host.frame.toImage(drag.from));
     this.host.ended();
   }

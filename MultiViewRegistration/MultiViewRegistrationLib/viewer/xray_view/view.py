@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from itertools import count
+from time import monotonic
 
 from ...errors import InputError
 from ...scene import overlay
@@ -15,11 +16,13 @@ from ...scene.xray import XRayView as Node
 from .component import XRayCanvas
 from .film import Film, coded
 from .layers import Layers
-from .movement import are_numbers, move
+from .movement import are_numbers, checked, move
 from .told import INVERTED, NO_HANDLES, PLAIN, handles_of, image_of, labels_of, marks_of
 
 #: Seconds in which an answer is on its way.
 SOON = 0.001
+#: Seconds without a movement after which a drag has ended.
+STILL = 5.0
 _numbers = count(1)
 #: The X-rays on the page, of whatever session.
 _open: list[XRayView] = []
@@ -49,7 +52,7 @@ class XRayView:
         self._name = f"mvreg_xray_{next(_numbers)}"
         self._film: tuple[tuple, Film] | None = None
         self._films, self._labels, self._detectors = 0, (None, {}), []
-        self._moving = False
+        self._moved_at: float | None = None
         for what, do in self._answers().items():
             server.controller.trigger(f"{self._name}_{what}")(do)
         if not isinstance(session.drawing.onto, Layers):
@@ -63,6 +66,8 @@ class XRayView:
 
     def refresh(self) -> None:
         """Have the page follow the scene."""
+        if self._moved_at is not None and monotonic() - self._moved_at > STILL:
+            self._end()  # the page may be gone; a drag that goes on begins anew
         if self is self._together()[0]:
             self._draw()
         self._tell()
@@ -70,6 +75,7 @@ class XRayView:
     def close(self) -> None:
         """The page no longer shows it."""
         if self in _open:
+            self._end()
             _open.remove(self)
             for what in self._answers():
                 self._server.controller.trigger_unregister(f"{self._name}_{what}")
@@ -169,28 +175,39 @@ class XRayView:
     def _move(self, movement: dict, last: bool) -> dict:
         """Move the CT, and draw it there at once; in the other X-rays once this picture is on its way.
 
-        last: whether this ends the drag.
+        last: whether this ends the drag; the movement may then be empty.
         """
-        node = self._node()
+        node, refused = self._node(), ""
         if node is None or not self._may_move():
-            self._moving = False
-            return {"refused": True, **self._give_layer()}
-        if not self._moving:
-            self._moving = True
-            self._on_begin()
+            self._end()
+            return self._give_layer()
+        if movement:
+            refused = self._do(node, movement)
+        if last:
+            self._end()
+        return {**self._give_layer(), "refused": refused}
+
+    def _do(self, node: Node, movement: dict) -> str:
+        """Move the CT, and draw it; a sentence where that cannot be."""
         try:
+            movement = checked(movement)
+            if self._moved_at is None:
+                self._on_begin()
+            self._moved_at = monotonic()
             move(self._session.registration, node, movement)
         except InputError as error:
-            return {"refused": str(error)}
-        finally:
-            if last:
-                self._moving = False
-                self._on_end()
+            return str(error)
         self._draw(node)
         self._tell()
         self._on_moved()
         asyncio.get_running_loop().call_later(SOON, self._follow)
-        return self._give_layer()
+        return ""
+
+    def _end(self) -> None:
+        """Of a drag, if there is one."""
+        if self._moved_at is not None:
+            self._moved_at = None
+            self._on_end()
 
     def _set_window(self, low: float, high: float) -> None:
         """Show the X-ray between these line integrals."""

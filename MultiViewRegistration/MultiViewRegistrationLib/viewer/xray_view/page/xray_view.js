@@ -136,8 +136,8 @@ const XRay = {
     },
 
     moved(answer, sequence) {
-      this.problem = answer && typeof answer.refused === "string" ? answer.refused : "";
-      if (answer && "stamp" in answer) this.takeLayer(answer);
+      this.problem = answer.refused || "";
+      this.takeLayer(answer);
       this.shows = sequence;
       this.fetch();
     },

@@ -9,6 +9,7 @@ import asyncio
 
 import numpy as np
 import pytest
+from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
@@ -313,7 +314,8 @@ def test_checkerboard_has_tiles_of_both(world, shown):
     within = np.indices((SIZE, SIZE)) % (SIZE // 8)
     inner = ((within > 1) & (within < SIZE // 8 - 2)).all(axis=0)
     xray_turn = (row + column) % 2 == 0
-    covered = np.abs(drr - alone).max(axis=2) > 0
+    covered = ndimage.binary_erosion(np.abs(drr - alone).max(axis=2) > 0, iterations=3)
+    assert covered.mean() > 0.3
     assert np.array_equal(board[inner & xray_turn], alone[inner & xray_turn])
     assert np.abs(board - drr)[inner & ~xray_turn & covered].max() <= 2
 
@@ -332,8 +334,8 @@ def test_difference_is_orange_and_blue_and_fades_where_the_pose_is_right(world, 
     wrong = world(seen(shown, "difference"))
     shown.registration.world_from_ct = TRUE_POSE
     right = world(seen(shown, "difference"))
-    assert orange(wrong).mean() > 0.05
-    assert blue(wrong).mean() > 0.05
+    assert orange(wrong).mean() > 0.02
+    assert blue(wrong).mean() > 0.02
     assert (orange(right) | blue(right)).mean() < 0.3 * (orange(wrong) | blue(wrong)).mean()
 
 
@@ -405,11 +407,13 @@ def test_the_window_is_typed_and_the_greys_are_inverted(world, shown):
 @pytest.mark.parametrize("notches", [3, -2])
 def test_a_zoom_keeps_what_is_under_the_mouse(world, shown, notches):
     async def turn():
-        x, y = await shown.place((90, 40))
+        x, y = np.rint(await shown.place((90, 40)))  # a wheel's events come at whole pixels
+        box = await shown.surface().bounding_box()
+        pixel = await shown.js("(at) => xrays[0].frame.toImage(at)", [x - box["x"], y - box["y"]])
         await shown.page.mouse.move(x, y)
         await shown.page.mouse.wheel(0, -100 * notches)
         await shown.settled()
-        return (x, y), await shown.place((90, 40)), await shown.js("() => xrays[0].frame.zoom")
+        return (x, y), await shown.place(pixel), await shown.js("() => xrays[0].frame.zoom")
 
     before, after, zoom = world(turn())
     assert np.allclose(before, after, atol=0.01)
@@ -498,8 +502,8 @@ def test_what_is_written(world, shown):
         return [await shown.page.locator(".mvx-title").nth(number).inner_text() for number in (0, 1)]
 
     first, second = world(texts())
-    assert first.split("\n")[:2] == ["view1", "LAO 0.0°  CRA 0.0°"]
-    assert second.startswith("<img src=x onerror=alert(1)>\nLAO 90.0°")  # a name, and nothing else
+    assert first.split("\n")[:2] == ["view1", "LAO 0.0° CRA 0.0°"]
+    assert second.startswith("<img src=x onerror=alert(1)>\nLAO 90.0° CRA 0.0°")  # a name, and nothing else
     assert world(shown.page.locator("img").count()) == 0
     assert "line integral" in world(shown.page.locator(".mvx-told").first.inner_text())
 

@@ -52,6 +52,7 @@ class XRayView:
         self._name = f"mvreg_xray_{next(_numbers)}"
         self._film: tuple[tuple, Film] | None = None
         self._films, self._labels, self._detectors = 0, (None, {}), []
+        self._told: dict | None = None
         self._moved_at: float | None = None
         for what, do in self._answers().items():
             server.controller.trigger(f"{self._name}_{what}")(do)
@@ -122,7 +123,8 @@ class XRayView:
                 "name": self._name, "film": self._film_of(node), "layer": layer.stamp if layer is not None else 0,
                 "mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration),
                 "movable": layer is not None and self._may_move()}
-        self._server.state[self._name] = told
+        if self._told != told:
+            self._told = self._server.state[self._name] = told
 
     def _labels_of(self, node: Node) -> dict:
         key = node.name, node.used, next((detector.stamp for detector in self._detectors if detector.view == node), None)

@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..io.matrix_text import MatrixText, read_matrix, read_matrix_file
-from ..scene.geometry import matrix_of, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
 from ..scene.xray import XRayView
-from .c_arm_fields import CArmFields, check
+from .c_arm_fields import CArmFields
 from .matrix_fields import MatrixFields
 from .xray_editor import XRayEditor
 
@@ -102,7 +102,7 @@ class GeometryEditor(XRayEditor):
     def _problem(self) -> str:
         try:
             if self.ui.modeBox.currentIndex == C_ARM:
-                check(self._c_arm.reading())
+                check_reading(self._c_arm.reading())
             else:
                 self._matrix.matrix()
         except InputError as error:
@@ -171,7 +171,7 @@ class GeometryEditor(XRayEditor):
             origin = self._drafts.get(self.view.node.GetID(), {}).get("origin", _("entered"))
             if self.ui.modeBox.currentIndex == C_ARM:
                 reading = self._c_arm.reading()
-                check(reading)
+                check_reading(reading)
                 set_c_arm(self.view, reading, origin)
             else:
                 set_matrix(self.registration, self.view, self._matrix.matrix(), self._matrix.size, origin)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..errors import InputError
 from .fingerprint import fingerprint
+from .history import History
+from .registration import Registration
 from .session import Session
 from .worker import Worker
 from .xray import ATTRIBUTE
@@ -47,3 +51,11 @@ class Similarity:
         registration = self._session.registration
         views = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]  # cameras as they were corrected, too
         return registration.world_from_ct.tobytes(), fingerprint(registration), *views
+
+
+def similarities(registration: Registration) -> dict[str, float]:
+    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere, or something has changed since."""
+    entry = History(registration).current
+    if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
+        return {}
+    return entry.similarity if entry.fingerprint == fingerprint(registration) else {}

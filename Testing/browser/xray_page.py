@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from base64 import b64decode
 from contextlib import asynccontextmanager
+from io import BytesIO
 
 import numpy as np
+from PIL import Image
 
 #: A server for each page, as trame keeps those it has by name.
 _count = 0
@@ -50,14 +53,12 @@ class XRayPage:
             sharp = self.session.drawing.mode == "off" or (drawn and all(one.sharp for one in drawn))
             if sharp and await self.js("() => xrays.length > 0 && xrays.every(done)"):
                 return
-        raise TimeoutError("The page did not come to rest.")
+        raise TimeoutError(f"The page did not come to rest: {self.errors}")
 
     async def colours(self, number: int = 0) -> np.ndarray:
         """The picture (rows, columns, 3) as it is on the X-ray's canvas, in the canvas's own pixels."""
-        found = await self.js("""(n) => { const c = xrays[n].$refs.canvas;
-            return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }""", number)
-        width, height, data = found
-        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3].astype(int)
+        png = await self.js("(n) => xrays[n].$refs.canvas.toDataURL('image/png')", number)
+        return np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
 
 
 @asynccontextmanager
@@ -91,10 +92,14 @@ async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
     async def tick():
         while True:
             await asyncio.sleep(TICK_S)
-            with server.state:
-                session.poll(0)
-                for view in shown.views:
-                    view.refresh()
+            try:
+                with server.state:
+                    session.poll(0)
+                    for view in shown.views:
+                        view.refresh()
+            except Exception as error:
+                shown.errors.append(repr(error))
+                raise
 
     serving = asyncio.ensure_future(server.start(port=0, host="127.0.0.1", open_browser=False, show_connection_info=False,
                                                  disable_logging=True, exec_mode="coroutine", timeout=0))

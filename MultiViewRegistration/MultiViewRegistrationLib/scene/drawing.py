@@ -62,8 +62,11 @@ class Drawing:
         self._films: dict[str, tuple[tuple, object]] = {}
         self._moved = 0.0
 
-    def step(self) -> bool:
-        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw."""
+    def step(self, first: XRayView | None = None) -> bool:
+        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
+
+        first: a view that somebody looks at just now; if it is out of date it is drawn alone, and the others in the next step.
+        """
         anatomy = self._anatomy()
         for view in self._registration.xrays:
             self.onto.remove(view, self.mode if anatomy is not None and view.placed else "off")
@@ -75,7 +78,8 @@ class Drawing:
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}
         if stale:
-            self._draw_coarse(stale, anatomy)
+            urgent = {name: found for name, found in stale.items() if found[0].view == first}
+            self._draw_coarse(urgent or stale, anatomy)
             return True
         for detector in self._detectors:
             self._shade(detector)
@@ -119,7 +123,7 @@ class Drawing:
             self._show(detector, of, drr, factor)
             self._drawn[name] = Drawn(of, failed=of[-1] is None)
         self._moved = perf_counter()
-        self._adapt(self._moved - began)
+        self._adapt((self._moved - began) * len(self._detectors) / len(stale))
 
     def _draw_sharp(self, wanted: dict[str, tuple[Detector, tuple]], anatomy) -> bool:
         """Go on with the first view that is not sharp; whether there is one."""

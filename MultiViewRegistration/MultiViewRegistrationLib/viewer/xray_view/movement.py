@@ -19,11 +19,11 @@ FARTHEST = 1e5
 
 
 def move(registration: Registration, view: XRayView, movement: dict) -> None:
-    """Move the CT as seen in a view. InputError for a movement that is none, and as `scene.by_hand`.
+    """Move the CT as seen in a view. InputError as `scene.by_hand`.
 
-    movement: some of NUMBERS, each with its numbers.
+    movement: some of NUMBERS, each with its numbers, as `checked`.
     """
-    for kind, numbers in checked(movement).items():
+    for kind, numbers in movement.items():
         if kind == "shift":
             by_hand.shift(registration, view, *numbers)
         elif kind == "shift_mm":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from itertools import count
+from time import monotonic
 
 from ...errors import InputError
 from ...scene import overlay
@@ -14,9 +16,13 @@ from ...scene.xray import XRayView as Node
 from .component import XRayCanvas
 from .film import Film, coded
 from .layers import Layers
-from .movement import are_numbers, move
+from .movement import are_numbers, checked, move
 from .told import INVERTED, NO_HANDLES, PLAIN, handles_of, image_of, labels_of, marks_of
 
+#: Seconds in which an answer is on its way.
+SOON = 0.001
+#: Seconds without a movement after which a drag has ended.
+STILL = 5.0
 _numbers = count(1)
 #: The X-rays on the page, of whatever session.
 _open: list[XRayView] = []
@@ -46,7 +52,8 @@ class XRayView:
         self._name = f"mvreg_xray_{next(_numbers)}"
         self._film: tuple[tuple, Film] | None = None
         self._films, self._labels, self._detectors = 0, (None, {}), []
-        self._moving = False
+        self._told: dict | None = None
+        self._moved_at: float | None = None
         for what, do in self._answers().items():
             server.controller.trigger(f"{self._name}_{what}")(do)
         if not isinstance(session.drawing.onto, Layers):
@@ -60,6 +67,8 @@ class XRayView:
 
     def refresh(self) -> None:
         """Have the page follow the scene."""
+        if self._moved_at is not None and monotonic() - self._moved_at > STILL:
+            self._end()  # the page may be gone; a drag that goes on begins anew
         if self is self._together()[0]:
             self._draw()
         self._tell()
@@ -67,6 +76,7 @@ class XRayView:
     def close(self) -> None:
         """The page no longer shows it."""
         if self in _open:
+            self._end()
             _open.remove(self)
             for what in self._answers():
                 self._server.controller.trigger_unregister(f"{self._name}_{what}")
@@ -78,11 +88,19 @@ class XRayView:
         """The open X-rays of this session."""
         return [view for view in _open if view._session is self._session]
 
-    def _draw(self) -> None:
-        """Draw what is out of date of all X-rays of the session."""
+    def _draw(self, first: Node | None = None) -> None:
+        """Draw what is out of date of all X-rays of the session, as `scene.drawing.Drawing.step`."""
         drawing = self._session.drawing
         drawing.mode = overlay.mode_of(self._session.registration)
-        drawing.step()
+        drawing.step(first)
+
+    def _follow(self) -> None:
+        """Have all X-rays of the session follow one of them."""
+        if self in _open and self._session.registration.scene is not None:
+            with self._server.state:
+                self._draw()
+                for view in self._together():
+                    view._tell()
 
     def _node(self) -> Node | None:
         """The X-ray; None once it has left the scene, or its registration has."""
@@ -105,7 +123,8 @@ class XRayView:
                 "name": self._name, "film": self._film_of(node), "layer": layer.stamp if layer is not None else 0,
                 "mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration),
                 "movable": layer is not None and self._may_move()}
-        self._server.state[self._name] = told
+        if self._told != told:
+            self._told = self._server.state[self._name] = told
 
     def _labels_of(self, node: Node) -> dict:
         key = node.name, node.used, next((detector.stamp for detector in self._detectors if detector.view == node), None)
@@ -156,30 +175,41 @@ class XRayView:
                 "pixels": shown.tobytes()}
 
     def _move(self, movement: dict, last: bool) -> dict:
-        """Move the CT, and draw it there at once.
+        """Move the CT, and draw it there at once; in the other X-rays once this picture is on its way.
 
-        last: whether this ends the drag.
+        last: whether this ends the drag; the movement may then be empty.
         """
-        node = self._node()
+        node, refused = self._node(), ""
         if node is None or not self._may_move():
-            self._moving = False
-            return {"refused": True, **self._give_layer()}
-        if not self._moving:
-            self._moving = True
-            self._on_begin()
+            self._end()
+            return self._give_layer()
+        if movement:
+            refused = self._do(node, movement)
+        if last:
+            self._end()
+        return {**self._give_layer(), "refused": refused}
+
+    def _do(self, node: Node, movement: dict) -> str:
+        """Move the CT, and draw it; a sentence where that cannot be."""
         try:
+            movement = checked(movement)
+            if self._moved_at is None:
+                self._on_begin()
+            self._moved_at = monotonic()
             move(self._session.registration, node, movement)
         except InputError as error:
-            return {"refused": str(error)}
-        finally:
-            if last:
-                self._moving = False
-                self._on_end()
-        self._draw()
-        for view in self._together():
-            view._tell()
+            return str(error)
+        self._draw(node)
+        self._tell()
         self._on_moved()
-        return self._give_layer()
+        asyncio.get_running_loop().call_later(SOON, self._follow)
+        return ""
+
+    def _end(self) -> None:
+        """Of a drag, if there is one."""
+        if self._moved_at is not None:
+            self._moved_at = None
+            self._on_end()
 
     def _set_window(self, low: float, high: float) -> None:
         """Show the X-ray between these line integrals."""

@@ -11,7 +11,7 @@ const PANS = { a: [1, 0], d: [-1, 0], w: [0, 1], s: [0, -1] };
 const TURNS = { "[": 1, "{": 1, q: 1, "]": -1, "}": -1, e: -1 };
 const BEAM = { PageUp: 1, PageDown: -1 };
 
-// host: the component, which has frame, picture, view, movable, move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
+// host: the component, which has frame, greys, view, movable, move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
 export class Gestures {
   constructor(host) {
     this.host = host;
@@ -23,7 +23,7 @@ export class Gestures {
     const at = this.host.at(event), movable = this.host.movable;
     const what = event.button === 2 ? "window" : event.button === 1 || event.shiftKey ? "pan" : handle || (event.ctrlKey ? "tilt" : "shift");
     const moves = what !== "window" && what !== "pan";
-    this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.window], button: event.button, handle };
+    this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.greys], button: event.button, handle };
     this.host.grab(event);
   }
 
@@ -34,7 +34,11 @@ export class Gestures {
     if (!drag.far && Math.hypot(now[0] - drag.from[0], now[1] - drag.from[1]) < CLICK && !drag.handle) return;
     drag.far = true;
     this.host.mark(event);
-    this[drag.what](drag.last, now, drag);
+    const far = this[drag.what](drag.last, now, drag);
+    if (far) {
+      drag.sum = far.map((number, i) => number + (drag.sum ? drag.sum[i] : 0));
+      this.host.tellFar(drag.what, drag.sum);
+    }
     drag.last = now;
   }
 
@@ -42,16 +46,18 @@ export class Gestures {
     const drag = this.drag;
     if (!drag) return;
     this.drag = null;
-    if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.window, true);
+    if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.greys, true);
     if (!drag.far && drag.button === 0 && !drag.handle && event.type === "pointerup") this.host.point(this.host.frame.toImage(drag.from));
     this.host.ended();
   }
+
+  // What each does to a movement of the mouse; those that move the CT say how far, in numbers that can be added up.
 
   none() {}
 
   shift(before, now) {
     const [from, to] = [before, now].map((at) => this.host.frame.toImage(at));
-    this.host.move("shift", to[0] - from[0], to[1] - from[1]);
+    return this.host.move("shift", to[0] - from[0], to[1] - from[1]);
   }
 
   // By as much as the mouse goes round the CT's centre.
@@ -59,19 +65,19 @@ export class Gestures {
     const middle = this.host.frame.toView(this.host.view.centre);
     const [from, to] = [before, now].map((at) => Math.atan2(at[1] - middle[1], at[0] - middle[0]));
     const clockwise = ((to - from + 3 * Math.PI) % (2 * Math.PI)) - Math.PI;
-    this.host.move("turn", (-clockwise * 180) / Math.PI);
+    return this.host.move("turn", (-clockwise * 180) / Math.PI);
   }
 
   tilt(before, now) {
-    this.host.move("tilt", TILT * (now[0] - before[0]), TILT * (now[1] - before[1]));
+    return this.host.move("tilt", TILT * (now[0] - before[0]), TILT * (now[1] - before[1]));
   }
 
   tiltAcross(before, now) {
-    this.host.move("tilt", TILT * (now[0] - before[0]), 0);
+    return this.host.move("tilt", TILT * (now[0] - before[0]), 0);
   }
 
   tiltAlong(before, now) {
-    this.host.move("tilt", 0, TILT * (now[1] - before[1]));
+    return this.host.move("tilt", 0, TILT * (now[1] - before[1]));
   }
 
   pan(before, now) {
@@ -92,7 +98,9 @@ export class Gestures {
     if (event.shiftKey) {
       if (!this.host.movable) return;
       this.host.mark(event);
-      this.host.move("beam", (-turned / WHEEL) * (event.ctrlKey ? FINE : COARSE));
+      const far = this.host.move("beam", (-turned / WHEEL) * (event.ctrlKey ? FINE : COARSE));
+      this.wheeled = far.map((mm) => mm + (this.wheeled || 0))[0];
+      this.host.tellFar("beam", [this.wheeled]);
       this.host.endSoon();
     } else {
       this.host.frame.zoomAt(ZOOM ** (-turned / WHEEL), this.host.at(event));

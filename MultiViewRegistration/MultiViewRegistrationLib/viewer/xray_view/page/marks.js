@@ -2,6 +2,7 @@
 
 const GAP = 6, REACH = 22; // of a cross, which leaves in sight what it marks
 const RING = 0.36, SMALLEST_RING = 60; // the ring's radius, as a share of the view's smaller side, and in CSS pixels
+const BARS = [100, 50, 20, 10, 5, 2, 1], LONGEST_BAR = 130; // mm, and CSS pixels
 const EDGE = 14; // of the letters from the image's edge
 
 // Four arms about a point, as the path of an SVG.
@@ -34,4 +35,14 @@ export function sides(frame, letters) {
   const [x0, x1] = [Math.max(left, 0), Math.min(right, frame.view[0])], [y0, y1] = [Math.max(top, 0), Math.min(bottom, frame.view[1])];
   const places = [[x0 + EDGE, (y0 + y1) / 2], [x1 - EDGE, (y0 + y1) / 2], [(x0 + x1) / 2, y0 + EDGE], [(x0 + x1) / 2, y1 - EDGE]];
   return letters.map((letter, i) => ({ letter, x: places[i][0], y: places[i][1] }));
+}
+
+// A bar of so many mm at the depth of the CT, at the lower right corner; null where that is unknown.
+export function scale(frame, mmPerPixel) {
+  if (!mmPerPixel) return null;
+  const pixelsPerMm = frame.scale / mmPerPixel[0], [width, height] = frame.view;
+  const mm = BARS.find((length) => length * pixelsPerMm <= Math.min(LONGEST_BAR, width / 3));
+  if (!mm) return null;
+  const x = width - 12, y = height - 12, length = mm * pixelsPerMm;
+  return { mm, path: `M${x - length},${y - 5}v5h${length}v-5`, x, y: y - 10 };
 }

@@ -2,7 +2,7 @@
 
 import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
-import { cross, line, ring, sides } from "./marks.js";
+import { cross, line, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
 import { template } from "./template.js";
@@ -16,8 +16,8 @@ const XRay = {
   inject: ["trame"],
 
   data: () => ({
-    drawn: { sides: [], lines: [], seen: "", point: "", ring: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
-    dragged: "", full: false, announced: "", problem: "",
+    drawn: { sides: [], lines: [], seen: "", point: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
+    dragged: "", far: "", full: false, announced: "", problem: "",
   }),
 
   computed: {
@@ -133,11 +133,22 @@ const XRay = {
       const sequence = this.mover.add(kind, ...numbers);
       if (window.mvregFrames && this.eventTime) this.times.push([sequence, this.eventTime]);
       this.eventTime = null;
+      return numbers;
+    },
+
+    // How far the CT was moved since the mouse went down.
+    tellFar(what, [first, second]) {
+      const way = (number, [more, less], unit) => `${Math.abs(number).toFixed(1)} ${unit} ${number < 0 ? less : more}`;
+      const [mmX, mmY] = this.view.mm_per_pixel;
+      if (what === "shift") this.far = `CT ${way(first * mmX, ["right", "left"], "mm")}, ${way(second * mmY, ["down", "up"], "mm")}`;
+      else if (what === "turn") this.far = `CT turned ${way(first, ["counter-clockwise", "clockwise"], "°")}`;
+      else if (what === "beam") this.far = `CT ${way(first, ["away from the source", "towards the source"], "mm")}`;
+      else this.far = `CT tilted ${way(first, ["right", "left"], "°")}, ${way(second, ["down", "up"], "°")}`;
     },
 
     moved(answer, sequence) {
-      this.problem = answer && typeof answer.refused === "string" ? answer.refused : "";
-      if (answer && "stamp" in answer) this.takeLayer(answer);
+      this.problem = answer.refused || "";
+      this.takeLayer(answer);
       this.shows = sequence;
       this.fetch();
     },
@@ -183,6 +194,8 @@ const XRay = {
 
     ended() {
       this.mover.end();
+      this.gestures.wheeled = 0;
+      if (!this.gestures.drag) this.far = "";
     },
 
     endSoon() {
@@ -284,6 +297,7 @@ const XRay = {
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, view.centre) : null,
+        scale: scale(frame, view.mm_per_pixel),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },

@@ -156,7 +156,8 @@ class Application:
                     if self.session.message:
                         self.tell(self.session.message)
             self.moving.tick()
-            self.points.tick()
+            if self.points.tick():
+                self._stale = True
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()

@@ -59,6 +59,7 @@ class Application:
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
+        self.state.open_steps = []
         self.choose(None)
         self.tell("")
 
@@ -93,6 +94,7 @@ class Application:
         """Begin with nothing but the steps."""
         with self.acting():
             self.begin()
+            self.state.open_steps = ["ct", "xrays"]
 
     def replace(self, fill) -> None:
         """Close the scene, and have `fill(scene)` put another content into it, which returns a registration, if it has one."""
@@ -100,6 +102,7 @@ class Application:
         self.scene.Clear(False)
         registration = fill(self.scene)
         self.choose(registration)
+        self.state.open_steps = ["start", "register"]
         if registration is None:
             self.tell("The scene holds no registration of this program; add a CT and X-rays.")
             self.begin()

@@ -129,6 +129,10 @@
   };
 
   window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch); app.component("mv-plot", Plot); } };
+  document.addEventListener("click", e => { // the step that was opened is seen
+    const step = e.target.closest(".mv-step");
+    if (step) setTimeout(() => step.parentElement.scrollIntoView({ block: "nearest", behavior: "smooth" }), 300);
+  });
   // A file that misses its place must not replace the page.
   for (const what of ["dragover", "drop"]) window.addEventListener(what, e => e.preventDefault());
 })();

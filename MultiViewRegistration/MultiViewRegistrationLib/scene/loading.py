@@ -37,10 +37,13 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
     return read_case(path)(scene)
 
 
-def read_case(path: str | os.PathLike) -> Callable[[Any], Registration]:
+def read_case(path: str | os.PathLike, loaded: Case | None = None) -> Callable[[Any], Registration]:
     """`load_case` in two steps: everything is read and checked now, in any thread; the function returned puts it into a scene, in the
-    main thread."""
-    case = Case.load(path)
+    main thread.
+
+    loaded: the case, where it was loaded from there already.
+    """
+    case = loaded or Case.load(path)
     file, entries = CaseFile.read(path), read_views(case, path)
 
     def add(scene) -> Registration:

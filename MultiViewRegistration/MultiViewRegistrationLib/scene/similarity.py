@@ -9,7 +9,7 @@ from .fingerprint import fingerprint
 from .history import History
 from .registration import Registration
 from .session import Session
-from .worker import Worker
+from .worker import TURN, Worker
 from .xray import ATTRIBUTE
 
 
@@ -22,11 +22,11 @@ class Similarity:
         self._worker: Worker | None = None
         self.values: dict[str, float] = {}
 
-    def update(self) -> bool:
-        """Call it from a timer; whether there are new values. It waits for the thread a moment, so that this gets on."""
+    def update(self, wait: float = TURN) -> bool:
+        """Call it from a timer; whether there are new values.   wait: as `Worker.poll`, so that the thread gets on."""
         if self._worker is None:
             return self._begin()
-        self._worker.poll()
+        self._worker.poll(wait)
         if self._worker.state == "running":
             return False
         self.values, self._worker = self._worker.result or {}, None

@@ -8,6 +8,7 @@ from trame.widgets import vuetify3 as v
 from ..imaging.view import SharedUnknowns
 from ..scene.case import shared_unknowns_of
 from ..scene.geometry import READ_OFF, reference_of
+from .elements import NumberField
 from .xray_editor import XRayEditor, number
 
 EXACTLY, ABOUT, UNKNOWN = "exactly", "about", "not at all"
@@ -26,9 +27,9 @@ class CertaintyEditor(XRayEditor):
             with html.Div(classes="mv-grid2"):
                 v.VSelect(label=label, items=(str([EXACTLY, ABOUT, UNKNOWN]),), model_value=(f"xrays.certainty.{key}.known",),
                           update_modelValue=(self.set_known, f"['{key}', $event]"), disabled=("xrays.certainty.reference",))
-                v.VTextField(v_if=f"xrays.certainty.{key}.known === '{ABOUT}'", label="Standard deviation", suffix=unit, type="number",
-                             min=0, step=0.5, model_value=(f"xrays.certainty.{key}.deviation",), disabled=("xrays.certainty.reference",),
-                             __events=[("change_value", "change")], change_value=(self.set_deviation, f"['{key}', $event.target.value]"))
+                NumberField(v_if=f"xrays.certainty.{key}.known === '{ABOUT}'", label="Standard deviation", suffix=unit, min=0, step=0.5,
+                            model_value=(f"xrays.certainty.{key}.deviation",), disabled=("xrays.certainty.reference",),
+                            change=(self.set_deviation, f"['{key}', $event.target.value]"))
 
     def content(self) -> dict:
         view, told = self.view, {}

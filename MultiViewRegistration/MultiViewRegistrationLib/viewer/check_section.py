@@ -54,7 +54,7 @@ class CheckSection(Section):
         return State(PROBLEM, "caution") if entry.reasons or self.session.doubt() else State(READY, "look at every X-ray")
 
     def tick(self) -> None:
-        if self._similarity.update():
+        if self._similarity.update(0):
             self.application.invalidate()
 
 

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from trame.widgets import vuetify3 as v
+from trame_client.widgets import vue
 from trame_client.widgets.core import AbstractElement
 
+#: What any element may have, and trame would leave out.
+vue.SHARED_ATTRIBUTES += [("aria_label", "aria-label"), ("aria_pressed", "aria-pressed"), ("aria_current", "aria-current"), "role",
+                          "alt"]
 MODULE = {
     "serve": {"__mvreg_page": str(Path(__file__).parent / "browser")},
     "scripts": ["__mvreg_page/page.js"],
     "styles": ["__mvreg_page/page.css"],
     "vue_use": ["mvreg_page"],
 }
+
+
+class NumberField(v.VTextField):
+    """A field for a number, of which `change` tells once it was typed.   min, max, step: as of an <input>."""
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(type="number", __properties=["min", "max", "step"], **kwargs)
 
 
 class Files(AbstractElement):

@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..io.matrix_text import read_matrix
 from ..scene.frames import RAS_FROM_LPS
 from ..scene.geometry import check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
+from .elements import NumberField
 from .xray_editor import XRayEditor, number
 
 #: The fields: key, label, unit; those of a pair end in 0 and 1.
@@ -60,8 +61,8 @@ class GeometryEditor(XRayEditor):
                     self._fields(FURTHER)
         with html.Div(v_if="xrays.geometry.mode === 'matrix'"):
             v.VTextarea(label="Projection matrix, 3 × 4, world mm to pixels", rows=4, variant="outlined", density="compact",
-                        hide_details=True, model_value=("xrays.geometry.fields.matrix",), classes="mt-2 mv-mono", __events=[("change_value", "change")],
-                        change_value=(self.edit, "['matrix', $event.target.value]"))
+                        hide_details=True, model_value=("xrays.geometry.fields.matrix",), classes="mt-2 mv-mono",
+                        change=(self.edit, "['matrix', $event.target.value]"))
             v.VSelect(label="Axes of the world", items=(str(list(AXES)),), model_value=("xrays.geometry.fields.axes",), classes="mt-2",
                       update_modelValue=(self.edit, "['axes', $event]"))
         html.Div("{{ xrays.geometry.told }}", classes="mv-fact")
@@ -78,8 +79,8 @@ class GeometryEditor(XRayEditor):
 
     def _fields(self, fields) -> None:
         for key, label, unit in fields:
-            v.VTextField(label=label, suffix=unit, type="number", step="any", model_value=(f"xrays.geometry.fields.{key}",),
-                         __events=[("change_value", "change")], change_value=(self.edit, f"['{key}', $event.target.value]"))
+            NumberField(label=label, suffix=unit, step="any", model_value=(f"xrays.geometry.fields.{key}",),
+                         change=(self.edit, f"['{key}', $event.target.value]"))
 
     def content(self) -> dict:
         view = self.view

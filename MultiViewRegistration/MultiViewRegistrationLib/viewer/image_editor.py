@@ -8,6 +8,7 @@ from trame.widgets import vuetify3 as v
 
 from ..scene.image import change_image
 from ..scene.mask import set_mask
+from .elements import NumberField
 from .xray_editor import XRayEditor, number
 
 INTENSITIES = {"linear": "detected intensity (bone dark)", "log": "line integrals (bone bright)"}
@@ -21,9 +22,9 @@ class ImageEditor(XRayEditor):
 
     def build(self) -> None:
         html.Div("{{ xrays.image.source }}", classes="mv-fact")
-        v.VTextField(v_if="xrays.image.frames > 1", label="Frame", type="number", min=0, max=("xrays.image.frames - 1",), classes="mt-2",
+        NumberField(v_if="xrays.image.frames > 1", label="Frame", min=0, max=("xrays.image.frames - 1",), classes="mt-2",
                      suffix=("`of ${xrays.image.frames - 1}`",), model_value=("xrays.image.frame",),
-                     __events=[("change_value", "change")], change_value=(self.set_frame, "[$event.target.value]"))
+                     change=(self.set_frame, "[$event.target.value]"))
         v.VSelect(label="Values", items=("xrays.image.intensities",), model_value=("xrays.image.intensity",), classes="mt-2",
                   update_modelValue=(self.set_intensity, "[$event]"))
         v.VCheckbox(label="Inverted grey scale", model_value=("xrays.image.inverted",), update_modelValue=(self.set_inverted, "[$event]"))

@@ -29,9 +29,15 @@ class Opening:
         self._after: Callable[[], object] = lambda: None
         self._show("")
 
-    def open(self, path: Path, case: Path | None = None) -> None:
-        """A case.json, a result.json, a folder that holds one, or a scene.   case: of a result, see `read_result`."""
-        self._begin(path.name, lambda tell: reader(path, case, trusted=True))
+    def open(self, path: Path, case: Path | None = None, early: Worker | None = None) -> None:
+        """A case.json, a result.json, a folder that holds one, or a scene.
+
+        case: of a result, see `read_result`.   early: loads the `io.case.Case` of the path already, see `serving`.
+        """
+        if early is not None:
+            self._begin(path.name, lambda tell: read_case(path, early.result_for(tell)))
+        else:
+            self._begin(path.name, lambda tell: reader(path, case, trusted=True))
 
     def open_demo(self) -> None:
         """The demo's case; its CT is downloaded where it is not there yet."""
@@ -80,7 +86,7 @@ def reader(path: Path, case: Path | None = None, *, trusted: bool):
         inside = [name for name in ("result.json", "case.json") if (path / name).is_file()]
         if not inside:
             raise InputError(f"{path.name}: holds neither a case.json nor a result.json, expected one of them; choose another folder.")
-        path = path / (inside[0] if case is not None or (path / "case.json").is_file() else inside[-1])
+        path = path / inside[0]
     if path.suffix.lower() in SCENES:
         return read_scene(path, trusted=trusted)
     if path.suffix.lower() != ".json":

@@ -20,7 +20,11 @@ class Points:
 
     def put(self, view, column: float, row: float) -> None:
         """A point was clicked on a pixel of an X-ray."""
+        part = self._application.sections["start"].landmarks
         with self._application.acting():
+            if part.clicking:
+                part.put(view, column, row)
+                return
             for detector in detectors(self._application.registration):
                 if detector.view == view:
                     self.cursor.points.AddControlPoint(*map(float, detector.on_plane([column, row])))

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ..errors import InputError
+from ..io.case import Case
+from ..scene.worker import Worker
 
 LOCAL = "127.0.0.1"
 
@@ -33,6 +35,7 @@ def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = No
 
 
 async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
+    early = _begin_to_load(path)  # while all else is imported
     from trame.app import get_server
 
     from . import page
@@ -57,7 +60,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     server.controller.on_server_ready.add(ready)
     page.build(application)
     if path is not None:
-        application.opening.open(path, case)
+        application.opening.open(path, case, early)
     following = asyncio.create_task(application.run())
     try:
         await server.start(port=port, host=host, open_browser=False, show_connection_info=False, disable_logging=True,
@@ -68,3 +71,12 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     finally:
         following.cancel()
         application.close()
+
+
+def _begin_to_load(path: Path | None) -> Worker | None:
+    """Loads a case.json, or that of a folder without a result, in a thread; None for anything else."""
+    if path is not None and path.is_dir() and not (path / "result.json").exists():
+        path = path / "case.json"
+    if path is None or path.suffix.lower() != ".json" or path.name == "result.json" or not path.is_file():
+        return None
+    return Worker(lambda tell: Case.load(path))

@@ -175,6 +175,10 @@ class Views:
         with self._application.acting():
             self._application.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
 
+    def show_slices(self) -> None:
+        """Have slices of the CT to click in."""
+        self._state.views = {**self._state.views, "slices": True}
+
     def toggle_slices(self) -> None:
         """Show the CT's slices, or hide them."""
         self._state.views = {**self._state.views, "slices": not self._state.views["slices"]}

@@ -21,7 +21,7 @@ from ..scene.tags import colour, tag_of
 from ..scene.worker import Worker
 from ..scene.xray import XRayView
 from .certainty_editor import CertaintyEditor
-from .elements import Files
+from .elements import Files, NumberField
 from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
 from .opening import refuse_elsewhere
@@ -66,7 +66,8 @@ class XRaysSection(Section):
                     v.VCheckbox(model_value=("row.used",), update_modelValue=(self.use, "[row.id, $event]"),
                                 aria_label=("'Use ' + row.name",))
                 with html.Td(), html.Button(type="button", classes="mv-link", click=(self.select, "[row.id]"),
-                                            title="Edit name, geometry, image and certainty", aria_pressed=("row.id === xrays.selected ? 'true' : 'false'",)):
+                                            title="Edit name, geometry, image and certainty",
+                                            aria_pressed=("row.id === xrays.selected ? 'true' : 'false'",)):
                     html.Span(style=("{ background: row.colour }",), classes="mv-dot")
                     html.Span("{{ row.name }}")
                 html.Td("{{ row.geometry }}", title=("row.trouble || row.certainty",),
@@ -75,8 +76,8 @@ class XRaysSection(Section):
         html.Div("{{ xrays.problem }}", v_if="xrays.problem", classes="mv-problem", role="alert")
         with html.Div(v_if="xrays.selected", classes="mv-editor"):
             with html.Div(classes="mv-row"):
-                v.VTextField(label="Name", model_value=("xrays.name",), maxlength=80,
-                             __events=[("change_value", "change")], change_value=(self.rename, "[$event.target.value]"))
+                v.VTextField(label="Name", model_value=("xrays.name",),
+                             change=(self.rename, "[$event.target.value]"))
                 v.VBtn(icon="mdi-arrow-up", size="x-small", variant="text", click=(self.move, "[-1]"), disabled=("!xrays.can_up",),
                        title="Earlier: the first is the one that the others' geometry is held against", aria_label="Earlier")
                 v.VBtn(icon="mdi-arrow-down", size="x-small", variant="text", click=(self.move, "[1]"), disabled=("!xrays.can_down",),
@@ -98,8 +99,8 @@ class XRaysSection(Section):
             with v.VExpansionPanelText():
                 html.Div("Standard deviations; 0 for what is known.", classes="mv-fact")
                 for number, (label, unit) in enumerate(SHARED):
-                    v.VTextField(label=label, suffix=unit, type="number", min=0, step=0.5, model_value=(f"xrays.shared[{number}]",),
-                                 classes="mt-2", __events=[("change_value", "change")], change_value=(self.share, f"[{number}, $event.target.value]"))
+                    NumberField(label=label, suffix=unit, min=0, step=0.5, model_value=(f"xrays.shared[{number}]",),
+                                 classes="mt-2", change=(self.share, f"[{number}, $event.target.value]"))
 
     def adopt(self) -> None:
         self._readiness = self.session and Readiness(self.registration, self.session.xray)

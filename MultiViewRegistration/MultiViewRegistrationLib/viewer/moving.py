@@ -17,6 +17,10 @@ class Moving:
         session, registration = self._application.session, self._application.registration
         return session is not None and not session.running and registration.ct is not None
 
+    def under_way(self) -> bool:
+        """Whether a hand moves the CT just now: what takes long to draw must wait."""
+        return self._moves is not None and not self._application.session.drawing.at_rest
+
     def begin(self) -> None:
         """The mouse goes down, or a key does."""
         if self._moves is None:

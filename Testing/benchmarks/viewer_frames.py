@@ -32,6 +32,8 @@ SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 MODES = ("Blend", "Checkerboard", "Edges", "Difference")
 #: Events of the mouse a second, as a usual screen delivers them, and pixels that it moves about.
 MOVES, RADIUS = 60, 30
+#: Seconds in which all is drawn sharp after a drag.
+REST = 3.0
 #: Notes the longest side of every DRR that is shown while the CT moves, and how long after their events movements are seen.
 NOTE = """() => {
   const xray = document.querySelector(".mvx").xray;
@@ -55,12 +57,12 @@ def drag(page, seconds: float) -> None:
         page.mouse.move(x + RADIUS * np.cos(step / 12), y + RADIUS * np.sin(step / 12))
         sleep(max(0.0, began + (step + 1) / MOVES - perf_counter()))
     page.mouse.up()
-    sleep(0.5)
+    sleep(REST)
 
 
 def measure(tab: Tab, mode: str, seconds: float) -> tuple[np.ndarray, float, int]:
     """Milliseconds from event to picture, for each event; pictures a second; the longest side of the DRR while it moves, the median."""
-    tab.button(mode).click()
+    tab.button(f"Overlay: {mode}").click()
     sleep(0.5)
     drag(tab.page, 2.0)  # adapts
     tab.page.evaluate(NOTE)

@@ -10,6 +10,8 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
+
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
 PATIENCE_S = 90.0
@@ -19,10 +21,10 @@ class Served:
     """`mvreg view` with arguments.   address: of the page.   lines: what it has printed."""
 
     def __init__(self, *arguments: str, folder: Path) -> None:
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
-                       "TMPDIR": str(folder)}
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
+                            "TMPDIR": str(folder)}
         self.lines: list[str] = []
-        self.process = subprocess.Popen([*MVREG, "view", *arguments, "--no-browser"], env=environment, cwd=folder, text=True,
+        self.process = subprocess.Popen([*MVREG, "view", *arguments, "--no-browser"], env=self.environment, cwd=folder, text=True,
                                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._known = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
@@ -90,8 +92,28 @@ class Tab:
     def ready(self) -> None:
         """Wait until there is a registration, and its CT is ready for DRRs."""
         self.wait_state("s.has_registration && s.register && s.register.ready")
-        self.page.wait_for_function("() => [...document.querySelectorAll('.mvx')].length"
-                                    " && [...document.querySelectorAll('.mvx')].every(e => e.xray.picture.film && e.xray.picture.layer)")
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait until the X-rays show what they are to show."""
+        self.page.wait_for_function("() => { const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every("
+                                    "e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }")
+
+    def picture(self, number: int) -> np.ndarray:
+        """An X-ray as its canvas shows it, uint8 (rows, columns, 3)."""
+        width, height, data = self.page.evaluate("""(n) => { const c = document.querySelectorAll('.mvx canvas')[n];
+            return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }""", number)
+        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+    def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag in an X-ray from one place to another, in shares of its width and height."""
+        box = self.page.locator(".mvx-surface").nth(number).bounding_box()
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        self.page.mouse.move(*places[1], steps=5)
+        self.page.mouse.up()
+        self.drawn()
 
     def button(self, name: str):
         """The button with exactly this name."""
@@ -103,7 +125,8 @@ class Tab:
         if title.get_attribute("aria-expanded") != "true":
             title.click()
 
-    def register(self, start: str = "Search") -> None:
+    def register(self) -> None:
         """Register, and wait until that has ended."""
+        entries = len(self.state("register.history"))
         self.button("Register").click()
-        self.wait_state("!s.register.running && s.register.ended")
+        self.wait_state(f"!s.register.busy && s.register.ended && s.register.history.length > {entries}")

@@ -60,6 +60,7 @@ class Application:
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
+        self.state.open_steps = []
         self.choose(None)
         self.tell("")
 
@@ -94,6 +95,7 @@ class Application:
         """Begin with nothing but the steps."""
         with self.acting():
             self.begin()
+            self.state.open_steps = ["ct", "xrays"]
 
     def replace(self, fill) -> None:
         """Close the scene, and have `fill(scene)` put another content into it, which returns a registration, if it has one."""
@@ -101,6 +103,7 @@ class Application:
         self.scene.Clear(False)
         registration = fill(self.scene)
         self.choose(registration)
+        self.state.open_steps = ["start", "register"]
         if registration is None:
             self.tell("The scene holds no registration of this program; add a CT and X-rays.")
             self.begin()
@@ -157,7 +160,8 @@ class Application:
                     if self.session.message:
                         self.tell(self.session.message)
             self.moving.tick()
-            self.points.tick()
+            if self.points.tick():
+                self._stale = True
             for section in self.sections.values():
                 with suppress(InputError):
                     section.tick()

@@ -54,3 +54,14 @@ class Fetch(AbstractElement):
     def __init__(self, **kwargs) -> None:
         super().__init__("mv-fetch", **kwargs)
         self._attr_names += ["trigger", "label", "icon", "disabled"]
+
+
+class Plot(AbstractElement):
+    """Curves over steps.
+
+    title, across, up: what is seen, and what is along the axes, with units.   curves: [{"name", "points": [[x, y], ...]}].
+    """
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__("mv-plot", **kwargs)
+        self._attr_names += ["title", "across", "up", "curves"]

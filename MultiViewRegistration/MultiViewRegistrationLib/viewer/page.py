@@ -14,7 +14,8 @@ from .xray_view import component
 TITLE = "Multi-view 2D/3D registration"
 #: Dark as a reading room: the pictures are the brightest of it all.
 THEME = {"theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": True, "colors": {
-    "background": "#0b0e11", "surface": "#12171c", "primary": "#5aa9e6", "secondary": "#8fa3b3", "error": "#ff8a70", "warning": "#ffc04d",
+    "background": "#0b0e11", "surface": "#12171c", "primary": "#5aa9e6", "on-primary": "#06121c",
+    "secondary": "#8fa3b3", "error": "#ff8a70", "warning": "#ffc04d",
     "success": "#7fd1ae"}}}},
     "defaults": {"VCheckbox": {"density": "compact", "hideDetails": True, "color": "primary"},
                  "VTextField": {"density": "compact", "hideDetails": True, "variant": "outlined"},
@@ -32,7 +33,7 @@ def build(application) -> None:
     for module in (elements.MODULE, component.MODULE):
         server.enable_module(module)
     server.state.trame__title = TITLE
-    server.state.update({"open_steps": ["xrays", "start", "register"], "icons": ICONS})
+    server.state.icons = ICONS
     with VAppLayout(server, vuetify_config=THEME):
         register = application.sections["register"]
         elements.Keys(undo=register.undo, redo=register.redo, register=register.register)

@@ -71,7 +71,7 @@ async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
     from trame.ui.html import DivLayout
     from trame.widgets import html
 
-    from MultiViewRegistrationLib.viewer.xray_view import XRayView
+    from MultiViewRegistrationLib.viewer.xray_view.view import XRayView
 
     _count += 1
     server = get_server(f"xrays{_count}", client_type="vue3")

@@ -37,10 +37,11 @@ TICK_S = 0.05
 class Application:
     """All steps over one registration.
 
-    server: the trame server, whose state the page shows.   demo: see `opening.Opening`.
+    server: the trame server, running, whose state the page shows.   uploads, downloads: files that come and go.
+    demo: see `opening.Opening`.
     """
 
-    def __init__(self, server, demo: Callable[[], Path]) -> None:
+    def __init__(self, server, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
         _quieten()
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
@@ -52,9 +53,9 @@ class Application:
         self.session: Session | None = None
         self._watch = Watch(self.scene)
         self._stale, self._observed = True, None
-        self.downloads = Downloads()
+        self.downloads = downloads
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
-        self.uploads = Uploads(self.opening.take)
+        uploads.take = self.opening.take
         self.moving, self.points = Moving(self), Points(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
@@ -130,8 +131,6 @@ class Application:
     def close(self) -> None:
         """The server ends."""
         self.choose(None)
-        self.uploads.close()
-        self.downloads.close()
 
     def invalidate(self) -> None:
         """Have the page show the scene anew at the next tick."""

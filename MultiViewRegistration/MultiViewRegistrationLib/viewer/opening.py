@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.case_file import CaseFile
+from ..io.fields import read_json
 from ..scene.loading import read_case
 from ..scene.reopening import read_result
 from ..scene.worker import Worker
@@ -111,16 +110,11 @@ def sent(folder: Path):
 
 def refuse_elsewhere(case: Path) -> None:
     """InputError where a case that was sent names files that were not sent with it."""
-    try:
-        file = CaseFile.read(case)
-    except InputError:
-        return  # told where it is read
-    parts = [file.ct, file.mask, *(part for view in file.views for part in (view.image, view.mask))]
+    content = read_json(case)
+    parts = [content, *(content.get("views") or [])] if isinstance(content, dict) else []
+    names = [part.get(key) for part in parts if isinstance(part, dict) for key in ("ct", "mask", "image")]
     home = case.parent.resolve()
-    for part in filter(None, parts):
-        if not part.path.resolve().is_relative_to(home):
-            logging.info("An uploaded case names a file outside its folder.")
+    for name in names:
+        if isinstance(name, str) and not (home / name).resolve().is_relative_to(home):
             raise InputError(f"{case.name}: names a file outside the folder that was sent, expected all of them in it; drop the whole "
                              "folder, or start mvreg view with the path of the case.")
-        if not part.path.exists():
-            raise InputError(f"{case.name}: names {part.path.name}, which was not sent, expected all its files; drop the whole folder.")

@@ -9,19 +9,8 @@ from trame.widgets import vuetify3 as v
 from ..scene import layout
 from . import elements, views_bar
 from .section import DONE, PROBLEM, READY, RUNNING, TODO
-from .xray_view import component
+from .starting import THEME, TITLE
 
-TITLE = "Multi-view 2D/3D registration"
-#: Dark as a reading room: the pictures are the brightest of it all.
-THEME = {"theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": True, "colors": {
-    "background": "#0b0e11", "surface": "#12171c", "primary": "#5aa9e6", "on-primary": "#06121c",
-    "secondary": "#8fa3b3", "error": "#ff8a70", "warning": "#ffc04d",
-    "success": "#7fd1ae"}}}},
-    "defaults": {"VCheckbox": {"density": "compact", "hideDetails": True, "color": "primary"},
-                 "VTextField": {"density": "compact", "hideDetails": True, "variant": "outlined"},
-                 "VSelect": {"density": "compact", "hideDetails": True, "variant": "outlined"},
-                 "VRadioGroup": {"density": "compact", "hideDetails": True, "color": "primary"},
-                 "VSlider": {"density": "compact", "hideDetails": True, "color": "primary"}}}
 #: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of its own.
 ICONS = {TODO: "mdi-circle-outline", READY: "mdi-circle-half-full", RUNNING: "mdi-play-circle", DONE: "mdi-check-circle",
          PROBLEM: "mdi-alert"}
@@ -30,9 +19,6 @@ ICONS = {TODO: "mdi-circle-outline", READY: "mdi-circle-half-full", RUNNING: "md
 def build(application) -> None:
     """Make the page of an application."""
     server = application.server
-    for module in (elements.MODULE, component.MODULE):
-        server.enable_module(module)
-    server.state.trame__title = TITLE
     server.state.icons = ICONS
     with VAppLayout(server, vuetify_config=THEME):
         register = application.sections["register"]

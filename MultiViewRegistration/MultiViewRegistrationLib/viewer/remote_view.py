@@ -56,7 +56,7 @@ class RemoteView:
         adapter = RcaViewAdapter(window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False)
         self._strategy = Patience(self._scheduler, hold)
         view.set_scheduled_render(self._strategy)
-        server.controller.on_server_ready.add(lambda **_: server.controller.rc_area_register(adapter))
+        server.controller.rc_area_register(adapter)  # the server is running
 
     def tick(self) -> None:
         """Show what has had to wait."""

@@ -10,10 +10,10 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.case import Case
 from ..scene.worker import Worker
 
 LOCAL = "127.0.0.1"
@@ -35,20 +35,22 @@ def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = No
 
 
 async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
-    early = _begin_to_load(path)  # while all else is imported
+    """Has the page come up at once, in which it can be read that the rest is on its way: importing that takes seconds."""
+    early = _begin_to_load(path)
     from trame.app import get_server
 
-    from . import page
-    from .application import Application
+    from . import starting
+    from .downloads import Downloads
     from .guard import guard
+    from .uploads import Uploads
 
     server = get_server("mvreg", client_type="vue3")
-    application = Application(server, demo)
     token = None if host == LOCAL else secrets.token_urlsafe(16)
+    uploads, downloads = Uploads(), Downloads()
 
     def bound(web) -> None:
         web.app.middlewares.append(guard(token, (LOCAL, "localhost") if host == LOCAL else None))
-        web.app.add_routes([application.uploads.route(), application.downloads.route()])
+        web.app.add_routes([uploads.route(), downloads.route()])
 
     def ready(**_) -> None:
         address = f"http://{host}:{server.port}/" + (f"?token={token}" if token else "")
@@ -58,18 +60,42 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
     server.controller.on_server_bind.add(bound)
     server.controller.on_server_ready.add(ready)
-    page.build(application)
-    if path is not None:
-        application.opening.open(path, case, early)
-    following = asyncio.create_task(application.run())
+    starting.build(server)
+    serving = asyncio.ensure_future(server.start(
+        port=port, host=host, open_browser=False, show_connection_info=False, disable_logging=True, exec_mode="coroutine", timeout=0,
+        thread=True))  # thread: Ctrl-C is ours
+    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, early))
     try:
-        await server.start(port=port, host=host, open_browser=False, show_connection_info=False, disable_logging=True,
-                           exec_mode="coroutine", timeout=0, thread=True)  # thread: Ctrl-C is ours
+        await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
+        for ended in (serving, following):
+            if ended.done():
+                ended.result()
     except OSError as error:
         raise InputError(f"{host}:{port}: cannot be served on ({error.strerror or error}), expected an address of this computer and a port "
                          "that is free; choose another one, or leave --port out.") from None
     finally:
         following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+        serving.cancel()
+        uploads.close()
+        downloads.close()
+
+
+async def _work(server, uploads, downloads, path, case, demo, early) -> None:
+    """All but the serving, from the imports to the end."""
+    await server.ready
+    await asyncio.to_thread(import_module, ".page", __package__)
+    from . import page
+    from .application import Application
+
+    with server.state:
+        application = Application(server, uploads, downloads, demo)
+        page.build(application)
+        if path is not None:
+            application.opening.open(path, case, early)
+    try:
+        await application.run()
+    finally:
         application.close()
 
 
@@ -79,4 +105,10 @@ def _begin_to_load(path: Path | None) -> Worker | None:
         path = path / "case.json"
     if path is None or path.suffix.lower() != ".json" or path.name == "result.json" or not path.is_file():
         return None
-    return Worker(lambda tell: Case.load(path))
+
+    def load(tell):
+        from ..io.case import Case  # takes a second, too
+
+        return Case.load(path)
+
+    return Worker(load)

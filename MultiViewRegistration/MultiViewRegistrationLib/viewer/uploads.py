@@ -22,11 +22,13 @@ TARGETS = ("open", "ct", "xrays")
 class Uploads:
     """Takes them at POST upload?target=..., in multipart/form-data, names with their path below what was dropped.
 
-    take: called with the target and the folder that has the files now.   largest_bytes: of all files of one upload.
+    take: called with the target and the folder that has the files now; None before anything can be taken.
     """
 
-    def __init__(self, take: Callable[[str, Path], object], largest_bytes: int = LARGEST_BYTES) -> None:
-        self._take, self._largest = take, largest_bytes
+    def __init__(self, largest_bytes: int = LARGEST_BYTES) -> None:
+        """largest_bytes: of all files of one upload."""
+        self.take: Callable[[str, Path], object] | None = None
+        self._largest = largest_bytes
         self._folder = tempfile.TemporaryDirectory(prefix="mvreg-view-", ignore_cleanup_errors=True)
 
     def route(self) -> web.RouteDef:
@@ -39,6 +41,8 @@ class Uploads:
     async def _receive(self, request: web.Request) -> web.Response:
         try:
             target = request.query.get("target", "")
+            if self.take is None:
+                raise InputError("Upload: the viewer is still starting; wait a moment.")
             if target not in TARGETS:
                 raise InputError(f"Upload: found a target that is none of {', '.join(TARGETS)}; use the page.")
             if not request.content_type.startswith("multipart/"):
@@ -46,7 +50,7 @@ class Uploads:
             folder = Path(tempfile.mkdtemp(dir=self._folder.name))
             try:
                 await self._store(request, folder)
-                self._take(target, folder)
+                self.take(target, folder)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .xray_view import XRayView
+from .xray_view.view import XRayView
 
 
 def build(application, view):

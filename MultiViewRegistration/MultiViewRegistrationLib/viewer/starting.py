@@ -1,0 +1,32 @@
+"""The page while all that it shows is still being imported, with whatever scripts it will need."""
+
+from __future__ import annotations
+
+from trame.ui.vuetify3 import VAppLayout
+from trame.widgets import html
+from trame.widgets import vuetify3 as v
+from trame_rca import module as rca
+
+from . import elements
+from .xray_view import component
+
+TITLE = "Multi-view 2D/3D registration"
+#: Dark as a reading room: the pictures are the brightest of it all.
+THEME = {"theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": True, "colors": {
+    "background": "#0b0e11", "surface": "#12171c", "primary": "#5aa9e6", "on-primary": "#06121c",
+    "secondary": "#8fa3b3", "error": "#ff8a70", "warning": "#ffc04d", "success": "#7fd1ae"}}}},
+    "defaults": {"VCheckbox": {"density": "compact", "hideDetails": True, "color": "primary"},
+                 "VTextField": {"density": "compact", "hideDetails": True, "variant": "outlined"},
+                 "VSelect": {"density": "compact", "hideDetails": True, "variant": "outlined"},
+                 "VRadioGroup": {"density": "compact", "hideDetails": True, "color": "primary"},
+                 "VSlider": {"density": "compact", "hideDetails": True, "color": "primary"}}}
+
+
+def build(server) -> None:
+    """Make it, before the server starts."""
+    for module in (rca, elements.MODULE, component.MODULE):
+        server.enable_module(module)
+    server.state.trame__title = TITLE
+    with VAppLayout(server, vuetify_config=THEME), html.Div(classes="mv-begin", role="status"):
+        v.VProgressCircular(indeterminate=True, size=48, color="primary")
+        html.Div("Starting…")

@@ -85,6 +85,7 @@ async def _work(server, uploads, downloads, path, case, demo, early) -> None:
     """All but the serving, from the imports to the end."""
     await server.ready
     await asyncio.to_thread(import_module, ".page", __package__)
+    from ..registration import kernels
     from . import page
     from .application import Application
 
@@ -93,6 +94,7 @@ async def _work(server, uploads, downloads, path, case, demo, early) -> None:
         page.build(application)
         if path is not None:
             application.opening.open(path, case, early)
+    Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:

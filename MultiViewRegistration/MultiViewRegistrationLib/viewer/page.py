@@ -92,7 +92,7 @@ def _views(application) -> None:
 def _start_page(application) -> None:
     with html.Div(classes="mv-welcome"):
         v.VIcon("mdi-vector-triangle", size="64", color="primary")
-        html.H2("Find where a CT lies in the world of two or more X-rays.")
+        html.H2("Find where a CT lies in the world of two or more X\u2011rays.")
         v.VBtn("Open the demo", click=application.opening.open_demo, size="x-large", color="primary", disabled=("!!opening",),
                loading=("!!opening",))
         html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")

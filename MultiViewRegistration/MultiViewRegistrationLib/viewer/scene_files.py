@@ -46,9 +46,8 @@ def read_scene(path: Path, *, trusted: bool) -> Callable[[Any], Registration | N
         try:
             scene.SetURL(os.fspath(mrml))
             scene.SetRootDirectory(os.fspath(mrml.parent))
-            if not scene.Import() or scene.GetErrorCode():
-                raise InputError(f"{path.name}: cannot be read as a scene ({scene.GetErrorMessage() or 'damaged'}), expected one of 3D "
-                                 "Slicer; save it again.")
+            if not scene.Import(None):
+                raise InputError(f"{path.name}: cannot be read as a scene, expected one of 3D Slicer; save it again.")
         finally:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewL
 
 from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
 from ..scene.fingerprint import of_ct
-from ..scene.tags import colour, tag_of
+from ..scene.tags import colour, slice_node, tag_of
 from ..scene.worker import Worker
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
@@ -149,7 +149,11 @@ class Views:
         logic.SetMRMLApplicationLogic(app.app_logic)
         app.app_logic.GetSliceLogics().AddItem(logic)
         logic.SetMRMLScene(self._application.scene)
-        logic.AddSliceNode(tag)
+        there = slice_node(self._application.scene, tag)  # of a scene that was opened
+        if there is not None:
+            logic.SetSliceNode(there)
+        else:
+            logic.AddSliceNode(tag)
         logic.ResizeSliceNode(256, 256)
         self._planes[tag] = logic
         self._application.invalidate()

@@ -1,11 +1,9 @@
 #!/usr/bin/env python
 """Drags the chest CT in the page of `mvreg view` and measures how soon each movement of the mouse is seen; prints a Markdown table.
 
-python viewer_frames.py --seconds 10
+python viewer_frames.py --seconds 10 --page docs/benchmarks.md
 
-The clock of a movement starts with its pointermove event in Chromium and ends when a picture that shows it, or a later one, has been
-painted. Pictures are those of the X-ray in which the mouse is; the other X-ray, the CT in 3D and its slices follow, all 512x512 pixels
-of X-ray and 512x512x133 voxels of CT. Server and browser, which has no GPU, share the machine. It needs slicer-core, Playwright, Chromium.
+What is measured is told in ABOUT. It needs slicer-core, Playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -22,11 +20,18 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "MultiViewRegistration"), str(ROOT / "Testing"), str(ROOT / "Testing" / "browser")]
 
 import numpy as np  # noqa: E402
+from marked_page import put  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
 from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+
+#: For the page.
+ABOUT = """How soon a picture in the page of `mvreg view` follows the mouse that drags the CT, by `Testing/benchmarks/viewer_frames.py`:
+from a pointermove event in Chromium, 60 a second, to a picture that shows it, or a later one, painted. Pictures are those of the X-ray in
+which the mouse is; the other X-ray follows, both 512x512 pixels, of a CT of 512x512x133 voxels. The DRR's side adapts to what the machine
+can draw. Server and browser, which has no GPU, share the two cores."""
 
 SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 MODES = ("Blend", "Checkerboard", "Edges", "Difference")
@@ -76,11 +81,12 @@ def measure(tab: Tab, mode: str, seconds: float) -> tuple[np.ndarray, float, int
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each mode")
+    parser.add_argument("--page", type=Path, help="a Markdown page to write it into, too")
     args = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    print(f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}\n")
-    print("| mode | pictures a second | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |")
-    print("|---|---|---|---|---|---|")
+    lines = ["## The viewer", "", ABOUT, "", f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}.", "",
+             "| overlay | pictures a second | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |",
+             "|---|---|---|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as api:
         for file in SAMPLE.iterdir():
             shutil.copy(file, folder)
@@ -91,11 +97,14 @@ def main() -> int:
         tab.ready()
         for mode in MODES:
             late, pace, side = measure(tab, mode, args.seconds)
-            print(f"| {mode.lower()} | {pace:.1f} | {np.median(late):.0f} ms | {np.percentile(late, 95):.0f} ms "
-                  f"| {100 * np.mean(late <= 200):.1f} % | {side} |", flush=True)
+            lines.append(f"| {mode.lower()} | {pace:.1f} | {np.median(late):.0f} ms | {np.percentile(late, 95):.0f} ms "
+                         f"| {100 * np.mean(late <= 200):.1f} % | {side} |")
+            print(lines[-1], flush=True)
         browser.close()
         server.end()
-    print(f"\nLoad average at the end {os.getloadavg()[0]:.1f}.")
+    print("\n".join(lines))
+    if args.page:
+        put(args.page, "viewer_frames", "\n".join(lines))
     return 0
 
 

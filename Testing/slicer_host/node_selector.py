@@ -72,7 +72,10 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         scene = self._get_scene()
         if scene is None:
             return []
-        return list(filter(self._type_test(), (scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes()))))
+        types = self.nodeTypes
+        found = scene.GetNodesByClass(types[0] if len(types) == 1 else "vtkMRMLNode")
+        found.UnRegister(scene)  # which has made it for us
+        return list(filter(self._type_test(), map(found.GetItemAsObject, range(found.GetNumberOfItems()))))
 
     def _type_test(self) -> Callable:
         """A function that tells whether a node is of the types; it reads the properties once, for all nodes of a scene."""

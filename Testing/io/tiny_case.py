@@ -13,7 +13,6 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 
 
-
 class _Removed:
     def __repr__(self) -> str:
         return "REMOVED"  # tests are named by it, the same in every process

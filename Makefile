@@ -34,9 +34,10 @@ help:
 demo: $(VENV)/.demo
 	$(VENV)/bin/mvreg demo --out demo-result $(if $(filter-out 0,$(HEADLESS)),,--open)
 
-# Two workers, each with one file at a time: 2 GB of memory each. In ARGS, -n 0 is for a debugger, a larger -n for more cores.
+# Two workers, each with one file at a time, in order (Testing/scene after Testing/panel): 2 GB of memory each.
+# In ARGS, -n 0 is for a debugger, a larger -n for more cores.
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

@@ -12,12 +12,14 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
+from ..axes import DIRECTIONS
 from ..fields import LARGEST_NUMBER
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
 AXES = {"lps": np.eye(3), "ras": np.diag([-1.0, -1, 1]), "own": np.eye(3)}
-CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",)}
+CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",),
+           "direction": DIRECTIONS}
 
 LARGEST_IN_MATRIX = 1e100  # a projection matrix may have any scale
 
@@ -37,7 +39,11 @@ QUESTIONS = {
     "camera_frame": ("which of its frames is the camera's",
                      "the name of the frame at the source with x along columns, y down rows, z to the detector"),
     "world_frame": ("which of its frames is the world", "the name of a frame"),
-    "fixed_transforms": ("where the camera is on what is tracked", "the path of a Plus configuration with that transform"),
+    "fixed_transforms": ("where the camera is on what is tracked",
+                         'the path of a Plus configuration, or of a transform file, with that transform ("none" if the file itself is the '
+                         "camera's pose)"),
+    "direction": ("which way its transform goes",
+                  '"forward" (points of the C-arm to the world) or "resampling" (the inverse, as Slicer saves transforms)'),
 }
 
 
@@ -67,6 +73,7 @@ class Given:
     camera_frame: str | None = None
     world_frame: str | None = None
     fixed_transforms: str | os.PathLike | None = None
+    direction: str | None = None
 
     def __post_init__(self):
         for key, choices in CHOICES.items():

@@ -150,6 +150,20 @@ def test_what_a_calibration_leaves_open_is_asked_for_at_a_terminal(files, monkey
     np.testing.assert_allclose(Case.load(files / "case.json").views[0].camera.source, AP.source, atol=1e-9)
 
 
+def test_a_calibration_may_be_the_answer_to_what_is_asked(files, monkeypatch, capsys):
+    answers = ["ap.txt", "cameras.json", "lps", "cm", ""]
+    np.savetxt("ap.txt", AP.projection_matrix)
+    (files / "cameras.json").write_text(json.dumps({"LAT": json.loads((files / "cameras.json").read_text())["side"]}))
+    asked = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answers[len(asked) - 1])
+    assert main(["case", "new", "--ct", "ct.mha", "--out", "case.json", "--world-from-ct", "start.tfm", "--view", "AP", "ap.mha",
+                 "--intensity", "log", "--view", "LAT", "lat.mha", "--intensity", "log"]) == 0, capsys.readouterr().err
+    assert len(asked) == 4
+    for view, expected in zip(Case.load(files / "case.json").views, (AP, LAT), strict=True):
+        np.testing.assert_allclose(view.camera.projection_matrix, expected.projection_matrix, rtol=1e-9, atol=1e-6)
+
+
 def test_poses_are_read_in_all_four_ways(files):
     for frame, turn in (("lps", np.eye(4)), ("ras", RAS)):
         for direction, pose in (("forward", START), ("resampling", np.linalg.inv(START))):

@@ -130,14 +130,26 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
         return view
     view.c_arm = dict(parse_reading(reading) for reading in given.get("c_arm", []))
     if ask and not view.c_arm:
-        view.projection_matrix = _until(ask, f"{name}: file of its projection matrix (empty for the readings of a C-arm): ",
-                                        lambda file: read_matrix_file(file).projection_matrix if file else None)
+        view.calibrated = _until(ask, f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
+                                 lambda file: _geometry_in(file, name, image, given.get("frame"), ask) if file else None)
     for key in view.complete_from_image():
         print(f"mvreg: {name}: {key} is {view.c_arm[key]} by the DICOM header", file=sys.stderr)
     if ask:
         for key in view.lacking():
             view.c_arm[key] = _until(ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1])
     return view
+
+
+def _geometry_in(file: str, name: str, image: str, frame: int | None, ask: Callable[[str], str]) -> dict[str, Any]:
+    """What a file says of a view's geometry: a matrix that needs no question, or else a calibration."""
+    from ..imaging.xray import load_image
+    from ..io.matrix_text import read_matrix_file
+
+    try:
+        return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}
+    except InputError:
+        rows, columns = load_image(image, frame).values.shape
+        return calibrated_geometry(name, [file], [], (columns, rows), partial(_until, ask))
 
 
 def _asked_views(ask: Callable[[str], str]) -> list[NewView]:

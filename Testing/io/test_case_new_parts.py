@@ -132,6 +132,7 @@ def test_what_is_wrong_is_told_in_a_sentence(files, capsys, more, said):
     (new(said=("zoom=3",)), "key=value"), ([word for word in new() if word != "side"], "several cameras"),
     (["front" if word == "side" else word for word in new()], 'no camera "front"'),
     ([*new(), "--c-arm", "roll_deg=0"], "--calibration and --c-arm"),
+    ([part for word in new() for part in ((word, "view") if word == "side" else (word,))], "3 words behind --calibration"),
     ([word for word in new() if word not in ("--calibration", "cameras.json", "side")], "--given without --calibration"),
 ])
 def test_what_a_calibration_leaves_open_is_named(files, capsys, words, told):

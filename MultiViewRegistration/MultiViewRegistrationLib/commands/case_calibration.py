@@ -25,6 +25,9 @@ def calibrated_geometry(
     from ..io.calibration.given_text import parse_given
     from ..io.calibration.read import read_calibration
 
+    if len(calibration) > 2:
+        raise InputError(f"view {view}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
+                         "it; put names with spaces in quotes.")
     given = dict(map(parse_given, readings))
     while True:
         try:

@@ -23,9 +23,11 @@ from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
+from MultiViewRegistrationLib.io.navigation.dicom_objects import identity_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.handover import Handover
 from MultiViewRegistrationLib.io.navigation.resampled import resampled_ct, resampled_mask
+from MultiViewRegistrationLib.io.navigation.secondary_capture import Drr, write_secondary_capture
 
 REFERENCE = pose(2)
 POSE = np.eye(4)
@@ -291,3 +293,13 @@ def _seen(vtk_camera, points, centre, size):
 def test_a_scene_with_a_caution_is_plain_xml(exported):
     root = ElementTree.parse(exported("cameras", override='An X-ray < "changed" & moved.')["cameras_in_world.mrml"]).getroot()
     assert root.tag == "MRML" and all('< "changed" & moved' in node.get("description") for node in root)
+
+
+@pytest.mark.parametrize(("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")])
+@pytest.mark.parametrize("caution", [None, OVERRIDE])
+def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, name, caution):
+    write_xray(tmp_path / "xa.dcm", np.ones((4, 5)), SpecificCharacterSet=charset, PatientName=name)
+    drr = Drr(np.ones((4, 5)), 1, identity=identity_of(tmp_path / "xa.dcm"))
+    write_secondary_capture(tmp_path / "drr.dcm", drr, "1.2", "1.3", caution)
+    data = pydicom.dcmread(tmp_path / "drr.dcm")
+    assert str(data.PatientName) == name and (caution is None or OVERRIDE in data.DerivationDescription)

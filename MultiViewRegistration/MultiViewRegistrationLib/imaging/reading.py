@@ -41,7 +41,7 @@ def read_image(path: str | Path) -> sitk.Image:
         with _quiet():
             _check_claim(path)
             image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
         if "orthonormal" in str(error):
             raise _sheared(path) from None
         raise InputError(

@@ -50,13 +50,13 @@ def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Of the files that a case names."""
     ct = file.ct.path
     slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
-    found = (_uid(header, "FrameOfReferenceUID") for header in (read_tags(path, ["FrameOfReferenceUID"]) for path in slices) if header)
+    found = (_uid(header, "FrameOfReferenceUID") for header in (_header(path, ["FrameOfReferenceUID"]) for path in slices) if header)
     images = {view.name: image for view in file.views if (image := _image(view.image.path, view.frame))}
     return DicomOrigin(next(filter(None, found), None) or uid_of(ct_sha256), images)
 
 
 def _image(path: Path, frame: int | None) -> DicomImage | None:
-    header = read_tags(path, [*UIDS, "NumberOfFrames"])
+    header = _header(path, [*UIDS, "NumberOfFrames"])
     uids = [_uid(header, key) for key in UIDS] if header else []
     if not uids or not all(uids):
         return None
@@ -72,8 +72,7 @@ def _uid(header: pydicom.Dataset, key: str) -> str | None:
     return str(uid) if uid.is_valid else None
 
 
-def read_tags(path: Path, tags: list[str]) -> pydicom.Dataset | None:
-    """These elements of a DICOM file's header, as far as it has them; None for a file that is none."""
+def _header(path: Path, tags: list[str]) -> pydicom.Dataset | None:
     import pydicom
 
     try:

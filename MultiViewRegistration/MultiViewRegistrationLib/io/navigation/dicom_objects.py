@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import warnings
 from datetime import datetime
 from pathlib import Path
 
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from ...errors import InputError
-from ..dicom_origin import DicomImage, new_uid, read_tags
+from ..dicom_origin import DicomImage, new_uid
 from ..files import written_atomically
 
 MANUFACTURER = "MultiViewRegistration"
@@ -42,8 +44,13 @@ def new_object(sop_class: str, modality: str, identity: Dataset | None = None) -
 
 def identity_of(path: Path) -> Dataset | None:
     """Patient and study of a DICOM file, of which a PatientID or a name and the study are needed; None for any other file."""
-    header = read_tags(path, list(IDENTITY))
-    if header is None or not (header.get("PatientID") or header.get("PatientName")) or not header.get("StudyInstanceUID"):
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # they quote values
+            header = dcmread(path, stop_before_pixels=True, specific_tags=list(IDENTITY))
+    except Exception:  # of many kinds where it is no DICOM; whether the image is, its own reader says
+        return None
+    if not (header.get("PatientID") or header.get("PatientName")) or not header.get("StudyInstanceUID"):
         return None
     identity = Dataset()
     for key in (*PATIENT, *STUDY):

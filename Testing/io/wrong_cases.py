@@ -46,7 +46,7 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["views", 2, "distortion"], [0.1, 0, "0", 0], ['views[2].distortion[2] is "0"']),
     (["views", 2, "distortion"], [0.1, 0], ["views[2].distortion: found 2 coefficients"]),
     ([*AP, "distortion"], [0.1, 0, 0, 0], ["views[0].distortion stands beside projection_matrix", "undistort the image"]),
-    ([*AP, "projection_matrix"], REMOVED, ["views[0] has no geometry", "projection_matrix, camera, c_arm"]),
+    ([*AP, "projection_matrix"], REMOVED, ["views[0] has no geometry", "DICOM header", "projection_matrix, camera, c_arm"]),
     ([*AP, "camera"], {}, ["views[0] has projection_matrix and camera", "keep one"]),
     (
         [*AP, "projection_matrix"],

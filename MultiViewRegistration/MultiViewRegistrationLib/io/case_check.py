@@ -67,6 +67,7 @@ class CaseCheck:
     corners: (8, 3) of the box of the CT, or of what its mask selects (`structure`), world mm; corner n is at the high end of axis i where
         bit 2^i of n is set.
     isocentre: (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the first source.
+    assumptions: as in Case.
     lines: what all this means, in words.   findings: what is suspicious, a sentence each.
     """
 
@@ -78,6 +79,7 @@ class CaseCheck:
     structure: bool
     corners: np.ndarray
     isocentre: np.ndarray
+    assumptions: dict[str, tuple[str, ...]]
 
     @property
     def lines(self) -> list[str]:
@@ -97,6 +99,7 @@ class CaseCheck:
             "start_pose": "given" if self.placed else "assumed",
             "ct_corners_world": self.corners.tolist(),
             "isocentre": self.isocentre.tolist(),
+            "assumptions": {name: list(assumed) for name, assumed in self.assumptions.items()},
             "lines": self.lines,
             "findings": self.findings,
         }
@@ -124,6 +127,7 @@ def check_case(case: Case) -> CaseCheck:
         structure=case.ct.mask is not None,
         corners=corners,
         isocentre=isocentre,
+        assumptions=case.assumptions,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dicom_file import BIG_ENDIAN, DicomFile, quiet
-from .reading import read_image
+from .reading import read_image, silenced
 
 if TYPE_CHECKING:
     import pydicom
@@ -40,7 +40,8 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
     if file.pixels_at is None:
         file.refuse("has no pixels (PixelData), or ends before them, expected an X-ray image; copy or export the file again.")
     if min(rows, columns) < 1 or allocated not in (8, 16, 32) or not 0 < stored <= allocated:
-        file.refuse(f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it again.")
+        file.refuse(f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it "
+                    "again.")
     if rows * columns > MOST_PIXELS:
         file.refuse(f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MOST_PIXELS >> 20} million; check "
                     "that it is the right file.")
@@ -53,8 +54,8 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
     with file.opened() as data:
         there = len(data) - file.pixels_at
         if min(there, file.pixels_length or there) < size * count:
-            file.refuse(f"ends early: its header tells of {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} are "
-                        "there, expected a whole file; copy or export it again.")
+            file.refuse(f"ends early: its header tells of {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
+                        "are there, expected a whole file; copy or export it again.")
         at = file.pixels_at + frame * size
         bytes_ = data[at : at + size]
     sign = "i" if file.whole("PixelRepresentation", 0) else "u"
@@ -74,7 +75,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
         file.refuse(f"has {columns} x {rows} pixels by its header, but {len(one.PixelData)} bytes for them, expected a whole file; copy or "
                     "export it again.")
     try:
-        with quiet():
+        with quiet(), silenced():
             pixels = np.asarray(one.pixel_array)
     except Exception:  # no plugin, or one that failed in its own way
         pixels = _decoded_by_itk(file, one)
@@ -106,7 +107,8 @@ def _one_frame(file: DicomFile, frame: int) -> pydicom.Dataset:
     except InputError:
         raise
     except Exception:
-        file.refuse(f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it again.")
+        file.refuse(f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
+                    "again.")
     one["PixelData"].VR = "OB"
     one["PixelData"].is_undefined_length = True
     return one
@@ -130,11 +132,13 @@ def _decoded_by_itk(file: DicomFile, one: pydicom.Dataset) -> np.ndarray:
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "frame.dcm")
-        how = {"enforce_file_format": True} if pydicom.__version_info__[0] != "2" else {"write_like_original": False}
         try:
-            one.is_little_endian, one.is_implicit_VR = True, False
             with quiet():
-                pydicom.dcmwrite(path, one, **how)
+                if pydicom.__version_info__[0] == "2":
+                    one.is_little_endian, one.is_implicit_VR = True, False
+                    pydicom.dcmwrite(path, one, write_like_original=False)
+                else:
+                    pydicom.dcmwrite(path, one, enforce_file_format=True)
             values = sitk.GetArrayFromImage(read_image(path))
         except Exception:
             name = pydicom.uid.UID(file.syntax).name

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from ..errors import InputError
-from ..imaging.xray import RawImage, XRay, recognised, to_line_integrals
+from ..imaging.xray import DARKEST, RawImage, XRay, recognised, to_line_integrals
 from .case import Case, image_of
 from .case_file import VERSION, CaseFile, ViewFile
 from .case_writer import write_case
@@ -40,12 +40,13 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     case, file = Case.load(path), CaseFile.read(path)
     content = up_to_date(read_json(file.path), VERSION)
     names = _new_names([view.name for view in file.views])
+    for entry, given in zip(content["views"], file.views, strict=True):
+        if given.geometry.c_arm is not None:  # some of which a header may have said
+            entry["c_arm"] = given.geometry.c_arm
     kept, dropped = without_free_text(content)
     images, masks = {}, {}
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
         entry["name"] = names[given.name]
-        if given.geometry.c_arm is not None:  # some of which a header may have said
-            entry["c_arm"] = given.geometry.c_arm
         if given.assumptions:
             entry["assumptions"] = [sentence for sentence in given.assumptions if sentence in ASSUMPTIONS]
         entry.pop("distortion", None)  # the image is written without
@@ -112,25 +113,23 @@ def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
     if valid.all():
         return plain, intensity
     blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, _going_on)]
+    if intensity == "linear" and plain.values[valid].min() + step / 2 < DARKEST * np.nanmax(plain.values):
+        for image in blanked:  # the floor of the logarithm rests on the largest value, wherever that is
+            image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
     alike = (image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid))
     return next(alike, blanked[0]), intensity
 
 
 def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Where not valid, the median of what is there; and in one pixel the largest of all, on which the floor of the logarithm rests."""
+    """Where not valid, the median of what is there."""
     beyond = values[~valid]
     beyond = beyond[np.isfinite(beyond)]
-    filled = np.where(valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid])))
-    filled[tuple(np.argwhere(~valid)[0])] = np.nanmax(values)
-    return filled
+    return np.where(valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid])))
 
 
 def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """The same with the nearest valid pixel's value: nothing in which `find_field` would see the border of a narrower field."""
-    nearest = ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-    filled = values[tuple(nearest)]
-    filled[tuple(np.argwhere(~valid)[0])] = np.nanmax(values)
-    return filled
+    return values[tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))]
 
 
 def _told(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:

@@ -14,7 +14,13 @@ from pydicom.sequence import Sequence
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import dicom_pixels
 from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
-from MultiViewRegistrationLib.imaging.xray import load_frames, load_image, load_xray, recognised, to_line_integrals
+from MultiViewRegistrationLib.imaging.xray import (
+    load_frames,
+    load_image,
+    load_xray,
+    recognised,
+    to_line_integrals,
+)
 
 SHAPE = (48, 64)  # rows, columns
 DX_IMAGE, CR_IMAGE, RF_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.12.2"
@@ -171,8 +177,8 @@ def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometr
     intensity = body().astype(float)
     stored = intensity if curve == "LIN" else 600 * np.log(intensity / 4095) + 4095
     stored = (stored if sign == 1 else 4095 - stored).round().astype(np.uint16)
-    twelve_bits(tmp_path / "a.dcm", stored, DX_IMAGE, Modality="DX", PhotometricInterpretation=photometric, PixelIntensityRelationship=curve,
-                PixelIntensityRelationshipSign=sign)
+    twelve_bits(tmp_path / "a.dcm", stored, DX_IMAGE, Modality="DX", PhotometricInterpretation=photometric,
+                PixelIntensityRelationship=curve, PixelIntensityRelationshipSign=sign)
     image = load_image(tmp_path / "a.dcm")
     assert image.bone_bright == ((sign == 1) == (photometric == "MONOCHROME1"))
     found = to_line_integrals(image, "auto").line_integrals / (1 if curve == "LIN" else 600)
@@ -276,10 +282,11 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()
     for length in (140, 400, len(whole) - 2000):
         (tmp_path / "d.dcm").write_bytes(whole[:length])
-        assert "expected" in refused(tmp_path / "d.dcm")
+        assert "damaged" in (said := refused(tmp_path / "d.dcm")) or "expected a whole file" in said
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.skipif(pydicom.__version_info__[0] == "2", reason="pydicom 2 writes no deflated file in this way")
 def test_a_deflated_file_is_refused(tmp_path):
     data = pydicom.dcmread(twelve_bits(tmp_path / "a.dcm", body()))
     data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"

@@ -169,7 +169,8 @@ def test_a_run_that_turns_has_a_camera_for_each_frame(tmp_path):
     assert [read_header(listed, n).values["rao_lao_deg"] for n in range(4)] == [170, 175, -175, 166]
     assert [read_header(listed, n).values["cra_cau_deg"] for n in range(4)] == [1, 0, 2, 3]
     assert [read_header(stepped, n).values["rao_lao_deg"] for n in range(4)] == [10, 11.5, 13, 14.5]
-    wrong = write_xa(tmp_path / "wrong.dcm", "10", "1", pixels(frames=4), PositionerPrimaryAngleIncrement=["0", "1"], PositionerMotion="DYNAMIC")
+    wrong = write_xa(tmp_path / "wrong.dcm", "10", "1", pixels(frames=4), PositionerPrimaryAngleIncrement=["0", "1"],
+                     PositionerMotion="DYNAMIC")
     assert read_header(wrong, 1).lacking["rao_lao_deg"] == "PositionerPrimaryAngleIncrement has 2 values for 4 frames"
     silent = write_xa(tmp_path / "silent.dcm", "10", "1", pixels(frames=4), PositionerMotion="DYNAMIC")
     assert "rao_lao_deg" in read_header(silent, 1).lacking and "rao_lao_deg" not in read_header(silent, 0).lacking
@@ -219,9 +220,10 @@ def test_what_is_lacking_is_listed_by_name_for_all_views(write_pair, tmp_path):
 def test_what_is_given_stands_and_completes_the_header(write_pair, tmp_path):
     first = write_xa(tmp_path / "1.dcm", 0, 0, ImagerPixelSpacing=None, PatientOrientation=["L", "F"])
     second = write_xa(tmp_path / "2.dcm", 90, 0, pixels(2), PatientOrientation=None)
-    case = Case.load(write_pair(first, second, AP={"c_arm": {"pixel_mm": [0.2, 0.3]}}, LAT={"c_arm": {"mirrored": False, "cra_cau_deg": 5}}))
-    np.testing.assert_allclose(case.views[0].camera.projection_matrix, c_arm(0, 0, pixel_mm=(0.2, 0.3)).camera().projection_matrix, rtol=1e-12)
-    np.testing.assert_allclose(case.views[1].camera.projection_matrix, c_arm(90, 5, mirrored=False).camera().projection_matrix, rtol=1e-12)
+    given = {"AP": {"c_arm": {"pixel_mm": [0.2, 0.3]}}, "LAT": {"c_arm": {"mirrored": False, "cra_cau_deg": 5}}}
+    case = Case.load(write_pair(first, second, **given))
+    for view, expected in zip(case.views, (c_arm(0, 0, pixel_mm=(0.2, 0.3)), c_arm(90, 5, mirrored=False)), strict=True):
+        np.testing.assert_allclose(view.camera.projection_matrix, expected.camera().projection_matrix, rtol=1e-12)
     wrong = write_pair(first, second, AP={"c_arm": {"pixel_mm": "small"}}, LAT={"c_arm": {"mirrored": False}})
     assert "lacks pixel_mm" in refusal(Case.load, wrong)
 
@@ -246,9 +248,11 @@ def test_what_cannot_be_used_is_asked_for(tmp_path, tags, key, said):
 
 
 def test_a_pixel_is_found_by_magnification_or_binning(tmp_path):
-    by_plane = write_xa(tmp_path / "p.dcm", 0, 0, ImagerPixelSpacing=None, PixelSpacing=["0.2", "0.25"], PixelSpacingCalibrationType="GEOMETRY")
+    by_plane = write_xa(tmp_path / "p.dcm", 0, 0, ImagerPixelSpacing=None, PixelSpacing=["0.2", "0.25"],
+                        PixelSpacingCalibrationType="GEOMETRY")
     np.testing.assert_allclose(read_header(by_plane).values["pixel_mm"], np.array([0.25, 0.2]) * 1195.25 / 765.5)
-    by_binning = write_xa(tmp_path / "b.dcm", 0, 0, ImagerPixelSpacing=None, DetectorElementSpacing=["0.1", "0.1"], DetectorBinning=["2", "3"])
+    by_binning = write_xa(tmp_path / "b.dcm", 0, 0, ImagerPixelSpacing=None, DetectorElementSpacing=["0.1", "0.1"],
+                          DetectorBinning=["2", "3"])
     np.testing.assert_allclose(read_header(by_binning).values["pixel_mm"], [0.3, 0.2])
     by_factor = write_xa(tmp_path / "f.dcm", 0, 0, DistanceSourceToPatient=None, EstimatedRadiographicMagnificationFactor="1.5")
     assert read_header(by_factor).values["source_to_isocentre_mm"] == pytest.approx(1195.25 / 1.5)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pydicom
 from imaging.dicom_files import XA_IMAGE, write_dicom
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 ENHANCED_XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1.1"
 SIZE = COLUMNS, ROWS = 20, 16
-GEOMETRY = {"Modality": "XA", "DistanceSourceToDetector": "1195.25", "DistanceSourceToPatient": "765.5", "ImagerPixelSpacing": ["0.308", "0.308"],
-            "PatientPosition": "HFS", "PixelIntensityRelationship": "LIN"}
+GEOMETRY = {"Modality": "XA", "DistanceSourceToDetector": "1195.25", "DistanceSourceToPatient": "765.5",
+            "ImagerPixelSpacing": ["0.308", "0.308"], "PatientPosition": "HFS", "PixelIntensityRelationship": "LIN"}
 
 
 def pixels(seed: int = 1, frames: int | None = None, dtype=np.uint16) -> np.ndarray:
@@ -57,21 +56,16 @@ def enhanced(primary: float, secondary: float, rotation: float | None = None, **
     return told
 
 
-def write_enhanced(path: Path, frames: list[dict[str, Sequence]], image: np.ndarray | None = None, shared: dict | None = None, **tags) -> Path:
+def write_enhanced(path: Path, frames: list[dict[str, Sequence]], image: np.ndarray | None = None, shared: dict | None = None,
+                   **tags) -> Path:
+    """frames, shared: functional groups; `shared` adds to those of a usual detector, or replaces them."""
     shared = {
         "XRayGeometrySequence": item(DistanceSourceToDetector="1195.25", DistanceSourceToIsocenter=765.5),
         "FramePixelDataPropertiesSequence": item(ImagerPixelSpacing=["0.308", "0.308"], PixelIntensityRelationship="LIN",
                                                  PixelIntensityRelationshipSign=1),
         "FieldOfViewSequence": item(FieldOfViewRotation=0.0, FieldOfViewHorizontalFlip="NO"),
         **(shared or {})}
-    write_dicom(path, pixels(frames=len(frames)) if image is None else image, ENHANCED_XA_IMAGE, Modality="XA", **{"PatientPosition": "HFS", **tags},
-                SharedFunctionalGroupsSequence=groups(shared), PerFrameFunctionalGroupsSequence=groups(*frames))
+    write_dicom(path, pixels(frames=len(frames)) if image is None else image, ENHANCED_XA_IMAGE, Modality="XA",
+                **{"PatientPosition": "HFS", **tags}, SharedFunctionalGroupsSequence=groups(shared),
+                PerFrameFunctionalGroupsSequence=groups(*frames))
     return path
-
-
-def damaged(path: Path, **raw: bytes) -> None:
-    """Overwrites what stands in attributes with other bytes of any kind."""
-    data = pydicom.dcmread(path)
-    for keyword, value in raw.items():
-        data[keyword]._value = value
-    data.save_as(path)

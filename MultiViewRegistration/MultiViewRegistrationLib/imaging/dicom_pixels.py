@@ -66,7 +66,8 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
     import pydicom
 
-    uid = pydicom.uid.UID(file.syntax)
+    with quiet():
+        uid = pydicom.uid.UID(file.syntax)
     if not uid.is_valid or uid.is_private or uid.type != "Transfer Syntax":
         shown = file.syntax if uid.is_valid else "no UID"
         file.refuse(f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed.")

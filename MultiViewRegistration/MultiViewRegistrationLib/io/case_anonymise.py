@@ -99,8 +99,8 @@ def _new_names(names: list[str]) -> dict[str, str]:
 def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
     """The image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
 
-    It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the same line integrals; with the X-ray's
-    valid pixels as its mask, the same valid pixels.
+    It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the same line integrals but for a constant,
+    which is free; with the X-ray's valid pixels as its mask, the same valid pixels.
     """
     raw = image_of(given)
     intensity, inverted = recognised(raw) if given.intensity == "auto" else (given.intensity, False)

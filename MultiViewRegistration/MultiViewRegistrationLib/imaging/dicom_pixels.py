@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import mmap
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import InputError
 from .dicom_file import BIG_ENDIAN, DicomFile, quiet
 from .reading import read_image, silenced
 
@@ -99,14 +99,12 @@ def _one_frame(file: DicomFile, frame: int) -> pydicom.Dataset:
     one.file_meta = pydicom.dataset.FileMetaDataset()
     one.file_meta.TransferSyntaxUID = file.syntax
     one.file_meta.MediaStorageSOPClassUID, one.file_meta.MediaStorageSOPInstanceUID = one.SOPClassUID, one.SOPInstanceUID
-    with file.opened() as data:
-        encapsulated = data[file.pixels_at :]
+    count = frame_count(file)
     try:
-        with quiet():
-            encoded = _encoded(encapsulated, frame, frame_count(file))
+        with file.opened() as data, quiet():
+            data.seek(file.pixels_at)
+            encoded = _encoded(data, frame, count)
             one.PixelData = pydicom.encaps.encapsulate([encoded])
-    except InputError:
-        raise
     except Exception:
         file.refuse(f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
                     "again.")
@@ -115,12 +113,13 @@ def _one_frame(file: DicomFile, frame: int) -> pydicom.Dataset:
     return one
 
 
-def _encoded(encapsulated: bytes, frame: int, count: int) -> bytes:
+def _encoded(data: mmap.mmap, frame: int, count: int) -> bytes:
+    """A frame of the encapsulated pixels that begin where `data` stands."""
     from pydicom import encaps
 
     if hasattr(encaps, "get_frame"):  # pydicom 3
-        return encaps.get_frame(encapsulated, frame, number_of_frames=count)
-    for number, encoded in enumerate(encaps.generate_pixel_data_frame(encapsulated, count)):
+        return encaps.get_frame(data, frame, number_of_frames=count)
+    for number, encoded in enumerate(encaps.generate_pixel_data_frame(data.read(), count)):
         if number == frame:
             return encoded
     raise ValueError

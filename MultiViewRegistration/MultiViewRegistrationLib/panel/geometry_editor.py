@@ -106,9 +106,9 @@ class GeometryEditor(XRayEditor):
         lacking = ", ".join(NAMES[key] for key in content.get("header_lacks", []))
         assumed = " ".join(content.get("assumptions", []))
         return "".join([
-            _("The header proposes what is filled in: check it. ") if content["header"] else "",
-            _("The header lacks: {lacking}. ").format(lacking=lacking) if lacking else "",
-            _("Assumed: {assumed} ").format(assumed=assumed) if assumed else ""])
+            _("The header proposes what is filled in: check it.\n") if content["header"] else "",
+            _("The header lacks: {lacking}.\n").format(lacking=lacking) if lacking else "",
+            _("Assumed: {assumed}\n").format(assumed=assumed) if assumed else ""])
 
     def _problem(self) -> str:
         try:

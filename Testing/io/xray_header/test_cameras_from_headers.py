@@ -13,7 +13,13 @@ from xray_header.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, 
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.xray_header.assumptions import IN_IMAGE, QUARTERS, SAME_TABLE, TABLE_MOVED
+from MultiViewRegistrationLib.io.xray_header.assumptions import (
+    BY_LETTERS,
+    IN_IMAGE,
+    QUARTERS,
+    SAME_TABLE,
+    TABLE_MOVED,
+)
 from MultiViewRegistrationLib.io.xray_header.positioner import PATIENT_FROM_TABLE
 from MultiViewRegistrationLib.io.xray_header.read import read_header
 
@@ -240,11 +246,19 @@ def test_what_is_given_stands_and_completes_the_header(write_pair, tmp_path):
     ({"DetectorElementSpacing": ["0.1", "0.1"], "DetectorBinning": ["2", "2"]}, "pixel_mm", "times DetectorBinning is 0.2 x 0.2 mm"),
     ({"ImagerPixelSpacing": None, "PixelSpacing": ["0.2", "0.2"]}, "pixel_mm", "PixelSpacing does not say at which distance"),
     ({"PatientOrientation": ["H", "F"]}, "mirrored", "PatientOrientation does not fit the angles"),
-    ({"PatientOrientation": ["L", "F"], "FieldOfViewHorizontalFlip": "YES"}, "mirrored", "contradicts FieldOfViewHorizontalFlip"),
 ])
 def test_what_cannot_be_used_is_asked_for(tmp_path, tags, key, said):
     found = read_header(write_xa(tmp_path / "x.dcm", **{"primary": 0, "secondary": 0, "PatientOrientation": ["L", "F"], **tags}))
     assert list(found.lacking) == [key] and said in found.lacking[key] and key not in found.values
+
+
+def test_what_the_letters_say_stands_against_the_flip_of_a_detector(tmp_path):
+    tags = {"PatientOrientation": ["L", "F"], "FieldOfViewRotation": "0"}
+    for flip, told in (("NO", False), ("YES", True)):
+        found = read_header(write_xa(tmp_path / f"{flip}.dcm", 20, 0, FieldOfViewHorizontalFlip=flip, **tags))
+        assert found.values["mirrored"] is True and (BY_LETTERS in found.assumptions) is told
+    silent = read_header(write_xa(tmp_path / "silent.dcm", 20, 0, FieldOfViewHorizontalFlip="YES", FieldOfViewRotation="0"))
+    assert silent.values["mirrored"] is False and not silent.lacking
 
 
 def test_a_pixel_is_found_by_magnification_or_binning(tmp_path):
@@ -258,6 +272,18 @@ def test_a_pixel_is_found_by_magnification_or_binning(tmp_path):
     assert read_header(by_factor).values["source_to_isocentre_mm"] == pytest.approx(1195.25 / 1.5)
     for path in (by_plane, by_binning, by_factor):
         assert len(read_header(path).assumptions) >= 3
+
+
+def test_a_grey_scale_that_nobody_tells_is_the_headers(write_pair, tmp_path):
+    """A logarithm that falls with intensity is line integrals already; what the case says counts all the same."""
+    log = {"PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": -1}
+    first = write_xa(tmp_path / "1.dcm", 0, 0, pixels(1), PatientOrientation=["L", "F"], **log)
+    second = write_xa(tmp_path / "2.dcm", 90, 0, pixels(2), PatientOrientation=["P", "F"])
+    case = Case.load(write_pair(first, second))
+    np.testing.assert_array_equal(case.views[0].xray.line_integrals, pixels(1))
+    assert np.corrcoef(case.views[1].xray.line_integrals.ravel(), pixels(2).ravel())[0, 1] < -0.8
+    told = Case.load(write_pair(first, second, AP={"intensity": "linear"}))
+    assert np.corrcoef(told.views[0].xray.line_integrals.ravel(), pixels(1).ravel())[0, 1] < -0.8
 
 
 def test_case_new_writes_what_it_assumes(case_folder, tmp_path, capsys):

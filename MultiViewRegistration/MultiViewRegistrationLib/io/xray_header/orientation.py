@@ -8,7 +8,7 @@ import numpy as np
 
 from ...geometry import c_arm
 from ...imaging.dicom_frame import DicomFrame
-from .assumptions import HEAD_UP, QUARTERS
+from .assumptions import BY_LETTERS, HEAD_UP, QUARTERS
 from .found import Found
 
 FIELD = "FieldOfViewSequence"
@@ -40,13 +40,13 @@ def find_orientation(found: Found, frame: DicomFrame, detector_roll: float | Non
     if letters is not None and None in angles:
         return  # they will tell once there are angles
     fitting = None if letters is None else _fitting(letters, *angles, found.values.get("mirrored"))
+    by_field = None if flip is None else not flip
+    contradicted = fitting is not None and by_field is not None and fitting[1] != by_field
     if found.needs("mirrored"):
-        by_field = None if flip is None else not flip
         if letters is not None and fitting is None:
             found.lack("mirrored", "PatientOrientation does not fit the angles")
-        elif fitting is not None and by_field is not None and fitting[1] != by_field:
-            found.lack("mirrored", "PatientOrientation contradicts FieldOfViewHorizontalFlip")
         elif fitting is not None:
+            found.assumptions += [BY_LETTERS] if contradicted else []
             found.values["mirrored"] = fitting[1]
         elif by_field is not None:
             found.values["mirrored"] = by_field
@@ -54,7 +54,7 @@ def find_orientation(found: Found, frame: DicomFrame, detector_roll: float | Non
             found.lack("mirrored", "PatientOrientation or FieldOfViewHorizontalFlip")
     if not found.needs("roll_deg"):
         return
-    if detector_roll is not None and flip is not None:
+    if detector_roll is not None and flip is not None and not contradicted:
         roll, told = detector_roll - turn, ""
     elif fitting is not None:
         roll, told = fitting[0], QUARTERS

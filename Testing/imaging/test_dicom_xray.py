@@ -86,7 +86,7 @@ COMPRESSIONS = {
 
 def compressed(path, pixels, syntax):
     """A run in a transfer syntax, by gdcm."""
-    gdcm = pytest.importorskip("gdcm", reason="needs gdcm: pip install multiview-registration[dicom]")
+    gdcm = pytest.importorskip("gdcm", reason="needs gdcm: pip install python-gdcm")
     plain = path.with_suffix(".plain")
     stored = {} if pixels.dtype == np.uint8 else {"BitsStored": 12, "HighBit": 11}
     write_dicom(plain, pixels, XA_IMAGE, Modality="XA", **stored)
@@ -114,9 +114,7 @@ def test_compressed_frames_are_those_that_were_compressed(tmp_path, monkeypatch,
     frames = (body(3) // (16 if dtype == np.uint8 else 1)).astype(dtype)
     path = compressed(tmp_path / "run.dcm", frames, syntax)
     if not plugins:
-        def missing(self):
-            raise RuntimeError("no plugin")
-        monkeypatch.setattr(pydicom.Dataset, "pixel_array", property(missing))
+        monkeypatch.setattr(dicom_pixels, "_plugins", lambda syntax: [])
     for number in (2, 0):
         difference = load_image(path, number).values - frames[number]
         assert np.abs(difference).max() <= (4 if syntax.endswith(".50") else 0)
@@ -278,7 +276,7 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", b"\0" * 2000))
     assert "multiview-registration[dicom]" in said and "cannot be decoded" in said
     claims = rewritten(tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, Rows=10000, Columns=10000, BitsStored=16, HighBit=15)
-    assert claims.stat().st_size < 2000 and "by its header, but 120 bytes for them" in refused(claims)
+    assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(claims)
     whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()
     for length in (140, 400, len(whole) - 2000):
         (tmp_path / "d.dcm").write_bytes(whole[:length])

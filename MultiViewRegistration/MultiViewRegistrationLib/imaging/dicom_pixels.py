@@ -75,11 +75,8 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     if rows * columns > MOST_PACKED * len(one.PixelData):
         file.refuse(f"has {columns} x {rows} pixels by its header, but {len(one.PixelData)} bytes for them, expected a whole file; copy or "
                     "export it again.")
-    try:
-        with quiet(), silenced():
-            pixels = np.asarray(one.pixel_array)
-    except Exception:  # no plugin, or one that failed in its own way
-        pixels = _decoded_by_itk(file, one)
+    pixels = _decoded_by_plugins(one)
+    pixels = _decoded_by_itk(file, one) if pixels is None else pixels
     if pixels.shape != (rows, columns) or pixels.dtype.kind not in "iu":
         file.refuse(f"has {columns} x {rows} pixels by its header, but others within, expected one size; export it again.")
     return pixels
@@ -125,6 +122,39 @@ def _encoded(data: mmap.mmap, frame: int, count: int) -> bytes:
     raise ValueError
 
 
+def _decoded_by_plugins(one: pydicom.Dataset) -> np.ndarray | None:
+    """By the first of pydicom's decoders that can; None where there is none, or all fail."""
+    for plugin in _plugins(one.file_meta.TransferSyntaxUID):
+        try:
+            with quiet(), silenced():
+                if _pydicom_is_2():
+                    one.convert_pixel_data(plugin)
+                else:
+                    one.pixel_array_options(decoding_plugin=plugin)
+                return np.asarray(one.pixel_array)
+        except Exception:  # noqa: PERF203 - each fails in its own way
+            continue
+    return None
+
+
+def _plugins(syntax: str) -> list[str]:
+    """The decoders to ask, but for gdcm's: of a damaged image it ends the whole process. SimpleITK has another of it, which does not."""
+    if _pydicom_is_2():
+        return ["rle", "pillow", "pylibjpeg"]
+    from pydicom.pixels import get_decoder
+
+    try:
+        return [name for name in get_decoder(syntax).available_plugins if name != "gdcm"]
+    except NotImplementedError:  # a transfer syntax that is none of pixels
+        return []
+
+
+def _pydicom_is_2() -> bool:
+    import pydicom
+
+    return pydicom.__version_info__[0] == "2"
+
+
 def _decoded_by_itk(file: DicomFile, one: pydicom.Dataset) -> np.ndarray:
     """By the decoders in SimpleITK, for a compression of which pydicom has no plugin."""
     import pydicom
@@ -134,7 +164,7 @@ def _decoded_by_itk(file: DicomFile, one: pydicom.Dataset) -> np.ndarray:
         path = Path(folder, "frame.dcm")
         try:
             with quiet():
-                if pydicom.__version_info__[0] == "2":
+                if _pydicom_is_2():
                     one.is_little_endian, one.is_implicit_VR = True, False
                     pydicom.dcmwrite(path, one, write_like_original=False)
                 else:

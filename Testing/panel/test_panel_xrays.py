@@ -259,6 +259,20 @@ def test_files_are_read_beside_and_told_of_together(host, opened, section, tmp_p
     assert "text.png: cannot be read" in message and "flat: has no contrast" in message
 
 
+def test_a_dicom_header_proposes_and_what_it_lacks_is_named(host, section, tmp_path):
+    from imaging.dicom_files import XA_IMAGE, write_dicom
+
+    write_dicom(tmp_path / "ap.dcm", intensity(), XA_IMAGE, Modality="XA", DistanceSourceToDetector="1100", DistanceSourceToPatient="700",
+                PositionerPrimaryAngle="-20", PositionerSecondaryAngle="5")
+    host.answers.open_files = [tmp_path / "ap.dcm"]
+    host.click(section.ui.addFilesButton)
+    rest(host, section)
+    ui = section.geometry.ui
+    assert (ui.distanceSpin.value, ui.isocentreSpin.value, ui.raoLaoSpin.value, ui.raoLaoBox.currentIndex) == (1100, 700, 20, 1)
+    assert "The header lacks: pixel size, seen from." in ui.checkLabel.text and "principal point" in ui.checkLabel.text
+    assert not ui.applyButton.enabled
+
+
 def test_a_case_that_is_dropped(host, section, tmp_path):
     ct = make_ct()
     image = sitk.GetImageFromArray(ct.volume.values)

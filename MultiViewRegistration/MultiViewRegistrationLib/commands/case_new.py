@@ -132,10 +132,11 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     if ask and not view.c_arm:
         view.calibrated = _until(ask, f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
                                  lambda file: _geometry_in(file, name, image, given.get("frame"), ask) if file else None)
-    for key in view.complete_from_image():
-        print(f"mvreg: {name}: {key} is {view.c_arm[key]} by the DICOM header", file=sys.stderr)
+    for key, reading in view.from_header().items():
+        print(f"mvreg: {name}: {key} is {reading} by the DICOM header", file=sys.stderr)
     if ask:
-        for key in view.lacking():
+        while lacking := view.lacking():
+            key = next(iter(lacking))
             view.c_arm[key] = _until(ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1])
     return view
 

@@ -38,7 +38,7 @@ def read_image(path: str | Path) -> sitk.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
     try:
-        with _quiet():
+        with silenced():
             _check_claim(path)
             image = sitk.ReadImage(str(path))
     except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
@@ -76,7 +76,7 @@ def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
     reader.SetFileNames([str(file) for file in files])
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
-        with _quiet():
+        with silenced():
             image = reader.Execute()
     except RuntimeError:
         raise InputError(
@@ -149,8 +149,8 @@ def _holds(path: Path, expected: int) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps ITK's warnings, and what its C libraries print past them, away from the user's terminal.
+def silenced() -> Iterator[None]:
+    """Keeps ITK's warnings, and what C libraries print past them, away from the user's terminal.
 
     What is wrong with a file is told by our own error. The libraries write to file descriptor 2, which is the
     whole process's: hence the lock.

@@ -81,6 +81,7 @@ class CaseCheck:
     isocentre: (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the first source.
     search: how far one goes, as in the case.   points: see PointsCheck.
     tracker: (3,) world mm, origin of the frame of reference_from_world, if the case has one.
+    assumptions: as in Case.
     lines: what all this means, in words.   findings: what is suspicious, a sentence each.
     """
 
@@ -95,6 +96,7 @@ class CaseCheck:
     search: dict[str, float]
     points: list[PointsCheck]
     tracker: np.ndarray | None
+    assumptions: dict[str, tuple[str, ...]]
 
     @property
     def lines(self) -> list[str]:
@@ -116,6 +118,7 @@ class CaseCheck:
             "isocentre": self.isocentre.tolist(),
             "search": self.search,
             "points": [asdict(points) for points in self.points],
+            "assumptions": {name: list(assumed) for name, assumed in self.assumptions.items()},
             "lines": self.lines,
             "findings": self.findings,
         }
@@ -146,6 +149,7 @@ def check_case(case: Case) -> CaseCheck:
         search=case.search,
         points=_points(case),
         tracker=None if case.reference_from_world is None else rigid.inverse(case.reference_from_world)[:3, 3],
+        assumptions=case.assumptions,
     )
 
 

@@ -26,6 +26,7 @@ def lines(check: CaseCheck) -> list[str]:
     """What the geometry means, lines for each view, pair and the CT."""
     told = [line for view in check.views for line in _view_lines(view, check.structure)]
     told += [_pair_line(pair) for pair in check.pairs]
+    told += [f"{name}, assumed: {sentence}" for name, assumed in check.assumptions.items() for sentence in assumed]
     size = np.linalg.norm(check.corners[[1, 2, 4]] - check.corners[0], axis=1)
     middle = _point(check.corners.mean(0))
     where = f"at the start pose its middle is at {middle} in the world" if check.placed else (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
+from ..errors import InputError
+from ..imaging.dicom_file import read_dicom
 from .case_file import CaseFile
 from .fields import shown
 
@@ -35,36 +36,19 @@ def differences(case: CaseFile) -> list[str]:
 
 def _read(path: Path) -> dict[str, str]:
     """What is compared, as far as the header says it; nothing for files that are not DICOM."""
-    files = [file for file in _files(path) if _is_dicom(file)]
-    if not files:
-        return {}
-    import pydicom  # takes a tenth of a second
-
-    wanted = ["Modality", *(tag for tags in COMPARED.values() for tag in tags)]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's quote what they warn of
-        for file in files:
-            try:
-                header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=wanted)
-                if path.is_dir() and header.get("Modality") != "CT":
-                    continue
-                values = {what: next(filter(None, (str(header.get(tag) or "").strip() for tag in tags)), "")
-                          for what, tags in COMPARED.items()}
-            except Exception:  # a damaged header is told of where the image is read
+    for file in _files(path):
+        try:
+            dicom = read_dicom(file)
+            if dicom is None or path.is_dir() and dicom.text("Modality") != "CT":
                 continue
-            return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}
+            values = {what: next(filter(None, (str(dicom.value(tag) or "").strip() for tag in tags)), "")
+                      for what, tags in COMPARED.items()}
+        except InputError:  # a damaged header is told of where the image is read
+            continue
+        return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}
     return {}
 
 
 def _files(path: Path) -> list[Path]:
     """A file, or the files of a folder."""
     return sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
-
-
-def _is_dicom(path: Path) -> bool:
-    """By the prefix of PS3.10, 7.1."""
-    try:
-        with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
-    except OSError:  # told of where the image is read
-        return False

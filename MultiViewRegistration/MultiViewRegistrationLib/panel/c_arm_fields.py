@@ -12,6 +12,9 @@ from .fields import show_number
 #: What stands in the widgets where nothing is known: no distance, and nothing chosen for left and right.
 BLANK = {"source_to_detector_mm": 0.0, "source_to_isocentre_mm": 0.0, "pixel_mm": [0.0, 0.0], "rao_lao_deg": 0.0, "cra_cau_deg": 0.0,
          "mirrored": None}
+#: What the widgets call what a header may lack.
+NAMES = {"source_to_detector_mm": _("source to detector"), "source_to_isocentre_mm": _("source to isocentre"), "pixel_mm": _("pixel size"),
+         "rao_lao_deg": _("RAO/LAO"), "cra_cau_deg": _("CRA/CAU"), "mirrored": _("seen from")}
 CHOOSE, FROM_SOURCE, FROM_DETECTOR = range(3)
 
 

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..io.matrix_text import MatrixText, read_matrix, read_matrix_file
 from ..scene.geometry import matrix_of, reading_of, set_c_arm, set_matrix, summary
 from ..scene.xray import XRayView
-from .c_arm_fields import CArmFields, check
+from .c_arm_fields import NAMES, CArmFields, check
 from .matrix_fields import MatrixFields
 from .xray_editor import XRayEditor
 
@@ -94,10 +94,21 @@ class GeometryEditor(XRayEditor):
         self.ui.applyButton.enabled = not problem and (changed or not self.view.placed)
         self.ui.resetButton.enabled = changed
         if changed or not self.view.placed:
-            proposed = _("The header proposes what is filled in: check it. ") if self.view.content.get("header") and not changed else ""
-            self.ui.checkLabel.text = proposed + (problem or _("Changed, not applied yet."))
+            self.ui.checkLabel.text = ("" if changed else self._proposed()) + (problem or _("Changed, not applied yet."))
         else:
             self.ui.checkLabel.text = summary(self.registration, self.view)
+
+    def _proposed(self) -> str:
+        """What a DICOM header proposes, lacks and leaves to be assumed; "" without one."""
+        content = self.view.content
+        if "header" not in content:
+            return ""
+        lacking = ", ".join(NAMES[key] for key in content.get("header_lacks", []))
+        assumed = " ".join(content.get("assumptions", []))
+        return "".join([
+            _("The header proposes what is filled in: check it.\n") if content["header"] else "",
+            _("The header lacks: {lacking}.\n").format(lacking=lacking) if lacking else "",
+            _("Assumed: {assumed}\n").format(assumed=assumed) if assumed else ""])
 
     def _problem(self) -> str:
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import slicer
@@ -159,7 +159,8 @@ def frame_of(volume, content: dict) -> RawImage:
     if not 0 <= frame < len(frames):
         raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
     pixel_mm = content.get("pixel_mm")
-    return raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
+    raw = raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
+    return replace(raw, white=content["white"]) if "white" in content else raw
 
 
 def _any_voxels(node) -> np.ndarray:

@@ -72,7 +72,8 @@ def reading_of(view: XRayView) -> dict:
                 "pixel_mm": list(reading.pixel_mm), "principal_point": list(reading.principal_point), "rao_lao_deg": reading.rao_lao_deg,
                 "cra_cau_deg": reading.cra_cau_deg, "roll_deg": reading.roll_deg,
                 "isocentre_offset_mm": list(reading.isocentre_offset_mm), "mirrored": reading.mirrored}
-    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {})}
+    of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
+    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {}), **(of_frames[frame] if of_frames else {})}
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:

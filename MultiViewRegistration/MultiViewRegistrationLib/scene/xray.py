@@ -32,6 +32,8 @@ class XRayView:
     The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. The JSON (`content`) is the view's entry in a
     case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
     pixel_mm ([column, row], where the geometry does not say),
+    header, header_of_frames, header_lacks (what a DICOM header proposes for c_arm, where frames differ in it, and the keys that it lacks),
+    white (about which the grey scale is turned round where `inverted`, by default by the values),
     use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
     corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
     """

@@ -12,8 +12,12 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
+from ..io.dicom_origin import image_origin
+from ..io.identity import is_dicom, read_identity
 from ..io.xa_header import read_header
 from .case import frame_of, set_shared_unknowns, shared_unknowns_of
+from .dicom_origin import content_of
+from .identity import remember
 from .image import set_source
 from .loading import ViewEntry, add_entry, name_of, read_views, source_node
 from .naming import clean_name
@@ -61,16 +65,21 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
         case = Case.load(path)
         entries = read_views(case, path)
         return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
-    frames, header = load_frames(path), read_header(path)
+    frames, dicom = load_frames(path), is_dicom(path)
+    header = read_header(path) if dicom else {}
     pixel_mm = header.get("pixel_mm") or frames[0].pixel_mm
-    content = {**_grey_values(frames[0]), "pixel_mm": pixel_mm and list(pixel_mm), "header": header}
-    return lambda registration: [_add_frames(registration, name_of(path), frames, content)]
+    content = {**_grey_values(frames[0]), "pixel_mm": pixel_mm and list(pixel_mm)}
+    if dicom:
+        content |= {"header": header, **content_of(image_origin(path, None))}
+    identity = read_identity(path) if dicom else {}
+    return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
 
 
-def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict) -> XRayView:
+def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]) -> XRayView:
     with _new_view(registration, name) as view:
         view.change(**content)
         set_source(view, source_node(view, name, *frames))
+        remember(view.node, identity)
     return view
 
 

@@ -19,8 +19,11 @@ from ..imaging.xray import RawImage, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.fields import read_json
+from ..io.identity import read_identity
 from .case import LANDMARKS, grid_of, keep_extras
+from .dicom_origin import content_of, keep_frame
 from .frames import ras_from_lps
+from .identity import remember
 from .image import set_source
 from .products import OWNER, product
 from .registration import CT_UNIT, Registration
@@ -37,6 +40,8 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
 
     registration = Registration.create(scene, case.name)
     ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
+    keep_frame(ct, case.dicom.ct_uid)
+    remember(ct, read_identity(file.ct.path))
     registration.ct = ct
     registration.node.SetParameter(CT_UNIT, case.ct.unit)
     if case.ct.mask is not None:
@@ -57,35 +62,39 @@ class ViewEntry:
     """A view of a case.json with its pixels, on the way into a scene.
 
     content: as `XRayView.content`.   frame: the pixels, with the name of their file.   mask: (rows, columns), with the name of its file.
+    identity: see `io.identity`.
     """
 
     name: str
     content: dict
     frame: tuple[str, RawImage]
     mask: tuple[str, np.ndarray] | None
+    identity: dict[str, str]
 
 
 def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
     """The views of a case that was loaded from this file. InputError for what cannot be read."""
     file = CaseFile.read(path)
     told = read_json(file.path)["views"]
-    return [_read_view(*view) for view in zip(case.views, file.views, told, strict=True)]
+    return [_read_view(*view, content_of(case.dicom.views.get(view[0].name))) for view in zip(case.views, file.views, told, strict=True)]
 
 
-def _read_view(view: View, entry: ViewFile, told: dict) -> ViewEntry:
+def _read_view(view: View, entry: ViewFile, told: dict, origin: dict) -> ViewEntry:
     raw = image_of(entry)
     mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
     geometry = {"c_arm": told["c_arm"]} if "c_arm" in told else {"camera": camera_content(view.camera)}
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return ViewEntry(view.name, {
         **geometry, "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
-        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json"}, (name_of(entry.image.path), raw), mask)
+        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
+        (name_of(entry.image.path), raw), mask, read_identity(entry.image.path))
 
 
 def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
     """Add a view of a case.json. InputError where there is no room for more."""
     view = registration.add_xray(entry.name)
     view.change(**entry.content)
+    remember(view.node, entry.identity)
     file, raw = entry.frame
     set_source(view, source_node(view, file, raw))
     if entry.mask is not None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
 from time import monotonic
 from typing import Any
 
 from ..errors import InputError
 from . import poses, work
+from .dicom_origin import world_uid
 from .drawing import Drawing
 from .fingerprint import fingerprint
 from .history import Entry, History
@@ -180,11 +182,12 @@ class Session(Inputs):
         if known is not None and not self.history.moved:
             return lambda: known
         case, anatomy, method = self.corrected_case(), self._preparation.anatomy(), "by hand" if entry is None else entry.method
+        uid = world_uid(self.registration)
 
         def find():
             from ..workflow import assess
 
-            return assess(case, case.world_from_ct, anatomy, method)
+            return replace(assess(case, case.world_from_ct, anatomy, method), world_uid=uid)
 
         return find
 
@@ -291,6 +294,7 @@ class Session(Inputs):
 
     def _keep(self, run: Run, result) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
+        result = replace(result, world_uid=world_uid(self.registration))
         views = list(zip(result.case.views, result.views, strict=True))
         corrected = {given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
                      for given, view in views if view.camera is not given.camera}

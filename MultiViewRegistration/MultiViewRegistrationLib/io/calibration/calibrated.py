@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, NotSaid
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
@@ -76,11 +76,11 @@ class Given:
             object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
 
     def need(self, key: str, file: str, kind: str) -> Any:
-        """The value of `key`; InputError where it is not given. `kind` of file, with its article: "an OpenCV file"."""
+        """The value of `key`; NotSaid where it is not given. `kind` of file, with its article: "an OpenCV file"."""
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
-            raise InputError(f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.")
+            raise NotSaid(key, f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.")
         return value
 
     def scale(self, file: str, kind: str) -> float:
@@ -150,10 +150,11 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
         if distortion is None and K[1, 1] < 0:  # rows run up: a turn of the camera by half about x or y, which RQ finds
             return from_matrix(file, name, K @ pose[:3], size, signed=True, notes=notes)
         camera = Camera(K, pose, size or (1, 1))
-        if distortion is not None and size is None:
-            raise InputError("has distortion but not the size of its image, expected both; set size to its columns and rows.")
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
+    if distortion is not None and size is None:
+        raise NotSaid("size", f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and "
+                      "rows.")
     return Calibrated(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
 
 

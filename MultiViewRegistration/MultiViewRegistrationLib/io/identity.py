@@ -32,8 +32,8 @@ def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
         told = [(entry, found[what]) for entry, found in entries if what in found]
         others = [entry for entry, value in told if value != told[0][1]]
         if others:
-            sentences.append(f"{' and '.join(others)} and {told[0][0]} are of different {what} by their DICOM headers; check that they belong "
-                             "together.")
+            sentences.append(f"{' and '.join(others)} and {told[0][0]} are of different {what} by their DICOM headers; check that they "
+                             "belong together.")
     return sentences
 
 

@@ -24,8 +24,8 @@ QUESTIONS = {question.key: question for question in (
              stand_in="1 1"),
     Question("detector_origin_mm", "Detector origin, mm", "Where on the detector the centre of the top-left pixel lies: the origin of the "
              "image of projections.", numbers=2, stand_in="0 0"),
-    Question("intrinsics", "Intrinsics, pixels", "Of a camera at the source that looks along its own z axis: fx 0 cx  0 fy cy  0 0 1, by rows.",
-             numbers=9),
+    Question("intrinsics", "Intrinsics, pixels", "Of a camera at the source that looks along its own z axis, by rows: fx 0 cx, 0 fy cy, "
+             "0 0 1.", numbers=9),
     Question("camera_frame", "Camera's frame", "The name, in the file, of the frame at the source: x along columns, y down rows, z to the "
              "detector."),
     Question("world_frame", "World's frame", "The name, in the file, of the frame that is to be the world."),

@@ -49,6 +49,12 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
 
 
+def reference_from_world_of(registration: Registration) -> np.ndarray | None:
+    """(4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
+    given = json.loads(registration.parameter(EXTRAS, "{}")).get("reference_from_world")
+    return None if given is None else np.array(given, float)
+
+
 def case_of(
     registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None, *, placed: bool = True,
 ) -> Case:

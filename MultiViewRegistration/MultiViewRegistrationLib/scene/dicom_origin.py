@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 
 import slicer
@@ -77,7 +78,12 @@ def _ct_uid(ct) -> str:
 def _image(view: XRayView) -> DicomImage | None:
     kept = view.content.get("dicom")
     file = file_of(view.source) if kept is None and view.source is not None else None
-    image = DicomImage(**kept) if kept else file and image_origin(file, None)
+    image = DicomImage(**kept) if kept else file and _origin_in(file)
     if image is None or image.frame is None:
         return image
     return replace(image, frame=view.content.get("frame") or 0)
+
+
+@lru_cache(maxsize=64)
+def _origin_in(file: Path) -> DicomImage | None:
+    return image_origin(file, None)

@@ -17,6 +17,9 @@ from .loading import camera_content
 from .registration import Registration
 from .xray import XRayView, place_of
 
+#: The readings of a C-arm that a registration needs, as a person knows them.
+READINGS = {"rao_lao_deg": "LAO/RAO angle", "cra_cau_deg": "CRA/CAU angle", "source_to_detector_mm": "source to detector",
+            "source_to_isocentre_mm": "source to isocentre", "pixel_mm": "pixel size", "mirrored": "seen from source or detector"}
 #: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
 READ_OFF = (1.0, 3.0)
 DEG = "\u00b0"
@@ -108,6 +111,12 @@ def reading_of(view: XRayView) -> dict:
                 "cra_cau_deg": reading.cra_cau_deg, "roll_deg": reading.roll_deg,
                 "isocentre_offset_mm": list(reading.isocentre_offset_mm), "mirrored": reading.mirrored}
     return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {})}
+
+
+def not_in_header(view: XRayView) -> list[str]:
+    """Those of READINGS, by their names, that the DICOM header of a view's file does not say; none where there was no such header."""
+    header = view.content.get("header")
+    return [] if header is None else [name for key, name in READINGS.items() if key not in header]
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:

@@ -6,14 +6,31 @@ import uuid
 from functools import lru_cache
 from pathlib import Path
 
-from ..io.identity import contradictions, read_identity
-from .dicom_origin import file_of
+from ..io.dicom_origin import frame_of_reference
+from ..io.identity import contradictions, is_dicom, read_identity
+from .dicom_origin import file_of, keep_frame
 from .registration import Registration
 
 #: The attribute of a node with a random word, by which what its header said is found as long as the program runs.
 KEY = "MultiViewRegistration.header"
 
 _told: dict[str, dict[str, str]] = {}
+
+
+def header_of_ct(path: Path) -> tuple[dict[str, str], str | None]:
+    """What `keep_header` keeps of a CT's file or folder, in any thread: whose it is, and the UID of its frame; nothing for what is no
+    DICOM."""
+    files = path.iterdir() if path.is_dir() else [path]
+    if not any(is_dicom(file) for file in files if file.is_file()):
+        return {}, None
+    return read_identity(path), frame_of_reference(path)
+
+
+def keep_header(ct, header: tuple[dict[str, str], str | None]) -> None:
+    """Keep the UID with a CT's volume node, and whose it is in memory."""
+    identity, uid = header
+    remember(ct, identity)
+    keep_frame(ct, uid)
 
 
 def remember(node, identity: dict[str, str]) -> None:

@@ -59,23 +59,27 @@ def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[
     read: takes them by their keys as keywords; NotSaid where one is missing.   questions: by their keys.   answers: as they were typed or
     chosen, by their keys; "" is none. Only what the file asks for is told it.
     """
-    asked, told, open_ = [], {}, False
-    while True:
-        try:
-            found = read(**told)
-            return Asked(asked, None if open_ else found)
-        except NotSaid as error:
-            if error.key not in questions or error.key in told:
-                return Asked(asked, problem=str(error))
-            question = questions[error.key]
+    asked: list[Question] = []
+    told: dict[str, Any] = {}
+    try:
+        while (key := _left_open(read, told)) is not None:
+            question = questions[key]
             asked.append(question)
-            answer = answers.get(question.key, "").strip()
-            open_ = open_ or not answer
-            if not (answer or question.stand_in):
+            answer = answers.get(key, "").strip() or question.stand_in
+            if not answer:
                 return Asked(asked)
-            try:
-                told[question.key] = question.value(answer or question.stand_in)
-            except InputError as wrong:
-                return Asked(asked, problem=str(wrong))
-        except InputError as error:
-            return Asked(asked, problem="" if open_ else str(error))
+            told[key] = question.value(answer)
+        open_ = any(not answers.get(question.key, "").strip() for question in asked)
+        return Asked(asked, None if open_ else read(**told))
+    except InputError as error:
+        open_ = any(not answers.get(question.key, "").strip() for question in asked)
+        return Asked(asked, problem="" if open_ else str(error))
+
+
+def _left_open(read: Callable[..., Any], told: dict[str, Any]) -> str | None:
+    """The key of what is asked for next, None where nothing is."""
+    try:
+        read(**told)
+    except NotSaid as error:
+        return error.key
+    return None

@@ -21,8 +21,8 @@ from .xray import XRayView, lens_of, place_of
 QUESTIONS = {question.key: question for question in (
     Question("frame", "Axes", "Which way the axes run, of both of its frames.", (
         ("lps", "LPS (DICOM, ITK; all .tfm and .h5)"), ("ras", "RAS (3D Slicer's scene)")), stand_in="lps"),
-    Question("direction", "Direction", "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters and "
-             "the files that Slicer saves have.", (
+    Question("direction", "Direction", "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
+             "and the files that Slicer saves have.", (
                  ("forward", "the CT to the world"), ("resampling", "the world to the CT (saved by Slicer)")), stand_in="forward"),
 )}
 #: Where the points of a file with an X-ray's landmarks lie.

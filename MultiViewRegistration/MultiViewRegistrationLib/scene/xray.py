@@ -182,7 +182,7 @@ def _geometry(name: str, attribute: str) -> Geometry:
 
 
 def lens_of(content: dict) -> tuple[np.ndarray, Distortion] | None:
-    """Intrinsics (3, 3) and distortion of the image that a view with this content was made from; None for one that an ideal pinhole took."""
+    """Intrinsics (3, 3) and distortion of the image that a view with this content was made from; None for that of an ideal pinhole."""
     if "distortion" not in content:
         return None
     return np.array(content["camera"]["intrinsics"], float), Distortion(content["distortion"])

@@ -12,6 +12,7 @@ import slicer
 
 from ..io.dicom_origin import DicomImage, DicomOrigin, frame_of_reference, image_origin, new_uid, uid_of
 from ..io.identity import is_dicom
+from .case import reference_from_world_of
 from .fingerprint import of_geometry, of_volume
 from .registration import Registration
 from .xray import XRayView
@@ -28,7 +29,8 @@ def origin_of(registration: Registration) -> DicomOrigin:
     """Of the CT and the X-rays that are used. The CT's frame is that of its DICOM file, or one of its voxels; the tracker's is kept."""
     used = [view for view in registration.xrays if view.used]
     images = {view.name: image for view in used if (image := _image(view))}
-    return DicomOrigin(_ct_uid(registration.ct), images, _kept(registration, REFERENCE))
+    tracked = reference_from_world_of(registration) is not None
+    return DicomOrigin(_ct_uid(registration.ct), images, _kept(registration, REFERENCE) if tracked else None)
 
 
 def world_uid(registration: Registration) -> str:

@@ -61,25 +61,26 @@ def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[
     """
     asked: list[Question] = []
     told: dict[str, Any] = {}
+    open_ = False
     try:
-        while (key := _left_open(read, told)) is not None:
+        key, found = _tried(read, told)
+        while key is not None:
             question = questions[key]
             asked.append(question)
-            answer = answers.get(key, "").strip() or question.stand_in
-            if not answer:
+            answer = answers.get(key, "").strip()
+            open_ = open_ or not answer
+            if not (answer or question.stand_in):
                 return Asked(asked)
-            told[key] = question.value(answer)
-        open_ = any(not answers.get(question.key, "").strip() for question in asked)
-        return Asked(asked, None if open_ else read(**told))
-    except InputError as error:
-        open_ = any(not answers.get(question.key, "").strip() for question in asked)
+            told[key] = question.value(answer or question.stand_in)
+            key, found = _tried(read, told)
+    except InputError as error:  # which may be that of a stand-in
         return Asked(asked, problem="" if open_ else str(error))
+    return Asked(asked, None if open_ else found)
 
 
-def _left_open(read: Callable[..., Any], told: dict[str, Any]) -> str | None:
-    """The key of what is asked for next, None where nothing is."""
+def _tried(read: Callable[..., Any], told: dict[str, Any]) -> tuple[str | None, Any]:
+    """What is asked for next, and what was read where nothing is."""
     try:
-        read(**told)
+        return None, read(**told)
     except NotSaid as error:
-        return error.key
-    return None
+        return error.key, None

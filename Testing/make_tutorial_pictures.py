@@ -141,7 +141,8 @@ def calibration(person: Person, take: Pictures) -> Image.Image:
     editor = person.panel.sections["xrays"].geometry
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "rig.yaml")
-        path.write_text("\n".join(opencv_yaml(name, view.camera) for name, view in zip(("cam-A", "cam-B"), person.panel.registration.xrays)))
+        views = zip(("cam-A", "cam-B"), person.panel.registration.xrays, strict=True)
+        path.write_text("\n".join(opencv_yaml(name, view.camera) for name, view in views))
         person.host.answers.open_files = [path]
         person.host.choose(editor.ui.modeBox, "Calibration file")
         person.host.click(editor.ui.fileButton)
@@ -296,7 +297,7 @@ def start_pages(person: Person, take: Pictures) -> None:
 
 
 def regressor(person: Person, take: Pictures) -> None:
-    """The box of section Start before a network is trained, while it is, for two minutes, and after that."""
+    """The box of section Start before a network is trained, while it is, for a minute, and after that."""
     start = person.of("start")
     start.regressorGroupBox.collapsed = False
     with tempfile.TemporaryDirectory() as folder:
@@ -305,6 +306,7 @@ def regressor(person: Person, take: Pictures) -> None:
         learning.look_again()
         person.wait(lambda: learning.looked)
         before = take.box(start.regressorGroupBox)
+        person.host.type(start.minutesBox, "1")
         person.host.click(start.trainButton)
         person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
         during = take.box(start.regressorGroupBox)

@@ -218,22 +218,23 @@ def test_the_transform_is_shown_where_slicer_shows_it(person):
 
 
 def test_all_that_the_command_line_writes_can_be_chosen(registered, tmp_path):
-    from MultiViewRegistrationLib.io.navigation import KINDS
+    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
 
     ui, section = registered.of("export"), registered.panel.sections["export"]
-    assert list(section._formats) == list(KINDS)
+    assert list(section._formats) == [*KINDS, *CASE_KINDS]
+    assert not section._formats["resampled-mask"].enabled and "Choose a structure" in section._formats["resampled-mask"].toolTip
     choose_folder(registered, tmp_path / "out")
     ui.formatsGroupBox.collapsed = False
     registered.host.process()
-    assert ui.framesLabel.text.startswith("Each of world_from_ct, in both directions")
-    for kind in ("tfm", "json", "dicom"):
+    assert ui.framesLabel.text.startswith("Of world_from_ct; transforms in both directions")
+    for kind in ("tfm", "json", "dicom", "resampled-ct", "drr", "cameras"):
         registered.host.click(section._formats[kind])
-    assert ui.formatsGroupBox.title == "Files for other programs (3)"
+    assert ui.formatsGroupBox.title == "Files for other programs (6)"
     export(registered)
     assert registered.message == ""
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"world_from_ct.forward.tfm", "world_from_ct.resampling.tfm", "world_from_ct.ras.json", "ct_from_world.lps.json",
-            "world_from_ct.dcm"} <= names
+            "world_from_ct.dcm", "ct_in_world.nii.gz", "drr_view2.dcm", "cameras_in_world.mrml"} <= names
     assert "world_from_ct.forward.tfm" in ui.writtenLabel.text and not any(name.endswith(".h5") for name in names)
     inverse = sitk.ReadTransform(str(tmp_path / "out" / "world_from_ct.resampling.tfm"))
     assert np.allclose(inverse.TransformPoint((registered.pose @ [10, -20, 5, 1])[:3].tolist()), (10, -20, 5), atol=1e-6)

@@ -173,14 +173,14 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
 
 
 def test_formats_are_those_of_the_command_line(session, tmp_path):
-    from MultiViewRegistrationLib.io.navigation import KINDS
+    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
     from MultiViewRegistrationLib.scene.case import EXTRAS
     from MultiViewRegistrationLib.scene.export import formats, poses_offered, write_result
 
-    assert list(formats()) == list(KINDS)
+    assert list(formats()) == [*KINDS, *CASE_KINDS]
     session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.diag([-1.0, -1, 1, 1]).tolist()}))
     assert poses_offered(session) == ["world_from_ct", "reference_from_ct"]
-    files = write_result(session, tmp_path, list(formats()), override=True)()
+    files = write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
     assert {path.name for path in files} <= {path.name for path in tmp_path.iterdir()}
     for name in ("world_from_ct.forward.tfm", "reference_from_ct.resampling.h5", "ct_from_reference.ras.txt", "world_from_ct.lps.npy",
                  "reference_from_ct.lps.json", "reference_from_ct.dcm"):

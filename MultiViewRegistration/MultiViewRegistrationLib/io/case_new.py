@@ -39,22 +39,31 @@ _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 class NewView:
     """A view as it is given: the keys of its entry in the case, its files from where the program runs.
 
-    projection_matrix: (3, 4).   c_arm: the readings by the names of C_ARM.   more: further keys of the entry.
+    projection_matrix: (3, 4).   calibrated: "camera", with its "distortion", or "projection_matrix", as `Calibrated.content` has them.
+    c_arm: the readings by the names of C_ARM.   more: further keys of the entry.
     """
 
     name: str
     image: Path
     mask: Path | None = None
     projection_matrix: np.ndarray | None = None
+    calibrated: dict[str, Any] | None = None
     c_arm: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """What its entry says of it."""
+        if self.projection_matrix is not None:
+            return {"projection_matrix": self.projection_matrix.tolist()}
+        return {"c_arm": self.c_arm} if self.calibrated is None else self.calibrated
 
     def complete_from_image(self) -> list[str]:
         """Takes what the image says of a C-arm's reading that was not given; which of these its DICOM header had.
 
         InputError for an image that cannot be read.
         """
-        if self.projection_matrix is not None:
+        if "c_arm" not in self.geometry:
             return []
         rows, columns = load_image(self.image, self.more.get("frame")).values.shape
         header = {key: value for key, value in read_header(self.image).items() if key not in self.c_arm}
@@ -63,7 +72,7 @@ class NewView:
 
     def lacking(self) -> list[str]:
         """The readings of a C-arm that are not known."""
-        return [] if self.projection_matrix is not None else [key for key in C_ARM if key not in self.c_arm]
+        return [key for key in C_ARM if key not in self.c_arm] if "c_arm" in self.geometry else []
 
 
 @dataclass(eq=False)
@@ -163,9 +172,8 @@ def _text(new: NewCase, named: dict[Path, str | Path]) -> str:
     """The case.json with these names of files."""
     views = []
     for view in new.views:
-        geometry = {"c_arm": view.c_arm} if view.projection_matrix is None else {"projection_matrix": view.projection_matrix.tolist()}
         mask = {"mask": os.fspath(named[view.mask])} if view.mask else {}
-        views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **geometry})
+        views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **view.geometry})
     mask = {"mask": os.fspath(named[new.mask])} if new.mask else {}
     return json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1) + "\n"
 

@@ -57,13 +57,13 @@ def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
 def frame_of_reference(ct: Path) -> str | None:
     """FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None for what has none."""
     slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
-    found = (_uid(header, "FrameOfReferenceUID") for header in (_header(path, ["FrameOfReferenceUID"]) for path in slices) if header)
+    found = (_uid(header, "FrameOfReferenceUID") for header in (read_tags(path, ["FrameOfReferenceUID"]) for path in slices) if header)
     return next(filter(None, found), None)
 
 
 def image_origin(path: Path, frame: int | None) -> DicomImage | None:
     """By which UIDs an X-ray's file is known; None for what is no DICOM."""
-    header = _header(path, [*UIDS, "NumberOfFrames"])
+    header = read_tags(path, [*UIDS, "NumberOfFrames"])
     uids = [_uid(header, key) for key in UIDS] if header else []
     if not uids or not all(uids):
         return None
@@ -79,7 +79,8 @@ def _uid(header: pydicom.Dataset, key: str) -> str | None:
     return str(uid) if uid.is_valid else None
 
 
-def _header(path: Path, tags: list[str]) -> pydicom.Dataset | None:
+def read_tags(path: Path, tags: list[str]) -> pydicom.Dataset | None:
+    """These elements of a DICOM file's header, as far as it has them; None for a file that is none."""
     import pydicom
 
     try:

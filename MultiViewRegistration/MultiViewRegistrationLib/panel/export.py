@@ -53,8 +53,12 @@ class ExportSection(Section):
         self.ui.doubtLabel.setVisible(bool(doubt))
         self.ui.overrideCheckBox.setVisible(bool(doubt))
         offered = export.poses_offered(self.session)
-        self.ui.framesLabel.text = _("Each of {poses}, in both directions; matrices in LPS and in RAS.").format(
+        self.ui.framesLabel.text = _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
             poses=_(" and ").join(offered))
+        for kind, box in self._formats.items():
+            missing = export.lacking(self.registration, kind)
+            box.enabled, box.toolTip = not missing, missing
+            box.checked = box.checked and not missing
         self.ui.framesLabel.toolTip = _("reference_from_ct, in the frame of the tracker, comes with a case that has reference_from_world.")
         if self.session.message:
             self.ui.writtenLabel.text = ""

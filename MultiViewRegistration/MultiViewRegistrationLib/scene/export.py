@@ -13,11 +13,13 @@ import slicer
 from ..errors import InputError
 from ..imaging.xray import RawImage, raw_image
 from ..io.cameras import GEOMETRIES
-from ..io.navigation import KINDS
+from ..io.case import Case
+from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.handover import Handover
 from ..io.navigation.messages import Messages, messages_of
 from .case import drawn, frame_of, reference_from_world_of
+from .registration import Registration
 from .session import Session
 from .xray import XRayView
 
@@ -29,12 +31,21 @@ WORDS = {
     "npy": "4\u00d74 matrix, NumPy (.npy)",
     "json": "4\u00d74 matrix, JSON (.json)",
     "dicom": "DICOM Spatial Registration (.dcm)",
+    "resampled-ct": f"CT, resampled where it lies (.{VOLUME_FORMATS[0]})",
+    "resampled-mask": f"Structure, resampled where it lies (.{VOLUME_FORMATS[0]})",
+    "drr": "DRRs, DICOM Secondary Capture (.dcm)",
+    "cameras": "Cameras of the X-rays for Slicer (.mrml)",
 }
 
 
 def formats() -> dict[str, str]:
     """All kinds of files that `mvreg export` writes, and what each is called."""
-    return {kind: WORDS.get(kind, kind) for kind in KINDS}
+    return {kind: WORDS.get(kind, kind) for kind in (*KINDS, *CASE_KINDS)}
+
+
+def lacking(registration: Registration, kind: str) -> str:
+    """What a kind of file needs that the registration does not have, in a sentence; "" for nothing."""
+    return "Choose a structure in section 1. CT first." if kind == "resampled-mask" and registration.segmentation is None else ""
 
 
 def write_result(session: Session, folder: str | os.PathLike, kinds: Sequence[str] = (), *, override: bool = False
@@ -50,6 +61,7 @@ def write_result(session: Session, folder: str | os.PathLike, kinds: Sequence[st
     cannot be written.
     """
     doubt, finding = settled(session, override), session.find_result()
+    case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
     def write() -> list[Path]:
         try:
@@ -58,9 +70,16 @@ def write_result(session: Session, folder: str | os.PathLike, kinds: Sequence[st
             raise InputError(f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
                              "may be written to; free some space, or choose another folder.") from None
         written = [Path(folder, name) for name in ("result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm")]
-        return written + (write_exports(Handover.read(folder), folder, kinds) if kinds else [])
+        return written + (_further(Handover.read(folder), folder, kinds, case) if kinds else [])
 
     return write
+
+
+def _further(handover: Handover, folder: str | os.PathLike, kinds: Sequence[str], case: Case | None) -> list[Path]:
+    from ..case_exports import case_files
+
+    made_of_case = {} if case is None else case_files(handover, case, kinds, VOLUME_FORMATS[0])
+    return write_exports(handover, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case)
 
 
 def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[Handover, Messages]]:

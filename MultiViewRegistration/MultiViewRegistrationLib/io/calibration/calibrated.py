@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, NotSaid
+from ...errors import InputError, Unsaid
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
@@ -76,11 +76,11 @@ class Given:
             object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
 
     def need(self, key: str, file: str, kind: str) -> Any:
-        """The value of `key`; NotSaid where it is not given. `kind` of file, with its article: "an OpenCV file"."""
+        """The value of `key`; Unsaid where it is not given. `kind` of file, with its article: "an OpenCV file"."""
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
-            raise NotSaid(key, f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.")
+            raise Unsaid(f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.", key)
         return value
 
     def scale(self, file: str, kind: str) -> float:
@@ -140,8 +140,11 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
                notes: tuple[str, ...] = ()) -> Calibrated:
     """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
 
-    InputError, beginning with `file` and `name`, where they are no camera's, or there is distortion and no size.
+    InputError, beginning with `file` and `name`, where they are no camera's; Unsaid where there is distortion and no size.
     """
+    if distortion is not None and size is None:
+        raise Unsaid(f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and rows.",
+                     "size")
     for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
         check_magnitude(values, f"{file}: {name}: {what}")
     try:
@@ -152,9 +155,6 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
         camera = Camera(K, pose, size or (1, 1))
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
-    if distortion is not None and size is None:
-        raise NotSaid("size", f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and "
-                      "rows.")
     return Calibrated(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
 
 

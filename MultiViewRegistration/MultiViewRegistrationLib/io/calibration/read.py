@@ -12,11 +12,13 @@ import numpy as np
 from ...errors import InputError
 from ..cameras import read_geometry
 from ..fields import Fields, read_json, shown
+from ..numpy_files import MAGIC as NUMPY
+from ..numpy_files import ZIP, numbers, read_numpy
 from . import mayacam, opencv, plus, rtk, xreg
 from .calibrated import Calibrated, Given, from_matrix, renamed
 from .matrices import read_matrices
 from .named import views_of_arrays, views_of_named
-from .sources import numpy_arrays, read_bytes, text_of, xml_root
+from .sources import read_bytes, text_of, xml_root
 from .yaml_text import parse_yaml
 
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "xreg", "yaml")
@@ -30,7 +32,7 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
         detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms. What a format does not ask for may
         be left out.
 
-    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and, as NotSaid, for what it
+    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and, as Unsaid, for what it
     does not say and `given` neither, which names what it may be set to.
     """
     if format is not None and format not in FORMATS:
@@ -68,7 +70,7 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         if _is_hdf5(path):
             return "xreg", None
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
-    if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
+    if data.startswith((NUMPY, ZIP)):
         return "numpy", data
     if plus.is_sequence(data):
         return "plus", data
@@ -130,10 +132,10 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     if found == "text":
         return read_matrices(content, file, name, given)
     if found == "numpy":
-        single = content.startswith(b"\x93NUMPY")
-        content = numpy_arrays(path, content)
-        if single:
-            return views_of_arrays(content[path.stem], file, name, given)
+        arrays = {key: numbers(array, f"{file}: {shown(key)}") for key, array in read_numpy(path).items()}
+        if content.startswith(NUMPY):
+            return views_of_arrays(arrays[path.stem], file, name, given)
+        content = arrays
     elif found == "opencv":
         content = opencv.with_arrays(content if isinstance(content, (dict, list)) else opencv.tree_of_xml(content, file), file)
     elif isinstance(content, list):

@@ -21,7 +21,7 @@ from slicer_host import Host
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}
-GAP, WHITE = 6, (255, 255, 255)
+GAP, WHITE, MARGIN = 6, (255, 255, 255), 16
 ZOOM = 2.0
 #: The extension's, from the folder of the others.
 SCREENSHOT, WIDTH = "../../Resources/Screenshots/slicer.jpg", 1200
@@ -44,11 +44,13 @@ class Pictures:
         self.save([[self.section_image(name)]], file)
 
     def section_image(self, name: str) -> Image.Image:
-        """The same, not saved."""
+        """The same, not saved, without what is empty below."""
         self.person.of(name)
         self.host.process(0.2)
-        button = self.person.panel.sections[name].button
-        return self._image(button, 1.5)
+        image = self._image(self.person.panel.sections[name].button, 1.5)
+        pixels = np.asarray(image)
+        filled = np.flatnonzero((pixels != pixels[-1]).any(axis=(1, 2)))
+        return image.crop((0, 0, image.width, min(filled[-1] + MARGIN, image.height)))
 
     def box(self, widget) -> Image.Image:
         """A part of a section."""
@@ -257,13 +259,18 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
 
 
 def panel_after(person: Person, take: Pictures) -> None:
-    from PySide6 import QtWidgets
-
     person.host.choose(person.of("check").overlayComboBox, "Two colours")
     person.host.process(0.5)
     start_pages(person, take)
     for name in ("register", "check"):
         take.section(name, f"{name}.png")
+    exported(person, take)
+
+
+def exported(person: Person, take: Pictures) -> None:
+    """Section Export once some formats were written."""
+    from PySide6 import QtWidgets
+
     export = person.of("export")
     with tempfile.TemporaryDirectory() as folder:
         person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(Path(folder, "result")))
@@ -286,11 +293,10 @@ def start_pages(person: Person, take: Pictures) -> None:
         np.savetxt(Path(folder, "from_planning.txt"), person.pose)
         person.host.answers.open_files = [Path(folder, "from_planning.txt")]
         person.host.click(start.poseFileButton)
-    person.host.process(0.2)
-    pages.append(take.box(start.givenPage))
+    pages.append(take.section_image("start"))
     person.host.click(start.landmarksRadioButton)
     person.host.choose(start.landmarkTargetBox, "AP")
-    pages.append(take.box(start.landmarksPage))
+    pages.append(take.section_image("start"))
     person.host.click(start.searchRadioButton)
     only(person)
     take.save([[page] for page in pages], "start.png")

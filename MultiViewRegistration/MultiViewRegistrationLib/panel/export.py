@@ -48,7 +48,10 @@ class ExportSection(Section):
         if doubt != self._doubt:  # what was overridden was another
             self._doubt = doubt
             self.ui.overrideCheckBox.checked = False
-        self.ui.transformNameLabel.text = self.registration.ct_transform.GetName()
+        name = self.registration.ct_transform.GetName()
+        self.ui.transformNameLabel.text = name
+        self.ui.transformNameLabel.toolTip = _("{name}: the transform node that the CT is under, to harden, to stream, or to use as any "
+                                               "other transform.").format(name=name)
         self.ui.doubtLabel.text = doubt
         self.ui.doubtLabel.setVisible(bool(doubt))
         self.ui.overrideCheckBox.setVisible(bool(doubt))

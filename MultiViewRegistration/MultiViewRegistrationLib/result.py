@@ -118,7 +118,8 @@ class Result:
             "reasons": self.reasons,
             **({} if override is None else {"override": override}),
             "predicted_tre_mm": None,
-            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
+            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid, **(
+                {"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {})},
             **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),
             "views": [
                 {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera), **_origin(case, view)}

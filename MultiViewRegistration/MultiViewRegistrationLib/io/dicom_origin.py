@@ -37,22 +37,29 @@ def uid_of(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class DicomOrigin:
-    """ct_uid: FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.   views: by the view's name, those that were."""
+    """ct_uid: FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.   views: by the view's name, those that were.
+    reference_uid: of a tracker's frame, where it has one already."""
 
     ct_uid: str = field(default_factory=new_uid)
     views: dict[str, DicomImage] = field(default_factory=dict)
+    reference_uid: str | None = None
 
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Of the files that a case names."""
-    ct = file.ct.path
+    images = {view.name: image for view in file.views if (image := image_origin(view.image.path, view.frame))}
+    return DicomOrigin(frame_of_reference(file.ct.path) or uid_of(ct_sha256), images)
+
+
+def frame_of_reference(ct: Path) -> str | None:
+    """FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None for what has none."""
     slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
     found = (_uid(dicom, "FrameOfReferenceUID") for dicom in map(_header, slices) if dicom)
-    images = {view.name: image for view in file.views if (image := _image(view.image.path, view.frame))}
-    return DicomOrigin(next(filter(None, found), None) or uid_of(ct_sha256), images)
+    return next(filter(None, found), None)
 
 
-def _image(path: Path, frame: int | None) -> DicomImage | None:
+def image_origin(path: Path, frame: int | None) -> DicomImage | None:
+    """By which UIDs an X-ray's file is known; None for what is no DICOM."""
     dicom = _header(path)
     try:
         uids = [_uid(dicom, key) for key in UIDS] if dicom else []

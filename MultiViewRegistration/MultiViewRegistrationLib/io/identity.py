@@ -23,19 +23,24 @@ def differences(case: CaseFile) -> list[str]:
     """A sentence for each of COMPARED in which the CT and X-rays of a case differ, as far as they are DICOM; it names the entries of the
     case, and no value."""
     entries = [("ct", case.ct.path), *((f"{view.field}.image", view.image.path) for view in case.views if view.image)]
-    known = [(entry, found) for entry, path in entries if (found := _read(path))]
+    return [f"{shown(case.path)}: {sentence}" for sentence in contradictions([(entry, read_identity(path)) for entry, path in entries])]
+
+
+def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
+    """A sentence for each of COMPARED in which entries differ, given by their name and what `read_identity` found; it tells no value."""
     sentences = []
     for what in COMPARED:
-        told = [(entry, found[what]) for entry, found in known if what in found]
+        told = [(entry, found[what]) for entry, found in entries if what in found]
         others = [entry for entry, value in told if value != told[0][1]]
         if others:
-            sentences.append(f"{shown(case.path)}: {' and '.join(others)} and {told[0][0]} are of different {what} by their DICOM headers; "
-                             "check that they belong together.")
+            sentences.append(f"{' and '.join(others)} and {told[0][0]} are of different {what} by their DICOM headers; check that they "
+                             "belong together.")
     return sentences
 
 
-def _read(path: Path) -> dict[str, str]:
-    """What is compared, as far as the header says it; nothing for files that are not DICOM."""
+def read_identity(path: Path) -> dict[str, str]:
+    """What is compared, as far as the header of a file or a folder's CT says it; nothing for files that are not DICOM. To be kept in memory
+    alone."""
     for file in _files(path):
         try:
             dicom = read_dicom(file)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import InputError, Unsaid
 from ..geometry import rigid
 from .axes import AXES, DIRECTIONS, turned
 from .fields import shown
@@ -28,7 +28,7 @@ def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction
     left out only where the file says them itself, as those of `mvreg export` do, and must not contradict it. A centre of rotation is
     carried into the translation.
 
-    Raises InputError for what is not there, and for a transform that is not rigid.
+    Raises InputError for what is not there, and for a transform that is not rigid; Unsaid, of "frame" or "direction", where nobody says.
     """
     named = _read(path)
     frame = _agreed(path, "--frame", named.axes, frame, {"lps": "its axes are LPS (DICOM, ITK)", "ras": "RAS (Slicer's scene)"})
@@ -83,8 +83,8 @@ def _is_itk(path: str | os.PathLike) -> bool:
 def _agreed(path: str | os.PathLike, option: str, said: str | None, given: str | None, choices: dict[str, str]) -> str:
     if said is None and given is None:
         (first, meaning), (second, other) = choices.items()
-        raise InputError(f"{shown(path)}: does not say whether {meaning} or {other}, and a wrong guess would not show; add {option} "
-                         f"{first} or {option} {second}.")
+        raise Unsaid(f"{shown(path)}: does not say whether {meaning} or {other}, and a wrong guess would not show; add {option} {first} or "
+                     f"{option} {second}.", option.removeprefix("--"))
     if said is not None and given is not None and said != given:
         raise InputError(f"{shown(path)}: says {said} itself, expected the same as {option} {given}; leave out {option}, or choose another "
                          "file.")

@@ -12,8 +12,12 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
+from ..io.dicom_origin import image_origin
+from ..io.identity import read_identity
 from ..io.xray_header.read import read_header
 from .case import frame_of, set_shared_unknowns, shared_unknowns_of
+from .dicom_origin import content_of
+from .identity import remember
 from .image import set_source
 from .loading import SHUTTER, ViewEntry, add_entry, add_mask, name_of, read_views, source_node, white_of
 from .naming import clean_name
@@ -62,16 +66,19 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
         entries = read_views(case, path)
         return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
     frames = load_frames(path)
-    content = {**_grey_values(frames[0]), **_header(path, len(frames)), "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm)}
-    return lambda registration: [_add_frames(registration, name_of(path), frames, content)]
+    content = {**_grey_values(frames[0]), **_header(path, len(frames)), **content_of(image_origin(path, None)),
+               "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm)}
+    identity = read_identity(path)
+    return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
 
 
-def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict) -> XRayView:
+def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]) -> XRayView:
     with _new_view(registration, name) as view:
         view.change(**content)
         set_source(view, source_node(view, name, *frames))
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
+        remember(view.node, identity)
     return view
 
 

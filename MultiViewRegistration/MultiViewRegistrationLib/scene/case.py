@@ -14,13 +14,14 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
+from ..imaging.undistort import undistorted, undistorted_mask
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from .frames import lps_from_ras
 from .registration import CT_UNIT, Registration, refuse_nonlinear
-from .xray import XRayView, place_of
+from .xray import XRayView, lens_of, place_of
 
 LANDMARKS = "landmarks"
 #: The parameter with what a scene has no nodes for, as JSON.
@@ -46,6 +47,12 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
     """Keep what is uncertain and the same in all views, beside the other extras."""
     extras = json.loads(registration.parameter(EXTRAS, "{}"))
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
+
+
+def reference_from_world_of(registration: Registration) -> np.ndarray | None:
+    """(4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
+    given = json.loads(registration.parameter(EXTRAS, "{}")).get("reference_from_world")
+    return None if given is None else np.array(given, float)
 
 
 def case_of(
@@ -154,13 +161,16 @@ def _entry(view: XRayView) -> ViewFile:
 
 
 def frame_of(volume, content: dict) -> RawImage:
-    """The frame of a volume node that a view with this content shows; grey in colours is grey. InputError, without a name in front."""
+    """The frame of a volume node that a view with this content shows, undistorted; grey in colours is grey. InputError, without a name in
+    front."""
     frames, frame = _any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
     pixel_mm = content.get("pixel_mm")
     raw = raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
-    return replace(raw, white=content["white"]) if "white" in content else raw
+    raw = replace(raw, white=content["white"]) if "white" in content else raw
+    lens = lens_of(content)
+    return raw if lens is None else undistorted(raw, *lens)
 
 
 def _any_voxels(node) -> np.ndarray:
@@ -208,7 +218,9 @@ def drawn(view: XRayView) -> np.ndarray | None:
         return segments_on(view.mask, segments, view.node)[0]
     content = view.content
     painted = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
-    return painted[:, ::-1] if content.get("flipped") else painted
+    painted = painted[:, ::-1] if content.get("flipped") else painted
+    lens = lens_of(content)
+    return painted if lens is None else undistorted_mask(painted, *lens)
 
 
 def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:

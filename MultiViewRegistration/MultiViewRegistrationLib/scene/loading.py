@@ -18,8 +18,11 @@ from ..imaging.view import View
 from ..imaging.xray import RawImage, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
+from ..io.identity import read_identity
 from .case import LANDMARKS, grid_of, keep_extras
+from .dicom_origin import content_of, keep_frame
 from .frames import ras_from_lps
+from .identity import remember
 from .image import set_source
 from .products import OWNER, product
 from .registration import CT_UNIT, Registration
@@ -38,6 +41,8 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
 
     registration = Registration.create(scene, case.name)
     ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
+    keep_frame(ct, case.dicom.ct_uid)
+    remember(ct, read_identity(file.ct.path))
     registration.ct = ct
     registration.node.SetParameter(CT_UNIT, case.ct.unit)
     if case.ct.mask is not None:
@@ -58,21 +63,23 @@ class ViewEntry:
     """A view of a case.json with its pixels, on the way into a scene.
 
     content: as `XRayView.content`.   frame: the pixels, with the name of their file.   mask: (rows, columns), with the name of its file.
+    identity: see `io.identity`.
     """
 
     name: str
     content: dict
     frame: tuple[str, RawImage]
     mask: tuple[str, np.ndarray] | None
+    identity: dict[str, str]
 
 
 def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
     """The views of a case that was loaded from this file. InputError for what cannot be read."""
     file = CaseFile.read(path)
-    return [_read_view(*view) for view in zip(case.views, file.views, strict=True)]
+    return [_read_view(*view, content_of(case.dicom.views.get(view[0].name))) for view in zip(case.views, file.views, strict=True)]
 
 
-def _read_view(view: View, entry: ViewFile) -> ViewEntry:
+def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
     raw = image_of(entry)
     mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
     if raw.open is not None:
@@ -84,13 +91,15 @@ def _read_view(view: View, entry: ViewFile) -> ViewEntry:
     return ViewEntry(view.name, {
         **geometry, **assumed, **white_of(raw, inverted),
         "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
-        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json"}, (name_of(entry.image.path), raw), mask)
+        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
+        (name_of(entry.image.path), raw), mask, read_identity(entry.image.path))
 
 
 def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
     """Add a view of a case.json. InputError where there is no room for more."""
     view = registration.add_xray(entry.name)
     view.change(**entry.content)
+    remember(view.node, entry.identity)
     file, raw = entry.frame
     set_source(view, source_node(view, file, raw))
     if entry.mask is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, Unsaid
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
@@ -45,14 +45,6 @@ QUESTIONS = {
     "direction": ("which way its transform goes",
                   '"forward" (points of the C-arm to the world) or "resampling" (the inverse, as Slicer saves transforms)'),
 }
-
-
-class Unsaid(InputError):
-    """What a file does not say and nobody has: `key` is one of QUESTIONS."""
-
-    def __init__(self, message: str, key: str) -> None:
-        super().__init__(message)
-        self.key = key
 
 
 @dataclass(frozen=True, eq=False)

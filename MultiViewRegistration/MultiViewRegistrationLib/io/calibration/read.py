@@ -32,8 +32,8 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
         detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms, direction. What a format does
         not ask for may be left out.
 
-    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and for what it does not say
-    and `given` neither, which names what it may be set to.
+    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and, as Unsaid, for what it
+    does not say and `given` neither, which names what it may be set to.
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")

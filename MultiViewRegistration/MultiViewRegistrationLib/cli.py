@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .commands import case as case_command
 from .commands import export, import_dataset
+from .commands import view as view_command
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
 from .progress import JsonProgress, stopped_by_end_of_stdin
@@ -136,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_render)
 
     case_command.add(commands, common)
+    view_command.add(commands, common)
     export.add(commands, common)
 
     command = commands.add_parser("evaluate", parents=[common, working, refining],

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import warnings
 from pathlib import Path
 
-import numpy as np
-import phantom
 import pytest
-import SimpleITK as sitk
+from phantom_case import write_phantom_case
 
 from MultiViewRegistrationLib.cli import main
 
@@ -18,29 +15,7 @@ from MultiViewRegistrationLib.cli import main
 @pytest.fixture(scope="session")
 def case_file(tmp_path_factory) -> Path:
     """A case.json of the phantom with truth, its start 9 mm off. Not to be changed by a test."""
-    folder = tmp_path_factory.mktemp("phantom")
-    ct = phantom.make_ct()
-    image = sitk.GetImageFromArray(ct.volume.values.astype(np.int16))
-    image.SetSpacing(ct.volume.spacing_mm.tolist())
-    image.SetOrigin(ct.volume.ct_from_index[:3, 3].tolist())
-    sitk.WriteImage(image, str(folder / "ct.nii.gz"))
-    views = []
-    for view in phantom.make_views(ct):
-        xray = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
-        xray.SetSpacing((1.25, 1.25))
-        sitk.WriteImage(xray, str(folder / f"{view.name}.mha"))
-        views.append({"name": view.name, "image": f"{view.name}.mha", "projection_matrix": view.camera.projection_matrix.tolist()})
-    corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    case = {
-        "version": 1,
-        "ct": "ct.nii.gz",
-        "views": views,
-        "world_from_ct": phantom.off(phantom.TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0]).tolist(),
-        "targets": corners.tolist(),
-        "truth": {"world_from_ct": phantom.TRUE_POSE.tolist()},
-    }
-    (folder / "case.json").write_text(json.dumps(case))
-    return folder / "case.json"
+    return write_phantom_case(tmp_path_factory.mktemp("phantom"))
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..io.matrix_text import MatrixText, read_matrix
 from ..scene.calibration import needs_hdf5, use_camera
-from ..scene.geometry import matrix_of, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import READINGS, check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
 from ..scene.xray import XRayView
 from . import packages
-from .c_arm_fields import NAMES, CArmFields, check
+from .c_arm_fields import CArmFields
 from .calibration_fields import CalibrationFields
 from .matrix_fields import MatrixFields
 from .xray_editor import XRayEditor
@@ -114,7 +114,7 @@ class GeometryEditor(XRayEditor):
         content = self.view.content
         if self.ui.modeBox.currentIndex != C_ARM or self.view.placed or "header" not in content:
             return ""
-        lacking = ", ".join(NAMES[key] for key in content.get("header_lacks", []))
+        lacking = ", ".join(READINGS[key] for key in content.get("header_lacks", []))
         assumed = " ".join(content.get("assumptions", []))
         return "".join([
             _("The header proposes what is filled in: check it.\n") if content["header"] else "",
@@ -124,7 +124,7 @@ class GeometryEditor(XRayEditor):
     def _problem(self) -> str:
         try:
             if self.ui.modeBox.currentIndex == C_ARM:
-                check(self._c_arm.reading())
+                check_reading(self._c_arm.reading())
             elif self.ui.modeBox.currentIndex == MATRIX:
                 self._matrix.matrix()
             else:
@@ -199,7 +199,7 @@ class GeometryEditor(XRayEditor):
             origin = self._drafts.get(self.view.node.GetID(), {}).get("origin", _("entered"))
             if self.ui.modeBox.currentIndex == C_ARM:
                 reading = self._c_arm.reading()
-                check(reading)
+                check_reading(reading)
                 set_c_arm(self.view, reading, origin)
             elif self.ui.modeBox.currentIndex == FILE:
                 use_camera(self.registration, self.view, self._calibration.camera(), self._calibration.path)

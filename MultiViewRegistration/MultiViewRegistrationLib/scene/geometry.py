@@ -37,6 +37,21 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
     _give(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
 
 
+def check_reading(reading: dict) -> None:
+    """InputError for what is missing in a C-arm's angles and distances, or does not fit together; "mirrored" is None where nobody said."""
+    if not reading["source_to_detector_mm"] > 0:
+        raise InputError("Source to detector: none is given, expected the distance in mm; enter it.")
+    if not reading["source_to_isocentre_mm"] > 0:
+        raise InputError("Source to isocentre: none is given, expected the distance in mm; enter it.")
+    if not reading["source_to_isocentre_mm"] < reading["source_to_detector_mm"]:
+        raise InputError(f"Source to isocentre: {reading['source_to_isocentre_mm']:g} mm, expected less than source to detector, "
+                         f"{reading['source_to_detector_mm']:g} mm; correct one of them.")
+    if not min(reading["pixel_mm"]) > 0:
+        raise InputError("Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them.")
+    if reading["mirrored"] is None:
+        raise InputError("Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector.")
+
+
 def set_matrix(registration: Registration, view: XRayView, projection_matrix, size=None, origin: str = "entered") -> None:
     """Give a view the camera of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -36,26 +38,39 @@ LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 
 def load_case(scene, path: str | os.PathLike) -> Registration:
     """A registration with all that a case.json names. InputError for what is wrong in it; nothing is left in the scene then."""
-    case = Case.load(path)  # everything is read and checked before the scene changes
-    file, entries = CaseFile.read(path), read_views(case, path)
+    return read_case(path)(scene)
 
-    registration = Registration.create(scene, case.name)
-    ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
-    keep_frame(ct, case.dicom.ct_uid)
-    remember(ct, read_identity(file.ct.path))
-    registration.ct = ct
-    registration.node.SetParameter(CT_UNIT, case.ct.unit)
-    if case.ct.mask is not None:
-        registration.choose_segment(*segmentation_node(scene, name_of(file.mask.path), case.ct.mask, ct))
-    for key, value in case.search.items():
-        registration.node.SetParameter(key, str(value))
-    keep_extras(registration, case)
-    if case.world_from_ct is not None:
-        registration.world_from_ct = case.world_from_ct
-    for entry in entries:
-        add_entry(registration, entry)
-    place_landmarks(registration, case.landmarks)
-    return registration
+
+def read_case(path: str | os.PathLike, loaded: Case | None = None) -> Callable[[Any], Registration]:
+    """`load_case` in two steps: everything is read and checked now, in any thread; the function returned puts it into a scene, in the
+    main thread.
+
+    loaded: the case, where it was loaded from there already.
+    """
+    case = loaded or Case.load(path)
+    file, entries = CaseFile.read(path), read_views(case, path)
+    identity = read_identity(file.ct.path)
+
+    def add(scene) -> Registration:
+        registration = Registration.create(scene, case.name)
+        ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
+        keep_frame(ct, case.dicom.ct_uid)
+        remember(ct, identity)
+        registration.ct = ct
+        registration.node.SetParameter(CT_UNIT, case.ct.unit)
+        if case.ct.mask is not None:
+            registration.choose_segment(*segmentation_node(scene, name_of(file.mask.path), case.ct.mask, ct))
+        for key, value in case.search.items():
+            registration.node.SetParameter(key, str(value))
+        keep_extras(registration, case)
+        if case.world_from_ct is not None:
+            registration.world_from_ct = case.world_from_ct
+        for entry in entries:
+            add_entry(registration, entry)
+        place_landmarks(registration, case.landmarks)
+        return registration
+
+    return add
 
 
 @dataclass(frozen=True, eq=False)

@@ -165,6 +165,11 @@ class Session(Inputs):
         """mTRE in mm of that, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
+    @property
+    def anatomy(self):
+        """The `registration.anatomy.Anatomy` of the CT as it is; None before `prepare` is true."""
+        return self._preparation.anatomy()
+
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
         """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
 

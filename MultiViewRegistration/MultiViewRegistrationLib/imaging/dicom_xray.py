@@ -86,7 +86,7 @@ def _modality(frame: DicomFrame, stored: np.ndarray, curve: str | None) -> tuple
     low, high = sorted(slope * number + intercept for number in stored_range(file))
     with np.errstate(over="ignore", invalid="ignore"):
         values = slope * stored.astype(np.float64) + intercept
-    if not max(abs(low), abs(high), np.abs(values).max()) < np.finfo(np.float32).max / 4:
+    if not max(abs(low), abs(high), np.abs(values).max()) < float(np.finfo(np.float32).max) / 4:
         file.refuse("has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; export it again.")
     return values, low, high, abs(slope), curve, 1 if slope > 0 else -1
 

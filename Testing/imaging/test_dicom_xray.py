@@ -275,8 +275,11 @@ def rewritten(path, syntax: str, pixel_data: bytes, **tags):
 @WRITES_SYNTAX
 def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     assert "unknown transfer syntax (1.2.3.4.5)" in refused(rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000))
-    said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", b"\0" * 2000))
+    frame = b"\xff\xd8\xff\xc3\0\x0b\x0c" + SHAPE[0].to_bytes(2, "big") + SHAPE[1].to_bytes(2, "big") + b"\1\1\x11\0"
+    said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", frame + b"\0" * 2000))
     assert "multiview-registration[dicom]" in said and "cannot be decoded" in said
+    large = frame[:7] + b"\xff\xff\xff\xff" + frame[11:]
+    assert "are damaged or of another size" in refused(rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", large + b"\0" * 2000))
     claims = rewritten(tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, Rows=10000, Columns=10000, BitsStored=16, HighBit=15)
     assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(claims)
     whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()

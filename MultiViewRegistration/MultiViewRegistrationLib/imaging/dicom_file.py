@@ -82,7 +82,7 @@ class DicomFile:
         numbers = self.numbers(keyword)
         if not len(numbers) and default is not None:
             return default
-        if len(numbers) != 1 or numbers[0] % 1:
+        if len(numbers) != 1 or numbers[0] % 1 or abs(numbers[0]) > UNDEFINED:
             self.refuse(f"has no usable DICOM attribute {keyword}, expected one whole number; export the file again.")
         return int(numbers[0])
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .codestream import size_of
 from .dicom_file import BIG_ENDIAN, DicomFile, quiet
 from .reading import read_image, silenced
 
 if TYPE_CHECKING:
     import pydicom
 
+RLE = "1.2.840.10008.1.2.5"
 #: More pixels than any detector or scanned film has.
 MOST_PIXELS = 1 << 27
 #: Pixels for each byte: an X-ray has noise, and compresses far less.
@@ -29,6 +31,15 @@ def frame_count(file: DicomFile) -> int:
     if count < 1:
         file.refuse(f"has {count} frames by its header, expected 1 or more; export the file again.")
     return count
+
+
+def refuse_what_it_cannot_hold(file: DicomFile) -> None:
+    """For a reader that makes room for all frames of any kind of image by the header's word. InputError where the file is far too small."""
+    rows, columns, samples, allocated = (file.whole(key, 1) for key in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"))
+    claimed, there = rows * columns * samples * frame_count(file), file.path.stat().st_size
+    if min(rows, columns, samples, allocated) < 1 or claimed * (1 / MOST_PACKED if file.compressed else allocated / 8) > there:
+        file.refuse(f"has {columns} x {rows} x {samples} values in each of {frame_count(file)} frames by its header, but {there} bytes, "
+                    "expected a whole file; copy or export it again.")
 
 
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
@@ -71,10 +82,14 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     if not uid.is_valid or uid.is_private or uid.type != "Transfer Syntax":
         shown = file.syntax if uid.is_valid else "no UID"
         file.refuse(f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed.")
-    one = _one_frame(file, frame)
-    if rows * columns > MOST_PACKED * len(one.PixelData):
-        file.refuse(f"has {columns} x {rows} pixels by its header, but {len(one.PixelData)} bytes for them, expected a whole file; copy or "
+    encoded = _encoded_frame(file, frame)
+    if rows * columns > MOST_PACKED * len(encoded):
+        file.refuse(f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, expected a whole file; copy or "
                     "export it again.")
+    if file.syntax != RLE and size_of(encoded) != (columns, rows, 1):
+        file.refuse(f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) are damaged or of another size, "
+                    "expected one size; copy or export it again.")
+    one = _one_frame(file, encoded)
     pixels = _decoded_by_plugins(one)
     pixels = _decoded_by_itk(file, one) if pixels is None else pixels
     if pixels.shape != (rows, columns) or pixels.dtype.kind not in "iu":
@@ -82,8 +97,20 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
     return pixels
 
 
-def _one_frame(file: DicomFile, frame: int) -> pydicom.Dataset:
-    """A DICOM image of this frame alone, with nothing but what describes its pixels."""
+def _encoded_frame(file: DicomFile, frame: int) -> bytes:
+    """The compressed pixels of a frame."""
+    count = frame_count(file)
+    try:
+        with file.opened() as data, quiet():
+            data.seek(file.pixels_at)
+            return _encoded(data, frame, count)
+    except Exception:
+        file.refuse(f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
+                    "again.")
+
+
+def _one_frame(file: DicomFile, encoded: bytes) -> pydicom.Dataset:
+    """A DICOM image of one compressed frame alone, with nothing but what describes its pixels."""
     import pydicom
 
     one = pydicom.Dataset()
@@ -96,15 +123,7 @@ def _one_frame(file: DicomFile, frame: int) -> pydicom.Dataset:
     one.file_meta = pydicom.dataset.FileMetaDataset()
     one.file_meta.TransferSyntaxUID = file.syntax
     one.file_meta.MediaStorageSOPClassUID, one.file_meta.MediaStorageSOPInstanceUID = one.SOPClassUID, one.SOPInstanceUID
-    count = frame_count(file)
-    try:
-        with file.opened() as data, quiet():
-            data.seek(file.pixels_at)
-            encoded = _encoded(data, frame, count)
-            one.PixelData = pydicom.encaps.encapsulate([encoded])
-    except Exception:
-        file.refuse(f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
-                    "again.")
+    one.PixelData = pydicom.encaps.encapsulate([encoded])
     one["PixelData"].VR = "OB"
     one["PixelData"].is_undefined_length = True
     return one

@@ -84,9 +84,11 @@ def _modality(frame: DicomFrame, stored: np.ndarray, curve: str | None) -> tuple
     if slope == 0:
         file.refuse("has a RescaleSlope of 0, expected another number; export it again.")
     low, high = sorted(slope * number + intercept for number in stored_range(file))
-    if max(abs(low), abs(high)) > np.finfo(np.float32).max / 4:
+    with np.errstate(over="ignore", invalid="ignore"):
+        values = slope * stored.astype(np.float64) + intercept
+    if not max(abs(low), abs(high), np.abs(values).max()) < float(np.finfo(np.float32).max) / 4:
         file.refuse("has a RescaleSlope or RescaleIntercept beyond all measure, expected grey values; export it again.")
-    return slope * stored + intercept, low, high, abs(slope), curve, 1 if slope > 0 else -1
+    return values, low, high, abs(slope), curve, 1 if slope > 0 else -1
 
 
 def _looked_up(file: DicomFile, stored: np.ndarray, table: pydicom.Dataset) -> tuple[np.ndarray, float, float]:

@@ -10,8 +10,8 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from .annotations import find_annotations
-from .dicom_file import read_dicom
-from .dicom_pixels import frame_count
+from .dicom_file import DicomFile, read_dicom
+from .dicom_pixels import frame_count, refuse_what_it_cannot_hold
 from .dicom_xray import dicom_image, is_grey
 from .field import find_field
 from .polarity import bone_is_bright
@@ -82,8 +82,7 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         return dicom_image(dicom, frame)
-    image = read_image(path)
-    frames = _frames(path, image)
+    frames = _frames(path, image := _other_image(path, dicom))
     index = frame or 0
     if not 0 <= index < len(frames):
         raise InputError(
@@ -97,8 +96,15 @@ def load_frames(path: str | Path) -> list[RawImage]:
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         return [dicom_image(dicom, frame) for frame in range(frame_count(dicom))]
-    image = read_image(path)
+    image = _other_image(path, dicom)
     return [_raw_frame(path, image, values) for values in _frames(path, image)]
+
+
+def _other_image(path: str | Path, dicom: DicomFile | None) -> sitk.Image:
+    """What is no grey DICOM image, by SimpleITK."""
+    if dicom is not None:
+        refuse_what_it_cannot_hold(dicom)
+    return read_image(path)
 
 
 def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Damaged and untrue DICOM X-rays are read or refused in a sentence: nothing else ever comes out.
 
-More than here with MVREG_FUZZ=20000 in the environment: docs/dicom.md tells how often that was done.
+More than here with MVREG_FUZZ=20000 in the environment; docs/dicom.md tells how many were tried.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ def check(data: bytes, frame: int) -> None:
 
 
 def _check_sentence(said: str) -> None:
-    assert "\n" not in said and said.rstrip().endswith(".") and "Secret" not in said and "4711" not in said, said
+    assert "\n" not in said and said.rstrip().endswith(".") and "Secret" not in said, said
 
 
 @quickly

@@ -88,6 +88,7 @@ class Result:
             told.append(f"Nothing was refined: the pose is as it was given ({self.method}).")
         if len(self.case.views) > 1 and self.case.relative_geometry == "truth":
             told.append(LEAKS)
+        told += [f"{name}, assumed: {sentence}" for name, assumed in self.case.assumptions.items() for sentence in assumed]
         alone = ("its camera was not corrected, and its similarity says little" if self.refined_by is None else
                  "it was registered alone and does not support the pose; its camera is given such that the pose holds in it")
         told += [f"{self.case.views[i].name}: its geometry is unknown, so {alone}."

@@ -79,6 +79,7 @@ def case_of(
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
+        assumptions={view.name: tuple(view.content["assumptions"]) for view in views if view.content.get("assumptions")},
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
         shared_unknowns=shared_unknowns_of(registration),

@@ -26,7 +26,7 @@ TORCH ?= torch==2.13.0
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
-	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them"
+	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
 	@echo "make lint              look for mistakes with ruff"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make clean             remove .venv and whatever else can be made again"
@@ -36,8 +36,10 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/mvreg demo --out demo-result $(if $(filter-out 0,$(HEADLESS)),,--open)
 	$(if $(filter-out 0,$(HEADLESS)),,$(VENV)/bin/mvreg view demo-result/chest)
 
+# Two workers, each with one file at a time, in order (Testing/scene after Testing/panel): 2 GB of memory each.
+# In ARGS, -n 0 is for a debugger, a larger -n for more cores.
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .

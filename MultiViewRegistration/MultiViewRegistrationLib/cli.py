@@ -1,13 +1,14 @@
 """`mvreg`: the program.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
-by the end of stdin where another program reads the progress.
+by the end of stdin where another program reads the progress, 141 when nobody reads what it prints.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 import webbrowser
@@ -38,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
             answer = options.run(options)
+        if options.json:
+            print(json.dumps(answer, indent=1))
+        sys.stdout.flush()
     except InputError as error:
         print(f"mvreg: {error}", file=sys.stderr)
         return 2
@@ -47,11 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         print("mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads it has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
+        return 141
     except OSError as error:
         print(f"mvreg: {error.filename or 'file'}: {error.strerror or error}.", file=sys.stderr)
         return 1
-    if options.json:
-        print(json.dumps(answer, indent=1))
     return 0
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+import warnings
 from pathlib import Path
 
 import pytest
 from phantom_case import write_phantom_case
-from program import ENVIRONMENT, MVREG
+
+from MultiViewRegistrationLib.cli import main
 
 
 @pytest.fixture(scope="session")
@@ -17,11 +19,25 @@ def case_file(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def mvreg():
-    """Runs `mvreg` in a process of its own; returns the finished process with its output as text."""
+def mvreg(monkeypatch, capfd):
+    """Runs `mvreg`; returns what a process of its own would: exit status and output as text.
 
-    def run(*arguments, **options) -> subprocess.CompletedProcess:
-        return subprocess.run([*MVREG, *map(str, arguments)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300, **options)
+    It runs in this process, which has read its packages already; whether `mvreg` starts and ends as a process is tested where that can
+    make a difference: with signals, a terminal, packages that are missing, and once from beginning to end.
+    """
+
+    def run(*arguments, cwd=None) -> subprocess.CompletedProcess:
+        capfd.readouterr()
+        with monkeypatch.context() as patch, warnings.catch_warnings():
+            warnings.resetwarnings()  # to what Python begins with, not pytest
+            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", kind)
+            if cwd is not None:
+                patch.chdir(cwd)
+            try:
+                status = main(list(map(str, arguments)))
+            except SystemExit as end:  # of the parser
+                status = end.code
+        return subprocess.CompletedProcess(arguments, status, *capfd.readouterr())
 
     return run
-

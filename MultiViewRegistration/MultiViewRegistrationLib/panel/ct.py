@@ -14,6 +14,7 @@ from ..io.case_file import CT_UNITS
 from ..scene import ct_in_3d
 from ..scene.ct_preview import CTPreview, facts, take_preview
 from ..scene.fingerprint import of_ct
+from ..scene.identity import header_of_ct, keep_header
 from ..scene.loading import name_of, volume_node
 from ..scene.registration import CT_UNIT
 from ..scene.worker import Worker
@@ -135,15 +136,17 @@ class CTSection(Section):
     def _read(self, path: Path) -> None:
         unit = self.registration.parameter(CT_UNIT, "hu")
         self._read_name = path.name
-        self._reading = Worker(lambda tell: load_ct(path, unit))
+        self._reading = Worker(lambda tell: (load_ct(path, unit), header_of_ct(path)))
 
     def _take_read(self) -> None:
         reading, self._reading = self._reading, None
         with self.panel.acting():
             if reading.state != "done":
                 raise InputError(reading.message)
-            volume = reading.result.volume
-            self.registration.ct = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), volume.values, volume.ct_from_index)
+            ct, header = reading.result
+            node = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), ct.volume.values, ct.volume.ct_from_index)
+            keep_header(node, header)
+            self.registration.ct = node
             ct_in_3d.follow(self.registration)
 
     # A person at the widgets

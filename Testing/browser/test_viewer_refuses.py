@@ -56,7 +56,8 @@ def test_other_sites_and_other_names_are_refused(server):
         assert ask(f"{server.address}ws", **handshake, **header)[0] == 403
 
 
-def test_files_that_would_leave_their_folder_are_refused(server):
+def test_files_that_would_leave_their_folder_are_refused(open_tab, server):
+    open_tab(server).ready()
     for name in ("../evil.nrrd", "/etc/evil.nrrd", "a/../../evil.nrrd", "C:\\evil.nrrd", "a/..\\evil.nrrd"):
         body, kind = form((name, b"x"))
         status, text = ask(f"{server.address}upload?target=ct", body, Content_Type=kind)

@@ -86,6 +86,10 @@ def _mirrored(view: View) -> View:
     return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
 
 
+def single(rng: np.random.Generator, views: list[View]) -> list[View]:
+    return views[:1]
+
+
 FAULTS: dict[str, Callable[[np.random.Generator, list[View]], list[View]]] = {
     "turned": turned, "encoder": encoder, "flipped": flipped, "stranger": exact, "scaled": scaled,
 }
@@ -102,7 +106,10 @@ def accidental(anatomy: Anatomy, views: list[View], start: np.ndarray) -> Refine
 
 
 def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, stranger: Anatomy | None = None) -> dict:
-    """A registration of a case, and what it tells of itself.   how: "near", "far", "miss", or one of FAULTS."""
+    """A registration of a case, and what it tells of itself.
+
+    how: "near", "far", "miss", "single" (the first view alone, from nearby), or one of FAULTS.
+    """
     truth, views = case.truth_world_from_ct, case.views
     centre = rigid.transform_points(truth, anatomy.centroid)
     if how == "stranger":
@@ -112,7 +119,7 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, st
     degrees, mm = {"far": (rng.uniform(10, 40), rng.uniform(20, 90)), "miss": (rng.uniform(1, 8), rng.uniform(2, 14))}.get(
         how, (rng.uniform(0, 8), rng.uniform(0, 12)))
     start = off(rng, truth, centre, degrees, mm)
-    views = FAULTS.get(how, exact)(rng, views)
+    views = {**FAULTS, "single": single}.get(how, exact)(rng, views)
     began = perf_counter()
     try:
         found = accidental(anatomy, views, start) if how == "miss" else refine(anatomy, views, start)
@@ -151,6 +158,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("cases", type=Path, nargs="+")
+    parser.add_argument("--only", nargs="+", help="instead of these five, e.g. single: the first view alone")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     kernels.prepare()
@@ -162,7 +170,7 @@ def main() -> int:
         if anatomy_name not in anatomies:
             anatomies[anatomy_name] = Anatomy(case.ct)
         faults = list(FAULTS)
-        for n, how in enumerate(("near", "far", "miss", faults[number % len(faults)], faults[(number + 2) % len(faults)])):
+        for n, how in enumerate(args.only or ("near", "far", "miss", faults[number % len(faults)], faults[(number + 2) % len(faults)])):
             stranger = anatomies.get(STRANGERS.get(anatomy_name, ""))
             if how == "stranger" and stranger is None:
                 continue

@@ -104,8 +104,18 @@ def _verdict(case: CaseReport) -> ET.Element:
         tag("p", meaning),
         tag("ul", *(tag("li", reason) for reason in case.reasons)) if case.reasons else None,
         tag("p", tag("span", "Predicted error at the targets: ", class_="quiet"), predicted),
+        _weakest_turn(case),
         class_="verdict",
     )
+
+
+def _weakest_turn(case: CaseReport) -> ET.Element | None:
+    if case.weakest_turn is None:
+        return None
+    degrees, axis = case.weakest_turn
+    told = (f"below {number(degrees, chr(176), 2)} in 95 of 100 cases, about the direction "
+            f"({', '.join(number(value, '', 2) for value in axis)}) of the world.")
+    return tag("p", tag("span", "The turn of which the X-rays tell least: ", class_="quiet"), told)
 
 
 def _badge(verdict: str | None) -> ET.Element:
@@ -154,6 +164,9 @@ def _views(case: CaseReport) -> ET.Element:
     ]
     if case.refined:
         rows.insert(0, row(f"{case.similarity_name}, start", lambda view: number(view.start_similarity, "", 3)))
+    if any(view.depth_mm is not None for view in case.views):
+        rows += [row("Error along the beam, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
+                 row("Error across it, 95 % below", lambda view: number(view.in_plane_mm, "mm", 2))]
     if any(view.correction for view in case.views):
         rows.append(row("Camera corrected by", _correction))
     return table(["", *(view.name for view in case.views)], rows)

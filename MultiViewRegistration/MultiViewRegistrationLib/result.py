@@ -14,8 +14,9 @@ import numpy as np
 from . import __version__
 from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, correction, summarise
-from .assessment.overlays import picture_files
+from .assessment.overlays import picture_files, png
 from .assessment.report import report
+from .assessment.tile_map import tile_map
 from .assessment.verdict import AMBIGUOUS_GAP, Assessment
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
@@ -106,7 +107,7 @@ class Result:
 
     @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
-        """The mTRE to expect, "mean", and what it stays below in 95 of 100 results, "upper95"; None where that was not measured."""
+        """What the mTRE stays below in 95 of 100 results, "upper95", and its "mean" in these; None where that was not measured."""
         prediction = self.assessment.prediction if self.assessment else None
         return {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm} if prediction else None
 
@@ -184,8 +185,7 @@ class Result:
         case, refined = self.case, self.refined_by is not None
         start_similarity = self.similarity(self.start_world_from_ct) if refined else [None] * len(case.views)
         pictures = self._pictures()
-        splits = {split.name: {"depth_mm": split.depth_mm, "in_plane_mm": split.in_plane_mm}
-                  for split in (self.assessment.splits if self.assessment else [])}
+        told = self._told_of_views()
         return CaseReport(
             name=case.name,
             views=[
@@ -198,7 +198,7 @@ class Result:
                     rotation_sd_deg=view.rotation_sd_deg,
                     translation_sd_mm=view.translation_sd_mm,
                     correction=correction(given.camera, view.camera),
-                    **splits.get(view.name, {}),
+                    **told.get(view.name, {}),
                 )
                 for i, (given, view) in enumerate(zip(case.views, self.views, strict=True))
             ],
@@ -220,6 +220,15 @@ class Result:
             inputs=case.inputs,
             software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
         )
+
+    def _told_of_views(self) -> dict[str, dict]:
+        """What the assessment says of each view that it is about, as `ViewReport` has it."""
+        if self.assessment is None or self.assessment.evidence is None:
+            return {}
+        xrays = {view.name: view.xray for view in self.views}
+        return {split.name: {"depth_mm": split.depth_mm, "in_plane_mm": split.in_plane_mm,
+                             "agreement": png(tile_map(xrays[split.name], self.assessment.evidence, nth))}
+                for nth, split in enumerate(self.assessment.splits)}
 
     def _pictures(self) -> list[dict[str, tuple[bytes, ...]]]:
         """The picture files of each view, see `picture_files`; a thread for each."""

@@ -9,7 +9,7 @@ import pytest
 from phantom import TRUE_POSE, make_views, off
 from scipy.stats import multivariate_normal
 
-from MultiViewRegistrationLib.assessment.metrics import target_errors
+from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors
 from MultiViewRegistrationLib.assessment.uncertainty import (
     PoseUncertainty,
     cluster_correction,
@@ -170,8 +170,14 @@ def test_an_uncertain_camera_is_part_of_the_error(ct):
     assert np.median(told) > 2 * exact
 
 
-def test_one_view_is_uncertain_along_its_rays(ct):
-    views = noisy(make_views(ct, ((0, 0),), noise=0.0, size=64), 0.02, 0)
-    found, uncertainty = registered(ct, views)
-    depth, in_plane = uncertainty.at(rigid.transform_points(found, TARGETS)).split(views[0].camera)
-    assert depth > 3 * in_plane
+def test_one_view_is_uncertain_along_its_rays_and_knows_how_much(ct):
+    clean = make_views(ct, ((0, 0),), noise=0.0, size=64)
+    camera, ratios = clean[0].camera, []
+    for seed in range(16):
+        found, uncertainty = registered(ct, noisy(clean, 0.05, seed))
+        depth, in_plane = uncertainty.at(rigid.transform_points(found, TARGETS)).split(camera)
+        assert depth > 2 * in_plane
+        error = split_by_view(camera, found, TRUE_POSE, TARGETS).depth_mm
+        ratios.append(np.sqrt(np.mean(error**2)) / depth)
+    assert 0.5 < np.sqrt(np.mean(np.square(ratios))) < 1.6
+    assert np.mean(np.array(ratios) < 1.96) >= 0.8

@@ -19,10 +19,15 @@ import numpy as np  # noqa: E402
 from scipy import optimize, stats  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, NO_RIVAL, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP  # noqa: E402
 
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0
+#: Nothing is wrong with these cases.
+SOUND = ("near", "far", "miss", "encoder")
+#: Of a log error: few rows must not promise more.
+LEAST_SD = 0.3
 #: A right answer whose features the reasons must not name.
 NEAR_MM, USUAL_PERCENT = 1.0, 97
 #: Probabilities of a wrong answer up to which a result is accepted, and from which it is rejected: chosen beforehand, not fitted.
@@ -30,10 +35,9 @@ ACCEPT, REJECT = 0.02, 0.5
 
 
 def numbers(row: dict) -> dict[str, float]:
-    """The features of a row by the names of COLUMNS."""
-    alone = [each for each in row["alone_mm"] if each is not None]
-    return {**{name: row[name] for name in COLUMNS if name in row}, "alone_mm": max(alone, default=0.0),
-            "gap": NO_RIVAL if row["gap"] is None else row["gap"], "similarity": min(row["similarity"])}
+    """The features of a row by the names of COLUMNS, as `verdict.numbers` has them."""
+    return {name: max((each for each in row[name] if each is not None), default=0.0) if isinstance(row[name], list) else row[name]
+            for name in COLUMNS}
 
 
 def table(rows: list[dict]) -> np.ndarray:
@@ -68,14 +72,15 @@ def fitted(rows: list[dict]) -> Model:
     left = np.log(mm[near]) - design @ size
     far = np.log(mm[wrong & np.isfinite(mm)])
     usual = {name: _feature(rows, name, near_mm=NEAR_MM) for name in COLUMNS}
-    return Model(centre, scale, float(beta[0]), beta[1:], size, float(left.std()), float(far.mean()), float(far.std()), usual,
+    return Model(centre, scale, float(beta[0]), beta[1:], size, max(float(left.std()), LEAST_SD), float(far.mean()),
+                 max(float(far.std()), LEAST_SD), usual,
                  scaled[near].max(axis=0), ACCEPT, REJECT)
 
 
 def _feature(rows: list[dict], name: str, near_mm: float) -> float:
-    """What hardly any right answer is worse than."""
-    values = np.array([numbers(row)[name] for row in rows if row["mtre_mm"] is not None and row["mtre_mm"] < near_mm])
-    good_is_high = name in ("gap", "similarity", "compared")
+    """What hardly any right answer is worse than, where nothing was wrong with the case."""
+    values = np.array([numbers(row)[name] for row in rows if row["how"] in SOUND and row["mtre_mm"] < near_mm])
+    good_is_high = name in ("similarity", "wider_similarity")
     return float(np.percentile(values, 100 - USUAL_PERCENT if good_is_high else USUAL_PERCENT))
 
 
@@ -112,9 +117,9 @@ def share(hits: np.ndarray, of: np.ndarray) -> str:
 
 def verdicts(told: list, rows: list[dict]) -> np.ndarray:
     """As assessment/verdict.py has them."""
-    seen = [all(each is not None for each in row["alone_mm"]) for row in rows]
+    clear = [all(each is not None for each in row["alone_mm"]) and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP) for row in rows]
     return np.array(["reject" if each.wrong >= REJECT else "accept" if each.wrong <= ACCEPT and each.upper95_mm <= WRONG_MM and each.bounded
-                     and all_seen else "check" for each, all_seen in zip(told, seen, strict=True)])
+                     and is_clear else "check" for each, is_clear in zip(told, clear, strict=True)])
 
 
 def summary(told: list, rows: list[dict], name: str) -> list[str]:
@@ -189,6 +194,10 @@ def main() -> int:
     across, halves = crossed(rows)[0], split_half(rows)[0]
     print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none.\n")
     print(markdown(HEADS, [summary(across, rows, "the other anatomy"), summary(halves, rows, "half of the cases")]), "\n")
+    print("Of the cases with which nothing was wrong:\n")
+    sound = [(row, *each) for row, *each in zip(rows, across, halves, strict=True) if row["how"] in SOUND]
+    good, *by = (list(column) for column in zip(*sound, strict=True))
+    print(markdown(HEADS, [summary(told, good, name) for told, name in zip(by, ("the other anatomy", "half of the cases"), strict=True)]), "\n")
     print(reliability(across, rows), "\n\n" + by_kind(across, rows), "\n\n" + noise_alone(rows), "\n")
     x = table(rows)
     print(markdown(["feature", "AUROC > 2 mm by itself", "weight"], [

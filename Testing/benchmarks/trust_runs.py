@@ -131,6 +131,7 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, st
     told = evidence(anatomy, found.views, found, start, targets)
     return {"how": how, "views": len(views), "failed": False, "register_s": registered - began, "assess_s": perf_counter() - registered,
             "mtre_mm": None if how == "stranger" else metrics.mtre(found.world_from_ct, truth, targets),
+            "world_from_ct": found.world_from_ct.round(6).tolist(),
             **_errors(told, found, truth, targets), **_told(told)}
 
 
@@ -148,10 +149,13 @@ def _errors(told: Evidence, found: Refinement, truth: np.ndarray, targets: np.nd
 
 
 def _told(told: Evidence) -> dict:
-    return {"noise_mm": told.noise_mm, "wider_mm": told.wider_mm, "returned_mm": told.returned_mm,
-            "alone_mm": [each if np.isfinite(each) else None for each in told.alone_mm],
-            "halves_mm": told.halves_mm, "gap": told.gap, "similarity": list(told.fit.similarity), "compared": told.compared,
-            "shown": list(told.fit.shown), "unlike": told.unlike, "cost": told.fit.cost, "evidence": told.fit.evidence}
+    def finite(values: np.ndarray) -> list[float | None]:
+        return [each if np.isfinite(each) else None for each in values.tolist()]
+
+    return {"noise_mm": told.noise_mm, "wider_mm": told.wider_mm, "returned_mm": told.returned_mm, "alone_mm": finite(told.alone_mm),
+            "alone_sds": finite(told.alone_sds), "tension": told.tension, "halves_mm": told.halves_mm, "gap": told.gap,
+            "similarity": told.similarity, "wider_similarity": told.wider_similarity, "compared": told.compared, "unlike": told.unlike,
+            "similarities": list(told.fit.similarity), "shown": list(told.fit.shown), "cost": told.fit.cost, "evidence": told.fit.evidence}
 
 
 def main() -> int:

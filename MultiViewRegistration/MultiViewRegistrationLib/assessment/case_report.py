@@ -77,6 +77,8 @@ class ViewReport:
     rotation_sd_deg: float | None = 0.0
     translation_sd_mm: float | None = 0.0
     correction: Correction | None = None
+    agreement: bytes | None = None
+    """PNG file from tile_map.tile_map."""
     depth_mm: float | None = None
     in_plane_mm: float | None = None
     """What errors along this view's beam and across it stay below in 95 of 100 cases."""

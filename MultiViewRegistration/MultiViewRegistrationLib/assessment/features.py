@@ -15,19 +15,27 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.anatomy import Anatomy
-from ..registration.objective import Evaluation, Objective
-from ..registration.optimizer import minimise
+from ..registration.objective import FEWEST_PIXELS, Evaluation, Objective
+from ..registration.optimizer import Minimum, minimise
 from ..registration.pipeline import Refinement
 from ..registration.plan import Level
 from ..registration.tiles import Tiles, tiles
 from ..registration.unknowns import CALIBRATED, Unknowns
 from .metrics import split_by_view, target_errors
-from .uncertainty import PoseUncertainty, pose_uncertainty, target_ways
+from .uncertainty import (
+    PoseUncertainty,
+    cluster_correction,
+    pose_uncertainty,
+    target_ways,
+    view_uncertainties,
+)
 
 #: A few steps tell whether a pose stays where it is.
 STEPS = 4
 #: A tile is unlike where its local NCC is less than what noise explains by so much.
 UNLIKE = 0.3
+#: What a view by itself may be off without meaning anything, beside its noise: resolution at that level.
+ALONE_MM = 0.2
 #: A pose that moves no more than this with wider windows need not be refined again.
 MOVED_MM = 0.5
 
@@ -38,13 +46,18 @@ class Evidence:
 
     uncertainty: what noise explains, see `uncertainty`.
     split: the fit at the finest level by tiles, `pooled` pixels of the X-rays being one of its pixels.
+    corners: by view, column and row of the first of those pixels in the X-ray that is pooled: of a structure only a part is compared.
     wider_mm: how far the pose moves at the level before the finest, with its wider windows.
     returned_mm: where that was more than MOVED_MM, how far from the pose it ends when it is refined again at the finest level; else 0.
     alone_mm: by view, how far the CT moves across that view's rays where it alone is asked, at that level; (0,) for one view alone.
+    alone_sds: the same in standard deviations, as that view's noise has them, see ALONE_MM; (0,) for one view alone.
+    tension: by how many standard deviations, root mean square over the directions of the pose, a view's gradient at the pose differs from
+        none as its noise would have it: the largest of the views. 1 where all of them want this pose; 0 for one view alone.
     halves_mm: how far apart the poses of the images' halves are, left and right, upper and lower, every other tile: the largest.
     noise_mm: the error that noise explains.
     gap: how many times its evidence the pose has against the next different answer; None where no other was found.
-    similarity: of the worst view.   fit: at the finest level.
+    similarity, wider_similarity: of the worst view that shows the CT, at the finest level, and where the pose moves to at the one before.
+    fit: at the finest level.
     compared: share of the valid pixels of all views in which the CT is compared; of a structure those near it are few.
     unlike: share of the compared pixels in tiles that are less alike than noise explains, by more than UNLIKE.
     """
@@ -52,14 +65,18 @@ class Evidence:
     uncertainty: PoseUncertainty
     split: Tiles
     pooled: int
+    corners: list[tuple[int, int]]
     fit: Evaluation
     wider_mm: float
     returned_mm: float
     alone_mm: np.ndarray
+    alone_sds: np.ndarray
+    tension: float
     halves_mm: float
     noise_mm: float
     gap: float | None
     similarity: float
+    wider_similarity: float
     compared: float
     unlike: float
 
@@ -81,21 +98,27 @@ def evidence(
     split = tiles(objective, projections)
     uncertainty = pose_uncertainty(objective, fit, split, unknowns)
     wider = anatomy.objective(views, levels[-2], pose)
-    settled = _steps(wider, levels[-2], pose, unknowns)
+    moved = _steps(wider, levels[-2], pose, unknowns)
+    settled = moved.world_from_ct
     wider_mm = _rms(target_errors(settled, pose, targets))
-    back = _steps(objective, levels[-1], settled, unknowns) if wider_mm > MOVED_MM else pose
+    back = _steps(objective, levels[-1], settled, unknowns).world_from_ct if wider_mm > MOVED_MM else pose
     alone = [_alone_mm(wider, levels[-2], i, settled, targets) for i in range(len(views))] if len(views) > 1 else []
+    of_views = view_uncertainties(objective, split)
+    across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     told = split.told
     unlike = split.explained - split.similarity > UNLIKE
     return Evidence(
-        uncertainty, split, levels[-1].pool, fit,
+        uncertainty, split, levels[-1].pool, [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)], fit,
         wider_mm=wider_mm,
         returned_mm=_rms(target_errors(back, pose, targets)),
         alone_mm=np.array(alone),
+        alone_sds=np.array(alone) / np.hypot(across_mm, ALONE_MM)[: len(alone)],
+        tension=tension(split) if len(views) > 1 else 0.0,
         halves_mm=halves_mm(split, points, objective.pivot, unknowns.ways(objective, unknowns.none)),
         noise_mm=uncertainty.at(points).rms_mm,
         gap=found.rival.gap if found.rival else None,
-        similarity=float(min(fit.similarity)),
+        similarity=_worst(fit),
+        wider_similarity=_worst(moved.fit),
         compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
         unlike=float(split.pixels[told & unlike].sum() / max(split.pixels[told].sum(), 1)),
     )
@@ -120,6 +143,29 @@ def halves_mm(split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np
     return max(apart)
 
 
+def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
+    """Column and row, in pooled pixels, at which a part of a view begins."""
+    column, row = np.rint(view.camera.pooled(pool).principal_point - part.camera.principal_point).astype(int)
+    return int(column), int(row)
+
+
+def tension(split: Tiles) -> float:
+    """See `Evidence`: a score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view, its gradient's covariance by its own tiles."""
+    largest = 0.0
+    for view in np.unique(split.views):
+        gradients = split.gradients[split.views == view][:, :6]
+        if len(gradients) > 2 * 6:
+            total, spread = gradients.sum(axis=0), gradients - gradients.mean(axis=0)
+            covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
+            largest = max(largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6)))
+    return largest
+
+
+def _worst(fit: Evaluation) -> float:
+    """The least similarity of the views that show the CT, 0 where none does."""
+    return float(min((each for each, shown in zip(fit.similarity, fit.shown, strict=True) if shown >= FEWEST_PIXELS), default=0.0))
+
+
 def _middle(split: Tiles, axis: int) -> np.ndarray:
     """(T,) of each tile's view, the column or row that halves its compared pixels."""
     middle = np.zeros(len(split.views))
@@ -130,8 +176,8 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
     return middle
 
 
-def _steps(objective: Objective, level: Level, pose: np.ndarray, unknowns: Unknowns) -> np.ndarray:
-    return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns).world_from_ct
+def _steps(objective: Objective, level: Level, pose: np.ndarray, unknowns: Unknowns) -> Minimum:
+    return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
 
 
 def _alone_mm(objective: Objective, level: Level, index: int, pose: np.ndarray, targets: np.ndarray) -> float:

@@ -21,22 +21,19 @@ WRONG_MM = 2.0
 #: How a feature enters, each so that more is worse. Lengths as logarithms, padded by what is too small to matter.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
-    "wider_mm": lambda x: np.log(x + 0.1),
     "returned_mm": lambda x: np.log(x + 0.05),
-    "alone_mm": lambda x: np.log(x + 0.1),
+    "alone_sds": lambda x: np.log(x + 0.5),
+    "tension": lambda x: np.log(x + 0.2),
     "halves_mm": lambda x: np.log(x + 0.02),
-    "gap": lambda x: -np.log(np.clip(x, 1.0, 3.0)),
     "similarity": lambda x: np.log(np.clip(1 - x, 0.005, 1.0)),
-    "compared": lambda x: -np.log(np.clip(x, 0.02, 1.0)),
+    "wider_similarity": lambda x: np.log(np.clip(1 - x, 0.005, 1.0)),
     "unlike": lambda x: x,
 }
-#: Without another answer there is no gap; that is as good as this one.
-NO_RIVAL = 3.0
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """mean_mm, upper95_mm: of the mTRE, the expected value, and what it stays below in 95 of 100 results.
+    """upper95_mm, mean_mm: what the mTRE stays below in 95 of 100 results, and its mean in these.
 
     wrong: probability of an mTRE above WRONG_MM.   bounded: whether the features are like those that the model was fitted on.
     """
@@ -76,16 +73,17 @@ class Model:
         scaled = (columns(numbers) - self.centre) / self.scale
         wrong = float(1 / (1 + np.exp(-np.clip(self.intercept + scaled @ self.weights, -30, 30))))
         near = float(self.near[0] + scaled @ self.near[1:])
-        right = stats.lognorm(self.near_sd, scale=np.exp(near))
-        astray = stats.lognorm(self.far_sd, scale=np.exp(self.far))
+        parts = ((1 - wrong, near, self.near_sd), (wrong, self.far, self.far_sd))
 
-        def short(log_mm: float) -> float:
-            mm = np.exp(log_mm)
-            return (1 - wrong) * right.cdf(mm) + wrong * astray.cdf(mm) - 0.95
+        def below(log_mm: float) -> float:
+            return sum(share * stats.norm.cdf(log_mm, log_mean, sd) for share, log_mean, sd in parts)
 
+        bound = optimize.brentq(lambda log_mm: below(log_mm) - 0.95, -15, 15)
+        # What a log-normal variable adds to the mean below the bound: exp(m + s^2 / 2) times a normal one of mean m + s^2 there.
+        mean = sum(share * np.exp(log_mean + sd**2 / 2) * stats.norm.cdf(bound, log_mean + sd**2, sd) for share, log_mean, sd in parts)
         return Prediction(
-            mean_mm=float((1 - wrong) * right.mean() + wrong * astray.mean()),
-            upper95_mm=float(np.exp(optimize.brentq(short, -15, 15))),
+            mean_mm=float(mean / 0.95),
+            upper95_mm=float(np.exp(bound)),
             wrong=wrong,
             bounded=bool((scaled <= self.limits).all()),
         )

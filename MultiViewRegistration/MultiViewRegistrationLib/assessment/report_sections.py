@@ -12,7 +12,7 @@ from ..geometry.landmarks import Residual
 from .case_report import CameraSummary, CaseReport, ViewReport
 from .html_tree import tag
 from .report_convergence import convergence
-from .report_pictures import comparison
+from .report_pictures import agreement, comparison
 from .report_tables import number, table
 
 VERDICTS = {
@@ -76,6 +76,7 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
         tag("p", case.note, class_="note") if case.note else None,
         _verdict(case),
         comparison(case, anchor),
+        *agreement(case),
         tag("h3", "Error against the known truth"),
         _errors(case),
         tag("h3", "Views"),
@@ -97,7 +98,7 @@ def _verdict(case: CaseReport) -> ET.Element:
         predicted = "No prediction."
     else:
         mean, upper = case.predicted_tre_mm["mean"], case.predicted_tre_mm["upper95"]
-        predicted = f"{mean:.3f} mm on average, below {upper:.3f} mm in 95 of 100 cases."
+        predicted = f"below {upper:.2f} mm in 95 of 100 cases, {mean:.2f} mm on average in these."
     return tag(
         "div",
         tag("p", tag("span", "Verdict ", class_="quiet"), _badge(case.verdict)),

@@ -131,6 +131,16 @@ def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknow
     return PoseUncertainty(covariance[:6, :6], objective.pivot)
 
 
+def view_uncertainties(objective: Objective, split: Tiles) -> list[PoseUncertainty]:
+    """The uncertainty that each view by itself would have of the pose, its camera as it is."""
+    found = []
+    for view in range(len(objective.views)):
+        gradients, hessians = (each[split.views == view] for each in (split.gradients[:, :6], split.hessians[:, :6, :6]))
+        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
+        found.append(PoseUncertainty(sandwich(hessians.sum(axis=0), meat), objective.pivot))
+    return found
+
+
 def _hessian(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns, ways: list[np.ndarray]) -> np.ndarray:
     """(6 + n, 6 + n) of half the cost and the prior. Where the fit is too poor for the robust square to be convex, no direction gets less
     than LEAST_CURVATURE of what Gauss and Newton give it."""

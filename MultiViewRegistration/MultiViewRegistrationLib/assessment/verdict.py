@@ -20,7 +20,7 @@ from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import Refinement
 from ..registration.unknowns import CALIBRATED
 from .features import Evidence, evidence
-from .prediction import NO_RIVAL, WRONG_MM, Model, Prediction, calibrated
+from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
 
 #: Views nearer to each other in direction see the same, and little of the depth.
@@ -93,18 +93,17 @@ def assess(
     if prediction.wrong >= model.reject:
         first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
         return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn)
-    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not limits and not alone:
+    ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
+    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
         return Assessment("accept", [], prediction, told, splits, turn)
     first = f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
 
 
 def numbers(told: Evidence) -> dict[str, float]:
-    """The features by the names of `prediction.COLUMNS`."""
-    alone = told.alone_mm[np.isfinite(told.alone_mm)]
-    return {"noise_mm": told.noise_mm, "wider_mm": told.wider_mm, "returned_mm": told.returned_mm,
-            "alone_mm": float(max(alone, default=0.0)), "halves_mm": told.halves_mm, "gap": NO_RIVAL if told.gap is None else told.gap,
-            "similarity": told.similarity, "compared": told.compared, "unlike": told.unlike}
+    """The features by the names of `prediction.COLUMNS`; of those by view the worst, of the views that show enough to say anything."""
+    values = {name: np.atleast_1d(getattr(told, name)) for name in COLUMNS}
+    return {name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()}
 
 
 def _targets(anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
@@ -147,24 +146,18 @@ def _doubts(model: Model, told: Evidence, views: list[View]) -> list[str]:
     """What is worse than of nearly all right results, the worst first."""
     sentences = {
         "noise_mm": f"The images determine the pose badly: noise alone explains an error of {told.noise_mm:.2f} mm.",
-        "wider_mm": f"Looked at with wider windows, the pose moves by {told.wider_mm:.1f} mm.",
-        "returned_mm": f"Refined again from there, it ends {told.returned_mm:.1f} mm from where it was: it may be an accidental fit.",
-        "alone_mm": _apart(told, views),
+        "returned_mm": f"Looked at with wider windows and refined again, the pose ends {told.returned_mm:.1f} mm away: it may be an "
+                       "accidental fit.",
+        "alone_sds": _apart(told, views),
+        "tension": "The X-rays pull the pose in different directions, more than their noise explains.",
         "halves_mm": f"Halves of the images ask for poses {told.halves_mm:.1f} mm apart: something may have moved, or a distance is wrong.",
-        "gap": _rival(told.gap),
         "similarity": _least_alike(told, views),
-        "compared": f"Only {100 * told.compared:.0f} % of the X-rays could be compared with the CT.",
+        "wider_similarity": f"Even seen coarsely an X-ray looks little like the CT (local NCC {told.wider_similarity:.2f}).",
         "unlike": f"In {100 * told.unlike:.0f} % of what was compared, X-ray and CT differ by more than noise explains: tools, tissue that "
                   "moved, or another patient.",
     }
-    return [sentences[name] for name in model.worse_than_usual(numbers(told)) if sentences[name]]
-
-
-def _rival(gap: float | None) -> str:
-    """Of an answer that is not called ambiguous already."""
-    if gap is None or gap < AMBIGUOUS_GAP:
-        return ""
-    return f"Another pose fits not much worse (the evidence for this one is {gap:.2f} times as much)."
+    said = [sentences[name] for name in model.worse_than_usual(numbers(told))]
+    return list(dict.fromkeys(filter(None, said)))
 
 
 def _apart(told: Evidence, views: list[View]) -> str:
@@ -177,7 +170,7 @@ def _apart(told: Evidence, views: list[View]) -> str:
 
 
 def _least_alike(told: Evidence, views: list[View]) -> str:
-    worst = int(np.argmin(told.fit.similarity))
+    worst = int(np.argmin(np.where(np.array(told.fit.shown) >= FEWEST_PIXELS, told.fit.similarity, 1)))
     return f"{views[worst].name} looks little like the CT (local NCC {told.fit.similarity[worst]:.2f})."
 
 

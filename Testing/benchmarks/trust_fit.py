@@ -196,8 +196,9 @@ def main() -> int:
     print(markdown(HEADS, [summary(across, rows, "the other anatomy"), summary(halves, rows, "half of the cases")]), "\n")
     print("Of the cases with which nothing was wrong:\n")
     sound = [(row, *each) for row, *each in zip(rows, across, halves, strict=True) if row["how"] in SOUND]
-    good, *by = (list(column) for column in zip(*sound, strict=True))
-    print(markdown(HEADS, [summary(told, good, name) for told, name in zip(by, ("the other anatomy", "half of the cases"), strict=True)]), "\n")
+    good, *by = map(list, zip(*sound, strict=True))
+    print(markdown(HEADS, [summary(told, good, name)
+                           for told, name in zip(by, ("the other anatomy", "half of the cases"), strict=True)]), "\n")
     print(reliability(across, rows), "\n\n" + by_kind(across, rows), "\n\n" + noise_alone(rows), "\n")
     x = table(rows)
     print(markdown(["feature", "AUROC > 2 mm by itself", "weight"], [

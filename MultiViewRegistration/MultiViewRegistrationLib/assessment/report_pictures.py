@@ -57,8 +57,7 @@ def agreement(case: CaseReport) -> list[ET.Element]:
     shown = [view for view in case.views if view.agreement]
     if not shown:
         return []
-    figures = [tag("figure", tag("figcaption", view.name),
-                   tag("div", tag("div", _image(view.agreement, f"{view.name}, agreement"), class_="shot alone agreement"), class_="shots"))
+    figures = [tag("figure", tag("figcaption", view.name), tag("div", _image(view.agreement, f"{view.name}, agreement"), class_="map"))
                for view in shown]
     return [tag("h3", "Where X-rays and CT agree"), tag("p", AGREEMENT, class_="quiet"), tag("div", *figures, class_="views")]
 

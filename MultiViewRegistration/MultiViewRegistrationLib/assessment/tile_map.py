@@ -10,7 +10,7 @@ from .features import UNLIKE, Evidence
 from .overlays import ORANGE, SHORTEST_SIDE, WHITE, Film, as_uint8, resized
 
 #: Colour of a tile that is as unlike as can be.
-STRONGEST = 0.75
+STRONGEST = 0.6
 
 
 def tile_map(xray: XRay, told: Evidence, view: int) -> np.ndarray:

@@ -20,6 +20,7 @@ from MultiViewRegistrationLib.assessment.uncertainty import (
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
@@ -168,6 +169,16 @@ def test_an_uncertain_camera_is_part_of_the_error(ct):
     assert 0.5 < np.sqrt(np.mean(np.square(told)) / np.mean(np.square(true))) < 2.0
     exact = registered(ct, views)[1].at(TARGETS).rms_mm
     assert np.median(told) > 2 * exact
+
+
+def test_a_camera_of_which_hardly_anything_is_known_is_no_obstacle(ct):
+    """Any angle, any place, shared unknowns of all kinds: some of it no image can tell."""
+    views = [replace(view, xray=replace(view.xray, pixel_mm=(2.5, 2.5))) for view in make_views(ct, size=64)]
+    given = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
+    _, uncertainty = registered(ct, given, Unknowns(given, SharedUnknowns(10.0, 5.0, 4.0)))
+    exact = registered(ct, views)[1]
+    assert np.isfinite(uncertainty.covariance).all() and np.linalg.eigvalsh(uncertainty.covariance).min() > -1e-12
+    assert uncertainty.at(TARGETS).rms_mm > 5 * exact.at(TARGETS).rms_mm
 
 
 def test_one_view_is_uncertain_along_its_rays_and_knows_how_much(ct):

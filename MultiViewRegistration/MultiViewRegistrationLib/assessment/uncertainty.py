@@ -29,6 +29,8 @@ from ..registration.unknowns import Unknowns
 
 #: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
 UNSEEN_SD = 1e3
+#: Curvatures of a Hessian with ones on its diagonal below this are rounding.
+UNSEEN = 1e-8
 LEAST_CURVATURE = 0.1
 
 
@@ -147,9 +149,11 @@ def _hessian(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unkn
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
     robust = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(fit.pixels)
     robust[6:, 6:] += np.diag(unknowns.precision(objective, fit))
-    values, axes = linalg.eigh(robust, gauss_newton + 1e-12 * np.diag(np.diag(gauss_newton)))
-    back = gauss_newton @ axes
-    return back * np.maximum(values, LEAST_CURVATURE) @ back.T
+    scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
+    plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))  # what is not seen must not stop the decomposition
+    values, axes = linalg.eigh(robust / np.outer(scale, scale), plain)
+    back = plain @ axes
+    return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)
 
 
 def cluster_correction(clusters: int, parameters: int) -> float:
@@ -161,7 +165,7 @@ def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
     """bread^-1 meat bread^-1 (n, n); what the bread does not see at all is as good as unknown, see UNSEEN_SD."""
     scale = np.sqrt(np.maximum(np.diag(bread), 1e-300))
     values, axes = np.linalg.eigh(bread / np.outer(scale, scale))
-    seen = values > 1e-10
+    seen = values > UNSEEN
     inverse = (axes[:, seen] / values[seen]) @ axes[:, seen].T / np.outer(scale, scale)
     unseen = axes[:, ~seen] / np.linalg.norm(axes[:, ~seen], axis=0)
     return inverse @ meat @ inverse + UNSEEN_SD**2 * unseen @ unseen.T

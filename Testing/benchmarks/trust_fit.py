@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Fits the model of assessment/prediction.py to the rows of trust_runs.py: python trust_fit.py ROWS.jsonl... [--write]
 
-All tables are of models that were fitted on the other anatomy alone; the one that is written is fitted on all rows.
+prediction.json was fitted on trust_rows.jsonl beside this file. All tables are of models that were fitted on the other anatomy alone, or on
+the other half of the cases; the one that is written, and held against --check, is fitted on all rows.
 """
 
 from __future__ import annotations
@@ -181,18 +182,40 @@ def noise_alone(rows: list[dict]) -> str:
                      "true / expected depth, median", "least certain turn within 95 %"], body)
 
 
+def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
+    """What is said where one view alone speaks for the pose, of sound cases whose answer is right but for its depth."""
+    body = []
+    for name, rows in groups.items():
+        held = [row for row in rows if row["how"] in (*SOUND, "single") and row["in_plane_mm"] < WRONG_MM]
+        if held:
+            every, told = np.ones(len(held), bool), [model.predict(numbers(row)) for row in held]
+            within = np.array([row["mtre_mm"] <= each.upper95_mm for row, each in zip(held, told, strict=True)])
+            depth = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] * max(each.upper95_mm / row["bound_mm"], 1)
+                              for row, each in zip(held, told, strict=True)])
+            noise = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] for row in held])
+            median = np.median([row["depth_mm"] for row in held])
+            body.append([name, str(len(held)), f"{median:.2f}", share(within, every), share(depth, every), share(noise, every)])
+    return markdown(["speaks", "results", "depth error, median mm", "mTRE within the bound", "depth within its interval", "by noise alone"],
+                    body)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")
+    parser.add_argument("--check", type=Path, help="other rows, to hold the model of all these against")
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
     parser.add_argument("--unlike", type=float, metavar="P", help="also list wrong answers below this probability, right ones above")
     args = parser.parse_args()
     rows = [json.loads(line) for path in args.rows for line in path.read_text().splitlines()]
     failed = sum(row["failed"] for row in rows)
-    rows = [row for row in rows if not row["failed"] and row["views"] > 1]
+    rows = [row for row in rows if not row["failed"]]
+    alone = [row for row in rows if row["views"] == 1]
+    blind = [row for row in rows if row["views"] > 1 and None in row["alone_mm"]]
+    rows = [row for row in rows if row["views"] > 1 and None not in row["alone_mm"]]
     mm = errors(rows)
     across, halves = crossed(rows)[0], split_half(rows)[0]
-    print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none.\n")
+    print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none. "
+          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view.\n")
     print(markdown(HEADS, [summary(across, rows, "the other anatomy"), summary(halves, rows, "half of the cases")]), "\n")
     print("Of the cases with which nothing was wrong:\n")
     sound = [(row, *each) for row, *each in zip(rows, across, halves, strict=True) if row["how"] in SOUND]
@@ -200,10 +223,16 @@ def main() -> int:
     print(markdown(HEADS, [summary(told, good, name)
                            for told, name in zip(by, ("the other anatomy", "half of the cases"), strict=True)]), "\n")
     print(reliability(across, rows), "\n\n" + by_kind(across, rows), "\n\n" + noise_alone(rows), "\n")
+    model = fitted(rows)
+    print(without_a_second_view({"one view": alone, "a view with too little": blind}, model), "\n")
     x = table(rows)
     print(markdown(["feature", "AUROC > 2 mm by itself", "weight"], [
         [name, f"{auroc(x[:, i], mm > WRONG_MM):.3f}", f"{weight:.2f}"] for i, (name, weight) in
-        enumerate(zip(COLUMNS, fitted(rows).weights, strict=True))]))
+        enumerate(zip(COLUMNS, model.weights, strict=True))]))
+    if args.check:
+        others = [row for row in map(json.loads, args.check.read_text().splitlines()) if not row["failed"] and None not in row["alone_mm"]]
+        told = [model.predict(numbers(row)) for row in others]
+        print("\n" + markdown(HEADS, [summary(told, others, "all of the above")]), "\n\n" + by_kind(told, others))
     if args.unlike is not None:
         for row, each, error in sorted(zip(rows, across, mm, strict=True), key=lambda item: item[1].wrong):
             if (error > WRONG_MM) == (each.wrong < args.unlike):
@@ -214,7 +243,7 @@ def main() -> int:
     if args.write:
         about = {"results": len(rows), "above_2_mm": int((mm > WRONG_MM).sum()), "anatomies": sorted({row["anatomy"] for row in rows}),
                  "how": sorted({row["how"] for row in rows}), "by": "Testing/benchmarks/trust_runs.py, trust_fit.py"}
-        prediction.write(fitted(rows), Path(prediction.__file__).with_name("prediction.json"), about)
+        prediction.write(model, Path(prediction.__file__).with_name("prediction.json"), about)
     return 0
 
 

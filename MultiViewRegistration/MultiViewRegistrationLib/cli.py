@@ -234,7 +234,10 @@ def _tell(result, out: Path) -> None:
     errors = result.errors
     if errors:
         print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
-    print(f"  verdict: not assessed. Look at {out / 'report.html'}", file=sys.stderr)
+    if result.predicted_tre_mm:
+        mean, upper = result.predicted_tre_mm.values()
+        print(f"  predicted error at the targets: below {upper:.2f} mm with 95 %, {mean:.2f} mm on average then", file=sys.stderr)
+    print(f"  verdict: {result.verdict or 'not assessed'}. Look at {out / 'report.html'}", file=sys.stderr)
 
 
 def _train(options: argparse.Namespace) -> dict:

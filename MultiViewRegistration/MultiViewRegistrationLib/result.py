@@ -14,8 +14,10 @@ import numpy as np
 from . import __version__
 from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, correction, summarise
-from .assessment.overlays import picture_files
+from .assessment.overlays import picture_files, png
 from .assessment.report import report
+from .assessment.tile_map import tile_map
+from .assessment.verdict import AMBIGUOUS_GAP, Assessment
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
 from .guided import Started
@@ -35,9 +37,6 @@ VERSION = 1
 LEAKS = ("The geometry of the views relative to each other comes from the true poses (relative_geometry of the case), so that the error is "
          "smaller than it could be without the truth.")
 
-#: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
-AMBIGUOUS_GAP = 1.3
-
 
 @dataclass(frozen=True, eq=False)
 class Result:
@@ -49,6 +48,7 @@ class Result:
     refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
     torch_device: on which it ran, if it was one by torch.
     started: what a regressor said, and which of its poses won; None where none was asked for.
+    assessment: how far it can be trusted; None where that was not measured: for a pose by hand, or by a published refinement.
     world_uid: by which DICOM objects know the world of these X-rays.
     """
 
@@ -62,6 +62,7 @@ class Result:
     refined_by: str | None = "joint"
     torch_device: str | None = None
     started: Started | None = None
+    assessment: Assessment | None = None
     world_uid: str = field(default_factory=new_uid)
 
     @property
@@ -98,7 +99,18 @@ class Result:
         if rival and rival.gap < AMBIGUOUS_GAP:
             told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
                         f"well (the evidence for this one is {rival.gap:.2f} times as much).")
-        return told
+        return [*told, *(self.assessment.reasons if self.assessment else [])]
+
+    @property
+    def verdict(self) -> str | None:
+        """ "accept", "check" or "reject"; None where nothing was assessed."""
+        return self.assessment.verdict if self.assessment else None
+
+    @property
+    def predicted_tre_mm(self) -> dict[str, float] | None:
+        """What the mTRE stays below in 95 of 100 results, "upper95", and its "mean" in these; None where that was not measured."""
+        prediction = self.assessment.prediction if self.assessment else None
+        return {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm} if prediction else None
 
     @property
     def device(self) -> str:
@@ -115,10 +127,11 @@ class Result:
         return {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
-            "verdict": None,
+            "verdict": self.verdict,
             "reasons": self.reasons,
             **({} if override is None else {"override": override}),
-            "predicted_tre_mm": None,
+            "predicted_tre_mm": self.predicted_tre_mm,
+            "uncertainty": self.assessment and self.assessment.to_json(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid, **(
                 {"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {})},
             **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),
@@ -174,6 +187,7 @@ class Result:
         case, refined = self.case, self.refined_by is not None
         start_similarity = self.similarity(self.start_world_from_ct) if refined else [None] * len(case.views)
         pictures = self._pictures()
+        told = self._told_of_views()
         return CaseReport(
             name=case.name,
             views=[
@@ -186,10 +200,14 @@ class Result:
                     rotation_sd_deg=view.rotation_sd_deg,
                     translation_sd_mm=view.translation_sd_mm,
                     correction=correction(given.camera, view.camera),
+                    **told.get(view.name, {}),
                 )
                 for i, (given, view) in enumerate(zip(case.views, self.views, strict=True))
             ],
+            verdict=self.verdict,
             reasons=self.reasons,
+            predicted_tre_mm=self.predicted_tre_mm,
+            weakest_turn=self.assessment.weakest_turn if self.assessment else None,
             world_from_ct=self.world_from_ct,
             start_world_from_ct=self.start_world_from_ct if refined else None,
             centre_ct=self.anatomy.centroid,
@@ -204,6 +222,15 @@ class Result:
             inputs=case.inputs,
             software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
         )
+
+    def _told_of_views(self) -> dict[str, dict]:
+        """What the assessment says of each view that it is about, as `ViewReport` has it."""
+        if self.assessment is None or self.assessment.evidence is None:
+            return {}
+        xrays = {view.name: view.xray for view in self.views}
+        return {split.name: {"depth_mm": split.depth_mm, "in_plane_mm": split.in_plane_mm,
+                             "agreement": png(tile_map(xrays[split.name], self.assessment.evidence, nth))}
+                for nth, split in enumerate(self.assessment.splits)}
 
     def _pictures(self) -> list[dict[str, tuple[bytes, ...]]]:
         """The picture files of each view, see `picture_files`; a thread for each."""

@@ -16,6 +16,7 @@ from time import perf_counter
 
 import numpy as np
 
+from .assessment import verdict
 from .errors import InputError
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
@@ -93,11 +94,16 @@ def register(
     found = register_views(case.views, find, progress, shared)
     spent = perf_counter() - ready
     asked = guided.seconds - located if guided else 0.0  # of views registered by themselves
+    # Only of poses by this refinement was it measured how often they are wrong.
+    assessment = None
+    if by.name == "joint":
+        assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions))
     seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
-               "refine": spent - found.searched - asked, "assess": 0.0, **({"train": trained} if trained else {})}
+               "refine": spent - found.searched - asked, "assess": perf_counter() - ready - spent,
+               **({"train": trained} if trained else {})}
     seconds["total"] = sum(seconds.values())
     started = guided.started(found, by) if start in ("regressor", "auto") else None
-    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started)
+    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started, assessment)
 
 
 def _trained(

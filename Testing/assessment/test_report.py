@@ -169,7 +169,7 @@ def test_a_verdict_is_told_with_its_reasons_and_prediction(verdict):
     ).text
     assert f"{verdict} " in text
     assert "views disagree" in text
-    assert "0.500 mm on average, below 1.234 mm in 95 of 100 cases." in text
+    assert "below 1.23 mm in 95 of 100 cases, 0.50 mm on average in these." in text
 
 
 def test_errors_have_three_decimals_and_a_unit():

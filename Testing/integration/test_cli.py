@@ -33,7 +33,11 @@ def test_register_finds_the_pose_and_tells_it_as_agreed(registered, case_file):
     case = json.loads(case_file.read_text())
     assert mtre_mm(result["world_from_ct"], case) < 0.1 < 8 < mtre_mm(case["world_from_ct"], case)
     assert result["version"] == 1
-    assert result["verdict"] is None and result["reasons"] == [] and result["predicted_tre_mm"] is None
+    assert result["verdict"] in ("accept", "check") and (result["verdict"] == "check" or result["reasons"] == [])
+    assert mtre_mm(result["world_from_ct"], case) <= result["predicted_tre_mm"]["upper95"] < 1
+    assert result["uncertainty"]["wrong_probability"] < 0.1
+    assert [view["name"] for view in result["uncertainty"]["views"]] == ["view1", "view2"]
+    assert 0 < result["seconds"]["assess"] < result["seconds"]["total"]
     assert [view["name"] for view in result["views"]] == ["view1", "view2"]
     assert all(-1 <= view["similarity"] <= 1 and np.shape(view["camera_from_world"]) == (4, 4) for view in result["views"])
     assert result["errors"]["mtre_mm"] == pytest.approx(mtre_mm(result["world_from_ct"], case), abs=1e-9)
@@ -64,14 +68,14 @@ def test_overlays_and_report_are_there_and_whole(registered):
             assert before.shape == after.shape
             assert (before != after).any()
     report = (out / "report.html").read_text()
-    assert "not assessed" in report and "</html>" in report
+    assert "not assessed" not in report and "in 95 of 100 cases" in report and "</html>" in report
     assert not [name for name in os.listdir(out) if name.startswith(".")]
 
 
 def test_a_person_reads_a_few_lines_and_nothing_on_stdout(mvreg, case_file, tmp_path):
     done = mvreg("register", case_file.parent, "--out", tmp_path)
     assert done.returncode == 0 and done.stdout == ""
-    assert "mTRE" in done.stderr and "not assessed" in done.stderr
+    assert "mTRE" in done.stderr and "predicted error" in done.stderr and "verdict: " in done.stderr
     assert "\x1b" not in done.stderr
 
 
@@ -216,7 +220,7 @@ def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
         shown += part
     assert process.wait(timeout=60) == 0
     bars, after = shown.decode().rsplit("\x1b[K", 1)
-    assert "Registering [" in bars and "100" not in after and "searching at 32 x 32 px" in bars
+    assert "Registering [" in bars and "100 %" not in after and "searching at 32 x 32 px" in bars
     assert "\n" not in bars and "registered in" in after
 
 

@@ -192,7 +192,7 @@ def test_similarity_is_measured_where_the_ct_comes_to_rest(person):
     person.wait(lambda: similarities(person) == ["", "skipped"])  # no view shows the CT
 
 
-def test_the_verdict_says_that_there_is_none_and_what_is_known_against_the_pose(person):
+def test_the_verdict_is_told_of_a_result_and_what_is_known_against_the_pose(person):
     label = person.of("check").verdictLabel
     person.wait(person.panel.session.prepare)
     assert person.header("check") == "\u25cb"
@@ -201,8 +201,10 @@ def test_the_verdict_says_that_there_is_none_and_what_is_known_against_the_pose(
     person.panel.session.register("given")
     person.wait_for_work()
     assert person.header("check") == "\u25d0 look at every X-ray"
+    assert label.text.startswith("Verdict: accept.") and "in 95 of 100 cases" in label.text
     person.registration.world_from_ct = START
     person.wait(lambda: "moved by hand" in label.text, 3)
+    assert label.text.startswith("Verdict: not assessed.")
     assert person.header("check") == "\u26a0 caution"
     person.registration.xrays[0].change(rotation_sd_deg=2.0)
     person.panel.session.history.go(person.panel.session.history.position)

@@ -56,12 +56,12 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
     part = _part_to_show(silhouettes, xray.valid)
     shape = _picture_shape(silhouettes[part].shape, longest_side)
     film = Film(
-        line_integrals=_resized(xray.line_integrals[part], shape),
-        valid=_resized(xray.valid[part], shape) > 0.99,
-        bone=_resized(silhouettes[part], shape) > 0.5,
+        line_integrals=resized(xray.line_integrals[part], shape),
+        valid=resized(xray.valid[part], shape) > 0.99,
+        bone=resized(silhouettes[part], shape) > 0.5,
     )
     return [
-        _at_one_pose(film, _resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)
+        _at_one_pose(film, resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)
     ]
 
 
@@ -185,7 +185,7 @@ def _picture_shape(shape: tuple[int, int], longest_side: int) -> tuple[int, int]
     return max(round(shape[0] * scale), 1), max(round(shape[1] * scale), 1)
 
 
-def _resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Averages where it shrinks, interpolates where it grows."""
     picture = Image.fromarray(np.ascontiguousarray(image, np.float32))
     return np.asarray(picture.resize(shape[::-1], Image.Resampling.BILINEAR))

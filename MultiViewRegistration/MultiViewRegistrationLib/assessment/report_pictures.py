@@ -10,6 +10,9 @@ from .case_report import CaseReport, ViewReport
 from .html_tree import tag
 from .overlays import LEGENDS
 
+AGREEMENT = ("Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: tools, tissue that moved, or a wrong "
+             "pose. Dimmed: not compared. The rest agrees.")
+
 
 def comparison(case: CaseReport, anchor: str) -> ET.Element:
     """Radio buttons and pictures are siblings, so that style rules alone can switch all views together."""
@@ -49,12 +52,25 @@ def comparison(case: CaseReport, anchor: str) -> ET.Element:
     )
 
 
+def agreement(case: CaseReport) -> list[ET.Element]:
+    """Where X-rays and CT agree, if that was assessed."""
+    shown = [view for view in case.views if view.agreement]
+    if not shown:
+        return []
+    figures = [tag("figure", tag("figcaption", view.name), tag("div", _image(view.agreement, f"{view.name}, agreement"), class_="map"))
+               for view in shown]
+    return [tag("h3", "Where X-rays and CT agree"), tag("p", AGREEMENT, class_="quiet"), tag("div", *figures, class_="views")]
+
+
+def _image(file: bytes, alt: str) -> ET.Element:
+    return tag("img", src="data:image/png;base64," + base64.b64encode(file).decode("ascii"), alt=alt, decoding="async")
+
+
 def _figure(view: ViewReport, kinds: Sequence[str], anchor: str) -> ET.Element:
     """All pictures of a view; of two poses each is a label of the other's radio button, so a click changes it."""
 
     def shot(kind: str, pose: str, other: str | None, file: bytes) -> ET.Element:
-        source = "data:image/png;base64," + base64.b64encode(file).decode("ascii")
-        picture = tag("img", src=source, alt=", ".join(filter(None, (view.name, kind, pose))), decoding="async")
+        picture = _image(file, ", ".join(filter(None, (view.name, kind, pose))))
         if other is None:
             return tag("div", picture, class_=f"shot {kind} alone")
         on_paper = tag("span", f", {kind}", class_="print")

@@ -12,7 +12,7 @@ from ..geometry.landmarks import Residual
 from .case_report import CameraSummary, CaseReport, ViewReport
 from .html_tree import tag
 from .report_convergence import convergence
-from .report_pictures import comparison
+from .report_pictures import agreement, comparison
 from .report_tables import number, table
 
 VERDICTS = {
@@ -76,6 +76,7 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
         tag("p", case.note, class_="note") if case.note else None,
         _verdict(case),
         comparison(case, anchor),
+        *agreement(case),
         tag("h3", "Error against the known truth"),
         _errors(case),
         tag("h3", "Views"),
@@ -97,15 +98,26 @@ def _verdict(case: CaseReport) -> ET.Element:
         predicted = "No prediction."
     else:
         mean, upper = case.predicted_tre_mm["mean"], case.predicted_tre_mm["upper95"]
-        predicted = f"{mean:.3f} mm on average, below {upper:.3f} mm in 95 of 100 cases."
+        predicted = f"below {upper:.2f} mm in 95 of 100 cases, {mean:.2f} mm on average in these."
     return tag(
         "div",
         tag("p", tag("span", "Verdict ", class_="quiet"), _badge(case.verdict)),
         tag("p", meaning),
         tag("ul", *(tag("li", reason) for reason in case.reasons)) if case.reasons else None,
         tag("p", tag("span", "Predicted error at the targets: ", class_="quiet"), predicted),
+        _weakest_turn(case),
         class_="verdict",
     )
+
+
+def _weakest_turn(case: CaseReport) -> ET.Element | None:
+    if case.weakest_turn is None:
+        return None
+    degrees, axis = case.weakest_turn
+    by_noise = " by noise alone" if case.predicted_tre_mm is None else ""
+    told = (f"below {number(degrees, chr(176), 2)}{by_noise} in 95 of 100 cases, about the direction "
+            f"({', '.join(number(value, '', 2) for value in axis)}) of the world.")
+    return tag("p", tag("span", "The turn of which the X-rays tell least: ", class_="quiet"), told)
 
 
 def _badge(verdict: str | None) -> ET.Element:
@@ -154,6 +166,10 @@ def _views(case: CaseReport) -> ET.Element:
     ]
     if case.refined:
         rows.insert(0, row(f"{case.similarity_name}, start", lambda view: number(view.start_similarity, "", 3)))
+    if any(view.depth_mm is not None for view in case.views):
+        by_noise = " by noise alone" if case.predicted_tre_mm is None else ""
+        rows += [row(f"Error along the beam{by_noise}, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
+                 row(f"Error across it{by_noise}, 95 % below", lambda view: number(view.in_plane_mm, "mm", 2))]
     if any(view.correction for view in case.views):
         rows.append(row("Camera corrected by", _correction))
     return table(["", *(view.name for view in case.views)], rows)

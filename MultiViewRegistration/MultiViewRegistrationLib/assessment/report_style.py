@@ -57,6 +57,7 @@ figure { margin: 0; min-width: 0; }
 figcaption { margin-bottom: 4px; font-weight: 600; overflow-wrap: anywhere; }
 .shot { display: none; position: relative; background: #000; cursor: pointer; }
 .alone { cursor: auto; }
+.map img { display: block; width: 100%; max-height: 60vh; object-fit: contain; background: #000; }
 .shot img { display: block; width: 100%; max-height: 88vh; object-fit: contain; }
 .mark { position: absolute; left: 8px; bottom: 8px; padding: 1px 8px; border-radius: 4px; font-size: .85rem;
   background: rgba(0, 0, 0, .75); color: #fff; }

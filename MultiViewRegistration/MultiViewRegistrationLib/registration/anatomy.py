@@ -16,6 +16,7 @@ from .plan import Level, pixel_at, plan, scoring
 from .scoring import Scorer
 
 _VOLUME_LEVELS = 5
+BONE_STEP_MM = 4.0
 
 
 class Anatomy:
@@ -65,6 +66,13 @@ class Anatomy:
         box = self.projector(1)
         index = np.stack(np.meshgrid(*[(0.5, size - 1.5) for size in box.shape], indexing="ij"), axis=-1).reshape(-1, 3)
         return rigid.transform_points(box.ct_from_index, index)
+
+    def bone_points(self, most: int = 4000) -> np.ndarray:
+        """(N, 3) CT mm: centres of voxels of some BONE_STEP_MM in bone, evenly thinned out to `most`; of a structure, of all of it."""
+        volume = self._volumes[self.level(BONE_STEP_MM)]
+        index = np.argwhere(volume.values > (0 if self.structure else BONE_PER_MM))[:, ::-1]
+        thinned = index[np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)]
+        return rigid.transform_points(volume.ct_from_index, thinned)
 
     def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[Level]:
         """The resolutions at which the CT is compared with these views."""

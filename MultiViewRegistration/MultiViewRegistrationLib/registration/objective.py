@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
@@ -89,6 +91,16 @@ class Evaluation:
         return float(-0.5 * shown.sum() * np.log(1 - mean**2))
 
 
+class Residual(NamedTuple):
+    """One way in which a view is compared: residual (k, rows, columns), k being 1 of intensities, 2 of gradients, its derivative
+    (n, k, rows, columns), and the sums m f, m m, f f of what is compared, see `similarity`.
+    """
+
+    residual: np.ndarray
+    derivative: np.ndarray
+    products: np.ndarray
+
+
 class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.
 
@@ -132,6 +144,11 @@ class Objective:
             for camera, projection in zip(cameras, projections, strict=True):
                 by_intrinsics(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
         return projections
+
+    @property
+    def masks(self) -> list[np.ndarray]:
+        """By view, the pixels that were settled last: (rows, columns) float32, 1 or 0."""
+        return self._masks
 
     def linearise(self, projections: list[Projection]) -> Evaluation:
         """Cost, gradient and Hessian over the pixels that can be compared at this pose."""
@@ -179,20 +196,24 @@ class Objective:
             by_view=tuple((part[1] / count, part[2] / count) for part in parts),
         )
 
-    def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:
+    def residuals(self, index: int, projection: Projection, *, derivative: bool = True) -> Iterator[Residual]:
+        """What a view's pixels that were settled last differ by, in each way in which they are compared."""
         settings, mask = self.settings, self._masks[index]
-        fixed = self.views[index].xray.line_integrals
-        derivatives = len(projection.jacobian)
-        jacobian = projection.jacobian if derivative else np.empty((derivatives, 0, 0), np.float32)
-        gradient, hessian, products, cost = np.zeros(derivatives), np.zeros((derivatives, derivatives)), np.zeros(3), 0.0
+        jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
         for residual_of, radius, floor, weight in (
             (similarity.intensity_residual, settings.intensity_radius, settings.intensity_floor, self._weights[index][0]),
             (similarity.gradient_residual, settings.gradient_radius, settings.gradient_floor, self._weights[index][1]),
         ):
             if radius:
-                residual, change, sums = residual_of(projection.image, jacobian, fixed, mask, weight, radius, floor)
-                cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
-                products += sums
+                yield Residual(*residual_of(projection.image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor))
+
+    def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:
+        settings, mask = self.settings, self._masks[index]
+        derivatives = len(projection.jacobian)
+        gradient, hessian, products, cost = np.zeros(derivatives), np.zeros((derivatives, derivatives)), np.zeros(3), 0.0
+        for residual, change, sums in self.residuals(index, projection, derivative=derivative):
+            cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
+            products += sums
         return cost, gradient, hessian, float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
 
 

@@ -99,15 +99,22 @@ class Unknowns:
         """Gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
         if not self.free.size:
             return fit.gradient, fit.hessian
-        cameras = [view.camera for view in objective.views]
-        ways = [self._derivative(i, corrections, camera, objective.pivot) for i, camera in enumerate(cameras)]
+        ways = self.ways(objective, corrections)
         gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
         hessian = sum(way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(ways, fit.by_view, strict=True))
-        cost = fit.cost if np.isfinite(fit.cost) else 1.0
-        precision = cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
+        precision = self.precision(objective, fit)
         gradient[6:] += precision * corrections[self.free]
         hessian[6:, 6:] += np.diag(precision)
         return gradient, hessian
+
+    def ways(self, objective: Objective, corrections: np.ndarray) -> list[np.ndarray]:
+        """By view, (6 or 9, 6 + n): what its projection's Jacobian is by, by pose and free corrections."""
+        return [self._derivative(i, corrections, view.camera, objective.pivot) for i, view in enumerate(objective.views)]
+
+    def precision(self, objective: Objective, fit: Evaluation) -> np.ndarray:
+        """(n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
+        cost = fit.cost if np.isfinite(fit.cost) else 1.0
+        return cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
 
     def growth(self, objective: Objective, fit: Evaluation, corrections: np.ndarray, others: np.ndarray) -> float:
         """The factor on the cost by which the prior makes `others` worse than `corrections`."""

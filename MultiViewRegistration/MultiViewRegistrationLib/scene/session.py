@@ -323,7 +323,8 @@ class Session(Inputs):
         entry = Entry.now(
             run.asked.start, result.world_from_ct, similarity=similarity, cameras=corrected, fingerprint=run.fingerprint,
             reasons=[*result.reasons, *self.notes], seconds=result.seconds["total"],
-            refinement="" if run.asked.refinement == "joint" else run.asked.refinement, started=work.started(result))
+            refinement="" if run.asked.refinement == "joint" else run.asked.refinement, started=work.started(result),
+            verdict=result.verdict, upper95_mm=(result.predicted_tre_mm or {}).get("upper95"))
         self.history.add(entry)
         self.history.put(entry)
         same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}  # others hold a CT each

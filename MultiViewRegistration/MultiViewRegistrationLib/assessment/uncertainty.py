@@ -1,0 +1,171 @@
+"""How far off a registered pose can be by what its images' noise explains: the covariance of pose and targets, all in closed form.
+
+The pose, with the free corrections of the cameras, minimises a sum over pixels plus the corrections' prior. Near the minimum it answers to
+a change g of the sum's gradient by H^-1 g, H being the Hessian of all views (`Tiles.hessians`), the prior's weight W among it. So
+
+    covariance = H^-1 (G + W S W) H^-1,        G = sum over tiles of g_t g_t^T,    S = diag(sd^2) of the corrections
+
+(the sandwich of Huber, Proc. 5th Berkeley Symposium, 1967, with clusters as in Liang and Zeger, Biometrika 73, 1986): neighbouring
+residuals are alike, so that to count pixels as independent is overconfident, while tiles several windows of normalisation wide differ by
+chance. The second term is by how much the true cameras differ from the most likely ones. Corrections are marginalised: the pose's block is
+taken of the covariance, not of its inverse.
+
+It knows noise, and what differs between CT and X-ray from tile to tile. It does not know a second minimum, nor an error that is alike in
+all tiles (a wrong distance, a wrong angle taken as exact): those are what `features` are for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import linalg, special, stats
+
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..registration.objective import Evaluation, Objective
+from ..registration.tiles import Tiles
+from ..registration.unknowns import Unknowns
+
+#: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
+UNSEEN_SD = 1e3
+#: Curvatures of a Hessian with ones on its diagonal below this are rounding.
+UNSEEN = 1e-8
+LEAST_CURVATURE = 0.1
+
+
+@dataclass(frozen=True, eq=False)
+class PoseUncertainty:
+    """covariance: (6, 6) of the pose's error (omega rad, v mm) about `pivot` (3,), world mm: `x -> x + omega x (x - pivot) + v`."""
+
+    covariance: np.ndarray
+    pivot: np.ndarray
+
+    def at(self, points: np.ndarray) -> TargetUncertainty:
+        """Of targets (N, 3), world mm."""
+        ways = target_ways(points, self.pivot)
+        return TargetUncertainty(np.asarray(points, float), ways, self.covariance)
+
+    def weakest_turn(self) -> tuple[float, np.ndarray]:
+        """The rotation that the images tell least of: its standard deviation in rad, and its axis (3,) in the world.
+
+        Of a long bone that is the roll about its shaft.
+        """
+        variances, axes = np.linalg.eigh(self.covariance[:3, :3])
+        return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
+
+    def turn_sd(self, axis: np.ndarray) -> float:
+        """Standard deviation in rad of the rotation about an axis (3,) in the world, as of a shaft."""
+        axis = np.asarray(axis, float) / np.linalg.norm(axis)
+        return float(np.sqrt(axis @ self.covariance[:3, :3] @ axis))
+
+
+@dataclass(frozen=True, eq=False)
+class TargetUncertainty:
+    """Of the N targets of a pose.   points: (N, 3) world mm.   ways: (N, 3, 6), see `target_ways`.   pose: (6, 6)."""
+
+    points: np.ndarray
+    ways: np.ndarray
+    pose: np.ndarray
+
+    @property
+    def covariances(self) -> np.ndarray:
+        """(N, 3, 3) of each target's error, mm^2."""
+        return self.ways @ self.pose @ np.swapaxes(self.ways, -1, -2)
+
+    @property
+    def rms_mm(self) -> float:
+        """Root of the expected mean square of the targets' errors."""
+        return float(np.sqrt(self._moments()[0]))
+
+    @property
+    def mean_mm(self) -> float:
+        """Expected TRE, all targets together."""
+        spread, freedom = self._scaled_chi_square()
+        return float(np.sqrt(2 * spread) * np.exp(special.gammaln((freedom + 1) / 2) - special.gammaln(freedom / 2)))
+
+    def bound_mm(self, share: float = 0.95) -> float:
+        """What the TRE of the targets, root mean square, stays below in so many registrations; their mean is no more."""
+        spread, freedom = self._scaled_chi_square()
+        return float(np.sqrt(spread * stats.chi2.ppf(share, freedom)))
+
+    def split(self, camera: Camera) -> tuple[float, float]:
+        """Standard deviation, root mean square over the targets, along a view's rays (depth) and in all across them (in plane), mm."""
+        rays = self.points - camera.source
+        rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+        covariances = self.covariances
+        depth = np.einsum("ni,nij,nj->n", rays, covariances, rays)
+        total = np.trace(covariances, axis1=1, axis2=2)
+        return float(np.sqrt(depth.mean())), float(np.sqrt(np.maximum(total - depth, 0).mean()))
+
+    def _moments(self) -> tuple[float, float]:
+        """Mean and variance of the mean square over the targets, a quadratic form in the pose's error: tr C, 2 tr C^2, C = M Sigma."""
+        form = np.einsum("nki,nkj->ij", self.ways, self.ways) / len(self.ways)
+        product = form @ self.pose
+        return float(np.trace(product)), float(2 * np.trace(product @ product))
+
+    def _scaled_chi_square(self) -> tuple[float, float]:
+        """Scale and degrees of freedom of the scaled chi-square with the same mean and variance (Satterthwaite, Biometrics 2, 1946)."""
+        mean, variance = self._moments()
+        return variance / (2 * mean), 2 * mean**2 / variance
+
+
+def target_ways(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
+    """(N, 3, 6): the shift of points (N, 3) by a small (omega, v) about the pivot, all world: [-hat(x - pivot), I]."""
+    points = np.asarray(points, float)
+    return np.concatenate([-rigid.hat(points - pivot), np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=-1)
+
+
+def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns) -> PoseUncertainty:
+    """The uncertainty at a minimum.
+
+    objective: at the finest level, its views with their cameras as corrected.   fit, split: there.
+    unknowns: of these views; corrected cameras are the most likely ones, so that their corrections are none.
+    """
+    ways = unknowns.ways(objective, unknowns.none)
+    count = sum(fit.pixels)
+    gradients = np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
+    hessian = _hessian(objective, fit, split, unknowns, ways)
+    meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
+    sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
+    meat[6:, 6:] += np.diag((unknowns.precision(objective, fit) * sd) ** 2)
+    covariance = sandwich(hessian, meat)
+    return PoseUncertainty(covariance[:6, :6], objective.pivot)
+
+
+def view_uncertainties(objective: Objective, split: Tiles) -> list[PoseUncertainty]:
+    """The uncertainty that each view by itself would have of the pose, its camera as it is."""
+    found = []
+    for view in range(len(objective.views)):
+        gradients, hessians = (each[split.views == view] for each in (split.gradients[:, :6], split.hessians[:, :6, :6]))
+        meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
+        found.append(PoseUncertainty(sandwich(hessians.sum(axis=0), meat), objective.pivot))
+    return found
+
+
+def _hessian(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns, ways: list[np.ndarray]) -> np.ndarray:
+    """(6 + n, 6 + n) of half the cost and the prior. Where the fit is too poor for the robust square to be convex, no direction gets less
+    than LEAST_CURVATURE of what Gauss and Newton give it."""
+    _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
+    robust = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(fit.pixels)
+    robust[6:, 6:] += np.diag(unknowns.precision(objective, fit))
+    scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
+    plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))  # what is not seen must not stop the decomposition
+    values, axes = linalg.eigh(robust / np.outer(scale, scale), plain)
+    back = plain @ axes
+    return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)
+
+
+def cluster_correction(clusters: int, parameters: int) -> float:
+    """M / (M - p): residuals at the minimum are smaller than those at the truth."""
+    return clusters / max(clusters - parameters, 1)
+
+
+def sandwich(bread: np.ndarray, meat: np.ndarray) -> np.ndarray:
+    """bread^-1 meat bread^-1 (n, n); what the bread does not see at all is as good as unknown, see UNSEEN_SD."""
+    scale = np.sqrt(np.maximum(np.diag(bread), 1e-300))
+    values, axes = np.linalg.eigh(bread / np.outer(scale, scale))
+    seen = values > UNSEEN
+    inverse = (axes[:, seen] / values[seen]) @ axes[:, seen].T / np.outer(scale, scale)
+    unseen = axes[:, ~seen] / np.linalg.norm(axes[:, ~seen], axis=0)
+    return inverse @ meat @ inverse + UNSEEN_SD**2 * unseen @ unseen.T

@@ -1,0 +1,191 @@
+"""Whether a registered pose can be trusted, and why, in plain words.
+
+Accept needs two things: a small probability of a wrong answer, and a case of the kind that the probability was measured on. Whatever else
+is said, a case of another kind is at best to be checked by a person: a wrong accept is worse than a wrong reject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import combinations
+
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.view import SharedUnknowns, View
+from ..registration.anatomy import Anatomy
+from ..registration.apart import untied
+from ..registration.objective import FEWEST_PIXELS
+from ..registration.pipeline import Refinement
+from ..registration.unknowns import CALIBRATED
+from .features import Evidence, evidence
+from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
+from .targets import FEWEST, default_targets, in_field
+
+#: Views nearer to each other in direction see the same, and little of the depth.
+SAME_DIRECTION_DEG = 15.0
+#: Two standard deviations and a little less hold 95 % of a normal error.
+SDS_95 = 1.96
+#: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
+AMBIGUOUS_GAP = 1.3
+
+
+@dataclass(frozen=True, eq=False)
+class ViewSplit:
+    """Of one view: what the targets' errors along its beam and across it stay below in 95 of 100 results, mm."""
+
+    name: str
+    depth_mm: float
+    in_plane_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Assessment:
+    """verdict: "accept", "check" or "reject".   reasons: for it, a sentence each; none for an accept.
+
+    prediction: None where nothing was fitted to cases like this one.   evidence: None where there was nothing to ask.
+    splits: of each view.   weakest_turn: 95 % bound in degrees, and axis (3,) in the world, of the turn of which the views tell least.
+    Without a prediction they are what noise alone explains.
+    """
+
+    verdict: str
+    reasons: list[str]
+    prediction: Prediction | None = None
+    evidence: Evidence | None = None
+    splits: list[ViewSplit] = field(default_factory=list)
+    weakest_turn: tuple[float, np.ndarray] | None = None
+
+    def to_json(self) -> dict | None:
+        """`uncertainty` of a result.json."""
+        if self.weakest_turn is None:
+            return None
+        degrees, axis = self.weakest_turn
+        return {"wrong_probability": self.prediction and self.prediction.wrong, "noise_mm": self.evidence.noise_mm,
+                "views": [asdict(split) for split in self.splits], "weakest_turn": {"degrees": degrees, "axis": axis.tolist()}}
+
+
+def assess(
+    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
+    shared: SharedUnknowns = CALIBRATED, model: Model | None = None, *, assumed: bool = False,
+) -> Assessment:
+    """What a registration of all views deserves.
+
+    views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
+    model: by default the one that comes with the program.   assumed: whether the views' geometry rests on what nobody has said.
+    """
+    alone = untied(views, shared)
+    tied = [i for i in range(len(views)) if i not in alone]
+    if max(found.fit.shown[i] for i in tied) < FEWEST_PIXELS or not np.isfinite(found.fit.cost):
+        return Assessment("reject", ["No X-ray shows enough of the CT at this pose to compare them."])
+    corrected = [found.views[i] for i in tied]
+    chosen, lacking = _targets(anatomy, corrected, found.world_from_ct, targets)
+    told = evidence(anatomy, corrected, found, start, chosen, shared)
+    limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
+    if assumed:
+        limits.append("Some of the geometry is assumed: how often such results are wrong was not measured.")
+    model = model or calibrated()
+    prediction = None if anatomy.structure else model.predict(numbers(told))
+    splits, turn = _split(corrected, told, rigid.transform_points(found.world_from_ct, chosen), prediction)
+    if prediction is None:
+        return Assessment("check", limits, None, told, splits, turn)
+    if not prediction.bounded:
+        limits.append("Something about this result is unlike all right results that the prediction was fitted on.")
+    doubts = _doubts(model, told, corrected)
+    if prediction.wrong >= model.reject:
+        first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
+        return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn)
+    ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
+    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
+        return Assessment("accept", [], prediction, told, splits, turn)
+    first = f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
+    return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
+
+
+def numbers(told: Evidence) -> dict[str, float]:
+    """The features by the names of `prediction.COLUMNS`; of those by view the worst, of the views that show enough to say anything."""
+    values = {name: np.atleast_1d(getattr(told, name)) for name in COLUMNS}
+    return {name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()}
+
+
+def _targets(anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
+    """At which points the error is told, and what is wrong with them."""
+    if given is not None:
+        shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
+        return given, [] if shown.any() else ["No target lies in the field of any X-ray: nothing was compared where the error counts."]
+    bone = anatomy.bone_points()
+    if len(bone) < FEWEST:
+        return anatomy.corners(), ["The CT shows no bone: the error is told at the corners of the body, and soft tissue may have moved."]
+    default = default_targets(anatomy, views, pose)
+    if len(default):
+        return default, []
+    return bone, ["No bone lies in the fields of all X-rays: the error is told for the bone of the whole CT."]
+
+
+def _unlike_the_calibration(anatomy: Anatomy, views: list[View], told: Evidence, shared: SharedUnknowns) -> list[str]:
+    """Why the measured probability does not hold for this case, a sentence each."""
+    limits = []
+    if anatomy.structure:
+        limits.append("One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline.")
+    if len(views) == 1:
+        limits.append("Only one X-ray speaks for the pose: it tells little of the depth along its beam.")
+    elif _widest_deg(views) < SAME_DIRECTION_DEG:
+        limits.append(f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees apart): they tell little of the "
+                      "depth along their beams.")
+    limits += [f"{view.name} has too little to be compared to confirm the pose." for view, apart in zip(views, told.alone_mm, strict=False)
+               if not np.isfinite(apart)]
+    if shared != CALIBRATED:
+        limits.append("What is unknown is shared by all X-rays; how often such results are wrong has not been measured yet.")
+    return limits
+
+
+def _widest_deg(views: list[View]) -> float:
+    axes = [view.camera.camera_from_world[2, :3] for view in views]
+    return float(np.degrees(max(np.arccos(np.clip(abs(a @ b), 0, 1)) for a, b in combinations(axes, 2))))
+
+
+def _doubts(model: Model, told: Evidence, views: list[View]) -> list[str]:
+    """What is worse than of nearly all right results, the worst first."""
+    sentences = {
+        "noise_mm": f"The images determine the pose badly: noise alone explains an error of {told.noise_mm:.2f} mm.",
+        "returned_mm": f"Looked at with wider windows and refined again, the pose ends {told.returned_mm:.1f} mm away: it may be an "
+                       "accidental fit.",
+        "alone_sds": _apart(told, views),
+        "tension": "The X-rays pull the pose in different directions, more than their noise explains.",
+        "halves_mm": f"Halves of the images ask for poses {told.halves_mm:.1f} mm apart: something may have moved, or a distance is wrong.",
+        "similarity": _least_alike(told, views),
+        "wider_similarity": f"Even seen coarsely an X-ray looks little like the CT (local NCC {told.wider_similarity:.2f}).",
+        "unlike": f"In {100 * told.unlike:.0f} % of what was compared, X-ray and CT differ by more than noise explains: tools, tissue that "
+                  "moved, or another patient.",
+    }
+    said = [sentences[name] for name in model.worse_than_usual(numbers(told))]
+    return list(dict.fromkeys(filter(None, said)))
+
+
+def _apart(told: Evidence, views: list[View]) -> str:
+    if not np.isfinite(told.alone_mm).any():
+        return ""
+    worst = int(np.argmax(np.where(np.isfinite(told.alone_mm), told.alone_mm, -1)))
+    others = "the other X-ray" if len(views) == 2 else "the others"
+    return (f"{views[worst].name} disagrees with {others}: by itself it would move the CT by {told.alone_mm[worst]:.1f} mm across its "
+            "beam. Is its geometry right, its image not mirrored, and did nothing move between the X-rays?")
+
+
+def _least_alike(told: Evidence, views: list[View]) -> str:
+    worst = int(np.argmin(np.where(np.array(told.fit.shown) >= FEWEST_PIXELS, told.fit.similarity, 1)))
+    return f"{views[worst].name} looks little like the CT (local NCC {told.fit.similarity[worst]:.2f})."
+
+
+def _split(
+    views: list[View], told: Evidence, points: np.ndarray, prediction: Prediction | None,
+) -> tuple[list[ViewSplit], tuple[float, np.ndarray]]:
+    """The prediction's bound, along and across each view's rays and as a turn, in the proportions in which noise would share it out."""
+    at = told.uncertainty.at(points)
+    times = SDS_95 * (max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else 1.0)
+    splits = [ViewSplit(view.name, *(times * sd for sd in at.split(view.camera))) for view in views]
+    sd, axis = told.uncertainty.weakest_turn()
+    return splits, (float(np.degrees(times * sd)), axis)
+
+
+def _percent(share: float) -> str:
+    return "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,0 +1,68 @@
+"""The model that turns features into an error to expect: its mixture, its direction, and the one that comes with the program."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.assessment import prediction
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Model, calibrated, columns
+
+GOOD = {"noise_mm": 0.03, "returned_mm": 0.0, "alone_sds": 1.0, "tension": 0.5, "halves_mm": 0.05, "similarity": 0.9,
+        "wider_similarity": 0.95, "unlike": 0.0}
+BAD = {"noise_mm": 0.2, "returned_mm": 3.0, "alone_sds": 12.0, "tension": 3.0, "halves_mm": 0.8, "similarity": 0.3,
+       "wider_similarity": 0.4, "unlike": 0.7}
+
+
+@pytest.fixture
+def model():
+    k = len(COLUMNS)
+    return Model(np.zeros(k), np.ones(k), -2.0, np.full(k, 0.3), np.concatenate([[-1.0], np.full(k, 0.2)]), 0.4, 2.0, 0.8, GOOD,
+                 np.full(k, 10.0), 0.02, 0.5)
+
+
+def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
+    for numbers in (GOOD, BAD, {**GOOD, "unlike": 3.0}):
+        told = model.predict(numbers)
+        random = np.random.default_rng(0)
+        near = model.near[0] + columns(numbers) @ model.near[1:]
+        right = np.exp(near + model.near_sd * random.normal(size=400_000))
+        astray = np.exp(model.far + model.far_sd * random.normal(size=400_000))
+        drawn = np.where(random.random(400_000) < told.wrong, astray, right)
+        assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
+        assert told.mean_mm == pytest.approx(drawn[drawn < told.upper95_mm].mean(), rel=0.02)
+
+
+def test_the_model_of_the_program_tells_good_from_bad():
+    model = calibrated()
+    good, bad = model.predict(GOOD), model.predict(BAD)
+    assert good.wrong < model.accept < model.reject < bad.wrong
+    assert good.mean_mm < good.upper95_mm < 1 < prediction.WRONG_MM < bad.mean_mm < bad.upper95_mm
+    assert good.bounded
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+def test_nothing_bad_makes_it_more_certain(name):
+    model = calibrated()
+    told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 7)]
+    assert all(b.wrong >= a.wrong and b.upper95_mm >= a.upper95_mm - 1e-9 for a, b in pairwise(told))
+
+
+def test_the_worst_features_are_named(model):
+    assert model.worse_than_usual(GOOD) == []
+    assert set(model.worse_than_usual(BAD)) == set(COLUMNS)
+    assert model.worse_than_usual({**GOOD, "alone_sds": 5.0, "similarity": 0.85}) == ["alone_sds", "similarity"]
+
+
+def test_beyond_what_was_fitted_it_says_so(model):
+    assert model.predict(BAD).bounded
+    assert not replace(model, limits=columns(GOOD) + 0.1).predict(BAD).bounded
+
+
+def test_a_model_that_was_written_is_the_same(model, tmp_path, monkeypatch):
+    prediction.write(model, tmp_path / "prediction.json", {"results": 3})
+    monkeypatch.setattr(prediction, "__file__", str(tmp_path / "prediction.py"))
+    assert calibrated.__wrapped__().predict(BAD) == model.predict(BAD)

@@ -1,0 +1,194 @@
+"""The covariance of pose and targets: against Monte Carlo, finite differences, and the true errors of registrations."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_views, off
+from scipy.stats import multivariate_normal
+
+from MultiViewRegistrationLib.assessment.metrics import split_by_view, target_errors
+from MultiViewRegistrationLib.assessment.uncertainty import (
+    PoseUncertainty,
+    cluster_correction,
+    pose_uncertainty,
+    sandwich,
+    target_ways,
+)
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration.optimizer import minimise, moved
+from MultiViewRegistrationLib.registration.tiles import tiles
+from MultiViewRegistrationLib.registration.unknowns import Unknowns
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+PIVOT = np.array([10.0, -20.0, 30.0])
+TARGETS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+FINEST = Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5)
+
+
+@pytest.fixture(scope="module")
+def pose():
+    """Of a rod along z: its roll is weak, and so is one direction across it."""
+    random = np.random.default_rng(3)
+    mix = random.normal(size=(6, 6))
+    scale = np.diag([0.004, 0.004, 0.03, 0.3, 0.1, 0.1])
+    return PoseUncertainty(scale @ (np.eye(6) + 0.05 * mix @ mix.T) @ scale, PIVOT)
+
+
+def drawn(uncertainty: PoseUncertainty, points: np.ndarray, count: int = 100_000) -> np.ndarray:
+    """(count, N, 3) errors of targets, by whole rotations."""
+    twists = multivariate_normal(cov=uncertainty.covariance).rvs(count, random_state=0)
+    there = rigid.rotate(rigid.exp_so3(twists[:, None, :3]), points - uncertainty.pivot) + uncertainty.pivot + twists[:, None, 3:]
+    return there - points
+
+
+def test_a_target_moves_as_finite_differences_say():
+    for p in range(6):
+        step = 1e-5 * np.eye(6)[p]
+        ahead, behind = (rigid.transform_points(moved(np.eye(4), sign * step, PIVOT), TARGETS) for sign in (1, -1))
+        np.testing.assert_allclose(target_ways(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6)
+
+
+def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
+    told, errors = pose.at(TARGETS), drawn(pose, TARGETS)
+    for n in (0, 5):
+        sampled = np.cov(errors[:, n].T)
+        np.testing.assert_allclose(told.covariances[n], sampled, rtol=0.03, atol=0.02 * np.trace(sampled))
+    rms = np.sqrt(np.mean(np.sum(errors**2, axis=-1), axis=-1))
+    assert told.rms_mm == pytest.approx(np.sqrt(np.mean(rms**2)), rel=0.01)
+    assert told.mean_mm == pytest.approx(rms.mean(), rel=0.04)
+    assert told.bound_mm() == pytest.approx(np.quantile(rms, 0.95), rel=0.02)
+    assert told.bound_mm(0.5) == pytest.approx(np.quantile(rms, 0.5), rel=0.03)
+    mean_tre = np.linalg.norm(errors, axis=-1).mean(axis=1)
+    assert 0.95 <= np.mean(mean_tre <= told.bound_mm()) < 0.985  # the mean is no more than the root mean square
+
+
+def test_depth_and_in_plane_are_those_of_monte_carlo(pose):
+    camera = CArm(source_to_detector_mm=1000, source_to_isocentre_mm=600, pixel_mm=(1, 1), size=(200, 200), rao_lao_deg=30,
+                  cra_cau_deg=0).camera()
+    errors = drawn(pose, TARGETS)
+    rays = TARGETS - camera.source
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    along = np.sum(errors * rays, axis=-1)
+    depth, in_plane = pose.at(TARGETS).split(camera)
+    assert depth == pytest.approx(np.sqrt(np.mean(along**2)), rel=0.02)
+    assert in_plane == pytest.approx(np.sqrt(np.mean(np.sum(errors**2, axis=-1) - along**2)), rel=0.02)
+    assert np.hypot(depth, in_plane) == pytest.approx(pose.at(TARGETS).rms_mm)
+
+
+def test_the_roll_about_a_shaft_is_named(pose):
+    sd, axis = pose.weakest_turn()
+    assert abs(axis[2]) > 0.99
+    assert sd == pytest.approx(pose.turn_sd([0, 0, 5.0]), rel=0.01)
+    assert pose.turn_sd([1, 0, 0]) < sd / 3
+
+
+def test_the_sandwich_of_clusters_is_the_scatter_of_the_estimates():
+    """A linear model whose residuals are alike within a tile: pixels counted one by one would say less than half of the truth."""
+    random = np.random.default_rng(5)
+    clusters, each, parameters = 60, 20, 4
+    design = random.normal(size=(clusters, 1, parameters)) + 0.3 * random.normal(size=(clusters, each, parameters))
+    flat = design.reshape(-1, parameters)
+    bread = flat.T @ flat
+    estimates, told, naive = [], [], []
+    for _ in range(400):
+        residual = random.normal(size=(clusters, 1)) + 0.3 * random.normal(size=(clusters, each))
+        estimate = np.linalg.solve(bread, flat.T @ residual.ravel())
+        left = residual - design @ estimate
+        scores = np.einsum("cep,ce->cp", design, left)
+        estimates.append(estimate)
+        told.append(sandwich(bread, scores.T @ scores * cluster_correction(clusters, parameters)))
+        naive.append(np.linalg.inv(bread) * left.var())
+    scatter = np.trace(np.cov(np.array(estimates).T))
+    assert np.trace(np.mean(told, axis=0)) == pytest.approx(scatter, rel=0.12)
+    assert np.trace(np.mean(naive, axis=0)) < 0.3 * scatter
+
+
+def test_what_is_not_seen_at_all_is_not_certain():
+    bread = np.diag([4.0, 2.0, 0.0])
+    told = sandwich(bread, np.diag([1.0, 1.0, 0.0]))
+    np.testing.assert_allclose(np.diag(told)[:2], [1 / 16, 1 / 4])
+    assert told[2, 2] >= 1e6
+
+
+def registered(ct, views, unknowns=None):
+    """The minimum at the finest resolution from the true pose, and what is said of it."""
+    unknowns = unknowns or Unknowns.exact(views)
+    objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
+    found = minimise(objective, TRUE_POSE, iterations=15, tolerance_mm=1e-3, unknowns=unknowns)
+    corrected = [replace(view, camera=camera) for view, camera in
+                 zip(views, unknowns.cameras(found.corrections, [view.camera for view in views]), strict=True)]
+    objective = Objective(Projector(attenuation(ct)), corrected, FINEST, np.zeros(3))
+    projections = objective.project(found.world_from_ct, intrinsics=unknowns.intrinsics)
+    fit = objective.linearise(projections)
+    return found.world_from_ct, pose_uncertainty(objective, fit, tiles(objective, projections), unknowns)
+
+
+def noisy(views, sd, seed):
+    """The views with noise of their own, blurred as a detector's is, so that neighbouring pixels are alike."""
+    random = np.random.default_rng(seed)
+    changed = []
+    for view in views:
+        noise = random.normal(size=view.xray.valid.shape)
+        noise = sd * (noise + np.roll(noise, 1, 0) + np.roll(noise, 1, 1)) / np.sqrt(3)
+        changed.append(replace(view, xray=XRay((view.xray.line_integrals + noise).astype(np.float32), view.xray.valid)))
+    return changed
+
+
+def test_told_errors_are_those_of_registrations_of_noisy_images(ct):
+    views = make_views(ct, noise=0.0, size=64)
+    true, told = [], []
+    for seed in range(16):
+        found, uncertainty = registered(ct, noisy(views, 0.03, seed))
+        true.append(target_errors(found, TRUE_POSE, TARGETS))
+        told.append(uncertainty.at(rigid.transform_points(found, TARGETS)))
+    true_rms, told_rms = np.sqrt(np.mean(np.square(true))), np.sqrt(np.mean([each.rms_mm**2 for each in told]))
+    assert 0.6 < told_rms / true_rms < 1.6
+    assert np.mean([np.mean(errors) <= each.bound_mm() for errors, each in zip(true, told, strict=True)]) >= 0.8
+
+
+def test_an_uncertain_camera_is_part_of_the_error(ct):
+    """As much as registrations with cameras drawn from their prior are off."""
+    views = make_views(ct, noise=0.002, size=64)
+    true, told = [], []
+    for seed in range(16):
+        random = np.random.default_rng(seed)
+        wrong = views[1].camera.camera_from_world @ off(np.eye(4), 0.6 * random.normal(size=3), 2.0 * random.normal(size=3))
+        given = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong),
+                                   rotation_sd_deg=0.6, translation_sd_mm=2.0)]
+        found, uncertainty = registered(ct, given, Unknowns(given))
+        true.append(target_errors(found, TRUE_POSE, TARGETS))
+        told.append(uncertainty.at(rigid.transform_points(found, TARGETS)).rms_mm)
+    assert 0.5 < np.sqrt(np.mean(np.square(told)) / np.mean(np.square(true))) < 2.0
+    exact = registered(ct, views)[1].at(TARGETS).rms_mm
+    assert np.median(told) > 2 * exact
+
+
+def test_a_camera_of_which_hardly_anything_is_known_is_no_obstacle(ct):
+    """Any angle, any place, shared unknowns of all kinds: some of it no image can tell."""
+    views = [replace(view, xray=replace(view.xray, pixel_mm=(2.5, 2.5))) for view in make_views(ct, size=64)]
+    given = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
+    _, uncertainty = registered(ct, given, Unknowns(given, SharedUnknowns(10.0, 5.0, 4.0)))
+    exact = registered(ct, views)[1]
+    assert np.isfinite(uncertainty.covariance).all() and np.linalg.eigvalsh(uncertainty.covariance).min() > -1e-12
+    assert uncertainty.at(TARGETS).rms_mm > 5 * exact.at(TARGETS).rms_mm
+
+
+def test_one_view_is_uncertain_along_its_rays_and_knows_how_much(ct):
+    clean = make_views(ct, ((0, 0),), noise=0.0, size=64)
+    camera, ratios = clean[0].camera, []
+    for seed in range(16):
+        found, uncertainty = registered(ct, noisy(clean, 0.05, seed))
+        depth, in_plane = uncertainty.at(rigid.transform_points(found, TARGETS)).split(camera)
+        assert depth > 2 * in_plane
+        error = split_by_view(camera, found, TRUE_POSE, TARGETS).depth_mm
+        ratios.append(np.sqrt(np.mean(error**2)) / depth)
+    assert 0.5 < np.sqrt(np.mean(np.square(ratios))) < 1.6
+    assert np.mean(np.array(ratios) < 1.96) >= 0.8

@@ -1,0 +1,137 @@
+"""The verdict: never an accept where the case is of a kind that nothing was measured on, and reasons that say why."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_views, off
+
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
+from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.pipeline import Refinement, Rival, refine
+
+NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [2.0, 1.0, -2.0])
+CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
+
+
+@pytest.fixture(scope="module")
+def generous():
+    """Accepts whatever may be accepted at all, and has no doubts of its own."""
+    k = len(COLUMNS)
+    usual = {name: -1.0 if "similarity" in name else 1e6 for name in COLUMNS}
+    return replace(calibrated(), usual=usual, accept=1.0, reject=2.0, near=np.array([-3.0] + [0.0] * k), intercept=-9.0,
+                   weights=np.zeros(k), limits=np.full(k, np.inf))
+
+
+@pytest.fixture(scope="module")
+def found(anatomy, views):
+    return refine(anatomy, views, NEAR)
+
+
+def test_a_right_answer_is_not_rejected_and_its_bound_holds(anatomy, views, found):
+    told = assess(anatomy, views, found, NEAR, CORNERS)
+    assert told.verdict in ("accept", "check")
+    assert error_mm(found.world_from_ct) <= told.prediction.upper95_mm < 1
+    assert [split.name for split in told.splits] == ["view1", "view2"]
+
+
+def test_what_may_be_accepted_is_without_reasons(anatomy, views, found, generous):
+    told = assess(anatomy, views, found, NEAR, CORNERS, model=generous)
+    assert told.verdict == "accept" and told.reasons == []
+
+
+def test_an_ambiguous_answer_is_to_be_checked(anatomy, views, found, generous):
+    rival = replace(found, rival=Rival(NEAR, 1.2, 8.0, 3.0))
+    assert assess(anatomy, views, rival, NEAR, CORNERS, model=generous).verdict == "check"
+    assert assess(anatomy, views, replace(found, rival=Rival(NEAR, 1.5, 8.0, 3.0)), NEAR, CORNERS, model=generous).verdict == "accept"
+
+
+def test_a_geometry_that_is_assumed_is_to_be_checked(anatomy, views, found, generous):
+    told = assess(anatomy, views, found, NEAR, CORNERS, model=generous, assumed=True)
+    assert told.verdict == "check" and "geometry is assumed" in told.reasons[0]
+
+
+def test_a_pose_beside_the_right_one_is_rejected(anatomy, views):
+    beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
+    told = assess(anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside)
+    assert told.verdict == "reject"
+    assert told.reasons[0].startswith("Most likely wrong: an error above 2 mm")
+    assert len(told.reasons) > 1
+
+
+def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views):
+    camera = replace(views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6]))
+    wrong = [views[0], replace(views[1], camera=camera)]
+    told = assess(anatomy, wrong, refine(anatomy, wrong, NEAR), NEAR)
+    assert told.verdict != "accept"
+    assert any("disagrees with the other X-ray" in reason and "Is its geometry right" in reason for reason in told.reasons)
+
+
+def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, generous):
+    one = views[:1]
+    found = refine(anatomy, one, NEAR)
+    alone = "Only one X-ray speaks for the pose: it tells little of the depth along its beam."
+    assert assess(anatomy, one, found, NEAR, CORNERS, model=generous).reasons == [alone]
+    told = assess(anatomy, one, found, NEAR, CORNERS)
+    assert told.verdict == "check" and alone in told.reasons
+    assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
+
+
+def test_two_views_in_one_direction_are_to_be_checked(anatomy, ct, generous):
+    same = make_views(ct, ((0, 0), (6, 0)))
+    told = assess(anatomy, same, refine(anatomy, same, NEAR), NEAR, model=generous)
+    assert told.verdict == "check"
+    assert told.reasons == ["The X-rays look in nearly the same direction (6 degrees apart): they tell little of the depth along their "
+                            "beams."]
+    opposite = make_views(ct, ((0, 0), (176, 0)))
+    assert "4 degrees apart" in assess(anatomy, opposite, refine(anatomy, opposite, NEAR), NEAR, model=generous).reasons[0]
+
+
+def test_targets_that_no_view_shows_are_to_be_checked(anatomy, views, found, generous):
+    told = assess(anatomy, views, found, NEAR, CORNERS + [0, 0, 400], model=generous)
+    assert told.verdict == "check"
+    assert told.reasons == ["No target lies in the field of any X-ray: nothing was compared where the error counts."]
+    there = assess(anatomy, views, found, NEAR, CORNERS, model=generous)
+    assert told.evidence.noise_mm > 2 * there.evidence.noise_mm  # what turns a little here is far off there
+
+
+def test_a_ct_without_bone_is_to_be_checked(ct, generous):
+    soft = replace(ct, volume=replace(ct.volume, values=np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values)))
+    views = make_views(soft)
+    anatomy = Anatomy(soft)
+    assert len(anatomy.bone_points()) == 0
+    told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR, model=generous)
+    assert told.verdict == "check" and told.reasons[0].startswith("The CT shows no bone")
+
+
+def test_without_overlap_it_is_rejected(anatomy, views):
+    beside = off(TRUE_POSE, [0, 0, 0], [0, 0, 300])
+    told = assess(anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside)
+    assert told.verdict == "reject"
+    assert told.reasons == ["No X-ray shows enough of the CT at this pose to compare them."]
+    assert told.prediction is None and told.to_json() is None
+
+
+def test_one_structure_is_not_judged_by_what_was_measured_on_bodies(ct, views, generous):
+    structure = replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300))
+    anatomy = Anatomy(structure)
+    told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR, model=generous)
+    assert told.verdict == "check" and told.prediction is None
+    assert told.reasons[0].startswith("One structure of a CT was registered")
+    assert told.to_json()["wrong_probability"] is None and told.evidence.noise_mm > 0
+
+
+def test_cameras_that_share_what_is_unknown_are_to_be_checked(anatomy, views, generous):
+    shared = SharedUnknowns(principal_point_sd_px=3.0)
+    told = assess(anatomy, views, refine(anatomy, views, NEAR, shared=shared), NEAR, shared=shared, model=generous)
+    assert told.verdict == "check" and "shared by all X-rays" in told.reasons[-1]
+
+
+def test_a_view_of_unknown_geometry_speaks_for_nothing(anatomy, views, found, generous):
+    unknown = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
+    told = assess(anatomy, unknown, replace(found, views=unknown), NEAR, model=generous)
+    assert told.verdict == "check" and [split.name for split in told.splits] == ["view1"]

@@ -1,0 +1,251 @@
+#!/usr/bin/env python
+"""Fits the model of assessment/prediction.py to the rows of trust_runs.py: python trust_fit.py ROWS.jsonl... [--write]
+
+prediction.json was fitted on trust_rows.jsonl beside this file. All tables are of models that were fitted on the other anatomy alone, or on
+the other half of the cases; the one that is written, and held against --check, is fitted on all rows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
+
+import numpy as np  # noqa: E402
+from scipy import optimize, stats  # noqa: E402
+
+from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP  # noqa: E402
+
+#: Ridge on the scaled weights, in rows.
+RIDGE = 1.0
+#: Nothing is wrong with these cases.
+SOUND = ("near", "far", "miss", "encoder")
+#: Of a log error: few rows must not promise more.
+LEAST_SD = 0.3
+#: A right answer whose features the reasons must not name.
+NEAR_MM, USUAL_PERCENT = 1.0, 97
+#: Probabilities of a wrong answer up to which a result is accepted, and from which it is rejected: chosen beforehand, not fitted.
+ACCEPT, REJECT = 0.02, 0.5
+
+
+def numbers(row: dict) -> dict[str, float]:
+    """The features of a row by the names of COLUMNS, as `verdict.numbers` has them."""
+    return {name: max((each for each in row[name] if each is not None), default=0.0) if isinstance(row[name], list) else row[name]
+            for name in COLUMNS}
+
+
+def table(rows: list[dict]) -> np.ndarray:
+    return np.array([columns(numbers(row)) for row in rows])
+
+
+def errors(rows: list[dict]) -> np.ndarray:
+    """mTRE; of another patient's CT infinite."""
+    return np.array([np.inf if row["mtre_mm"] is None else row["mtre_mm"] for row in rows])
+
+
+def fitted(rows: list[dict]) -> Model:
+    """A logistic regression whose weights are not negative, and a linear one of the right answers' log error."""
+    x, mm = table(rows), errors(rows)
+    centre, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
+    scaled, wrong = (x - centre) / scale, mm > WRONG_MM
+
+    def cost(beta: np.ndarray) -> tuple[float, np.ndarray]:
+        z = beta[0] + scaled @ beta[1:]
+        p = 1 / (1 + np.exp(-z))
+        value = np.sum(np.logaddexp(0, z) - wrong * z) + RIDGE / 2 * beta[1:] @ beta[1:]
+        slope = scaled.T @ (p - wrong) + RIDGE * beta[1:]
+        return value, np.concatenate([[np.sum(p - wrong)], slope])
+
+    k = x.shape[1]
+    beta = optimize.minimize(cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=[(None, None)] + [(0, None)] * k).x
+    near = ~wrong
+    design = np.column_stack([np.ones(near.sum()), scaled[near]])
+    ridge = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
+    target = np.concatenate([np.log(mm[near]), np.zeros(k)])
+    size = optimize.lsq_linear(ridge, target, bounds=([-np.inf] + [0] * k, np.inf)).x
+    left = np.log(mm[near]) - design @ size
+    far = np.log(mm[wrong & np.isfinite(mm)])
+    usual = {name: _feature(rows, name, near_mm=NEAR_MM) for name in COLUMNS}
+    return Model(centre, scale, float(beta[0]), beta[1:], size, max(float(left.std()), LEAST_SD), float(far.mean()),
+                 max(float(far.std()), LEAST_SD), usual,
+                 scaled[near].max(axis=0), ACCEPT, REJECT)
+
+
+def _feature(rows: list[dict], name: str, near_mm: float) -> float:
+    """What hardly any right answer is worse than, where nothing was wrong with the case."""
+    values = np.array([numbers(row)[name] for row in rows if row["how"] in SOUND and row["mtre_mm"] < near_mm])
+    good_is_high = name in ("similarity", "wider_similarity")
+    return float(np.percentile(values, 100 - USUAL_PERCENT if good_is_high else USUAL_PERCENT))
+
+
+def auroc(score: np.ndarray, positive: np.ndarray) -> float:
+    """Mann and Whitney's statistic."""
+    return float(stats.mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
+
+
+def wilson(hits: int, count: int) -> tuple[float, float]:
+    told = stats.binomtest(hits, count).proportion_ci(method="wilson") if count else None
+    return (told.low, told.high) if told else (0.0, 1.0)
+
+
+def crossed(rows: list[dict]) -> tuple[list, list[Model]]:
+    """Each row's prediction by the model of the other anatomies, and those models."""
+    names = sorted({row["anatomy"] for row in rows})
+    models = {name: fitted([row for row in rows if row["anatomy"] != name]) for name in names}
+    return [models[row["anatomy"]].predict(numbers(row)) for row in rows], list(models.values())
+
+
+def split_half(rows: list[dict]) -> tuple[list, list[Model]]:
+    """The same by cases: those with an even number of all anatomies by the model of the odd ones, and the other way round."""
+    odd = [int(row["key"].split()[0].split("-")[-1]) % 2 for row in rows]
+    models = [fitted([row for row, each in zip(rows, odd, strict=True) if each != half]) for half in (0, 1)]
+    return [models[each].predict(numbers(row)) for row, each in zip(rows, odd, strict=True)], models
+
+
+def share(hits: np.ndarray, of: np.ndarray) -> str:
+    """"3 of 200 (1.5 %, 0.5 to 4.3)", with Wilson's 95 % interval."""
+    count, found = int(of.sum()), int((hits & of).sum())
+    low, high = wilson(found, count)
+    return f"{found} of {count} ({100 * found / max(count, 1):.1f} %, {100 * low:.1f} to {100 * high:.1f})"
+
+
+def verdicts(told: list, rows: list[dict]) -> np.ndarray:
+    """As assessment/verdict.py has them."""
+    clear = [all(each is not None for each in row["alone_mm"]) and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP) for row in rows]
+    return np.array(["reject" if each.wrong >= REJECT else "accept" if each.wrong <= ACCEPT and each.upper95_mm <= WRONG_MM and each.bounded
+                     and is_clear else "check" for each, is_clear in zip(told, clear, strict=True)])
+
+
+def summary(told: list, rows: list[dict], name: str) -> list[str]:
+    """A row of the table."""
+    mm, verdict = errors(rows), verdicts(told, rows)
+    wrong, known = mm > WRONG_MM, np.isfinite(mm)
+    p, upper = np.array([each.wrong for each in told]), np.array([each.upper95_mm for each in told])
+    accepted = verdict == "accept"
+    return [name, str(len(rows)), f"{auroc(p, wrong):.3f}", f"{auroc(p, mm > 1):.3f}", share(wrong, accepted), share(accepted, wrong),
+            share(verdict == "reject", mm < 1), share(accepted, mm < 1), share(mm <= upper, known), share(mm <= upper, mm <= WRONG_MM)]
+
+
+HEADS = ["fitted on", "results", "AUROC > 2 mm", "AUROC > 1 mm", "wrong of the accepted", "accepted of the wrong",
+         "rejected of those under 1 mm", "accepted of those under 1 mm", "mTRE within the bound", "the same of the right"]
+
+
+def markdown(heads: list[str], body: list[list[str]]) -> str:
+    return "\n".join("| " + " | ".join(row) + " |" for row in [heads, ["---"] * len(heads), *body])
+
+
+def reliability(told: list, rows: list[dict]) -> str:
+    """Said against found, by bands of the probability."""
+    p, wrong = np.array([each.wrong for each in told]), errors(rows) > WRONG_MM
+    edges = [0, 0.005, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0001]
+    body = []
+    for low, high in pairwise(edges):
+        held = (p >= low) & (p < high)
+        if held.any():
+            body.append([f"{100 * low:g} to {min(100 * high, 100):g} %", f"{100 * p[held].mean():.1f} %", share(wrong, held)])
+    return markdown(["said", "mean", "wrong"], body)
+
+
+def by_kind(told: list, rows: list[dict]) -> str:
+    verdict, mm = verdicts(told, rows), errors(rows)
+    body = []
+    for how in sorted({row["how"] for row in rows}):
+        held = np.array([row["how"] == how for row in rows])
+        body.append([how, str(int(held.sum())), str(int((held & (mm > WRONG_MM)).sum())),
+                     *(" / ".join(str(int((held & group & (verdict == word)).sum())) for word in ("accept", "check", "reject"))
+                       for group in (mm < 1, (mm >= 1) & (mm <= WRONG_MM), mm > WRONG_MM))])
+    return markdown(["what was done", "results", "above 2 mm", "under 1 mm: accept / check / reject", "1 to 2 mm", "above 2 mm"], body)
+
+
+def noise_alone(rows: list[dict]) -> str:
+    """The covariance by itself, where the pose is right."""
+    right = [row for row in rows if row["mtre_mm"] is not None and row["mtre_mm"] < WRONG_MM and row["how"] in ("near", "far", "encoder")]
+    body = []
+    for name, held in (("exact cameras", [row for row in right if row["how"] != "encoder"]),
+                       ("cameras within 1 degree, 3 mm", [row for row in right if row["how"] == "encoder"])):
+        if held:
+            ratio = np.array([row["mtre_mm"] / row["mean_mm"] for row in held])
+            within = np.array([row["mtre_mm"] <= row["bound_mm"] for row in held])
+            turn = np.array([abs(row["turn_deg"]) <= 1.96 * row["turn_sd_deg"] for row in held])
+            depth = np.array([row["depth_mm"] / row["depth_sd_mm"] for row in held])
+            every = np.ones(len(held), bool)
+            body.append([name, str(len(held)), f"{np.median(ratio):.2f}", f"{np.percentile(ratio, 95):.1f}", share(within, every),
+                         f"{np.median(depth):.2f}", share(turn, every)])
+    return markdown(["", "results", "true / expected mTRE, median", "95th percentile", "within the 95 % bound",
+                     "true / expected depth, median", "least certain turn within 95 %"], body)
+
+
+def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
+    """What is said where one view alone speaks for the pose, of sound cases whose answer is right but for its depth."""
+    body = []
+    for name, rows in groups.items():
+        held = [row for row in rows if row["how"] in (*SOUND, "single") and row["in_plane_mm"] < WRONG_MM]
+        if held:
+            every, told = np.ones(len(held), bool), [model.predict(numbers(row)) for row in held]
+            within = np.array([row["mtre_mm"] <= each.upper95_mm for row, each in zip(held, told, strict=True)])
+            depth = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] * max(each.upper95_mm / row["bound_mm"], 1)
+                              for row, each in zip(held, told, strict=True)])
+            noise = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] for row in held])
+            median = np.median([row["depth_mm"] for row in held])
+            body.append([name, str(len(held)), f"{median:.2f}", share(within, every), share(depth, every), share(noise, every)])
+    return markdown(["speaks", "results", "depth error, median mm", "mTRE within the bound", "depth within its interval", "by noise alone"],
+                    body)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("rows", type=Path, nargs="+")
+    parser.add_argument("--check", type=Path, help="other rows, to hold the model of all these against")
+    parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
+    parser.add_argument("--unlike", type=float, metavar="P", help="also list wrong answers below this probability, right ones above")
+    args = parser.parse_args()
+    rows = [json.loads(line) for path in args.rows for line in path.read_text().splitlines()]
+    failed = sum(row["failed"] for row in rows)
+    rows = [row for row in rows if not row["failed"]]
+    alone = [row for row in rows if row["views"] == 1]
+    blind = [row for row in rows if row["views"] > 1 and None in row["alone_mm"]]
+    rows = [row for row in rows if row["views"] > 1 and None not in row["alone_mm"]]
+    mm = errors(rows)
+    across, halves = crossed(rows)[0], split_half(rows)[0]
+    print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none. "
+          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view.\n")
+    print(markdown(HEADS, [summary(across, rows, "the other anatomy"), summary(halves, rows, "half of the cases")]), "\n")
+    print("Of the cases with which nothing was wrong:\n")
+    sound = [(row, *each) for row, *each in zip(rows, across, halves, strict=True) if row["how"] in SOUND]
+    good, *by = map(list, zip(*sound, strict=True))
+    print(markdown(HEADS, [summary(told, good, name)
+                           for told, name in zip(by, ("the other anatomy", "half of the cases"), strict=True)]), "\n")
+    print(reliability(across, rows), "\n\n" + by_kind(across, rows), "\n\n" + noise_alone(rows), "\n")
+    model = fitted(rows)
+    print(without_a_second_view({"one view": alone, "a view with too little": blind}, model), "\n")
+    x = table(rows)
+    print(markdown(["feature", "AUROC > 2 mm by itself", "weight"], [
+        [name, f"{auroc(x[:, i], mm > WRONG_MM):.3f}", f"{weight:.2f}"] for i, (name, weight) in
+        enumerate(zip(COLUMNS, model.weights, strict=True))]))
+    if args.check:
+        others = [row for row in map(json.loads, args.check.read_text().splitlines()) if not row["failed"] and None not in row["alone_mm"]]
+        told = [model.predict(numbers(row)) for row in others]
+        print("\n" + markdown(HEADS, [summary(told, others, "all of the above")]), "\n\n" + by_kind(told, others))
+    if args.unlike is not None:
+        for row, each, error in sorted(zip(rows, across, mm, strict=True), key=lambda item: item[1].wrong):
+            if (error > WRONG_MM) == (each.wrong < args.unlike):
+                print(row["key"], f"{error:.2f} mm, {each.wrong:.4f}", {name: round(value, 2) for name, value in numbers(row).items()})
+    seconds = np.array([(row["assess_s"], row["register_s"]) for row in rows if row["how"] != "miss"])
+    print(f"\nseconds: assessment {np.median(seconds[:, 0]):.2f}, registration {np.median(seconds[:, 1]):.2f} (medians); assessment less "
+          f"in {100 * np.mean(seconds[:, 0] < seconds[:, 1]):.1f} %")
+    if args.write:
+        about = {"results": len(rows), "above_2_mm": int((mm > WRONG_MM).sum()), "anatomies": sorted({row["anatomy"] for row in rows}),
+                 "how": sorted({row["how"] for row in rows}), "by": "Testing/benchmarks/trust_runs.py, trust_fit.py"}
+        prediction.write(model, Path(prediction.__file__).with_name("prediction.json"), about)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,192 @@
+#!/usr/bin/env python
+"""Registers simulated cases rightly and wrongly, and writes what each answer tells of itself: python trust_runs.py OUT.jsonl CASES...
+
+CASES are folders of make_pose_set.py or make_cases.py. Each case is registered once from a start nearby, once from a start far off, once at
+the finest resolution alone from a start in between, which ends in accidental minima, and twice with a fault of FAULTS, in turn.
+A line of JSON for each: the true error, and the features of assessment/features.py. `trust_fit.py` makes the model of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
+
+import numpy as np  # noqa: E402
+from rows import Rows  # noqa: E402
+
+from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
+from MultiViewRegistrationLib.assessment.features import Evidence, evidence  # noqa: E402
+from MultiViewRegistrationLib.assessment.targets import default_targets  # noqa: E402
+from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
+from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
+from MultiViewRegistrationLib.imaging.xray import XRay  # noqa: E402
+from MultiViewRegistrationLib.io.case import Case  # noqa: E402
+from MultiViewRegistrationLib.registration import kernels  # noqa: E402
+from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
+from MultiViewRegistrationLib.registration.optimizer import minimise, moved  # noqa: E402
+from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
+
+#: Whose CT is taken for whose.
+STRANGERS = {"chest": "pelvis", "pelvis": "chest"}
+
+
+def off(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: float, mm: float) -> np.ndarray:
+    """The pose turned about a world point by so many degrees and shifted by so many mm, in directions drawn evenly."""
+    axis, way = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
+    return moved(pose, np.concatenate([np.radians(degrees) * axis, mm * way]), centre)
+
+
+def turned(rng: np.random.Generator, views: list[View]) -> list[View]:
+    """The last view's angle and place are wrong, taken as exact."""
+    camera = views[-1].camera
+    wrong = off(rng, camera.camera_from_world, np.zeros(3), 10 ** rng.uniform(-0.3, 1), 10 ** rng.uniform(-0.3, 1))
+    return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
+
+
+def scaled(rng: np.random.Generator, views: list[View]) -> list[View]:
+    """The distance from source to detector is wrong by up to 10 % in all views."""
+    scale = np.diag([1 + rng.choice([-1, 1]) * rng.uniform(0.01, 0.1)] * 2 + [1.0])
+    centre = [np.array([[1, 0, u], [0, 1, v], [0, 0, 1.0]]) for u, v in (view.camera.principal_point for view in views)]
+    return [replace(view, camera=replace(view.camera, intrinsics=to @ scale @ np.linalg.inv(to) @ view.camera.intrinsics))
+            for view, to in zip(views, centre, strict=True)]
+
+
+def flipped(rng: np.random.Generator, views: list[View]) -> list[View]:
+    """One of the images is mirrored, or all are."""
+    which = rng.integers(len(views) + 1)
+    return [_mirrored(view) if which in (i, len(views)) else view for i, view in enumerate(views)]
+
+
+def encoder(rng: np.random.Generator, views: list[View]) -> list[View]:
+    """The further views' cameras are as wrong as the case says they may be."""
+    wrong = []
+    for view in views[1:]:
+        turn, shift = np.radians(1.0) * rng.normal(size=3), 3.0 * rng.normal(size=3)
+        pose = view.camera.camera_from_world @ rigid.from_rotation_translation(rigid.exp_so3(turn), shift)
+        wrong.append(replace(view, camera=replace(view.camera, camera_from_world=pose), rotation_sd_deg=1.0, translation_sd_mm=3.0))
+    return [views[0], *wrong]
+
+
+def exact(rng: np.random.Generator, views: list[View]) -> list[View]:
+    return views
+
+
+def _mirrored(view: View) -> View:
+    image, valid = (np.ascontiguousarray(each[:, ::-1]) for each in (view.xray.line_integrals, view.xray.valid))
+    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+
+
+def single(rng: np.random.Generator, views: list[View]) -> list[View]:
+    return views[:1]
+
+
+FAULTS: dict[str, Callable[[np.random.Generator, list[View]], list[View]]] = {
+    "turned": turned, "encoder": encoder, "flipped": flipped, "stranger": exact, "scaled": scaled,
+}
+
+
+def accidental(anatomy: Anatomy, views: list[View], start: np.ndarray) -> Refinement:
+    """Where a descent at the finest resolution alone ends."""
+    level = anatomy.levels(views, start)[-1]
+    objective = anatomy.objective(views, level, start)
+    found = minimise(objective, start, iterations=3 * level.iterations, tolerance_mm=level.tolerance_mm)
+    if not np.isfinite(found.fit.cost):
+        raise InputError("nothing to compare")
+    return Refinement(found.world_from_ct, found.fit, [], views, np.zeros(6))
+
+
+def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, stranger: Anatomy | None = None) -> dict:
+    """A registration of a case, and what it tells of itself.
+
+    how: "near", "far", "miss", "single" (the first view alone, from nearby), or one of FAULTS.
+    """
+    truth, views = case.truth_world_from_ct, case.views
+    centre = rigid.transform_points(truth, anatomy.centroid)
+    if how == "stranger":
+        truth_like = truth.copy()
+        truth_like[:3, 3] = centre - truth[:3, :3] @ stranger.centroid
+        anatomy, truth = stranger, truth_like
+    degrees, mm = {"far": (rng.uniform(10, 40), rng.uniform(20, 90)), "miss": (rng.uniform(1, 8), rng.uniform(2, 14))}.get(
+        how, (rng.uniform(0, 8), rng.uniform(0, 12)))
+    start = off(rng, truth, centre, degrees, mm)
+    views = {**FAULTS, "single": single}.get(how, exact)(rng, views)
+    began = perf_counter()
+    try:
+        found = accidental(anatomy, views, start) if how == "miss" else refine(anatomy, views, start)
+    except InputError:
+        return {"how": how, "views": len(views), "failed": True}
+    registered = perf_counter()
+    targets = case.targets if how != "stranger" else default_targets(anatomy, found.views, found.world_from_ct)
+    targets = targets if len(targets) else anatomy.bone_points(100)
+    told = evidence(anatomy, found.views, found, start, targets)
+    return {"how": how, "views": len(views), "failed": False, "register_s": registered - began, "assess_s": perf_counter() - registered,
+            "mtre_mm": None if how == "stranger" else metrics.mtre(found.world_from_ct, truth, targets),
+            "world_from_ct": found.world_from_ct.round(6).tolist(),
+            **_errors(told, found, truth, targets), **_told(told)}
+
+
+def _errors(told: Evidence, found: Refinement, truth: np.ndarray, targets: np.ndarray) -> dict:
+    """What the covariance predicts, beside what is true: along and across the first view's beam, and about the weakest axis."""
+    at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, targets))
+    camera = found.views[0].camera
+    error = metrics.split_by_view(camera, found.world_from_ct, truth, targets)
+    depth, in_plane = at.split(camera)
+    sd, axis = told.uncertainty.weakest_turn()
+    turn = rigid.log_so3(found.world_from_ct[:3, :3] @ truth[:3, :3].T) @ axis
+    return {"mean_mm": at.mean_mm, "bound_mm": at.bound_mm(), "depth_sd_mm": depth, "in_plane_sd_mm": in_plane,
+            "depth_mm": float(np.sqrt(np.mean(error.depth_mm**2))), "in_plane_mm": float(np.sqrt(np.mean(error.in_plane_mm**2))),
+            "turn_sd_deg": float(np.degrees(sd)), "turn_deg": float(np.degrees(turn))}
+
+
+def _told(told: Evidence) -> dict:
+    def finite(values: np.ndarray) -> list[float | None]:
+        return [each if np.isfinite(each) else None for each in values.tolist()]
+
+    return {"noise_mm": told.noise_mm, "wider_mm": told.wider_mm, "returned_mm": told.returned_mm, "alone_mm": finite(told.alone_mm),
+            "alone_sds": finite(told.alone_sds), "tension": told.tension, "halves_mm": told.halves_mm, "gap": told.gap,
+            "similarity": told.similarity, "wider_similarity": told.wider_similarity, "compared": told.compared, "unlike": told.unlike,
+            "similarities": list(told.fit.similarity), "shown": list(told.fit.shown), "cost": told.fit.cost, "evidence": told.fit.evidence}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("cases", type=Path, nargs="+")
+    parser.add_argument("--only", nargs="+", help="instead of these five, e.g. single: the first view alone")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    kernels.prepare()
+    rows, anatomies, last = Rows(args.out), {}, {}
+    for path in args.cases:
+        number = zlib.crc32(path.name.encode())  # the same whatever other cases there are
+        anatomy_name = path.name.split("-")[0]
+        case = last[anatomy_name] = Case.load(path, last.get(anatomy_name))
+        if anatomy_name not in anatomies:
+            anatomies[anatomy_name] = Anatomy(case.ct)
+        faults = list(FAULTS)
+        for n, how in enumerate(args.only or ("near", "far", "miss", faults[number % len(faults)], faults[(number + 2) % len(faults)])):
+            stranger = anatomies.get(STRANGERS.get(anatomy_name, ""))
+            if how == "stranger" and stranger is None:
+                continue
+            rng = np.random.default_rng([args.seed, number, n])
+            row = partial(measure, case, anatomies[anatomy_name], how, rng, stranger)
+            rows.get(path.name, how, measure=lambda row=row, name=anatomy_name: {"anatomy": name, **row()})
+        print(f"{path.name}: {len(rows)} registrations", file=sys.stderr, flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"trust_runs.py: {error}")

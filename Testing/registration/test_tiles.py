@@ -1,0 +1,89 @@
+"""The fit split into tiles: it adds up to the whole, and its similarity is that of its pixels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, make_views
+from scipy import ndimage
+
+from MultiViewRegistrationLib.imaging.ct import attenuation
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration import tiles as module
+from MultiViewRegistrationLib.registration.objective import Objective, Settings
+from MultiViewRegistrationLib.registration.optimizer import minimise, moved
+from MultiViewRegistrationLib.registration.tiles import SIDE, tiles
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+ROBUST = Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5)
+
+
+def split(ct, views, settings, pose=TRUE_POSE):
+    objective = Objective(Projector(attenuation(ct)), views, settings, np.array([2.0, -3.0, 1.0]))
+    projections = objective.project(pose)
+    fit = objective.linearise(projections)
+    return objective, fit, tiles(objective, projections)
+
+
+def test_the_tiles_add_up_to_the_whole(ct, views):
+    _, fit, parts = split(ct, views, ROBUST, moved(TRUE_POSE, np.array([0.01, 0, 0, 1.0, 0, 0]), np.zeros(3)))
+    count = sum(fit.pixels)
+    assert parts.pixels.sum() == count
+    np.testing.assert_allclose(parts.gradients.sum(axis=0) / count, fit.gradient, rtol=1e-3, atol=1e-4 * np.abs(fit.gradient).max())
+    for view in range(2):
+        of_view = parts.views == view
+        np.testing.assert_allclose(parts.gradients[of_view].sum(axis=0) / count, fit.by_view[view][0], rtol=2e-3, atol=1e-6)
+        rows, columns = views[view].xray.valid.shape
+        assert (parts.places[of_view] < [-(-columns // SIDE), -(-rows // SIDE)]).all()
+
+
+def test_without_robust_weights_the_hessian_is_that_of_gauss_and_newton(ct, views):
+    _, fit, parts = split(ct, views, replace(ROBUST, cauchy=0.0))
+    np.testing.assert_allclose(parts.hessians.sum(axis=0) / sum(fit.pixels), fit.hessian, rtol=1e-3, atol=1e-4 * np.abs(fit.hessian).max())
+
+
+def test_the_robust_hessian_is_nearer_to_finite_differences_than_gauss_and_newton(ct):
+    """With noise that moves residuals beyond Cauchy's scale. Only the residuals' own second derivatives are missing."""
+    objective, _, _ = split(ct, make_views(ct, noise=0.08), ROBUST)
+    pose = minimise(objective, TRUE_POSE, iterations=15, tolerance_mm=1e-3).world_from_ct
+    projections = objective.project(pose)
+    fit = objective.linearise(projections)
+    ours = tiles(objective, projections).hessians.sum(axis=0) / sum(fit.pixels)
+    measured = np.zeros((6, 6))
+    for p, step in enumerate([4e-4] * 3 + [0.04] * 3):
+        ahead, behind = (objective.linearise(objective.project(moved(pose, sign * step * np.eye(6)[p], objective.pivot))).gradient
+                         for sign in (1, -1))
+        measured[p] = (ahead - behind) / (2 * step)
+    plain = np.linalg.eigvals(np.linalg.solve(fit.hessian, measured)).real
+    robust = np.linalg.eigvals(np.linalg.solve(ours, measured)).real
+    assert plain.max() < 0.75  # Gauss and Newton find the minimum sharper than it is
+    assert robust.min() > 0.5 and robust.max() < 1.2
+    assert np.abs(np.log(robust)).mean() < 0.6 * np.abs(np.log(plain)).mean()
+
+
+def test_similarity_of_a_tile_is_that_of_its_pixels(ct, views):
+    """All alike but one tile, in which the X-ray shows something else."""
+    spoilt = views[0].xray.line_integrals.copy()
+    spoilt[48:64, 64:80] += np.random.default_rng(0).normal(scale=1.0, size=(16, 16)).astype(np.float32)
+    one = [replace(views[0], xray=XRay(spoilt, views[0].xray.valid)), views[1]]
+    _, fit, parts = split(ct, one, ROBUST)
+    place = (parts.views == 0) & (parts.places == [4, 3]).all(axis=1)
+    assert parts.similarity[place] < 0.4
+    near = (parts.views == 0) & (np.abs(parts.places - [4, 3]) <= 1).all(axis=1)
+    assert np.median(parts.similarity[parts.told & ~near]) > 0.9
+    assert parts.similarity.min() <= min(fit.similarity) <= max(fit.similarity) <= parts.similarity.max()
+
+
+@pytest.mark.parametrize("sd", [0.02, 0.1])
+def test_what_noise_explains_is_what_it_leaves_of_the_correlation(sd):
+    random = np.random.default_rng(1)
+    rows, columns = np.indices((96, 96))
+    clean = (1.5 * np.sin(rows / 5) * np.cos(columns / 6)).astype(np.float32)
+    noisy = clean + sd * random.normal(size=clean.shape).astype(np.float32)
+    told = module._explained(noisy, np.ones(clean.shape, np.float32), 0.0)
+    local, local_clean = (image - ndimage.uniform_filter(image, 9) for image in (noisy, clean))
+    true = [np.corrcoef(local[r : r + 16, c : c + 16].ravel(), local_clean[r : r + 16, c : c + 16].ravel())[0, 1]
+            for r in range(0, 96, 16) for c in range(0, 96, 16)]
+    assert np.median(told) == pytest.approx(np.median(true), abs=0.1)

@@ -1,6 +1,8 @@
-"""How a registration came to its pose, step by step, and how far off it is at the targets: numbers for plots."""
+"""How a registration came to its pose, step by step, and how far off it is at the targets: numbers for plots, and maps."""
 
 from __future__ import annotations
+
+import numpy as np
 
 
 def cost(result) -> list[tuple[str, list[tuple[int, float]]]]:
@@ -21,6 +23,20 @@ def errors_at_targets(result) -> list[float]:
     if case.targets is None or case.truth_world_from_ct is None:
         return []
     return target_errors(result.world_from_ct, case.truth_world_from_ct, case.targets).tolist()
+
+
+def maps(result) -> list[tuple[str, str, np.ndarray]]:
+    """Of each view that was assessed its name, how far off the targets may be as seen from it, and uint8 (rows, columns, 3) of where it
+    disagrees; empty where nothing was assessed."""
+    from ..assessment.tile_map import tile_map
+
+    assessment = result.assessment
+    if assessment is None or assessment.evidence is None:
+        return []
+    xrays = {view.name: view.xray for view in result.views}
+    return [(split.name,
+             f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
+             tile_map(xrays[split.name], assessment.evidence, nth)) for nth, split in enumerate(assessment.splits)]
 
 
 def _by_level(result, value) -> list[tuple[str, list[tuple[int, float]]]]:

@@ -39,7 +39,7 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
         registration = load(scene)
         history = History(registration)
         history.note("before")
-        entry = _entry(registration, handover.world_from_ct, told, caution)
+        entry = _entry(registration, handover, told, caution)
         history.add(entry)
         history.put(entry)
         return registration
@@ -47,7 +47,7 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     return add
 
 
-def _entry(registration: Registration, world_from_ct: np.ndarray, told: dict, caution: str | None) -> Entry:
+def _entry(registration: Registration, handover: Handover, told: dict, caution: str | None) -> Entry:
     """The history's entry; one with a caution does not count as a result of the scene's inputs."""
     views = {view.name: view for view in registration.xrays}
     cameras, similarity = {}, {}
@@ -65,6 +65,7 @@ def _entry(registration: Registration, world_from_ct: np.ndarray, told: dict, ca
             cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
     reasons = [str(reason) for reason in told.get("reasons", [])]
     return Entry.now(
-        str(told.get("start", {}).get("method", "given")), world_from_ct, similarity=similarity, cameras=cameras,
+        str(told.get("start", {}).get("method", "given")), handover.world_from_ct, similarity=similarity, cameras=cameras,
         fingerprint="" if caution else fingerprint(registration), reasons=[*([caution] if caution else []), *reasons],
-        seconds=told.get("seconds", {}).get("total"))
+        seconds=told.get("seconds", {}).get("total"), verdict=handover.verdict,
+        upper95_mm=(told.get("predicted_tre_mm") or {}).get("upper95"))

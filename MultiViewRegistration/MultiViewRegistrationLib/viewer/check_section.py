@@ -10,7 +10,10 @@ from ..scene import curves
 from ..scene.cursor import CURSOR
 from ..scene.markups import is_placing, place, stop_placing
 from ..scene.similarity import Similarity
+from ..scene.words import verdict_in_words
+from ..scene.worker import Worker
 from .elements import Plot
+from .picture import data_url
 from .section import PROBLEM, READY, TODO, Section, State
 
 
@@ -23,9 +26,12 @@ class CheckSection(Section):
         super().__init__(application)
         self._similarity: Similarity | None = None
         self._plotted: tuple[str, dict] = ("", {})
+        self._drawing: Worker | None = None
+        self._maps: list[dict] = []
 
     def build(self) -> None:
-        html.Div("{{ line }}", v_for="line in check.verdict", key="line", classes="mv-fact")
+        html.Div("{{ line }}", v_for="(line, index) in check.verdict", key="line",
+                 classes=("index ? 'mv-fact' : 'mv-verdict mv-' + check.judged",), role="status")
         html.H4("Similarity, where the CT is now (local NCC)", classes="mv-sub")
         with html.Div(v_for="row in check.similarity", key="row.name", classes="mv-bar-row"):
             html.Span("{{ row.name }}", classes="mv-name")
@@ -33,6 +39,12 @@ class CheckSection(Section):
                 html.Div(classes="mv-bar-in", style=("{ width: 100 * row.share + '%' }",))
             html.Span(v_else=True)
             html.Span("{{ row.value }}")
+        with html.Details(v_if="check.maps.length", classes="mv-details"):
+            html.Summary("Where each X-ray disagrees, and how far off the targets may be")
+            html.Div("Orange: less alike than noise explains. Dark: not compared.", classes="mv-fact")
+            with html.Div(v_for="map in check.maps", key="map.name"):
+                html.Div("{{ map.name }}: {{ map.told }}", classes="mv-fact")
+                html.Img(src=("map.picture",), alt=("`Where ${map.name} disagrees with the CT`",), classes="mv-map")
         with html.Details(v_if="check.targets.length", classes="mv-details"):
             html.Summary("Error at the targets, against the case's truth: mean {{ check.mean }}")
             with html.Div(v_for="(row, index) in check.targets", key="index", classes="mv-bar-row"):
@@ -52,25 +64,28 @@ class CheckSection(Section):
 
     def adopt(self) -> None:
         self._similarity = self.session and Similarity(self.session)
-        self._plotted = "", {}
+        self._plotted, self._drawing, self._maps = ("", {}), None, []
 
     def content(self) -> dict:
         views = self.registration.xrays if self.registration is not None else []
         values = self._similarity.values if self._similarity is not None else {}
         entry = self.session and self.session.history.current
-        verdict = ["Verdict: not assessed. Look at the overlays of every X-ray."]
+        doubt = self.session.doubt() if entry is not None else ""
+        judged = entry.verdict if entry is not None and entry.verdict and not doubt else ""
+        verdict = [verdict_in_words(entry) if judged else "Verdict: not assessed. Look at the overlays of every X-ray."]
         if entry is not None and entry.fingerprint:
-            doubt = self.session.doubt()
             verdict += [doubt, *entry.reasons] if doubt else entry.reasons
-        return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict,
-                "cursor": self.application.points.told(), "placing": self._placing(), **self._plots()}
+        return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict, "judged": judged,
+                "cursor": self.application.points.told(), "placing": self._placing(), **self._plots(),
+                "maps": self._maps}
 
     def _plots(self) -> dict:
         """Of the result that the CT is at, made once for each."""
         result = self.session.result if self.session is not None and not self.session.history.moved else None
         key = self.session.history.current.key if result is not None else ""
         if key != self._plotted[0] or not self._plotted[1]:
-            self._plotted = key, _plots_of(result)
+            self._plotted, self._maps = (key, _plots_of(result)), []
+            self._drawing = Worker(lambda tell: curves.maps(result)) if result is not None else None
         return self._plotted[1]
 
     def state(self) -> State:
@@ -82,6 +97,12 @@ class CheckSection(Section):
     def tick(self) -> None:
         if self._similarity.update(0):
             self.application.invalidate()
+        if self._drawing is not None:
+            self._drawing.poll(0)
+            if self._drawing.state != "running":
+                found, self._drawing = self._drawing.result or [], None
+                self._maps = [{"name": name, "told": told, "picture": data_url(picture)} for name, told, picture in found]
+                self.application.invalidate()
 
     def place(self) -> None:
         """Have clicks in the slices of the CT place the linked cursor, or end it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from time import monotonic
 
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
@@ -16,6 +17,8 @@ from .remote_view import RemoteView
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
+#: Seconds that the X-rays are given for themselves when they are opened.
+FIRST_S = 1.0
 #: X-rays beside each other, at most.
 COLUMNS = 4
 #: Width and height of the 3D view before the page has told its own.
@@ -27,26 +30,32 @@ class Views:
 
     def __init__(self, application) -> None:
         self._application, self._state = application, application.state
+        self._opened = monotonic()
         self._planes: dict[str, object] = {}
         self._cells: dict[str, object] = {}
         self._stand_back = False
         app, server = application.slicer_app, application.server
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
-        self._remote = [RemoteView(server, "3D", self.three_d, application.moving.under_way, lambda: view_tools.over_3d(self))]
+        self._remote = [RemoteView(server, "3D", self.three_d, self._others_first, lambda: view_tools.over_3d(self))]
         self.slices = []
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
-            self._remote.append(RemoteView(server, name, view, application.moving.under_way,
+            self._remote.append(RemoteView(server, name, view, self._others_first,
                                            partial(view_tools.over_slice, self, name, orientation, tone)))
         self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
 
+    def _others_first(self) -> bool:
+        """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, and under a hand."""
+        return self._application.moving.under_way() or monotonic() - self._opened < FIRST_S
+
     def adopt(self) -> None:
         """There is another registration at work."""
+        self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
         self._bones, self._no_bones_of = None, ""
 

@@ -1,0 +1,93 @@
+"""What the web viewer shows of a scene: the CT's bone, the pose in numbers, two poses side by side, a result that is opened again."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm
+from phantom_case import write_phantom_case
+from phantom_scene import phantom, phantom_registration, settled_session
+from vtk.util.numpy_support import vtk_to_numpy
+
+from MultiViewRegistrationLib.errors import InputError
+
+
+def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(scene):
+    from MultiViewRegistrationLib.imaging.ct import BONE_HU
+    from MultiViewRegistrationLib.scene import bone_surface
+    from MultiViewRegistrationLib.scene.structures import structures_of
+
+    registration = phantom_registration(scene)
+    assert not bone_surface.is_current(registration)
+    bone_surface.put(registration, bone_surface.take(registration)())
+    assert bone_surface.is_current(registration) and bone_surface.is_shown(registration)
+    node = registration.node.GetNodeReference("bones")
+    points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData()) * [-1, -1, 1]
+    volume = phantom()[0].volume
+    index = np.rint((points - volume.ct_from_index[:3, 3]) / 2).astype(int)
+    near = [volume.values[k - 2:k + 3, j - 2:j + 3, i - 2:i + 3] for i, j, k in index[::50]]
+    assert np.mean([cube.min() < BONE_HU < cube.max() for cube in near]) > 0.95
+    assert node.GetParentTransformNode() is registration.ct_transform
+    assert node not in structures_of(registration)
+    bone_surface.show(registration, False)
+    assert not bone_surface.is_shown(registration)
+
+
+@pytest.mark.parametrize("which, value", [(0, 12.5), (2, -30.0), (3, 20.0), (5, -100.0)])
+def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value):
+    from MultiViewRegistrationLib.scene import pose_numbers
+
+    registration = phantom_registration(scene)
+    wanted = pose_numbers.numbers(registration)
+    wanted[which] = value
+    pose_numbers.set_number(registration, which, value)
+    np.testing.assert_allclose(pose_numbers.numbers(registration), wanted, atol=1e-9)
+    with pytest.raises(InputError, match="expected a number of mm"):
+        pose_numbers.set_number(registration, 0, float("nan"))
+
+
+def test_two_poses_side_by_side(scene):
+    from MultiViewRegistrationLib.scene import comparison
+    from MultiViewRegistrationLib.scene.history import Entry
+
+    session = settled_session(scene)
+    here, moved = session.registration.world_from_ct, session.registration.world_from_ct.copy()
+    moved[0, 3] += 5.0
+    with pytest.raises(InputError, match="not ready"):
+        comparison.take(session, Entry.now("a", here), Entry.now("b", moved))
+    session.prepare()
+    while session.preparing:
+        session.poll()
+    found = comparison.take(session, Entry.now("a", here), Entry.now("b", moved))()
+    assert found.mm == pytest.approx(5.0) and found.degrees == pytest.approx(0.0, abs=1e-6)
+    assert [name for name, *_ in found.pictures] == ["view1", "view2"]
+    _, one, other = found.pictures[0]
+    assert one.shape == other.shape and (one != other).any()
+
+
+def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
+    from MultiViewRegistrationLib.io.case import Case
+    from MultiViewRegistrationLib.scene.reopening import read_result
+    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.workflow import register
+
+    case_file = write_phantom_case(tmp_path)
+    result = register(Case.load(case_file), "given")
+    result.save(tmp_path)
+    session = Session(read_result(tmp_path)(scene))
+    assert error_mm(session.registration.world_from_ct, TRUE_POSE) < 0.2
+    assert session.history.current.verdict == result.verdict
+    assert session.doubt() == ""
+    session.history.undo()
+    assert error_mm(session.registration.world_from_ct, TRUE_POSE) > 5
+
+    case = json.loads(case_file.read_text())
+    case["search"] = {"rotation_deg": 10, "translation_mm": 10}
+    case_file.write_text(json.dumps(case))
+    stale = Session(read_result(tmp_path)(scene))
+    assert "has changed since" in " ".join(stale.history.current.reasons) and stale.doubt()
+    case_file.unlink()
+    with pytest.raises(InputError, match="found no case.json beside it"):
+        read_result(tmp_path)

@@ -1,10 +1,11 @@
-# make demo   a registration of a real CT, from nothing to the report in a browser
+# make demo   a registration of a real CT, from nothing to the report and the viewer in a browser
 # make test   all tests
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
-#   .venv\Scripts\pip install -e .[demo,torch]
+#   .venv\Scripts\pip install -e .[demo,torch,viewer]
 #   .venv\Scripts\mvreg demo --out demo-result --open
+#   .venv\Scripts\mvreg view demo-result\chest
 #
 # and, for the tests,
 #
@@ -24,8 +25,8 @@ TORCH ?= torch==2.13.0
 .PHONY: help demo test lint cmake-lists clean
 
 help:
-	@echo "make demo              register a CT to X-rays and open the report; HEADLESS=1 leaves the browser closed"
-	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them"
+	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
+	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
 	@echo "make lint              look for mistakes with ruff"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make clean             remove .venv and whatever else can be made again"
@@ -33,9 +34,12 @@ help:
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/mvreg demo --out demo-result $(if $(filter-out 0,$(HEADLESS)),,--open)
+	$(if $(filter-out 0,$(HEADLESS)),,$(VENV)/bin/mvreg view demo-result/chest)
 
+# Two workers, each with one file at a time, in order (Testing/scene after Testing/panel): 2 GB of memory each.
+# In ARGS, -n 0 is for a debugger, a larger -n for more cores.
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
@@ -52,9 +56,9 @@ $(VENV)/.made:
 	@touch $@
 
 $(VENV)/.demo: pyproject.toml | $(VENV)/.made
-	@echo "Setting up $(VENV) for the demo: about 0.8 GB to download, once."
+	@echo "Setting up $(VENV) for the demo: about 1.1 GB to download, once."
 	$(PIP) '$(TORCH)'
-	$(PIP) -e '.[demo,torch]'
+	$(PIP) -e '.[demo,torch,viewer]'
 	@touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)/.made

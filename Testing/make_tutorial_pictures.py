@@ -21,7 +21,7 @@ from slicer_host import Host
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}
-GAP, WHITE = 6, (255, 255, 255)
+GAP, WHITE, MARGIN = 6, (255, 255, 255), 16
 ZOOM = 2.0
 #: The extension's, from the folder of the others.
 SCREENSHOT, WIDTH = "../../Resources/Screenshots/slicer.jpg", 1200
@@ -41,10 +41,16 @@ class Pictures:
 
     def section(self, name: str, file: str) -> None:
         """A section of the panel, unfolded, by itself."""
+        self.save([[self.section_image(name)]], file)
+
+    def section_image(self, name: str) -> Image.Image:
+        """The same, not saved, without what is empty below."""
         self.person.of(name)
         self.host.process(0.2)
-        button = self.person.panel.sections[name].button
-        self.save([[self._image(button, 1.5)]], file)
+        image = self._image(self.person.panel.sections[name].button, 1.5)
+        pixels = np.asarray(image)
+        filled = np.flatnonzero((pixels != pixels[-1]).any(axis=(1, 2)))
+        return image.crop((0, 0, image.width, min(filled[-1] + MARGIN, image.height)))
 
     def box(self, widget) -> Image.Image:
         """A part of a section."""
@@ -127,8 +133,34 @@ def only(person: Person, *names: str) -> None:
 
 def panel_before(person: Person, take: Pictures) -> None:
     take.section("ct", "ct.png")
-    take.section("xrays", "xrays.png")
+    xrays = take.section_image("xrays")
+    take.save([[xrays, calibration(person, take)]], "xrays.png")
     only(person)
+
+
+def calibration(person: Person, take: Pictures) -> Image.Image:
+    """The geometry of the first X-ray while it is read from a calibration file with two cameras, which is not applied."""
+    editor = person.panel.sections["xrays"].geometry
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "rig.yaml")
+        views = zip(("cam-A", "cam-B"), person.panel.registration.xrays, strict=True)
+        path.write_text("\n".join(opencv_yaml(name, view.camera) for name, view in views))
+        person.host.answers.open_files = [path]
+        person.host.choose(editor.ui.modeBox, "Calibration file")
+        person.host.click(editor.ui.fileButton)
+        for label, widget in editor._calibration._rows._rows.values():
+            if label.text != "Lengths in:":
+                person.host.choose(widget, {"World axes:": "LPS (DICOM, ITK)", "First pixel at:": "0 (OpenCV)"}[label.text])
+        picture = take.box(person.of("xrays").geometryBox)
+        person.host.click(editor.ui.resetButton)
+    return picture
+
+
+def opencv_yaml(name: str, camera) -> str:
+    """A camera as YAML, with a little distortion."""
+    rows = {"camera_matrix": camera.intrinsics, "R": camera.camera_from_world[:3, :3], "t": camera.camera_from_world[:3, 3]}
+    lines = [f"  {key}: {np.asarray(value).ravel().tolist()}" for key, value in rows.items()]
+    return "\n".join([f"{name}:", *lines, f"  image_size: {list(camera.size)}", "  distortion: [-0.2, 0.05, 0, 0, 0]"])
 
 
 def open_views(person: Person, width: int, height: int) -> None:
@@ -227,15 +259,24 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
 
 
 def panel_after(person: Person, take: Pictures) -> None:
-    from PySide6 import QtWidgets
-
     person.host.choose(person.of("check").overlayComboBox, "Two colours")
     person.host.process(0.5)
-    for name in ("start", "register", "check"):
+    start_pages(person, take)
+    for name in ("register", "check"):
         take.section(name, f"{name}.png")
+    exported(person, take)
+
+
+def exported(person: Person, take: Pictures) -> None:
+    """Section Export once some formats were written."""
+    from PySide6 import QtWidgets
+
     export = person.of("export")
     with tempfile.TemporaryDirectory() as folder:
         person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(Path(folder, "result")))
+        export.formatsGroupBox.collapsed = export.linkGroupBox.collapsed = False
+        for kind in ("tfm", "dicom"):
+            person.host.click(person.panel.sections["export"]._formats[kind])
         person.host.click(export.exportButton)
         person.wait_for_work()
         export.writtenLabel.text = export.writtenLabel.text.replace(folder, "/home/you")
@@ -243,8 +284,26 @@ def panel_after(person: Person, take: Pictures) -> None:
         take.section("export", "export.png")
 
 
+def start_pages(person: Person, take: Pictures) -> None:
+    """Section Start with a search, with a pose from a file, and with landmarks of an X-ray to be read."""
+    start, pages = person.of("start"), [take.section_image("start")]
+    only(person, "start")
+    person.host.click(start.givenRadioButton)
+    with tempfile.TemporaryDirectory() as folder:
+        np.savetxt(Path(folder, "from_planning.txt"), person.pose)
+        person.host.answers.open_files = [Path(folder, "from_planning.txt")]
+        person.host.click(start.poseFileButton)
+    pages.append(take.section_image("start"))
+    person.host.click(start.landmarksRadioButton)
+    person.host.choose(start.landmarkTargetBox, "AP")
+    pages.append(take.section_image("start"))
+    person.host.click(start.searchRadioButton)
+    only(person)
+    take.save([[page] for page in pages], "start.png")
+
+
 def regressor(person: Person, take: Pictures) -> None:
-    """The box of section Start before a network is trained, while it is, for two minutes, and after that."""
+    """The box of section Start before a network is trained, while it is, for a minute, and after that."""
     start = person.of("start")
     start.regressorGroupBox.collapsed = False
     with tempfile.TemporaryDirectory() as folder:
@@ -253,6 +312,7 @@ def regressor(person: Person, take: Pictures) -> None:
         learning.look_again()
         person.wait(lambda: learning.looked)
         before = take.box(start.regressorGroupBox)
+        person.host.type(start.minutesBox, "1")
         person.host.click(start.trainButton)
         person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
         during = take.box(start.regressorGroupBox)

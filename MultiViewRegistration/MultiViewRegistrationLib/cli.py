@@ -1,13 +1,14 @@
 """`mvreg`: the program.
 
 Results go to stdout, messages and progress to stderr. Exit status: 0 done, 2 wrong use or bad input, 1 failed, 130 stopped by Ctrl-C, or
-by the end of stdin where another program reads the progress.
+by the end of stdin where another program reads the progress, 141 when nobody reads what it prints.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import warnings
 import webbrowser
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .commands import case as case_command
 from .commands import export, import_dataset
+from .commands import view as view_command
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
 from .progress import JsonProgress, stopped_by_end_of_stdin
@@ -37,6 +39,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
             answer = options.run(options)
+        if options.json:
+            print(json.dumps(answer, indent=1))
+        sys.stdout.flush()
     except InputError as error:
         print(f"mvreg: {error}", file=sys.stderr)
         return 2
@@ -46,11 +51,12 @@ def main(arguments: list[str] | None = None) -> int:
     except MemoryError:
         print("mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # whoever reads it has seen enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
+        return 141
     except OSError as error:
         print(f"mvreg: {error.filename or 'file'}: {error.strerror or error}.", file=sys.stderr)
         return 1
-    if options.json:
-        print(json.dumps(answer, indent=1))
     return 0
 
 
@@ -131,6 +137,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=_render)
 
     case_command.add(commands, common)
+    view_command.add(commands, common)
     export.add(commands, common)
 
     command = commands.add_parser("evaluate", parents=[common, working, refining],

@@ -5,3 +5,11 @@ from __future__ import annotations
 
 class InputError(ValueError):
     """Bad input, told in one plain sentence: which file or field, what was found, what was expected, what to do."""
+
+
+class Unsaid(InputError):
+    """Input that does not say what must be known, and is not guessed.   key: the name under which a person can give it."""
+
+    def __init__(self, message: str, key: str) -> None:
+        super().__init__(message)
+        self.key = key

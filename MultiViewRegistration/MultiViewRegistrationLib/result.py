@@ -89,6 +89,7 @@ class Result:
             told.append(f"Nothing was refined: the pose is as it was given ({self.method}).")
         if len(self.case.views) > 1 and self.case.relative_geometry == "truth":
             told.append(LEAKS)
+        told += [f"{name}, assumed: {sentence}" for name, assumed in self.case.assumptions.items() for sentence in assumed]
         alone = ("its camera was not corrected, and its similarity says little" if self.refined_by is None else
                  "it was registered alone and does not support the pose; its camera is given such that the pose holds in it")
         told += [f"{self.case.views[i].name}: its geometry is unknown, so {alone}."
@@ -131,7 +132,8 @@ class Result:
             **({} if override is None else {"override": override}),
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
-            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
+            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid, **(
+                {"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {})},
             **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),
             "views": [
                 {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera), **_origin(case, view)}

@@ -95,7 +95,9 @@ def register(
     spent = perf_counter() - ready
     asked = guided.seconds - located if guided else 0.0  # of views registered by themselves
     # Only of poses by this refinement was it measured how often they are wrong.
-    assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared) if by.name == "joint" else None
+    assessment = None
+    if by.name == "joint":
+        assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions))
     seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
                "refine": spent - found.searched - asked, "assess": perf_counter() - ready - spent,
                **({"train": trained} if trained else {})}

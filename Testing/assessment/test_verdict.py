@@ -42,6 +42,7 @@ def test_a_right_answer_is_not_rejected_and_its_bound_holds(anatomy, views, foun
 def test_what_may_be_accepted_is_without_reasons(anatomy, views, found, generous):
     told = assess(anatomy, views, found, NEAR, CORNERS, model=generous)
     assert told.verdict == "accept" and told.reasons == []
+    assert assess(anatomy, views, found, NEAR, CORNERS, model=generous, assumed=True).verdict == "check"
 
 
 def test_an_ambiguous_answer_is_to_be_checked(anatomy, views, found, generous):

@@ -57,6 +57,11 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     assert "Nothing was refined" in report and "Convergence" not in report and report.count("<img") == 6
 
 
+def test_what_is_assumed_of_the_geometry_is_told(case, prepared):
+    assumed = replace(case, assumptions={"view2": ("The central axis meets the middle of the image.",)})
+    assert "view2, assumed: The central axis meets the middle of the image." in assess(assumed, NEARBY, prepared).reasons
+
+
 def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
     result = assess(case, NEARBY, prepared)
     sentence = "The X-ray <LAT> was replaced after this result."

@@ -222,3 +222,13 @@ def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
     bars, after = shown.decode().rsplit("\x1b[K", 1)
     assert "Registering [" in bars and "100 %" not in after and "searching at 32 x 32 px" in bars
     assert "\n" not in bars and "registered in" in after
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(case_file):
+    """As head does: the other end of the pipe is closed before anything is written."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        done = subprocess.run([*MVREG, "case", "check", case_file, "--json"], env=ENVIRONMENT, stdout=pipe, stderr=subprocess.PIPE,
+                              text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (141, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import phantom
@@ -47,6 +48,23 @@ def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
     assert set(result["frame_of_reference_uid"]) == {"world", "ct", "reference"}
 
 
+def test_what_the_case_looks_like_at_the_result_is_exported(registered, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main(["export", str(registered / "result"), "--as", "resampled-ct", "drr", "cameras", "--volume", "mha", "--out", str(out),
+                 "--case", str(registered / "case"), "--json"]) == 0
+    names = {"ct_in_world.mha", "ct_in_reference.mha", "drr_view1.dcm", "drr_view2.dcm", "cameras_in_world.mrml", "cameras_in_ct.mrml",
+             "cameras_in_reference.mrml"}
+    assert {file.name for file in out.iterdir()} == names == {Path(file).name for file in json.loads(capsys.readouterr().out)["files"]}
+    world_from_ct = np.array(json.loads((registered / "result" / "result.json").read_text())["world_from_ct"])
+    ct = sitk.ReadImage(str(registered / "case" / "ct.nii.gz"))
+    transform = sitk.AffineTransform(3)
+    transform.SetMatrix(rigid.inverse(world_from_ct)[:3, :3].ravel().tolist())
+    transform.SetTranslation(rigid.inverse(world_from_ct)[:3, 3].tolist())
+    written = sitk.ReadImage(str(out / "ct_in_world.mha"))
+    by_itk = sitk.GetArrayFromImage(sitk.Resample(ct, written, transform, sitk.sitkLinear, -1024, sitk.sitkFloat32))
+    np.testing.assert_allclose(sitk.GetArrayFromImage(written), by_itk, atol=0.51)
+
+
 def test_it_is_told_which_inputs_have_changed_but_not_their_names(registered, tmp_path):
     case = shutil.copytree(registered / "case", tmp_path / "case")
     one, other = case / "view1.mha", case / "view2.mha"
@@ -74,9 +92,14 @@ def test_a_stale_result_is_not_handed_on_without_an_override(registered, tmp_pat
 @pytest.mark.parametrize("options, word", [
     ([], "--out DIR"), (["--as", "tfm"], "--out DIR"), (["--igtl", "host:x"], "host:port"),
     (["--igtl", "a:1", "--igtl-server", "2"], "single"), (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
-    (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction")])
+    (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction"),
+    (["--as", "drr", "tfm", "--out", "OUT"], "add --case"), (["--as", "tfm", "--out", "OUT", "--volume", "mha"], "--volume"),
+    (["--as", "tfm", "--out", "OUT", "--identity"], "--identity"), (["--as", "dicom", "--out", "OUT", "--identity"], "add --case"),
+    (["--as", "dicom", "--out", "OUT", "--identity", "--case", "CASE"], "no X-ray"),
+    (["--as", "resampled-mask", "--out", "OUT", "--case", "CASE"], "no mask")])
 def test_what_cannot_be_meant_is_refused(registered, tmp_path, capsys, options, word):
-    options = [str(tmp_path / "out") if option == "OUT" else option for option in options]
+    places = {"OUT": str(tmp_path / "out"), "CASE": str(registered / "case")}
+    options = [places.get(option, option) for option in options]
     assert main(["export", str(registered / "result"), *options]) == 2
     assert word in capsys.readouterr().err.splitlines()[-1] and not list(tmp_path.iterdir())
 

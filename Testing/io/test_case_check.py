@@ -60,6 +60,28 @@ def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
             assert view["ct_corner_depths_mm"][n] == pytest.approx(depth)
 
 
+def test_points_outside_of_the_ct_are_suspicious(write_case):
+    """The CT's box goes from -24 to 24 mm; its mask, which is smaller, does not count."""
+    case = {**minimal(), "mask": "bone.mha", "targets": [[23, 0, 0], [0, 25, 0], [0, 0, -26]],
+            "search": {"rotation_deg": 7, "translation_mm": 9.5}, "landmarks": [{"name": "tip", "ct": [1, 2, 3], "views": {}}]}
+    tracker = np.linalg.inv([[0, 0, 1, 50], [1, 0, 0, -60], [0, 1, 0, 70], [0, 0, 0, 1]])
+    check = check_case(Case.load(write_case({**case, "reference_from_world": tracker.tolist()})))
+    assert [finding for finding in check.findings if "outside of the CT" in finding] == [
+        "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."]
+    told = " ".join(check.lines)
+    assert "3 targets, 1 of them within" in told and "1 landmarks, all within" in told and "7 degrees and 9.5 mm" in told
+    assert "origin at (50, -60, 70) mm" in told
+    assert check.to_json()["points"] == [{"what": "targets", "count": 3, "inside": 1}, {"what": "landmarks", "count": 1, "inside": 1}]
+
+
+def test_it_is_told_how_well_a_camera_is_known(write_case):
+    case = minimal()
+    for view, (rotation, translation) in zip(case["views"], [(1.5, 3), (None, 0)], strict=True):
+        view |= {"rotation_sd_deg": rotation, "translation_sd_mm": translation}
+    ap, lateral = check_case(Case.load(write_case(case))).lines[2:6:3]
+    assert ap.endswith("the camera is known to 1.5 degrees and 3 mm.") and lateral.endswith("the camera is not known.")
+
+
 def test_the_share_inside_is_that_of_the_box(write_case):
     """Where the central ray hits the left edge of the image, half of the box is left of it."""
     half = np.eye(4)

@@ -76,7 +76,7 @@ def scaled(*diagonal):
         (sitk.Euler2DTransform(), "2D"),
         (
             sitk.CompositeTransform([sitk.TranslationTransform(3), sitk.Euler3DTransform()]),
-            "CompositeTransform",
+            "several transforms",
         ),
         (sitk.BSplineTransform(3), "BSplineTransform"),
     ],
@@ -88,9 +88,24 @@ def test_other_transforms_are_refused(tmp_path, transform, found):
     assert found in message and str(path) in message
 
 
-@pytest.mark.parametrize(
-    "content", [None, b"", b"no transform", b"#Insight Transform File V1.0\nTransform: Nothing\n"]
-)
+@pytest.mark.parametrize("ending", ["tfm", "h5"])
+def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
+    """SimpleITK takes it, with a word on stderr."""
+    path = tmp_path / f"two.{ending}"
+    sitk.WriteTransform(sitk.Euler3DTransform(), str(path))
+    if ending == "tfm":
+        path.write_text(path.read_text() + path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1"))
+    else:
+        h5py = pytest.importorskip("h5py", reason="needs h5py: pip install -e .[hdf5]")
+        with h5py.File(path, "a") as file:
+            file.copy("TransformGroup/0", "TransformGroup/1")
+    sitk.ReadTransform(str(path))
+    assert "several transforms" in refusal(read_transform, path)
+
+
+@pytest.mark.parametrize("content", [
+    None, b"", b"no transform", b"#Insight Transform File V1.0\nTransform: Nothing\n",
+    b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\nFixedParameters: 0\n"])
 def test_files_that_are_no_transform_are_refused(tmp_path, content):
     path = tmp_path / "broken.tfm"
     if content is not None:

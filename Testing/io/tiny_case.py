@@ -12,7 +12,13 @@ import SimpleITK as sitk
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 
-REMOVED = object()
+
+class _Removed:
+    def __repr__(self) -> str:
+        return "REMOVED"  # tests are named by it, the same in every process
+
+
+REMOVED = _Removed()
 SIZE = (20, 16)  # columns, rows
 READING = {
     "source_to_detector_mm": 1000,

@@ -46,7 +46,6 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["views", 2, "distortion"], [0.1, 0, "0", 0], ['views[2].distortion[2] is "0"']),
     (["views", 2, "distortion"], [0.1, 0], ["views[2].distortion: found 2 coefficients"]),
     ([*AP, "distortion"], [0.1, 0, 0, 0], ["views[0].distortion stands beside projection_matrix", "undistort the image"]),
-    ([*AP, "projection_matrix"], REMOVED, ["views[0] has no geometry", "projection_matrix, camera, c_arm"]),
     ([*AP, "camera"], {}, ["views[0] has projection_matrix and camera", "keep one"]),
     (
         [*AP, "projection_matrix"],
@@ -102,12 +101,13 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     ([*C_ARM, "pixel_mm"], [0.2, 0], ["c_arm.pixel_mm"]),
     ([*C_ARM, "pixel_mm"], 0.2, ["c_arm.pixel_mm is 0.2"]),
     ([*C_ARM, "size"], [20], ["c_arm.size is a list of 1"]),
-    ([*C_ARM, "rao_lao_deg"], REMOVED, ["c_arm.rao_lao_deg is missing"]),
     ([*C_ARM, "cra_cau_deg"], 91, ["c_arm.cra_cau_deg"]),
     ([*C_ARM, "cra_cau_deg"], None, ["c_arm.cra_cau_deg is null"]),
     ([*C_ARM, "mirrored"], "no", ["c_arm.mirrored", "true or false"]),
 ]
 WRONG_MEANING = [  # it cannot
+    ([*C_ARM, "rao_lao_deg"], REMOVED, ["c_arm.rao_lao_deg is missing"]),
+    ([*AP, "projection_matrix"], REMOVED, ["views[0] has no geometry", "DICOM header", "projection_matrix, camera, c_arm"]),
     (["ct"], "nowhere.nii", ['ct is "nowhere.nii"', "does not exist"]),
     (["ct"], "a\nb", [r'ct is "a\nb"', "control character"]),
     (["ct"], "a\0b", ["control character"]),

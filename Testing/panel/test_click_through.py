@@ -103,6 +103,7 @@ def registers_by_search(person) -> None:
         told.add(re.sub(r",.*", "", register.statusLabel.text))
         return not person.panel.session.running
 
+    watches()  # what the click has let happen
     person.wait(watches, 180.0)
     assert before > 10 and error_mm(person.pose) < 0.1
     assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= told and len(poses) > 2  # level by level, however fast it was

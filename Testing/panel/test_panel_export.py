@@ -11,7 +11,7 @@ import pytest
 import SimpleITK as sitk
 from person import Person
 from phantom import TRUE_POSE, off
-from phantom_scene import START, phantom_registration, settle
+from phantom_scene import phantom_registration, settle
 
 from MultiViewRegistrationLib.io.case import Case
 
@@ -217,6 +217,39 @@ def test_the_transform_is_shown_where_slicer_shows_it(person):
     assert person.of("export").transformNameLabel.text == person.registration.ct_transform.GetName()
 
 
+def test_all_that_the_command_line_writes_can_be_chosen(registered, tmp_path):
+    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+
+    ui, section = registered.of("export"), registered.panel.sections["export"]
+    assert list(section._formats) == [*KINDS, *CASE_KINDS]
+    assert not section._formats["resampled-mask"].enabled and "Choose a structure" in section._formats["resampled-mask"].toolTip
+    choose_folder(registered, tmp_path / "out")
+    ui.formatsGroupBox.collapsed = False
+    registered.host.process()
+    assert ui.framesLabel.text.startswith("Of world_from_ct; transforms in both directions")
+    for kind in ("tfm", "json", "dicom", "resampled-ct", "drr", "cameras"):
+        registered.host.click(section._formats[kind])
+    assert ui.formatsGroupBox.title == "Files for other programs (6)"
+    export(registered)
+    assert registered.message == ""
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"world_from_ct.forward.tfm", "world_from_ct.resampling.tfm", "world_from_ct.ras.json", "ct_from_world.lps.json",
+            "world_from_ct.dcm", "ct_in_world.nii.gz", "drr_view2.dcm", "cameras_in_world.mrml"} <= names
+    assert "world_from_ct.forward.tfm" in ui.writtenLabel.text and not any(name.endswith(".h5") for name in names)
+    inverse = sitk.ReadTransform(str(tmp_path / "out" / "world_from_ct.resampling.tfm"))
+    assert np.allclose(inverse.TransformPoint((registered.pose @ [10, -20, 5, 1])[:3].tolist()), (10, -20, 5), atol=1e-6)
+    tick(registered, "resultCheckBox")
+    assert not ui.formatsGroupBox.enabled and ui.formatsGroupBox.title == "Files for other programs"
+
+
+def test_with_a_trackers_frame_it_says_that_it_writes_that_too(person):
+    from MultiViewRegistrationLib.scene.case import EXTRAS
+
+    person.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.eye(4).tolist()}))
+    person.panel.refresh()
+    assert "world_from_ct and reference_from_ct" in person.of("export").framesLabel.text
+
+
 def test_another_registration_has_exported_nothing(registered, tmp_path):
     choose_folder(registered, tmp_path)
     export(registered)
@@ -225,78 +258,3 @@ def test_another_registration_has_exported_nothing(registered, tmp_path):
     assert ui.writtenLabel.text == ""
     assert not ui.openReportButton.enabled
     assert "no result" in ui.doubtLabel.text
-
-
-# OpenIGTLink ------------------------------------------------------------------------------------------------------------
-
-@pytest.fixture
-def linked(registered, monkeypatch):
-    """With SlicerOpenIGTLink, which connects when the test says so."""
-    import slicer
-    from slicer_host.igtl_connector import vtkMRMLIGTLConnectorNode
-
-    monkeypatch.setattr(slicer, "vtkMRMLIGTLConnectorNode", vtkMRMLIGTLConnectorNode, raising=False)
-    ui = registered.of("export")
-    ui.linkGroupBox.collapsed = False
-    registered.panel.refresh()
-    registered.host.process(0.1)
-    return registered
-
-
-def test_without_the_extension_the_button_says_what_is_missing(registered):
-    ui = registered.of("export")
-    ui.linkGroupBox.collapsed = False
-    registered.host.process(0.1)
-    assert not ui.sendButton.enabled
-    assert not ui.disconnectButton.enabled
-    assert "SlicerOpenIGTLink" in ui.sendButton.toolTip
-    assert "SlicerOpenIGTLink" in ui.linkLabel.text
-
-
-def test_the_pose_is_sent_once_connected_and_the_panel_says_how_it_stands(linked):
-    ui = linked.of("export")
-    assert ui.linkLabel.text == "Not connected."
-    linked.host.type(ui.hostLineEdit, "tracker")
-    linked.host.click(ui.sendButton)
-    connector = linked.registration.node.GetNodeReference("connector")
-    linked.wait(lambda: ui.linkLabel.text == "Waiting for tracker:18944...", 3)
-    assert connector.sent == []
-    connector.connect()
-    linked.wait(lambda: ui.linkLabel.text == "Connected to tracker:18944.", 3)
-    [(_, name, matrix, status)] = connector.sent
-    flip = np.diag([-1.0, -1, 1, 1])
-    assert (name, status) == ("CTToWorld", "OK")
-    assert np.allclose(matrix, flip @ linked.pose @ flip)
-    linked.host.click(ui.disconnectButton)
-    linked.wait(lambda: ui.linkLabel.text == "Not connected.", 3)
-
-
-def test_a_pose_in_doubt_is_only_sent_when_somebody_says_so(linked):
-    ui = linked.of("export")
-    move(linked)
-    linked.wait(lambda: not ui.sendButton.enabled, 3)
-    assert "override" in ui.sendButton.toolTip
-    tick(linked, "overrideCheckBox")
-    linked.host.click(ui.sendButton)
-    connector = linked.registration.node.GetNodeReference("connector")
-    connector.connect()
-    assert connector.sent[-1][3] == "UNKNOWN"
-
-
-def test_without_a_host_it_says_so(linked):
-    ui = linked.of("export")
-    linked.host.type(ui.hostLineEdit, " ")
-    linked.host.click(ui.sendButton)
-    assert "found no host" in linked.message
-
-
-def test_two_registrations_have_a_connection_each(linked):
-    ui, first = linked.of("export"), linked.registration
-    linked.host.click(ui.sendButton)
-    first.node.GetNodeReference("connector").connect()
-    other = phantom_registration(linked.host.scene, "Other", START)
-    linked.panel.choose(other)
-    linked.host.process(0.1)
-    assert ui.linkLabel.text == "Not connected."
-    linked.panel.choose(first)
-    linked.wait(lambda: ui.linkLabel.text == "Connected to 127.0.0.1:18944.", 3)

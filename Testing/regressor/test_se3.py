@@ -148,7 +148,7 @@ def test_batches_broadcast():
     many = tensor(rng.normal(size=(5, 3, 6)) * [1, 1, 1, 50, 50, 50])
     together = se3.exp(many)
     assert together.shape == (5, 3, 4, 4) and se3.log(together).shape == (5, 3, 6)
-    np.testing.assert_array_equal(together[4, 1], se3.exp(many[4, 1]))
+    np.testing.assert_allclose(together[4, 1], se3.exp(many[4, 1]), rtol=1e-14, atol=1e-14)  # a batch may be computed by other instructions
     assert se3.geodesic(together, together[:, :1]).shape == (5, 3)
     assert se3.double_geodesic(together, together[0, 0], 500).shape == (5, 3)
     assert se3.pose(together[..., :3, :3], torch.zeros(3).double()).shape == (5, 3, 4, 4)

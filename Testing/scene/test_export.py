@@ -88,7 +88,7 @@ def test_a_case_is_written_that_registers_alike(registered, tmp_path):
     from MultiViewRegistrationLib.scene.export import write_case_folder
 
     there = registered.case()
-    back = Case.load(write_case_folder(registered, tmp_path)())
+    back = Case.load(write_case_folder(registered, tmp_path)()[0])
     assert np.allclose(back.world_from_ct, registered.registration.world_from_ct, atol=1e-9)
     assert np.array_equal(back.ct.volume.values, there.ct.volume.values)
     assert np.allclose(back.truth_world_from_ct, there.truth_world_from_ct)
@@ -103,7 +103,7 @@ def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path
 
     session.registration.xrays[0].change(flipped=True)
     session.registration.xrays[1].change(inverted=True)
-    there, back = session.case(), Case.load(write_case_folder(session, tmp_path)())
+    there, back = session.case(), Case.load(write_case_folder(session, tmp_path)()[0])
     for a, b in zip(there.views, back.views, strict=True):
         assert np.allclose(a.xray.line_integrals, b.xray.line_integrals, atol=1e-5)
 
@@ -127,6 +127,6 @@ def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(ses
     there = session.case()
     for view in session.registration.xrays:
         session.registration.scene.RemoveNode(view.source)
-    back = Case.load(write_case_folder(session, tmp_path)())
+    back = Case.load(write_case_folder(session, tmp_path)()[0])
     for a, b in zip(there.views, back.views, strict=True):
         assert np.allclose(a.xray.line_integrals, b.xray.line_integrals, atol=1e-5)

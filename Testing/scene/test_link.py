@@ -1,6 +1,11 @@
-"""The pose through OpenIGTLink: what goes out, when, to whom; the connector is a stand-in that behaves as SlicerOpenIGTLink's."""
+"""The pose through OpenIGTLink, to real peers of pyigtl: what they get, and what they are told once it does not stand any more."""
 
 from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
 
 import numpy as np
 import pytest
@@ -9,111 +14,141 @@ from phantom_scene import settled_session
 
 from MultiViewRegistrationLib.errors import InputError
 
+pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
+
 FLIP = np.diag([-1.0, -1, 1, 1])
+SOON_S = 20.0
+
+
+class StatusMessage(pyigtl.messages.MessageBase):
+    """By the protocol's page on STATUS; pyigtl has none."""
+
+    def _unpack_content(self, content):
+        self.code, self.subcode, name = struct.unpack("> H q 20s", content[:30])
+        self.name, self.text = name.rstrip(b"\0").decode(), content[30:].rstrip(b"\0").decode()
+
+
+@pytest.fixture(autouse=True)
+def with_status(monkeypatch):
+    monkeypatch.setitem(pyigtl.messages.message_type_to_class_constructor, "STATUS", StatusMessage)
 
 
 @pytest.fixture
 def session(scene):
-    return settled_session(scene, "Jane Doe")
+    session = settled_session(scene, "Jane Doe")
+    yield session
+    session.link.close()
 
 
 @pytest.fixture
-def connector(session, monkeypatch):
-    """The connector that the session will use, once it has sent something."""
-    import slicer
-    from slicer_host.igtl_connector import vtkMRMLIGTLConnectorNode
-
-    monkeypatch.setattr(slicer, "vtkMRMLIGTLConnectorNode", vtkMRMLIGTLConnectorNode, raising=False)
-    return lambda: session.registration.node.GetNodeReference("connector")
+def port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
-def send(session, *address, **options):
-    from MultiViewRegistrationLib.scene.link import send
+def serve(session, port, **options):
+    from MultiViewRegistrationLib.scene.export import take_messages
 
-    send(session, *address, **options)
-
-
-def test_without_the_extension_it_says_what_to_install(session):
-    from MultiViewRegistrationLib.scene.link import available, connection
-
-    assert not available()
-    assert connection(session.registration) is None
-    with pytest.raises(InputError, match="SlicerOpenIGTLink"):
-        send(session)
+    session.link.serve(port, *take_messages(session, **options)())
 
 
-def test_the_pose_goes_out_once_the_connection_stands_in_ras_and_without_a_name(session, connector):
-    from MultiViewRegistrationLib.scene.link import connection
-
-    send(session, "navigation", 18945)
-    assert connector().sent == []
-    assert connection(session.registration) == (False, "navigation:18945")
-    connector().connect()
-    assert connection(session.registration) == (True, "navigation:18945")
-    [(address, name, matrix, status)] = connector().sent
-    assert (address, name, status) == ("navigation:18945", "CTToWorld", "OK")
-    assert np.allclose(matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-9)
-    assert "Jane" not in f"{name}{connector().GetName()}"
+def client(port):
+    return pyigtl.OpenIGTLinkClient("127.0.0.1", port)
 
 
-def test_it_does_not_follow_the_ct_but_each_call_sends(session, connector):
-    send(session)
-    connector().connect()
-    session.registration.world_from_ct = TRUE_POSE
-    assert len(connector().sent) == 1
-    send(session, override=True)
-    *_, (_, _, matrix, status) = connector().sent
-    assert np.allclose(matrix, FLIP @ TRUE_POSE @ FLIP, atol=1e-9)
-    assert status == "UNKNOWN"  # overridden: nobody vouches for it
-    before = len(connector().sent)
-    send(session, override=True)
-    assert len(connector().sent) > before  # the same pose again
+def status_that(session, peer, condition):
+    """The first STATUS of which it is true, while the session is polled as a timer does."""
+    end = time.monotonic() + SOON_S
+    while time.monotonic() < end:
+        session.poll()
+        message = peer.get_latest_messages() and peer.wait_for_message("MultiViewReg", 3.0)
+        if message and condition(message):
+            return message
+    raise AssertionError("no such STATUS came")
 
 
-def test_what_speaks_against_the_pose_must_be_overridden(session, connector):
-    session.registration.world_from_ct = TRUE_POSE
-    with pytest.raises(InputError, match="moved by hand.*override"):
-        send(session)
-    assert connector() is None
+def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session, port):
+    serve(session, port)
+    peer = client(port)
+    try:
+        world = peer.wait_for_message("CTToWorld", SOON_S)
+        np.testing.assert_allclose(world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5)
+        assert world.metadata["TransformStatus"] == "OK" and "Jane" not in str(vars(world))
+        assert peer.wait_for_message("Overlay2", SOON_S).image.ndim == 4
+        assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # not assessed: a person has to look
+    finally:
+        peer.stop()
+    session.link.close()
+    assert not session.link.open and session.link.told == ""
 
 
-def test_another_server_is_another_connection(session, connector):
-    send(session, "one", 1)
-    connector().connect()
-    send(session, "two", 2)
-    assert connector().GetState() == connector().StateWaitConnection
-    connector().connect()
-    assert [address for address, *_ in connector().sent] == ["one:1", "two:2"]  # nothing of it to the one before
-    with pytest.raises(InputError, match="no host"):
-        send(session, "  ")
+def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, port):
+    serve(session, port)
+    peer = client(port)
+    try:
+        status_that(session, peer, lambda status: status.code == 13)
+        pose = session.registration.world_from_ct
+        session.registration.world_from_ct = TRUE_POSE
+        status = status_that(session, peer, lambda status: status.code == 15)
+        assert "lies elsewhere" in json.loads(status.text)["override"]
+        assert peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "UNKNOWN"
+        session.registration.world_from_ct = pose
+        status_that(session, peer, lambda status: status.code == 13)
+        session.registration.xrays[0].change(rotation_sd_deg=2.0)
+        status = status_that(session, peer, lambda status: status.code == 15)
+        assert "stale" in json.loads(status.text)["override"]
+    finally:
+        peer.stop()
 
 
-def test_disconnecting_ends_it(session, connector):
-    from MultiViewRegistrationLib.scene.link import connection, disconnect
-
-    disconnect(session.registration)  # nothing to end yet
-    send(session)
-    disconnect(session.registration)
-    assert connection(session.registration) is None
-    send(session)
-    connector().connect()
-    assert len(connector().sent) == 1
-
-
-def test_a_tracker_gets_the_pose_in_its_own_frame_too(session, connector):
-    import json
+def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
+    from MultiViewRegistrationLib.scene.case import EXTRAS
+    from MultiViewRegistrationLib.scene.export import take_messages
+    from MultiViewRegistrationLib.scene.link import address
 
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
-    session.registration.node.SetParameter("case", json.dumps({"reference_from_world": reference_from_world.tolist()}))
-    send(session, override=True)
-    connector().connect()
-    sent = {name: matrix for _, name, matrix, _ in connector().sent}
-    assert set(sent) == {"CTToWorld", "CTToReference"}
-    assert np.allclose(sent["CTToReference"], FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP, atol=1e-9)
+    session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()}))
+    session.link.send_to(*address(" 127.0.0.1 ", port), *take_messages(session, override=True)())
+    peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
+    try:
+        message = peer.wait_for_message("CTToReference", SOON_S)
+        np.testing.assert_allclose(message.matrix, FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP, atol=1e-5)
+        assert "stale" in message.metadata["Override"]  # the frame was not there when the result was found
+        assert session.link.told == f"connected to 127.0.0.1:{port}"
+    finally:
+        peer.stop()
 
 
-def test_nothing_of_it_stays_behind(session, connector, scene):
-    send(session)
+def test_what_speaks_against_the_pose_must_be_overridden(session):
+    from MultiViewRegistrationLib.scene.export import take_messages
+
+    session.registration.world_from_ct = TRUE_POSE
+    with pytest.raises(InputError, match="moved by hand.*override"):
+        take_messages(session)
+
+
+@pytest.mark.parametrize("host", ["", "  ", "a..b"])
+def test_a_host_that_is_none_is_refused(host):
+    from MultiViewRegistrationLib.scene.link import address
+
+    with pytest.raises(InputError, match=r"expected (the name|host:port)"):
+        address(host, 18944)
+
+
+def test_a_port_that_is_taken_is_told(session):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        serve(session, taken.getsockname()[1])
+        end = time.monotonic() + SOON_S
+        while "cannot be opened" not in session.link.told:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+    assert not session.link.open
+
+
+def test_with_its_registration_the_connection_ends(session, port):
+    serve(session, port)
+    assert session.link.open
     session.registration.remove()
-    left = [scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())]
-    assert not [node for node in left if "To navigation" in (node.GetName() or "") or (node.GetName() or "") == "CTToWorld"]
+    session.poll()
+    assert not session.link.open

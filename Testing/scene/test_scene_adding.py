@@ -96,6 +96,29 @@ def test_a_dicom_run_and_its_header(scene, registration, shared_data):
     assert not view.placed
 
 
+def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
+    """Each frame has its angles; the shutter is a mask that goes with the X-ray."""
+    from imaging.dicom_files import XA_IMAGE, write_dicom
+
+    from MultiViewRegistrationLib.scene.adding import read
+    from MultiViewRegistrationLib.scene.case import xray_of
+    from MultiViewRegistrationLib.scene.geometry import reading_of
+    from MultiViewRegistrationLib.scene.image import change_image
+
+    frames = np.stack([intensity(seed) for seed in range(3)])
+    write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, Modality="XA", PositionerPrimaryAngle="10", PositionerSecondaryAngle="0",
+                PositionerPrimaryAngleIncrement=["0", "5", "9"], PositionerMotion="DYNAMIC", ShutterShape="RECTANGULAR",
+                ShutterLeftVerticalEdge="6", ShutterRightVerticalEdge="50", ShutterUpperHorizontalEdge="1", ShutterLowerHorizontalEdge="50")
+    view, = read(tmp_path / "run.dcm")(registration)
+    assert view.content["header_lacks"] == ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]
+    assert any("principal point" in sentence for sentence in view.content["assumptions"])
+    assert reading_of(view)["rao_lao_deg"] == 10
+    change_image(view, frame=2)
+    assert reading_of(view)["rao_lao_deg"] == 19
+    valid = xray_of(view).valid
+    assert view.mask.GetName() == "shutter" and not valid[:, :5].any() and valid.any()
+
+
 def test_the_views_of_a_case(scene, registration, shared_data, tmp_path):
     from MultiViewRegistrationLib.scene.adding import read
     from MultiViewRegistrationLib.scene.case import xray_of

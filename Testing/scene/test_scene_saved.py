@@ -50,6 +50,7 @@ def told(registration) -> dict:
 
     from MultiViewRegistrationLib.scene import labels
     from MultiViewRegistrationLib.scene.case import ct_of, landmarks_of
+    from MultiViewRegistrationLib.scene.dicom_origin import origin_of, world_uid
 
     ct = ct_of(registration)
     views = {}
@@ -69,6 +70,7 @@ def told(registration) -> dict:
             "drr": view.node.GetNodeReference("drr") and view.node.GetNodeReference("drr").GetName(),
         }
     return {
+        "frames": (world_uid(registration), origin_of(registration).ct_uid),
         "ct": (ct.volume.values.tolist(), ct.mask.tolist(), registration.world_from_ct.round(6).tolist()),
         "landmarks": [(mark.name, mark.ct.round(4).tolist(), {name: pixel.round(3).tolist() for name, pixel in mark.pixels.items()})
                       for mark in landmarks_of(registration, registration.xrays)],

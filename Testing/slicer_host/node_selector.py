@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import slicer
 from PySide6 import QtCore, QtWidgets
 
@@ -70,15 +72,28 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         scene = self._get_scene()
         if scene is None:
             return []
-        return [node for node in (scene.GetNthNode(i) for i in range(scene.GetNumberOfNodes())) if self._has_type(node)]
+        types = self.nodeTypes
+        found = scene.GetNodesByClass(types[0] if len(types) == 1 else "vtkMRMLNode")
+        found.UnRegister(scene)  # which has made it for us
+        return list(filter(self._type_test(), map(found.GetItemAsObject, range(found.GetNumberOfItems()))))
 
-    def _has_type(self, node) -> bool:
-        if any(node.IsA(name) for name in self.hideChildNodeTypes):
-            return False
-        return any(node.IsA(name) if self.showChildNodeTypes else node.GetClassName() == name for name in self.nodeTypes)
+    def _type_test(self) -> Callable:
+        """A function that tells whether a node is of the types; it reads the properties once, for all nodes of a scene."""
+        types, hidden, children = self.nodeTypes, self.hideChildNodeTypes, self.showChildNodeTypes
+
+        def has_type(node) -> bool:
+            if not any(node.IsA(name) if children else node.GetClassName() == name for name in types):
+                return False
+            return not any(node.IsA(name) for name in hidden)
+
+        return has_type
 
     def _is_listed(self, node) -> bool:
-        if node is None or not self._has_type(node) or (node.GetHideFromEditors() and not self.showHidden):
+        return node is not None and self._type_test()(node) and self._is_shown(node)
+
+    def _is_shown(self, node) -> bool:
+        """Of the nodes of the types: neither hidden nor without an attribute that is asked for."""
+        if node.GetHideFromEditors() and not self.showHidden:
             return False
         return all(
             not node.IsA(kind) or (node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name)))
@@ -92,7 +107,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
         self._node_follower.stop()
         for node in candidates:
             self._node_follower.start(node, "ModifiedEvent", "_on_node_modified")
-        listed = [(node.GetID(), node.GetName() or "") for node in candidates if self._is_listed(node)]
+        listed = [(node.GetID(), node.GetName() or "") for node in candidates if self._is_shown(node)]
         ids, was_empty = [node_id for node_id, _ in listed], not self._listed
         if listed != self._listed:
             renamed = dict(self._listed).get(self._current), dict(listed).get(self._current)
@@ -104,7 +119,7 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
             self._set_current("" if self.noneEnabled or not ids else ids[0])
 
     def _on_node_modified(self, *unused) -> None:
-        listed = [(node.GetID(), node.GetName() or "") for node in self._candidates() if self._is_listed(node)]
+        listed = [(node.GetID(), node.GetName() or "") for node in self._candidates() if self._is_shown(node)]
         if listed != self._listed:
             self._refresh()
 

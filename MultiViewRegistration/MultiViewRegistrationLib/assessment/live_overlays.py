@@ -12,6 +12,7 @@ from ..imaging.xray import XRay
 from .edges import contour, inner_edges
 from .local_contrast import normalised
 from .overlays import (
+    DIMMED,
     ORANGE,
     WHITE,
     Film,
@@ -38,15 +39,35 @@ def picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.nd
     drr: (rows, columns), on the film's pixels; for "edges" of bone alone, without its soft tissue.
     structure: the DRR is of one structure, whose outline is an edge, too.
     """
-    untrue = np.isnan(drr)
-    drr = np.where(untrue, np.float32(0), drr)
-    inside = drr > silhouette_level(drr)
     if kind == "edges":
-        lines = np.maximum(contour(drr, silhouette_level(drr)), inner_edges(drr, inside)) if structure else inner_edges(drr, ~untrue)
-        return lines_over(film, np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines))
-    both = film.valid & inside
+        return lines_over(film, edges(drr, structure=structure))
+    drr = np.nan_to_num(drr, nan=0.0)
+    both = film.valid & (drr > silhouette_level(drr))
     alike = normalised(drr, both, film.window)
     return {"checkerboard": checkerboard, "colours": colours, "difference": difference}[kind](film, alike, both)
+
+
+def layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """What of a `picture` of "edges", "colours" or "difference" lies over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
+
+    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
+    """
+    if kind == "edges":
+        opacity = np.where(film.beyond, 0, edges(drr, structure=structure))
+        return as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
+    shown = picture(kind, film, drr, structure=structure)
+    drr = np.nan_to_num(drr, nan=0.0)
+    both = (film.valid & (drr > silhouette_level(drr)))[..., None]
+    return as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
+
+
+def edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """Opacity (rows, columns) of lines along the edges of a DRR of bone, of `structure`'s outline, too; none where the CT ends."""
+    untrue = np.isnan(drr)
+    drr = np.where(untrue, np.float32(0), drr)
+    level = silhouette_level(drr)
+    lines = np.maximum(contour(drr, level), inner_edges(drr, drr > level)) if structure else inner_edges(drr, ~untrue)
+    return np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
 
 
 def colours(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:

@@ -67,12 +67,12 @@ class Assessment:
 
 def assess(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
-    shared: SharedUnknowns = CALIBRATED, model: Model | None = None,
+    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, model: Model | None = None,
 ) -> Assessment:
     """What a registration of all views deserves.
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
-    model: by default the one that comes with the program.
+    assumed: whether something of the views' geometry was assumed.   model: by default the one that comes with the program.
     """
     alone = untied(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
@@ -94,7 +94,7 @@ def assess(
         first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
         return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn)
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
-    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
+    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous or assumed):
         return Assessment("accept", [], prediction, told, splits, turn)
     first = f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)

@@ -67,6 +67,8 @@ def _autoscoper(kinds: argparse._SubParsersAction, common: argparse.ArgumentPars
     command.add_argument("--unit", required=True, choices=["mm", "cm", "m"],
                          help="of calibration and voxels, which no trial tells either; XMALab's is that of its calibration object")
     command.add_argument("--volume", metavar="NAME", help="the volume's file without its ending, where the trial has several")
+    command.add_argument("--start", type=Path, metavar="FILE.tra", help="tracked poses, of which the frame's is the case's start pose")
+    command.add_argument("--truth", type=Path, metavar="FILE.tra", help="tracked poses that count as the truth")
     _out(command)
     command.set_defaults(run=_import_autoscoper)
 
@@ -110,7 +112,8 @@ def _import_ljubljana(options: argparse.Namespace) -> dict:
 def _import_autoscoper(options: argparse.Namespace) -> dict:
     from ..io.datasets.autoscoper import read_autoscoper
 
-    return _written(options, read_autoscoper(options.file, options.frame, options.intensity, options.unit, options.volume))
+    return _written(options, read_autoscoper(options.file, options.frame, options.intensity, options.unit, options.volume,
+                                             options.start, options.truth))
 
 
 def _written(options: argparse.Namespace, imported: Imported) -> dict:

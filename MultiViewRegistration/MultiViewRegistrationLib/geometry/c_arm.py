@@ -76,7 +76,7 @@ class CArm:
         fx, fy = self.source_to_detector_mm / np.array(self.pixel_mm)
         cx, cy = self.principal_point
         intrinsics = [[-fx if self.mirrored else fx, 0, cx], [0, fy, cy], [0, 0, 1]]
-        R = _rotation(self.rao_lao_deg, self.cra_cau_deg) @ _about_axis(2, -self.roll_deg)
+        R = rotation(self.rao_lao_deg, self.cra_cau_deg) @ about_axis(2, -self.roll_deg)
         isocentre = (*self.isocentre_offset_mm, self.source_to_isocentre_mm)
         return Camera(intrinsics, rigid.from_rotation_translation(R.T, isocentre), self.size)
 
@@ -95,7 +95,7 @@ class CArm:
         """
         pixel_mm = _check_pixel(pixel_mm)
         (fx, skew, _), (_, fy, _), _ = camera.intrinsics
-        p, s, roll = _angles(camera.camera_from_world[:3, :3].T)
+        p, s, roll = angles(camera.camera_from_world[:3, :3].T)
         x, y, depth = camera.camera_from_world[:3, 3]
         to_detector = np.sqrt(abs(fx) * fy * pixel_mm[0] * pixel_mm[1])
         if not 0 < depth < to_detector:
@@ -122,23 +122,23 @@ def _check_pixel(pixel_mm):
     return width, height
 
 
-def _about_axis(axis, degrees):
+def about_axis(axis, degrees):
     """Rotation (3, 3) about coordinate axis 0, 1 or 2."""
     return rigid.exp_so3(np.radians(degrees) * np.eye(3)[axis])
 
 
-def _rotation(rao_lao_deg, cra_cau_deg):
+def rotation(rao_lao_deg, cra_cau_deg):
     """Rotation (3, 3), world from camera, without roll."""
-    return _about_axis(2, rao_lao_deg) @ _about_axis(0, -cra_cau_deg) @ WORLD_FROM_CAMERA_AP
+    return about_axis(2, rao_lao_deg) @ about_axis(0, -cra_cau_deg) @ WORLD_FROM_CAMERA_AP
 
 
-def _angles(R):
+def angles(R):
     """(rao_lao, cra_cau, roll) in degrees of a rotation (3, 3), world from camera."""
     x, y, z = R[:, 2]
     level = np.hypot(x, y)
     p = np.degrees(np.arctan2(x, -y)) if level > 1e-12 else 0.0  # at the poles any longitude would do
     s = np.degrees(np.arctan2(z, level))
-    turn = _rotation(p, s).T @ R
+    turn = rotation(p, s).T @ R
     return p, s, np.degrees(np.arctan2(turn[0, 1], turn[0, 0]))
 
 

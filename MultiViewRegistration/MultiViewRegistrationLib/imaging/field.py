@@ -97,7 +97,10 @@ def _clearest_border(density: np.ndarray, known: np.ndarray) -> _Border | None:
 
 def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, painted: bool) -> _Border | None:
     """The border made of what is denser than a threshold and reaches the edge of the field, if it is one."""
-    field = _largest(~_touching_edge(density > threshold, known) & known)
+    beyond = _touching_edge(density > threshold, known) & known
+    if not beyond.any():
+        return None
+    field = _largest(known & ~beyond)
     corners = _convex_corners(field)
     if corners is None:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,13 +19,17 @@ from ..errors import InputError
 # shear does not.
 ORTHOGONAL_TOLERANCE = 1e-3
 
+UNCHECKED = 256 << 20  # bytes that any header may claim
+MOST_PACKED = 2000  # bytes for each stored one: deflate reaches 1,032
+DETACHED = (".mhd", ".nhdr", ".hdr", ".img")  # whose voxels may be in another file of the folder
+
 _stderr_lock = threading.Lock()
 
 
 def read_image(path: str | Path) -> sitk.Image:
     """The image in a file of any format that SimpleITK reads.
 
-    Raises InputError where there is no such file, it is a folder, cannot be read, ends early, or its axes are
+    Raises InputError where there is no such file, it is a folder, cannot be read, claims more than it can hold, ends early, or its axes are
     sheared.
     """
     path = Path(path)
@@ -33,9 +38,10 @@ def read_image(path: str | Path) -> sitk.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
     try:
-        with _quiet():
+        with silenced():
+            _check_claim(path)
             image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
         if "orthonormal" in str(error):
             raise _sheared(path) from None
         raise InputError(
@@ -48,13 +54,29 @@ def read_image(path: str | Path) -> sitk.Image:
     return image
 
 
+def _check_claim(path: Path) -> None:
+    """InputError where a header claims far more voxels than there are bytes for, before memory is taken for them."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    voxel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
+    claimed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * voxel.GetSizeOfPixelComponent()
+    if claimed <= UNCHECKED:
+        return
+    files = path.parent.iterdir() if path.suffix.lower() in DETACHED else [path]
+    stored = sum(file.stat().st_size for file in files if file.is_file())
+    if claimed > MOST_PACKED * stored:
+        raise InputError(f"{path}: has a header that claims {math.prod(reader.GetSize()):.3g} voxels in a file of {stored} bytes, but a "
+                         "whole file is expected; copy or export it again.")
+
+
 def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
     """The volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
     reader = sitk.ImageSeriesReader()
     reader.SetFileNames([str(file) for file in files])
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
-        with _quiet():
+        with silenced():
             image = reader.Execute()
     except RuntimeError:
         raise InputError(
@@ -127,8 +149,8 @@ def _holds(path: Path, expected: int) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps ITK's warnings, and what its C libraries print past them, away from the user's terminal.
+def silenced() -> Iterator[None]:
+    """Keeps ITK's warnings, and what C libraries print past them, away from the user's terminal.
 
     What is wrong with a file is told by our own error. The libraries write to file descriptor 2, which is the
     whole process's: hence the lock.

@@ -18,7 +18,8 @@ def undistorted(raw: RawImage, intrinsics: np.ndarray, distortion: Distortion) -
 
     Linear between pixels. What the image as it was taken does not show is NaN, and so left out of what is valid.
     """
-    return replace(raw, values=_resampled(raw.values, intrinsics, distortion, np.nan))
+    is_open = None if raw.open is None else undistorted_mask(raw.open, intrinsics, distortion)
+    return replace(raw, values=_resampled(raw.values, intrinsics, distortion, np.nan), open=is_open)
 
 
 def undistorted_mask(used: np.ndarray, intrinsics: np.ndarray, distortion: Distortion) -> np.ndarray:

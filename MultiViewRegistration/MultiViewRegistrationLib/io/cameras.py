@@ -26,8 +26,8 @@ class Geometry:
     """A view's geometry as the case gives it.
 
     It is either `projection_matrix` (3, 4), whose sign and image size are still open, or `camera`, which has
-    its `pixel_mm` if it was given as a C-arm. `distortion` is that of the image as it was taken, only ever with a
-    `camera`, whose intrinsics it goes with. `field` is its name in messages: "case.json: views[0].c_arm".
+    its `pixel_mm` and `c_arm` (as in a case.json) if it was given as a C-arm. `distortion` is that of the image as it was taken,
+    only ever with a `camera`, whose intrinsics it goes with. `field` is its name in messages: "case.json: views[0].c_arm".
     """
 
     field: str
@@ -35,6 +35,7 @@ class Geometry:
     camera: Camera | None = None
     pixel_mm: tuple[float, float] | None = None
     distortion: Distortion | None = None
+    c_arm: dict[str, Any] | None = None
 
     def plain_camera(self, size: tuple[int, int]) -> Camera:
         """The camera of an image of `size` (columns, rows). A projection matrix is taken as not mirrored.
@@ -61,7 +62,8 @@ def read_geometry(view: Fields) -> Geometry:
     """The one geometry in an entry of "views"."""
     given = [key for key in GEOMETRIES if view.has(key)]
     if len(given) != 1:
-        what, remedy = (" and ".join(given), "keep one") if given else ("no geometry", "add the one you know")
+        what, remedy = (" and ".join(given), "keep one") if given else (
+            "no geometry, and its image no DICOM header with one", "add the one you know")
         expected = f"one of {', '.join(GEOMETRIES)}"
         raise InputError(f"{view.file}: {view.name} has {what}, expected {expected}; {remedy}.")
     key = given[0]
@@ -118,7 +120,7 @@ def _c_arm(geometry: Geometry, fields: Fields) -> Geometry:
     if fields.has("mirrored"):
         readings["mirrored"] = fields.boolean("mirrored")
     camera = _built(lambda **values: CArm(**values).camera(), fields, **readings)
-    return replace(geometry, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()))
+    return replace(geometry, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()), c_arm=dict(fields.values))
 
 
 def _built(kind: Callable[..., Camera], fields: Fields, **values: Any) -> Camera:

@@ -43,6 +43,7 @@ class Case:
     anatomy_key: the same for cases with the same CT, unit and mask.
     dicom: by which UIDs the CT and the X-rays are known, for an export to name them.
     relative_geometry: how the views' cameras came to be known relative to each other, one of RELATIVE_GEOMETRIES; None where nobody says.
+    assumptions: what of the views' geometry nobody has said, sentences by the view's name.
     name: of the file, or of the folder of a case.json.   seconds: that loading took.
     """
 
@@ -63,6 +64,7 @@ class Case:
     training: dict[str, float] = field(default_factory=dict)
     dicom: DicomOrigin = field(default_factory=DicomOrigin)
     relative_geometry: str | None = None
+    assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, path: str | os.PathLike, last: Case | None = None, world_from_ct: np.ndarray | None = None) -> Case:
@@ -100,6 +102,7 @@ class Case:
             truth_world_from_ct=file.truth_world_from_ct,
             reference_from_world=file.reference_from_world,
             relative_geometry=file.relative_geometry,
+            assumptions={view.name: view.assumptions for view in file.views if view.assumptions},
             inputs=inputs,
             path=file.path,
             anatomy_key=anatomy_key,

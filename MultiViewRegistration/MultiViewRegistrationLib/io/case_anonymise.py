@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from ..errors import InputError
-from ..imaging.xray import RawImage, load_image, recognised
-from .case import Case
+from ..imaging.xray import DARKEST, RawImage, XRay, recognised, to_line_integrals
+from .case import Case, image_of
 from .case_file import VERSION, CaseFile, ViewFile
 from .case_writer import write_case
 from .fields import read_json, shown
 from .migrations import up_to_date
+from .xray_header.assumptions import ASSUMPTIONS
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name that is made of these alone tells nothing of a person.
@@ -38,15 +40,21 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     case, file = Case.load(path), CaseFile.read(path)
     content = up_to_date(read_json(file.path), VERSION)
     names = _new_names([view.name for view in file.views])
+    for entry, given in zip(content["views"], file.views, strict=True):
+        if given.geometry.c_arm is not None:  # some of which a header may have said
+            entry["c_arm"] = given.geometry.c_arm
     kept, dropped = without_free_text(content)
     images, masks = {}, {}
     for entry, given, view in zip(kept["views"], file.views, case.views, strict=True):
         entry["name"] = names[given.name]
-        images[entry["name"]], entry["intensity"] = _image(given, view.xray.valid, view.xray.pixel_mm)
+        if given.assumptions:
+            entry["assumptions"] = [sentence for sentence in given.assumptions if sentence in ASSUMPTIONS]
+        entry.pop("distortion", None)  # the image is written without
+        images[entry["name"]], entry["intensity"] = _image(given, view.xray)
         masks[entry["name"]] = view.xray.valid
-    for number, landmark in enumerate(kept.get("landmarks", []), start=1):
+    for number, (landmark, loaded) in enumerate(zip(kept.get("landmarks", []), case.landmarks), start=1):
         landmark["name"] = f"landmark {number}"
-        landmark["views"] = {names[name]: pixel for name, pixel in landmark["views"].items()}
+        landmark["views"] = {names[name]: np.asarray(pixel).tolist() for name, pixel in loaded.pixels.items()}
     written = write_case(folder, kept, case.ct, images, masks)
     return written, _told(file, names, content, dropped)
 
@@ -88,17 +96,40 @@ def _new_names(names: list[str]) -> dict[str, str]:
     return new
 
 
-def _image(given: ViewFile, valid: np.ndarray, pixel_mm: tuple[float, float] | None) -> tuple[RawImage, str]:
-    """The image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two."""
-    raw = load_image(given.image.path, given.frame)
-    intensity = given.intensity
-    values = raw.values
-    if intensity == "auto":  # the copy has no header to ask, nor a grey scale turned round
-        intensity, inverted = recognised(raw)
-        values = raw.white - values if inverted else values
-    if not valid.all():
-        values = np.where(valid, values, np.median(values[~valid]))
-    return replace(raw, values=values.astype(np.float32), pixel_mm=pixel_mm), intensity
+def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
+    """The image with bright values as "linear" or "log" has them, blank where it is not used, and which of the two.
+
+    It has no header to ask, no grey scale turned round, no shutter and no distortion, and gives the same line integrals but for a constant,
+    which is free; with the X-ray's valid pixels as its mask, the same valid pixels.
+    """
+    raw = image_of(given)
+    intensity, inverted = recognised(raw) if given.intensity == "auto" else (given.intensity, False)
+    values = raw.white - raw.values if inverted else raw.values
+    step = raw.step
+    if step and not (step == 1 and np.array_equal(values, np.rint(values))):  # a file of whole numbers could not hold them
+        values, step = values + (step / 2 if intensity == "linear" else 0), 0.0
+    plain = replace(raw, values=values.astype(np.float32), step=step, pixel_mm=xray.pixel_mm, curve=None, bone_bright=None, open=None)
+    valid = xray.valid
+    if valid.all():
+        return plain, intensity
+    blanked = [replace(plain, values=fill(plain.values, valid)) for fill in (_one_grey, _going_on)]
+    if intensity == "linear" and plain.values[valid].min() + step / 2 < DARKEST * np.nanmax(plain.values):
+        for image in blanked:  # the floor of the logarithm rests on the largest value, wherever that is
+            image.values[tuple(np.argwhere(~valid)[0])] = np.nanmax(plain.values)
+    alike = (image for image in blanked if np.array_equal(to_line_integrals(image, intensity).valid & valid, valid))
+    return next(alike, blanked[0]), intensity
+
+
+def _one_grey(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Where not valid, the median of what is there."""
+    beyond = values[~valid]
+    beyond = beyond[np.isfinite(beyond)]
+    return np.where(valid, values, np.float32(np.median(beyond) if beyond.size else np.median(values[valid])))
+
+
+def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The same with the nearest valid pixel's value: nothing in which `find_field` would see the border of a narrower field."""
+    return values[tuple(ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True))]
 
 
 def _told(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:

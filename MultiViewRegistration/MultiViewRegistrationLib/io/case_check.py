@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -30,6 +30,7 @@ class ViewCheck:
     ct_corners: (8, 2), in the order of `CaseCheck.corners`.   ct_depths: (8,), negative behind the source.
     inside: share of the CT's box that falls on the image, 0 to 1.
     toward: where the patient's left ("L"), back ("P") and head ("S") lie from the middle of the box: (columns, rows, depth) of a unit step.
+    rotation_sd_deg, translation_sd_mm: how well its camera is known, as in the case.
     mirrored: stored as seen from the detector.   same_image_as: name of an earlier view with the same pixels.
     """
 
@@ -45,6 +46,8 @@ class ViewCheck:
     inside: float
     toward: dict[str, np.ndarray]
     mirrored: bool
+    rotation_sd_deg: float | None
+    translation_sd_mm: float | None
     same_image_as: str | None = None
 
 
@@ -58,6 +61,15 @@ class PairCheck:
     gap_mm: float
 
 
+@dataclass(frozen=True)
+class PointsCheck:
+    """The "targets" or "landmarks" of a case: how many there are, and how many of them lie within the CT's box."""
+
+    what: str
+    count: int
+    inside: int
+
+
 @dataclass(frozen=True, eq=False)
 class CaseCheck:
     """What a case means.
@@ -67,6 +79,9 @@ class CaseCheck:
     corners: (8, 3) of the box of the CT, or of what its mask selects (`structure`), world mm; corner n is at the high end of axis i where
         bit 2^i of n is set.
     isocentre: (3,) where the views meet, world mm; for parallel or single views the world's origin, if it lies before the first source.
+    search: how far one goes, as in the case.   points: see PointsCheck.
+    tracker: (3,) world mm, origin of the frame of reference_from_world, if the case has one.
+    assumptions: as in Case.
     lines: what all this means, in words.   findings: what is suspicious, a sentence each.
     """
 
@@ -78,6 +93,10 @@ class CaseCheck:
     structure: bool
     corners: np.ndarray
     isocentre: np.ndarray
+    search: dict[str, float]
+    points: list[PointsCheck]
+    tracker: np.ndarray | None
+    assumptions: dict[str, tuple[str, ...]]
 
     @property
     def lines(self) -> list[str]:
@@ -97,6 +116,9 @@ class CaseCheck:
             "start_pose": "given" if self.placed else "assumed",
             "ct_corners_world": self.corners.tolist(),
             "isocentre": self.isocentre.tolist(),
+            "search": self.search,
+            "points": [asdict(points) for points in self.points],
+            "assumptions": {name: list(assumed) for name, assumed in self.assumptions.items()},
             "lines": self.lines,
             "findings": self.findings,
         }
@@ -124,7 +146,23 @@ def check_case(case: Case) -> CaseCheck:
         structure=case.ct.mask is not None,
         corners=corners,
         isocentre=isocentre,
+        search=case.search,
+        points=_points(case),
+        tracker=None if case.reference_from_world is None else rigid.inverse(case.reference_from_world)[:3, 3],
+        assumptions=case.assumptions,
     )
+
+
+def _points(case: Case) -> list[PointsCheck]:
+    given = {"targets": case.targets, "landmarks": np.array([landmark.ct for landmark in case.landmarks]).reshape(-1, 3)}
+    index_from_ct = np.linalg.inv(case.ct.volume.ct_from_index)
+    low, high = ct_box(replace(case.ct, mask=None))
+    checked = []
+    for what, points in given.items():
+        if points is not None and len(points):
+            index = rigid.transform_points(index_from_ct, points)
+            checked.append(PointsCheck(what, len(points), int(((low <= index) & (index <= high)).all(1).sum())))
+    return checked
 
 
 def _place(case: Case, meeting: np.ndarray | None) -> np.ndarray:
@@ -163,6 +201,8 @@ def _view(
         inside=float(inside.mean()),
         toward={letter: turn[:, axis] for axis, letter in enumerate("LPS")},
         mirrored=bool(camera.intrinsics[0, 0] < 0),
+        rotation_sd_deg=view.rotation_sd_deg,
+        translation_sd_mm=view.translation_sd_mm,
         same_image_as=next((o.name for o in before if np.array_equal(o.xray.line_integrals, view.xray.line_integrals)), None),
     )
 
@@ -188,6 +228,8 @@ def _view_json(view: ViewCheck) -> dict:
         "source": camera.source.tolist(),
         "source_to_detector_mm": view.source_to_detector_mm,
         "mirrored": view.mirrored,
+        "rotation_sd_deg": view.rotation_sd_deg,
+        "translation_sd_mm": view.translation_sd_mm,
         "isocentre_depth_mm": view.isocentre_depth_mm,
         "field_mm": [float(length) for length in view.field_mm],
         "anatomy_depth_mm": view.anatomy_depth_mm,

@@ -13,10 +13,13 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
+from ..imaging.dicom_file import is_dicom, read_dicom
+from ..imaging.dicom_xray import says_grey_scale
 from ..imaging.view import SharedUnknowns
-from .cameras import Geometry, read_geometry, rigid_matrix
+from .cameras import GEOMETRIES, Geometry, read_geometry, rigid_matrix
 from .fields import Fields, found, read_json, shown
 from .migrations import up_to_date
+from .xray_header.views import HeaderView, complete, is_incomplete
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
@@ -40,7 +43,10 @@ class InputFile:
 
 @dataclass(frozen=True, eq=False)
 class ViewFile:
-    """One entry of "views"; `field` says which, as in "views[0]"; `image` is None where it comes from no file."""
+    """One entry of "views"; `field` says which, as in "views[0]"; `image` is None where it comes from no file.
+
+    assumptions: what of the geometry nobody has said, a sentence each.
+    """
 
     field: str
     name: str
@@ -51,6 +57,7 @@ class ViewFile:
     geometry: Geometry
     rotation_sd_deg: float | None
     translation_sd_mm: float | None
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +97,8 @@ class CaseFile:
         fields = Fields(shown(path), "", up_to_date(content, VERSION))
         fields.has("version")
         fields.has("$schema")  # for editors
-        views = [_view(view, path.parent) for view in fields.sections("views", "a list of one or more views")]
+        entries = _with_headers(fields.file, fields.sections("views", "a list of one or more views"), path.parent)
+        views = [_view(view, path.parent) for view in entries]
         _refuse_same_view_twice(fields.file, views)
         case = cls(
             path=path,
@@ -120,20 +128,67 @@ def _check_version(fields: Fields) -> None:
         fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
 
 
+def _with_headers(file: str, views: list[Fields], folder: Path) -> list[Fields]:
+    """The entries, with the geometry of those that leave it to the header of a DICOM image."""
+    by_header = {nth: view for nth, entry in enumerate(views) if (view := _of_header(entry, folder))}
+    readings = dict(zip(by_header, complete(file, list(by_header.values()))))
+    entries = []
+    for nth, entry in enumerate(views):
+        if nth in readings:
+            c_arm, assumed = readings[nth]
+            told = entry.values.get("assumptions", [])
+            assumptions = [*told, *(one for one in assumed if one not in told)] if isinstance(told, list) else told
+            entry = Fields(entry.file, entry.name, {**entry.values, "c_arm": c_arm, "assumptions": assumptions})
+        entries.append(entry)
+    return entries
+
+
+def _of_header(entry: Fields, folder: Path) -> HeaderView | None:
+    """None for an entry that has its geometry, and for one that is refused when it is read."""
+    values = entry.values
+    image, frame, c_arm = (values.get(key) for key in ("image", "frame", "c_arm"))
+    if any(key in values for key in GEOMETRIES if key != "c_arm") or not isinstance(c_arm, (dict, type(None))) or not is_incomplete(c_arm):
+        return None
+    if not isinstance(image, str) or not (frame is None or type(frame) is int) or "\0" in image:
+        return None
+    path = next((path for path in (folder / image, folder / image.replace("\\", "/")) if os.path.isfile(path) and is_dicom(path)), None)
+    exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
+    return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
+
+
 def _view(fields: Fields, folder: Path) -> ViewFile:
+    name, image = view_name(fields), _input_file(fields, "image", folder)
+    frame = fields.integer("frame", "a frame's number, from 0", least=0) if fields.has("frame") else None
     view = ViewFile(
         field=fields.name,
-        name=view_name(fields),
-        image=_input_file(fields, "image", folder),
-        frame=fields.integer("frame", "a frame's number, from 0", least=0) if fields.has("frame") else None,
-        intensity=fields.choice("intensity", INTENSITIES) if fields.has("intensity") else INTENSITIES[0],
+        name=name,
+        image=image,
+        frame=frame,
+        intensity=fields.choice("intensity", INTENSITIES) if fields.has("intensity") else _default_intensity(image.path, frame),
         mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
         geometry=read_geometry(fields),
         rotation_sd_deg=_standard_deviation(fields, "rotation_sd_deg"),
         translation_sd_mm=_standard_deviation(fields, "translation_sd_mm"),
+        assumptions=_assumptions(fields),
     )
     fields.warn_unread()
     return view
+
+
+def _default_intensity(image: Path, frame: int | None) -> str:
+    """Linear where nothing is said, neither in the case nor in a DICOM header."""
+    dicom = read_dicom(image)
+    return "auto" if dicom is not None and says_grey_scale(dicom, frame) else INTENSITIES[0]
+
+
+def _assumptions(fields: Fields) -> tuple[str, ...]:
+    if not fields.has("assumptions"):
+        return ()
+    expected = "a list of sentences on what is assumed of the geometry"
+    told = fields.value("assumptions", expected)
+    if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
+        fields.refuse("assumptions", f"is {found(told)}", expected)
+    return tuple(map(shown, told))
 
 
 def view_name(fields: Fields) -> str:

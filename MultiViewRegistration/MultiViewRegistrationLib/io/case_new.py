@@ -18,7 +18,8 @@ from .case import Case
 from .case_file import VERSION
 from .fields import shown
 from .files import staged
-from .xa_header import read_header
+from .xray_header.read import read_header
+from .xray_header.views import HeaderView, complete
 
 #: What a C-arm's reading needs, and what each is asked for as. Left and right have no default.
 C_ARM = {
@@ -39,31 +40,40 @@ _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 class NewView:
     """A view as it is given: the keys of its entry in the case, its files from where the program runs.
 
-    projection_matrix: (3, 4).   c_arm: the readings by the names of C_ARM.   more: further keys of the entry.
+    projection_matrix: (3, 4).   calibrated: "camera", with its "distortion", or "projection_matrix", as `Calibrated.content` has them.
+    c_arm: the readings by the names of C_ARM, but for those that a DICOM header says.   more: further keys of the entry.
     """
 
     name: str
     image: Path
     mask: Path | None = None
     projection_matrix: np.ndarray | None = None
+    calibrated: dict[str, Any] | None = None
     c_arm: dict[str, Any] = field(default_factory=dict)
     more: dict[str, Any] = field(default_factory=dict)
 
-    def complete_from_image(self) -> list[str]:
-        """Takes what the image says of a C-arm's reading that was not given; which of these its DICOM header had.
-
-        InputError for an image that cannot be read.
-        """
+    @property
+    def geometry(self) -> dict[str, Any]:
+        """What its entry says of it."""
         if self.projection_matrix is not None:
-            return []
-        rows, columns = load_image(self.image, self.more.get("frame")).values.shape
-        header = {key: value for key, value in read_header(self.image).items() if key not in self.c_arm}
-        self.c_arm = {"size": [columns, rows], **header, **self.c_arm}
-        return list(header)
+            return {"projection_matrix": self.projection_matrix.tolist()}
+        return {"c_arm": self.c_arm} if self.calibrated is None else self.calibrated
 
-    def lacking(self) -> list[str]:
-        """The readings of a C-arm that are not known."""
-        return [] if self.projection_matrix is not None else [key for key in C_ARM if key not in self.c_arm]
+    def from_header(self) -> dict[str, Any]:
+        """What the image's DICOM header says of a C-arm's reading that was not given. InputError for an image that cannot be read."""
+        if "c_arm" not in self.geometry:
+            return {}
+        rows, columns = load_image(self.image, self.more.get("frame")).values.shape
+        self.c_arm.setdefault("size", [columns, rows])
+        header = read_header(self.image, self.more.get("frame"), self.c_arm)
+        return {key: value for key, value in header.values.items() if key not in self.c_arm} if header else {}
+
+    def lacking(self) -> dict[str, str]:
+        """The readings of a C-arm that are not known, each with the DICOM attributes that would say it, "" for another image."""
+        if "c_arm" not in self.geometry:
+            return {}
+        header = read_header(self.image, self.more.get("frame"), self.c_arm)
+        return header.lacking if header else {key: "" for key in C_ARM if key not in self.c_arm}
 
 
 @dataclass(eq=False)
@@ -122,6 +132,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     if path.exists() and not force:
         raise InputError(f"{shown(path)}: exists already, expected the name of a new file; choose another, or replace it with --force.")
     _refuse_gaps(new)
+    _with_headers(new)
     sources = [source for source in (new.ct, new.mask, *(part for view in new.views for part in (view.image, view.mask))) if source]
     for source in sources:
         if not source.exists():
@@ -153,19 +164,30 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
 
 
 def _refuse_gaps(new: NewCase) -> None:
+    lacking = [f"view {shown(view.name)}: lacks " + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
+               for view in new.views if (lacks := view.lacking())]
+    if lacking:
+        raise InputError(f"{'; '.join(lacking)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
+                         "or --c-arm with these keys.")
+
+
+def _with_headers(new: NewCase) -> None:
+    """Completes the views that leave something to their headers, and writes into their entries what is assumed then."""
+    views = {view.name: HeaderView(f"view {shown(view.name)}", view.name, view.image, view.more.get("frame"), view.c_arm,
+                                   not {"rotation_sd_deg", "translation_sd_mm"} & view.more.keys())
+             for view in new.views if view.from_header()}
+    completed = dict(zip(views, complete("mvreg case new", list(views.values()))))
     for view in new.views:
-        if lacking := view.lacking():
-            raise InputError(f"view {shown(view.name)}: lacks {', '.join(lacking)}, expected a projection matrix or all readings of a "
-                             "C-arm; give --projection-matrix FILE, or --c-arm with these keys.")
+        if view.name in completed:
+            view.c_arm, view.more["assumptions"] = completed[view.name]
 
 
 def _text(new: NewCase, named: dict[Path, str | Path]) -> str:
     """The case.json with these names of files."""
     views = []
     for view in new.views:
-        geometry = {"c_arm": view.c_arm} if view.projection_matrix is None else {"projection_matrix": view.projection_matrix.tolist()}
         mask = {"mask": os.fspath(named[view.mask])} if view.mask else {}
-        views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **geometry})
+        views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **view.geometry})
     mask = {"mask": os.fspath(named[new.mask])} if new.mask else {}
     return json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1) + "\n"
 

@@ -26,12 +26,25 @@ def lines(check: CaseCheck) -> list[str]:
     """What the geometry means, lines for each view, pair and the CT."""
     told = [line for view in check.views for line in _view_lines(view, check.structure)]
     told += [_pair_line(pair) for pair in check.pairs]
+    told += [f"{name}, assumed: {sentence}" for name, assumed in check.assumptions.items() for sentence in assumed]
     size = np.linalg.norm(check.corners[[1, 2, 4]] - check.corners[0], axis=1)
     middle = _point(check.corners.mean(0))
     where = f"at the start pose its middle is at {middle} in the world" if check.placed else (
         f"it has no start pose, and is taken here with its axes along the world's, its middle at {middle}")
     what = "The structure that the mask selects" if check.structure else "The CT"
-    return [*told, f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}."]
+    return [*told, f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.", *_part_lines(check)]
+
+
+def _part_lines(check: CaseCheck) -> list[str]:
+    """The search, the points and the tracker's frame."""
+    about = "about the start pose" if check.placed else "about that place"
+    told = [f"A search goes {check.search['rotation_deg']:g} degrees and {check.search['translation_mm']:g} mm {about}."]
+    for points in check.points:
+        inside = "all" if points.inside == points.count else f"{points.inside} of them"
+        told.append(f"The case has {points.count} {points.what}, {inside} within the box of the CT.")
+    if check.tracker is not None:
+        told.append(f"The tracker's frame has its origin at {_point(check.tracker)} in the world.")
+    return told
 
 
 def _view_lines(view: ViewCheck, structure: bool) -> list[str]:
@@ -41,13 +54,16 @@ def _view_lines(view: ViewCheck, structure: bool) -> list[str]:
     columns, rows = view.camera.size
     box = (f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} x {rows}"
            if (view.ct_depths > 0).all() else "is partly behind the source")
+    known = ("not known" if view.rotation_sd_deg is None or view.translation_sd_mm is None else "taken as exact"
+             if not view.rotation_sd_deg and not view.translation_sd_mm
+             else f"known to {view.rotation_sd_deg:g} degrees and {view.translation_sd_mm:g} mm")
     stored = "mirrored, as seen from the detector" if view.mirrored else "as the source sees it, not mirrored"
     return [
         f"{view.name}: source at {_point(view.camera.source)} in the world; source to detector {detector}; at the isocentre, "
         f"{view.isocentre_depth_mm:.0f} mm from the source, the image shows {width:.0f} x {height:.0f} mm.",
         f"{view.name}: the box of the {'structure' if structure else 'CT'} {box}, {100 * view.inside:.0f} % of it inside; a pixel is "
         f"{view.pixel_at_anatomy_mm:.3f} mm wide at its middle.",
-        f"{view.name}: the image is stored {stored}; in it the patient lies with {_patient(view)}.",
+        f"{view.name}: the image is stored {stored}; in it the patient lies with {_patient(view)}; the camera is {known}.",
     ]
 
 
@@ -76,6 +92,8 @@ def findings(check: CaseCheck) -> list[str]:
         elif pair.gap_mm > FAR_APART_MM:
             told.append(f"{pair.first} and {pair.second} have middle rays that pass {pair.gap_mm:.0f} mm apart, so they hardly show the "
                         "same anatomy; check that both are given in one world, in mm.")
+    told += [f"{points.count - points.inside} of {points.count} {points.what} lie outside of the CT; check that they are of this CT, in "
+             "LPS mm." for points in check.points if points.inside < points.count]
     mirrored = [view.name for view in check.views if view.mirrored]
     if mirrored and len(mirrored) < len(check.views):
         told.append(f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "

@@ -66,7 +66,7 @@ def _write_files(
 ) -> tuple[dict[str, str], list[dict]]:
     """Writes all but the case.json. What that says of the CT's files, and its views with theirs."""
     named = {"ct": "ct.mha", "ct_unit": ct.unit}
-    (folder / "ct.mha").write_bytes(metaimage(_smallest(ct.volume.values), ct.volume.ct_from_index))
+    (folder / "ct.mha").write_bytes(metaimage(smallest(ct.volume.values), ct.volume.ct_from_index))
     if ct.mask is not None:
         named["mask"] = "mask.mha"
         (folder / "mask.mha").write_bytes(metaimage(ct.mask.astype(np.uint8), ct.volume.ct_from_index))
@@ -86,7 +86,7 @@ def _without_files(content: dict) -> dict:
     return {key: value for key, value in content.items() if key not in _FILES}
 
 
-def _smallest(values: np.ndarray) -> np.ndarray:
+def smallest(values: np.ndarray) -> np.ndarray:
     """Float values as int16, if that holds them: it is half the size, and packs better."""
     low, high = np.iinfo(np.int16).min, np.iinfo(np.int16).max
     if low <= values.min() and values.max() <= high:

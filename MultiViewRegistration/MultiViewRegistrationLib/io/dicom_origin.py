@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import uuid
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from ..errors import InputError
+from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from .case_file import CaseFile
-
-if TYPE_CHECKING:  # the panel opens without pydicom
-    import pydicom
 
 UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPClassUID", "SOPInstanceUID")
 
@@ -40,44 +37,50 @@ def uid_of(sha256: str) -> str:
 
 @dataclass(frozen=True)
 class DicomOrigin:
-    """ct_uid: FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.   views: by the view's name, those that were."""
+    """ct_uid: FrameOfReferenceUID of the CT, or one of its own where it was no DICOM.   views: by the view's name, those that were.
+    reference_uid: of a tracker's frame, where it has one already."""
 
     ct_uid: str = field(default_factory=new_uid)
     views: dict[str, DicomImage] = field(default_factory=dict)
+    reference_uid: str | None = None
 
 
 def dicom_origin(file: CaseFile, ct_sha256: str) -> DicomOrigin:
     """Of the files that a case names."""
-    ct = file.ct.path
+    images = {view.name: image for view in file.views if (image := image_origin(view.image.path, view.frame))}
+    return DicomOrigin(frame_of_reference(file.ct.path) or uid_of(ct_sha256), images)
+
+
+def frame_of_reference(ct: Path) -> str | None:
+    """FrameOfReferenceUID of a CT's file, or of the first in its folder that has one; None for what has none."""
     slices = sorted(path for path in ct.iterdir() if path.is_file()) if ct.is_dir() else [ct]
-    found = (_uid(header, "FrameOfReferenceUID") for header in (_header(path, ["FrameOfReferenceUID"]) for path in slices) if header)
-    images = {view.name: image for view in file.views if (image := _image(view.image.path, view.frame))}
-    return DicomOrigin(next(filter(None, found), None) or uid_of(ct_sha256), images)
+    found = (_uid(dicom, "FrameOfReferenceUID") for dicom in map(_header, slices) if dicom)
+    return next(filter(None, found), None)
 
 
-def _image(path: Path, frame: int | None) -> DicomImage | None:
-    header = _header(path, [*UIDS, "NumberOfFrames"])
-    uids = [_uid(header, key) for key in UIDS] if header else []
-    if not uids or not all(uids):
-        return None
-    several = int(header.get("NumberOfFrames") or 1) > 1
-    return DicomImage(*uids, frame=(frame or 0) if several else None)
+def image_origin(path: Path, frame: int | None) -> DicomImage | None:
+    """By which UIDs an X-ray's file is known; None for what is no DICOM."""
+    dicom = _header(path)
+    try:
+        uids = [_uid(dicom, key) for key in UIDS] if dicom else []
+        if uids and all(uids):
+            return DicomImage(*uids, frame=(frame or 0) if dicom.whole("NumberOfFrames", 1) > 1 else None)
+    except InputError:  # as in _header
+        pass
+    return None
 
 
-def _uid(header: pydicom.Dataset, key: str) -> str | None:
+def _uid(dicom: DicomFile, key: str) -> str | None:
     """None for what is no UID: other programs would refuse an object that names it."""
     from pydicom.uid import UID
 
-    uid = UID(str(header.get(key) or ""))
+    with quiet():
+        uid = UID(str(dicom.value(key) or ""))
     return str(uid) if uid.is_valid else None
 
 
-def _header(path: Path, tags: list[str]) -> pydicom.Dataset | None:
-    import pydicom
-
+def _header(path: Path) -> DicomFile | None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags)
-    except Exception:  # of many kinds where a header is broken; whether the image is, its own reader says
+        return read_dicom(path)
+    except InputError:  # whether the image is broken, its own reader says
         return None

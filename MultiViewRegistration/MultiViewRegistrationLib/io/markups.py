@@ -31,9 +31,8 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
     Raises InputError where the axes are not said or are IJK, a label is missing or there twice, and for anything else.
     """
-    points = _from_json(path) if Path(path).suffix.lower() == ".json" else _from_fcsv(path)
     by_label: dict[str, np.ndarray] = {}
-    for label, point in points:
+    for label, point in labelled_points(path):
         if not label.strip() or label in by_label:
             what = f"has the label {found(label)} twice" if label.strip() else "has a point without a label"
             raise InputError(f"{shown(path)}: {what}, expected a name of its own for each point; rename it in Slicer.")
@@ -41,6 +40,11 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
     if not by_label:
         raise InputError(f"{shown(path)}: has no points, expected landmarks of the CT; choose another file.")
     return by_label
+
+
+def labelled_points(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
+    """The same in the order of the file, whatever the labels are."""
+    return _from_json(path) if Path(path).suffix.lower() == ".json" else _from_fcsv(path)
 
 
 def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[Landmark]:

@@ -15,6 +15,7 @@ from ..errors import InputError
 from .axes import AXES, turned
 from .fields import Fields, found, read_json, shown
 from .files import write_atomically
+from .numpy_files import read_numpy
 
 LONGEST_FILE = 1_000_000
 EXPECTED = "a 4x4 matrix: 16 numbers by rows"
@@ -113,24 +114,15 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
 
 
 def _from_npy(path: str | os.PathLike) -> NamedMatrix:
-    try:
-        with open(path, "rb") as stream:
-            if stream.read(6) != b"\x93NUMPY":
-                raise ValueError
-        array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header that claims more than there is, is refused
-        name, axes = None, None
-        if array.dtype.names and array.size == 1:
-            said = [match for match in map(_NPY_FIELD.fullmatch, array.dtype.names) if match]
-            name, axes = said[0].groups() if len(said) == 1 else (None, None)
-            array = array.reshape(())[said[0][0]] if name else array
-        if array.shape != (4, 4) or array.dtype.kind not in "fiu":
-            raise ValueError
-        return NamedMatrix(np.array(array, float), name, axes)
-    except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path.") from None
-    except Exception:  # a broken header ends in whatever NumPy's parser of Python literals raises, tokenize.TokenError for one
+    array, name, axes = next(iter(read_numpy(path).values()), np.empty(0)), None, None
+    if array.dtype.names and array.size == 1:
+        said = [match for match in map(_NPY_FIELD.fullmatch, array.dtype.names) if match]
+        name, axes = said[0].groups() if len(said) == 1 else (None, None)
+        array = array.reshape(())[said[0][0]] if name else array
+    if array.shape != (4, 4) or array.dtype.kind not in "fiu":
         raise InputError(f"{shown(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
-                         "numpy.save.") from None
+                         "numpy.save.")
+    return NamedMatrix(np.array(array, float), name, axes)
 
 
 def _from_json(path: str | os.PathLike) -> NamedMatrix:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,6 +14,7 @@ from ..geometry import rigid
 from .fields import shown
 from .files import write_atomically, written_atomically
 
+LARGEST_LINEAR = 1 << 20  # bytes of a file; a grid of displacements has more
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
 
 
@@ -66,9 +69,11 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
     Raises InputError for anything else.
     """
     file, wanted = shown(path), "expected one rigid 3D transform that SimpleITK can read"
+    if _count(path) > 1:  # of which SimpleITK would take the first, or make one
+        raise InputError(f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that.")
     try:
         transform = sitk.ReadTransform(os.fspath(path))
-    except RuntimeError:
+    except (RuntimeError, UnicodeDecodeError):  # the second where ITK quotes bytes that are no text
         raise InputError(
             f"{file} cannot be read as a transform, {wanted}; check the path and the format."
         ) from None
@@ -84,3 +89,13 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
     matrix[:3, :3] = (forth - back).T / (2 * REACH_MM)
     matrix[:3, 3] = transform.TransformPoint((0.0, 0.0, 0.0))
     return rigid.check_rigid(matrix, f"The transform in {file}")
+
+
+def _count(path: str | os.PathLike) -> int:
+    """How many transforms a file of ITK holds, by the name that each has in text and in HDF5; 1 where that need not be known."""
+    try:
+        data = Path(path).read_bytes() if os.path.getsize(path) <= LARGEST_LINEAR else b""
+    except OSError:
+        return 1
+    text, binary = len(re.findall(rb"^Transform:", data, re.MULTILINE)), data.count(b"TransformType")
+    return max(text, binary, 1)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from slicer.i18n import tr as _
-
-from ..errors import InputError
 from .fields import show_number
 
 #: What stands in the widgets where nothing is known: no distance, and nothing chosen for left and right.
@@ -65,18 +62,3 @@ class CArmFields:
         if self.ui.middleBox.checked:
             del reading["principal_point"]
         return {**reading, "mirrored": {CHOOSE: None, FROM_SOURCE: False, FROM_DETECTOR: True}[self.ui.seenBox.currentIndex]}
-
-
-def check(reading: dict) -> None:
-    """InputError for what is missing or does not fit together, in the words of the panel."""
-    if not reading["source_to_detector_mm"] > 0:
-        raise InputError(_("Source to detector: none is given, expected the distance in mm; enter it."))
-    if not reading["source_to_isocentre_mm"] > 0:
-        raise InputError(_("Source to isocentre: none is given, expected the distance in mm; enter it."))
-    if not reading["source_to_isocentre_mm"] < reading["source_to_detector_mm"]:
-        raise InputError(_("Source to isocentre: {isocentre:g} mm, expected less than source to detector, {detector:g} mm; correct one of "
-                           "them.").format(isocentre=reading["source_to_isocentre_mm"], detector=reading["source_to_detector_mm"]))
-    if not min(reading["pixel_mm"]) > 0:
-        raise InputError(_("Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them."))
-    if reading["mirrored"] is None:
-        raise InputError(_("Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector."))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from slicer.i18n import tr as _
 
-from ..scene.history import Entry
 from ..scene.similarity import Similarity
+from ..scene.verdict import in_words
 from .part import Part
 from .tables import fill, set_up
 
@@ -36,21 +36,10 @@ class Judgement(Part):
 
     def _show_verdict(self) -> None:
         entry, doubt = self.session.history.current, self.session.doubt()
-        told = [verdict_in_words(entry) if entry is not None and entry.verdict and not doubt else
-                _("Verdict: not assessed. Nothing judges whether this pose can be trusted; look at the overlays of every X-ray.")]
+        told = [in_words(entry, doubt)]
         if entry is not None and entry.fingerprint:
             told += [doubt, *entry.reasons] if doubt else entry.reasons
         self.ui.verdictLabel.text = "\n".join(told)
-
-
-def verdict_in_words(entry: Entry) -> str:
-    """Of an entry that was assessed."""
-    told = {"accept": _("Verdict: accept. The pose agrees with everything that was checked."),
-            "check": _("Verdict: check. Look at the overlays of every X-ray before the pose is used."),
-            "reject": _("Verdict: reject. The pose must not be used.")}[entry.verdict]
-    if entry.upper95_mm is None:
-        return told
-    return " ".join([told, _("Predicted error: below {upper:.1f} mm in 95 of 100 cases.").format(upper=entry.upper95_mm)])
 
 
 def _told(value: float | None) -> str:

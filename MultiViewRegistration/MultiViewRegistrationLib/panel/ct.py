@@ -9,11 +9,12 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..imaging.ct import BONE_HU, load_ct
+from ..imaging.ct import load_ct
 from ..io.case_file import CT_UNITS
 from ..scene import ct_in_3d
-from ..scene.ct_preview import CTPreview, take_preview
+from ..scene.ct_preview import CTPreview, facts, take_preview
 from ..scene.fingerprint import of_ct
+from ..scene.identity import header_of_ct, keep_header
 from ..scene.loading import name_of, volume_node
 from ..scene.registration import CT_UNIT
 from ..scene.worker import Worker
@@ -88,7 +89,7 @@ class CTSection(Section):
         ui.factsLabel.setVisible(not self._problem)
         if found is not None:
             ui.previewLabel.setPixmap(pixmap(found.picture, *PICTURE_SIZE, found.aspect))
-            ui.factsLabel.text = _facts(found, self.registration.parameter(CT_UNIT, "hu"))
+            ui.factsLabel.text = "\n".join(facts(found, self.registration.parameter(CT_UNIT, "hu")))
             return
         ui.factsLabel.text = ""
         if self._look is not None or self._reading is not None:
@@ -135,15 +136,17 @@ class CTSection(Section):
     def _read(self, path: Path) -> None:
         unit = self.registration.parameter(CT_UNIT, "hu")
         self._read_name = path.name
-        self._reading = Worker(lambda tell: load_ct(path, unit))
+        self._reading = Worker(lambda tell: (load_ct(path, unit), header_of_ct(path)))
 
     def _take_read(self) -> None:
         reading, self._reading = self._reading, None
         with self.panel.acting():
             if reading.state != "done":
                 raise InputError(reading.message)
-            volume = reading.result.volume
-            self.registration.ct = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), volume.values, volume.ct_from_index)
+            ct, header = reading.result
+            node = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), ct.volume.values, ct.volume.ct_from_index)
+            keep_header(node, header)
+            self.registration.ct = node
             ct_in_3d.follow(self.registration)
 
     # A person at the widgets
@@ -199,21 +202,3 @@ class CTSection(Section):
             return
         with self.panel.acting():
             ct_in_3d.show(self.registration, on)
-
-
-def _facts(found: CTPreview, unit: str) -> str:
-    """What was found, a line each."""
-    size = " \u00d7 ".join(str(n) for n in found.size)
-    spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
-    extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
-    lines = [_("Voxels: {size}").format(size=size), _("Spacing: {spacing} mm").format(spacing=spacing),
-             _("Extent: {extent} mm").format(extent=extent)]
-    if found.structure_ml is not None:
-        lines.append(_("Structure: {volume:.0f} ml").format(volume=found.structure_ml))
-    if unit != "hu":
-        return "\n".join(lines)
-    if found.bone_ml > 0:
-        lines.append(_("Bone: {volume:.0f} ml (above {limit:.0f} HU)").format(volume=found.bone_ml, limit=BONE_HU))
-    else:
-        lines.append(_("No bone above {limit:.0f} HU: are the values right?").format(limit=BONE_HU))
-    return "\n".join(lines)

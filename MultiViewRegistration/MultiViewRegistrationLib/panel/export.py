@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -11,10 +12,12 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..scene import export, link
+from . import packages
 from .section import DONE, READY, TODO, Section, State
 
 #: Seconds between two looks at whether the result still stands.
 LOOK_S = 0.3
+CLIENT, SERVER = range(2)
 
 
 class ExportSection(Section):
@@ -28,11 +31,15 @@ class ExportSection(Section):
         self._doubt, self._looked = "", 0.0
         ui = self.ui
         ui.folderPath.currentPathChanged.connect(self._show_whether_it_can)
-        for box in (ui.resultCheckBox, ui.caseCheckBox, ui.overrideCheckBox):
+        self._formats = {kind: qt.QCheckBox(name) for kind, name in export.formats().items()}
+        for box in self._formats.values():
+            ui.formatsLayout.addWidget(box)
+        for box in (ui.resultCheckBox, ui.caseCheckBox, ui.overrideCheckBox, *self._formats.values()):
             box.toggled.connect(self._show_whether_it_can)
         ui.exportButton.clicked.connect(self._on_export)
         ui.openReportButton.clicked.connect(self._on_open_report)
         ui.transformsButton.clicked.connect(self._on_show_transform)
+        ui.linkModeBox.connect("currentIndexChanged(int)", self._show_whether_it_can)
         ui.sendButton.clicked.connect(self._on_send)
         ui.disconnectButton.clicked.connect(self._on_disconnect)
 
@@ -41,10 +48,21 @@ class ExportSection(Section):
         if doubt != self._doubt:  # what was overridden was another
             self._doubt = doubt
             self.ui.overrideCheckBox.checked = False
-        self.ui.transformNameLabel.text = self.registration.ct_transform.GetName()
+        name = self.registration.ct_transform.GetName()
+        self.ui.transformNameLabel.text = name
+        self.ui.transformNameLabel.toolTip = _("{name}: the transform node that the CT is under, to harden, to stream, or to use as any "
+                                               "other transform.").format(name=name)
         self.ui.doubtLabel.text = doubt
         self.ui.doubtLabel.setVisible(bool(doubt))
         self.ui.overrideCheckBox.setVisible(bool(doubt))
+        offered = export.poses_offered(self.session)
+        self.ui.framesLabel.text = _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
+            poses=_(" and ").join(offered))
+        for kind, box in self._formats.items():
+            missing = export.lacking(self.registration, kind)
+            box.enabled, box.toolTip = not missing, missing
+            box.checked = box.checked and not missing
+        self.ui.framesLabel.toolTip = _("reference_from_ct, in the frame of the tracker, comes with a case that has reference_from_world.")
         if self.session.message:
             self.ui.writtenLabel.text = ""
         self._show_whether_it_can()
@@ -69,11 +87,18 @@ class ExportSection(Section):
         ui.exportButton.toolTip = missing or _("Write the chosen files.")
         ui.hintLabel.text = missing
         ui.hintLabel.setVisible(bool(missing))
-        ui.sendButton.enabled = link.available() and settled
+        kinds = self._kinds()
+        ui.formatsGroupBox.title = _("Files for other programs") + (f" ({len(kinds)})" if kinds else "")
+        ui.formatsGroupBox.enabled = ui.resultCheckBox.checked
+        as_server = ui.linkModeBox.currentIndex == SERVER
+        ui.hostLineEdit.enabled = not as_server
+        ui.sendButton.text = _("Offer") if as_server else _("Send")
+        ui.sendButton.enabled = settled and not self.session.running
         ui.sendButton.toolTip = (
-            _("Install the extension SlicerOpenIGTLink to send the transform to navigation.") if not link.available()
-            else _("Send the CT's pose in the world once, as the message CTToWorld.") if settled
-            else _("Register first, or override the caution above."))
+            _("Wait until the work under way is done.") if self.session.running
+            else _("Register first, or override the caution above.") if not settled
+            else _("Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected.") if as_server
+            else _("Send the CT's pose, its verdict and the overlays to this server, until it is disconnected."))
         self._show_connection()
 
     def _missing(self, settled: bool) -> str:
@@ -95,31 +120,34 @@ class ExportSection(Section):
                 self.panel.invalidate()
 
     def _show_connection(self) -> None:
-        ui, connection = self.ui, link.connection(self.registration)
-        ui.disconnectButton.enabled = connection is not None
-        told = _("Needs the extension SlicerOpenIGTLink.") if not link.available() else _("Not connected.")
-        if connection is not None:
-            stands, address = connection
-            told = (_("Connected to {address}.") if stands else _("Waiting for {address}...")).format(address=address)
+        ui, told = self.ui, self.session.link.told
+        ui.disconnectButton.enabled = self.session.link.open
+        told = f"{told[0].upper()}{told[1:].rstrip('.')}." if told else _("Not connected.")
         if ui.linkLabel.text != told:
             ui.linkLabel.text = told
+
+    def _kinds(self) -> list[str]:
+        """The files for other programs that are chosen."""
+        return [kind for kind, box in self._formats.items() if box.checked] if self.ui.resultCheckBox.checked else []
 
     def _on_export(self) -> None:
         with self.panel.acting():
             folder, ui = Path(self.ui.folderPath.currentPath), self.ui
-            writers = [export.write_case_folder(self.session, folder)] if ui.caseCheckBox.checked else []
+            writers = []
+            if ui.caseCheckBox.checked:
+                writers.append(export.write_case_folder(self.session, folder))
             if ui.resultCheckBox.checked:
-                writers.append(export.write_result(self.session, folder, override=ui.overrideCheckBox.checked))
+                writers.append(export.write_result(self.session, folder, self._kinds(), override=ui.overrideCheckBox.checked))
             ui.writtenLabel.text = _("Writing...")
-            self.session.run(lambda: [write() for write in writers], self._on_written)
+            self.session.run(lambda: [file for write in writers for file in write()], self._on_written)
 
     def _on_written(self, files: list[Path]) -> None:
-        names = [file.name for file in files]
-        if "result.json" in names:
-            names += ["report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm"]
-            self._report = files[-1].with_name("report.html")
+        report = [file for file in files if file.name == "report.html"]
+        if report:
+            self._report, = report
             self.ui.openReportButton.enabled = True
-        self.ui.writtenLabel.text = _("Written to {folder}: {files}.").format(folder=files[0].parent, files=", ".join(names))
+        self.ui.writtenLabel.text = _("Written to {folder}: {files}.").format(
+            folder=files[0].parent, files=", ".join(file.name for file in files))
 
     def _on_open_report(self) -> None:
         with self.panel.acting():
@@ -133,8 +161,16 @@ class ExportSection(Section):
 
     def _on_send(self) -> None:
         with self.panel.acting():
-            link.send(self.session, self.ui.hostLineEdit.text, self.ui.portSpinBox.value, override=self.ui.overrideCheckBox.checked)
+            ui, goes_to = self.ui, self.session.link
+            port = ui.portSpinBox.value
+            if ui.linkModeBox.currentIndex == SERVER:
+                begin = partial(goes_to.serve, port)
+            else:
+                begin = partial(goes_to.send_to, *link.address(ui.hostLineEdit.text, port))
+            packages.ensure(self.panel.resource_path("requirements_navigation.txt"))
+            making = export.take_messages(self.session, override=ui.overrideCheckBox.checked)
+            self.session.run(making, lambda made: begin(*made))
 
     def _on_disconnect(self) -> None:
         with self.panel.acting():
-            link.disconnect(self.registration)
+            self.session.link.close()

@@ -1,22 +1,24 @@
-"""How an X-ray was taken: C-arm angles and distances, or a matrix."""
+"""How an X-ray was taken: C-arm angles and distances, a matrix, or a calibration file."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..io.matrix_text import MatrixText, read_matrix, read_matrix_file
-from ..scene.geometry import matrix_of, reading_of, set_c_arm, set_matrix, summary
+from ..io.matrix_text import MatrixText, read_matrix
+from ..scene.calibration import needs_hdf5, use_camera
+from ..scene.geometry import READINGS, check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
 from ..scene.xray import XRayView
-from .c_arm_fields import CArmFields, check
+from . import packages
+from .c_arm_fields import CArmFields
+from .calibration_fields import CalibrationFields
 from .matrix_fields import MatrixFields
 from .xray_editor import XRayEditor
 
-C_ARM, MATRIX = range(2)
+C_ARM, MATRIX, FILE = range(3)
+CALIBRATIONS = _("Calibrations (*.txt *.csv *.dat *.json *.yaml *.yml *.xml *.npy *.npz *.h5 *.hdf5 *.mha *.mhd *.nrrd);;All files (*)")
 
 
 class GeometryEditor(XRayEditor):
@@ -33,6 +35,7 @@ class GeometryEditor(XRayEditor):
         self._drafts: dict[str, dict] = {}
         self._shown: tuple = ()
         self._c_arm, self._matrix = CArmFields(ui, self._on_edited), MatrixFields(ui, self._on_edited)
+        self._calibration = CalibrationFields(ui, self._on_edited)
         ui.modeBox.connect("currentIndexChanged(int)", self._on_mode)
         ui.copyButton.clicked.connect(self._on_copy)
         ui.pasteButton.clicked.connect(self._on_paste)
@@ -60,16 +63,22 @@ class GeometryEditor(XRayEditor):
         self._tell()
 
     def _fill(self) -> None:
-        content, matrix = self.view.content, matrix_of(self.view)
-        self.ui.modeBox.currentIndex = MATRIX if "camera" in content else C_ARM
+        matrix = matrix_of(self.view)
+        self.ui.modeBox.currentIndex = self._given_as
         self._c_arm.show(reading_of(self.view), self.view.size)
         self._matrix.show(None if matrix is None else MatrixText(matrix))
+        self._calibration.show(self.view, None)
+
+    @property
+    def _given_as(self) -> int:
+        return MATRIX if "camera" in self.view.content else C_ARM
 
     def _fill_draft(self, draft: dict) -> None:
         self.ui.modeBox.currentIndex = draft["mode"]
         self._c_arm.show(draft["reading"], self.view.size)
         self._matrix.show_cells(draft["cells"], draft["axes"])
         self._matrix.size = draft["size"]
+        self._calibration.show(self.view, draft["calibration"])
 
     def _list_others(self) -> None:
         """The X-rays whose geometry can be copied."""
@@ -89,22 +98,37 @@ class GeometryEditor(XRayEditor):
         changed = self.view.node.GetID() in self._drafts
         self.ui.carmPage.setVisible(self.ui.modeBox.currentIndex == C_ARM)
         self.ui.matrixPage.setVisible(self.ui.modeBox.currentIndex == MATRIX)
+        self.ui.calibrationPage.setVisible(self.ui.modeBox.currentIndex == FILE)
         self._c_arm.enable()
         problem = self._problem()
         self.ui.applyButton.enabled = not problem and (changed or not self.view.placed)
         self.ui.resetButton.enabled = changed
         if changed or not self.view.placed:
-            proposed = _("The header proposes what is filled in: check it. ") if self.view.content.get("header") and not changed else ""
-            self.ui.checkLabel.text = proposed + (problem or _("Changed, not applied yet."))
+            told = "" if problem or self.ui.modeBox.currentIndex != FILE else self._calibration.tell() + " "
+            self.ui.checkLabel.text = self._proposed() + (problem or told + _("Changed, not applied yet."))
         else:
             self.ui.checkLabel.text = summary(self.registration, self.view)
+
+    def _proposed(self) -> str:
+        """What a DICOM header proposes for a C-arm, lacks and leaves to be assumed, while that is not applied; "" without one."""
+        content = self.view.content
+        if self.ui.modeBox.currentIndex != C_ARM or self.view.placed or "header" not in content:
+            return ""
+        lacking = ", ".join(READINGS[key] for key in content.get("header_lacks", []))
+        assumed = " ".join(content.get("assumptions", []))
+        return "".join([
+            _("The header proposes what is filled in: check it.\n") if content["header"] else "",
+            _("The header lacks: {lacking}.\n").format(lacking=lacking) if lacking else "",
+            _("Assumed: {assumed}\n").format(assumed=assumed) if assumed else ""])
 
     def _problem(self) -> str:
         try:
             if self.ui.modeBox.currentIndex == C_ARM:
-                check(self._c_arm.reading())
-            else:
+                check_reading(self._c_arm.reading())
+            elif self.ui.modeBox.currentIndex == MATRIX:
                 self._matrix.matrix()
+            else:
+                self._calibration.camera()
         except InputError as error:
             return str(error)
         return ""
@@ -115,6 +139,7 @@ class GeometryEditor(XRayEditor):
         node_id = self.view.node.GetID()
         self._drafts[node_id] = {"mode": self.ui.modeBox.currentIndex, "reading": self._c_arm.reading(), "cells": self._matrix.cells(),
                                  "axes": self.ui.axesBox.currentIndex, "size": self._matrix.size,
+                                 "calibration": self._calibration.draft(),
                                  "origin": origin or self._drafts.get(node_id, {}).get("origin", _("entered"))}
         self._shown = (node_id, self.view.content, self.view.size, False)
         self._tell()
@@ -126,7 +151,7 @@ class GeometryEditor(XRayEditor):
     def _on_mode(self, *unused) -> None:
         if not self.asked:
             return
-        if (self.ui.modeBox.currentIndex == MATRIX) == ("camera" in self.view.content) and self.view.placed:
+        if self.ui.modeBox.currentIndex == self._given_as and self.view.placed:
             self._on_reset()
         else:
             self._keep_draft()
@@ -152,12 +177,15 @@ class GeometryEditor(XRayEditor):
             self._take(read_matrix(slicer.app.clipboard().text(), _("The clipboard")), _("pasted"))
 
     def _on_file(self) -> None:
-        kinds = _("Matrix (*.txt *.csv *.json *.dat);;All files (*)")
-        path = qt.QFileDialog.getOpenFileName(self.widget, _("Projection matrix"), "", kinds)
+        path = qt.QFileDialog.getOpenFileName(self.widget, _("Calibration file"), self._calibration.path, CALIBRATIONS)
         if not path or not self.asked:
             return
         with self.panel.acting():
-            self._take(read_matrix_file(path), Path(path).name)
+            if needs_hdf5(path):
+                packages.ensure(self.panel.resource_path("requirements_hdf5.txt"))
+            with self.section.filling():
+                self._calibration.choose_file(path)
+            self._keep_draft()
 
     def _take(self, given: MatrixText, origin: str) -> None:
         with self.section.filling():
@@ -171,8 +199,10 @@ class GeometryEditor(XRayEditor):
             origin = self._drafts.get(self.view.node.GetID(), {}).get("origin", _("entered"))
             if self.ui.modeBox.currentIndex == C_ARM:
                 reading = self._c_arm.reading()
-                check(reading)
+                check_reading(reading)
                 set_c_arm(self.view, reading, origin)
+            elif self.ui.modeBox.currentIndex == FILE:
+                use_camera(self.registration, self.view, self._calibration.camera(), self._calibration.path)
             else:
                 set_matrix(self.registration, self.view, self._matrix.matrix(), self._matrix.size, origin)
             self._drafts.pop(self.view.node.GetID(), None)

@@ -5,23 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-import numpy as np
 import qt
 from slicer.i18n import tr as _
 
-#: What the methods of entries are called; those of registrations as in section Start.
-METHODS = {
-    "before": _("Before"),
-    "moved": _("Moved"),
-    "transform": _("Transform"),
-    "centred": _("Centred"),
-    "given": _("As placed"),
-    "search": _("Search"),
-    "landmarks": _("Landmarks"),
-    "by hand": _("By hand"),
-    "regressor": _("Regressor"),
-    "auto": _("Automatic"),
-}
+from ..scene.words import method_in_words, started_in_words, worst
+
 ROW_PX = 22
 
 
@@ -66,31 +54,6 @@ class HistoryTable:
             item = qt.QTableWidgetItem(text)
             item.setToolTip(tip)
             self._table.setItem(row, column, item)
-
-
-def method_in_words(entry) -> str:
-    """How a pose came about, and by which published refinement, if by one."""
-    method = METHODS.get(entry.method, entry.method)
-    return f"{method}, {entry.refinement}" if entry.refinement else method
-
-
-def started_in_words(entry) -> list[str]:
-    """What a start that a regressor told came from, a sentence; none for other starts."""
-    if not entry.started:
-        return []
-    model, expected_mm, taken = (entry.started[key] for key in ("model", "expected_mm", "taken"))
-    parts = [_("It began with: {taken}").format(taken=taken)]
-    if expected_mm is not None and taken != "search":
-        parts.append(_("expected within {mm:.1f} mm").format(mm=expected_mm))
-    if model:
-        parts.append(_("regressor {name}").format(name=model))
-    return [", ".join(parts) + "."]
-
-
-def worst(similarity: dict[str, float]) -> str:
-    """The similarity of the X-ray that is least alike, of those that could be compared."""
-    values = [value for value in similarity.values() if np.isfinite(value)]
-    return f"{min(values):.2f}" if values else ""
 
 
 def fit_rows(table, least: int, most: int) -> None:

@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..io.matrix_text import MatrixText
+from ..scene.frames import RAS_FROM_LPS
 
 LPS, RAS = range(2)
-RAS_FROM_LPS = np.diag([-1.0, -1, 1, 1])
 
 
 class MatrixFields:

@@ -15,6 +15,8 @@ from ..errors import InputError
 from ..scene import display
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
+from ..scene.warned import warned
+from .notices import Notices
 from .section import ERROR_STYLE
 from .sections import SECTIONS
 from .views import Views
@@ -40,7 +42,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
-        self.views = Views(self)
+        self.views, self.notices = Views(self), Notices(self)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -68,6 +70,7 @@ class Panel(slicer.util.VTKObservationMixin):
         self.exit()
         for session in self.logic.sessions:
             session.learning.cancel()
+            session.link.close()
 
     def choose(self, registration: Registration | None) -> None:
         """Work on another registration."""
@@ -141,7 +144,7 @@ class Panel(slicer.util.VTKObservationMixin):
         """Follow the work under way and the CT; called by the timer."""
         for session in self.logic.sessions:
             if session is not self.session:
-                session.learning.poll()
+                session.poll(0)
         if self.registration is None:
             if self._stale:
                 self.refresh()
@@ -173,6 +176,7 @@ class Panel(slicer.util.VTKObservationMixin):
             if self.registration is not None:
                 display.show(self.registration)
             self.views.refresh()
+            self.notices.refresh()
             for section in self.sections.values():
                 if self.registration is not None:
                     section.refresh()
@@ -193,4 +197,6 @@ class Panel(slicer.util.VTKObservationMixin):
         path = qt.QFileDialog.getOpenFileName(None, _("Load case"), "", _("Case (*.json)"))
         if path:
             with self.acting():
-                self.choose(self.logic.loadCase(path))
+                with warned() as told:
+                    self.choose(self.logic.loadCase(path))
+                self.session.notices.loaded(path, told)

@@ -7,8 +7,9 @@ from slicer.i18n import tr as _
 
 from ..scene.lacking import lacking
 from ..scene.session import LEARNED
+from ..scene.words import started_in_words, worst
 from . import packages
-from .history_table import HistoryTable, started_in_words, worst
+from .history_table import HistoryTable
 from .section import DONE, ERROR_STYLE, PROBLEM, READY, RUNNING, TODO, Section, State
 
 REFINEMENTS = {

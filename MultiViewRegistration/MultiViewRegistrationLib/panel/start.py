@@ -7,7 +7,9 @@ from slicer.i18n import tr as _
 from ..scene import lacking, poses
 from ..scene.session import LEARNED
 from .by_hand_page import ByHandPage
+from .landmark_file import LandmarkFile
 from .landmarks_page import LandmarksPage
+from .pose_file import PoseFile
 from .regressor_part import RegressorPart
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 
@@ -45,6 +47,7 @@ class StartSection(Section):
         self._parameters, self._bound = None, 0
         self._lacking, self._seen = "", b""
         self.landmarks, self.by_hand, self.regressors = LandmarksPage(self), ByHandPage(self), RegressorPart(self)
+        self.pose_file, self.landmark_file = PoseFile(self), LandmarkFile(self)
         for start, button in self._buttons.items():
             button.clicked.connect(lambda checked=False, start=start: self._on_start(start))
         ui.transformSelector.currentNodeIDChanged.connect(self._on_transform)
@@ -79,6 +82,8 @@ class StartSection(Section):
         chosen = (self.parameters.rotation_deg, self.parameters.translation_mm)
         ui.rangeComboBox.setCurrentIndex(ranges.index(chosen) if chosen in ranges else len(ranges))
         self._on_transform()
+        self.pose_file.refresh()
+        self.landmark_file.refresh()
         self.landmarks.refresh()
         self.by_hand.refresh()
         self._show_hint()
@@ -112,6 +117,7 @@ class StartSection(Section):
     def leave(self) -> None:
         self.landmarks.leave()
         self.by_hand.leave()
+        self.pose_file.leave()
         if self._parameters is not None:
             self._parameters.disconnectGui(self._bound)
             self._parameters = None
@@ -169,6 +175,14 @@ class StartSection(Section):
     def _on_centre(self) -> None:
         with self.panel.acting():
             self._moved("centred", lambda: poses.centre_ct(self.registration))
+
+    def place_at(self, world_from_ct) -> None:
+        """Put the CT at a pose (4, 4), LPS, that was read."""
+
+        def move() -> None:
+            self.registration.world_from_ct = world_from_ct
+
+        self._moved("transform", move)
 
     def _moved(self, how: str, move) -> None:
         """Move the CT so that it can be undone."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.fingerprint import fingerprint
 from ..scene.geometry import certainty, describe, reference_of
-from ..scene.history import History
 from ..scene.registration import Registration
+from ..scene.similarity import similarities
 from ..scene.xray import XRayView
 
 USE, NAME, IMAGE, GEOMETRY, CERTAINTY, SIMILARITY = range(6)
@@ -82,11 +80,3 @@ class XRayTable:
                 item.setCheckState(qt.Qt.Unchecked)
             self.table.setItem(row, column, item)
         return item
-
-
-def similarities(registration: Registration) -> dict[str, float]:
-    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere, or something has changed since."""
-    entry = History(registration).current
-    if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
-        return {}
-    return entry.similarity if entry.fingerprint == fingerprint(registration) else {}

@@ -6,7 +6,6 @@ import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import qmc
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -50,6 +49,8 @@ class Range:
 
     def shown(self, camera: Camera, world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray) -> bool:
         """Whether a camera sees anything of a CT's box, with `corners` (8, 3) CT mm, at any of the poses about a pose."""
+        from scipy.stats import qmc  # slow to import, and only a search needs it
+
         poses = self.poses(world_from_ct, centroid, qmc.Sobol(6, seed=0).random(256))
         points = rigid.transform_points(poses[:, None], corners)
         pixels = np.where(camera.depth(points)[..., None] > 0, camera.project(points), np.nan)

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-from scipy.stats import qmc
 
 from ..geometry import rigid
 from ..rendering import threads
@@ -72,6 +71,8 @@ def search(
     centroid: (3,) CT mm.   with_start: whether the pose itself is among the first to be refined.
     tell: learns after each round the share of the effort that is spent, and the best pose so far with its cost.
     """
+    from scipy.stats import qmc  # slow to import, and a registration from a given start needs none
+
     sequence = qmc.Sobol(6, seed=seed)
     poses, scores = np.empty((0, 4, 4)), np.empty(0)
     begun: list[np.ndarray] = []

@@ -95,7 +95,7 @@ def randomise(bases, others, how, mm, state, work, line, valid):
             for c in range(line.shape[1]):
                 if valid[r, c] == 0:
                     line[r, c] = lead
-                    valid[r, c] = 1
+        valid[:] = 1  # not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong (numba 0.62 to 0.68)
     _binomial(line, between(state, how.blur), work[3])
 
 

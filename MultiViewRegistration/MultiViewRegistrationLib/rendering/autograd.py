@@ -1,10 +1,10 @@
-"""The fast CPU renderer as a torch function, with gradients by the pose and by the volume.
+"""The fast renderers as a torch function, with gradients by the pose and by the volume.
 
     image = drr(volume, ct_from_index, camera, world_from_ct)
 
-Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`); what is kept for the
-way back is seven numbers a pixel, however many voxels a ray crosses. Backwards, the gradient by the volume is the back projection of
-the gradient by the image (`adjoint.py`).
+Forwards it is one march along each ray, which gives the six derivatives by the pose beside the value (`cpu.py`, or `gpu.py` where the
+volume is on a CUDA device); what is kept for the way back is seven numbers a pixel, however many voxels a ray crosses. Backwards, the
+gradient by the volume is the back projection of the gradient by the image (`adjoint.py`, or `gpu.py` again).
 
 The gradient by the 4x4 matrix. The kernel gives, for a gradient g of the loss by the image, a force f = sum g dI/dv and a torque
 m = sum g dI/domega about a pivot c, of the motion x -> c + exp(omega) (x - c) + v. A rigid change of the matrix [R | t] is
@@ -20,6 +20,7 @@ change: do not optimise the 16 numbers as if they were free.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -40,9 +41,9 @@ def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) ->
     ct_from_index: (4, 4), mm, as in `Volume`.
     world_from_ct: (..., 4, 4) rigid, mm, of any precision; float64 keeps the digits of a pose far from the origin.
 
-    Returns (..., rows, columns) on the device of the poses; the work is done on the CPU. Gradients come back for `volume` on its own
-    grid and for `world_from_ct` as the module says; second derivatives do not. A volume that needs no gradient is made ready once, and
-    kept so as long as its tensor lives and is not written to.
+    Returns (..., rows, columns) on the device of the poses. The work is done on the volume's device where that is CUDA and the precision
+    single, on the CPU otherwise. Gradients come back for `volume` on its own grid and for `world_from_ct` as the module says; second
+    derivatives do not. A volume that needs no gradient is made ready once, and kept so as long as its tensor lives and is not written to.
 
     Raises InputError for a pose that is not finite, ValueError for other shapes and precisions.
     """
@@ -51,52 +52,90 @@ def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) ->
     if world_from_ct.shape[-2:] != (4, 4):
         raise ValueError(f"world_from_ct: expected (..., 4, 4), not {tuple(world_from_ct.shape)}")
     ct_from_index = np.asarray(ct_from_index, float)
-    grid = _grid(volume, ct_from_index)
+    kernels = _kernels(volume, ct_from_index)
     poses = world_from_ct.cpu().reshape(-1, 4, 4)
-    images = _Projection.apply(volume.cpu(), poses, grid, ct_from_index, camera)
+    images = _Projection.apply(volume, poses, kernels, camera)
     return images.reshape(*world_from_ct.shape[:-2], *images.shape[1:]).to(world_from_ct.device)
+
+
+class _OnCpu:
+    """A volume's projections and back projections by numba."""
+
+    def __init__(self, volume: Tensor, ct_from_index: np.ndarray) -> None:
+        self._shape, self._ct_from_index = tuple(volume.shape), ct_from_index
+        self.grid = _grid(volume, ct_from_index)
+
+    def project(self, camera: Camera, poses: np.ndarray, pivots: np.ndarray, with_jacobian: bool) -> tuple[Tensor, Tensor]:
+        """Images (n, rows, columns) and, or none, jacobians (6, n, rows, columns) at poses (n, 4, 4) about pivots (n, 3)."""
+        grid, (columns, rows) = self.grid, camera.size
+        images = np.empty((len(poses), rows, columns), grid.values.dtype)
+        jacobians = np.empty((6, len(poses), rows, columns) if with_jacobian else (6, len(poses), 0, 0), images.dtype)
+        nothing, samples = np.empty((0, 0), np.uint8), rows * columns * max(grid.shape)
+        tasks = []
+        for n, (pose, pivot) in enumerate(zip(poses, pivots, strict=True)):
+            rays = grid.rays(camera, pose)
+            tasks += [
+                partial(cpu.project_rows, grid.values, grid.stored, rays.source, rays.directions,
+                        rays.world_from_index, camera.source - pivot, block, nothing, images[n], jacobians[:, n])
+                for block in threads.row_blocks(rows, samples)
+            ]
+        threads.run(tasks)
+        return torch.from_numpy(images), torch.from_numpy(jacobians)
+
+    def adjoint(self, camera: Camera, poses: np.ndarray) -> Callable[[Tensor], Tensor]:
+        """What takes a gradient by images (n, rows, columns) to that by the volume (nk, nj, ni); the volume itself it does not hold."""
+        place = self._shape, self._ct_from_index
+
+        def by_volume(gradient: Tensor) -> Tensor:
+            return torch.from_numpy(back_project(np.ascontiguousarray(gradient.numpy()), [camera] * len(poses), poses, *place))
+
+        return by_volume
+
+
+class _OnDevice:
+    """The same by Warp, for a volume on a device."""
+
+    def __init__(self, volume: Tensor, ct_from_index: np.ndarray) -> None:
+        from . import gpu  # Warp is an extra
+
+        self._shape, self._ct_from_index, self._back_project = tuple(volume.shape), ct_from_index, gpu.back_project
+        self.grid = _grid(volume, ct_from_index)
+        self._renderer = gpu.BatchRenderer(self.grid, str(volume.device))
+
+    def project(self, camera: Camera, poses: np.ndarray, pivots: np.ndarray, with_jacobian: bool) -> tuple[Tensor, Tensor]:
+        """See `_OnCpu`."""
+        images, jacobians = self._renderer.render([camera] * len(poses), poses, pivot=pivots, jacobian=with_jacobian)
+        return images, images.new_empty((6, len(poses), 0, 0)) if jacobians is None else jacobians
+
+    def adjoint(self, camera: Camera, poses: np.ndarray) -> Callable[[Tensor], Tensor]:
+        """See `_OnCpu`."""
+        back_project, place = self._back_project, (self._shape, self._ct_from_index)
+        return lambda gradient: back_project(gradient, [camera] * len(poses), poses, *place)
 
 
 class _Projection(torch.autograd.Function):
     """Images (n, rows, columns) of a volume (nk, nj, ni) at poses (n, 4, 4)."""
 
     @staticmethod
-    def forward(ctx, volume, poses, grid: Grid, ct_from_index, camera: Camera):
-        columns, rows = camera.size
-        matrices = poses.detach().double().numpy()
+    def forward(ctx, volume, poses, kernels: _OnCpu | _OnDevice, camera: Camera):
+        matrices, grid = poses.detach().double().numpy(), kernels.grid
         centre = grid.ct_from_index @ [*(0.5 * (np.array(grid.shape) - 1)), 1.0]
         pivots = (matrices @ centre)[:, :3]  # in the middle of the volume, so that single precision has few digits to lose
-        images = np.empty((len(matrices), rows, columns), grid.values.dtype)
-        with_jacobian = ctx.needs_input_grad[1]
-        jacobians = np.empty((len(matrices), 6, rows, columns) if with_jacobian else (len(matrices), 6, 0, 0), images.dtype)
-        nothing, samples = np.empty((0, 0), np.uint8), rows * columns * max(grid.shape)
-        tasks = []
-        for image, jacobian, pose, pivot in zip(images, jacobians, matrices, pivots, strict=True):
-            rays = grid.rays(camera, pose)
-            tasks += [
-                partial(cpu.project_rows, grid.values, grid.stored, rays.source, rays.directions,
-                        rays.world_from_index, camera.source - pivot, block, nothing, image, jacobian)
-                for block in threads.row_blocks(rows, samples)
-            ]
-        threads.run(tasks)
-        ctx.jacobians, ctx.matrices, ctx.pivots = jacobians, matrices, pivots
-        ctx.volume, ctx.camera, ctx.pose_dtype = (tuple(volume.shape), ct_from_index), camera, poses.dtype
-        return torch.from_numpy(images)
+        images, ctx.jacobians = kernels.project(camera, matrices, pivots, ctx.needs_input_grad[1])
+        ctx.by_volume = kernels.adjoint(camera, matrices)
+        ctx.matrices, ctx.pivots, ctx.pose_dtype = matrices, pivots, poses.dtype
+        return images
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, gradient):
-        gradient = np.ascontiguousarray(gradient.numpy())
         by_volume = by_pose = None
         if ctx.needs_input_grad[0]:
-            by_volume = torch.from_numpy(back_project(gradient, [ctx.camera] * len(gradient), ctx.matrices, *ctx.volume))
+            by_volume = ctx.by_volume(gradient)
         if ctx.needs_input_grad[1]:
-            wrench = np.stack([
-                [np.sum(part * image, dtype=np.float64) for part in jacobian]
-                for image, jacobian in zip(gradient, ctx.jacobians, strict=True)
-            ])
-            by_pose = torch.from_numpy(_gradient_by_matrix(ctx.matrices, ctx.pivots, wrench)).to(ctx.pose_dtype)
-        return by_volume, by_pose, None, None, None
+            wrench = torch.stack([(part * gradient).sum(dim=(1, 2), dtype=torch.float64) for part in ctx.jacobians], dim=1)
+            by_pose = torch.from_numpy(_gradient_by_matrix(ctx.matrices, ctx.pivots, wrench.cpu().numpy())).to(ctx.pose_dtype)
+        return by_volume, by_pose, None, None
 
 
 def _gradient_by_matrix(poses: np.ndarray, pivots: np.ndarray, wrench: np.ndarray) -> np.ndarray:
@@ -109,15 +148,20 @@ def _gradient_by_matrix(poses: np.ndarray, pivots: np.ndarray, wrench: np.ndarra
     return gradient
 
 
-_grids = WeakTensorKeyDictionary()
+_ready = WeakTensorKeyDictionary()
+
+
+def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _OnCpu | _OnDevice:
+    """For the volume; made anew where the tensor is new, is being optimised, or was written to or laid elsewhere since."""
+    make = _OnDevice if volume.is_cuda and volume.dtype == torch.float32 else _OnCpu
+    if volume.requires_grad:
+        return make(volume, ct_from_index)
+    version, place, kernels = _ready.get(volume, (None, None, None))
+    if version != volume._version or not np.array_equal(place, ct_from_index):
+        kernels = make(volume, ct_from_index)
+        _ready[volume] = volume._version, ct_from_index, kernels
+    return kernels
 
 
 def _grid(volume: Tensor, ct_from_index: np.ndarray) -> Grid:
-    """The volume's grid, made anew where the tensor is new, is being optimised, or was written to or laid elsewhere since."""
-    if volume.requires_grad:
-        return Grid.of(volume.detach().cpu().numpy(), ct_from_index)
-    version, place, grid = _grids.get(volume, (None, None, None))
-    if version != volume._version or not np.array_equal(place, ct_from_index):
-        grid = Grid.of(volume.detach().cpu().numpy(), ct_from_index)
-        _grids[volume] = volume._version, ct_from_index, grid
-    return grid
+    return Grid.of(volume.detach().cpu().numpy(), ct_from_index)

@@ -12,10 +12,14 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
-from ..io.xa_header import read_header
+from ..io.dicom_origin import image_origin
+from ..io.identity import read_identity
+from ..io.xray_header.read import read_header
 from .case import frame_of, set_shared_unknowns, shared_unknowns_of
+from .dicom_origin import content_of
+from .identity import remember
 from .image import set_source
-from .loading import ViewEntry, add_entry, name_of, read_views, source_node
+from .loading import SHUTTER, ViewEntry, add_entry, add_mask, name_of, read_views, source_node, white_of
 from .naming import clean_name
 from .registration import MOST_VIEWS, Registration
 from .xray import ATTRIBUTE, XRayView
@@ -61,17 +65,32 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
         case = Case.load(path)
         entries = read_views(case, path)
         return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
-    frames, header = load_frames(path), read_header(path)
-    pixel_mm = header.get("pixel_mm") or frames[0].pixel_mm
-    content = {**_grey_values(frames[0]), "pixel_mm": pixel_mm and list(pixel_mm), "header": header}
-    return lambda registration: [_add_frames(registration, name_of(path), frames, content)]
+    frames = load_frames(path)
+    content = {**_grey_values(frames[0]), **_header(path, len(frames)), **content_of(image_origin(path, None)),
+               "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm)}
+    identity = read_identity(path)
+    return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
 
 
-def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict) -> XRayView:
+def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]) -> XRayView:
     with _new_view(registration, name) as view:
         view.change(**content)
         set_source(view, source_node(view, name, *frames))
+        if frames[0].open is not None:
+            add_mask(view, SHUTTER, frames[0].open)
+        remember(view.node, identity)
     return view
+
+
+def _header(path: Path, frames: int) -> dict:
+    """What a DICOM header proposes for the geometry, for each frame where that differs; what it lacks, and what it leaves to be assumed."""
+    found = [read_header(path, frame) for frame in range(frames)]
+    if found[0] is None:
+        return {}
+    first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
+    differing = [{key: value for key, value in reading.items() if value != first.get(key)} for reading in readings]
+    return {"header": first, **({"header_of_frames": differing} if any(differing) else {}), "header_lacks": list(found[0].lacking),
+            "assumptions": found[0].assumptions}
 
 
 def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:
@@ -102,4 +121,4 @@ def _grey_values(raw: RawImage) -> dict:
         intensity, inverted = recognised(raw)
     except InputError:
         intensity, inverted = "linear", False
-    return {"intensity": intensity, "inverted": inverted}
+    return {"intensity": intensity, "inverted": inverted, **white_of(raw, inverted)}

@@ -39,6 +39,12 @@ def shift(registration: Registration, view: XRayView, columns: float, rows: floa
     _move(registration, camera.depth(centre(registration)) * camera.ray_matrix @ [columns, rows, 0.0])
 
 
+def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
+    """(2,) how far the CT moves parallel to the image when its centre moves by a pixel along a row there, and along a column."""
+    camera = view.camera
+    return camera.depth(centre(registration)) * np.linalg.norm(camera.ray_matrix[:, :2], axis=0)
+
+
 def along_beam(registration: Registration, view: XRayView, mm: float) -> None:
     """Move the CT away from the source, along the ray through its centre, which stays where it is in the image."""
     _move(registration, mm * _beam(registration, view))

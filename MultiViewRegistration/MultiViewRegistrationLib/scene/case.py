@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import slicer
@@ -14,13 +14,14 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
+from ..imaging.undistort import undistorted, undistorted_mask
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
 from .frames import lps_from_ras
 from .registration import CT_UNIT, Registration, refuse_nonlinear
-from .xray import XRayView, place_of
+from .xray import XRayView, lens_of, place_of
 
 LANDMARKS = "landmarks"
 #: The parameter with what a scene has no nodes for, as JSON.
@@ -48,6 +49,12 @@ def set_shared_unknowns(registration: Registration, unknowns: SharedUnknowns) ->
     registration.node.SetParameter(EXTRAS, json.dumps({**extras, "shared_unknowns": asdict(unknowns)}))
 
 
+def reference_from_world_of(registration: Registration) -> np.ndarray | None:
+    """(4, 4), LPS, to the frame of a navigation tracker, where the case had it."""
+    given = json.loads(registration.parameter(EXTRAS, "{}")).get("reference_from_world")
+    return None if given is None else np.array(given, float)
+
+
 def case_of(
     registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None, *, placed: bool = True,
 ) -> Case:
@@ -72,6 +79,7 @@ def case_of(
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
+        assumptions={view.name: tuple(view.content["assumptions"]) for view in views if view.content.get("assumptions")},
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
         shared_unknowns=shared_unknowns_of(registration),
@@ -154,12 +162,16 @@ def _entry(view: XRayView) -> ViewFile:
 
 
 def frame_of(volume, content: dict) -> RawImage:
-    """The frame of a volume node that a view with this content shows; grey in colours is grey. InputError, without a name in front."""
+    """The frame of a volume node that a view with this content shows, undistorted; grey in colours is grey. InputError, without a name in
+    front."""
     frames, frame = _any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
     pixel_mm = content.get("pixel_mm")
-    return raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
+    raw = raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
+    raw = replace(raw, white=content["white"]) if "white" in content else raw
+    lens = lens_of(content)
+    return raw if lens is None else undistorted(raw, *lens)
 
 
 def _any_voxels(node) -> np.ndarray:
@@ -207,7 +219,9 @@ def drawn(view: XRayView) -> np.ndarray | None:
         return segments_on(view.mask, segments, view.node)[0]
     content = view.content
     painted = segments_on(view.mask, segments, view.source)[content.get("frame") or 0]
-    return painted[:, ::-1] if content.get("flipped") else painted
+    painted = painted[:, ::-1] if content.get("flipped") else painted
+    lens = lens_of(content)
+    return painted if lens is None else undistorted_mask(painted, *lens)
 
 
 def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:

@@ -56,6 +56,21 @@ def preview(ct: CT) -> CTPreview:
                      None if ct.mask is None else np.count_nonzero(ct.mask) * voxel_ml, picture, aspect)
 
 
+def facts(found: CTPreview, unit: str) -> list[str]:
+    """What was found, a line each.   unit: of the CT, as in a case.json."""
+    size = " \u00d7 ".join(str(n) for n in found.size)
+    spacing = " \u00d7 ".join(f"{mm:.2f}" for mm in found.spacing_mm)
+    extent = " \u00d7 ".join(f"{n * mm:.0f}" for n, mm in zip(found.size, found.spacing_mm, strict=True))
+    lines = [f"Voxels: {size}", f"Spacing: {spacing} mm", f"Extent: {extent} mm"]
+    if found.structure_ml is not None:
+        lines.append(f"Structure: {found.structure_ml:.0f} ml")
+    if unit == "hu" and found.bone_ml > 0:
+        lines.append(f"Bone: {found.bone_ml:.0f} ml (above {BONE_HU:.0f} HU)")
+    elif unit == "hu":
+        lines.append(f"No bone above {BONE_HU:.0f} HU: are the values right?")
+    return lines
+
+
 def _picture(ct: CT) -> tuple[np.ndarray, float]:
     """uint8 (rows, columns, 3) and the height of its pixels over their width."""
     thin = _thinned(ct)

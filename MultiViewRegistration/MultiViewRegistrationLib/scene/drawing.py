@@ -47,11 +47,13 @@ class Drawing:
 
     anatomy: gives the prepared CT, None before there is one.   xray: gives a view's `imaging.xray.XRay`, or raises InputError.
     mode: one of overlay.MODES.
+    onto: what shows the pictures. `overlay` lays volumes over the X-rays in their slice views; what takes its place has the same BLENDS,
+        PICTURES, foreground, remove, show_drr, shade, show_picture and picture_of.
     """
 
     def __init__(self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
-        self.mode = "blend"
+        self.mode, self.onto = "blend", overlay
         self._coarse, self._pace = 0, 0.0
         self._detectors: list[Detector] = []
         self._drawn: dict[str, Drawn] = {}
@@ -60,11 +62,14 @@ class Drawing:
         self._films: dict[str, tuple[tuple, object]] = {}
         self._moved = 0.0
 
-    def step(self) -> bool:
-        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw."""
+    def step(self, first: XRayView | None = None) -> bool:
+        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
+
+        first: a view that somebody looks at just now; if it is out of date it is drawn alone, and the others in the next step.
+        """
         anatomy = self._anatomy()
         for view in self._registration.xrays:
-            overlay.remove(view, self.mode if anatomy is not None and view.placed else "off")
+            self.onto.remove(view, self.mode if anatomy is not None and view.placed else "off")
         if anatomy is None or self.mode == "off":
             self._drawn, self._sharpening = {}, None
             return False
@@ -73,7 +78,8 @@ class Drawing:
         self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
         stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}
         if stale:
-            self._draw_coarse(stale, anatomy)
+            urgent = {name: found for name, found in stale.items() if found[0].view == first}
+            self._draw_coarse(urgent or stale, anatomy)
             return True
         for detector in self._detectors:
             self._shade(detector)
@@ -97,12 +103,12 @@ class Drawing:
             xray = self._xray(detector.view)
         except InputError:
             xray = None
-        kind = self.mode if self.mode in overlay.PICTURES else overlay.DRR
+        kind = self.mode if self.mode in self.onto.PICTURES else overlay.DRR
         return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
 
     def _is_stale(self, name: str, detector: Detector, of: tuple) -> bool:
         drawn = self._drawn.get(name)
-        return drawn is None or drawn.of != of or (overlay.foreground(detector.view, self.mode) is None and not drawn.failed)
+        return drawn is None or drawn.of != of or (self.onto.foreground(detector.view, self.mode) is None and not drawn.failed)
 
     # Drawing
 
@@ -117,7 +123,7 @@ class Drawing:
             self._show(detector, of, drr, factor)
             self._drawn[name] = Drawn(of, failed=of[-1] is None)
         self._moved = perf_counter()
-        self._adapt(self._moved - began)
+        self._adapt((self._moved - began) * len(self._detectors) / len(stale))
 
     def _draw_sharp(self, wanted: dict[str, tuple[Detector, tuple]], anatomy) -> bool:
         """Go on with the first view that is not sharp; whether there is one."""
@@ -152,17 +158,15 @@ class Drawing:
     def _show(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
         xray = of[-1]
         if xray is None:
-            overlay.remove(detector.view)
-        elif self.mode in overlay.PICTURES:
-            from ..assessment.live_overlays import picture
-
+            self.onto.remove(detector.view)
+        elif self.mode in self.onto.PICTURES:
             film = self._film(detector, xray, factor)
-            overlay.show_picture(detector, picture(self.mode, film, drr, structure=of[1].structure), factor)
+            self.onto.show_picture(detector, self.onto.picture_of(self.mode, film, drr, structure=of[1].structure), factor)
         else:
             drr = _shown(drr)
             if _name(detector) not in self._greys:
                 self._fit_greys(detector, of, drr, factor)
-            overlay.show_drr(detector, drr, factor)
+            self.onto.show_drr(detector, drr, factor)
             self._shade(detector, drr)
 
     # Greys
@@ -171,14 +175,14 @@ class Drawing:
         """Show the DRR in its greys; in those that fill the X-ray's window, where the two have nothing in common."""
         greys = self._greys.get(_name(detector))
         if greys is not None:
-            overlay.shade(detector.view, greys[1])
+            self.onto.shade(detector.view, greys[1])
         elif drr is not None:
-            overlay.shade(detector.view, Greys.alone(drr, overlay.xray_window(detector.view)))
+            self.onto.shade(detector.view, Greys.alone(drr, overlay.xray_window(detector.view)))
 
     def _fit_greys(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
         """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
         xray = of[-1]
-        if xray is None or self.mode not in overlay.BLENDS:
+        if xray is None or self.mode not in self.onto.BLENDS:
             return
         pooled = xray.pooled(factor)
         found = Greys.of(pooled.line_integrals, pooled.valid, drr)

@@ -16,7 +16,7 @@ from .case import EXTRAS
 from .registration import CT_UNIT, Registration
 from .xray import XRayView
 
-#: What of a view's content a registration depends on.
+#: What of a view's content a registration depends on, with its distortion where it has one.
 ASKED = (*GEOMETRIES, "pixel_mm", "frame", "intensity", "inverted", "flipped", "rotation_sd_deg", "translation_sd_mm")
 
 _checksums: dict = {}  # by the image's modification time, which no other image shares
@@ -40,12 +40,23 @@ def of_view(view: XRayView) -> str:
     """Of one X-ray, its mask, and its geometry as it was given."""
     content = view.content
     mask = view.mask and [_segment(view.mask, segment_id) for segment_id in view.mask.GetSegmentation().GetSegmentIDs()]
-    return _digest([_volume(view.source or view.node), {key: content.get(key) for key in ASKED}, mask])
+    return _digest([_volume(view.source or view.node), {key: content.get(key) for key in ASKED} | _distortion(content), mask])
+
+
+def of_volume(node) -> str:
+    """Of the voxels of a volume and where they lie."""
+    return _digest(_volume(node))
 
 
 def of_geometry(view: XRayView) -> str:
     """Of the geometry of one X-ray as it was given."""
-    return _digest({key: view.content.get(key) for key in GEOMETRIES})
+    content = view.content
+    return _digest({key: content.get(key) for key in GEOMETRIES} | _distortion(content))
+
+
+def _distortion(content: dict) -> dict:
+    """Nothing where there is none, as in scenes of before."""
+    return {key: content[key] for key in ("distortion",) if key in content}
 
 
 def _digest(told) -> str:

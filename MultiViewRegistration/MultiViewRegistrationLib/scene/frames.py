@@ -8,7 +8,7 @@ import slicer
 
 from ..io.axes import turned
 
-_FLIP = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 
 
 def ras_from_lps(array) -> np.ndarray:
@@ -33,7 +33,7 @@ def transform_to_lps(target_from_source) -> np.ndarray:
 
 def _flipped(array) -> np.ndarray:
     array = np.asarray(array, float)
-    return _FLIP @ array if array.shape == (4, 4) else array * _FLIP.diagonal()[:3]
+    return RAS_FROM_LPS @ array if array.shape == (4, 4) else array * RAS_FROM_LPS.diagonal()[:3]
 
 
 def transform_of(node) -> np.ndarray:

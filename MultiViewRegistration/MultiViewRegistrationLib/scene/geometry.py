@@ -7,13 +7,19 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
+from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
 from ..io.fields import Fields
 from .frames import lps_from_ras
+from .image import refresh
 from .loading import camera_content
 from .registration import Registration
 from .xray import XRayView, place_of
 
+#: The readings of a C-arm that a registration needs, as a person knows them.
+READINGS = {"rao_lao_deg": "LAO/RAO angle", "cra_cau_deg": "CRA/CAU angle", "source_to_detector_mm": "source to detector",
+            "source_to_isocentre_mm": "source to isocentre", "pixel_mm": "pixel size", "mirrored": "seen from source or detector"}
 #: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
 READ_OFF = (1.0, 3.0)
 DEG = "\u00b0"
@@ -28,8 +34,22 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
     read_geometry(Fields(view.name, "", {"c_arm": reading}))
     if "rotation_sd_deg" not in view.content:
         view.change(rotation_sd_deg=READ_OFF[0], translation_sd_mm=READ_OFF[1])
-    view.change(c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
-    view.place()
+    _give(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
+
+
+def check_reading(reading: dict) -> None:
+    """InputError for what is missing in a C-arm's angles and distances, or does not fit together; "mirrored" is None where nobody said."""
+    if not reading["source_to_detector_mm"] > 0:
+        raise InputError("Source to detector: none is given, expected the distance in mm; enter it.")
+    if not reading["source_to_isocentre_mm"] > 0:
+        raise InputError("Source to isocentre: none is given, expected the distance in mm; enter it.")
+    if not reading["source_to_isocentre_mm"] < reading["source_to_detector_mm"]:
+        raise InputError(f"Source to isocentre: {reading['source_to_isocentre_mm']:g} mm, expected less than source to detector, "
+                         f"{reading['source_to_detector_mm']:g} mm; correct one of them.")
+    if not min(reading["pixel_mm"]) > 0:
+        raise InputError("Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them.")
+    if reading["mirrored"] is None:
+        raise InputError("Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector.")
 
 
 def set_matrix(registration: Registration, view: XRayView, projection_matrix, size=None, origin: str = "entered") -> None:
@@ -39,9 +59,7 @@ def set_matrix(registration: Registration, view: XRayView, projection_matrix, si
 
     InputError where it is no camera's, is for another size, or has what the image shows behind the source.
     """
-    if size is not None and tuple(size) != view.size:
-        raise InputError(f"{view.name}: the matrix is for an image of {size[0]} x {size[1]} pixels, but this one has {view.size[0]} x "
-                         f"{view.size[1]}; give that of the image as it is stored.")
+    _check_size(view, size, "matrix")
     geometry = read_geometry(Fields(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()}))
     point = _point_shown(registration, view, geometry)
     try:
@@ -53,8 +71,43 @@ def set_matrix(registration: Registration, view: XRayView, projection_matrix, si
                              "-1 if the image is not mirrored.") from None
         raise InputError(f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
                          "correct it, or multiply that of an image stored mirrored by -1.") from None
-    view.change(camera=camera_content(camera), **{"from": origin})
-    view.place()
+    _give(view, camera=camera_content(camera), **{"from": origin})
+
+
+def set_camera(registration: Registration, view: XRayView, camera: Camera, distortion: Distortion | None = None, origin: str = "entered"
+               ) -> None:
+    """Give a view a camera, and the distortion of its image as it was taken, which is undone.
+
+    InputError where it is for another size, has what the image shows behind the source, or cannot be undistorted.
+    """
+    _check_size(view, camera.size, "camera")
+    geometry = Geometry(view.name, camera=camera)
+    point = _point_shown(registration, view, geometry)
+    if point is not None and camera.depth(point) <= 0:
+        raise InputError(f"{view.name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
+                         "the unit and the axes, or choose another camera.")
+    bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
+    _give(view, camera=camera_content(camera), **bent, **{"from": origin})
+
+
+def _check_size(view: XRayView, size, what: str) -> None:
+    if size is not None and tuple(size) != view.size:
+        raise InputError(f"{view.name}: the {what} is for an image of {size[0]} x {size[1]} pixels, but this one has {view.size[0]} x "
+                         f"{view.size[1]}; give that of the image as it is stored.")
+
+
+def _give(view: XRayView, **content) -> None:
+    """A new geometry; the image lies there, made anew where its distortion was undone or is to be."""
+    before = view.content
+    view.change(**content)
+    if "distortion" not in before and "distortion" not in content:
+        view.place()
+        return
+    try:
+        refresh(view)
+    except InputError:
+        view.content = before
+        raise
 
 
 def reading_of(view: XRayView) -> dict:
@@ -72,7 +125,8 @@ def reading_of(view: XRayView) -> dict:
                 "pixel_mm": list(reading.pixel_mm), "principal_point": list(reading.principal_point), "rao_lao_deg": reading.rao_lao_deg,
                 "cra_cau_deg": reading.cra_cau_deg, "roll_deg": reading.roll_deg,
                 "isocentre_offset_mm": list(reading.isocentre_offset_mm), "mirrored": reading.mirrored}
-    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {})}
+    of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
+    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {}), **(of_frames[frame] if of_frames else {})}
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:
@@ -128,7 +182,7 @@ def summary(registration: Registration, view: XRayView) -> str:
         text += f", {camera.depth(centre):.0f} mm before the CT's centre"
         if not sees(camera, world_from_index, low, high):
             text += "; the CT is outside the image where it is now"
-    return text + "."
+    return text + (". The image is undistorted." if "distortion" in view.content else ".")
 
 
 def _has_ct(registration: Registration) -> bool:

@@ -36,13 +36,21 @@ class Greys:
 
     def window(self, low: float, high: float) -> tuple[float, float]:
         """The DRR's window that goes with the X-ray's."""
-        gain = (self.drr[1] - self.drr[0]) / (self.xray[1] - self.xray[0])
-        return self.drr[0] + (low - self.xray[0]) * gain, self.drr[0] + (high - self.xray[0]) * gain
+        return self.drr[0] + (low - self.xray[0]) * self._gain, self.drr[0] + (high - self.xray[0]) * self._gain
+
+    def as_xray(self, drr: np.ndarray) -> np.ndarray:
+        """A DRR in the line integrals of the X-ray that look like it."""
+        return self.xray[0] + (drr - self.drr[0]) / self._gain
 
     def suits(self, other: Greys, low: float, high: float) -> bool:
         """Whether the other's window is much like this one's, for an X-ray's window."""
         here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))
+
+    @property
+    def _gain(self) -> float:
+        """By how much more the DRR changes than the X-ray."""
+        return (self.drr[1] - self.drr[0]) / (self.xray[1] - self.xray[0])
 
 
 def _spread(values: np.ndarray) -> tuple[float, float]:

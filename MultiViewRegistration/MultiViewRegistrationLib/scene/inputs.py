@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from .case import case_of, ct_of, xray_of
+from .dicom_origin import origin_of
 from .fingerprint import of_ct, of_view
 from .registration import Registration, refuse_nonlinear
 from .xray import XRayView
@@ -32,6 +33,7 @@ class Inputs:
             if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
                 raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
                                  "or skip it.")
+        case.dicom = origin_of(self.registration)
         case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in self.registration.xrays if view.used}}
         return case
 

@@ -15,7 +15,7 @@ from .case import take_ct
 from .fingerprint import of_ct
 from .inputs import Inputs
 from .training import Training
-from .worker import Worker
+from .worker import TURN, Worker
 
 #: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT that it was chosen for.
 MODEL, MODEL_OF = "model", "modelOf"
@@ -38,8 +38,8 @@ class Learning:
 
     # The models
 
-    def look(self) -> bool:
-        """Look into the store, in a thread, whenever the CT is another one; whether the models are others now."""
+    def look(self, wait: float = TURN) -> bool:
+        """Look into the store, in a thread, whenever the CT is another one; whether the models are others now.   wait: as `Worker.poll`."""
         of = of_ct(self._registration)
         if of != self._of or self._again:
             others = of != self._of and bool(self.models)
@@ -48,7 +48,7 @@ class Learning:
             return others
         if self._look is None:
             return False
-        self._look.poll()
+        self._look.poll(wait)
         if self._look.state == "running":
             return False
         done, self._look = self._look, None

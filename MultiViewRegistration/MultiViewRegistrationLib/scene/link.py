@@ -1,91 +1,107 @@
-"""The pose handed on to navigation through OpenIGTLink, by the extension SlicerOpenIGTLink where it is installed."""
+"""A result handed on to navigation through OpenIGTLink, for as long as a person wants, and with a word once it does not stand any more."""
 
 from __future__ import annotations
 
-import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
-import slicer
 
 from ..errors import InputError
-from ..io.navigation.messages import CT_TO_REFERENCE, CT_TO_WORLD
-from .case import EXTRAS
-from .export import settled
-from .frames import set_transform
-from .products import product
-from .registration import Registration
-from .session import Session
+from ..io.navigation import igtl
+from ..io.navigation.handover import Handover
+from ..io.navigation.igtl import PORT
+from ..io.navigation.messages import Messages, messages_of
 
-CONNECTOR = "connector"
-PORT = 18944
-#: Attributes by which SlicerOpenIGTLink knows what to do with a node: send it as soon as the connection stands; what to say of it.
-ON_CONNECT, STATUS = "OpenIGTLinkIF.pushOnConnect", "TransformStatus"
-OK, OVERRIDDEN = "OK", "UNKNOWN"
+__all__ = ["PORT", "Link", "address"]
+
+#: Said of a pose that was sent, once the CT lies elsewhere.
+MOVED = "The CT lies elsewhere than when this was sent."
+#: The largest difference of two matrices of one pose.
+SAME = 1e-6
 
 
-def available() -> bool:
-    """Whether SlicerOpenIGTLink is installed."""
-    return hasattr(slicer, "vtkMRMLIGTLConnectorNode")
-
-
-def send(session: Session, host: str = "127.0.0.1", port: int = PORT, *, override: bool = False) -> None:
-    """Send the CT's pose, RAS, to an OpenIGTLink server, as the TRANSFORM message CTToWorld, and with a tracker's frame as CTToReference.
-
-    At this call, or as soon as the connection stands, and not whenever the CT moves. One that was overridden goes out with the status
-    UNKNOWN in its metadata.
-
-    InputError where SlicerOpenIGTLink or the host is missing, and as `export.write_result` at once.
-    """
-    if not available():
-        raise InputError("OpenIGTLink: the extension SlicerOpenIGTLink is missing, expected it; install it in the Extensions Manager.")
+def address(host: str, port: int) -> tuple[str, int]:
+    """What `Link.send_to` takes. InputError for a host that is none."""
     if not host.strip():
         raise InputError("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
-    doubt, registration = settled(session, override), session.registration
-    connector = product(registration.node, CONNECTOR, "vtkMRMLIGTLConnectorNode", "To navigation")
-    _connect(connector, host.strip(), port)  # first: what is changed below goes out at once where a connection stands
-    messages = [_message(registration, name, pose, doubt) for name, pose in _poses(registration).items()]
-    outgoing = [connector.GetOutgoingMRMLNode(i) for i in range(connector.GetNumberOfOutgoingMRMLNodes())]
-    for message in messages:
-        if message not in outgoing:
-            connector.RegisterOutgoingMRMLNode(message)
-        connector.PushNode(message)  # to nobody before the connection stands
+    return igtl.address(f"{host.strip()}:{port}")
 
 
-def disconnect(registration: Registration) -> None:
-    """End the connection, if there is one."""
-    connector = registration.node.GetNodeReference(CONNECTOR)
-    if connector is not None:
-        connector.Stop()
+class Link:
+    """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
 
+    told: how it stands, a few words; "" without a connection.
+    """
 
-def connection(registration: Registration) -> tuple[bool, str] | None:
-    """Whether the connection stands, and to which host and port it goes; None where there is none, nor is to be one."""
-    connector = registration.node.GetNodeReference(CONNECTOR) if available() else None
-    if connector is None or connector.GetState() == connector.StateOff:
-        return None
-    return connector.GetState() == connector.StateConnected, f"{connector.GetServerHostname()}:{connector.GetServerPort()}"
+    def __init__(self) -> None:
+        self.told = ""
+        self._stop: threading.Event | None = None
+        self._thread: threading.Thread | None = None
+        self._handover: Handover | None = None
+        self._messages: _Live | None = None
+        self._doubt = ""
 
+    @property
+    def open(self) -> bool:
+        """Whether there is a connection, or one is tried for."""
+        return self._stop is not None and self._thread.is_alive()
 
-def _poses(registration: Registration) -> dict[str, np.ndarray]:
-    """(4, 4), LPS, by the message's name."""
-    world_from_ct = registration.world_from_ct
-    reference_from_world = json.loads(registration.parameter(EXTRAS, "{}")).get("reference_from_world")
-    further = {} if reference_from_world is None else {CT_TO_REFERENCE: np.array(reference_from_world) @ world_from_ct}
-    return {CT_TO_WORLD: world_from_ct, **further}
+    def send_to(self, host: str, port: int, handover: Handover, messages: Messages) -> None:
+        """From now on send a result to a server, again and again; one that drops gets all of it when it is back."""
+        self._begin(partial(igtl.send_to, host, port), handover, messages)
 
+    def serve(self, port: int, handover: Handover, messages: Messages) -> None:
+        """From now on offer a result to clients on this machine. Where the port is taken, `told` says it."""
+        self._begin(partial(igtl.serve, port), handover, messages)
 
-def _message(registration: Registration, name: str, pose: np.ndarray, doubt: str):
-    node = product(registration.node, f"sent{name}", "vtkMRMLLinearTransformNode", name)
-    node.SetAttribute(ON_CONNECT, "true")
-    node.SetAttribute(STATUS, OVERRIDDEN if doubt else OK)
-    set_transform(node, pose)
-    return node
+    def hold_against(self, world_from_ct: np.ndarray, doubt: str) -> None:
+        """Have the peers know, with the next message, whether what was sent still stands.
 
-
-def _connect(connector, host: str, port: int) -> None:
-    if connector.GetState() != connector.StateOff:
-        if (connector.GetServerHostname(), connector.GetServerPort()) == (host, port):
+        world_from_ct: (4, 4), where the CT is now.   doubt: what speaks against the pose there, "" for nothing.
+        """
+        if not self.open:
             return
-        connector.Stop()
-    connector.SetTypeClient(host, port)
-    connector.Start()
+        if not np.allclose(self._handover.world_from_ct, world_from_ct, rtol=0, atol=SAME):
+            doubt = MOVED
+        if doubt != self._doubt:
+            self._doubt = doubt
+            given = self._handover.caution or ""
+            caution = " ".join(filter(None, [given, "" if doubt in given else doubt]))
+            self._messages.small = messages_of(replace(self._handover, caution=caution or None, views=[])).small
+
+    def close(self) -> None:
+        """End it; nothing happens without one."""
+        if self._stop is not None:
+            self._stop.set()
+        self._stop, self.told = None, ""
+
+    def _begin(self, run: Callable, handover: Handover, messages: Messages) -> None:
+        self.close()
+        before, stop = self._thread, threading.Event()
+        live = _Live(messages)
+        self._stop, self._handover, self._messages, self._doubt = stop, handover, live, ""
+
+        def tell(text: str) -> None:
+            if self._stop is stop:
+                self.told = text
+
+        def work() -> None:
+            if before is not None:
+                before.join()  # its port is free then
+            try:
+                run(live, stop, tell)
+            except InputError as error:
+                tell(str(error))
+
+        self._thread = threading.Thread(target=work, name="MultiViewRegistration link", daemon=True)
+        self._thread.start()
+
+
+class _Live:
+    """`Messages` of which the small ones may change while they are sent."""
+
+    def __init__(self, messages: Messages) -> None:
+        self.small, self.images = messages.small, messages.images

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import slicer
@@ -18,38 +20,57 @@ from ..imaging.view import View
 from ..imaging.xray import RawImage, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
-from ..io.fields import read_json
+from ..io.identity import read_identity
 from .case import LANDMARKS, grid_of, keep_extras
+from .dicom_origin import content_of, keep_frame
 from .frames import ras_from_lps
+from .identity import remember
 from .image import set_source
 from .products import OWNER, product
 from .registration import CT_UNIT, Registration
 from .xray import MASK, XRayView
 
+#: The name of a mask that a DICOM header has.
+SHUTTER = "shutter"
 #: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
 LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 
 
 def load_case(scene, path: str | os.PathLike) -> Registration:
     """A registration with all that a case.json names. InputError for what is wrong in it; nothing is left in the scene then."""
-    case = Case.load(path)  # everything is read and checked before the scene changes
-    file, entries = CaseFile.read(path), read_views(case, path)
+    return read_case(path)(scene)
 
-    registration = Registration.create(scene, case.name)
-    ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
-    registration.ct = ct
-    registration.node.SetParameter(CT_UNIT, case.ct.unit)
-    if case.ct.mask is not None:
-        registration.choose_segment(*segmentation_node(scene, name_of(file.mask.path), case.ct.mask, ct))
-    for key, value in case.search.items():
-        registration.node.SetParameter(key, str(value))
-    keep_extras(registration, case)
-    if case.world_from_ct is not None:
-        registration.world_from_ct = case.world_from_ct
-    for entry in entries:
-        add_entry(registration, entry)
-    place_landmarks(registration, case.landmarks)
-    return registration
+
+def read_case(path: str | os.PathLike, loaded: Case | None = None) -> Callable[[Any], Registration]:
+    """`load_case` in two steps: everything is read and checked now, in any thread; the function returned puts it into a scene, in the
+    main thread.
+
+    loaded: the case, where it was loaded from there already.
+    """
+    case = loaded or Case.load(path)
+    file, entries = CaseFile.read(path), read_views(case, path)
+    identity = read_identity(file.ct.path)
+
+    def add(scene) -> Registration:
+        registration = Registration.create(scene, case.name)
+        ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
+        keep_frame(ct, case.dicom.ct_uid)
+        remember(ct, identity)
+        registration.ct = ct
+        registration.node.SetParameter(CT_UNIT, case.ct.unit)
+        if case.ct.mask is not None:
+            registration.choose_segment(*segmentation_node(scene, name_of(file.mask.path), case.ct.mask, ct))
+        for key, value in case.search.items():
+            registration.node.SetParameter(key, str(value))
+        keep_extras(registration, case)
+        if case.world_from_ct is not None:
+            registration.world_from_ct = case.world_from_ct
+        for entry in entries:
+            add_entry(registration, entry)
+        place_landmarks(registration, case.landmarks)
+        return registration
+
+    return add
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,43 +78,60 @@ class ViewEntry:
     """A view of a case.json with its pixels, on the way into a scene.
 
     content: as `XRayView.content`.   frame: the pixels, with the name of their file.   mask: (rows, columns), with the name of its file.
+    identity: see `io.identity`.
     """
 
     name: str
     content: dict
     frame: tuple[str, RawImage]
     mask: tuple[str, np.ndarray] | None
+    identity: dict[str, str]
 
 
 def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
     """The views of a case that was loaded from this file. InputError for what cannot be read."""
     file = CaseFile.read(path)
-    told = read_json(file.path)["views"]
-    return [_read_view(*view) for view in zip(case.views, file.views, told, strict=True)]
+    return [_read_view(*view, content_of(case.dicom.views.get(view[0].name))) for view in zip(case.views, file.views, strict=True)]
 
 
-def _read_view(view: View, entry: ViewFile, told: dict) -> ViewEntry:
+def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
     raw = image_of(entry)
     mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
-    geometry = {"c_arm": told["c_arm"]} if "c_arm" in told else {"camera": camera_content(view.camera)}
+    if raw.open is not None:
+        mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
+    c_arm = entry.geometry.c_arm
+    geometry = {"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}
+    assumed = {"assumptions": list(entry.assumptions)} if entry.assumptions else {}
     intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return ViewEntry(view.name, {
-        **geometry, "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
-        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json"}, (name_of(entry.image.path), raw), mask)
+        **geometry, **assumed, **white_of(raw, inverted),
+        "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
+        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
+        (name_of(entry.image.path), raw), mask, read_identity(entry.image.path))
 
 
 def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
     """Add a view of a case.json. InputError where there is no room for more."""
     view = registration.add_xray(entry.name)
     view.change(**entry.content)
+    remember(view.node, entry.identity)
     file, raw = entry.frame
     set_source(view, source_node(view, file, raw))
     if entry.mask is not None:
-        name, used = entry.mask
-        segmentation, _ = segmentation_node(registration.scene, name, used[None], view.node)
-        segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
-        view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+        add_mask(view, *entry.mask)
     return view
+
+
+def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
+    """Use of a view's image only where `used` (rows, columns) is True, by a segmentation that goes with it."""
+    segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
+    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+    view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+
+
+def white_of(raw: RawImage, inverted: bool) -> dict:
+    """The entry of a view's content that says about which value its grey scale is turned round."""
+    return {"white": raw.white} if inverted else {}
 
 
 def camera_content(camera: Camera) -> dict:

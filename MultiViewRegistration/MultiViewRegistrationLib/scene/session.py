@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.util import find_spec
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
 from ..errors import InputError
 from . import poses, work
+from .dicom_origin import world_uid
 from .drawing import Drawing
 from .fingerprint import fingerprint
 from .history import Entry, History
 from .inputs import Inputs
 from .learning import Learning
+from .link import Link
 from .loading import camera_content
+from .notices import Notices
 from .preparation import Preparation
 from .registration import Registration
 from .run import Asked, Run
@@ -27,6 +31,8 @@ from .worker import TURN, Worker
 STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
 #: Of these the pose as it is need not mean anything; those that a network finds, and those that are searched for.
 PLACELESS, LEARNED, SEARCHED = ("landmarks", "regressor", "auto"), ("regressor", "auto"), ("search", "auto")
+#: Seconds between two looks at whether what goes out to navigation still stands; that the thread which sends it gets at each poll.
+HOLD_S, BREATH = 0.3, 0.005
 #: Seconds that `stop` waits for threads to end, after which they end by themselves.
 PATIENCE = 1.0
 
@@ -37,6 +43,7 @@ class Session(Inputs):
     message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
     ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
     learning: the regressors of this CT, and the training of one.
+    link: to navigation, through OpenIGTLink.   notices: what a person should read once.
     """
 
     def __init__(self, registration: Registration) -> None:
@@ -44,6 +51,8 @@ class Session(Inputs):
         self.history = History(registration)
         self.message, self.notes, self.ended = "", [], ""
         self.learning = Learning(self)
+        self.link, self._held = Link(), 0.0
+        self.notices = Notices(registration)
         self._run: Run | None = None
         self._errand: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
@@ -114,6 +123,7 @@ class Session(Inputs):
         self._give_time(wait)
         if self.registration.scene is None:
             return self._forget()
+        self._look_at_link()
         ended = [self._look_at_preparation(), self._look_at_errand(), self.learning.poll()]
         return self._look_at_registration() or any(ended)
 
@@ -155,6 +165,11 @@ class Session(Inputs):
         """mTRE in mm of that, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
 
+    @property
+    def anatomy(self):
+        """The `registration.anatomy.Anatomy` of the CT as it is; None before `prepare` is true."""
+        return self._preparation.anatomy()
+
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
         """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
 
@@ -180,11 +195,12 @@ class Session(Inputs):
         if known is not None and not self.history.moved:
             return lambda: known
         case, anatomy, method = self.corrected_case(), self._preparation.anatomy(), "by hand" if entry is None else entry.method
+        uid = world_uid(self.registration)
 
         def find():
             from ..workflow import assess
 
-            return assess(case, case.world_from_ct, anatomy, method)
+            return replace(assess(case, case.world_from_ct, anatomy, method), world_uid=uid)
 
         return find
 
@@ -212,6 +228,11 @@ class Session(Inputs):
         if ended and self._preparation.message and self._run is None:
             self.message = self._preparation.message
         return ended
+
+    def _look_at_link(self) -> None:
+        if self.link.open and monotonic() - self._held > HOLD_S:
+            self.link.hold_against(self.registration.world_from_ct, self.doubt())
+            self._held = monotonic()
 
     def _look_at_errand(self) -> bool:
         """Whether it has just ended."""
@@ -268,6 +289,8 @@ class Session(Inputs):
         working = [*filter(None, asked), *self._ending]
         if working:
             working[0].wait(wait)
+        elif self.link.open:
+            sleep(min(wait, BREATH))
         self._ending = [worker for worker in self._ending if not worker.wait(0)]
 
     def _forget(self) -> bool:
@@ -275,6 +298,7 @@ class Session(Inputs):
         working = self.running or self.preparing or self.learning.under_way
         self.cancel()
         self.learning.cancel()
+        self.link.close()
         if self._preparation.worker is not None:
             self._ending.append(self._preparation.worker)
         self._preparation, self._results = Preparation(self), {}
@@ -291,6 +315,7 @@ class Session(Inputs):
 
     def _keep(self, run: Run, result) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
+        result = replace(result, world_uid=world_uid(self.registration))
         views = list(zip(result.case.views, result.views, strict=True))
         corrected = {given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
                      for given, view in views if view.camera is not given.camera}

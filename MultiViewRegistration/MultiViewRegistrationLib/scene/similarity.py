@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..errors import InputError
 from .fingerprint import fingerprint
+from .history import History
+from .registration import Registration
 from .session import Session
-from .worker import Worker
+from .worker import TURN, Worker
 from .xray import ATTRIBUTE
 
 
@@ -18,11 +22,11 @@ class Similarity:
         self._worker: Worker | None = None
         self.values: dict[str, float] = {}
 
-    def update(self) -> bool:
-        """Call it from a timer; whether there are new values. It waits for the thread a moment, so that this gets on."""
+    def update(self, wait: float = TURN) -> bool:
+        """Call it from a timer; whether there are new values.   wait: as `Worker.poll`, so that the thread gets on."""
         if self._worker is None:
             return self._begin()
-        self._worker.poll()
+        self._worker.poll(wait)
         if self._worker.state == "running":
             return False
         self.values, self._worker = self._worker.result or {}, None
@@ -47,3 +51,11 @@ class Similarity:
         registration = self._session.registration
         views = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]  # cameras as they were corrected, too
         return registration.world_from_ct.tobytes(), fingerprint(registration), *views
+
+
+def similarities(registration: Registration) -> dict[str, float]:
+    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere, or something has changed since."""
+    entry = History(registration).current
+    if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
+        return {}
+    return entry.similarity if entry.fingerprint == fingerprint(registration) else {}

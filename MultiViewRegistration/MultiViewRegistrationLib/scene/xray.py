@@ -12,6 +12,7 @@ import vtk
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.fields import Fields
 from .frames import ras_from_lps
@@ -32,6 +33,10 @@ class XRayView:
     The node is a vtkMRMLScalarVolumeNode of line integrals, bone bright, with one slice. The JSON (`content`) is the view's entry in a
     case.json without its files (a projection matrix as the camera that it settled to), and what only a scene has:
     pixel_mm ([column, row], where the geometry does not say),
+    header, header_of_frames, header_lacks (what a DICOM header proposes for c_arm, where frames differ in it, and the keys that it lacks),
+    white (about which the grey scale is turned round where `inverted`, by default by the values),
+    distortion (of the volume that the image was made from: it is undone in the image),
+    dicom (the UIDs of its file, as `io.dicom_origin.DicomImage`),
     use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
     corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
     """
@@ -68,7 +73,7 @@ class XRayView:
         """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
         content = self.content
         if any(key in entries for key in GEOMETRIES):
-            content = {key: value for key, value in content.items() if key not in (*GEOMETRIES, "corrected")}
+            content = {key: value for key, value in content.items() if key not in (*GEOMETRIES, "distortion", "corrected")}
         self.content = {**content, **entries}
 
     @property
@@ -176,6 +181,13 @@ def _geometry(name: str, attribute: str) -> Geometry:
     if not content:
         raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
     return read_geometry(Fields(name, "", content))
+
+
+def lens_of(content: dict) -> tuple[np.ndarray, Distortion] | None:
+    """Intrinsics (3, 3) and distortion of the image that a view with this content was made from; None for that of an ideal pinhole."""
+    if "distortion" not in content:
+        return None
+    return np.array(content["camera"]["intrinsics"], float), Distortion(content["distortion"])
 
 
 def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:

@@ -13,14 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from known_points import POSE, SIZE, K, R, T, refusal, rows
 from test_matrix_files import plus
-from test_mayacam import text_of
+from test_mayacam import text_of, text_of_1
 from test_rtk_geometry import XML
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
 GIVEN = {"unit": "mm", "axes": "ras", "first_pixel": 0.5, "projects_to": "opengl", "size": SIZE, "detector_spacing_mm": (1, 1),
-         "detector_origin_mm": (0, 0), "intrinsics": K, "camera_frame": "Camera", "world_frame": "Reference"}
+         "detector_origin_mm": (0, 0), "intrinsics": K, "camera_frame": "Camera", "world_frame": "Reference", "direction": "forward",
+         "fixed_transforms": "none"}
+
+
+TRANSFORM = ("#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 5 6 7\n"
+             "FixedParameters: 0 0 0\n")
 
 
 def _npz():
@@ -30,7 +35,7 @@ def _npz():
 
 
 SEEDS = [text.encode() for text in (
-    opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plus(), text_of(), rows(K @ POSE[:3]),
+    opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plus(), text_of(), text_of_1(), TRANSFORM, rows(K @ POSE[:3]),
     json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}),
     "views:\n- name: AP\n  P: [[1, 2, 3, 4], [5, 6, 7, 9], [9, 8, 1, 2]]\n- - a\n  - {b: [c]}\n")] + [_npz(), _npz()[60:]]
 WORDS = [b"[", b"]", b"{", b"}", b":", b"- ", b"\n", b"\n  ", b"nan", b"1e999", b"-1", b"0", b"&a ", b"*a", b"!!",
@@ -63,7 +68,7 @@ def read_or_refuse(path, data):
 def test_spoilt_files(tmp_path_factory, data):
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
-        read_or_refuse(tmp_path_factory.getbasetemp() / "spoilt", data)
+        read_or_refuse(tmp_path_factory.getbasetemp() / "spoilt.tfm", data)  # as ITK tells its transforms by that
 
 
 @settings(max_examples=100, deadline=None)

@@ -1,4 +1,4 @@
-"""MayaCam 2.0 files, by XMALab's convention and by what Autoscoper makes of it."""
+"""MayaCam files, by XMALab's convention and by what Autoscoper makes of it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import json
 import numpy as np
 import pytest
 from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, refusal, rows
+from scipy.spatial.transform import Rotation
 from wrist_mayacam import WRIST
+
+from MultiViewRegistrationLib.io.calibration.calibrated import Given
+from MultiViewRegistrationLib.io.calibration.mayacam import read_mayacam
 
 
 def text_of(unit=1.0):
@@ -38,6 +42,58 @@ def test_it_projects_as_autoscoper(tmp_path):
     depth = -(offset @ back)
     u, v_from_bottom = cx + K[0, 0] * (offset @ right) / depth, cy + K[1, 1] * (offset @ up) / depth
     check(view, POINTS, np.stack([u, SIZE[1] - 1 - v_from_bottom], 1))
+
+
+def text_of_1(unit=1.0):
+    """The camera in the terms of 1.0: Maya's camera looks along its -z with y up; SciPy's intrinsic z, y, x are its turns."""
+    maya = R.T @ np.diag([1, -1, -1])
+    z, y, x = Rotation.from_matrix(maya).as_euler("ZYX", degrees=True)
+    place = -R.T @ T / unit
+    u0, v0 = K[0, 2] + 1, SIZE[1] - K[1, 2]
+    film = 0.1 * np.array([SIZE[0] / 2 - u0, SIZE[1] / 2 - v0, -K[0, 0]])
+    return rows([place, (x, y, z), film, (u0, v0, -K[0, 0]), (0.1, *SIZE)], ",") + "\n"
+
+
+SQUARE = np.array([[1500.0, 0, 322.5], [0, 1500, 236.25], [0, 0, 1]])  # 1.0 has one focal length
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("cm", 10)])
+def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
+    """Autoscoper's film plane (loadMayaCam1): its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up."""
+    view, = read_text(tmp_path, text_of_1(mm), "camera.csv", unit=unit)
+    numbers = np.array([line.split(",") for line in text_of_1().splitlines()], float)
+    place, turns, _, (u0, v0, z), (_, w, h) = numbers
+    right, up, back = Rotation.from_euler("ZYX", turns[::-1], degrees=True).as_matrix().T
+    u0, v0 = u0 - 1, v0 - 1
+    scale = -1.5 * np.linalg.norm(place) / z
+    middle = place + scale * ((w / 2 - u0) * right + (h / 2 - v0) * up + z * back)
+    corner = middle - scale * (w / 2 * right + h / 2 * up)  # lower left
+    seen = []
+    for point in POINTS:
+        ray = point - place
+        on_film = place + ray * ((corner - place) @ back) / (ray @ back) - corner
+        seen.append([on_film @ right / scale, h - 1 - on_film @ up / scale])
+    check(view, POINTS, np.array(seen))
+    check(view, POINTS, pinhole(POINTS, SQUARE))
+    assert view.camera.size == SIZE and "1.0" in view.notes[0]
+
+
+def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path):
+    """The numbers in its documentation: the object is at the origin, which the image shows."""
+    text = "-737.5,-514.9,94.3\n89.7,-2.0,-55.2\n3.9,4.1,-632.5\n840.2,839.2,-6325.8\n0.1,1760,1760\n"
+    view, = read_text(tmp_path, text, "camera.csv", unit="mm")
+    assert view.camera.depth(np.zeros(3)) == pytest.approx(900, abs=10)
+    assert ((view.camera.project(np.zeros(3)) > 0) & (view.camera.project(np.zeros(3)) < 1760)).all()
+    without, = read_text(tmp_path, text.replace("1760", "0"), "camera.csv", unit="mm")
+    assert without.camera.size == (1024, 1024)
+
+
+@pytest.mark.parametrize(("old", "new", "word"), [
+    (",-1500.0\n0.1", ",1500.0\n0.1", "focal length in pixels below 0"), (",640.0,480", ",640.5,480", "640.5, 480"),
+    (",640.0,480.0", ",640", "five lines of three"), (",480.0", ",480.0\n1,2,3", "five lines of three")])
+def test_what_is_no_mayacam_1(tmp_path, old, new, word):
+    assert old in text_of_1()
+    assert word in refusal(read_mayacam, text_of_1().replace(old, new), "a.csv", "a", Given(unit="mm"))
 
 
 @pytest.mark.parametrize("i", [0, 1])

@@ -60,12 +60,13 @@ def _spoil(path, key, value):
 
 
 @pytest.mark.parametrize(("key", "value", "word"), [
-    ("intrinsic", None, "has no intrinsic"), ("intrinsic", np.eye(4), "shape (4, 4), expected 3x3"),
-    ("num-rows", "many", "num-rows is object"),
-    ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'), ("num-cols", 0, "size"),
-    ("cam-coord-frame-type", np.zeros((300, 300)), "float64 of shape (300, 300)"),
-    ("cam-coord-frame-type", np.bytes_(b"x" * 2000), "|S2000"),
-    ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "has no intrinsic"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
+    ("intrinsic", None, "cam/intrinsic is missing"), ("intrinsic", np.eye(4), "shape 4 x 4, expected 3x3"),
+    ("num-rows", "many", "num-rows holds values of type object"),
+    ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'),
+    ("num-cols", 0, "num-cols is 0, expected"),
+    ("cam-coord-frame-type", np.zeros((300, 300)), "holds values of type float64"),
+    ("cam-coord-frame-type", np.bytes_(b"x" * 2000), "no short text"),
+    ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "a link to another place"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
 ])
 def test_what_is_none(tmp_path, key, value, word):
     path = write(tmp_path / "a.h5", count=1)

@@ -14,8 +14,8 @@ from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.datasets.deepfluoro import read_deepfluoro
-from MultiViewRegistrationLib.io.datasets.hdf5 import opened
 from MultiViewRegistrationLib.io.datasets.ljubljana import read_ljubljana
+from MultiViewRegistrationLib.io.hdf5 import opened
 
 
 def written(path, how):

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
+from ...errors import InputError, Unsaid
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
+from ..axes import DIRECTIONS
 from ..fields import LARGEST_NUMBER
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
 AXES = {"lps": np.eye(3), "ras": np.diag([-1.0, -1, 1]), "own": np.eye(3)}
-CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",)}
+CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",),
+           "direction": DIRECTIONS}
 
 LARGEST_IN_MATRIX = 1e100  # a projection matrix may have any scale
 
@@ -37,7 +39,11 @@ QUESTIONS = {
     "camera_frame": ("which of its frames is the camera's",
                      "the name of the frame at the source with x along columns, y down rows, z to the detector"),
     "world_frame": ("which of its frames is the world", "the name of a frame"),
-    "fixed_transforms": ("where the camera is on what is tracked", "the path of a Plus configuration with that transform"),
+    "fixed_transforms": ("where the camera is on what is tracked",
+                         'the path of a Plus configuration, or of a transform file, with that transform ("none" if the file itself is the '
+                         "camera's pose)"),
+    "direction": ("which way its transform goes",
+                  '"forward" (points of the C-arm to the world) or "resampling" (the inverse, as Slicer saves transforms)'),
 }
 
 
@@ -59,6 +65,7 @@ class Given:
     camera_frame: str | None = None
     world_frame: str | None = None
     fixed_transforms: str | os.PathLike | None = None
+    direction: str | None = None
 
     def __post_init__(self):
         for key, choices in CHOICES.items():
@@ -76,11 +83,11 @@ class Given:
             object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
 
     def need(self, key: str, file: str, kind: str) -> Any:
-        """The value of `key`; InputError where it is not given. `kind` of file, with its article: "an OpenCV file"."""
+        """The value of `key`; Unsaid where it is not given. `kind` of file, with its article: "an OpenCV file"."""
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
-            raise InputError(f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.")
+            raise Unsaid(f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.", key)
         return value
 
     def scale(self, file: str, kind: str) -> float:
@@ -140,8 +147,11 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
                notes: tuple[str, ...] = ()) -> Calibrated:
     """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
 
-    InputError, beginning with `file` and `name`, where they are no camera's, or there is distortion and no size.
+    InputError, beginning with `file` and `name`, where they are no camera's; Unsaid where there is distortion and no size.
     """
+    if distortion is not None and size is None:
+        raise Unsaid(f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and rows.",
+                     "size")
     for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
         check_magnitude(values, f"{file}: {name}: {what}")
     try:
@@ -150,8 +160,6 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
         if distortion is None and K[1, 1] < 0:  # rows run up: a turn of the camera by half about x or y, which RQ finds
             return from_matrix(file, name, K @ pose[:3], size, signed=True, notes=notes)
         camera = Camera(K, pose, size or (1, 1))
-        if distortion is not None and size is None:
-            raise InputError("has distortion but not the size of its image, expected both; set size to its columns and rows.")
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
     return Calibrated(name, camera.projection_matrix, size, camera if size else None, distortion, notes)

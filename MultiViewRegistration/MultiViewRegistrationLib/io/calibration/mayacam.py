@@ -1,4 +1,4 @@
-"""MayaCam 2.0 text files, of XMALab and Autoscoper."""
+"""MayaCam files, of XMALab and Autoscoper: those of 2.0, and which those of 1.0 are."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from ...errors import InputError
 from ...geometry import rigid
 from .calibrated import Calibrated, Given, from_parts
+from .mayacam1 import read_mayacam1
 
 KIND = "a MayaCam file"
 #: The headings, in this order, with the rows and numbers a row below each.
@@ -16,11 +17,12 @@ SECTIONS = {"image size": (1, 2), "camera matrix": (3, 3), "rotation": (3, 3), "
 
 
 def is_mayacam(text: str) -> bool:
-    return text.lstrip().lower().startswith("image size")
+    """Whether it is one of 2.0, or has the five lines of three numbers of 1.0."""
+    return text.lstrip().lower().startswith("image size") or _of_1(text) is not None
 
 
 def read_mayacam(text: str, file: str, name: str, given: Given) -> list[Calibrated]:
-    """The one view of a file.
+    """The one view of a file; for one of 1.0 see `read_mayacam1`.
 
     Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
     pixel's centre is (0, 0). Autoscoper turns that into its own on reading: it mirrors the principal point at (rows - 1) - cy and turns
@@ -29,11 +31,19 @@ def read_mayacam(text: str, file: str, name: str, given: Given) -> list[Calibrat
 
     The world is the calibration object's. Asks for `unit`.
     """
+    if (rows := _of_1(text)) is not None:
+        return read_mayacam1(rows, file, name, given)
     parts = _parts(text, file)
     scale = given.scale(file, KIND)
     pose = rigid.from_rotation_translation(parts["rotation"], scale * parts["translation"][:, 0])
     size = tuple(parts["image size"][0].tolist())
     return [from_parts(file, name, parts["camera matrix"], pose, _whole(size, file), notes=("The world is the calibration object's.",))]
+
+
+def _of_1(text: str) -> np.ndarray | None:
+    """The numbers (5, 3) of a file of 1.0."""
+    rows = [_numbers(line) for line in map(str.strip, text.splitlines()) if line]
+    return np.array(rows) if [len(row or ()) for row in rows] == [3] * 5 else None
 
 
 def _whole(size: tuple[float, float], file: str) -> tuple[int, int]:
@@ -45,7 +55,7 @@ def _whole(size: tuple[float, float], file: str) -> tuple[int, int]:
 def _parts(text: str, file: str) -> dict[str, np.ndarray]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if _numbers(lines[0] if lines else "") is not None:
-        raise InputError(f"{file} begins with numbers, as MayaCam 1.0 does, expected MayaCam 2.0; export it as that from XMALab.")
+        raise InputError(f"{file} begins with numbers, as MayaCam 1.0 does, expected five lines of three; export it again.")
     parts = {}
     for heading, (rows, columns) in SECTIONS.items():
         found = lines.pop(0) if lines else "the end of the file"

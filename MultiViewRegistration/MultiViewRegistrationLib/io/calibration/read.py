@@ -12,14 +12,16 @@ import numpy as np
 from ...errors import InputError
 from ..cameras import read_geometry
 from ..fields import Fields, read_json, shown
-from . import mayacam, opencv, plus, rtk, xreg
+from ..numpy_files import MAGIC as NUMPY
+from ..numpy_files import ZIP, numbers, read_numpy
+from . import itk_transform, mayacam, opencv, plus, rtk, xreg
 from .calibrated import Calibrated, Given, from_matrix, renamed
 from .matrices import read_matrices
 from .named import views_of_arrays, views_of_named
-from .sources import numpy_arrays, read_bytes, text_of, xml_root
+from .sources import read_bytes, text_of, xml_root
 from .yaml_text import parse_yaml
 
-FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "xreg", "yaml")
+FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
 
 
 def read_calibration(path: str | os.PathLike, format: str | None = None, **given: Any) -> list[Calibrated]:
@@ -27,11 +29,11 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
 
     format: one of FORMATS, to insist on it; by default the file's content tells.
     given: what the file cannot say, by the names in `calibrated.QUESTIONS`: unit, axes, first_pixel, projects_to, size,
-        detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms. What a format does not ask for may
-        be left out.
+        detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms, direction. What a format does
+        not ask for may be left out.
 
-    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and for what it does not say
-    and `given` neither, which names what it may be set to.
+    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and, as Unsaid, for what it
+    does not say and `given` neither, which names what it may be set to.
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")
@@ -61,17 +63,24 @@ def _is_hdf5(path: Path) -> bool:
         return False
 
 
+def _is_hdf5_transform(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return itk_transform.is_transform(stream.read(itk_transform.HEAD))
+
+
 def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
     """The format, and the file as it is parsed so far."""
     file = shown(path)
     if not data:
         if _is_hdf5(path):
-            return "xreg", None
+            return ("transform" if _is_hdf5_transform(path) else "xreg"), None
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
-    if data.startswith((b"\x93NUMPY", b"PK\x03\x04")):
+    if data.startswith((NUMPY, ZIP)):
         return "numpy", data
     if plus.is_sequence(data):
         return "plus", data
+    if itk_transform.is_transform(data):
+        return "transform", None
     text = text_of(data, file)
     if text.lstrip().startswith("<"):
         root = xml_root(text, file)
@@ -117,6 +126,8 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     file, name = shown(path), shown(path.stem)
     if found == "xreg":
         return xreg.read_xreg(path)
+    if found == "transform":
+        return itk_transform.read_tracked(path, given)
     if found == "rtk":
         return rtk.read_rtk(content, file, given)
     if found == "plus":
@@ -130,10 +141,10 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     if found == "text":
         return read_matrices(content, file, name, given)
     if found == "numpy":
-        single = content.startswith(b"\x93NUMPY")
-        content = numpy_arrays(path, content)
-        if single:
-            return views_of_arrays(content[path.stem], file, name, given)
+        arrays = {key: numbers(array, f"{file}: {shown(key)}") for key, array in read_numpy(path).items()}
+        if content.startswith(NUMPY):
+            return views_of_arrays(arrays[path.stem], file, name, given)
+        content = arrays
     elif found == "opencv":
         content = opencv.with_arrays(content if isinstance(content, (dict, list)) else opencv.tree_of_xml(content, file), file)
     elif isinstance(content, list):

@@ -24,6 +24,7 @@ from ..calibration.mayacam import read_mayacam
 from ..calibration.sources import read_bytes, text_of
 from ..fields import shown
 from .imported import Imported, view_entry
+from .tra import autoscoper_from_ct, read_tra
 
 LONGEST_FILE = 1_000_000
 LISTS = ("mayaCam_csv", "CameraRootDir", "VolumeFile", "VolumeFlip", "VoxelSize")
@@ -82,23 +83,28 @@ def read_trial(path: str | os.PathLike) -> Trial:
     return Trial(name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes)
 
 
-def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: str, volume: str | None = None) -> Imported:
+def read_autoscoper(
+    path: str | os.PathLike, frame: int, intensity: str, unit: str, volume: str | None = None, start: str | os.PathLike | None = None,
+    truth: str | os.PathLike | None = None,
+) -> Imported:
     """A case of one volume of a trial and its radiographs of one instant.
 
     frame: which file of each camera's folder, from 0, in the order of their names, as Autoscoper counts them.
     intensity: of the radiographs, as in a case.json: the trial does not say whether bone is dark or bright.
     unit: one of `calibration.calibrated.UNITS`, of both calibration and voxels, which have the same but do not say which.
     volume: name of the volume's file without its ending; needed where the trial has several.
+    start, truth: tracked poses (.tra) that are the case's start pose, or its truth.
 
     The CT is the volume with voxel (0, 0, 0) at the origin and its axes along those of the file. Autoscoper's own frame of a volume is
     turned against that by 180 degrees about the first axis. The world is that of the calibration, in mm; the cameras were calibrated.
-    A trial has no pose: neither a truth nor a start.
+    The trial itself has no pose: neither a truth nor a start.
 
     Raises InputError for what differs from the layout.
     """
     trial = read_trial(path)
     given = Given(unit=unit)
-    ct = _ct(_chosen(trial, volume), given.scale(trial.name, "an Autoscoper trial"))
+    chosen, unit_mm = _chosen(trial, volume), given.scale(trial.name, "an Autoscoper trial")
+    ct = _ct(chosen, unit_mm)
     entries, images, names = [], {}, []
     for number, (calibration, folder) in enumerate(zip(trial.cameras, trial.folders, strict=True), start=1):
         file = _radiograph(trial, folder, frame)
@@ -112,14 +118,24 @@ def read_autoscoper(path: str | os.PathLike, frame: int, intensity: str, unit: s
         warnings.warn(f"{trial.name}: frame {frame} is {', '.join(map(shown, names))}, whose numbers differ; check that they are of one "
                       "instant.", stacklevel=2)
     content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
-    notes = [f"Frame {frame} is {', '.join(map(shown, names))}.",
-             "The volume's values are taken as relative, 0 for nothing.",
-             "A trial has no pose: add world_from_ct to the case, or search (mvreg register --start search)."]
+    notes = [f"Frame {frame} is {', '.join(map(shown, names))}.", "The volume's values are taken as relative, 0 for nothing."]
+
+    def tracked(file: str | os.PathLike) -> list:
+        world_from_autoscoper = read_tra(file, frame, trial.volumes.index(chosen), len(trial.volumes), unit_mm)
+        return (world_from_autoscoper @ autoscoper_from_ct(ct.volume.values.shape, ct.volume.spacing_mm)).tolist()
+
+    if start is not None:
+        content["world_from_ct"] = tracked(start)
+    else:
+        notes.append("The case has no start pose: add world_from_ct to it, or search (mvreg register --start search).")
+    if truth is not None:
+        content["truth"] = {"world_from_ct": tracked(truth)}
+        notes.append("What Autoscoper tracked is taken as the truth: errors say how far a result is from that.")
     return Imported(content, ct, images, notes)
 
 
 def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) -> Camera:
-    """The camera in a MayaCam 2.0 file, of an image of `size` (columns, rows).   given: its unit.
+    """The camera in a MayaCam file, of an image of `size` (columns, rows).   given: its unit.
 
     The image size stands there as height, width by Autoscoper's documentation and as width, height by its program: either order is taken
     where the image has it.   Raises InputError for a file that is none, or is of images of another size.

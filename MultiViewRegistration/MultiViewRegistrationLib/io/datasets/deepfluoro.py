@@ -21,8 +21,8 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array, masked
 from ...imaging.xray import RawImage, raw_image
+from ..hdf5 import Hdf5, opened
 from .deepfluoro_small import refuse_small
-from .hdf5 import Hdf5, opened
 from .imported import LEAKS, Imported, in_any_view, view_entry
 
 LAYOUT = "DeepFluoro's full-resolution file (ipcai_2020_full_res_data.h5)"

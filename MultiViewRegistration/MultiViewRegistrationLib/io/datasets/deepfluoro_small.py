@@ -19,8 +19,8 @@ from PIL import Image
 
 from ...errors import InputError
 from ..files import staged
+from ..hdf5 import Hdf5, opened
 from ..metaimage import metaimage
-from .hdf5 import Hdf5, opened
 
 LAYOUT = "a down-sampled file of DeepFluoro"
 #: Groups of the down-sampled files, by the names in the full one.

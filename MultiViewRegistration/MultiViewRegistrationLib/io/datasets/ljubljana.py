@@ -23,7 +23,7 @@ from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.xray import RawImage, raw_image
 from ..fields import LARGEST_NUMBER
-from .hdf5 import Hdf5, opened
+from ..hdf5 import Hdf5, opened
 from .imported import LEAKS, Imported, in_any_view, view_entry
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,12 +19,15 @@ from ..transforms import write_h5_transform, write_transform
 from . import KINDS
 from .handover import Handover
 
+if TYPE_CHECKING:  # the panel opens without pydicom
+    from pydicom import Dataset
+
 _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
 
 
 def write_exports(
     handover: Handover, folder: str | os.PathLike, kinds: Sequence[str] = KINDS, directions: Sequence[str] = DIRECTIONS,
-    axes: Sequence[str] = AXES,
+    axes: Sequence[str] = AXES, further: Mapping[str, Callable[[Path], object]] | None = None, identity: Dataset | None = None,
 ) -> list[Path]:
     """Write a result's poses as files that appear together or not at all; returns them.
 
@@ -31,6 +35,8 @@ def write_exports(
         NAME.resampling.tfm, the inverse, which ITK's resampling filters and Slicer want; both are LPS, as all of ITK is. Matrices come
         under the name of what they are, world_from_ct or ct_from_world, .lps or .ras. DICOM comes forward in LPS, as its standard has it.
     directions: "forward", "resampling" or both.   axes: of the matrices, "lps", "ras" or both.
+    further: files by their name that belong with these, each with what writes it to a path, see `case_exports.case_files`.
+    identity: patient and study for DICOM, see `dicom_objects.identity_of`.
 
     Every file carries the result's caution, if it has one.
 
@@ -44,10 +50,11 @@ def write_exports(
             if kind in _MATRIX_WRITERS:
                 jobs |= _matrices(name, pose, kind, directions, axes, handover.caution)
             elif kind == "dicom":
-                jobs[f"{name}.dcm"] = partial(_dicom, handover=handover, target=name.split("_")[0])
+                jobs[f"{name}.dcm"] = partial(_dicom, handover=handover, target=name.split("_")[0], identity=identity)
             else:
                 jobs |= {f"{name}.{direction}.{kind}": partial(_itk, kind=kind, name=name, pose=pose, direction=direction,
                                                               caution=handover.caution) for direction in directions}
+    jobs |= further or {}
     try:
         with staged(folder, last=list(jobs)[-1]) as staging:
             for file, write in jobs.items():
@@ -80,7 +87,7 @@ def _itk(path: Path, kind: str, name: str, pose: np.ndarray, direction: str, cau
     (write_transform if kind == "tfm" else write_h5_transform)(path, pose, comment)
 
 
-def _dicom(path: Path, handover: Handover, target: str) -> None:
+def _dicom(path: Path, handover: Handover, target: str, identity: Dataset | None) -> None:
     from .spatial_registration import write_spatial_registration
 
-    write_spatial_registration(path, handover, target)
+    write_spatial_registration(path, handover, target, identity)

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import InputError
+from ...geometry.camera import Camera
 from ..cameras import rigid_matrix
 from ..case import hashes
 from ..case_file import CaseFile
@@ -22,13 +23,23 @@ VERDICTS = ("accept", "check", "reject")
 REJECTED = "The result was rejected."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class HandedView:
-    """name: the case's, which never leaves this machine.   picture: of the overlay at the result, if it is there."""
+    """name: the case's, which never leaves this machine.   picture: of the overlay at the result, if it is there.
+
+    camera_from_world: (4, 4), in which the pose holds.   intrinsics: (3, 3), where they were corrected.
+    """
 
     name: str
     image: DicomImage | None
     picture: Path | None
+    camera_from_world: np.ndarray | None = None
+    intrinsics: np.ndarray | None = None
+
+    def corrected(self, camera: Camera) -> Camera:
+        """The case's camera of this view, as the registration left it."""
+        pose = camera.camera_from_world if self.camera_from_world is None else self.camera_from_world
+        return Camera(camera.intrinsics if self.intrinsics is None else self.intrinsics, pose, camera.size)
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +141,13 @@ def _uid(fields: Fields, key: str) -> str:
 def _view(fields: Fields, folder: Path) -> HandedView:
     name = fields.text("name", "the view's name")
     picture = folder / f"{Path(name).name}_edges_after.png"
-    return HandedView(name, _image(fields.section("dicom")) if fields.has("dicom") else None, picture if picture.is_file() else None)
+    return HandedView(
+        name=name,
+        image=_image(fields.section("dicom")) if fields.has("dicom") else None,
+        picture=picture if picture.is_file() else None,
+        camera_from_world=rigid_matrix(fields, "camera_from_world") if fields.has("camera_from_world") else None,
+        intrinsics=fields.array("intrinsics", (3, 3), "3 rows of 3 numbers") if fields.has("intrinsics") else None,
+    )
 
 
 def _image(fields: Fields) -> DicomImage:

@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ...errors import InputError
-from ..fields import LARGEST_NUMBER, shown
+from ..errors import InputError
+from .fields import LARGEST_NUMBER, shown
 
 LARGEST = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
 #: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at all.

@@ -1,0 +1,175 @@
+"""DICOM files: the header, read once, and where the pixels lie in the file. No more is read than the file holds."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+
+from ..errors import InputError
+
+if TYPE_CHECKING:  # the panel opens without pydicom
+    import pydicom
+
+IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+PIXEL_DATA = 0x7FE00010
+UNDEFINED = 0xFFFFFFFF
+#: Header elements that are longer are left where they are, by the file's word on their length.
+LONGEST_ELEMENT = 64 << 20
+HEADERS_KEPT = 64
+
+
+def is_dicom(path: str | os.PathLike) -> bool:
+    """By the prefix of PS3.10, 7.1."""
+    try:
+        with open(path, "rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:  # told of where the image is read
+        return False
+
+
+@dataclass(frozen=True, eq=False)
+class DicomFile:
+    """A DICOM file but for its pixels.
+
+    header: all attributes before the pixels.   syntax: UID of the transfer syntax.
+    pixels_at: offset of the first byte of the pixels; None where the file ends before.   pixels_length: None where they are encapsulated.
+    """
+
+    path: Path
+    header: pydicom.Dataset
+    syntax: str
+    pixels_at: int | None
+    pixels_length: int | None
+
+    @property
+    def compressed(self) -> bool:
+        return self.syntax not in (IMPLICIT, EXPLICIT, BIG_ENDIAN)
+
+    def refuse(self, what: str) -> NoReturn:
+        raise InputError(f"{self.path}: {what}")
+
+    def value(self, keyword: str, within: pydicom.Dataset | None = None) -> Any:
+        """The value of an attribute, None where it is missing or empty. InputError where it is damaged."""
+        try:
+            with quiet():
+                value = (self.header if within is None else within).get(keyword)
+        except Exception:  # of many kinds: the value is converted only here
+            self.refuse(f"its DICOM attribute {keyword} is damaged, expected a value that DICOM allows; export the file again.")
+        return None if value is None or isinstance(value, str) and not value.strip() else value
+
+    def numbers(self, keyword: str, within: pydicom.Dataset | None = None) -> np.ndarray:
+        """The values (n,) of a numeric attribute, none where it is missing or empty. InputError where one is no finite number."""
+        value = self.value(keyword, within)
+        try:
+            numbers = np.array([] if value is None else value, np.float64).ravel()
+        except (TypeError, ValueError):
+            numbers = np.array([np.nan])
+        if not np.isfinite(numbers).all():
+            self.refuse(f"its DICOM attribute {keyword} is no number, expected one; export the file again.")
+        return numbers
+
+    def whole(self, keyword: str, default: int | None = None) -> int:
+        """A whole number. InputError where it is missing, without a default, or something else."""
+        numbers = self.numbers(keyword)
+        if not len(numbers) and default is not None:
+            return default
+        if len(numbers) != 1 or numbers[0] % 1 or abs(numbers[0]) > UNDEFINED:
+            self.refuse(f"has no usable DICOM attribute {keyword}, expected one whole number; export the file again.")
+        return int(numbers[0])
+
+    def text(self, keyword: str, within: pydicom.Dataset | None = None) -> str:
+        """A code string in capitals, "" where it is missing."""
+        value = self.value(keyword, within)
+        return "" if value is None else str(value).strip().upper()
+
+    def texts(self, keyword: str, within: pydicom.Dataset | None = None) -> list[str]:
+        """The code strings of an attribute with several values."""
+        value = self.value(keyword, within)
+        values = [value] if isinstance(value, str) else [] if value is None else value
+        try:
+            return [str(part).strip().upper() for part in values]
+        except TypeError:
+            return [str(values).strip().upper()]
+
+    def items(self, keyword: str, within: pydicom.Dataset | None = None) -> list[pydicom.Dataset]:
+        """The items of a sequence, none where it is missing."""
+        import pydicom
+
+        value = self.value(keyword, within)
+        return list(value) if isinstance(value, pydicom.Sequence) else []
+
+    @contextmanager
+    def opened(self) -> Iterator[mmap.mmap]:
+        """The bytes of the file, without reading them all."""
+        with _mapped(self.path) as data:
+            yield data
+
+
+def read_dicom(path: str | os.PathLike) -> DicomFile | None:
+    """A DICOM file but for its pixels, None for another file. It is read once, as long as it does not change; not to be changed.
+
+    InputError for a header that is damaged.
+    """
+    if not is_dicom(path):
+        return None
+    status = os.stat(path)
+    return _read(os.fspath(path), status.st_size, status.st_mtime_ns, status.st_ino)
+
+
+@lru_cache(maxsize=HEADERS_KEPT)
+def _read(path: str, *state: int) -> DicomFile:
+    """state: of the file on disk, by which a changed one is read anew."""
+    import pydicom
+
+    try:
+        with _mapped(Path(path)) as data, quiet():
+            meta = pydicom.filereader.read_file_meta_info(path)
+            syntax = str(meta.get("TransferSyntaxUID", "")).strip()
+            if syntax == DEFLATED:
+                raise InputError(f"{path}: is deflated as a whole, which is not read, expected another DICOM transfer syntax; export it "
+                                 "uncompressed.")
+            data.seek(0)
+            header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=LONGEST_ELEMENT)
+            header.file_meta = meta
+            at, length, explicit = _pixels(data, data.tell(), syntax == BIG_ENDIAN)
+    except InputError:
+        raise
+    except Exception:  # of many kinds where a header is broken
+        raise InputError(f"{path}: its DICOM header is damaged, or the file ends early, expected a whole file; copy or export it "
+                         "again.") from None
+    return DicomFile(Path(path), header, syntax or (EXPLICIT if explicit else IMPLICIT), at, length)
+
+
+def _pixels(data: mmap.mmap, at: int, big_endian: bool) -> tuple[int | None, int | None, bool]:
+    """Offset and length of the pixels whose element begins at `at`, and whether its value representation is written."""
+    order = "big" if big_endian else "little"
+    start = data[at : at + 12]
+    if len(start) < 8 or int.from_bytes(start[:2], order) << 16 | int.from_bytes(start[2:4], order) != PIXEL_DATA:
+        return None, None, start[4:6].isalpha()
+    explicit = start[4:6] in (b"OB", b"OW", b"UN")
+    header = 12 if explicit else 8
+    length = int.from_bytes(start[header - 4 : header], order)
+    return at + header, None if length == UNDEFINED else length, explicit
+
+
+@contextmanager
+def _mapped(path: Path) -> Iterator[mmap.mmap]:
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        yield data
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """pydicom's warnings quote the values that they warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,27 @@
+"""What a person should read once, above the sections."""
+
+from __future__ import annotations
+
+MARK = "\u26a0 "
+
+
+class Notices:
+    """A label with what the `scene.notices.Notices` of the registration at work tell, and a button after which they do not.
+
+    panel: the `panel.Panel` whose widgets they are.
+    """
+
+    def __init__(self, panel) -> None:
+        self._panel, self._ui = panel, panel.ui
+        self._ui.noticeButton.clicked.connect(self._on_understood)
+
+    def refresh(self) -> None:
+        """Show what is to be told."""
+        told = self._panel.session.notices.told if self._panel.session else []
+        self._ui.noticeLabel.text = "\n".join(MARK + sentence for sentence in told)
+        for widget in (self._ui.noticeLabel, self._ui.noticeButton):
+            widget.setVisible(bool(told))
+
+    def _on_understood(self) -> None:
+        with self._panel.acting():
+            self._panel.session.notices.understood()

@@ -1,0 +1,95 @@
+"""The CT's bone in the 3D views as a surface: coarse, but drawn at once also where no graphics card is; it moves with the CT."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import vtk
+
+from ..errors import InputError
+from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST
+from .fingerprint import of_ct
+from .products import product
+from .registration import CT_UNIT, Registration
+
+BONES = "bones"
+#: Of what it was made, so that it is made anew only where that has changed.
+MADE_OF = "MultiViewRegistration.madeOf"
+COLOUR = (0.90, 0.85, 0.74)
+#: About the size of its triangles.
+GRAIN_MM = 3.0
+SMOOTHING, PASS_BAND = 12, 0.15
+
+
+def is_current(registration: Registration) -> bool:
+    """Whether there is a surface of the CT as it is."""
+    node = registration.node.GetNodeReference(BONES)
+    return node is not None and node.GetPolyData() is not None and node.GetAttribute(MADE_OF) == of_ct(registration)
+
+
+def take(registration: Registration) -> Callable[[], vtk.vtkPolyData]:
+    """The making of a surface in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
+
+    InputError where there is no CT with voxels.
+    """
+    ct = registration.ct
+    if ct is None or ct.GetImageData() is None:
+        raise InputError("CT: none is chosen, expected a volume; select or load one.")
+    image, spacing_mm, to_ras = vtk.vtkImageData(), ct.GetSpacing(), vtk.vtkMatrix4x4()
+    image.ShallowCopy(ct.GetImageData())
+    ct.GetIJKToRASMatrix(to_ras)
+    level = BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
+    return lambda: surface(image, level, np.maximum(1, np.rint(GRAIN_MM / np.array(spacing_mm))).astype(int), to_ras)
+
+
+def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
+    """Where an image (vtkImageData) reaches a level, of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
+    thin, edges, smooth, place, transform = (
+        vtk.vtkImageShrink3D(), vtk.vtkFlyingEdges3D(), vtk.vtkWindowedSincPolyDataFilter(), vtk.vtkTransformPolyDataFilter(),
+        vtk.vtkTransform())
+    thin.SetInputData(image)
+    thin.SetShrinkFactors(*map(int, steps))
+    thin.MeanOn()
+    edges.SetInputConnection(thin.GetOutputPort())
+    edges.SetValue(0, level)
+    edges.ComputeNormalsOff()
+    edges.ComputeScalarsOff()
+    smooth.SetInputConnection(edges.GetOutputPort())
+    smooth.SetNumberOfIterations(SMOOTHING)
+    smooth.SetPassBand(PASS_BAND)
+    smooth.NormalizeCoordinatesOn()
+    transform.SetMatrix(to_ras)
+    place.SetInputConnection(smooth.GetOutputPort())
+    place.SetTransform(transform)
+    normals = vtk.vtkPolyDataNormals()
+    normals.SetInputConnection(place.GetOutputPort())
+    normals.SplittingOff()
+    normals.Update()
+    return normals.GetOutput()
+
+
+def put(registration: Registration, made: vtk.vtkPolyData) -> None:
+    """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
+    node = product(registration.node, BONES, "vtkMRMLModelNode", f"{registration.name} bones", hidden=True)
+    node.SetAndObservePolyData(made)
+    node.SetAttribute(MADE_OF, of_ct(registration))
+    node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+        display = node.GetDisplayNode()
+        display.SetColor(*COLOUR)
+        display.SetVisibility2D(False)
+        display.SetSpecular(0.2)
+
+
+def is_shown(registration: Registration) -> bool:
+    node = registration.node.GetNodeReference(BONES)
+    return node is not None and bool(node.GetDisplayVisibility())
+
+
+def show(registration: Registration, shown: bool) -> None:
+    """Show the surface, or hide it, where there is one."""
+    node = registration.node.GetNodeReference(BONES)
+    if node is not None:
+        node.SetDisplayVisibility(shown)

@@ -1,0 +1,188 @@
+"""The application behind the page: one MRML scene, the registration at work, the steps, and one place for what goes wrong.
+
+It lives in the server. Pages come and go and only look at it, so that a reload, or a second page, finds the work where it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import slicer
+import vtk
+from trame_slicer.core import SlicerApp
+
+from ..errors import InputError
+from ..scene import display
+from ..scene.cleanup import Watch
+from ..scene.registration import Registration
+from ..scene.session import Session
+from .downloads import Downloads
+from .moving import Moving
+from .opening import Opening
+from .points import Points
+from .saving import Saving
+from .sections import SECTIONS
+from .uploads import Uploads
+from .views import Views
+
+#: Seconds between polls.
+TICK_S = 0.05
+
+
+class Application:
+    """All steps over one registration.
+
+    server: the trame server, whose state the page shows.   demo: see `opening.Opening`.
+    """
+
+    def __init__(self, server, demo: Callable[[], Path]) -> None:
+        _quieten()
+        self.server, self.state = server, server.state
+        self.slicer_app = SlicerApp()
+        vtk.vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
+        self.scene = slicer.mrmlScene = self.slicer_app.scene
+        rendering = self.slicer_app.app_logic.GetModuleLogic("VolumeRendering")
+        slicer.modules = SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: rendering))  # where Slicer has it
+        self.registration: Registration | None = None
+        self.session: Session | None = None
+        self._watch = Watch(self.scene)
+        self._stale, self._observed = True, None
+        self.downloads = Downloads()
+        self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
+        self.uploads = Uploads(self.opening.take)
+        self.moving, self.points, self.views = Moving(self), Points(self), Views(self)
+        self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
+        for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
+            self.scene.AddObserver(event, self._on_changed)
+        self.state.open_steps = []
+        self.choose(None)
+        self.tell("")
+
+    # The registration at work
+
+    def choose(self, registration: Registration | None) -> None:
+        """Work on another registration."""
+        self.moving.stop()
+        if self.session is not None:
+            self.session.stop(0)
+            self.session.learning.cancel()
+        if self._observed is not None:
+            self._observed[0].RemoveObserver(self._observed[1])
+        self.registration = registration
+        self.session = registration and Session(registration)
+        self._observed = None
+        if registration is not None:
+            self._observed = registration.node, registration.node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_changed)
+            display.show(registration)
+        self.points.adopt()
+        self.views.adopt()
+        for section in self.sections.values():
+            section.adopt()
+        self._stale = True
+
+    def begin(self) -> None:
+        """Have a registration to work on: a new one where there is none yet."""
+        if self.registration is None:
+            self.choose(Registration.create(self.scene))
+
+    def begin_empty(self) -> None:
+        """Begin with nothing but the steps."""
+        with self.acting():
+            self.begin()
+            self.state.open_steps = ["ct", "xrays"]
+
+    def replace(self, fill) -> None:
+        """Close the scene, and have `fill(scene)` put another content into it, which returns a registration, if it has one."""
+        self.choose(None)
+        self.scene.Clear(False)
+        registration = fill(self.scene)
+        self.choose(registration)
+        self.state.open_steps = ["start", "register"]
+        if registration is None:
+            self.tell("The scene holds no registration of this program; add a CT and X-rays.")
+            self.begin()
+
+    # What a person does
+
+    @contextmanager
+    def acting(self):
+        """What a person asked for is done in here: what goes wrong becomes a message, and the page shows what came of it."""
+        self.tell("")
+        try:
+            yield
+        except InputError as error:
+            self.tell(str(error))
+        except Exception as error:
+            logging.exception("MultiViewRegistration")
+            self.tell(f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details.")
+        self.refresh()
+
+    def tell(self, message: str) -> None:
+        """Show a sentence about what went wrong; "" takes it away."""
+        self.state.message = message
+
+    def close(self) -> None:
+        """The server ends."""
+        self.choose(None)
+        self.uploads.close()
+        self.downloads.close()
+
+    def invalidate(self) -> None:
+        """Have the page show the scene anew at the next tick."""
+        self._stale = True
+
+    # What follows the scene
+
+    async def run(self) -> None:
+        """Follow the work until the server ends."""
+        while True:
+            await asyncio.sleep(TICK_S)
+            try:
+                with self.state:
+                    self.tick()
+            except Exception:  # the work goes on
+                logging.exception("MultiViewRegistration")
+
+    def tick(self) -> None:
+        """Follow the work under way and the CT."""
+        if self.registration is not None and self.registration.scene is None:
+            self.choose(None)
+        if self.registration is not None:
+            with suppress(InputError):  # of a scene that is not complete yet
+                if self.session.poll(0) and self.session.under_way is None:
+                    self._stale = True
+                    if self.session.message:
+                        self.tell(self.session.message)
+            self.moving.tick()
+            if self.points.tick():
+                self._stale = True
+            for section in self.sections.values():
+                with suppress(InputError):
+                    section.tick()
+            self.views.tick()
+        self.opening.tick()
+        if self._stale:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        self._stale = False
+        if self.registration is not None:
+            display.show(self.registration)
+        self.state.has_registration = self.registration is not None
+        self.views.refresh()
+        for section in self.sections.values():
+            section.refresh()
+
+    def _on_changed(self, caller=None, event=None) -> None:
+        self._stale = True
+
+
+def _quieten() -> None:
+    """Of what VTK says, only errors are for a person in a terminal."""
+    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)

@@ -1,0 +1,138 @@
+// What trame has no widget for: files that are dropped or picked, and keys that work anywhere in the page.
+(() => {
+  async function entriesOf(item) { // of a dropped file or folder: [path, File], ...
+    if (item.isFile) return new Promise((take, fail) => item.file(f => take([[item.fullPath.slice(1), f]]), fail));
+    const reader = item.createReader(), found = [];
+    for (;;) {
+      const batch = await new Promise((take, fail) => reader.readEntries(take, fail));
+      if (!batch.length) return found;
+      for (const entry of batch) found.push(...await entriesOf(entry));
+    }
+  }
+
+  function send(files, target, tell) {
+    const form = new FormData();
+    for (const [path, file] of files) form.append("file", file, encodeURIComponent(path));
+    return new Promise(done => {
+      const request = new XMLHttpRequest();
+      request.open("POST", `upload?target=${encodeURIComponent(target)}`);
+      request.upload.onprogress = e => tell(e.lengthComputable ? Math.round(100 * e.loaded / e.total) : null, "");
+      request.onload = () => { tell(-1, request.status < 300 ? "" : request.responseText); done(); };
+      request.onerror = () => { tell(-1, "The upload was broken off: the server ended the connection, or is not there any more."); done(); };
+      request.send(form);
+    });
+  }
+
+  const Files = {
+    props: { target: String, hint: String, accept: String, folder: Boolean, disabled: Boolean },
+    data: () => ({ over: false, percent: -1, problem: "" }),
+    methods: {
+      async take(files) {
+        if (!files.length || this.disabled || this.percent !== -1) return;
+        this.percent = 0;
+        this.problem = "";
+        await send(files, this.target, (percent, problem) => { this.percent = percent; this.problem = problem; });
+      },
+      async drop(event) {
+        this.over = false;
+        const items = [...event.dataTransfer.items].map(i => i.webkitGetAsEntry && i.webkitGetAsEntry()).filter(Boolean);
+        const plain = [...event.dataTransfer.files].map(f => [f.name, f]);
+        this.take(items.length ? (await Promise.all(items.map(entriesOf))).flat() : plain);
+      },
+      picked(event) {
+        const files = [...event.target.files].map(f => [f.webkitRelativePath || f.name, f]);
+        event.target.value = "";
+        this.take(files);
+      },
+    },
+    template: `
+      <div class="mv-files" :class="{ over }" @dragover.prevent.stop="over = true" @dragleave="over = false" @drop.prevent.stop="drop">
+        <slot />
+        <div class="mv-row">
+          <label class="mv-pick" :class="{ disabled }"><input type="file" multiple :accept="accept" :disabled="disabled" @change="picked"
+            class="mv-hidden" :aria-label="'Choose files: ' + hint">Files…</label>
+          <label v-if="folder" class="mv-pick" :class="{ disabled }"><input type="file" webkitdirectory :disabled="disabled" @change="picked"
+            class="mv-hidden" :aria-label="'Choose a folder: ' + hint">Folder…</label>
+          <span class="mv-fact">{{ hint }}</span>
+        </div>
+        <v-progress-linear v-if="percent !== -1" :model-value="percent" :indeterminate="percent === null" height="4" />
+        <div v-if="problem" class="mv-problem" role="alert">{{ problem }}</div>
+      </div>`,
+  };
+
+  const Fetch = {
+    inject: ["trame"],
+    props: { trigger: String, label: String, icon: String, disabled: Boolean },
+    data: () => ({ busy: false }),
+    methods: {
+      async go() {
+        this.busy = true;
+        try {
+          const address = await this.trame.trigger(this.trigger);
+          if (address) Object.assign(document.createElement("a"), { href: address, download: "" }).click();
+        } finally { this.busy = false; }
+      },
+    },
+    template: `<v-btn :prepend-icon="icon" :disabled="disabled" :loading="busy" variant="tonal" size="small" @click="go">{{ label }}</v-btn>`,
+  };
+
+  // Curves over steps: what they are of, the unit and the range are written at the axes; a table says the same to who cannot see it.
+  const Plot = {
+    props: { title: String, across: String, up: String, curves: Array },
+    computed: {
+      box() {
+        const all = this.curves.flatMap(c => c.points), xs = all.map(p => p[0]), ys = all.map(p => p[1]);
+        const high = Math.max(...ys, 1e-9), low = Math.min(0, ...ys);
+        return { left: Math.min(...xs), right: Math.max(...xs, Math.min(...xs) + 1), low, high };
+      },
+      lines() {
+        const { left, right, low, high } = this.box;
+        const x = v => 44 + 266 * (v - left) / (right - left), y = v => 116 - 104 * (v - low) / (high - low);
+        return this.curves.map(c => ({ ...c, path: "M" + c.points.map(p => x(p[0]).toFixed(1) + "," + y(p[1]).toFixed(1)).join("L"),
+          at: c.points.map(p => ({ x: x(p[0]), y: y(p[1]) })) }));
+      },
+    },
+    methods: { short: v => Number(v.toPrecision(3)) },
+    template: `
+      <figure v-if="curves.length" class="mv-plot">
+        <figcaption>{{ title }}</figcaption>
+        <svg viewBox="0 0 320 146" role="img" :aria-label="title">
+          <path d="M44,8V116H314" class="axis" />
+          <text x="40" y="14" text-anchor="end">{{ short(box.high) }}</text><text x="40" y="119" text-anchor="end">{{ short(box.low) }}</text>
+          <text x="44" y="132" text-anchor="middle">{{ box.left }}</text><text x="310" y="132" text-anchor="middle">{{ box.right }}</text>
+          <text x="178" y="142" text-anchor="middle">{{ across }}</text>
+          <text x="12" y="64" text-anchor="middle" transform="rotate(-90 12 64)">{{ up }}</text>
+          <g v-for="(line, i) in lines" :class="'curve c' + i % 4"><path :d="line.path" />
+            <circle v-for="p in line.at" :cx="p.x" :cy="p.y" r="2.2"><title>{{ line.name }}</title></circle></g>
+        </svg>
+        <div class="mv-legend"><span v-for="(line, i) in lines" :class="'curve c' + i % 4">{{ line.name }}</span></div>
+      </figure>`,
+  };
+
+  const typing = e => /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !/^(checkbox|radio|button|range)$/.test(e.target.type);
+
+  const Keys = {
+    emits: ["undo", "redo", "register"],
+    mounted() { window.addEventListener("keydown", this.react); },
+    unmounted() { window.removeEventListener("keydown", this.react); },
+    methods: {
+      react(e) {
+        if (!(e.ctrlKey || e.metaKey) || e.altKey) return;
+        const key = e.key.toLowerCase();
+        const what = key === "enter" ? "register" : key === "z" && !e.shiftKey ? "undo" : key === "y" || key === "z" ? "redo" : "";
+        if (!what || (what !== "register" && typing(e))) return;
+        e.preventDefault();
+        this.$emit(what);
+      },
+    },
+    template: `<span />`,
+  };
+
+  window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch); app.component("mv-plot", Plot); } };
+  document.addEventListener("click", e => { // the step that was opened is seen
+    const step = e.target.closest(".mv-step");
+    if (step) setTimeout(() => step.parentElement.scrollIntoView({ block: "nearest", behavior: "smooth" }), 300);
+  });
+  // A file that misses its place must not replace the page.
+  for (const what of ["dragover", "drop"]) window.addEventListener(what, e => e.preventDefault());
+})();

@@ -1,0 +1,117 @@
+"""By what a person judges the pose: similarity, how it was found, points that must agree."""
+
+from __future__ import annotations
+
+import numpy as np
+from trame.widgets import html
+from trame.widgets import vuetify3 as v
+
+from ..scene import curves
+from ..scene.cursor import CURSOR
+from ..scene.markups import is_placing, place, stop_placing
+from ..scene.similarity import Similarity
+from ..scene.verdict import in_words
+from .elements import Plot
+from .section import PROBLEM, READY, TODO, Section, State
+
+
+class CheckSection(Section):
+    """The verdict, similarity of each X-ray where the CT is now, how the refinement went, errors at targets, the linked cursor."""
+
+    NAME, TITLE = "check", "Check"
+
+    def __init__(self, application) -> None:
+        super().__init__(application)
+        self._similarity: Similarity | None = None
+        self._plotted: tuple[str, dict] = ("", {})
+
+    def build(self) -> None:
+        html.Div("{{ line }}", v_for="line in check.verdict", key="line", classes="mv-fact")
+        html.H4("Similarity, where the CT is now (local NCC)", classes="mv-sub")
+        with html.Div(v_for="row in check.similarity", key="row.name", classes="mv-bar-row"):
+            html.Span("{{ row.name }}", classes="mv-name")
+            with html.Div(classes="mv-bar-out", v_if="row.share !== null"):
+                html.Div(classes="mv-bar-in", style=("{ width: 100 * row.share + '%' }",))
+            html.Span(v_else=True)
+            html.Span("{{ row.value }}")
+        with html.Details(v_if="check.targets.length", classes="mv-details"):
+            html.Summary("Error at the targets, against the case's truth: mean {{ check.mean }}")
+            with html.Div(v_for="(row, index) in check.targets", key="index", classes="mv-bar-row"):
+                html.Span("{{ row.name }}")
+                with html.Div(classes="mv-bar-out"):
+                    html.Div(classes="mv-bar-in", style=("{ width: 100 * row.share + '%' }",))
+                html.Span("{{ row.value }}")
+        Plot(title="Cost of the refinement, of each level's first", across="step", up="%", curves=("check.cost",))
+        Plot(title="How far each step moved the CT", across="step", up="mm", curves=("check.movement",))
+        html.H4("Linked cursor", classes="mv-sub")
+        html.Div("{{ check.cursor.length ? check.cursor.join(' ') : 'Click a point in an X-ray: it is a line in the others.' }}",
+                 classes="mv-fact", role="status")
+        with html.Div(classes="mv-row"):
+            v.VBtn("{{ check.placing ? 'Stop' : 'Click in the slices' }}", click=self.place, size="small", variant="tonal",
+                   color=("check.placing ? 'primary' : ''",))
+            v.VBtn("Clear", v_if="check.cursor.length", click=self.application.points.clear, size="small", variant="text")
+
+    def adopt(self) -> None:
+        self._similarity = self.session and Similarity(self.session)
+        self._plotted = "", {}
+
+    def content(self) -> dict:
+        views = self.registration.xrays if self.registration is not None else []
+        values = self._similarity.values if self._similarity is not None else {}
+        entry = self.session and self.session.history.current
+        doubt = self.session.doubt() if self.session is not None else ""
+        verdict = [in_words(entry, doubt)]
+        if entry is not None and entry.fingerprint:
+            verdict += [doubt, *entry.reasons] if doubt else entry.reasons
+        return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict,
+                "cursor": self.application.points.told(), "placing": self._placing(), **self._plots()}
+
+    def _plots(self) -> dict:
+        """Of the result that the CT is at, made once for each."""
+        result = self.session.result if self.session is not None and not self.session.history.moved else None
+        key = self.session.history.current.key if result is not None else ""
+        if key != self._plotted[0] or not self._plotted[1]:
+            self._plotted = key, _plots_of(result)
+        return self._plotted[1]
+
+    def state(self) -> State:
+        entry = self.session.history.current
+        if entry is None or not entry.fingerprint:
+            return State(TODO)
+        return State(PROBLEM, "caution") if entry.reasons or self.session.doubt() else State(READY, "look at every X-ray")
+
+    def tick(self) -> None:
+        if self._similarity.update(0):
+            self.application.invalidate()
+
+    def place(self) -> None:
+        """Have clicks in the slices of the CT place the linked cursor, or end it."""
+        with self.application.acting():
+            if self._placing():
+                stop_placing(self.application.scene)
+            else:
+                self.application.views.show_slices()
+                place(self.application.points.cursor.points)
+
+    def _placing(self) -> bool:
+        points = self.registration and self.registration.node.GetNodeReference(CURSOR)
+        return points is not None and is_placing(points)
+
+
+def _row(view, value: float | None) -> dict:
+    shown = view.used and value is not None and bool(np.isfinite(value))
+    told = "skipped" if not view.used else "" if value is None else f"{value:.2f}" if shown else "none"
+    return {"name": view.name, "value": told, "share": min(max(float(value), 0.0), 1.0) if shown else None}
+
+
+def _plots_of(result) -> dict:
+    if result is None:
+        return {"cost": [], "movement": [], "targets": [], "mean": ""}
+    errors = curves.errors_at_targets(result)
+    most = max(errors, default=0.0) or 1.0
+    return {
+        "mean": f"{np.mean(errors):.2f} mm" if errors else "",
+        "cost": [{"name": name, "points": points} for name, points in curves.cost(result)],
+        "movement": [{"name": name, "points": points} for name, points in curves.movement(result)],
+        "targets": [{"name": f"target {number}", "value": f"{mm:.2f} mm", "share": mm / most} for number, mm in enumerate(errors, start=1)],
+    }

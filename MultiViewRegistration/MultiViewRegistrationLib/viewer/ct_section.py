@@ -1,0 +1,154 @@
+"""The CT, and the structure in it that is registered."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import slicer
+from trame.widgets import html
+from trame.widgets import vuetify3 as v
+
+from ..errors import InputError
+from ..imaging.ct import load_ct
+from ..io.case_file import CT_UNITS
+from ..scene import ct_in_3d
+from ..scene.ct_preview import facts, take_preview
+from ..scene.fingerprint import of_ct
+from ..scene.loading import name_of, volume_node
+from ..scene.products import OWNER
+from ..scene.registration import CT_UNIT
+from ..scene.worker import Worker
+from .elements import Files
+from .picture import data_url
+from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+
+UNIT_NAMES = {"hu": "Hounsfield units", "relative": "relative (0 = nothing)"}
+WHOLE = ""
+
+
+class CTSection(Section):
+    """Volume, unit and structure, and a picture of what the registration will see of them; files are read in a thread."""
+
+    NAME, TITLE = "ct", "CT"
+
+    def __init__(self, application) -> None:
+        super().__init__(application)
+        self._reading: tuple[Worker, str, Path] | None = None
+        self._look: Worker | None = None
+        self._looked_at, self._preview, self._picture, self._problem = "", None, "", ""
+
+    def build(self) -> None:
+        with Files(target="ct", hint="a CT: DICOM folder, NIfTI, NRRD, MHA", folder=True, disabled=("!!ct.reading",)):
+            with html.Div(v_if="ct.name", classes="mv-ct"):
+                html.Img(v_if="ct.picture", src=("ct.picture",), alt="The CT from the front")
+                with html.Div():
+                    html.Div("{{ ct.name }}", classes="mv-name")
+                    html.Div("{{ line }}", v_for="line in ct.facts", key="line", classes="mv-fact")
+            html.Div("Reading {{ ct.reading }}…", v_if="ct.reading", classes="mv-fact", role="status")
+            html.Div("{{ ct.problem }}", v_if="ct.problem", classes="mv-problem", role="alert")
+        with html.Div(v_if="ct.name", classes="mv-row"):
+            v.VSelect(label="Values", items=("ct.units",), model_value=("ct.unit",), update_modelValue=(self.set_unit, "[$event]"))
+            v.VSelect(label="Register", items=("ct.structures",), model_value=("ct.structure",), disabled=("ct.structures.length < 2",),
+                      update_modelValue=(self.set_structure, "[$event]"))
+
+    def adopt(self) -> None:
+        self._looked_at, self._look, self._preview, self._picture, self._problem = "", None, None, "", ""
+
+    def content(self) -> dict:
+        registration, ct = self.registration, self.registration and self.registration.ct
+        self._look_again()
+        unit = registration.parameter(CT_UNIT, "hu") if registration else "hu"
+        return {"name": ct.GetName() if ct else "", "reading": self._reading[1] if self._reading else "",
+                "facts": facts(self._preview, unit) if self._preview else [], "picture": self._picture, "problem": self._problem,
+                "unit": unit, "units": [{"value": unit, "title": UNIT_NAMES[unit]} for unit in CT_UNITS],
+                "structure": _key(registration.segmentation, registration.segment_id) if registration else WHOLE,
+                "structures": [{"value": WHOLE, "title": "the whole CT"}, *(_structures(registration.scene) if registration else ())]}
+
+    def state(self) -> State:
+        if self._reading is not None:
+            return State(RUNNING, f"reading {self._reading[1]}")
+        ct = self.registration.ct
+        if ct is None:
+            return State(TODO, "choose the CT")
+        return State(PROBLEM, "cannot be used") if self._problem else State(READY, ct.GetName())
+
+    def tick(self) -> None:
+        if self._reading is not None:
+            self._reading[0].poll(0)
+            if self._reading[0].state != "running":
+                self._take_read()
+        if self._look is not None:
+            self._look.poll(0)
+            if self._look.state != "running":
+                self._preview, self._problem, self._look = self._look.result, self._look.message, None
+                self._picture = data_url(self._preview.picture, self._preview.aspect) if self._preview else ""
+                self.application.invalidate()
+
+    def _look_again(self) -> None:
+        """Begin to look at the CT, where it is another than the one that was looked at."""
+        if self.registration is None or self.registration.ct is None:
+            self.adopt()
+            return
+        parent = self.registration.ct.GetParentTransformNode()
+        of = f"{of_ct(self.registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
+        if of == self._looked_at:
+            return
+        self.adopt()
+        self._looked_at = of
+        try:
+            work = take_preview(self.registration)
+        except InputError as error:
+            self._problem = str(error)
+        else:
+            self._look = Worker(lambda tell: work())
+
+    # What a person does
+
+    def take(self, folder: Path) -> None:
+        """A CT that a page sent: a file, or the slices in a folder, which is removed once it was read. InputError for anything else."""
+        if self._reading is not None:
+            raise InputError("CT: one is being read already, expected none; wait for it.")
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        folders = {file.parent for file in files}
+        if len(files) > 1 and len(folders) > 1:
+            raise InputError(f"CT: {len(files)} files of several folders were sent, expected one folder or one file; send that.")
+        path = files[0] if len(files) == 1 else folders.pop()
+        with self.application.acting():
+            self.application.begin()
+            unit = self.registration.parameter(CT_UNIT, "hu")
+            name = path.name if path != folder else "CT"
+            self._reading = Worker(lambda tell: load_ct(path, unit)), name, folder
+
+    def _take_read(self) -> None:
+        (reading, name, folder), self._reading = self._reading, None
+        shutil.rmtree(folder, ignore_errors=True)
+        with self.application.acting():
+            if reading.state != "done":
+                raise InputError(reading.message)
+            volume = reading.result.volume
+            self.registration.ct = volume_node(self.application.scene, name_of(Path(name)), volume.values, volume.ct_from_index)
+            ct_in_3d.follow(self.registration)
+
+    def set_unit(self, unit: str) -> None:
+        """What the values of the CT are, one of CT_UNITS."""
+        with self.application.acting():
+            if unit in CT_UNITS:
+                self.registration.node.SetParameter(CT_UNIT, unit)
+
+    def set_structure(self, key: str) -> None:
+        """Register a segment alone, by its `_key`; "" for the whole CT."""
+        with self.application.acting():
+            node_id, _, segment_id = key.partition("/")
+            self.registration.choose_segment(self.application.scene.GetNodeByID(node_id) if node_id else None, segment_id)
+
+
+def _key(segmentation, segment_id: str) -> str:
+    return f"{segmentation.GetID()}/{segment_id}" if segmentation is not None else WHOLE
+
+
+def _structures(scene) -> list[dict]:
+    """The segments that could be registered: all but the masks of X-rays."""
+    nodes = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene) if not node.GetNodeReferenceID(OWNER)]
+    return [{"value": _key(node, segment_id), "title": node.GetSegmentation().GetSegment(segment_id).GetName()}
+            for node in nodes for segment_id in node.GetSegmentation().GetSegmentIDs()]

@@ -1,0 +1,121 @@
+"""The pose handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import zipfile
+from pathlib import Path
+
+from trame.widgets import html
+from trame.widgets import vuetify3 as v
+
+from ..errors import InputError
+from ..scene import export
+from .elements import Fetch
+from .section import DONE, READY, TODO, Section, State
+
+#: What is offered beside the archive of all files.
+SINGLE = ("world_from_ct.tfm", "world_from_ct.slicer.tfm", "result.json", "report.html")
+LOOK_S = 0.05
+
+
+class ExportSection(Section):
+    """Files to download."""
+
+    NAME, TITLE = "exporting", "Export"
+
+    def __init__(self, application) -> None:
+        super().__init__(application)
+        self._doubt, self._override, self._result, self._case = "", False, True, False
+        self._files: list[dict] = []
+        application.server.controller.trigger("mvreg_export")(self.export)
+
+    def build(self) -> None:
+        html.Div("⚠ {{ exporting.doubt }}", v_if="exporting.doubt", classes="mv-caution")
+        v.VCheckbox(label="Export it all the same; the files then say so", v_if="exporting.doubt", hide_details=True, density="compact",
+                    model_value=("exporting.override",), update_modelValue=(self.override, "[$event]"))
+        v.VCheckbox(label="Result: transforms, overlays, report", hide_details=True, density="compact",
+                    model_value=("exporting.result",), update_modelValue=(self.choose, "['result', $event]"))
+        v.VCheckbox(label="Case: CT, X-rays and case.json, from this pose", hide_details=True, density="compact",
+                    model_value=("exporting.case",), update_modelValue=(self.choose, "['case', $event]"))
+        with html.Div(classes="mv-row"):
+            Fetch(trigger="mvreg_export", label="Export", icon="mdi-download", disabled=("!!exporting.missing",))
+            html.Span("{{ exporting.missing }}", classes="mv-fact")
+        with html.Ul(v_if="exporting.files.length", classes="mv-links"), html.Li(v_for="file in exporting.files", key="file.address"):
+            html.A("{{ file.name }}", href=("file.address",), target="_blank")
+            html.Span(" {{ file.size }}", classes="mv-fact")
+
+    def adopt(self) -> None:
+        self._files, self._override = [], False
+
+    def content(self) -> dict:
+        doubt = self.session.doubt() if self.session is not None else ""
+        if doubt != self._doubt:  # what was overridden was another
+            self._doubt, self._override = doubt, False
+        return {"doubt": doubt, "override": self._override, "result": self._result, "case": self._case, "missing": self._missing(),
+                "files": self._files}
+
+    def state(self) -> State:
+        if self.session.doubt():
+            return State(TODO)
+        return State(DONE, "written") if self._files else State(READY)
+
+    def _missing(self) -> str:
+        """What must be done before files can be written; "" for nothing."""
+        if self.session is None:
+            return "Open a case first."
+        if self.session.running:
+            return "Wait until the work under way is done."
+        if not (self._result or self._case):
+            return "Choose what to write."
+        return "Register first, or override the caution above." if self._result and self._doubt and not self._override else ""
+
+    def override(self, on: bool) -> None:
+        """Whether the files are written in spite of what speaks against it."""
+        with self.application.acting():
+            self._override = bool(on)
+
+    def choose(self, what: str, on: bool) -> None:
+        """Whether "result" or "case" is among what is written."""
+        with self.application.acting():
+            if what == "result":
+                self._result = bool(on)
+            else:
+                self._case = bool(on)
+
+    async def export(self) -> str:
+        """Write the files; the address of all of them in one archive, "" where they could not be written."""
+        session, written = self.session, []
+        with self.application.acting():
+            if self._missing():
+                raise InputError(f"Export: {self._missing()}")
+            folder = self.application.downloads.new_folder() / "registration"
+            writers = [export.write_case_folder(session, folder)] if self._case else []
+            if self._result:
+                writers.append(export.write_result(session, folder, override=self._override))
+            session.run(lambda: _written(writers, folder), written.append)
+        while session.running and not written:
+            await asyncio.sleep(LOOK_S)
+        if not written:
+            return ""
+        archive, single = written[0]
+        offer = self.application.downloads.offer
+        self._files = [{"name": path.name, "address": offer(path), "size": _size(path)} for path in (*single, archive)]
+        self.refresh()
+        return self._files[-1]["address"]
+
+
+def _written(writers, folder: Path) -> tuple[Path, list[Path]]:
+    """Writes all; the archive, and the files that are also offered by themselves."""
+    for write in writers:
+        write()
+    archive = folder.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            packed.write(file, file.relative_to(folder.parent))
+    return archive, [folder / name for name in SINGLE if (folder / name).is_file()]
+
+
+def _size(path: Path) -> str:
+    size = path.stat().st_size
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{max(size / 1e3, 0.1):.1f} kB"

@@ -1,0 +1,126 @@
+"""What is opened: a case, a result, a scene, the demo; and files that a page sent."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+from ..io.case_file import CaseFile
+from ..scene.loading import read_case
+from ..scene.reopening import read_result
+from ..scene.worker import Worker
+from .scene_files import read_scene
+
+SCENES = (".mrb", ".mrml")
+
+
+class Opening:
+    """Reads one thing at a time in a thread, and puts what was read into the scene, in place of what was there.
+
+    demo: makes the demo's case, in any thread; returns the path of its case.json.
+    """
+
+    def __init__(self, application, demo: Callable[[], Path]) -> None:
+        self._application, self._demo = application, demo
+        self._reading: Worker | None = None
+        self._after: Callable[[], object] = lambda: None
+        self._show("")
+
+    def open(self, path: Path, case: Path | None = None, early: Worker | None = None) -> None:
+        """A case.json, a result.json, a folder that holds one, or a scene.
+
+        case: of a result, see `read_result`.   early: loads the `io.case.Case` of the path already, see `serving`.
+        """
+        if early is not None:
+            self._begin(path.name, lambda tell: read_case(path, early.result_for(tell)))
+        else:
+            self._begin(path.name, lambda tell: reader(path, case, trusted=True))
+
+    def open_demo(self) -> None:
+        """The demo's case; its CT is downloaded where it is not there yet."""
+        self._begin("the demo; its CT is downloaded the first time", lambda tell: read_case(self._demo()))
+
+    def take(self, target: str, folder: Path) -> None:
+        """Files that a page sent, in a folder that is removed once they are read. InputError where something is being read already."""
+        if target != "open":
+            self._application.sections[target].take(folder)
+            return
+        if self._reading is not None:
+            raise InputError("Open: something is being read already, expected nothing; wait for it.")
+        self._begin("what was sent", lambda tell: sent(folder), lambda: shutil.rmtree(folder, ignore_errors=True))
+
+    def tick(self) -> None:
+        """Take what was read."""
+        if self._reading is None:
+            return
+        self._reading.poll(0)
+        if self._reading.state == "running":
+            return
+        reading, self._reading = self._reading, None
+        self._show("")
+        with self._application.acting():
+            try:
+                if reading.state != "done":
+                    raise InputError(reading.message)
+                self._application.replace(reading.result)
+            finally:
+                self._after()
+
+    def _begin(self, what: str, work, after: Callable[[], object] = lambda: None) -> None:
+        with self._application.acting():
+            if self._reading is not None:
+                raise InputError("Open: something is being read already, expected nothing; wait for it.")
+            self._reading, self._after = Worker(work), after
+            self._show(what)
+
+    def _show(self, what: str) -> None:
+        self._application.state.opening = what
+
+
+def reader(path: Path, case: Path | None = None, *, trusted: bool):
+    """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong."""
+    if path.is_dir():
+        inside = [name for name in ("result.json", "case.json") if (path / name).is_file()]
+        if not inside:
+            raise InputError(f"{path.name}: holds neither a case.json nor a result.json, expected one of them; choose another folder.")
+        path = path / inside[0]
+    if path.suffix.lower() in SCENES:
+        return read_scene(path, trusted=trusted)
+    if path.suffix.lower() != ".json":
+        raise InputError(f"{path.name}: cannot be opened as a whole, expected a case.json, a result.json, or a scene (.mrb); a CT or X-ray "
+                         "goes to the step of that name.")
+    if not trusted:
+        refuse_elsewhere(path if path.name != "result.json" else path.with_name("case.json"))
+    if case is not None or path.name == "result.json":
+        return read_result(path, case)
+    return read_case(path)
+
+
+def sent(folder: Path):
+    """The same for files that a page sent: of several the scene, the result, or the case among them."""
+    files = sorted((file for file in folder.rglob("*") if file.is_file()), key=lambda file: (len(file.parts), file.name))
+    scenes = [file for file in files if file.suffix.lower() in SCENES]
+    named = [file for name in ("result.json", "case.json") for file in files if file.name == name]
+    others = [file for file in files if file.suffix.lower() == ".json"]
+    candidates = scenes or [file for file in named if file.name == "case.json" or file.with_name("case.json").is_file()] or others or files
+    return reader(candidates[0], trusted=False)
+
+
+def refuse_elsewhere(case: Path) -> None:
+    """InputError where a case that was sent names files that were not sent with it."""
+    try:
+        file = CaseFile.read(case)
+    except InputError:
+        return  # told where it is read
+    parts = [file.ct, file.mask, *(part for view in file.views for part in (view.image, view.mask))]
+    home = case.parent.resolve()
+    for part in filter(None, parts):
+        if not part.path.resolve().is_relative_to(home):
+            logging.info("An uploaded case names a file outside its folder.")
+            raise InputError(f"{case.name}: names a file outside the folder that was sent, expected all of them in it; drop the whole "
+                             "folder, or start mvreg view with the path of the case.")
+        if not part.path.exists():
+            raise InputError(f"{case.name}: names {part.path.name}, which was not sent, expected all its files; drop the whole folder.")

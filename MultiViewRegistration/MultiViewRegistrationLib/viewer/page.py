@@ -1,0 +1,103 @@
+"""The page: the steps in one column beside the views."""
+
+from __future__ import annotations
+
+from trame.ui.vuetify3 import VAppLayout
+from trame.widgets import client, html
+from trame.widgets import vuetify3 as v
+
+from ..scene import layout
+from . import elements, views_bar
+from .section import DONE, PROBLEM, READY, RUNNING, TODO
+from .xray_view import component
+
+TITLE = "Multi-view 2D/3D registration"
+#: Dark as a reading room: the pictures are the brightest of it all.
+THEME = {"theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": True, "colors": {
+    "background": "#0b0e11", "surface": "#12171c", "primary": "#5aa9e6", "on-primary": "#06121c",
+    "secondary": "#8fa3b3", "error": "#ff8a70", "warning": "#ffc04d",
+    "success": "#7fd1ae"}}}},
+    "defaults": {"VCheckbox": {"density": "compact", "hideDetails": True, "color": "primary"},
+                 "VTextField": {"density": "compact", "hideDetails": True, "variant": "outlined"},
+                 "VSelect": {"density": "compact", "hideDetails": True, "variant": "outlined"},
+                 "VRadioGroup": {"density": "compact", "hideDetails": True, "color": "primary"},
+                 "VSlider": {"density": "compact", "hideDetails": True, "color": "primary"}}}
+#: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of its own.
+ICONS = {TODO: "mdi-circle-outline", READY: "mdi-circle-half-full", RUNNING: "mdi-play-circle", DONE: "mdi-check-circle",
+         PROBLEM: "mdi-alert"}
+
+
+def build(application) -> None:
+    """Make the page of an application."""
+    server = application.server
+    for module in (elements.MODULE, component.MODULE):
+        server.enable_module(module)
+    server.state.trame__title = TITLE
+    server.state.icons = ICONS
+    with VAppLayout(server, vuetify_config=THEME):
+        register = application.sections["register"]
+        elements.Keys(undo=register.undo, redo=register.redo, register=register.register)
+        with html.Div(classes="mv-app"):
+            with html.Aside(classes="mv-steps", aria_label="Steps"):
+                _head(application)
+                v.VProgressLinear(v_if="opening || saving", indeterminate=True, height=3)
+                html.Div("Reading {{ opening }}…", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
+                v.VAlert("{{ message }}", v_if="message", type="error", variant="tonal", density="compact", classes="mv-message",
+                         role="alert", closable=True, click_close="message = ''")
+                with html.Div(classes="mv-list"):
+                    _steps(application)
+                html.Div("For research use only.", classes="mv-foot")
+            with html.Main(v_if="has_registration", classes="mv-work"):
+                views_bar.build(application)
+                _views(application)
+            with html.Main(v_else=True, classes="mv-start"):
+                _start_page(application)
+
+
+def _head(application) -> None:
+    with html.Div(classes="mv-head"):
+        html.H1(TITLE, classes="mv-title")
+        elements.Fetch(v_if="has_registration", trigger="mvreg_save", label="Save", icon="mdi-content-save",
+                       title="Save the scene as a file that 3D Slicer and this page open (.mrb)")
+
+
+def _steps(application) -> None:
+    with v.VExpansionPanels(v_model=("open_steps",), multiple=True, variant="accordion", flat=True, static=True):
+        for number, section in enumerate(application.sections.values(), start=1):
+            with v.VExpansionPanel(value=section.NAME):
+                with v.VExpansionPanelTitle(classes="mv-step"):
+                    v.VIcon(f"{{{{ icons[{section.NAME}.state.kind] }}}}", size="small", classes=(f"'mv-' + {section.NAME}.state.kind",))
+                    html.Span(f"{number}. {section.TITLE}", classes="mv-step-name")
+                    html.Span(f"{{{{ {section.NAME}.state.text }}}}", classes="mv-step-text")
+                with v.VExpansionPanelText():
+                    section.build()
+
+
+def _views(application) -> None:
+    with html.Div(classes=("'mv-views' + (views.maximised ? ' one' : '')",)):
+        with (html.Div(classes="mv-xrays", v_show="!views.maximised || views.xrays.some(x => x.template === views.maximised)",
+                       style=("{ gridTemplateColumns: `repeat(${views.maximised ? 1 : views.columns}, minmax(0, 1fr))` }",)),
+              html.Div(v_for="xray in views.xrays", key="xray.template", classes="mv-cell",
+                       v_show="!views.maximised || views.maximised === xray.template", style=("{ borderTopColor: xray.colour }",))):
+            client.ServerTemplate(name=("xray.template",))
+        with html.Div(classes="mv-scene", v_show="!views.maximised || views.maximised.startsWith('view_')"
+                      " && !views.xrays.some(x => x.template === views.maximised)"):
+            with html.Div(classes="mv-cell mv-3d", v_show="!views.maximised || views.maximised === 'view_3D'"):
+                client.ServerTemplate(name="view_3D")
+            for name, *_ in layout.CT_SLICES:
+                with html.Div(classes="mv-cell", v_show=f"views.slices && !views.maximised || views.maximised === 'view_{name}'"):
+                    client.ServerTemplate(name=f"view_{name}")
+
+
+def _start_page(application) -> None:
+    with html.Div(classes="mv-welcome"):
+        v.VIcon("mdi-vector-triangle", size="64", color="primary")
+        html.H2("Find where a CT lies in the world of two or more X\u2011rays.")
+        v.VBtn("Open the demo", click=application.opening.open_demo, size="x-large", color="primary", disabled=("!!opening",),
+               loading=("!!opening",))
+        html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")
+        html.P("Reading {{ opening }}…", v_if="opening", role="status")
+        with elements.Files(target="open", hint="case.json, result.json or scene (.mrb), with all its files", folder=True,
+                            disabled=("!!opening",), classes="mv-drop"):
+            html.H3("Or drop a case here")
+        v.VBtn("Begin with an empty case", click=application.begin_empty, variant="text", disabled=("!!opening",))

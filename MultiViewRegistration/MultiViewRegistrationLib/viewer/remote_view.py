@@ -1,0 +1,41 @@
+"""A view of slicer-core, rendered here and shown in the page: 3D, or a slice of the CT."""
+
+from __future__ import annotations
+
+from trame.widgets import html, rca
+from trame_rca.encoders import RcaImageEncoder
+from trame_rca.schedulers import RcaImageRenderScheduler
+from trame_rca.utils import RcaViewAdapter
+from trame_slicer.rca_view.rca_view_factory import RcaRenderStrategy, RcaWindow
+from trame_slicer.views import ViewLayout
+
+#: Pictures a second while the mouse is in the view, and else: the X-rays come first then.
+FPS, FPS_BESIDE = 20.0, 5.0
+#: Quality of JPEG while things move.
+MOVING_QUALITY = 60
+
+
+class RemoteView:
+    """Makes the page's element for a view, in a template of its own: `template` is the name to include it by.
+
+    view: a trame_slicer `SliceView` or `ThreeDView`.   beside: makes what lies over the picture.
+    """
+
+    def __init__(self, server, name: str, view, beside=lambda: None) -> None:
+        self.view, self.template = view, f"view_{name}"
+        cursor = f"{self.template}_cursor"
+        window = RcaWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
+        self._scheduler = RcaImageRenderScheduler(
+            window, interactive_quality=MOVING_QUALITY, rca_encoder=RcaImageEncoder.JPEG, target_fps=FPS_BESIDE)
+        server.state.setdefault(cursor, "default")
+        with (ViewLayout(server, template_name=self.template),
+              html.Div(classes="mv-fill", mouseenter=(self._pace, "[true]"), mouseleave=(self._pace, "[false]"))):
+            rca.RemoteControlledArea(name=self.template, display="image", send_mouse_move=True, event_throttle_ms=("20",),
+                                     style=(f"{{ cursor: {cursor} }}",), classes="mv-fill")
+            beside()
+        adapter = RcaViewAdapter(window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False)
+        view.set_scheduled_render(RcaRenderStrategy(self._scheduler))
+        server.controller.on_server_ready.add(lambda **_: server.controller.rc_area_register(adapter))
+
+    def _pace(self, inside: bool) -> None:
+        self._scheduler.target_fps = FPS if inside else FPS_BESIDE

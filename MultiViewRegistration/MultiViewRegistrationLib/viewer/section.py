@@ -1,0 +1,61 @@
+"""What the steps of the page have in common: a header that tells how far the work has come, over widgets that show the scene."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a step has come: one of TODO, READY, RUNNING, DONE, PROBLEM, and a few words."""
+
+    kind: str
+    text: str = ""
+
+
+class Section:
+    """One step of the work. A subclass has a NAME and a TITLE, makes its widgets in `build`, and tells in `content` what they show.
+
+    Widgets show `state[NAME]` of the server, which is `content()` as it was last refreshed, and never the other way round: what a person
+    does calls a method, which changes the scene, and all pages then show that. Names out of files are shown as text, never as HTML.
+    """
+
+    NAME = ""
+    TITLE = ""
+
+    def __init__(self, application) -> None:
+        self.application = application
+
+    @property
+    def registration(self):
+        """The `scene.registration.Registration` at work, None without one."""
+        return self.application.registration
+
+    @property
+    def session(self):
+        """Its `scene.session.Session`."""
+        return self.application.session
+
+    def build(self) -> None:
+        """Make the widgets, once."""
+
+    def content(self) -> dict:
+        """What the widgets show of the scene as it is. Also called without a registration."""
+        return {}
+
+    def state(self) -> State:
+        """Told in the header. Only called with a registration."""
+        return State(TODO)
+
+    def adopt(self) -> None:
+        """There is another registration at work, or none."""
+
+    def tick(self) -> None:
+        """Called some 20 times a second while there is a registration."""
+
+    def refresh(self) -> None:
+        """Show the scene as it is."""
+        state = self.state() if self.registration is not None else State(TODO)
+        self.application.state[self.NAME] = {**self.content(), "state": asdict(state)}

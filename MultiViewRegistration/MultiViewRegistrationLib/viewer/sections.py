@@ -1,0 +1,12 @@
+"""The steps of the page, in the order of the work."""
+
+from __future__ import annotations
+
+from .check_section import CheckSection
+from .ct_section import CTSection
+from .export_section import ExportSection
+from .register_section import RegisterSection
+from .start_section import StartSection
+from .xrays_section import XRaysSection
+
+SECTIONS = (CTSection, XRaysSection, StartSection, RegisterSection, CheckSection, ExportSection)

@@ -1,0 +1,86 @@
+"""Files that a page sends, into a folder that goes with the server; nothing of them is believed before it was looked at."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
+
+from aiohttp import BodyPartReader, web
+
+from ..errors import InputError
+
+LARGEST_BYTES = 4 << 30
+MOST_FILES = 20_000
+#: Bytes that are taken at a time.
+CHUNK = 1 << 18
+TARGETS = ("open", "ct", "xrays")
+
+
+class Uploads:
+    """Takes them at POST upload?target=..., in multipart/form-data, names with their path below what was dropped.
+
+    take: called with the target and the folder that has the files now.   largest_bytes: of all files of one upload.
+    """
+
+    def __init__(self, take: Callable[[str, Path], object], largest_bytes: int = LARGEST_BYTES) -> None:
+        self._take, self._largest = take, largest_bytes
+        self._folder = tempfile.TemporaryDirectory(prefix="mvreg-view-", ignore_cleanup_errors=True)
+
+    def route(self) -> web.RouteDef:
+        return web.post("/upload", self._receive)
+
+    def close(self) -> None:
+        """Remove all that was sent."""
+        self._folder.cleanup()
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        try:
+            target = request.query.get("target", "")
+            if target not in TARGETS:
+                raise InputError(f"Upload: found a target that is none of {', '.join(TARGETS)}; use the page.")
+            if not request.content_type.startswith("multipart/"):
+                raise InputError("Upload: found no form with files, expected one; use the page.")
+            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            try:
+                await self._store(request, folder)
+                self._take(target, folder)
+            except BaseException:
+                shutil.rmtree(folder, ignore_errors=True)
+                raise
+        except InputError as error:
+            return web.Response(status=400, text=str(error))
+        except OSError as error:
+            return web.Response(status=507, text=f"Upload: the server cannot keep the files ({error.strerror or error}); free some space.")
+        return web.Response(text="Taken.")
+
+    async def _store(self, request: web.Request, folder: Path) -> None:
+        size = count = 0
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or part.filename is None:
+                continue
+            count += 1
+            if count > MOST_FILES:
+                raise InputError(f"Upload: found more than {MOST_FILES} files, expected the slices of one CT, or a few X-rays; drop these.")
+            path = folder / safe_path(unquote(part.filename))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                while chunk := await part.read_chunk(CHUNK):
+                    size += len(chunk)
+                    if size > self._largest:
+                        raise InputError(f"Upload: is larger than {self._largest / 2**30:.3g} GB, which is the most; crop the CT, or "
+                                         "start mvreg view with the file's path where it lies.")
+                    file.write(chunk)
+        if not count:
+            raise InputError("Upload: found no file, expected at least one; choose it.")
+
+
+def safe_path(name: str) -> PurePosixPath:
+    """The path below a folder that a file's name means. InputError for one that would leave it, or is none."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    odd = path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0] or any(ord(c) < 32 for c in name)
+    if odd or max(len(part.encode()) for part in path.parts) > 255:
+        raise InputError(f'Upload: found a file named "{name[:80]}", expected a name that stays in its folder; rename it.')
+    return path

@@ -1,0 +1,193 @@
+"""What is seen beside the steps: the X-rays, the scene in 3D, slices of the CT."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import slicer
+from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
+
+from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
+from ..scene.fingerprint import of_ct
+from ..scene.tags import colour, slice_node, tag_of
+from ..scene.worker import Worker
+from . import view_tools, xray_cell
+from .remote_view import RemoteView
+
+THREE_D = "1"
+BACKGROUND = ("#0c0f13", "#1a2129")
+#: X-rays beside each other, at most.
+COLUMNS = 4
+#: Width and height of the 3D view before the page has told its own.
+USUAL_SIZE = (640, 480)
+
+
+class Views:
+    """The 3D view, the three slices of the CT, and a cell for each X-ray of the registration at work."""
+
+    def __init__(self, application) -> None:
+        self._application, self._state = application, application.state
+        self._planes: dict[str, object] = {}
+        self._cells: dict[str, object] = {}
+        self._stand_back = False
+        app, server = application.slicer_app, application.server
+        self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
+        self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
+        self._remote = [RemoteView(server, "3D", self.three_d, lambda: view_tools.over_3d(self))]
+        self.slices = []
+        for name, orientation, label, tone in layout.CT_SLICES:
+            view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
+            view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
+            self.slices.append(view)
+            self._remote.append(RemoteView(server, name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
+        self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
+        self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
+        self._ct_shown = None
+
+    def adopt(self) -> None:
+        """There is another registration at work."""
+        self._ct_shown, self._stand_back = None, True
+        self._bones, self._no_bones_of = None, ""
+
+    def refresh(self) -> None:
+        """Have a cell for each X-ray, and the CT in its slices."""
+        registration = self._application.registration
+        if registration is not None:
+            self._state.overlay = {"mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration)}
+        views = registration.xrays if registration is not None else []
+        for view in views:
+            self._plane(tag_of(view))
+        self._show_cells(views)
+        self._show_3d()
+        ct = registration and registration.ct
+        if ct is not self._ct_shown:
+            self._ct_shown = ct
+            for view in self.slices:
+                view.set_background_volume_id(ct and ct.GetID())
+                view.fit_view_to_content()
+            self._stand_back = True
+        if self._stand_back and any(view.placed for view in views):
+            self._stand_back = False
+            self.stand_back()
+
+    def tick(self) -> None:
+        """Have the X-rays' cells follow the CT."""
+        for cell in self._cells.values():
+            cell.refresh()
+        self._follow_bones()
+        self._fit_beam()
+
+    def _follow_bones(self) -> None:
+        """Have a surface of the CT's bone made in a thread, where there is none of the CT as it is."""
+        registration = self._application.registration
+        if self._bones is not None:
+            self._bones.poll(0)
+            if self._bones.state == "done":
+                bone_surface.put(registration, self._bones.result)
+            if self._bones.state != "running":
+                self._bones = None
+            return
+        of = of_ct(registration)
+        if registration.ct is not None and of != self._no_bones_of and not bone_surface.is_current(registration):
+            self._no_bones_of = of  # whatever becomes of it
+            make = bone_surface.take(registration)
+            self._bones = Worker(lambda tell: make())
+
+    def stand_back(self) -> None:
+        """Show all of the registration in 3D."""
+        overview.stand_back(self._application.registration, beam.camera_of(self.three_d.get_view_node()), self._size())
+
+    def _show_3d(self) -> None:
+        registration = self._application.registration
+        there = registration is not None
+        seen = there and beam.along(beam.camera_of(self.three_d.get_view_node()))
+        self._state.in_3d = {
+            "bones": there and bone_surface.is_shown(registration), "volume": there and ct_in_3d.is_shown(registration),
+            "possible": there and ct_in_3d.can_show(registration), "along": seen.node.GetID() if seen else "",
+            "sources": [{"value": view.node.GetID(), "title": view.name} for view in (registration.xrays if there else ()) if view.placed]}
+
+    def show_bones(self, shown: bool) -> None:
+        """Show the surface of the CT's bone in 3D, or hide it."""
+        with self._application.acting():
+            bone_surface.show(self._application.registration, bool(shown))
+
+    def show_volume(self, shown: bool) -> None:
+        """Show the CT in 3D by volume rendering, which needs a graphics card to be quick, or hide it."""
+        with self._application.acting():
+            ct_in_3d.show(self._application.registration, bool(shown))
+
+    def look_along(self, node_id: str) -> None:
+        """Look from the source of an X-ray, by the ID of its node; "" from anywhere."""
+        with self._application.acting():
+            camera = beam.camera_of(self.three_d.get_view_node())
+            chosen = [view for view in self._application.registration.xrays if view.node.GetID() == node_id]
+            if chosen:
+                beam.look(chosen[0], camera, self._size())
+            else:
+                beam.off(camera)
+
+    def _size(self) -> tuple[int, int]:
+        width, height = self.three_d.render_window().GetSize()
+        return (width, height) if min(width, height) > 1 else USUAL_SIZE
+
+    def _fit_beam(self) -> None:
+        """Show all of the detector also in a view of another size."""
+        camera = beam.camera_of(self.three_d.get_view_node())
+        seen = camera and beam.along(camera)
+        if seen is not None and seen.placed and beam.size_of(camera) != self._size():
+            beam.look(seen, camera, self._size())
+
+    def _plane(self, tag: str) -> None:
+        """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""
+        if tag in self._planes:
+            return
+        app = self._application.slicer_app
+        logic = slicer.vtkMRMLSliceLogic()
+        logic.SetMRMLApplicationLogic(app.app_logic)
+        app.app_logic.GetSliceLogics().AddItem(logic)
+        logic.SetMRMLScene(self._application.scene)
+        there = slice_node(self._application.scene, tag)  # of a scene that was opened
+        if there is not None:
+            logic.SetSliceNode(there)
+        else:
+            logic.AddSliceNode(tag)
+        logic.ResizeSliceNode(256, 256)
+        self._planes[tag] = logic
+        self._application.invalidate()
+
+    def _show_cells(self, views) -> None:
+        ids = [view.node.GetID() for view in views]
+        for node_id in [node_id for node_id in self._cells if node_id not in ids]:
+            self._cells.pop(node_id).close()
+        for view in views:
+            if view.node.GetID() not in self._cells:
+                server = self._application.server
+                with ViewLayout(server, template_name=f"view_{view.node.GetID()}"):
+                    self._cells[view.node.GetID()] = xray_cell.build(self._application, view)
+        self._state.views = {**self._state.views, "columns": min(len(views), COLUMNS) or 1, "xrays": [
+            {"template": f"view_{view.node.GetID()}", "name": view.name, "used": view.used,
+             "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"} for view in views]}
+
+    def set_mode(self, mode: str) -> None:
+        """One of overlay.MODES."""
+        with self._application.acting():
+            if mode in overlay.MODES:
+                self._application.registration.node.SetParameter(overlay.MODE, mode)
+
+    def set_opacity(self, opacity: float) -> None:
+        """From 0, the X-ray alone, to 1, the DRR alone."""
+        with self._application.acting():
+            self._application.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
+
+    def show_slices(self) -> None:
+        """Have slices of the CT to click in."""
+        self._state.views = {**self._state.views, "slices": True}
+
+    def toggle_slices(self) -> None:
+        """Show the CT's slices, or hide them."""
+        self._state.views = {**self._state.views, "slices": not self._state.views["slices"]}
+
+    def maximise(self, template: str) -> None:
+        """Show one view alone; all of them again where it is."""
+        alone = "" if self._state.views["maximised"] == template else template
+        self._state.views = {**self._state.views, "maximised": alone}

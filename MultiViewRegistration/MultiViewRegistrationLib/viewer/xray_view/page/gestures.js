@@ -1,0 +1,143 @@
+// What mouse and keys mean in an X-ray.
+
+const CLICK = 4; // CSS pixels that a hand trembles in a click
+const TILT = 0.25; // degrees for each CSS pixel
+const WHEEL = 100; // a notch of a wheel, in CSS pixels
+const ZOOM = 1.2; // for each notch
+const FINE = 0.1, COARSE = 1; // mm or degrees for each key
+const PAN = 40; // CSS pixels for each key
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+const PANS = { a: [1, 0], d: [-1, 0], w: [0, 1], s: [0, -1] };
+const TURNS = { "[": 1, "{": 1, q: 1, "]": -1, "}": -1, e: -1 };
+const BEAM = { PageUp: 1, PageDown: -1 };
+
+// host: the component, which has frame, greys, view, movable, move(kind, ...), ended(), repaint(), setWindow(low, high, done), point(pixel)
+export class Gestures {
+  constructor(host) {
+    this.host = host;
+    this.drag = null;
+  }
+
+  press(event, handle = "") {
+    if (this.drag) return;
+    const at = this.host.at(event), movable = this.host.movable;
+    const what = event.button === 2 ? "window" : event.button === 1 || event.shiftKey ? "pan" : handle || (event.ctrlKey ? "tilt" : "shift");
+    const moves = what !== "window" && what !== "pan";
+    this.drag = { what: moves && !movable ? "none" : what, from: at, last: at, far: false, window: [...this.host.greys], button: event.button, handle };
+    this.host.grab(event);
+  }
+
+  move(event) {
+    const drag = this.drag;
+    if (!drag) return;
+    const now = this.host.at(event);
+    if (!drag.far && Math.hypot(now[0] - drag.from[0], now[1] - drag.from[1]) < CLICK && !drag.handle) return;
+    drag.far = true;
+    this.host.mark(event);
+    const far = this[drag.what](drag.last, now, drag);
+    if (far) {
+      drag.sum = far.map((number, i) => number + (drag.sum ? drag.sum[i] : 0));
+      this.host.tellFar(drag.what, drag.sum);
+    }
+    drag.last = now;
+  }
+
+  release(event) {
+    const drag = this.drag;
+    if (!drag) return;
+    this.drag = null;
+    if (drag.what === "window" && drag.far) this.host.setWindow(...this.host.greys, true);
+    if (!drag.far && drag.button === 0 && !drag.handle && event.type === "pointerup") this.host.point(this.host.frame.toImage(drag.from));
+    this.host.ended();
+  }
+
+  // What each does to a movement of the mouse; those that move the CT say how far, in numbers that can be added up.
+
+  none() {}
+
+  shift(before, now) {
+    const [from, to] = [before, now].map((at) => this.host.frame.toImage(at));
+    return this.host.move("shift", to[0] - from[0], to[1] - from[1]);
+  }
+
+  // By as much as the mouse goes round the CT's centre.
+  turn(before, now) {
+    const middle = this.host.frame.toView(this.host.view.centre);
+    const [from, to] = [before, now].map((at) => Math.atan2(at[1] - middle[1], at[0] - middle[0]));
+    const clockwise = ((to - from + 3 * Math.PI) % (2 * Math.PI)) - Math.PI;
+    return this.host.move("turn", (-clockwise * 180) / Math.PI);
+  }
+
+  tilt(before, now) {
+    return this.host.move("tilt", TILT * (now[0] - before[0]), TILT * (now[1] - before[1]));
+  }
+
+  tiltAcross(before, now) {
+    return this.host.move("tilt", TILT * (now[0] - before[0]), 0);
+  }
+
+  tiltAlong(before, now) {
+    return this.host.move("tilt", 0, TILT * (now[1] - before[1]));
+  }
+
+  pan(before, now) {
+    this.host.frame.pan(now[0] - before[0], now[1] - before[1]);
+    this.host.repaint();
+  }
+
+  // To the right: wider, that is less contrast; down: brighter, as most workstations have it.
+  window(before, now, drag) {
+    const [low, high] = drag.window, [width, height] = this.host.frame.view, span = high - low;
+    const wide = span * Math.exp((2 * (now[0] - drag.from[0])) / width), level = (low + high) / 2 - (span * (now[1] - drag.from[1])) / height;
+    this.host.setWindow(level - wide / 2, level + wide / 2, false);
+  }
+
+  wheel(event) {
+    const lines = event.deltaMode === 1 ? 33 : 1, turned = (event.deltaY || event.deltaX) * lines;
+    if (!turned) return;
+    if (event.shiftKey) {
+      if (!this.host.movable) return;
+      this.host.mark(event);
+      const far = this.host.move("beam", (-turned / WHEEL) * (event.ctrlKey ? FINE : COARSE));
+      this.wheeled = far.map((mm) => mm + (this.wheeled || 0))[0];
+      this.host.tellFar("beam", [this.wheeled]);
+      this.host.endSoon();
+    } else {
+      this.host.frame.zoomAt(ZOOM ** (-turned / WHEEL), this.host.at(event));
+      this.host.repaint();
+    }
+  }
+
+  // Whether the key means anything here.
+  key(event) {
+    const { host } = this, key = event.key.length === 1 ? event.key.toLowerCase() : event.key, step = event.shiftKey ? COARSE : FINE;
+    if (event.altKey || event.metaKey) return false;
+    if (key in ARROWS) {
+      const by = ARROWS[key].map((direction) => step * direction);
+      if (event.ctrlKey) this.keyMove("tilt", "tilted", by, "°");
+      else this.keyMove("shift_mm", "moved", by, "mm");
+    } else if (event.ctrlKey) return false;
+    else if (key in TURNS) this.keyMove("turn", "turned", [step * TURNS[key]], "°");
+    else if (key in BEAM) this.keyMove("beam", "moved along the beam", [step * BEAM[key]], "mm");
+    else if (key in PANS) {
+      host.frame.pan(...PANS[key].map((direction) => PAN * direction));
+      host.repaint();
+    } else if (key === "+" || key === "=") host.zoom(ZOOM);
+    else if (key === "-" || key === "_") host.zoom(1 / ZOOM);
+    else if (key === "0") host.fit();
+    else if (key === "r") host.resetWindow();
+    else if (key === "n") host.invert();
+    else if (key === "f") host.toggleFull();
+    else if (key === "c") host.point(host.frame.toImage(host.frame.view.map((side) => side / 2)));
+    else if (key === "?") host.toggleHelp();
+    else return false;
+    return true;
+  }
+
+  keyMove(kind, what, by, unit) {
+    if (!this.host.movable) return;
+    this.host.move(kind, ...by);
+    const told = by.map((number) => number.toFixed(1)).join(", ");
+    this.host.tell(`CT ${what} by ${told} ${unit}`);
+  }
+}

@@ -1,0 +1,48 @@
+// What is drawn over the picture in lines: handles, the linked cursor, the patient's sides. Places are CSS pixels of the view.
+
+const GAP = 6, REACH = 22; // of a cross, which leaves in sight what it marks
+const RING = 0.36, SMALLEST_RING = 60; // the ring's radius, as a share of the view's smaller side, and in CSS pixels
+const BARS = [100, 50, 20, 10, 5, 2, 1], LONGEST_BAR = 130; // mm, and CSS pixels
+const EDGE = 14; // of the letters from the image's edge
+
+// Four arms about a point, as the path of an SVG.
+export function cross([x, y]) {
+  const arms = [[1, 0], [-1, 0], [0, 1], [0, -1]];
+  return arms.map(([dx, dy]) => `M${x + GAP * dx},${y + GAP * dy}L${x + REACH * dx},${y + REACH * dy}`).join("");
+}
+
+export function line(frame, ends) {
+  const [[x1, y1], [x2, y2]] = ends.map((pixel) => frame.toView(pixel));
+  return { x1, y1, x2, y2 };
+}
+
+// The ring about the CT's centre that turns it, and its four grips that tilt it; null where there is none in sight.
+export function ring(frame, centre) {
+  if (!centre) return null;
+  const [x, y] = frame.toView(centre), [width, height] = frame.view;
+  const radius = Math.max(RING * Math.min(width, height), SMALLEST_RING);
+  if (x < -radius || y < -radius || x > width + radius || y > height + radius) return null;
+  const grips = [[1, 0], [-1, 0], [0, 1], [0, -1]].map(([dx, dy]) => ({
+    x: x + dx * radius, y: y + dy * radius, handle: dx ? "tiltAcross" : "tiltAlong", angle: dx ? 0 : 90,
+  }));
+  return { x, y, radius, grips };
+}
+
+// Letters at the left, right, top and bottom edge of what is seen of the image.
+export function sides(frame, letters) {
+  if (!letters) return [];
+  const [[left, top], [right, bottom]] = [[-0.5, -0.5], [frame.size[0] - 0.5, frame.size[1] - 0.5]].map((pixel) => frame.toView(pixel));
+  const [x0, x1] = [Math.max(left, 0), Math.min(right, frame.view[0])], [y0, y1] = [Math.max(top, 0), Math.min(bottom, frame.view[1])];
+  const places = [[x0 + EDGE, (y0 + y1) / 2], [x1 - EDGE, (y0 + y1) / 2], [(x0 + x1) / 2, y0 + EDGE], [(x0 + x1) / 2, y1 - EDGE]];
+  return letters.map((letter, i) => ({ letter, x: places[i][0], y: places[i][1] }));
+}
+
+// A bar of so many mm at the depth of the CT, at the lower right corner; null where that is unknown.
+export function scale(frame, mmPerPixel) {
+  if (!mmPerPixel) return null;
+  const pixelsPerMm = frame.scale / mmPerPixel[0], [width, height] = frame.view;
+  const mm = BARS.find((length) => length * pixelsPerMm <= Math.min(LONGEST_BAR, width / 3));
+  if (!mm) return null;
+  const x = width - 12, y = height - 12, length = mm * pixelsPerMm;
+  return { mm, path: `M${x - length},${y - 5}v5h${length}v-5`, x, y: y - 10 };
+}

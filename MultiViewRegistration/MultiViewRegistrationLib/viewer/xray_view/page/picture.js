@@ -1,0 +1,129 @@
+// Draws the X-ray and what lies over it. Both come as codes or colours; greys are made here, so that a new window costs no round trip.
+
+const FIRST = 1, LAST = 65535;
+const WHITE = 235; // pure white beside a dark page dazzles
+const DIMMED = 0.4; // of the X-ray where a mode asks for the CT, and that says nothing
+const TILES = 8;
+const SHARES = [0.005, 0.995]; // of the pixels that a window leaves out at its ends
+
+export class Picture {
+  constructor(canvas) {
+    this.canvas = canvas;
+    this.film = this.layer = null;
+    this.window = [0, 1];
+    this.inverted = false;
+  }
+
+  // {columns, rows, pooled, low, high, codes: Uint16Array}
+  setFilm(film) {
+    this.film = film && { ...film, canvas: blank(film) };
+    this.shadeAll();
+  }
+
+  // {kind: "drr", columns, rows, factor, codes} or {kind: "picture", ..., colours: Uint8ClampedArray}; null: nothing
+  setLayer(layer) {
+    this.layer = layer && { ...layer, canvas: blank(layer, this.layer && this.layer.canvas) };
+    if (!layer) return;
+    if (layer.kind === "picture") this.layer.canvas.getContext("2d").putImageData(new ImageData(layer.colours, layer.columns, layer.rows), 0, 0);
+    else if (this.film) this.shade(this.layer);
+  }
+
+  setGreys(window, inverted) {
+    if (this.window[0] === window[0] && this.window[1] === window[1] && this.inverted === inverted) return;
+    [this.window, this.inverted] = [[...window], inverted];
+    this.shadeAll();
+  }
+
+  shadeAll() {
+    if (!this.film) return;
+    this.greys = greys(this.film, this.window, this.inverted);
+    this.shade(this.film);
+    if (this.layer && this.layer.kind === "drr") this.shade(this.layer);
+  }
+
+  shade({ canvas, codes, columns, rows }) {
+    const image = new ImageData(columns, rows), colours = new Uint32Array(image.data.buffer), table = this.greys;
+    for (let i = 0; i < colours.length; i++) colours[i] = table[codes[i]];
+    canvas.getContext("2d").putImageData(image, 0, 0);
+  }
+
+  // The line integral at a pixel of the X-ray; null beside it.
+  valueAt([u, v]) {
+    const film = this.film;
+    if (!film) return null;
+    const column = Math.floor((u + 0.5) / film.pooled), row = Math.floor((v + 0.5) / film.pooled);
+    if (column < 0 || row < 0 || column >= film.columns || row >= film.rows) return null;
+    const code = film.codes[row * film.columns + column];
+    return code === 0 ? null : film.low + ((code - FIRST) / (LAST - FIRST)) * (film.high - film.low);
+  }
+
+  // The window in which nearly all of the X-ray has a grey of its own.
+  get wholeWindow() {
+    const { codes, low, high } = this.film, counts = new Uint32Array(LAST + 1);
+    for (let i = 0; i < codes.length; i++) counts[codes[i]]++;
+    const shown = codes.length - counts[0];
+    return SHARES.map((share) => {
+      let code = FIRST;
+      for (let sum = counts[code]; sum < share * shown && code < LAST; sum += counts[code]) code++;
+      return low + ((code - FIRST) / (LAST - FIRST)) * (high - low);
+    });
+  }
+
+  // shown: for flicker, whether it is the DRR's turn
+  paint(frame, mode, opacity, shown, ratio) {
+    const context = this.canvas.getContext("2d"), [width, height] = frame.view;
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.globalAlpha = 1;
+    context.fillStyle = "#000";
+    context.fillRect(0, 0, width, height);
+    if (!this.film) return;
+    const scale = frame.scale, [left, top] = frame.corner;
+    context.setTransform(ratio * scale, 0, 0, ratio * scale * frame.tall, ratio * left, ratio * top);
+    context.imageSmoothingEnabled = true;
+    context.imageSmoothingQuality = frame.zoom > 1 ? "low" : "medium";
+    lay(context, this.film, this.film.pooled);
+    const layer = this.layer;
+    if (!layer || mode === "off" || (mode === "flicker" && !shown)) return;
+    if (mode === "checkerboard") this.layTiles(context, frame);
+    else {
+      context.globalAlpha = mode === "blend" ? opacity : 1;
+      lay(context, layer, layer.factor);
+    }
+  }
+
+  layTiles(context, frame) {
+    const [columns, rows] = frame.size, side = Math.max(Math.floor(columns / TILES), 1), tiles = new Path2D();
+    for (let row = 0; row * side < rows; row++)
+      for (let column = (row + 1) % 2; column * side < columns; column += 2)
+        tiles.rect(column * side, row * side, Math.min(side, columns - column * side), Math.min(side, rows - row * side));
+    context.save();
+    context.clip(tiles);
+    context.globalAlpha = 1 - DIMMED;
+    context.fillRect(0, 0, columns, rows);
+    context.globalAlpha = 1;
+    lay(context, this.layer, this.layer.factor);
+    context.restore();
+  }
+}
+
+function lay(context, { canvas, columns, rows }, factor) {
+  context.drawImage(canvas, 0, 0, columns, rows, 0, 0, columns * factor, rows * factor);
+}
+
+function blank({ columns, rows }, again) {
+  if (again && again.width === columns && again.height === rows) return again;
+  const canvas = document.createElement("canvas");
+  [canvas.width, canvas.height] = [columns, rows];
+  return canvas;
+}
+
+// A colour, as bytes in memory, for each code; 0, which shows nothing, is transparent.
+function greys({ low, high }, window, inverted) {
+  const table = new Uint32Array(LAST + 1), width = Math.max(window[1] - window[0], 1e-6);
+  for (let code = FIRST; code <= LAST; code++) {
+    const share = (low + ((code - FIRST) / (LAST - FIRST)) * (high - low) - window[0]) / width;
+    const grey = Math.round(WHITE * Math.min(Math.max(inverted ? 1 - share : share, 0), 1));
+    table[code] = (255 << 24) | (grey << 16) | (grey << 8) | grey;
+  }
+  return table;
+}

@@ -1,0 +1,324 @@
+// <mvreg-xray>: an X-ray with the CT over it. The server says what there is to see (`view`, see told.py and view.py); pixels are fetched.
+
+import { Frame } from "./frame.js";
+import { Gestures } from "./gestures.js";
+import { cross, line, ring, scale, sides } from "./marks.js";
+import { Mover } from "./mover.js";
+import { Picture } from "./picture.js";
+import { template } from "./template.js";
+
+const FLICKER_MS = 500;
+const REST_MS = 300; // after the last notch of a wheel
+
+const XRay = {
+  template,
+  props: { view: Object },
+  inject: ["trame"],
+
+  data: () => ({
+    drawn: { sides: [], lines: [], seen: "", point: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
+    dragged: "", far: "", full: false, announced: "", problem: "",
+  }),
+
+  computed: {
+    movable() {
+      return Boolean(this.view && this.view.movable);
+    },
+    spoken() {
+      const { label, title, mode } = this.view;
+      return `X-ray ${label}, ${title.slice(1).join(", ")}; overlay: ${mode}${this.movable ? "; keys move the CT" : ""}. ? lists the keys.`;
+    },
+  },
+
+  watch: {
+    view() {
+      this.follow();
+    },
+  },
+
+  // What needs no reactivity, and would be slow with it.
+  created() {
+    this.frame = new Frame();
+    this.gestures = new Gestures(this);
+    this.mover = new Mover((movement, last) => this.ask("move", movement, last), (answer, sequence) => this.moved(answer, sequence));
+    this.have = { film: 0, layer: 0 };
+    this.fetching = this.scheduled = false;
+    this.flickering = true;
+    this.times = [];
+  },
+
+  mounted() {
+    this.sizes = new ResizeObserver(() => this.resized());
+    document.addEventListener("fullscreenchange", this.onFull);
+    this.flicker = setInterval(() => {
+      this.flickering = !this.flickering;
+      if (this.view && this.view.mode === "flicker") this.repaint();
+    }, FLICKER_MS);
+    this.follow();
+  },
+
+  beforeUnmount() {
+    this.sizes.disconnect();
+    document.removeEventListener("fullscreenchange", this.onFull);
+    clearInterval(this.flicker);
+    clearTimeout(this.resting);
+  },
+
+  methods: {
+    // With the server
+
+    ask(what, ...args) {
+      return this.trame.trigger(`${this.view.name}_${what}`, args);
+    },
+
+    // What the server says has changed.
+    async follow() {
+      if (!this.view) return;
+      if (!this.picture || this.picture.canvas !== this.$refs.canvas) {
+        await this.$nextTick(); // the canvas comes with the first view
+        if (!this.$refs.canvas) return;
+        if (!this.picture || this.picture.canvas !== this.$refs.canvas) {
+          this.picture = new Picture(this.$refs.canvas);
+          this.$refs.root.xray = this; // for whoever looks at the page from without: tests, the console
+          this.have = { film: 0, layer: 0 };
+          this.sizes.disconnect();
+          this.sizes.observe(this.$refs.surface);
+          this.resized();
+        }
+      }
+      [this.frame.size, this.frame.tall] = [this.view.size[0] ? this.view.size : [1, 1], this.view.tall];
+      if (this.dragged !== "window") this.greys = this.view.window;
+      this.picture.setGreys(this.greys, this.view.inverted);
+      this.repaint();
+      this.fetch();
+    },
+
+    // Fetch what there is of newer pixels, one thing at a time.
+    async fetch() {
+      if (this.fetching) return;
+      this.fetching = true;
+      try {
+        while (this.view && this.picture && this.stale()) {
+          if (this.view.film !== this.have.film) this.takeFilm(await this.ask("film"));
+          else this.takeLayer(await this.ask("layer", this.have.layer));
+        }
+      } catch (error) {
+        console.error(error); // the connection is gone; what comes back tells anew
+      } finally {
+        this.fetching = false;
+      }
+    },
+
+    stale() {
+      return this.view.film !== this.have.film || (this.view.layer !== this.have.layer && !(this.view.layer < this.have.layer || this.mover.busy));
+    },
+
+    takeFilm(film) {
+      this.have.film = film && film.stamp ? film.stamp : this.view.film;
+      this.have.layer = 0; // its codes are those of the film
+      this.picture.setFilm(film && film.stamp ? { ...film, codes: words(film.pixels) } : null);
+      this.picture.setLayer(null);
+      this.repaint();
+    },
+
+    takeLayer(layer) {
+      if (!layer || layer.stamp === this.have.layer || (layer.stamp && layer.stamp < this.have.layer)) return;
+      this.have.layer = layer.stamp;
+      const pixels = layer.stamp && (layer.kind === "drr" ? { codes: words(layer.pixels) } : { colours: bytes(layer.pixels) });
+      this.picture.setLayer(layer.stamp ? { ...layer, ...pixels } : null);
+      this.repaint();
+    },
+
+    move(kind, ...numbers) {
+      const sequence = this.mover.add(kind, ...numbers);
+      if (window.mvregFrames && this.eventTime) this.times.push([sequence, this.eventTime]);
+      this.eventTime = null;
+      return numbers;
+    },
+
+    // How far the CT was moved since the mouse went down.
+    tellFar(what, [first, second]) {
+      const way = (number, [more, less], unit) => `${Math.abs(number).toFixed(1)} ${unit} ${number < 0 ? less : more}`;
+      const [mmX, mmY] = this.view.mm_per_pixel;
+      if (what === "shift") this.far = `CT ${way(first * mmX, ["right", "left"], "mm")}, ${way(second * mmY, ["down", "up"], "mm")}`;
+      else if (what === "turn") this.far = `CT turned ${way(first, ["counter-clockwise", "clockwise"], "°")}`;
+      else if (what === "beam") this.far = `CT ${way(first, ["away from the source", "towards the source"], "mm")}`;
+      else this.far = `CT tilted ${way(first, ["right", "left"], "°")}, ${way(second, ["down", "up"], "°")}`;
+    },
+
+    moved(answer, sequence) {
+      this.problem = answer.refused || "";
+      this.takeLayer(answer);
+      this.shows = sequence;
+      this.fetch();
+    },
+
+    // The mouse, and keys
+
+    at(event) {
+      const box = this.$refs.surface.getBoundingClientRect();
+      return [event.clientX - box.left, event.clientY - box.top];
+    },
+
+    mark(event) {
+      this.eventTime = event.timeStamp;
+    },
+
+    press(event, handle = "") {
+      this.$refs.surface.focus({ preventScroll: true });
+      this.gestures.press(event, handle);
+      this.dragged = this.gestures.drag ? this.gestures.drag.what : "";
+      if (event.button === 1) event.preventDefault(); // no automatic scrolling
+    },
+
+    pointer(event) {
+      this.gestures.move(event);
+      const pixel = this.frame.toImage(this.at(event)), value = this.picture && this.picture.valueAt(pixel);
+      this.hovered = value === null || value === undefined ? null
+        : `column ${Math.round(pixel[0])}, row ${Math.round(pixel[1])} px; line integral ${this.number(value)}`;
+    },
+
+    release(event) {
+      this.gestures.release(event);
+      this.dragged = "";
+    },
+
+    grab(event) {
+      this.$refs.surface.setPointerCapture(event.pointerId);
+    },
+
+    keydown(event) {
+      if (event.key === "Escape") this.close();
+      else if (this.gestures.key(event)) event.preventDefault();
+    },
+
+    ended() {
+      this.mover.end();
+      this.gestures.wheeled = 0;
+      if (!this.gestures.drag) this.far = "";
+    },
+
+    endSoon() {
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.ended(), REST_MS);
+    },
+
+    point(pixel) {
+      this.ask("point", ...pixel);
+    },
+
+    tell(text) {
+      this.announced = text;
+    },
+
+    // How it is shown
+
+    zoom(factor) {
+      this.frame.zoomAt(factor, this.frame.view.map((side) => side / 2));
+      this.repaint();
+    },
+
+    fit() {
+      this.frame.fit();
+      this.repaint();
+    },
+
+    // done: the server is told, too
+    setWindow(low, high, done) {
+      if (!(high > low)) return;
+      this.greys = [low, high];
+      this.picture.setGreys(this.greys, this.view.inverted);
+      this.repaint();
+      if (done) this.ask("window", low, high);
+    },
+
+    typed(end, event) {
+      const greys = [...this.greys];
+      greys[end] = Number(event.target.value);
+      if (event.target.value !== "" && greys[1] > greys[0]) this.setWindow(...greys, true);
+      else event.target.value = this.number(this.greys[end]);
+    },
+
+    resetWindow() {
+      if (this.picture && this.picture.film) this.setWindow(...this.picture.wholeWindow, true);
+    },
+
+    invert() {
+      this.ask("inverted", !this.view.inverted);
+    },
+
+    toggleHelp() {
+      this.open = this.open === "help" ? "" : "help";
+    },
+
+    close() {
+      this.open = "";
+      this.$refs.surface.focus({ preventScroll: true });
+    },
+
+    toggleFull() {
+      if (document.fullscreenElement) document.exitFullscreen();
+      else this.$refs.root.requestFullscreen();
+    },
+
+    onFull() {
+      this.full = document.fullscreenElement === this.$refs.root;
+    },
+
+    number(value) {
+      return value.toFixed(2);
+    },
+
+    // Painting, once a frame of the screen at most
+
+    resized() {
+      const { surface, canvas } = this.$refs;
+      if (!surface || !surface.clientWidth) return;
+      this.ratio = window.devicePixelRatio || 1;
+      this.frame.view = [surface.clientWidth, surface.clientHeight];
+      [canvas.width, canvas.height] = this.frame.view.map((side) => Math.round(side * this.ratio));
+      this.paint();
+    },
+
+    repaint() {
+      if (this.scheduled) return;
+      this.scheduled = true;
+      requestAnimationFrame(() => {
+        this.scheduled = false;
+        this.paint();
+      });
+    },
+
+    paint() {
+      if (!this.view || !this.picture) return;
+      const { frame, view } = this;
+      this.picture.paint(frame, view.mode, view.opacity, this.flickering, this.ratio);
+      this.percent = Math.round(100 * frame.zoom);
+      this.drawn = {
+        sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
+        point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, view.centre) : null,
+        scale: scale(frame, view.mm_per_pixel),
+      };
+      if (window.mvregFrames && this.shows) this.measure(this.shows);
+    },
+
+    // For Testing/benchmarks/viewer_frames.py: how long after its event each movement is on the screen.
+    measure(sequence) {
+      const shown = this.times.filter(([number]) => number <= sequence);
+      this.times = this.times.filter(([number]) => number > sequence);
+      this.shows = 0;
+      setTimeout(() => window.mvregFrames.push({ at: performance.now(), events: shown.map(([, time]) => time) }));
+    },
+  },
+};
+
+// A copy, as what comes need not lie on an even address.
+function words(pixels) {
+  return new Uint16Array(Uint8Array.from(pixels).buffer);
+}
+
+function bytes(pixels) {
+  return new Uint8ClampedArray(Uint8Array.from(pixels).buffer);
+}
+
+window.mvreg_xray = { install: (app) => app.component("mvreg-xray", XRay) };

@@ -1,0 +1,64 @@
+"""What the page is told of an X-ray, but for its pixels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...errors import InputError
+from ...geometry.epipolar import epipolar_line
+from ...scene import by_hand, labels
+from ...scene.cursor import Reading
+from ...scene.detector import Detector
+from ...scene.registration import Registration
+from ...scene.tags import colour, tag_of
+from ...scene.xray import XRayView
+
+#: Where bright is shown as black.
+INVERTED = "vtkMRMLColorTableNodeInvertedGrey"
+#: And as it is.
+PLAIN = "vtkMRMLColorTableNodeGrey"
+NO_HANDLES = {"centre": None, "mm_per_pixel": None}
+
+
+def labels_of(view: XRayView) -> dict:
+    """Its name and the C-arm's angles, the patient's sides at its edges, and the colour in which these are written."""
+    red, green, blue = (round(255 * part) for part in colour(tag_of(view) or ""))
+    return {"label": view.name, "title": labels.title(view), "sides": labels.sides_of(view), "colour": f"rgb({red}, {green}, {blue})"}
+
+
+def image_of(view: XRayView) -> dict:
+    """Its size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
+    spacing, display = view.node.GetSpacing(), view.node.GetDisplayNode()
+    shown = {} if display is None else {
+        "window": [display.GetWindowLevelMin(), display.GetWindowLevelMax()], "inverted": display.GetColorNodeID() == INVERTED}
+    return {"size": list(view.size), "tall": spacing[1] / spacing[0], "window": [0.0, 1.0], "inverted": False, **shown}
+
+
+def handles_of(registration: Registration, view: XRayView) -> dict:
+    """Where the CT's centre is in the image, and how many mm a pixel is there; NO_HANDLES without a CT, and behind the source."""
+    try:
+        centre = by_hand.centre(registration)
+        if view.camera.depth(centre) <= 0:
+            return NO_HANDLES
+        return {"centre": rounded(view.camera.project(centre)), "mm_per_pixel": rounded(by_hand.mm_per_pixel(registration, view), 6)}
+    except InputError:
+        return NO_HANDLES
+
+
+def marks_of(reading: Reading, detector: Detector, among: list[Detector]) -> dict:
+    """The linked cursor in an X-ray, in its pixels.
+
+    seen: where it was put, if it was put here.   lines: (n, 2, 2) on which it lies, as seen in the others.   point: where it is, once
+    that is known.
+    """
+    seen = reading.seen.get(detector.view.node.GetID())
+    lines = [epipolar_line(other.camera, detector.camera, reading.seen[other.view.node.GetID()])
+             for other in among if other.stamp != detector.stamp and other.view.node.GetID() in reading.seen]
+    shown = reading.ras is not None and detector.depth(reading.ras) > 0
+    return {"seen": None if seen is None else rounded(seen), "lines": [rounded(line) for line in lines if line is not None],
+            "point": rounded(detector.pixels(reading.ras)) if shown else None}
+
+
+def rounded(numbers, decimals: int = 3) -> list:
+    """Numbers as the page gets them."""
+    return np.round(numbers, decimals).tolist()

@@ -1,0 +1,132 @@
+"""A server of the viewer in a process of its own, and a page of it in a browser, with what a person does there."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+
+LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
+MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
+PATIENCE_S = 90.0
+
+
+class Served:
+    """`mvreg view` with arguments.   address: of the page.   lines: what it has printed."""
+
+    def __init__(self, *arguments: str, folder: Path) -> None:
+        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
+                            "TMPDIR": str(folder)}
+        self.lines: list[str] = []
+        self.process = subprocess.Popen([*MVREG, "view", *arguments, "--no-browser"], env=self.environment, cwd=folder, text=True,
+                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self._known = threading.Event()
+        threading.Thread(target=self._read, daemon=True).start()
+        self._known.wait(PATIENCE_S)
+        found = re.search(r"http://\S+", self.output)
+        assert found, self.output
+        self.address = found[0]
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def end(self) -> int:
+        """Ctrl-C; the exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+
+    def _read(self) -> None:
+        for line in self.process.stdout:
+            self.lines.append(line)
+            if "http://" in line:
+                self._known.set()
+        self._known.set()
+
+
+class Tab:
+    """A page of a server.   page: Playwright's.   errors: that the browser told of."""
+
+    def __init__(self, browser, server: Served, pictures: Path, width: int = 1440, height: int = 900) -> None:
+        self.errors: list[str] = []
+        self._pictures = pictures
+        self._context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
+        self.page = self._context.new_page()
+        self.page.set_default_timeout(1000 * PATIENCE_S)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._hear)
+        self.page.goto(server.address)
+        self.page.wait_for_selector(".mv-app")
+
+    def _hear(self, message) -> None:
+        if message.type == "error" and "405" not in message.text:  # trame asks for a launcher of servers, and there is none
+            self.errors.append(message.text)
+
+    def close(self) -> None:
+        self._context.close()
+
+    def shot(self, name: str) -> None:
+        """A picture of the page."""
+        self._pictures.mkdir(parents=True, exist_ok=True)
+        self.page.screenshot(path=self._pictures / f"{name}.png")
+
+    def state(self, name: str):
+        """What the server told the page under this name; "register.running" for a part of it."""
+        return self.page.evaluate("(name) => name.split('.').reduce((value, key) => value && value[key], window.trame.state.state)", name)
+
+    def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
+        """Wait until a JavaScript expression of the state `s` is true."""
+        self.page.wait_for_function(f"() => {{ const s = window.trame.state.state; return {expression}; }}", timeout=1000 * seconds)
+
+    def ready(self) -> None:
+        """Wait until there is a registration, and its CT is ready for DRRs."""
+        self.wait_state("s.has_registration && s.register && s.register.ready")
+        self.drawn()
+
+    def drawn(self) -> None:
+        """Wait until the X-rays show what they are to show."""
+        self.page.wait_for_function("() => { const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every("
+                                    "e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }")
+
+    def picture(self, number: int) -> np.ndarray:
+        """An X-ray as its canvas shows it, uint8 (rows, columns, 3)."""
+        width, height, data = self.page.evaluate("""(n) => { const c = document.querySelectorAll('.mvx canvas')[n];
+            return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }""", number)
+        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+
+    def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Drag in an X-ray from one place to another, in shares of its width and height."""
+        box = self.page.locator(".mvx-surface").nth(number).bounding_box()
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in (start, end)]
+        self.page.mouse.move(*places[0])
+        self.page.mouse.down()
+        self.page.mouse.move(*places[1], steps=5)
+        self.page.mouse.up()
+        self.drawn()
+
+    def button(self, name: str):
+        """The button with exactly this name."""
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def open_step(self, name: str) -> None:
+        """Open a step of the column, where it is closed."""
+        title = self.page.locator(".mv-step", has_text=name)
+        if title.get_attribute("aria-expanded") != "true":
+            title.click()
+
+    def register(self) -> None:
+        """Register, and wait until that has ended."""
+        entries = len(self.state("register.history"))
+        self.button("Register").click()
+        self.wait_state(f"!s.register.busy && s.register.ended && s.register.history.length > {entries}")

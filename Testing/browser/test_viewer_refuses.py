@@ -1,0 +1,151 @@
+"""What a server of the viewer refuses, in plain words; and names out of files, which are shown as they are written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+from phantom_case import write_phantom_case
+from served import MVREG, Served
+
+
+def ask(address: str, data: bytes | None = None, **headers) -> tuple[int, str]:
+    """Status and text of an answer."""
+    request = urllib.request.Request(address, data=data, headers={name.replace("_", "-"): value for name, value in headers.items()})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read().decode(errors="replace")
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode(errors="replace")
+
+
+def form(*files: tuple[str, bytes]) -> tuple[bytes, str]:
+    """A form with files by their names, written as the page does, and its content type."""
+    parts = [f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(name, safe="")}"\r\n\r\n'.encode()
+             + content + b"\r\n" for name, content in files]
+    return b"".join([*parts, b"--xyz--\r\n"]), "multipart/form-data; boundary=xyz"
+
+
+@pytest.fixture(scope="module")
+def case_file(tmp_path_factory) -> Path:
+    """A case whose views and CT have names that mean something in HTML and in a page's template."""
+    folder = tmp_path_factory.mktemp("evil")
+    path = write_phantom_case(folder, ct_name="{{2+3}}<b>ct<b>")
+    case = json.loads(path.read_text())
+    case["views"][0]["name"] = "{{3+4}}"
+    case["views"][1]["name"] = "view & co"
+    path.write_text(json.dumps(case))
+    return path
+
+
+def test_other_sites_and_other_names_are_refused(server):
+    assert ask(server.address)[0] == 200
+    status, text = ask(server.address, Origin="http://evil.example")
+    assert status == 403 and "another site" in text
+    status, text = ask(server.address, Host="evil.example")
+    assert status == 403 and "127.0.0.1" in text
+    for header in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
+        handshake = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+                     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+        assert ask(f"{server.address}ws", **handshake, **header)[0] == 403
+
+
+def test_files_that_would_leave_their_folder_are_refused(server):
+    for name in ("../evil.nrrd", "/etc/evil.nrrd", "a/../../evil.nrrd", "C:\\evil.nrrd", "a/..\\evil.nrrd"):
+        body, kind = form((name, b"x"))
+        status, text = ask(f"{server.address}upload?target=ct", body, Content_Type=kind)
+        assert status == 400 and "stays in its folder" in text, name
+    body, kind = form(("ct.nrrd", b"x"))
+    assert ask(f"{server.address}upload?target=elsewhere", body, Content_Type=kind)[0] == 400
+    assert ask(f"{server.address}upload?target=ct", b"x", Content_Type="text/plain")[0] == 400
+
+
+def test_only_offered_files_are_sent(server):
+    for path in ("download/x/y", "download/..%2f..%2fetc%2fpasswd/passwd", "../etc/passwd", "__mvreg_page/../serving.py"):
+        assert ask(server.address + path)[0] in (403, 404), path
+
+
+def test_a_case_that_was_sent_names_no_other_files(open_tab, server, case_file):
+    tab = open_tab(server)
+    tab.ready()
+    case = {**json.loads(case_file.read_text()), "ct": "/etc/hostname"}
+    body, kind = form(("case.json", json.dumps(case).encode()))
+    assert ask(f"{server.address}upload?target=open", body, Content_Type=kind)[0] == 200
+    tab.wait_state("s.message.includes('outside the folder')")
+    assert tab.state("has_registration")  # the work is kept
+
+
+def test_a_scene_that_would_leave_its_folder_is_refused(open_tab, server, tmp_path):
+    tab = open_tab(server)
+    tab.ready()
+    for name, files, told in (
+        ("slip.mrb", {"../../evil.txt": "x", "a/a.mrml": "<MRML></MRML>"}, "stays in its folder"),
+        ("bomb.mrb", {"a/a.mrml": '<!DOCTYPE x [<!ENTITY a "b">]><MRML></MRML>'}, "is no scene"),
+        ("else.mrb", {"a/a.mrml": '<MRML><VolumeArchetypeStorage fileName="/etc/hostname"/></MRML>'}, "outside its own folder"),
+        ("none.mrb", {"a.txt": "x"}, "holds no .mrml"),
+    ):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for path, content in files.items():
+                archive.writestr(path, content)
+        body, kind = form((name, (tmp_path / name).read_bytes()))
+        ask(f"{server.address}upload?target=open", body, Content_Type=kind)
+        tab.wait_state(f"s.message.includes({json.dumps(told)})")
+        assert tab.state("has_registration")
+
+
+def test_a_broken_file_is_told_of_and_the_work_is_kept(open_tab, server, tmp_path):
+    tab = open_tab(server)
+    tab.ready()
+    (tmp_path / "broken.nii.gz").write_bytes(b"not a volume")
+    tab.open_step("1. CT")
+    tab.page.locator(".mv-files input[type=file]").first.set_input_files(tmp_path / "broken.nii.gz")
+    tab.wait_state("s.message.includes('broken.nii.gz')")
+    tab.shot("broken")
+    assert tab.state("ct.name").startswith("{{2+3}}")
+    assert "Traceback" not in server.output
+
+
+def test_names_out_of_files_are_text(open_tab, server):
+    tab = open_tab(server)
+    tab.ready()
+    tab.open_step("2. X-rays")
+    body = tab.page.locator("body")
+    assert "{{3+4}}" in body.inner_text() and "{{2+3}}<b>ct<b>" in body.inner_text() and "view & co" in body.inner_text()
+    assert tab.page.evaluate("window.evil") is None
+    assert not tab.page.locator("b", has_text="ct").count()
+
+
+def test_another_address_asks_for_the_token(serve):
+    server: Served = serve("--host", "0.0.0.0")
+    port = server.address.rsplit(":", 1)[1].split("/")[0]
+    assert "?token=" in server.address
+    status, text = ask(f"http://127.0.0.1:{port}/")
+    assert status == 403 and "token" in text
+    assert ask(f"http://127.0.0.1:{port}/index.html?token=wrong")[0] == 403
+    assert ask(f"http://127.0.0.1:{port}/ws")[0] == 403
+    opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor())
+    assert opener.open(server.address.replace("0.0.0.0", "127.0.0.1"), timeout=30).status == 200
+    assert opener.open(f"http://127.0.0.1:{port}/index.html", timeout=30).status == 200
+
+
+def test_a_port_in_use_is_told_of_in_a_sentence(server):
+    port = server.address.rsplit(":", 1)[1].strip("/")
+    done = subprocess.run([*MVREG, "view", "--no-browser", "--port", port], capture_output=True, text=True, timeout=90,
+                          env=server.environment)
+    assert done.returncode == 2
+    assert f"127.0.0.1:{port}: cannot be served on" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_ctrl_c_ends_it_and_nothing_is_left(serve, tmp_path):
+    server = serve()
+    folder = Path(server.environment["TMPDIR"])
+    assert any(folder.iterdir())
+    assert server.end() == 0
+    assert not any(folder.iterdir())
+    assert "Traceback" not in server.output

@@ -1,0 +1,103 @@
+"""A case from the start to an exported transform, as a person does it in the page."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.geometry import rigid
+
+MODES = ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend")
+
+
+def mtre_mm(transform, case: dict) -> float:
+    targets = np.array(case["targets"])
+    found = np.array([transform.TransformPoint(point.tolist()) for point in targets])
+    return float(np.linalg.norm(found - rigid.transform_points(np.array(case["truth"]["world_from_ct"]), targets), axis=1).mean())
+
+
+@pytest.fixture
+def fresh(tab):
+    """The page at the case's own start, whatever the tests before did."""
+    if tab.state("register.history.length"):
+        tab.page.locator(".mv-history tbody tr").last.get_by_role("button").first.click()
+        tab.wait_state("s.register.history.at(-1).current")
+        tab.drawn()
+    return tab
+
+
+def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
+    case = json.loads(case_file.read_text())
+    tab.shot("1-opened")
+    tab.register()
+    tab.shot("2-registered")
+    assert tab.state("register.ended") == "done"
+    tab.open_step("Export")
+    with tab.page.expect_download() as download:
+        tab.button("Export").click()
+    download.value.save_as(tmp_path / "all.zip")
+    assert download.value.suggested_filename == "registration.zip"
+    assert "registration/report.html" in zipfile.ZipFile(tmp_path / "all.zip").namelist()
+    with tab.page.expect_download() as download:
+        tab.page.get_by_role("link", name="world_from_ct.tfm").click()
+    download.value.save_as(tmp_path / "world_from_ct.tfm")
+    tab.shot("3-exported")
+    assert mtre_mm(sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm")), case) < 1.0
+
+
+def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
+    before = fresh.state("start.numbers")
+    picture = fresh.picture(0)
+    fresh.drag(0, (0.5, 0.45), (0.56, 0.5))
+    assert np.abs(fresh.picture(0).astype(int) - picture.astype(int)).mean() > 1.0
+    fresh.wait_state("s.register.history[0].method === 'By hand'")
+    moved = fresh.state("start.numbers")
+    assert moved != before
+    fresh.page.keyboard.press("Control+z")
+    fresh.wait_state(f"s.start.numbers.join() === '{','.join(before)}'")
+    fresh.page.keyboard.press("Control+y")
+    fresh.wait_state(f"s.start.numbers.join() === '{','.join(moved)}'")
+
+
+def test_numbers_can_be_typed(fresh):
+    fresh.page.get_by_label("L", exact=True).fill("12.5")
+    fresh.page.keyboard.press("Tab")
+    fresh.wait_state("s.start.numbers[0] === '12.50'")
+    assert fresh.state("register.history.0.method") == "By hand"
+
+
+def test_every_overlay_is_another_picture(fresh):
+    pictures = {}
+    for mode in MODES:
+        fresh.page.get_by_role("button", name=f"Overlay: {mode}").click()
+        fresh.page.wait_for_timeout(400)
+        fresh.drawn()
+        pictures[mode] = fresh.picture(0).astype(int)
+        fresh.shot(f"overlay-{mode}")
+    for one, other in (("Blend", "X-ray"), ("Edges", "X-ray"), ("Checkerboard", "Blend"), ("Difference", "Two colours")):
+        assert np.abs(pictures[one] - pictures[other]).mean() > 0.3, (one, other)
+
+
+def test_two_poses_are_compared(tab):
+    tab.register()
+    tab.page.get_by_label("Compare with").first.click()
+    tab.wait_state("s.comparison.rows.length === 2")
+    tab.page.wait_for_timeout(300)
+    tab.shot("compared")
+    assert "mm apart" in tab.state("comparison.text")
+    tab.button("Close").click()
+    tab.wait_state("!s.comparison.open")
+
+
+def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, server):
+    tab = open_tab(server, width=1280, height=720)
+    tab.ready()
+    tab.shot("narrow")
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth")
+    hidden = tab.page.evaluate("""() => [...document.querySelectorAll('button, input:not([type=file])')].filter(e => e.offsetParent
+        && !(e.textContent.trim() || e.title || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML.slice(0, 200))""")
+    assert not hidden

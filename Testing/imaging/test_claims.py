@@ -1,0 +1,81 @@
+"""A header that claims 10 GB in 1 kB is refused before memory is taken for it."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import tracemalloc
+import zlib
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.reading import read_image
+from MultiViewRegistrationLib.imaging.xray import load_image
+from MultiViewRegistrationLib.io.metaimage import metaimage as metaimage_of
+
+
+def metaimage(compressed):
+    data = zlib.compress(bytes(1000)) if compressed else bytes(100)
+    return (f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {compressed}\n"
+            "DimSize = 3000 3000 600\nElementType = MET_SHORT\nElementDataFile = LOCAL\n").encode() + data
+
+
+def nrrd(encoding):
+    head = (f"NRRD0004\ntype: short\ndimension: 3\nsizes: 3000 3000 600\nendian: little\nencoding: {encoding}\n"
+            "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n").encode()
+    return head + (gzip.compress(bytes(1000)) if encoding == "gzip" else bytes(100))
+
+
+def nifti():
+    head = bytearray(352)
+    struct.pack_into("<i", head, 0, 348)
+    struct.pack_into("<8h", head, 40, 3, 3000, 3000, 600, 1, 1, 1, 1)
+    struct.pack_into("<hh", head, 70, 4, 16)
+    struct.pack_into("<8f", head, 76, *[1] * 8)
+    struct.pack_into("<f", head, 108, 352)
+    head[344:348] = b"n+1\0"
+    return bytes(head) + bytes(100)
+
+
+def png():
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 70000, 70000, 16, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b""))
+
+
+@pytest.mark.parametrize(("name", "data"), [
+    ("a.mha", metaimage(False)), ("b.mha", metaimage(True)), ("a.nrrd", nrrd("raw")), ("b.nrrd", nrrd("gzip")), ("a.nii", nifti()),
+    ("a.nii.gz", gzip.compress(nifti())), ("a.png", png())])
+@pytest.mark.parametrize("load", [load_ct, load_image])
+def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, data, load):
+    assert len(data) < 1000
+    (tmp_path / name).write_bytes(data)
+    tracemalloc.start()
+    with pytest.raises(InputError, match=r"claims [45]\.\d+e\+09 voxels in a file of \d+ bytes"):
+        load(tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 50e6
+    tracemalloc.stop()
+
+
+def test_a_detached_header_may_claim_what_lies_beside_it(tmp_path):
+    (tmp_path / "a.mhd").write_bytes(metaimage(False).replace(b"LOCAL", b"a.raw"))
+    (tmp_path / "a.raw").write_bytes(bytes(100))
+    with pytest.raises(InputError, match=r"claims 5\.4e\+09 voxels"):
+        read_image(tmp_path / "a.mhd")
+    image = sitk.GetImageFromArray(np.zeros((4, 5, 6), np.int16))
+    sitk.WriteImage(image, str(tmp_path / "b.mhd"))
+    assert read_image(tmp_path / "b.mhd").GetSize() == (6, 5, 4)
+
+
+def test_an_empty_mask_that_packs_well_is_read(tmp_path):
+    mask = np.zeros((270, 1000, 1000), np.uint8)
+    mask[0, 0, 0] = 1
+    (tmp_path / "mask.mha").write_bytes(metaimage_of(mask, np.eye(4)))
+    assert mask.nbytes / (tmp_path / "mask.mha").stat().st_size > 200
+    assert read_image(tmp_path / "mask.mha").GetSize() == (1000, 1000, 270)

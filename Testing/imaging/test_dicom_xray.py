@@ -1,0 +1,307 @@
+"""Pixels of DICOM X-rays, built tag by tag from PS3.3; SimpleITK and gdcm read and compress the same files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK as sitk
+from dicom_files import WITH_FILE_META, XA_IMAGE, write_dicom
+from pydicom import encaps
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import dicom_pixels
+from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
+from MultiViewRegistrationLib.imaging.xray import (
+    load_frames,
+    load_image,
+    load_xray,
+    recognised,
+    to_line_integrals,
+)
+
+SHAPE = (48, 64)  # rows, columns
+WRITES_SYNTAX = pytest.mark.skipif(pydicom.__version_info__[0] == "2", reason="pydicom 2 writes its own word on the transfer syntax")
+DX_IMAGE, CR_IMAGE, RF_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.12.2"
+
+
+def body(frames: int = 0) -> np.ndarray:
+    """Detected intensities, 12 bits: a bright rim of air, noise, a dark bone that is elsewhere in each frame."""
+    values = np.random.default_rng(3).normal(1500, 30, (max(frames, 1), *SHAPE))
+    for number, image in enumerate(values):
+        image[:, :4] = 3500
+        image[20:24, 8 + number : 40 + number] -= 700
+    return values.clip(0, 4095).astype(np.uint16) if frames else values[0].clip(0, 4095).astype(np.uint16)
+
+
+def item(**tags) -> Sequence:
+    dataset = Dataset()
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    return Sequence([dataset])
+
+
+def twelve_bits(path, pixels, sop_class=XA_IMAGE, **tags):
+    write_dicom(path, pixels, sop_class, **{"Modality": "XA", "BitsStored": 12, "HighBit": 11, **tags})
+    return path
+
+
+def refused(path, *arguments) -> str:
+    with pytest.raises(InputError) as error:
+        load_xray(path, *arguments)
+    assert "\n" not in str(error.value) and str(error.value).startswith(str(path))
+    return str(error.value)
+
+
+@pytest.mark.parametrize("sop_class", [XA_IMAGE, RF_IMAGE, DX_IMAGE, CR_IMAGE])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_plain_pixels_are_those_of_simpleitk(tmp_path, sop_class, dtype):
+    pixels = (body() // (16 if dtype == np.uint8 else 1)).astype(dtype) - (800 if dtype == np.int16 else 0)
+    write_dicom(tmp_path / "a.dcm", pixels, sop_class)
+    theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a.dcm"))).reshape(SHAPE)
+    np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, theirs)
+    np.testing.assert_array_equal(theirs, pixels)
+
+
+def test_what_stands_in_unused_bits_is_no_grey_value(tmp_path):
+    """An overlay in the high bits, as older files have it; and a sign that is not repeated there."""
+    pixels = body()
+    twelve_bits(tmp_path / "a.dcm", pixels | np.uint16(1 << 14))
+    np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, pixels)
+    signed = pixels.astype(np.int16) - 2048
+    twelve_bits(tmp_path / "b.dcm", (signed & 0x0FFF).astype(np.int16))
+    np.testing.assert_array_equal(load_image(tmp_path / "b.dcm").values, signed)
+
+
+COMPRESSIONS = {
+    "1.2.840.10008.1.2.5": np.uint16,  # RLE
+    "1.2.840.10008.1.2.4.57": np.uint16,  # JPEG lossless
+    "1.2.840.10008.1.2.4.70": np.uint16,  # JPEG lossless, first order
+    "1.2.840.10008.1.2.4.80": np.uint16,  # JPEG-LS
+    "1.2.840.10008.1.2.4.90": np.uint16,  # JPEG 2000
+    "1.2.840.10008.1.2.4.50": np.uint8,  # JPEG baseline
+}
+
+
+def compressed(path, pixels, syntax):
+    """A run in a transfer syntax, by gdcm."""
+    gdcm = pytest.importorskip("gdcm", reason="needs gdcm: pip install python-gdcm")
+    plain = path.with_suffix(".plain")
+    stored = {} if pixels.dtype == np.uint8 else {"BitsStored": 12, "HighBit": 11}
+    write_dicom(plain, pixels, XA_IMAGE, Modality="XA", **stored)
+    reader = gdcm.ImageReader()
+    reader.SetFileName(str(plain))
+    assert reader.Read()
+    change = gdcm.ImageChangeTransferSyntax()
+    change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(syntax)))
+    change.SetInput(reader.GetImage())
+    assert change.Change()
+    writer = gdcm.ImageWriter()
+    writer.SetFileName(str(path))
+    writer.SetFile(reader.GetFile())
+    writer.SetImage(change.GetOutput())
+    assert writer.Write()
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == syntax
+    return path
+
+
+@pytest.mark.parametrize("plugins", [True, False], ids=["plugins", "simpleitk"])
+@pytest.mark.parametrize("syntax", COMPRESSIONS)
+def test_compressed_frames_are_those_that_were_compressed(tmp_path, monkeypatch, syntax, plugins):
+    """By pydicom's plugins, and where there are none by the decoders in SimpleITK."""
+    dtype = COMPRESSIONS[syntax]
+    frames = (body(3) // (16 if dtype == np.uint8 else 1)).astype(dtype)
+    path = compressed(tmp_path / "run.dcm", frames, syntax)
+    if not plugins:
+        monkeypatch.setattr(dicom_pixels, "_plugins", lambda syntax: [])
+    for number in (2, 0):
+        difference = load_image(path, number).values - frames[number]
+        assert np.abs(difference).max() <= (4 if syntax.endswith(".50") else 0)
+
+
+def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
+    path = compressed(tmp_path / "run.dcm", body(5), "1.2.840.10008.1.2.5")
+    decoded = []
+    whole = dicom_pixels._decoded
+    monkeypatch.setattr(dicom_pixels, "_decoded", lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size))
+    load_image(path, 3)
+    assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
+    assert "frame 5 is asked for, but it has 5" in refused(path, 5)
+
+
+def test_a_header_is_read_once_until_the_file_changes(tmp_path):
+    path = twelve_bits(tmp_path / "a.dcm", body())
+    assert read_dicom(path) is read_dicom(path)
+    twelve_bits(path, body(), RescaleSlope="2", RescaleIntercept="0")
+    assert load_image(path).step == 2
+
+
+def test_a_slope_makes_larger_steps(tmp_path):
+    twelve_bits(tmp_path / "a.dcm", body(), RescaleSlope="0.5", RescaleIntercept="3", RescaleType="US")
+    image = load_image(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(image.values, 0.5 * body() + 3)
+    assert (image.step, image.white) == (0.5, 0.5 * 4095 + 3)
+
+
+def test_a_modality_table_is_applied_and_makes_log_linear(tmp_path):
+    """In XA a LOG image has a table to what is linear in intensity (PS3.3 A.14.4)."""
+    entries = (60000 * np.exp((np.arange(4096) - 4095) / 800)).astype(int)
+    stored = np.interp(body().astype(float), entries, np.arange(4096)).astype(np.uint16)
+    table = item(LUTDescriptor=[4096, 0, 16], LUTData=entries.astype("<u2").tobytes(), ModalityLUTType="US")
+    twelve_bits(tmp_path / "a.dcm", stored, ModalityLUTSequence=table, PixelIntensityRelationship="LOG")
+    image = load_image(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(image.values, entries[stored])
+    assert image.curve == "linear" and image.step == 1
+
+
+def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
+    roots = np.sqrt(body() * 16.0).astype(np.uint16)
+    table = item(LUTDescriptor=[256, 0, 16], LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(), LUTFunction="TO_LINEAR")
+    shared = Dataset()
+    shared.PixelIntensityRelationshipLUTSequence = table
+    shared.FramePixelDataPropertiesSequence = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
+    twelve_bits(tmp_path / "a.dcm", roots, SharedFunctionalGroupsSequence=Sequence([shared]))
+    image = load_image(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(image.values, np.float32(roots) ** 2)
+    assert recognised(image) == ("linear", False)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("curve", ["LIN", "LOG"])
+def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometric, sign, curve):
+    """The header says it all; how the image is shown changes nothing."""
+    intensity = body().astype(float)
+    stored = intensity if curve == "LIN" else 600 * np.log(intensity / 4095) + 4095
+    stored = (stored if sign == 1 else 4095 - stored).round().astype(np.uint16)
+    twelve_bits(tmp_path / "a.dcm", stored, DX_IMAGE, Modality="DX", PhotometricInterpretation=photometric,
+                PixelIntensityRelationship=curve, PixelIntensityRelationshipSign=sign)
+    image = load_image(tmp_path / "a.dcm")
+    assert image.bone_bright == ((sign == 1) == (photometric == "MONOCHROME1"))
+    found = to_line_integrals(image, "auto").line_integrals / (1 if curve == "LIN" else 600)
+    expected = -np.log(intensity)
+    difference = found - expected
+    assert np.ptp(difference) < 5e-3
+
+
+def test_a_voi_window_is_for_display_alone(tmp_path):
+    twelve_bits(tmp_path / "a.dcm", body(), WindowCenter="700", WindowWidth="50", VOILUTFunction="SIGMOID")
+    np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, body())
+
+
+def seen(tmp_path, **tags) -> np.ndarray:
+    twelve_bits(tmp_path / "shutter.dcm", body(), **tags)
+    image = load_image(tmp_path / "shutter.dcm")
+    valid = load_xray(tmp_path / "shutter.dcm").valid
+    assert not (valid & ~image.open).any() and valid.any()
+    return image.open
+
+
+ROWS, COLUMNS = np.indices(SHAPE) + 1  # as DICOM counts them
+
+
+def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
+    edges = {"ShutterLeftVerticalEdge": "10", "ShutterRightVerticalEdge": "50", "ShutterUpperHorizontalEdge": "5",
+             "ShutterLowerHorizontalEdge": "40"}
+    circle = {"CenterOfCircularShutter": ["20", "30"], "RadiusOfCircularShutter": "18"}
+    corners = {"VerticesOfThePolygonalShutter": ["4", "8", "4", "56", "44", "56"]}
+    in_edges = (COLUMNS >= 10) & (COLUMNS <= 50) & (ROWS >= 5) & (ROWS <= 40)
+    in_circle = np.hypot(ROWS - 20, COLUMNS - 30) <= 18
+    in_corners = (ROWS >= 4) & (COLUMNS <= 56) & ((COLUMNS - 8) * 40 >= (ROWS - 4) * 48)
+    np.testing.assert_array_equal(seen(tmp_path, ShutterShape="RECTANGULAR", **edges), in_edges)
+    np.testing.assert_array_equal(seen(tmp_path, ShutterShape="CIRCULAR", **circle), in_circle)
+    polygon = seen(tmp_path, ShutterShape="POLYGONAL", **corners)
+    assert (polygon != in_corners).sum() < 100 and not (polygon & ~in_corners).any()
+    both = seen(tmp_path, ShutterShape=["CIRCULAR", "RECTANGULAR"], **edges, **circle)
+    np.testing.assert_array_equal(both, in_edges & in_circle)
+
+
+def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
+    hidden = np.hypot(ROWS - 20, COLUMNS - 30) > 17
+    path = twelve_bits(tmp_path / "plain.dcm", body())
+    data = pydicom.dcmread(path)
+    data.ShutterShape, data.ShutterOverlayGroup = "BITMAP", 0x6002
+    for element, vr, value in ((0x10, "US", SHAPE[0]), (0x11, "US", SHAPE[1]), (0x40, "CS", "G"), (0x50, "SS", [1, 1]), (0x100, "US", 1),
+                               (0x102, "US", 0), (0x3000, "OW", np.packbits(hidden.ravel(), bitorder="little").tobytes())):
+        data.add_new((0x6002, element), vr, value)
+    data.save_as(tmp_path / "bitmap.dcm", **WITH_FILE_META)
+    np.testing.assert_array_equal(load_image(tmp_path / "bitmap.dcm").open, ~hidden)
+    np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "bitmap.dcm").overlay_array(0x6002), hidden)
+    del data[0x6002, 0x3000]
+    data.save_as(tmp_path / "none.dcm", **WITH_FILE_META)
+    assert "ShutterOverlayGroup" in refused(tmp_path / "none.dcm")
+
+
+def test_a_round_shutter_stays_round_where_pixels_are_not_square(tmp_path):
+    tall = seen(tmp_path, ShutterShape="CIRCULAR", CenterOfCircularShutter=["24", "32"], RadiusOfCircularShutter="20",
+                ImagerPixelSpacing=["0.4", "0.2"])
+    assert tall[23].sum() == 41 and tall[:, 31].sum() == 21
+
+
+def test_the_shared_round_shutter_is_a_circle(shared_data):
+    is_open = load_image(shared_data / "dicom" / "rf-circular-shutter.dcm").open
+    rows, columns = np.indices(is_open.shape) + 1
+    np.testing.assert_array_equal(is_open, np.hypot(rows - 480, columns - 480) <= 470)
+    assert not (load_xray(shared_data / "dicom" / "rf-circular-shutter.dcm").valid & ~is_open).any()
+
+
+@pytest.mark.parametrize(("tags", "said"), [
+    ({"NumberOfFrames": "100000"}, "its header tells of 614400000 bytes of pixels, but 6144 are there"),
+    ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
+    ({"Rows": 0}, "has 64 x 0 pixels"),
+    ({"BitsAllocated": 12}, "12 bits in 12"),
+    ({"NumberOfFrames": "0"}, "has 0 frames"),
+    ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
+    ({"ShutterShape": "CIRCULAR"}, "CenterOfCircularShutter"),
+    ({"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": ["900", "900"], "RadiusOfCircularShutter": "5"}, "shutters hide every pixel"),
+    ({"ModalityLUTSequence": item(LUTDescriptor=[4096, 0, 16], LUTData=b"\1\0\2\0", ModalityLUTType="US")}, "LUTDescriptor"),
+])
+def test_a_header_that_cannot_be_true(tmp_path, tags, said):
+    assert said in refused(twelve_bits(tmp_path / "a.dcm", body(), **tags))
+
+
+def rewritten(path, syntax: str, pixel_data: bytes, **tags):
+    """A file that claims another transfer syntax."""
+    data = pydicom.dcmread(twelve_bits(path, body(), **tags))
+    data.file_meta.TransferSyntaxUID = syntax
+    data.PixelData = encaps.encapsulate([pixel_data])
+    data["PixelData"].VR, data["PixelData"].is_undefined_length = "OB", True
+    data.save_as(path, **WITH_FILE_META)
+    return path
+
+
+@WRITES_SYNTAX
+def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
+    assert "unknown transfer syntax (1.2.3.4.5)" in refused(rewritten(tmp_path / "a.dcm", "1.2.3.4.5", b"\0" * 2000))
+    frame = b"\xff\xd8\xff\xc3\0\x0b\x0c" + SHAPE[0].to_bytes(2, "big") + SHAPE[1].to_bytes(2, "big") + b"\1\1\x11\0"
+    said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", frame + b"\0" * 2000))
+    assert "multiview-registration[dicom]" in said and "cannot be decoded" in said
+    large = frame[:7] + b"\xff\xff\xff\xff" + frame[11:]
+    assert "are damaged or of another size" in refused(rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", large + b"\0" * 2000))
+    claims = rewritten(tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, Rows=10000, Columns=10000, BitsStored=16, HighBit=15)
+    assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(claims)
+    whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()
+    for length in (140, 400, len(whole) - 2000):
+        (tmp_path / "d.dcm").write_bytes(whole[:length])
+        assert "damaged" in (said := refused(tmp_path / "d.dcm")) or "expected a whole file" in said
+    assert capfd.readouterr().err == ""
+
+
+@WRITES_SYNTAX
+def test_a_deflated_file_is_refused(tmp_path):
+    data = pydicom.dcmread(twelve_bits(tmp_path / "a.dcm", body()))
+    data.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    data.save_as(tmp_path / "b.dcm", **WITH_FILE_META)
+    assert "deflated" in refused(tmp_path / "b.dcm")
+
+
+def test_grey_in_three_colours_is_grey_still(tmp_path):
+    grey = (body() // 16).astype(np.uint8)
+    write_dicom(tmp_path / "a.dcm", grey, XA_IMAGE)
+    data = pydicom.dcmread(tmp_path / "a.dcm")
+    data.SamplesPerPixel, data.PhotometricInterpretation, data.PlanarConfiguration = 3, "RGB", 0
+    data.PixelData = np.repeat(grey[..., None], 3, -1).tobytes()
+    data.save_as(tmp_path / "a.dcm")
+    np.testing.assert_array_equal(load_image(tmp_path / "a.dcm").values, grey)

@@ -1,0 +1,99 @@
+"""Tracked poses of Autoscoper, by the steps of its own ray caster."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+from test_autoscoper import trial
+from tiny_case import refusal
+
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper
+from MultiViewRegistrationLib.io.datasets.tra import autoscoper_from_ct, read_tra, write_tra
+
+__all__ = ["trial"]
+
+POSE = np.eye(4)
+POSE[:3, :3] = Rotation.from_euler("ZYX", [40, -20, 65], degrees=True).as_matrix()
+POSE[:3, 3] = 110, -75.5, 300
+OTHER = np.linalg.inv(POSE)
+
+
+def sampled_voxel(world, pose, shape, voxel):
+    """(i, j, k) that Autoscoper's ray caster samples at a world point: the texture's coordinates are (x, 1 - y, -z) of the volume's box,
+    which is its frame by its size (RayCaster.cpp, setInvModelView; RayCaster_kernels.cu); texel n has its middle at (n + 0.5) / size."""
+    size = np.array(shape[::-1])
+    x, y, z = (np.linalg.inv(pose) @ [*world, 1])[:3] / (voxel * size)
+    return np.array([x, 1 - y, -z]) * size - 0.5
+
+
+def test_our_pose_puts_each_voxel_where_autoscoper_samples_it():
+    shape, voxel = (5, 6, 7), np.array([0.4, 0.5, 0.6])
+    world_from_ct = POSE @ autoscoper_from_ct(shape, voxel)
+    assert np.linalg.det(world_from_ct) == pytest.approx(1)
+    for index in np.random.default_rng(1).integers(0, shape[::-1], (20, 3)):
+        world = (world_from_ct @ [*(index * voxel), 1])[:3]
+        np.testing.assert_allclose(sampled_voxel(world, POSE, shape, voxel), index, atol=1e-9)
+
+
+def test_poses_are_written_and_read_as_autoscoper_saves_them(tmp_path):
+    write_tra(tmp_path / "a.tra", [POSE, None, OTHER], unit_mm=10)
+    lines = (tmp_path / "a.tra").read_text().splitlines()
+    assert lines[1] == ",".join(["NaN"] * 16) and len(lines) == 3
+    np.testing.assert_allclose(np.array(lines[0].split(","), float)[[0, 1, 4, 3, 7]],
+                               [POSE[0, 0], POSE[0, 1], POSE[1, 0], 11, -7.55], rtol=1e-12)
+    np.testing.assert_allclose(read_tra(tmp_path / "a.tra", 2, 0, 1, 10.0), OTHER, atol=1e-9)
+    assert "not tracked" in refusal(read_tra, tmp_path / "a.tra", 1, 0, 1, 10.0)
+
+
+def test_columns_spaces_and_several_volumes_are_read(tmp_path):
+    def text(*matrices, between=" "):
+        return between.join(repr(number) for matrix in matrices for number in matrix.ravel().tolist())
+
+    (tmp_path / "a.tra").write_text(text(POSE, OTHER) + "\n" + text(POSE.T, OTHER.T, between=", ") + "\n" + text(OTHER) + "\n")
+    for frame in (0, 1):
+        np.testing.assert_allclose(read_tra(tmp_path / "a.tra", frame, 1, 2, 1.0), OTHER, atol=1e-12)
+    np.testing.assert_allclose(read_tra(tmp_path / "a.tra", 2, 1, 2, 1.0), OTHER, atol=1e-12)
+
+
+def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, capsys):
+    start = POSE.copy()
+    start[0, 3] += 3
+    write_tra(tmp_path / "start.tra", [None, start], unit_mm=10)
+    write_tra(tmp_path / "truth.tra", [None, POSE], unit_mm=10)
+    imported = read_autoscoper(trial, 1, "linear", "cm", "radius", tmp_path / "start.tra", tmp_path / "truth.tra")
+    turned = autoscoper_from_ct((5, 6, 7), [4, 5, 6])
+    np.testing.assert_allclose(imported.content["world_from_ct"], start @ turned, atol=1e-9)
+    np.testing.assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)
+    assert main(["import", "autoscoper", str(trial), "--frame", "1", "--intensity", "linear", "--unit", "cm", "--volume", "radius",
+                 "--truth", str(tmp_path / "truth.tra"), "--out", str(tmp_path / "case")]) == 0
+    assert "taken as the truth" in capsys.readouterr().err
+    np.testing.assert_allclose(Case.load(tmp_path / "case").truth_world_from_ct, POSE @ turned, atol=1e-9)
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("1,2,3,4,5,6", "as matrices"), ("1,2,3", "3 numbers"), (",".join(["x"] * 16), "something else"),
+    (",".join(["NaN"] * 16), "not tracked"), (",".join(["1e30"] * 16), "beyond 1e+09"),
+    (",".join(map(str, np.eye(4).ravel())), "by rows or by columns"),
+    (",".join(map(str, (2 * POSE - np.diag([0, 0, 0, 1])).ravel())), "line 1"), ("", "has 0 lines"), ("\xff", "16 numbers")])
+def test_what_is_none(tmp_path, text, word):
+    (tmp_path / "a.tra").write_text(text)
+    assert word in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats() | st.sampled_from([0, 1, "NaN", "", "a"]), max_size=34).map(lambda words: ",".join(map(str, words))))
+def test_any_line_is_a_pose_or_refused(tmp_path_factory, line):
+    path = tmp_path_factory.getbasetemp() / "any.tra"
+    path.write_text(line)
+    try:
+        pose = read_tra(path, 0, 1, 2, 1.0)
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert np.isfinite(pose).all()

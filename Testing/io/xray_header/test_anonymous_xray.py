@@ -1,0 +1,66 @@
+"""`mvreg case anonymise` on DICOM X-rays whose header said everything: the copy, which has none, is the same case."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tiny_case import minimal
+from xray_header.xray_files import write_xa
+
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.xray_header.assumptions import ASSUMPTIONS
+
+ROUND = {"ShutterShape": ["CIRCULAR", "RECTANGULAR"], "CenterOfCircularShutter": ["60", "70"], "RadiusOfCircularShutter": "50",
+         "ShutterLeftVerticalEdge": "25", "ShutterRightVerticalEdge": "128", "ShutterUpperHorizontalEdge": "5",
+         "ShutterLowerHorizontalEdge": "100"}
+
+
+def detected(seed: int) -> np.ndarray:
+    """Intensities (112, 128) of 12 bits: air, a body, a bone, wires; black blades at the left."""
+    random = np.random.default_rng(seed)
+    rows, columns = np.indices((112, 128))
+    image = 3600 * np.exp(-2.2 * np.exp(-(((columns - 70) / 30) ** 2)) - 0.6 * (np.abs(rows - 60) < 12))
+    image[20:100:12, 30:110] *= 0.6
+    image = random.normal(image, 12)
+    image[:, :9] = 0
+    return image.clip(0, 4095)
+
+
+@pytest.mark.filterwarnings("ignore:.*different patients")
+@pytest.mark.parametrize("tags", [
+    {},
+    ROUND,
+    {**ROUND, "PhotometricInterpretation": "MONOCHROME1", "PixelIntensityRelationshipSign": 1},
+    {**ROUND, "PixelIntensityRelationshipSign": -1},
+    {**ROUND, "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": 1},
+    {**ROUND, "RescaleSlope": "0.25", "RescaleIntercept": "10"},
+    {"RescaleSlope": "-1", "RescaleIntercept": "4095", "PixelIntensityRelationshipSign": -1, "PhotometricInterpretation": "MONOCHROME1"},
+], ids=lambda tags: " ".join(f"{key}={value}" for key, value in tags.items() if "Shutter" not in key) + " shutter" * (len(tags) > 4))
+def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
+    content = minimal()
+    for number, entry in enumerate(content["views"]):
+        image = detected(number)
+        if tags.get("PixelIntensityRelationship") == "LOG":
+            image = 500 * np.log((image + 1) / 4096) + 4095
+        if tags.get("PixelIntensityRelationshipSign") == -1:
+            image = 4095 - image
+        image = np.rint(image).astype(np.uint16)
+        write_xa(tmp_path / f"{number}.dcm", 90 * number, 0, image, BitsStored=12, HighBit=11,
+                 PatientOrientation=["LP"[number], "F"], **tags)
+        del entry["projection_matrix"]
+        entry["image"] = f"{number}.dcm"
+    before = Case.load(write_case(content))
+    assert main(["case", "anonymise", str(tmp_path), "--out", str(tmp_path / "copy")]) == 0
+    after = Case.load(tmp_path / "copy")
+    for one, other in zip(before.views, after.views, strict=True):
+        valid = one.xray.valid
+        np.testing.assert_array_equal(other.xray.valid, valid)
+        assert np.ptp((other.xray.line_integrals - one.xray.line_integrals)[valid]) < 2e-6  # a constant is free
+        np.testing.assert_allclose(other.camera.projection_matrix, one.camera.projection_matrix, rtol=1e-12)
+        assert other.xray.pixel_mm == one.xray.pixel_mm and valid.mean() > 0.2
+    copied = json.loads((tmp_path / "copy" / "case.json").read_text())
+    assert all(set(view["assumptions"]) <= set(ASSUMPTIONS) and "c_arm" in view for view in copied["views"])
+    assert after.assumptions == before.assumptions

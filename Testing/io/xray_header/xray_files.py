@@ -1,0 +1,71 @@
+"""DICOM X-rays written tag by tag, as PS3.3 has them: XA with DS tags, enhanced XA with FL tags in functional groups."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from imaging.dicom_files import XA_IMAGE, write_dicom
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+
+ENHANCED_XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1.1"
+SIZE = COLUMNS, ROWS = 20, 16
+GEOMETRY = {"Modality": "XA", "DistanceSourceToDetector": "1195.25", "DistanceSourceToPatient": "765.5",
+            "ImagerPixelSpacing": ["0.308", "0.308"], "PatientPosition": "HFS", "PixelIntensityRelationship": "LIN"}
+
+
+def pixels(seed: int = 1, frames: int | None = None, dtype=np.uint16) -> np.ndarray:
+    shape = (ROWS, COLUMNS) if frames is None else (frames, ROWS, COLUMNS)
+    return np.random.default_rng(seed).integers(100, 4000 if dtype == np.uint16 else 255, shape).astype(dtype)
+
+
+def write_xa(path: Path, primary: float | str, secondary: float | str, image: np.ndarray | None = None, **tags) -> Path:
+    """A tag given as None is left out."""
+    angles = {"PositionerPrimaryAngle": str(primary), "PositionerSecondaryAngle": str(secondary)}
+    write_dicom(path, pixels() if image is None else image, XA_IMAGE, **{**GEOMETRY, **angles, **tags})
+    return path
+
+
+def item(**tags) -> Sequence:
+    """A sequence of one item."""
+    dataset = Dataset()
+    for tag, value in tags.items():
+        setattr(dataset, tag, value)
+    return Sequence([dataset])
+
+
+def groups(*frames: dict[str, Sequence]) -> Sequence:
+    """Functional groups, a frame each."""
+    datasets = []
+    for frame in frames:
+        dataset = Dataset()
+        for name, sequence in frame.items():
+            setattr(dataset, name, sequence)
+        datasets.append(dataset)
+    return Sequence(datasets)
+
+
+def enhanced(primary: float, secondary: float, rotation: float | None = None, **isocentre) -> dict[str, Sequence]:
+    """The functional groups of a frame that say where the positioner stood: about the patient, and, with a rotation, about the machine."""
+    told = {"PositionerPositionSequence": item(PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary))}
+    if rotation is not None:
+        told["IsocenterReferenceSystemSequence"] = item(
+            PositionerIsocenterPrimaryAngle=primary, PositionerIsocenterSecondaryAngle=secondary,
+            PositionerIsocenterDetectorRotationAngle=rotation, **isocentre)
+    return told
+
+
+def write_enhanced(path: Path, frames: list[dict[str, Sequence]], image: np.ndarray | None = None, shared: dict | None = None,
+                   **tags) -> Path:
+    """frames, shared: functional groups; `shared` adds to those of a usual detector, or replaces them."""
+    shared = {
+        "XRayGeometrySequence": item(DistanceSourceToDetector="1195.25", DistanceSourceToIsocenter=765.5),
+        "FramePixelDataPropertiesSequence": item(ImagerPixelSpacing=["0.308", "0.308"], PixelIntensityRelationship="LIN",
+                                                 PixelIntensityRelationshipSign=1),
+        "FieldOfViewSequence": item(FieldOfViewRotation=0.0, FieldOfViewHorizontalFlip="NO"),
+        **(shared or {})}
+    write_dicom(path, pixels(frames=len(frames)) if image is None else image, ENHANCED_XA_IMAGE, Modality="XA",
+                **{"PatientPosition": "HFS", **tags}, SharedFunctionalGroupsSequence=groups(shared),
+                PerFrameFunctionalGroupsSequence=groups(*frames))
+    return path

@@ -1,0 +1,176 @@
+"""Warp's kernels, on its CPU device, against those of numba and the plain reference; on a CUDA device, too, where there is one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scenes import random_scene
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
+pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+
+
+@pytest.fixture(scope="module")
+def gpu():
+    from MultiViewRegistrationLib.rendering import gpu
+
+    return gpu
+
+
+@pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
+def device(request):
+    return request.param
+
+
+def scene_of(seed):
+    return random_scene(seed, leading=[0, 1, 2, None][seed % 4], mirrored=seed % 2 == 0, left_handed=seed > 3)
+
+
+def some_poses(scene, count=3):
+    return np.stack([scene.moved(0.1 * n * np.array([1, -1, 0.5, 20, -10, 5])) for n in range(count)])
+
+
+def close(mine, theirs, tolerance):
+    """Within a share of the largest value."""
+    np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * np.abs(theirs).max())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
+    scene = scene_of(seed)
+    projector = Projector(scene.volume)
+    poses = some_poses(scene)
+    images, jacobians = gpu.BatchProjector(projector, device).render(
+        [scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot)
+    assert images.shape == (3, 36, 46) and jacobians.shape == (6, 3, 36, 46)
+    for n, pose in enumerate(poses):
+        expected = projector.render(scene.camera, pose, jacobian=True, pivot=scene.pivot)
+        assert expected.image.any()
+        close(images[n].cpu(), expected.image, 1e-5)
+        for mine, theirs in zip(jacobians[:, n].cpu(), expected.jacobian, strict=True):
+            close(mine, theirs, 1e-4)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_images_and_jacobians_are_those_of_the_reference(gpu, device, reference, seed):
+    scene = scene_of(seed)
+    images, jacobians = gpu.BatchProjector(Projector(scene.volume), device).render(
+        [scene.camera], scene.world_from_ct[None], jacobian=True, pivot=scene.pivot)
+    close(images[0].cpu(), reference.render(*scene.in_float64(), scene.world_from_ct).numpy(), 1e-5)
+    expected = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot).numpy()
+    at = np.abs(jacobians[:, 0].cpu().numpy() - expected) / np.abs(expected).max(axis=(1, 2), keepdims=True)
+    assert np.quantile(at, 0.999) < 1e-4  # rounding can put a sample into the next cell
+
+
+def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):
+    scenes = [scene_of(seed) for seed in (1, 2)]
+    projector = Projector(scenes[0].volume)
+    middle = scenes[0].world_from_ct @ scenes[0].volume.ct_from_index @ [17, 20, 14, 1]
+    other = scenes[0].camera.camera_from_world.copy()
+    other[:3, :3] = Rotation.from_rotvec([0.3, 0.2, 0.1]).as_matrix() @ other[:3, :3]
+    other[:3, 3] = [0, 0, 300] - other[:3, :3] @ middle[:3]
+    cameras = [scenes[0].camera, Camera(scenes[1].camera.intrinsics, other, scenes[0].camera.size)]
+    pivots = np.array([middle[:3], middle[:3] + 20])
+    images, jacobians = gpu.BatchProjector(projector, "cpu").render(
+        cameras, [scenes[0].world_from_ct] * 2, jacobian=True, pivot=pivots)
+    for n, (camera, pivot) in enumerate(zip(cameras, pivots, strict=True)):
+        expected = projector.render(camera, scenes[0].world_from_ct, jacobian=True, pivot=pivot)
+        close(images[n], expected.image, 1e-5)
+        close(jacobians[:, n], expected.jacobian, 1e-4)
+
+
+def test_some_rays_are_those_of_the_whole(gpu, device):
+    scene = scene_of(3)
+    batch = gpu.BatchProjector(Projector(scene.volume), device)
+    poses = some_poses(scene, 2)
+    whole, derivative = batch.render([scene.camera] * 2, poses, jacobian=True, pivot=scene.pivot)
+    rays = torch.from_numpy(np.random.default_rng(0).permutation(whole.numel())[:500].astype(np.int32)).to(batch.device)
+    some, some_derivative = batch.render([scene.camera] * 2, poses, jacobian=True, pivot=scene.pivot, rays=rays)
+    assert torch.equal(some, whole.view(-1)[rays.long()])
+    assert torch.equal(some_derivative, derivative.view(6, -1)[:, rays.long()])
+    assert batch.render([scene.camera] * 2, poses, rays=rays[:0])[0].shape == (0,)
+
+
+def test_without_a_jacobian_it_is_the_same_image(gpu, device):
+    scene = scene_of(2)
+    batch = gpu.BatchProjector(Projector(scene.volume), device)
+    alone, none = batch.render([scene.camera], scene.world_from_ct[None])
+    with_jacobian, _ = batch.render([scene.camera], scene.world_from_ct[None], jacobian=True)
+    assert none is None and torch.equal(alone, with_jacobian)
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_rays_that_go_on_beyond_a_cut_end_are_those_of_numba(gpu, device, axis):
+    """A rod that is cut off at both ends, seen from poses at which some rays leave it through them."""
+    scene = random_scene(5 + axis, leading=(axis + 1) % 3)
+    values = np.zeros((28, 40, 34), np.float32)
+    middle = [slice(size // 4, 3 * size // 4) for size in values.shape]
+    middle[2 - axis] = slice(None)
+    values[tuple(middle)] = 0.03
+    projector = Projector(Volume(values, scene.volume.ct_from_index))
+    assert projector.cut.any()
+    poses = some_poses(scene)
+    seen = gpu.BatchProjector(projector, device).seen([scene.camera] * 3, poses).cpu().numpy()
+    expected = np.stack([projector.seen(scene.camera, pose) for pose in poses])
+    assert 0 < expected.mean() < 1
+    assert np.mean(seen != expected) < 1e-3  # rounding at an edge
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_back_projection_is_that_of_numba(gpu, device, seed):
+    from MultiViewRegistrationLib.rendering.adjoint import back_project
+
+    rng = np.random.default_rng(seed)
+    scene = random_scene(seed, values=rng.uniform(0, 0.05, (20, 25, 30)).astype(np.float32))
+    poses = some_poses(scene)
+    gradient = rng.normal(size=(3, 36, 46)).astype(np.float32)
+    arguments = [scene.camera] * 3, poses, scene.volume.values.shape, scene.volume.ct_from_index
+    mine = gpu.back_project(torch.from_numpy(gradient).to(device), *arguments)
+    close(mine.cpu(), back_project(gradient, *arguments), 1e-5)
+
+
+def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu, device, monkeypatch):
+    from MultiViewRegistrationLib.rendering import autograd
+
+    scene = scene_of(1)
+    weights = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 36, 46)).astype(np.float32))
+
+    def gradients(device):
+        volume = torch.from_numpy(scene.volume.values).to(device).requires_grad_()
+        poses = torch.from_numpy(some_poses(scene, 2)).requires_grad_()
+        image = autograd.drr(volume, scene.volume.ct_from_index, scene.camera, poses)
+        return [image.detach(), *torch.autograd.grad((image * weights).sum(), (volume, poses))]
+
+    expected = gradients("cpu")
+    if device == "cpu":
+        monkeypatch.setattr(autograd, "_OnCpu", autograd._OnDevice)
+    for mine, theirs in zip(gradients(device), expected, strict=True):
+        close(mine.cpu(), theirs.numpy(), 1e-4)
+
+
+def test_an_empty_volume_gives_an_empty_image(gpu, device):
+    scene = scene_of(0)
+    empty = Projector(Volume(np.zeros((5, 6, 7)), scene.volume.ct_from_index))
+    images, jacobians = gpu.BatchProjector(empty, device).render([scene.camera], scene.world_from_ct[None], jacobian=True)
+    assert not images.any() and not jacobians.any()
+
+
+def test_a_device_that_is_not_there_is_told(gpu):
+    with pytest.raises(InputError, match='the device is "cuda:7", but one of cpu.* is expected; choose one of them'):
+        gpu.BatchProjector(Projector(scene_of(0).volume), "cuda:7")
+
+
+def test_a_pose_that_is_not_finite_and_cameras_of_several_sizes_are_refused(gpu):
+    scene = scene_of(0)
+    batch = gpu.BatchProjector(Projector(scene.volume), "cpu")
+    with pytest.raises(InputError, match="world_from_ct: has numbers that are not finite"):
+        batch.render([scene.camera], np.full((1, 4, 4), np.nan))
+    other = Camera(scene.camera.intrinsics, scene.camera.camera_from_world, (8, 8))
+    with pytest.raises(ValueError, match="of one size"):
+        batch.render([scene.camera, other], [scene.world_from_ct] * 2)

@@ -1,0 +1,191 @@
+"""By which UIDs a result is known, always the same; and headers that tell of different patients, of which nothing is kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from phantom_scene import settled_session
+from planted_dicom import SECRETS, write_ct, write_xray
+
+from MultiViewRegistrationLib.io.navigation.handover import Handover
+
+
+@pytest.fixture
+def session(scene):
+    return settled_session(scene)
+
+
+def uids(session, folder) -> dict:
+    from MultiViewRegistrationLib.scene.export import write_result
+
+    write_result(session, folder)()
+    return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
+
+
+def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(session, tmp_path, scene):
+    from MultiViewRegistrationLib.scene.case import EXTRAS
+    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.scene.session import Session
+
+    first = uids(session, tmp_path / "1")
+    assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first
+    session.register("given")
+    session.finish()
+    assert uids(session, tmp_path / "3") == first
+    reference = {"reference_from_world": np.eye(4).tolist()}
+    session.registration.node.SetParameter(EXTRAS, json.dumps(reference))
+    session.register("given")
+    session.finish()
+    tracked = uids(session, tmp_path / "4")
+    assert {**tracked, **first} == tracked and set(tracked) == {"world", "ct", "reference"}
+    node = Registration(session.registration.node).node
+    saved = {name: node.GetParameter(name) for name in node.GetParameterNames()}
+    assert first["world"] in saved["worldUIDs"] and tracked["reference"] == saved["referenceUID"]
+    again = Session(Registration(node))  # as after loading: nothing is known but the scene
+    assert uids(again, tmp_path / "5") == tracked
+
+
+def test_another_geometry_is_another_world_and_the_first_again_the_first(session):
+    from MultiViewRegistrationLib.scene.dicom_origin import world_uid
+
+    registration, view = session.registration, session.registration.xrays[0]
+    before, camera = world_uid(registration), view.content["camera"]
+    moved = json.loads(json.dumps(camera))
+    moved["camera_from_world"][0][3] += 1
+    view.change(camera=moved)
+    assert world_uid(registration) != before
+    view.change(camera=camera)
+    assert world_uid(registration) == before
+
+
+@pytest.fixture
+def loaded(scene, tmp_path):
+    """A function: a registration of DICOM files that were read as the panel reads them, with these tags."""
+    from MultiViewRegistrationLib.imaging.ct import load_ct
+    from MultiViewRegistrationLib.scene import adding
+    from MultiViewRegistrationLib.scene.identity import header_of_ct, keep_header
+    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    def load(ct: dict | None = None, ap: dict | None = None):
+        hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+        affine = np.diag([4.0, 4, 4, 1])
+        folder = write_ct(tmp_path / "ct", hu, affine, FrameOfReferenceUID="1.2.3.4", **(ct or {}))
+        write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (16, 20)), **(ap or {}))
+        registration, read = Registration.create(scene, "Test"), load_ct(folder)
+        node = volume_node(scene, "CT", read.volume.values, read.volume.ct_from_index)
+        keep_header(node, header_of_ct(folder))
+        registration.ct = node
+        adding.read(tmp_path / "ap.dcm")(registration)
+        return registration
+
+    return load
+
+
+def test_different_patients_are_told_without_a_value_until_understood(loaded):
+    from MultiViewRegistrationLib.scene.notices import Notices
+
+    registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
+    notices = Notices(registration)
+    assert notices.told == [
+        "ap and CT are of different patients (PatientID) by their DICOM headers; check that they belong together.",
+        "ap and CT are of different sides of the body (laterality) by their DICOM headers; check that they belong together."]
+    notices.understood()
+    assert notices.told == []
+
+
+def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
+    from MultiViewRegistrationLib.scene.notices import Notices
+
+    registration = loaded(ct={"PatientID": "OTHER-1"})
+    assert Notices(registration).told
+    scene.SetURL(str(tmp_path / "scene.mrml"))
+    scene.Commit()
+    saved = (tmp_path / "scene.mrml").read_text()
+    assert "1.2.3.4" in saved and not any(secret in saved for secret in [*SECRETS, "OTHER-1"])
+    view, = registration.xrays
+    view.change(use=False)
+    assert Notices(registration).told == []
+
+
+def test_the_files_uids_go_into_the_result(loaded, tmp_path):
+    from MultiViewRegistrationLib.scene.dicom_origin import origin_of
+
+    origin = origin_of(loaded())
+    header = pydicom.dcmread(tmp_path / "ap.dcm")
+    assert origin.ct_uid == "1.2.3.4" and origin.views["ap"].sop_instance_uid == header.SOPInstanceUID
+    assert origin.views["ap"].frame is None
+
+
+def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, monkeypatch):
+    import slicer
+
+    from MultiViewRegistrationLib.scene import adding
+    from MultiViewRegistrationLib.scene.dicom_origin import FRAME, origin_of
+    from MultiViewRegistrationLib.scene.identity import KEY, mismatches
+
+    class Database:
+        def fileForInstance(self, uid: str) -> str:
+            return {"1.1": str(tmp_path / "ct" / "slice000.dcm"), "2.2": str(tmp_path / "ap.dcm")}.get(uid, "")
+
+    registration = loaded(ap={"PatientID": "OTHER-1"})
+    monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
+    for attribute in (FRAME, KEY):
+        registration.ct.RemoveAttribute(attribute)
+    registration.ct.SetAttribute("DICOM.instanceUIDs", "1.1 1.2")
+    view, = registration.xrays
+    source = view.source
+    source.SetAttribute("DICOM.instanceUIDs", "2.2")
+    added = adding.add_volume(registration, source)
+    view.change(use=False)
+    assert mismatches(registration) == [
+        f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."]
+    origin = origin_of(registration)
+    assert origin.ct_uid == "1.2.3.4" and added.name in origin.views
+
+
+def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
+    from MultiViewRegistrationLib.scene.loading import load_case
+    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.scene.warned import warned
+
+    hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
+    affine = np.diag([4.0, 4, 4, 1])
+    affine[:3, 3] = -22
+    write_ct(tmp_path / "ct", hu, affine, PatientID="OTHER-1")
+    views = []
+    for angle, name in ((0, "AP"), (90, "LAT")):
+        write_xray(tmp_path / f"{name}.dcm", np.random.default_rng(angle).integers(2000, 4000, (16, 20)))
+        views.append({"name": name, "image": f"{name}.dcm", "c_arm": {
+            "source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [4, 4], "size": [20, 16], "rao_lao_deg": angle,
+            "cra_cau_deg": 0}})
+    content = {"version": 1, "ct": "ct", "views": views, "colour": "blue"}
+    (tmp_path / "case.json").write_text(json.dumps(content))
+    with warned() as told:
+        session = Session(load_case(scene, tmp_path / "case.json"))
+    session.notices.loaded(tmp_path / "case.json", told)
+    patients, unknown = session.notices.told
+    assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown
+
+
+def test_formats_are_those_of_the_command_line(session, tmp_path):
+    from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
+    from MultiViewRegistrationLib.scene.case import EXTRAS
+    from MultiViewRegistrationLib.scene.export import formats, poses_offered, write_result
+
+    assert list(formats()) == [*KINDS, *CASE_KINDS]
+    session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.diag([-1.0, -1, 1, 1]).tolist()}))
+    assert poses_offered(session) == ["world_from_ct", "reference_from_ct"]
+    files = write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
+    assert {path.name for path in files} <= {path.name for path in tmp_path.iterdir()}
+    for name in ("world_from_ct.forward.tfm", "reference_from_ct.resampling.h5", "ct_from_reference.ras.txt", "world_from_ct.lps.npy",
+                 "reference_from_ct.lps.json", "reference_from_ct.dcm"):
+        assert tmp_path / name in files
+    handover, ds = Handover.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
+    assert ds.FrameOfReferenceUID == handover.uids["reference"] == session.registration.node.GetParameter("referenceUID")
+    assert "NOT FOR USE" in ds.SeriesDescription  # the case changed since
+    assert "Override" in Path(tmp_path, "world_from_ct.lps.txt").read_text()

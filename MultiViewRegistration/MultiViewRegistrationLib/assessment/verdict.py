@@ -149,7 +149,7 @@ def _doubts(model: Model, told: Evidence, views: list[View]) -> list[str]:
         "returned_mm": f"Looked at with wider windows and refined again, the pose ends {told.returned_mm:.1f} mm away: it may be an "
                        "accidental fit.",
         "alone_sds": _apart(told, views),
-        "tension": "The X-rays pull the pose in different directions, more than their noise explains.",
+        "tension": _apart(told, views),
         "halves_mm": f"Halves of the images ask for poses {told.halves_mm:.1f} mm apart: something may have moved, or a distance is wrong.",
         "similarity": _least_alike(told, views),
         "wider_similarity": f"Even seen coarsely an X-ray looks little like the CT (local NCC {told.wider_similarity:.2f}).",

@@ -96,7 +96,8 @@ def assess(
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous or assumed):
         return Assessment("accept", [], prediction, told, splits, turn)
-    first = f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
+    first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} up to "
+             "which a result is accepted.")
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
 
 

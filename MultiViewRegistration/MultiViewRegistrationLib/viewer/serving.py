@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import signal
-import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,11 +19,11 @@ LOCAL = "127.0.0.1"
 
 
 def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0,
-          open_browser: bool = True, tell: Callable[[str], object] = lambda text: print(text, file=sys.stderr, flush=True)) -> None:
+          open_browser: bool = True, tell: Callable[[str], object] = lambda text: print(text, flush=True)) -> None:
     """Serve the page until Ctrl-C. InputError where the address is taken, or is none of this computer's.
 
     path, case: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.
-    port: 0 for any free one.   tell: gets the page's address.
+    port: 0 for any free one.   tell: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment.live_overlays import film_of, picture
+from MultiViewRegistrationLib.assessment.live_overlays import film_of, layer, picture
 from MultiViewRegistrationLib.imaging.xray import XRay
 
 SIZE = 256
@@ -103,3 +103,17 @@ def test_a_drr_that_shows_nothing_is_drawn_all_the_same(kind, value):
     shown = draw(kind, np.full((SIZE, SIZE), value), film(valid=disc(100)))
     assert shown.shape == (SIZE, SIZE, 3)
     assert shown[~disc(104)].max() == 0  # beyond the field
+
+
+@pytest.mark.parametrize("kind", ["edges", "colours", "difference"])
+@pytest.mark.parametrize("field", [500, 100])
+def test_a_layer_over_the_x_ray_is_the_picture(kind, field):
+    over = film(texture() + 0.5 * disc(10, (70, 70)), disc(field))
+    drr = np.where(disc(110), 2 * texture(3) + disc(40), np.nan).astype(np.float32)
+    rgba = layer(kind, over, drr, structure=False).astype(float)
+    alpha, grey = rgba[..., 3:] / 255, 235 * over.grey[..., None]
+    flattened = alpha * rgba[..., :3] + (1 - alpha) * grey
+    shown = draw(kind, drr, over)
+    assert np.abs(flattened - shown)[over.valid].max() <= 2
+    assert rgba[..., 3].max() == 255
+    assert (rgba[..., 3] == 0).any() == (kind == "edges")

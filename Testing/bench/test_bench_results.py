@@ -76,6 +76,17 @@ def test_the_page_tells_rows_machines_and_figures(tmp_path):
     assert [len(line.get("points").split()) for line in svg.iter(f"{SVG}polyline")] == [2, 2]
 
 
+def test_what_others_put_at_the_end_of_the_page_stays(tmp_path):
+    page, results = tmp_path / "benchmarks.md", {"1": record("image 64x64", 10.0)}
+    write_page(page, results)
+    alone = page.read_text(encoding="utf-8")
+    page.write_text(alone + "\n<!-- other: begin -->\n## Other\n<!-- other: end -->\n", encoding="utf-8")
+    before = page.read_text(encoding="utf-8")
+    for _ in range(2):
+        write_page(page, results)
+    assert page.read_text(encoding="utf-8") == before
+
+
 def test_results_are_plain_json_with_the_fields_of_the_contract(tmp_path):
     save(tmp_path / "results.json", {"1": record("image 64x64", 10.0)})
     row = json.loads((tmp_path / "results.json").read_text())["records"]["1"]["rows"][0]

@@ -1,95 +1,110 @@
 #!/usr/bin/env python
-"""Drags the chest CT in the web page and measures how soon each movement of the mouse is seen; prints a Markdown table.
+"""Drags the chest CT in the page of `mvreg view` and measures how soon each movement of the mouse is seen; prints a Markdown table.
 
-python viewer_frames.py --seconds 10
+python viewer_frames.py --seconds 10 --page docs/benchmarks.md
 
-The clock of a movement starts with its pointermove event in Chromium and ends when a picture that shows it, or a later one, has been
-painted. Two X-rays of 512x512 pixels follow; the DRR of each has the side that the table tells while the CT moves. Browser and server share
-the machine. It needs slicer-core, Playwright and Chromium.
+What is measured is told in ABOUT. It needs slicer-core, Playwright and Chromium.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, sleep
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "MultiViewRegistration"), str(ROOT / "Testing" / "browser"), str(Path(__file__).parent)]
-os.environ.setdefault("WSLINK_WS_COMPRESS", "0")
+sys.path[:0] = [str(ROOT / "MultiViewRegistration"), str(ROOT / "Testing"), str(ROOT / "Testing" / "browser")]
 
 import numpy as np  # noqa: E402
-import slicer  # noqa: E402
-from live_overlay import chest_session  # noqa: E402
-from trame_slicer.core import SlicerApp  # noqa: E402
-from xray_page import xray_page  # noqa: E402
+from marked_page import put  # noqa: E402
+from playwright.sync_api import sync_playwright  # noqa: E402
+from served import Served, Tab  # noqa: E402
 
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
-from MultiViewRegistrationLib.scene import display, overlay  # noqa: E402
+from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 
-MODES = ("blend", "checkerboard", "edges", "difference")
-#: Events of the mouse a second, as a screen of usual pace delivers them.
-MOVES = 60
+#: For the page.
+ABOUT = """How soon a picture in the page of `mvreg view` follows the mouse that drags the CT, by `Testing/benchmarks/viewer_frames.py`:
+from a pointermove event in Chromium, 60 a second, to a picture that shows it, or a later one, painted. Pictures are those of the X-ray in
+which the mouse is; the other X-ray follows, both 512x512 pixels, of a CT of 512x512x133 voxels. The DRR's side adapts to what the machine
+can draw. Server and browser, which has no GPU, share the two cores."""
+
+SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
+MODES = ("Blend", "Checkerboard", "Edges", "Difference")
+#: Events of the mouse a second, as a usual screen delivers them, and pixels that it moves about.
+MOVES, RADIUS = 60, 30
+#: Seconds in which all is drawn sharp after a drag.
+REST = 3.0
+#: Notes the longest side of every DRR that is shown while the CT moves, and how long after their events movements are seen.
+NOTE = """() => {
+  const xray = document.querySelector(".mvx").xray;
+  window.mvregFrames = [];
+  window.mvregSides = [];
+  xray.picture.setLayer = ((set) => (layer) => {
+    if (layer && xray.gestures.drag) window.mvregSides.push(Math.max(layer.columns, layer.rows));
+    set.call(xray.picture, layer);
+  })(Object.getPrototypeOf(xray.picture).setLayer);
+}"""
 
 
-async def drag(shown, seconds: float) -> None:
+def drag(page, seconds: float) -> None:
     """Move the CT in circles in the first X-ray, as a hand does."""
-    x, y = await shown.place((256, 256))
-    await shown.page.mouse.move(x, y)
-    await shown.page.mouse.down()
+    box = page.locator(".mvx-surface").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x + RADIUS, y)
+    page.mouse.down()
     began = perf_counter()
     for step in range(round(seconds * MOVES)):
-        await shown.page.mouse.move(x + 30 * np.cos(step / 12), y + 30 * np.sin(step / 12))
-        await asyncio.sleep(max(0.0, began + (step + 1) / MOVES - perf_counter()))
-    await shown.page.mouse.up()
-    await shown.settled()
+        page.mouse.move(x + RADIUS * np.cos(step / 12), y + RADIUS * np.sin(step / 12))
+        sleep(max(0.0, began + (step + 1) / MOVES - perf_counter()))
+    page.mouse.up()
+    sleep(REST)
 
 
-async def measure(session, chromium: str, mode: str, seconds: float) -> tuple[np.ndarray, np.ndarray, int]:
-    """Milliseconds from event to picture, for each event; milliseconds between pictures; the longest side of the DRR while it moves."""
-    session.registration.node.SetParameter(overlay.MODE, mode)
-    async with xray_page(session, chromium) as shown:
-        await shown.settled()
-        await drag(shown, 2.0)  # compiles, adapts
-        await shown.js("() => { window.mvregFrames = []; }")
-        sides = []
-        moving = asyncio.ensure_future(drag(shown, seconds))
-        while not moving.done():
-            await asyncio.sleep(0.1)
-            layer = session.drawing.onto.foreground(session.registration.xrays[0], mode)
-            if layer is not None and not session.drawing.at_rest:
-                sides.append(max(layer.image.shape[:2]))
-        await moving
-        frames = await shown.js("() => window.mvregFrames")
-    frames = [frame for frame in frames if frame["events"]]
+def measure(tab: Tab, mode: str, seconds: float) -> tuple[np.ndarray, float, int]:
+    """Milliseconds from event to picture, for each event; pictures a second; the longest side of the DRR while it moves, the median."""
+    tab.button(f"Overlay: {mode}").click()
+    sleep(0.5)
+    drag(tab.page, 2.0)  # adapts
+    tab.page.evaluate(NOTE)
+    drag(tab.page, seconds)
+    frames = [frame for frame in tab.page.evaluate("window.mvregFrames") if frame["events"]]
     late = np.array([frame["at"] - event for frame in frames for event in frame["events"]])
-    return late, np.diff([frame["at"] for frame in frames]), int(np.median(sides))
+    pace = 1000 * (len(frames) - 1) / (frames[-1]["at"] - frames[0]["at"])
+    return late, pace, int(np.median(tab.page.evaluate("window.mvregSides")))
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
     parser.add_argument("--seconds", type=float, default=10.0, help="for each mode")
+    parser.add_argument("--page", type=Path, help="a Markdown page to write it into, too")
     args = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    slicer.mrmlScene = SlicerApp().scene
-    with tempfile.TemporaryDirectory() as folder:
-        session = chest_session(slicer.mrmlScene, Path(folder))
-    display.show(session.registration)
-    print(f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}\n")
-    print("| mode | pictures a second, mean | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |")
-    print("|---|---|---|---|---|---|")
-    start = session.registration.world_from_ct
-    for mode in MODES:
-        session.registration.world_from_ct = start
-        late, between, side = asyncio.run(measure(session, chromium, mode, args.seconds))
-        print(f"| {mode} | {1000 / between.mean():.1f} | {np.median(late):.0f} ms | {np.percentile(late, 95):.0f} ms "
-              f"| {100 * np.mean(late <= 200):.1f} % | {side} |", flush=True)
-    print(f"\nLoad average at the end {os.getloadavg()[0]:.1f}.")
+    lines = ["## The viewer", "", ABOUT, "", f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}.", "",
+             "| overlay | pictures a second | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |",
+             "|---|---|---|---|---|---|"]
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as api:
+        for file in SAMPLE.iterdir():
+            shutil.copy(file, folder)
+        shutil.copy(chest_ct(), Path(folder, "chest.nii.gz"))
+        server = Served(str(Path(folder, "case.json")), folder=Path(folder))
+        browser = api.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        tab = Tab(browser, server, Path(folder))
+        tab.ready()
+        for mode in MODES:
+            late, pace, side = measure(tab, mode, args.seconds)
+            lines.append(f"| {mode.lower()} | {pace:.1f} | {np.median(late):.0f} ms | {np.percentile(late, 95):.0f} ms "
+                         f"| {100 * np.mean(late <= 200):.1f} % | {side} |")
+            print(lines[-1], flush=True)
+        browser.close()
+        server.end()
+    print("\n".join(lines))
+    if args.page:
+        put(args.page, "viewer_frames", "\n".join(lines))
     return 0
 
 

@@ -309,3 +309,12 @@ def test_two_registrations_are_drawn_each_on_its_own(drawing, registration, scen
     assert not drawing.step()
     assert np.array_equal(values(registration), first)
     assert np.array_equal(values(other), first)  # at the same pose now
+
+
+def test_a_view_that_somebody_looks_at_is_drawn_first_and_alone(drawing, registration, clock):
+    second = registration.xrays[1]
+    assert drawing.step(second)
+    assert sides(registration) == [0, 64]
+    assert drawing.step(second)  # it is up to date: now the others
+    assert sides(registration) == [64, 64]
+    assert not drawing.step(second)

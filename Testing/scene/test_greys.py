@@ -54,3 +54,9 @@ def test_greys_that_are_much_alike_stay():
     one = greys_of(0.7 * DRR + 2)
     assert one.suits(greys_of(0.72 * DRR + 2.1), 2.7, 5.5)
     assert not one.suits(greys_of(0.4 * DRR + 2), 2.7, 5.5)
+
+
+def test_a_drr_in_the_units_of_its_x_ray():
+    greys = greys_of(0.7 * DRR + 2)
+    assert np.allclose(greys.as_xray(DRR), 0.7 * DRR + 2, atol=1e-5)
+    assert np.isnan(greys.as_xray(np.array([np.nan]))).all()

@@ -67,12 +67,12 @@ class Assessment:
 
 def assess(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
-    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, model: Model | None = None,
+    shared: SharedUnknowns = CALIBRATED, model: Model | None = None, *, assumed: bool = False,
 ) -> Assessment:
     """What a registration of all views deserves.
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
-    assumed: whether something of the views' geometry was assumed.   model: by default the one that comes with the program.
+    model: by default the one that comes with the program.   assumed: whether the views' geometry rests on what nobody has said.
     """
     alone = untied(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
@@ -82,6 +82,8 @@ def assess(
     chosen, lacking = _targets(anatomy, corrected, found.world_from_ct, targets)
     told = evidence(anatomy, corrected, found, start, chosen, shared)
     limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
+    if assumed:
+        limits.append("Some of the geometry is assumed: how often such results are wrong was not measured.")
     model = model or calibrated()
     prediction = None if anatomy.structure else model.predict(numbers(told))
     splits, turn = _split(corrected, told, rigid.transform_points(found.world_from_ct, chosen), prediction)
@@ -94,10 +96,10 @@ def assess(
         first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
         return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn)
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
-    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous or assumed):
+    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
         return Assessment("accept", [], prediction, told, splits, turn)
-    first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} up to "
-             "which a result is accepted.")
+    first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} up "
+             "to which a result is accepted.")
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
 
 

@@ -11,12 +11,15 @@ from .machine import told
 from .results import Record, Results
 from .table import markdown
 
+#: How a part begins that another program has put at the end of the page.
+_OTHERS = "<!-- "
+
 _HEAD = """# Benchmarks
 
-Written by `mvreg bench --page docs/benchmarks.md`; do not edit by hand. Every line sets us beside a peer in one run on one machine, both
-with the same number of threads, measured in turns: the medians, their ratio (peer / ours, larger is better for us), the least and the
-largest ratio of the repeats, and how often each was measured (ours/peer). Other machines give other times and much the same ratios.
-`--only render`, or a piece of a row's name, measures a part again and keeps the rest.
+Written by `mvreg bench --page docs/benchmarks.md`, but for the viewer at the end; do not edit by hand. Every line sets us beside a peer in
+one run on one machine, both with the same number of threads, measured in turns: the medians, their ratio (peer / ours, larger is better
+for us), the least and the largest ratio of the repeats, and how often each was measured (ours/peer). Other machines give other times and
+much the same ratios. `--only render`, or a piece of a row's name, measures a part again and keeps the rest.
 
 The peers: [nanodrr](https://github.com/eigenvivek/nanodrr), the fastest differentiable DRR renderer that we know (PyTorch; made for CUDA
 GPUs, run here on the same CPU), with the registration loop of [xvr](https://github.com/eigenvivek/xvr); and
@@ -33,7 +36,11 @@ _TITLES = {
 
 
 def write_page(path: Path, results: Results) -> None:
-    """Write the page at `path`, and its figures in the folder of the same name beside it; each file appears whole or not at all."""
+    """Write the page at `path`, and its figures in the folder of the same name beside it; each file appears whole or not at all.
+
+    What others have put at the end of the page, between marks, stays.
+    """
+    _, mark, others = (path.read_text(encoding="utf-8") if path.exists() else "").partition(_OTHERS)
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     sections = [_HEAD]
@@ -46,7 +53,7 @@ def write_page(path: Path, results: Results) -> None:
         for name, (shown, svg) in figures(results, part).items():
             write_atomically(folder / f"{name}.svg", svg)
             sections.append(f"![{shown}]({folder.name}/{name}.svg)")
-    write_atomically(path, "\n\n".join(sections) + "\n")
+    write_atomically(path, "\n\n".join(sections) + "\n" + (f"\n{mark}{others}" if mark else ""))
 
 
 def _about(doc: str) -> str:

@@ -55,7 +55,8 @@ class Application:
         self.downloads = Downloads()
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
         self.uploads = Uploads(self.opening.take)
-        self.moving, self.points, self.views = Moving(self), Points(self), Views(self)
+        self.moving, self.points = Moving(self), Points(self)
+        self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)

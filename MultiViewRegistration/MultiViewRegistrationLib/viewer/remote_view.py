@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trame.widgets import html, rca
 from trame_rca.encoders import RcaImageEncoder
 from trame_rca.schedulers import RcaImageRenderScheduler
@@ -15,13 +17,31 @@ FPS, FPS_BESIDE = 20.0, 5.0
 MOVING_QUALITY = 60
 
 
+class Patience(RcaRenderStrategy):
+    """Renders when the scene changes, but while `hold` says so not before it no longer does: pictures here take the server's whole time."""
+
+    def __init__(self, scheduler, hold: Callable[[], bool]) -> None:
+        super().__init__(scheduler)
+        self._hold, self._due = hold, False
+
+    def schedule_render(self) -> None:
+        self._due = self._hold()
+        if not self._due:
+            super().schedule_render()
+
+    def tick(self) -> None:
+        """Render what has waited."""
+        if self._due:
+            self.schedule_render()
+
+
 class RemoteView:
     """Makes the page's element for a view, in a template of its own: `template` is the name to include it by.
 
-    view: a trame_slicer `SliceView` or `ThreeDView`.   beside: makes what lies over the picture.
+    view: a trame_slicer `SliceView` or `ThreeDView`.   hold: whether it must wait.   beside: makes what lies over the picture.
     """
 
-    def __init__(self, server, name: str, view, beside=lambda: None) -> None:
+    def __init__(self, server, name: str, view, hold: Callable[[], bool], beside=lambda: None) -> None:
         self.view, self.template = view, f"view_{name}"
         cursor = f"{self.template}_cursor"
         window = RcaWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
@@ -34,8 +54,13 @@ class RemoteView:
                                      style=(f"{{ cursor: {cursor} }}",), classes="mv-fill")
             beside()
         adapter = RcaViewAdapter(window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False)
-        view.set_scheduled_render(RcaRenderStrategy(self._scheduler))
+        self._strategy = Patience(self._scheduler, hold)
+        view.set_scheduled_render(self._strategy)
         server.controller.on_server_ready.add(lambda **_: server.controller.rc_area_register(adapter))
+
+    def tick(self) -> None:
+        """Show what has had to wait."""
+        self._strategy.tick()
 
     def _pace(self, inside: bool) -> None:
         self._scheduler.target_fps = FPS if inside else FPS_BESIDE

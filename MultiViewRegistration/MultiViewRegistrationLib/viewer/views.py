@@ -33,13 +33,14 @@ class Views:
         app, server = application.slicer_app, application.server
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
-        self._remote = [RemoteView(server, "3D", self.three_d, lambda: view_tools.over_3d(self))]
+        self._remote = [RemoteView(server, "3D", self.three_d, application.moving.under_way, lambda: view_tools.over_3d(self))]
         self.slices = []
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
-            self._remote.append(RemoteView(server, name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
+            self._remote.append(RemoteView(server, name, view, application.moving.under_way,
+                                           partial(view_tools.over_slice, self, name, orientation, tone)))
         self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
@@ -74,6 +75,8 @@ class Views:
         """Have the X-rays' cells follow the CT."""
         for cell in self._cells.values():
             cell.refresh()
+        for view in self._remote:
+            view.tick()
         self._follow_bones()
         self._fit_beam()
 

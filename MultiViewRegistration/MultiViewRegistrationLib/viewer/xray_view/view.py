@@ -19,8 +19,8 @@ from .layers import Layers
 from .movement import are_numbers, checked, move
 from .told import INVERTED, NO_HANDLES, PLAIN, handles_of, image_of, labels_of, marks_of
 
-#: Seconds in which an answer is on its way.
-SOON = 0.001
+#: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
+SOON, EACH = 0.001, 0.1
 #: Seconds without a movement after which a drag has ended.
 STILL = 5.0
 _numbers = count(1)
@@ -53,6 +53,7 @@ class XRayView:
         self._film: tuple[tuple, Film] | None = None
         self._films, self._labels, self._detectors = 0, (None, {}), []
         self._told: dict | None = None
+        self._following, self._followed = None, 0.0
         self._moved_at: float | None = None
         for what, do in self._answers().items():
             server.controller.trigger(f"{self._name}_{what}")(do)
@@ -69,7 +70,7 @@ class XRayView:
         """Have the page follow the scene."""
         if self._moved_at is not None and monotonic() - self._moved_at > STILL:
             self._end()  # the page may be gone; a drag that goes on begins anew
-        if self is self._together()[0]:
+        if self is self._together()[0] and self._following is None:
             self._draw()
         self._tell()
 
@@ -94,8 +95,14 @@ class XRayView:
         drawing.mode = overlay.mode_of(self._session.registration)
         drawing.step(first)
 
+    def _follow_soon(self) -> None:
+        """Have all X-rays of the session follow one of them: once its picture is on its way, and not so often that they slow it down."""
+        if self._following is None:
+            wait = max(SOON, self._followed + EACH - monotonic())
+            self._following = asyncio.get_running_loop().call_later(wait, self._follow)
+
     def _follow(self) -> None:
-        """Have all X-rays of the session follow one of them."""
+        self._following, self._followed = None, monotonic()
         if self in _open and self._session.registration.scene is not None:
             with self._server.state:
                 self._draw()
@@ -202,7 +209,7 @@ class XRayView:
         self._draw(node)
         self._tell()
         self._on_moved()
-        asyncio.get_running_loop().call_later(SOON, self._follow)
+        self._together()[0]._follow_soon()
         return ""
 
     def _end(self) -> None:

@@ -2,6 +2,7 @@
 
 const GAP = 6, REACH = 22; // of a cross, which leaves in sight what it marks
 const RING = 0.36, SMALLEST_RING = 60; // the ring's radius, as a share of the view's smaller side, and in CSS pixels
+const GRIP = 15; // of a grip's middle from the edge of the view, at least
 const BARS = [100, 50, 20, 10, 5, 2, 1], LONGEST_BAR = 130; // mm, and CSS pixels
 const EDGE = 14; // of the letters from the image's edge
 
@@ -22,8 +23,9 @@ export function ring(frame, centre) {
   const [x, y] = frame.toView(centre), [width, height] = frame.view;
   const radius = Math.max(RING * Math.min(width, height), SMALLEST_RING);
   if (x < -radius || y < -radius || x > width + radius || y > height + radius) return null;
+  const within = (place, side) => Math.min(Math.max(place, GRIP), side - GRIP); // where the ring is cut off, too
   const grips = [[1, 0], [-1, 0], [0, 1], [0, -1]].map(([dx, dy]) => ({
-    x: x + dx * radius, y: y + dy * radius, handle: dx ? "tiltAcross" : "tiltAlong", angle: dx ? 0 : 90,
+    x: within(x + dx * radius, width), y: within(y + dy * radius, height), handle: dx ? "tiltAcross" : "tiltAlong", angle: dx ? 0 : 90,
   }));
   return { x, y, radius, grips };
 }

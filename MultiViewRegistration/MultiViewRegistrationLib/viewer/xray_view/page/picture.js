@@ -71,7 +71,7 @@ export class Picture {
 
   // shown: for flicker, whether it is the DRR's turn
   paint(frame, mode, opacity, shown, ratio) {
-    const context = this.canvas.getContext("2d"), [width, height] = frame.view;
+    const context = this.canvas.getContext("2d", { alpha: false }), [width, height] = frame.view;
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.globalAlpha = 1;
     context.fillStyle = "#000";
@@ -80,7 +80,7 @@ export class Picture {
     const scale = frame.scale, [left, top] = frame.corner;
     context.setTransform(ratio * scale, 0, 0, ratio * scale * frame.tall, ratio * left, ratio * top);
     context.imageSmoothingEnabled = true;
-    context.imageSmoothingQuality = frame.zoom > 1 ? "low" : "medium";
+    context.imageSmoothingQuality = ratio * scale < 0.5 ? "medium" : "low"; // medium averages, and is slow
     lay(context, this.film, this.film.pooled);
     const layer = this.layer;
     if (!layer || mode === "off" || (mode === "flicker" && !shown)) return;

@@ -314,11 +314,11 @@ const XRay = {
 
 // A copy, as what comes need not lie on an even address.
 function words(pixels) {
-  return new Uint16Array(Uint8Array.from(pixels).buffer);
+  return new Uint16Array(pixels.slice().buffer);
 }
 
 function bytes(pixels) {
-  return new Uint8ClampedArray(Uint8Array.from(pixels).buffer);
+  return new Uint8ClampedArray(pixels.slice().buffer);
 }
 
 window.mvreg_xray = { install: (app) => app.component("mvreg-xray", XRay) };

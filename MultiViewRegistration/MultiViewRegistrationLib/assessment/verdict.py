@@ -67,12 +67,12 @@ class Assessment:
 
 def assess(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
-    shared: SharedUnknowns = CALIBRATED, model: Model | None = None, *, assumed: bool = False,
+    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, model: Model | None = None,
 ) -> Assessment:
     """What a registration of all views deserves.
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
-    model: by default the one that comes with the program.   assumed: whether the views' geometry rests on what nobody has said.
+    assumed: whether something of the views' geometry was assumed.   model: by default the one that comes with the program.
     """
     alone = untied(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
@@ -98,7 +98,8 @@ def assess(
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
         return Assessment("accept", [], prediction, told, splits, turn)
-    first = f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
+    first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
+             "up to which a result is accepted.")
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
 
 
@@ -151,7 +152,7 @@ def _doubts(model: Model, told: Evidence, views: list[View]) -> list[str]:
         "returned_mm": f"Looked at with wider windows and refined again, the pose ends {told.returned_mm:.1f} mm away: it may be an "
                        "accidental fit.",
         "alone_sds": _apart(told, views),
-        "tension": "The X-rays pull the pose in different directions, more than their noise explains.",
+        "tension": _apart(told, views),
         "halves_mm": f"Halves of the images ask for poses {told.halves_mm:.1f} mm apart: something may have moved, or a distance is wrong.",
         "similarity": _least_alike(told, views),
         "wider_similarity": f"Even seen coarsely an X-ray looks little like the CT (local NCC {told.wider_similarity:.2f}).",

@@ -6,7 +6,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from ..scene.similarity import Similarity
-from ..scene.words import verdict_in_words
+from ..scene.verdict import in_words
 from .part import Part
 from .tables import fill, set_up
 
@@ -36,8 +36,7 @@ class Judgement(Part):
 
     def _show_verdict(self) -> None:
         entry, doubt = self.session.history.current, self.session.doubt()
-        told = [verdict_in_words(entry) if entry is not None and entry.verdict and not doubt else
-                _("Verdict: not assessed. Nothing judges whether this pose can be trusted; look at the overlays of every X-ray.")]
+        told = [in_words(entry, doubt)]
         if entry is not None and entry.fingerprint:
             told += [doubt, *entry.reasons] if doubt else entry.reasons
         self.ui.verdictLabel.text = "\n".join(told)

@@ -1,4 +1,4 @@
-"""What panel and page call things alike: entries of the history, how they came about, and their verdict."""
+"""What panel and page call things alike: entries of the history, and how they came about."""
 
 from __future__ import annotations
 
@@ -44,13 +44,3 @@ def worst(similarity: dict[str, float]) -> str:
     """The similarity of the X-ray that is least alike, of those that could be compared."""
     values = [value for value in similarity.values() if np.isfinite(value)]
     return f"{min(values):.2f}" if values else ""
-
-
-def verdict_in_words(entry: Entry) -> str:
-    """Of an entry that was assessed."""
-    told = {"accept": "Verdict: accept. The pose agrees with everything that was checked.",
-            "check": "Verdict: check. Look at the overlays of every X-ray before the pose is used.",
-            "reject": "Verdict: reject. The pose must not be used."}[entry.verdict]
-    if entry.upper95_mm is None:
-        return told
-    return f"{told} Predicted error: below {entry.upper95_mm:.1f} mm in 95 of 100 cases."

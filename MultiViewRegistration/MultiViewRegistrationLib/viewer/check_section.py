@@ -10,7 +10,7 @@ from ..scene import curves
 from ..scene.cursor import CURSOR
 from ..scene.markups import is_placing, place, stop_placing
 from ..scene.similarity import Similarity
-from ..scene.words import verdict_in_words
+from ..scene.verdict import in_words
 from ..scene.worker import Worker
 from .elements import Plot
 from .picture import data_url
@@ -72,7 +72,7 @@ class CheckSection(Section):
         entry = self.session and self.session.history.current
         doubt = self.session.doubt() if entry is not None else ""
         judged = entry.verdict if entry is not None and entry.verdict and not doubt else ""
-        verdict = [verdict_in_words(entry) if judged else "Verdict: not assessed. Look at the overlays of every X-ray."]
+        verdict = [in_words(entry, doubt)]
         if entry is not None and entry.fingerprint:
             verdict += [doubt, *entry.reasons] if doubt else entry.reasons
         return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict, "judged": judged,

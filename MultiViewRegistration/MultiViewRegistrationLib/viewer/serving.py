@@ -6,7 +6,6 @@ import asyncio
 import os
 import secrets
 import signal
-import sys
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,18 +19,18 @@ LOCAL = "127.0.0.1"
 
 
 def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0,
-          open_browser: bool = True) -> None:
+          open_browser: bool = True, tell: Callable[[str], object] = lambda text: print(text, flush=True)) -> None:
     """Serve the page until Ctrl-C. InputError where the address is taken, or is none of this computer's.
 
     path, case: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.
-    port: 0 for any free one.   The page's address is printed on stderr.
+    port: 0 for any free one.   tell: gets the page's address; on stderr it could be lost, which is silenced while an image is read.
     """
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
         os.environ.setdefault("WSLINK_WS_COMPRESS", "0")  # it costs more than it saves
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was sent is removed then, too
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(path, case, demo, host, port, open_browser, _printer()))
+        asyncio.run(_serve(path, case, demo, host, port, open_browser, tell))
 
 
 async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
@@ -99,12 +98,6 @@ async def _work(server, uploads, downloads, path, case, demo, early) -> None:
         await application.run()
     finally:
         application.close()
-
-
-def _printer() -> Callable[[str], object]:
-    """Prints on stderr as it is now: while a CT is read, what is written there is thrown away (`imaging.reading`)."""
-    out = os.fdopen(os.dup(sys.stderr.fileno()), "w", encoding="utf-8")
-    return lambda text: print(text, file=out, flush=True)
 
 
 def _begin_to_load(path: Path | None) -> Worker | None:

@@ -13,7 +13,9 @@ from pathlib import Path
 import numpy as np
 
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
+#: With Ctrl-C as at a terminal: whoever was begun in the background would ignore it.
+MVREG = [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+         "from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
 PATIENCE_S = 90.0
 
 

@@ -68,7 +68,7 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_named(host, section, tmp_p
     rest(host, section)
     ui = section.geometry.ui
     assert (ui.distanceSpin.value, ui.isocentreSpin.value, ui.raoLaoSpin.value, ui.raoLaoBox.currentIndex) == (1100, 700, 20, 1)
-    assert "The header lacks: pixel size, seen from." in ui.checkLabel.text and "principal point" in ui.checkLabel.text
+    assert "The header lacks: pixel size, seen from source or detector." in ui.checkLabel.text and "principal point" in ui.checkLabel.text
     assert not ui.applyButton.enabled
 
 

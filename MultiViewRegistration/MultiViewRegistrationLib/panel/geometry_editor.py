@@ -114,7 +114,7 @@ class GeometryEditor(XRayEditor):
         content = self.view.content
         if self.ui.modeBox.currentIndex != C_ARM or self.view.placed or "header" not in content:
             return ""
-        lacking = ", ".join(READINGS[key] for key in content.get("header_lacks", []))
+        lacking = ", ".join(name for key, name in READINGS.items() if key in content.get("header_lacks", []))
         assumed = " ".join(content.get("assumptions", []))
         return "".join([
             _("The header proposes what is filled in: check it.\n") if content["header"] else "",

@@ -28,7 +28,7 @@ def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = No
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
         os.environ.setdefault("WSLINK_WS_COMPRESS", "0")  # it costs more than it saves
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was sent is removed then, too
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was sent is removed then, too
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(path, case, demo, host, port, open_browser, tell))
 

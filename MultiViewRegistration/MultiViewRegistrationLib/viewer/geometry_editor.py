@@ -1,14 +1,18 @@
-"""How an X-ray was taken: C-arm angles and distances, or a matrix."""
+"""How an X-ray was taken: C-arm angles and distances, a matrix, or a calibration file."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..io.matrix_text import read_matrix
+from ..scene.calibration import use_camera
 from ..scene.frames import RAS_FROM_LPS
 from ..scene.geometry import check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
+from .calibration_part import Calibration, CalibrationPart
 from .elements import NumberField
 from .xray_editor import XRayEditor, number
 
@@ -25,6 +29,8 @@ FURTHER = (
 )
 SEEN = {"": None, "source": False, "detector": True}
 AXES = ("LPS", "RAS")
+#: How it is given, and what the page calls that.
+MODES = {"c_arm": "C-arm", "matrix": "Matrix", "file": "File"}
 
 
 class GeometryEditor(XRayEditor):
@@ -38,16 +44,18 @@ class GeometryEditor(XRayEditor):
     def __init__(self, section) -> None:
         super().__init__(section)
         self._drafts: dict[str, dict] = {}
+        self.calibration = CalibrationPart(self.application, lambda: self._draft()["calibration"], self._keep_calibration)
 
     def forget(self) -> None:
         """Another registration is at work: what was not applied belongs to nobody."""
         self._drafts = {}
+        self.calibration.forget()
 
     def build(self) -> None:
         with v.VBtnToggle(model_value=("xrays.geometry.mode",), update_modelValue=(self.edit, "['mode', $event]"), mandatory=True,
                           density="compact", variant="text", classes="mt-2"):
-            v.VBtn("C-arm", value="c_arm", size="small")
-            v.VBtn("Matrix", value="matrix", size="small")
+            for mode, title in MODES.items():
+                v.VBtn(title, value=mode, size="small")
         with html.Div(v_if="xrays.geometry.mode === 'c_arm'"):
             with html.Div(classes="mv-grid2"):
                 self._fields(FIELDS)
@@ -65,6 +73,8 @@ class GeometryEditor(XRayEditor):
                         change=(self.edit, "['matrix', $event.target.value]"))
             v.VSelect(label="Axes of the world", items=(str(list(AXES)),), model_value=("xrays.geometry.fields.axes",), classes="mt-2",
                       update_modelValue=(self.edit, "['axes', $event]"))
+        with html.Div(v_if="xrays.geometry.mode === 'file'"):
+            self.calibration.build()
         html.Div("{{ xrays.geometry.told }}", classes="mv-fact")
         html.Div("{{ xrays.geometry.problem }}", v_if="xrays.geometry.problem", classes="mv-problem")
         with html.Div(classes="mv-row"):
@@ -91,7 +101,9 @@ class GeometryEditor(XRayEditor):
         told = "" if changed or not view.placed else summary(self.registration, view)
         if not view.placed and not changed:
             told = "The header proposes what is filled in: check it." if view.content.get("header") else ""
-        return {**(draft or self._of(view)), "told": told, "problem": problem if changed or not view.placed else "", "changed": changed,
+        shown = draft or self._of(view)
+        return {**shown, "calibration": self.calibration.content(view, shown["calibration"]), "changed": changed,
+                "told": told, "problem": problem if changed or not view.placed else "",
                 "can_apply": not problem and (changed or not view.placed),
                 "others": [{"id": other.node.GetID(), "name": other.name} for other in self.registration.xrays
                            if other != view and other.placed]}
@@ -107,7 +119,14 @@ class GeometryEditor(XRayEditor):
         seen = next(name for name, mirrored in SEEN.items() if mirrored is reading.get("mirrored"))
         text = "" if matrix is None else "\n".join(" ".join(f"{value:.8g}" for value in row) for row in matrix)
         mode = "matrix" if "camera" in view.content else "c_arm"
-        return {"mode": mode, "fields": {**fields, "seen": seen, "matrix": text, "axes": AXES[0]}}
+        return {"mode": mode, "fields": {**fields, "seen": seen, "matrix": text, "axes": AXES[0]}, "calibration": self.calibration.last}
+
+    def _draft(self) -> dict:
+        """What the fields show of the X-ray that is selected."""
+        return self._drafts.get(self.view.node.GetID()) or self._of(self.view)
+
+    def _keep_calibration(self, calibration: Calibration) -> None:
+        self._drafts[self.view.node.GetID()] = {**self._draft(), "mode": "file", "calibration": calibration}
 
     def _reading(self, fields: dict) -> dict:
         """The c_arm of a case.json that the fields say. InputError for what is no number."""
@@ -129,21 +148,29 @@ class GeometryEditor(XRayEditor):
         try:
             if draft["mode"] == "c_arm":
                 check_reading(self._reading(draft["fields"]))
-            else:
+            elif draft["mode"] == "matrix":
                 self._matrix(draft["fields"])
+            else:
+                self.calibration.camera(self.view, draft["calibration"])
         except InputError as error:
             return str(error)
         return ""
 
     # What a person does
 
+    def take(self, folder: Path) -> None:
+        """A calibration file that a page sent. InputError without an X-ray that it could be of."""
+        if self.view is None:
+            raise InputError("Calibration file: no X-ray is selected, expected the one that it is of; click its name first.")
+        self.calibration.take(folder)
+
     def edit(self, key: str, value) -> None:
-        """Change a field, or the "mode", c_arm or matrix."""
+        """Change a field, or the "mode", one of MODES."""
         with self.application.acting():
             node_id = self.view.node.GetID()
-            draft = self._drafts.get(node_id) or self._of(self.view)
+            draft = self._draft()
             if key == "mode":
-                self._drafts[node_id] = {**draft, "mode": "matrix" if value == "matrix" else "c_arm"}
+                self._drafts[node_id] = {**draft, "mode": value if value in MODES else "c_arm"}
             elif key in draft["fields"]:
                 self._drafts[node_id] = {**draft, "fields": {**draft["fields"], key: str(value)}}
 
@@ -158,11 +185,14 @@ class GeometryEditor(XRayEditor):
         """Give the X-ray the geometry that the fields say."""
         with self.application.acting():
             view = self.view
-            draft = self._drafts.get(view.node.GetID()) or self._of(view)
+            draft = self._draft()
             if draft["mode"] == "c_arm":
                 reading = self._reading(draft["fields"])
                 check_reading(reading)
                 set_c_arm(view, reading)
+            elif draft["mode"] == "file":
+                calibration = draft["calibration"]
+                use_camera(self.registration, view, self.calibration.camera(view, calibration), calibration.path)
             else:
                 set_matrix(self.registration, view, *self._matrix(draft["fields"]))
             self._drafts.pop(view.node.GetID(), None)

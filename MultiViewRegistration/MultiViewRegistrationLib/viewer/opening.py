@@ -45,7 +45,7 @@ class Opening:
     def take(self, target: str, folder: Path) -> None:
         """Files that a page sent, in a folder that is removed once they are read. InputError where something is being read already."""
         if target != "open":
-            self._application.sections[target].take(folder)
+            self._application.takers[target](folder)
             return
         if self._reading is not None:
             raise InputError("Open: something is being read already, expected nothing; wait for it.")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
+import phantom
+from scipy.spatial.transform import Rotation
 
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 
 
@@ -53,3 +57,57 @@ def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
     tab.page.get_by_text("A camera of 128 × 128 pixels.").wait_for()
     tab.button("Reset").click()
     tab.wait_state("!s.xrays.geometry.changed")
+
+
+def test_the_ct_is_put_where_a_file_has_it_and_back(tab, case_file, tmp_path):
+    ras_from_lps, pose = np.diag([-1.0, -1, 1, 1]), rigid.inverse(phantom.TRUE_POSE)
+    np.savetxt(tmp_path / "resampling.txt", ras_from_lps @ pose @ ras_from_lps)
+    np.savetxt(tmp_path / "scaled.txt", np.diag([2.0, 2, 2, 1]))
+    before = tab.state("start.numbers")
+    tab.page.get_by_text("A pose from a file").click()
+    for name, pick, problem in (("scaled.txt", "LPS", True), ("resampling.txt", "RAS", False)):
+        send(tab, "a pose", tmp_path / name)
+        tab.page.get_by_text(name).wait_for()
+        assert tab.button("Put the CT there").is_disabled()
+        choose(tab, "Axes", pick)
+        choose(tab, "Direction", "the world to the CT")
+        tab.wait_state(f"!!s.start.pose_file.problem === {json.dumps(problem)} && s.start.pose_file.ready === {json.dumps(not problem)}")
+        assert "/" not in tab.state("start.pose_file.problem")
+    tab.shot("pose")
+    tab.button("Put the CT there").click()
+    tab.wait_state(f"s.start.numbers.join() !== '{','.join(before)}'")
+    start = np.array(json.loads(case_file.read_text())["world_from_ct"])
+    centre = rigid.inverse(start) @ [*map(float, before[:3]), 1]
+    turned = Rotation.from_matrix(phantom.TRUE_POSE[:3, :3]).as_euler("xyz", degrees=True)
+    np.testing.assert_allclose(np.array(tab.state("start.numbers"), float), [*(phantom.TRUE_POSE @ centre)[:3], *turned], atol=0.016)
+    tab.page.keyboard.press("Control+z")
+    tab.wait_state(f"s.start.numbers.join() === '{','.join(before)}'")
+
+
+def write_markups(path, points: dict) -> Path:
+    path.write_text(json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [
+        {"label": name, "position": list(map(float, point))} for name, point in points.items()]}]}))
+    return path
+
+
+def test_landmarks_of_the_ct_and_of_an_xray_come_from_files(tab, tmp_path):
+    name = "{{5+5}}<i>tip"
+    tab.page.get_by_label("Landmarks", exact=True).check(force=True)
+    tab.page.get_by_text("Landmarks from a file").click()
+    send(tab, "landmarks", write_markups(tmp_path / "ct.mrk.json", {name: (1, 2, 3), "b": (-10, 5, 0)}))
+    tab.page.locator("td", has_text=name).wait_for()
+    choose(tab, "Landmarks of", "view1")
+    tab.page.get_by_text("Say first where the points lie.").wait_for()
+    choose(tab, "Points lie", "on the image's own volume")
+    beside = write_markups(tmp_path / "beside.mrk.json", {"b": (-500, 5, 0)})
+    send(tab, "landmarks", beside)
+    tab.wait_state("s.message.includes('falls beside the image of view1')")
+    assert tab.state("message").startswith("beside.mrk.json: ")
+    send(tab, "landmarks", write_markups(tmp_path / "view1.mrk.json", {"b": (20, 30, 0)}))
+    tab.wait_state("!s.message && s.start.landmarks.find(row => row.name === 'b').cells.map(cell => cell.text).join() === '✔,✔,'")
+    tab.shot("landmarks")
+    tab.button("Remove landmark b").click()
+    tab.button(f"Remove landmark {name}").click()
+    tab.wait_state("!s.start.landmarks.length")
+    tab.page.get_by_label("Search", exact=True).check(force=True)
+    tab.wait_state("s.start.start === 'search'")

@@ -59,8 +59,9 @@ class Application:
         self.moving, self.points = Moving(self), Points(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
-        self.takers = {"ct": self.sections["ct"].take, "xrays": self.sections["xrays"].take,
-                       "calibration": self.sections["xrays"].geometry.take}
+        ct, xrays, start = (self.sections[name] for name in ("ct", "xrays", "start"))
+        self.takers = {"ct": ct.take, "xrays": xrays.take, "calibration": xrays.geometry.take, "pose": start.pose_file.take,
+                       "landmarks": start.landmarks.file.take}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
         self.state.open_steps = []

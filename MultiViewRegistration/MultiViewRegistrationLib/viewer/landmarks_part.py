@@ -9,6 +9,7 @@ from ..scene import lacking, landmarks
 from ..scene.click_order import ClickOrder
 from ..scene.loading import landmark_list
 from ..scene.markups import is_placing, place, stop_placing
+from .landmark_file import LandmarkFile
 
 
 class LandmarksPart:
@@ -20,6 +21,7 @@ class LandmarksPart:
     def __init__(self, section) -> None:
         self._section = section
         self._order, self._shown, self.clicking = ClickOrder(), None, False
+        self.file = LandmarkFile(section)
 
     def build(self) -> None:
         with html.Div(v_if="start.start === 'landmarks'"):
@@ -40,16 +42,19 @@ class LandmarksPart:
             v.VBtn("{{ start.clicking ? 'Stop clicking' : 'Click landmarks' }}", click=self.toggle, size="small", variant="tonal",
                    color=("start.clicking ? 'primary' : ''",), classes="mt-2")
             html.Div("{{ start.landmarks_told }}", classes="mv-fact")
+            self.file.build()
 
     def adopt(self) -> None:
         """There is another registration at work."""
         self._order, self._shown, self.clicking = ClickOrder(), None, False
+        self.file.adopt()
 
     def content(self) -> dict:
         """What the widgets show."""
         registration = self._section.registration
         if registration is None:
-            return {"landmarks": [], "landmark_places": [], "clicking": False, "landmarks_told": ""}
+            return {"landmarks": [], "landmark_places": [], "clicking": False, "landmarks_told": "",
+                    "landmark_file": self.file.content()}
         clicked, fit = landmarks.clicked(registration), self._fit()
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
         names = list(dict.fromkeys(name for placed in clicked.values() for name in placed))
@@ -60,7 +65,8 @@ class LandmarksPart:
             told = f"The landmarks fit their pose within {fit.rms_mm:.1f} mm (root mean square)."
         if self.clicking:
             told = f"Click the same point in the slices of the CT and in each X-ray. {told}"
-        return {"landmarks": rows, "landmark_places": list(clicked), "clicking": self.clicking, "landmarks_told": told}
+        return {"landmarks": rows, "landmark_places": list(clicked), "clicking": self.clicking, "landmarks_told": told,
+                "landmark_file": self.file.content()}
 
     def tick(self) -> None:
         """Name what was clicked, and follow what was moved."""

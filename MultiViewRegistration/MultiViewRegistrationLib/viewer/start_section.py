@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import slicer
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
@@ -13,6 +15,7 @@ from ..scene.session import LEARNED, STARTS
 from ..scene.words import METHODS
 from .elements import NumberField
 from .landmarks_part import LandmarksPart
+from .pose_file import PoseFile
 from .regressor_part import RegressorPart
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 from .xray_editor import number
@@ -41,7 +44,7 @@ class StartSection(Section):
 
     def __init__(self, application) -> None:
         super().__init__(application)
-        self.landmarks, self.regressors = LandmarksPart(self), RegressorPart(self)
+        self.pose_file, self.landmarks, self.regressors = PoseFile(self), LandmarksPart(self), RegressorPart(self)
         self._seen = b""
 
     @property
@@ -73,25 +76,29 @@ class StartSection(Section):
                     v.VBtn("Copy a transform", v_bind="props", size="small", variant="text", disabled=("register.running",))
                 with v.VList(density="compact"):
                     v.VListItem(v_for="node in start.transforms", key="node.id", title=("node.name",), click=(self.copy, "[node.id]"))
+        self.pose_file.build()
         self.landmarks.build()
         self.regressors.build()
 
     def adopt(self) -> None:
         self._seen = b""
+        self.pose_file.adopt()
         self.landmarks.adopt()
         self.regressors.adopt()
 
     def content(self) -> dict:
         if self.registration is None:
             return {"start": "search", "hint": "", "without": list(LEARNED), "ranges": [*RANGES, CUSTOM], "range": CUSTOM,
-                    **DEFAULT_SEARCH, "numbers": [], "transforms": [], **self.landmarks.content(), **self.regressors.content()}
+                    **DEFAULT_SEARCH, "numbers": [], "transforms": [], "pose_file": self.pose_file.content(),
+                    **self.landmarks.content(), **self.regressors.content()}
         registration = self.registration
         search = {key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()}
         chosen = search["rotation_deg"], search["translation_mm"]
         without = [] if self.session.learning.model is not None else [start for start in LEARNED if start != self.start]
         return {"start": self.start, "hint": self._hint(), "without": without, "ranges": [*RANGES, CUSTOM],
                 "range": next((name for name, range_ in RANGES.items() if range_ == chosen), CUSTOM), **search,
-                "numbers": self._numbers(), "transforms": self._transforms(), **self.landmarks.content(), **self.regressors.content()}
+                "numbers": self._numbers(), "transforms": self._transforms(), "pose_file": self.pose_file.content(),
+                **self.landmarks.content(), **self.regressors.content()}
 
     def _numbers(self) -> list[str]:
         if self.registration.ct is None or self.registration.ct.GetImageData() is None:
@@ -166,6 +173,14 @@ class StartSection(Section):
     def copy(self, node_id: str) -> None:
         """Put the CT where a transform puts things, by the ID of its node."""
         self._move("transform", lambda: poses.copy_pose(self.registration, self.application.scene.GetNodeByID(node_id)))
+
+    def place_at(self, pose: Callable) -> None:
+        """Put the CT at the pose (4, 4), LPS, that is returned."""
+
+        def move() -> None:
+            self.registration.world_from_ct = pose()
+
+        self._move("transform", move)
 
     def _move(self, how: str, move) -> None:
         """Move the CT so that it can be undone."""

@@ -163,3 +163,10 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
     asked = read_cameras(tmp_path / "g.xml", SIZE, {"detector_spacing_mm": "1.25, 1.25", "detector_origin_mm": "-79.4 -79.4"})
     assert len(asked.found) == 1 and asked.found[0].size == SIZE
     assert not needs_hdf5(tmp_path / "g.xml") and not needs_hdf5(tmp_path / "nowhere")
+
+
+def test_all_that_a_reader_may_ask_is_asked_in_words():
+    from MultiViewRegistrationLib.io.calibration import calibrated
+    from MultiViewRegistrationLib.scene import calibration
+
+    assert set(calibration.QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}

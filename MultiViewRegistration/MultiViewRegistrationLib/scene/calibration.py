@@ -29,7 +29,11 @@ QUESTIONS = {question.key: question for question in (
     Question("camera_frame", "Camera's frame", "The name, in the file, of the frame at the source: x along columns, y down rows, z to the "
              "detector."),
     Question("world_frame", "World's frame", "The name, in the file, of the frame that is to be the world."),
-    Question("fixed_transforms", "Configuration", "The path of the Plus configuration that says where the camera is on what is tracked."),
+    Question("fixed_transforms", "Configuration", "The path of the Plus configuration, or of the transform file, that says where the "
+             'camera is on what is tracked; "none" where a transform is the camera\'s own.'),
+    Question("direction", "Direction", "Whether the transform takes points of the C-arm to the world, or is the inverse, which the files "
+             "that Slicer saves have.", (("forward", "the C-arm to the world"), ("resampling", "the world to the C-arm (saved by Slicer)")),
+             stand_in="forward"),
 )}
 
 

@@ -79,7 +79,7 @@ class CalibrationPart:
         asked = self._asked(view, given)
         if asked.problem:
             raise InputError(without(given.folder, asked.problem))
-        open_ = [question.label for question in asked.questions if not given.answers.get(question.key, "").strip()]
+        open_ = [question.label for question in asked.questions if not self._answers(given).get(question.key, "").strip()]
         if open_:
             raise InputError(f"The file does not say, and nothing is assumed: {', '.join(open_)}.")
         camera = self._camera(view, given)
@@ -97,12 +97,16 @@ class CalibrationPart:
         """What has become of the file; it is read again where an answer has changed."""
         if given.path is None:
             return Asked([])
-        beside = {_name(given, path): str(path) for path in given.files} | {NONE: NONE}
-        answers = {key: answer if key != BESIDE else beside.get(answer, "") for key, answer in given.answers.items()}
+        answers = self._answers(given)
         key = given.path, view.size, tuple(sorted(answers.items()))
         if key != self._read[0]:
             self._read = key, read_cameras(given.path, view.size, answers)
         return self._read[1]
+
+    def _answers(self, given: Calibration) -> dict[str, str]:
+        """As the reader takes them: of a file that was sent its path."""
+        beside = {_name(given, path): str(path) for path in given.files} | {NONE: NONE}
+        return {key: answer if key != BESIDE else beside.get(answer, "") for key, answer in given.answers.items()}
 
     # What a person does
 

@@ -8,7 +8,7 @@ from trame.widgets import vuetify3 as v
 from ..errors import InputError
 from ..io.matrix_text import read_matrix
 from ..scene.frames import RAS_FROM_LPS
-from ..scene.geometry import check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import check_reading, matrix_of, proposed, reading_of, set_c_arm, set_matrix, summary
 from .elements import NumberField
 from .xray_editor import XRayEditor, number
 
@@ -90,7 +90,7 @@ class GeometryEditor(XRayEditor):
         changed, problem = draft is not None, self._problem(draft or self._of(view))
         told = "" if changed or not view.placed else summary(self.registration, view)
         if not view.placed and not changed:
-            told = "The header proposes what is filled in: check it." if view.content.get("header") else ""
+            told = " ".join(proposed(view))
         return {**(draft or self._of(view)), "told": told, "problem": problem if changed or not view.placed else "", "changed": changed,
                 "can_apply": not problem and (changed or not view.placed),
                 "others": [{"id": other.node.GetID(), "name": other.name} for other in self.registration.xrays

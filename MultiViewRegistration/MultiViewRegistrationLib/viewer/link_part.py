@@ -26,7 +26,8 @@ class LinkPart:
     def build(self) -> None:
         with html.Details(classes="mv-details", open=("exporting.linked",)):
             html.Summary("OpenIGTLink: the pose, its verdict and the overlays to navigation")
-            v.VSelect(label="How", items=(MODES,), model_value=("exporting.link_mode",), update_modelValue=(self.set, "['mode', $event]"))
+            v.VSelect(label="How", items=(MODES,), model_value=("exporting.link_mode",), update_modelValue=(self.set, "['mode', $event]"),
+                      classes="mt-3")
             with html.Div(classes="mv-grid2"):
                 v.VTextField(label="Host", model_value=("exporting.link_host",), disabled=("exporting.link_mode === 'server'",),
                              change=(self.set, "['host', $event.target.value]"))

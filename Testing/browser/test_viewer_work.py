@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import socket
 import zipfile
 
 import numpy as np
+import pyigtl
 import pytest
 import SimpleITK as sitk
 
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.navigation.messages import DEVICES
 
 MODES = ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend")
 
@@ -47,6 +50,47 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     download.value.save_as(tmp_path / "world_from_ct.tfm")
     tab.shot("3-exported")
     assert mtre_mm(sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm")), case) < 1.0
+
+
+def test_files_for_other_programs_and_a_link_to_navigation(tab, tmp_path):
+    """The last pose goes into a matrix that NumPy reads, and to a client of OpenIGTLink that is not ours."""
+    if tab.state("exporting.doubt"):
+        tab.register()
+    tab.open_step("Export")
+    tab.page.get_by_role("combobox", name="Files for other programs").click(force=True)
+    tab.page.get_by_role("option", name="4×4 matrix, text (.txt)").click()
+    tab.page.keyboard.press("Escape")
+    with tab.page.expect_download() as download:
+        tab.button("Export").click()
+    download.value.save_as(tmp_path / "all.zip")
+    with zipfile.ZipFile(tmp_path / "all.zip") as packed:
+        matrix = np.loadtxt(packed.open("registration/world_from_ct.lps.txt"))
+        told = json.loads(packed.read("registration/result.json"))
+    np.testing.assert_allclose(matrix, told["world_from_ct"], atol=1e-9)
+
+    tab.page.get_by_text("OpenIGTLink: the pose").click()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    field = tab.page.get_by_role("spinbutton", name="Port")
+    field.fill(str(port))
+    field.press("Enter")
+    tab.wait_state(f"s.exporting.link_port === {port}")
+    tab.page.get_by_role("combobox", name="How", exact=True).click(force=True)
+    tab.page.get_by_role("option", name="Offer to clients").click()
+    tab.button("Offer").click()
+    tab.wait_state("s.exporting.linked")
+    client = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
+    try:
+        message = client.wait_for_message(DEVICES["world_from_ct"], timeout=20)
+        assert message is not None
+        turn = np.diag([-1.0, -1, 1, 1])
+        np.testing.assert_allclose(message.matrix, turn @ matrix @ turn, atol=1e-3)
+    finally:
+        client.stop()
+    tab.shot("4-linked")
+    tab.button("Disconnect").click()
+    tab.wait_state("!s.exporting.linked")
 
 
 def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):

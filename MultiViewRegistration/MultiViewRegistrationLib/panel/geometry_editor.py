@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..io.matrix_text import MatrixText, read_matrix
 from ..scene.calibration import needs_hdf5, use_camera
-from ..scene.geometry import READINGS, check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import check_reading, matrix_of, proposed, reading_of, set_c_arm, set_matrix, summary
 from ..scene.xray import XRayView
 from . import packages
 from .c_arm_fields import CArmFields
@@ -105,21 +105,10 @@ class GeometryEditor(XRayEditor):
         self.ui.resetButton.enabled = changed
         if changed or not self.view.placed:
             told = "" if problem or self.ui.modeBox.currentIndex != FILE else self._calibration.tell() + " "
-            self.ui.checkLabel.text = self._proposed() + (problem or told + _("Changed, not applied yet."))
+            header = [] if self.view.placed or self.ui.modeBox.currentIndex != C_ARM else proposed(self.view)
+            self.ui.checkLabel.text = "\n".join([*header, problem or told + _("Changed, not applied yet.")])
         else:
             self.ui.checkLabel.text = summary(self.registration, self.view)
-
-    def _proposed(self) -> str:
-        """What a DICOM header proposes for a C-arm, lacks and leaves to be assumed, while that is not applied; "" without one."""
-        content = self.view.content
-        if self.ui.modeBox.currentIndex != C_ARM or self.view.placed or "header" not in content:
-            return ""
-        lacking = ", ".join(name for key, name in READINGS.items() if key in content.get("header_lacks", []))
-        assumed = " ".join(content.get("assumptions", []))
-        return "".join([
-            _("The header proposes what is filled in: check it.\n") if content["header"] else "",
-            _("The header lacks: {lacking}.\n").format(lacking=lacking) if lacking else "",
-            _("Assumed: {assumed}\n").format(assumed=assumed) if assumed else ""])
 
     def _problem(self) -> str:
         try:

@@ -129,6 +129,15 @@ def reading_of(view: XRayView) -> dict:
     return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {}), **(of_frames[frame] if of_frames else {})}
 
 
+def proposed(view: XRayView) -> list[str]:
+    """What the DICOM header of a view proposes for a C-arm, lacks, and leaves to be assumed, a sentence each; none without a header."""
+    content = view.content
+    lacking = ", ".join(name for key, name in READINGS.items() if key in content.get("header_lacks", []))
+    told = ["The header proposes what is filled in: check it."] if content.get("header") else []
+    told += [f"The header lacks: {lacking}."] if lacking else []
+    return told + ([f"Assumed: {' '.join(content['assumptions'])}"] if "header" in content and content.get("assumptions") else [])
+
+
 def matrix_of(view: XRayView) -> np.ndarray | None:
     """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry."""
     return view.geometry.plain_camera(view.size).projection_matrix if view.placed else None

@@ -127,6 +127,11 @@ class Application:
             self.tell(f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details.")
         self.refresh()
 
+    def understood(self) -> None:
+        """What the page told of images that may not belong together has been read."""
+        with self.acting():
+            self.session.notices.understood()
+
     def tell(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = message
@@ -178,6 +183,7 @@ class Application:
         if self.registration is not None:
             display.show(self.registration)
         self.state.has_registration = self.registration is not None
+        self.state.notices = self.session.notices.told if self.session is not None else []
         self.views.refresh()
         for section in self.sections.values():
             section.refresh()

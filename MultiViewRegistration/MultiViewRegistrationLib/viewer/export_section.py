@@ -12,6 +12,7 @@ from trame.widgets import vuetify3 as v
 from ..errors import InputError
 from ..scene import export
 from .elements import Fetch
+from .link_part import LinkPart
 from .section import DONE, READY, TODO, Section, State
 
 #: What is offered beside the archive of all files.
@@ -27,7 +28,9 @@ class ExportSection(Section):
     def __init__(self, application) -> None:
         super().__init__(application)
         self._doubt, self._override, self._result, self._case = "", False, True, False
+        self._kinds: list[str] = []
         self._files: list[dict] = []
+        self.link = LinkPart(self)
         application.server.controller.trigger("mvreg_export")(self.export)
 
     def build(self) -> None:
@@ -36,6 +39,10 @@ class ExportSection(Section):
                     model_value=("exporting.override",), update_modelValue=(self.override, "[$event]"))
         v.VCheckbox(label="Result: transforms, overlays, report", hide_details=True, density="compact",
                     model_value=("exporting.result",), update_modelValue=(self.choose, "['result', $event]"))
+        v.VSelect(label="Files for other programs", items=("exporting.formats",), v_if="exporting.result", multiple=True, chips=True,
+                  clearable=True, model_value=("exporting.kinds",), update_modelValue=(self.choose_kinds, "[$event]"))
+        html.Div("Of {{ exporting.poses }}; transforms in both directions, matrices in LPS and in RAS.", v_if="exporting.kinds.length",
+                 classes="mv-fact")
         v.VCheckbox(label="Case: CT, X-rays and case.json, from this pose", hide_details=True, density="compact",
                     model_value=("exporting.case",), update_modelValue=(self.choose, "['case', $event]"))
         with html.Div(classes="mv-row"):
@@ -44,6 +51,7 @@ class ExportSection(Section):
         with html.Ul(v_if="exporting.files.length", classes="mv-links"), html.Li(v_for="file in exporting.files", key="file.address"):
             html.A("{{ file.name }}", href=("file.address",), target="_blank")
             html.Span(" {{ file.size }}", classes="mv-fact")
+        self.link.build()
 
     def adopt(self) -> None:
         self._files, self._override = [], False
@@ -52,13 +60,22 @@ class ExportSection(Section):
         doubt = self.session.doubt() if self.session is not None else ""
         if doubt != self._doubt:  # what was overridden was another
             self._doubt, self._override = doubt, False
+        offered = {} if self.session is None else {
+            kind: words for kind, words in export.formats().items() if not export.lacking(self.registration, kind)}
         return {"doubt": doubt, "override": self._override, "result": self._result, "case": self._case, "missing": self._missing(),
-                "files": self._files}
+                "files": self._files, "formats": [{"title": words, "value": kind} for kind, words in offered.items()],
+                "kinds": [kind for kind in self._kinds if kind in offered],
+                "poses": " and ".join(export.poses_offered(self.session)) if self.session is not None else "", **self.link.content()}
 
     def state(self) -> State:
         if self.session.doubt():
             return State(TODO)
         return State(DONE, "written") if self._files else State(READY)
+
+    @property
+    def overridden(self) -> bool:
+        """Whether what speaks against the pose is overridden."""
+        return self._override
 
     def _missing(self) -> str:
         """What must be done before files can be written; "" for nothing."""
@@ -83,6 +100,14 @@ class ExportSection(Section):
             else:
                 self._case = bool(on)
 
+    def choose_kinds(self, kinds: list[str] | None) -> None:
+        """Write these files for other programs, of `scene.export.formats`."""
+        with self.application.acting():
+            self._kinds = [kind for kind in export.formats() if kind in (kinds or [])]
+
+    def tick(self) -> None:
+        self.link.tick()
+
     async def export(self) -> str:
         """Write the files; the address of all of them in one archive, "" where they could not be written."""
         session, written = self.session, []
@@ -92,7 +117,8 @@ class ExportSection(Section):
             folder = self.application.downloads.new_folder() / "registration"
             writers = [export.write_case_folder(session, folder)] if self._case else []
             if self._result:
-                writers.append(export.write_result(session, folder, override=self._override))
+                kinds = [kind for kind in self._kinds if not export.lacking(self.registration, kind)]
+                writers.append(export.write_result(session, folder, kinds, override=self._override))
             session.run(lambda: _written(writers, folder), written.append)
         while session.running and not written:
             await asyncio.sleep(LOOK_S)

@@ -11,7 +11,7 @@ from ..errors import InputError
 from ..io.matrix_text import read_matrix
 from ..scene.calibration import use_camera
 from ..scene.frames import RAS_FROM_LPS
-from ..scene.geometry import check_reading, matrix_of, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import check_reading, matrix_of, proposed, reading_of, set_c_arm, set_matrix, summary
 from .calibration_part import Calibration, CalibrationPart
 from .elements import NumberField
 from .xray_editor import XRayEditor, number
@@ -100,7 +100,7 @@ class GeometryEditor(XRayEditor):
         changed, problem = draft is not None, self._problem(draft or self._of(view))
         told = "" if changed or not view.placed else summary(self.registration, view)
         if not view.placed and not changed:
-            told = "The header proposes what is filled in: check it." if view.content.get("header") else ""
+            told = " ".join(proposed(view))
         shown = draft or self._of(view)
         return {**shown, "calibration": self.calibration.content(view, shown["calibration"]), "changed": changed,
                 "told": told, "problem": problem if changed or not view.placed else "",

@@ -30,6 +30,10 @@ def build(application) -> None:
                 html.Div("Reading {{ opening }}…", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
                 v.VAlert("{{ message }}", v_if="message", type="error", variant="tonal", density="compact", classes="mv-message",
                          role="alert", closable=True, click_close="message = ''")
+                with v.VAlert(v_if="notices.length", type="warning", variant="tonal", density="compact", classes="mv-message",
+                              role="alert"):
+                    html.Div("{{ notice }}", v_for="notice in notices", key="notice")
+                    v.VBtn("Understood", click=application.understood, size="small", variant="tonal")
                 with html.Div(classes="mv-list"):
                     _steps(application)
                 html.Div("For research use only.", classes="mv-foot")

@@ -45,7 +45,7 @@ HOME_OF = {
     "qt": {"panel"},
     "ctk": {"panel"},
     "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
-    "warp": {"rendering.gpu"},
+    "warp": {"rendering.gpu", "rendering.warp_kernels"},
     "itk": {"demo", "bench"},
     "h5py": {"io"},
     "nanodrr": {"bench"},
@@ -53,7 +53,7 @@ HOME_OF = {
     "pyigtl": {"io.navigation.messages"},
 }
 #: The benchmark imports its peers only once it runs.
-NEEDS_MORE = (HOSTS | HOME_OF["torch"] - {"published", "bench"}
+NEEDS_MORE = (HOSTS | HOME_OF["warp"] | HOME_OF["torch"] - {"published", "bench"}
               | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")})
 
 

@@ -63,7 +63,7 @@ def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[L
 
 def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     file = shown(path)
-    lines = _lines(path)
+    lines = text_lines(path)
     heads = dict(match.groups() for match in map(_HEAD.match, lines) if match)
     system = heads.get("CoordinateSystem", heads.get("coordinateSystem"))
     if system is None and not any(line.startswith("# Fiducial List file") for line in lines):
@@ -80,15 +80,16 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
             for number, row in enumerate(_rows(file, lines), start=1) if any(cell.strip() for cell in row)]
 
 
-def _lines(path: str | os.PathLike) -> list[str]:
+def text_lines(path: str | os.PathLike, expected: str = "a .fcsv or .mrk.json file") -> list[str]:
+    """The lines of a text file in UTF-8. InputError for what cannot be read, is none, or is too large, in which `expected` is named."""
     try:
         if os.path.getsize(path) > LONGEST_FILE:
-            raise InputError(f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected a list of landmarks; choose another file.")
+            raise InputError(f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected {expected}; choose another file.")
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected a .fcsv or .mrk.json file; check the path.") from None
+        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected {expected}; check the path.") from None
     except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: is no text in UTF-8, expected a .fcsv or .mrk.json file; choose another file.") from None
+        raise InputError(f"{shown(path)}: is no text in UTF-8, expected {expected}; choose another file.") from None
 
 
 def _rows(file: str, lines: list[str]) -> list[list[str]]:

@@ -12,9 +12,9 @@ import numpy as np
 from ..errors import InputError
 from .axes import AXES
 from .fields import LARGEST_NUMBER, shown
-from .markups import labelled_points
+from .markups import labelled_points, text_lines
 
-LONGEST_FILE = 16 << 20
+EXPECTED = "a list of points"
 MARKUPS = (".fcsv", ".json")
 
 _COMMENT = re.compile(r"(#|%).*")
@@ -45,7 +45,7 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Pixels (2,) [column, row] by the landmark's name, from a text with "name, column, row" a line. InputError for anything else."""
     pixels: dict[str, np.ndarray] = {}
     try:
-        rows = list(csv.reader(line for line in _lines(path) if line.strip() and not line.startswith("#")))
+        rows = list(csv.reader(line for line in text_lines(path, EXPECTED) if line.strip() and not line.startswith("#")))
     except csv.Error as error:
         raise InputError(f"{shown(path)}: is no list of pixels ({error}), expected lines of name, column, row; correct it.") from None
     for number, row in enumerate(rows, start=1):
@@ -63,7 +63,7 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _rows(path: str | os.PathLike) -> np.ndarray:
-    rows = [[word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word] for line in _lines(path)]
+    rows = [[word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word] for line in text_lines(path, EXPECTED)]
     try:
         points = np.array([row for row in rows if row], float).reshape(-1, 3) if all(len(row) in (0, 3) for row in rows) else None
     except ValueError:
@@ -71,14 +71,3 @@ def _rows(path: str | os.PathLike) -> np.ndarray:
     if points is None or not (np.abs(points) <= LARGEST_NUMBER).all():
         raise InputError(f"{shown(path)}: is no list of points, expected x, y and z in mm a line, finite; correct it.")
     return points
-
-
-def _lines(path: str | os.PathLike) -> list[str]:
-    try:
-        if os.path.getsize(path) > LONGEST_FILE:
-            raise InputError(f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected a list of points; choose another file.")
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected a list of points; check the path.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: is no text in UTF-8, expected a list of points; choose another file.") from None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import threading
 import time
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from handed_result import OVERRIDE, pose, write_result
+from igtl_status import with_status  # noqa: F401
 from tiny_case import refusal
 
 pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
@@ -23,19 +23,6 @@ from MultiViewRegistrationLib.io.navigation.messages import messages_of  # noqa:
 POSE, REFERENCE = pose(1), pose(2)
 TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
 SOON_S = 20.0
-
-
-class StatusMessage(pyigtl.messages.MessageBase):
-    """By the protocol's page on STATUS; pyigtl has none."""
-
-    def _unpack_content(self, content):
-        self.code, self.subcode, name = struct.unpack("> H q 20s", content[:30])
-        self.name, self.text = name.rstrip(b"\0").decode(), content[30:].rstrip(b"\0").decode()
-
-
-@pytest.fixture(autouse=True)
-def with_status(monkeypatch):
-    monkeypatch.setitem(pyigtl.messages.message_type_to_class_constructor, "STATUS", StatusMessage)
 
 
 @pytest.fixture

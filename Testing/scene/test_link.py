@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
-import struct
 import time
 
 import numpy as np
 import pytest
+from igtl_status import with_status  # noqa: F401
 from phantom import TRUE_POSE
 from phantom_scene import settled_session
 
@@ -18,19 +18,6 @@ pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[na
 
 FLIP = np.diag([-1.0, -1, 1, 1])
 SOON_S = 20.0
-
-
-class StatusMessage(pyigtl.messages.MessageBase):
-    """By the protocol's page on STATUS; pyigtl has none."""
-
-    def _unpack_content(self, content):
-        self.code, self.subcode, name = struct.unpack("> H q 20s", content[:30])
-        self.name, self.text = name.rstrip(b"\0").decode(), content[30:].rstrip(b"\0").decode()
-
-
-@pytest.fixture(autouse=True)
-def with_status(monkeypatch):
-    monkeypatch.setitem(pyigtl.messages.message_type_to_class_constructor, "STATUS", StatusMessage)
 
 
 @pytest.fixture

@@ -138,6 +138,22 @@ def test_what_a_dicom_header_lacks_is_listed_by_name(person, tmp_path, tags, pro
     assert f"The header lacks: {lacks}." in text and ("The header proposes" in text) == proposes
 
 
+def test_an_angle_that_a_header_lacks_is_not_taken_for_0(person, tmp_path):
+    write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), DistanceSourceToDetector=1000,
+               DistanceSourceToPatient=700, ImagerPixelSpacing=[1, 1], PositionerPrimaryAngle=30)
+    person.host.answers.open_files = [tmp_path / "ap.dcm"]
+    person.host.click(person.of("xrays").addFilesButton)
+    person.wait(lambda: len(person.registration.xrays) == 3, 10)
+    ui = ui_of(person)
+    person.host.choose(ui.seenBox, "the detector (facing the patient)")
+    assert ui.craCauSpin.text == "?" and ui.raoLaoSpin.value == 30
+    assert "CRA/CAU angle: none is given" in ui.checkLabel.text and not ui.applyButton.enabled
+    person.host.type(ui.craCauSpin, "0")
+    assert ui.applyButton.enabled
+    person.host.click(ui.applyButton)
+    assert person.registration.xrays[2].content["c_arm"]["cra_cau_deg"] == 0 and person.message == ""
+
+
 def test_a_mismatch_of_patients_is_told_until_understood(person, tmp_path):
     ui = person.ui
     assert not ui.noticeLabel.visible and not ui.noticeButton.visible

@@ -39,7 +39,8 @@ def test_a_volume_and_its_c_arm(host, section):
     assert [cell(section, 0, column) for column in (NAME, IMAGE, GEOMETRY)] == ["AP", "AP", "needs geometry"]
     assert "AP needs geometry" in section.button.text and section.button.property("state") == "todo"
     ui = section.geometry.ui
-    for spin, text, word in ((ui.raoLaoSpin, "30", "Source to detector: none"), (ui.distanceSpin, "1020", "Source to isocentre: none"),
+    for spin, text, word in ((ui.raoLaoSpin, "30", "CRA/CAU angle: none"), (ui.craCauSpin, "0", "Source to detector: none"),
+                             (ui.distanceSpin, "1020", "Source to isocentre: none"),
                              (ui.isocentreSpin, "1100", "expected less than source to detector"),
                              (ui.isocentreSpin, "700", "Pixel size: none"), (ui.pixelColumnSpin, "2", "Pixel size: none"),
                              (ui.pixelRowSpin, "2", "left and right depend on it")):

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from .fields import show_number
 
-#: What stands in the widgets where nothing is known: no distance, and nothing chosen for left and right.
-BLANK = {"source_to_detector_mm": 0.0, "source_to_isocentre_mm": 0.0, "pixel_mm": [0.0, 0.0], "rao_lao_deg": 0.0, "cra_cau_deg": 0.0,
+#: What stands in the widgets where nothing is known: no distance, no angle, and nothing chosen for left and right.
+BLANK = {"source_to_detector_mm": 0.0, "source_to_isocentre_mm": 0.0, "pixel_mm": [0.0, 0.0], "rao_lao_deg": None, "cra_cau_deg": None,
          "mirrored": None}
 CHOOSE, FROM_SOURCE, FROM_DETECTOR = range(3)
 
@@ -38,8 +38,9 @@ class CArmFields:
         ui, reading = self.ui, {**BLANK, **reading}
         middle = [(n - 1) / 2 for n in size]
         for key, (spin, side) in self._angles.items():
-            show_number(spin, abs(reading[key]))
-            side.currentIndex = int(reading[key] < 0)
+            degrees = reading[key]
+            show_number(spin, spin.minimum if degrees is None else abs(degrees))
+            side.currentIndex = int(degrees is not None and degrees < 0)
         for key, spin in self._numbers.items():
             show_number(spin, reading.get(key, 0.0))
         for key, pair in self._pairs.items():
@@ -55,8 +56,9 @@ class CArmFields:
             spin.enabled = not self.ui.middleBox.checked
 
     def reading(self) -> dict:
-        """What the widgets say; "mirrored" is None where nothing is chosen."""
-        reading = {key: spin.value * (-1 if side.currentIndex else 1) for key, (spin, side) in self._angles.items()}
+        """What the widgets say; an angle is None where none is given, "mirrored" where nothing is chosen."""
+        reading = {key: None if spin.value == spin.minimum else spin.value * (-1 if side.currentIndex else 1)
+                   for key, (spin, side) in self._angles.items()}
         reading |= {key: spin.value for key, spin in self._numbers.items()}
         reading |= {key: [spin.value for spin in pair] for key, pair in self._pairs.items()}
         if self.ui.middleBox.checked:

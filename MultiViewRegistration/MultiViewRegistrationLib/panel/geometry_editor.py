@@ -9,7 +9,8 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..io.matrix_text import MatrixText, read_matrix
 from ..scene.calibration import needs_hdf5, use_camera
-from ..scene.geometry import check_reading, matrix_of, proposed, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import check_reading, matrix_of, reading_of, set_matrix, summary
+from ..scene.header import proposed, use_reading
 from ..scene.xray import XRayView
 from . import packages
 from .c_arm_fields import CArmFields
@@ -105,7 +106,7 @@ class GeometryEditor(XRayEditor):
         self.ui.resetButton.enabled = changed
         if changed or not self.view.placed:
             told = "" if problem or self.ui.modeBox.currentIndex != FILE else self._calibration.tell() + " "
-            header = [] if self.view.placed or self.ui.modeBox.currentIndex != C_ARM else proposed(self.view)
+            header = [] if self.view.placed or self.ui.modeBox.currentIndex != C_ARM else proposed(self.registration, self.view)
             self.ui.checkLabel.text = "\n".join([*header, problem or told + _("Changed, not applied yet.")])
         else:
             self.ui.checkLabel.text = summary(self.registration, self.view)
@@ -187,9 +188,7 @@ class GeometryEditor(XRayEditor):
         with self.panel.acting():
             origin = self._drafts.get(self.view.node.GetID(), {}).get("origin", _("entered"))
             if self.ui.modeBox.currentIndex == C_ARM:
-                reading = self._c_arm.reading()
-                check_reading(reading)
-                set_c_arm(self.view, reading, origin)
+                use_reading(self.registration, self.view, self._c_arm.reading(), origin)
             elif self.ui.modeBox.currentIndex == FILE:
                 use_camera(self.registration, self.view, self._calibration.camera(), self._calibration.path)
             else:

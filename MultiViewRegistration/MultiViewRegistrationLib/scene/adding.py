@@ -14,9 +14,9 @@ from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
 from ..io.dicom_origin import image_origin
 from ..io.identity import read_identity
-from ..io.xray_header.read import read_header
 from .case import frame_of, set_shared_unknowns, shared_unknowns_of
 from .dicom_origin import content_of
+from .header import header_content
 from .identity import remember
 from .image import set_source
 from .loading import SHUTTER, ViewEntry, add_entry, add_mask, name_of, read_views, source_node, white_of
@@ -66,7 +66,7 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
         entries = read_views(case, path)
         return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
     frames = load_frames(path)
-    content = {**_grey_values(frames[0]), **_header(path, len(frames)), **content_of(image_origin(path, None)),
+    content = {**_grey_values(frames[0]), **header_content(path, len(frames)), **content_of(image_origin(path, None)),
                "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm)}
     identity = read_identity(path)
     return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
@@ -80,17 +80,6 @@ def _add_frames(registration: Registration, name: str, frames: list[RawImage], c
             add_mask(view, SHUTTER, frames[0].open)
         remember(view.node, identity)
     return view
-
-
-def _header(path: Path, frames: int) -> dict:
-    """What a DICOM header proposes for the geometry, for each frame where that differs; what it lacks, and what it leaves to be assumed."""
-    found = [read_header(path, frame) for frame in range(frames)]
-    if found[0] is None:
-        return {}
-    first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
-    differing = [{key: value for key, value in reading.items() if value != first.get(key)} for reading in readings]
-    return {"header": first, **({"header_of_frames": differing} if any(differing) else {}), "header_lacks": list(found[0].lacking),
-            "assumptions": found[0].assumptions}
 
 
 def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:

@@ -20,6 +20,7 @@ from .xray import XRayView, place_of
 #: The readings of a C-arm that a registration needs, as a person knows them.
 READINGS = {"rao_lao_deg": "LAO/RAO angle", "cra_cau_deg": "CRA/CAU angle", "source_to_detector_mm": "source to detector",
             "source_to_isocentre_mm": "source to isocentre", "pixel_mm": "pixel size", "mirrored": "seen from source or detector"}
+ANGLES = ("rao_lao_deg", "cra_cau_deg")
 #: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
 READ_OFF = (1.0, 3.0)
 DEG = "\u00b0"
@@ -38,7 +39,13 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
 
 
 def check_reading(reading: dict) -> None:
-    """InputError for what is missing in a C-arm's angles and distances, or does not fit together; "mirrored" is None where nobody said."""
+    """InputError for what is missing in a C-arm's angles and distances, or does not fit together.
+
+    An angle is None where nobody gave it, as is "mirrored"; a distance 0.
+    """
+    for key in ANGLES:
+        if reading[key] is None:
+            raise InputError(f"{READINGS[key]}: none is given, expected the degrees that the C-arm shows; enter it.")
     if not reading["source_to_detector_mm"] > 0:
         raise InputError("Source to detector: none is given, expected the distance in mm; enter it.")
     if not reading["source_to_isocentre_mm"] > 0:
@@ -97,8 +104,13 @@ def _check_size(view: XRayView, size, what: str) -> None:
 
 
 def _give(view: XRayView, **content) -> None:
-    """A new geometry; the image lies there, made anew where its distortion was undone or is to be."""
+    """A new geometry; the image lies there, made anew where its distortion was undone or is to be.
+
+    What was assumed of a header's geometry does not hold for a camera from elsewhere.
+    """
     before = view.content
+    if "camera" in content:
+        view.content = {key: value for key, value in before.items() if key not in ("assumptions", "world")}
     view.change(**content)
     if "distortion" not in before and "distortion" not in content:
         view.place()
@@ -127,15 +139,6 @@ def reading_of(view: XRayView) -> dict:
                 "isocentre_offset_mm": list(reading.isocentre_offset_mm), "mirrored": reading.mirrored}
     of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
     return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {}), **(of_frames[frame] if of_frames else {})}
-
-
-def proposed(view: XRayView) -> list[str]:
-    """What the DICOM header of a view proposes for a C-arm, lacks, and leaves to be assumed, a sentence each; none without a header."""
-    content = view.content
-    lacking = ", ".join(name for key, name in READINGS.items() if key in content.get("header_lacks", []))
-    told = ["The header proposes what is filled in: check it."] if content.get("header") else []
-    told += [f"The header lacks: {lacking}."] if lacking else []
-    return told + ([f"Assumed: {' '.join(content['assumptions'])}"] if "header" in content and content.get("assumptions") else [])
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:

@@ -11,7 +11,8 @@ from ..errors import InputError
 from ..io.matrix_text import read_matrix
 from ..scene.calibration import use_camera
 from ..scene.frames import RAS_FROM_LPS
-from ..scene.geometry import check_reading, matrix_of, proposed, reading_of, set_c_arm, set_matrix, summary
+from ..scene.geometry import ANGLES, check_reading, matrix_of, reading_of, set_matrix, summary
+from ..scene.header import proposed, use_reading
 from .calibration_part import Calibration, CalibrationPart
 from .elements import NumberField
 from .xray_editor import XRayEditor, number
@@ -100,7 +101,7 @@ class GeometryEditor(XRayEditor):
         changed, problem = draft is not None, self._problem(draft or self._of(view))
         told = "" if changed or not view.placed else summary(self.registration, view)
         if not view.placed and not changed:
-            told = " ".join(proposed(view))
+            told = " ".join(proposed(self.registration, view))
         shown = draft or self._of(view)
         return {**shown, "calibration": self.calibration.content(view, shown["calibration"]), "changed": changed,
                 "told": told, "problem": problem if changed or not view.placed else "",
@@ -113,7 +114,7 @@ class GeometryEditor(XRayEditor):
         reading, matrix = reading_of(view), matrix_of(view)
         middle = [(n - 1) / 2 for n in view.size]
         pairs = {"pixel_mm": (0, 0), "isocentre_offset_mm": (0, 0), "principal_point": middle}
-        fields = {key: _short(reading.get(key, 0)) for key, _, _ in (*FIELDS, *FURTHER) if key[-1] not in "01"}
+        fields = {key: _short(reading.get(key, None if key in ANGLES else 0)) for key, _, _ in (*FIELDS, *FURTHER) if key[-1] not in "01"}
         for key, default in pairs.items():
             fields |= {f"{key}{i}": _short(value) for i, value in enumerate(reading.get(key) or default)}
         seen = next(name for name, mirrored in SEEN.items() if mirrored is reading.get("mirrored"))
@@ -131,7 +132,7 @@ class GeometryEditor(XRayEditor):
     def _reading(self, fields: dict) -> dict:
         """The c_arm of a case.json that the fields say. InputError for what is no number."""
         labels = {key: label for key, label, _ in (*FIELDS, *FURTHER)}
-        numbers = {key: number(fields[key], label) for key, label in labels.items()}
+        numbers = {key: number(fields[key], label) if fields[key].strip() or key not in ANGLES else None for key, label in labels.items()}
         reading = {key: value for key, value in numbers.items() if key[-1] not in "01"}
         for key in ("pixel_mm", "isocentre_offset_mm", "principal_point"):
             reading[key] = [numbers[f"{key}0"], numbers[f"{key}1"]]
@@ -187,9 +188,7 @@ class GeometryEditor(XRayEditor):
             view = self.view
             draft = self._draft()
             if draft["mode"] == "c_arm":
-                reading = self._reading(draft["fields"])
-                check_reading(reading)
-                set_c_arm(view, reading)
+                use_reading(self.registration, view, self._reading(draft["fields"]))
             elif draft["mode"] == "file":
                 calibration = draft["calibration"]
                 use_camera(self.registration, view, self.calibration.camera(view, calibration), calibration.path)
@@ -204,4 +203,4 @@ class GeometryEditor(XRayEditor):
 
 
 def _short(value) -> str:
-    return f"{float(value):.6g}"
+    return "" if value is None else f"{float(value):.6g}"

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from imaging.xray_files import write_xa
 from tiny_case import minimal
-from xray_header.xray_files import write_xa
 
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.io.case import Case

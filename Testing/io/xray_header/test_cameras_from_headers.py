@@ -7,8 +7,8 @@ from itertools import product
 
 import numpy as np
 import pytest
+from imaging.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, write_enhanced, write_xa
 from tiny_case import START, minimal, refusal
-from xray_header.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, write_enhanced, write_xa
 
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.geometry.c_arm import CArm

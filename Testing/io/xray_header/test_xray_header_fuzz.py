@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from imaging.dicom_files import WITH_FILE_META
+from imaging.xray_files import COLUMNS, ROWS, enhanced, item, pixels, write_enhanced, write_xa
 from pydicom import encaps
-from xray_header.xray_files import COLUMNS, ROWS, enhanced, item, pixels, write_enhanced, write_xa
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.c_arm import CArm

@@ -53,31 +53,46 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     readings = []
     for view, one in zip(views, found):
         values, assumptions = {**one.values, **view.given}, list(one.assumptions)
-        if one is not found[0]:
-            assumptions += _shared_isocentre(where, views[0], view, found[0], one, values)
+        if one is not found[0] and "isocentre_offset_mm" in view.given:
+            _check_machine(where, (views[0].field, view.field), found[0], one)
+        elif one is not found[0]:
+            assumptions += share_isocentre(where, (views[0].field, view.field), found[0], one, values, HOW)
         if view.exact:
             assumptions.append(EXACT)
         readings.append(({key: value for key, value in values.items() if value is not None}, assumptions))
     return readings
 
 
-def _shared_isocentre(where: str, first: HeaderView, view: HeaderView, of_first: Found, of_view: Found, values: dict) -> list[str]:
-    """Carries the view to the patient as he lay at the first one. What is assumed for it."""
-    if of_first.machine and of_view.machine and of_first.machine != of_view.machine:
-        raise InputError(f"{where}: {view.field} and {first.field} were taken by different machines (DeviceSerialNumber), which share no "
-                         "isocentre, expected views of one; give a projection_matrix or camera to each, in one world.")
-    by = moved(of_first, of_view)
-    if "isocentre_offset_mm" in view.given:
-        return []
-    if by is None:
+def share_isocentre(where: str, names: tuple[str, str], first: Found, other: Found, values: dict[str, Any], how: str) -> list[str]:
+    """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
+
+    where: what messages begin with.   names: of the first view and of this one.   how: what is to be done where it cannot be.
+
+    InputError where they are not of one machine, or the table moved and nobody says how the patient lay on it.
+    """
+    _check_machine(where, names, first, other)
+    if moved(first, other) is None:
         return [SAME_TABLE]
-    if np.abs(by).max() <= STILL_MM:
+    if not moved_mm(first, other):
         return []
-    if of_view.patient_from_isocentre is None:
-        raise InputError(f"{where}: the table moved between {first.field} and {view.field}, but the header lacks PatientPosition, expected "
-                         f"how the patient lies on it; {HOW}.")
-    carry(values, of_view.patient_from_isocentre @ by)
+    if other.patient_from_isocentre is None:
+        raise InputError(f"{where}: the table moved between {names[0]} and {names[1]}, but the header lacks PatientPosition, expected "
+                         f"how the patient lies on it; {how}.")
+    carry(values, other.patient_from_isocentre @ moved(first, other))
     return [TABLE_MOVED]
+
+
+def moved_mm(first: Found, other: Found) -> float:
+    """How far the table has moved from one view to another; 0 where the headers do not tell."""
+    by = moved(first, other)
+    distance = 0.0 if by is None else float(np.linalg.norm(by))
+    return distance if distance > STILL_MM else 0.0
+
+
+def _check_machine(where: str, names: tuple[str, str], first: Found, other: Found) -> None:
+    if first.machine and other.machine and first.machine != other.machine:
+        raise InputError(f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "
+                         "isocentre, expected views of one; give a projection_matrix or camera to each, in one world.")
 
 
 def is_incomplete(c_arm: dict[str, Any] | None) -> bool:

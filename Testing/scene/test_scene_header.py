@@ -1,0 +1,100 @@
+"""Geometry by DICOM headers in the scene: the same cameras as a case's, and nothing assumed that is not told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.xray_header.assumptions import SAME_TABLE, TABLE_MOVED
+from MultiViewRegistrationLib.io.xray_header.views import HeaderView, complete
+
+
+@pytest.fixture
+def registration(scene):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    return Registration.create(scene)
+
+
+def add(registration, path, frame=0):
+    from MultiViewRegistrationLib.scene.adding import read
+    from MultiViewRegistrationLib.scene.image import change_image
+
+    view, = read(path)(registration)
+    change_image(view, frame=frame)
+    return view
+
+
+def use(registration, view, **changes):
+    from MultiViewRegistrationLib.scene.geometry import reading_of
+    from MultiViewRegistrationLib.scene.header import use_reading
+
+    use_reading(registration, view, {**reading_of(view), **changes})
+
+
+def two_frames(tmp_path, **tags):
+    """A run during which the table moved by 9 mm left, 6 down, 3 to its head."""
+    names = ("TableTopVerticalPosition", "TableTopLongitudinalPosition", "TableTopLateralPosition")
+    before, after = ({"TablePositionSequence": item(**dict(zip(names, place, strict=True)))} for place in ("000", "693"))
+    return write_enhanced(tmp_path / "run.dcm", [{**enhanced(0, 0), **before}, {**enhanced(90, 10), **after}], **tags)
+
+
+def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
+    from MultiViewRegistrationLib.scene.header import proposed
+
+    path = two_frames(tmp_path, PatientPosition="FFS")
+    first, second = (add(registration, path, frame) for frame in (0, 1))
+    assert not any(TABLE_MOVED in told for told in proposed(registration, second))
+    use(registration, first)
+    assert any(TABLE_MOVED in told and first.name in told for told in proposed(registration, second))
+    use(registration, second)
+    expected = complete("case.json", [HeaderView(f"views[{n}]", f"{n}", path, n) for n in (0, 1)])
+    for view, (reading, _) in zip((first, second), expected, strict=True):
+        kept = view.content["c_arm"]
+        for key in ("isocentre_offset_mm", "source_to_isocentre_mm", "rao_lao_deg", "principal_point"):
+            np.testing.assert_allclose(kept.get(key, 0), reading.get(key, 0), atol=1e-9)
+    assert TABLE_MOVED in second.content["assumptions"] and TABLE_MOVED not in first.content["assumptions"]
+    use(registration, second, cra_cau_deg=11.0)  # it was carried once
+    assert second.content["c_arm"]["isocentre_offset_mm"] == kept["isocentre_offset_mm"]
+
+
+def test_an_isocentre_that_a_person_says_is_off_stays(scene, registration, tmp_path):
+    path = two_frames(tmp_path, PatientPosition="FFS")
+    first, second = (add(registration, path, frame) for frame in (0, 1))
+    use(registration, first)
+    use(registration, second, isocentre_offset_mm=[1.0, 2.0])
+    assert second.content["c_arm"]["isocentre_offset_mm"] == [1.0, 2.0] and TABLE_MOVED not in second.content["assumptions"]
+
+
+def test_a_moved_table_without_the_patient_position_is_refused(scene, registration, tmp_path):
+    path = two_frames(tmp_path, PatientPosition="")
+    first, second = (add(registration, path, frame) for frame in (0, 1))
+    use(registration, first)
+    with pytest.raises(InputError, match="the table moved between .* lacks PatientPosition"):
+        use(registration, second)
+    assert not second.placed
+
+
+def test_what_headers_do_not_tell_is_told_as_assumed(scene, registration, tmp_path):
+    """That the table stood still; no more once a matrix is given."""
+    from MultiViewRegistrationLib.scene.geometry import matrix_of, set_matrix
+
+    paths = [write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"]) for n in (0, 1)]
+    first, second = (add(registration, path) for path in paths)
+    use(registration, first)
+    use(registration, second)
+    assert SAME_TABLE in second.content["assumptions"] and SAME_TABLE not in first.content["assumptions"]
+    set_matrix(registration, second, matrix_of(second))
+    assert "assumptions" not in second.content
+
+
+def test_two_machines_share_no_isocentre_in_the_scene_either(scene, registration, tmp_path):
+    paths = [write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"],
+                      DeviceSerialNumber=f"SECRET-{n}") for n in (0, 1)]
+    first, second = (add(registration, path) for path in paths)
+    use(registration, first)
+    with pytest.raises(InputError, match="taken by different machines") as caught:
+        use(registration, second)
+    assert "SECRET" not in str(caught.value) + first.node.GetAttribute("MultiViewRegistration.view")

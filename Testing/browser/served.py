@@ -69,7 +69,7 @@ class Tab:
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", self._hear)
         self.page.goto(server.address)
-        self.page.wait_for_selector(".mv-app")
+        self.page.wait_for_selector(".mv-app, .mv-welcome")
 
     def _hear(self, message) -> None:
         if message.type == "error" and "405" not in message.text:  # trame asks for a launcher of servers, and there is none

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from time import monotonic, sleep
 from types import SimpleNamespace
 
 import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
+from planted_dicom import write_xray
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
@@ -63,6 +65,28 @@ def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
     tab.wait_state("!s.xrays.geometry.changed")
 
 
+def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
+    """And images of two patients are told, in the X-rays that a page sent as in a case."""
+    for name, patient in (("front", "P-1"), ("side", "P-2")):
+        write_xray(tmp_path / f"{name}.dcm", np.random.default_rng(1).integers(2000, 4000, (64, 64)), DistanceSourceToDetector=1000,
+                   DistanceSourceToPatient=700, ImagerPixelSpacing=[1, 1], PositionerPrimaryAngle=30, PatientID=patient)
+    tab = open_tab(serve())
+    tab.button("Begin with an empty case").click()
+    send(tab, "X-rays", tmp_path / "front.dcm", tmp_path / "side.dcm")
+    tab.page.get_by_text("are of different patients (PatientID)").wait_for()
+    assert "P-2" not in tab.page.content()
+    tab.wait_state("s.xrays.geometry.fields.rao_lao_deg === '30' && s.xrays.geometry.fields.cra_cau_deg === ''")
+    tab.page.get_by_text("The header lacks: CRA/CAU angle, seen from source or detector.").wait_for()
+    choose(tab, "Image seen from", "the source")
+    tab.page.get_by_text("CRA/CAU angle: none is given").wait_for()
+    tab.shot("lacking")
+    assert tab.button("Apply").is_disabled()
+    tab.page.get_by_label("CRA (+) / CAU (−)").fill("0")
+    tab.page.get_by_label("CRA (+) / CAU (−)").press("Enter")
+    tab.button("Apply").click()
+    tab.wait_state("!s.xrays.geometry.changed && !s.xrays.geometry.problem && s.xrays.geometry.fields.cra_cau_deg === '0'")
+
+
 def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path):
     pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
     from MultiViewRegistrationLib.viewer.calibration_part import BESIDE, Calibration, CalibrationPart
@@ -78,12 +102,19 @@ def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path)
     def given(beside: str) -> Calibration:
         return Calibration(folder, (folder / "camera.tfm", folder / "carm.tfm"), folder / "carm.tfm", {**answers, BESIDE: beside})
 
-    asked = {question["key"]: question for question in part.content(view, given(""))["questions"]}
+    def content(beside: str) -> dict:
+        """Once the file is read."""
+        until = monotonic() + 30
+        while not (read := part.content(view, given(beside)))["questions"] and monotonic() < until:
+            sleep(0.02)
+        return read
+
+    asked = {question["key"]: question for question in content("")["questions"]}
     assert [choice["value"] for choice in asked[BESIDE]["choices"]] == ["", "none", "camera.tfm"]
     for beside in ("camera.tfm", "none"):
-        assert part.content(view, given(beside))["told"].startswith("A camera of 128 \u00d7 128 pixels")
+        assert content(beside)["told"].startswith("A camera of 128 \u00d7 128 pixels")
     for path in (tmp_path / "elsewhere.tfm", "../elsewhere.tfm", "/etc/hostname"):
-        assert part.content(view, given(str(path)))["told"] == ""
+        assert content(str(path))["told"] == ""
         with pytest.raises(InputError, match="nothing is assumed"):
             part.camera(view, given(str(path)))
 

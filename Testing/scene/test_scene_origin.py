@@ -167,7 +167,7 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     (tmp_path / "case.json").write_text(json.dumps(content))
     with warned() as told:
         session = Session(load_case(scene, tmp_path / "case.json"))
-    session.notices.loaded(tmp_path / "case.json", told)
+    session.notices.loaded(told)
     patients, unknown = session.notices.told
     assert patients.startswith("AP and LAT and CT are of different patients") and '"colour"' in unknown
 

@@ -19,6 +19,10 @@ COMPARED = {
 BOTH_SIDES = ("U", "B")
 
 
+#: How each of the sentences below ends.
+BY_HEADERS = "by their DICOM headers; check that they belong together."
+
+
 def differences(case: CaseFile) -> list[str]:
     """A sentence for each of COMPARED in which the CT and X-rays of a case differ, as far as they are DICOM; it names the entries of the
     case, and no value."""
@@ -33,8 +37,7 @@ def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
         told = [(entry, found[what]) for entry, found in entries if what in found]
         others = [entry for entry, value in told if value != told[0][1]]
         if others:
-            sentences.append(f"{' and '.join(others)} and {told[0][0]} are of different {what} by their DICOM headers; check that they "
-                             "belong together.")
+            sentences.append(f"{' and '.join(others)} and {told[0][0]} are of different {what} {BY_HEADERS}")
     return sentences
 
 

@@ -199,4 +199,4 @@ class Panel(slicer.util.VTKObservationMixin):
             with self.acting():
                 with warned() as told:
                     self.choose(self.logic.loadCase(path))
-                self.session.notices.loaded(path, told)
+                self.session.notices.loaded(told)

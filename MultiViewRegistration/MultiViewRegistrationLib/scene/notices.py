@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
-from ..io.case_file import CaseFile
-from ..io.identity import differences
+from ..io.identity import BY_HEADERS
 from .identity import mismatches
 from .registration import Registration
-from .warned import warned
 
 
 class Notices:
@@ -19,11 +15,9 @@ class Notices:
         self._warned: list[str] = []
         self._understood: set[str] = set()
 
-    def loaded(self, case: str | os.PathLike, warnings: list[str]) -> None:
+    def loaded(self, warnings: list[str]) -> None:
         """The registration was loaded from a case.json with these warnings. Headers that differ are told by the names of the X-rays."""
-        with warned():
-            different = differences(CaseFile.read(case))
-        self._warned = [sentence for sentence in warnings if sentence not in different]
+        self._warned = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
     @property
     def told(self) -> list[str]:

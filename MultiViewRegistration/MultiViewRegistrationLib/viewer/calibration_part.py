@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..io.calibration.calibrated import Calibrated
 from ..scene.calibration import camera_of, describe_camera, read_cameras
 from ..scene.questions import Asked, Question
+from ..scene.worker import Worker
 from ..scene.xray import XRayView
 from .elements import Files
 from .questions_part import build_questions, questions_content
@@ -21,6 +22,8 @@ from .sent_files import all_of, without
 #: The question that a further file answers: only one that was sent beside the first is ever read, and no path that was typed.
 BESIDE = "fixed_transforms"
 NONE = "none"
+#: Seconds for which the page waits for a small file, rather than show that it is being read.
+_AT_ONCE = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ class CalibrationPart:
     def forget(self) -> None:
         """Another registration is at work."""
         self.last = Calibration()
-        self._read: tuple = ((), Asked([]))
+        self._key: tuple = ()
+        self._reading: Worker | None = None
+        self._asked_last = Asked([])
 
     def build(self) -> None:
         of = "xrays.geometry.calibration"
@@ -94,14 +99,27 @@ class CalibrationPart:
         return named[0] if named else None if known is None else cameras[known]
 
     def _asked(self, view: XRayView, given: Calibration) -> Asked:
-        """What has become of the file; it is read again where an answer has changed."""
+        """What has become of the file; it is read again, in a thread, where an answer has changed."""
         if given.path is None:
             return Asked([])
-        answers = self._answers(given)
-        key = given.path, view.size, tuple(sorted(answers.items()))
-        if key != self._read[0]:
-            self._read = key, read_cameras(given.path, view.size, answers)
-        return self._read[1]
+        answers, size = self._answers(given), view.size
+        key = given.path, size, tuple(sorted(answers.items()))
+        if key != self._key:
+            self._key, self._reading = key, Worker(lambda tell: read_cameras(given.path, size, answers))
+            self._reading.wait(_AT_ONCE)
+        self.tick()
+        return self._asked_last if self._reading is None else Asked([], problem="The file is being read.")
+
+    def tick(self) -> bool:
+        """Take what was read; whether there was anything."""
+        if self._reading is None:
+            return False
+        self._reading.poll(0)
+        if self._reading.state == "running":
+            return False
+        reading, self._reading = self._reading, None
+        self._asked_last = reading.result if reading.state == "done" else Asked([], problem=reading.message)
+        return True
 
     def _answers(self, given: Calibration) -> dict[str, str]:
         """As the reader takes them: of a file that was sent its path."""

@@ -99,10 +99,10 @@ class GeometryEditor(XRayEditor):
             return {"mode": "c_arm", "fields": {}, "told": "", "problem": "", "changed": False, "can_apply": False, "others": []}
         draft = self._drafts.get(view.node.GetID())
         changed, problem = draft is not None, self._problem(draft or self._of(view))
-        told = "" if changed or not view.placed else summary(self.registration, view)
-        if not view.placed and not changed:
-            told = " ".join(proposed(self.registration, view))
         shown = draft or self._of(view)
+        told = "" if changed or not view.placed else summary(self.registration, view)
+        if not view.placed and shown["mode"] == "c_arm":
+            told = " ".join(proposed(self.registration, view))
         return {**shown, "calibration": self.calibration.content(view, shown["calibration"]), "changed": changed,
                 "told": told, "problem": problem if changed or not view.placed else "",
                 "can_apply": not problem and (changed or not view.placed),

@@ -26,6 +26,7 @@ class Opening:
         self._application, self._demo = application, demo
         self._reading: Worker | None = None
         self._after: Callable[[], object] = lambda: None
+        self._also: Worker | None = None
         self._show("")
 
     def open(self, path: Path, case: Path | None = None, early: Worker | None = None) -> None:
@@ -34,7 +35,7 @@ class Opening:
         case: of a result, see `read_result`.   early: loads the `io.case.Case` of the path already, see `serving`.
         """
         if early is not None:
-            self._begin(path.name, lambda tell: read_case(path, early.result_for(tell)))
+            self._begin(path.name, lambda tell: read_case(path, early.result_for(tell)), also=early)
         else:
             self._begin(path.name, lambda tell: reader(path, case, trusted=True))
 
@@ -65,14 +66,17 @@ class Opening:
                 if reading.state != "done":
                     raise InputError(reading.message)
                 self._application.replace(reading.result)
+                if self._application.session is not None:
+                    self._application.session.notices.loaded([*(self._also.warnings if self._also else []), *reading.warnings])
             finally:
                 self._after()
 
-    def _begin(self, what: str, work, after: Callable[[], object] = lambda: None) -> None:
+    def _begin(self, what: str, work, after: Callable[[], object] = lambda: None, also: Worker | None = None) -> None:
+        """also: another worker that does a part of the work, and may warn."""
         with self._application.acting():
             if self._reading is not None:
                 raise InputError("Open: something is being read already, expected nothing; wait for it.")
-            self._reading, self._after = Worker(work), after
+            self._reading, self._after, self._also = Worker(work), after, also
             self._show(what)
 
     def _show(self, what: str) -> None:

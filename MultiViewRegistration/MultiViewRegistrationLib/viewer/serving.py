@@ -91,6 +91,7 @@ async def _work(server, uploads, downloads, path, case, demo, early) -> None:
     with server.state:
         application = Application(server, uploads, downloads, demo)
         page.build(application)
+        application.refresh()  # a page is only whole with all that it shows
         if path is not None:
             application.opening.open(path, case, early)
     Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT

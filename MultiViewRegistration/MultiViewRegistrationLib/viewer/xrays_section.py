@@ -162,7 +162,7 @@ class XRaysSection(Section):
             self._reading.poll(0)
             if self._reading.state != "running":
                 self._take_read()
-        elif self._readiness.step():
+        elif self._readiness.step() or self.geometry.calibration.tick():
             self.application.invalidate()
 
     # Files

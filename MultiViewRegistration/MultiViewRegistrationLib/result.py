@@ -132,6 +132,7 @@ class Result:
             **({} if override is None else {"override": override}),
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
+            "diagnosis": self.assessment and self.assessment.cause and self.assessment.cause.to_json(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid, **(
                 {"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {})},
             **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),

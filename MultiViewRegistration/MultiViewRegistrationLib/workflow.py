@@ -98,6 +98,7 @@ def register(
     assessment = None
     if by.name == "joint":
         assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions))
+        assessment = verdict.explained(assessment, anatomy, case.views, found, pose, shared, progress)
     seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
                "refine": spent - found.searched - asked, "assess": perf_counter() - ready - spent,
                **({"train": trained} if trained else {})}

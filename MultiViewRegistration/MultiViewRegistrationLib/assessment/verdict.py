@@ -6,8 +6,8 @@ is said, a case of another kind is at best to be checked by a person: a wrong ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -17,8 +17,9 @@ from ..imaging.view import SharedUnknowns, View
 from ..registration.anatomy import Anatomy
 from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
-from ..registration.pipeline import Refinement
+from ..registration.pipeline import Progress, Refinement
 from ..registration.unknowns import CALIBRATED
+from .diagnosis import Cause, diagnose
 from .features import Evidence, evidence
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
@@ -47,6 +48,7 @@ class Assessment:
     prediction: None where nothing was fitted to cases like this one.   evidence: None where there was nothing to ask.
     splits: of each view.   weakest_turn: 95 % bound in degrees, and axis (3,) in the world, of the turn of which the views tell least.
     Without a prediction they are what noise alone explains.
+    cause: what explains a poor fit, see `explained`; None where nothing was looked for, or found.
     """
 
     verdict: str
@@ -55,6 +57,7 @@ class Assessment:
     evidence: Evidence | None = None
     splits: list[ViewSplit] = field(default_factory=list)
     weakest_turn: tuple[float, np.ndarray] | None = None
+    cause: Cause | None = None
 
     def to_json(self) -> dict | None:
         """`uncertainty` of a result.json."""
@@ -101,6 +104,20 @@ def assess(
     first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
              "up to which a result is accepted.")
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
+
+
+def explained(
+    told: Assessment, anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray,
+    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None,
+) -> Assessment:
+    """The assessment with the likely cause before its other reasons, if it is no accept and one is found; as `diagnosis.diagnose`.
+
+    Of one structure no causes were measured, and none is looked for.
+    """
+    if told.verdict == "accept" or anatomy.structure:
+        return told
+    cause = diagnose(anatomy, views, found, start, shared, progress)
+    return told if cause is None else replace(told, cause=cause, reasons=[cause.sentence, *told.reasons])
 
 
 def numbers(told: Evidence) -> dict[str, float]:

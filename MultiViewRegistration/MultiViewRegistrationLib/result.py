@@ -48,7 +48,7 @@ class Result:
     refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
     torch_device: on which it ran, if it was one by torch.
     started: what a regressor said, and which of its poses won; None where none was asked for.
-    assessment: how far it can be trusted; None where that was not measured: for a pose by hand, or by a published refinement.
+    assessment: how far it can be trusted; None where that was not measured: for a pose by a published refinement.
     world_uid: by which DICOM objects know the world of these X-rays.
     """
 

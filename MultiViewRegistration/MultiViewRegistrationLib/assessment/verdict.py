@@ -70,12 +70,13 @@ class Assessment:
 
 def assess(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
-    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, model: Model | None = None,
+    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, registered: bool = True, model: Model | None = None,
 ) -> Assessment:
-    """What a registration of all views deserves.
+    """What a registration of all views deserves, or a pose that was set.
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
-    assumed: whether something of the views' geometry was assumed.   model: by default the one that comes with the program.
+    assumed: whether something of the views' geometry was assumed.   registered: whether the pose came of a registration.
+    model: by default the one that comes with the program.
     """
     alone = untied(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
@@ -87,6 +88,8 @@ def assess(
     limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
     if assumed:
         limits.append("Some of the geometry is assumed: how often such results are wrong was not measured.")
+    if not registered:
+        limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
     model = model or calibrated()
     prediction = None if anatomy.structure else model.predict(numbers(told))
     splits, turn = _split(corrected, told, rigid.transform_points(found.world_from_ct, chosen), prediction)

@@ -105,7 +105,7 @@ class _Diagnosis:
         poses = [self._pose, self._start, *alone.values()]
         here = best(self._refined(self._views, self._coarse(self._views, poses)))
         evidence = here.fit.evidence if here else 0.0
-        asked = [partial(self._of_cameras, poses, evidence)]
+        asked = [partial(self._of_cameras, poses, alone, evidence)]
         if here is None or min(here.fit.similarity) < ALIKE:  # an image that was turned looks like no CT
             asked.insert(0, partial(self._of_images, alone, evidence))
         if here:
@@ -149,13 +149,16 @@ class _Diagnosis:
         run, each = max(runs, key=lambda pair: pair[0].fit.evidence)
         return Cause(each.cause, each.about, each.sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
-    def _of_cameras(self, poses: list[np.ndarray], evidence: float) -> Cause | None:
+    def _of_cameras(self, poses: list[np.ndarray], alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
         if self._shared != CALIBRATED or any(view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]):
             return None  # they were looked for already
         runs: list[tuple[Run, Hypothesis]] = []
         for each in geometries(self._views):
             registration = self._registration(each.views, each.shared)
-            answers = registration.descended(1, poses, [frozenset()] * len(poses))
+            begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
+            if each.cause == "angle":
+                begun += _where_each_has_it(each.views, alone)
+            answers = registration.descended(1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun])
             for _ in range(ROUNDS - 1):
                 answers = registration.refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
             if answers:
@@ -196,6 +199,18 @@ def best(answers: list[Answer]) -> Run | None:
     return answers[0].run if answers else None
 
 
+def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A pose that each of the others has by itself, with the corrections under which the last view's own pose is the same one."""
+    last = alone.get(views[-1].name)
+    begun = []
+    for view in views[:-1] if last is not None else ():
+        if view.name in alone:
+            motion = last @ rigid.inverse(alone[view.name])
+            own = np.concatenate([rigid.log_so3(motion[:3, :3]), motion[:3, 3]])
+            begun.append((alone[view.name], np.concatenate([np.zeros(6 * (len(views) - 1)), own, np.zeros(6)])))
+    return begun
+
+
 def _gain(run: Run, evidence: float) -> float:
     return run.fit.evidence / max(evidence, 1e-9)
 
@@ -210,4 +225,4 @@ def _camera_in_words(each: Hypothesis, run: Run) -> str:
     turn, shift = float(np.degrees(np.linalg.norm(own[:3]))), float(np.linalg.norm(own[3:]))
     if turn < LEAST_DEG and shift < LEAST_MM:
         return ""
-    return f"turned by {turn:.1f} degrees and moved by {shift:.0f} mm, the X-rays fit"
+    return "left open, the X-rays fit. Check its geometry, and whether the patient moved between the X-rays"

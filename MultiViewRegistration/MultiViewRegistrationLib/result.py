@@ -16,7 +16,7 @@ from .assessment import metrics
 from .assessment.case_report import CaseReport, Level, ViewReport, correction, summarise
 from .assessment.overlays import picture_files, png
 from .assessment.report import report
-from .assessment.tile_map import tile_map
+from .assessment.tile_map import tile_map, without_unlike
 from .assessment.verdict import AMBIGUOUS_GAP, Assessment
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
@@ -48,7 +48,7 @@ class Result:
     refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
     torch_device: on which it ran, if it was one by torch.
     started: what a regressor said, and which of its poses won; None where none was asked for.
-    assessment: how far it can be trusted; None where that was not measured: for a pose by hand, or by a published refinement.
+    assessment: how far it can be trusted; None where that was not measured: for a pose by a published refinement.
     world_uid: by which DICOM objects know the world of these X-rays.
     """
 
@@ -132,6 +132,7 @@ class Result:
             **({} if override is None else {"override": override}),
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
+            "diagnosis": self.assessment and self.assessment.cause and self.assessment.cause.to_json(),
             "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid, **(
                 {"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {})},
             **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),
@@ -176,6 +177,8 @@ class Result:
             for kind, pictures in view.pictures.items():
                 for when, picture in zip(("after", "before"), reversed(pictures)):
                     write_atomically(folder / f"{view.name}_{kind}_{when}.png", picture)
+        for name, kept in self.suggested_masks().items():
+            write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
         write_transform(folder / "world_from_ct.tfm", self.world_from_ct, comment)
         write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct, comment)
         write_report(folder / "report.html", [told])
@@ -222,6 +225,16 @@ class Result:
             inputs=case.inputs,
             software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
         )
+
+    def suggested_masks(self) -> dict[str, np.ndarray]:
+        """bool (rows, columns) by the view's name, True = use: what a case may name as `mask` to leave out what does not fit; see
+        `tile_map.without_unlike`. Only of views in which something does not fit."""
+        if self.assessment is None or self.assessment.evidence is None:
+            return {}
+        xrays = {view.name: view.xray for view in self.views}
+        masks = {split.name: without_unlike(xrays[split.name], self.assessment.evidence, nth)
+                 for nth, split in enumerate(self.assessment.splits)}
+        return {name: kept for name, kept in masks.items() if kept.any() and (kept != xrays[name].valid).any()}
 
     def _told_of_views(self) -> dict[str, dict]:
         """What the assessment says of each view that it is about, as `ViewReport` has it."""

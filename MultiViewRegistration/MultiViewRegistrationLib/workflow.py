@@ -98,6 +98,7 @@ def register(
     assessment = None
     if by.name == "joint":
         assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions))
+        assessment = verdict.explained(assessment, anatomy, case.views, found, pose, shared, progress)
     seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
                "refine": spent - found.searched - asked, "assess": perf_counter() - ready - spent,
                **({"train": trained} if trained else {})}
@@ -132,6 +133,8 @@ def _after_training(progress: Callable[[Progress], object]) -> Callable[[Progres
 def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None, method: str = "by hand") -> Result:
     """The result that a given pose is: set by a person, or kept from before. Nothing is refined, and the cameras are taken as they are.
 
+    Its verdict is at best "check": how often poses are wrong that were not registered was not measured.
+
     world_from_ct: (4, 4) rigid, mm.
     anatomy: of the case's CT, where it is there already.
     method: how the pose was found, in words.
@@ -147,10 +150,12 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None
     if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
         raise InputError("world_from_ct: at this pose the X-rays show too little of the CT, expected a pose at which they show most of it; "
                          "correct the pose or the geometry of the views.")
+    nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0)
+    assessment = verdict.assess(anatomy, case.views, nothing, pose, case.targets, case.shared_unknowns, assumed=bool(case.assumptions),
+                                registered=False)
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
     seconds["total"] = sum(seconds.values())
-    nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0)
-    return Result(case, anatomy, pose, nothing, method, seconds, refined_by=None)
+    return Result(case, anatomy, pose, nothing, method, seconds, refined_by=None, assessment=assessment)
 
 
 def _located(case: Case) -> tuple[LandmarkFit, float]:

@@ -8,7 +8,7 @@ import numpy as np
 from phantom import TRUE_POSE
 
 from MultiViewRegistrationLib.assessment.features import evidence
-from MultiViewRegistrationLib.assessment.tile_map import tile_map
+from MultiViewRegistrationLib.assessment.tile_map import tile_map, without_unlike
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
@@ -37,6 +37,15 @@ def test_a_tool_is_marked_and_nothing_else(anatomy, views):
     assert marked[72, 56]
     rows, columns = np.nonzero(marked)
     assert np.abs(rows - 72).max() < 32 and np.abs(columns - 56).max() < 32
+
+
+def test_a_suggested_mask_leaves_the_tool_out_and_little_else(anatomy, views):
+    spoilt = [views[0], with_tool(views[1], 56, 72)]
+    told = evidence(anatomy, spoilt, Refinement(TRUE_POSE, None, [], spoilt, np.zeros(6)), TRUE_POSE, anatomy.bone_points(100))
+    kept = without_unlike(spoilt[1].xray, told, 1)
+    assert kept.shape == spoilt[1].xray.valid.shape and not kept[66:78, 52:60].any()
+    assert kept.mean() > 0.9
+    assert without_unlike(spoilt[0].xray, told, 0).all()
 
 
 def test_of_a_structure_the_map_lies_where_it_is(ct, views):

@@ -45,7 +45,9 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     np.testing.assert_allclose(told["world_from_ct"], NEARBY, atol=1e-12)
     assert told["refinement"] is None and told["next_answer"] is None and told["start"]["method"] == "by hand"
     assert told["start"]["candidates"] == 1 and told["start"]["refined"] == 0
-    assert told["reasons"] == ["Nothing was refined: the pose is as it was given (by hand)."]
+    assert told["reasons"][0] == "Nothing was refined: the pose is as it was given (by hand)."
+    assert told["verdict"] in ("check", "reject") and any("set, not registered" in reason for reason in told["reasons"])
+    assert told["predicted_tre_mm"]["upper95"] > told["errors"]["mtre_mm"]
     assert told["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
     seconds = told["seconds"]
     assert seconds["refine"] == 0 < seconds["assess"]
@@ -54,7 +56,28 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     others = {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm"}
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
     report = (tmp_path / "report.html").read_text()
-    assert "Nothing was refined" in report and "Convergence" not in report and report.count("<img") == 6
+    # Three overlays and the tile map of each view.
+    assert "Nothing was refined" in report and "Convergence" not in report and report.count("<img") == 8
+
+
+def test_a_right_pose_that_was_set_is_to_be_checked_at_best(case, prepared):
+    result = assess(case, phantom.TRUE_POSE, prepared)
+    assert result.verdict == "check" and result.errors.mtre_mm < 1e-9 < result.predicted_tre_mm["upper95"] < 1
+    assert "The pose was set, not registered: how often such poses are wrong was not measured." in result.reasons
+
+
+def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tmp_path):
+    spoilt = case.views[1].xray.line_integrals.copy()
+    spoilt[56:72, 52:68] += 3.0
+    views = [case.views[0], replace(case.views[1], xray=replace(case.views[1].xray, line_integrals=spoilt))]
+    assess(replace(case, views=views), phantom.TRUE_POSE, prepared).save(tmp_path)
+    assert (tmp_path / "view2_mask.png").exists() and not (tmp_path / "view1_mask.png").exists()
+    content = json.loads(case_file.read_text())
+    content["views"][1]["mask"] = str(tmp_path / "view2_mask.png")
+    named = case_file.parent / "masked.json"
+    named.write_text(json.dumps(content))
+    valid = Case.load(named).views[1].xray.valid
+    assert not valid[58:70, 54:66].any() and valid.mean() > 0.8 * case.views[1].xray.valid.mean()
 
 
 def test_what_is_assumed_of_the_geometry_is_told(case, prepared):
@@ -81,7 +104,7 @@ def test_a_view_that_does_not_show_the_ct_is_told(case, prepared):
     second = case.views[1]
     moved = replace(second, camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world))
     result = assess(replace(case, views=[case.views[0], moved]), phantom.TRUE_POSE, prepared)
-    assert [reason.split(" could")[0] for reason in result.reasons[1:]] == ["view2"]
+    assert [reason.split(" could")[0] for reason in result.reasons if "could not be compared" in reason] == ["view2"]
     assert result.refinement.fit.similarity[0] > 0.9
 
 

@@ -98,6 +98,7 @@ def test_status_says_whether_it_may_be_used(messages, changes, code, name, overr
         assert (status.code, status.name) == (code, name)
         assert json.loads(status.text)["verdict"] == changes["verdict"] and json.loads(status.text)["override"] == override
         transform = peer.wait_for_message("CTToWorld", SOON_S)
+        assert json.loads(status.text)["basis"] == "calibrated on simulated X-rays alone" == transform.metadata["Basis"]
         assert transform.metadata["TransformStatus"] == ("UNKNOWN" if override else "OK")
         assert ("Override" in transform.metadata) == bool(override)
 

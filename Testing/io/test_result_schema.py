@@ -21,6 +21,7 @@ FULL = {
     "predicted_tre_mm": {"mean": 0.4, "upper95": 1.1},
     "uncertainty": {"wrong_probability": 0.2, "noise_mm": 0.1, "views": [{"name": "AP", "depth_mm": 0.2, "in_plane_mm": 0.1}],
                     "weakest_turn": {"degrees": 0.3, "axis": [0, 0, 1]}},
+    "diagnosis": {"cause": "mirrored", "views": ["AP"], "evidence_gain": 12.5, "similarity": [0.9], "world_from_ct": POSE},
     "views": [{"name": "AP", "similarity": 0.7, "camera_from_world": POSE, "given_camera_from_world": POSE,
                "intrinsics": np.eye(3).tolist(), "given_intrinsics": np.eye(3).tolist()}],
     "errors": {"mtre_mm": 0.1, "max_tre_mm": 0.2, "mpd_px": 1.0, "mpd_mm": None, "mrpd_mm": 0.1, "diffpose_score": None, "depth_mm": 0.1,

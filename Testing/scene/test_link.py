@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from igtl_status import with_status  # noqa: F401
 from phantom import TRUE_POSE
-from phantom_scene import settled_session
+from phantom_scene import settle, settled_session
+from session_at_work import ELSEWHERE
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -23,6 +24,8 @@ SOON_S = 20.0
 @pytest.fixture
 def session(scene):
     session = settled_session(scene, "Jane Doe")
+    session.registration.world_from_ct = TRUE_POSE  # which an assessment does not reject
+    settle(session)
     yield session
     session.link.close()
 
@@ -63,7 +66,7 @@ def test_a_client_gets_the_pose_the_overlays_and_the_verdict_and_no_name(session
         np.testing.assert_allclose(world.matrix, FLIP @ session.registration.world_from_ct @ FLIP, atol=1e-5)
         assert world.metadata["TransformStatus"] == "OK" and "Jane" not in str(vars(world))
         assert peer.wait_for_message("Overlay2", SOON_S).image.ndim == 4
-        assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # not assessed: a person has to look
+        assert peer.wait_for_message("MultiViewReg", SOON_S).code == 13  # to be checked: nobody registered it
     finally:
         peer.stop()
     session.link.close()
@@ -76,7 +79,7 @@ def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, 
     try:
         status_that(session, peer, lambda status: status.code == 13)
         pose = session.registration.world_from_ct
-        session.registration.world_from_ct = TRUE_POSE
+        session.registration.world_from_ct = ELSEWHERE
         status = status_that(session, peer, lambda status: status.code == 15)
         assert "lies elsewhere" in json.loads(status.text)["override"]
         assert peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "UNKNOWN"
@@ -110,7 +113,7 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 def test_what_speaks_against_the_pose_must_be_overridden(session):
     from MultiViewRegistrationLib.scene.export import take_messages
 
-    session.registration.world_from_ct = TRUE_POSE
+    session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand.*override"):
         take_messages(session)
 

@@ -13,6 +13,20 @@ from .overlays import ORANGE, SHORTEST_SIDE, WHITE, Film, as_uint8, resized
 STRONGEST = 0.6
 
 
+def without_unlike(xray: XRay, told: Evidence, view: int) -> np.ndarray:
+    """bool (rows, columns): the valid pixels of one view, without the tiles that are less alike than noise explains.
+
+    A suggestion for a mask: what does not fit may be a tool or a cast, or where the pose is wrong.
+    """
+    kept = xray.valid.copy()
+    side, split = SIDE * told.pooled, told.split
+    left, top = np.array(told.corners[view]) * told.pooled
+    for n in np.flatnonzero((split.views == view) & split.told & (split.explained - split.similarity > UNLIKE)):
+        column, row = split.places[n]
+        kept[top + row * side : top + (row + 1) * side, left + column * side : left + (column + 1) * side] = False
+    return kept
+
+
 def tile_map(xray: XRay, told: Evidence, view: int) -> np.ndarray:
     """uint8 RGB picture of one view, its number among those that were registered together."""
     scale = min(SHORTEST_SIDE / max(xray.valid.shape), 1.0)

@@ -6,8 +6,8 @@ is said, a case of another kind is at best to be checked by a person: a wrong ac
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
@@ -17,8 +17,9 @@ from ..imaging.view import SharedUnknowns, View
 from ..registration.anatomy import Anatomy
 from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
-from ..registration.pipeline import Refinement
+from ..registration.pipeline import Progress, Refinement
 from ..registration.unknowns import CALIBRATED
+from .diagnosis import Cause, diagnose
 from .features import Evidence, evidence
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
@@ -47,6 +48,7 @@ class Assessment:
     prediction: None where nothing was fitted to cases like this one.   evidence: None where there was nothing to ask.
     splits: of each view.   weakest_turn: 95 % bound in degrees, and axis (3,) in the world, of the turn of which the views tell least.
     Without a prediction they are what noise alone explains.
+    cause: what explains a poor fit, see `explained`; None where nothing was looked for, or found.
     """
 
     verdict: str
@@ -55,6 +57,7 @@ class Assessment:
     evidence: Evidence | None = None
     splits: list[ViewSplit] = field(default_factory=list)
     weakest_turn: tuple[float, np.ndarray] | None = None
+    cause: Cause | None = None
 
     def to_json(self) -> dict | None:
         """`uncertainty` of a result.json."""
@@ -67,12 +70,13 @@ class Assessment:
 
 def assess(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
-    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, model: Model | None = None,
+    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, registered: bool = True, model: Model | None = None,
 ) -> Assessment:
-    """What a registration of all views deserves.
+    """What a registration of all views deserves, or a pose that was set.
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
-    assumed: whether something of the views' geometry was assumed.   model: by default the one that comes with the program.
+    assumed: whether something of the views' geometry was assumed.   registered: whether the pose came of a registration.
+    model: by default the one that comes with the program.
     """
     alone = untied(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
@@ -84,6 +88,8 @@ def assess(
     limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
     if assumed:
         limits.append("Some of the geometry is assumed: how often such results are wrong was not measured.")
+    if not registered:
+        limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
     model = model or calibrated()
     prediction = None if anatomy.structure else model.predict(numbers(told))
     splits, turn = _split(corrected, told, rigid.transform_points(found.world_from_ct, chosen), prediction)
@@ -101,6 +107,20 @@ def assess(
     first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
              "up to which a result is accepted.")
     return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
+
+
+def explained(
+    told: Assessment, anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray,
+    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None,
+) -> Assessment:
+    """The assessment with the likely cause before its other reasons, if it is no accept and one is found; as `diagnosis.diagnose`.
+
+    Of one structure no causes were measured, and none is looked for.
+    """
+    if told.verdict == "accept" or anatomy.structure:
+        return told
+    cause = diagnose(anatomy, views, found, start, shared, progress)
+    return told if cause is None else replace(told, cause=cause, reasons=[cause.sentence, *told.reasons])
 
 
 def numbers(told: Evidence) -> dict[str, float]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from slicer.i18n import tr as _
 
+from ..scene import judging
 from ..scene.similarity import Similarity
-from ..scene.verdict import in_words
 from .part import Part
 from .tables import fill, set_up
 
@@ -16,6 +16,7 @@ class Judgement(Part):
 
     def connect(self) -> None:
         self._similarity: Similarity | None = None
+        self.ui.assessButton.clicked.connect(self._assess)
         set_up(self.ui.similarityTable, [_("X-ray"), _("Similarity")])
 
     def adopt(self) -> None:
@@ -29,17 +30,18 @@ class Judgement(Part):
         if self._similarity.update():
             self._show_similarity()
 
+    def _assess(self) -> None:
+        with self.panel.acting():
+            judging.assess(self.session)
+
     def _show_similarity(self) -> None:
         values = self._similarity.values
         fill(self.ui.similarityTable, [(view.name, _told(values.get(view.name)) if view.used else _("skipped"))
                                        for view in self.registration.xrays])
 
     def _show_verdict(self) -> None:
-        entry, doubt = self.session.history.current, self.session.doubt()
-        told = [in_words(entry, doubt)]
-        if entry is not None and entry.fingerprint:
-            told += [doubt, *entry.reasons] if doubt else entry.reasons
-        self.ui.verdictLabel.text = "\n".join(told)
+        self.ui.verdictLabel.text = "\n".join(judging.told(self.session))
+        self.ui.assessButton.enabled = not self.session.running
 
 
 def _told(value: float | None) -> str:

@@ -27,6 +27,7 @@ class Entry:
     started: of a start that a regressor told: "model", its folder's name; "expected_mm"; "taken", what the pose came from.
     verdict, upper95_mm: whether it can be trusted, "accept", "check" or "reject", and what its error stays below in 95 of 100 results; None
         where that was not assessed.
+    assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
     after: number of the entry that the registration was at before; None for the first.
     """
 
@@ -42,6 +43,7 @@ class Entry:
     started: dict = field(default_factory=dict)
     verdict: str | None = None
     upper95_mm: float | None = None
+    assessed: str = ""
     after: int | None = None
 
     @classmethod

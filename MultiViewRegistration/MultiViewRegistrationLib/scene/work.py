@@ -67,7 +67,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
         told = watched(job, begun, tell)
     result = assess(case, np.array(told["world_from_ct"]), anatomy, start)
     return replace(result, start_world_from_ct=begun, seconds=told["seconds"], landmark_fit=fit, refined_by=refinement,
-                   torch_device=told["software"]["device"].rpartition(" on ")[2])
+                   assessment=None, torch_device=told["software"]["device"].rpartition(" on ")[2])
 
 
 def seen_by(model: Path | None, case) -> np.ndarray:

@@ -6,11 +6,11 @@ import numpy as np
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene import curves
+from ..scene import curves, judging
 from ..scene.cursor import CURSOR
 from ..scene.markups import is_placing, place, stop_placing
 from ..scene.similarity import Similarity
-from ..scene.verdict import in_words
+from ..scene.verdict import NOT_ASSESSED
 from ..scene.worker import Worker
 from .elements import Plot
 from .picture import data_url
@@ -32,6 +32,8 @@ class CheckSection(Section):
     def build(self) -> None:
         html.Div("{{ line }}", v_for="(line, index) in check.verdict", key="line",
                  classes=("index ? 'mv-fact' : 'mv-verdict mv-' + check.judged",), role="status")
+        v.VBtn("Assess this pose", click=self.assess, size="small", variant="tonal",
+               title="Say how far the pose as it is can be trusted, without a registration.")
         html.H4("Similarity, where the CT is now (local NCC)", classes="mv-sub")
         with html.Div(v_for="row in check.similarity", key="row.name", classes="mv-bar-row"):
             html.Span("{{ row.name }}", classes="mv-name")
@@ -69,12 +71,7 @@ class CheckSection(Section):
     def content(self) -> dict:
         views = self.registration.xrays if self.registration is not None else []
         values = self._similarity.values if self._similarity is not None else {}
-        entry = self.session and self.session.history.current
-        doubt = self.session.doubt() if entry is not None else ""
-        judged = entry.verdict if entry is not None and entry.verdict and not doubt else ""
-        verdict = [in_words(entry, doubt)]
-        if entry is not None and entry.fingerprint:
-            verdict += [doubt, *entry.reasons] if doubt else entry.reasons
+        judged, verdict = (judging.verdict(self.session), judging.told(self.session)) if self.session else ("", [NOT_ASSESSED])
         return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict, "judged": judged,
                 "cursor": self.application.points.told(), "placing": self._placing(), **self._plots(),
                 "maps": self._maps}
@@ -103,6 +100,11 @@ class CheckSection(Section):
                 found, self._drawing = self._drawing.result or [], None
                 self._maps = [{"name": name, "told": told, "picture": data_url(picture)} for name, told, picture in found]
                 self.application.invalidate()
+
+    def assess(self) -> None:
+        """Assess the pose as it is."""
+        with self.application.acting():
+            judging.assess(self.session)
 
     def place(self) -> None:
         """Have clicks in the slices of the CT place the linked cursor, or end it."""

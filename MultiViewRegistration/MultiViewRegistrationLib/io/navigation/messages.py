@@ -18,6 +18,8 @@ CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewR
 DEVICES = {"world_from_ct": CT_TO_WORLD, "reference_from_ct": CT_TO_REFERENCE}
 #: Of the protocol's STATUS codes: OK; device not ready, for what a person has yet to judge; device disabled, for what must not be used.
 OK, NOT_READY, DISABLED = 1, 13, 15
+#: What a verdict rests on: an OK is no promise for real X-rays, and who navigates by it must be able to show that.
+BASIS = "calibrated on simulated X-rays alone"
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def messages_of(handover: Handover) -> Messages:
         raise InputError("OpenIGTLink: the Python package pyigtl is missing, expected it; pip install multiview-registration[navigation]."
                          ) from None
     told = {"Verdict": json.dumps(handover.verdict), "TransformStatus": "UNKNOWN" if handover.caution else "OK",
-            **({"Override": handover.caution} if handover.caution else {})}
+            **({"Override": handover.caution} if handover.caution else {}), **({"Basis": BASIS} if handover.verdict else {})}
 
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
         message = kind(device_name=device, **content)
@@ -74,7 +76,8 @@ def _status(handover: Handover) -> bytes:
     """The body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS). The message is JSON."""
     code = DISABLED if handover.caution else OK if handover.verdict == "accept" else NOT_READY
     name = "override" if handover.caution else handover.verdict or "not assessed"
-    message = {"verdict": handover.verdict, "override": handover.caution, "poses": [DEVICES[name] for name in handover.poses]}
+    message = {"verdict": handover.verdict, "override": handover.caution, "poses": [DEVICES[name] for name in handover.poses],
+               **({"basis": BASIS} if handover.verdict else {})}
     return struct.pack("> H q 20s", code, 0, name.encode()) + json.dumps(message).encode("ascii") + b"\0"
 
 

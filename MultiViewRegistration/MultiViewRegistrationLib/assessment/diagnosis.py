@@ -1,0 +1,228 @@
+"""Why a registration does not fit: the likely cause, found by trying what may be wrong.
+
+Each hypothesis is applied to the case, which is registered under it at the two coarsest resolutions, from the pose that was found, from the
+start, and from where each view by itself would have the CT: if one view is at fault, another still knows where the CT is. A hypothesis
+holds if all X-rays look like the CT under it, and tell clearly more of it than they do as they are. Where none does, none is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from ..geometry import rigid
+from ..imaging.view import SharedUnknowns, View
+from ..registration import plan
+from ..registration.anatomy import Anatomy
+from ..registration.apart import untied
+from ..registration.pipeline import Progress, Refinement, Registration, narrowed
+from ..registration.search import Answer, Run, merged
+from ..registration.unknowns import CALIBRATED
+from .hypotheses import Hypothesis, geometries, hypotheses
+
+#: A cause is named where the evidence under it is so many times what it is without, and the least alike view has this local NCC at the
+#: second resolution. Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
+CLEARER, ALIKE = 1.2, 0.7
+#: One unknown number that explains nearly as much as six is the likelier cause.
+NEARLY = 0.97
+#: A distance or an angle that comes out nearer to what was given was no fault.
+LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
+#: So many hypotheses go on from the coarsest resolution to the second.
+MOST = 3
+#: Around the start, where all images may be at fault and no view knows where the CT is.
+LOOK = plan.Effort(poses=128, most=128, refined=2)
+#: Rounds at the second resolution in which cameras are found.
+ROUNDS = 3
+#: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
+LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
+#: A shift along the body of at least this is another level, if turned by no more; its evidence at least this share of the pose's own.
+LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
+
+
+@dataclass(frozen=True, eq=False)
+class Cause:
+    """The likely cause of a poor fit.
+
+    cause: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle" or "level".
+    views: the names of those that it is about, none where it is all.   sentence: in plain words.
+    gain: how many times the evidence is under it.   similarity: of each view under it, at the second resolution.
+    world_from_ct: (4, 4), the pose under it, as it is known at that resolution.
+    """
+
+    cause: str
+    views: tuple[str, ...]
+    sentence: str
+    gain: float
+    similarity: tuple[float, ...]
+    world_from_ct: np.ndarray
+
+    @property
+    def holds(self) -> bool:
+        """Whether the X-rays look like the CT under it, and tell clearly more of it than without."""
+        enough = AS_GOOD if self.cause == "level" else CLEARER
+        return self.gain >= enough and min(self.similarity) >= ALIKE
+
+    def to_json(self) -> dict:
+        """`diagnosis` of a result.json."""
+        return {"cause": self.cause, "views": list(self.views), "evidence_gain": self.gain, "similarity": list(self.similarity),
+                "world_from_ct": self.world_from_ct.tolist()}
+
+
+def diagnose(
+    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
+    progress: Callable[[Progress], object] = lambda _: None,
+) -> Cause | None:
+    """The likely cause of a poor fit, None where no hypothesis explains it, or nothing speaks against the fit.
+
+    views: as the case has them; those of unknown geometry are left out.   start: (4, 4), of the registration.
+    progress: called before each hypothesis; where it returns False, `pipeline.Cancelled` is raised.
+    """
+    return next((cause for cause in considered(anatomy, views, found, start, shared, progress) if cause.holds), None)
+
+
+def considered(
+    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
+    progress: Callable[[Progress], object] = lambda _: None,
+) -> Iterator[Cause]:
+    """The likeliest of each kind of causes, whether it holds or not: of the images, of the cameras, of the level. As `diagnose`."""
+    alone = untied(views, shared)
+    tied = [view for i, view in enumerate(views) if i not in alone]
+    return _Diagnosis(anatomy, tied, found, start, shared, progress).considered()
+
+
+class _Diagnosis:
+    def __init__(self, anatomy: Anatomy, views: list[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns,
+                 progress: Callable[[Progress], object]) -> None:
+        self._anatomy, self._views, self._start, self._shared = anatomy, views, start, shared
+        self._pose = found.world_from_ct
+        self._tell = lambda told: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
+
+    def considered(self) -> Iterator[Cause]:
+        alone = self._alone()
+        poses = [self._pose, self._start, *alone.values()]
+        here = best(self._refined(self._views, self._coarse(self._views, poses)))
+        evidence = here.fit.evidence if here else 0.0
+        asked = [partial(self._of_cameras, poses, alone, evidence)]
+        if here is None or min(here.fit.similarity) < ALIKE:  # an image that was turned looks like no CT
+            asked.insert(0, partial(self._of_images, alone, evidence))
+        if here:
+            asked.append(partial(self._other_level, here))
+        for ask in asked:
+            cause = ask()
+            if cause:
+                yield cause
+
+    def _registration(self, views: list[View], shared: SharedUnknowns) -> Registration:
+        return Registration(self._anatomy, views, self._start, self._tell, shared)
+
+    def _alone(self) -> dict[str, np.ndarray]:
+        """Where each view by itself would have the CT, by its name."""
+        if len(self._views) < 2:
+            return {}
+        runs = {view.name: best(self._coarse([view], [self._pose, self._start])) for view in self._views}
+        return {name: run.world_from_ct for name, run in runs.items() if run}
+
+    def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[Answer]:
+        registration = self._registration(views, CALIBRATED)
+        answers = registration.descended(0, poses, [frozenset()] * len(poses))
+        if look:
+            more = registration.search(0, self._start, plan.SURROUNDINGS, LOOK).answers
+            answers = merged(answers, [answer.run for answer in more], self._anatomy.centroid)
+        return answers
+
+    def _refined(self, views: list[View], answers: list[Answer]) -> list[Answer]:
+        return self._registration(views, CALIBRATED).refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
+
+    def _of_images(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
+        tried = []
+        for each in hypotheses(self._views):
+            unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
+            tried.append((self._coarse(each.views, [self._start, *unharmed], look=not unharmed), each))
+        tried = sorted((pair for pair in tried if pair[0]), key=lambda pair: -pair[0][0].run.fit.evidence)[:MOST]
+        runs = [(best(self._refined(each.views, answers)), each) for answers, each in tried]
+        runs = [(run, each) for run, each in runs if run]
+        if not runs:
+            return None
+        run, each = max(runs, key=lambda pair: pair[0].fit.evidence)
+        return Cause(each.cause, each.about, each.sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+
+    def _of_cameras(self, poses: list[np.ndarray], alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
+        if self._shared != CALIBRATED or any(view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]):
+            return None  # they were looked for already
+        runs: list[tuple[Run, Hypothesis]] = []
+        for each in geometries(self._views):
+            registration = self._registration(each.views, each.shared)
+            begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
+            if each.cause == "angle":
+                begun += _where_each_has_it(each.views, alone)
+            answers = registration.descended(1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun])
+            for _ in range(ROUNDS - 1):
+                answers = registration.refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
+            if answers:
+                runs.append((answers[0].run, each))
+        if not runs:
+            return None
+        most = max(run.fit.evidence for run, _ in runs)
+        run, each = next((run, each) for run, each in runs if run.fit.evidence >= NEARLY * most)
+        words = _camera_in_words(each, run)
+        if not words:
+            return None
+        sentence = each.sentence.format(found=words)
+        return Cause(each.cause, each.about, sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+
+    def _other_level(self, here: Run) -> Cause | None:
+        """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
+        axis = self._pose[:3, 2]
+        shifts = [side * mm for mm in LEVELS_MM for side in (1, -1)]
+        poses = [rigid.from_rotation_translation(np.eye(3), mm * axis) @ self._pose for mm in shifts]
+        answers = self._registration(self._views, CALIBRATED).descended(1, poses, [frozenset()] * len(poses))
+        here_mm = rigid.transform_points(self._pose, self._anatomy.centroid)
+        for answer in answers:
+            run = answer.run
+            away = rigid.transform_points(run.world_from_ct, self._anatomy.centroid) - here_mm
+            length, along = float(np.linalg.norm(away)), float(away @ axis)
+            turned = np.degrees(rigid.rotation_distance(run.world_from_ct, self._pose))
+            gain = _gain(run, here.fit.evidence)
+            if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
+                fits = "better" if gain > CLEARER else "about as well"
+                sentence = (f"Moved by {length:.0f} mm towards the {'head' if along > 0 else 'feet'}, the CT fits {fits}: it may be "
+                            "registered to the wrong vertebra. Count the levels.")
+                return Cause("level", (), sentence, gain, run.fit.similarity, run.world_from_ct)
+        return None
+
+
+def best(answers: list[Answer]) -> Run | None:
+    """That with the most evidence."""
+    return answers[0].run if answers else None
+
+
+def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A pose that each of the others has by itself, with the corrections under which the last view's own pose is the same one."""
+    last = alone.get(views[-1].name)
+    begun = []
+    for view in views[:-1] if last is not None else ():
+        if view.name in alone:
+            motion = last @ rigid.inverse(alone[view.name])
+            own = np.concatenate([rigid.log_so3(motion[:3, :3]), motion[:3, 3]])
+            begun.append((alone[view.name], np.concatenate([np.zeros(6 * (len(views) - 1)), own, np.zeros(6)])))
+    return begun
+
+
+def _gain(run: Run, evidence: float) -> float:
+    return run.fit.evidence / max(evidence, 1e-9)
+
+
+def _camera_in_words(each: Hypothesis, run: Run) -> str:
+    """What a camera would have to be, "" where it is about as it was given."""
+    if each.cause == "distance":
+        share = run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]
+        longer = "longer" if share > 0 else "shorter"
+        return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= LEAST_SHARE else ""
+    own = run.corrections[6 * (len(each.views) - 1):][:6]
+    turn, shift = float(np.degrees(np.linalg.norm(own[:3]))), float(np.linalg.norm(own[3:]))
+    if turn < LEAST_DEG and shift < LEAST_MM:
+        return ""
+    return "left open, the X-rays fit. Check its geometry, and whether the patient moved between the X-rays"

@@ -1,0 +1,150 @@
+"""The likely cause: named where exactly this is wrong, and none where nothing is, or nothing explains it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_views, off
+from scipy import ndimage
+
+from MultiViewRegistrationLib.assessment.diagnosis import considered, diagnose
+from MultiViewRegistrationLib.assessment.hypotheses import TURNS, hypotheses
+from MultiViewRegistrationLib.assessment.verdict import assess, explained
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.pipeline import Cancelled, Refinement, refine
+
+NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
+#: How an image was turned, by what has to be named.
+WRONG = {"mirrored": np.fliplr, "upside down": np.flipud, "turned 180": lambda image: np.rot90(image, 2),
+         "turned 90": lambda image: np.rot90(image, 3), "turned 270": np.rot90}
+
+
+def turned(view: View, turn) -> View:
+    image, valid = (np.ascontiguousarray(turn(each)) for each in (view.xray.line_integrals, view.xray.valid))
+    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
+
+
+def camera_off(view: View, rotation_deg, shift_mm) -> View:
+    wrong = view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm)
+    return replace(view, camera=replace(view.camera, camera_from_world=wrong))
+
+
+def scaled(view: View, scale: float) -> View:
+    intrinsics = view.camera.intrinsics.copy()
+    intrinsics[:2, :2] *= scale
+    return replace(view, camera=replace(view.camera, intrinsics=intrinsics))
+
+
+def cause_of(anatomy, views):
+    return diagnose(anatomy, views, refine(anatomy, views, NEAR), NEAR)
+
+
+@pytest.mark.parametrize("cause", TURNS)
+def test_an_image_that_was_turned_is_named(anatomy, views, cause):
+    found = cause_of(anatomy, [views[0], turned(views[1], WRONG[cause])])
+    assert (found.cause, found.views) == (cause, ("view2",))
+    assert found.sentence.startswith("view2 seems to be ") and TURNS[cause][0] in found.sentence
+    assert error_mm(found.world_from_ct) < 2
+
+
+def test_images_that_are_all_mirrored_are_named(anatomy, views):
+    found = cause_of(anatomy, [turned(view, np.fliplr) for view in views])
+    assert (found.cause, found.views) == ("mirrored", ()) and found.sentence.startswith("All X-rays seem to be mirrored left to right")
+
+
+@pytest.mark.parametrize("which", (0, 1))
+def test_an_inverted_image_is_named(anatomy, views, which):
+    image = views[which].xray.line_integrals
+    wrong = list(views)
+    wrong[which] = replace(views[which], xray=replace(views[which].xray, line_integrals=image.max() - image))
+    found = cause_of(anatomy, wrong)
+    assert (found.cause, found.views) == ("inverted", (views[which].name,))
+
+
+def test_images_that_were_exchanged_are_named(anatomy, views):
+    found = cause_of(anatomy, [replace(views[0], xray=views[1].xray), replace(views[1], xray=views[0].xray)])
+    assert (found.cause, found.views) == ("swapped", ("view1", "view2"))
+
+
+@pytest.mark.parametrize("scale", (0.93, 1.06))
+def test_a_wrong_distance_is_named_with_its_size(anatomy, views, scale):
+    found = cause_of(anatomy, [scaled(view, scale) for view in views])
+    assert found.cause == "distance"
+    share = float(found.sentence.split(": ")[1].split(" %")[0]) * (1 if "longer" in found.sentence else -1) / 100
+    assert share == pytest.approx(1 / scale - 1, abs=0.01)
+
+
+def test_a_wrong_angle_of_one_of_two_views_is_named(anatomy, views):
+    found = cause_of(anatomy, [views[0], camera_off(views[1], [3, 2, -3], [0, 3, 4])])
+    assert (found.cause, found.views) == ("angle", ("view1", "view2"))
+    assert "against view1" in found.sentence
+
+
+@pytest.mark.parametrize("which", (0, 2))
+def test_of_three_views_the_one_that_is_off_is_named(ct, anatomy, which):
+    views = make_views(ct, ((0, 0), (90, 0), (45, 20)))
+    views[which] = camera_off(views[which], [3, 2, -3], [0, 3, 4])
+    found = cause_of(anatomy, views)
+    assert (found.cause, found.views) == ("angle", (views[which].name,))
+
+
+def test_a_sound_case_has_no_cause(anatomy, views):
+    heard = list(considered(anatomy, views, refine(anatomy, views, NEAR), NEAR))
+    assert [each.cause for each in heard if each.holds] == []
+    assert "mirrored" not in [each.cause for each in heard]  # as the images look like the CT, nobody asks
+
+
+def test_a_sound_case_that_was_registered_wrongly_blames_no_image(anatomy, views):
+    beside = off(TRUE_POSE, [5, -4, 6], [8, 5, -6])
+    cause = diagnose(anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside)
+    assert cause is None or cause.cause == "level"
+
+
+def test_another_patient_is_explained_by_nothing(ct, views):
+    random = np.random.default_rng(11)
+    blobs = ndimage.gaussian_filter(random.normal(size=ct.volume.values.shape), 2.0)
+    ball = np.where(ct.volume.values > -500, 0.0, -1000.0)
+    ball[(blobs > 1.2 * blobs.std()) & (ct.volume.values > -100)] = 900.0
+    other = Anatomy(replace(ct, volume=replace(ct.volume, values=ndimage.gaussian_filter(ball, 0.7).astype(np.float32))))
+    assert cause_of(other, views) is None
+
+
+def test_it_is_the_first_reason_and_only_looked_for_where_the_verdict_is_no_accept(anatomy, views):
+    wrong = [views[0], turned(views[1], np.fliplr)]
+    found = refine(anatomy, wrong, NEAR)
+    told = assess(anatomy, wrong, found, NEAR)
+    assert told.verdict != "accept" and told.cause is None
+    more = explained(told, anatomy, wrong, found, NEAR)
+    assert more.reasons == ["view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded.", *told.reasons]
+    assert more.verdict == told.verdict and more.cause.to_json()["cause"] == "mirrored"
+    accepted = replace(told, verdict="accept")
+    assert explained(accepted, anatomy, wrong, found, NEAR) is accepted
+
+
+def test_it_can_be_cancelled(anatomy, views):
+    found = refine(anatomy, views, NEAR)
+    with pytest.raises(Cancelled):
+        diagnose(anatomy, views, found, NEAR, progress=lambda told: False)
+
+
+def test_a_turn_by_90_degrees_is_asked_after_only_where_the_image_is_square(views):
+    tall = [replace(view.cropped(0, 0, 96, 128), name=view.name) for view in views]
+    assert {each.cause for each in hypotheses(tall)} == {"mirrored", "upside down", "turned 180", "inverted", "swapped"}
+
+
+@pytest.mark.parametrize("cause", ("mirrored", "turned 180"))
+def test_it_is_named_on_another_simulators_x_rays(shared_data, cause):
+    case = Case.load(shared_data / "sim" / "pelvis-lateral" / "case.json")
+    anatomy, views = Anatomy(case.ct), list(case.views)
+    start = off(case.truth_world_from_ct, [1, 1, -1], [3, -4, 5])
+    wrong = [views[0], turned(views[1], WRONG[cause])]
+    found = diagnose(anatomy, wrong, refine(anatomy, wrong, start), start)
+    assert (found.cause, found.views) == (cause, (views[1].name,))
+    assert diagnose(anatomy, views, refine(anatomy, views, start), start) is None
+
+

@@ -1,0 +1,44 @@
+"""One view alone: its verdict is at best "check", and the interval along its beam holds the true depth error over several poses."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from MultiViewRegistrationLib.assessment import metrics
+from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+
+CASES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2")
+
+
+@pytest.fixture(scope="module")
+def singles(shared_data):
+    """Of each X-ray of the cases by itself: its assessment, and its true errors along and across its beam, root mean square, mm."""
+    case, rows = None, []
+    for name in CASES:
+        case = Case.load(shared_data / "sim" / name, case)
+        anatomy = rows[0][0] if rows else Anatomy(case.ct)
+        for view in case.views:
+            found = refine(anatomy, [view], case.world_from_ct)
+            told = assess(anatomy, [view], found, case.world_from_ct, case.targets)
+            split = metrics.split_by_view(view.camera, found.world_from_ct, case.truth_world_from_ct, case.targets)
+            rows.append((anatomy, told, *(float(np.sqrt(np.mean(each**2))) for each in (split.depth_mm, split.in_plane_mm))))
+    return rows
+
+
+def test_no_single_view_is_accepted(singles):
+    assert len(singles) == 6
+    for _, told, *_ in singles:
+        assert told.verdict in ("check", "reject")
+        assert "Only one X-ray speaks for the pose: it tells little of the depth along its beam." in told.reasons
+
+
+def test_the_depth_is_within_its_interval(singles):
+    held = [depth <= told.splits[0].depth_mm for _, told, depth, _ in singles]
+    assert sum(held) >= 5, [(depth, told.splits[0].depth_mm) for _, told, depth, _ in singles]
+    # Honest, not merely wide: the depth is told to be worse than what lies across the beam, as it is.
+    assert all(told.splits[0].depth_mm > told.splits[0].in_plane_mm for _, told, *_ in singles)
+    assert np.median([depth for *_, depth, _ in singles]) > np.median([across for *_, across in singles])
+    assert np.median([told.splits[0].depth_mm for _, told, *_ in singles]) < 10

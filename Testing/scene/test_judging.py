@@ -1,0 +1,73 @@
+"""The verdict on a pose that was set by hand: asked for, and stale once the pose or an image changes."""
+
+from __future__ import annotations
+
+import pytest
+from phantom import TRUE_POSE
+from phantom_scene import make_registration
+from session_at_work import ELSEWHERE, new_session
+
+from MultiViewRegistrationLib.errors import InputError
+
+
+@pytest.fixture
+def judging():
+    from MultiViewRegistrationLib.scene import judging
+
+    return judging
+
+
+@pytest.fixture
+def registration(scene, ct, views):
+    return make_registration(scene, ct, views, TRUE_POSE)
+
+
+@pytest.fixture
+def session(registration):
+    return new_session(registration)
+
+
+def assessed(session, judging):
+    judging.assess(session)
+    session.finish()
+    return session.history.current
+
+
+def test_a_pose_that_was_set_is_assessed_where_it_is(session, registration, judging):
+    assert judging.told(session) == ["Verdict: not assessed. Look at the overlays of every X-ray."]
+    entry = assessed(session, judging)
+    assert entry.verdict == "check" == judging.verdict(session) and entry.assessed and not entry.fingerprint
+    lines = judging.told(session)
+    assert lines[0].startswith("Verdict: check.") and "Predicted error: below" in lines[0]
+    assert "The pose was set, not registered: how often such poses are wrong was not measured." in lines
+    assert session.doubt() == "This pose is no result of a registration."  # an export needs an override, as before
+
+
+def test_it_is_stale_once_the_ct_moves(session, registration, judging):
+    assessed(session, judging)
+    registration.world_from_ct = ELSEWHERE
+    assert judging.told(session)[:2] == ["Verdict: not assessed. Look at the overlays of every X-ray.", judging.ASSESS_ANEW]
+    assert judging.verdict(session) == ""
+    entry = assessed(session, judging)
+    assert entry.verdict == "reject" == judging.verdict(session)
+
+
+def test_it_is_stale_once_an_image_changes(session, registration, judging):
+    assessed(session, judging)
+    registration.xrays[0].change(rotation_sd_deg=2.0)
+    assert "stale" in judging.outdated(session) and judging.verdict(session) == ""
+
+
+def test_of_a_registered_pose_the_registrations_own_verdict_stays(session, registration, judging):
+    session.register("given")
+    session.finish()
+    before = session.history.current
+    assert assessed(session, judging) == before
+    assert judging.verdict(session) == before.verdict and judging.outdated(session) == session.doubt() == ""
+
+
+def test_a_pose_at_which_no_x_ray_shows_the_ct_is_refused_in_words(session, registration, judging):
+    registration.world_from_ct = TRUE_POSE + [[0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 300], [0, 0, 0, 0]]
+    with pytest.raises(InputError, match="outside every view"):
+        judging.assess(session)
+    assert not session.running and judging.verdict(session) == ""

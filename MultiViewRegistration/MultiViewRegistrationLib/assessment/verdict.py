@@ -113,11 +113,11 @@ def explained(
     told: Assessment, anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray,
     shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None,
 ) -> Assessment:
-    """The assessment with the likely cause before its other reasons, if it is no accept and one is found; as `diagnosis.diagnose`.
+    """The assessment with the likely cause before its other reasons, if the fit is poor and one is found; as `diagnosis.diagnose`.
 
-    Of one structure no causes were measured, and none is looked for.
+    None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured.
     """
-    if told.verdict == "accept" or anatomy.structure:
+    if anatomy.structure or told.prediction is not None and told.prediction.wrong <= calibrated().accept:
         return told
     cause = diagnose(anatomy, views, found, start, shared, progress)
     return told if cause is None else replace(told, cause=cause, reasons=[cause.sentence, *told.reasons])

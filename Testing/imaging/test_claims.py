@@ -49,11 +49,14 @@ def png():
             + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b""))
 
 
-@pytest.mark.parametrize(("name", "data"), [
-    ("a.mha", metaimage(False)), ("b.mha", metaimage(True)), ("a.nrrd", nrrd("raw")), ("b.nrrd", nrrd("gzip")), ("a.nii", nifti()),
-    ("a.nii.gz", gzip.compress(nifti())), ("a.png", png())])
+FILES = {"a.mha": metaimage(False), "b.mha": metaimage(True), "a.nrrd": nrrd("raw"), "b.nrrd": nrrd("gzip"), "a.nii": nifti(),
+         "a.nii.gz": gzip.compress(nifti()), "a.png": png()}
+
+
+@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("load", [load_ct, load_image])
-def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, data, load):
+def test_a_header_that_claims_what_the_file_cannot_hold(tmp_path, name, load):
+    data = FILES[name]
     assert len(data) < 1000
     (tmp_path / name).write_bytes(data)
     tracemalloc.start()

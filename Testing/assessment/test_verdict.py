@@ -10,6 +10,7 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
 from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import Refinement, Rival, refine
@@ -37,6 +38,18 @@ def test_a_right_answer_is_not_rejected_and_its_bound_holds(anatomy, views, foun
     assert told.verdict in ("accept", "check")
     assert error_mm(found.world_from_ct) <= told.prediction.upper95_mm < 1
     assert [split.name for split in told.splits] == ["view1", "view2"]
+
+
+def test_the_prediction_is_shared_out_over_the_targets(anatomy, views, found):
+    """Each bound holds, and is above what is expected; far from the anatomy more is, as turns count there; all together are the whole."""
+    told = assess(anatomy, views, found, NEAR, CORNERS)
+    each = np.array(told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS)))
+    apart = np.linalg.norm(rigid.transform_points(found.world_from_ct, CORNERS) - rigid.transform_points(TRUE_POSE, CORNERS), axis=1)
+    assert (each[:, 0] < each[:, 1]).all() and (apart <= each[:, 1]).all()
+    assert each[:, 0].max() < told.prediction.upper95_mm < 2 * each[:, 1].max()
+    far = told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS + [0, 0, 400]))
+    assert far[0][1] > each[0, 1]
+    assert replace(told, evidence=None).at_targets(CORNERS) == []
 
 
 def test_what_may_be_accepted_is_without_reasons(anatomy, views, found, generous):

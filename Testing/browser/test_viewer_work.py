@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import zipfile
 
@@ -39,6 +40,13 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     tab.register()
     tab.shot("2-registered")
     assert tab.state("register.ended") == "done"
+    tab.open_step("Check")
+    tab.page.get_by_text("Predicted error at the targets").click()
+    predicted = tab.page.locator(".mv-bar-row.wide", has_text="target 1").first
+    predicted.scroll_into_view_if_needed()
+    tab.shot("2-predicted")
+    expected, bound = (float(text) for text in re.match(r"target 1\s*([\d.]+), below ([\d.]+) mm", predicted.inner_text()).groups())
+    assert 0 < expected < bound < 1
     tab.open_step("Export")
     with tab.page.expect_download() as download:
         tab.button("Export").click()

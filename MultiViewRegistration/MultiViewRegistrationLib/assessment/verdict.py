@@ -23,6 +23,7 @@ from .diagnosis import Cause, diagnose
 from .features import Evidence, evidence
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
+from .uncertainty import TargetUncertainty
 
 #: Views nearer to each other in direction see the same, and little of the depth.
 SAME_DIRECTION_DEG = 15.0
@@ -58,6 +59,19 @@ class Assessment:
     splits: list[ViewSplit] = field(default_factory=list)
     weakest_turn: tuple[float, np.ndarray] | None = None
     cause: Cause | None = None
+
+    def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
+        """Of each target (N, 3), world mm, the error to expect and what it stays below in 95 of 100 results, mm.
+
+        The prediction for all of them, in the proportions in which noise would share it out; without one what noise alone explains. Nothing
+        where nothing was assessed.
+        """
+        if self.evidence is None:
+            return []
+        uncertainty = self.evidence.uncertainty
+        times = _beyond_noise(self.prediction, uncertainty.at(points))
+        each = [uncertainty.at(point[None]) for point in points]
+        return [(times * one.mean_mm, times * one.bound_mm()) for one in each]
 
     def to_json(self) -> dict | None:
         """`uncertainty` of a result.json."""
@@ -202,10 +216,15 @@ def _split(
 ) -> tuple[list[ViewSplit], tuple[float, np.ndarray]]:
     """The prediction's bound, along and across each view's rays and as a turn, in the proportions in which noise would share it out."""
     at = told.uncertainty.at(points)
-    times = SDS_95 * (max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else 1.0)
+    times = SDS_95 * _beyond_noise(prediction, at)
     splits = [ViewSplit(view.name, *(times * sd for sd in at.split(view.camera))) for view in views]
     sd, axis = told.uncertainty.weakest_turn()
     return splits, (float(np.degrees(times * sd)), axis)
+
+
+def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float:
+    """By how much more the targets may be off than noise explains."""
+    return max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else 1.0
 
 
 def _percent(share: float) -> str:

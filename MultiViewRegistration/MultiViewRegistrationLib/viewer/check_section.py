@@ -47,6 +47,15 @@ class CheckSection(Section):
             with html.Div(v_for="map in check.maps", key="map.name"):
                 html.Div("{{ map.name }}: {{ map.told }}", classes="mv-fact")
                 html.Img(src=("map.picture",), alt=("`Where ${map.name} disagrees with the CT`",), classes="mv-map")
+        with html.Details(v_if="check.predicted.length", classes="mv-details"):
+            html.Summary("Predicted error at the targets")
+            html.Div("Bright: to be expected. Dim: stays below this in 95 of 100 results.", classes="mv-fact")
+            with html.Div(v_for="(row, index) in check.predicted", key="index", classes="mv-bar-row wide"):
+                html.Span("{{ row.name }}")
+                with html.Div(classes="mv-bar-out"):
+                    html.Div(classes="mv-bar-in mv-bar-bound", style=("{ width: 100 * row.bound + '%' }",))
+                    html.Div(classes="mv-bar-in", style=("{ width: 100 * row.share + '%' }",))
+                html.Span("{{ row.value }}")
         with html.Details(v_if="check.targets.length", classes="mv-details"):
             html.Summary("Error at the targets, against the case's truth: mean {{ check.mean }}")
             with html.Div(v_for="(row, index) in check.targets", key="index", classes="mv-bar-row"):
@@ -128,12 +137,16 @@ def _row(view, value: float | None) -> dict:
 
 def _plots_of(result) -> dict:
     if result is None:
-        return {"cost": [], "movement": [], "targets": [], "mean": ""}
+        return {"cost": [], "movement": [], "predicted": [], "targets": [], "mean": ""}
     errors = curves.errors_at_targets(result)
     most = max(errors, default=0.0) or 1.0
+    predicted = curves.predicted_at_targets(result)
+    widest = max((bound for _, bound in predicted), default=0.0) or 1.0
     return {
         "mean": f"{np.mean(errors):.2f} mm" if errors else "",
         "cost": [{"name": name, "points": points} for name, points in curves.cost(result)],
         "movement": [{"name": name, "points": points} for name, points in curves.movement(result)],
+        "predicted": [{"name": f"target {number}", "value": f"{mm:.2f}, below {bound:.2f} mm",
+                       "share": mm / widest, "bound": bound / widest} for number, (mm, bound) in enumerate(predicted, start=1)],
         "targets": [{"name": f"target {number}", "value": f"{mm:.2f} mm", "share": mm / most} for number, mm in enumerate(errors, start=1)],
     }

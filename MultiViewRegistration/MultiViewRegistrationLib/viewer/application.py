@@ -64,7 +64,7 @@ class Application:
                        "landmarks": start.landmarks.file.take}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
-        self.state.open_steps = []
+        self.state.open_steps, self.state.opening_another = [], False
         self.choose(None)
         self.tell("")
 
@@ -96,8 +96,11 @@ class Application:
             self.choose(Registration.create(self.scene))
 
     def begin_empty(self) -> None:
-        """Begin with nothing but the steps."""
+        """Begin with nothing but the steps, in place of what was open."""
         with self.acting():
+            self.state.opening_another = False
+            self.choose(None)
+            self.scene.Clear(False)
             self.begin()
             self.state.open_steps = ["ct", "xrays"]
 

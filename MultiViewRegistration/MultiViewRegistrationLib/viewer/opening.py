@@ -77,6 +77,7 @@ class Opening:
             if self._reading is not None:
                 raise InputError("Open: something is being read already, expected nothing; wait for it.")
             self._reading, self._after, self._also = Worker(work), after, also
+            self._application.state.opening_another = False
             self._show(what)
 
     def _show(self, what: str) -> None:

@@ -47,8 +47,29 @@ def build(application) -> None:
 def _head(application) -> None:
     with html.Div(classes="mv-head"):
         html.H1(TITLE, classes="mv-title")
+        _open_another(application)
         elements.Fetch(v_if="has_registration", trigger="mvreg_save", label="Save", icon="mdi-content-save",
                        title="Save the scene as a file that 3D Slicer and this page open (.mrb)")
+
+
+def _open_another(application) -> None:
+    """A button for a dialog: what is open is only ever closed there, where it can be kept."""
+    with html.Div(v_if="has_registration"), v.VDialog(v_model=("opening_another",), max_width=560):
+        with v.Template(v_slot_activator="{ props }"):
+            v.VBtn("Open", v_bind="props", prepend_icon="mdi-folder-open", size="small", variant="tonal", disabled=("!!opening",),
+                   title="Open another case, result or scene")
+        with v.VCard(title="Open something else"), v.VCardText():
+            html.P("What is open now will be closed. Save it first if it is to be kept.")
+            _openable(application, "What would you like to open?")
+            v.VBtn("Keep what is open", click="opening_another = false", variant="text")
+
+
+def _openable(application, drop: str) -> None:
+    """Files of a case, a result or a scene, or a case with nothing in it."""
+    with elements.Files(target="open", hint="case.json, result.json or scene (.mrb), with all its files", folder=True,
+                        disabled=("!!opening",), classes="mv-drop"):
+        html.H3(drop)
+    v.VBtn("Begin with an empty case", click=application.begin_empty, variant="text", disabled=("!!opening",))
 
 
 def _steps(application) -> None:
@@ -87,7 +108,4 @@ def _start_page(application) -> None:
                loading=("!!opening",))
         html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")
         html.P("Reading {{ opening }}…", v_if="opening", role="status")
-        with elements.Files(target="open", hint="case.json, result.json or scene (.mrb), with all its files", folder=True,
-                            disabled=("!!opening",), classes="mv-drop"):
-            html.H3("Or drop a case here")
-        v.VBtn("Begin with an empty case", click=application.begin_empty, variant="text", disabled=("!!opening",))
+        _openable(application, "Or drop a case here")

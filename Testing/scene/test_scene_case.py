@@ -36,6 +36,20 @@ def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
         assert np.array_equal(a.xray.valid, b.xray.valid)
 
 
+def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, shared_data):
+    from MultiViewRegistrationLib.scene.image import change_image
+    from MultiViewRegistrationLib.scene.loading import read_case
+    from MultiViewRegistrationLib.scene.session import Session
+
+    read = read_case(shared_data / "sim" / SIM[0] / "case.json")
+    session = Session(read(scene))
+    session.know(read.case)
+    view = session.registration.xrays[0]
+    assert session.ct() is read.case.ct and session.xray(view) is read.case.views[0].xray
+    change_image(view, flipped=True)
+    assert session.xray(view) is not read.case.views[0].xray
+
+
 def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
     from MultiViewRegistrationLib.scene.export import case_content
     from MultiViewRegistrationLib.scene.loading import load_case

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
 from . import rigid
@@ -108,6 +107,8 @@ def refined(positions: Positions, pose: np.ndarray, loss: str = "linear") -> np.
     The error is that in the image, taken to mm at the depth where each point lies at first: with the depth left free,
     noise would draw the points to the source. `loss` as in scipy.optimize.least_squares, on the scale of PLACED_MM.
     """
+    from scipy.optimize import least_squares  # slow to import, and only landmarks and votes need it
+
     m, depth = positions.normalised, positions.in_cameras(pose)[:, 2:]
     pivot = rigid.transform_points(pose, positions.centre)
 

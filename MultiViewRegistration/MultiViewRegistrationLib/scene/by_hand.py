@@ -20,12 +20,21 @@ def centre_in_ct(registration: Registration) -> np.ndarray:
 
     It is found once for a CT and segment, and kept with the registration.
     """
-    of = [node and node.GetID() for node in (registration.ct, registration.segmentation)] + [registration.segment_id]
     kept = json.loads(registration.parameter(CENTRE, "{}"))
-    if kept.get("of") != of or registration.ct is None:
-        kept = {"of": of, "at": ct_of(registration).centroid().tolist()}
-        registration.node.SetParameter(CENTRE, json.dumps(kept))
-    return np.array(kept["at"])
+    if kept.get("of") == _chosen(registration) and registration.ct is not None:
+        return np.array(kept["at"])
+    centre = ct_of(registration).centroid()
+    keep_centre(registration, centre)
+    return centre
+
+
+def keep_centre(registration: Registration, centre: np.ndarray) -> None:
+    """What `centre_in_ct` finds for the CT and segment that are chosen, (3,) LPS mm, where somebody knows it."""
+    registration.node.SetParameter(CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()}))
+
+
+def _chosen(registration: Registration) -> list:
+    return [node and node.GetID() for node in (registration.ct, registration.segmentation)] + [registration.segment_id]
 
 
 def centre(registration: Registration) -> np.ndarray:

@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 
 from ..errors import InputError
+from ..imaging.xray import XRay
 from .case import xray_of
 from .xray import SOURCE, XRayView, place_of
 
@@ -14,12 +15,15 @@ from .xray import SOURCE, XRayView, place_of
 APART, RIM = 0.5, 0.1
 
 
-def set_source(view: XRayView, source) -> None:
-    """Make the view's picture from a volume. InputError where it is no X-ray; the view then stays as it was."""
+def set_source(view: XRayView, source, xray: XRay | None = None) -> None:
+    """Make the view's picture from a volume. InputError where it is no X-ray; the view then stays as it was.
+
+    xray: what `xray_of` makes of it, where that is known.
+    """
     before = view.source
     view.node.SetNodeReferenceID(SOURCE, source.GetID())
     try:
-        refresh(view)
+        refresh(view, xray)
     except Exception:
         view.node.SetNodeReferenceID(SOURCE, before and before.GetID())
         raise
@@ -50,9 +54,12 @@ def _flip_mask(view: XRayView) -> None:
     view.carry_mask(place, place @ flip)
 
 
-def refresh(view: XRayView) -> None:
-    """Make the picture anew: line integrals, bone bright, at the detector plane. InputError where the image cannot be used."""
-    xray = xray_of(view)
+def refresh(view: XRayView, xray: XRay | None = None) -> None:
+    """Make the picture anew: line integrals, bone bright, at the detector plane. InputError where the image cannot be used.
+
+    xray: as in `set_source`.
+    """
+    xray = xray or xray_of(view)
     slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
     view.place()
     if view.node.GetDisplayNode() is None:

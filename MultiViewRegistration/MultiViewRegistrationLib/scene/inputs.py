@@ -23,6 +23,12 @@ class Inputs:
         self.registration = registration
         self._made: dict[str, tuple[str, object]] = {}
 
+    def know(self, case) -> None:
+        """The `io.case.Case` that the scene has just been filled from, of which nothing need be made again."""
+        xrays = {view.name: view.xray for view in case.views}
+        self._made[""] = of_ct(self.registration), case.ct
+        self._made.update({view.node.GetID(): (of_view(view), xrays[view.name]) for view in self.registration.xrays if view.name in xrays})
+
     def case(self, *, placed: bool = True):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import slicer
@@ -17,10 +15,11 @@ from vtk.util.numpy_support import vtk_to_numpy
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.view import View
-from ..imaging.xray import RawImage, recognised
+from ..imaging.xray import RawImage, XRay, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.identity import read_identity
+from .by_hand import keep_centre
 from .case import LANDMARKS, grid_of, keep_extras
 from .dicom_origin import content_of, keep_frame
 from .frames import ras_from_lps
@@ -41,49 +40,65 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
     return read_case(path)(scene)
 
 
-def read_case(path: str | os.PathLike, loaded: Case | None = None) -> Callable[[Any], Registration]:
-    """`load_case` in two steps: everything is read and checked now, in any thread; the function returned puts it into a scene, in the
-    main thread.
+def read_case(path: str | os.PathLike, loaded: Case | None = None) -> ReadCase:
+    """`load_case` in two steps: everything is read and checked now, in any thread; what is returned puts it into a scene, in the main
+    thread.
 
     loaded: the case, where it was loaded from there already.
     """
-    case = loaded or Case.load(path)
-    file, entries = CaseFile.read(path), read_views(case, path)
-    identity = read_identity(file.ct.path)
+    case, file = loaded or Case.load(path), CaseFile.read(path)
+    ct = case.ct
+    return ReadCase(case, file, read_views(case, path), read_identity(file.ct.path), whole_numbers(ct.volume.values), ct.centroid())
 
-    def add(scene) -> Registration:
+
+@dataclass(frozen=True, eq=False)
+class ReadCase:
+    """A case.json with all that it names, on the way into a scene.
+
+    identity: of the CT, see `io.identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `by_hand`.
+    """
+
+    case: Case
+    file: CaseFile
+    entries: list[ViewEntry]
+    identity: dict[str, str]
+    voxels: np.ndarray
+    centre: np.ndarray
+
+    def __call__(self, scene) -> Registration:
+        """The registration that it becomes there. InputError where there is no room for it."""
+        case = self.case
         registration = Registration.create(scene, case.name)
-        ct = volume_node(scene, name_of(file.ct.path), case.ct.volume.values, case.ct.volume.ct_from_index)
+        ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
         keep_frame(ct, case.dicom.ct_uid)
-        remember(ct, identity)
+        remember(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
         if case.ct.mask is not None:
-            registration.choose_segment(*segmentation_node(scene, name_of(file.mask.path), case.ct.mask, ct))
+            registration.choose_segment(*segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct))
+        keep_centre(registration, self.centre)
         for key, value in case.search.items():
             registration.node.SetParameter(key, str(value))
         keep_extras(registration, case)
         if case.world_from_ct is not None:
             registration.world_from_ct = case.world_from_ct
-        for entry in entries:
+        for entry in self.entries:
             add_entry(registration, entry)
         place_landmarks(registration, case.landmarks)
         return registration
-
-    return add
 
 
 @dataclass(frozen=True, eq=False)
 class ViewEntry:
     """A view of a case.json with its pixels, on the way into a scene.
 
-    content: as `XRayView.content`.   frame: the pixels, with the name of their file.   mask: (rows, columns), with the name of its file.
-    identity: see `io.identity`.
+    content: as `XRayView.content`.   frame: the pixels, with the name of their file, and what was made of them.
+    mask: (rows, columns), with the name of its file.   identity: see `io.identity`.
     """
 
     name: str
     content: dict
-    frame: tuple[str, RawImage]
+    frame: tuple[str, RawImage, XRay]
     mask: tuple[str, np.ndarray] | None
     identity: dict[str, str]
 
@@ -107,7 +122,7 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
         **geometry, **assumed, **white_of(raw, inverted),
         "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
         "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
-        (name_of(entry.image.path), raw), mask, read_identity(entry.image.path))
+        (name_of(entry.image.path), raw, view.xray), mask, read_identity(entry.image.path))
 
 
 def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
@@ -115,8 +130,8 @@ def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
     view = registration.add_xray(entry.name)
     view.change(**entry.content)
     remember(view.node, entry.identity)
-    file, raw = entry.frame
-    set_source(view, source_node(view, file, raw))
+    file, raw, xray = entry.frame
+    set_source(view, source_node(view, file, raw), xray if entry.mask is None else None)  # that has the mask already
     if entry.mask is not None:
         add_mask(view, *entry.mask)
     return view
@@ -141,13 +156,20 @@ def camera_content(camera: Camera) -> dict:
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
     """A vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
-    if values.dtype == np.float32 and np.array_equal(values, values.astype(np.int16)):
-        values = values.astype(np.int16)
+    values = whole_numbers(values)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
     slicer.util.updateVolumeFromArray(node, values)
     node.CreateDefaultDisplayNodes()
     return node
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """float32 values as int16, where they are the same."""
+    if values.dtype != np.float32:
+        return values
+    whole = values.astype(np.int16)
+    return whole if np.array_equal(values, whole) else values
 
 
 def source_node(view: XRayView, name: str, *frames: RawImage):

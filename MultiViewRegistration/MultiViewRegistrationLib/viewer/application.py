@@ -19,6 +19,7 @@ from trame_slicer.core import SlicerApp
 from ..errors import InputError
 from ..scene import display
 from ..scene.cleanup import Watch
+from ..scene.loading import ReadCase
 from ..scene.registration import Registration
 from ..scene.session import Session
 from .downloads import Downloads
@@ -110,6 +111,8 @@ class Application:
         self.scene.Clear(False)
         registration = fill(self.scene)
         self.choose(registration)
+        if isinstance(fill, ReadCase):
+            self.session.know(fill.case)
         self.state.open_steps = ["start", "register"]
         if registration is None:
             self.tell("The scene holds no registration of this program; add a CT and X-rays.")

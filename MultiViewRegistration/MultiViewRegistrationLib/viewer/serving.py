@@ -83,7 +83,8 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 async def _work(server, uploads, downloads, path, case, demo, early) -> None:
     """All but the serving, from the imports to the end."""
     await server.ready
-    await asyncio.to_thread(import_module, ".page", __package__)
+    for name in (".page", ".application", "..registration.kernels"):
+        await asyncio.to_thread(import_module, name, __package__)
     from ..registration import kernels
     from . import page
     from .application import Application

@@ -17,8 +17,8 @@ from .remote_view import RemoteView
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
-#: Seconds that the X-rays are given for themselves when they are opened.
-FIRST_S = 1.0
+#: Seconds that the X-rays are given for themselves when they are opened, and at most, while the CT is made ready to be moved.
+FIRST_S, LONGEST_S = 1.0, 5.0
 #: X-rays beside each other, at most.
 COLUMNS = 4
 #: Width and height of the 3D view before the page has told its own.
@@ -51,7 +51,11 @@ class Views:
 
     def _others_first(self) -> bool:
         """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, and under a hand."""
-        return self._application.moving.under_way() or monotonic() - self._opened < FIRST_S
+        return self._application.moving.under_way() or self._opening()
+
+    def _opening(self) -> bool:
+        session, passed = self._application.session, monotonic() - self._opened
+        return passed < FIRST_S or (passed < LONGEST_S and session is not None and session.preparing)
 
     def adopt(self) -> None:
         """There is another registration at work."""
@@ -98,6 +102,8 @@ class Views:
                 bone_surface.put(registration, self._bones.result)
             if self._bones.state != "running":
                 self._bones = None
+            return
+        if self._opening():
             return
         of = of_ct(registration)
         if registration.ct is not None and of != self._no_bones_of and not bone_surface.is_current(registration):

@@ -1,7 +1,4 @@
-"""The X-ray in the page, in a real Chromium: what mouse and keys do to the CT, and what is seen.
-
-Page, server and scene share one event loop, so that a test can look at all of them. Geometry is held against plain projection matrices.
-"""
+"""What is seen of an X-ray in the page, in a real Chromium: overlays, window, zoom, marks, words."""
 
 from __future__ import annotations
 
@@ -10,244 +7,13 @@ import asyncio
 import numpy as np
 import pytest
 from scipy import ndimage
-from scipy.spatial.transform import Rotation
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 pytest.importorskip("playwright", reason="needs Playwright: pip install playwright")
 
-from phantom_scene import START, phantom_registration
-from xray_page import xray_page
+from phantom_scene import START
+from xray_world import MIDDLE, SIZE, centre, drag, moved, pose, press, projected, seen
 
-SIZE = 128
-MIDDLE = (63.5, 63.5)
-
-
-class World:
-    """The page in its event loop."""
-
-    def __init__(self, chromium: str) -> None:
-        import slicer
-        from trame_slicer.core import SlicerApp
-
-        from MultiViewRegistrationLib.scene import display
-        from MultiViewRegistrationLib.scene.cursor import LinkedCursor
-        from MultiViewRegistrationLib.scene.session import Session
-
-        slicer.mrmlScene = SlicerApp().scene
-        session = Session(phantom_registration(slicer.mrmlScene, "<b>Phantom</b>"))
-        session.registration.xrays[1].node.SetName("<img src=x onerror=alert(1)>")
-        display.show(session.registration)
-        while not session.prepare():
-            session.poll()
-        self.cursor = LinkedCursor(session.registration)
-        self.loop = asyncio.new_event_loop()
-        self._context = xray_page(session, chromium, cursor=self.cursor)
-        self.shown = self.loop.run_until_complete(self._context.__aenter__())
-
-    def __call__(self, coroutine):
-        return self.loop.run_until_complete(asyncio.wait_for(coroutine, 60))
-
-    def close(self) -> None:
-        self.loop.run_until_complete(self._context.__aexit__(None, None, None))
-        self.loop.close()
-
-    async def reset(self) -> None:
-        shown = self.shown
-        shown.registration.world_from_ct = START
-        shown.registration.node.SetParameter("overlay", "blend")
-        shown.registration.node.SetParameter("opacity", "0.5")
-        shown.may_move, shown.called[:] = True, []
-        self.cursor.clear()
-        for view in shown.registration.xrays:
-            view.node.GetDisplayNode().SetWindowLevelMinMax(0.0, 3.0)
-            view.node.GetDisplayNode().SetAndObserveColorNodeID("vtkMRMLColorTableNodeGrey")
-        await shown.js("() => xrays.forEach((x) => { x.fit(); x.open = ''; x.handles = true; })")
-        await shown.settled()
-
-
-@pytest.fixture(scope="module")
-def world(require_program):
-    world = World(require_program("chromium", "google-chrome", package="chromium"))
-    yield world
-    world.close()
-
-
-@pytest.fixture
-def shown(world):
-    world(world.reset())
-    yield world.shown
-    assert not [error for error in world.shown.errors if "405" not in error]  # trame asks for what it does not offer
-
-
-def pose(shown) -> np.ndarray:
-    return shown.registration.world_from_ct
-
-
-def moved(shown) -> np.ndarray:
-    """How the CT's centre moved since the start, mm."""
-    from MultiViewRegistrationLib.scene import by_hand
-
-    centre = np.append(by_hand.centre_in_ct(shown.registration), 1)
-    return (pose(shown) @ centre - START @ centre)[:3]
-
-
-def rotated(shown) -> np.ndarray:
-    """By what rotation vector, degrees."""
-    return np.degrees(Rotation.from_matrix(pose(shown)[:3, :3] @ START[:3, :3].T).as_rotvec())
-
-
-def projected(camera, point) -> np.ndarray:
-    u, v, w = camera.projection_matrix @ np.append(point, 1)
-    return np.array([u / w, v / w])
-
-
-def centre(shown) -> np.ndarray:
-    from MultiViewRegistrationLib.scene import by_hand
-
-    return (START @ np.append(by_hand.centre_in_ct(shown.registration), 1))[:3]
-
-
-async def drag(shown, begin, end, number: int = 0, button: str = "left", steps: int = 7) -> None:
-    """From one pixel of an X-ray to another, as it lies at the beginning."""
-    begin, end = await shown.place(begin, number), await shown.place(end, number)
-    mouse = shown.page.mouse
-    await mouse.move(*begin)
-    await mouse.down(button=button)
-    await mouse.move(*end, steps=steps)
-    await mouse.up(button=button)
-    await shown.settled()
-
-
-async def press(shown, *keys, number: int = 0) -> None:
-    await shown.surface(number).focus()
-    for key in keys:
-        await shown.page.keyboard.press(key)
-    await shown.settled()
-
-
-def test_a_drag_moves_the_ct_parallel_to_the_view(world, shown):
-    """By as much as its centre moves by so many pixels, at its depth."""
-    for number, view in enumerate(shown.registration.xrays):
-        world(world.reset())
-        world(drag(shown, (50, 70), (62, 61), number))
-        camera = view.camera
-        beam = camera.camera_from_world[2, :3]
-        assert abs(moved(shown) @ beam) < 1e-6
-        assert np.allclose(rotated(shown), 0, atol=1e-6)
-        before, after = projected(camera, centre(shown)), projected(camera, centre(shown) + moved(shown))
-        assert np.allclose(after - before, (12, -9), atol=1e-3)
-        depth, pixel_mm, sdd = beam @ centre(shown) + camera.camera_from_world[2, 3], 160 / SIZE, 1000
-        assert np.linalg.norm(moved(shown)) == pytest.approx(15 * pixel_mm * depth / sdd, rel=1e-4)
-        assert [name for name, *_ in shown.called].count("begin") == 1
-        assert shown.called[0] == ("begin",)
-        assert ("moved",) in shown.called
-        assert shown.called.count(("end",)) == 1
-
-
-def test_the_mouse_moves_nothing_while_the_ct_must_stay(world, shown):
-    async def stay():
-        shown.may_move = False
-        await asyncio.sleep(0.2)
-        await drag(shown, (50, 70), (62, 61))
-        await press(shown, "ArrowUp")
-
-    world(stay())
-    assert np.array_equal(pose(shown), START)
-    assert shown.called == []
-
-
-def test_the_wheel_with_shift_moves_it_along_the_beam(world, shown):
-    async def turn():
-        await shown.page.mouse.move(*await shown.place(MIDDLE))
-        await shown.page.keyboard.down("Shift")
-        await shown.page.mouse.wheel(0, -300)
-        await shown.page.keyboard.up("Shift")
-        await shown.settled()
-
-    world(turn())
-    camera = shown.registration.xrays[0].camera
-    away = centre(shown) - camera.source
-    assert np.allclose(moved(shown), 3 * away / np.linalg.norm(away), atol=1e-6)
-    assert np.allclose(projected(camera, centre(shown) + moved(shown)), projected(camera, centre(shown)), atol=1e-6)
-
-
-KEYS = [
-    (["ArrowRight"], "right", 0.1), (["Shift+ArrowRight"], "right", 1.0), (["Shift+ArrowUp"], "up", 1.0),
-    (["PageUp"], "away", 0.1), (["Shift+PageDown"], "away", -1.0),
-]
-
-
-@pytest.mark.parametrize("keys, direction, mm", KEYS)
-def test_keys_move_by_whole_steps(world, shown, keys, direction, mm):
-    world(press(shown, *keys))
-    camera = shown.registration.xrays[0].camera
-    right, down, _ = camera.camera_from_world[:3, :3]
-    away = (centre(shown) - camera.source) / np.linalg.norm(centre(shown) - camera.source)
-    assert np.allclose(moved(shown), mm * {"right": right, "up": -down, "away": away}[direction], atol=1e-6)
-    assert shown.called == [("begin",), ("moved",), ("end",)]
-
-
-@pytest.mark.parametrize("key, degrees", [("[", 0.1), ("Shift+q", 1.0), ("]", -0.1)])
-def test_keys_turn_counter_clockwise_in_the_image(world, shown, key, degrees):
-    world(press(shown, key))
-    camera = shown.registration.xrays[0].camera
-    beam = (centre(shown) - camera.source) / np.linalg.norm(centre(shown) - camera.source)
-    assert np.allclose(rotated(shown), -degrees * beam, atol=1e-6)
-    assert np.allclose(moved(shown), 0, atol=1e-6)
-
-
-@pytest.mark.parametrize("key, expected", [("Control+Shift+ArrowRight", (0, -1)), ("Control+ArrowDown", (0.1, 0))])
-def test_keys_tilt(world, shown, key, expected):
-    """Rolled to the right it turns about the axis that points up in the image."""
-    world(press(shown, key))
-    right, down, _ = shown.registration.xrays[0].camera.camera_from_world[:3, :3]
-    assert np.allclose(rotated(shown), expected[0] * right + expected[1] * down, atol=1e-4)
-
-
-def test_the_ring_turns_it_about_the_beam(world, shown):
-    async def turn():
-        ring = await shown.js("() => ({...xrays[0].drawn.ring})")
-        box = await shown.surface().bounding_box()
-        places = [(box["x"] + ring["x"] + ring["radius"] * np.cos(angle), box["y"] + ring["y"] + ring["radius"] * np.sin(angle))
-                  for angle in np.radians([40, 60])]
-        await shown.page.mouse.move(*places[0])
-        await shown.page.mouse.down()
-        await shown.page.mouse.move(*places[1], steps=9)
-        await shown.page.mouse.up()
-        await shown.settled()
-
-    world(turn())
-    camera = shown.registration.xrays[0].camera
-    beam = (centre(shown) - camera.source) / np.linalg.norm(centre(shown) - camera.source)
-    assert np.allclose(rotated(shown), 20 * beam, atol=0.02)  # clockwise in the image is clockwise as the source sees it
-    assert np.allclose(moved(shown), 0, atol=1e-6)
-
-
-def test_the_grips_tilt_it_about_one_axis(world, shown):
-    async def tilt():
-        grip = await shown.js("() => ({...xrays[0].drawn.ring.grips[0]})")
-        box = await shown.surface().bounding_box()
-        await shown.page.mouse.move(box["x"] + grip["x"], box["y"] + grip["y"])
-        await shown.page.mouse.down()
-        await shown.page.mouse.move(box["x"] + grip["x"] + 40, box["y"] + grip["y"] + 25, steps=5)
-        await shown.page.mouse.up()
-        await shown.settled()
-
-    world(tilt())
-    down = shown.registration.xrays[0].camera.camera_from_world[1, :3]
-    assert np.allclose(rotated(shown), -10 * down, atol=1e-3)
-
-
-def test_nonsense_from_a_page_moves_nothing(world, shown):
-    async def ask():
-        return [await shown.js("([m]) => xrays[0].ask('move', m, true)", [movement])
-                for movement in ({"shift": [1]}, {"shift": ["a", 1]}, {"throw": [1, 2]}, {"beam": [1e300]}, [1, 2])]
-
-    assert all("expected" in answer["refused"] or "needs" in answer["refused"] for answer in world(ask()))
-    assert np.array_equal(pose(shown), START)
-
-
-# What is seen
 
 def orange(image) -> np.ndarray:
     return image[..., 0] - image[..., 2] > 60
@@ -255,20 +21,6 @@ def orange(image) -> np.ndarray:
 
 def blue(image) -> np.ndarray:
     return image[..., 2] - image[..., 0] > 60
-
-
-async def seen(shown, mode: str, number: int = 0, opacity: float = 0.5) -> np.ndarray:
-    """The picture in a mode, on the X-ray's pixels: (128, 128, 3)."""
-    shown.registration.node.SetParameter("overlay", mode)
-    shown.registration.node.SetParameter("opacity", str(opacity))
-    await asyncio.sleep(0.15)
-    await shown.settled()
-    await shown.js("(flickering) => xrays.forEach((x) => { x.flickering = flickering; x.paint(); })", True)
-    picture = await shown.colours(number)
-    places = await shown.js("(n) => [xrays[n].frame.toView([0, 0]), xrays[n].frame.scale * xrays[n].ratio]", number)
-    (left, top), scale = np.array(places[0]), places[1]
-    index = np.arange(SIZE)
-    return picture[np.rint(top + scale * index).astype(int)][:, np.rint(left + scale * index).astype(int)]
 
 
 def grey(line_integrals, low=0.0, high=3.0) -> np.ndarray:
@@ -493,6 +245,37 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(world, shown):
         assert len(told["lines"]) == 1
     x, y = world(shown.js("() => xrays[0].frame.toView(xrays[0].view.point)"))
     assert here["drawn"]["point"].startswith(f"M{x + 6}".split(".")[0])
+
+
+def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(world, shown):
+    from MultiViewRegistrationLib.geometry.landmarks import Landmark
+    from MultiViewRegistrationLib.scene import landmarks
+    from MultiViewRegistrationLib.scene.loading import place_landmarks
+
+    camera, in_ct = shown.registration.xrays[0].camera, np.array([10.0, -12.0, 8.0])
+    place_landmarks(shown.registration, [Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})])
+
+    def expected() -> np.ndarray:
+        return projected(camera, (pose(shown) @ np.append(in_ct, 1))[:3])
+
+    async def marks(number):
+        await asyncio.sleep(0.2)
+        return await shown.js("(n) => [xrays[n].view.landmarks, JSON.parse(JSON.stringify(xrays[n].drawn.landmarks))]", number)
+
+    try:
+        (ct, clicked), drawn = world(marks(0))
+        assert (ct["of"], clicked["of"], clicked["name"]) == ("ct", "clicked", "<i>tip</i>")
+        assert np.allclose(clicked["at"], (40, 81), atol=2e-3) and np.allclose(ct["at"], expected(), atol=2e-3)
+        assert world(shown.js("() => [...document.querySelectorAll('.landmark text')].map(t => t.textContent)")) == ["<i>tip</i>"] * 3
+        assert [one["of"] for one in world(marks(1))[0]] == ["ct"]
+        x, y = world(shown.js("(at) => xrays[0].frame.toView(at)", ct["at"]))
+        assert drawn[0]["path"].startswith(f"M{x - 6:.3f}"[:6]) and drawn[0]["y"] == pytest.approx(y - 6)
+        world(press(shown, "Shift+ArrowRight", "Shift+ArrowRight"))
+        (moved_on, stays), _ = world(marks(0))
+        assert np.allclose(moved_on["at"], expected(), atol=2e-3) and abs(np.subtract(moved_on["at"], ct["at"])).max() > 1
+        assert stays == clicked
+    finally:
+        landmarks.remove(shown.registration, "<i>tip</i>")
 
 
 # The rest

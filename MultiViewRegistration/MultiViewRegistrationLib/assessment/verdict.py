@@ -59,6 +59,7 @@ class Assessment:
     splits: list[ViewSplit] = field(default_factory=list)
     weakest_turn: tuple[float, np.ndarray] | None = None
     cause: Cause | None = None
+    targets: np.ndarray | None = None
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Of each target (N, 3), world mm, the error to expect and what it stays below in 95 of 100 results, mm.
@@ -108,19 +109,20 @@ def assess(
     prediction = None if anatomy.structure else model.predict(numbers(told))
     splits, turn = _split(corrected, told, rigid.transform_points(found.world_from_ct, chosen), prediction)
     if prediction is None:
-        return Assessment("check", limits, None, told, splits, turn)
+        return Assessment("check", limits, None, told, splits, turn, targets=chosen)
     if not prediction.bounded:
         limits.append("Something about this result is unlike all right results that the prediction was fitted on.")
     doubts = _doubts(model, told, corrected)
     if prediction.wrong >= model.reject:
         first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
-        return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn)
+        return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn, targets=chosen)
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
-        return Assessment("accept", [], prediction, told, splits, turn)
+        return Assessment("accept", [], prediction, told, splits, turn, targets=chosen)
     first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
              "up to which a result is accepted.")
-    return Assessment("check", [*([first] if prediction.wrong > model.accept else []), *doubts, *limits], prediction, told, splits, turn)
+    reasons = [*([first] if prediction.wrong > model.accept else []), *doubts, *limits]
+    return Assessment("check", reasons, prediction, told, splits, turn, targets=chosen)
 
 
 def explained(

@@ -133,14 +133,15 @@ def _descend(
     before = motion.pose()
     for iteration in range(stage.iterations):
         optimiser.zero_grad()
-        cost = 0.0
+        similarity = []
         for comparison in comparisons:  # one after another, so that one view's samples are in memory at a time
-            part = (1 - comparison.similarity(motion(comparison.device))) / len(comparisons)
-            part.backward()
-            cost += part.item()
+            similar = comparison.similarity(motion(comparison.device))
+            ((1 - similar) / len(comparisons)).backward()
+            similarity.append(similar.item())
+        cost = 1 - sum(similarity) / len(similarity)
         optimiser.step()
         after = motion.pose()
-        steps.append(Step(after, cost, motion.moved_mm(before, after)))
+        steps.append(Step(after, cost, motion.moved_mm(before, after), tuple(similarity)))
         before = after
         tell(_share(preset, stage, iteration + 1), steps[-1])
         if follow(cost):

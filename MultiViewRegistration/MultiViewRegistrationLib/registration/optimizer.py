@@ -15,11 +15,12 @@ from .unknowns import LEVER_MM, Unknowns
 
 @dataclass(frozen=True)
 class Step:
-    """One accepted step: the pose after it, its cost, and how far a point at LEVER_MM from the pivot moved at most."""
+    """One accepted step: the pose after it, its cost, how far a point at LEVER_MM from the pivot moved at most, each view's local NCC."""
 
     world_from_ct: np.ndarray
     cost: float
     moved_mm: float
+    similarity: tuple[float, ...]
 
 
 def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np.ndarray:
@@ -68,7 +69,7 @@ def minimise(
             break
         pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
         here = objective.linearise(projections)
-        on_step(Step(pose, here.cost, size))
+        on_step(Step(pose, here.cost, size, here.similarity))
         if size < tolerance_mm:
             break
     return Minimum(pose, corrections, here)

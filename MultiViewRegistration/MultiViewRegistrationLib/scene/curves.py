@@ -15,6 +15,33 @@ def movement(result) -> list[tuple[str, list[tuple[int, float]]]]:
     return _by_level(result, lambda level, step: step.moved_mm)
 
 
+def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Of each view its name and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
+    from ..registration.apart import untied
+
+    steps, alone = _steps(result), untied(result.case.views, result.case.shared_unknowns)
+    names = [view.name for nth, view in enumerate(result.views) if nth not in alone]  # the others have no part in the steps
+    return [(name, [(number, step.similarity[nth]) for number, step in enumerate(steps, start=1)])
+            for nth, name in enumerate(names) if steps]
+
+
+def predicted(result) -> list[tuple[str, list[tuple[int, float]]]]:
+    """The error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
+
+    That of the pose found, to which the way that was still to go is added in squares. Nothing where nothing was predicted.
+    """
+    from ..geometry import rigid
+
+    told = result.assessment
+    if told is None or told.prediction is None:
+        return []
+    end = rigid.transform_points(result.world_from_ct, told.targets)
+    poses = [step.world_from_ct for step in _steps(result)]
+    to_go = [np.sqrt(np.mean(np.sum((rigid.transform_points(pose, told.targets) - end) ** 2, axis=1))) for pose in poses]
+    return [(name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)]) for name, further in (
+        ("expected", told.prediction.mean_mm), ("below, in 95 of 100", told.prediction.upper95_mm)) if to_go]
+
+
 def errors_at_targets(result) -> list[float]:
     """mm at each of the case's targets against its truth; empty where it lacks either."""
     from ..assessment.metrics import target_errors
@@ -46,6 +73,10 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
     return [(split.name,
              f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
              tile_map(xrays[split.name], assessment.evidence, nth)) for nth, split in enumerate(assessment.splits)]
+
+
+def _steps(result) -> list:
+    return [step for level in result.refinement.levels for step in level.steps]
 
 
 def _by_level(result, value) -> list[tuple[str, list[tuple[int, float]]]]:

@@ -48,6 +48,14 @@ def clicked(registration: Registration) -> dict[str, list[str]]:
     return {name: _labels(owner.GetNodeReference(LANDMARKS)) for name, owner in owners.items()}
 
 
+def in_xray(registration: Registration, detector: Detector) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Pixels (2,) of an X-ray by the landmark's name: where those of the CT fall on it now, and where they were clicked in it."""
+    in_ct = _points(registration.node.GetNodeReference(LANDMARKS))
+    of_ct = {name: detector.pixels(point) for name, point in in_ct if detector.depth(point) > 0}
+    here = _points(detector.view.node.GetNodeReference(LANDMARKS))
+    return of_ct, {name: detector.locate(point)[0] for name, point in here}
+
+
 def missing(registration: Registration) -> dict[str, list[str]]:
     """For each landmark, in which views, by name, it has not been clicked yet; CT for the CT. Without those that are complete.
 
@@ -81,7 +89,13 @@ def remove(registration: Registration, name: str) -> None:
 
 
 def _labels(markups) -> list[str]:
-    return [] if markups is None else [label for label in map(markups.GetNthControlPointLabel, placed(markups)) if label]
+    return [name for name, _ in _points(markups)]
+
+
+def _points(markups) -> list[tuple[str, tuple[float, float, float]]]:
+    """Name and place, RAS mm, of the points that have a name."""
+    named = [] if markups is None else [(markups.GetNthControlPointLabel(i), i) for i in placed(markups)]
+    return [(name, markups.GetNthControlPointPositionWorld(i)) for name, i in named if name]
 
 
 def _settle(registration: Registration, markups, among: list[Detector], order: ClickOrder) -> None:

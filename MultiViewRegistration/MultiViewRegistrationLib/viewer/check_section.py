@@ -63,8 +63,12 @@ class CheckSection(Section):
                 with html.Div(classes="mv-bar-out"):
                     html.Div(classes="mv-bar-in", style=("{ width: 100 * row.share + '%' }",))
                 html.Span("{{ row.value }}")
-        Plot(title="Cost of the refinement, of each level's first", across="step", up="%", curves=("check.cost",))
-        Plot(title="How far each step moved the CT", across="step", up="mm", curves=("check.movement",))
+        with html.Details(v_if="check.cost.length", classes="mv-details"):
+            html.Summary("How the refinement went")
+            Plot(title="Similarity", across="step", up="local NCC", curves=("check.rising",))
+            Plot(title="Predicted error at the targets, had it ended there", across="step", up="mm", log=True, curves=("check.falling",))
+            Plot(title="Cost, of each level's first", across="step", up="%", curves=("check.cost",))
+            Plot(title="How far each step moved the CT", across="step", up="mm", log=True, curves=("check.movement",))
         html.H4("Linked cursor", classes="mv-sub")
         html.Div("{{ check.cursor.length ? check.cursor.join(' ') : 'Click a point in an X-ray: it is a line in the others.' }}",
                  classes="mv-fact", role="status")
@@ -137,15 +141,15 @@ def _row(view, value: float | None) -> dict:
 
 def _plots_of(result) -> dict:
     if result is None:
-        return {"cost": [], "movement": [], "predicted": [], "targets": [], "mean": ""}
+        return {"rising": [], "falling": [], "cost": [], "movement": [], "predicted": [], "targets": [], "mean": ""}
     errors = curves.errors_at_targets(result)
     most = max(errors, default=0.0) or 1.0
     predicted = curves.predicted_at_targets(result)
     widest = max((bound for _, bound in predicted), default=0.0) or 1.0
     return {
         "mean": f"{np.mean(errors):.2f} mm" if errors else "",
-        "cost": [{"name": name, "points": points} for name, points in curves.cost(result)],
-        "movement": [{"name": name, "points": points} for name, points in curves.movement(result)],
+        **{key: [{"name": name, "points": points} for name, points in curve(result)] for key, curve in (
+            ("rising", curves.similarity), ("falling", curves.predicted), ("cost", curves.cost), ("movement", curves.movement))},
         "predicted": [{"name": f"target {number}", "value": f"{mm:.2f}, below {bound:.2f} mm",
                        "share": mm / widest, "bound": bound / widest} for number, (mm, bound) in enumerate(predicted, start=1)],
         "targets": [{"name": f"target {number}", "value": f"{mm:.2f} mm", "share": mm / most} for number, mm in enumerate(errors, start=1)],

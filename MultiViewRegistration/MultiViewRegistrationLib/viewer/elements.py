@@ -60,8 +60,9 @@ class Plot(AbstractElement):
     """Curves over steps.
 
     title, across, up: what is seen, and what is along the axes, with units.   curves: [{"name", "points": [[x, y], ...]}].
+    log: whether what is up, above 0, goes by its logarithm.
     """
 
     def __init__(self, **kwargs) -> None:
         super().__init__("mv-plot", **kwargs)
-        self._attr_names += ["title", "across", "up", "curves"]
+        self._attr_names += ["title", "across", "up", "curves", "log"]

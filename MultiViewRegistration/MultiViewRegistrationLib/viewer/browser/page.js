@@ -78,16 +78,17 @@
 
   // Curves over steps: what they are of, the unit and the range are written at the axes; a table says the same to who cannot see it.
   const Plot = {
-    props: { title: String, across: String, up: String, curves: Array },
+    props: { title: String, across: String, up: String, curves: Array, log: Boolean },
     computed: {
       box() {
         const all = this.curves.flatMap(c => c.points), xs = all.map(p => p[0]), ys = all.map(p => p[1]);
-        const high = Math.max(...ys, 1e-9), low = Math.min(0, ...ys);
+        const high = Math.max(...ys, 1e-9), low = this.log ? Math.max(Math.min(...ys), 1e-4) : Math.min(0, ...ys);
         return { left: Math.min(...xs), right: Math.max(...xs, Math.min(...xs) + 1), low, high };
       },
       lines() {
         const { left, right, low, high } = this.box;
-        const x = v => 44 + 266 * (v - left) / (right - left), y = v => 116 - 104 * (v - low) / (high - low);
+        const share = this.log ? v => Math.log(Math.max(v, low) / low) / Math.log(high / low || 1) : v => (v - low) / (high - low);
+        const x = v => 44 + 266 * (v - left) / (right - left), y = v => 116 - 104 * (share(v) || 0);
         return this.curves.map(c => ({ ...c, path: "M" + c.points.map(p => x(p[0]).toFixed(1) + "," + y(p[1]).toFixed(1)).join("L"),
           at: c.points.map(p => ({ x: x(p[0]), y: y(p[1]) })) }));
       },

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.epipolar import epipolar_line
-from ...scene import by_hand, labels
+from ...scene import by_hand, labels, landmarks
 from ...scene.cursor import Reading
 from ...scene.detector import Detector
 from ...scene.registration import Registration
@@ -57,6 +57,13 @@ def marks_of(reading: Reading, detector: Detector, among: list[Detector]) -> dic
     shown = reading.ras is not None and detector.depth(reading.ras) > 0
     return {"seen": None if seen is None else rounded(seen), "lines": [rounded(line) for line in lines if line is not None],
             "point": rounded(detector.pixels(reading.ras)) if shown else None}
+
+
+def landmarks_of(registration: Registration, detector: Detector) -> list[dict]:
+    """The landmarks in an X-ray: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct")."""
+    of_ct, here = landmarks.in_xray(registration, detector)
+    return [{"name": name, "of": of, "at": rounded(pixel)} for of, placed in (("ct", of_ct), ("clicked", here))
+            for name, pixel in placed.items()]
 
 
 def rounded(numbers, decimals: int = 3) -> list:

@@ -3,6 +3,7 @@
 const GAP = 6, REACH = 22; // of a cross, which leaves in sight what it marks
 const RING = 0.36, SMALLEST_RING = 60; // the ring's radius, as a share of the view's smaller side, and in CSS pixels
 const GRIP = 15; // of a grip's middle from the edge of the view, at least
+const ARM = 6; // of a landmark's mark
 const BARS = [100, 50, 20, 10, 5, 2, 1], LONGEST_BAR = 130; // mm, and CSS pixels
 const EDGE = 14; // of the letters from the image's edge
 
@@ -10,6 +11,14 @@ const EDGE = 14; // of the letters from the image's edge
 export function cross([x, y]) {
   const arms = [[1, 0], [-1, 0], [0, 1], [0, -1]];
   return arms.map(([dx, dy]) => `M${x + GAP * dx},${y + GAP * dy}L${x + REACH * dx},${y + REACH * dy}`).join("");
+}
+
+// Where a landmark is, as the path of an SVG, and its name beside it: a diagonal cross where it was clicked, a circle where the CT has it.
+export function landmark(frame, { name, of, at }) {
+  const [x, y] = frame.toView(at), arm = ARM;
+  const path = of === "ct" ? `M${x - arm},${y}a${arm},${arm} 0 1 0 ${2 * arm},0a${arm},${arm} 0 1 0 ${-2 * arm},0`
+    : `M${x - arm},${y - arm}L${x + arm},${y + arm}M${x - arm},${y + arm}L${x + arm},${y - arm}`;
+  return { name, of, path, x: x + arm + 4, y: of === "ct" ? y - arm : y + arm };
 }
 
 export function line(frame, ends) {

@@ -19,6 +19,8 @@ export const template = `
       <template v-for="line in drawn.lines"><line class="under" v-bind="line" /><line class="epipolar" v-bind="line" /></template>
       <template v-if="drawn.seen"><path class="under" :d="drawn.seen" /><path class="seen" :d="drawn.seen" /></template>
       <template v-if="drawn.point"><path class="under" :d="drawn.point" /><path class="point" :d="drawn.point" /></template>
+      <g v-for="one in drawn.landmarks" :class="['landmark', one.of]"><path class="under" :d="one.path" /><path :d="one.path" />
+        <text :x="one.x" :y="one.y">{{ one.name }}</text></g>
       <g v-if="drawn.ring && handles" class="ring">
         <circle class="under" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" />
         <circle class="line" :cx="drawn.ring.x" :cy="drawn.ring.y" :r="drawn.ring.radius" />

@@ -11,12 +11,22 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.geometry import rigid
 
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 #: With Ctrl-C as at a terminal: whoever was begun in the background would ignore it.
 MVREG = [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
          "from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
 PATIENCE_S = 90.0
+
+
+def mtre_mm(transform, case: dict) -> float:
+    """Of a transform of SimpleITK at the targets of a case.json, against its truth."""
+    targets = np.array(case["targets"])
+    found = np.array([transform.TransformPoint(point.tolist()) for point in targets])
+    return float(np.linalg.norm(found - rigid.transform_points(np.array(case["truth"]["world_from_ct"]), targets), axis=1).mean())
 
 
 class Served:
@@ -126,6 +136,16 @@ class Tab:
         title = self.page.locator(".mv-step", has_text=name)
         if title.get_attribute("aria-expanded") != "true":
             title.click()
+
+    def exported(self, folder: Path) -> sitk.Transform:
+        """The transform that the step Export gives, read from a file in `folder` by SimpleITK."""
+        self.open_step("Export")
+        with self.page.expect_download():
+            self.button("Export").click()
+        with self.page.expect_download() as download:
+            self.page.get_by_role("link", name="world_from_ct.tfm").click()
+        download.value.save_as(folder / "world_from_ct.tfm")
+        return sitk.ReadTransform(str(folder / "world_from_ct.tfm"))
 
     def register(self) -> None:
         """Register, and wait until that has ended."""

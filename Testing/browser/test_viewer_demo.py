@@ -6,7 +6,6 @@ import json
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -34,13 +33,7 @@ def test_the_demo_from_the_start_page_to_a_transform(demo, open_tab, serve, tmp_
     assert tab.state("register.ended") == "done"
     tab.open_step("Check")
     tab.shot("3-registered")
-    tab.open_step("Export")
-    with tab.page.expect_download():
-        tab.button("Export").click()
-    with tab.page.expect_download() as download:
-        tab.page.get_by_role("link", name="world_from_ct.tfm").click()
-    download.value.save_as(tmp_path / "world_from_ct.tfm")
-    transform, truth = sitk.ReadTransform(str(tmp_path / "world_from_ct.tfm")), np.array(demo["truth"]["world_from_ct"])
+    transform, truth = tab.exported(tmp_path), np.array(demo["truth"]["world_from_ct"])
     corners = rigid.inverse(truth)[:3, 3] + 100 * (np.indices((2, 2, 2)).reshape(3, -1).T - 0.5)
     found = np.array([transform.TransformPoint(corner.tolist()) for corner in corners])
     assert np.linalg.norm(found - rigid.transform_points(truth, corners), axis=1).max() < 1.0

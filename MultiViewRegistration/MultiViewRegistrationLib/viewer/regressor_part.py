@@ -22,7 +22,7 @@ class RegressorPart:
         self._section, self._minutes = section, 2.0
 
     def build(self) -> None:
-        with html.Details(classes="mv-details", open=("start.training.running",)):
+        with html.Details(classes="mv-details", open=("start.training.begun",)):
             html.Summary("Regressor: a network that finds this CT without a start")
             html.Div("{{ start.models_told }}", classes="mv-fact")
             with (html.Table(v_if="start.models.length", classes="mv-table"), html.Tbody(),
@@ -65,7 +65,7 @@ class RegressorPart:
         """What the widgets show."""
         if self._section.registration is None:
             return {"models": [], "models_told": "", "minutes": self._minutes, "train_lacking": "Choose a CT first.",
-                    "training": {"running": False, "percent": None, "text": ""}}
+                    "training": self._training()}
         learning = self._learning
         listed = [model for model in learning.models if model.finished or not learning.under_way]
         return {"models": [{"id": str(model.folder), "name": model.name, "minutes": f"{model.card.minutes:g} min",
@@ -91,16 +91,17 @@ class RegressorPart:
         return inputs(self._section.registration)
 
     def _training(self) -> dict:
-        learning, training = self._learning, self._learning.training
+        """begun: whether there has been one, which a person will want to see the end of."""
+        training = self._section.registration and self._learning.training
         if training is None:
-            return {"running": False, "percent": None, "text": ""}
-        if learning.under_way:
+            return {"begun": False, "running": False, "percent": None, "text": ""}
+        if self._learning.under_way:
             progress = training.progress
             left = progress.left if progress and not training.ending else ""
-            return {"running": True, "percent": round(100 * progress.fraction) if progress else None,
+            return {"begun": True, "running": True, "percent": round(100 * progress.fraction) if progress else None,
                     "text": ", ".join(filter(None, [training.stage[:1].upper() + training.stage[1:], left]))}
         told = {"failed": training.message, "cancelled": "Cancelled. What was learnt is kept: Resume goes on with it."}
-        return {"running": False, "percent": None, "text": told.get(training.state, "\n".join(training.warnings))}
+        return {"begun": True, "running": False, "percent": None, "text": told.get(training.state, "\n".join(training.warnings))}
 
     def tick(self) -> None:
         """Follow the store and the training."""

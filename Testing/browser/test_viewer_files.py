@@ -13,6 +13,7 @@ import pytest
 import SimpleITK as sitk
 from planted_dicom import write_xray
 from scipy.spatial.transform import Rotation
+from served import mtre_mm
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -63,6 +64,37 @@ def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
     tab.page.get_by_text("A camera of 128 × 128 pixels.").wait_for()
     tab.button("Reset").click()
     tab.wait_state("!s.xrays.geometry.changed")
+
+
+def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
+    """A CT, two images and the matrices of their cameras, as a person has them who comes with data of their own."""
+    case, folder = json.loads(case_file.read_text()), case_file.parent
+    tab = open_tab(serve())
+    tab.button("Begin with an empty case").click()
+    send(tab, "a CT", folder / "ct.nii.gz")
+    tab.wait_state("s.ct.state.kind === 'done' || s.ct.state.kind === 'ready'")
+    send(tab, "X-rays", folder / "view1.mha", folder / "view2.mha")
+    tab.wait_state("s.xrays.rows.length === 2 && s.xrays.name === 'view1'")
+    for view in case["views"]:
+        np.savetxt(tmp_path / f"{view['name']}.txt", np.array(view["projection_matrix"]))
+        if tab.state("xrays.name") != view["name"]:  # the first one is open already
+            tab.button(view["name"]).click()
+        tab.button("File").click()
+        send(tab, "a calibration", tmp_path / f"{view['name']}.txt")
+        for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "mm")):
+            choose(tab, box, option)
+        tab.button("Apply").click()
+        tab.wait_state("!s.xrays.geometry.changed && s.xrays.geometry.mode === 'matrix'")
+    tab.ready()
+    tab.shot("own-files")
+    tab.open_step("Start")
+    tab.button("Centre the CT in the X-rays").click()
+    choose(tab, "How far", "Hardly known (45°, 100 mm)")
+    tab.open_step("Register")
+    tab.register()
+    assert tab.state("register.ended") == "done", tab.state("message")
+    tab.shot("own-registered")
+    assert mtre_mm(tab.exported(tmp_path), case) < 1.0
 
 
 def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
@@ -159,6 +191,7 @@ def test_landmarks_of_the_ct_and_of_an_xray_come_from_files(tab, tmp_path):
     choose(tab, "Landmarks of", "view1")
     tab.page.get_by_text("Say first where the points lie.").wait_for()
     choose(tab, "Points lie", "on the image's own volume")
+    tab.wait_state("s.start.landmark_file.ready")
     beside = write_markups(tmp_path / "beside.mrk.json", {"b": (-500, 5, 0)})
     send(tab, "landmarks", beside)
     tab.wait_state("s.message.includes('falls beside the image of view1')")

@@ -54,8 +54,7 @@ def test_flicker_shows_them_by_turns(world, shown):
     drr = world(seen(shown, "flicker"))
     assert np.abs(drr - world(seen(shown, "blend", opacity=1.0))).max() == 0
     world(seen(shown, "flicker"))
-    world(shown.js("() => xrays.forEach((x) => { x.flickering = false; x.paint(); })"))
-    off = world(shown.colours())
+    off = world(shown.colours(flickering=False))
     world(seen(shown, "off"))
     assert np.array_equal(off, world(shown.colours()))
 

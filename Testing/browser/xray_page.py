@@ -55,9 +55,10 @@ class XRayPage:
                 return
         raise TimeoutError(f"The page did not come to rest: {self.errors}")
 
-    async def colours(self, number: int = 0) -> np.ndarray:
-        """The picture (rows, columns, 3) as it is on the X-ray's canvas, in the canvas's own pixels."""
-        png = await self.js("(n) => xrays[n].$refs.canvas.toDataURL('image/png')", number)
+    async def colours(self, number: int = 0, flickering: bool = True) -> np.ndarray:
+        """The picture (rows, columns, 3) as it is on the X-ray's canvas, in the canvas's own pixels.   flickering: while the DRR shows."""
+        png = await self.js("([n, flickering]) => { const x = xrays[n]; x.flickering = flickering; x.paint();"
+                            " return x.$refs.canvas.toDataURL('image/png'); }", [number, flickering])
         return np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
 
 

@@ -111,7 +111,6 @@ async def seen(shown, mode: str, number: int = 0, opacity: float = 0.5) -> np.nd
     shown.registration.node.SetParameter("opacity", str(opacity))
     await asyncio.sleep(0.15)
     await shown.settled()
-    await shown.js("(flickering) => xrays.forEach((x) => { x.flickering = flickering; x.paint(); })", True)
     picture = await shown.colours(number)
     places = await shown.js("(n) => [xrays[n].frame.toView([0, 0]), xrays[n].frame.scale * xrays[n].ratio]", number)
     (left, top), scale = np.array(places[0]), places[1]

@@ -7,7 +7,7 @@ import socket
 import numpy as np
 import pytest
 from person import Person
-from phantom import off
+from phantom import TRUE_POSE, off
 from phantom_scene import phantom_registration, settle
 
 pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
@@ -18,9 +18,9 @@ SOON_S = 20.0
 
 @pytest.fixture
 def person(host):
-    """At the Export section of the phantom, with a pose that passes for a result, and OpenIGTLink unfolded."""
+    """At the Export section of the phantom, with a right pose that passes for a result, and OpenIGTLink unfolded."""
     person = Person(host)
-    person.registration = phantom_registration(host.scene)
+    person.registration = phantom_registration(host.scene, world_from_ct=TRUE_POSE)  # of another the verdict would be a reject
     person.panel.choose(person.registration)
     for name, section in person.panel.sections.items():
         section.button.collapsed = name != "export"

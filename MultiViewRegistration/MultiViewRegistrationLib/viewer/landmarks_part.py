@@ -64,7 +64,8 @@ class LandmarksPart:
         if not told and fit is not None:
             told = f"The landmarks fit their pose within {fit.rms_mm:.1f} mm (root mean square)."
         if self.clicking:
-            told = f"Click the same point in the slices of the CT and in each X-ray. {told}"
+            told = ("Click the same point in the slices of the CT and in each X-ray. There a cross is what was clicked, and a circle where "
+                    f"the CT has it now. {told}")
         return {"landmarks": rows, "landmark_places": list(clicked), "clicking": self.clicking, "landmarks_told": told,
                 "landmark_file": self.file.content()}
 

@@ -40,6 +40,7 @@ class XRaysSection(Section):
     def __init__(self, application) -> None:
         super().__init__(application)
         self._selected = ""
+        self._shown_of: Path | None = None
         self._waiting: list[tuple[Path, Path]] = []
         self._reading: Worker | None = None
         self._failures: list[str] = []
@@ -191,7 +192,9 @@ class XRaysSection(Section):
             try:
                 if reading.state != "done":
                     raise InputError(reading.message)
-                self._selected = reading.result(self.registration)[0].node.GetID()
+                first = reading.result(self.registration)[0]
+                if folder != self._shown_of:  # of several that were sent together the first
+                    self._shown_of, self._selected = folder, first.node.GetID()
             except InputError as error:
                 self._failures.append(str(error))
             self._read_next()

@@ -34,12 +34,18 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     tab.shot("2-registered")
     assert tab.state("register.ended") == "done"
     tab.open_step("Check")
-    tab.page.get_by_text("Predicted error at the targets").click()
+    tab.page.get_by_text("Predicted error at the targets", exact=True).click()
     predicted = tab.page.locator(".mv-bar-row.wide", has_text="target 1").first
     predicted.scroll_into_view_if_needed()
     tab.shot("2-predicted")
     expected, bound = (float(text) for text in re.match(r"target 1\s*([\d.]+), below ([\d.]+) mm", predicted.inner_text()).groups())
     assert 0 < expected < bound < 1
+    tab.page.get_by_text("How the refinement went").click()
+    tab.page.get_by_role("img", name="How far each step moved the CT").scroll_into_view_if_needed()
+    tab.shot("2-curves")
+    rising, falling = tab.state("check.rising"), tab.state("check.falling")
+    assert [line["name"] for line in rising] == ["view1", "view2"] and all(line["points"][-1][1] > 0.9 for line in rising)
+    assert [line["points"][0][1] > 1 > line["points"][-1][1] for line in falling] == [True, True]
     tab.open_step("Export")
     with tab.page.expect_download() as download:
         tab.button("Export").click()

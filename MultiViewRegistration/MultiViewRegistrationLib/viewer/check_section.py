@@ -66,9 +66,9 @@ class CheckSection(Section):
         with html.Details(v_if="check.cost.length", classes="mv-details"):
             html.Summary("How the refinement went")
             Plot(title="Similarity", across="step", up="local NCC", curves=("check.rising",))
-            Plot(title="Predicted error at the targets, had it ended there", across="step", up="mm", log=True, curves=("check.falling",))
+            Plot(title="Error to expect at the targets, had it ended there", across="step", up="mm, log scale", log=True, curves=("check.falling",))
             Plot(title="Cost, of each level's first", across="step", up="%", curves=("check.cost",))
-            Plot(title="How far each step moved the CT", across="step", up="mm", log=True, curves=("check.movement",))
+            Plot(title="How far each step moved the CT", across="step", up="mm, log scale", log=True, curves=("check.movement",))
         html.H4("Linked cursor", classes="mv-sub")
         html.Div("{{ check.cursor.length ? check.cursor.join(' ') : 'Click a point in an X-ray: it is a line in the others.' }}",
                  classes="mv-fact", role="status")

@@ -111,6 +111,20 @@ def test_the_ct_is_moved_by_mouse_and_brought_back(fresh):
     fresh.wait_state(f"s.start.numbers.join() === '{','.join(moved)}'")
 
 
+def test_a_pose_by_hand_is_assessed_and_what_does_not_fit_is_asked_for(fresh):
+    fresh.register()
+    fresh.page.get_by_label("L", exact=True).fill("14")
+    fresh.page.keyboard.press("Tab")
+    fresh.wait_state("s.register.history[0].method === 'By hand' && s.check.judged === ''")
+    fresh.open_step("Check")
+    fresh.button("Assess this pose").click()
+    fresh.wait_state("s.check.judged === 'reject' && s.check.maps.length === 2")
+    fresh.page.get_by_text("Where each X-ray disagrees, and how far off the targets may be").click()
+    fresh.button("Leave out what does not fit").click()
+    fresh.page.get_by_text("this pose was rejected, expected one that is nearly right").wait_for()
+    fresh.shot("assessed")
+
+
 def test_numbers_can_be_typed(fresh):
     fresh.page.get_by_label("L", exact=True).fill("12.5")
     fresh.page.keyboard.press("Tab")

@@ -211,6 +211,25 @@ def test_the_verdict_is_told_of_a_result_and_what_is_known_against_the_pose(pers
     person.wait(lambda: "stale" in label.text, 3)
 
 
+def test_a_pose_by_hand_is_assessed_and_what_does_not_fit_is_asked_for(person):
+    ui = person.of("check")
+    person.wait(person.panel.session.prepare)
+    assert ui.assessButton.enabled and not ui.leaveOutButton.enabled
+    person.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 25.0])
+    person.host.click(ui.assessButton)
+    person.wait(lambda: ui.verdictLabel.text.startswith("Verdict: reject."))
+    assert person.message == "" and not ui.leaveOutButton.enabled
+    person.registration.world_from_ct = TRUE_POSE
+    person.wait(lambda: ui.verdictLabel.text.startswith("Verdict: not assessed."), 3)
+    person.host.click(ui.assessButton)
+    person.wait(lambda: ui.verdictLabel.text.startswith("Verdict: check."))
+    assert "The pose was set, not registered" in ui.verdictLabel.text
+    person.wait(lambda: ui.leaveOutButton.enabled, 3)
+    person.host.click(ui.leaveOutButton)
+    person.wait(lambda: "nothing differs by more than noise explains" in person.message, 3)
+    assert all(view.mask is None for view in person.registration.xrays)
+
+
 # Bad moments ------------------------------------------------------------------------------------------------------------
 
 def test_nodes_that_are_deleted_while_they_are_shown(viewer):

@@ -56,6 +56,9 @@ def test_it_is_stale_once_an_image_changes(session, registration, judging):
     assessed(session, judging)
     registration.xrays[0].change(rotation_sd_deg=2.0)
     assert "stale" in judging.outdated(session) and judging.verdict(session) == ""
+    before = session.result
+    assessed(session, judging)
+    assert session.result is not before and judging.outdated(session) == "" and judging.verdict(session) == "check"
 
 
 def test_of_a_registered_pose_the_registrations_own_verdict_stays(session, registration, judging):

@@ -90,7 +90,7 @@ def assess(
     """What a registration of all views deserves, or a pose that was set.
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
-    assumed: whether something of the views' geometry was assumed.   registered: whether the pose came of a registration.
+    assumed: whether something about the views was assumed.   registered: whether the pose came of a registration.
     model: by default the one that comes with the program.
     """
     alone = untied(views, shared)
@@ -102,7 +102,7 @@ def assess(
     told = evidence(anatomy, corrected, found, start, chosen, shared)
     limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
     if assumed:
-        limits.append("Some of the geometry is assumed: how often such results are wrong was not measured.")
+        limits.append("Something about the views is assumed: how often such results are wrong was not measured.")
     if not registered:
         limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
     model = model or calibrated()

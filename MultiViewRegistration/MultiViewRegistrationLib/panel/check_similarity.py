@@ -6,6 +6,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from ..scene import judging
+from ..scene.leaving_out import leave_out
 from ..scene.similarity import Similarity
 from .part import Part
 from .tables import fill, set_up
@@ -16,11 +17,13 @@ class Judgement(Part):
 
     def connect(self) -> None:
         self._similarity: Similarity | None = None
+        self._left_out = ""
         self.ui.assessButton.clicked.connect(self._assess)
+        self.ui.leaveOutButton.clicked.connect(self._leave_out)
         set_up(self.ui.similarityTable, [_("X-ray"), _("Similarity")])
 
     def adopt(self) -> None:
-        self._similarity = Similarity(self.session)
+        self._similarity, self._left_out = Similarity(self.session), ""
 
     def refresh(self) -> None:
         self._show_similarity()
@@ -34,14 +37,22 @@ class Judgement(Part):
         with self.panel.acting():
             judging.assess(self.session)
 
+    def _leave_out(self) -> None:
+        with self.panel.acting():
+            self._left_out = leave_out(self.session)
+
     def _show_similarity(self) -> None:
         values = self._similarity.values
         fill(self.ui.similarityTable, [(view.name, _told(values.get(view.name)) if view.used else _("skipped"))
                                        for view in self.registration.xrays])
 
     def _show_verdict(self) -> None:
-        self.ui.verdictLabel.text = "\n".join(judging.told(self.session))
+        judged = judging.verdict(self.session)
+        if judged:
+            self._left_out = ""
+        self.ui.verdictLabel.text = "\n".join(filter(None, [*judging.told(self.session), self._left_out]))
         self.ui.assessButton.enabled = not self.session.running
+        self.ui.leaveOutButton.enabled = judged in ("accept", "check") and not self.session.running
 
 
 def _told(value: float | None) -> str:

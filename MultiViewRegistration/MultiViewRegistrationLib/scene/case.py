@@ -19,11 +19,14 @@ from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
+from ..io.xray_header.assumptions import LEFT_OUT
 from .frames import lps_from_ras
 from .registration import CT_UNIT, Registration, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of
 
 LANDMARKS = "landmarks"
+#: The attribute of a mask's segmentation that leaves out what did not fit, whoever has edited it since.
+SUGGESTED = "MultiViewRegistration.suggested"
 #: The parameter with what a scene has no nodes for, as JSON.
 EXTRAS = "case"
 EXTRA_ARRAYS = ("targets", "truth_world_from_ct", "reference_from_world")
@@ -79,12 +82,19 @@ def case_of(
         search={key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()},
         training=extras.get("training", {}),
         relative_geometry=extras.get("relative_geometry"),
-        assumptions={view.name: tuple(view.content["assumptions"]) for view in views if view.content.get("assumptions")},
+        assumptions={view.name: assumed for view in views if (assumed := assumptions_of(view))},
         landmarks=landmarks_of(registration, views),
         **{key: np.array(extras[key], float) for key in EXTRA_ARRAYS if extras.get(key) is not None},
         shared_unknowns=shared_unknowns_of(registration),
         name=registration.name,
     )
+
+
+def assumptions_of(view: XRayView) -> tuple[str, ...]:
+    """What nobody has said of a view, a sentence each."""
+    left_out = view.mask is not None and view.mask.GetAttribute(SUGGESTED)
+    told = tuple(view.content.get("assumptions", ()))
+    return (*told, LEFT_OUT) if left_out and LEFT_OUT not in told else told
 
 
 def ct_of(registration: Registration) -> CT:

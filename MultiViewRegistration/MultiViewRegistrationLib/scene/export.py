@@ -18,7 +18,7 @@ from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.handover import Handover
 from ..io.navigation.messages import Messages, messages_of
-from .case import drawn, frame_of, reference_from_world_of
+from .case import assumptions_of, drawn, frame_of, reference_from_world_of
 from .registration import Registration
 from .session import Session
 from .xray import XRayView
@@ -141,6 +141,8 @@ def _view_content(view: XRayView) -> dict:
     content = view.content
     kept = (*GEOMETRIES, "rotation_sd_deg", "translation_sd_mm", "intensity")
     told = {"name": view.name, **{key: content[key] for key in kept if key in content}}
+    if assumed := assumptions_of(view):
+        told["assumptions"] = list(assumed)
     return told if view.source is not None else {**told, "intensity": "log"}
 
 

@@ -16,7 +16,7 @@ def assess(session: Session) -> None:
 
     InputError as `Session.find_result`, and while other work is under way.
     """
-    registration, finding = session.registration, session.find_result()
+    registration, finding = session.registration, session.find_result(anew=bool(outdated(session)))
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
     def keep(result) -> None:
@@ -25,10 +25,12 @@ def assess(session: Session) -> None:
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
         cameras = session.history.current.cameras
         similarity = {view.name: float(value) for view, value in zip(result.views, result.refinement.fit.similarity, strict=True)}
-        session.history.add(Entry.now(
+        entry = Entry.now(
             session.history.current.method, pose, cameras=cameras, similarity=similarity, reasons=list(result.reasons),
             seconds=result.seconds["total"], verdict=result.verdict, upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
-            assessed=inputs))
+            assessed=inputs)
+        session.history.add(entry)
+        session.remember(entry, result)
 
     session.run(finding, keep)
 

@@ -161,6 +161,11 @@ class Session(Inputs):
         entry = self.history.current
         return self._results.get(entry.key) if entry else None
 
+    def remember(self, entry: Entry, result) -> None:
+        """Keep the `result.Result` that an entry of the history tells of, for as long as the session lasts."""
+        same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}  # others hold a CT each
+        self._results = {**same, entry.key: result}
+
     def error(self) -> float | None:
         """mTRE in mm of that, where its case had the truth."""
         return self.result.errors.mtre_mm if self.result and self.result.errors else None
@@ -186,13 +191,15 @@ class Session(Inputs):
 
         return find
 
-    def find_result(self) -> Callable[[], object]:
-        """What finds the `result.Result` of the pose as it is, for a thread: the registration's that led to it, or what can be said of it.
+    def find_result(self, *, anew: bool = False) -> Callable[[], object]:
+        """What finds the `result.Result` of the pose as it is, for a thread: the one that is known, or what can be said of it.
+
+        anew: also where one is known, of inputs that have changed since.
 
         InputError, now, as `case`; later, where the X-rays show too little of the CT.
         """
         entry, known = self.history.current, self.result
-        if known is not None and not self.history.moved:
+        if known is not None and not self.history.moved and not anew:
             return lambda: known
         case, anatomy, method = self.corrected_case(), self._preparation.anatomy(), "by hand" if entry is None else entry.method
         uid = world_uid(self.registration)
@@ -327,5 +334,4 @@ class Session(Inputs):
             verdict=result.verdict, upper95_mm=(result.predicted_tre_mm or {}).get("upper95"))
         self.history.add(entry)
         self.history.put(entry)
-        same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}  # others hold a CT each
-        self._results = {**same, entry.key: result}
+        self.remember(entry, result)

@@ -8,6 +8,7 @@ from trame.widgets import vuetify3 as v
 
 from ..scene import curves, judging
 from ..scene.cursor import CURSOR
+from ..scene.leaving_out import leave_out
 from ..scene.markups import is_placing, place, stop_placing
 from ..scene.similarity import Similarity
 from ..scene.verdict import NOT_ASSESSED
@@ -28,6 +29,7 @@ class CheckSection(Section):
         self._plotted: tuple[str, dict] = ("", {})
         self._drawing: Worker | None = None
         self._maps: list[dict] = []
+        self._left_out = ""
 
     def build(self) -> None:
         html.Div("{{ line }}", v_for="(line, index) in check.verdict", key="line",
@@ -47,6 +49,9 @@ class CheckSection(Section):
             with html.Div(v_for="map in check.maps", key="map.name"):
                 html.Div("{{ map.name }}: {{ map.told }}", classes="mv-fact")
                 html.Img(src=("map.picture",), alt=("`Where ${map.name} disagrees with the CT`",), classes="mv-map")
+            v.VBtn("Leave out what does not fit", click=self.leave_out, size="small", variant="tonal",
+                   title="Give the X-rays masks without what disagrees, as tools; they are chosen in X-rays, Image.")
+            html.Div("{{ check.left_out }}", classes="mv-fact", role="status")
         with html.Details(v_if="check.predicted.length", classes="mv-details"):
             html.Summary("Predicted error at the targets")
             html.Div("Bright: to be expected. Dim: stays below this in 95 of 100 results.", classes="mv-fact")
@@ -66,7 +71,8 @@ class CheckSection(Section):
         with html.Details(v_if="check.cost.length", classes="mv-details"):
             html.Summary("How the refinement went")
             Plot(title="Similarity", across="step", up="local NCC", curves=("check.rising",))
-            Plot(title="Error to expect at the targets, had it ended there", across="step", up="mm, log scale", log=True, curves=("check.falling",))
+            Plot(title="Error to expect at the targets, had it ended there", across="step", up="mm, log scale", log=True,
+                 curves=("check.falling",))
             Plot(title="Cost, of each level's first", across="step", up="%", curves=("check.cost",))
             Plot(title="How far each step moved the CT", across="step", up="mm, log scale", log=True, curves=("check.movement",))
         html.H4("Linked cursor", classes="mv-sub")
@@ -79,7 +85,7 @@ class CheckSection(Section):
 
     def adopt(self) -> None:
         self._similarity = self.session and Similarity(self.session)
-        self._plotted, self._drawing, self._maps = ("", {}), None, []
+        self._plotted, self._drawing, self._maps, self._left_out = ("", {}), None, [], ""
 
     def content(self) -> dict:
         views = self.registration.xrays if self.registration is not None else []
@@ -87,14 +93,14 @@ class CheckSection(Section):
         judged, verdict = (judging.verdict(self.session), judging.told(self.session)) if self.session else ("", [NOT_ASSESSED])
         return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict, "judged": judged,
                 "cursor": self.application.points.told(), "placing": self._placing(), **self._plots(),
-                "maps": self._maps}
+                "maps": self._maps, "left_out": self._left_out}
 
     def _plots(self) -> dict:
         """Of the result that the CT is at, made once for each."""
         result = self.session.result if self.session is not None and not self.session.history.moved else None
         key = self.session.history.current.key if result is not None else ""
         if key != self._plotted[0] or not self._plotted[1]:
-            self._plotted, self._maps = (key, _plots_of(result)), []
+            self._plotted, self._maps, self._left_out = (key, _plots_of(result)), [], ""
             self._drawing = Worker(lambda tell: curves.maps(result)) if result is not None else None
         return self._plotted[1]
 
@@ -118,6 +124,11 @@ class CheckSection(Section):
         """Assess the pose as it is."""
         with self.application.acting():
             judging.assess(self.session)
+
+    def leave_out(self) -> None:
+        """Mask what does not fit."""
+        with self.application.acting():
+            self._left_out = leave_out(self.session)
 
     def place(self) -> None:
         """Have clicks in the slices of the CT place the linked cursor, or end it."""

@@ -1,4 +1,4 @@
-"""What is assumed of a geometry where its header does not say it: sentences for a case, without a name of anything in them."""
+"""What is assumed of a view, mostly of its geometry where its header does not say it: sentences for a case, without names in them."""
 
 AT_PATIENT = "The isocentre lies at DistanceSourceToPatient from the source."
 BY_MAGNIFICATION = "The isocentre lies where EstimatedRadiographicMagnificationFactor holds."
@@ -12,6 +12,7 @@ ON_DETECTOR = "The central axis meets the middle of the physical detector (princ
 EXACT = "The header's distances and angles are exact, as rotation_sd_deg and translation_sd_mm are not given."
 SAME_TABLE = "The table, and the patient on it, had not moved since the first view: the headers do not tell."
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
+LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is none of the CT."
 
 ASSUMPTIONS = (AT_PATIENT, BY_MAGNIFICATION, SPACING_AT_ISOCENTRE, BY_BINNING, HEAD_UP, QUARTERS, BY_LETTERS, IN_IMAGE, ON_DETECTOR, EXACT,
-               SAME_TABLE, TABLE_MOVED)
+               SAME_TABLE, TABLE_MOVED, LEFT_OUT)

@@ -1,0 +1,64 @@
+"""What does not fit is left out by a mask on request; a registration with it is told from one that anybody drew."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, off
+from phantom_scene import make_registration
+from session_at_work import ELSEWHERE, new_session
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.io.xray_header.assumptions import LEFT_OUT
+
+#: (rows, columns) of a plate with a sharp edge in the first X-ray.
+TOOL = (slice(50, 82), slice(44, 76))
+
+
+@pytest.fixture
+def session(scene, ct, views):
+    covered = views[0].xray.line_integrals.copy()
+    covered[TOOL] += 1.5 * (np.indices(covered[TOOL].shape).sum(axis=0) % 16 < 8)
+    views = [replace(views[0], xray=XRay(covered, views[0].xray.valid)), views[1]]
+    return new_session(make_registration(scene, ct, views, off(TRUE_POSE, (1, 0, -1), (2, -1, 1))))
+
+
+def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
+    from MultiViewRegistrationLib.scene.export import case_content
+    from MultiViewRegistrationLib.scene.leaving_out import leave_out
+
+    with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
+        leave_out(session)
+    session.register("given")
+    session.finish()
+    assert session.history.current.verdict == "check", session.history.current.reasons
+    told = leave_out(session)
+    first, second = session.registration.xrays
+    assert "% of view1" in told and "view2" not in told and second.mask is None
+    assert first.mask.GetName() == "view1 without what does not fit" and "stale" in session.doubt()
+    used = session.xray(first).valid
+    assert used[TOOL].mean() < 0.5 and used.mean() > 0.8
+
+    session.register("given")
+    session.finish()
+    entry = session.history.current
+    assert error_mm(entry.pose) < 0.3 and entry.verdict == "check"
+    assert f"view1, assumed: {LEFT_OUT}" in entry.reasons
+    assert case_content(session)["views"][0]["assumptions"] == [LEFT_OUT] and "assumptions" not in case_content(session)["views"][1]
+
+
+def test_nothing_is_left_out_where_the_pose_was_moved_or_all_fits(scene, ct, views):
+    from MultiViewRegistrationLib.scene.leaving_out import leave_out
+
+    session = new_session(make_registration(scene, ct, views, TRUE_POSE))
+    session.register("given")
+    session.finish()
+    with pytest.raises(InputError, match="nothing differs by more than noise explains"):
+        leave_out(session)
+    session.registration.world_from_ct = ELSEWHERE
+    with pytest.raises(InputError, match="moved by hand"):
+        leave_out(session)
+    assert all(view.mask is None for view in session.registration.xrays)

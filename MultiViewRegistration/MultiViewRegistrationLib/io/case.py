@@ -128,12 +128,7 @@ class Case:
 
 def xray_of(file: CaseFile, view: ViewFile) -> XRay:
     """The X-ray, valid where its field is and its mask, if any, is not 0."""
-    try:
-        xray = to_line_integrals(image_of(view), view.intensity)
-    except InputError as error:
-        raise InputError(f"{view.image.path}: {error}") from None
-    if view.geometry.pixel_mm is not None:  # rather than what the image's header says
-        xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
+    xray = in_field(view)
     if view.mask is None:
         return xray
     used = mask_of(view)
@@ -150,6 +145,22 @@ def xray_of(file: CaseFile, view: ViewFile) -> XRay:
             "used; correct it or leave it out."
         )
     return replace(xray, valid=xray.valid & used)
+
+
+def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
+    """The X-ray without the view's mask.   valid: (rows, columns) its field where that is known; sought by default."""
+    try:
+        image = image_of(view)
+        if valid is not None and valid.shape != image.values.shape:
+            (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
+            raise InputError(f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
+                             "frame; give images of one size.")
+        xray = to_line_integrals(image, view.intensity, valid=valid)
+    except InputError as error:
+        raise InputError(f"{view.image.path}: {error}") from None
+    if view.geometry.pixel_mm is not None:  # rather than what the image's header says
+        xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
+    return xray
 
 
 def image_of(view: ViewFile) -> RawImage:

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.view import View
 from ..imaging.xray import count_frames
-from .case import Case, views_of, xray_of
+from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
 from .fields import read_json, shown
 from .files import sha256
@@ -32,6 +32,8 @@ class Frame:
 @dataclass(frozen=True, eq=False)
 class FrameSequence:
     """Frames that are loaded when they are asked for.
+
+    The images of one case share the first ones' fields, shutters and masks: to seek those takes longer than to follow a structure.
 
     first: the first frame with all else that its case says.   names: of the frames, from their files.
     truths: (4, 4) world_from_ct by the number of the frame, where its case has one; only ever read to report errors.
@@ -53,7 +55,10 @@ class FrameSequence:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said of the first frame
             file = self._files[number]()
-            xrays = [xray_of(file, view) for view in file.views]
+            if self._own_cases:
+                xrays = [xray_of(file, view) for view in file.views]
+            else:
+                xrays = [in_field(view, known.xray.valid) for view, known in zip(file.views, self.first.views, strict=True)]
             views = views_of(shown(file.path), file.views, xrays, self.first.ct, file.world_from_ct)
         return Frame(views, file.world_from_ct if self._own_cases else None)
 

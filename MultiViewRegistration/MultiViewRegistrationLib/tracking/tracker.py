@@ -29,6 +29,8 @@ from .prediction import predicted
 LESS_ALIKE = 0.1
 #: The frames before are remembered by the median of so many.
 REMEMBERED = 15
+#: Steps below this are left to the finest resolution.
+LEFT_MM = 0.5
 FOLLOWED = "Followed from frame to frame without an assessment of its own: how often such poses are wrong was not measured."
 
 
@@ -124,8 +126,12 @@ class Tracker:
         levels = self._anatomy.levels(views, pose)[1:]
         for level in levels:
             objective = self._anatomy.objective(views, level, pose)
-            iterations = self._pace.steps if level is levels[-1] else level.iterations
-            pose, _, fit = minimise(objective, pose, iterations=iterations, tolerance_mm=level.tolerance_mm)
+            iterations, tolerance_mm = level.iterations, level.tolerance_mm
+            if level is levels[-1]:
+                iterations = self._pace.steps
+            elif not self._anatomy.structure:  # whose last level, of narrow windows, captures little
+                tolerance_mm = LEFT_MM
+            pose, _, fit = minimise(objective, pose, iterations=iterations, tolerance_mm=tolerance_mm)
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(pose, fit, [], views, np.zeros(6))

@@ -25,11 +25,13 @@ from ..registration.ranges import Range
 from ..registration.starts import Start, refine_from
 from .prediction import predicted
 
-#: A view's local NCC may be less than in the frames before by so much: what lies over a moving bone changes.
+#: A view's local NCC may be less than in the frames before by so much: what lies over a moving bone changes. Of 96 descents from up to
+#: 18 mm and 18 degrees off, in X-rays of a pelvis and a real wrist, the 27 right ones had at most 0.004 less than the right pose, the 69
+#: wrong ones at least 0.19.
 LESS_ALIKE = 0.1
 #: The frames before are remembered by the median of so many.
 REMEMBERED = 15
-#: Steps below this are left to the finest resolution.
+#: Steps below this are left to the finest resolution; not those of a structure, whose last level, of narrow windows, captures little.
 LEFT_MM = 0.5
 FOLLOWED = "Followed from frame to frame without an assessment of its own: how often such poses are wrong was not measured."
 
@@ -38,14 +40,15 @@ FOLLOWED = "Followed from frame to frame without an assessment of its own: how o
 class Pace:
     """How much is done for a frame that is followed.
 
-    steps: at most, at the finest resolution.   assessed: whether it gets the verdict of a registration, or is at best to be checked.
+    tolerance_mm: a step of this or less at the finest resolution is the last, which is most often the first; 0 for a registration's own.
+    assessed: whether it gets the verdict of a registration, or is at best to be checked.
     """
 
-    steps: int
+    tolerance_mm: float
     assessed: bool
 
 
-PACES = {"thorough": Pace(20, True), "quick": Pace(1, False)}
+PACES = {"thorough": Pace(0.0, True), "quick": Pace(0.3, False)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,12 +129,9 @@ class Tracker:
         levels = self._anatomy.levels(views, pose)[1:]
         for level in levels:
             objective = self._anatomy.objective(views, level, pose)
-            iterations, tolerance_mm = level.iterations, level.tolerance_mm
-            if level is levels[-1]:
-                iterations = self._pace.steps
-            elif not self._anatomy.structure:  # whose last level, of narrow windows, captures little
-                tolerance_mm = LEFT_MM
-            pose, _, fit = minimise(objective, pose, iterations=iterations, tolerance_mm=tolerance_mm)
+            left_mm = self._pace.tolerance_mm if level is levels[-1] else 0.0 if self._anatomy.structure else LEFT_MM
+            tolerance_mm = max(level.tolerance_mm, left_mm)
+            pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(pose, fit, [], views, np.zeros(6))

@@ -71,13 +71,13 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
     for name, unit, vectors in (("Turn", "degrees", [each.rotation_deg for each in motion]),
                                 ("Shift of the centroid", "mm", [each.shift_mm for each in motion])):
         values = np.array(vectors)
-        names = ["x, to the left", "y, to the back", "z, to the head", "size"]
+        names = ["x", "y", "z", "size"]
         columns = [*values.T, np.linalg.norm(values, axis=1)]
         lines = [Line(label, frames, column.tolist()) for label, column in zip(names, columns, strict=True)]
         plot = line_plot(lines, f"{name} of {title}", "frame", unit)
         plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend(names)))
     missing = count - len(motion)
-    said = (f"Since frame {frames[0]}, along the axes (LPS) of the fixed structure's CT. "
+    said = (f"Since frame {frames[0]}, along the axes of the fixed structure's CT. "
             + (f"{missing} of {count} frames are left out: one of the two was lost or rejected there." if missing else ""))
     head = tag("head", tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
                tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'"),

@@ -18,11 +18,13 @@ from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..imaging.view import View
 from ..registration.anatomy import Anatomy
-from ..registration.optimizer import minimise
+from ..registration.objective import Evaluation, Objective
+from ..registration.optimizer import minimise, moved
 from ..registration.pipeline import Refinement
-from ..registration.plan import MOST_EXPECTED_MM
+from ..registration.plan import MOST_EXPECTED_MM, Level
 from ..registration.ranges import Range
 from ..registration.starts import Start, refine_from
+from ..registration.unknowns import LEVER_MM
 from .prediction import predicted
 
 #: A view's local NCC may be less than in the frames before by so much: what lies over a moving bone changes. Of 96 descents from up to
@@ -129,9 +131,12 @@ class Tracker:
         levels = self._anatomy.levels(views, pose)[1:]
         for level in levels:
             objective = self._anatomy.objective(views, level, pose)
-            left_mm = self._pace.tolerance_mm if level is levels[-1] else 0.0 if self._anatomy.structure else LEFT_MM
-            tolerance_mm = max(level.tolerance_mm, left_mm)
-            pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
+            if level is levels[-1] and self._pace.tolerance_mm:
+                pose, fit = _stepped(objective, level, pose, self._pace.tolerance_mm)
+            else:
+                left_mm = 0.0 if level is levels[-1] or self._anatomy.structure else LEFT_MM
+                tolerance_mm = max(level.tolerance_mm, left_mm)
+                pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(pose, fit, [], views, np.zeros(6))
@@ -162,6 +167,20 @@ class Tracker:
         worst = int(np.argmin(np.array(found.fit.similarity) - usual))
         return (f"the best pose found looks less like {views[worst].name} (local NCC {found.fit.similarity[worst]:.2f}) than the frames "
                 f"before did ({usual[worst]:.2f}).")
+
+
+def _stepped(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm: float) -> tuple[np.ndarray, Evaluation]:
+    """By one step of Gauss and Newton that is short enough to be right without a look at where it leads, else by a descent.
+
+    The pose (4, 4), and the fit there or that step before.
+    """
+    fit = objective.linearise(objective.project(pose))
+    if np.isfinite(fit.cost):
+        step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
+        if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:
+            return moved(pose, step, objective.pivot), fit
+    pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
+    return pose, fit
 
 
 def _tracked(number: int, how: str, found: Refinement, told: Assessment) -> Tracked:

@@ -89,8 +89,8 @@ def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_k
 
 def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
     poses = swing(3)
-    far = phantom.off(poses[2], [9.0, -6.0, 7.0], [12.0, 9.0, -11.0])
-    found = followed(begun(anatomy, frames[0], poses[0], search=Range(15.0, 30.0)), [frames[1], phantom.make_views(ct, pose=far)])
+    far = phantom.off(poses[2], [9.0, -6.0, 7.0], [18.0, 13.0, -16.0])
+    found = followed(begun(anatomy, frames[0], poses[0], search=Range(15.0, 35.0)), [frames[1], phantom.make_views(ct, pose=far)])
     assert [each.how for each in found] == ["followed", "found again"]
     assert phantom.error_mm(found[1].world_from_ct, far) < 0.1
 

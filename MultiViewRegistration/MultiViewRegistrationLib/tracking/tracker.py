@@ -42,7 +42,7 @@ FOLLOWED = "Followed from frame to frame without an assessment of its own: how o
 class Pace:
     """How much is done for a frame that is followed.
 
-    tolerance_mm: a step of this or less at the finest resolution is the last, which is most often the first; 0 for a registration's own.
+    tolerance_mm: a step of this or less at the finest resolution is the last.
     assessed: whether it gets the verdict of a registration, or is at best to be checked.
     """
 
@@ -50,7 +50,7 @@ class Pace:
     assessed: bool
 
 
-PACES = {"thorough": Pace(0.0, True), "quick": Pace(0.3, False)}
+PACES = {"thorough": Pace(0.05, True), "quick": Pace(0.3, False)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +111,13 @@ class Tracker:
         """
         began = perf_counter()
         last, expected = self._kept[-1][1], predicted(self._kept, number)
-        found = self._followed(number, views, [expected, last], perf_counter())
+        found = self._followed(number, views, [expected, last])
         if found is None:
             starts = [expected, last, *([] if given is None else [given])]
             found = self._found_again(number, views, starts)
         return replace(found, seconds=perf_counter() - began)
 
-    def _followed(self, number: int, views: list[View], starts: list[np.ndarray], began: float) -> Tracked | None:
+    def _followed(self, number: int, views: list[View], starts: list[np.ndarray]) -> Tracked | None:
         for start in starts:
             found = self._descended(views, start)
             if found is not None and self._alike(found.fit.similarity):
@@ -131,12 +131,11 @@ class Tracker:
         levels = self._anatomy.levels(views, pose)[1:]
         for level in levels:
             objective = self._anatomy.objective(views, level, pose)
-            if level is levels[-1] and self._pace.tolerance_mm:
-                pose, fit = _stepped(objective, level, pose, self._pace.tolerance_mm)
+            if level is levels[-1]:
+                pose, fit = _finished(objective, level, pose, self._pace.tolerance_mm)
             else:
-                left_mm = 0.0 if level is levels[-1] or self._anatomy.structure else LEFT_MM
-                tolerance_mm = max(level.tolerance_mm, left_mm)
-                pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=tolerance_mm)
+                left_mm = level.tolerance_mm if self._anatomy.structure else LEFT_MM
+                pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=left_mm)
             if not np.isfinite(fit.cost):
                 return None
         return Refinement(pose, fit, [], views, np.zeros(6))
@@ -169,7 +168,7 @@ class Tracker:
                 f"before did ({usual[worst]:.2f}).")
 
 
-def _stepped(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm: float) -> tuple[np.ndarray, Evaluation]:
+def _finished(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm: float) -> tuple[np.ndarray, Evaluation]:
     """By one step of Gauss and Newton that is short enough to be right without a look at where it leads, else by a descent.
 
     The pose (4, 4), and the fit there or that step before.

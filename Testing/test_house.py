@@ -23,6 +23,7 @@ ROOMS = {
     "published": {"geometry", "imaging", "rendering", "registration"},
     "regressor": {"geometry", "imaging", "rendering", "io"},
     "assessment": {"geometry", "imaging", "rendering", "registration", "regressor"},
+    "tracking": {"geometry", "imaging", "registration", "assessment"},
     "io": {"geometry", "imaging"},
     "demo": {"geometry", "imaging", "io", "jobs"},  # not rendering: its X-rays come from a projector that is not ours
 }

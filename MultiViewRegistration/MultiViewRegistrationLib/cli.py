@@ -19,17 +19,16 @@ from typing import TYPE_CHECKING
 from . import __version__
 from .commands import case as case_command
 from .commands import export, import_dataset
+from .commands import track as track_command
 from .commands import view as view_command
+from .commands.working import PREPARING, progress_of
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
-from .progress import JsonProgress, stopped_by_end_of_stdin
+from .progress import stopped_by_end_of_stdin
 from .published.presets import PRESETS
 
 if TYPE_CHECKING:
     from .io.case import Case
-    from .terminal import ProgressLine
-
-PREPARING = "preparing (ten seconds longer the first time after installation)"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -136,6 +135,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
     command.set_defaults(run=_render)
 
+    track_command.add(commands, common, working)
     case_command.add(commands, common)
     view_command.add(commands, common)
     export.add(commands, common)
@@ -174,21 +174,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _progress(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
-    if options.progress == "json":
-        return JsonProgress()
-    from .terminal import ProgressLine
-
-    return ProgressLine(title)
-
-
 def _register(options: argparse.Namespace) -> dict:
     from .workflow import register
 
     case = _case_to_register(options)
     if options.range:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
-    with _progress(options, "Registering") as line:
+    with progress_of(options, "Registering") as line:
         line.show(0.0, PREPARING)
         result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device,
                           model=options.model, minutes=options.minutes)
@@ -245,7 +237,7 @@ def _train(options: argparse.Namespace) -> dict:
     from .learning import card_json, train
 
     case = Case.load(options.case)
-    with _progress(options, "Training") as line:
+    with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
         model = train(case, options.out, minutes=options.minutes, network=options.network, loss=options.loss, seed=options.seed,
                       poses=options.poses, resume=options.resume, tensorboard=options.tensorboard,
@@ -294,7 +286,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
     starts = options.start or [None]
     evaluations = []
-    with _progress(options, "Evaluating") as line:
+    with progress_of(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
         for done, start in enumerate(starts):
             def show(fraction: float, stage: str, done: int = done) -> None:
@@ -324,7 +316,7 @@ def _bench(options: argparse.Namespace) -> dict:
     from .bench.setting import Setting
     from .bench.table import terminal
 
-    with _progress(options, "Measuring") as line:
+    with progress_of(options, "Measuring") as line:
         results = run(Setting(), options.only, options.page, tell=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if not options.json:
@@ -335,7 +327,7 @@ def _bench(options: argparse.Namespace) -> dict:
 def _demo(options: argparse.Namespace) -> dict:
     from .demonstration import demo
 
-    with _progress(options, "Demo") as line:
+    with progress_of(options, "Demo") as line:
         results = demo(options.out, tell=line.show)
     for result in results:
         _tell(result, options.out)

@@ -9,6 +9,8 @@ from MultiViewRegistrationLib.assessment import protocol
 from MultiViewRegistrationLib.assessment.motion import check_motion
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.tracking.tracker import PACES, Tracked, Tracker
 
 STARTS = 4
 
@@ -41,6 +43,20 @@ def test_the_poses_predict_the_motion_that_is_tracked_in_the_images(registered, 
     assert motion.patches >= 30
     assert np.hypot(*motion.tracked_px) > 5
     assert np.hypot(*motion.error_px) < 0.5
+
+
+def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_starts_lead_to(registered):
+    """About a hundred images and then sixty of the recording lie between them: the first step has to be found again."""
+    instants = [registered[f"radius_{instant}"] for instant in ("0002", "0099", "0158")]
+    (case, anatomy, pose), *later = instants
+    tracker = Tracker(anatomy, PACES["thorough"], Range(**case.search))
+    similarity = anatomy.fit(case.views, pose, pose).similarity
+    tracker.keep(Tracked(0, "registered", pose, "check", [], similarity))
+    for number, (frame, _, expected) in enumerate(later, start=1):
+        found = tracker.follow(number, frame.views)
+        tracker.keep(found)
+        assert found.verdict == "check"  # as any structure
+        assert protocol.consensus(np.stack([expected, found.world_from_ct]), anatomy.centroid, within_deg=1.5, within_mm=0.3).share == 1.0
 
 
 def test_wrong_poses_do_not_predict_the_motion(registered):

@@ -100,6 +100,14 @@ def load_frames(path: str | Path) -> list[RawImage]:
     return [_raw_frame(path, image, values) for values in _frames(path, image)]
 
 
+def count_frames(path: str | Path) -> int:
+    """How many frames an image has, 1 for a still image. Raises InputError as `load_image`."""
+    dicom = read_dicom(path)
+    if dicom is not None and is_grey(dicom):
+        return frame_count(dicom)
+    return len(_frames(path, _other_image(path, dicom)))
+
+
 def _other_image(path: str | Path, dicom: DicomFile | None) -> sitk.Image:
     """What is no grey DICOM image, by SimpleITK."""
     if dicom is not None:

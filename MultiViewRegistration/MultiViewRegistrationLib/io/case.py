@@ -78,11 +78,16 @@ class Case:
         """
         began = perf_counter()
         file = CaseFile.read(path)
-        for difference in identity.differences(file):
-            warnings.warn(difference, stacklevel=2)
         if world_from_ct is not None:
             file = replace(file, world_from_ct=world_from_ct)
-        xrays = [_xray(file, view) for view in file.views]
+        return replace(cls.of(file, last), seconds=perf_counter() - began)
+
+    @classmethod
+    def of(cls, file: CaseFile, last: Case | None = None) -> Case:
+        """The same of what a case.json says."""
+        for difference in identity.differences(file):
+            warnings.warn(difference, stacklevel=3)
+        xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
         if last and last.anatomy_key == anatomy_key:
@@ -113,7 +118,6 @@ class Case:
             landmarks.check(case.landmarks, case.cameras)
         except InputError as error:
             raise InputError(f"{shown(file.path)}: {error}") from None
-        case.seconds = perf_counter() - began
         return case
 
     @property
@@ -122,14 +126,9 @@ class Case:
         return {view.name: view.camera for view in self.views}
 
 
-def _xray(file: CaseFile, view: ViewFile) -> XRay:
+def xray_of(file: CaseFile, view: ViewFile) -> XRay:
     """The X-ray, valid where its field is and its mask, if any, is not 0."""
-    try:
-        xray = to_line_integrals(image_of(view), view.intensity)
-    except InputError as error:
-        raise InputError(f"{view.image.path}: {error}") from None
-    if view.geometry.pixel_mm is not None:  # rather than what the image's header says
-        xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
+    xray = in_field(view)
     if view.mask is None:
         return xray
     used = mask_of(view)
@@ -146,6 +145,22 @@ def _xray(file: CaseFile, view: ViewFile) -> XRay:
             "used; correct it or leave it out."
         )
     return replace(xray, valid=xray.valid & used)
+
+
+def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
+    """The X-ray without the view's mask.   valid: (rows, columns) its field where that is known; sought by default."""
+    try:
+        image = image_of(view)
+        if valid is not None and valid.shape != image.values.shape:
+            (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
+            raise InputError(f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
+                             "frame; give images of one size.")
+        xray = to_line_integrals(image, view.intensity, valid=valid)
+    except InputError as error:
+        raise InputError(f"{view.image.path}: {error}") from None
+    if view.geometry.pixel_mm is not None:  # rather than what the image's header says
+        xray = replace(xray, pixel_mm=view.geometry.pixel_mm)
+    return xray
 
 
 def image_of(view: ViewFile) -> RawImage:

@@ -1,0 +1,87 @@
+"""The motion of one tracked structure against another, as a table and as a page with plots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from .assessment.html_tree import document, tag
+from .assessment.line_plot import Line, legend, line_plot
+from .assessment.report_style import STYLE
+from .errors import InputError
+from .io.fields import shown
+from .io.files import staged
+from .track_files import MATRIX, StoredTrack, table
+from .tracking.relative import Relative, relative_motion
+
+HEADER = ("frame", "angle_deg", "rotation_x_deg", "rotation_y_deg", "rotation_z_deg", "shift_x_mm", "shift_y_mm", "shift_z_mm",
+          "distance_mm", "axis_x", "axis_y", "axis_z", "along_axis_mm", "axis_point_x_mm", "axis_point_y_mm", "axis_point_z_mm",
+          *MATRIX)
+
+
+def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: str | os.PathLike) -> dict:
+    """Write motion.csv and motion.html; returns what they tell as plain data.
+
+    fixed, moving: track.json or its folder, of the same frames.
+
+    InputError for tracks of other frames, and where no two frames have both poses.
+    """
+    a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
+    if len(a.poses) != len(b.poses):
+        raise InputError(f"{shown(moving)}: is of {len(b.poses)} frames, expected the {len(a.poses)} of {shown(fixed)}; track both "
+                         "structures through the same frames.")
+    motion = relative_motion(a.poses, b.poses, b.centroid)
+    if len(motion) < 2:
+        raise InputError(f"{shown(moving)}: {len(motion) or 'no'} frame{'s' * (len(motion) != 1)} of it and of {shown(fixed)} have both a "
+                         "pose that was not rejected, expected two or more; track them again.")
+    with staged(folder, last="motion.csv") as staging:
+        (staging / "motion.html").write_text(page(motion, a.name, b.name, len(a.poses)), encoding="utf-8")
+        (staging / "motion.csv").write_text(motion_table(motion, len(a.poses)), encoding="utf-8", newline="")
+    return {"fixed": a.name, "moving": b.name, "frames_in_all": len(a.poses), "files": [str(Path(folder) / "motion.csv"), str(
+        Path(folder) / "motion.html")], "motion": [_plain(each) for each in motion]}
+
+
+def motion_table(motion: Sequence[Relative], count: int) -> str:
+    """CSV: a line for each of `count` frames, empty but for its number where there is no motion."""
+    by_number = {each.number: each for each in motion}
+    return table(HEADER, [_line(by_number[n]) if n in by_number else [n, *[""] * (len(HEADER) - 1)] for n in range(count)])
+
+
+def _line(each: Relative) -> list:
+    screw = [""] * 7 if each.axis is None else [*each.axis, each.along_mm, *each.point]
+    numbers = [np.linalg.norm(each.rotation_deg), *each.rotation_deg, *each.shift_mm, np.linalg.norm(each.shift_mm), *screw,
+               *each.fixed_from_moving[:3].ravel()]
+    return [each.number, *(number if number == "" else f"{number:.6g}" for number in numbers)]
+
+
+def _plain(each: Relative) -> dict:
+    return {"frame": each.number, "fixed_from_moving": each.fixed_from_moving.tolist(), "rotation_deg": each.rotation_deg.tolist(),
+            "shift_mm": each.shift_mm.tolist(), "axis": None if each.axis is None else each.axis.tolist(), "along_axis_mm": each.along_mm,
+            "axis_point": None if each.point is None else each.point.tolist()}
+
+
+def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
+    """The page: turn and shift against the frame."""
+    frames = [each.number for each in motion]
+    title = f"{moving} against {fixed}"
+    plots = []
+    for name, unit, vectors in (("Turn", "degrees", [each.rotation_deg for each in motion]),
+                                ("Shift of the centroid", "mm", [each.shift_mm for each in motion])):
+        values = np.array(vectors)
+        names = ["x", "y", "z", "size"]
+        columns = [*values.T, np.linalg.norm(values, axis=1)]
+        lines = [Line(label, frames, column.tolist()) for label, column in zip(names, columns, strict=True)]
+        plot = line_plot(lines, f"{name} of {title}", "frame", unit)
+        plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend(names)))
+    missing = count - len(motion)
+    said = (f"Since frame {frames[0]}, along the axes of the fixed structure's CT. "
+            + (f"{missing} of {count} frames are left out: one of the two was lost or rejected there." if missing else ""))
+    head = tag("head", tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+               tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'"),
+               tag("title", title), tag("style", STYLE))
+    body = tag("body", tag("header", tag("h1", title), tag("p", said, class_="quiet")),
+               tag("main", tag("div", *plots, class_="plots")))
+    return document(tag("html", head, body, lang="en"))

@@ -1,0 +1,163 @@
+#!/usr/bin/env python
+"""Tracks a simulated moving sequence at each pace, and registers each frame anew; prints a Markdown table.
+
+python tracking.py --anatomy pelvis --frames 40 --page docs/benchmarks.md
+
+Each frame is measured at each pace and anew before the next one comes, so that a busy moment of the machine hits all of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter, process_time
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
+
+import marked_page  # noqa: E402
+import numpy as np  # noqa: E402
+import SimpleITK as sitk  # noqa: E402
+from make_cases import PELVIS  # noqa: E402
+
+from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
+from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
+from MultiViewRegistrationLib.demo.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
+from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
+from MultiViewRegistrationLib.io.sequence import FrameSequence  # noqa: E402
+from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
+from MultiViewRegistrationLib.registration.ranges import Range  # noqa: E402
+from MultiViewRegistrationLib.tracking.tracker import PACES, Tracked, Tracker  # noqa: E402
+from MultiViewRegistrationLib.workflow import register  # noqa: E402
+
+#: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so many frames.
+SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30
+ABOUT = """A swing to and fro of up to 10 mm and 6 degrees, a period in 30 frames, in two 512x512 views by RTK, by
+`Testing/benchmarks/tracking.py`: each frame followed at both paces of `mvreg track`, and registered anew, all in turns. The clock starts
+with the images loaded; the verdict is in it. CPU time is that of all threads, which depends less on what else the machine does."""
+ANEW = {"anew, from the first frame's pose": "given", "anew, by a search": "search"}
+
+
+def moved(pose: np.ndarray, twist: np.ndarray, about: np.ndarray, frame: int) -> np.ndarray:
+    return rigid.about(about, rigid.exp_se3(np.sin(2 * np.pi * frame / PERIOD) * twist)) @ pose
+
+
+def make(folder: Path, anatomy: str, frames: int, seed: int) -> list[np.ndarray]:
+    """A case in `folder` whose images have `frames` frames; the true poses."""
+    rng = np.random.default_rng(seed)
+    patient = Patient(chest_ct() if anatomy == "chest" else PELVIS, anatomy == "chest")
+    cameras, pose = random_cameras(rng, 2, (80, 90)), random_pose(patient, rng)
+    path = write_case(folder, patient, cameras, pose, rng)
+    twist = rng.normal(size=6)
+    twist[:3] *= np.radians(SWING_DEG) / np.linalg.norm(twist[:3])
+    twist[3:] *= SWING_MM / np.linalg.norm(twist[3:])
+    centre = rigid.transform_points(pose, patient.centre)
+    poses = [moved(pose, twist, centre, frame) for frame in range(frames)]
+    case = json.loads(path.read_text(encoding="utf-8"))
+    for view, camera in zip(case["views"], cameras, strict=True):
+        taken = np.stack([DEFAULT_XRAY.take(patient.projector, camera, each, rng) for each in poses])
+        sitk.WriteImage(sitk.GetImageFromArray(taken), str(folder / view["image"]))
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return poses
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One frame by one way: seconds of wall clock and of all threads' CPU time, mTRE in mm, and what was said of it."""
+
+    seconds: float
+    cpu: float
+    mtre_mm: float
+    said: str
+
+
+def measure(sequence: FrameSequence, poses: list[np.ndarray]) -> tuple[dict[str, list[Measured]], list[float]]:
+    """Of each way, every frame but the first; and the seconds that loading a frame took."""
+    case = sequence.first
+    anatomy = Anatomy(case.ct)
+    result = register(case, "given", anatomy=anatomy)
+    first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
+    ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
+    trackers = {name: Tracker(anatomy, pace, Range(**case.search), case.targets) for name, pace in PACES.items()}
+    for tracker in trackers.values():
+        tracker.keep(first)
+
+    def timed(name: str, number: int, work: Callable[[], tuple[np.ndarray | None, str]]) -> None:
+        began, cpu = perf_counter(), process_time()
+        pose, said = work()
+        seconds, cpu = perf_counter() - began, process_time() - cpu
+        error = np.inf if pose is None else metrics.mtre(pose, poses[number], case.targets)
+        ways[name].append(Measured(seconds, cpu, error, said))
+
+    def follow(tracker: Tracker, number: int, views: list[View]) -> tuple[np.ndarray | None, str]:
+        found = tracker.follow(number, views)
+        tracker.keep(found)
+        return found.world_from_ct, f"{found.how}, {found.verdict}"
+
+    def anew(start: str, views: list[View]) -> tuple[np.ndarray, str]:
+        result = register(replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy)
+        return result.world_from_ct, result.verdict
+
+    loading = []
+    for number in range(1, len(poses)):
+        began = perf_counter()
+        views = sequence.load(number).views
+        loading.append(perf_counter() - began)
+        for name, tracker in trackers.items():
+            timed(name, number, partial(follow, tracker, number, views))
+        for name, start in ANEW.items():
+            timed(name, number, partial(anew, start, views))
+    return ways, loading
+
+
+def row(name: str, frames: list[Measured]) -> str:
+    seconds, errors = np.array([frame.seconds for frame in frames]), np.array([frame.mtre_mm for frame in frames])
+    low, middle, high = 1e3 * np.percentile(seconds, [5, 50, 95])
+    words = [frame.said for frame in frames]
+    told_of = ", ".join(f"{words.count(each)} {each}" for each in dict.fromkeys(words))
+    cpu = 1e3 * np.median([frame.cpu for frame in frames])
+    return (f"| {name} | {1e3 / middle:.1f} | {middle:.0f} ms | {low:.0f} to {high:.0f} ms | {cpu:.0f} ms | {np.median(errors):.3f} mm | "
+            f"{errors.max():.3f} mm | {told_of} |")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--anatomy", choices=("chest", "pelvis"), default="chest")
+    parser.add_argument("--frames", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--data", type=Path, help="folder of the sequence, made if it is not there (default: a temporary one)")
+    parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = args.data or Path(temporary)
+        if not (folder / "poses.npy").exists():
+            np.save(folder / "poses.npy", make(folder, args.anatomy, args.frames, args.seed))
+        poses = list(np.load(folder / "poses.npy"))[: args.frames]
+        ways, loading = measure(FrameSequence.of_images(folder), poses)
+    load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
+    lines = [f"{args.anatomy}, {len(poses)} frames. {now()}, {told(machine())}{load}.", "",
+             "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
+             "|---|---|---|---|---|---|---|---|",
+             *(row(name, frames) for name, frames in ways.items()), "",
+             f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms."]
+    print("\n".join(lines))
+    if args.page:
+        marked_page.put(args.page, f"tracking-{args.anatomy}", "\n".join([f"## Tracking, {args.anatomy}", "", ABOUT, "", *lines]))
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(f"tracking.py: {error}")

@@ -1,0 +1,244 @@
+"""`mvreg track` and `mvreg motion` from the outside: what they write, print and return."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import subprocess
+import time
+from itertools import pairwise
+
+import numpy as np
+import phantom
+import pytest
+import SimpleITK as sitk
+from moving import swing, write_moving_case
+from program import ENVIRONMENT, MVREG
+
+from MultiViewRegistrationLib import sequences
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.io.datasets.tra import autoscoper_from_ct, read_tra
+
+COUNT, LOST = 6, 3
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """A case whose images have six frames, the fourth one blank. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("moving")
+    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != LOST else np.full_like(image, 7))
+
+
+@pytest.fixture(scope="module")
+def tracked(moving, tmp_path_factory):
+    """Output folder and finished process of one run."""
+    out = tmp_path_factory.mktemp("out") / "track"
+    done = subprocess.run([*MVREG, "track", moving, "--out", out, "--json"], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return out, done
+
+
+def table(path) -> list[dict]:
+    with path.open(newline="", encoding="utf-8") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_says_why(tracked):
+    out, done = tracked
+    track = json.loads((out / "track.json").read_text())
+    assert json.loads(done.stdout) == track
+    assert (track["version"], track["frames_in_all"], track["stopped"]) == (1, COUNT, False)
+    assert [frame["how"] for frame in track["frames"]] == ["registered", "followed", "followed", "lost", "followed", "followed"]
+    for frame, pose in zip(track["frames"], swing(COUNT), strict=True):
+        if frame["number"] == LOST:
+            assert frame["world_from_ct"] is None and frame["verdict"] == "reject" and "no contrast" in frame["reasons"][0]
+        else:
+            assert phantom.error_mm(np.array(frame["world_from_ct"]), pose) < 0.1
+            assert frame["verdict"] in ("accept", "check") and len(frame["similarity"]) == 2
+    assert track["frames"][0]["mtre_mm"] < 0.1  # the case's truth is that of its own frame
+    assert "mtre_mm" not in track["frames"][1]
+    assert {"case.json", "ct.nii.gz", "view1.mha", "view2.mha"} <= set(track["inputs"])
+    assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_the_table_has_the_same_poses(tracked):
+    out, _ = tracked
+    frames, lines = json.loads((out / "track.json").read_text())["frames"], table(out / "poses.csv")
+    assert [line["how"] for line in lines] == [frame["how"] for frame in frames]
+    for frame, line in zip(frames, lines, strict=True):
+        numbers = [line[f"m{row}{column}"] for row in range(3) for column in range(4)]
+        if frame["world_from_ct"] is None:
+            assert set(numbers) == {""}
+        else:
+            np.testing.assert_allclose(np.array(numbers, float).reshape(3, 4), np.array(frame["world_from_ct"])[:3], atol=1e-6)
+
+
+def test_autoscopers_poses_are_those_of_the_same_volume_at_its_own_origin(tracked, moving, tmp_path):
+    """A corner of the first voxel lies where the .tra puts it, by the frames that its own reader is tested with."""
+    out, _ = tracked
+    frame = json.loads((out / "track.json").read_text())["frames"][2]
+    image = sitk.ReadImage(str(moving.parent / "ct.nii.gz"))
+    spacing, shape = np.array(image.GetSpacing()), image.GetSize()[::-1]
+    world_from_autoscoper = read_tra(out / "track.tra", 2, 0, 1, 1.0)
+    for index in ((0, 0, 0), (5, 11, 40)):
+        in_world = rigid.transform_points(np.array(frame["world_from_ct"]), np.array(image.TransformIndexToPhysicalPoint(index)))
+        in_autoscoper = rigid.transform_points(autoscoper_from_ct(shape, spacing), spacing * index)
+        np.testing.assert_allclose(rigid.transform_points(world_from_autoscoper, in_autoscoper), in_world, atol=1e-4)
+    assert (out / "track.tra").read_text().splitlines()[LOST] == ",".join(["NaN"] * 16)
+
+
+def test_lists_of_images_and_a_case_for_each_frame_are_the_same_sequence(mvreg, tracked, moving, tmp_path):
+    case = json.loads(moving.read_text())
+    case["ct"] = str(moving.parent / case["ct"])
+    lists, cases = {}, []
+    for number in (0, 1, 2):
+        folder = tmp_path / f"frame{number}"
+        folder.mkdir()
+        for view in case["views"]:
+            image = sitk.ReadImage(str(moving.parent / view["image"]))[:, :, number]
+            sitk.WriteImage(image, str(folder / view["image"]))
+            lists.setdefault(view["name"], []).append(folder / view["image"])
+        (folder / "case.json").write_text(json.dumps({**case, "truth": {"world_from_ct": swing(3)[number].tolist()}}))
+        cases.append(folder)
+    images = [part for name, files in lists.items() for part in ("--images", name, *files)]
+    by_list, by_case = (json.loads(mvreg("track", *given, "--pace", "quick", "--json", "--out", tmp_path / name).stdout)
+                        for name, given in (("a", [moving, *images]), ("b", cases)))
+    whole = json.loads((tracked[0] / "track.json").read_text())["frames"]
+    for told in (by_list, by_case):
+        assert [frame["how"] for frame in told["frames"]] == ["registered", "followed", "followed"]
+        assert told["frames"][1]["verdict"] == "check" and "not measured" in told["frames"][1]["reasons"][0]
+        for frame, like in zip(told["frames"], whole, strict=False):
+            assert phantom.error_mm(np.array(frame["world_from_ct"]), np.array(like["world_from_ct"])) < 0.1
+    assert [frame["name"] for frame in by_list["frames"]] == ["view1.mha"] * 3
+    assert [frame["name"] for frame in by_case["frames"]] == ["frame0", "frame1", "frame2"]
+    assert all(frame["mtre_mm"] < 0.2 for frame in by_case["frames"])
+
+
+def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, monkeypatch):
+    follow = sequences.Tracker.follow
+
+    def interrupted(self, number, *given):
+        if number == 2:
+            raise KeyboardInterrupt
+        return follow(self, number, *given)
+
+    monkeypatch.setattr(sequences.Tracker, "follow", interrupted)
+    done = mvreg("track", moving, "--out", tmp_path)
+    assert done.returncode == 130 and "2 of 6 frames" in done.stderr
+    track = json.loads((tmp_path / "track.json").read_text())
+    assert track["stopped"] and [frame["number"] for frame in track["frames"]] == [0, 1]
+    assert len((tmp_path / "track.tra").read_text().splitlines()) == COUNT
+
+
+def test_a_process_that_is_interrupted_leaves_whole_files_or_none(moving, tmp_path):
+    for delay in (1.0, 2.5):
+        out = tmp_path / f"out{delay}"
+        process = subprocess.Popen([*MVREG, "track", moving, "--progress", "json", "--out", out], env=ENVIRONMENT, stderr=subprocess.PIPE,
+                                   stdin=subprocess.PIPE, text=True)
+        time.sleep(delay)
+        process.communicate(timeout=60)  # ends its stdin
+        assert process.returncode in (0, 130)
+        assert not [path for path in out.glob("*") if path.name.startswith(".")]
+        for path in out.glob("track.json"):
+            assert len(table(out / "poses.csv")) == len(json.loads(path.read_text())["frames"]) > 0
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: found with several cases"),
+    (["CASE", "--images", "view1", "CASE", "CASE"], "expected each view"),
+    (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"], "names a view twice"),
+    (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"], "2 of view1, 1 of view2"),
+    (["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"], "no.mha: is no file"),
+    (["STILL"], "has no frame after the case's own"),
+    (["STILL", "OTHER"], "expected those of the first frame"),
+    (["STILL", "SMALLER"], "names another CT"),
+    (["nowhere.json"], "does not exist"),
+])
+def test_bad_input_is_one_sentence_and_leaves_nothing(mvreg, moving, case_file, tmp_path, arguments, words):
+    still = json.loads(case_file.read_text())
+    for view in still["views"]:
+        view["image"] = str(case_file.parent / view["image"])
+    ct = sitk.ReadImage(str(case_file.parent / still["ct"]))
+    sitk.WriteImage(ct[:40], str(tmp_path / "smaller.nii.gz"))
+    still["ct"] = str(case_file.parent / still["ct"])
+    paths = {"CASE": moving, "STILL": case_file}
+    for name, other in {"OTHER": {**still, "views": still["views"][:1]}, "SMALLER": {**still, "ct": "smaller.nii.gz"}}.items():
+        paths[name] = tmp_path / f"{name}.json"
+        paths[name].write_text(json.dumps(other))
+    done = mvreg("track", *(paths.get(word, word) for word in arguments), "--out", tmp_path / "out", cwd=tmp_path)
+    assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_camera_that_is_not_known_exactly_must_stay_the_same(mvreg, moving, tmp_path):
+    """It is corrected once, in the first frame; elsewhere it would have to be again."""
+    case = json.loads(moving.read_text())
+    case["ct"] = str(moving.parent / case["ct"])
+    for view in case["views"]:
+        view["image"] = str(moving.parent / view["image"])
+    case["views"][1] |= {"rotation_sd_deg": 0.5, "translation_sd_mm": 0.5}
+    cases = []
+    for number in range(2):
+        for view in case["views"]:
+            view["frame"] = number
+        matrix = np.array(case["views"][1]["projection_matrix"])
+        case["views"][1]["projection_matrix"] = (matrix @ rigid.from_rotation_translation(np.eye(3), [0, number, 0])).tolist()
+        cases.append(tmp_path / f"{number}.json")
+        cases[-1].write_text(json.dumps(case))
+    done = mvreg("track", *cases, "--out", tmp_path / "out")
+    assert done.returncode == 2 and 'the camera of view "view2" is another one' in done.stderr
+    assert mvreg("track", cases[0], "--pace", "quick", "--out", tmp_path / "out").returncode == 0
+    frames = json.loads((tmp_path / "out" / "track.json").read_text())["frames"]
+    assert frames[2]["how"] == "followed" and phantom.error_mm(np.array(frames[2]["world_from_ct"]), swing(3)[2]) < 0.3
+
+
+@pytest.fixture
+def tracks(tracked, tmp_path):
+    """Two tracks: the phantom's, and what turns by 5 degrees a frame about the first axis of it; and a function that changes the second."""
+    out, _ = tracked
+    shutil.copytree(out, tmp_path / "fixed")
+    track = json.loads((out / "track.json").read_text())
+    for frame in track["frames"]:
+        if frame["world_from_ct"] is not None:
+            turn = rigid.from_rotation_translation(rigid.exp_so3(np.radians([5.0 * frame["number"], 0, 0])), [0, 0, 0])
+            frame["world_from_ct"] = (np.array(frame["world_from_ct"]) @ turn).tolist()
+    (tmp_path / "moving").mkdir()
+
+    def write(**changes):
+        (tmp_path / "moving" / "track.json").write_text(json.dumps({**track, "case": "<b>moving</b>", **changes}))
+        return tmp_path / "fixed", tmp_path / "moving", "--out", tmp_path / "motion"
+
+    return write
+
+
+def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg, tracks, tmp_path):
+    done = mvreg("motion", *tracks(centroid_ct=[0.0, 10.0, 0.0]), "--json")
+    assert done.returncode == 0, done.stderr
+    lines = table(tmp_path / "motion" / "motion.csv")
+    assert [line["frame"] for line in lines] == list("012345")
+    assert lines[LOST]["angle_deg"] == lines[LOST]["axis_x"] == lines[LOST]["m00"] == ""
+    last = {key: float(value) for key, value in lines[5].items()}
+    assert (last["rotation_x_deg"], last["rotation_y_deg"], last["rotation_z_deg"]) == pytest.approx((25, 0, 0), abs=1e-4)
+    assert last["shift_z_mm"] == pytest.approx(10 * np.sin(np.radians(25)), abs=1e-4)
+    assert (last["axis_x"], last["along_axis_mm"], last["axis_point_y_mm"]) == pytest.approx((1, 0, 0), abs=1e-4)
+    angles = [float(line["angle_deg"]) for line in lines if line["angle_deg"]]
+    assert all(after > before for before, after in pairwise(angles))
+    page = (tmp_path / "motion" / "motion.html").read_text()
+    assert page.count("<svg") > 2 and "&lt;b&gt;moving" in page and "<b>" not in page and "1 of 6 frames" in page
+    assert json.loads(done.stdout)["motion"][-1]["frame"] == 5
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"frames_in_all": 7}, "is of 7 frames, expected the 6"),
+    ({"frames_in_all": 4}, "is 4, expected less than frames_in_all"),
+    ({"version": 2}, "update this program"),
+    ({"frames": []}, "expected a list of one or more frames"),
+    ({"centroid_ct": [1, 2]}, "centroid_ct"),
+    ({"frames": [{"number": 0, "verdict": "accept", "world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]}, "world_from_ct"),
+    ({"frames": [{"number": 0, "verdict": "reject", "world_from_ct": None}]}, "no frames of it"),
+])
+def test_tracks_that_do_not_fit_are_refused_in_one_sentence(mvreg, tracks, tmp_path, changes, words):
+    done = mvreg("motion", *tracks(**changes))
+    assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, done.stderr
+    assert not (tmp_path / "motion").exists()

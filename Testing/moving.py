@@ -1,0 +1,75 @@
+"""The phantom moving from frame to frame, in memory and as a case on disk whose images have several frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import phantom
+import SimpleITK as sitk
+from phantom_case import write_phantom_case
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.imaging.ct import CT, load_ct
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
+
+#: Of a swing to and fro: degrees and mm at its end, and how many frames it takes.
+SWING_DEG, SWING_MM, PERIOD = (4.0, -2.0, 3.0), (5.0, -4.0, 6.0), 24
+
+
+def swing(count: int, about: np.ndarray = phantom.TRUE_POSE) -> list[np.ndarray]:
+    """(4, 4) world_from_ct of each frame, up to 1.5 degrees and 2.5 mm from one to the next; `about` is the first."""
+    twist = np.array([*np.radians(SWING_DEG), *SWING_MM])
+    return [rigid.exp_se3(np.sin(2 * np.pi * n / PERIOD) * twist) @ about for n in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class Pelvis:
+    """A real pelvis that swings in X-rays by RTK's projector, with a spectrum, scatter, noise and an unknown gain.
+
+    poses: (4, 4) of each frame.   frames: their views, two of 256x256 pixels.   targets: (N, 3) CT mm, in bone.
+    """
+
+    ct: CT
+    poses: list[np.ndarray]
+    frames: list[list[View]]
+    targets: np.ndarray
+
+    @classmethod
+    def swinging(cls, path: Path, count: int) -> Pelvis:
+        """path: of a CT in Hounsfield units."""
+        from MultiViewRegistrationLib.demo.cases import Patient
+        from MultiViewRegistrationLib.demo.simulator import SimulatedXRay
+
+        patient, random = Patient(path, couch=False, beyond_mm=60), np.random.default_rng(0)
+        xray = SimulatedXRay(pixel_mm=1.16, photons=6000)
+        cameras = [CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(1.16, 1.16), size=(256, 256), rao_lao_deg=primary,
+                        cra_cau_deg=3).camera() for primary in (0, 85)]
+        poses = swing(count, rigid.from_rotation_translation(np.eye(3), -patient.centre))
+        frames = [[View(f"view{n}", to_line_integrals(raw_image(xray.take(patient.projector, camera, pose, random))), camera)
+                   for n, camera in enumerate(cameras)] for pose in poses]
+        return cls(load_ct(path), poses, frames, patient.bone_points[:30])
+
+
+def write_moving_case(folder: Path, poses: Sequence[np.ndarray], spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x) -> Path:
+    """A case.json whose images have a frame for each pose, its start some mm off the first.   spoil: what becomes of a frame's image.
+
+    Its truth is that of the first frame.
+    """
+    path = write_phantom_case(folder)
+    ct = phantom.make_ct()
+    frames = [phantom.make_views(ct, pose=pose) for pose in poses]
+    case = json.loads(path.read_text(encoding="utf-8"))
+    for nth, view in enumerate(case["views"]):
+        images = np.stack([spoil(n, (60000 * np.exp(-views[nth].xray.line_integrals)).astype(np.uint16)) for n, views in enumerate(frames)])
+        stack = sitk.GetImageFromArray(images)
+        stack.SetSpacing((1.25, 1.25, 1.0))
+        sitk.WriteImage(stack, str(folder / view["image"]))
+    case["truth"] = {"world_from_ct": poses[0].tolist()}
+    path.write_text(json.dumps(case), encoding="utf-8")
+    return path

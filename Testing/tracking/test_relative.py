@@ -1,0 +1,45 @@
+"""How two structures move against each other."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.tracking.relative import relative_motion
+
+CENTROID = np.array([12.0, -7.0, 30.0])
+MOVING = rigid.from_rotation_translation(rigid.exp_so3([0.1, 0.7, -0.4]), [5.0, 40.0, -9.0])
+
+
+def turned_about(axis, point, degrees, along) -> np.ndarray:
+    motion = np.eye(4)
+    motion[:3, :3] = Rotation.from_rotvec(np.radians(degrees) * np.asarray(axis)).as_matrix()
+    motion[:3, 3] = point - motion[:3, :3] @ point + along * np.asarray(axis)
+    return motion
+
+
+@pytest.mark.parametrize("degrees", [5.0, -40.0, 170.0])
+def test_a_hinge_is_found_as_its_axis_wherever_both_stand_in_the_world(degrees):
+    axis, point, along = np.array([2.0, -1.0, 2.0]) / 3, np.array([20.0, 15.0, -10.0]), 3.0
+    fixed = [rigid.from_rotation_translation(rigid.exp_so3([0.2 * n, 0.1, -0.3]), [n, 2.0 * n, -5.0]) for n in range(2)]
+    motion = turned_about(axis, point, degrees, along)
+    first, second = relative_motion(fixed, [fixed[0] @ MOVING, fixed[1] @ motion @ MOVING], CENTROID)
+    np.testing.assert_allclose(second.rotation_deg, degrees * axis, atol=1e-9)
+    sign = np.sign(degrees)
+    np.testing.assert_allclose(sign * second.axis, axis, atol=1e-9)
+    assert sign * second.along_mm == pytest.approx(along)
+    at = rigid.transform_points(MOVING, CENTROID)
+    np.testing.assert_allclose(second.shift_mm, rigid.transform_points(motion, at) - at, atol=1e-9)
+    np.testing.assert_allclose(np.cross(second.point - point, axis), 0, atol=1e-8)  # on the axis
+    assert (second.point - at) @ axis == pytest.approx(0, abs=1e-8)  # and nearest to the centroid
+    np.testing.assert_array_equal(first.rotation_deg, 0)
+    assert first.axis is None
+
+
+def test_frames_with_one_pose_only_are_left_out_and_the_first_with_both_is_what_it_is_told_from():
+    poses = [None, MOVING, None, MOVING]
+    found = relative_motion([np.eye(4), np.eye(4), np.eye(4), np.eye(4)], poses, CENTROID)
+    assert [each.number for each in found] == [1, 3]
+    np.testing.assert_allclose(found[1].shift_mm, 0, atol=1e-12)

@@ -1,0 +1,111 @@
+"""Following the phantom through frames: how exactly, what becomes of a frame that is lost, and from what the next one begins."""
+
+from __future__ import annotations
+
+import numpy as np
+import phantom
+import pytest
+from moving import Pelvis, swing
+
+from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.tracking import tracker as module
+from MultiViewRegistrationLib.tracking.tracker import PACES, Tracked, Tracker
+
+SEARCH = Range(10.0, 20.0)
+
+
+def begun(anatomy, views, pose, pace="quick", search=SEARCH) -> Tracker:
+    """A tracker after its first frame, which was registered from some mm off."""
+    tracker = Tracker(anatomy, PACES[pace], search)
+    first = refine(anatomy, views, phantom.off(pose, [1.0, -1.0, 1.0], [2.0, 1.0, -1.0]))
+    tracker.keep(Tracked(0, "registered", first.world_from_ct, "check", [], first.fit.similarity))
+    return tracker
+
+
+def followed(tracker, frames) -> list[Tracked]:
+    found = []
+    for number, views in enumerate(frames, start=1):
+        found.append(tracker.follow(number, views))
+        tracker.keep(found[-1])
+    return found
+
+
+@pytest.fixture(scope="module")
+def frames(ct) -> list[list[View]]:
+    """Ten frames of a swing."""
+    return [phantom.make_views(ct, pose=pose) for pose in swing(10)]
+
+
+@pytest.fixture
+def spoiled(frames) -> list[list[View]]:
+    """The same, the fifth frame being noise."""
+    random = np.random.default_rng(1)
+    noise = [View(view.name, XRay(random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32), view.xray.valid), view.camera)
+             for view in frames[4]]
+    return [*frames[:4], noise, *frames[5:]]
+
+
+@pytest.fixture(scope="module")
+def pelvis(shared_data) -> Pelvis:
+    pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
+    return Pelvis.swinging(shared_data / "pelvis" / "pelvis_2mm.nii.gz", 10)
+
+
+@pytest.mark.parametrize("pace, bound_mm", [("quick", 0.2), ("thorough", 0.1)])
+def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_mm):
+    found = followed(begun(Anatomy(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:])
+    assert [each.how for each in found] == ["followed"] * 9
+    errors = [mtre(each.world_from_ct, pose, pelvis.targets) for each, pose in zip(found, pelvis.poses[1:], strict=True)]
+    assert max(errors) < bound_mm
+    assert all(each.kept and each.seconds > 0 for each in found)
+    if pace == "quick":
+        assert {each.verdict for each in found} == {"check"} and found[0].upper95_mm is None
+    else:
+        assert {each.verdict for each in found} == {"accept"}
+        assert sum(error < each.upper95_mm for error, each in zip(errors, found, strict=True)) >= 8
+
+
+def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_kept(anatomy, spoiled, monkeypatch):
+    poses, begins = swing(10), []
+    descended = Tracker._descended
+
+    def remembering(self, views, pose):
+        begins.append(pose)
+        return descended(self, views, pose)
+
+    monkeypatch.setattr(Tracker, "_descended", remembering)
+    found = followed(begun(anatomy, spoiled[0], poses[0]), spoiled[1:])
+    assert [each.how for each in found] == ["followed"] * 3 + ["lost"] + ["followed"] * 5
+    assert found[3].verdict == "reject" and found[3].reasons[0].startswith("Lost: ") and not found[3].kept
+    lost = found[3].world_from_ct
+    assert lost is None or not any(np.array_equal(lost, begin) for begin in begins)
+    assert max(phantom.error_mm(each.world_from_ct, pose) for each, pose in zip(found, poses[1:], strict=True) if each.kept) < 0.2
+
+
+def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
+    poses = swing(3)
+    far = phantom.off(poses[2], [9.0, -6.0, 7.0], [18.0, 13.0, -16.0])
+    found = followed(begun(anatomy, frames[0], poses[0], search=Range(15.0, 35.0)), [frames[1], phantom.make_views(ct, pose=far)])
+    assert [each.how for each in found] == ["followed", "found again"]
+    assert phantom.error_mm(found[1].world_from_ct, far) < 0.1
+
+
+def test_the_last_pose_is_tried_where_the_prediction_is_wrong(anatomy, frames, monkeypatch):
+    """Of a motion that stops at once the constant velocity predicts too far."""
+    wrong = phantom.off(swing(1)[0], [40.0, 0, 0], [40.0, 0, 0])
+    monkeypatch.setattr(module, "predicted", lambda kept, number: wrong)
+    found = followed(begun(anatomy, frames[0], swing(1)[0]), [frames[0]])
+    assert found[0].how == "followed"
+    assert phantom.error_mm(found[0].world_from_ct, swing(1)[0]) < 0.2
+
+
+def test_a_frame_that_is_rejected_is_kept_by_nobody(anatomy, frames):
+    tracker = begun(anatomy, frames[0], swing(1)[0])
+    tracker.keep(Tracked(1, "lost", np.eye(4), "reject", ["Lost: ..."]))
+    found = tracker.follow(2, frames[1])
+    assert found.how == "followed" and phantom.error_mm(found.world_from_ct, swing(2)[1]) < 0.2

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .commands import case as case_command
+from .commands import cohort as cohort_command
 from .commands import export, import_dataset
 from .commands import view as view_command
 from .errors import InputError
@@ -161,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
     command.add_argument("--title", default="Accuracy", help="of that page (default: %(default)s)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
+    cohort_command.add_options(command)
     command.set_defaults(run=_evaluate)
 
     import_dataset.add(commands, common)
@@ -287,13 +289,12 @@ def _render(options: argparse.Namespace) -> dict:
 
 
 def _evaluate(options: argparse.Namespace) -> dict:
-    from .evaluation import evaluate
     from .evaluation_page import pages
     from .io.files import write_atomically
     from .registration.ranges import Range
 
     starts = options.start or [None]
-    evaluations = []
+    evaluate, evaluations = cohort_command.evaluator(options), []
     with _progress(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
         for done, start in enumerate(starts):

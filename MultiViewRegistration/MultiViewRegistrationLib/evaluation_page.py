@@ -34,6 +34,7 @@ def page(evaluation: Evaluation, about: str = "", title: str = "Accuracy", pictu
                   "" if evaluation.start == "given" else _gaps(known), _failures(known, pictures)]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation)]
+    parts.append(_not_evaluated(evaluation))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -92,6 +93,17 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
                   "median mPD mm", "s"), rows)
         + _several_views([run for case in cases if case.views > 1 for run in case.runs])
     )
+
+
+def _not_evaluated(evaluation: Evaluation) -> str:
+    if not evaluation.failed:
+        return ""
+    rows = [(_cell(each.case), _cell(each.error)) for each in evaluation.failed]
+    return "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n" + table(("case", "why"), rows)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())
 
 
 def _how(evaluation: Evaluation) -> tuple[str, str]:

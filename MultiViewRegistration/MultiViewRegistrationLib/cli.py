@@ -23,7 +23,7 @@ from .commands import export, import_dataset
 from .commands import view as view_command
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
-from .progress import JsonProgress, stopped_by_end_of_stdin
+from .progress import JsonProgress, first_rank, stopped_by_end_of_stdin
 from .published.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
             answer = options.run(options)
-        if options.json:
+        if options.json and first_rank():
             print(json.dumps(answer, indent=1))
         sys.stdout.flush()
     except InputError as error:
@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _progress(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
-    if options.progress == "json":
+    if options.progress == "json" and first_rank():
         return JsonProgress()
     from .terminal import ProgressLine
 
@@ -253,8 +253,9 @@ def _train(options: argparse.Namespace) -> dict:
                       poses=options.poses, resume=options.resume, tensorboard=options.tensorboard,
                       progress=lambda fraction, stage, error_mm: line.show(fraction, stage))
     median, most, within = model.card.expected
-    print(f"{case.name}: trained for {model.card.seconds:.0f} s; of random images half are found within {median:.1f} mm, 95 % within "
-          f"{most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
+    if first_rank():
+        print(f"{case.name}: trained for {model.card.seconds:.0f} s; of random images half are found within {median:.1f} mm, 95 % within "
+              f"{most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
     return card_json(model)
 
 

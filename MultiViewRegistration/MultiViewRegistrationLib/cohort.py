@@ -23,8 +23,8 @@ from .assessment.metrics import Errors
 from .cohort_records import Plan, Record
 from .errors import InputError
 from .evaluation import MOST_PICTURES, Agreement, CaseOutcome, Evaluation, Failed, Run
-from .regressor.store import data_folder
 from .registration.ranges import Range
+from .regressor.store import data_folder
 from .rendering.threads import available_threads
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ def evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
             raise InputError(f"--{given[0]}: found without --scheduler, expected them together; add it, or leave this out.")
         return evaluate
     if options.workers is not None and (options.workers < 1 or options.scheduler != LOCAL):
-        raise InputError(f"--workers: found {options.workers}, expected 1 or more, and no address of a scheduler, which has its own; correct "
-                         "it, or leave it out.")
+        raise InputError(f"--workers: found {options.workers}, expected 1 or more, and no address of a scheduler, which has its own; "
+                         "correct it, or leave it out.")
     from ..cohort import evaluate_cohort
 
     return partial(evaluate_cohort, scheduler=options.scheduler, workers=options.workers, folder=options.records)

@@ -18,11 +18,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import __version__, cohort_worker
+from . import __version__, cohort_training, cohort_worker
 from .assessment.metrics import Errors
+from .assessment.motion import Motion
 from .cohort_records import Plan, Record
 from .errors import InputError
-from .evaluation import MOST_PICTURES, Agreement, CaseOutcome, Evaluation, Failed, Run
+from .evaluation import MOST_PICTURES, Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run, check
 from .registration.ranges import Range
 from .regressor.store import data_folder
 from .rendering.threads import available_threads
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 #: The scheduler that is none: a cluster of processes on this computer, as long as the evaluation takes.
 LOCAL = "local"
 HOST = "127.0.0.1"
+#: Of a case during which one worker after another ended.
+ENDED = "the worker that had it ended unexpectedly, again and again, perhaps for want of memory; use fewer workers."
 _CONNECT_SECONDS = 10.0
 
 
@@ -54,17 +57,63 @@ def evaluate_cohort(
     told = {**options, "off": list(options["off"]), "search": search and [search.rotation_deg, search.translation_mm],
             "model": model and str(Path(model).resolve()), "minutes": minutes}
     method = cohort_worker.method(told)
+    if minutes is not None and (model or method.start not in ("regressor", "auto") or not 0 < minutes < 1e4):
+        raise InputError(f"--minutes: found {minutes:g}, expected more than 0 and less than 10000, a start by a regressor, and no --model; "
+                         "correct it, or leave it out.")
     folder = (folder or data_folder() / "cohorts").resolve()
-    plan = Plan([str(Path(path).resolve()) for path in paths], told, [], __version__)
+    cases = [str(Path(path).resolve()) for path in paths]
+    plan = Plan(cases, told, list(map(_group, cases)) if minutes else [], __version__)
     name = plan.write(folder)
-    with _client(scheduler, workers, len(paths)) as client:
+    groups = _alike(plan.groups)
+    whole = len(groups) + len(cases)
+    with _client(scheduler, workers, whole) as client:
         progress(0.0, "waiting for workers")
-        lost = _run(client, len(paths), folder, name, progress)
-    outcomes, failed, pictures = _gathered(plan, folder, lost)
+        _run(client, cohort_worker.train, groups, folder, name,
+             lambda done: progress(done / whole, f"{done} of {len(groups)} regressors"))
+        lost = _run(client, cohort_worker.evaluate, range(len(cases)), folder, name,
+                    lambda done: progress((len(groups) + done) / whole, f"{done} of {len(cases)} cases"))
+        outcomes, failed, pictures = _gathered(plan, folder, lost)
+        motions = _motions(client, plan, folder, name, lost)
     if not outcomes:
-        raise InputError(f"evaluate: none of {len(paths)} cases could be evaluated; of the first: {failed[0].error}")
-    return Evaluation(outcomes, [], method.starts, method.reach_mm, tuple(method.off), method.seed, method.by.name, method.by.torch_device,
-                      search, pictures, method.start, failed)
+        raise InputError(f"evaluate: none of {len(cases)} cases could be evaluated; of the first: {failed[0].error}")
+    return Evaluation(outcomes, motions, method.starts, method.reach_mm, tuple(method.off), method.seed, method.by.name,
+                      method.by.torch_device, search, pictures, method.start, failed)
+
+
+def _group(path: str) -> str:
+    """See `cohort_training.group`; "" for a case that cannot be read, of which its worker will say why."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its worker will give them
+            return cohort_training.group(check(path))
+    except (InputError, OSError):
+        return ""
+
+
+def _alike(hashes: Sequence[str]) -> list[list[int]]:
+    """The places of equal hashes, other than ""."""
+    places: dict[str, list[int]] = {}
+    for place, each in enumerate(hashes):
+        if each:
+            places.setdefault(each, []).append(place)
+    return list(places.values())
+
+
+def _motions(client: Client, plan: Plan, folder: Path, name: str, lost: set[int]) -> list[MotionOutcome]:
+    """From one image of a structure to another, for the cases without truth."""
+    records = [None if number in lost else Record.read(plan.record(folder, number)) for number in range(len(plan.cases))]
+    groups = [group for group in _alike([record.anatomy if record and record.world_from_ct else "" for record in records])
+              if len(group) > 1]
+    _run(client, cohort_worker.compare, groups, folder, name, lambda done: None)
+    found = []
+    for group in groups:
+        record = Record.read(plan.motion(folder, group))
+        if record is None or record.error:
+            warnings.warn(f"The motion from image to image was not found: {record.error if record else 'its worker ended.'}", stacklevel=3)
+        else:
+            found += record.outcome["motions"]
+    return [MotionOutcome(**{**told, "motion": Motion(*(tuple(v) if isinstance(v, list) else v for v in told["motion"].values()))})
+            for *_, told in sorted(found, key=lambda each: each[:2])]
 
 
 def require() -> None:
@@ -96,37 +145,42 @@ def _client(scheduler: str, workers: int | None, cases: int) -> Iterator[Client]
         yield client
 
 
-def _run(client: Client, cases: int, folder: Path, plan: str, progress: Callable[[float, str], object]) -> dict[int, str]:
-    """Have all cases done; why none came back, in words, by their numbers."""
+def _run(
+    client: Client, work: Callable[..., str], what: Sequence[object], folder: Path, plan: str, tell: Callable[[int], object],
+) -> set[int]:
+    """Have a worker do each of `what`; which of them, by their places, ended their workers again and again.
+
+    tell: called with how many are done.
+    """
     from distributed import KilledWorker, as_completed
 
     token = secrets.token_hex(8)  # other cohorts may be with the same scheduler
-    names = [f"mvreg-{token}-{number}" for number in range(cases)]
-    futures = client.map(cohort_worker.work, range(cases), folder=str(folder), plan=plan, key=names, pure=False)
-    number_of, lost = dict(zip(names, range(cases))), {}
+    names = [f"mvreg-{token}-{place}" for place in range(len(what))]
+    futures = client.map(work, what, folder=str(folder), plan=plan, key=names, pure=False)
+    lost = set()
     for done, future in enumerate(as_completed(futures, loop=client.loop), start=1):
-        number, error = number_of[future.key], future.exception()
+        error = future.exception()
         if isinstance(error, KilledWorker):
-            lost[number] = "the worker that had it ended unexpectedly, again and again, perhaps for want of memory; use fewer workers."
+            lost.add(names.index(future.key))
         elif error is not None:
             raise InputError(f"--scheduler: its workers cannot run this program ({type(error).__name__}: {error}); install it there, in "
                              f"version {__version__}.")
         else:
             _check(future.result(), folder)
-        progress(done / cases, f"{done} of {cases} cases")
+        tell(done)
     return lost
 
 
-def _check(answer: dict, folder: Path) -> None:
-    if answer["state"] == cohort_worker.UNSEEN:
+def _check(answer: str, folder: Path) -> None:
+    if answer == cohort_worker.UNSEEN:
         raise InputError(f"{folder}: a worker does not see this folder, expected one that this computer and all workers share; name one "
                          "with --records.")
-    if answer["state"] == cohort_worker.OTHER_VERSION:
-        raise InputError(f"--scheduler: found version {answer['version']} of this program on a worker, expected {__version__} as here; "
-                         "install that there.")
+    if answer == cohort_worker.OTHER_VERSION:
+        raise InputError(f"--scheduler: found another version of this program on a worker, expected {__version__} as here; install that "
+                         "there.")
 
 
-def _gathered(plan: Plan, folder: Path, lost: dict[int, str]) -> tuple[list[CaseOutcome], list[Failed], dict[str, bytes]]:
+def _gathered(plan: Plan, folder: Path, lost: set[int]) -> tuple[list[CaseOutcome], list[Failed], dict[str, bytes]]:
     """What came of the cases, in their order, with a warning for each that the workers gave."""
     outcomes, failed, pictures = [], [], {}
     for number, case in enumerate(plan.cases):
@@ -134,7 +188,7 @@ def _gathered(plan: Plan, folder: Path, lost: dict[int, str]) -> tuple[list[Case
         if record is None and number not in lost:
             raise InputError(f"{folder}: what a worker wrote is not there, expected a folder that this computer and all workers share; "
                              "name one with --records.")
-        error = lost.get(number) or record.error
+        error = record.error if record else ENDED
         for warning in record.warnings if record else ():
             warnings.warn(f"{case}: {warning}", stacklevel=3)
         if error:

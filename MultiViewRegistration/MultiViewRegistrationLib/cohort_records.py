@@ -2,7 +2,7 @@
 
     <folder>/plan-<hash>.json       the cases' paths and how they are evaluated
     <folder>/<hash>.json            what came of one case evaluated in one way; it appears whole or not at all
-    <folder>/models/<hash>          a regressor that was trained for the cohort
+    <folder>/models/<hash>          a regressor that was trained for the cohort, and <hash>.json what came of its training
 
 Names are hashes, so that neither they nor what is sent between processes tells anything of a patient.
 """
@@ -30,8 +30,8 @@ def digest(content: object) -> str:
 class Plan:
     """Which cases are evaluated, and how.
 
-    cases: absolute paths.   options: of the evaluation, see `cohort_worker.method`.   groups: for each case the hash of what a regressor
-    of it is trained for, see `cohort.group`; none where none is trained.   version: of the program.
+    cases: absolute paths.   options: of the evaluation, see `cohort_worker.method`.   groups: the `cohort_training.group` of each case, ""
+    of one that cannot be read; none where no regressors are trained.   version: of the program.
     """
 
     cases: list[str]
@@ -55,9 +55,17 @@ class Plan:
         """Where it is written what came of a case."""
         return folder / f"{digest([self.cases[number], self.options])}.json"
 
+    def motion(self, folder: Path, numbers: Sequence[int]) -> Path:
+        """Where it is written how the structure moved between cases that show the same one."""
+        return folder / f"{digest(['motion', [self.cases[number] for number in numbers], self.options])}.json"
+
     def model(self, folder: Path, number: int) -> Path:
         """The folder of the regressor that is trained for a case, and others of its group."""
         return folder / "models" / digest([self.groups[number], self.options["minutes"], self.options["seed"]])
+
+    def training(self, folder: Path, number: int) -> Path:
+        """Where it is written what came of that training."""
+        return self.model(folder, number).with_suffix(".json")
 
 
 @dataclass(frozen=True)
@@ -65,7 +73,8 @@ class Record:
     """What came of a case, as plain data.
 
     fingerprint: of all that it hangs on: files, options, the program's version; "" where it failed.
-    outcome: an `evaluation.CaseOutcome`; None where it failed.   pictures: JPEG files as base64, by name.
+    outcome: an `evaluation.CaseOutcome`, of `Plan.motion` its "motions", of `Plan.training` its steps; None where it failed.
+    pictures: JPEG files as base64, by name.
     world_from_ct, anatomy: of a case without truth, the pose and the hash of its CT, for the motion from one image to the next.
     error: why it failed, in a sentence.   warnings: that were given on the way.
     """

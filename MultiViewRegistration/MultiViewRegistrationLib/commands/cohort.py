@@ -21,11 +21,14 @@ def add_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)")
     command.add_argument("--records", type=Path, metavar="DIR",
                          help="folder of what came of each case, for --scheduler; one that all workers see (default: in your store)")
+    command.add_argument("--minutes", type=float, metavar="N",
+                         help="for --scheduler with --start regressor or auto: first train a regressor so long for each CT and geometry "
+                              "(default: those in your store are taken)")
 
 
 def evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
     """What evaluates, with the arguments of `evaluation.evaluate`. InputError for options that say nothing without a scheduler."""
-    given = [name for name in ("workers", "records") if getattr(options, name) is not None]
+    given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
     if options.scheduler is None:
         if given:
             raise InputError(f"--{given[0]}: found without --scheduler, expected them together; add it, or leave this out.")
@@ -35,4 +38,4 @@ def evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
                          "correct it, or leave it out.")
     from ..cohort import evaluate_cohort
 
-    return partial(evaluate_cohort, scheduler=options.scheduler, workers=options.workers, folder=options.records)
+    return partial(evaluate_cohort, scheduler=options.scheduler, workers=options.workers, folder=options.records, minutes=options.minutes)

@@ -125,7 +125,7 @@ class Evaluation:
 
     start: one of STARTS.
     refinement: by its name, on torch's device where it ran by torch.   search: the range through which was searched, None for each case's.
-    pictures: JPEG files of misses, by name.   failed: of a cohort, the others do not hang on them.
+    pictures: JPEG files of misses, by name.   shared: whether processes shared the cases, see `cohort`; failed: of those.
     """
 
     cases: list[CaseOutcome]
@@ -139,6 +139,7 @@ class Evaluation:
     search: Range | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
     start: str = "given"
+    shared: bool = False
     failed: list[Failed] = field(default_factory=list)
 
     @property

@@ -47,14 +47,16 @@ def pages(evaluations: Sequence[Evaluation], about: str = "", title: str = "Accu
 
 
 def _head(evaluation: Evaluation, title: str) -> str:
+    machine = f"{platform.machine()} with {available_threads()} threads, "
+    shared = "" if not evaluation.shared else " Processes shared the cases, and the threads (docs/cohorts.md)."
     return (
         f"# {title}\n\n"
         "Written by `mvreg evaluate`; do not edit by hand. "
-        f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
+        f"{date.today().isoformat()}, version {__version__}, {machine}"
         f"Python {platform.python_version()}, numba {version('numba')}, seed {evaluation.seed}. "
         f"Refinement: {_refinement(evaluation)}. "
         f"Times are wall-clock seconds of {_WORK[evaluation.start]} refinement alone, images loaded and CT "
-        "made ready, on a machine that does other things, too."
+        f"made ready, on a machine that does other things, too.{shared}"
     )
 
 

@@ -46,6 +46,12 @@ def rank() -> int:
     return dist.get_rank() if together() else 0
 
 
+def wait() -> None:
+    """Until all ranks have come here."""
+    if together():
+        dist.barrier()
+
+
 def any_of(flag: bool) -> bool:
     """Whether one of the ranks says so."""
     return bool(_reduced([flag], dist.ReduceOp.MAX)[0]) if together() else flag

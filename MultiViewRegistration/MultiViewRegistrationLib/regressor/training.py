@@ -140,6 +140,7 @@ class Training:
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
         """
+        ranks.wait()  # for the first, which writes
         card, tensors = checkpoint.load(folder)
         if card.finished:
             raise InputError(f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "

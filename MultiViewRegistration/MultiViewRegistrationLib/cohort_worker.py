@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import partial
 from itertools import combinations
@@ -129,6 +130,11 @@ def _evaluated(plan: Plan, number: int, folder: Path) -> Record:
 
 def _trained(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
     path = plan.training(folder, numbers[0])
+    before = Record.read(path)
+    for number in numbers if before and before.outcome else ():
+        with suppress(InputError, OSError):
+            if before.fingerprint == cohort_training.fingerprint(plan, number):
+                return KEPT
     path.parent.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         came = _kept(path, partial(cohort_training.fingerprint, plan, number), partial(cohort_training.trained, plan, number, folder))

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,8 +18,10 @@ from program import ENVIRONMENT, MVREG
 distributed = pytest.importorskip("distributed", reason="needs Dask distributed: pip install distributed")
 psutil = pytest.importorskip("psutil")
 
-from MultiViewRegistrationLib import cohort, cohort_worker  # noqa: E402
+from MultiViewRegistrationLib import cohort, cohort_training, cohort_worker  # noqa: E402
 from MultiViewRegistrationLib.cohort_records import Plan, Record  # noqa: E402
+from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
+from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
 
 #: Nobody but this computer's user may read it in what processes tell each other.
 PATIENT = "Mustermann"
@@ -184,6 +187,50 @@ def test_a_case_is_done_once(plan, tmp_path, cases):
         assert cohort_worker.evaluate(1, str(tmp_path), name) == cohort_worker.FAILED
     assert "is not JSON" in Record.read(made.record(tmp_path, 1)).error
     assert not any(PATIENT in each.name for each in tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path, cases, monkeypatch):
+    pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
+    pytest.importorskip("safetensors")
+    from MultiViewRegistrationLib.regressor import training
+
+    monkeypatch.setattr(training, "VALIDATED", 2)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
+    monkeypatch.setattr(training.Training, "_set_pace", lambda self: setattr(self, "card", replace(self.card, steps=4, every=2)))
+    made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
+    at, step = str(tmp_path), training.Training._step
+
+    def interrupted(self, *arguments):
+        step(self, *arguments)
+        if self.card.done == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Training, "_step", interrupted)
+        cohort_worker.train([0, 1], at, name)
+    begun = Card.read(made.model(tmp_path, 1))
+    assert begun.done == 3 and not begun.finished
+    assert cohort_worker.train([0, 1], at, name) == cohort_worker.DONE  # though the first case is damaged
+    trained = Card.read(made.model(tmp_path, 1))
+    assert trained.finished and trained.created == begun.created
+    assert cohort_worker.train([0, 1], at, name) == cohort_worker.KEPT
+    assert Card.read(made.model(tmp_path, 1)) == trained
+    assert cohort_worker.evaluate(1, at, name) == cohort_worker.DONE
+    (run,) = Record.read(made.record(tmp_path, 1)).outcome["runs"]
+    assert run["said_mtre_mm"] is not None
+    made, name = plan(2, groups=("bad",), minutes=1.0, start="regressor")
+    assert cohort_worker.train([0], at, name) == cohort_worker.FAILED == cohort_worker.evaluate(0, at, name)
+
+
+def test_which_cases_share_a_regressor(cases, tmp_path):
+    def group(**changed) -> str:
+        content = json.loads((cases[0] / "case.json").read_text()) | changed
+        return cohort_training.group(CaseFile.from_json(cases[0] / "case.json", content))
+
+    pose = json.loads((cases[1] / "case.json").read_text())["world_from_ct"]
+    assert group() == group(targets=[[0, 0, 0]])
+    assert len({group(), group(world_from_ct=pose), group(training={"roll_deg": 5}), group(ct_unit="relative")}) == 4
 
 
 def test_workers_that_are_elsewhere_or_of_another_version(plan, tmp_path):

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import secrets
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +31,7 @@ from .regressor.store import data_folder
 from .rendering.threads import available_threads
 
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, LocalCluster
 
 #: The scheduler that is none: a cluster of processes on this computer, as long as the evaluation takes.
 LOCAL = "local"
@@ -140,9 +142,22 @@ def _client(scheduler: str, workers: int | None, cases: int) -> Iterator[Client]
     count = min(workers or threads, cases)
     with (distributed.LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, host=HOST, dashboard_address=None, worker_dashboard_address=None,
-            memory_limit=None, silence_logs=logging.CRITICAL, env={"MVREG_THREADS": str(max(1, threads // count))}) as cluster,
+            memory_limit=None, silence_logs=logging.CRITICAL, env={"MVREG_THREADS": str(max(1, threads // count))},
+            preload=[cohort_worker.__name__]) as cluster,
           distributed.Client(cluster, set_as_default=False) as client):
-        yield client
+        try:
+            yield client
+        except BaseException:
+            _end(cluster)
+            raise
+
+
+def _end(cluster: LocalCluster) -> None:
+    """End the workers at once: what they are at is not waited for."""
+    for nanny in cluster.workers.values():
+        nanny.auto_restart = False
+        with suppress(OSError, TypeError):  # it has just ended, or not begun
+            os.kill(nanny.pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
 
 
 def _run(

@@ -6,6 +6,7 @@ All that is sent to a worker is a folder, the name of a plan in it, and numbers 
 from __future__ import annotations
 
 import base64
+import signal
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -35,6 +36,11 @@ DONE, KEPT, FAILED, UNSEEN, OTHER_VERSION = "done", "kept", "failed", "unseen", 
 #: A process does one thing at a time, on all its threads, and keeps the CT for the next case.
 _busy = Lock()
 _last: Evaluated | None = None
+
+
+def dask_setup(worker: object) -> None:
+    """Dask calls it in each process that the program itself starts: Ctrl-C is for the program, which ends its workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def evaluate(number: int, folder: str, plan: str) -> str:

@@ -9,6 +9,7 @@ decides for all, when to stop for one, all of them hear of. Elsewhere there is o
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -28,7 +29,9 @@ def joined() -> Iterator[None]:
         yield
         return
     if os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):  # all on this machine: nobody else may listen
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if os.uname().sysname == "Darwin" else "lo")
+        loopback = {"Linux": "lo", "Darwin": "lo0"}.get(platform.system())
+        if loopback:
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     dist.init_process_group("gloo")
     try:
         yield

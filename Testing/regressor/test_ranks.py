@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -84,3 +85,15 @@ def test_one_rank_is_the_plain_training_bit_by_bit(launched, tmp_path, monkeypat
     assert not ranks.together()
     assert torch.equal(ranks_example.weights(plain.network), ranks_example.weights(one.network))
     assert plain.card.losses == one.card.losses and len(plain.card.losses) == ranks_example.STEPS
+
+
+def test_the_end_of_another_rank_is_a_sentence_and_that_of_all_an_interruption(launched):
+    launched(1)
+    with pytest.raises(OSError, match="another process of this training ended; go on with --resume"), ranks.joined():
+        raise RuntimeError("[third_party/gloo/gloo/transport/tcp/pair.cc:537] Connection reset by peer")
+    with pytest.raises(RuntimeError, match="shape"), ranks.joined():
+        raise RuntimeError("a shape that does not fit")
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt), ranks.joined():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before and not ranks.together()

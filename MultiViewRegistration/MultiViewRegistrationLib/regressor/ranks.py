@@ -8,8 +8,10 @@ decides for all, when to stop for one, all of them hear of. Elsewhere there is o
 
 from __future__ import annotations
 
+import errno
 import os
 import platform
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
@@ -24,7 +26,11 @@ Criterion = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """In here the processes that torchrun started know each other. They talk by gloo: on the CPU, where training runs."""
+    """In here the processes that torchrun started know each other. They talk by gloo: on the CPU, where training runs.
+
+    Where one of them ends, torchrun ends the others by SIGTERM; in here that is a KeyboardInterrupt, so that what was learnt is saved.
+    Only to be called by the main thread. OSError where another rank ended and this one noticed before.
+    """
     if not (dist.is_available() and dist.is_torchelastic_launched()) or dist.is_initialized():
         yield
         return
@@ -32,11 +38,17 @@ def joined() -> Iterator[None]:
         loopback = {"Linux": "lo", "Darwin": "lo0"}.get(platform.system())
         if loopback:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     dist.init_process_group("gloo")
     try:
         yield
+    except RuntimeError as error:
+        if "gloo" not in str(error):
+            raise
+        raise OSError(errno.ECONNRESET, "another process of this training ended; go on with --resume", "torchrun") from None
     finally:
         dist.destroy_process_group()
+        signal.signal(signal.SIGTERM, before)
 
 
 def together() -> bool:

@@ -177,7 +177,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _progress(options: argparse.Namespace, title: str) -> ProgressLine | JsonProgress:
-    if options.progress == "json" and first_rank():
+    if options.progress == "json":
         return JsonProgress()
     from .terminal import ProgressLine
 

@@ -177,6 +177,8 @@ def _run(
         error = future.exception()
         if isinstance(error, KilledWorker):
             lost.add(names.index(future.key))
+        elif isinstance(error, OSError):  # of a folder in which nothing can be written
+            raise error
         elif error is not None:
             raise InputError(f"--scheduler: its workers cannot run this program ({type(error).__name__}: {error}); install it there, in "
                              f"version {__version__}.")

@@ -122,7 +122,7 @@ class JsonProgress:
         """`fraction` of the whole is done; with it goes the last pose that was told."""
         left = self._left.seconds(fraction)
         now = time.monotonic()
-        if stage == self._stage and now - self._printed < APART_SECONDS:
+        if stage == self._stage and now - self._printed < APART_SECONDS or not first_rank():
             return
         self._printed, self._stage = now, stage
         print(ProgressRecord(float(fraction), stage, left, **self._found).to_line(), file=sys.stderr, flush=True)

@@ -100,12 +100,8 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
 def _not_evaluated(evaluation: Evaluation) -> str:
     if not evaluation.failed:
         return ""
-    rows = [(_cell(each.case), _cell(each.error)) for each in evaluation.failed]
+    rows = [(each.case, " ".join(each.error.split())) for each in evaluation.failed]
     return "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n" + table(("case", "why"), rows)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
 
 
 def _how(evaluation: Evaluation) -> tuple[str, str]:

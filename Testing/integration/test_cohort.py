@@ -7,8 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
-import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,8 +77,8 @@ def _wait_for(true, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def kill_a_worker(cluster, after: int = 0) -> threading.Thread:
-    """Kills a worker process while it has a case, once so many others came back from their workers."""
+def kill_a_worker(cluster, after: int = 0) -> Future:
+    """Kills a worker process while it has a case, once so many others came back from their workers; its number."""
     begun = time.monotonic()
 
     def busy() -> list[int]:
@@ -88,7 +88,7 @@ def kill_a_worker(cluster, after: int = 0) -> threading.Thread:
             return []
         return [pids[task.processing_on.address] for task in tasks if task.state == "processing" and task.processing_on]
 
-    def kill() -> None:
+    def kill() -> int | None:
         while time.monotonic() < begun + 60:
             try:
                 found = busy()
@@ -97,12 +97,11 @@ def kill_a_worker(cluster, after: int = 0) -> threading.Thread:
             if found:
                 time.sleep(0.1)  # into the case
                 os.kill(found[0], signal.SIGKILL)
-                return
+                return found[0]
             time.sleep(0.01)
+        return None
 
-    thread = threading.Thread(target=kill)
-    thread.start()
-    return thread
+    return ThreadPoolExecutor(1).submit(kill)
 
 
 def timeless(evaluation: dict) -> dict:
@@ -123,8 +122,7 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg
     killed = kill_a_worker(cluster)
     pids = {nanny.pid for nanny in cluster.workers.values()}
     done = mvreg("evaluate", *cases, *OPTIONS, "--scheduler", cluster.scheduler_address, "--records", folder, "--json")
-    killed.join()
-    _wait_for(lambda: None not in (now := {nanny.pid for nanny in cluster.workers.values()}) and now != pids)
+    assert killed.result() in pids and not psutil.pid_exists(killed.result())
     assert done.returncode == 0, done.stderr
     together = json.loads(done.stdout)
     (failed,) = together["failed"]
@@ -151,8 +149,7 @@ def test_a_case_that_ends_every_worker_is_told_of(cases, cluster, mvreg, monkeyp
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     killed = kill_a_worker(cluster, after=1)
     done = mvreg("evaluate", cases[2], cases[0], "--starts", 40, "--scheduler", cluster.scheduler_address, "--records", tmp_path)
-    killed.join()
-    assert done.returncode == 2
+    assert killed.result() and done.returncode == 2
     assert f"{cases[0]}: {cohort.ENDED}" in done.stderr and "none of 2 cases could be evaluated; of the first:" in done.stderr
 
 

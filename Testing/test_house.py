@@ -52,6 +52,7 @@ HOME_OF = {
     "nanodrr": {"bench"},
     "torchio": {"bench"},
     "pyigtl": {"io.navigation.messages"},
+    "distributed": {"cohort"},
 }
 #: The benchmark imports its peers only once it runs.
 NEEDS_MORE = (HOSTS | HOME_OF["warp"] | HOME_OF["torch"] - {"published", "bench"}
@@ -196,8 +197,8 @@ import importlib, sys
 
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in {{"torch", "warp", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "pyigtl", "slicer", "vtk", "qt",
-                                  "ctk"}}:
+        if name.split(".")[0] in {{"torch", "warp", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "pyigtl", "distributed", "slicer",
+                                  "vtk", "qt", "ctk"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 
 sys.meta_path.insert(0, Missing())

@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 from . import __version__
 from .commands import case as case_command
+from .commands import cohort as cohort_command
 from .commands import export, import_dataset
 from .commands import track as track_command
 from .commands import view as view_command
 from .commands.working import PREPARING, progress_of
 from .errors import InputError
 from .io.axes import AXES, DIRECTIONS
-from .progress import stopped_by_end_of_stdin
+from .progress import first_rank, stopped_by_end_of_stdin
 from .published.presets import PRESETS
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
             answer = options.run(options)
-        if options.json:
+        if options.json and first_rank():
             print(json.dumps(answer, indent=1))
         sys.stdout.flush()
     except InputError as error:
@@ -161,6 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
     command.add_argument("--title", default="Accuracy", help="of that page (default: %(default)s)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
+    cohort_command.add_options(command)
     command.set_defaults(run=_evaluate)
 
     import_dataset.add(commands, common)
@@ -243,8 +245,9 @@ def _train(options: argparse.Namespace) -> dict:
                       poses=options.poses, resume=options.resume, tensorboard=options.tensorboard,
                       progress=lambda fraction, stage, error_mm: line.show(fraction, stage))
     median, most, within = model.card.expected
-    print(f"{case.name}: trained for {model.card.seconds:.0f} s; of random images half are found within {median:.1f} mm, 95 % within "
-          f"{most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
+    if first_rank():
+        print(f"{case.name}: trained for {model.card.seconds:.0f} s; of random images half are found within {median:.1f} mm, 95 % within "
+              f"{most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
     return card_json(model)
 
 
@@ -279,13 +282,12 @@ def _render(options: argparse.Namespace) -> dict:
 
 
 def _evaluate(options: argparse.Namespace) -> dict:
-    from .evaluation import evaluate
     from .evaluation_page import pages
     from .io.files import write_atomically
     from .registration.ranges import Range
 
     starts = options.start or [None]
-    evaluations = []
+    evaluate, evaluations = cohort_command.evaluator(options), []
     with progress_of(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
         for done, start in enumerate(starts):

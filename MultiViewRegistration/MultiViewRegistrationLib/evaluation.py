@@ -91,6 +91,24 @@ class CaseOutcome:
         return re.sub(r"[-_ ]*\d+$", "", self.name) or self.name
 
 
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """A case that was evaluated, with what the next one may share. world_from_ct: (4, 4), on which its starts agreed, without truth."""
+
+    case: Case
+    anatomy: Anatomy
+    outcome: CaseOutcome
+    world_from_ct: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A case of a cohort that could not be evaluated, and why, in a sentence."""
+
+    case: str
+    error: str
+
+
 @dataclass(frozen=True)
 class MotionOutcome:
     """Tracked against predicted motion between two cases of one structure, in one view."""
@@ -107,7 +125,7 @@ class Evaluation:
 
     start: one of STARTS.
     refinement: by its name, on torch's device where it ran by torch.   search: the range through which was searched, None for each case's.
-    pictures: JPEG files of misses, by name.
+    pictures: JPEG files of misses, by name.   shared: whether processes shared the cases, see `cohort`; failed: of those.
     """
 
     cases: list[CaseOutcome]
@@ -121,6 +139,8 @@ class Evaluation:
     search: Range | None = None
     pictures: dict[str, bytes] = field(default_factory=dict)
     start: str = "given"
+    shared: bool = False
+    failed: list[Failed] = field(default_factory=list)
 
     @property
     def searched(self) -> bool:
@@ -149,6 +169,28 @@ def evaluate(
     Raises InputError for a bad case: for what its case.json says before any registration, for its images when their turn comes; and where
     a regressor is asked for and there is none.
     """
+    method = method_of(starts, reach_mm, off, seed, refinement, device, search, start, model)
+    for path in paths:
+        check(path)
+    kernels.prepare()
+    pictures: dict[str, bytes] = {}
+    outcomes: list[CaseOutcome] = []
+    unknown: list[tuple[Case, np.ndarray]] = []
+    last = None
+    for number, path in enumerate(paths):
+        last = evaluate_case(path, method, pictures, lambda f, name, done=number: progress((done + f) / len(paths), name), last)
+        outcomes.append(last.outcome)
+        if last.world_from_ct is not None:
+            unknown.append((last.case, last.world_from_ct))
+    return Evaluation(outcomes, motions(unknown), method.starts, reach_mm, off, seed, method.by.name, method.by.torch_device, search,
+                      pictures, method.start)
+
+
+def method_of(
+    starts: int, reach_mm: float, off: tuple[float, float], seed: int, refinement: str, device: str, search: Range | None,
+    start: str | None, model: str | Path | Model | None,
+) -> Method:
+    """How the cases are registered, see `evaluate`. InputError for what cannot be."""
     if starts < 1 or reach_mm <= 0 or min(off) < 0:
         raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
     by = refiner(refinement, device)
@@ -157,32 +199,35 @@ def evaluate(
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
     if start == "search" and by.name != "joint":
         raise no_pose(by)
-    starts = 1 if start == "regressor" else starts
-    method = Method(by, start, model, search, starts, reach_mm, off, seed)
-    for path in paths:
-        file = CaseFile.read(path)
-        if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
-            raise InputError(f"{path}: found neither truth with targets nor a start pose, expected one of them; add it to the case.")
-    kernels.prepare()
-    outcomes: list[CaseOutcome] = []
-    pictures: dict[str, bytes] = {}
-    unknown: list[tuple[Case, np.ndarray]] = []
-    case = anatomy = None
-    for number, path in enumerate(paths):
-        last, case = case, Case.load(path, case)
-        if last is None or last.anatomy_key != case.anatomy_key:
-            anatomy = Anatomy(case.ct)
+    return Method(by, start, model, search, 1 if start == "regressor" else starts, reach_mm, off, seed)
 
-        def tell(fraction: float, done: int = number, name: str = case.name) -> None:
-            progress((done + fraction) / len(paths), name)
 
-        if case.truth_world_from_ct is not None and case.targets is not None:
-            outcomes.append(_with_truth(case, anatomy, method, pictures, tell))
-        else:
-            outcome, pose = _without_truth(case, anatomy, method, tell)
-            outcomes.append(outcome)
-            unknown.append((case, pose))
-    return Evaluation(outcomes, _motions(unknown), starts, reach_mm, off, seed, by.name, by.torch_device, search, pictures, start)
+def check(path: str | Path) -> CaseFile:
+    """What a case.json says, before anything else is loaded. InputError where it cannot be evaluated."""
+    file = CaseFile.read(path)
+    if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
+        raise InputError(f"{path}: found neither truth with targets nor a start pose, expected one of them; add it to the case.")
+    return file
+
+
+def evaluate_case(
+    path: str | Path, method: Method, pictures: dict[str, bytes], tell: Callable[[float, str], object] = lambda fraction, name: None,
+    last: Evaluated | None = None,
+) -> Evaluated:
+    """One case from all starts.
+
+    pictures: of misses, to which its own are added, up to MOST_PICTURES.   tell: called with the fraction done, and the case's name.
+    last: whose CT is taken if it is the same.
+    """
+    case = Case.load(path, last and last.case)
+    anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else Anatomy(case.ct)
+
+    def told(fraction: float) -> None:
+        tell(fraction, case.name)
+
+    if case.truth_world_from_ct is not None and case.targets is not None:
+        return Evaluated(case, anatomy, _with_truth(case, anatomy, method, pictures, told), None)
+    return Evaluated(case, anatomy, *_without_truth(case, anatomy, method, told))
 
 
 def _with_truth(
@@ -236,7 +281,7 @@ def _without_truth(
     return CaseOutcome(case.name, len(case.views), [], agreement, case.relative_geometry), agreed.world_from_ct
 
 
-def _motions(registered: list[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
+def motions(registered: list[tuple[Case, np.ndarray]]) -> list[MotionOutcome]:
     """The motion check for every two cases of one structure and each camera that they share."""
     outcomes = []
     for (first, pose), (second, other_pose) in combinations(registered, 2):

@@ -34,6 +34,7 @@ def page(evaluation: Evaluation, about: str = "", title: str = "Accuracy", pictu
                   "" if evaluation.start == "given" else _gaps(known), _failures(known, pictures)]
     if unknown:
         parts += [_agreement(unknown, evaluation), _motion(evaluation)]
+    parts.append(_not_evaluated(evaluation))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -46,14 +47,16 @@ def pages(evaluations: Sequence[Evaluation], about: str = "", title: str = "Accu
 
 
 def _head(evaluation: Evaluation, title: str) -> str:
+    machine = f"{platform.machine()} with {available_threads()} threads, "
+    shared = "" if not evaluation.shared else " Processes shared the cases, and the threads (docs/cohorts.md)."
     return (
         f"# {title}\n\n"
         "Written by `mvreg evaluate`; do not edit by hand. "
-        f"{date.today().isoformat()}, version {__version__}, {platform.machine()} with {available_threads()} threads, "
+        f"{date.today().isoformat()}, version {__version__}, {machine}"
         f"Python {platform.python_version()}, numba {version('numba')}, seed {evaluation.seed}. "
         f"Refinement: {_refinement(evaluation)}. "
         f"Times are wall-clock seconds of {_WORK[evaluation.start]} refinement alone, images loaded and CT "
-        "made ready, on a machine that does other things, too."
+        f"made ready, on a machine that does other things, too.{shared}"
     )
 
 
@@ -92,6 +95,13 @@ def _accuracy(cases: Sequence[CaseOutcome], evaluation: Evaluation) -> str:
                   "median mPD mm", "s"), rows)
         + _several_views([run for case in cases if case.views > 1 for run in case.runs])
     )
+
+
+def _not_evaluated(evaluation: Evaluation) -> str:
+    if not evaluation.failed:
+        return ""
+    rows = [(each.case, " ".join(each.error.split())) for each in evaluation.failed]
+    return "## Not evaluated\n\nThese cases could not be evaluated; no table above counts them.\n\n" + table(("case", "why"), rows)
 
 
 def _how(evaluation: Evaluation) -> tuple[str, str]:

@@ -24,6 +24,7 @@ from .regressor.store import models_of, new_folder
 
 if TYPE_CHECKING:
     from .regressor.model import Model
+    from .regressor.poses import PoseRange
 
 CURVES = "curves.svg"
 
@@ -43,41 +44,51 @@ def train(
         stops with `regressor.training.Cancelled`, and can be resumed.
     anatomy: of the case's CT, where it is there already.   tensorboard: also write the learning curves for TensorBoard, at the end.
 
+    Processes that torchrun started train one model together, see `regressor.ranks`; the first of them writes it and tells of it.
+
     InputError for a range that puts the CT out of a view's field, a plan that is none, a folder that does not fit, or a package that is
     missing. OSError where the model cannot be written.
     """
     _require_torch()
-    from .regressor import events
-    from .regressor.poses import DiffPosePoses, PoseRange
-    from .regressor.training import DIFFPOSE, POSES, Plan, Training
+    from .regressor import events, ranks
+    from .regressor.training import Plan, Training
 
     anatomy = anatomy or Anatomy(case.ct)
-    cameras = {view.name: view.camera for view in case.views}
     if tensorboard:
         events.require()
-    if resume:
-        if folder is None:
-            raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
-        training = Training.resume(Path(folder), case.ct, list(cameras.values()), anatomy.corners())
-    else:
-        if poses not in POSES:
-            raise InputError(f'poses: found "{poses}", expected one of {", ".join(POSES)}.')
-        pose = nominal_pose(case, anatomy)
-        if poses == DIFFPOSE:
-            reach = DiffPosePoses.about(next(iter(cameras.values())), pose, anatomy.centroid).range()
+    if resume and folder is None:
+        raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
+    with ranks.joined():
+        cameras = [view.camera for view in case.views]
+        if resume:
+            training = Training.resume(Path(folder), case.ct, cameras, anatomy.corners())
         else:
-            reach = PoseRange.of_case(cameras, pose, anatomy.centroid, anatomy.corners(), case.search, case.training)
-        plan = Plan(minutes, network, loss, seed, poses)
-        target = Path(folder) if folder is not None else _stored(case)
-        training = Training.begin(case.ct, list(cameras.values()), reach, anatomy.corners(), plan, target)
-    try:
-        model = training.run(progress)
-    finally:
-        if training.card.validation:
-            write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
+            reach = _range(case, anatomy, poses)
+            target = Path(folder) if folder is not None else _stored(case)
+            training = Training.begin(case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses), target)
+        if ranks.rank() > 0:
+            return training.run()
+        try:
+            model = training.run(progress)
+        finally:
+            if training.card.validation:
+                write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
     if tensorboard:
         events.write(training.folder / "tensorboard", training.card)
     return model
+
+
+def _range(case: Case, anatomy: Anatomy, poses: str) -> PoseRange:
+    """The poses to be learnt, see `train`."""
+    from .regressor.poses import DiffPosePoses, PoseRange
+    from .regressor.training import DIFFPOSE, POSES
+
+    if poses not in POSES:
+        raise InputError(f'poses: found "{poses}", expected one of {", ".join(POSES)}.')
+    pose, cameras = nominal_pose(case, anatomy), {view.name: view.camera for view in case.views}
+    if poses == DIFFPOSE:
+        return DiffPosePoses.about(next(iter(cameras.values())), pose, anatomy.centroid).range()
+    return PoseRange.of_case(cameras, pose, anatomy.centroid, anatomy.corners(), case.search, case.training)
 
 
 def find_model(case: Case, model: Model | str | Path | None = None) -> Model | None:

@@ -10,7 +10,7 @@ from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.assessment.motion import Motion
-from MultiViewRegistrationLib.evaluation import Agreement, CaseOutcome, Evaluation, MotionOutcome, Run
+from MultiViewRegistrationLib.evaluation import Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run
 from MultiViewRegistrationLib.evaluation_page import page
 from MultiViewRegistrationLib.registration.ranges import Range
 
@@ -35,6 +35,15 @@ def test_failures_and_missing_answers_are_counted_and_listed():
     assert "| hip-01 | 3.0 | 5.00 |" in text and "| hip-02 | 3.5 | no answer" in text
     assert "| unknown |" in text  # mPD, without a pixel size
     assert "nan" not in text and "Some cases." in text
+
+
+def test_cases_of_a_cohort_that_failed_are_listed_and_not_counted():
+    cases = [CaseOutcome("hip-01", 2, [run(1.0, [0.1, 0, 0])], None)]
+    evaluation = Evaluation(cases, [], starts=1, reach_mm=4.0, off=(8.0, 8.0), seed=0, shared=True,
+                            failed=[Failed("/cases/hip-02", "a|b: found\nnothing.")])
+    text = page(evaluation)
+    assert "| hip | 1 | 1 |" in text and "| /cases/hip-02 | a\\|b: found nothing. |" in text
+    assert "Processes shared the cases" in text and "Not evaluated" not in page(replace(evaluation, failed=[]))
 
 
 def test_one_view_shows_its_depth_error():

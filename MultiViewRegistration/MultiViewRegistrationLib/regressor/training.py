@@ -4,7 +4,8 @@
     model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
 
 Minutes become a number of steps once, by the pace of this machine, and all that is drawn for a step follows from the seed and the step's
-number: a training that was cancelled and resumed ends as an unbroken one.
+number: a training that was cancelled and resumed ends as an unbroken one. Several processes can train it together, see `ranks`: each draws
+images of its own, and the first one validates and saves.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering import threads
-from . import checkpoint
+from . import checkpoint, ranks
 from .card import NEAR_MM, Card
 from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
@@ -62,7 +63,7 @@ _PACED_STEPS = 6
 _CURVE_POINTS = 100
 #: Poses by which a window is made that shows the anatomy at all of them.
 _CORNER_POSES = 200
-#: Keys of what is drawn, beside the seed: for steps, for validations.
+#: Keys of what is drawn, beside the seed: for steps, for validations; from there on for the steps of further ranks.
 _STEPS, _VALIDATION = 0, 1
 
 
@@ -120,7 +121,7 @@ class Training:
         """
         if not 0 < plan.minutes < 1e4:
             raise InputError(f"minutes: found {plan.minutes:g}, expected more than 0 and less than 10000; correct it.")
-        if folder.exists() and any(folder.iterdir()):
+        if ranks.any_of(ranks.rank() == 0 and folder.exists() and any(folder.iterdir())):
             raise InputError(f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training.")
         card = Card(
             ct_sha256=ct_sha256(ct), cameras=[], world_from_ct=np.asarray(poses.world_from_ct).tolist(),
@@ -139,6 +140,7 @@ class Training:
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
         """
+        ranks.wait()  # for the first, which writes
         card, tensors = checkpoint.load(folder)
         if card.finished:
             raise InputError(f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
@@ -154,18 +156,19 @@ class Training:
         """Train to the end, or until the error has stopped falling.
 
         progress: called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
-        validation; where it returns False, `Cancelled` is raised.
+        validation; where it returns False, on any rank, `Cancelled` is raised.
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
         with _one_thread():
+            averaged = ranks.Averaged(self._network, self._criterion) if ranks.together() else None
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._tell(progress, "looking how well it does")
                         self._validate(VALIDATED)
                         self._hurry_if_stalled()
-                    self._step()
+                    self._step(averaged)
                     self._tell(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
@@ -175,6 +178,8 @@ class Training:
                     self._save()
                 raise
             self._save()
+        if ranks.rank() > 0:
+            return Model(self.card, self._network.eval(), self.folder)
         if self.card.fault:
             warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
         within = self.card.expected[2]
@@ -187,35 +192,42 @@ class Training:
         card, error = self.card, self.card.error_mm
         so_far = f"{error:.1f} mm" if error is not None else "learning"
         stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
-        if progress(card.done / card.steps, stage, error) is False:
+        if ranks.any_of(progress(card.done / card.steps, stage, error) is False):
             raise Cancelled
 
-    def _learn(self, network: Network, step: int) -> float:
-        """The loss of a step's images, and its gradients in the parameters.
+    def _learn(self, network: Network, step: int, averaged: ranks.Averaged | None = None) -> float:
+        """The loss of a step's images, and its gradients in the parameters: the mean of all ranks where they are averaged.
 
         Parts of the batch are made and gone through side by side, each by a thread for which PyTorch has no others: these would wait for
-        each other many times a step.
+        each other many times a step. Of several ranks, each goes through its parts one after another.
         """
-        poses = self._drawn.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng([self.card.seed, _STEPS, step]))
-        parameters, parts = list(network.parameters()), np.array_split(poses, _PARTS)
+        key = [self.card.seed, _VALIDATION + ranks.rank() if ranks.rank() else _STEPS, step]
+        poses = self._drawn.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng(key))
+        parts = np.array_split(poses, _PARTS)
+        shares = [len(part) / len(poses) for part in parts]
+
+        def made(n: int) -> tuple[torch.Tensor, torch.Tensor]:
+            images = torch.from_numpy(self._images.batch(parts[n], self._windows, np.random.default_rng([*key, n])))
+            return images, in_cameras(self._cameras, torch.from_numpy(parts[n])).float()
+
+        if averaged:
+            return ranks.mean(averaged.learn([(partial(made, n), share) for n, share in enumerate(shares)]))
+        parameters = list(network.parameters())
         results: list = [None] * _PARTS
 
         def go(n: int) -> None:
             torch.set_num_threads(1)
-            rng = np.random.default_rng([self.card.seed, _STEPS, step, n])
-            images = torch.from_numpy(self._images.batch(parts[n], self._windows, rng))
-            loss = self._criterion(network, images, in_cameras(self._cameras, torch.from_numpy(parts[n])).float())
+            loss = shares[n] * self._criterion(network, *made(n))
             results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
         threads.run([partial(go, n) for n in range(_PARTS)])
-        shares = [len(part) / len(poses) for part in parts]
         for number, parameter in enumerate(parameters):
-            parameter.grad = sum(share * gradients[number] for share, (_, gradients) in zip(shares, results, strict=True))
-        return sum(share * loss for share, (loss, _) in zip(shares, results, strict=True))
+            parameter.grad = sum(gradients[number] for _, gradients in results)
+        return sum(loss for loss, _ in results)
 
-    def _step(self) -> None:
+    def _step(self, averaged: ranks.Averaged | None) -> None:
         began, card = time.perf_counter(), self.card
-        loss = self._learn(self._network, card.done)
+        loss = self._learn(self._network, card.done, averaged)
         with self._changing():
             if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
                 self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
@@ -243,7 +255,8 @@ class Training:
     def _validate(self, count: int) -> None:
         """The errors of always the same images, and with them how certain the network may be."""
         began = time.perf_counter()
-        errors, squared = self._errors(count)
+        *errors, squared = ranks.of_first(lambda: np.column_stack(self._errors(count)), (count, len(self._windows) + 2)).T
+        errors = np.stack(errors, axis=1)
         together = errors[:, 0]
         row = [self.card.done, self.card.seconds, *(float(np.exp(np.log(e).mean())) for e in errors.T)]
         expected = [float(np.percentile(together, 50)), float(np.percentile(together, 95)), float(np.mean(together < NEAR_MM))]
@@ -293,8 +306,8 @@ class Training:
             for _ in range(2):  # compiles, and finds its memory
                 step()
                 self._errors(1)
-            seconds = _least_seconds(step, _PACED_STEPS)
-            validation = VALIDATED * _least_seconds(lambda: self._errors(1), 2)
+            seconds = ranks.most(_least_seconds(step, _PACED_STEPS))
+            validation = ranks.most(VALIDATED * _least_seconds(lambda: self._errors(1), 2))
         budget = 60 * self.card.minutes
         count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
         left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
@@ -302,6 +315,8 @@ class Training:
         self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)))
 
     def _save(self) -> None:
+        if ranks.rank() > 0:
+            return
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         if not self.card.finished:
             tensors |= self._optimiser.tensors()

@@ -1,0 +1,253 @@
+"""`mvreg evaluate --scheduler`: cases shared among processes, whatever becomes of these."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from program import ENVIRONMENT, MVREG
+
+distributed = pytest.importorskip("distributed", reason="needs Dask distributed: pip install distributed")
+psutil = pytest.importorskip("psutil")
+
+from MultiViewRegistrationLib import cohort, cohort_training, cohort_worker  # noqa: E402
+from MultiViewRegistrationLib.cohort_records import Plan, Record  # noqa: E402
+from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
+from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
+
+#: Nobody but this computer's user may read it in what processes tell each other.
+PATIENT = "Mustermann"
+OPTIONS = ("--starts", "2")
+
+
+@pytest.fixture(scope="module")
+def cases(case_file, tmp_path_factory) -> list[Path]:
+    """Three cases with truth, two without, and in their middle one that is damaged."""
+    folder, found = tmp_path_factory.mktemp("cohort"), []
+    for number in range(6):
+        copy = folder / f"{PATIENT}-{number}"
+        shutil.copytree(case_file.parent, copy)
+        content = json.loads((copy / "case.json").read_text())
+        content["world_from_ct"][0][3] += number
+        if number > 3:
+            del content["truth"]
+        (copy / "case.json").write_text(json.dumps(content) if number != 2 else "{")
+        found.append(copy)
+    return found
+
+
+@pytest.fixture(scope="module")
+def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
+    """The folder of an evaluation on this computer that was killed, and the records that were in it, with the time of each."""
+    folder = tmp_path_factory.mktemp("records")
+    command = [*MVREG, "evaluate", *map(str, cases), *OPTIONS, "--scheduler", "--workers", "1", "--records", str(folder)]
+    with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        _wait_for(lambda: records(folder) or child.poll() is not None)
+        family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
+        listening = [each.laddr.ip for process in family for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+        child.kill()
+        assert not psutil.wait_procs(family, timeout=30)[1]  # its workers end with it
+    assert len(listening) >= 2 and set(listening) == {"127.0.0.1"}
+    return folder, {path: path.stat().st_mtime_ns for path in records(folder)}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50,
+                                  env={"MVREG_THREADS": "1"}) as made:
+        yield made
+
+
+def records(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("*.json") if not path.name.startswith("plan-")]
+
+
+def _wait_for(true, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
+
+
+def kill_a_worker(cluster, after: int = 0) -> Future:
+    """Kills a worker process while it has a case, once so many others came back from their workers; its number."""
+    begun = time.monotonic()
+
+    def busy() -> list[int]:
+        pids = {nanny.worker_address: nanny.pid for nanny in cluster.workers.values()}
+        tasks = [task for task in cluster.scheduler.tasks.values() if "mvreg" in str(task.key)]
+        if sum(task.state == "memory" for task in tasks) < after:
+            return []
+        return [pids[task.processing_on.address] for task in tasks if task.state == "processing" and task.processing_on]
+
+    def kill() -> int | None:
+        while time.monotonic() < begun + 60:
+            try:
+                found = busy()
+            except RuntimeError:  # the scheduler was just at it
+                continue
+            if found:
+                time.sleep(0.1)  # into the case
+                os.kill(found[0], signal.SIGKILL)
+                return found[0]
+            time.sleep(0.01)
+        return None
+
+    return ThreadPoolExecutor(1).submit(kill)
+
+
+def timeless(evaluation: dict) -> dict:
+    """Without what differs from one time to the next, and what tells of a cohort alone."""
+    for case in evaluation["cases"]:
+        for each in [*case["runs"], case["agreement"] or {}]:
+            each["seconds"] = None
+    return {key: value for key, value in evaluation.items() if key not in ("failed", "shared")}
+
+
+def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg, monkeypatch):
+    """The whole program was killed before, see `stopped`; now one of two workers is, while it has a case."""
+    folder, before = stopped
+    assert 1 <= len(before) < 6
+    sent = []
+    for name in ("to_frames", "from_frames"):  # of the client and the scheduler, which are in this process: to and from the workers
+        monkeypatch.setattr(distributed.comm.tcp, name, _overheard(getattr(distributed.comm.tcp, name), sent))
+    killed = kill_a_worker(cluster)
+    pids = {nanny.pid for nanny in cluster.workers.values()}
+    done = mvreg("evaluate", *cases, *OPTIONS, "--scheduler", cluster.scheduler_address, "--records", folder, "--json")
+    assert killed.result() in pids and not psutil.pid_exists(killed.result())
+    assert done.returncode == 0, done.stderr
+    together = json.loads(done.stdout)
+    (failed,) = together["failed"]
+    assert failed["case"] == str(cases[2]) and "is not JSON" in failed["error"] and failed["error"] in done.stderr
+    assert {path: path.stat().st_mtime_ns for path in before if Record.read(path).outcome} == {
+        path: when for path, when in before.items() if Record.read(path).outcome}
+    alone = json.loads(mvreg("evaluate", *(case for case in cases if case != cases[2]), *OPTIONS, "--json").stdout)
+    assert timeless(together) == timeless(alone) and len(alone["cases"]) == 5 and len(alone["motions"]) == 2
+    heard = b"".join(sent)
+    assert b"mvreg-" in heard and os.fsencode(folder) in heard and PATIENT.encode() not in heard
+    assert PATIENT not in json.dumps([*cluster.get_logs().values()]) and PATIENT not in str([*cluster.scheduler.tasks])
+
+
+def _overheard(function, sent: list):
+    async def asking(what, *arguments, **more):
+        answer = await function(what, *arguments, **more)
+        sent.extend(bytes(frame) for frame in (answer if isinstance(answer, list) else what))
+        return answer
+
+    return asking
+
+
+def test_a_case_that_ends_every_worker_is_told_of(cases, cluster, mvreg, monkeypatch, tmp_path):
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
+    killed = kill_a_worker(cluster, after=1)
+    done = mvreg("evaluate", cases[2], cases[0], "--starts", 40, "--scheduler", cluster.scheduler_address, "--records", tmp_path)
+    assert killed.result() and done.returncode == 2
+    assert f"{cases[0]}: {cohort.ENDED}" in done.stderr and "none of 2 cases could be evaluated; of the first:" in done.stderr
+
+
+@pytest.fixture
+def plan(cases, tmp_path):
+    """A function: the plan of some cases, with a start each, written into `tmp_path`; and its name."""
+
+    def make(*numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, **options) -> tuple[Plan, str]:
+        chosen = {"starts": 1, "reach_mm": 10.0, "off": [8.0, 8.0], "seed": 0, "refinement": "joint", "device": "cpu", "search": None,
+                  "start": None, "model": None, "minutes": None, **options}
+        made = Plan([str(cases[number]) for number in numbers], chosen, list(groups), version)
+        return made, made.write(tmp_path)
+
+    return make
+
+
+def test_a_case_is_done_once(plan, tmp_path, cases):
+    made, name = plan(0, 2)
+    path = made.record(tmp_path, 0)
+    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.DONE
+    first = path.read_bytes()
+    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.KEPT and path.read_bytes() == first
+    path.write_bytes(first[:100])  # by what writes no whole files
+    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.DONE
+    content = (cases[0] / "case.json").read_text()
+    try:
+        (cases[0] / "case.json").write_text(content + "\n")
+        assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.DONE
+    finally:
+        (cases[0] / "case.json").write_text(content)
+    for _ in range(2):  # what failed is tried again
+        assert cohort_worker.evaluate(1, str(tmp_path), name) == cohort_worker.FAILED
+    assert "is not JSON" in Record.read(made.record(tmp_path, 1)).error
+    assert not any(PATIENT in each.name for each in tmp_path.iterdir())
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path, cases, monkeypatch):
+    pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
+    pytest.importorskip("safetensors")
+    from MultiViewRegistrationLib.regressor import training
+
+    monkeypatch.setattr(training, "VALIDATED", 2)
+    monkeypatch.setattr(training, "LAST_VALIDATED", 4)
+    monkeypatch.setattr(training.Training, "_set_pace", lambda self: setattr(self, "card", replace(self.card, steps=4, every=2)))
+    made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
+    at, step = str(tmp_path), training.Training._step
+
+    def interrupted(self, *arguments):
+        step(self, *arguments)
+        if self.card.done == 3:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.Training, "_step", interrupted)
+        cohort_worker.train([0, 1], at, name)
+    begun = Card.read(made.model(tmp_path, 1))
+    assert begun.done == 3 and not begun.finished
+    assert cohort_worker.train([0, 1], at, name) == cohort_worker.DONE  # though the first case is damaged
+    trained = Card.read(made.model(tmp_path, 1))
+    assert trained.finished and trained.created == begun.created
+    assert cohort_worker.train([0, 1], at, name) == cohort_worker.KEPT
+    assert Card.read(made.model(tmp_path, 1)) == trained
+    assert cohort_worker.evaluate(1, at, name) == cohort_worker.DONE
+    (run,) = Record.read(made.record(tmp_path, 1)).outcome["runs"]
+    assert run["said_mtre_mm"] is not None
+    made, name = plan(2, groups=("bad",), minutes=1.0, start="regressor")
+    assert cohort_worker.train([0], at, name) == cohort_worker.FAILED == cohort_worker.evaluate(0, at, name)
+
+
+def test_which_cases_share_a_regressor(cases, tmp_path):
+    def group(**changed) -> str:
+        content = json.loads((cases[0] / "case.json").read_text()) | changed
+        return cohort_training.group(CaseFile.from_json(cases[0] / "case.json", content))
+
+    pose = json.loads((cases[1] / "case.json").read_text())["world_from_ct"]
+    assert group() == group(targets=[[0, 0, 0]])
+    assert len({group(), group(world_from_ct=pose), group(training={"roll_deg": 5}), group(ct_unit="relative")}) == 4
+
+
+def test_workers_that_are_elsewhere_or_of_another_version(plan, tmp_path):
+    _, name = plan(0, version="0.0.0")
+    assert cohort_worker.evaluate(0, str(tmp_path), name) == cohort_worker.OTHER_VERSION
+    assert cohort_worker.evaluate(0, str(tmp_path / "elsewhere"), name) == cohort_worker.UNSEEN
+
+
+def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monkeypatch, tmp_path):
+    for arguments, said in (
+        (["--workers", 2], "--workers: found without --scheduler"),
+        (["--scheduler", "tcp://127.0.0.1:1", "--workers", 2], "no address of a scheduler, which has its own"),
+        (["--scheduler", "--minutes", 2], "--minutes: found 2, expected more than 0 and less than 10000, a start by a regressor"),
+        (["--scheduler", "--starts", 0], "found a number that is too small"),
+        (["--scheduler", "here"], '--scheduler: found "here", where no Dask scheduler answers'),
+        (["--scheduler", "tcp://127.0.0.1:1"], '--scheduler: found "tcp://127.0.0.1:1", where no Dask scheduler answers'),
+    ):
+        monkeypatch.setattr(cohort, "_CONNECT_SECONDS", 0.5)
+        done = mvreg("evaluate", cases[0], *arguments)
+        assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+    monkeypatch.setattr(cohort, "find_spec", lambda name: None)
+    done = mvreg("evaluate", cases[0], "--scheduler")
+    assert done.returncode == 2 and 'install it with pip install "multiview-registration[cohort]"' in done.stderr

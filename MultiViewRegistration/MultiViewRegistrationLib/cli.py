@@ -142,7 +142,13 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", parents=[common, working, refining],
                                   help="register many cases from many starts, and tell how well")
-    command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one")
+    command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs")
+    command.add_argument("--protocol", action="store_true",
+                         help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
+                              "as docs/accuracy.md says; it can be stopped at any time and goes on where it was")
+    command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
+    command.add_argument("--limit", type=int, metavar="N",
+                         help="of --protocol: only the first N registrations, which are spread over all conditions (default: all)")
     command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
     command.add_argument("--reach", type=float, default=22.0, metavar="MM",
                          help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)")
@@ -287,6 +293,10 @@ def _render(options: argparse.Namespace) -> dict:
 
 
 def _evaluate(options: argparse.Namespace) -> dict:
+    if options.protocol:
+        return _protocol(options)
+    if options.out or options.limit:
+        raise InputError("--out, --limit: found without --protocol, expected them with it alone; add it, or leave them out.")
     from .evaluation import evaluate
     from .evaluation_page import pages
     from .io.files import write_atomically
@@ -316,6 +326,25 @@ def _evaluate(options: argparse.Namespace) -> dict:
         print(text)
     told = [evaluation.to_json() for evaluation in evaluations]
     return told[0] if len(told) == 1 else {"evaluations": told}
+
+
+def _protocol(options: argparse.Namespace) -> dict:
+    from .io.files import write_atomically
+    from .protocol.page import page
+    from .protocol.run import run
+
+    if options.out is None:
+        raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
+    with _progress(options, "Protocol") as line:
+        line.show(0.0, PREPARING)
+        done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
+    text, pictures = page(done, options.about)
+    for name, data in pictures.items():
+        write_atomically(options.out / name, data)
+    write_atomically(options.out / "protocol.md", text)
+    if not options.json:
+        print(text)
+    return {"done": len(done.rows), "planned": done.planned, "page": str(options.out / "protocol.md")}
 
 
 def _bench(options: argparse.Namespace) -> dict:

@@ -137,7 +137,7 @@ def write_case(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    targets = _targets(patient, cameras, xrays, world_from_ct, rng)
+    targets = targets_of(patient, cameras, xrays, world_from_ct, rng)
     if nominal is None:
         starts = start_poses(world_from_ct, targets, rng)
         write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
@@ -225,7 +225,7 @@ def _start_pose(
             return start @ world_from_ct
 
 
-def _targets(
+def targets_of(
     patient: Patient,
     cameras: Sequence[Camera],
     xrays: Sequence[SimulatedXRay],

@@ -335,16 +335,22 @@ def _protocol(options: argparse.Namespace) -> dict:
 
     if options.out is None:
         raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
+    if options.start or options.search or options.refine != "joint":
+        raise InputError("--start, --search, --refine: found with --protocol, which registers from given starts as mvreg register does; "
+                         "leave them out.")
     with _progress(options, "Protocol") as line:
         line.show(0.0, PREPARING)
         done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
-    text, pictures = page(done, options.about)
+    file = options.page or options.out / "protocol.md"
+    folder = file.with_suffix("") if options.page else done.records.pictures
+    text, pictures = page(done, options.about, folder.name)
     for name, data in pictures.items():
-        write_atomically(options.out / name, data)
-    write_atomically(options.out / "protocol.md", text)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / name, data)
+    write_atomically(file, text)
     if not options.json:
         print(text)
-    return {"done": len(done.rows), "planned": done.planned, "page": str(options.out / "protocol.md")}
+    return {"done": len(done.rows), "planned": done.planned, "page": str(file)}
 
 
 def _bench(options: argparse.Namespace) -> dict:

@@ -29,9 +29,10 @@ MARROW_HU = 230.0
 
 
 def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
-    """Masks, bool (k, j, i) each, of the largest bones in a CT in Hounsfield units; [] where there is none. A joint that is narrow stays whole.
+    """Masks, bool (k, j, i) each, of the largest bones in a CT in Hounsfield units; [] where there is none.
 
-    Thresholded, closed, and divided at the necks by the watershed of the distance to the surface (Beucher and Lantuéjoul 1979).
+    A joint whose space the CT does not show stays whole. Thresholded, closed, and divided at the necks by the watershed of the distance to
+    the surface (Beucher and Lantuéjoul 1979).
     """
     factors = np.maximum(1, np.rint(COARSE_MM / ct.spacing_mm)).astype(int)
     coarse = ct.pooled(tuple(factors))

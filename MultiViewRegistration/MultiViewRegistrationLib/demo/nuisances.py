@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -30,7 +31,7 @@ def xrays_with(rng: np.random.Generator, names: Sequence[str], views: int) -> li
 
 
 def overlays_with(rng: np.random.Generator, names: Sequence[str]) -> list[Overlay]:
-    """What is put on each view's image afterwards, of those of the names that are in OVERLAYS; things in space are the same in all views."""
+    """What is put on each view's image afterwards, of the names that are in OVERLAYS; things in space are the same in all views."""
     return [OVERLAYS[name](rng) for name in names if name in OVERLAYS]
 
 
@@ -91,7 +92,7 @@ def _contrast(rng: np.random.Generator) -> Overlay:
     for _ in range(rng.integers(2, 5)):
         points = np.cumsum(np.vstack([rng.uniform(-50, 50, 3), rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)]), axis=0)
         wide = rng.uniform(3, 9)
-        tubes += [Wire(tuple(start), tuple(end), wide) for start, end in zip(points, points[1:])]
+        tubes += [Wire(tuple(start), tuple(end), wide) for start, end in pairwise(points)]
     return _attenuated(lambda camera: IODINE * sum(chord_lengths(camera, tube) for tube in tubes))
 
 

@@ -59,7 +59,7 @@ def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | N
         result = register(case, anatomy=subject.anatomy(bone), seed=trial.number)
     except InputError as error:
         return {**row, "failed": str(error)}, None
-    row |= {"failed": None, **told(result), "camera_off": [_apart(made.cameras, [view.camera for view in views])
+    row |= {"failed": None, **told(result), "camera_off": [cameras_off(made.cameras, [view.camera for view in views])
                                                           for views in (case.views, result.views)]}
     wrong = not row["mtre_mm"] <= WRONG_MM
     picture = None
@@ -135,7 +135,7 @@ def told(result: Result) -> dict:
     }
 
 
-def _apart(true: list[Camera], given: list[Camera]) -> list[float]:
+def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
     """[degrees, mm] by which a further camera is off against the first at most, mm at the world origin, about which C-arms turn."""
     worst = [0.0, 0.0]
     for a, b in zip(true[1:], given[1:], strict=True):

@@ -163,9 +163,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--page", type=Path, metavar="FILE.md",
-                         help="also write the tables as a Markdown page, and pictures of misses in a folder of the same name")
+                         help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
+                              "--protocol: DIR/protocol.md)")
     command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
-    command.add_argument("--title", default="Accuracy", help="of that page (default: %(default)s)")
+    command.add_argument("--title", help="of that page (default: Accuracy, or Protocol)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     command.set_defaults(run=_evaluate)
 
@@ -299,7 +300,6 @@ def _evaluate(options: argparse.Namespace) -> dict:
         raise InputError("--out, --limit: found without --protocol, expected them with it alone; add it, or leave them out.")
     from .evaluation import evaluate
     from .evaluation_page import pages
-    from .io.files import write_atomically
     from .registration.ranges import Range
 
     starts = options.start or [None]
@@ -315,13 +315,10 @@ def _evaluate(options: argparse.Namespace) -> dict:
                 refinement=options.refine, device=options.device, search=Range(*options.search) if options.search else None, start=start,
                 model=options.model))
     folder = (options.page or Path("pictures")).with_suffix("")
-    text = pages(evaluations, options.about, options.title, folder.name)
+    text = pages(evaluations, options.about, options.title or "Accuracy", folder.name)
     if options.page:
-        for name, picture in (item for evaluation in evaluations for item in evaluation.pictures.items()):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / name, picture)
-        before = options.page.read_text(encoding="utf-8") + "\n" if options.append and options.page.exists() else ""
-        write_atomically(options.page, before + text)
+        pictures = {name: picture for evaluation in evaluations for name, picture in evaluation.pictures.items()}
+        _write_page(options.page, text, pictures, options.append)
     if not options.json:
         print(text)
     told = [evaluation.to_json() for evaluation in evaluations]
@@ -329,7 +326,6 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
 
 def _protocol(options: argparse.Namespace) -> dict:
-    from .io.files import write_atomically
     from .protocol.page import page
     from .protocol.run import run
 
@@ -342,15 +338,22 @@ def _protocol(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
     file = options.page or options.out / "protocol.md"
-    folder = file.with_suffix("") if options.page else done.records.pictures
-    text, pictures = page(done, options.about, folder.name)
-    for name, data in pictures.items():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / name, data)
-    write_atomically(file, text)
+    text, pictures = page(done, options.about, options.title or "Protocol", file.with_suffix("").name)
+    _write_page(file, text, pictures, options.append)
     if not options.json:
         print(text)
     return {"done": len(done.rows), "planned": done.planned, "page": str(file)}
+
+
+def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool) -> None:
+    """The pictures first, in a folder of the page's name."""
+    from .io.files import write_atomically
+
+    for name, picture in pictures.items():
+        page.with_suffix("").mkdir(parents=True, exist_ok=True)
+        write_atomically(page.with_suffix("") / name, picture)
+    before = page.read_text(encoding="utf-8") + "\n" if append and page.exists() else ""
+    write_atomically(page, before + text)
 
 
 def _bench(options: argparse.Namespace) -> dict:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from bony_phantom import BONES, SPACING, write_bony_ct
 
-from MultiViewRegistrationLib.demo.bones import MovedBone, single_bones
 from MultiViewRegistrationLib.demo.body import Body
+from MultiViewRegistrationLib.demo.bones import MovedBone, single_bones
 from MultiViewRegistrationLib.demo.cases import random_cameras
 from MultiViewRegistrationLib.demo.projector import Projector
 from MultiViewRegistrationLib.geometry import rigid
@@ -34,7 +34,8 @@ def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(ct):
 
 def test_a_bone_that_moves_is_projected_where_it_went(ct):
     """By whole voxels, so that the same can be done to the CT itself."""
-    pytest.importorskip("itk.rtkJosephForwardProjectionImageFilterPython", reason='needs itk-rtk: pip install "multiview-registration[demo]"')
+    pytest.importorskip("itk.rtkJosephForwardProjectionImageFilterPython",
+                        reason='needs itk-rtk: pip install "multiview-registration[demo]"')
     mask = single_bones(ct)[0]
     camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
     pose = rigid.from_rotation_translation(np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30])))

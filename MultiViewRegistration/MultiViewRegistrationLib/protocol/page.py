@@ -17,22 +17,22 @@ from .plots import reliability_plot
 from .rows import Rows, is_sound, mtre
 from .run import Outcome
 
-FIGURE = "reliability.png"
+FIGURE = "protocol-reliability.png"
 #: Misses that are shown, the wrongly accepted first, then those from the nearest starts.
 MOST_PICTURES = 8
 
 
-def page(done: Outcome, about: str = "", pictures: str = "pictures") -> tuple[str, dict[str, bytes]]:
+def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str = "protocol") -> tuple[str, dict[str, bytes]]:
     """The page, and its pictures by their names, for the folder `pictures` beside it."""
     rows = done.rows
     if not rows:
-        return f"{_head(done)}\n\n{about}\n\nNo registration is done yet.\n", {}
+        return f"{_head(done, title)}\n\n{about}\n\nNo registration is done yet.\n", {}
     shown = _misses(rows)[:MOST_PICTURES]
     files = {FIGURE: reliability_plot(rows)}
-    files |= {f"{row['number']:04d}.jpg": done.records.picture(row["number"]).read_bytes() for row in shown
+    files |= {_picture(row): done.records.picture(row["number"]).read_bytes() for row in shown
               if done.records.picture(row["number"]).exists()}
     parts = [
-        _head(done), about, "## Against what it is to reach", trust_tables.goals(rows),
+        _head(done, title), about, "## Against what it is to reach", trust_tables.goals(rows),
         "## Success and errors", f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
         f"without an answer is a failure. Capture range: up to where each {success_tables.STEP_MM:g} mm of the start's mTRE succeed in at "
         f"least 95 %, where each has {success_tables.FEWEST} starts or more. Seconds: of the registration, median, on a machine that does "
@@ -51,7 +51,7 @@ def page(done: Outcome, about: str = "", pictures: str = "pictures") -> tuple[st
     return "\n\n".join(part for part in parts if part) + "\n", files
 
 
-def _head(done: Outcome) -> str:
+def _head(done: Outcome, title: str) -> str:
     return (
         "# Protocol\n\n"
         f"Written by `mvreg evaluate --protocol`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
@@ -79,13 +79,17 @@ def _failures(rows: Rows, shown: Rows, files: dict[str, bytes], pictures: str) -
     body = [(row["number"], row["ct"], row["part"], row["condition"], *_told(row))
             for row in sorted(wrong, key=lambda row: row.get("start_mm", 0))]
     seen = [f"{row['number']}: {row['ct']}, {row['part']}, {row['condition']}, {row['mtre_mm']:.1f} mm off from a start "
-            f"{row['start_mm']:.1f} mm off, verdict {row['verdict']}:\n\n![{row['number']}]({pictures}/{row['number']:04d}.jpg)"
-            for row in shown if f"{row['number']:04d}.jpg" in files]
+            f"{row['start_mm']:.1f} mm off, verdict {row['verdict']}:\n\n![{row['number']}]({pictures}/{_picture(row)})"
+            for row in shown if _picture(row) in files]
     about = ("Contours of the CT over each view, above at the pose that was found, below at the true one; the wrongly accepted first, then "
              "those from the nearest starts.") if seen else ""
     listed = table(("number", "CT", "registered", "condition", "start mTRE mm", "final mTRE mm", "verdict"), body)
     said = "All wrong answers whose geometry is right, or as uncertain as it is said to be:"
     return "\n\n".join(part for part in ("## Failures", said, listed, about, *seen) if part)
+
+
+def _picture(row: dict) -> str:
+    return f"protocol-{row['number']:04d}.jpg"
 
 
 def _told(row: dict) -> tuple[str, str, str]:

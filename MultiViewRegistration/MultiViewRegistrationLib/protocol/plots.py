@@ -17,6 +17,8 @@ INK, QUIET, GRID = "#1a1a1a", "#666666", "#d4d4d4"
 MARKS = {"accept": ("#009e73", "circle"), "check": ("#e69f00", "square"), "reject": ("#d55e00", "cross")}
 #: Of the errors and bounds that are drawn, mm; what is beyond lies on the edge.
 LEAST_MM, MOST_MM = 0.01, 100.0
+#: The least share that is drawn.
+RAREST = 0.001
 
 
 def reliability_plot(rows: Rows) -> bytes:
@@ -35,14 +37,20 @@ def reliability_plot(rows: Rows) -> bytes:
 
 
 def _said_and_found(draw: ImageDraw.ImageDraw, rows: Rows, left: int) -> None:
-    ticks = [(share, f"{100 * share:g} %") for share in (0, 0.25, 0.5, 0.75, 1)]
-    _axes(draw, left, ticks, f"said: probability of an error above {WRONG_MM:g} mm", "found")
+    ticks = [(_log_odds(share), f"{100 * share:g} %") for share in (RAREST, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - RAREST)]
+    _axes(draw, left, ticks, f"said: probability of an error above {WRONG_MM:g} mm, by its log odds", "found, of so many")
     for _, _, said, found in reliability(rows):
-        low, high = (_at(left, said, end) for end in found.interval)
+        low, high = (_at(left, _log_odds(said), _log_odds(end)) for end in found.interval)
         draw.line([low, high], fill=QUIET, width=4)
-        x, y = _at(left, said, found.rate)
+        x, y = _at(left, _log_odds(said), _log_odds(found.rate))
         draw.ellipse([x - 12, y - 12, x + 12, y + 12], fill="#0072b2")
-        draw.text((x + (20 if said < 0.8 else -20), y), str(found.total), fill=INK, anchor="lm" if said < 0.8 else "rm")
+        draw.text((x + 18, y + (-18 if found.rate < 0.5 else 18)), str(found.total), fill=INK, anchor="lm")
+
+
+def _log_odds(share: float) -> float:
+    """Where a share lies on an axis from RAREST to 1 - RAREST; what is beyond lies at its end."""
+    share = np.clip(share, RAREST, 1 - RAREST)
+    return float(0.5 + np.log(share / (1 - share)) / (2 * np.log((1 - RAREST) / RAREST)))
 
 
 def _bounds(draw: ImageDraw.ImageDraw, rows: Rows, left: int) -> None:

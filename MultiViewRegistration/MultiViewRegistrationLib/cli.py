@@ -148,7 +148,8 @@ def _parser() -> argparse.ArgumentParser:
                               "as docs/accuracy.md says; it can be stopped at any time and goes on where it was")
     command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
     command.add_argument("--limit", type=int, metavar="N",
-                         help="of --protocol: only the first N registrations, which are spread over all conditions (default: all)")
+                         help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
+                              "that are done (default: all)")
     command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
     command.add_argument("--reach", type=float, default=22.0, metavar="MM",
                          help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)")

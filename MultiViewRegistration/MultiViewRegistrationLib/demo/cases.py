@@ -177,9 +177,10 @@ def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[f
     for _ in range(views - 1):
         other, separation = np.radians(rng.uniform(-10, 10)), np.radians(rng.uniform(*separation_deg))
         first = np.radians(secondary)
+        other = np.clip(other, first - separation, first + separation)  # in latitude alone it must not be more already
         # The angle between two directions in longitude and latitude, solved for the difference in longitude.
         turn = np.arccos(
-            (np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other))
+            np.minimum((np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other)), 1)
         )
         cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored))
         side = -side

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from datetime import date
 from importlib.metadata import version
 
@@ -24,7 +25,7 @@ MOST_PICTURES = 8
 
 def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str = "protocol") -> tuple[str, dict[str, bytes]]:
     """The page, and its pictures by their names, for the folder `pictures` beside it."""
-    rows = done.rows
+    rows = [row for row in done.rows if "skipped" not in row]
     if not rows:
         return f"{_head(done, title)}\n\n{about}\n\nNo registration is done yet.\n", {}
     shown = _misses(rows)[:MOST_PICTURES]
@@ -53,16 +54,21 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
 
 def _head(done: Outcome, title: str) -> str:
     return (
-        "# Protocol\n\n"
+        f"# {title}\n\n"
         f"Written by `mvreg evaluate --protocol`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
         f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
         f"**{len(done.rows)} of {done.planned} registrations are done**, in an order of which any beginning is spread over all conditions. "
         "X-rays are by RTK, as those of the cases of `mvreg demo`, not by this program's own renderer; what else is in the images is put "
         f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {REACH_MM:g} mm. Each is registered and "
         "assessed as `mvreg register` does it. Bodies: the whole CT is registered. Bones: the largest ones, thresholded and divided at "
-        "their necks, each by itself among all others. Pose and cameras are the same for all conditions of one geometry, so that results "
-        "are not independent and intervals somewhat too narrow."
+        f"their necks, each by itself among all others{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one "
+        "geometry, so that results are not independent and intervals somewhat too narrow."
     )
+
+
+def _skipped(rows: Rows) -> str:
+    reasons = Counter(row["skipped"] for row in rows if "skipped" in row)
+    return "".join(f"; {count} could not be simulated ({reason})" for reason, count in reasons.items())
 
 
 def _misses(rows: Rows) -> list[dict]:

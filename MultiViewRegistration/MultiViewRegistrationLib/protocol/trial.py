@@ -42,17 +42,20 @@ class Simulated:
 
 
 def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | None]:
-    """The row of a registration, plain data, and a picture of a miss that nothing about its geometry explains, or that was accepted."""
+    """The row of a registration, plain data, and a picture of a miss that nothing about its geometry explains, or that was accepted.
+
+    "failed" in it says why there was no answer, "skipped" why there were no X-rays.
+    """
     condition = trial.condition
     bone = trial.repeat % subject.bones if condition.part == "bone" and subject.bones else None
     row = {"number": trial.number, "condition": condition.name, "part": condition.part, "group": condition.group, "ct": subject.name,
            "bone": bone, "views": condition.views, "apart_deg": condition.apart_deg, "error": condition.error, "repeat": trial.repeat}
     if condition.part == "bone" and bone is None:
-        return {**row, "failed": "The CT has no bone that stands by itself."}, None
+        return {**row, "skipped": "The CT has no bone that stands by itself."}, None
     try:
         made = simulated(trial, subject, bone, seed)
     except InputError as error:
-        return {**row, "failed": str(error)}, None
+        return {**row, "skipped": str(error)}, None
     case, truth = made.case, made.case.truth_world_from_ct
     row |= {"nuisances": list(made.names), "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
     try:

@@ -24,7 +24,7 @@ def goals(rows: Rows) -> str:
     tools, plain = beside_clean([row for row in rows if row["condition"] == "tools"], rows)
     seconds, assessed = column(rows, "register_s"), column(rows, "assess_s")
     body = [
-        (f"AUROC for errors above {WRONG_MM:g} mm", "0.99", f"{auroc(column(said, 'wrong'), mtre(said) > WRONG_MM):.3f} of {len(said)}"),
+        (f"AUROC for errors above {WRONG_MM:g} mm", "0.99", f"{_auroc(column(said, 'wrong'), mtre(said) > WRONG_MM)} of {len(said)}"),
         ("wrong of the accepted", "at most 0.2 %", share(mm > WRONG_MM, accepted)),
         (f"accepted of those above {WRONG_MM:g} mm", "at most 2 %", share(accepted, mm > WRONG_MM)),
         (f"rejected of those under {SUCCESS_MM:g} mm", "at most 5 %", share(rejected, mm < SUCCESS_MM)),
@@ -65,10 +65,10 @@ def predictions(rows: Rows) -> str:
     body = []
     for name, group in _kinds([row for row in rows if row.get("wrong") is not None]):
         mm, wrong, upper = mtre(group), column(group, "wrong"), column(group, "upper95_mm")
-        body.append((name, len(group), int((mm > WRONG_MM).sum()), *(f"{auroc(wrong, mm > limit):.3f}" for limit in (WRONG_MM, SUCCESS_MM)),
+        body.append((name, len(group), int((mm > WRONG_MM).sum()), *(_auroc(wrong, mm > limit) for limit in (WRONG_MM, SUCCESS_MM)),
                      share(mm <= upper, np.ones(len(group), bool)), share(mm <= upper, mm <= WRONG_MM)))
     return table(("results", "number", f"above {WRONG_MM:g} mm", f"AUROC > {WRONG_MM:g} mm", f"AUROC > {SUCCESS_MM:g} mm",
-                  "mTRE within the 95 % bound", "the same of the right"), body).replace("nan", "no two kinds")
+                  "mTRE within the 95 % bound", "the same of the right"), body)
 
 
 def reliability(rows: Rows) -> list[tuple[float, float, float, SuccessRate]]:
@@ -115,6 +115,10 @@ def corrections(rows: Rows) -> str:
             off = np.median([row["camera_off"] for row in held], axis=0)
             body.append((part, name, len(group), len(held), f"{off[0][0]:.2f} / {off[0][1]:.1f}", f"{off[1][0]:.3f} / {off[1][1]:.2f}"))
     return table(("registered", "condition", "runs", f"within {WRONG_MM:g} mm", "given off by degrees / mm", "corrected, off by"), body)
+
+
+def _auroc(score: np.ndarray, positive: np.ndarray) -> str:
+    return f"{auroc(score, positive):.3f}" if 0 < positive.sum() < len(positive) else "no two kinds"
 
 
 def _kinds(rows: Rows) -> list[tuple[str, Rows]]:

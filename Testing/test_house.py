@@ -29,9 +29,9 @@ ROOMS = {
 }
 #: They know everything but the command line, and nothing knows them; panel and viewer know scene, but not each other.
 HOSTS = {"scene", "panel", "viewer"}
-#: Only the command line (whose larger commands have files of their own) and its demonstration know these; the benchmark knows
-#: everything but the command line.
-ENDS = {"cli", "commands", "demo", "bench"}
+#: Only the command line (whose larger commands have files of their own) and its demonstration know these; the benchmark and the
+#: protocol of simulated registrations know everything but the command line.
+ENDS = {"cli", "commands", "demo", "bench", "protocol"}
 #: But for the download of a CT, which is a sample in Slicer, too.
 SAMPLE = "demo.chest"
 
@@ -105,7 +105,7 @@ def _may_import(room: str, other: str) -> bool:
         return True
     if room == "commands":
         return other != "cli"
-    if room == "bench":
+    if room in ("bench", "protocol"):
         return other not in HOSTS | {"cli", "commands"}
     if room in HOSTS:
         return other not in ENDS | HOSTS - {"scene"}

@@ -143,7 +143,14 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("evaluate", parents=[common, working, refining],
                                   help="register many cases from many starts, and tell how well")
-    command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one")
+    command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs")
+    command.add_argument("--protocol", action="store_true",
+                         help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
+                              "as docs/accuracy.md says; it can be stopped at any time and goes on where it was")
+    command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
+    command.add_argument("--limit", type=int, metavar="N",
+                         help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
+                              "that are done (default: all)")
     command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
     command.add_argument("--reach", type=float, default=22.0, metavar="MM",
                          help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)")
@@ -158,9 +165,10 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
     command.add_argument("--seed", type=int, default=0)
     command.add_argument("--page", type=Path, metavar="FILE.md",
-                         help="also write the tables as a Markdown page, and pictures of misses in a folder of the same name")
+                         help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
+                              "--protocol: DIR/protocol.md)")
     command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
-    command.add_argument("--title", default="Accuracy", help="of that page (default: %(default)s)")
+    command.add_argument("--title", help="of that page (default: Accuracy, or Protocol)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
     cohort_command.add_options(command)
     command.set_defaults(run=_evaluate)
@@ -282,8 +290,11 @@ def _render(options: argparse.Namespace) -> dict:
 
 
 def _evaluate(options: argparse.Namespace) -> dict:
+    if options.protocol:
+        return _protocol(options)
+    if options.out or options.limit:
+        raise InputError("--out, --limit: found without --protocol, expected them with it alone; add it, or leave them out.")
     from .evaluation_page import pages
-    from .io.files import write_atomically
     from .registration.ranges import Range
 
     starts = options.start or [None]
@@ -299,17 +310,45 @@ def _evaluate(options: argparse.Namespace) -> dict:
                 refinement=options.refine, device=options.device, search=Range(*options.search) if options.search else None, start=start,
                 model=options.model))
     folder = (options.page or Path("pictures")).with_suffix("")
-    text = pages(evaluations, options.about, options.title, folder.name)
+    text = pages(evaluations, options.about, options.title or "Accuracy", folder.name)
     if options.page:
-        for name, picture in (item for evaluation in evaluations for item in evaluation.pictures.items()):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / name, picture)
-        before = options.page.read_text(encoding="utf-8") + "\n" if options.append and options.page.exists() else ""
-        write_atomically(options.page, before + text)
+        pictures = {name: picture for evaluation in evaluations for name, picture in evaluation.pictures.items()}
+        _write_page(options.page, text, pictures, options.append)
     if not options.json:
         print(text)
     told = [evaluation.to_json() for evaluation in evaluations]
     return told[0] if len(told) == 1 else {"evaluations": told}
+
+
+def _protocol(options: argparse.Namespace) -> dict:
+    from .protocol.page import page
+    from .protocol.run import run
+
+    if options.out is None:
+        raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
+    if options.start or options.search or options.refine != "joint" or options.scheduler:
+        raise InputError("--start, --search, --refine, --scheduler: found with --protocol, which registers here, from given starts as mvreg "
+                         "register does; leave them out.")
+    with progress_of(options, "Protocol") as line:
+        line.show(0.0, PREPARING)
+        done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
+    file = options.page or options.out / "protocol.md"
+    text, pictures = page(done, options.about, options.title or "Protocol", file.with_suffix("").name)
+    _write_page(file, text, pictures, options.append)
+    if not options.json:
+        print(text)
+    return {"done": len(done.rows), "planned": done.planned, "page": str(file)}
+
+
+def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool) -> None:
+    """The pictures first, in a folder of the page's name."""
+    from .io.files import write_atomically
+
+    for name, picture in pictures.items():
+        page.with_suffix("").mkdir(parents=True, exist_ok=True)
+        write_atomically(page.with_suffix("") / name, picture)
+    before = page.read_text(encoding="utf-8") + "\n" if append and page.exists() else ""
+    write_atomically(page, before + text)
 
 
 def _bench(options: argparse.Namespace) -> dict:

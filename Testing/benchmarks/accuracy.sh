@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes docs/accuracy.md: makes the simulated cases in build/cases, then evaluates them, those of the shared data and the wrist.
-# About an hour on 2 cores, most of it the baselines. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
+# About an hour on 2 cores, most of it the baselines, and before that the protocol, which takes hours: Ctrl-C, and it goes on another time. The pelvis, the cases of other simulations and the wrist need the folder shared/data beside the project.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 python=${PYTHON:-.venv/bin/python}
@@ -39,6 +39,11 @@ and a screw, a CT cut off sideways within the body, asymmetrical shutters over 2
 that are not in the CT. `pelvis-lateral`, `-oblique` and `-three-views-wires` come from another simulation, whose body beyond the CT is its end slices
 repeated. The wrist is real: biplane radiographs of a cadaver, one CT for each bone.'
 
+chest=$("$python" -c 'from MultiViewRegistrationLib.demo.chest import chest_ct; print(chest_ct())')
+protocol=("$chest")
+[[ -d $data ]] && protocol+=("$data/pelvis/pelvis.nii.gz")
+mvreg evaluate --protocol "${protocol[@]}" --out build/protocol > /dev/null
+
 rm -rf docs/accuracy
 mvreg evaluate "$cases"/*/ "${simulated[@]}" "${real[@]}" --starts 11 --title "Accuracy from a given start" --about "$about" --page $page
 mvreg evaluate "${several[@]}" --search 18 55 --starts 4 --title "Accuracy of a search, 18 degrees and 55 mm" --page $page --append
@@ -60,3 +65,5 @@ for refinement in joint xvr diffpose cui2025; do
   mvreg evaluate "$cases"/chest-2view-90-00/ "${simulated[@]:1:1}" --starts 1 --reach 20 --refine $refinement \
     --title "Baselines: $refinement" --page $page --append
 done
+mvreg evaluate --protocol "${protocol[@]}" --out build/protocol --limit 1 --title "Protocol" --page $page --append \
+  --about "CTs: that of \`make demo\` (cxr), the Visible Human female (pelvis)." > /dev/null

@@ -17,11 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
-from scipy import optimize, stats  # noqa: E402
+from scipy import optimize  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.protocol import auroc  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP  # noqa: E402
+from MultiViewRegistrationLib.protocol.rows import share  # noqa: E402
 
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0
@@ -85,16 +87,6 @@ def _feature(rows: list[dict], name: str, near_mm: float) -> float:
     return float(np.percentile(values, 100 - USUAL_PERCENT if good_is_high else USUAL_PERCENT))
 
 
-def auroc(score: np.ndarray, positive: np.ndarray) -> float:
-    """Mann and Whitney's statistic."""
-    return float(stats.mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
-
-
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    told = stats.binomtest(hits, count).proportion_ci(method="wilson") if count else None
-    return (told.low, told.high) if told else (0.0, 1.0)
-
-
 def crossed(rows: list[dict]) -> tuple[list, list[Model]]:
     """Each row's prediction by the model of the other anatomies, and those models."""
     names = sorted({row["anatomy"] for row in rows})
@@ -107,13 +99,6 @@ def split_half(rows: list[dict]) -> tuple[list, list[Model]]:
     odd = [int(row["key"].split()[0].split("-")[-1]) % 2 for row in rows]
     models = [fitted([row for row, each in zip(rows, odd, strict=True) if each != half]) for half in (0, 1)]
     return [models[each].predict(numbers(row)) for row, each in zip(rows, odd, strict=True)], models
-
-
-def share(hits: np.ndarray, of: np.ndarray) -> str:
-    """"3 of 200 (1.5 %, 0.5 to 4.3)", with Wilson's 95 % interval."""
-    count, found = int(of.sum()), int((hits & of).sum())
-    low, high = wilson(found, count)
-    return f"{found} of {count} ({100 * found / max(count, 1):.1f} %, {100 * low:.1f} to {100 * high:.1f})"
 
 
 def verdicts(told: list, rows: list[dict]) -> np.ndarray:

@@ -29,61 +29,26 @@ from MultiViewRegistrationLib.assessment.targets import default_targets  # noqa:
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
-from MultiViewRegistrationLib.imaging.xray import XRay  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
+from MultiViewRegistrationLib.protocol.faults import encoder, flipped, off, scaled  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
-from MultiViewRegistrationLib.registration.optimizer import minimise, moved  # noqa: E402
+from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
 
 #: Whose CT is taken for whose.
 STRANGERS = {"chest": "pelvis", "pelvis": "chest"}
 
 
-def off(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees: float, mm: float) -> np.ndarray:
-    """The pose turned about a world point by so many degrees and shifted by so many mm, in directions drawn evenly."""
-    axis, way = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
-    return moved(pose, np.concatenate([np.radians(degrees) * axis, mm * way]), centre)
-
-
 def turned(rng: np.random.Generator, views: list[View]) -> list[View]:
-    """The last view's angle and place are wrong, taken as exact."""
+    """The last view's angle about its source and its place are wrong, taken as exact."""
     camera = views[-1].camera
     wrong = off(rng, camera.camera_from_world, np.zeros(3), 10 ** rng.uniform(-0.3, 1), 10 ** rng.uniform(-0.3, 1))
     return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
 
 
-def scaled(rng: np.random.Generator, views: list[View]) -> list[View]:
-    """The distance from source to detector is wrong by up to 10 % in all views."""
-    scale = np.diag([1 + rng.choice([-1, 1]) * rng.uniform(0.01, 0.1)] * 2 + [1.0])
-    centre = [np.array([[1, 0, u], [0, 1, v], [0, 0, 1.0]]) for u, v in (view.camera.principal_point for view in views)]
-    return [replace(view, camera=replace(view.camera, intrinsics=to @ scale @ np.linalg.inv(to) @ view.camera.intrinsics))
-            for view, to in zip(views, centre, strict=True)]
-
-
-def flipped(rng: np.random.Generator, views: list[View]) -> list[View]:
-    """One of the images is mirrored, or all are."""
-    which = rng.integers(len(views) + 1)
-    return [_mirrored(view) if which in (i, len(views)) else view for i, view in enumerate(views)]
-
-
-def encoder(rng: np.random.Generator, views: list[View]) -> list[View]:
-    """The further views' cameras are as wrong as the case says they may be."""
-    wrong = []
-    for view in views[1:]:
-        turn, shift = np.radians(1.0) * rng.normal(size=3), 3.0 * rng.normal(size=3)
-        pose = view.camera.camera_from_world @ rigid.from_rotation_translation(rigid.exp_so3(turn), shift)
-        wrong.append(replace(view, camera=replace(view.camera, camera_from_world=pose), rotation_sd_deg=1.0, translation_sd_mm=3.0))
-    return [views[0], *wrong]
-
-
 def exact(rng: np.random.Generator, views: list[View]) -> list[View]:
     return views
-
-
-def _mirrored(view: View) -> View:
-    image, valid = (np.ascontiguousarray(each[:, ::-1]) for each in (view.xray.line_integrals, view.xray.valid))
-    return replace(view, xray=XRay(image, valid, view.xray.pixel_mm))
 
 
 def single(rng: np.random.Generator, views: list[View]) -> list[View]:

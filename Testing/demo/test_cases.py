@@ -51,6 +51,14 @@ def test_views_are_as_far_apart_as_asked(separation):
         assert not np.allclose(others[0].source, others[1].source, atol=100)
 
 
+@pytest.mark.parametrize("separation", [15, 5])
+def test_views_can_be_nearer_than_their_cranial_angles_differ(separation):
+    for seed in range(40):
+        first, other = random_cameras(np.random.default_rng(seed), 2, (separation, separation))
+        cosine = first.camera_from_world[2, :3] @ other.camera_from_world[2, :3]
+        assert np.degrees(np.arccos(cosine)) == pytest.approx(separation, abs=1e-4)
+
+
 @pytest.fixture(scope="module")
 def patient(tmp_path_factory):
     """A phantom: a tilted CT of an elliptic cylinder with tubes of bone and a bead of metal."""

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import brentq
+from scipy.stats import mannwhitneyu
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -165,6 +166,18 @@ def capture_range(
             break
         reached = float(high)
     return reached
+
+
+def auroc(score: np.ndarray, positive: np.ndarray) -> float:
+    """Probability that a positive has the higher score, ties counting half; NaN where all or none are positive.
+
+    score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by the number of pairs (Hanley and McNeil,
+    Radiology 143:29-36, 1982).
+    """
+    score, positive = np.asarray(score, float), np.asarray(positive, bool)
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
 
 
 class Consensus(NamedTuple):

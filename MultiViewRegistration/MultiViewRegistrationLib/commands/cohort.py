@@ -6,9 +6,12 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..evaluation import Evaluation, evaluate
+
+if TYPE_CHECKING:
+    from ..evaluation import Evaluation
 
 LOCAL = "local"
 
@@ -28,6 +31,8 @@ def add_options(command: argparse.ArgumentParser) -> None:
 
 def evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
     """What evaluates, with the arguments of `evaluation.evaluate`. InputError for options that say nothing without a scheduler."""
+    from ..evaluation import evaluate
+
     given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
     if options.scheduler is None:
         if given:

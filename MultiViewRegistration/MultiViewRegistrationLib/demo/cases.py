@@ -137,7 +137,7 @@ def write_case(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
-    targets = _targets(patient, cameras, xrays, world_from_ct, rng)
+    targets = targets_of(patient, cameras, xrays, world_from_ct, rng)
     if nominal is None:
         starts = start_poses(world_from_ct, targets, rng)
         write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
@@ -177,9 +177,10 @@ def random_cameras(rng: np.random.Generator, views: int, separation_deg: tuple[f
     for _ in range(views - 1):
         other, separation = np.radians(rng.uniform(-10, 10)), np.radians(rng.uniform(*separation_deg))
         first = np.radians(secondary)
+        other = np.clip(other, first - separation, first + separation)  # in latitude alone it must not be more already
         # The angle between two directions in longitude and latitude, solved for the difference in longitude.
         turn = np.arccos(
-            (np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other))
+            np.minimum((np.cos(separation) - np.sin(first) * np.sin(other)) / (np.cos(first) * np.cos(other)), 1)
         )
         cameras.append(_c_arm(rng, primary + side * np.degrees(turn), np.degrees(other), mirrored))
         side = -side
@@ -225,7 +226,7 @@ def _start_pose(
             return start @ world_from_ct
 
 
-def _targets(
+def targets_of(
     patient: Patient,
     cameras: Sequence[Camera],
     xrays: Sequence[SimulatedXRay],

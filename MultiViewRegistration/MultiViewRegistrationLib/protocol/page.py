@@ -1,0 +1,104 @@
+"""The protocol's tables and pictures as a Markdown page."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from datetime import date
+from importlib.metadata import version
+
+from .. import __version__
+from ..assessment.prediction import WRONG_MM
+from ..assessment.protocol import SUCCESS_MM
+from ..evaluation_tables import table
+from ..rendering.threads import available_threads
+from . import success_tables, trust_tables
+from .conditions import INTERVALS, REACH_MM
+from .plots import reliability_plot
+from .rows import Rows, is_sound, mtre
+from .run import Outcome
+
+FIGURE = "protocol-reliability.png"
+#: Misses that are shown, the wrongly accepted first, then those from the nearest starts.
+MOST_PICTURES = 8
+
+
+def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str = "protocol") -> tuple[str, dict[str, bytes]]:
+    """The page, and its pictures by their names, for the folder `pictures` beside it."""
+    rows = [row for row in done.rows if "skipped" not in row]
+    if not rows:
+        return f"{_head(done, title)}\n\n{about}\n\nNo registration is done yet.\n", {}
+    shown = _misses(rows)[:MOST_PICTURES]
+    files = {FIGURE: reliability_plot(rows)}
+    files |= {_picture(row): done.records.picture(row["number"]).read_bytes() for row in shown
+              if done.records.picture(row["number"]).exists()}
+    parts = [
+        _head(done, title), about, "## Against what it is to reach", trust_tables.goals(rows),
+        "## Success and errors", f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
+        f"without an answer is a failure. Capture range: up to where each {success_tables.STEP_MM:g} mm of the start's mTRE succeed in at "
+        f"least 95 %, where each has {success_tables.FEWEST} starts or more. Seconds: of the registration, median, on a machine that does "
+        "other things, too.",
+        success_tables.by_condition(rows), f"Under {SUCCESS_MM:g} mm by the start's mTRE:", success_tables.by_start(rows),
+        "What a nuisance costs, beside the same pose and cameras without it, where both answers are within "
+        f"{WRONG_MM:g} mm:", success_tables.against_clean(rows) or "No pairs yet.",
+        "## Verdicts", f"Wrong is an mTRE above {WRONG_MM:g} mm.", trust_tables.by_kind(rows), trust_tables.by_condition(rows),
+        "## Predicted error", "Where the model says any: of a single bone it says none.", trust_tables.predictions(rows),
+        trust_tables.said_and_found(rows), f"![said against found]({pictures}/{FIGURE})",
+        "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
+        trust_tables.along_the_beam(rows), "## Uncertain geometry", "How far further cameras are off against the first, about and at the "
+        "isocentre, as they were given and as they were corrected: medians of the right answers.", trust_tables.corrections(rows),
+        _failures(rows, shown, files, pictures),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n", files
+
+
+def _head(done: Outcome, title: str) -> str:
+    return (
+        f"# {title}\n\n"
+        f"Written by `mvreg evaluate --protocol`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
+        f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
+        f"**{len(done.rows)} of {done.planned} registrations are done**, in an order of which any beginning is spread over all conditions. "
+        "X-rays are by RTK, as those of the cases of `mvreg demo`, not by this program's own renderer; what else is in the images is put "
+        f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {REACH_MM:g} mm. Each is registered and "
+        "assessed as `mvreg register` does it. Bodies: the whole CT is registered. Bones: the largest ones, thresholded and divided at "
+        f"their necks, each by itself among all others{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one "
+        "geometry, so that results are not independent and intervals somewhat too narrow."
+    )
+
+
+def _skipped(rows: Rows) -> str:
+    reasons = Counter(row["skipped"] for row in rows if "skipped" in row)
+    return "".join(f"; {count} could not be simulated ({reason})" for reason, count in reasons.items())
+
+
+def _misses(rows: Rows) -> list[dict]:
+    """Wrong answers: the accepted first, then by how near they started."""
+    wrong = [row for row, mm in zip(rows, mtre(rows), strict=True) if mm > WRONG_MM and row["failed"] is None]
+    chosen = [row for row in wrong if row["verdict"] == "accept" or row["error"] is None]
+    return sorted(chosen, key=lambda row: (row["verdict"] != "accept", row["start_mm"]))
+
+
+def _failures(rows: Rows, shown: Rows, files: dict[str, bytes], pictures: str) -> str:
+    wrong = [row for row, mm in zip(rows, mtre(rows), strict=True) if mm > WRONG_MM and is_sound(row)]
+    if not wrong:
+        return "No registration with a geometry that is right, or as uncertain as it is said to be, is wrong."
+    body = [(row["number"], row["ct"], row["part"], row["condition"], *_told(row))
+            for row in sorted(wrong, key=lambda row: row.get("start_mm", 0))]
+    seen = [f"{row['number']}: {row['ct']}, {row['part']}, {row['condition']}, {row['mtre_mm']:.1f} mm off from a start "
+            f"{row['start_mm']:.1f} mm off, verdict {row['verdict']}:\n\n![{row['number']}]({pictures}/{_picture(row)})"
+            for row in shown if _picture(row) in files]
+    about = ("Contours of the CT over each view, above at the pose that was found, below at the true one; the wrongly accepted first, then "
+             "those from the nearest starts.") if seen else ""
+    listed = table(("number", "CT", "registered", "condition", "start mTRE mm", "final mTRE mm", "verdict"), body)
+    said = "All wrong answers whose geometry is right, or as uncertain as it is said to be:"
+    return "\n\n".join(part for part in ("## Failures", said, listed, about, *seen) if part)
+
+
+def _picture(row: dict) -> str:
+    return f"protocol-{row['number']:04d}.jpg"
+
+
+def _told(row: dict) -> tuple[str, str, str]:
+    if row["failed"] is not None:
+        return f"{row['start_mm']:.1f}" if "start_mm" in row else "none", row["failed"].replace("|", "/"), "none"
+    return f"{row['start_mm']:.1f}", f"{row['mtre_mm']:.2f}", row["verdict"]

@@ -1,0 +1,59 @@
+"""The protocol: thousands of simulated registrations over all that is thought to matter, each done once, however often it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+from ..registration import kernels
+from .conditions import CONDITIONS, LEAST, Condition, trials
+from .records import Records
+from .subject import Subject
+from .trial import measured
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """rows: of all registrations that were done by now, see `trial.measured`.   planned: how many the whole protocol has."""
+
+    rows: list[dict]
+    planned: int
+    records: Records
+
+
+def run(
+    cts: Sequence[Path], folder: Path, *, seed: int = 0, limit: int | None = None,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None, conditions: Sequence[Condition] = CONDITIONS,
+    least: int = LEAST,
+) -> Outcome:
+    """Does what is not done yet of the protocol, and keeps it in the folder.
+
+    cts: in Hounsfield units, of patients head first and supine.   limit: only so many from the beginning of the list, any of which is
+    spread over all conditions.
+
+    Raises InputError where a CT is not there or shows no bone, two have one name, itk-rtk is missing, or the folder holds another protocol.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit: found {limit}, expected 1 or more.")
+    for path in cts:
+        if not path.exists():
+            raise InputError(f"{path}: found nothing, expected a CT; correct the path.")
+        if path.is_dir():
+            raise InputError(f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file.")
+    if len({path.name for path in cts}) < len(cts):
+        raise InputError("--protocol: found two CTs with one file name, expected names that tell them apart; rename one.")
+    records = Records(folder, cts, seed)
+    listed = trials(len(cts), conditions, least, seed)
+    left = [trial for trial in listed[:limit] if not records.has(trial.number)]
+    progress(0.0, f"{len(cts)} CTs" if len(cts) > 1 else "the CT")
+    subjects: dict[int, Subject] = {}
+    if left:
+        kernels.prepare()
+    for done, trial in enumerate(left):
+        if trial.ct not in subjects:
+            subjects[trial.ct] = Subject(cts[trial.ct], seed + trial.ct)
+        progress(done / len(left), f"{subjects[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
+        records.keep(*measured(trial, subjects[trial.ct], seed))
+    return Outcome(records.rows(), len(listed), records)

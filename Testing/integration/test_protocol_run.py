@@ -1,0 +1,135 @@
+"""The protocol can be stopped anywhere and goes on where it was; what it refuses it says in a sentence."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+import pytest
+from bony_phantom import write_bony_ct
+from program import ENVIRONMENT, MVREG
+
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.protocol import run as running
+from MultiViewRegistrationLib.protocol.conditions import Condition
+from MultiViewRegistrationLib.protocol.page import page
+from MultiViewRegistrationLib.protocol.records import Records
+from MultiViewRegistrationLib.protocol.run import run
+
+FEW = (Condition("1 view", "body", 1, 0), Condition("motion, neighbours", "bone", nuisances=("motion", "neighbours")),
+       Condition("encoder 1, tools", "body", nuisances=("tools",), error="encoder 1"))
+TIMES = ("register_s", "assess_s")
+RTK, NEEDED = "itk.rtkJosephForwardProjectionImageFilterPython", 'needs itk-rtk: pip install "multiview-registration[demo]"'
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory):
+    return write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz")
+
+
+def without_times(rows):
+    return [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+
+
+def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
+    pytest.importorskip(RTK, reason=NEEDED)
+    whole = run([ct], tmp_path / "whole", conditions=FEW, least=3)
+    assert len(whole.rows) == whole.planned == 3
+
+    measured, asked = running.measured, []
+
+    def stopped(trial, *rest):
+        asked.append(trial.number)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return measured(trial, *rest)
+
+    monkeypatch.setattr(running, "measured", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run([ct], tmp_path / "parts", conditions=FEW, least=3)
+    told = []
+    resumed = run([ct], tmp_path / "parts", conditions=FEW, least=3, progress=lambda fraction, stage: told.append(fraction))
+    assert asked == [0, 1, 1, 2]  # what was done is not done again
+    assert without_times(resumed.rows) == without_times(whole.rows)
+    assert told == sorted(told) and told[-1] < 1
+
+    monkeypatch.setattr(running, "measured", lambda *_: pytest.fail("all is done"))
+    again = run([ct], tmp_path / "parts", conditions=FEW, least=3)
+    text, pictures = page(again)
+    assert (text, pictures) == page(resumed) and "3 of 3 registrations are done" in text
+    assert "protocol-reliability.png" in pictures and "nan" not in text
+
+    by_name = {row["condition"]: row for row in whole.rows}
+    assert by_name["motion, neighbours"]["nuisances"] == ["motion", "neighbours"] and by_name["motion, neighbours"]["bone"] == 0
+    degrees, mm = by_name["encoder 1, tools"]["camera_off"][0]
+    assert 0 < degrees < 6 and 0 < mm < 12
+    assert all(row["failed"] is None and row["mtre_mm"] >= 0 and row["verdict"] in ("accept", "check", "reject") for row in whole.rows)
+    assert by_name["1 view"]["verdict"] != "accept" and by_name["motion, neighbours"]["wrong"] is None
+
+
+def test_a_row_that_was_being_written_is_not_there(ct, tmp_path):
+    records = Records(tmp_path, [ct], 0)
+    records.keep({"number": 1}, b"picture")
+    (tmp_path / "rows" / ".1234abcd-0002.json").write_text('{"numb')  # as a kill leaves it
+    assert records.has(1) and not records.has(2)
+    assert records.rows() == [{"number": 1}] and records.picture(1).read_bytes() == b"picture"
+
+
+def test_another_protocol_is_refused(ct, tmp_path):
+    Records(tmp_path, [ct], 0)
+    Records(tmp_path, [ct], 0)
+    with pytest.raises(InputError, match="protocol.json: found registrations of other CTs"):
+        Records(tmp_path, [ct], 1)
+    other = tmp_path / "other.nii.gz"
+    other.write_bytes(b"another")
+    with pytest.raises(InputError, match="another --out"):
+        Records(tmp_path, [other], 0)
+
+
+def test_a_damaged_row_is_named(ct, tmp_path):
+    records = Records(tmp_path, [ct], 0)
+    (tmp_path / "rows" / "0003.json").write_text("no json")
+    with pytest.raises(InputError, match=r"0003\.json: found no JSON"):
+        records.rows()
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    (["CT", "--protocol"], "--out: found none"),
+    (["CT", "--limit", "3"], "--out, --limit: found without --protocol"),
+    (["CT", "--protocol", "--out", "OUT", "--limit", "0"], "--limit: found 0, expected 1 or more"),
+    (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
+    (["CT", "CT", "--protocol", "--out", "OUT"], "two CTs with one file name"),
+    (["FOLDER", "--protocol", "--out", "OUT"], "found a folder, expected a file"),
+    (["TEXT", "--protocol", "--out", "OUT"], "ct.txt"),
+    (["CT", "--protocol", "--out", "OUT", "--start", "search"], "found with --protocol"),
+])
+def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, ct, tmp_path, capsys):
+    (tmp_path / "ct.txt").write_text("no CT")
+    places = {"CT": ct, "OUT": tmp_path / "out", "FOLDER": tmp_path, "TEXT": tmp_path / "ct.txt"}
+    assert main(["evaluate", *(str(places.get(word, word)) for word in arguments)]) == 2
+    told = capsys.readouterr()
+    assert sentence in told.err and told.err.count("\n") == 1 and not told.out
+    assert not list((tmp_path / "out").glob("rows/*.json"))
+
+
+def test_without_rtk_it_says_what_to_install(ct, tmp_path):
+    script = ("import sys\n"
+              "sys.modules['itk'] = None\n"
+              "from MultiViewRegistrationLib.cli import main\n"
+              f"sys.exit(main(['evaluate', '--protocol', {str(ct)!r}, '--out', {str(tmp_path / 'out')!r}]))")
+    done = subprocess.run([MVREG[0], "-c", script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and "itk-rtk, which is not installed" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_the_program_keeps_its_registrations_and_writes_its_page(ct, tmp_path):
+    pytest.importorskip(RTK, reason=NEEDED)
+    out = tmp_path / "out"
+    command = [*MVREG, "evaluate", "--protocol", str(ct), "--out", str(out), "--limit", "1", "--json"]
+    done = subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["done"] == 1 and answer["planned"] >= 2000
+    assert json.loads((out / "rows" / "0000.json").read_text())["ct"] == "phantom"
+    text = (out / "protocol.md").read_text(encoding="utf-8")
+    assert "1 of" in text and (out / "protocol" / "protocol-reliability.png").exists()

@@ -30,6 +30,7 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser, w
     command.add_argument("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
     command.add_argument("--tra-unit", choices=["mm", "cm", "m"], default="mm",
                          help="of the lengths in track.tra, that of the Autoscoper trial (default: %(default)s)")
+    command.add_argument("--overlays", action="store_true", help="also draw each frame with the edges of the CT, to look at or to play")
     command.add_argument("--out", type=Path, required=True, help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 
@@ -58,7 +59,8 @@ def _track(options: argparse.Namespace) -> dict:
                 track.save(options.out, options.tra_unit)
                 _tell(track, options.out)
             raise
-        track.save(options.out, options.tra_unit)
+        pictures = track.overlays(line.show) if options.overlays else {}
+        track.save(options.out, options.tra_unit, pictures)
     _tell(track, options.out)
     return track.to_json()
 

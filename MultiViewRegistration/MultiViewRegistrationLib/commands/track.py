@@ -12,6 +12,7 @@ from .working import PREPARING, progress_of
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
+    from ..registration.pipeline import Progress
     from ..track_files import Track
 
 
@@ -50,16 +51,20 @@ def _track(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
         track = Track(sequence, Anatomy(sequence.first.ct), options.pace, options.start)
+
+        def registering(told: Progress) -> None:
+            line.show((len(track.frames) + told.fraction) / len(sequence), told.stage)
+
         try:
-            for frame in follow(sequence, track.anatomy, options.start, options.pace, options.seed):
+            for frame in follow(sequence, track.anatomy, options.start, options.pace, options.seed, registering):
                 track.frames.append(frame)
                 line.show(len(track.frames) / len(sequence), f"frame {len(track.frames)} of {len(sequence)}")
+            pictures = track.overlays(line.show) if options.overlays else {}
         except KeyboardInterrupt:
             if track.frames:
                 track.save(options.out, options.tra_unit)
                 _tell(track, options.out)
             raise
-        pictures = track.overlays(line.show) if options.overlays else {}
         track.save(options.out, options.tra_unit, pictures)
     _tell(track, options.out)
     return track.to_json()

@@ -1,7 +1,7 @@
 """The way through for a sequence of frames, the same in a script and behind `mvreg track`.
 
     sequence = FrameSequence.of_images(Path("case.json"))
-    track = Track.begin(sequence, "thorough")
+    track = Track(sequence, Anatomy(sequence.first.ct))
     for frame in follow(sequence, track.anatomy):      # a frame as soon as it is done
         track.frames.append(frame)
     track.save("out")
@@ -79,7 +79,8 @@ def _registered(
         geometry.learn(result.views)
     predicted = result.predicted_tre_mm
     return Tracked(number, "registered", result.world_from_ct, result.verdict, result.reasons, result.refinement.fit.similarity,
-                   predicted and predicted["upper95"], result.seconds["total"] - result.seconds["load"])
+                   predicted and predicted["upper95"], tuple(view.camera for view in result.views),
+                   result.seconds["total"] - result.seconds["load"])
 
 
 class _Geometry:

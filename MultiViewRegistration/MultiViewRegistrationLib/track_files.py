@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 from . import __version__
 from .assessment import metrics
+from .assessment.overlays import picture_files
 from .errors import InputError
 from .geometry import rigid
 from .imaging.ct import CT
@@ -78,6 +79,8 @@ class Track:
             "verdict": frame.verdict,
             "reasons": frame.reasons,
             "similarity": list(frame.similarity),
+            "cameras": [{"camera_from_world": camera.camera_from_world.tolist(), "intrinsics": camera.intrinsics.tolist()}
+                        for camera in frame.cameras],
             "predicted_upper95_mm": frame.upper95_mm,
             "seconds": frame.seconds,
         }
@@ -86,10 +89,26 @@ class Track:
             told["mtre_mm"] = metrics.mtre(pose, truth, self.anatomy.corners() if targets is None else targets)
         return told
 
-    def save(self, folder: str | os.PathLike, unit: str = "mm") -> None:
+    def overlays(self, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
+        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
+
+        tell: learns the fraction that is done.
+        """
+        pictures = {}
+        for done, frame in enumerate(self.frames):
+            tell(done / len(self.frames), "drawing the overlays")
+            if frame.world_from_ct is None:
+                continue
+            for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
+                drr = self.anatomy.drr(camera, frame.world_from_ct)
+                pictures[f"frame{frame.number:04}_{view.name}.png"] = picture_files(view.xray, [drr])["edges"][0]
+        return pictures
+
+    def save(self, folder: str | os.PathLike, unit: str = "mm", pictures: Mapping[str, bytes] | None = None) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
         unit: of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
+        pictures: written beside them, by their names.
 
         Frames that were rejected, and those that were not come to, have no pose in track.tra.
         """
@@ -97,6 +116,8 @@ class Track:
         ct_from_tra = ct_from_autoscoper(self.sequence.first.ct)
         poses += [None] * (len(self.sequence) - len(poses))
         with staged(folder, last=FILE) as staging:
+            for name, picture in (pictures or {}).items():
+                (staging / name).write_bytes(picture)
             (staging / "poses.csv").write_text(poses_table(self.frames), encoding="utf-8", newline="")
             write_tra(staging / "track.tra", [pose if pose is None else pose @ ct_from_tra for pose in poses], UNITS[unit])
             (staging / FILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")

@@ -45,6 +45,7 @@ SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30
 ABOUT = """A swing to and fro of up to 10 mm and 6 degrees, a period in 30 frames, in two 512x512 views by RTK, by
 `Testing/benchmarks/tracking.py`: each frame followed at both paces of `mvreg track`, and registered anew, all in turns. The clock starts
 with the images loaded; the verdict is in it. CPU time is that of all threads, which depends less on what else the machine does."""
+BUSY = "Other programs ran at the same time, so that the times are too long; their ratios hold."
 ANEW = {"anew, from the first frame's pose": "given", "anew, by a search": "search"}
 
 
@@ -149,7 +150,8 @@ def main() -> int:
              "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
              "|---|---|---|---|---|---|---|---|",
              *(row(name, frames) for name, frames in ways.items()), "",
-             f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms."]
+             f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms. "
+             + (BUSY if load and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) else "")]
     print("\n".join(lines))
     if args.page:
         marked_page.put(args.page, f"tracking-{args.anatomy}", "\n".join([f"## Tracking, {args.anatomy}", "", ABOUT, "", *lines]))

@@ -14,10 +14,12 @@ import phantom
 import pytest
 import SimpleITK as sitk
 from moving import swing, write_moving_case
+from PIL import Image
 from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib import sequences
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.datasets.tra import autoscoper_from_ct, read_tra
 
 COUNT, LOST = 6, 3
@@ -86,6 +88,15 @@ def test_autoscopers_poses_are_those_of_the_same_volume_at_its_own_origin(tracke
         in_autoscoper = rigid.transform_points(autoscoper_from_ct(shape, spacing), spacing * index)
         np.testing.assert_allclose(rigid.transform_points(world_from_autoscoper, in_autoscoper), in_world, atol=1e-4)
     assert (out / "track.tra").read_text().splitlines()[LOST] == ",".join(["NaN"] * 16)
+
+
+def test_overlays_of_every_frame_with_a_pose(mvreg, moving, tmp_path):
+    assert mvreg("track", moving, "--pace", "quick", "--overlays", "--out", tmp_path).returncode == 0
+    names = sorted(path.name for path in tmp_path.glob("*.png"))
+    assert names == [f"frame000{n}_view{view}.png" for n in range(COUNT) if n != LOST for view in (1, 2)]
+    for name in names:
+        picture = np.array(Image.open(tmp_path / name).convert("RGB")).astype(int)
+        assert np.ptp(picture, axis=-1).max() > 50  # coloured edges
 
 
 def test_lists_of_images_and_a_case_for_each_frame_are_the_same_sequence(mvreg, tracked, moving, tmp_path):
@@ -190,6 +201,10 @@ def test_a_camera_that_is_not_known_exactly_must_stay_the_same(mvreg, moving, tm
     assert done.returncode == 2 and 'the camera of view "view2" is another one' in done.stderr
     assert mvreg("track", cases[0], "--pace", "quick", "--out", tmp_path / "out").returncode == 0
     frames = json.loads((tmp_path / "out" / "track.json").read_text())["frames"]
+    given = json.loads(cases[0].read_text())["views"]
+    corrected = [np.array(frames[n]["cameras"][1]["camera_from_world"]) for n in (0, 2)]
+    np.testing.assert_array_equal(*corrected)
+    assert not np.allclose(Camera.from_projection_matrix(given[1]["projection_matrix"], (128, 128)).camera_from_world, corrected[0])
     assert frames[2]["how"] == "followed" and phantom.error_mm(np.array(frames[2]["world_from_ct"]), swing(3)[2]) < 0.3
 
 

@@ -12,6 +12,7 @@ from .working import PREPARING, progress_of
 
 if TYPE_CHECKING:
     from ..io.sequence import FrameSequence
+    from ..registration.pipeline import Progress
     from ..track_files import Track
 
 
@@ -30,6 +31,7 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser, w
     command.add_argument("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
     command.add_argument("--tra-unit", choices=["mm", "cm", "m"], default="mm",
                          help="of the lengths in track.tra, that of the Autoscoper trial (default: %(default)s)")
+    command.add_argument("--overlays", action="store_true", help="also draw each frame with the edges of the CT, to look at or to play")
     command.add_argument("--out", type=Path, required=True, help="folder of track.json, poses.csv and track.tra")
     command.set_defaults(run=_track)
 
@@ -49,16 +51,21 @@ def _track(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
         track = Track(sequence, Anatomy(sequence.first.ct), options.pace, options.start)
+
+        def registering(told: Progress) -> None:
+            line.show((len(track.frames) + told.fraction) / len(sequence), told.stage)
+
         try:
-            for frame in follow(sequence, track.anatomy, options.start, options.pace, options.seed):
+            for frame in follow(sequence, track.anatomy, options.start, options.pace, options.seed, registering):
                 track.frames.append(frame)
                 line.show(len(track.frames) / len(sequence), f"frame {len(track.frames)} of {len(sequence)}")
+            pictures = track.overlays(line.show) if options.overlays else {}
         except KeyboardInterrupt:
             if track.frames:
                 track.save(options.out, options.tra_unit)
                 _tell(track, options.out)
             raise
-        track.save(options.out, options.tra_unit)
+        track.save(options.out, options.tra_unit, pictures)
     _tell(track, options.out)
     return track.to_json()
 

@@ -16,6 +16,7 @@ import numpy as np
 from ..assessment import verdict
 from ..assessment.verdict import Assessment
 from ..errors import InputError
+from ..geometry.camera import Camera
 from ..imaging.view import View
 from ..registration.anatomy import Anatomy
 from ..registration.objective import Evaluation, Objective
@@ -61,7 +62,7 @@ class Tracked:
     world_from_ct: (4, 4), None where nothing was found; of a rejected frame it is only the best there was.
     verdict, reasons: see `assessment.verdict`.   similarity: local NCC by view, none where nothing was found.
     upper95_mm: what the error stays below in 95 of 100 such results, where that was measured.
-    seconds: from images that are loaded to the verdict.
+    cameras: in which the pose holds, by view.   seconds: from images that are loaded to the verdict.
     """
 
     number: int
@@ -71,6 +72,7 @@ class Tracked:
     reasons: list[str]
     similarity: tuple[float, ...] = ()
     upper95_mm: float | None = None
+    cameras: tuple[Camera, ...] = ()
     seconds: float = 0.0
 
     @property
@@ -184,4 +186,5 @@ def _finished(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm
 
 def _tracked(number: int, how: str, found: Refinement, told: Assessment) -> Tracked:
     upper = told.prediction.upper95_mm if told.prediction else None
-    return Tracked(number, how, found.world_from_ct, told.verdict, told.reasons, tuple(map(float, found.fit.similarity)), upper)
+    return Tracked(number, how, found.world_from_ct, told.verdict, told.reasons, tuple(map(float, found.fit.similarity)), upper,
+                   tuple(view.camera for view in found.views))

@@ -61,7 +61,7 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50,
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50,
                                   env={"MVREG_THREADS": "1"}) as made:
         yield made
 

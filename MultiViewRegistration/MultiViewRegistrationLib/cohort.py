@@ -143,7 +143,7 @@ def _client(scheduler: str, workers: int | None, cases: int) -> Iterator[Client]
     web = f"{HOST}:0"  # where Dask's web server listens, which is there without a dashboard, too
     with (distributed.LocalCluster(
             n_workers=count, threads_per_worker=1, processes=True, host=HOST, dashboard_address=web, worker_dashboard_address=web,
-            scheduler_kwargs={"dashboard": False}, dashboard=False, memory_limit=None, silence_logs=logging.CRITICAL,
+            scheduler_kwargs={"dashboard": False}, memory_limit=None, silence_logs=logging.CRITICAL,
             env={"MVREG_THREADS": str(max(1, threads // count))}, preload=[cohort_worker.__name__]) as cluster,
           distributed.Client(cluster, set_as_default=False) as client):
         try:

@@ -55,6 +55,7 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
         listening = [each.laddr.ip for process in family for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
         child.kill()
         assert not psutil.wait_procs(family, timeout=30)[1]  # its workers end with it
+        assert "mvreg: warning" not in child.stdout.read()
     assert len(listening) >= 2 and set(listening) == {"127.0.0.1"}
     return folder, {path: path.stat().st_mtime_ns for path in records(folder)}
 

@@ -140,10 +140,11 @@ def _client(scheduler: str, workers: int | None, cases: int) -> Iterator[Client]
         return
     threads = available_threads()
     count = min(workers or threads, cases)
+    web = f"{HOST}:0"  # where Dask's web server listens, which is there without a dashboard, too
     with (distributed.LocalCluster(
-            n_workers=count, threads_per_worker=1, processes=True, host=HOST, dashboard_address=None, worker_dashboard_address=None,
-            memory_limit=None, silence_logs=logging.CRITICAL, env={"MVREG_THREADS": str(max(1, threads // count))},
-            preload=[cohort_worker.__name__]) as cluster,
+            n_workers=count, threads_per_worker=1, processes=True, host=HOST, dashboard_address=web, worker_dashboard_address=web,
+            scheduler_kwargs={"dashboard": False}, memory_limit=None, silence_logs=logging.CRITICAL,
+            env={"MVREG_THREADS": str(max(1, threads // count))}, preload=[cohort_worker.__name__]) as cluster,
           distributed.Client(cluster, set_as_default=False) as client):
         try:
             yield client

@@ -55,13 +55,14 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
         listening = [each.laddr.ip for process in family for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
         child.kill()
         assert not psutil.wait_procs(family, timeout=30)[1]  # its workers end with it
+        assert "mvreg: warning" not in child.stdout.read()
     assert len(listening) >= 2 and set(listening) == {"127.0.0.1"}
     return folder, {path: path.stat().st_mtime_ns for path in records(folder)}
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, silence_logs=50,
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50,
                                   env={"MVREG_THREADS": "1"}) as made:
         yield made
 

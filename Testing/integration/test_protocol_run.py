@@ -73,7 +73,10 @@ def test_a_row_that_was_being_written_is_not_there(ct, tmp_path):
     records.keep({"number": 1}, b"picture")
     (tmp_path / "rows" / ".1234abcd-0002.json").write_text('{"numb')  # as a kill leaves it
     assert records.has(1) and not records.has(2)
-    assert records.rows() == [{"number": 1}] and records.picture(1).read_bytes() == b"picture"
+    assert records.rows() == [{"number": 1}]
+    records.keep({"number": 3, "gap": float("inf"), "similarity": [0.5, float("nan")]}, None)
+    assert records.rows()[1] == {"number": 3, "gap": None, "similarity": [0.5, None]}
+    assert records.picture(1).read_bytes() == b"picture"
 
 
 def test_another_protocol_is_refused(ct, tmp_path):

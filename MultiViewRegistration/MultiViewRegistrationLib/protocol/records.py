@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import InputError
 from ..io.files import sha256, write_atomically
@@ -36,7 +38,7 @@ class Records:
         number = row["number"]
         if picture is not None:
             write_atomically(self.picture(number), picture)
-        write_atomically(self._file(number), json.dumps(row, allow_nan=False) + "\n")
+        write_atomically(self._file(number), json.dumps(_finite(row), allow_nan=False) + "\n")
 
     def picture(self, number: int) -> Path:
         return self.pictures / f"{number:04d}.jpg"
@@ -47,6 +49,15 @@ class Records:
 
     def _file(self, number: int) -> Path:
         return self._rows / f"{number:04d}.json"
+
+
+def _finite(value: Any) -> Any:
+    """Plain data with None in place of numbers that JSON does not know."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _read(path: Path) -> dict:

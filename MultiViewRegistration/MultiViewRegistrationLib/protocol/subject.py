@@ -14,9 +14,11 @@ from ..demo.projector import Projector
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import CT, load_ct, masked
+from ..imaging.ct import BONE_HU, CT, load_ct, masked
 from ..registration.anatomy import Anatomy
 
+#: Points that stand for a bone.
+MOST_POINTS = 20000
 #: Bones of each CT that are registered, in turn.
 BONES = 2
 #: About a CT's body, so much more of it above and below, which drifts sideways by so many mm a mm.
@@ -55,6 +57,7 @@ class Subject:
         if not len(self.body.bone_points):
             raise InputError(f"{path}: found no bone, expected a CT of a patient in Hounsfield units.")
         self.projector = Remembered(self.body.projector)
+        self._patients: dict[int | None, Patient] = {None: self.body}
         self._masks: list[np.ndarray] | None = None
         self._anatomies: dict[int | None, Anatomy] = {}
         self._moved: dict[int, MovedBone] = {}
@@ -65,15 +68,14 @@ class Subject:
 
     def patient(self, bone: int | None) -> Patient:
         """The body, with a bone's points and its centre in the middle of the images where there is one."""
-        if bone is None:
-            return self.body
-        part = copy(self.body)
-        volume = self._whole.volume
-        index = np.argwhere(self._bones()[bone] & (volume.values > 200))[:, ::-1]
-        index = np.random.default_rng(bone).permutation(index)[:20000]
-        part.bone_points = rigid.transform_points(volume.ct_from_index, index)
-        part.centre = part.bone_points.mean(axis=0)
-        return part
+        if bone not in self._patients:
+            part = self._patients[bone] = copy(self.body)
+            volume = self._whole.volume
+            index = np.argwhere(self._bones()[bone] & (volume.values > BONE_HU))[:, ::-1]
+            index = np.random.default_rng(bone).permutation(index)[:MOST_POINTS]
+            part.bone_points = rigid.transform_points(volume.ct_from_index, index)
+            part.centre = part.bone_points.mean(axis=0)
+        return self._patients[bone]
 
     def ct(self, bone: int | None) -> CT:
         return self._whole if bone is None else masked(self._whole, self._bones()[bone])

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..assessment import metrics, protocol
 from ..assessment.miss_picture import miss_picture
+from ..assessment.prediction import WRONG_MM
 from ..demo.cases import PIXEL_MM, random_cameras, random_pose, targets_of
 from ..demo.nuisances import overlays_with, xrays_with
+from ..demo.simulator import SimulatedXRay
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
@@ -26,8 +29,6 @@ from .subject import Subject
 #: Between the first X-ray and the others the patient moves, or a bone against all else, by up to so many degrees and mm.
 MOTION_DEG, MOTION_MM = (0.5, 2.0), (1.0, 4.0)
 NEIGHBOURS_DEG, NEIGHBOURS_MM = (2.0, 6.0), (2.0, 8.0)
-#: An answer farther off is wrong.
-WRONG_MM = 2.0
 #: X-rays are drawn so often at most, until all views show enough bone.
 MOST_DRAWS = 30
 
@@ -95,21 +96,7 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Si
         except InputError:  # blades over all the bone
             if draw == MOST_DRAWS - 1:
                 raise
-    overlays = overlays_with(rng, names)
-    centre = rigid.transform_points(pose, patient.centre)
-    projector = subject.projector
-    if "neighbours" in names:
-        projector = subject.moved(bone)
-        about = rigid.transform_points(rigid.inverse(pose), centre)
-        projector.rest_from_bone = off(rng, np.eye(4), about, rng.uniform(*NEIGHBOURS_DEG), rng.uniform(*NEIGHBOURS_MM))
-    views = []
-    for nth, (camera, xray) in enumerate(zip(cameras, xrays, strict=True)):
-        still = nth == 0 or "motion" not in names
-        at = pose if still else off(rng, pose, centre, rng.uniform(*MOTION_DEG), rng.uniform(*MOTION_MM))
-        image = xray.take(projector, camera, at, rng)
-        for put in overlays:
-            image = put(image, camera)
-        views.append(View(f"view{nth + 1}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera))
+    views = _taken(names, subject, bone, cameras, xrays, pose, rng)
     if condition.error:
         views = FAULTS[condition.error](rng, views)
     low, high = (REACH_MM / INTERVALS * (trial.interval + end) for end in (0, 1))
@@ -117,6 +104,29 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Si
     case = Case(ct=subject.ct(bone), views=views, world_from_ct=start, targets=targets, truth_world_from_ct=pose,
                 name=f"{subject.name}-{trial.number:04d}")
     return Simulated(case, names, cameras)
+
+
+def _taken(
+    names: Sequence[str], subject: Subject, bone: int | None, cameras: Sequence[Camera], xrays: Sequence[SimulatedXRay], pose: np.ndarray,
+    rng: np.random.Generator,
+) -> list[View]:
+    """The views, with all that is put on their images afterwards, or moves."""
+    overlays = overlays_with(rng, names)
+    about = subject.patient(bone).centre
+    projector = subject.projector
+    if "neighbours" in names:
+        projector = subject.moved(bone)
+        projector.rest_from_bone = off(rng, np.eye(4), about, rng.uniform(*NEIGHBOURS_DEG), rng.uniform(*NEIGHBOURS_MM))
+    views = []
+    for nth, (camera, xray) in enumerate(zip(cameras, xrays, strict=True)):
+        at = pose
+        if nth and "motion" in names:
+            at = off(rng, pose, rigid.transform_points(pose, about), rng.uniform(*MOTION_DEG), rng.uniform(*MOTION_MM))
+        image = xray.take(projector, camera, at, rng)
+        for put in overlays:
+            image = put(image, camera)
+        views.append(View(f"view{nth + 1}", to_line_integrals(raw_image(image, (PIXEL_MM, PIXEL_MM))), camera))
+    return views
 
 
 def told(result: Result) -> dict:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linprog
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -201,5 +200,9 @@ def sees(camera: Camera, world_from_index: np.ndarray, low: np.ndarray, high: np
         ]
     )  # @ (i, j, k, 1) <= 0 within the pyramid
     outside /= np.linalg.norm(outside[:, :3], axis=1, keepdims=True)
+    if (outside @ [*(low + high) / 2, 1.0] <= 0).all():
+        return True
+    from scipy.optimize import linprog  # slow to import, and the middle of the box is nearly always seen
+
     result = linprog(np.zeros(3), outside[:, :3], -outside[:, 3], bounds=np.stack([low, high], 1))
     return result.status != INFEASIBLE

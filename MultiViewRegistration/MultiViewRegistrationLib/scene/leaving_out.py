@@ -25,13 +25,11 @@ def leave_out(session: Session) -> str:
     if not masks:
         raise InputError("Mask: nothing differs by more than noise explains, expected a tool or something that moved; draw a mask where "
                          "you see one.")
-    told = []
-    for view, registered in ((view, one) for view in session.registration.xrays for one in result.views if one.name == view.name):
-        if view.name in masks:
-            add_mask(view, f"{view.name} without what does not fit", masks[view.name])
-            view.mask.SetAttribute(SUGGESTED, "1")
-            share = 1 - masks[view.name].sum() / registered.xray.valid.sum()
-            told.append(f"{100 * share:.0f} % of {view.name}")
+    valid, told = {view.name: view.xray.valid for view in result.views}, []
+    for view in [view for view in session.registration.xrays if view.name in masks]:
+        add_mask(view, f"{view.name} without what does not fit", masks[view.name])
+        view.mask.SetAttribute(SUGGESTED, "1")
+        told.append(f"{100 * (1 - masks[view.name].sum() / valid[view.name].sum()):.0f} % of {view.name}")
     return f"Left out: {', '.join(told)}. Look at the masks, then register again."
 
 

@@ -6,6 +6,7 @@ import ast
 import os
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,12 @@ def test_every_room_has_its_place():
     rooms = {path.parent.name for path in LIB.glob("*/__init__.py")}
     assert rooms <= ROOMS.keys() | HOSTS | ENDS
     assert {"geometry", "imaging", "rendering", "registration", "assessment", "io"} <= rooms
+
+
+def test_no_two_test_files_share_a_name():
+    """pytest imports them by their names alone, and leaves out the second of two."""
+    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("__init__.py", "conftest.py"))
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_imports_go_one_way():

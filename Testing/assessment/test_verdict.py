@@ -63,9 +63,9 @@ def test_an_ambiguous_answer_is_to_be_checked(anatomy, views, found, generous):
     assert assess(anatomy, views, replace(found, rival=Rival(NEAR, 1.5, 8.0, 3.0)), NEAR, CORNERS, model=generous).verdict == "accept"
 
 
-def test_a_geometry_that_is_assumed_is_to_be_checked(anatomy, views, found, generous):
+def test_what_is_assumed_is_to_be_checked(anatomy, views, found, generous):
     told = assess(anatomy, views, found, NEAR, CORNERS, model=generous, assumed=True)
-    assert told.verdict == "check" and "geometry is assumed" in told.reasons[0]
+    assert told.verdict == "check" and "is assumed" in told.reasons[0]
 
 
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views):

@@ -44,7 +44,7 @@ def looked(section) -> bool:
 
 def choose(host, section, name: str) -> None:
     host.choose(section.ui.ctSelector, name)
-    host.process(5, until=lambda: looked(section))
+    host.process(60, until=lambda: looked(section))
     host.process(0.1)
 
 
@@ -87,7 +87,7 @@ def test_values_that_are_no_hounsfield_units(host, section, phantom):
     assert "no voxel below 0" in section.ui.problemLabel.text and section.ui.problemLabel.visible
     assert "cannot be used" in text(section) and section.button.property("state") == "problem"
     host.choose(section.ui.unitBox, "Relative (0 is nothing, larger is denser)")
-    host.process(5, until=lambda: looked(section))
+    host.process(60, until=lambda: looked(section))
     host.process(0.1)
     assert section.registration.parameter("ctUnit") == "relative" and not section.ui.problemLabel.visible
     assert section.button.property("state") == "ready" and "HU" not in section.ui.factsLabel.text
@@ -129,7 +129,7 @@ def test_a_structure(host, section, phantom):
     segmentation, segment = segmentation_node(host.scene, "Blobs", mask, phantom)
     choose(host, section, "Phantom")
     host.choose(section.ui.segmentSelector._node_box, "Blobs")
-    host.process(5, until=lambda: looked(section))
+    host.process(60, until=lambda: looked(section))
     host.process(0.1)
     assert (section.registration.segmentation, section.registration.segment_id) == (segmentation, segment)
     assert f"Structure: {mask.sum() * 8 / 1000:.0f} ml" in section.ui.factsLabel.text and text(section).endswith("Phantom, Blobs")
@@ -139,7 +139,7 @@ def test_a_structure(host, section, phantom):
     first = other.GetSegmentation().GetNthSegmentID(0)
     assert (section.registration.segmentation, section.registration.segment_id) == (other, first)
     host.choose(section.ui.segmentSelector._segment_box, "Second")
-    host.process(5, until=lambda: looked(section))
+    host.process(60, until=lambda: looked(section))
     host.process(0.1)
     assert "the segment Second has no voxel within the CT" in section.ui.problemLabel.text
     host.choose(section.ui.segmentSelector._segment_box, "None")
@@ -171,7 +171,7 @@ def written(path: Path) -> Path:
 def test_a_file_that_is_dropped(host, section, tmp_path):
     drop(section.button, written(tmp_path / "pelvis.nii.gz"))
     assert "reading pelvis.nii.gz" in text(section)
-    host.process(5, until=lambda: section.registration.ct is not None and looked(section))
+    host.process(60, until=lambda: section.registration.ct is not None and looked(section))
     host.process(0.1)
     assert section.registration.ct.GetName() == "pelvis" and "Voxels: 48" in section.ui.factsLabel.text
     bounds = np.zeros(6)
@@ -182,7 +182,7 @@ def test_a_file_that_is_dropped(host, section, tmp_path):
 def test_a_folder_that_is_no_ct(host, opened, section, shared_data):
     host.answers.directory = shared_data / "dicom" / "ct-gantry-tilt"
     host.click(section.ui.folderButton)
-    host.process(5, until=lambda: looked(section))
+    host.process(60, until=lambda: looked(section))
     host.process(0.1)
     assert "tilt" in opened.ui.messageLabel.text and section.registration.ct is None
 

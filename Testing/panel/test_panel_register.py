@@ -73,7 +73,7 @@ def test_the_overlay_follows_level_by_level(driven, held):
     from MultiViewRegistrationLib.registration.pipeline import Progress
 
     host, view, seen = driven.host, driven.registration.xrays[0], set()
-    host.process(20, until=lambda: not driven.session.preparing)
+    host.process(60, until=lambda: not driven.session.preparing)
     for step in range(3):
         driven.session.under_way.show(Progress(step / 3, "refining", off(STARTED_AT, (0, 0, 0), (step, 0, 0)), 0.1))
         host.process(0.2)

@@ -26,7 +26,7 @@ def driven(host, ct, views, store):
 
 
 def looked(driven) -> None:
-    driven.host.process(5.0, until=lambda: driven.session.learning.looked)
+    driven.host.process(60, until=lambda: driven.session.learning.looked)
     driven.host.process(0.1)
 
 
@@ -43,7 +43,7 @@ def rows(driven) -> list[list[str]]:
 
 def begin(driven) -> None:
     driven.host.click(driven.start.ui.trainButton)
-    driven.host.process(30.0, until=lambda: driven.session.learning.training.progress is not None)
+    driven.host.process(60, until=lambda: driven.session.learning.training.progress is not None)
     driven.host.process(0.1)
 
 
@@ -165,7 +165,7 @@ def test_it_goes_on_while_another_registration_or_module_is_shown_and_ends_with_
     assert session.learning.under_way and not driven.start.ui.trainingBar.visible
     child = session.learning.training._job._process
     driven.host.scene.RemoveNode(first.node)
-    driven.host.process(5.0, until=lambda: child.poll() is not None)
+    driven.host.process(60, until=lambda: child.poll() is not None)
 
 
 def test_the_end_of_the_panel_ends_the_child(driven, store):

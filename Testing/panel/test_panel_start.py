@@ -108,7 +108,7 @@ def test_a_ct_outside_all_xrays_is_told_and_centred(driven):
     driven.choose_start("search")
     assert driven.register.ui.registerButton.enabled
     driven.registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
-    driven.host.process(2, until=lambda: not driven.register.ui.registerButton.enabled)
+    driven.host.process(60, until=lambda: not driven.register.ui.registerButton.enabled)
     hint = driven.start.ui.hintLabel.text
     assert "outside all X-rays" in hint and hint == driven.register.ui.registerButton.toolTip
     assert "\u26a0" in driven.header("start")
@@ -219,7 +219,7 @@ def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(driven
     driven.choose_start("by hand")
     host.click(ui.moveButton)
     driven.wait()
-    host.process(10, until=driven.session.prepare)
+    host.process(60, until=driven.session.prepare)
     assert "Drag" in ui.keysLabel.text
     view = driven.registration.xrays[0]
     widget = manager.sliceWidget("XRay1").sliceView()

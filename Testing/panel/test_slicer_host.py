@@ -231,7 +231,7 @@ def test_a_click_through(host, panel, volume, tmp_path):
     host.choose(panel.ui.ctSelector, "CT")
     assert panel.ui.applyButton.enabled
     host.click(panel.ui.applyButton)
-    host.process(1, until=lambda: volume.GetAttribute("done") == "1")
+    host.process(60, until=lambda: volume.GetAttribute("done") == "1")
     image = host.grab(panel.parent, tmp_path / "panel.png")
     assert image.width() == 520 and (tmp_path / "panel.png").stat().st_size > 1000
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 
 import numpy as np
@@ -256,15 +255,3 @@ def test_candidates_are_distinct():
              for twist in np.array([[0, 0, 0, 1.0, 0, 0], [0.03, 0, 0, 0, 0, 0], [0, 0.06, 0, 0, 0, 0]])]
     kept = distinct([found[0], *again], CENTROID)
     assert [candidate is other for candidate, other in zip(kept, (found[0], again[2]), strict=True)] == [True, True]
-
-
-def test_it_is_quick():
-    rng = np.random.default_rng(17)
-    points, true = landmarks(rng), some_pose(rng)
-    views = [votes(view, points, true, rng, noise_px=2.0, wrong=0.2) for view in VIEWS["two views"]]
-    seconds = []
-    for _ in range(7):
-        began = time.process_time()
-        fuse(views, CENTROID, NOMINAL)
-        seconds.append(time.process_time() - began)
-    assert min(seconds) < 0.05

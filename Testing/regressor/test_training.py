@@ -154,10 +154,12 @@ def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, ct, views, anat
 
 
 def test_minutes_become_steps(begin, monkeypatch):
+    begun, each = begin(minutes=0.2), 0.01
     monkeypatch.undo()
-    begun = begin(minutes=0.2)
+    monkeypatch.setattr(training, "_least_seconds", lambda work, repeats: (work(), each)[1])
     begun._set_pace()
-    assert begun.card.steps > 10 and begun.card.steps / 12 <= begun.card.every <= begun.card.steps
+    validated = (begun.card.steps - 1) // begun.card.every * training.VALIDATED + training.LAST_VALIDATED
+    assert each * (begun.card.steps + validated) == pytest.approx(12, rel=0.01)
 
 
 def test_plans_that_are_none(begin, tmp_path):

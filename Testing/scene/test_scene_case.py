@@ -50,6 +50,24 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
     assert session.xray(view) is not read.case.views[0].xray
 
 
+def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(scene, shared_data):
+    from MultiViewRegistrationLib.scene.loading import read_case
+    from MultiViewRegistrationLib.scene.registration import CT_UNIT
+    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.viewer import early
+
+    begun = early.begin(shared_data / "sim" / SIM[0])
+    case = shared_data / "sim" / SIM[0] / "case.json"
+    read = read_case(case, begun.case.result_for(lambda progress: True), begun.ready)
+    session = Session(read(scene))
+    session.know(read.case, read.ready)
+    begun.ready.wait()
+    session.poll()
+    assert session.prepare() and session.anatomy is begun.ready.result
+    session.registration.node.SetParameter(CT_UNIT, "relative")
+    assert session.anatomy is None
+
+
 def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
     from MultiViewRegistrationLib.scene.export import case_content
     from MultiViewRegistrationLib.scene.loading import load_case

@@ -27,6 +27,7 @@ from .identity import remember
 from .image import set_source
 from .products import OWNER, product
 from .registration import CT_UNIT, Registration
+from .worker import Worker
 from .xray import MASK, XRayView
 
 #: The name of a mask that a DICOM header has.
@@ -40,15 +41,16 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
     return read_case(path)(scene)
 
 
-def read_case(path: str | os.PathLike, loaded: Case | None = None) -> ReadCase:
+def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Worker | None = None) -> ReadCase:
     """`load_case` in two steps: everything is read and checked now, in any thread; what is returned puts it into a scene, in the main
     thread.
 
-    loaded: the case, where it was loaded from there already.
+    loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
     """
     case, file = loaded or Case.load(path), CaseFile.read(path)
     ct = case.ct
-    return ReadCase(case, file, read_views(case, path), read_identity(file.ct.path), whole_numbers(ct.volume.values), ct.centroid())
+    return ReadCase(case, file, read_views(case, path), read_identity(file.ct.path), whole_numbers(ct.volume.values), ct.centroid(),
+                    ready)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +58,7 @@ class ReadCase:
     """A case.json with all that it names, on the way into a scene.
 
     identity: of the CT, see `io.identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `by_hand`.
+    ready: the worker that makes the CT ready meanwhile, if any, see `Session.know`.
     """
 
     case: Case
@@ -64,6 +67,7 @@ class ReadCase:
     identity: dict[str, str]
     voxels: np.ndarray
     centre: np.ndarray
+    ready: Worker | None = None
 
     def __call__(self, scene) -> Registration:
         """The registration that it becomes there. InputError where there is no room for it."""

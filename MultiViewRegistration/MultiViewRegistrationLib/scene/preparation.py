@@ -26,6 +26,10 @@ class Preparation:
         done = self.worker is not None and self.worker.state == "done" and self._of == of_ct(self._inputs.registration)
         return self.worker.result if done else None
 
+    def follow(self, worker: Worker) -> None:
+        """Take what a worker that began earlier makes of the CT as it is now."""
+        self.worker, self._of, self.message = worker, of_ct(self._inputs.registration), ""
+
     def begin(self, *, again: bool) -> Worker | None:
         """Have the CT made ready as it is now, where it is not. Returns the worker that was at another CT. InputError as `Inputs.ct`.
 

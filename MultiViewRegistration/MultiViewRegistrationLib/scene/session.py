@@ -77,6 +77,12 @@ class Session(Inputs):
         """Whether a CT is being made ready."""
         return self._preparation.under_way
 
+    def know(self, case, ready: Worker | None = None) -> None:
+        """As `Inputs.know`.   ready: the worker that does `work.make_ready` with the case's CT, where one has begun to."""
+        super().know(case)
+        if ready is not None:
+            self._preparation.follow(ready)
+
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
         """Begin a registration. InputError for a start that is not there, and as `case`.
 

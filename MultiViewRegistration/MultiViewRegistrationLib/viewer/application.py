@@ -112,7 +112,7 @@ class Application:
         registration = fill(self.scene)
         self.choose(registration)
         if isinstance(fill, ReadCase):
-            self.session.know(fill.case)
+            self.session.know(fill.case, fill.ready)
         self.state.open_steps = ["start", "register"]
         if registration is None:
             self.tell("The scene holds no registration of this program; add a CT and X-rays.")

@@ -11,6 +11,7 @@ from ..io.fields import read_json
 from ..scene.loading import read_case
 from ..scene.reopening import read_result
 from ..scene.worker import Worker
+from .early import Early
 from .scene_files import read_scene
 
 SCENES = (".mrb", ".mrml")
@@ -29,13 +30,13 @@ class Opening:
         self._also: Worker | None = None
         self._show("")
 
-    def open(self, path: Path, case: Path | None = None, early: Worker | None = None) -> None:
+    def open(self, path: Path, case: Path | None = None, early: Early | None = None) -> None:
         """A case.json, a result.json, a folder that holds one, or a scene.
 
-        case: of a result, see `read_result`.   early: loads the `io.case.Case` of the path already, see `serving`.
+        case: of a result, see `read_result`.   early: what has begun with the path already.
         """
         if early is not None:
-            self._begin(path.name, lambda tell: read_case(path, early.result_for(tell)), also=early)
+            self._begin(path.name, lambda tell: read_case(path, early.case.result_for(tell), early.ready), also=early.case)
         else:
             self._begin(path.name, lambda tell: reader(path, case, trusted=True))
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..scene.worker import Worker
+from . import early
 
 LOCAL = "127.0.0.1"
 
@@ -35,7 +36,7 @@ def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = No
 
 async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     """Has the page come up at once, in which it can be read that the rest is on its way: importing that takes seconds."""
-    early = _begin_to_load(path)
+    begun = early.begin(path)
     from trame.app import get_server
 
     from . import starting
@@ -63,7 +64,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     serving = asyncio.ensure_future(server.start(
         port=port, host=host, open_browser=False, show_connection_info=False, disable_logging=True, exec_mode="coroutine", timeout=0,
         thread=True))  # thread: Ctrl-C is ours
-    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, early))
+    following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, begun))
     try:
         await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
         for ended in (serving, following):
@@ -80,7 +81,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
         downloads.close()
 
 
-async def _work(server, uploads, downloads, path, case, demo, early) -> None:
+async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
     """All but the serving, from the imports to the end."""
     await server.ready
     for name in (".page", ".application", "..registration.kernels"):
@@ -94,24 +95,10 @@ async def _work(server, uploads, downloads, path, case, demo, early) -> None:
         page.build(application)
         application.refresh()  # a page is only whole with all that it shows
         if path is not None:
-            application.opening.open(path, case, early)
-    Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT
+            application.opening.open(path, case, begun)
+    if begun is None:
+        Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:
         application.close()
-
-
-def _begin_to_load(path: Path | None) -> Worker | None:
-    """Loads a case.json, or that of a folder without a result, in a thread; None for anything else."""
-    if path is not None and path.is_dir() and not (path / "result.json").exists():
-        path = path / "case.json"
-    if path is None or path.suffix.lower() != ".json" or path.name == "result.json" or not path.is_file():
-        return None
-
-    def load(tell):
-        from ..io.case import Case  # takes a second, too
-
-        return Case.load(path)
-
-    return Worker(load)

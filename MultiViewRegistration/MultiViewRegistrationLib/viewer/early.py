@@ -1,0 +1,33 @@
+"""What is done with a case while all that will show it is still being imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..scene.work import make_ready
+from ..scene.worker import Worker
+
+
+@dataclass(frozen=True, eq=False)
+class Early:
+    """Two workers: the one loads the `io.case.Case`, the other makes its CT ready, see `Session.know`."""
+
+    case: Worker
+    ready: Worker
+
+
+def begin(path: Path | None) -> Early | None:
+    """Begin with a case.json, or that of a folder without a result; None for anything else."""
+    if path is not None and path.is_dir() and not (path / "result.json").exists():
+        path = path / "case.json"
+    if path is None or path.suffix.lower() != ".json" or path.name == "result.json" or not path.is_file():
+        return None
+
+    def load(tell):
+        from ..io.case import Case  # takes a second, too
+
+        return Case.load(path)
+
+    case = Worker(load)
+    return Early(case, Worker(lambda tell: make_ready(case.result_for(tell).ct)))

@@ -52,14 +52,19 @@ class FrameSequence:
         """A frame, from 0. InputError where an image of it cannot be read, or shows nothing."""
         if number == 0:
             return Frame(self.first.views, self.first.world_from_ct)
+        return self.read(number)
+
+    def read(self, number: int) -> Frame:
+        """The same from its files, also of the first frame. Views that the first has not are left out."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said of the first frame
-            file = self.files.file(number)
+            file, known = self.files.file(number), {view.name: view.xray.valid for view in self.first.views}
+            entries = [view for view in file.views if view.name in known]
             if self.files.own_cases:
-                xrays = [xray_of(file, view) for view in file.views]
+                xrays = [xray_of(file, view) for view in entries]
             else:
-                xrays = [in_field(view, known.xray.valid) for view, known in zip(file.views, self.first.views, strict=True)]
-            views = views_of(shown(file.path), file.views, xrays, self.first.ct, file.world_from_ct)
+                xrays = [in_field(view, known[view.name]) for view in entries]
+            views = views_of(shown(file.path), entries, xrays, self.first.ct, file.world_from_ct)
         return Frame(views, file.world_from_ct if self.files.own_cases else None)
 
     @classmethod

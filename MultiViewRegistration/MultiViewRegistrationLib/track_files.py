@@ -54,13 +54,13 @@ class Track:
         """Whether frames are left that were not come to."""
         return len(self.frames) < len(self.sequence)
 
-    def to_json(self, folder: str | os.PathLike) -> dict:
-        """The content of a track.json in this folder."""
+    def to_json(self, folder: str | os.PathLike | None) -> dict:
+        """The content of a track.json in this folder; of one that will move where there is none."""
         case, files = self.sequence.first, self.sequence.files
         return {
             "version": VERSION,
             "case": case.name,
-            **({} if files is None else {"sequence": files.written(Path(folder))}),
+            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
             "centroid_ct": self.anatomy.centroid.tolist(),
@@ -107,11 +107,13 @@ class Track:
                 pictures[f"frame{frame.number:04}_{view.name}.png"] = picture_files(view.xray, [drr])["edges"][0]
         return pictures
 
-    def save(self, folder: str | os.PathLike, unit: str = "mm", pictures: Mapping[str, bytes] | None = None) -> None:
+    def save(
+        self, folder: str | os.PathLike, unit: str = "mm", pictures: Mapping[str, bytes] | None = None, *, moves: bool = False,
+    ) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
         unit: of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
-        pictures: written beside them, by their names.
+        pictures: written beside them, by their names.   moves: whether the files will be moved elsewhere, away from their case.
 
         Frames that were rejected, and those that were not come to, have no pose in track.tra.
         """
@@ -119,7 +121,7 @@ class Track:
             for name, picture in (pictures or {}).items():
                 (staging / name).write_bytes(picture)
             write_tables(staging, self.frames, len(self.sequence), self.sequence.first.ct, unit)
-            (staging / FILE).write_text(json.dumps(self.to_json(folder), indent=1) + "\n", encoding="utf-8")
+            (staging / FILE).write_text(json.dumps(self.to_json(None if moves else folder), indent=1) + "\n", encoding="utf-8")
 
 
 def write_tables(folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm") -> None:

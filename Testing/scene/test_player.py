@@ -19,7 +19,8 @@ COUNT, BLANK = 5, 3
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     """A case whose images have five frames, the fourth one blank."""
-    return write_moving_case(tmp_path_factory.mktemp("moving"), swing(COUNT), lambda n, image: np.full_like(image, 7) if n == BLANK else image)
+    folder = tmp_path_factory.mktemp("moving")
+    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
 
 
 def loaded(scene, path):
@@ -82,7 +83,8 @@ def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving)
     sequence, registration = FrameSequence.of_images(moving), session.registration
     for number in (0, 2, 1, 4):
         frame = shown(session, number)
-        assert np.array_equal(registration.world_from_ct, frame.world_from_ct) and error_mm(frame.world_from_ct, swing(COUNT)[number]) < 0.3
+        assert np.array_equal(registration.world_from_ct, frame.world_from_ct)
+        assert error_mm(frame.world_from_ct, swing(COUNT)[number]) < 0.3
         for view, there in zip(registration.xrays, sequence.load(number).views, strict=True):
             difference = picture(view) - there.xray.line_integrals
             assert np.ptp(difference) < 1e-4  # but for a constant, by the mask
@@ -180,7 +182,7 @@ def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tr
 
 def test_tracking_from_the_scene_gives_what_the_library_gives(scene, moving, tracked):
     session = loaded(scene, moving)
-    session.sequence.track("given", "quick")
+    session.sequence.track("quick", "given")
     with pytest.raises(InputError, match="under way"):
         session.register("given")
     numbers = set()
@@ -206,7 +208,7 @@ def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
     follow = Tracker.follow
     monkeypatch.setattr(Tracker, "follow", lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1])
     session = loaded(scene, moving)
-    session.sequence.track("given", "quick")
+    session.sequence.track("quick", "given")
     poll(session, 60, lambda: session.sequence.player is not None)
     session.cancel()
     poll(session, 20, lambda: not session.running)
@@ -228,7 +230,7 @@ def test_frames_that_the_scene_has_are_tracked(scene, moving):
         view.change(camera=camera)
         view.place()
     session.case_path = None
-    session.sequence.track("given", "quick")
+    session.sequence.track("quick", "given")
     poll(session, 60, lambda: not session.running)
     assert session.sequence.message == "" and session.sequence.ended == "done"
     player = session.sequence.player

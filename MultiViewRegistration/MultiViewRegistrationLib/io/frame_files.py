@@ -67,8 +67,8 @@ class FrameFiles:
         frames = [_with_images(content, entry) for entry in zip(*entries, strict=True)]
         return cls((path,), names, listed, [partial(CaseFile.from_json, path, frame) for frame in frames])
 
-    def written(self, folder: Path) -> dict[str, Any]:
-        """As `read` takes it from a file in this folder: paths relative to that, where they can be."""
+    def written(self, folder: Path | None) -> dict[str, Any]:
+        """As `read` takes it from a file in this folder: paths relative to that, where they can be; absolute for a file that will move."""
         where = {"cases": [_relative(path, folder) for path in self.cases]}
         images = {name: [_relative(path, folder) for path in files] for name, files in self.images.items()}
         return {**where, "images": images} if images else where
@@ -93,11 +93,14 @@ def _paths(fields: Fields, key: str, folder: Path) -> list[Path]:
     paths = [folder / name for name in names]
     missing = next((path for path in paths if not path.exists()), None)
     if missing:
-        fields.refuse(key, f"names {shown(missing)}, which is not there", "the files that were tracked", "put them back, or track them again")
+        fields.refuse(key, f"names {shown(missing)}, which is not there", "the files that were tracked",
+                      "put them back, or track them again")
     return paths
 
 
-def _relative(path: Path, folder: Path) -> str:
+def _relative(path: Path, folder: Path | None) -> str:
+    if folder is None:
+        return path.resolve().as_posix()
     try:
         return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
     except ValueError:  # on another drive

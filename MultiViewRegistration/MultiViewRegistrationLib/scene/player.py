@@ -53,7 +53,7 @@ class Player:
         self.number: int | None = None
         self.playing, self.rate, self.loop, self.problem = False, RATE, False, ""
         self._asked: int | None = None
-        self._newest = True
+        self._newest, self._put = True, None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
         self._before = _Before(inputs, played.views)
@@ -87,7 +87,7 @@ class Player:
 
     def play(self) -> None:
         """Play from the frame that is shown; from the first one where that is the last."""
-        self.playing, self._due, self._newest = True, monotonic(), False
+        self.playing, self._due, self._newest, self._put = True, monotonic(), False, None
         if self.number == self.last:
             self._asked = 0
 
@@ -112,6 +112,8 @@ class Player:
         if self._read is not None:
             self._read[1].poll(wait if self._read[1].state == "running" else 0)
         changed = False
+        if self.playing and self._put is not None and not self._at(self._put):  # somebody moves the CT
+            self.playing, changed = False, True
         wanted = self._asked
         if wanted is None and self.playing and monotonic() >= self._due:
             wanted = self._next()
@@ -146,13 +148,16 @@ class Player:
                 _correct(views[name], camera)
         if frame.world_from_ct is not None:
             self._inputs.registration.world_from_ct = frame.world_from_ct
+        self._put = self._inputs.registration.world_from_ct
 
     @property
     def at_frame(self) -> bool:
         """Whether the CT lies where it was found in the frame that is shown."""
         frame = self.frame
-        return frame is not None and frame.world_from_ct is not None and np.allclose(
-            frame.world_from_ct, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)
+        return frame is not None and frame.world_from_ct is not None and self._at(frame.world_from_ct)
+
+    def _at(self, pose: np.ndarray) -> bool:
+        return np.allclose(pose, self._inputs.registration.world_from_ct, rtol=0, atol=1e-6)
 
 
 def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:

@@ -17,6 +17,7 @@ from ..io.frame_files import FrameFiles
 from ..progress import TimeLeft, left_in_words
 from .frame_images import FileImages, SliceImages
 from .inputs import Inputs
+from .registration import Registration
 from .work import WORKFLOW_START
 from .worker import Worker
 
@@ -65,8 +66,8 @@ class Tracking:
     track: the `track_files.Track`, whose frames grow; None while the first is prepared.   images: of the frames.   worker: does it.
     """
 
-    def __init__(self, case: Case, images: SliceImages | Path, ready: Callable, start: str, pace: str) -> None:
-        """images: of the scene, or the case.json that has them.   ready: gives the `Anatomy` to a worker's thread.
+    def __init__(self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str) -> None:
+        """images: of the scene, of files, or the case.json whose images have them.   ready: gives the `Anatomy` to a worker's thread.
 
         start, pace: of `sequences.follow`.
         """
@@ -106,32 +107,36 @@ class Tracking:
         from ..io.case import hashes
         from ..io.sequence import FrameSequence
 
-        files = FrameFiles.of_images(self._given)
+        files = self._given if isinstance(self._given, FrameFiles) else FrameFiles.of_images(self._given)
         case = replace(self._case, inputs=hashes(files.file(0))[0])
         sequence = FrameSequence(case, files)
         for here, there in zip(case.views, sequence.read(0).views, strict=True):
             difference = (here.xray.line_integrals - there.xray.line_integrals)[here.xray.valid]
             if np.ptp(difference) > SAME or not np.allclose(here.camera.projection_matrix, there.camera.projection_matrix):
-                raise InputError(f"{here.name}: its image or geometry is not that of {shown(self._given.name)} any more, expected the same, "
-                                 "as the other frames have them from there; open the case again.")
+                raise InputError(f"{here.name}: its image or geometry is not that of {shown(files.cases[0].name)} any more, expected the "
+                                 "same, as the other frames have them from there; open the case again.")
         return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
 
 
 def frames_of(inputs: Inputs) -> SliceImages | Path:
     """What has the frames of the X-rays that are used. InputError where they are still images."""
     views = [view for view in inputs.registration.xrays if view.used]
-    if views and all(view.source is not None and _slices(view.source) > 1 for view in views):
+    if frames_in(inputs.registration) > 1:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
         if turning:
             raise InputError(f"Track: the C-arm of {turning} turns from frame to frame, expected one geometry for all frames; make a "
                              "case.json, and open that.")
-        images = SliceImages({view.name: (view, inputs.xray(view)) for view in views})
-        if len(images.names) > 1:
-            return images
+        return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
     if inputs.case_path is None:
         raise InputError("Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
                          "names them.")
     return inputs.case_path
+
+
+def frames_in(registration: Registration) -> int:
+    """How many frames the X-rays that are used have in the scene itself, each from the one on that it shows."""
+    sources = [(view.source, view.content.get("frame") or 0) for view in registration.xrays if view.used]
+    return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
 
 
 def how_many(path: Path) -> int:

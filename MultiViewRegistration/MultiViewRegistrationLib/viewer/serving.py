@@ -103,10 +103,11 @@ async def _work(server, uploads, downloads, path, case, demo, early) -> None:
 
 
 def _begin_to_load(path: Path | None) -> Worker | None:
-    """Loads a case.json, or that of a folder without a result, in a thread; None for anything else."""
-    if path is not None and path.is_dir() and not (path / "result.json").exists():
+    """Loads a case.json, or that of a folder with nothing else, in a thread; None for anything else."""
+    others = ("result.json", "track.json")
+    if path is not None and path.is_dir() and not any((path / name).exists() for name in others):
         path = path / "case.json"
-    if path is None or path.suffix.lower() != ".json" or path.name == "result.json" or not path.is_file():
+    if path is None or path.suffix.lower() != ".json" or path.name in others or not path.is_file():
         return None
 
     def load(tell):

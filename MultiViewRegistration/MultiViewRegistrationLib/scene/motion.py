@@ -34,6 +34,13 @@ class Motion:
         """Of each frame its number, the turn in degrees, and the shift of the moving centroid in mm, since the first of them."""
         return [(each.number, float(np.linalg.norm(each.rotation_deg)), float(np.linalg.norm(each.shift_mm))) for each in self.motion]
 
+    @property
+    def left_out(self) -> str:
+        """How many frames are in neither, a sentence; "" for none."""
+        missing = self.count - len(self.motion)
+        told = "1 frame is" if missing == 1 else f"{missing} frames are"
+        return f"{told} left out: one of the two was lost or rejected there, or was not tracked." if missing else ""
+
     def save(self, folder: str | os.PathLike) -> list[Path]:
         """Write motion.csv and motion.html."""
         from ..motion_files import write_files

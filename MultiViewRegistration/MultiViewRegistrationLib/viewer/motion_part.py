@@ -16,7 +16,7 @@ from .elements import Fetch, Files, Plot
 from .export_section import LOOK_S
 from .sent_files import only_one
 
-NOTHING = {"title": "", "since": 0, "plots": [], "rows": [], "left_out": 0}
+NOTHING = {"title": "", "since": 0, "plots": [], "rows": [], "left_out": ""}
 
 
 class MotionPart:
@@ -35,8 +35,7 @@ class MotionPart:
             with html.Div(v_if="sequence.motion.title"):
                 html.Div("{{ sequence.motion.title }}, since frame {{ sequence.motion.since }}, along the axes of this CT.",
                          classes="mv-name mt-2")
-                html.Div("{{ sequence.motion.left_out }} frames are left out: one of the two was lost or rejected there.",
-                         v_if="sequence.motion.left_out", classes="mv-caution")
+                html.Div("{{ sequence.motion.left_out }}", v_if="sequence.motion.left_out", classes="mv-caution")
                 Plot(v_for="plot in sequence.motion.plots", key="plot.title", title=("plot.title",), across="frame", up=("plot.unit",),
                      curves=("plot.curves",), here=("player.number",))
                 with (html.Div(classes="mv-scroll", tabindex=0, role="region", aria_label="Motion by frame"),
@@ -83,10 +82,10 @@ class MotionPart:
         motion = self._motion = motion_of(path, player.played)
         numbers = [each.number for each in motion.motion]
         self._told = {
-            "title": motion.title, "since": numbers[0], "left_out": motion.count - len(numbers),
+            "title": motion.title, "since": numbers[0], "left_out": motion.left_out,
             "plots": [{"title": f"{name}, {unit}", "unit": unit, "curves": [
-                {"name": line, "points": list(zip(numbers, values, strict=True))} for line, values in lines]}
-                for name, unit, lines in motion.curves],
+                {"name": line, "points": [[at, round(value, 6)] for at, value in zip(numbers, values, strict=True)]}
+                for line, values in lines]} for name, unit, lines in motion.curves],
             "rows": [{"number": number, "turn": f"{turn:.2f}", "shift": f"{shift:.2f}"} for number, turn, shift in motion.rows]}
 
     def remove(self) -> None:

@@ -18,8 +18,8 @@ from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 UNITS = ("mm", "cm", "m")
 #: Of a strip of verdicts: the colours that the words for them have, and that of frames that were not come to.
 COLOURS = {"accept": "#7fd1ae", "check": "#ffc04d", "reject": "#ff8a70", "": "#232b33"}
-IDLE = {"there": False, "tracking": False, "percent": None, "text": "", "number": 0, "last": 0, "playing": False, "told": [], "judged": "",
-        "strip": "", "place": 0.0, "counts": [], "counted": "", "rate": RATE, "loop": False}
+IDLE = {"there": False, "tracking": False, "percent": None, "text": "", "number": 0, "count": 1, "last": 0, "playing": False,
+        "told": [], "judged": "", "strip": "", "place": 0.0, "counts": [], "counted": "", "rate": RATE, "loop": False}
 BUTTONS = (("mdi-skip-previous", "First frame", "first"), ("mdi-step-backward", "One frame back", "back"))
 BUTTONS_AFTER = (("mdi-step-forward", "One frame on", "on"), ("mdi-skip-next", "Last frame", "last"))
 
@@ -39,14 +39,14 @@ class SequenceSection(Section):
         application.server.controller.trigger("mvreg_track_export")(self.export)
 
     def build(self) -> None:
-        with html.Div(classes="mv-row"):
+        with html.Div(v_if="!player.there || player.tracking", classes="mv-row"):
             v.VBtn("Track", click=self.track, disabled=("!!sequence.lacking || sequence.busy",), color="primary",
                    prepend_icon="mdi-motion-play-outline", title=("sequence.lacking || 'Follow the CT through all frames of the X-rays'",))
             v.VBtn("Cancel", click=self.cancel, disabled=("!player.tracking",), variant="outlined",
                    title="Stop; the frames that are done stay")
-        v.VSelect(label="Pace", items=([{"value": pace, "title": title} for pace, title in sequence_words.PACES.items()],),
-                  model_value=("sequence.pace",), update_modelValue=(self.choose_pace, "[$event]"), disabled=("sequence.busy",),
-                  classes="mt-2")
+        v.VSelect(label="Pace", v_if="!player.there && !player.tracking",
+                  items=([{"value": pace, "title": title} for pace, title in sequence_words.PACES.items()],),
+                  model_value=("sequence.pace",), update_modelValue=(self.choose_pace, "[$event]"), classes="mt-3")
         with html.Div(v_if="player.tracking", role="status"):
             v.VProgressLinear(model_value=("player.percent",), indeterminate=("!player.percent",), height=6, classes="mt-2",
                               color="primary")
@@ -65,7 +65,7 @@ class SequenceSection(Section):
                     Fetch(trigger="mvreg_track_export", label="Export poses", icon="mdi-download", disabled=("sequence.busy",))
             self.motion.build()
             v.VBtn("Close the sequence", click=self.close, size="small", variant="text", disabled=("sequence.busy",), classes="mt-2",
-                   title="Put X-rays and CT back as they were before")
+                   title="Put X-rays and CT back as they were before; what was tracked here and not exported is gone then")
 
     def _build_player(self) -> None:
         with html.Div(classes="mv-row mv-player", role="group", aria_label="Player"):
@@ -79,7 +79,7 @@ class SequenceSection(Section):
                    title="Begin anew at the end", aria_label="Begin anew at the end", aria_pressed=("player.loop ? 'true' : 'false'",))
             v.VSelect(label="Speed", items=([{"value": rate, "title": f"{rate} / s"} for rate in RATES],), model_value=("player.rate",),
                       update_modelValue=(self.choose_rate, "[$event]"), title="Frames a second", classes="mv-rate")
-        v.VSlider(model_value=("player.number",), update_modelValue=(self.go, "[$event]"), min=0, max=("player.last",), step=1,
+        v.VSlider(model_value=("player.number",), update_modelValue=(self.go, "[$event]"), min=0, max=("player.count - 1",), step=1,
                   aria_label="Frame", classes="mt-2")
         with html.Div(classes="mv-strip", style=("{ background: player.strip }",), role="img", aria_label=("player.counted",)):
             html.Div(classes="mv-strip-here", style=("{ left: player.place + '%' }",))
@@ -113,8 +113,9 @@ class SequenceSection(Section):
         return State(TODO if self._lacking else READY)
 
     def tick(self) -> None:
-        self.application.state.player = self._player()
-        if sequence_words.lacking(self.session) != self._lacking:
+        told, before = self._player(), self.application.state.player
+        self.application.state.player = told
+        if told["percent"] != before["percent"] or sequence_words.lacking(self.session) != self._lacking:
             self.application.invalidate()
 
     def _player(self) -> dict:
@@ -133,14 +134,14 @@ class SequenceSection(Section):
         return told | self._verdicts(player) | {
             "there": True, "number": number, "last": max(player.last, 0), "playing": player.playing, "rate": player.rate,
             "loop": player.loop, "told": sequence_words.told(player), "judged": frame.verdict if frame else "",
-            "place": 100 * (number + 0.5) / player.played.count}
+            "count": player.played.count, "place": 100 * number / max(player.played.count - 1, 1)}
 
     def _verdicts(self, player) -> dict:
         """The strip of the frames' verdicts, made anew where frames have come."""
         if self._strip[:2] != (player, player.last):
-            parts, at, count = [], 0, player.played.count
+            parts, at, width = [], -0.5, max(player.played.count - 1, 1)  # the first and the last frame lie at the ends, as of the slider
             for verdict, length in sequence_words.runs(player):
-                parts.append(f"{COLOURS[verdict]} {100 * at / count:.2f}% {100 * (at + length) / count:.2f}%")
+                parts.append(f"{COLOURS[verdict]} {100 * at / width:.2f}% {100 * (at + length) / width:.2f}%")
                 at += length
             counts = {name: sum(length for verdict, length in sequence_words.runs(player) if verdict == name)
                       for name in sequence_words.VERDICTS}

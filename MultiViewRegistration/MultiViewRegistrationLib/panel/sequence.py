@@ -86,6 +86,11 @@ class SequenceSection(Section):
             return State(DONE, _("{count} frames").format(count=len(sequence.player.played.frames)))
         return State(TODO if self._lacking else READY)
 
+    def show_state(self) -> None:
+        super().show_state()
+        if self.registration is None:
+            self._show_nothing()
+
     def tick(self) -> None:
         sequence = self.session.sequence
         if sequence.tracking is not None:
@@ -100,6 +105,15 @@ class SequenceSection(Section):
             self._player.pause()
         self.motion.leave()
         self.ui.writtenLabel.text = ""
+
+    def _show_nothing(self) -> None:
+        ui = self.ui
+        for widget in (ui.playerWidget, ui.progressBar, ui.statusLabel):
+            widget.setVisible(False)
+        for button in (ui.trackButton, ui.cancelButton):
+            button.enabled = False
+        ui.trackButton.toolTip = _("Choose a CT first.")
+        ui.openButton.enabled = True
 
     def _show_status(self) -> None:
         ui, sequence = self.ui, self.session.sequence

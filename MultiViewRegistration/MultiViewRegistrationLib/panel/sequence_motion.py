@@ -26,7 +26,8 @@ class MotionPart(Part):
         ui = self.ui
         self._motion: Motion | None = None
         set_up(ui.motionTable, [_("Frame"), _("Turn (°)"), _("Shift (mm)")])
-        ui.motionTable.maximumHeight = (ROWS + 2) * ROW_PX
+        ui.motionTable.minimumHeight = ui.motionTable.maximumHeight = (ROWS + 1) * ROW_PX
+        ui.motionLabel.textFormat = qt.Qt.PlainText
         ui.motionButton.clicked.connect(self._on_open)
         ui.turnButton.clicked.connect(partial(self._on_plot, 0))
         ui.shiftButton.clicked.connect(partial(self._on_plot, 1))
@@ -34,10 +35,11 @@ class MotionPart(Part):
 
     def refresh(self) -> None:
         ui, motion = self.ui, self._motion
-        for widget in (ui.motionTable, ui.motionLabel):
-            widget.setVisible(motion is not None)
         for button in (ui.turnButton, ui.shiftButton):
             button.enabled = motion is not None
+        if motion is None:
+            ui.motionTable.rowCount = 0
+            ui.motionLabel.text = _("Choose the track.json of another structure, tracked through the same frames.")
 
     def leave(self) -> None:
         """There is another sequence, or none."""
@@ -68,7 +70,6 @@ class MotionPart(Part):
         self._motion, table = motion, self.ui.motionTable
         told = _("{title}, since frame {first}, along the axes of this CT.").format(title=motion.title, first=motion.rows[0][0])
         self.ui.motionLabel.text = " ".join(filter(None, [told, motion.left_out]))
-        self.ui.motionLabel.textFormat = qt.Qt.PlainText
         table.rowCount = len(motion.rows)
         for row, (number, turn, shift) in enumerate(motion.rows):
             for column, text in enumerate((str(number), f"{turn:.2f}", f"{shift:.2f}")):

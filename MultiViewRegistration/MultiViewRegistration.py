@@ -183,9 +183,23 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def loadCase(self, path) -> Registration:
         """A new registration with all that a case.json names. InputError for what is wrong in it."""
-        from MultiViewRegistrationLib.scene.loading import load_case
+        from MultiViewRegistrationLib.scene.loading import read_case
 
-        return load_case(slicer.mrmlScene, os.fspath(path))
+        return self._load(read_case(os.fspath(path)))
+
+    def loadTrack(self, path) -> Registration:
+        """A new registration with the case of a track.json, whose sequence its session plays. InputError for what is wrong in either."""
+        from MultiViewRegistrationLib.scene.sequence import read_track
+
+        read = read_track(os.fspath(path))
+        registration = self._load(read)
+        read.play(self.session(registration))
+        return registration
+
+    def _load(self, read) -> Registration:
+        registration = read(slicer.mrmlScene)
+        self.session(registration).know(read.case)
+        return registration
 
     def register(self, registration, start="search", **options) -> Session:
         """Register and wait. start: one of scene.session.STARTS. InputError where it fails."""

@@ -15,9 +15,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+from moving import swing, write_moving_case
 from person import Person
 from PIL import Image
 from slicer_host import Host
+from tracked import write_track
 
 ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}
@@ -113,6 +115,7 @@ def main(folder: Path) -> None:
     regressor(person, take)
     scene(person, take)
     window(person, take)
+    sequence(person, take)
     host.close()
 
 
@@ -231,6 +234,19 @@ def zoom(person: Person, number: int, point: np.ndarray) -> tuple[float, float]:
     before = display.GetWindowLevelMin(), display.GetWindowLevelMax()
     display.SetWindowLevelMinMax(*np.percentile(slicer.util.arrayFromVolume(view.node)[0, near[0], near[1]], (0.5, 99.8)))
     return before
+
+
+def sequence(person: Person, take: Pictures) -> None:
+    """The phantom, tracked through six frames."""
+    with tempfile.TemporaryDirectory() as folder:
+        track = write_track(write_moving_case(Path(folder), swing(6)), Path(folder, "track"), "thorough")
+        person.host.answers.open_files = [track / "track.json"]
+        only(person, "sequence")
+        person.host.click(person.of("sequence").openButton)
+        for number in (0, 3):
+            person.panel.session.sequence.player.go(number)
+            person.wait(lambda number=number: person.panel.session.sequence.player.number == number)
+        take.section("sequence", "sequence.png")
 
 
 def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> None:

@@ -27,21 +27,37 @@ def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: st
 
     fixed, moving: track.json or its folder, of the same frames.
 
-    InputError for tracks of other frames, and where no two frames have both poses.
+    InputError as `motion_against`.
     """
     a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
-    if len(a.poses) != len(b.poses):
-        raise InputError(f"{shown(moving)}: is of {len(b.poses)} frames, expected the {len(a.poses)} of {shown(fixed)}; track both "
-                         "structures through the same frames.")
-    motion = relative_motion(a.poses, b.poses, b.centroid)
-    if len(motion) < 2:
-        raise InputError(f"{shown(moving)}: {len(motion) or 'no'} frame{'s' * (len(motion) != 1)} of it and of {shown(fixed)} have both a "
-                         "pose that was not rejected, expected two or more; track them again.")
-    with staged(folder, last="motion.csv") as staging:
-        (staging / "motion.html").write_text(page(motion, a.name, b.name, len(a.poses)), encoding="utf-8")
-        (staging / "motion.csv").write_text(motion_table(motion, len(a.poses)), encoding="utf-8", newline="")
+    motion = motion_against(a.poses, b, shown(fixed), shown(moving))
+    write_files(folder, motion, a.name, b.name, len(a.poses))
     return {"fixed": a.name, "moving": b.name, "frames_in_all": len(a.poses), "files": [str(Path(folder) / "motion.csv"), str(
         Path(folder) / "motion.html")], "motion": [_plain(each) for each in motion]}
+
+
+def motion_against(fixed: Sequence[np.ndarray | None], moving: StoredTrack, fixed_name: str, moving_name: str) -> list[Relative]:
+    """The motion of a tracked structure against another one.
+
+    fixed: (4, 4) world_from_ct of the other in each frame, None where it has none.   fixed_name, moving_name: for messages.
+
+    InputError for tracks of other frames, and where no two frames have both poses.
+    """
+    if len(fixed) != len(moving.poses):
+        raise InputError(f"{moving_name}: is of {len(moving.poses)} frames, expected the {len(fixed)} of {fixed_name}; track both "
+                         "structures through the same frames.")
+    motion = relative_motion(fixed, moving.poses, moving.centroid)
+    if len(motion) < 2:
+        raise InputError(f"{moving_name}: {len(motion) or 'no'} frame{'s' * (len(motion) != 1)} of it and of {fixed_name} have both a "
+                         "pose that was not rejected, expected two or more; track them again.")
+    return motion
+
+
+def write_files(folder: str | os.PathLike, motion: Sequence[Relative], fixed: str, moving: str, count: int) -> None:
+    """Write motion.csv and motion.html; both appear, or none.   fixed, moving: the structures' names.   count: of all frames."""
+    with staged(folder, last="motion.csv") as staging:
+        (staging / "motion.html").write_text(page(motion, fixed, moving, count), encoding="utf-8")
+        (staging / "motion.csv").write_text(motion_table(motion, count), encoding="utf-8", newline="")
 
 
 def motion_table(motion: Sequence[Relative], count: int) -> str:
@@ -63,19 +79,24 @@ def _plain(each: Relative) -> dict:
             "axis_point": None if each.point is None else each.point.tolist()}
 
 
-def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
-    """The page: turn and shift against the frame."""
-    frames = [each.number for each in motion]
-    title = f"{moving} against {fixed}"
-    plots = []
+def curves(motion: Sequence[Relative]) -> list[tuple[str, str, list[tuple[str, list[float]]]]]:
+    """What is plotted against the frames of a motion: a name, a unit, and lines, each with its name and a value for each frame."""
+    told = []
     for name, unit, vectors in (("Turn", "degrees", [each.rotation_deg for each in motion]),
                                 ("Shift of the centroid", "mm", [each.shift_mm for each in motion])):
         values = np.array(vectors)
-        names = ["x", "y", "z", "size"]
         columns = [*values.T, np.linalg.norm(values, axis=1)]
-        lines = [Line(label, frames, column.tolist()) for label, column in zip(names, columns, strict=True)]
-        plot = line_plot(lines, f"{name} of {title}", "frame", unit)
-        plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend(names)))
+        told.append((name, unit, [(label, column.tolist()) for label, column in zip(("x", "y", "z", "size"), columns, strict=True)]))
+    return told
+
+
+def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str:
+    """The page: turn and shift against the frame."""
+    frames, title = [each.number for each in motion], f"{moving} against {fixed}"
+    plots = []
+    for name, unit, lines in curves(motion):
+        plot = line_plot([Line(label, frames, values) for label, values in lines], f"{name} of {title}", "frame", unit)
+        plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend([label for label, _ in lines])))
     missing = count - len(motion)
     said = (f"Since frame {frames[0]}, along the axes of the fixed structure's CT. "
             + (f"{missing} of {count} frames are left out: one of the two was lost or rejected there." if missing else ""))

@@ -1,4 +1,4 @@
-"""A tracked sequence as files: track.json, a table of its poses, and Autoscoper's .tra; read back for the motion of two structures."""
+"""A tracked sequence as files: track.json, a table of its poses, and Autoscoper's .tra; read back to be played, and for motion."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ from .assessment import metrics
 from .assessment.overlays import picture_files
 from .errors import InputError
 from .geometry import rigid
+from .geometry.camera import Camera
 from .imaging.ct import CT
 from .io.calibration.calibrated import UNITS
-from .io.cameras import rigid_matrix
+from .io.cameras import read_geometry, rigid_matrix
 from .io.datasets.tra import autoscoper_from_ct, write_tra
 from .io.fields import Fields, found, read_json, shown
 from .io.files import staged
+from .io.frame_files import FrameFiles
 from .io.sequence import FrameSequence
 from .registration.anatomy import Anatomy
 from .result import device
@@ -52,12 +54,13 @@ class Track:
         """Whether frames are left that were not come to."""
         return len(self.frames) < len(self.sequence)
 
-    def to_json(self) -> dict:
-        """The content of track.json."""
-        case = self.sequence.first
+    def to_json(self, folder: str | os.PathLike | None) -> dict:
+        """The content of a track.json in this folder; of one that will move where there is none."""
+        case, files = self.sequence.first, self.sequence.files
         return {
             "version": VERSION,
             "case": case.name,
+            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
             "frames_in_all": len(self.sequence),
             "stopped": self.stopped,
             "centroid_ct": self.anatomy.centroid.tolist(),
@@ -78,9 +81,9 @@ class Track:
             "world_from_ct": None if pose is None else pose.tolist(),
             "verdict": frame.verdict,
             "reasons": frame.reasons,
-            "similarity": list(frame.similarity),
-            "cameras": [{"camera_from_world": camera.camera_from_world.tolist(), "intrinsics": camera.intrinsics.tolist()}
-                        for camera in frame.cameras],
+            "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
+            "cameras": [{"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(),
+                         "size": list(camera.size)} for camera in frame.cameras],
             "predicted_upper95_mm": frame.upper95_mm,
             "seconds": frame.seconds,
         }
@@ -104,32 +107,69 @@ class Track:
                 pictures[f"frame{frame.number:04}_{view.name}.png"] = picture_files(view.xray, [drr])["edges"][0]
         return pictures
 
-    def save(self, folder: str | os.PathLike, unit: str = "mm", pictures: Mapping[str, bytes] | None = None) -> None:
+    def save(
+        self, folder: str | os.PathLike, unit: str = "mm", pictures: Mapping[str, bytes] | None = None, *, moves: bool = False,
+    ) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
         unit: of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
-        pictures: written beside them, by their names.
+        pictures: written beside them, by their names.   moves: whether the files will be moved elsewhere, away from their case.
 
         Frames that were rejected, and those that were not come to, have no pose in track.tra.
         """
-        poses = [frame.world_from_ct if frame.kept else None for frame in self.frames]
-        ct_from_tra = ct_from_autoscoper(self.sequence.first.ct)
-        poses += [None] * (len(self.sequence) - len(poses))
         with staged(folder, last=FILE) as staging:
             for name, picture in (pictures or {}).items():
                 (staging / name).write_bytes(picture)
-            (staging / "poses.csv").write_text(poses_table(self.frames), encoding="utf-8", newline="")
-            write_tra(staging / "track.tra", [pose if pose is None else pose @ ct_from_tra for pose in poses], UNITS[unit])
-            (staging / FILE).write_text(json.dumps(self.to_json(), indent=1) + "\n", encoding="utf-8")
+            write_tables(staging, self.frames, len(self.sequence), self.sequence.first.ct, unit)
+            (staging / FILE).write_text(json.dumps(self.to_json(None if moves else folder), indent=1) + "\n", encoding="utf-8")
+
+
+def write_tables(folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm") -> None:
+    """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`."""
+    poses: list[np.ndarray | None] = [None] * count
+    for frame in frames:
+        poses[frame.number] = frame.world_from_ct if frame.kept else None
+    ct_from_tra = ct_from_autoscoper(ct)
+    (folder / "poses.csv").write_text(poses_table(frames), encoding="utf-8", newline="")
+    write_tra(folder / "track.tra", [pose if pose is None else pose @ ct_from_tra for pose in poses], UNITS[unit])
 
 
 @dataclass(frozen=True, eq=False)
 class StoredTrack:
-    """A track.json as it is read back. poses: (4, 4) world_from_ct of each frame of the sequence, None of those that may not be used."""
+    """A track.json as it is read back.
+
+    count: how many frames the sequence has.   frames: those that are done, by their numbers; without cameras where these have no size.
+    names: of the frames that are done.   centroid: (3,) of the structure, CT mm.   inputs: SHA-256 of the first frame's files, by name.
+    """
 
     name: str
-    poses: list[np.ndarray | None]
+    count: int
+    frames: list[Tracked]
+    names: list[str]
     centroid: np.ndarray
+    views: list[str]
+    inputs: dict[str, str]
+    _fields: Fields
+    _folder: Path
+
+    @property
+    def poses(self) -> list[np.ndarray | None]:
+        """(4, 4) world_from_ct of each frame of the sequence, None of those that may not be used."""
+        poses: list[np.ndarray | None] = [None] * self.count
+        for frame in self.frames:
+            poses[frame.number] = frame.world_from_ct if frame.kept else None
+        return poses
+
+    def files(self) -> FrameFiles:
+        """Where the frames are. InputError where that is not told, or they are not there any more."""
+        if not self._fields.has("sequence"):
+            raise InputError(f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
+                             "track it from its case.json.")
+        files = FrameFiles.read(self._fields.section("sequence"), self._folder)
+        if len(files) < self.count:
+            raise InputError(f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
+                             "tracked; put them back, or track them again.")
+        return files
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:
@@ -144,15 +184,47 @@ class StoredTrack:
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
         count = fields.integer("frames_in_all", "how many frames the sequence has", least=1)
-        poses: list[np.ndarray | None] = [None] * count
-        for frame in fields.sections("frames", "a list of one or more frames"):
-            number = frame.integer("number", "a frame's number, from 0", least=0)
+        sections = {}
+        for section in fields.sections("frames", "a list of one or more frames"):
+            number = section.integer("number", "a frame's number, from 0", least=0)
             if number >= count:
-                frame.refuse("number", f"is {number}", f"less than frames_in_all, {count}", "track the sequence again")
-            if frame.choice("verdict", ("accept", "check", "reject")) != "reject":
-                poses[number] = rigid_matrix(frame, "world_from_ct")
+                section.refuse("number", f"is {number}", f"less than frames_in_all, {count}", "track the sequence again")
+            sections[number] = section
+        frames = [_stored(number, sections[number]) for number in sorted(sections)]
+        names = [sections[frame.number].text("name", "the frame's name") if sections[frame.number].has("name") else f"frame {frame.number}"
+                 for frame in frames]
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
-        return cls(fields.text("case", "the case's name"), poses, centroid)
+        views = fields.texts("views", "the names of the views") if fields.has("views") else []
+        inputs = fields.section("inputs").values if fields.has("inputs") else {}
+        return cls(fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, fields, path.parent)
+
+
+def _stored(number: int, fields: Fields) -> Tracked:
+    """A frame as `Track._told` wrote it; what is not needed to use its pose may be missing."""
+    verdict = fields.choice("verdict", ("accept", "check", "reject"))
+    placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
+    how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
+    reasons = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
+    upper95 = fields.values.get("predicted_upper95_mm")
+    return Tracked(number, how, rigid_matrix(fields, "world_from_ct") if placed else None, verdict, reasons, _similarity(fields),
+                   None if upper95 is None else fields.number("predicted_upper95_mm", "a number of mm", least=0), _cameras(fields),
+                   fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0)
+
+
+def _similarity(fields: Fields) -> tuple[float, ...]:
+    """NaN of a view that shows nothing of the CT."""
+    told = fields.values.get("similarity") or []
+    if not isinstance(told, list) or not all(value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in told):
+        fields.refuse("similarity", f"is {found(told)}", "a number from -1 to 1 for each view")
+    return tuple(float("nan") if value is None else float(value) for value in told)
+
+
+def _cameras(fields: Fields) -> tuple[Camera, ...]:
+    told = fields.values.get("cameras") or []
+    if not all(isinstance(camera, dict) and "size" in camera for camera in told):
+        return ()
+    return tuple(read_geometry(Fields(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
+                 for n, camera in enumerate(told))
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-TITLES = {"ct": "1. CT", "xrays": "2. X-rays", "start": "3. Start", "register": "4. Register", "check": "5. Check", "export": "6. Export"}
+TITLES = {"ct": "1. CT", "xrays": "2. X-rays", "start": "3. Start", "register": "4. Register", "check": "5. Check", "export": "6. Export",
+          "sequence": "7. Sequence"}
 
 
 class Person:

@@ -8,6 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
+from . import small_modules
 from .dialogs import Answers, Message, answers, messages, reset
 from .installation import install
 
@@ -32,6 +33,7 @@ class Host:
         reset()
         vars(slicer.modules).clear()
         slicer.modules.sampleDataSources, slicer.selfTests = {}, {}
+        slicer.modules.plots = small_modules.make_plots(self.app._core)
         self._scene_before, slicer.mrmlScene = getattr(slicer, "mrmlScene", None), self.scene
         self._empty_scene()
         self.main_window = qSlicerMainWindow()

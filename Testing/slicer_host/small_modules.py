@@ -1,4 +1,4 @@
-"""`slicer.i18n` and `slicer.packaging`."""
+"""`slicer.i18n`, `slicer.packaging` and `slicer.modules.plots`."""
 
 from __future__ import annotations
 
@@ -35,6 +35,16 @@ def make_packaging() -> types.ModuleType:
 
     module.load_requirements, module.pip_ensure, module.pip_check = load_requirements, pip_ensure, pip_check
     return module
+
+
+def make_plots(core) -> types.SimpleNamespace:
+    """Slicer's Plots module, of which slicer-core has the logic."""
+    import slicer
+
+    logic = slicer.vtkSlicerPlotsLogic()
+    logic.SetMRMLApplicationLogic(core.app_logic)
+    logic.SetMRMLScene(core.scene)
+    return types.SimpleNamespace(logic=lambda: logic)
 
 
 def pip_install(requirements, **unused) -> None:

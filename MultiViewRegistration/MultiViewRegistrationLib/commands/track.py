@@ -67,7 +67,7 @@ def _track(options: argparse.Namespace) -> dict:
             raise
         track.save(options.out, options.tra_unit, pictures)
     _tell(track, options.out)
-    return track.to_json()
+    return track.to_json(options.out)
 
 
 def _sequence(options: argparse.Namespace) -> FrameSequence:

@@ -116,6 +116,13 @@ class Fields:
             self.refuse(key, f"is {found(value)}, with a control character", expected, "remove that")
         return value
 
+    def texts(self, key: str, expected: str) -> list[str]:
+        """A list of texts as `text` takes them; it may be empty."""
+        values = self.value(key, expected)
+        if not isinstance(values, list):
+            self.refuse(key, f"is {found(values)}", expected)
+        return [Fields(self.file, self.name, {f"{key}[{n}]": value}).text(f"{key}[{n}]", "text") for n, value in enumerate(values)]
+
     def choice(self, key: str, options: tuple[str, ...]) -> str:
         expected = " or ".join(found(option) for option in options)
         value = self.value(key, expected)

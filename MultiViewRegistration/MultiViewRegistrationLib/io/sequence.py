@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..imaging.view import View
-from ..imaging.xray import count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
-from .fields import read_json, shown
+from .fields import shown
 from .files import sha256
+from .frame_files import FrameFiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,32 +32,40 @@ class FrameSequence:
 
     The images of one case share the first ones' fields, shutters and masks: to seek those takes longer than to follow a structure.
 
-    first: the first frame with all else that its case says.   names: of the frames, from their files.
+    first: the first frame with all else that its case says.   files: where the frames are.
     truths: (4, 4) world_from_ct by the number of the frame, where its case has one; only ever read to report errors.
     """
 
     first: Case
-    names: list[str]
-    _files: list[Callable[[], CaseFile]]
+    files: FrameFiles
     truths: dict[int, np.ndarray] = field(default_factory=dict)
-    _own_cases: bool = False
 
     def __len__(self) -> int:
-        return len(self.names)
+        return len(self.files)
+
+    @property
+    def names(self) -> list[str]:
+        """Of the frames, from their files."""
+        return self.files.names
 
     def load(self, number: int) -> Frame:
         """A frame, from 0. InputError where an image of it cannot be read, or shows nothing."""
         if number == 0:
             return Frame(self.first.views, self.first.world_from_ct)
+        return self.read(number)
+
+    def read(self, number: int) -> Frame:
+        """The same from its files, also of the first frame. Views that the first has not are left out."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said of the first frame
-            file = self._files[number]()
-            if self._own_cases:
-                xrays = [xray_of(file, view) for view in file.views]
+            file, known = self.files.file(number), {view.name: view.xray.valid for view in self.first.views}
+            entries = [view for view in file.views if view.name in known]
+            if self.files.own_cases:
+                xrays = [xray_of(file, view) for view in entries]
             else:
-                xrays = [in_field(view, known.xray.valid) for view, known in zip(file.views, self.first.views, strict=True)]
-            views = views_of(shown(file.path), file.views, xrays, self.first.ct, file.world_from_ct)
-        return Frame(views, file.world_from_ct if self._own_cases else None)
+                xrays = [in_field(view, known[view.name]) for view in entries]
+            views = views_of(shown(file.path), entries, xrays, self.first.ct, file.world_from_ct)
+        return Frame(views, file.world_from_ct if self.files.own_cases else None)
 
     @classmethod
     def of_cases(cls, paths: Sequence[Path]) -> FrameSequence:
@@ -77,71 +82,17 @@ class FrameSequence:
                                  "structure.")
             truths.append(file.truth_world_from_ct)
         known = {number: truth for number, truth in enumerate(truths) if truth is not None}
-        return cls(first, [_name(path) for path in paths], [partial(CaseFile.read, path) for path in paths], known, True)
+        return cls(first, FrameFiles.of_cases(paths), known)
 
     @classmethod
     def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameSequence:
-        """The frames of a case.
-
-        images: of each view, in order, a file for each frame. By default the frames of its multi-frame image, from the case's on.
-
-        InputError for views that are not the case's, lists of different lengths, and a single frame.
-        """
-        path = path / "case.json" if os.path.isdir(path) else path
-        content = read_json(path)
-        file = CaseFile.from_json(path, content)
-        if images:
-            files = _listed(file, images)
-            names, entries = [file.name for file in files[0]], [[{"image": str(image)} for image in view] for view in files]
-        else:
-            entries = _multiframe(file)
-            names = [f"frame {entry['frame']}" for entry in entries[0]]
-        frames = [_with_images(content, entry) for entry in zip(*entries, strict=True)]
+        """The frames of a case, see `FrameFiles.of_images`, also for the errors."""
+        files = FrameFiles.of_images(path, images)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # said above
-            first = Case.of(CaseFile.from_json(path, frames[0]))
+            first = Case.of(files.file(0))
         truth = first.truth_world_from_ct
-        return cls(first, names, [partial(CaseFile.from_json, path, frame) for frame in frames], {} if truth is None else {0: truth})
-
-
-def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> list[list[Path]]:
-    """The files of each view, in the case's order."""
-    views = [view.name for view in file.views]
-    if sorted(images) != sorted(views):
-        raise InputError(f"--images: found {', '.join(map(shown, images))}, expected each view of {shown(file.path)} once, "
-                         f"{', '.join(views)}; correct it.")
-    counts = {name: len(files) for name, files in images.items()}
-    if len(set(counts.values())) > 1 or max(counts.values()) < 2:
-        told = ", ".join(f"{count} of {shown(name)}" for name, count in counts.items())
-        raise InputError(f"--images: found {told}, expected two images or more and as many of each view; correct the lists.")
-    missing = next((path for files in images.values() for path in files if not path.is_file()), None)
-    if missing:
-        raise InputError(f"{shown(missing)}: is no file, expected an X-ray image; correct the path.")
-    return [[path.resolve() for path in images[name]] for name in views]
-
-
-def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
-    """Of each view what its entry says in each frame; as many as the shortest image has."""
-    counts = {view.name: count_frames(view.image.path) - (view.frame or 0) for view in file.views}
-    count = min(counts.values())
-    if count < 2:
-        name = min(counts, key=counts.get)
-        raise InputError(f'{shown(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
-                         "give a case for each frame, or the images with --images.")
-    if len(set(counts.values())) > 1:
-        told = ", ".join(f"{number} of {name}" for name, number in counts.items())
-        warnings.warn(f"{shown(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
-                      stacklevel=3)
-    return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
-
-
-def _with_images(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The content of a case.json with other images, or frames of its images."""
-    views = []
-    for view, entry in zip(content["views"], entries, strict=True):
-        other = {key: value for key, value in view.items() if key != "frame" or "image" not in entry}
-        views.append({**other, **entry})
-    return {**content, "views": views}
+        return cls(first, files, {} if truth is None else {0: truth})
 
 
 def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
@@ -150,8 +101,3 @@ def _anatomy(file: CaseFile, hashed: dict[Path, str]) -> tuple:
         if part.path.resolve() not in hashed:
             hashed[part.path.resolve()] = sha256(part.path)
     return hashed[file.ct.path.resolve()], file.ct_unit, file.mask and hashed[file.mask.path.resolve()]
-
-
-def _name(path: Path) -> str:
-    path = path.resolve()
-    return path.parent.name if path.name == "case.json" else path.stem

@@ -6,6 +6,7 @@ from .check import CheckSection
 from .ct import CTSection
 from .export import ExportSection
 from .register import RegisterSection
+from .sequence import SequenceSection
 from .start import StartSection
 from .xrays import XRaysSection
 
@@ -17,4 +18,5 @@ SECTIONS = {
     "register": RegisterSection,
     "check": CheckSection,
     "export": ExportSection,
+    "sequence": SequenceSection,
 }

@@ -174,17 +174,22 @@ def _entry(view: XRayView) -> ViewFile:
 def frame_of(volume, content: dict) -> RawImage:
     """The frame of a volume node that a view with this content shows, undistorted; grey in colours is grey. InputError, without a name in
     front."""
-    frames, frame = _any_voxels(volume), content.get("frame") or 0
+    frames, frame = any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
         raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
+    return raw_of(frames[frame], content)
+
+
+def raw_of(values: np.ndarray, content: dict) -> RawImage:
+    """The same of a frame's values (rows, columns), in any thread."""
     pixel_mm = content.get("pixel_mm")
-    raw = raw_image(frames[frame][:, ::-1] if content.get("flipped") else frames[frame], pixel_mm and tuple(pixel_mm))
+    raw = raw_image(values[:, ::-1] if content.get("flipped") else values, pixel_mm and tuple(pixel_mm))
     raw = replace(raw, white=content["white"]) if "white" in content else raw
     lens = lens_of(content)
     return raw if lens is None else undistorted(raw, *lens)
 
 
-def _any_voxels(node) -> np.ndarray:
+def any_voxels(node) -> np.ndarray:
     """(slices, rows, columns), with a further axis where a voxel has several values. InputError, without a name, where there are none."""
     image = node.GetImageData()
     if image is None or not image.GetNumberOfPoints() or image.GetPointData().GetScalars() is None:
@@ -196,7 +201,7 @@ def _any_voxels(node) -> np.ndarray:
 def _voxels(node) -> np.ndarray:
     """(slices, rows, columns). InputError for a volume that is empty or has several values a voxel."""
     try:
-        values = _any_voxels(node)
+        values = any_voxels(node)
     except InputError as error:
         raise InputError(f"{node.GetName()}: {error}") from None
     components = node.GetImageData().GetNumberOfScalarComponents()

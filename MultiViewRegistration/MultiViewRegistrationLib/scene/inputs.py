@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
+from pathlib import Path
 
 import numpy as np
 
@@ -17,17 +18,26 @@ from .xray import XRayView
 
 
 class Inputs:
-    """The CT, the X-rays and the case of a registration; only read on the main thread."""
+    """The CT, the X-rays and the case of a registration; only read on the main thread.
+
+    case_path: of the case.json that the scene was filled from, None where it was not, or nobody told.
+    """
 
     def __init__(self, registration: Registration) -> None:
         self.registration = registration
+        self.case_path: Path | None = None
         self._made: dict[str, tuple[str, object]] = {}
 
     def know(self, case) -> None:
         """The `io.case.Case` that the scene has just been filled from, of which nothing need be made again."""
+        self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
         self._made[""] = of_ct(self.registration), case.ct
         self._made.update({view.node.GetID(): (of_view(view), xrays[view.name]) for view in self.registration.xrays if view.name in xrays})
+
+    def know_xray(self, view: XRayView, xray) -> None:
+        """The `imaging.xray.XRay` that a view has just been given."""
+        self._made[view.node.GetID()] = of_view(view), xray
 
     def case(self, *, placed: bool = True):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.

@@ -47,9 +47,13 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Worker
 
     loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
     """
-    case, file = loaded or Case.load(path), CaseFile.read(path)
+    return of_files(loaded or Case.load(path), CaseFile.read(path), ready)
+
+
+def of_files(case: Case, file: CaseFile, ready: Worker | None = None) -> ReadCase:
+    """The same of a case that was loaded from what a case.json says."""
     ct = case.ct
-    return ReadCase(case, file, read_views(case, path), read_identity(file.ct.path), whole_numbers(ct.volume.values), ct.centroid(),
+    return ReadCase(case, file, _read_views(case, file), read_identity(file.ct.path), whole_numbers(ct.volume.values), ct.centroid(),
                     ready)
 
 
@@ -109,7 +113,10 @@ class ViewEntry:
 
 def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
     """The views of a case that was loaded from this file. InputError for what cannot be read."""
-    file = CaseFile.read(path)
+    return _read_views(case, CaseFile.read(path))
+
+
+def _read_views(case: Case, file: CaseFile) -> list[ViewEntry]:
     return [_read_view(*view, content_of(case.dicom.views.get(view[0].name))) for view in zip(case.views, file.views, strict=True)]
 
 
@@ -121,11 +128,9 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
     c_arm = entry.geometry.c_arm
     geometry = {"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}
     assumed = {"assumptions": list(entry.assumptions)} if entry.assumptions else {}
-    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
     return ViewEntry(view.name, {
-        **geometry, **assumed, **white_of(raw, inverted),
-        "rotation_sd_deg": view.rotation_sd_deg, "translation_sd_mm": view.translation_sd_mm, "intensity": intensity,
-        "inverted": inverted, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
+        **geometry, **assumed, **greys_of(entry, raw), "rotation_sd_deg": view.rotation_sd_deg,
+        "translation_sd_mm": view.translation_sd_mm, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
         (name_of(entry.image.path), raw, view.xray), mask, read_identity(entry.image.path))
 
 
@@ -146,6 +151,12 @@ def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
     segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
     segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
     view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+
+
+def greys_of(entry: ViewFile, raw: RawImage) -> dict:
+    """The entries of a view's content that say what the grey values of its image are. InputError where the image does not tell."""
+    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
+    return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
 
 
 def white_of(raw: RawImage, inverted: bool) -> dict:
@@ -181,12 +192,16 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
 
     It goes with the view, and is not shown in lists of volumes: the view stands for it.
     """
-    whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
-    values = np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
-    node = volume_node(view.node.GetScene(), name, values, np.eye(4))
+    node = volume_node(view.node.GetScene(), name, stored(*frames), np.eye(4))
     node.SetHideFromEditors(True)
     node.SetNodeReferenceID(OWNER, view.node.GetID())
     return node
+
+
+def stored(*frames: RawImage) -> np.ndarray:
+    """(frames, rows, columns): images as the volume of an X-ray has them, as whole numbers where they are such."""
+    whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
+    return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
 
 
 def segmentation_node(scene, name: str, selected: np.ndarray, volume):

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from ..io.case import Case
 from ..io.fields import read_json
 from ..io.navigation.handover import Handover
 from .fingerprint import fingerprint, of_geometry
 from .history import Entry, History
-from .loading import camera_content, read_case
+from .loading import ReadCase, camera_content, read_case
 from .registration import Registration
 
 
-def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> Callable[[Any], Registration]:
-    """Reads a result.json and its case, in any thread; the function returned puts them into a scene, in the main thread.
+def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:
+    """Reads a result.json and its case, in any thread; what is returned puts them into a scene, in the main thread.
 
     case: the case.json that it was found from, or its folder; None for the one beside the result.
 
@@ -33,18 +33,31 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     if not case.exists():
         raise InputError(f"{path.name}: found no case.json beside it, expected the case that the result was found from; name it "
                          "(--case CASE), or put both into one folder.")
-    caution, load = handover.beside(case).caution, read_case(case)
+    return ReadResult(read_case(case), handover, told, handover.beside(case).caution)
 
-    def add(scene) -> Registration:
-        registration = load(scene)
+
+@dataclass(frozen=True, eq=False)
+class ReadResult:
+    """A result.json and its case on the way into a scene.   told: its content.   caution: why it should not be used, or None."""
+
+    load: ReadCase
+    handover: Handover
+    told: dict
+    caution: str | None
+
+    @property
+    def case(self) -> Case:
+        return self.load.case
+
+    def __call__(self, scene) -> Registration:
+        """The registration that they become there. InputError where the result is of other views."""
+        registration = self.load(scene)
         history = History(registration)
         history.note("before")
-        entry = _entry(registration, handover, told, caution)
+        entry = _entry(registration, self.handover, self.told, self.caution)
         history.add(entry)
         history.put(entry)
         return registration
-
-    return add
 
 
 def _entry(registration: Registration, handover: Handover, told: dict, caution: str | None) -> Entry:

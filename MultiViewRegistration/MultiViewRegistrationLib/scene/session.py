@@ -24,6 +24,7 @@ from .notices import Notices
 from .preparation import Preparation
 from .registration import Registration
 from .run import Asked, Run
+from .sequence import Sequence
 from .warned import warned
 from .worker import TURN, Worker
 
@@ -43,6 +44,7 @@ class Session(Inputs):
     message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
     ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
     learning: the regressors of this CT, and the training of one.
+    sequence: frames that are tracked and played.
     link: to navigation, through OpenIGTLink.   notices: what a person should read once.
     """
 
@@ -51,6 +53,7 @@ class Session(Inputs):
         self.history = History(registration)
         self.message, self.notes, self.ended = "", [], ""
         self.learning = Learning(self)
+        self.sequence = Sequence(self)
         self.link, self._held = Link(), 0.0
         self.notices = Notices(registration)
         self._run: Run | None = None
@@ -65,7 +68,7 @@ class Session(Inputs):
     @property
     def running(self) -> bool:
         """Whether a registration, or other work that a person asked for, is under way."""
-        return self._run is not None or self._errand is not None
+        return self._run is not None or self._errand is not None or self.sequence.tracking is not None
 
     @property
     def under_way(self) -> Run | None:
@@ -90,19 +93,18 @@ class Session(Inputs):
         """
         if start not in STARTS:
             raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
-        self._refuse_more()
+        self.refuse_more()
         if start in LEARNED and self.learning.lacking():
             raise InputError(self.learning.lacking())
         if start in SEARCHED and refinement != "joint":
             raise InputError(f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
                              'the refinement "joint".')
         with warned() as told:
-            case = self.case(placed=start not in PLACELESS or (start in LEARNED and poses.seen(self.registration)))
-        self._begin_to_prepare(again=True)
-        preparation, model = self._preparation.worker, self.learning.model if start in LEARNED else None
+            case = self.case(placed=self.is_placed(start))
+        ready, model = self.ready(), self.learning.model if start in LEARNED else None
 
         def find(tell):
-            return work.registered(case, preparation.result_for(tell), start, refinement, seed, model, tell)
+            return work.registered(case, ready(tell), start, refinement, seed, model, tell)
 
         self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
         self.history.note(self.history.unnoted if self.history.entries else "before")
@@ -111,9 +113,23 @@ class Session(Inputs):
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
-        self._refuse_more()
+        self.refuse_more()
         self.message = ""
         self._errand = Worker(lambda tell: work()), then
+
+    def refuse_more(self) -> None:
+        """InputError while work is under way."""
+        if self.running:
+            raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
+
+    def is_placed(self, start: str) -> bool:
+        """Whether for a start, one of STARTS, the pose as it is means anything."""
+        return start not in PLACELESS or (start in LEARNED and poses.seen(self.registration))
+
+    def ready(self) -> Callable[[Callable], Any]:
+        """Begin to make the CT ready; what gives its `registration.anatomy.Anatomy` to a worker's thread. InputError as `ct`."""
+        self._begin_to_prepare(again=True)
+        return self._preparation.worker.result_for
 
     def prepare(self) -> bool:
         """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
@@ -130,7 +146,7 @@ class Session(Inputs):
         if self.registration.scene is None:
             return self._forget()
         self._look_at_link()
-        ended = [self._look_at_preparation(), self._look_at_errand(), self.learning.poll()]
+        ended = [self._look_at_preparation(), self._look_at_errand(), self.learning.poll(), self.sequence.poll(0)]
         return self._look_at_registration() or any(ended)
 
     def cancel(self) -> None:
@@ -138,6 +154,8 @@ class Session(Inputs):
         if self._errand is not None:
             self._ending.append(self._errand[0])
             self._errand = None
+        self._ending += self.sequence.workers
+        self.sequence.cancel()
         run = self._run
         if run is not None:
             run.worker.cancel()
@@ -219,6 +237,8 @@ class Session(Inputs):
 
     def doubt(self) -> str:
         """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
+        if self.sequence.player is not None and self.sequence.player.at_frame:
+            return "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
         entry = self.history.current
         if entry is None or not entry.fingerprint:
             return "This pose is no result of a registration."
@@ -291,14 +311,10 @@ class Session(Inputs):
             self.ended = "failed"
             self.message = f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
 
-    def _refuse_more(self) -> None:
-        if self.running:
-            raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
-
     def _give_time(self, wait: float) -> None:
         """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
         asked = [self._run and self._run.worker, self._errand and self._errand[0], self.preparing and self._preparation.worker,
-                 self.learning.worker]
+                 self.learning.worker, *self.sequence.workers]
         working = [*filter(None, asked), *self._ending]
         if working:
             working[0].wait(wait)
@@ -314,7 +330,7 @@ class Session(Inputs):
         self.link.close()
         if self._preparation.worker is not None:
             self._ending.append(self._preparation.worker)
-        self._preparation, self._results = Preparation(self), {}
+        self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
         return working
 
     def _end(self, run: Run) -> None:

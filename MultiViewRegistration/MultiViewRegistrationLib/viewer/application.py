@@ -21,6 +21,8 @@ from ..scene import display
 from ..scene.cleanup import Watch
 from ..scene.loading import ReadCase
 from ..scene.registration import Registration
+from ..scene.reopening import ReadResult
+from ..scene.sequence import ReadTrack
 from ..scene.session import Session
 from .downloads import Downloads
 from .moving import Moving
@@ -60,9 +62,9 @@ class Application:
         self.moving, self.points = Moving(self), Points(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
-        ct, xrays, start = (self.sections[name] for name in ("ct", "xrays", "start"))
+        ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
         self.takers = {"ct": ct.take, "xrays": xrays.take, "calibration": xrays.geometry.take, "pose": start.pose_file.take,
-                       "landmarks": start.landmarks.file.take}
+                       "landmarks": start.landmarks.file.take, "motion": sequence.motion.take}
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
         self.state.open_steps, self.state.opening_another = [], False
@@ -113,7 +115,12 @@ class Application:
         self.choose(registration)
         if isinstance(fill, ReadCase):
             self.session.know(fill.case, fill.ready)
+        elif isinstance(fill, (ReadResult, ReadTrack)):
+            self.session.know(fill.case)
         self.state.open_steps = ["start", "register"]
+        if isinstance(fill, ReadTrack):
+            fill.play(self.session)
+            self.state.open_steps = ["sequence"]
         if registration is None:
             self.tell("The scene holds no registration of this program; add a CT and X-rays.")
             self.begin()

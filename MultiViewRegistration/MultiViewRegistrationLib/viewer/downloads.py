@@ -4,10 +4,21 @@ from __future__ import annotations
 
 import secrets
 import tempfile
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
 from aiohttp import web
+
+
+def packed(files: Iterable[Path], folder: Path) -> Path:
+    """An archive of files in a folder, beside that."""
+    archive = folder.with_suffix(".zip")
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packing:
+        for file in files:
+            packing.write(file, file.relative_to(folder.parent))
+    return archive
 
 
 class Downloads:

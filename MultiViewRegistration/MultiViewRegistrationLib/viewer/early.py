@@ -18,10 +18,11 @@ class Early:
 
 
 def begin(path: Path | None) -> Early | None:
-    """Begin with a case.json, or that of a folder without a result; None for anything else."""
-    if path is not None and path.is_dir() and not (path / "result.json").exists():
+    """Begin with a case.json, or that of a folder with nothing else; None for anything else."""
+    others = ("result.json", "track.json")
+    if path is not None and path.is_dir() and not any((path / name).exists() for name in others):
         path = path / "case.json"
-    if path is None or path.suffix.lower() != ".json" or path.name == "result.json" or not path.is_file():
+    if path is None or path.suffix.lower() != ".json" or path.name in others or not path.is_file():
         return None
 
     def load(tell):

@@ -60,9 +60,9 @@ class Plot(AbstractElement):
     """Curves over steps.
 
     title, across, up: what is seen, and what is along the axes, with units.   curves: [{"name", "points": [[x, y], ...]}].
-    log: whether what is up, above 0, goes by its logarithm.
+    log: whether what is up, above 0, goes by its logarithm.   here: a step that is marked.
     """
 
     def __init__(self, **kwargs) -> None:
         super().__init__("mv-plot", **kwargs)
-        self._attr_names += ["title", "across", "up", "curves", "log"]
+        self._attr_names += ["title", "across", "up", "curves", "log", "here"]

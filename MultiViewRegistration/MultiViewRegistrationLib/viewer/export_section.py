@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import zipfile
 from pathlib import Path
 
 from trame.widgets import html
@@ -11,6 +10,7 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..scene import export
+from .downloads import packed
 from .elements import Fetch
 from .link_part import LinkPart
 from .section import DONE, READY, TODO, Section, State
@@ -135,10 +135,7 @@ def _written(writers, folder: Path) -> tuple[Path, list[Path]]:
     """Writes all; the archive, and the files that are also offered by themselves."""
     for write in writers:
         write()
-    archive = folder.with_suffix(".zip")
-    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as packed:
-        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-            packed.write(file, file.relative_to(folder.parent))
+    archive = packed(sorted(path for path in folder.rglob("*") if path.is_file()), folder)
     return archive, [folder / name for name in SINGLE if (folder / name).is_file()]
 
 

@@ -1,4 +1,4 @@
-"""What is opened: a case, a result, a scene, the demo; and files that a page sent."""
+"""What is opened: a case, a result, a tracked sequence, a scene, the demo; and files that a page sent."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from ..errors import InputError
 from ..io.fields import read_json
 from ..scene.loading import read_case
 from ..scene.reopening import read_result
+from ..scene.sequence import read_track
 from ..scene.worker import Worker
 from .early import Early
 from .scene_files import read_scene
 
 SCENES = (".mrb", ".mrml")
+#: What a folder is opened by, the first that it holds.
+NAMED = ("result.json", "track.json", "case.json")
 
 
 class Opening:
@@ -31,14 +34,14 @@ class Opening:
         self._show("")
 
     def open(self, path: Path, case: Path | None = None, early: Early | None = None) -> None:
-        """A case.json, a result.json, a folder that holds one, or a scene.
+        """A case.json, a result.json, a track.json, a folder that holds one, or a scene.
 
-        case: of a result, see `read_result`.   early: what has begun with the path already.
+        case: of a result or a track, see `read_result`.   early: what has begun with the path already.
         """
         if early is not None:
             self._begin(path.name, lambda tell: read_case(path, early.case.result_for(tell), early.ready), also=early.case)
         else:
-            self._begin(path.name, lambda tell: reader(path, case, trusted=True))
+            self._begin(path.name, lambda tell: reader(path, case))
 
     def open_demo(self) -> None:
         """The demo's case; its CT is downloaded where it is not there yet."""
@@ -85,19 +88,26 @@ class Opening:
         self._application.state.opening = what
 
 
-def reader(path: Path, case: Path | None = None, *, trusted: bool):
-    """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong."""
+def reader(path: Path, case: Path | None = None, within: Path | None = None):
+    """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong.
+
+    within: the folder that was sent, which all files must lie in; None where they may lie anywhere.
+    """
     if path.is_dir():
-        inside = [name for name in ("result.json", "case.json") if (path / name).is_file()]
+        inside = [name for name in NAMED if (path / name).is_file()]
         if not inside:
-            raise InputError(f"{path.name}: holds neither a case.json nor a result.json, expected one of them; choose another folder.")
+            raise InputError(f"{path.name}: holds none of {', '.join(NAMED)}, expected one of them; choose another folder.")
         path = path / inside[0]
     if path.suffix.lower() in SCENES:
-        return read_scene(path, trusted=trusted)
+        return read_scene(path, trusted=within is None)
     if path.suffix.lower() != ".json":
-        raise InputError(f"{path.name}: cannot be opened as a whole, expected a case.json, a result.json, or a scene (.mrb); a CT or X-ray "
+        raise InputError(f"{path.name}: cannot be opened as a whole, expected one of {', '.join(NAMED)}, or a scene (.mrb); a CT or X-ray "
                          "goes to the step of that name.")
-    if not trusted:
+    if path.name == "track.json":
+        if within is not None:
+            refuse_track_elsewhere(path, within)
+        return read_track(path, case)
+    if within is not None:
         refuse_elsewhere(path if path.name != "result.json" else path.with_name("case.json"))
     if case is not None or path.name == "result.json":
         return read_result(path, case)
@@ -105,22 +115,42 @@ def reader(path: Path, case: Path | None = None, *, trusted: bool):
 
 
 def sent(folder: Path):
-    """The same for files that a page sent: of several the scene, the result, or the case among them."""
+    """The same for files that a page sent: of several the scene, the result, the track, or the case among them."""
     files = sorted((file for file in folder.rglob("*") if file.is_file()), key=lambda file: (len(file.parts), file.name))
     scenes = [file for file in files if file.suffix.lower() in SCENES]
-    named = [file for name in ("result.json", "case.json") for file in files if file.name == name]
+    named = [file for name in NAMED for file in files if file.name == name]
     others = [file for file in files if file.suffix.lower() == ".json"]
-    candidates = scenes or [file for file in named if file.name == "case.json" or file.with_name("case.json").is_file()] or others or files
-    return reader(candidates[0], trusted=False)
+    whole = [file for file in named if file.name != "result.json" or file.with_name("case.json").is_file()]
+    return reader((scenes or whole or others or files)[0], within=folder)
 
 
-def refuse_elsewhere(case: Path) -> None:
-    """InputError where a case that was sent names files that were not sent with it."""
+def refuse_elsewhere(case: Path, home: Path | None = None) -> None:
+    """InputError where a case that was sent names files that were not sent with it.   home: the folder of those; by default the case's."""
     content = read_json(case)
     parts = [content, *(content.get("views") or [])] if isinstance(content, dict) else []
     names = [part.get(key) for part in parts if isinstance(part, dict) for key in ("ct", "mask", "image")]
-    home = case.parent.resolve()
+    _refuse_outside(case, names, home or case.parent)
+
+
+def refuse_track_elsewhere(track: Path, home: Path) -> None:
+    """The same for a track.json and its cases."""
+    content = read_json(track)
+    told = content.get("sequence") if isinstance(content, dict) else None
+    told = told if isinstance(told, dict) else {}
+    cases = told["cases"] if isinstance(told.get("cases"), list) else []
+    images = told["images"] if isinstance(told.get("images"), dict) else {}
+    lists = [names for names in (cases, *images.values()) if isinstance(names, list)]
+    _refuse_outside(track, [name for names in lists for name in names], home)
+    for name in cases:
+        case = track.parent / str(name)
+        case = case / "case.json" if case.is_dir() else case
+        if case.is_file():
+            refuse_elsewhere(case, home)
+
+
+def _refuse_outside(path: Path, names: list, home: Path) -> None:
+    """InputError where a file that is named in another is not in a folder."""
     for name in names:
-        if isinstance(name, str) and not (home / name).resolve().is_relative_to(home):
-            raise InputError(f"{case.name}: names a file outside the folder that was sent, expected all of them in it; drop the whole "
-                             "folder, or start mvreg view with the path of the case.")
+        if isinstance(name, str) and not (path.parent / name).resolve().is_relative_to(home.resolve()):
+            raise InputError(f"{path.name}: names a file outside the folder that was sent, expected all of them in it; drop the whole "
+                             f"folder, or start mvreg view with the path of the {path.stem}.")

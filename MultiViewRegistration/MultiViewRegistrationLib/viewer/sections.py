@@ -6,7 +6,8 @@ from .check_section import CheckSection
 from .ct_section import CTSection
 from .export_section import ExportSection
 from .register_section import RegisterSection
+from .sequence_section import SequenceSection
 from .start_section import StartSection
 from .xrays_section import XRaysSection
 
-SECTIONS = (CTSection, XRaysSection, StartSection, RegisterSection, CheckSection, ExportSection)
+SECTIONS = (CTSection, XRaysSection, StartSection, RegisterSection, CheckSection, ExportSection, SequenceSection)

@@ -16,7 +16,7 @@ LARGEST_BYTES = 4 << 30
 MOST_FILES = 20_000
 #: Bytes that are taken at a time.
 CHUNK = 1 << 18
-TARGETS = ("open", "ct", "xrays", "calibration", "pose", "landmarks")
+TARGETS = ("open", "ct", "xrays", "calibration", "pose", "landmarks", "motion")
 
 
 class Uploads:

@@ -78,7 +78,7 @@
 
   // Curves over steps: what they are of, the unit and the range are written at the axes; a table says the same to who cannot see it.
   const Plot = {
-    props: { title: String, across: String, up: String, curves: Array, log: Boolean },
+    props: { title: String, across: String, up: String, curves: Array, log: Boolean, here: Number },
     computed: {
       box() {
         const all = this.curves.flatMap(c => c.points), xs = all.map(p => p[0]), ys = all.map(p => p[1]);
@@ -93,7 +93,13 @@
           at: c.points.map(p => ({ x: x(p[0]), y: y(p[1]) })) }));
       },
     },
-    methods: { short: v => Number(v.toPrecision(3)) },
+    methods: {
+      short: v => Number(v.toPrecision(3)),
+      mark() {
+        const { left, right } = this.box, share = (this.here - left) / (right - left);
+        return share >= 0 && share <= 1 ? 44 + 266 * share : null;
+      },
+    },
     template: `
       <figure v-if="curves.length" class="mv-plot">
         <figcaption>{{ title }}</figcaption>
@@ -103,8 +109,9 @@
           <text x="44" y="132" text-anchor="middle">{{ box.left }}</text><text x="310" y="132" text-anchor="middle">{{ box.right }}</text>
           <text x="178" y="142" text-anchor="middle">{{ across }}</text>
           <text x="12" y="64" text-anchor="middle" transform="rotate(-90 12 64)">{{ up }}</text>
+          <path v-if="mark() !== null" :d="'M' + mark() + ',8V116'" class="axis" />
           <g v-for="(line, i) in lines" :class="'curve c' + i % 4"><path :d="line.path" />
-            <circle v-for="p in line.at" :cx="p.x" :cy="p.y" r="2.2"><title>{{ line.name }}</title></circle></g>
+            <circle v-for="p in line.at.length > 80 ? [] : line.at" :cx="p.x" :cy="p.y" r="2.2"><title>{{ line.name }}</title></circle></g>
         </svg>
         <div class="mv-legend"><span v-for="(line, i) in lines" :class="'curve c' + i % 4">{{ line.name }}</span></div>
       </figure>`,

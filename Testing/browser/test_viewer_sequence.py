@@ -1,0 +1,133 @@
+"""A sequence in the page: a tracked one is opened, played and stepped through; one is tracked; two are held against each other."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from moving import swing, write_moving_case
+from tracked import write_track, write_turning
+
+COUNT, BLANK = 6, 4
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """A case whose images have six frames of 128 x 128 pixels, the fifth one blank."""
+    folder = tmp_path_factory.mktemp("moving")
+    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+
+
+@pytest.fixture(scope="module")
+def track(moving, tmp_path_factory):
+    return write_track(moving, tmp_path_factory.mktemp("out") / "track", "thorough")
+
+
+@pytest.fixture(scope="module")
+def server(serve, track):
+    return serve(track)
+
+
+def shown(tab, number: int) -> None:
+    tab.wait_state(f"s.player.number === {number} && s.player.there && s.player.told.length")
+    tab.drawn()
+
+
+def layers(tab) -> list[int]:
+    """The numbers of the DRRs that the X-rays show."""
+    return [tab.state(name)["layer"] for name in tab.page.evaluate(
+        "() => Object.keys(window.trame.state.state).filter(k => k.startsWith('mvreg_xray_') && window.trame.state.state[k])")]
+
+
+def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, server):
+    tab = open_tab(server, width=1280, height=800)
+    tab.ready()
+    shown(tab, 0)
+    tab.shot("1-opened")
+    pictures, drrs = [tab.picture(0)], [layers(tab)]
+    tab.button("One frame on").click()
+    shown(tab, 1)
+    pictures.append(tab.picture(0))
+    drrs.append(layers(tab))
+    assert "followed" in tab.page.locator(".mv-verdict", has_text="Frame 1").inner_text()
+    assert (pictures[0] != pictures[1]).mean() > 0.2 and all(a != b for a, b in zip(*drrs, strict=True))
+
+    tab.button("Play").focus()
+    tab.page.keyboard.press("Enter")  # by keys alone
+    tab.wait_state("s.player.playing")
+    tab.wait_state(f"!s.player.playing && s.player.number === {COUNT - 1}")
+    tab.drawn()
+    tab.shot("2-played")
+    tab.button("One frame back").click()
+    tab.page.get_by_text("no contrast").first.wait_for()
+    assert tab.state("player.judged") == "reject" and any("still show another frame" in line for line in tab.state("player.told"))
+    tab.shot("3-lost")
+    tab.button("First frame").click()
+    shown(tab, 0)
+    assert (tab.picture(0) == pictures[0]).mean() > 0.99
+
+    slider = tab.page.get_by_role("slider", name="Frame")
+    slider.focus()
+    tab.page.keyboard.press("ArrowRight")
+    shown(tab, 1)
+    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    column = tab.page.locator(".mv-list")
+    assert column.evaluate("e => e.scrollWidth <= e.clientWidth")
+
+
+def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server, track, tmp_path):
+    tab = open_tab(server, width=1280, height=800)
+    tab.ready()
+    tab.page.get_by_text("Motion of another structure").click()
+    tab.page.locator('input[aria-label^="Choose files: track.json"]').set_input_files(write_turning(track, tmp_path / "turning"))
+    table = tab.page.get_by_role("table", name="Motion by frame")
+    table.wait_for()
+    rows = [[cell.strip() for cell in row.split("\t")] for row in table.inner_text().splitlines()]
+    assert rows[0] == ["Frame", "Turn (°)", "Shift (mm)"]
+    assert [(int(row[0]), float(row[1])) for row in rows[1:]] == [(n, pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK]
+    assert tab.page.locator(".mv-plot", has_text="Turn, degrees").count() == 1 and tab.page.locator("b", has_text="turning").count() == 0
+    tab.page.locator(".mv-plot", has_text="Shift of the centroid, mm").scroll_into_view_if_needed()
+    tab.shot("4-motion")
+    table.get_by_role("button", name="3").click()
+    shown(tab, 3)
+    with tab.page.expect_download() as download:
+        tab.button("Export motion").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        lines = list(csv.DictReader(io.StringIO(archive.read("motion/motion.csv").decode())))
+    assert float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3) and lines[BLANK]["angle_deg"] == ""
+    tab.button("Remove").click()
+    table.wait_for(state="hidden")
+
+
+def test_a_case_is_tracked_in_the_page_and_handed_on(open_tab, serve, moving, track):
+    tab = open_tab(serve(moving), width=1280, height=800)
+    tab.ready()
+    tab.open_step("Sequence")
+    tab.page.locator(".v-select", has_text="Pace").click()
+    tab.page.get_by_text("Quick: frames are followed").click()
+    tab.page.get_by_text("As placed").first.click()
+    for name in ("Start", "Register"):  # closed, so that the step Sequence is seen whole
+        tab.page.locator(".mv-step", has_text=name).click()
+    tab.wait_state("!s.sequence.lacking")
+    tab.button("Track").click()
+    tab.wait_state("s.player.tracking")
+    tab.wait_state("s.player.there && s.player.last >= 0")
+    tab.shot("5-tracking")
+    tab.wait_state(f"!s.player.tracking && s.player.last === {COUNT - 1}")
+    shown(tab, COUNT - 1)
+    tab.shot("6-tracked")
+    tab.page.get_by_text("Export the poses").click()
+    with tab.page.expect_download() as download:
+        tab.button("Export poses").click()
+    with zipfile.ZipFile(download.value.path()) as archive:
+        assert set(archive.namelist()) == {"track/poses.csv", "track/track.tra", "track/track.json"}
+        tra = archive.read("track/track.tra").decode().splitlines()
+    there = (track / "track.tra").read_text().splitlines()
+    assert len(tra) == COUNT and tra[BLANK] == there[BLANK] == ",".join(["NaN"] * 16)
+    for line, other in zip(tra, there, strict=True):
+        np.testing.assert_allclose([float(x) for x in line.split(",")], [float(x) for x in other.split(",")], atol=0.5)
+    tab.button("Close the sequence").click()
+    tab.wait_state("!s.player.there")

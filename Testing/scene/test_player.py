@@ -1,0 +1,258 @@
+"""A sequence in the scene: tracked, opened as it was tracked, played, and put away."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from moving import swing, write_moving_case
+from phantom import error_mm
+from session_at_work import new_session, no_thread_is_left, poll
+
+from MultiViewRegistrationLib.errors import InputError
+
+COUNT, BLANK = 5, 3
+
+
+@pytest.fixture(scope="module")
+def moving(tmp_path_factory):
+    """A case whose images have five frames, the fourth one blank."""
+    folder = tmp_path_factory.mktemp("moving")
+    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+
+
+def loaded(scene, path):
+    from MultiViewRegistrationLib.scene.loading import read_case
+
+    read = read_case(path)
+    session = new_session(read(scene))
+    session.know(read.case)
+    return session
+
+
+@pytest.fixture(scope="module")
+def tracked(moving, tmp_path_factory):
+    """The folder of a track that the library itself made of it."""
+    from pathlib import Path
+
+    from MultiViewRegistrationLib.io.sequence import FrameSequence
+    from MultiViewRegistrationLib.registration.anatomy import Anatomy
+    from MultiViewRegistrationLib.sequences import follow
+    from MultiViewRegistrationLib.track_files import Track
+
+    out: Path = tmp_path_factory.mktemp("out") / "track"
+    sequence = FrameSequence.of_images(moving)
+    track = Track(sequence, Anatomy(sequence.first.ct), "quick")
+    track.frames.extend(follow(sequence, track.anatomy, pace="quick"))
+    track.save(out)
+    return out
+
+
+@pytest.fixture
+def session(scene, tracked):
+    """With that open, at its first frame."""
+    from MultiViewRegistrationLib.scene.sequence import read_track
+
+    read = read_track(tracked)
+    session = new_session(read(scene))
+    session.know(read.case)
+    read.play(session)
+    poll(session, 5, lambda: session.sequence.player.number == 0)
+    yield session
+    session.stop()
+
+
+def picture(view):
+    import slicer
+
+    return slicer.util.arrayFromVolume(view.node)[0].copy()
+
+
+def shown(session, number):
+    player = session.sequence.player
+    player.go(number)
+    poll(session, 5, lambda: player.number == number)
+    return player.frame
+
+
+def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving):
+    from MultiViewRegistrationLib.io.sequence import FrameSequence
+
+    sequence, registration = FrameSequence.of_images(moving), session.registration
+    for number in (0, 2, 1, 4):
+        frame = shown(session, number)
+        assert np.array_equal(registration.world_from_ct, frame.world_from_ct)
+        assert error_mm(frame.world_from_ct, swing(COUNT)[number]) < 0.3
+        for view, there in zip(registration.xrays, sequence.load(number).views, strict=True):
+            difference = picture(view) - there.xray.line_integrals
+            assert np.ptp(difference) < 1e-4  # but for a constant, by the mask
+            assert np.ptp(session.xray(view).line_integrals - there.xray.line_integrals) < 1e-4
+            from MultiViewRegistrationLib.scene.case import xray_of
+            assert np.ptp((xray_of(view).line_integrals - there.xray.line_integrals)[there.xray.valid]) < 1e-4  # its source, too
+
+
+def test_a_frame_that_cannot_be_read_is_told_and_playing_goes_on(session):
+    player, seen = session.sequence.player, []
+    before = None
+    player.rate = 20
+    player.play()
+    end = time.monotonic() + 10
+    while player.playing and time.monotonic() < end:
+        session.poll()
+        if player.number not in seen:
+            seen.append(player.number)
+            if player.number == BLANK:
+                assert "no contrast" in player.problem and player.problem.count(".") <= 3
+                assert np.array_equal(session.registration.world_from_ct, before)  # lost: the CT stays
+            else:
+                assert player.problem == ""
+        before = session.registration.world_from_ct
+    assert seen == list(range(COUNT)) and not player.playing
+    player.play()  # from the beginning
+    poll(session, 5, lambda: player.number == 1)
+    assert player.number == 1 and player.playing
+
+
+def test_it_plays_at_its_rate_and_begins_anew_where_it_loops(session):
+    player = session.sequence.player
+    player.rate, player.loop = 10, True
+    player.play()
+    began, seen = time.monotonic(), [0]
+    while len(seen) < 9:
+        session.poll()
+        if player.number != seen[-1]:
+            seen.append(player.number)
+    assert seen == [0, 1, 2, 3, 4, 0, 1, 2, 3]
+    assert time.monotonic() - began > 0.7  # eight frames at ten a second, the first of which is shown at once
+    player.pause()
+    poll(session, 0.3)
+    assert player.number == 3 and not player.playing
+
+
+def test_steps_end_where_the_sequence_does(session):
+    player = session.sequence.player
+    player.step(-1)
+    poll(session, 0.2)
+    assert player.number == 0
+    player.step(1)
+    player.step(1)
+    poll(session, 5, lambda: player.number == 2)
+    assert player.number == 2
+    player.go(99)
+    poll(session, 5, lambda: player.number == COUNT - 1)
+    assert player.number == COUNT - 1
+
+
+def test_the_drr_follows(session):
+    session.prepare()
+    poll(session, 20, session.prepare)
+    drrs = []
+    for number in (0, 2):
+        shown(session, number)
+        session.drawing.step()
+        drrs.append([view.node.GetNodeReference("drr").GetImageData().GetMTime() for view in session.registration.xrays])
+    assert all(after > before for before, after in zip(*drrs, strict=True))
+
+
+def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tracked):
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.scene.sequence import read_track
+
+    read = read_track(tracked)
+    session = new_session(read(scene))
+    session.know(read.case)
+    registration = session.registration
+
+    def state():
+        views = registration.xrays
+        return (fingerprint(registration), registration.world_from_ct.tolist(), [view.content for view in views],
+                [picture(view).tolist() for view in views])
+
+    before = state()
+    read.play(session)
+    poll(session, 5, lambda: session.sequence.player.number == 0)
+    shown(session, 2)
+    assert "frame of a sequence" in session.doubt() and state()[0] != before[0]
+    session.sequence.close()
+    assert state() == before and session.sequence.player is None and len(session.history.entries) == 1
+    assert "frame" not in session.doubt()
+
+
+def test_tracking_from_the_scene_gives_what_the_library_gives(scene, moving, tracked):
+    session = loaded(scene, moving)
+    session.sequence.track("quick", "given")
+    with pytest.raises(InputError, match="under way"):
+        session.register("given")
+    numbers = set()
+    end = time.monotonic() + 60
+    while session.running and time.monotonic() < end:
+        session.poll()
+        if session.sequence.player is not None:
+            numbers.add(session.sequence.player.number)
+    assert (session.sequence.ended, session.sequence.message) == ("done", "")
+    poll(session, 5, lambda: session.sequence.player.number == COUNT - 1)
+    stored = json.loads((tracked / "track.json").read_text())["frames"]
+    frames = session.sequence.player.played.frames
+    assert [frame.how for frame in frames] == [frame["how"] for frame in stored]
+    for frame, like in zip(frames, stored, strict=True):
+        if like["world_from_ct"] is not None:
+            assert error_mm(frame.world_from_ct, np.array(like["world_from_ct"])) < 0.02
+    assert session.sequence.player.number == COUNT - 1 and len(numbers) > 2 and no_thread_is_left()
+
+
+def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
+    from MultiViewRegistrationLib.tracking.tracker import Tracker
+
+    follow = Tracker.follow
+    monkeypatch.setattr(Tracker, "follow", lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1])
+    session = loaded(scene, moving)
+    session.sequence.track("quick", "given")
+    poll(session, 60, lambda: session.sequence.player is not None)
+    session.cancel()
+    poll(session, 20, lambda: not session.running)
+    assert session.sequence.ended == "cancelled" and 1 <= len(session.sequence.player.played.frames) < COUNT
+    assert session.sequence.player.played.count == COUNT and no_thread_is_left()
+
+
+def test_frames_that_the_scene_has_are_tracked(scene, moving):
+    """Somebody has added multi-frame X-rays, and entered their geometry."""
+    from MultiViewRegistrationLib.scene.adding import read
+
+    session = loaded(scene, moving)
+    registration = session.registration
+    contents = {view.name: view.content["camera"] for view in registration.xrays}
+    for view in registration.xrays:
+        registration.remove_xray(view)
+    for name, camera in contents.items():
+        view, = read(moving.parent / f"{name}.mha")(registration)
+        view.change(camera=camera)
+        view.place()
+    session.case_path = None
+    session.sequence.track("quick", "given")
+    poll(session, 60, lambda: not session.running)
+    assert session.sequence.message == "" and session.sequence.ended == "done"
+    player = session.sequence.player
+    for frame, pose in zip(player.played.frames, swing(COUNT), strict=True):
+        assert frame.world_from_ct is None if frame.number == BLANK else error_mm(frame.world_from_ct, pose) < 0.3
+    shown(session, 2)
+    assert [view.content["frame"] for view in registration.xrays] == [2, 2]
+    session.sequence.close()
+    assert [view.content.get("frame") or 0 for view in registration.xrays] == [0, 0]
+
+
+def test_still_x_rays_and_changed_ones_are_refused_in_one_sentence(scene, moving, ct, views):
+    from phantom_scene import make_registration
+
+    still = new_session(make_registration(scene, ct, views))
+    with pytest.raises(InputError, match="expected multi-frame images"):
+        still.sequence.track()
+    session = loaded(scene, moving)
+    view = session.registration.xrays[0]
+    camera = view.content["camera"]
+    camera["intrinsics"][0][2] += 2.0
+    view.change(camera=camera)
+    session.sequence.track()
+    poll(session, 60, lambda: not session.running)
+    assert "is not that of case.json any more" in session.sequence.message and session.sequence.ended == "failed"

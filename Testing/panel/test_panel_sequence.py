@@ -110,7 +110,7 @@ def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_
         numbers.add(player and player.number)
         return not person.panel.session.running
 
-    person.wait(ended, 120)
+    person.wait(ended, 180)
     assert person.message == "" and shown(person, COUNT - 1)[0].startswith("Frame 4: followed, check.")
     assert len(numbers) > 2 and not ui.progressBar.visible and threads() == []
     assert not ui.exportButton.enabled

@@ -55,6 +55,8 @@ class Sequence:
         if in_scene > 1 or session.case_path is None:
             return in_scene
         if self._counted is None or self._counted[0] != session.case_path:
+            if session.anatomy is None:
+                return None  # whoever opens a case waits for other things first
             path = session.case_path
             self._counted = path, Worker(lambda tell: how_many(path))
         worker = self._counted[1]

@@ -1,0 +1,106 @@
+"""A track on disk, read back whole: what was found, and where its frames are."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from moving import swing, write_moving_case
+from tracked import write_track
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.fields import Fields
+from MultiViewRegistrationLib.io.frame_files import FrameFiles
+from MultiViewRegistrationLib.io.sequence import FrameSequence
+from MultiViewRegistrationLib.track_files import StoredTrack
+
+COUNT, BLANK = 4, 2
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A folder with a case whose third frame is blank, and its track beside it. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("study")
+    (folder / "case").mkdir()
+    case = write_moving_case(folder / "case", swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+    write_track(case, folder / "track")
+    return folder
+
+
+def test_what_was_found_is_read_back(study):
+    told, track = json.loads((study / "track" / "track.json").read_text()), StoredTrack.read(study / "track")
+    assert (track.name, track.count, track.names) == ("case", COUNT, [f"frame {n}" for n in range(COUNT)])
+    for frame, like in zip(track.frames, told["frames"], strict=True):
+        assert (frame.how, frame.verdict, frame.reasons, list(frame.similarity)) == tuple(
+            like[key] for key in ("how", "verdict", "reasons", "similarity"))
+        if frame.number != BLANK:
+            np.testing.assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)
+            assert [camera.size for camera in frame.cameras] == [(128, 128)] * 2
+    assert [pose is None for pose in track.poses] == [n == BLANK for n in range(COUNT)]
+
+
+def test_its_frames_are_found_again_also_where_both_have_moved(study, tmp_path):
+    told = json.loads((study / "track" / "track.json").read_text())["sequence"]
+    assert told == {"cases": ["../case/case.json"]}  # nothing of where on this computer
+    shutil.copytree(study, tmp_path / "elsewhere")
+    files = StoredTrack.read(tmp_path / "elsewhere" / "track").files()
+    assert len(files) == COUNT and files.file(3).views[0].frame == 3
+    assert files.file(3).views[0].image.path.resolve() == tmp_path / "elsewhere" / "case" / "view1.mha"
+
+
+def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
+    images = {}
+    for view in ("view1", "view2"):
+        for number in range(2):
+            image = sitk.ReadImage(str(study / "case" / f"{view}.mha"))[:, :, number]
+            sitk.WriteImage(image, str(tmp_path / f"{view}-{number}.mha"))
+            images.setdefault(view, []).append(tmp_path / f"{view}-{number}.mha")
+    case = study / "case" / "case.json"
+    for files in (FrameFiles.of_images(case, images), FrameFiles.of_cases([case, case])):
+        told = {"sequence": files.written(tmp_path)}
+        back = FrameFiles.read(Fields("track.json", "", told).section("sequence"), tmp_path)
+        assert back.names == files.names and back.own_cases == files.own_cases
+        assert [view.image.path.resolve() for view in back.file(1).views] == [view.image.path.resolve() for view in files.file(1).views]
+    assert files.written(None) == {"cases": [case.as_posix()] * 2}
+
+
+def test_frames_of_a_sequence_that_has_fewer_views(study):
+    """As in a scene in which an X-ray is skipped."""
+    whole = FrameSequence.of_images(study / "case" / "case.json")
+    one = FrameSequence(replace(whole.first, views=whole.first.views[1:]), whole.files)
+    frame, = one.load(1).views
+    assert frame.name == "view2"
+    np.testing.assert_allclose(frame.xray.line_integrals, whole.load(1).views[1].xray.line_integrals)
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"sequence": None}, "does not tell where its frames are"),
+    ({"sequence": {"cases": ["gone/case.json"]}}, "which is not there, expected the files that were tracked"),
+    ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
+    ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 4"),
+])
+def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, changes, words):
+    shutil.copytree(study, tmp_path / "study")
+    path = tmp_path / "study" / "track" / "track.json"
+    told = {key: value for key, value in {**json.loads(path.read_text()), **changes}.items() if value is not None}
+    path.write_text(json.dumps(told))
+    with pytest.raises(InputError, match=words):
+        StoredTrack.read(path).files()
+
+
+@pytest.mark.parametrize("changes, words", [
+    ({"similarity": ["high"]}, "similarity"),
+    ({"reasons": [1]}, "reasons"),
+    ({"cameras": [{"intrinsics": 1, "camera_from_world": 2, "size": [1, 1]}]}, "cameras"),
+    ({"seconds": -1}, "seconds"),
+])
+def test_a_frame_that_is_wrong_is_refused(study, tmp_path, changes, words):
+    told = json.loads((study / "track" / "track.json").read_text())
+    told["frames"][1].update(changes)
+    (tmp_path / "track.json").write_text(json.dumps(told))
+    with pytest.raises(InputError, match=words):
+        StoredTrack.read(tmp_path)

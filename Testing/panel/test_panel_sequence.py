@@ -112,7 +112,8 @@ def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_
 
     person.wait(ended, 180)
     assert person.message == "" and shown(person, COUNT - 1)[0].startswith("Frame 4: followed, check.")
-    assert len(numbers) > 2 and not ui.progressBar.visible and threads() == []
+    assert len(numbers) > 2
+    person.wait(lambda: not ui.progressBar.visible and threads() == [])
     assert not ui.exportButton.enabled
     person.of("sequence").exportGroupBox.collapsed = False
     person.host.process()

@@ -8,6 +8,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+from phantom import off
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -28,7 +29,8 @@ def session(scene, shared_data):
 
 @pytest.fixture
 def registered(session):
-    session.register("search")
+    session.registration.world_from_ct = off(session.case(placed=False).truth_world_from_ct, [1, -1, 0.5], [2, 1, -3])
+    session.register("by hand")
     session.finish()
     return session
 

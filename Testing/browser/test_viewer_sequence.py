@@ -36,6 +36,12 @@ def shown(tab, number: int) -> None:
     tab.drawn()
 
 
+def picture(tab) -> np.ndarray:
+    """The first X-ray as its canvas shows it, in 48 x 48 pixels: all of them take seconds to come."""
+    return np.array(tab.page.evaluate("""() => { const small = new OffscreenCanvas(48, 48).getContext("2d");
+        small.drawImage(document.querySelector(".mvx canvas"), 0, 0, 48, 48); return [...small.getImageData(0, 0, 48, 48).data]; }"""), int)
+
+
 def layers(tab) -> list[int]:
     """The numbers of the DRRs that the X-rays show."""
     return [tab.state(name)["layer"] for name in tab.page.evaluate(
@@ -47,10 +53,10 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab.ready()
     shown(tab, 0)
     tab.shot("1-opened")
-    pictures, drrs = [tab.picture(0)], [layers(tab)]
+    pictures, drrs = [picture(tab)], [layers(tab)]
     tab.button("One frame on").click()
     shown(tab, 1)
-    pictures.append(tab.picture(0))
+    pictures.append(picture(tab))
     drrs.append(layers(tab))
     assert "followed" in tab.page.locator(".mv-verdict", has_text="Frame 1").inner_text()
     assert (pictures[0] != pictures[1]).mean() > 0.2 and all(a != b for a, b in zip(*drrs, strict=True))
@@ -67,7 +73,7 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab.shot("3-lost")
     tab.button("First frame").click()
     shown(tab, 0)
-    assert (tab.picture(0) == pictures[0]).mean() > 0.99
+    assert np.abs(picture(tab) - pictures[0]).max() <= 2
 
     slider = tab.page.get_by_role("slider", name="Frame")
     slider.focus()

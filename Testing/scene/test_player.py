@@ -145,6 +145,25 @@ def test_steps_end_where_the_sequence_does(session):
     assert player.number == COUNT - 1
 
 
+def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
+    """It would seek its field again, which takes longer than to show it, and have the brightness jump."""
+    from MultiViewRegistrationLib.imaging import xray as module
+    from MultiViewRegistrationLib.scene.readiness import Readiness
+
+    readiness = Readiness(session)
+    while readiness.step():
+        pass
+    monkeypatch.setattr(module, "find_field", lambda *unused: pytest.fail("the field was sought again"))
+    displays = [view.node.GetDisplayNode() for view in session.registration.xrays]
+    windows = [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
+    for number in (2, 1):
+        shown(session, number)
+        pictures = [picture(view) for view in session.registration.xrays]
+        assert not readiness.step()
+        assert all(np.array_equal(a, picture(view)) for a, view in zip(pictures, session.registration.xrays, strict=True))
+    assert windows == [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
+
+
 def test_the_drr_follows(session):
     session.prepare()
     poll(session, 20, session.prepare)

@@ -17,7 +17,7 @@ def readiness(registration):
     from MultiViewRegistrationLib.scene.readiness import Readiness
     from MultiViewRegistrationLib.scene.session import Session
 
-    return Readiness(registration, Session(registration).xray)
+    return Readiness(Session(registration))
 
 
 def test_nothing_is_wrong_and_then_rests(registration, readiness):

@@ -6,7 +6,7 @@ import gzip
 import math
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -32,6 +32,32 @@ def read_image(path: str | Path) -> sitk.Image:
     Raises InputError where there is no such file, it is a folder, cannot be read, claims more than it can hold, ends early, or its axes are
     sheared.
     """
+    return _read(path, sitk.ReadImage)
+
+
+def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
+    """One slice of a volume, as a volume of its own, and how many there are: of large files that saves reading all of them.
+
+    An image that is no volume, or has no such slice, comes whole. InputError as `read_image`.
+    """
+    count = 1
+
+    def read(name: str) -> sitk.Image:
+        nonlocal count
+        reader = sitk.ImageFileReader()
+        reader.SetFileName(name)
+        reader.ReadImageInformation()
+        size = reader.GetSize()
+        count = size[2] if len(size) == 3 else 1
+        if len(size) == 3 and 0 <= number < count:
+            reader.SetExtractSize([*size[:2], 1])
+            reader.SetExtractIndex([0, 0, number])
+        return reader.Execute()
+
+    return _read(path, read), count
+
+
+def _read(path: str | Path, read: Callable[[str], sitk.Image]) -> sitk.Image:
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but an image file is expected; name the file.")
@@ -40,7 +66,7 @@ def read_image(path: str | Path) -> sitk.Image:
     try:
         with silenced():
             _check_claim(path)
-            image = sitk.ReadImage(str(path))
+            image = read(str(path))
     except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
         if "orthonormal" in str(error):
             raise _sheared(path) from None

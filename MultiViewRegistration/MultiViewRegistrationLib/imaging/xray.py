@@ -16,7 +16,7 @@ from .dicom_xray import dicom_image, is_grey
 from .field import find_field
 from .polarity import bone_is_bright
 from .raw_image import RawImage, raw_image
-from .reading import read_image
+from .reading import read_image, read_slice
 
 LEAST_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
@@ -82,13 +82,12 @@ def load_image(path: str | Path, frame: int | None = None) -> RawImage:
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         return dicom_image(dicom, frame)
-    frames = _frames(path, image := _other_image(path, dicom))
     index = frame or 0
-    if not 0 <= index < len(frames):
-        raise InputError(
-            f"{path}: frame {index} is asked for, but it has {len(frames)}; give a frame from 0 to {len(frames) - 1}."
-        )
-    return _raw_frame(path, image, frames[index])
+    image, count = _other_slice(path, dicom, index)
+    frames = _frames(path, image)
+    if not 0 <= index < count:
+        raise InputError(f"{path}: frame {index} is asked for, but it has {count}; give a frame from 0 to {count - 1}.")
+    return _raw_frame(path, image, frames[0])
 
 
 def load_frames(path: str | Path) -> list[RawImage]:
@@ -105,7 +104,9 @@ def count_frames(path: str | Path) -> int:
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         return frame_count(dicom)
-    return len(_frames(path, _other_image(path, dicom)))
+    image, count = _other_slice(path, dicom, 0)
+    _frames(path, image)
+    return count
 
 
 def _other_image(path: str | Path, dicom: DicomFile | None) -> sitk.Image:
@@ -113,6 +114,13 @@ def _other_image(path: str | Path, dicom: DicomFile | None) -> sitk.Image:
     if dicom is not None:
         refuse_what_it_cannot_hold(dicom)
     return read_image(path)
+
+
+def _other_slice(path: str | Path, dicom: DicomFile | None, number: int) -> tuple[sitk.Image, int]:
+    """One frame of that, and how many it has."""
+    if dicom is not None:
+        refuse_what_it_cannot_hold(dicom)
+    return read_slice(path, number)
 
 
 def _frames(path: str | Path, image: sitk.Image) -> np.ndarray:

@@ -27,7 +27,7 @@ class SequenceSection(Section):
 
     def connect(self) -> None:
         ui = self.ui
-        self._lacking, self._shown, self._there = "", None, False
+        self._lacking, self._count, self._shown, self._there = "", None, None, False
         for pace, text in sequence_words.PACES.items():
             ui.paceComboBox.addItem(text, pace)
         for rate in RATES:
@@ -58,7 +58,7 @@ class SequenceSection(Section):
 
     def refresh(self) -> None:
         ui, sequence, running = self.ui, self.session.sequence, self.session.running
-        self._lacking = sequence_words.lacking(self.session)
+        self._lacking, self._count = sequence_words.lacking(self.session), sequence.count
         tracking, played = sequence.tracking is not None, sequence.player is not None
         ui.trackButton.enabled = not self._lacking and not running and not played
         ui.trackButton.toolTip = (_("Wait until the work under way is done.") if running else self._lacking or
@@ -96,7 +96,7 @@ class SequenceSection(Section):
         if sequence.tracking is not None:
             self._show_status()
             self.show_state()
-        if (sequence.player is not None) != self._there or sequence_words.lacking(self.session) != self._lacking:
+        if (sequence.player is not None) != self._there or sequence.count != self._count:
             self.panel.invalidate()
         self._show_frame()
 

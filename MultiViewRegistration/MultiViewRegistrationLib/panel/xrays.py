@@ -99,7 +99,7 @@ class XRaysSection(Section):
         registration = self.registration
         if self._of is not registration.node:
             self._of = registration.node
-            self._readiness = Readiness(registration, self.session.xray)
+            self._readiness = Readiness(self.session)
             self.geometry.forget()
         views = registration.xrays
         if self.selected is None:

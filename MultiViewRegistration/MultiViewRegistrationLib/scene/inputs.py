@@ -27,6 +27,7 @@ class Inputs:
         self.registration = registration
         self.case_path: Path | None = None
         self._made: dict[str, tuple[str, object]] = {}
+        self._shown: dict[str, str] = {}
 
     def know(self, case) -> None:
         """The `io.case.Case` that the scene has just been filled from, of which nothing need be made again."""
@@ -36,8 +37,13 @@ class Inputs:
         self._made.update({view.node.GetID(): (of_view(view), xrays[view.name]) for view in self.registration.xrays if view.name in xrays})
 
     def know_xray(self, view: XRayView, xray) -> None:
-        """The `imaging.xray.XRay` that a view has just been given."""
-        self._made[view.node.GetID()] = of_view(view), xray
+        """The `imaging.xray.XRay` that a view has just been given, with its picture."""
+        self._shown[view.node.GetID()] = of = of_view(view)
+        self._made[view.node.GetID()] = of, xray
+
+    def is_shown(self, view: XRayView) -> bool:
+        """Whether a view still has the image, and the picture, that `know_xray` told of."""
+        return self._shown.get(view.node.GetID()) == of_view(view)
 
     def case(self, *, placed: bool = True):
         """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import InputError
 from .fingerprint import of_view
 from .image import refresh
-from .registration import Registration
+from .inputs import Inputs
 from .xray import XRayView
 
 
@@ -19,11 +19,11 @@ class Readiness:
 
     `step`, called from a timer, has one look at one image at a time; what a sequence shows now becomes the picture.
 
-    look: makes a view's `imaging.xray.XRay`, and raises InputError where that cannot be (a session's `xray`).
+    inputs: of the registration, which make a view's `imaging.xray.XRay`, and know of frames that were shown whole.
     """
 
-    def __init__(self, registration: Registration, look: Callable[[XRayView], object]) -> None:
-        self._registration, self._look = registration, look
+    def __init__(self, inputs: Inputs) -> None:
+        self._registration, self._inputs = inputs.registration, inputs
         self._made_from: dict[str, tuple[str, int]] = {}  # source and the time of its last change, by the view's node
         self._looked: dict[str, tuple[str, str]] = {}  # fingerprint and what was found, by the view's node
 
@@ -31,9 +31,12 @@ class Readiness:
         """Look at one view that has changed; whether there was one."""
         for view in self._registration.xrays:
             changed = self._source_changed(view)
-            if changed or self._looked.get(view.node.GetID(), ("",))[0] != of_view(view):
-                self._look_at(view, refresh if changed else self._look)
+            if not changed and self._looked.get(view.node.GetID(), ("",))[0] == of_view(view):
+                continue
+            if not self._inputs.is_shown(view):
+                self._look_at(view, refresh if changed else self._inputs.xray)
                 return True
+            self._looked[view.node.GetID()] = of_view(view), ""
         return False
 
     def of(self, view: XRayView) -> str:

@@ -32,7 +32,7 @@ class SequenceSection(Section):
     def __init__(self, application) -> None:
         super().__init__(application)
         self._pace, self._unit = "thorough", UNITS[0]
-        self._lacking = ""
+        self._lacking, self._count = "", None
         self._strip: tuple[object, int, dict] = (None, 0, {})
         self.motion = MotionPart(self)
         application.state.player = IDLE
@@ -90,7 +90,7 @@ class SequenceSection(Section):
                  classes=("index ? 'mv-fact' : 'mv-verdict mv-' + player.judged",))
 
     def adopt(self) -> None:
-        self._lacking, self._strip = "", (None, 0, {})
+        self._lacking, self._count, self._strip = "", None, (None, 0, {})
         self.application.state.player = IDLE
         self.motion.adopt()
 
@@ -99,7 +99,7 @@ class SequenceSection(Section):
         if self.registration is None:
             return {**told, "lacking": "Open a case first.", "message": "", "busy": False}
         session = self.session
-        self._lacking = sequence_words.lacking(session)
+        self._lacking, self._count = sequence_words.lacking(session), session.sequence.count
         return {**told, "lacking": self._lacking, "message": session.sequence.message, "busy": session.running}
 
     def state(self) -> State:
@@ -115,7 +115,7 @@ class SequenceSection(Section):
     def tick(self) -> None:
         told, before = self._player(), self.application.state.player
         self.application.state.player = told
-        if told["percent"] != before["percent"] or sequence_words.lacking(self.session) != self._lacking:
+        if told["percent"] != before["percent"] or self.session.sequence.count != self._count:
             self.application.invalidate()
 
     def _player(self) -> dict:

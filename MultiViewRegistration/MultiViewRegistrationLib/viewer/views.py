@@ -19,6 +19,8 @@ THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
 #: Seconds that the X-rays are given for themselves when they are opened, and at most, while the CT is made ready to be moved.
 FIRST_S, LONGEST_S = 1.0, 5.0
+#: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so many.
+BESIDE_S, EVERY_S = 0.1, 1.0
 #: X-rays beside each other, at most.
 COLUMNS = 4
 #: Width and height of the 3D view before the page has told its own.
@@ -50,8 +52,14 @@ class Views:
         self._ct_shown = None
 
     def _others_first(self) -> bool:
-        """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, and under a hand."""
-        return self._application.moving.under_way() or self._opening()
+        """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
+        for the most part while a sequence is played."""
+        return self._application.moving.under_way() or self._opening() or (self._playing() and monotonic() % EVERY_S > BESIDE_S)
+
+    def _playing(self) -> bool:
+        session = self._application.session
+        player = session and session.sequence.player
+        return player is not None and (player.playing or session.sequence.tracking is not None)
 
     def _opening(self) -> bool:
         session, passed = self._application.session, monotonic() - self._opened

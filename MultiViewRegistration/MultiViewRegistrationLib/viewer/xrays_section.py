@@ -104,7 +104,7 @@ class XRaysSection(Section):
                                  classes="mt-2", change=(self.share, f"[{number}, $event.target.value]"))
 
     def adopt(self) -> None:
-        self._readiness = self.session and Readiness(self.registration, self.session.xray)
+        self._readiness = self.session and Readiness(self.session)
         self._selected = ""
         self.geometry.forget()
 

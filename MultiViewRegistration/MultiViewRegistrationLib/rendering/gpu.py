@@ -36,12 +36,14 @@ class BatchRenderer:
 
     def render(
         self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), rays: Tensor | None = None,
+        wanted: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if asked for.
 
         cameras: n, of one size.   world_from_ct: (n, 4, 4) rigid, mm.
         pivot: (3,) or (n, 3) world mm, see `drr.render`.
         rays: (m,) int32 on the device, the rays to follow, each by its place in the flattened images; then results are (m,) and (6, m).
+        wanted: (n, rows, columns) uint8 on the device, the rays to follow in whole images; the others are 0. All by default.
 
         InputError for a pose that is not finite. ValueError for cameras of several sizes.
         """
@@ -52,8 +54,9 @@ class BatchRenderer:
         image = torch.empty(count, device=self.device)
         derivative = torch.empty((6, count if jacobian else 0), device=self.device)
         asked = torch.empty(0, dtype=torch.int32, device=self.device) if rays is None else rays.contiguous()
-        _launch(project_rays, count, self.device, [
-            self._values, *self.grid.stored, beams, rows, columns, asked, image, derivative])
+        followed = torch.empty(0, dtype=torch.uint8, device=self.device) if wanted is None else wanted.contiguous().view(-1)
+        launch(project_rays, count, self.device, [
+            self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative])
         if rays is None:
             image, derivative = image.view(n, rows, columns), derivative.view(6, *([n, rows, columns] if jacobian else [0]))
         return image, derivative if jacobian else None
@@ -69,18 +72,21 @@ class BatchProjector(BatchRenderer):
     def __init__(self, projector: Projector, device: str = "cuda") -> None:
         super().__init__(projector.grid, device)
         self._projector = projector
-        self._end_slices = [_sent(tissue, self.device) for tissue in projector.end_slices]
+        self._end_slices = [sent(tissue, self.device) for tissue in projector.end_slices]
 
     def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
         """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
         columns, rows = _size(cameras)
+        poses = np.asarray(world_from_ct, float)
         seen = torch.ones((len(cameras), rows, columns), dtype=torch.uint8, device=self.device)
-        cut = np.stack([self._projector.cut_across(camera, pose) for camera, pose in zip(cameras, world_from_ct, strict=True)])
+        cut, depth = np.zeros((len(cameras), 6), np.uint8), np.empty(len(cameras))
+        for camera, of_it in _by_camera(cameras):
+            cut[of_it] = self._projector.cut_across(camera, poses[of_it])
+            depth[of_it] = self.grid.rays(camera, poses[of_it]).depth_mm
         if cut.any():
-            depth = [float(self.grid.rays(camera, pose).depth_mm) for camera, pose in zip(cameras, world_from_ct, strict=True)]
-            _launch(mark_unseen_rays, seen.numel(), self.device, [
-                _sent(cut.astype(np.uint8), self.device), *self._end_slices, *self.grid.shape,
-                self._beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), _sent(np.array(depth), self.device), rows, columns, seen.view(-1)])
+            launch(mark_unseen_rays, seen.numel(), self.device, [
+                sent(cut, self.device), *self._end_slices, *self.grid.shape, self._beams(cameras, poses, (0.0, 0.0, 0.0)),
+                sent(depth, self.device), rows, columns, seen.view(-1)])
         return seen
 
 
@@ -97,7 +103,7 @@ def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, sha
     grid = Grid(np.empty(0, np.float32), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
     values = torch.zeros((nk + 2) * nj * ni, device=gradient.device)
     beams = _beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3)), str(gradient.device))
-    _launch(back_project_rays, gradient.numel(), str(gradient.device), [
+    launch(back_project_rays, gradient.numel(), str(gradient.device), [
         values, ni, nj, nk, beams, rows, columns, gradient.contiguous().view(-1)])
     return values.view(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1].contiguous()
 
@@ -121,24 +127,33 @@ def _size(cameras: Sequence[Camera]) -> tuple[int, int]:
     return sizes.pop()
 
 
+def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:
+    """Each camera once, with the numbers of its images."""
+    images: dict[int, list[int]] = {}
+    for number, camera in enumerate(cameras):
+        images.setdefault(id(camera), []).append(number)
+    return [(cameras[numbers[0]], numbers) for numbers in images.values()]
+
+
 def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndarray, device: str) -> Tensor:
     """(n, BEAM) float64 on the device."""
-    beams = np.empty((len(cameras), BEAM))
-    for beam, camera, pose, pivot in zip(beams, cameras, world_from_ct, pivots, strict=True):
-        rays = grid.rays(camera, pose)
-        parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivot)
-        beam[:] = np.concatenate([part.ravel() for part in parts])
-    return _sent(beams, device)
+    beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
+    for camera, of_it in _by_camera(cameras):
+        rays = grid.rays(camera, poses[of_it])
+        parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivots[of_it])
+        beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in parts], axis=1)
+    return sent(beams, device)
 
 
-def _sent(array: np.ndarray, device: str) -> Tensor:
+def sent(array: np.ndarray, device: str) -> Tensor:
+    """An array on the device."""
     return torch.from_numpy(array).to(device)
 
 
-def _launch(kernel: wp.Kernel, count: int, device: str, arguments: list) -> None:
-    """Starts a kernel on torch's stream; what follows there waits for it."""
-    if count == 0:
+def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, arguments: list) -> None:
+    """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it."""
+    if threads == 0:
         return
     arguments = [wp.from_torch(argument) if isinstance(argument, Tensor) else argument for argument in arguments]
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None
-    wp.launch(kernel, dim=count, inputs=arguments, device=device, stream=stream)
+    wp.launch(kernel, dim=threads, inputs=arguments, device=device, stream=stream)

@@ -80,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     refining = argparse.ArgumentParser(add_help=False)
     refining.add_argument("--refine", choices=["joint", *PRESETS], default="joint",
                           help="joint: all views together, second order (default); the others: published ones, which need PyTorch")
-    refining.add_argument("--device", default="cpu", metavar="cpu|cuda|mps|auto",
-                          help="where a published refinement runs (default: %(default)s)")
+    refining.add_argument("--device", default="cpu", metavar="auto|cpu|cuda[:N]",
+                          help="where it works; auto: a CUDA device where one can be used; a published refinement also on any other of "
+                               "PyTorch's, such as mps (default: %(default)s)")
 
     command = commands.add_parser("demo", parents=[common, working], help="register a real CT to X-rays of it, and show how it went")
     command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")

@@ -44,7 +44,7 @@ PIXELS_AT_ONCE = 2**23
 
 
 class Device:
-    """Makes objectives and scorers that work on a device, see `Anatomy.on`; volumes stay there as long as it lives.
+    """Makes objectives and scorers that work on a device, see `Anatomy.on`; volumes stay there as long as their projectors live.
 
     name: as torch has it: "cuda:1"; "cpu" runs the same kernels there, on one thread, which tests them where no GPU is.
 
@@ -53,7 +53,6 @@ class Device:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._projectors: dict[int, tuple[Projector, BatchProjector]] = {}
 
     def objective(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> DeviceObjective:
         return DeviceObjective(_Images(self._batch(projector), views, settings), projector, views, settings, pivot)
@@ -62,9 +61,9 @@ class Device:
         return DeviceScorer(_Images(self._batch(projector), views, settings), centroid)
 
     def _batch(self, projector: Projector) -> BatchProjector:
-        if id(projector) not in self._projectors:
-            self._projectors[id(projector)] = projector, _within_memory(partial(BatchProjector, projector, self.name))
-        return self._projectors[id(projector)][1]
+        if self.name not in projector.on_devices:
+            projector.on_devices[self.name] = _within_memory(partial(BatchProjector, projector, self.name))
+        return projector.on_devices[self.name]
 
 
 class DeviceObjective(Objective):

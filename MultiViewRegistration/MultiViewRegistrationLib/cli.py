@@ -179,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("bench", parents=[common, working], help="measure speed, memory and accuracy beside other programs")
     command.add_argument("--only", default="", metavar="PART,...",
                          help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)")
+    command.add_argument("--device", metavar="cuda[:N]",
+                         help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, search (default: "
+                              "everything on the processor)")
     command.add_argument("--page", type=Path, metavar="FILE.md",
                          help="also write a Markdown page with figures; what is not measured again stays as it was")
     command.set_defaults(run=_bench)
@@ -357,13 +360,15 @@ def _bench(options: argparse.Namespace) -> dict:
     from .bench.program import run
     from .bench.setting import Setting
     from .bench.table import terminal
+    from .devices import cuda_device
 
+    device = None if options.device is None else cuda_device(options.device)
     with progress_of(options, "Measuring") as line:
-        results = run(Setting(), options.only, options.page, tell=line.show)
+        results = run(Setting(device=device), options.only, options.page, tell=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if not options.json:
         print(terminal(rows))
-    return {"machine": machine(), "rows": [row.to_json() for row in rows]}
+    return {"machine": machine(device), "rows": [row.to_json() for row in rows]}
 
 
 def _demo(options: argparse.Namespace) -> dict:

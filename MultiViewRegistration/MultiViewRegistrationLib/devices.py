@@ -17,7 +17,32 @@ CPU, AUTO = "cpu", "auto"
 #: Warp's kernels on the processor, on one thread: slow, to test them where there is no CUDA device.
 WARP_CPU = "warp-cpu"
 
+CUDA = re.compile(r"cuda(:\d+)?")
+
 Answer = TypeVar("Answer")
+
+
+def lacking(device: str) -> str:
+    """Why a device, "cuda", "cuda:N" or WARP_CPU, cannot be used, in words; "" where it can."""
+    try:
+        from .rendering import gpu
+    except ModuleNotFoundError as error:
+        if error.name not in ("torch", "warp"):
+            raise
+        package = {"torch": "PyTorch", "warp": "NVIDIA Warp"}[error.name]
+        return f'{package} is not installed (pip install "multiview-registration[gpu]")'
+    return "" if device == WARP_CPU else gpu.lacking(device)
+
+
+def cuda_device(asked: str) -> str:
+    """The full name of "cuda" or "cuda:N". InputError where it is something else, or cannot be used."""
+    lack = lacking(asked) if CUDA.fullmatch(asked) else "is no CUDA device"
+    if lack:
+        raise InputError(f"device {asked}: {lack}, expected a CUDA device that can be used; run this where there is one, or leave --device "
+                         "out.")
+    from .rendering import gpu
+
+    return gpu.found(asked)[0]
 
 
 class Place:
@@ -31,7 +56,7 @@ class Place:
     """
 
     def __init__(self, asked: str = CPU) -> None:
-        if asked not in (CPU, AUTO, WARP_CPU) and not re.fullmatch(r"cuda(:\d+)?", asked):
+        if asked not in (CPU, AUTO, WARP_CPU) and not CUDA.fullmatch(asked):
             raise InputError(f'device: found "{asked}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0) for the '
                              'refinement "joint"; correct it.')
         self.asked, self.name, self.lack, self.words = asked, CPU, "", ""
@@ -39,21 +64,14 @@ class Place:
             self._find("cuda" if asked == AUTO else asked)
 
     def _find(self, wanted: str) -> None:
-        try:
-            from .rendering import gpu
-        except ModuleNotFoundError as error:
-            if error.name not in ("torch", "warp"):
-                raise
-            package = {"torch": "PyTorch", "warp": "NVIDIA Warp"}[error.name]
-            self._stay(f'{package} is not installed (pip install "multiview-registration[gpu]")')
-            return
-        if wanted == WARP_CPU:
-            self.name, self.words = WARP_CPU, "one thread of it by NVIDIA Warp"
-            return
-        lack = gpu.lacking(wanted)
+        lack = lacking(wanted)
         if lack:
             self._stay(lack)
+        elif wanted == WARP_CPU:
+            self.name, self.words = WARP_CPU, "one thread of it by NVIDIA Warp"
         else:
+            from .rendering import gpu
+
             self.name, self.words = gpu.found(wanted)
 
     def _stay(self, why: str) -> None:

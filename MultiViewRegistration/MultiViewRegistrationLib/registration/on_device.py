@@ -23,7 +23,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.view import View
 from ..rendering.drr import Projector
-from ..rendering.gpu import BatchProjector, launch, sent
+from ..rendering.gpu import BatchProjector, Room, launch, sent
 from . import device_kernels as kernels
 from .objective import (
     FEWEST_PIXELS,
@@ -55,10 +55,11 @@ class Device:
         self.name = name
 
     def objective(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> DeviceObjective:
-        return DeviceObjective(_Images(self._batch(projector), views, settings), projector, views, settings, pivot)
+        images = _Images(self._batch(projector), views, settings, Room(self.name, kept=True))
+        return DeviceObjective(images, projector, views, settings, pivot)
 
     def scorer(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray) -> DeviceScorer:
-        return DeviceScorer(_Images(self._batch(projector), views, settings), centroid)
+        return DeviceScorer(_Images(self._batch(projector), views, settings, Room(self.name)), centroid)
 
     def _batch(self, projector: Projector) -> BatchProjector:
         if self.name not in projector.on_devices:
@@ -84,7 +85,7 @@ class DeviceObjective(Objective):
     @staticmethod
     def together(objectives: list[DeviceObjective], asked: list[Asked]) -> list[Look]:
         """See `Objective.together`; they differ in their pivots alone."""
-        return _halved(_looks, list(zip(objectives, asked, strict=True)))
+        return _halved(_looks, list(zip(objectives, asked, strict=True)), objectives[0]._images.room)
 
     def answer(self, before: np.ndarray, after: np.ndarray, derivatives: int, mask: Tensor) -> Look:
         """The look that the device's sums make: before (views,), robust squares over the pixels kept so far, and after (views, SUMS)."""
@@ -110,7 +111,7 @@ class DeviceScorer:
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """See `scoring.Scorer.scores`."""
         most = max(1, PIXELS_AT_ONCE // self._images.pixels)
-        found = [_halved(self._of, list(poses[first : first + most])) for first in range(0, len(poses), most)]
+        found = [_halved(self._of, list(poses[first : first + most]), self._images.room) for first in range(0, len(poses), most)]
         return np.concatenate(found).T if found else np.empty((self._images.views, 0), np.float32)
 
     def _of(self, poses: list[np.ndarray]) -> list[np.ndarray]:
@@ -137,10 +138,12 @@ class _Images:
     """X-rays on the device, and what they are compared with.
 
     Where they differ in size, the smaller ones get pixels beyond their last row and column, which are not valid.
+
+    room: of what is worked on; where it keeps that, what was rendered lasts until the next time.
     """
 
-    def __init__(self, projector: BatchProjector, views: list[View], settings: Settings) -> None:
-        self.settings, self.views, self.device = settings, len(views), projector.device
+    def __init__(self, projector: BatchProjector, views: list[View], settings: Settings, room: Room) -> None:
+        self.settings, self.views, self.device, self.room = settings, len(views), projector.device, room
         self._projector, self._cameras = projector, [view.camera for view in views]
         self._columns, self._rows = (max(view.camera.size[axis] for view in views) for axis in (0, 1))
         self._given = [self._padded(camera) for camera in self._cameras]
@@ -164,22 +167,26 @@ class _Images:
         """
         seen_by = [camera for by_view in (cameras or [self._given] * len(poses)) for camera in map(self._padded, by_view)]
         everywhere, about = np.repeat(poses, self.views, axis=0), np.repeat(pivots, self.views, axis=0)
-        comparable = self._projector.seen(seen_by, everywhere).view(len(poses), *self._valid.shape) & self._valid
+        comparable = self._projector.seen(seen_by, everywhere, self.room).view(len(poses), *self._valid.shape)
+        comparable &= self._valid
         wanted = comparable
         if kept is not None:
-            wanted = comparable.clone()
+            wanted = self.room.empty("wanted", *comparable.shape, dtype=torch.uint8).copy_(comparable)
             self._launch(kernels.add_neighbours, wanted.numel(), [kept.view(-1), self._rows, self._columns, wanted.view(-1)])
         image, jacobian = self._projector.render(
-            seen_by, everywhere, jacobian=derivatives > 0, pivot=about, wanted=wanted.view(-1, self._rows, self._columns))
+            seen_by, everywhere, jacobian=derivatives > 0, pivot=about, wanted=wanted.view(-1, self._rows, self._columns), room=self.room)
         if jacobian is None:
-            jacobian = image.new_empty((0, 0))
+            jacobian = self.room.empty("no derivatives", 0, 0)
         elif derivatives == 6:
             jacobian = jacobian.view(6, -1)
         else:
-            jacobian = torch.cat([jacobian.view(6, -1), jacobian.new_empty((3, image.numel()))])
+            all_nine = self.room.empty("nine derivatives", 9, image.numel())
+            all_nine[:6] = jacobian.view(6, -1)
+            jacobian = all_nine
             numbers = np.stack([_beam(camera, pivot) for camera, pivot in zip(seen_by, about, strict=True)])
-            self._launch(kernels.slopes_by_intrinsics, image.numel(), [sent(numbers, self.device), self._rows, self._columns, jacobian])
-        mask = torch.empty_like(image)
+            self._launch(kernels.slopes_by_intrinsics, image.numel(), [
+                self.room.sent("cameras", numbers), self._rows, self._columns, jacobian])
+        mask = self.room.empty("mask", *image.shape)
         self._launch(kernels.erode, mask.numel(), [comparable.view(-1), self._rows, self._columns, mask.view(-1)])
         if self.settings.silhouette_mm is not None:
             self._keep_near(image, pivots, mask)
@@ -190,7 +197,7 @@ class _Images:
         settings, pixels = self.settings, self._rows * self._columns
         image, mask = rendered.image.view(-1), mask.view(-1)
         count, lanes = len(image) // pixels, -(-pixels // LANE_PIXELS)
-        sums = image.new_empty((count * lanes, kernels.SUMS))
+        sums = self.room.empty("sums", count * lanes, kernels.SUMS)
         shows = -1.0 if settings.silhouette_mm is not None else settings.intensity_floor
         self._launch(kernels.count_pixels, len(sums), [image, mask, shows, pixels, lanes, sums])
         common = [image, rendered.jacobian, self._fixed, mask]
@@ -201,22 +208,24 @@ class _Images:
              kernels.GRADIENT_TERMS + derivatives, kernels.add_gradient),
         ):
             if radius:
-                terms = image.new_empty((number, len(image)))
+                terms = self.room.empty("terms", number, len(image))
                 self._launch(terms_of, len(image), [*common, *shape, derivatives, terms])
-                terms = self._window_sums(terms, np.full(count, radius))
+                radii = self.room.empty(f"radius {radius}", count, dtype=torch.int32).fill_(radius)
+                terms = self._window_sums(terms, radii)
                 self._launch(add, len(sums), [*common, terms, *shape, derivatives, floor, settings.cauchy, lanes, sums])
         return sums.view(count, lanes, -1).sum(dim=1, dtype=torch.float64)
 
     def _keep_near(self, image: Tensor, pivots: np.ndarray, mask: Tensor) -> None:
         """See `similarity.keep_near`."""
         margins = np.stack([silhouette_margin(self.settings, camera, pivots) for camera in self._cameras], axis=1)
-        marks = image.new_empty((1, image.numel()))
+        marks = self.room.empty("marks", 1, image.numel())
         self._launch(kernels.mark_positive, image.numel(), [image.view(-1), marks])
-        self._launch(kernels.keep_where, image.numel(), [self._window_sums(marks, margins.ravel()), mask.view(-1)])
+        near = self._window_sums(marks, self.room.sent("margins", margins.ravel().astype(np.int32)))
+        self._launch(kernels.keep_where, image.numel(), [near, mask.view(-1)])
 
-    def _window_sums(self, images: Tensor, radii: np.ndarray) -> Tensor:
+    def _window_sums(self, images: Tensor, radii: Tensor) -> Tensor:
         """Of k terms of all images (k, pixels) over windows of each image's radius; `images` is written over."""
-        radii, across = sent(radii.astype(np.int32), self.device), torch.empty_like(images)
+        across = self.room.empty("across", *images.shape)
         self._launch(kernels.sum_across, tuple(images.shape), [images, radii, self._rows, self._columns, across])
         self._launch(kernels.sum_down, tuple(images.shape), [across, radii, self._rows, self._columns, images])
         return images
@@ -234,13 +243,16 @@ def _looks(pairs: list[tuple[DeviceObjective, Asked]]) -> list[Look]:
     images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
     cameras = [asked.cameras or images._given for _, asked in pairs]
     kept = [own._kept for own, _ in pairs]
-    before = None if any(mask is None for mask in kept) else torch.stack(kept)
+    before = None
+    if all(mask is not None for mask in kept):
+        before = images.room.empty("kept", len(kept), *kept[0].shape)
+        torch.stack(kept, out=before)
     rendered = images.rendered([asked.world_from_ct for _, asked in pairs], cameras, np.stack([own.pivot for own, _ in pairs]),
                                kept=before, derivatives=derivatives)
     after = images.compared(rendered, rendered.mask, derivatives=derivatives)
     costs = after[:, :1] if before is None else images.compared(rendered, before, derivatives=0)[:, : kernels.COST + 1]
     numbers = torch.cat([costs, after], dim=1).cpu().numpy().reshape(len(pairs), images.views, -1)
-    masks = rendered.mask.view(len(pairs), images.views, *rendered.mask.shape[1:])
+    masks = rendered.mask.view(len(pairs), images.views, *rendered.mask.shape[1:]).clone()
     return [own.answer(of_it[:, 0], of_it[:, 1:], derivatives, mask) for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True)]
 
 
@@ -259,17 +271,18 @@ def _beam(camera: Camera, pivot: np.ndarray) -> np.ndarray:
     return np.concatenate([directions.ravel(), pivot - camera.source, camera.principal_point]).astype(np.float32)
 
 
-def _halved(work: Callable[[list], list], items: list) -> list:
-    """What `work` makes of the items, in halves where the device has too little memory for all of them."""
+def _halved(work: Callable[[list], list], items: list, room: Room) -> list:
+    """What `work` makes of the items in a room, in halves where the device has too little memory for all of them."""
     if len(items) == 1:
         return _within_memory(partial(work, items))
     try:
         return work(items)
     except torch.OutOfMemoryError:
         pass  # outside, so that what the error holds is free
+    room.clear()
     torch.cuda.empty_cache()
     middle = len(items) // 2
-    return [*_halved(work, items[:middle]), *_halved(work, items[middle:])]
+    return [*_halved(work, items[:middle], room), *_halved(work, items[middle:], room)]
 
 
 def _within_memory(work: Callable):

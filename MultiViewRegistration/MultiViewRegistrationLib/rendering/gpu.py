@@ -23,6 +23,39 @@ from ..geometry.camera import Camera
 from .drr import Grid, Projector
 from .warp_kernels import BEAM, back_project_rays, mark_unseen_rays, project_rays
 
+#: Launches that are remembered, see `launch`.
+MOST_PACKED = 4096
+_packed: dict[tuple, wp.Launch] = {}
+
+
+class Room:
+    """Makes the tensors of a batch.
+
+    kept: the next batch of the same shape gets the same ones, in the same places; else each gets its own.
+    """
+
+    def __init__(self, device: str, *, kept: bool = False) -> None:
+        self._device, self._kept = device, kept
+        self._tensors: dict[tuple, Tensor] = {}
+
+    def empty(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Of any content."""
+        if not self._kept:
+            return torch.empty(shape, dtype=dtype, device=self._device)
+        key = name, shape, dtype
+        if key not in self._tensors:
+            self._tensors[key] = torch.empty(shape, dtype=dtype, device=self._device)
+        return self._tensors[key]
+
+    def sent(self, name: str, array: np.ndarray) -> Tensor:
+        """An array on the device."""
+        tensor = torch.from_numpy(array)
+        return self.empty(name, *tensor.shape, dtype=tensor.dtype).copy_(tensor)
+
+    def clear(self) -> None:
+        """Give up what was kept."""
+        self._tensors.clear()
+
 
 class BatchRenderer:
     """A grid on a device, made ready for projection.
@@ -36,7 +69,7 @@ class BatchRenderer:
 
     def render(
         self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), rays: Tensor | None = None,
-        wanted: Tensor | None = None,
+        wanted: Tensor | None = None, room: Room | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if asked for.
 
@@ -44,26 +77,25 @@ class BatchRenderer:
         pivot: (3,) or (n, 3) world mm, see `drr.render`.
         rays: (m,) int32 on the device, the rays to follow, each by its place in the flattened images; then results are (m,) and (6, m).
         wanted: (n, rows, columns) uint8 on the device, the rays to follow in whole images; the others are 0. All by default.
+        room: of the results, a new one by default.
 
         InputError for a pose that is not finite. ValueError for cameras of several sizes.
         """
         columns, rows = _size(cameras)
-        n = len(cameras)
-        beams = self._beams(cameras, world_from_ct, pivot)
+        n, room = len(cameras), room or Room(self.device)
+        beams = room.sent("beams", self._beams(cameras, world_from_ct, pivot))
         count = n * rows * columns if rays is None else len(rays)
-        image = torch.empty(count, device=self.device)
-        derivative = torch.empty((6, count if jacobian else 0), device=self.device)
-        asked = torch.empty(0, dtype=torch.int32, device=self.device) if rays is None else rays.contiguous()
-        followed = torch.empty(0, dtype=torch.uint8, device=self.device) if wanted is None else wanted.contiguous().view(-1)
+        image, derivative = room.empty("image", count), room.empty("derivative", 6, count if jacobian else 0)
+        asked = room.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()
+        followed = room.empty("all rays", 0, dtype=torch.uint8) if wanted is None else wanted.contiguous().view(-1)
         launch(project_rays, count, self.device, [
             self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative])
         if rays is None:
             image, derivative = image.view(n, rows, columns), derivative.view(6, *([n, rows, columns] if jacobian else [0]))
         return image, derivative if jacobian else None
 
-    def _beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
-        pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
-        return _beams(self.grid, cameras, world_from_ct, pivots, self.device)
+    def _beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> np.ndarray:
+        return _beams(self.grid, cameras, world_from_ct, np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3)))
 
 
 class BatchProjector(BatchRenderer):
@@ -74,19 +106,22 @@ class BatchProjector(BatchRenderer):
         self._projector = projector
         self._end_slices = [sent(tissue, self.device) for tissue in projector.end_slices]
 
-    def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
-        """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
+    def seen(self, cameras: Sequence[Camera], world_from_ct, room: Room | None = None) -> Tensor:
+        """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
+
+        room: of the result, a new one by default.
+        """
         columns, rows = _size(cameras)
-        poses = np.asarray(world_from_ct, float)
-        seen = torch.ones((len(cameras), rows, columns), dtype=torch.uint8, device=self.device)
+        poses, room = np.asarray(world_from_ct, float), room or Room(self.device)
+        seen = room.empty("seen", len(cameras), rows, columns, dtype=torch.uint8).fill_(1)
         cut, depth = np.zeros((len(cameras), 6), np.uint8), np.empty(len(cameras))
         for camera, of_it in _by_camera(cameras):
             cut[of_it] = self._projector.cut_across(camera, poses[of_it])
             depth[of_it] = self.grid.rays(camera, poses[of_it]).depth_mm
         if cut.any():
             launch(mark_unseen_rays, seen.numel(), self.device, [
-                sent(cut, self.device), *self._end_slices, *self.grid.shape, self._beams(cameras, poses, (0.0, 0.0, 0.0)),
-                sent(depth, self.device), rows, columns, seen.view(-1)])
+                room.sent("cut", cut), *self._end_slices, *self.grid.shape,
+                room.sent("beams", self._beams(cameras, poses, (0.0, 0.0, 0.0))), room.sent("depth", depth), rows, columns, seen.view(-1)])
         return seen
 
 
@@ -102,7 +137,7 @@ def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, sha
     into_air[:3, 3] = -1
     grid = Grid(np.empty(0, np.float32), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
     values = torch.zeros((nk + 2) * nj * ni, device=gradient.device)
-    beams = _beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3)), str(gradient.device))
+    beams = sent(_beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3))), str(gradient.device))
     launch(back_project_rays, gradient.numel(), str(gradient.device), [
         values, ni, nj, nk, beams, rows, columns, gradient.contiguous().view(-1)])
     return values.view(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1].contiguous()
@@ -163,14 +198,14 @@ def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:
     return [(cameras[numbers[0]], numbers) for numbers in images.values()]
 
 
-def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndarray, device: str) -> Tensor:
-    """(n, BEAM) float64 on the device."""
+def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndarray) -> np.ndarray:
+    """(n, BEAM)."""
     beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
     for camera, of_it in _by_camera(cameras):
         rays = grid.rays(camera, poses[of_it])
         parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivots[of_it])
         beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in parts], axis=1)
-    return sent(beams, device)
+    return beams
 
 
 def sent(array: np.ndarray, device: str) -> Tensor:
@@ -179,9 +214,22 @@ def sent(array: np.ndarray, device: str) -> Tensor:
 
 
 def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, arguments: list) -> None:
-    """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it."""
+    """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it.
+
+    Packing arguments takes longer than small kernels do: where they lie in the same places as before, see `Room`, what was packed then is
+    used.
+    """
     if threads == 0:
         return
-    arguments = [wp.from_torch(argument) if isinstance(argument, Tensor) else argument for argument in arguments]
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None
-    wp.launch(kernel, dim=threads, inputs=arguments, device=device, stream=stream)
+    key = (kernel, threads, device, *(
+        (argument.data_ptr(), argument.dtype, *argument.shape, *argument.stride()) if isinstance(argument, Tensor) else argument
+        for argument in arguments))
+    packed = _packed.get(key)
+    if packed is None:
+        # As bare descriptors: those that hold their tensors would keep their places from being used again.
+        bare = [wp.from_torch(argument, return_ctype=True) if isinstance(argument, Tensor) else argument for argument in arguments]
+        packed = wp.launch(kernel, dim=threads, inputs=bare, device=device, record_cmd=True)
+        if len(_packed) >= MOST_PACKED:
+            _packed.clear()
+        _packed[key] = packed
+    packed.launch(wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None)

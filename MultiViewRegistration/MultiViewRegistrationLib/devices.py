@@ -68,7 +68,7 @@ class Place:
         if lack:
             self._stay(lack)
         elif wanted == WARP_CPU:
-            self.name, self.words = WARP_CPU, "one thread of it by NVIDIA Warp"
+            self.name, self.words = WARP_CPU, "one thread of the processor by NVIDIA Warp"
         else:
             from .rendering import gpu
 

@@ -8,12 +8,17 @@ import sys
 
 import numpy as np
 import pytest
+from moving import swing, write_moving_case
 from phantom import error_mm
 from phantom_case import write_phantom_case
 from program import ENVIRONMENT, MVREG, WITHOUT
 
+from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.devices import Place
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.evaluation import evaluate
+from MultiViewRegistrationLib.evaluation_page import page
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.workflow import register
 
@@ -55,7 +60,7 @@ def test_by_warp_it_ends_where_it_does_by_numba_and_the_result_says_what_it_ran_
     by_numba, by_warp = (register(Case.load(case_file), device=device) for device in ("cpu", "warp-cpu"))
     assert error_mm(by_warp.world_from_ct, by_numba.world_from_ct) < 0.02
     told = by_warp.to_json()["software"]
-    assert told["device"].startswith("CPU, ") and told["device"].endswith("refined on one thread of it by NVIDIA Warp")
+    assert told["device"].startswith("CPU, ") and told["device"].endswith("refined on one thread of the processor by NVIDIA Warp")
     assert "fell_back" not in told and "Warp" not in by_numba.to_json()["software"]["device"]
 
 
@@ -125,17 +130,27 @@ def test_the_program_refuses_another_word(case_file, tmp_path):
 
 
 def test_tracking_by_warp_follows_as_by_numba_and_says_so(tmp_path):
-    from moving import swing, write_moving_case
-
-    case = write_moving_case(tmp_path, swing(3))
-    tracks = {}
+    case, tracks = write_moving_case(tmp_path, swing(3)), []
     for device in ("cpu", "warp-cpu"):
-        out = tmp_path / device
-        done = subprocess.run([*MVREG, "track", case, "--pace", "quick", "--device", device, "--out", out], env=ENVIRONMENT,
-                              capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
-        tracks[device] = json.loads((out / "track.json").read_text())
-    for mine, expected in zip(tracks["warp-cpu"]["frames"], tracks["cpu"]["frames"], strict=True):
+        assert main(["track", str(case), "--pace", "quick", "--device", device, "--out", str(tmp_path / device)]) == 0
+        tracks.append(json.loads((tmp_path / device / "track.json").read_text()))
+    for mine, expected in zip(tracks[1]["frames"], tracks[0]["frames"], strict=True):
         assert mine["how"] == expected["how"]
         assert error_mm(np.array(mine["world_from_ct"]), np.array(expected["world_from_ct"])) < 0.02
-    assert tracks["warp-cpu"]["software"]["device"].endswith("by NVIDIA Warp")
+    assert "Warp" not in tracks[0]["software"]["device"] and tracks[1]["software"]["device"].endswith("by NVIDIA Warp")
+
+
+def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_numba(shared_data):
+    """Cut ends, round fields, scatter and noise: a case like the demo's."""
+    case = Case.load(shared_data / "sim" / "pelvis-oblique-1")
+    by_numba, by_warp = (register(case, device=device) for device in ("cpu", "warp-cpu"))
+    assert mtre(by_warp.world_from_ct, by_numba.world_from_ct, case.targets) < 0.02
+    assert by_warp.errors.mtre_mm < 0.1 and by_warp.verdict == by_numba.verdict
+
+
+def test_an_evaluation_and_its_page_tell_the_device(case_file):
+    evaluations = [evaluate([case_file], starts=2, reach_mm=8, off=(8, 8), seed=0, device=device) for device in ("cpu", "warp-cpu")]
+    by_numba, by_warp = ([run.mtre_mm for run in evaluation.cases[0].runs] for evaluation in evaluations)
+    assert by_warp != by_numba and by_warp == pytest.approx(by_numba, abs=0.02)
+    assert "Refinement: `joint`." in page(evaluations[0])
+    assert "Refinement: `joint` on one thread of the processor by NVIDIA Warp." in page(evaluations[1])

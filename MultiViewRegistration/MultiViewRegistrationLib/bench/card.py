@@ -49,15 +49,17 @@ def jobs(setting: Setting, batches: tuple[tuple[int, int], ...] = BATCHES, repea
 
 
 def unmeasured(measured: set[str], page: str) -> str:
-    """The rows that are not among those measured, each with what measures it, as a Markdown table; "" where there are none.
+    """The rows that are not among those measured, with what measures them, in Markdown; "" where there are none.
 
     page: what others have put on the page.
     """
-    rows = {name.partition(", nanodrr ")[0]: COMMAND for job in jobs(Setting()) for name in job.rows if name not in measured}
-    if TRACKING[2] not in page:
-        rows[TRACKING[0]] = TRACKING[1]
-    lines = [f"| {name} | not measured | `{command}` |" for name, command in rows.items()]
-    return "\n".join(["|  |  | measured by |", "| --- | --- | --- |", *lines]) if lines else ""
+    rows = dict.fromkeys(name.partition(", nanodrr ")[0] for job in jobs(Setting()) for name in job.rows if name not in measured)
+    told = []
+    for names, command in ((list(rows), COMMAND), ([] if TRACKING[2] in page else [TRACKING[0]], TRACKING[1])):
+        if names:
+            told += [f"Not measured yet; `{command}` does it, on a machine with a card:", "",
+                     "|  |  |", "| --- | --- |", *(f"| {name} | not measured |" for name in names), ""]
+    return "\n".join(told).rstrip()
 
 
 def _on_card(job: Job) -> Job:

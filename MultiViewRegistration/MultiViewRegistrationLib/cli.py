@@ -330,9 +330,9 @@ def _protocol(options: argparse.Namespace) -> dict:
 
     if options.out is None:
         raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
-    if options.start or options.search or options.refine != "joint" or options.scheduler:
-        raise InputError("--start, --search, --refine, --scheduler: found with --protocol, which registers here and from given starts, as "
-                         "mvreg register does; leave them out.")
+    if options.start or options.search or options.refine != "joint" or options.device != "cpu" or options.scheduler:
+        raise InputError("--start, --search, --refine, --device, --scheduler: found with --protocol, which registers here and from given "
+                         "starts, as mvreg register does; leave them out.")
     with progress_of(options, "Protocol") as line:
         line.show(0.0, PREPARING)
         done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -82,6 +83,13 @@ def test_a_device_that_is_not_there_or_that_warp_does_not_see_is_told(built, mon
     monkeypatch.setattr(warp, "get_devices", lambda: ["cpu"])
     assert "there is only 1 CUDA device" in lack("cuda:1")
     assert "NVIDIA Warp does not see it" in lack("cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, which works")
+def test_a_device_that_is_there_but_does_not_work_is_told(built, monkeypatch):
+    built(devices=1)
+    monkeypatch.setattr(warp, "get_devices", lambda: ["cpu", "cuda:0"])
+    assert re.fullmatch(r"device cuda: it does not work \(.*\); its driver may be too old, or its memory in use" + DONE, lack("cuda"))
 
 
 @pytest.mark.parametrize("missing, told", [("torch", "PyTorch"), ("warp", "NVIDIA Warp")])

@@ -148,7 +148,7 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
     def limited(pairs):
         sizes.append(len(pairs))
         if len(pairs) > most:
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise RuntimeError("CUDA error: out of memory") if most else torch.OutOfMemoryError("Tried to allocate too much.")
         return looks(pairs)
 
     first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)

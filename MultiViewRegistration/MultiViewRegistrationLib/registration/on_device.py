@@ -277,9 +277,10 @@ def _halved(work: Callable[[list], list], items: list, room: Room) -> list:
         return _within_memory(partial(work, items))
     try:
         return work(items)
-    except torch.OutOfMemoryError:
-        pass  # outside, so that what the error holds is free
-    room.clear()
+    except RuntimeError as error:
+        if not _is_full(error):
+            raise
+    room.clear()  # outside, so that what the error holds is free
     torch.cuda.empty_cache()
     middle = len(items) // 2
     return [*_halved(work, items[:middle], room), *_halved(work, items[middle:], room)]
@@ -288,5 +289,12 @@ def _halved(work: Callable[[list], list], items: list, room: Room) -> list:
 def _within_memory(work: Callable):
     try:
         return work()
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not _is_full(error):
+            raise
         raise MemoryError(str(error)) from error
+
+
+def _is_full(error: RuntimeError) -> bool:
+    """Whether the device's memory is; where another program has it all, CUDA itself says so, not torch's allocator."""
+    return isinstance(error, torch.cuda.OutOfMemoryError) or "out of memory" in str(error)

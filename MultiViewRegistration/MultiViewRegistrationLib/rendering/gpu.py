@@ -20,6 +20,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from . import warp_kernels
 from .drr import Grid, Projector
 from .warp_kernels import BEAM, back_project_rays, mark_unseen_rays, project_rays
 
@@ -162,6 +163,12 @@ def lacking(device: str) -> str:
     wp.init()
     if f"cuda:{number}" not in [str(one) for one in wp.get_devices()]:
         return "NVIDIA Warp does not see it: the driver may be too old for it"
+    try:
+        torch.zeros(1, device=f"cuda:{number}").cpu()
+        wp.load_module(warp_kernels, device=f"cuda:{number}")
+    except Exception as error:  # whatever compilers and drivers may raise
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        return f"it does not work ({told[0]}); its driver may be too old, or its memory in use"
     return ""
 
 

@@ -226,7 +226,8 @@ class Result:
                     for level in self.refinement.levels],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
+            software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device,
+                      **({"fell back": self.place.lack} if self.place.lack else {})},
         )
 
     def suggested_masks(self) -> dict[str, np.ndarray]:

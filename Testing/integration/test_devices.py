@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import subprocess
@@ -101,6 +102,7 @@ def test_without_torch_or_warp_the_program_registers_all_the_same_and_says_so(ca
     assert f"mvreg: warning: {sentence}" in done.stderr
     saved = json.loads((tmp_path / "result.json").read_text())
     assert saved["software"]["fell_back"] == sentence and saved["errors"]["mtre_mm"] < 0.2
+    assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, which auto takes")

@@ -226,8 +226,8 @@ def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
     from .terminal import landmark_table
 
-    seconds = result.seconds
-    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
+    seconds, where = result.seconds, f" on {result.place.words}" if result.place.words else ""
+    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
     if result.started:
         print(f"  start: {result.started}", file=sys.stderr)

@@ -80,8 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     refining = argparse.ArgumentParser(add_help=False)
     refining.add_argument("--refine", choices=["joint", *PRESETS], default="joint",
                           help="joint: all views together, second order (default); the others: published ones, which need PyTorch")
-    refining.add_argument("--device", default="cpu", metavar="cpu|cuda|mps|auto",
-                          help="where a published refinement runs (default: %(default)s)")
+    refining.add_argument("--device", default="cpu", metavar="auto|cpu|cuda[:N]",
+                          help="where it works; auto: a CUDA device where one can be used; a published refinement also on any other of "
+                               "PyTorch's, such as mps (default: %(default)s)")
 
     command = commands.add_parser("demo", parents=[common, working], help="register a real CT to X-rays of it, and show how it went")
     command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
@@ -178,6 +179,9 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("bench", parents=[common, working], help="measure speed, memory and accuracy beside other programs")
     command.add_argument("--only", default="", metavar="PART,...",
                          help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)")
+    command.add_argument("--device", metavar="cuda[:N]",
+                         help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, search (default: "
+                              "everything on the processor)")
     command.add_argument("--page", type=Path, metavar="FILE.md",
                          help="also write a Markdown page with figures; what is not measured again stays as it was")
     command.set_defaults(run=_bench)
@@ -222,8 +226,8 @@ def _tell(result, out: Path) -> None:
     """The few lines that a person wants to read when a registration is done."""
     from .terminal import landmark_table
 
-    seconds = result.seconds
-    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s (loading {seconds['load']:.1f} s).",
+    seconds, where = result.seconds, f" on {result.place.words}" if result.place.words else ""
+    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
           file=sys.stderr)
     if result.started:
         print(f"  start: {result.started}", file=sys.stderr)
@@ -326,9 +330,9 @@ def _protocol(options: argparse.Namespace) -> dict:
 
     if options.out is None:
         raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
-    if options.start or options.search or options.refine != "joint" or options.scheduler:
-        raise InputError("--start, --search, --refine, --scheduler: found with --protocol, which registers here and from given starts, as "
-                         "mvreg register does; leave them out.")
+    if options.start or options.search or options.refine != "joint" or options.device != "cpu" or options.scheduler:
+        raise InputError("--start, --search, --refine, --device, --scheduler: found with --protocol, which registers here and from given "
+                         "starts, as mvreg register does; leave them out.")
     with progress_of(options, "Protocol") as line:
         line.show(0.0, PREPARING)
         done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
@@ -356,13 +360,15 @@ def _bench(options: argparse.Namespace) -> dict:
     from .bench.program import run
     from .bench.setting import Setting
     from .bench.table import terminal
+    from .devices import cuda_device
 
+    device = None if options.device is None else cuda_device(options.device)
     with progress_of(options, "Measuring") as line:
-        results = run(Setting(), options.only, options.page, tell=line.show)
+        results = run(Setting(device=device), options.only, options.page, tell=line.show)
     rows = [row for record in results.values() for row in record.rows]
     if not options.json:
         print(terminal(rows))
-    return {"machine": machine(), "rows": [row.to_json() for row in rows]}
+    return {"machine": machine(device), "rows": [row.to_json() for row in rows]}
 
 
 def _demo(options: argparse.Namespace) -> dict:

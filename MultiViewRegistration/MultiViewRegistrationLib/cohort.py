@@ -79,7 +79,8 @@ def evaluate_cohort(
     if not outcomes:
         raise InputError(f"evaluate: none of {len(cases)} cases could be evaluated; of the first: {failed[0].error}")
     return Evaluation(outcomes, motions, method.starts, method.reach_mm, tuple(method.off), method.seed, method.by.name,
-                      method.by.torch_device, search, pictures, method.start, True, failed)
+                      method.by.torch_device, search, pictures, method.start, True, failed,
+                      method.by.place.words)
 
 
 def _group(path: str) -> str:

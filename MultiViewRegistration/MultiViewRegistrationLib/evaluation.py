@@ -124,7 +124,8 @@ class Evaluation:
     """All that was measured, and how.
 
     start: one of STARTS.
-    refinement: by its name, on torch's device where it ran by torch.   search: the range through which was searched, None for each case's.
+    refinement: by its name, on torch's device where it ran by torch, or on another `device` than the processor.
+    search: the range through which was searched, None for each case's.
     pictures: JPEG files of misses, by name.   shared: whether processes shared the cases, see `cohort`; failed: of those.
     """
 
@@ -141,6 +142,7 @@ class Evaluation:
     start: str = "given"
     shared: bool = False
     failed: list[Failed] = field(default_factory=list)
+    device: str = ""
 
     @property
     def searched(self) -> bool:
@@ -183,7 +185,7 @@ def evaluate(
         if last.world_from_ct is not None:
             unknown.append((last.case, last.world_from_ct))
     return Evaluation(outcomes, motions(unknown), method.starts, reach_mm, off, seed, method.by.name, method.by.torch_device, search,
-                      pictures, method.start)
+                      pictures, method.start, device=method.by.place.words)
 
 
 def method_of(

@@ -86,7 +86,8 @@ class Method:
             guided = Guided(model, case.views, case.world_from_ct, shared, **along)
 
         def find(views: list[View], tell: Callable) -> Refinement:
-            return guided.run(self.by, anatomy, views, tell) if guided else self.by.run(anatomy, views, start, tell, shared)
+            return self.by.place.run(anatomy, lambda there: guided.run(self.by, there, views, tell) if guided
+                                     else self.by.run(there, views, start, tell, shared))
 
         refinement = register_views(case.views, find, shared=shared)
         seconds = perf_counter() - began

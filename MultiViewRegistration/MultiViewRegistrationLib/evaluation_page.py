@@ -62,7 +62,7 @@ def _head(evaluation: Evaluation, title: str) -> str:
 
 def _refinement(evaluation: Evaluation) -> str:
     if evaluation.torch_device is None:
-        return f"`{evaluation.refinement}`"
+        return f"`{evaluation.refinement}`" + (f" on {evaluation.device}" if evaluation.device else "")
     return (f"`{evaluation.refinement}`, a published one (docs/method.md), by PyTorch {version('torch')} "
             f"on {evaluation.torch_device}")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from .devices import Place
 from .errors import InputError
 from .imaging.view import SharedUnknowns, View
 from .published.presets import PRESETS
@@ -22,24 +23,27 @@ class Refiner:
     """A refinement by its name.
 
     run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
-    torch_device: where it runs, None without torch.
+    torch_device: where a published one runs, by torch.
+    place: where the joint one works.
     """
 
     name: str
     run: Callable[..., Refinement]
     torch_device: str | None = None
+    place: Place = field(default_factory=Place)
 
 
-def refiner(name: str, device: str = "cpu") -> Refiner:
+def refiner(name: str, device: str | Place = "cpu") -> Refiner:
     """The refinement of a name.
 
     name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.presets`.
-    device: of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
+    device: of "joint": a `devices.Place` or what it takes; where that is not there, a warning says so, and the processor does the work.
+        Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
 
-    InputError for another name, where torch is not installed, or for a device that is not there.
+    InputError for another name; for a published one where torch is not installed, or for a device that is not there.
     """
     if name == "joint":
-        return Refiner(name, refine)
+        return Refiner(name, refine, place=device if isinstance(device, Place) else Place(device))
     if name not in PRESETS:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
     try:

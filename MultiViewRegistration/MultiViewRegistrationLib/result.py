@@ -18,6 +18,7 @@ from .assessment.overlays import picture_files, png
 from .assessment.report import report
 from .assessment.tile_map import tile_map, without_unlike
 from .assessment.verdict import AMBIGUOUS_GAP, Assessment
+from .devices import Place
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
 from .guided import Started
@@ -49,6 +50,7 @@ class Result:
     torch_device: on which it ran, if it was one by torch.
     started: what a regressor said, and which of its poses won; None where none was asked for.
     assessment: how far it can be trusted; None where that was not measured: for a pose by a published refinement.
+    place: where the joint refinement worked.
     world_uid: by which DICOM objects know the world of these X-rays.
     """
 
@@ -63,6 +65,7 @@ class Result:
     torch_device: str | None = None
     started: Started | None = None
     assessment: Assessment | None = None
+    place: Place = field(default_factory=Place)
     world_uid: str = field(default_factory=new_uid)
 
     @property
@@ -115,7 +118,7 @@ class Result:
     @property
     def device(self) -> str:
         """What the registration ran on."""
-        return f"{device()}, PyTorch on {self.torch_device}" if self.torch_device else device()
+        return f"{device()}, PyTorch on {self.torch_device}" if self.torch_device else self.place.told(device())
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
@@ -154,7 +157,7 @@ class Result:
             "next_answer": self._next_answer(),
             "refinement": self.refined_by,
             "seconds": self.seconds,
-            "software": {"version": __version__, "device": self.device},
+            "software": {**software(self.place), "device": self.device},
             "inputs": case.inputs,
         }
 
@@ -223,7 +226,8 @@ class Result:
                     for level in self.refinement.levels],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device},
+            software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device,
+                      **({"fell back": self.place.lack} if self.place.lack else {})},
         )
 
     def suggested_masks(self) -> dict[str, np.ndarray]:
@@ -288,6 +292,11 @@ def _origin(case: Case, view: View) -> dict[str, dict]:
 def write_report(path: Path, cases: list[CaseReport]) -> None:
     """One HTML file about one or several registrations."""
     write_atomically(path, report(cases, created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
+
+
+def software(place: Place) -> dict[str, str]:
+    """What tells in a result's file by which version, and on what, it was done, and why not where that was asked for."""
+    return {"version": __version__, "device": place.told(device()), **({"fell_back": place.lack} if place.lack else {})}
 
 
 def device() -> str:

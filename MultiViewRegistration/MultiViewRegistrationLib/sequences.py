@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from .devices import Place
 from .errors import InputError
 from .imaging.view import View
 from .io.case import Case
@@ -29,7 +30,7 @@ from .workflow import register
 
 def follow(
     sequence: FrameSequence, anatomy: Anatomy, start: str = "given", pace: str = "thorough", seed: int = 0,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Callable[[Progress], object] = lambda _: None, device: str | Place = "cpu",
 ) -> Iterator[Tracked]:
     """The frames of a sequence one after another, each as soon as it is done.
 
@@ -37,7 +38,7 @@ def follow(
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
 
     anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `workflow.register`.   pace: one of PACES.
-    progress: of a frame that is registered, see `workflow.register`.
+    progress: of a frame that is registered, see `workflow.register`.   device: see there, or a `Place`, which tells where it was done.
 
     Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
     frame; and for a pace that is not there.
@@ -45,7 +46,7 @@ def follow(
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     kernels.prepare()
-    case = sequence.first
+    case, place = sequence.first, device if isinstance(device, Place) else Place(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, assumed=bool(case.assumptions))
     geometry = _Geometry(case)
     for number in range(len(sequence)):
@@ -57,20 +58,21 @@ def follow(
             yield Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
             continue
         if tracker.begun:
-            found = tracker.follow(number, geometry.corrected(frame.views, sequence.names[number]), frame.given)
+            views = geometry.corrected(frame.views, sequence.names[number])
+            found = place.run(anatomy, lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given))
         else:
-            found = _registered(number, case, frame, anatomy, start, seed, progress, geometry)
+            found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, place)
         tracker.keep(found)
         yield found
 
 
 def _registered(
     number: int, case: Case, frame: Frame, anatomy: Anatomy, start: str, seed: int, progress: Callable[[Progress], object],
-    geometry: _Geometry,
+    geometry: _Geometry, place: Place,
 ) -> Tracked:
     pose = case.world_from_ct if frame.given is None else frame.given
     try:
-        result = register(replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed)
+        result = register(replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=place)
     except InputError as error:
         if number == 0:
             raise

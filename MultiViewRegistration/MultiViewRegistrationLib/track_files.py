@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from . import __version__
 from .assessment import metrics
 from .assessment.overlays import picture_files
+from .devices import Place
 from .errors import InputError
 from .geometry import rigid
 from .geometry.camera import Camera
@@ -27,7 +27,7 @@ from .io.files import staged
 from .io.frame_files import FrameFiles
 from .io.sequence import FrameSequence
 from .registration.anatomy import Anatomy
-from .result import device
+from .result import software
 from .tracking.tracker import Tracked
 
 VERSION = 1
@@ -40,7 +40,7 @@ MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
 class Track:
     """A sequence and those of its frames that are done.
 
-    pace, start: of `sequences.follow`.
+    pace, start, place: of `sequences.follow`.
     """
 
     sequence: FrameSequence
@@ -48,6 +48,7 @@ class Track:
     pace: str = "thorough"
     start: str = "given"
     frames: list[Tracked] = field(default_factory=list)
+    place: Place = field(default_factory=Place)
 
     @property
     def stopped(self) -> bool:
@@ -68,7 +69,7 @@ class Track:
             "frames": [self._told(frame) for frame in self.frames],
             "start": self.start,
             "pace": self.pace,
-            "software": {"version": __version__, "device": device()},
+            "software": software(self.place),
             "inputs": case.inputs,
         }
 

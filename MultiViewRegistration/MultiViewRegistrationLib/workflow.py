@@ -17,6 +17,7 @@ from time import perf_counter
 import numpy as np
 
 from .assessment import verdict
+from .devices import Place
 from .errors import InputError
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
@@ -38,7 +39,7 @@ TRAINING_SHARE = 0.95
 
 def register(
     case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
-    seed: int = 0, refinement: str = "joint", device: str = "cpu", model: str | Path | Model | None = None, minutes: float = 2.0,
+    seed: int = 0, refinement: str = "joint", device: str | Place = "cpu", model: str | Path | Model | None = None, minutes: float = 2.0,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
@@ -89,7 +90,8 @@ def register(
     ready = perf_counter()
 
     def find(views: list[View], tell: Callable[[Progress], object]) -> Refinement:
-        return guided.run(by, anatomy, views, tell) if guided else by.run(anatomy, views, pose, tell, shared)
+        return by.place.run(anatomy, lambda there: guided.run(by, there, views, tell) if guided
+                            else by.run(there, views, pose, tell, shared))
 
     found = register_views(case.views, find, progress, shared)
     spent = perf_counter() - ready
@@ -104,7 +106,8 @@ def register(
                **({"train": trained} if trained else {})}
     seconds["total"] = sum(seconds.values())
     started = guided.started(found, by) if start in ("regressor", "auto") else None
-    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started, assessment)
+    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started, assessment,
+                  place=by.place)
 
 
 def _trained(

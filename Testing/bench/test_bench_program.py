@@ -8,8 +8,10 @@ import numpy as np
 import phantom
 import pytest
 
-from MultiViewRegistrationLib.bench import nanodrr_peer, program, registration, render
+from MultiViewRegistrationLib.bench import card, nanodrr_peer, program, registration, render
 from MultiViewRegistrationLib.bench.job import Job, Measured
+from MultiViewRegistrationLib.bench.page import write_page
+from MultiViewRegistrationLib.bench.results import Record
 from MultiViewRegistrationLib.bench.rows import compared
 from MultiViewRegistrationLib.bench.setting import Setting
 from MultiViewRegistrationLib.errors import InputError
@@ -136,3 +138,44 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
         program.run(setting, "b", page)
     assert page.read_text() == before
     assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == ["page", "page.md", "results.json"]
+
+
+def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch):
+    """Warp and nanodrr on the processor in place of a card; nanodrr in bfloat16, too, and what does not compile is told."""
+    pytest.importorskip("warp", reason="needs Warp: pip install warp-lang")
+    monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
+    monkeypatch.setattr(card, "COMPILED_AT", 16)
+    there = Setting(setting.case, "cpu")
+    job = card.jobs(there, ((16, 2),), 1)[0]
+    rows = job.run(lambda share: None).rows
+    assert tuple(row.name for row in rows) == job.rows
+    assert [row.failed for row in rows[4:]] == 2 * ["nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"]
+    for row in rows[:4]:
+        assert row.failed == "" and "images agree" in row.note and "a second, the peer" in row.note
+    flipped = Setting(setting.case, "cpu")
+    flipped.subject = nanodrr_peer.subject_of(type(setting.volume)(setting.volume.values[::-1].copy(), setting.volume.ct_from_index))
+    assert "do not agree" in card.jobs(flipped, ((16, 2),), 1)[0].run(lambda share: None).rows[0].failed
+
+
+def test_the_cards_jobs_run_on_a_device_alone(setting, monkeypatch):
+    ran = []
+    jobs = [Job(part, (part,), 1, lambda tell, part=part: ran.append(part) or Measured([])) for part in ("render", card.PART)]
+    monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
+    monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
+    program.run(Setting(setting.case))
+    program.run(Setting(setting.case, "cpu"))
+    assert ran == ["render", card.PART]
+
+
+def test_what_was_not_measured_on_a_card_is_on_the_page_with_what_measures_it(tmp_path):
+    page = tmp_path / "page.md"
+    write_page(page, {})
+    text = page.read_text()
+    assert "| image+jacobian 200x200, 64 at a time, on the card | not measured |" in text and f"`{card.COMMAND}`" in text
+    assert "| two-view registration to 1 mm, on the card | not measured |" in text and "| tracking of two 512x512 views" in text
+    job = next(job for job in card.jobs(Setting()) if "two-view registration to 1 mm, on the card" in job.rows)
+    done = Measured([compared(name, "s", [1.0], [2.0], "peer") for name in job.rows])
+    page.write_text(text + card.TRACKING[2] + "<!-- end -->")
+    write_page(page, {job.key: Record.of(job, done)})
+    assert "two-view registration to 1 mm, on the card | not measured" not in page.read_text()
+    assert "| two-view registration to 1 mm, on the card | 1.00 s |" in page.read_text() and "| tracking of" not in page.read_text()

@@ -31,6 +31,7 @@ from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
 from MultiViewRegistrationLib.demo.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.devices import Place  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
@@ -82,14 +83,14 @@ class Measured:
     said: str
 
 
-def measure(sequence: FrameSequence, poses: list[np.ndarray]) -> tuple[dict[str, list[Measured]], list[float]]:
+def measure(sequence: FrameSequence, poses: list[np.ndarray], place: Place) -> tuple[dict[str, list[Measured]], list[float]]:
     """Of each way, every frame but the first; and the seconds that loading a frame took."""
     case = sequence.first
     anatomy = Anatomy(case.ct)
-    result = register(case, "given", anatomy=anatomy)
+    result = register(case, "given", anatomy=anatomy, device=place)
     first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
     ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
-    trackers = {name: Tracker(anatomy, pace, Range(**case.search), case.targets) for name, pace in PACES.items()}
+    trackers = {name: Tracker(place.anatomy(anatomy), pace, Range(**case.search), case.targets) for name, pace in PACES.items()}
     for tracker in trackers.values():
         tracker.keep(first)
 
@@ -106,7 +107,7 @@ def measure(sequence: FrameSequence, poses: list[np.ndarray]) -> tuple[dict[str,
         return found.world_from_ct, f"{found.how}, {found.verdict}"
 
     def anew(start: str, views: list[View]) -> tuple[np.ndarray, str]:
-        result = register(replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy)
+        result = register(replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy, device=place)
         return result.world_from_ct, result.verdict
 
     loading = []
@@ -136,17 +137,22 @@ def main() -> int:
     parser.add_argument("--anatomy", choices=("chest", "pelvis"), default="chest")
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu", help="see mvreg track (default: %(default)s)")
     parser.add_argument("--data", type=Path, help="folder of the sequence, made if it is not there (default: a temporary one)")
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
     args = parser.parse_args()
+    place = Place(args.device)
+    if place.lack:
+        raise InputError(place.lack)
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.data or Path(temporary)
         if not (folder / "poses.npy").exists():
             np.save(folder / "poses.npy", make(folder, args.anatomy, args.frames, args.seed))
         poses = list(np.load(folder / "poses.npy"))[: args.frames]
-        ways, loading = measure(FrameSequence.of_images(folder), poses)
+        ways, loading = measure(FrameSequence.of_images(folder), poses, place)
     load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
-    lines = [f"{args.anatomy}, {len(poses)} frames. {now()}, {told(machine())}{load}.", "",
+    on = place.name if place.name.startswith("cuda") else None
+    lines = [f"{args.anatomy}, {len(poses)} frames. {now()}, {told(machine(on))}{load}.", "",
              "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
              "|---|---|---|---|---|---|---|---|",
              *(row(name, frames) for name, frames in ways.items()), "",
@@ -154,7 +160,9 @@ def main() -> int:
              + (BUSY if load and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) else "")]
     print("\n".join(lines))
     if args.page:
-        marked_page.put(args.page, f"tracking-{args.anatomy}", "\n".join([f"## Tracking, {args.anatomy}", "", ABOUT, "", *lines]))
+        where = "-cuda" if on else ""
+        title = f"## Tracking, {args.anatomy}" + (", on a CUDA device" if on else "")
+        marked_page.put(args.page, f"tracking-{args.anatomy}{where}", "\n".join([title, "", ABOUT, "", *lines]))
     return 0
 
 

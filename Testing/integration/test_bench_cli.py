@@ -36,6 +36,13 @@ def test_a_word_that_names_nothing_is_refused(mvreg):
         'mvreg: --only: found "radiograph", expected render, registration, growth, memory, search, or a piece of a row\'s name.\n')
 
 
+@pytest.mark.parametrize("device, why", [("tpu", "is no CUDA device"), ("cuda:99", "")])
+def test_without_such_a_card_one_sentence_says_why(mvreg, device, why):
+    done = mvreg("bench", "--device", device)
+    assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.startswith(f"mvreg: device {device}: {why}") and "expected a CUDA device that can be used" in done.stderr
+
+
 def test_another_file_in_place_of_the_results_is_refused(mvreg, tmp_path):
     pytest.importorskip("nanodrr", reason='needs nanodrr: pip install "multiview-registration[bench]"')
     (tmp_path / "page").mkdir()

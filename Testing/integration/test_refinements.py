@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from program import ENVIRONMENT
+from program import ENVIRONMENT, WITHOUT
 
 from MultiViewRegistrationLib import refinements
 from MultiViewRegistrationLib.errors import InputError
@@ -19,19 +19,6 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
 from MultiViewRegistrationLib.registration.pipeline import Cancelled
 from MultiViewRegistrationLib.workflow import register
-
-WITHOUT_TORCH = """
-import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "torch":
-            raise ModuleNotFoundError(f"No module named {name}", name=name)
-
-sys.meta_path.insert(0, Missing())
-from MultiViewRegistrationLib.cli import main
-sys.exit(main(sys.argv[1:]))
-"""
 
 
 @pytest.fixture
@@ -56,7 +43,7 @@ def test_a_published_refinement_registers_and_the_result_says_so(quick, case_fil
 
 def test_the_default_is_joint(case_file):
     case = Case.load(case_file)
-    default, joint = register(case), register(case, refinement="joint", device="cuda")  # a device is torch's, and joint needs none
+    default, joint = register(case), register(case, refinement="joint", device="cpu")
     assert default.to_json()["refinement"] == "joint" and "PyTorch" not in default.to_json()["software"]["device"]
     np.testing.assert_array_equal(default.world_from_ct, joint.world_from_ct)
 
@@ -80,7 +67,7 @@ def test_another_name_is_refused(case_file):
 @pytest.mark.parametrize("command", ["register", "evaluate"])
 def test_without_torch_one_sentence_says_what_to_install(case_file, tmp_path, command):
     out = ["--out", str(tmp_path / "out")] if command == "register" else []
-    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, command, str(case_file), "--refine", "xvr", *out],
+    done = subprocess.run([sys.executable, "-c", WITHOUT.format("torch"), command, str(case_file), "--refine", "xvr", *out],
                           env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and 'pip install "multiview-registration[torch]"' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "out").exists()

@@ -97,6 +97,29 @@ def test_some_rays_are_those_of_the_whole(gpu, device):
     assert batch.render([scene.camera] * 2, poses, rays=rays[:0])[0].shape == (0,)
 
 
+def test_only_wanted_rays_are_followed(gpu, device):
+    scene = scene_of(3)
+    batch = gpu.BatchProjector(Projector(scene.volume), device)
+    arguments = [scene.camera] * 2, some_poses(scene, 2)
+    whole, derivative = batch.render(*arguments, jacobian=True)
+    wanted = torch.from_numpy(np.random.default_rng(0).integers(0, 2, whole.shape).astype(np.uint8)).to(batch.device)
+    some, some_derivative = batch.render(*arguments, jacobian=True, wanted=wanted)
+    assert torch.equal(some, whole * wanted) and torch.equal(some_derivative, derivative * wanted)
+
+
+def test_a_room_that_keeps_its_tensors_gives_the_same_ones_to_the_next_batch(gpu, device):
+    scene = scene_of(3)
+    batch, poses = gpu.BatchProjector(Projector(scene.volume), device), some_poses(scene)
+    room = gpu.Room(batch.device, kept=True)
+    first, _ = batch.render([scene.camera], poses[:1], room=room)
+    told = first.clone()
+    second, _ = batch.render([scene.camera], poses[1:2], room=room)
+    assert second.data_ptr() == first.data_ptr() and not torch.equal(second, told)
+    assert torch.equal(second, batch.render([scene.camera], poses[1:2])[0])
+    both, _ = batch.render([scene.camera] * 2, poses[:2], room=room)
+    assert torch.equal(both, torch.cat([told, second]))
+
+
 def test_without_a_jacobian_it_is_the_same_image(gpu, device):
     scene = scene_of(2)
     batch = gpu.BatchProjector(Projector(scene.volume), device)

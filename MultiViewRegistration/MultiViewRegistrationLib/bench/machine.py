@@ -12,11 +12,17 @@ from .. import __version__
 from ..rendering.threads import available_threads
 
 PACKAGES = ("numpy", "numba", "torch", "nanodrr", "itk-rtk")
+#: Of what is measured on a card.
+CARD_PACKAGES = ("warp-lang", "triton")
 
 
-def machine() -> dict:
-    """CPU, cores, threads used, memory, system, versions; the same for two runs on the same machine."""
+def machine(device: str | None = None) -> dict:
+    """CPU, cores, threads used, memory, system, versions; the same for two runs on the same machine.
+
+    device: of torch, on which something is measured; a CUDA device is told with its driver.
+    """
     return {
+        **({} if device is None else {"card": _card(device)}),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads_used": available_threads(),
@@ -25,7 +31,7 @@ def machine() -> dict:
         "versions": {
             "multiview-registration": __version__,
             "python": platform.python_version(),
-            **{name: found for name in PACKAGES if (found := _version(name))},
+            **{name: found for name in PACKAGES + (CARD_PACKAGES if device else ()) if (found := _version(name))},
         },
     }
 
@@ -34,12 +40,23 @@ def told(machine: dict) -> str:
     """The machine in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
-    return f"{machine['cpu']}, {machine['cores']} cores, {machine['threads_used']} threads used{memory}, {machine['system']}; {versions}"
+    card = f"{machine['card']}; " if "card" in machine else ""
+    cores = f"{machine['cores']} cores, {machine['threads_used']} threads used"
+    return f"{card}{machine['cpu']}, {cores}{memory}, {machine['system']}; {versions}"
 
 
 def now() -> str:
     """The time of day, with its zone, to the minute."""
     return datetime.now().astimezone().isoformat(sep=" ", timespec="minutes")
+
+
+def _card(device: str) -> str:
+    import torch
+
+    if not device.startswith("cuda"):
+        return f"device {device}"
+    about = torch.cuda.get_device_properties(device)
+    return f"{about.name}, {round(about.total_memory / 2**30)} GiB, CUDA {torch.version.cuda}"
 
 
 def _cpu() -> str:

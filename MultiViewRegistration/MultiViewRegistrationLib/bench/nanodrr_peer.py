@@ -36,11 +36,18 @@ def modules() -> SimpleNamespace:
     return SimpleNamespace(torch=torch, data=data, drr=drr, geometry=geometry, metrics=metrics, ScalarImage=ScalarImage)
 
 
-def subject_of(volume: Volume):
-    """nanodrr's Subject of an attenuation volume (1/mm), at full resolution, float32."""
+def subject_of(volume: Volume, device: str = "cpu", *, half: bool = False):
+    """nanodrr's Subject of an attenuation volume (1/mm), at full resolution, on a device of torch.
+
+    half: the volume in bfloat16, the geometry in float32, as nanodrr advises; else all in float32.
+    """
     m = modules()
     tensor = m.torch.from_numpy(np.ascontiguousarray(volume.values.transpose(2, 1, 0)))[None]
-    return m.data.Subject.from_images(m.ScalarImage(tensor=tensor, affine=RAS_FROM_LPS @ volume.ct_from_index), convert_to_mu=False)
+    image = m.ScalarImage(tensor=tensor, affine=RAS_FROM_LPS @ volume.ct_from_index)
+    subject = m.data.Subject.from_images(image, convert_to_mu=False).to(device)
+    if half:
+        subject._image_hu = subject._image_hu.to(m.torch.bfloat16)
+    return subject
 
 
 def inverse_intrinsics(camera: Camera) -> np.ndarray:
@@ -68,29 +75,43 @@ class Renderer:
     def __init__(
         self, subject, volume: Volume, cameras: list[Camera], world_from_ct: np.ndarray, samples: int, *, compiled: bool = False,
     ) -> None:
-        """cameras: all of one size.   samples: along each ray's part within the volume.   compiled: by torch.compile."""
+        """cameras: all of one size.   world_from_ct: (4, 4), or one for each camera (n, 4, 4).
+        samples: along each ray's part within the volume.   compiled: by torch.compile, on a card in the mode that nanodrr names as its
+            fastest. All on the subject's device.
+        """
         m = modules()
         columns, rows = cameras[0].size
         self._torch, self._subject, self._samples = m.torch, subject, samples
 
+        poses = np.broadcast_to(world_from_ct, (len(cameras), 4, 4))
+
         def batch(values):
-            return m.torch.tensor(np.stack(values), dtype=m.torch.float32)
+            return m.torch.tensor(np.stack(values), dtype=m.torch.float32, device=subject.image.device)
 
-        sdd = batch([beyond(volume, camera, world_from_ct) for camera in cameras])
+        sdd = batch([beyond(volume, camera, pose) for camera, pose in zip(cameras, poses, strict=True)])
         drr = m.drr.DRR(batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns)
-        self._drr = m.torch.compile(drr) if compiled else drr
-        self._pose = batch([ras_from_camera(camera, world_from_ct) for camera in cameras]).requires_grad_()
+        on_card = subject.image.device.type == "cuda"
+        self._drr = m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
+        self._pose = batch([ras_from_camera(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]).requires_grad_()
 
-    def forward(self) -> np.ndarray:
-        """The images (cameras, rows, columns), no gradient kept."""
+    def run(self):
+        """The images (cameras, 1, rows, columns) on the device, which may still be at work; no gradient kept."""
         with self._torch.no_grad():
-            return self._drr(self._subject, self._pose, n_samples=self._samples)[:, 0].numpy()
+            return self._drr(self._subject, self._pose, n_samples=self._samples)
 
-    def forward_backward(self) -> np.ndarray:
+    def run_backward(self):
         """What one step of an optimiser needs: the images, and the gradient of a number made of them by each pose (cameras, 4, 4)."""
         self._pose.grad = None
         self._drr(self._subject, self._pose, n_samples=self._samples).sum().backward()
-        return self._pose.grad.numpy()
+        return self._pose.grad
+
+    def forward(self) -> np.ndarray:
+        """The images (cameras, rows, columns)."""
+        return self.run()[:, 0].float().cpu().numpy()
+
+    def forward_backward(self) -> np.ndarray:
+        """The gradient (cameras, 4, 4) of `run_backward`."""
+        return self.run_backward().cpu().numpy()
 
 
 def samples_for_step(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> tuple[int, float, float]:

@@ -33,16 +33,17 @@ def register(
 ) -> tuple[list[tuple[float, np.ndarray]], bool]:
     """Seconds since the start and pose (4, 4) `world_from_ct` after each step, and whether the schedule came to its end in `limit_s`.
 
-    views: all of one size.   iterations: at each scale, at most.
+    subject: on the device of the work.   views: all of one size.   iterations: at each scale, at most.
     """
     m = peer.modules()
     torch = m.torch
     began = perf_counter()
-    images = torch.tensor(np.stack([view.xray.line_integrals for view in views])[:, None], dtype=torch.float32)
+    on_device = {"dtype": torch.float32, "device": subject.image.device}
+    images = torch.tensor(np.stack([view.xray.line_integrals for view in views])[:, None], **on_device)
     pose = _SharedPose(subject, np.stack([peer.ras_from_camera(view.camera, world_from_ct) for view in views]))
-    k_inv = torch.tensor(np.stack([peer.inverse_intrinsics(view.camera) for view in views]), dtype=torch.float32)
-    sdd = torch.tensor([peer.beyond(volume, view.camera, world_from_ct) for view in views], dtype=torch.float32)
-    similarity = _similarity(m)
+    k_inv = torch.tensor(np.stack([peer.inverse_intrinsics(view.camera) for view in views]), **on_device)
+    sdd = torch.tensor([peer.beyond(volume, view.camera, world_from_ct) for view in views], **on_device)
+    similarity = _similarity(m, subject.image.device)
     trace: list[tuple[float, np.ndarray]] = []
     for stage, scale in enumerate(SCALES):
         rows, columns = (size // scale for size in images.shape[-2:])
@@ -80,11 +81,12 @@ class _SharedPose:
     def __init__(self, subject, ras_from_camera: np.ndarray) -> None:
         m = peer.modules()
         self._convert, torch = m.geometry.convert, m.torch
-        self._start = torch.tensor(ras_from_camera, dtype=torch.float32)
-        self._pivot = torch.eye(4)
+        device = subject.image.device
+        self._start = torch.tensor(ras_from_camera, dtype=torch.float32, device=device)
+        self._pivot = torch.eye(4, device=device)
         self._pivot[:3, 3] = subject.isocenter
-        self.rotation = torch.nn.Parameter(torch.full((1, 3), 1e-8))
-        self.shift = torch.nn.Parameter(torch.full((1, 3), 1e-8))
+        self.rotation = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))
+        self.shift = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))
 
     def _moved(self):
         return self._pivot @ self._convert(self.rotation, self.shift, "so3_log") @ self._pivot.inverse()
@@ -93,13 +95,13 @@ class _SharedPose:
         return self._moved() @ self._start
 
     def world_from_ct(self, start: np.ndarray) -> np.ndarray:
-        moved = peer.RAS_FROM_LPS @ self._moved()[0].detach().double().numpy() @ peer.RAS_FROM_LPS
+        moved = peer.RAS_FROM_LPS @ self._moved()[0].detach().cpu().double().numpy() @ peer.RAS_FROM_LPS
         return start @ rigid.inverse(moved)
 
 
-def _similarity(m):
-    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5])
-    gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0)
+def _similarity(m, device):
+    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(device)
+    gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0).to(device)
     return lambda fixed, moving: 0.5 * multiscale(fixed, moving) + 0.5 * gradient(fixed, moving)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..io.files import write_atomically
-from . import growth, memory, registration, render, search
+from . import card, growth, memory, registration, render, search
 from .figures import figures
 from .machine import told
 from .results import Record, Results
@@ -32,6 +32,7 @@ _TITLES = {
     "growth": ("Growth", growth),
     "memory": ("Peak memory", memory),
     "search": ("Search without a start", search),
+    card.PART: ("On a CUDA device", card),
 }
 
 
@@ -46,10 +47,13 @@ def write_page(path: Path, results: Results) -> None:
     sections = [_HEAD]
     for part, (title, module) in _TITLES.items():
         records = [record for record in results.values() if record.part == part]
-        if not records:
+        rows = [row for record in records for row in record.rows]
+        lacking = card.unmeasured({row.name for row in rows}, mark + others) if module is card else ""
+        if not rows and not lacking:
             continue
-        sections.append(f"## {title}\n\n{_about(module.__doc__)}\n\n{_measured(records)}")
-        sections.append(markdown([row for record in records for row in record.rows]))
+        sections.append(f"## {title}\n\n{_about(module.__doc__)}")
+        sections += [_measured(records), markdown(rows)] if rows else []
+        sections += [lacking] if lacking else []
         for name, (shown, svg) in figures(results, part).items():
             write_atomically(folder / f"{name}.svg", svg)
             sections.append(f"![{shown}]({folder.name}/{name}.svg)")

@@ -44,7 +44,7 @@ def _measure(setting: Setting, peer_limit_s: float, tell: Tell) -> Measured:
     kernels.prepare()
     ready = _making_ready(setting)
     _ours(case, setting.anatomy, starts[0])
-    nanodrr_registration.register(setting.subject, setting.volume, case.views, starts[0], 0.0)
+    nanodrr_registration.register(setting.subject, setting.volume, case.views, starts[0], np.inf, iterations=1)
     ours: list[Trace] = []
     theirs: list[Trace] = []
     ended = []
@@ -75,10 +75,12 @@ def _making_ready(setting: Setting, repeats: int = 3) -> tuple[list[float], list
         began = perf_counter()
         anatomy = Anatomy(setting.case.ct)
         for level in anatomy.levels(setting.case.views, setting.pose):
-            anatomy.projector(level.volume)
+            setting.send(anatomy.projector(level.volume))
+        setting.wait()
         ours.append(perf_counter() - began)
         began = perf_counter()
-        nanodrr_peer.subject_of(setting.volume)
+        nanodrr_peer.subject_of(setting.volume, setting.device or "cpu")
+        setting.wait()
         theirs.append(perf_counter() - began)
     return ours, theirs
 

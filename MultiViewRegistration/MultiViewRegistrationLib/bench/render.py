@@ -47,8 +47,8 @@ def _measure(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]
     tell(0.1)
     steps = f"mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} mm ({samples} samples a ray)"
     agreement = {
-        "nanodrr": (_ncc(ours.image, nanodrr.forward()[0]), f"; {steps}"),
-        "RTK": (_ncc(ours.image, rtk.image()), ""),
+        "nanodrr": (ncc(ours.image, nanodrr.forward()[0]), f"; {steps}"),
+        "RTK": (ncc(ours.image, rtk.image()), ""),
     }
     image, jacobian, forward, backward, joseph = alternated([
         lambda: setting.projector.render(camera, pose),
@@ -89,5 +89,6 @@ def _compiled(setting: Setting, name: str, tell: Tell) -> Measured:
     return Measured([compared(name, "ms", ours, theirs, peer, paired=True)])
 
 
-def _ncc(a: np.ndarray, b: np.ndarray) -> float:
+def ncc(a: np.ndarray, b: np.ndarray) -> float:
+    """Of two images."""
     return float(np.corrcoef(a.ravel(), b.ravel())[0, 1])

@@ -29,9 +29,9 @@ class Record:
     curves: Curves
 
     @classmethod
-    def of(cls, job: Job, measured: Measured) -> Record:
-        """Of a job that has just ended."""
-        return cls(job.part, now(), machine(), measured.rows, measured.curves)
+    def of(cls, job: Job, measured: Measured, device: str | None = None) -> Record:
+        """Of a job that has just ended.   device: on which, see `machine.machine`."""
+        return cls(job.part, now(), machine(device), measured.rows, measured.curves)
 
     def to_json(self) -> dict:
         """Plain data."""

@@ -26,8 +26,11 @@ STARTS = 5
 class Setting:
     """Data and renderers, shared by all parts of a run."""
 
-    def __init__(self, case: Case | None = None) -> None:
-        """case: another than the demo's, with truth, targets and two views of one size."""
+    def __init__(self, case: Case | None = None, device: str | None = None) -> None:
+        """case: another than the demo's, with truth, targets and two views of one size.
+        device: on which both sides work, as torch has it; None for our own on the processor's threads, and the peers on the processor.
+        """
+        self.device = device
         if case is not None:
             self.case = case
 
@@ -45,7 +48,11 @@ class Setting:
 
     @cached_property
     def anatomy(self) -> Anatomy:
-        return Anatomy(self.case.ct)
+        if self.device is None:
+            return Anatomy(self.case.ct)
+        from ..registration.on_device import Device
+
+        return Anatomy(self.case.ct).on(Device(self.device))
 
     @cached_property
     def projector(self) -> Projector:
@@ -54,7 +61,31 @@ class Setting:
     @cached_property
     def subject(self):
         """nanodrr's side of `volume`."""
-        return nanodrr_peer.subject_of(self.volume)
+        return nanodrr_peer.subject_of(self.volume, self.device or "cpu")
+
+    @cached_property
+    def half_subject(self):
+        """The same in bfloat16."""
+        return nanodrr_peer.subject_of(self.volume, self.device or "cpu", half=True)
+
+    @cached_property
+    def batch(self):
+        """`volume` on the device."""
+        from ..rendering.gpu import BatchProjector
+
+        return BatchProjector(self.projector, self.device)
+
+    def send(self, projector: Projector) -> None:
+        """Lay a volume on the device, where there is one."""
+        if self.device is not None:
+            from ..rendering.gpu import BatchProjector
+
+            BatchProjector(projector, self.device)
+
+    def wait(self) -> None:
+        """Until the device is done."""
+        if self.device is not None and self.device.startswith("cuda"):
+            nanodrr_peer.modules().torch.cuda.synchronize(self.device)
 
     @cached_property
     def joseph(self):

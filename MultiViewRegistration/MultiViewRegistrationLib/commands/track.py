@@ -28,6 +28,8 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser, w
     command.add_argument("--pace", choices=["thorough", "quick"], default="thorough",
                          help="quick: fewer steps and no assessment of the frames that are followed, which are then at best to be checked "
                               "(default: %(default)s)")
+    command.add_argument("--device", default="cpu", metavar="auto|cpu|cuda[:N]",
+                         help="where it works, see mvreg register (default: %(default)s)")
     command.add_argument("--seed", type=int, default=0, help="of the searches (default: %(default)s)")
     command.add_argument("--tra-unit", choices=["mm", "cm", "m"], default="mm",
                          help="of the lengths in track.tra, that of the Autoscoper trial (default: %(default)s)")
@@ -43,6 +45,7 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser, w
 
 
 def _track(options: argparse.Namespace) -> dict:
+    from ..devices import Place
     from ..registration.anatomy import Anatomy
     from ..sequences import follow
     from ..track_files import Track
@@ -50,13 +53,13 @@ def _track(options: argparse.Namespace) -> dict:
     with progress_of(options, "Tracking") as line:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
-        track = Track(sequence, Anatomy(sequence.first.ct), options.pace, options.start)
+        track = Track(sequence, Anatomy(sequence.first.ct), options.pace, options.start, place=Place(options.device))
 
         def registering(told: Progress) -> None:
             line.show((len(track.frames) + told.fraction) / len(sequence), told.stage)
 
         try:
-            for frame in follow(sequence, track.anatomy, options.start, options.pace, options.seed, registering):
+            for frame in follow(sequence, track.anatomy, options.start, options.pace, options.seed, registering, track.place):
                 track.frames.append(frame)
                 line.show(len(track.frames) / len(sequence), f"frame {len(track.frames)} of {len(sequence)}")
             pictures = track.overlays(line.show) if options.overlays else {}

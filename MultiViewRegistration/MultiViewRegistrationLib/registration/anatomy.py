@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from ..geometry import rigid
@@ -19,6 +21,12 @@ _VOLUME_LEVELS = 5
 BONE_STEP_MM = 4.0
 
 
+class Numba:
+    """Makes objectives and scorers that work on the CPU's threads."""
+
+    objective, scorer = Objective, Scorer
+
+
 class Anatomy:
     """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
 
@@ -32,6 +40,13 @@ class Anatomy:
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
+        self._by = Numba
+
+    def on(self, by) -> Anatomy:
+        """The same CT, whose objectives and scorers `by` makes, see `Numba` and `on_device.Device`."""
+        other = copy(self)
+        other._by = by
+        return other
 
     def projector(self, level: int) -> Projector:
         """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for."""
@@ -91,7 +106,7 @@ class Anatomy:
     def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
         """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
-        return Objective(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings, pivot)
+        return self._by.objective(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings, pivot)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> Evaluation:
         """The fit at a pose, as the last level of a refinement from a start compares CT and views."""
@@ -101,8 +116,8 @@ class Anatomy:
     def scorer(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring(level, len(self._volumes), structure=self.structure)
-        return Scorer(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm),
-                      level.settings, self.centroid)
+        return self._by.scorer(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings,
+                               self.centroid)
 
     def _pooled(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> list[View]:
         if self.structure:

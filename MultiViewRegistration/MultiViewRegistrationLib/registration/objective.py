@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -101,6 +101,25 @@ class Residual(NamedTuple):
     products: np.ndarray
 
 
+class Asked(NamedTuple):
+    """Where a descent wants to look: a pose (4, 4), the views' cameras, and whether nine derivatives are needed, see `Projection`."""
+
+    world_from_ct: np.ndarray
+    cameras: list[Camera] | None = None
+    intrinsics: bool = False
+
+
+class Look(NamedTuple):
+    """A pose that was looked at.
+
+    cost: gives the cost there over the pixels that were settled last.
+    settle: goes there: settles which pixels count, and gives the fit.
+    """
+
+    cost: Callable[[], float]
+    settle: Callable[[], Evaluation]
+
+
 class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.
 
@@ -108,6 +127,9 @@ class Objective:
 
     Which pixels count moves with the CT. `linearise` settles it; `cost` keeps to it, so that two costs can be compared.
     """
+
+    together: Callable[[list[Objective], list[Asked]], list[Look]] | None = None
+    """Looks at a pose for each of several objectives at once, where that is better than a thread for each."""
 
     def __init__(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> None:
         self.projector = projector
@@ -145,6 +167,15 @@ class Objective:
                 by_intrinsics(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
         return projections
 
+    def about(self, pivot: np.ndarray) -> Objective:
+        """The same about another pivot, nothing settled yet."""
+        return Objective(self.projector, self.views, self.settings, pivot)
+
+    def look(self, asked: Asked) -> Look:
+        """Look at a pose, before it is known whether to go there."""
+        projections = self.project(asked.world_from_ct, asked.cameras, intrinsics=asked.intrinsics)
+        return Look(partial(self.cost, projections), partial(self.linearise, projections))
+
     @property
     def masks(self) -> list[np.ndarray]:
         """By view, the pixels that were settled last: (rows, columns) float32, 1 or 0."""
@@ -181,17 +212,20 @@ class Objective:
             parts[index] = self._compare(index, projections[index], derivative)
 
         threads.run([partial(compare, index) for index in range(len(parts))])
-        pixels = tuple(int(mask.sum()) for mask in self._masks)
+        return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
+
+    def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> Evaluation:
+        """From each view's sum of robust squares, gradient, Hessian and local NCC."""
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
-        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE and any(self._shown)
+        enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE and any(shown)
         hessian = sum(part[2] for part in parts) / count
         return Evaluation(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
             hessian=np.tril(hessian) + np.tril(hessian, -1).T,
             pixels=pixels,
-            shown=tuple(self._shown),
+            shown=shown,
             similarity=tuple(part[3] for part in parts),
             by_view=tuple((part[1] / count, part[2] / count) for part in parts),
         )
@@ -214,7 +248,12 @@ class Objective:
         for residual, change, sums in self.residuals(index, projection, derivative=derivative):
             cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
             products += sums
-        return cost, gradient, hessian, float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
+        return cost, gradient, hessian, local_ncc(products)
+
+
+def local_ncc(products: np.ndarray) -> float:
+    """From the sums m f, m m, f f (3,) of what is compared."""
+    return float(products[0] / np.sqrt(products[1] * products[2] + 1e-12))
 
 
 def silhouette_margin(settings: Settings, camera: Camera, points: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
 from ..geometry import rigid
-from .objective import Evaluation, Objective
+from ..rendering import threads
+from .objective import Asked, Evaluation, Look, Objective
 from .unknowns import LEVER_MM, Unknowns
 
 
@@ -36,21 +38,21 @@ class Minimum(NamedTuple):
     fit: Evaluation
 
 
-def minimise(
+def descent(
     objective: Objective, world_from_ct: np.ndarray, *, iterations: int, tolerance_mm: float,
     on_step: Callable[[Step], None] = lambda step: None, unknowns: Unknowns | None = None, corrections: np.ndarray | None = None,
-) -> Minimum:
-    """Minimise the objective by Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963).
+) -> Generator[Asked, Look, Minimum]:
+    """Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963): yields where it wants to look, and is sent the look.
 
     unknowns, corrections: what is not known of the cameras, and the corrections to start with; exact, none by default.
 
-    Stops when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
+    Ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
     """
     unknowns = unknowns or Unknowns.exact(objective.views)
     given = [view.camera for view in objective.views]
     damping, pose, corrections = 1e-3, world_from_ct, unknowns.none if corrections is None else corrections
-    cameras = unknowns.cameras(corrections, given)
-    here = objective.linearise(objective.project(pose, cameras, intrinsics=unknowns.intrinsics))
+    look = yield Asked(pose, unknowns.cameras(corrections, given), unknowns.intrinsics)
+    here = look.settle()
     for _ in range(iterations):
         gradient, hessian = unknowns.system(objective, here, corrections)
         scale = np.diag(np.diag(hessian))
@@ -58,19 +60,50 @@ def minimise(
             step = -np.linalg.solve(hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient)
             trial, trial_corrections = moved(pose, step[:6], objective.pivot), unknowns.moved(corrections, step[6:])
             size = max(float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])), unknowns.size(step[6:]))
-            cameras = unknowns.cameras(trial_corrections, given)
-            projections = objective.project(trial, cameras, intrinsics=unknowns.intrinsics)
+            look = yield Asked(trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics)
             growth = unknowns.growth(objective, here, corrections, trial_corrections)
-            better = objective.cost(projections) * growth < here.cost
+            better = look.cost() * growth < here.cost
             if better or size < tolerance_mm:
                 break
             damping *= 8
         if damping >= 1e6 or not better:
             break
         pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
-        here = objective.linearise(projections)
+        here = look.settle()
         on_step(Step(pose, here.cost, size, here.similarity))
         if size < tolerance_mm:
             break
     return Minimum(pose, corrections, here)
 
+
+def minimise(objective: Objective, world_from_ct: np.ndarray, **how) -> Minimum:
+    """Follow one `descent`, which says what else may be given."""
+    return followed([objective], [descent(objective, world_from_ct, **how)])[0]
+
+
+def followed(objectives: list[Objective], descents: list[Generator[Asked, Look, Minimum]]) -> list[Minimum]:
+    """Where descents end, each on an objective of its own: a thread for each, or all in step where the objectives look together."""
+    ends: list = [None] * len(descents)
+    together = objectives[0].together if objectives else None
+
+    def sent(number: int, look: Look | None) -> Asked | None:
+        try:
+            return descents[number].send(look)
+        except StopIteration as end:
+            ends[number] = end.value
+            return None
+
+    def follow(number: int) -> None:
+        asked = sent(number, None)
+        while asked is not None:
+            asked = sent(number, objectives[number].look(asked))
+
+    if together is None:
+        threads.run([partial(follow, number) for number in range(len(descents))])
+        return ends
+    asked = {number: sent(number, None) for number in range(len(descents))}
+    while asked:
+        looks = together([objectives[number] for number in asked], list(asked.values()))
+        answers = {number: sent(number, look) for number, look in zip(asked, looks, strict=True)}
+        asked = {number: wanted for number, wanted in answers.items() if wanted is not None}
+    return ends

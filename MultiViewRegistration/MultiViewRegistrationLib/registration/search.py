@@ -13,9 +13,8 @@ from functools import partial
 import numpy as np
 
 from ..geometry import rigid
-from ..rendering import threads
 from .objective import Evaluation, Objective
-from .optimizer import Step, minimise
+from .optimizer import Step, descent, followed
 from .plan import Effort, Level
 from .ranges import Range
 from .scoring import Scorer
@@ -119,23 +118,20 @@ def descend(
     origins: of each pose, see `Run`.
     on_step: called after each step of a single descent. Of several, which run in other threads, it learns nothing.
     """
-    runs: list = [None] * len(poses)
+    steps: list[list[Step]] = [[] for _ in poses]
 
-    def follow(number: int) -> None:
-        pose, steps = poses[number], []
+    def taken(number: int, step: Step) -> None:
+        steps[number].append(step)
+        if on_step and len(poses) == 1:
+            on_step(step)
 
-        def step(done: Step) -> None:
-            steps.append(done)
-            if on_step and len(poses) == 1:
-                on_step(done)
-
-        # An objective remembers which pixels count: each descent needs its own.
-        own = Objective(objective.projector, objective.views, objective.settings, rigid.transform_points(pose, centroid))
-        found = minimise(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=step,
-                         unknowns=unknowns, corrections=corrections and corrections[number])
-        runs[number] = Run(*found, steps, origins[number] if origins else frozenset())
-
-    threads.run([partial(follow, number) for number in range(len(poses))])
+    # An objective remembers which pixels count: each descent needs its own.
+    objectives = [objective.about(rigid.transform_points(pose, centroid)) for pose in poses]
+    ends = followed(objectives, [
+        descent(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=partial(taken, number),
+                unknowns=unknowns, corrections=corrections and corrections[number])
+        for number, (own, pose) in enumerate(zip(objectives, poses, strict=True))])
+    runs = [Run(*end, steps[number], origins[number] if origins else frozenset()) for number, end in enumerate(ends)]
     return [run for run in runs if np.isfinite(run.fit.cost)]
 
 

@@ -20,8 +20,42 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.camera import Camera
+from . import warp_kernels
 from .drr import Grid, Projector
 from .warp_kernels import BEAM, back_project_rays, mark_unseen_rays, project_rays
+
+#: Launches that are remembered, see `launch`.
+MOST_PACKED = 4096
+_packed: dict[tuple, wp.Launch] = {}
+
+
+class Room:
+    """Makes the tensors of a batch.
+
+    kept: the next batch of the same shape gets the same ones, in the same places; else each gets its own.
+    """
+
+    def __init__(self, device: str, *, kept: bool = False) -> None:
+        self._device, self._kept = device, kept
+        self._tensors: dict[tuple, Tensor] = {}
+
+    def empty(self, name: str, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Of any content."""
+        if not self._kept:
+            return torch.empty(shape, dtype=dtype, device=self._device)
+        key = name, shape, dtype
+        if key not in self._tensors:
+            self._tensors[key] = torch.empty(shape, dtype=dtype, device=self._device)
+        return self._tensors[key]
+
+    def sent(self, name: str, array: np.ndarray) -> Tensor:
+        """An array on the device."""
+        tensor = torch.from_numpy(array)
+        return self.empty(name, *tensor.shape, dtype=tensor.dtype).copy_(tensor)
+
+    def clear(self) -> None:
+        """Give up what was kept."""
+        self._tensors.clear()
 
 
 class BatchRenderer:
@@ -36,31 +70,33 @@ class BatchRenderer:
 
     def render(
         self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), rays: Tensor | None = None,
+        wanted: Tensor | None = None, room: Room | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if asked for.
 
         cameras: n, of one size.   world_from_ct: (n, 4, 4) rigid, mm.
         pivot: (3,) or (n, 3) world mm, see `drr.render`.
         rays: (m,) int32 on the device, the rays to follow, each by its place in the flattened images; then results are (m,) and (6, m).
+        wanted: (n, rows, columns) uint8 on the device, the rays to follow in whole images; the others are 0. All by default.
+        room: of the results, a new one by default.
 
         InputError for a pose that is not finite. ValueError for cameras of several sizes.
         """
         columns, rows = _size(cameras)
-        n = len(cameras)
-        beams = self._beams(cameras, world_from_ct, pivot)
+        n, room = len(cameras), room or Room(self.device)
+        beams = room.sent("beams", self._beams(cameras, world_from_ct, pivot))
         count = n * rows * columns if rays is None else len(rays)
-        image = torch.empty(count, device=self.device)
-        derivative = torch.empty((6, count if jacobian else 0), device=self.device)
-        asked = torch.empty(0, dtype=torch.int32, device=self.device) if rays is None else rays.contiguous()
-        _launch(project_rays, count, self.device, [
-            self._values, *self.grid.stored, beams, rows, columns, asked, image, derivative])
+        image, derivative = room.empty("image", count), room.empty("derivative", 6, count if jacobian else 0)
+        asked = room.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()
+        followed = room.empty("all rays", 0, dtype=torch.uint8) if wanted is None else wanted.contiguous().view(-1)
+        launch(project_rays, count, self.device, [
+            self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative])
         if rays is None:
             image, derivative = image.view(n, rows, columns), derivative.view(6, *([n, rows, columns] if jacobian else [0]))
         return image, derivative if jacobian else None
 
-    def _beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> Tensor:
-        pivots = np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3))
-        return _beams(self.grid, cameras, world_from_ct, pivots, self.device)
+    def _beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> np.ndarray:
+        return _beams(self.grid, cameras, world_from_ct, np.broadcast_to(np.asarray(pivot, float), (len(cameras), 3)))
 
 
 class BatchProjector(BatchRenderer):
@@ -69,18 +105,24 @@ class BatchProjector(BatchRenderer):
     def __init__(self, projector: Projector, device: str = "cuda") -> None:
         super().__init__(projector.grid, device)
         self._projector = projector
-        self._end_slices = [_sent(tissue, self.device) for tissue in projector.end_slices]
+        self._end_slices = [sent(tissue, self.device) for tissue in projector.end_slices]
 
-    def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
-        """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
+    def seen(self, cameras: Sequence[Camera], world_from_ct, room: Room | None = None) -> Tensor:
+        """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`.
+
+        room: of the result, a new one by default.
+        """
         columns, rows = _size(cameras)
-        seen = torch.ones((len(cameras), rows, columns), dtype=torch.uint8, device=self.device)
-        cut = np.stack([self._projector.cut_across(camera, pose) for camera, pose in zip(cameras, world_from_ct, strict=True)])
+        poses, room = np.asarray(world_from_ct, float), room or Room(self.device)
+        seen = room.empty("seen", len(cameras), rows, columns, dtype=torch.uint8).fill_(1)
+        cut, depth = np.zeros((len(cameras), 6), np.uint8), np.empty(len(cameras))
+        for camera, of_it in _by_camera(cameras):
+            cut[of_it] = self._projector.cut_across(camera, poses[of_it])
+            depth[of_it] = self.grid.rays(camera, poses[of_it]).depth_mm
         if cut.any():
-            depth = [float(self.grid.rays(camera, pose).depth_mm) for camera, pose in zip(cameras, world_from_ct, strict=True)]
-            _launch(mark_unseen_rays, seen.numel(), self.device, [
-                _sent(cut.astype(np.uint8), self.device), *self._end_slices, *self.grid.shape,
-                self._beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), _sent(np.array(depth), self.device), rows, columns, seen.view(-1)])
+            launch(mark_unseen_rays, seen.numel(), self.device, [
+                room.sent("cut", cut), *self._end_slices, *self.grid.shape,
+                room.sent("beams", self._beams(cameras, poses, (0.0, 0.0, 0.0))), room.sent("depth", depth), rows, columns, seen.view(-1)])
         return seen
 
 
@@ -96,10 +138,44 @@ def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, sha
     into_air[:3, 3] = -1
     grid = Grid(np.empty(0, np.float32), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
     values = torch.zeros((nk + 2) * nj * ni, device=gradient.device)
-    beams = _beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3)), str(gradient.device))
-    _launch(back_project_rays, gradient.numel(), str(gradient.device), [
+    beams = sent(_beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3))), str(gradient.device))
+    launch(back_project_rays, gradient.numel(), str(gradient.device), [
         values, ni, nj, nk, beams, rows, columns, gradient.contiguous().view(-1)])
     return values.view(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1].contiguous()
+
+
+def lacking(device: str) -> str:
+    """Why a CUDA device, "cuda" or "cuda:1", cannot be used, in words; "" where it can."""
+    if not torch.backends.cuda.is_built():
+        return "this PyTorch was built without CUDA"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        told = str(error)
+        if "no NVIDIA driver" in told:
+            return "there is no NVIDIA driver"
+        if "too old" in told:
+            return "the NVIDIA driver is too old for this PyTorch"
+        return f"CUDA does not start ({told.strip().splitlines()[0] if told.strip() else type(error).__name__})"
+    count, number = torch.cuda.device_count(), int(device.partition(":")[2] or 0)
+    if number >= count:
+        return f"there {'is' if count == 1 else 'are'} only {count or 'no'} CUDA device{'s' * (count != 1)} (counted from 0)"
+    wp.init()
+    if f"cuda:{number}" not in [str(one) for one in wp.get_devices()]:
+        return "NVIDIA Warp does not see it: the driver may be too old for it"
+    try:
+        torch.zeros(1, device=f"cuda:{number}").cpu()
+        wp.load_module(warp_kernels, device=f"cuda:{number}")
+    except Exception as error:  # whatever compilers and drivers may raise
+        told = str(error).strip().splitlines() or [type(error).__name__]
+        return f"it does not work ({told[0]}); its driver may be too old, or its memory in use"
+    return ""
+
+
+def found(device: str) -> tuple[str, str]:
+    """A CUDA device's full name, "cuda:0", and what it is in words."""
+    name = _device(device)
+    return name, f"{torch.cuda.get_device_name(name)} ({name}) by NVIDIA Warp {wp.config.version}"
 
 
 def _device(device: str) -> str:
@@ -121,24 +197,46 @@ def _size(cameras: Sequence[Camera]) -> tuple[int, int]:
     return sizes.pop()
 
 
-def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndarray, device: str) -> Tensor:
-    """(n, BEAM) float64 on the device."""
-    beams = np.empty((len(cameras), BEAM))
-    for beam, camera, pose, pivot in zip(beams, cameras, world_from_ct, pivots, strict=True):
-        rays = grid.rays(camera, pose)
-        parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivot)
-        beam[:] = np.concatenate([part.ravel() for part in parts])
-    return _sent(beams, device)
+def _by_camera(cameras: Sequence[Camera]) -> list[tuple[Camera, list[int]]]:
+    """Each camera once, with the numbers of its images."""
+    images: dict[int, list[int]] = {}
+    for number, camera in enumerate(cameras):
+        images.setdefault(id(camera), []).append(number)
+    return [(cameras[numbers[0]], numbers) for numbers in images.values()]
 
 
-def _sent(array: np.ndarray, device: str) -> Tensor:
+def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndarray) -> np.ndarray:
+    """(n, BEAM)."""
+    beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
+    for camera, of_it in _by_camera(cameras):
+        rays = grid.rays(camera, poses[of_it])
+        parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivots[of_it])
+        beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in parts], axis=1)
+    return beams
+
+
+def sent(array: np.ndarray, device: str) -> Tensor:
+    """An array on the device."""
     return torch.from_numpy(array).to(device)
 
 
-def _launch(kernel: wp.Kernel, count: int, device: str, arguments: list) -> None:
-    """Starts a kernel on torch's stream; what follows there waits for it."""
-    if count == 0:
+def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, arguments: list) -> None:
+    """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it.
+
+    Packing arguments takes longer than small kernels do: where they lie in the same places as before, see `Room`, what was packed then is
+    used.
+    """
+    if threads == 0:
         return
-    arguments = [wp.from_torch(argument) if isinstance(argument, Tensor) else argument for argument in arguments]
-    stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None
-    wp.launch(kernel, dim=count, inputs=arguments, device=device, stream=stream)
+    key = (kernel, threads, device, *(
+        (argument.data_ptr(), argument.dtype, *argument.shape, *argument.stride()) if isinstance(argument, Tensor) else argument
+        for argument in arguments))
+    packed = _packed.get(key)
+    if packed is None:
+        # As bare descriptors: those that hold their tensors would keep their places from being used again.
+        bare = [wp.from_torch(argument, return_ctype=True) if isinstance(argument, Tensor) else argument for argument in arguments]
+        packed = wp.launch(kernel, dim=threads, inputs=bare, device=device, record_cmd=True)
+        if len(_packed) >= MOST_PACKED:
+            _packed.clear()
+        _packed[key] = packed
+    packed.launch(wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None)

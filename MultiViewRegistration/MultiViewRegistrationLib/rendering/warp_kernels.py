@@ -137,7 +137,8 @@ def _march(
 @wp.kernel
 def project_rays(
     values: wp.array(dtype=wp.float32), ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
-    rays: wp.array(dtype=wp.int32), image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32),
+    rays: wp.array(dtype=wp.int32), wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
 ):
     """One ray: see `cpu.project_rows`."""
     thread = wp.tid()
@@ -152,6 +153,9 @@ def project_rays(
     if with_jacobian:
         for p in range(6):
             jacobian[p, thread] = 0.0
+    if wanted.shape[0] > 0:  # noqa: SIM102 (Warp looks at both)
+        if wanted[ray] == wp.uint8(0):
+            return
 
     source = _vector(beams, n, _SOURCE)
     q = _direction(beams, n, row, column)

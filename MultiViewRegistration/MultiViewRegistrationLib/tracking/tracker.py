@@ -8,6 +8,7 @@ about it. A frame that is lost, or rejected, starts nothing: the next one begins
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from time import perf_counter
 
@@ -19,7 +20,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.view import View
 from ..registration.anatomy import Anatomy
-from ..registration.objective import Evaluation, Objective
+from ..registration.objective import Asked, Evaluation, Objective
 from ..registration.optimizer import minimise, moved
 from ..registration.pipeline import Refinement
 from ..registration.plan import MOST_EXPECTED_MM, Level
@@ -94,6 +95,12 @@ class Tracker:
         self._anatomy, self._pace, self._search, self._targets, self._assumed = anatomy, pace, search, targets, assumed
         self._kept: list[tuple[int, np.ndarray]] = []
         self._similarity: list[tuple[float, ...]] = []
+
+    def on(self, anatomy: Anatomy) -> Tracker:
+        """The same where another makes the objectives of the same CT, see `Anatomy.on`."""
+        other = copy(self)
+        other._anatomy = anatomy
+        return other
 
     @property
     def begun(self) -> bool:
@@ -175,7 +182,7 @@ def _finished(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm
 
     The pose (4, 4), and the fit there or that step before.
     """
-    fit = objective.linearise(objective.project(pose))
+    fit = objective.look(Asked(pose)).settle()
     if np.isfinite(fit.cost):
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:

@@ -1,0 +1,166 @@
+"""Where a registration works, what its result says of that, and what happens where the device that was asked for cannot be used."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from moving import swing, write_moving_case
+from phantom import error_mm
+from phantom_case import write_phantom_case
+from program import ENVIRONMENT, MVREG, WITHOUT
+
+from MultiViewRegistrationLib.assessment.metrics import mtre
+from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.devices import Place
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.evaluation import evaluate
+from MultiViewRegistrationLib.evaluation_page import page
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.workflow import register
+
+torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
+warp = pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
+
+DONE = "; the processor did the work."
+
+
+@pytest.fixture(scope="module")
+def case_file(tmp_path_factory):
+    return write_phantom_case(tmp_path_factory.mktemp("case"))
+
+
+@pytest.fixture
+def built(monkeypatch):
+    """A PyTorch that was built for CUDA, whatever the machine's is."""
+    monkeypatch.setattr(torch.backends.cuda, "is_built", lambda: True)
+
+    def starts(error=None, devices=0):
+        def init():
+            if error:
+                raise error
+        monkeypatch.setattr(torch.cuda, "init", init)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
+
+    return starts
+
+
+def lack(asked):
+    """Why the processor does the work, as it is told in the warning."""
+    with pytest.warns(UserWarning) as told:
+        place = Place(asked)
+    assert (place.name, place.words) == ("cpu", "") and str(told[0].message) == place.lack
+    return place.lack
+
+
+def test_by_warp_it_ends_where_it_does_by_numba_and_the_result_says_what_it_ran_on(case_file):
+    by_numba, by_warp = (register(Case.load(case_file), device=device) for device in ("cpu", "warp-cpu"))
+    assert error_mm(by_warp.world_from_ct, by_numba.world_from_ct) < 0.02
+    told = by_warp.to_json()["software"]
+    assert told["device"].startswith("CPU, ") and told["device"].endswith("refined on one thread of the processor by NVIDIA Warp")
+    assert "fell_back" not in told and "Warp" not in by_numba.to_json()["software"]["device"]
+
+
+@pytest.mark.parametrize("error, why", [
+    (RuntimeError("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver."),
+     "there is no NVIDIA driver"),
+    (RuntimeError("The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."),
+     "the NVIDIA driver is too old for this PyTorch"),
+    (RuntimeError("Unexpected error from cudaGetDeviceCount().\nSomething else"),
+     "CUDA does not start (Unexpected error from cudaGetDeviceCount().)"),
+])
+def test_a_driver_that_is_missing_or_too_old_is_told(built, error, why):
+    built(error)
+    assert lack("cuda") == f"device cuda: {why}{DONE}"
+
+
+def test_a_device_that_is_not_there_or_that_warp_does_not_see_is_told(built, monkeypatch):
+    built(devices=1)
+    monkeypatch.setattr(warp, "get_devices", lambda: ["cpu"])
+    assert "there is only 1 CUDA device" in lack("cuda:1")
+    assert "NVIDIA Warp does not see it" in lack("cuda")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, which works")
+def test_a_device_that_is_there_but_does_not_work_is_told(built, monkeypatch):
+    built(devices=1)
+    monkeypatch.setattr(warp, "get_devices", lambda: ["cpu", "cuda:0"])
+    assert re.fullmatch(r"device cuda: it does not work \(.*\); its driver may be too old, or its memory in use" + DONE, lack("cuda"))
+
+
+@pytest.mark.parametrize("missing, told", [("torch", "PyTorch"), ("warp", "NVIDIA Warp")])
+def test_without_torch_or_warp_the_program_registers_all_the_same_and_says_so(case_file, tmp_path, missing, told):
+    done = subprocess.run([sys.executable, "-c", WITHOUT.format(missing), "register", str(case_file), "--device", "cuda",
+                           "--out", str(tmp_path)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    sentence = f'device cuda: {told} is not installed (pip install "multiview-registration[gpu]"){DONE}'
+    assert f"mvreg: warning: {sentence}" in done.stderr
+    saved = json.loads((tmp_path / "result.json").read_text())
+    assert saved["software"]["fell_back"] == sentence and saved["errors"]["mtre_mm"] < 0.2
+    assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device, which auto takes")
+def test_auto_takes_the_processor_without_a_warning_where_there_is_no_device(case_file, recwarn):
+    result = register(Case.load(case_file), device="auto")
+    expected = register(Case.load(case_file))
+    np.testing.assert_array_equal(result.world_from_ct, expected.world_from_ct)
+    assert result.to_json()["software"]["fell_back"].startswith("device auto: ")
+    assert not [warning for warning in recwarn if "device" in str(warning.message)]
+
+
+def test_too_little_memory_ends_on_the_processor_and_the_result_says_so(case_file, monkeypatch):
+    from MultiViewRegistrationLib.registration import on_device
+
+    def full(pairs):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    expected = register(Case.load(case_file))
+    monkeypatch.setattr(on_device, "_looks", full)
+    with pytest.warns(UserWarning, match="device warp-cpu: warp-cpu has too little free memory; the processor did the work"):
+        result = register(Case.load(case_file), device="warp-cpu")
+    np.testing.assert_array_equal(result.world_from_ct, expected.world_from_ct)
+    assert "too little free memory" in result.to_json()["software"]["fell_back"]
+
+
+def test_another_word_is_one_sentence():
+    with pytest.raises(InputError, match='device: found "mps", expected auto, cpu, cuda or cuda:N'):
+        Place("mps")
+
+
+def test_the_program_refuses_another_word(case_file, tmp_path):
+    done = subprocess.run([*MVREG, "register", case_file, "--device", "tpu", "--out", tmp_path / "out"], env=ENVIRONMENT,
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2 and 'device: found "tpu"' in done.stderr and not (tmp_path / "out").exists()
+
+
+def test_tracking_by_warp_follows_as_by_numba_and_says_so(tmp_path):
+    case, tracks = write_moving_case(tmp_path, swing(3)), []
+    for device in ("cpu", "warp-cpu"):
+        assert main(["track", str(case), "--pace", "quick", "--device", device, "--out", str(tmp_path / device)]) == 0
+        tracks.append(json.loads((tmp_path / device / "track.json").read_text()))
+    for mine, expected in zip(tracks[1]["frames"], tracks[0]["frames"], strict=True):
+        assert mine["how"] == expected["how"]
+        assert error_mm(np.array(mine["world_from_ct"]), np.array(expected["world_from_ct"])) < 0.02
+    assert "Warp" not in tracks[0]["software"]["device"] and tracks[1]["software"]["device"].endswith("by NVIDIA Warp")
+
+
+def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_numba(shared_data):
+    """Cut ends, round fields, scatter and noise: a case like the demo's."""
+    case = Case.load(shared_data / "sim" / "pelvis-oblique-1")
+    by_numba, by_warp = (register(case, device=device) for device in ("cpu", "warp-cpu"))
+    assert mtre(by_warp.world_from_ct, by_numba.world_from_ct, case.targets) < 0.02
+    assert by_warp.errors.mtre_mm < 0.1 and by_warp.verdict == by_numba.verdict
+
+
+def test_an_evaluation_and_its_page_tell_the_device(case_file):
+    evaluations = [evaluate([case_file], starts=2, reach_mm=8, off=(8, 8), seed=0, device=device) for device in ("cpu", "warp-cpu")]
+    by_numba, by_warp = ([run.mtre_mm for run in evaluation.cases[0].runs] for evaluation in evaluations)
+    assert by_warp != by_numba and by_warp == pytest.approx(by_numba, abs=0.02)
+    assert "Refinement: `joint`." in page(evaluations[0])
+    assert "Refinement: `joint` on one thread of the processor by NVIDIA Warp." in page(evaluations[1])

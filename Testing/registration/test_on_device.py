@@ -1,0 +1,192 @@
+"""Objective, descents and search by Warp's kernels, on its CPU device and on CUDA where there is one, against those of numba."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_ct, make_views, off
+
+from MultiViewRegistrationLib.imaging.ct import CT, attenuation
+from MultiViewRegistrationLib.imaging.view import SharedUnknowns
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.objective import Asked, Objective, Settings
+from MultiViewRegistrationLib.registration.optimizer import descent, followed, minimise
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.scoring import Scorer
+from MultiViewRegistrationLib.registration.unknowns import Unknowns
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
+pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+
+PIVOT = np.array([1.0, 2.0, 3.0])
+NEAR = off(TRUE_POSE, [1.0, -1.5, 0.5], [2.0, 1.0, -3.0])
+NEXT = off(TRUE_POSE, [0.8, -1.2, 0.7], [1.5, 1.2, -2.0])
+SETTINGS = {
+    "intensity": Settings(intensity_radius=6),
+    "gradient": Settings(gradient_radius=6),
+    "both, robust": Settings(intensity_radius=5, gradient_radius=7, cauchy=0.5),
+    "a structure": Settings(intensity_radius=4, gradient_radius=5, cauchy=0.5, silhouette_mm=4.0),
+}
+
+
+@pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
+def device(request):
+    from MultiViewRegistrationLib.registration.on_device import Device
+
+    return Device(request.param)
+
+
+@pytest.fixture(scope="module")
+def ct():
+    return make_ct()
+
+
+@pytest.fixture(scope="module")
+def projector(ct):
+    return Projector(attenuation(ct))
+
+
+@pytest.fixture(scope="module")
+def views(ct):
+    """Two of different sizes, the first with a collimator."""
+    first, second = make_views(ct, size=64)
+    valid = first.xray.valid.copy()
+    valid[:, :9] = valid[50:] = False
+    return [replace(first, xray=XRay(first.xray.line_integrals, valid)), second.cropped(3, 5, 52, 48)]
+
+
+def same_fit(mine, theirs):
+    """To 1e-4, a gradient in terms of what its Hessian and the cost allow it to be."""
+    assert mine.pixels == theirs.pixels and mine.shown == theirs.shown
+    assert mine.cost == pytest.approx(theirs.cost, rel=1e-4)
+    assert mine.similarity == pytest.approx(theirs.similarity, rel=1e-4)
+    same_system((mine.gradient, mine.hessian), (theirs.gradient, theirs.hessian), theirs.cost)
+    for of_view, expected in zip(mine.by_view, theirs.by_view, strict=True):
+        same_system(of_view, expected, theirs.cost)
+
+
+def same_system(mine, theirs, cost):
+    scale = np.sqrt(np.diag(theirs[1]))
+    np.testing.assert_allclose(mine[0] / scale, theirs[0] / scale, rtol=0, atol=1e-4 * np.sqrt(cost))
+    np.testing.assert_allclose(mine[1] / np.outer(scale, scale), theirs[1] / np.outer(scale, scale), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("intrinsics", [False, True])
+@pytest.mark.parametrize("name", SETTINGS)
+def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, name, intrinsics):
+    on_cpu, on_device = Objective(projector, views, SETTINGS[name], PIVOT), device.objective(projector, views, SETTINGS[name], PIVOT)
+    fits, costs = [], []
+    for objective in (on_cpu, on_device):
+        fits.append(objective.look(Asked(NEAR, intrinsics=intrinsics)).settle())
+        costs.append(objective.look(Asked(NEXT, intrinsics=intrinsics)).cost())
+    assert fits[0].gradient.shape == ((9,) if intrinsics else (6,))
+    same_fit(fits[1], fits[0])
+    assert costs[1] == pytest.approx(costs[0], rel=1e-4)
+
+
+def test_rays_through_cut_ends_are_left_out_as_by_numba(device, views):
+    whole = make_ct()
+    projector = Projector(attenuation(CT(Volume(whole.volume.values[14:34].copy(), whole.volume.ct_from_index @ shifted(14)))))
+    assert projector.cut.any()
+    fits = [objective.look(Asked(NEAR)).settle() for objective in (
+        maker(projector, views, SETTINGS["both, robust"], PIVOT) for maker in (Objective, device.objective))]
+    assert sum(fits[0].pixels) < 0.8 * sum(int(view.xray.valid.sum()) for view in views)
+    same_fit(fits[1], fits[0])
+
+
+def shifted(slices):
+    shift = np.eye(4)
+    shift[2, 3] = slices
+    return shift
+
+
+def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projector, views):
+    objective = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
+    assert objective.look(Asked(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0]))).settle().cost == np.inf
+    assert objective.look(Asked(NEAR)).cost() == np.inf  # nothing was settled with which to compare it
+
+
+@pytest.mark.parametrize("settings", [Settings(intensity_radius=3), Settings(gradient_radius=6, silhouette_mm=6)])
+def test_scores_are_those_of_numba(device, projector, views, settings):
+    random = np.random.default_rng(2)
+    poses = np.stack([off(TRUE_POSE, random.uniform(-15, 15, 3), random.uniform(-40, 40, 3)) for _ in range(60)])
+    poses[7, :3, 3] += 400  # out of the views
+    centroid = np.array([2.0, -1.0, 4.0])
+    expected = Scorer(projector, views, settings, centroid).scores(poses)
+    scores = device.scorer(projector, views, settings, centroid).scores(poses)
+    assert scores.shape == (2, 60) and (expected[:, 7] == 0).all() and np.ptp(expected) > 0.3
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
+
+
+STARTS = [off(TRUE_POSE, turn, shift) for turn, shift in (
+    ([2.0, -1, 1], [2.0, 3, -1]), ([-2.0, 1, 2], [-3.0, 1, 1]), ([1.0, 3, 0], [0, -2, 3.0]))]
+
+
+def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projector, views):
+    settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005}
+    apart = [minimise(device.objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
+    first = device.objective(projector, views, settings, PIVOT)
+    objectives = [first.about(PIVOT) for _ in STARTS]
+    in_step = followed(objectives, [descent(own, start, **how) for own, start in zip(objectives, STARTS, strict=True)])
+    on_cpu = [minimise(Objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
+    for alone, end, expected in zip(apart, in_step, on_cpu, strict=True):
+        np.testing.assert_array_equal(end.world_from_ct, alone.world_from_ct)
+        assert error_mm(end.world_from_ct, expected.world_from_ct) < 0.02
+        assert error_mm(expected.world_from_ct) < 0.3
+
+
+def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(device, projector, views, monkeypatch):
+    from MultiViewRegistrationLib.registration import on_device
+
+    looks, sizes, most = on_device._looks, [], 2
+
+    def limited(pairs):
+        sizes.append(len(pairs))
+        if len(pairs) > most:
+            raise RuntimeError("CUDA error: out of memory") if most else torch.OutOfMemoryError("Tried to allocate too much.")
+        return looks(pairs)
+
+    first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
+    asked = [Asked(start) for start in STARTS]
+    expected = [look.settle().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)]
+    monkeypatch.setattr(on_device, "_looks", limited)
+    assert [look.settle().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)] == expected
+    assert sizes == [3, 1, 2]
+    most = 0
+    with pytest.raises(MemoryError):
+        first.together([first.about(PIVOT) for _ in STARTS], asked)
+
+
+def test_unknown_cameras_are_corrected_as_by_numba(device, projector, views):
+    """An angle of the second view's own, and a principal point that both share: nine derivatives."""
+    unsure = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
+    unknowns = Unknowns(unsure, SharedUnknowns(principal_point_sd_px=2.0))
+    how = {"iterations": 10, "tolerance_mm": 0.01, "unknowns": unknowns}
+    ends = [minimise(maker(projector, unsure, SETTINGS["both, robust"], PIVOT), STARTS[0], **how)
+            for maker in (Objective, device.objective)]
+    assert np.abs(ends[0].corrections).max() > 1e-3
+    np.testing.assert_allclose(ends[1].corrections, ends[0].corrections, atol=0.02)
+    assert error_mm(ends[1].world_from_ct, ends[0].world_from_ct) < 0.02
+
+
+def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, ct, monkeypatch):
+    views, anatomy = make_views(ct), Anatomy(ct)
+    start = off(TRUE_POSE, [4.0, -5, 3], [6.0, 5, -7])
+    expected = refine(anatomy, views, start)
+    monkeypatch.setattr(Objective, "project", None)
+    monkeypatch.setattr(Scorer, "scores", None)
+    found = refine(anatomy.on(device), views, start)
+    assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
+    assert error_mm(found.world_from_ct) < 0.2
+    assert found.candidates == expected.candidates
+
+
+def test_the_same_bits_come_out_every_time(device, projector, views):
+    fits = [device.objective(projector, views, SETTINGS["both, robust"], PIVOT).look(Asked(NEAR)).settle() for _ in range(2)]
+    assert fits[0].cost == fits[1].cost
+    np.testing.assert_array_equal(fits[0].hessian, fits[1].hessian)

@@ -13,9 +13,11 @@ from ..imaging.ct import CT, attenuation
 from ..imaging.volume import Volume
 from ..rendering import threads
 from ..rendering.cut_ends import TISSUE_PER_MM, cut_ends
+from . import drawn
 from .bases import Bases, Rays, Stacks, varied
+from .exposure import expose
 from .march import BASES, project
-from .randomise import BODY, BONE, CLEAN, Randomisation, randomise
+from .randomise import BODY, BONE, CLEAN, Randomisation, draw
 from .standardise import standardise
 from .window import Window
 
@@ -115,6 +117,8 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
     work = np.empty((4, rows, columns), np.float32)
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
+    numbers = np.empty(drawn.NUMBERS)
+    capsules = drawn.Capsules(np.empty((drawn.MOST_CAPSULES, drawn.CAPSULE)), np.empty(1, np.int64))
     for n in range(len(seeds)):
         s = stack[n]
         project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
@@ -123,7 +127,8 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
             project(words_2[s], shapes_2[s], stored_2[s], steps_2[s], source_2[n], directions_2[n], world_from_index_2[n], others)
         state[0] = seeds[n]
         valid = inside.copy()
-        randomise(bases, others, how, mm[n], state, work, line, valid)
+        noise = draw(how, rows, columns, mm[n], state, numbers, capsules)
+        expose(bases, others, mm[n], numbers, capsules, noise, work, line, valid)
         standardise(line, valid, work, out[n, 0])
         for r in range(rows):
             for c in range(columns):

@@ -47,7 +47,7 @@ HOME_OF = {
     "qt": {"panel"},
     "ctk": {"panel"},
     "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
-    "warp": {"rendering.gpu", "rendering.warp_kernels"},
+    "warp": {"rendering.gpu", "rendering.warp_kernels", "regressor.device_kernels"},
     "itk": {"demo", "bench"},
     "h5py": {"io"},
     "nanodrr": {"bench"},

@@ -31,7 +31,7 @@ class BatchRenderer:
     """
 
     def __init__(self, grid: Grid, device: str = "cuda") -> None:
-        self.device, self.grid = _device(device), grid
+        self.device, self.grid = known_device(device), grid
         self._values = torch.from_numpy(grid.values).to(self.device)
 
     def render(
@@ -52,7 +52,7 @@ class BatchRenderer:
         image = torch.empty(count, device=self.device)
         derivative = torch.empty((6, count if jacobian else 0), device=self.device)
         asked = torch.empty(0, dtype=torch.int32, device=self.device) if rays is None else rays.contiguous()
-        _launch(project_rays, count, self.device, [
+        launch(project_rays, count, self.device, [
             self._values, *self.grid.stored, beams, rows, columns, asked, image, derivative])
         if rays is None:
             image, derivative = image.view(n, rows, columns), derivative.view(6, *([n, rows, columns] if jacobian else [0]))
@@ -69,7 +69,7 @@ class BatchProjector(BatchRenderer):
     def __init__(self, projector: Projector, device: str = "cuda") -> None:
         super().__init__(projector.grid, device)
         self._projector = projector
-        self._end_slices = [_sent(tissue, self.device) for tissue in projector.end_slices]
+        self._end_slices = [sent(tissue, self.device) for tissue in projector.end_slices]
 
     def seen(self, cameras: Sequence[Camera], world_from_ct) -> Tensor:
         """(n, rows, columns) uint8: 0 for rays that go on through tissue where the CT was cut off, as `Projector.seen`."""
@@ -78,9 +78,9 @@ class BatchProjector(BatchRenderer):
         cut = np.stack([self._projector.cut_across(camera, pose) for camera, pose in zip(cameras, world_from_ct, strict=True)])
         if cut.any():
             depth = [float(self.grid.rays(camera, pose).depth_mm) for camera, pose in zip(cameras, world_from_ct, strict=True)]
-            _launch(mark_unseen_rays, seen.numel(), self.device, [
-                _sent(cut.astype(np.uint8), self.device), *self._end_slices, *self.grid.shape,
-                self._beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), _sent(np.array(depth), self.device), rows, columns, seen.view(-1)])
+            launch(mark_unseen_rays, seen.numel(), self.device, [
+                sent(cut.astype(np.uint8), self.device), *self._end_slices, *self.grid.shape,
+                self._beams(cameras, world_from_ct, (0.0, 0.0, 0.0)), sent(np.array(depth), self.device), rows, columns, seen.view(-1)])
         return seen
 
 
@@ -97,12 +97,12 @@ def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, sha
     grid = Grid(np.empty(0, np.float32), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
     values = torch.zeros((nk + 2) * nj * ni, device=gradient.device)
     beams = _beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3)), str(gradient.device))
-    _launch(back_project_rays, gradient.numel(), str(gradient.device), [
+    launch(back_project_rays, gradient.numel(), str(gradient.device), [
         values, ni, nj, nk, beams, rows, columns, gradient.contiguous().view(-1)])
     return values.view(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1].contiguous()
 
 
-def _device(device: str) -> str:
+def known_device(device: str) -> str:
     """The device by its full name. InputError where it is not there."""
     wp.init()
     if device == "cuda" and torch.cuda.is_available():
@@ -128,17 +128,18 @@ def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndar
         rays = grid.rays(camera, pose)
         parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivot)
         beam[:] = np.concatenate([part.ravel() for part in parts])
-    return _sent(beams, device)
+    return sent(beams, device)
 
 
-def _sent(array: np.ndarray, device: str) -> Tensor:
+def sent(array: np.ndarray, device: str) -> Tensor:
+    """An array on the device."""
     return torch.from_numpy(array).to(device)
 
 
-def _launch(kernel: wp.Kernel, count: int, device: str, arguments: list) -> None:
-    """Starts a kernel on torch's stream; what follows there waits for it."""
-    if count == 0:
+def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, arguments: list) -> None:
+    """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it."""
+    if threads == 0:
         return
     arguments = [wp.from_torch(argument) if isinstance(argument, Tensor) else argument for argument in arguments]
     stream = wp.stream_from_torch(torch.cuda.current_stream(device)) if device.startswith("cuda") else None
-    wp.launch(kernel, dim=count, inputs=arguments, device=device, stream=stream)
+    wp.launch(kernel, dim=threads, inputs=arguments, device=device, stream=stream)

@@ -46,8 +46,8 @@ HOME_OF = {
     "aiohttp": {"viewer"},
     "qt": {"panel"},
     "ctk": {"panel"},
-    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "bench"},
-    "warp": {"rendering.gpu", "rendering.warp_kernels", "regressor.device_kernels"},
+    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "rendering.devices", "bench"},
+    "warp": {"rendering.gpu", "rendering.warp_kernels", "rendering.devices", "regressor.device_kernels"},
     "itk": {"demo", "bench"},
     "h5py": {"io"},
     "nanodrr": {"bench"},
@@ -55,8 +55,8 @@ HOME_OF = {
     "pyigtl": {"io.navigation.messages"},
     "distributed": {"cohort"},
 }
-#: The benchmark imports its peers only once it runs.
-NEEDS_MORE = (HOSTS | HOME_OF["warp"] | HOME_OF["torch"] - {"published", "bench"}
+#: The benchmark imports its peers only once it runs, and so do the devices what they are asked for.
+NEEDS_MORE = (HOSTS | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices"}
               | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")})
 
 

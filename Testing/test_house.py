@@ -46,9 +46,9 @@ HOME_OF = {
     "aiohttp": {"viewer"},
     "qt": {"panel"},
     "ctk": {"panel"},
-    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "registration.on_device",
-              "bench"},
-    "warp": {"rendering.gpu", "rendering.warp_kernels", "registration.device_kernels"},
+    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "rendering.devices",
+              "registration.on_device", "bench"},
+    "warp": {"rendering.gpu", "rendering.warp_kernels", "rendering.devices", "registration.device_kernels", "regressor.device_kernels"},
     "itk": {"demo", "bench"},
     "h5py": {"io"},
     "nanodrr": {"bench"},
@@ -56,8 +56,8 @@ HOME_OF = {
     "pyigtl": {"io.navigation.messages"},
     "distributed": {"cohort"},
 }
-#: The benchmark imports its peers only once it runs.
-NEEDS_MORE = (HOSTS | HOME_OF["warp"] | HOME_OF["torch"] - {"published", "bench"}
+#: The benchmark imports its peers only once it runs, and so do the devices what they are asked for.
+NEEDS_MORE = (HOSTS | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices"}
               | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")})
 
 

@@ -122,6 +122,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
     command.add_argument("--poses", choices=["range", "diffpose"], default="range",
                          help="how they are drawn: evenly in the case's training range, or as DiffPose did (default: %(default)s)")
+    command.add_argument("--device", default="cpu", metavar="auto|cpu|cuda[:N]",
+                         help="where it is trained; auto: on a CUDA device where one can be used (default: %(default)s)")
     command.add_argument("--resume", action="store_true", help="go on with the training in --out, as it was begun")
     command.add_argument("--tensorboard", action="store_true", help="also write the learning curves for TensorBoard")
     command.set_defaults(run=_train)
@@ -254,12 +256,12 @@ def _train(options: argparse.Namespace) -> dict:
     with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
         model = train(case, options.out, minutes=options.minutes, network=options.network, loss=options.loss, seed=options.seed,
-                      poses=options.poses, resume=options.resume, tensorboard=options.tensorboard,
+                      poses=options.poses, device=options.device, resume=options.resume, tensorboard=options.tensorboard,
                       progress=lambda fraction, stage, error_mm: line.show(fraction, stage))
     median, most, within = model.card.expected
     if first_rank():
-        print(f"{case.name}: trained for {model.card.seconds:.0f} s; of random images half are found within {median:.1f} mm, 95 % within "
-              f"{most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
+        print(f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
+              f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
     return card_json(model)
 
 

@@ -5,47 +5,28 @@ A registration never fails for want of a device: it is done on the processor the
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import TypeVar
 
 from .errors import InputError
 from .registration.anatomy import Anatomy
-
-CPU, AUTO = "cpu", "auto"
-#: Warp's kernels on the processor, on one thread: slow, to test them where there is no CUDA device.
-WARP_CPU = "warp-cpu"
-
-CUDA = re.compile(r"cuda(:\d+)?")
+from .rendering.devices import AUTO, CPU, WARP_CPU, place_of
 
 Answer = TypeVar("Answer")
 
 
-def lacking(device: str) -> str:
-    """Why a device, "cuda", "cuda:N" or WARP_CPU, cannot be used, in words; "" where it can."""
-    try:
-        from .rendering import gpu
-    except ModuleNotFoundError as error:
-        if error.name not in ("torch", "warp"):
-            raise
-        package = {"torch": "PyTorch", "warp": "NVIDIA Warp"}[error.name]
-        return f'{package} is not installed (pip install "multiview-registration[gpu]")'
-    return "" if device == WARP_CPU else gpu.lacking(device)
-
-
 def cuda_device(asked: str) -> str:
     """The full name of "cuda" or "cuda:N". InputError where it is something else, or cannot be used."""
-    lack = lacking(asked) if CUDA.fullmatch(asked) else "is no CUDA device"
-    if lack:
-        raise InputError(f"device {asked}: {lack}, expected a CUDA device that can be used; run this where there is one, or leave --device "
-                         "out.")
-    from .rendering import gpu
-
-    return gpu.found(asked)[0]
+    place = place_of(asked)
+    if not place.name.startswith("cuda"):
+        raise InputError(f"device {asked}: {place.lack or 'is no CUDA device'}, expected a CUDA device that can be used; run this where "
+                         "there is one, or leave --device out.")
+    return place.name
 
 
-class Place:
+class Workplace:
     """Where a refinement works.
 
     asked: "cpu", by numba; "auto", the CUDA device where one can be used, else "cpu"; "cuda" or "cuda:N"; WARP_CPU.
@@ -56,23 +37,13 @@ class Place:
     """
 
     def __init__(self, asked: str = CPU) -> None:
-        if asked not in (CPU, AUTO, WARP_CPU) and not CUDA.fullmatch(asked):
-            raise InputError(f'device: found "{asked}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0) for the '
-                             'refinement "joint"; correct it.')
-        self.asked, self.name, self.lack, self.words = asked, CPU, "", ""
-        if asked != CPU:
-            self._find("cuda" if asked == AUTO else asked)
-
-    def _find(self, wanted: str) -> None:
-        lack = lacking(wanted)
-        if lack:
-            self._stay(lack)
-        elif wanted == WARP_CPU:
-            self.name, self.words = WARP_CPU, "one thread of the processor by NVIDIA Warp"
-        else:
-            from .rendering import gpu
-
-            self.name, self.words = gpu.found(wanted)
+        place = place_of(asked)
+        self.asked, self.name, self.lack, self.words = asked, place.name, "", ""
+        if place.lack:
+            self._stay(place.lack)
+        elif self.name != CPU:
+            what = f"{place.words} ({self.name})" if place.words else "one thread of the processor"
+            self.words = f"{what} by NVIDIA Warp {version('warp-lang')}"
 
     def _stay(self, why: str) -> None:
         """Work on the processor after all."""

@@ -32,14 +32,16 @@ CURVES = "curves.svg"
 def train(
     case: Case, folder: str | Path | None = None, *, minutes: float = 2.0, network: str = "voting", loss: str = "likelihood",
     seed: int = 0, poses: str = "range", resume: bool = False, progress: Callable[[float, str, float | None], object] = lambda *_: None,
-    anatomy: Anatomy | None = None, tensorboard: bool = False,
+    anatomy: Anatomy | None = None, tensorboard: bool = False, device: str = "cpu",
 ) -> Model:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
     folder: of the model, new or empty; by default one in this user's store.
     minutes, network, loss, seed: see `regressor.training.Plan`.
     poses: "range", evenly in that range; or "diffpose", normally distributed as in DiffPose, about the case's nominal pose.
-    resume: go on with what is in the folder, as it was begun; the arguments before are ignored.
+    device: "cpu"; "cuda" or "cuda:N", a CUDA device, which needs Warp; "auto", such a device where there is one. Where it cannot be used a
+        warning says why, and the CPU does the work. The images drawn are the same.
+    resume: go on with what is in the folder, as it was begun and where; the arguments before are ignored.
     progress: called with the fraction done, what it does and the error so far in mm (None at first); where it returns False the training
         stops with `regressor.training.Cancelled`, and can be resumed.
     anatomy: of the case's CT, where it is there already.   tensorboard: also write the learning curves for TensorBoard, at the end.
@@ -65,7 +67,7 @@ def train(
         else:
             reach = _range(case, anatomy, poses)
             target = Path(folder) if folder is not None else _stored(case)
-            training = Training.begin(case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses), target)
+            training = Training.begin(case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses, device), target)
         if ranks.rank() > 0:
             return training.run()
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .devices import Place
+from .devices import Workplace
 from .errors import InputError
 from .imaging.view import SharedUnknowns, View
 from .published.presets import PRESETS
@@ -30,20 +30,20 @@ class Refiner:
     name: str
     run: Callable[..., Refinement]
     torch_device: str | None = None
-    place: Place = field(default_factory=Place)
+    place: Workplace = field(default_factory=Workplace)
 
 
-def refiner(name: str, device: str | Place = "cpu") -> Refiner:
+def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
     """The refinement of a name.
 
     name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.presets`.
-    device: of "joint": a `devices.Place` or what it takes; where that is not there, a warning says so, and the processor does the work.
+    device: of "joint": a `devices.Workplace` or what it takes; where that is not there, a warning says so, and the processor does the work.
         Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
 
     InputError for another name; for a published one where torch is not installed, or for a device that is not there.
     """
     if name == "joint":
-        return Refiner(name, refine, place=device if isinstance(device, Place) else Place(device))
+        return Refiner(name, refine, place=device if isinstance(device, Workplace) else Workplace(device))
     if name not in PRESETS:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
     try:

@@ -18,7 +18,7 @@ from .assessment.overlays import picture_files, png
 from .assessment.report import report
 from .assessment.tile_map import tile_map, without_unlike
 from .assessment.verdict import AMBIGUOUS_GAP, Assessment
-from .devices import Place
+from .devices import Workplace
 from .geometry.camera import Camera
 from .geometry.landmarks import LandmarkFit
 from .guided import Started
@@ -65,7 +65,7 @@ class Result:
     torch_device: str | None = None
     started: Started | None = None
     assessment: Assessment | None = None
-    place: Place = field(default_factory=Place)
+    place: Workplace = field(default_factory=Workplace)
     world_uid: str = field(default_factory=new_uid)
 
     @property
@@ -294,7 +294,7 @@ def write_report(path: Path, cases: list[CaseReport]) -> None:
     write_atomically(path, report(cases, created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
 
 
-def software(place: Place) -> dict[str, str]:
+def software(place: Workplace) -> dict[str, str]:
     """What tells in a result's file by which version, and on what, it was done, and why not where that was asked for."""
     return {"version": __version__, "device": place.told(device()), **({"fell_back": place.lack} if place.lack else {})}
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from .devices import Place
+from .devices import Workplace
 from .errors import InputError
 from .imaging.view import View
 from .io.case import Case
@@ -30,7 +30,7 @@ from .workflow import register
 
 def follow(
     sequence: FrameSequence, anatomy: Anatomy, start: str = "given", pace: str = "thorough", seed: int = 0,
-    progress: Callable[[Progress], object] = lambda _: None, device: str | Place = "cpu",
+    progress: Callable[[Progress], object] = lambda _: None, device: str | Workplace = "cpu",
 ) -> Iterator[Tracked]:
     """The frames of a sequence one after another, each as soon as it is done.
 
@@ -38,7 +38,7 @@ def follow(
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
 
     anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `workflow.register`.   pace: one of PACES.
-    progress: of a frame that is registered, see `workflow.register`.   device: see there, or a `Place`, which tells where it was done.
+    progress: of a frame that is registered, see `workflow.register`.   device: see there, or a `Workplace`, which tells where it was done.
 
     Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
     frame; and for a pace that is not there.
@@ -46,7 +46,7 @@ def follow(
     if pace not in PACES:
         raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
     kernels.prepare()
-    case, place = sequence.first, device if isinstance(device, Place) else Place(device)
+    case, place = sequence.first, device if isinstance(device, Workplace) else Workplace(device)
     tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, assumed=bool(case.assumptions))
     geometry = _Geometry(case)
     for number in range(len(sequence)):
@@ -68,7 +68,7 @@ def follow(
 
 def _registered(
     number: int, case: Case, frame: Frame, anatomy: Anatomy, start: str, seed: int, progress: Callable[[Progress], object],
-    geometry: _Geometry, place: Place,
+    geometry: _Geometry, place: Workplace,
 ) -> Tracked:
     pose = case.world_from_ct if frame.given is None else frame.given
     try:

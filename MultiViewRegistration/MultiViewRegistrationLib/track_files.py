@@ -14,7 +14,7 @@ import numpy as np
 
 from .assessment import metrics
 from .assessment.overlays import picture_files
-from .devices import Place
+from .devices import Workplace
 from .errors import InputError
 from .geometry import rigid
 from .geometry.camera import Camera
@@ -48,7 +48,7 @@ class Track:
     pace: str = "thorough"
     start: str = "given"
     frames: list[Tracked] = field(default_factory=list)
-    place: Place = field(default_factory=Place)
+    place: Workplace = field(default_factory=Workplace)
 
     @property
     def stopped(self) -> bool:

@@ -17,7 +17,7 @@ from time import perf_counter
 import numpy as np
 
 from .assessment import verdict
-from .devices import Place
+from .devices import Workplace
 from .errors import InputError
 from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
@@ -39,7 +39,8 @@ TRAINING_SHARE = 0.95
 
 def register(
     case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
-    seed: int = 0, refinement: str = "joint", device: str | Place = "cpu", model: str | Path | Model | None = None, minutes: float = 2.0,
+    seed: int = 0, refinement: str = "joint", device: str | Workplace = "cpu", model: str | Path | Model | None = None,
+    minutes: float = 2.0,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 

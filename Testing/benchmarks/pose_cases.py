@@ -76,16 +76,19 @@ def ready(case: Case) -> Anatomy:
     return _READY[case.anatomy_key]
 
 
-def trained(case: Case, folder: Path, *, minutes: float, network: str = "voting", loss: str = "likelihood", seed: int = 0) -> Model:
+def trained(case: Case, folder: Path, *, minutes: float, network: str = "voting", loss: str = "likelihood", seed: int = 0,
+            device: str = "cpu") -> Model:
     """The model of a folder, trained first, or on, unless it is there."""
     begun = (folder / CARD).exists()
     if begun and Card.read(folder).finished:
         return load_model(folder)
     start = monotonic()
     print(f"{folder.name}: training, {minutes:g} minutes", file=sys.stderr, flush=True)
-    model = learning.train(case, folder, minutes=minutes, network=network, loss=loss, seed=seed, resume=begun, anatomy=ready(case))
+    model = learning.train(case, folder, minutes=minutes, network=network, loss=loss, seed=seed, resume=begun, anatomy=ready(case),
+                           device=device)
     card = model.card
-    print(f"{folder.name}: {card.done} steps, {monotonic() - start:.0f} s, {card.error_mm} mm {card.fault}", file=sys.stderr, flush=True)
+    print(f"{folder.name}: {card.done} steps, {monotonic() - start:.0f} s on {card.device}, {card.error_mm} mm {card.fault}",
+          file=sys.stderr, flush=True)
     return model
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env python
 """How well the regressor does: python regressor.py [--only poses starts one-view wrist] [--cases build/poses] [--page docs/regressor.md]
+[--device cuda]
 
 Trains what it needs, measures, and writes a table for each part into the page, between its marks:
 
@@ -49,7 +50,9 @@ PLAIN_MINUTES, HARD_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES = 2.0, 10.0, 4.0, 1
 
 @dataclass(frozen=True)
 class Bench:
-    """Where things are, and how much is done of them.   scale: of all minutes.   limit: cases of each set, None for all."""
+    """Where things are, and how much is done of them.   scale: of all minutes.   limit: cases of each set, None for all.
+    device: where the networks are trained.
+    """
 
     cases: Path
     models: Path
@@ -57,6 +60,7 @@ class Bench:
     minutes: Sequence[float]
     scale: float
     limit: int | None
+    device: str
 
     def sets(self, hard: bool) -> list[PoseCase]:
         return pose_cases.pose_cases(self.cases, hard=hard, limit=self.limit)
@@ -66,7 +70,7 @@ class Bench:
         case = _seen(next(one for one in self.sets(hard=False) if one.anatomy == anatomy), view)
         minutes *= self.scale
         views = "both" if view is None else f"view{view + 1}"
-        return pose_cases.trained(case, self.models / f"{anatomy}-{views}-{minutes:g}min", minutes=minutes)
+        return pose_cases.trained(case, self.models / f"{anatomy}-{views}-{minutes:g}min", minutes=minutes, device=self.device)
 
     def poses(self, model: Model, cases: Sequence[PoseCase], view: int | None = None) -> list[dict]:
         """What a model makes of the X-rays of each case; of one view if that is said."""
@@ -156,7 +160,7 @@ def wrist(bench: Bench) -> str:
     lines = []
     for path in wrist_cases.paths():
         off, minutes = wrist_cases.OffCase.of(path), WRIST_MINUTES * bench.scale
-        model = pose_cases.trained(off.case, bench.models / f"{off.name}-{minutes:g}min", minutes=minutes)
+        model = pose_cases.trained(off.case, bench.models / f"{off.name}-{minutes:g}min", minutes=minutes, device=bench.device)
         row = bench.rows.get("wrist", identity(model), off.name, measure=partial(off.measure, model))
         cells = ["{:.2f} mm, {:.2f}°".format(*row[way]) if row[way] else "-" for way in ("predicted", "regressor", "auto", "search")]
         lines.append([off.name, f"{minutes:g}", *cells])
@@ -184,12 +188,14 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, nargs="+", default=[1.0, 2.0, 4.0, 10.0], help="of training, in the part poses")
     parser.add_argument("--scale", type=float, default=1.0, help="of all minutes")
     parser.add_argument("--limit", type=int, help="cases of each set")
+    parser.add_argument("--device", default="cpu", help="where the networks are trained, as for mvreg train; with --models, --rows, --page "
+                                                       "of its own")
     args = parser.parse_args()
 
-    bench = Bench(args.cases, args.models, Rows(args.rows), args.minutes, args.scale, args.limit)
+    bench = Bench(args.cases, args.models, Rows(args.rows), args.minutes, args.scale, args.limit, args.device)
     for name in args.only:
         written = (f"Written by `Testing/benchmarks/regressor.py`, {date.today().isoformat()}, version {__version__}, "
-                   f"{platform.machine()} with {available_threads()} threads.")
+                   f"{platform.machine()} with {available_threads()} threads, networks trained with --device {args.device}.")
         put(args.page, f"regressor {name}", f"{PARTS[name](bench)}\n\n{written}")
         print(f"{args.page}: {name}", flush=True)
     return 0

@@ -31,7 +31,7 @@ from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
 from MultiViewRegistrationLib.demo.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.devices import Place  # noqa: E402
+from MultiViewRegistrationLib.devices import Workplace  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
@@ -83,7 +83,7 @@ class Measured:
     said: str
 
 
-def measure(sequence: FrameSequence, poses: list[np.ndarray], place: Place) -> tuple[dict[str, list[Measured]], list[float]]:
+def measure(sequence: FrameSequence, poses: list[np.ndarray], place: Workplace) -> tuple[dict[str, list[Measured]], list[float]]:
     """Of each way, every frame but the first; and the seconds that loading a frame took."""
     case = sequence.first
     anatomy = Anatomy(case.ct)
@@ -141,7 +141,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, help="folder of the sequence, made if it is not there (default: a temporary one)")
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
     args = parser.parse_args()
-    place = Place(args.device)
+    place = Workplace(args.device)
     if place.lack:
         raise InputError(place.lack)
     with tempfile.TemporaryDirectory() as temporary:

@@ -21,16 +21,12 @@ def mtre_mm(world_from_ct, case: dict) -> float:
     true = np.array(case["truth"]["world_from_ct"])
     difference = rigid.transform_points(np.array(world_from_ct), targets) - rigid.transform_points(true, targets)
     return float(np.linalg.norm(difference, axis=1).mean())
+
+
 #: The program, for `python -c`, where a package cannot be found; to be formatted with its name.
 WITHOUT = """
 import sys
-
-class Missing:
-    def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] == "{}":
-            raise ModuleNotFoundError("No module named " + name, name=name)
-
-sys.meta_path.insert(0, Missing())
+sys.modules["{}"] = None
 from MultiViewRegistrationLib.cli import main
 sys.exit(main(sys.argv[1:]))
 """

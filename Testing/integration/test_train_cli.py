@@ -15,6 +15,7 @@ from MultiViewRegistrationLib import learning
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.rendering import devices
 from MultiViewRegistrationLib.workflow import register
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
@@ -84,9 +85,33 @@ def test_a_training_that_is_stopped_can_be_resumed(case_file, tmp_path, few_step
     assert told(capsys)["card"]["done"] == card.done + 2
 
 
+@pytest.mark.filterwarnings("ignore:Only", "default:device cuda")
+def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tmp_path, few_steps, capsys, monkeypatch):
+    monkeypatch.setattr(devices, "lacking", lambda number: "there is no NVIDIA driver")
+    monkeypatch.setattr(devices, "has_card", lambda: False)
+    assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
+    answer = capsys.readouterr()
+    assert "device cuda: there is no NVIDIA driver; the training is done on the CPU." in answer.err and "s on cpu; of random" in answer.err
+    assert json.loads(answer.out)["card"]["device"] == "cpu"
+    assert main(["train", str(case_file), "--out", str(tmp_path / "auto"), "--device", "auto"]) == 0  # and a warning would be an error
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_device_is_said_in_the_card(case_file, tmp_path, few_steps, capsys):
+    pytest.importorskip("warp")
+    folder = tmp_path / "model"
+    assert main(["train", str(case_file), "--out", str(folder), "--device", "warp-cpu", "--json"]) == 0
+    assert told(capsys)["card"]["device"] == "warp-cpu"
+    content = json.loads((folder / CARD).read_text())
+    del content["device"]
+    (folder / CARD).write_text(json.dumps(content))
+    assert Card.read(folder).device == "cpu"  # as all were before there was a choice
+
+
 def test_bad_wishes_are_sentences(case_file, tmp_path, capsys, few_steps):
     for arguments, said in (
         (["--minutes", "-1"], "minutes: found -1, expected more than 0"),
+        (["--device", "gpu"], 'device: found "gpu", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0)'),
         (["--network", "big"], 'the network "big" is not known, expected one of voting, pose'),
         (["--loss", "cui2025"], 'which the network "voting" does not say; use the network "pose"'),
         (["--resume"], "resume: found no folder"),

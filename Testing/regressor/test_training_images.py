@@ -12,9 +12,10 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.regressor import drawn
+from MultiViewRegistrationLib.regressor.exposure import capsule
 from MultiViewRegistrationLib.regressor.images import TrainingImages
-from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, Randomisation
-from MultiViewRegistrationLib.regressor.shapes import capsule
+from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, Randomisation, draw
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
 
@@ -130,6 +131,19 @@ def test_metal_is_dense_and_thin_bars_keep_their_mass():
         for mm, size in ((2.0, 64), (0.5, 256)):
             assert bar(mm, radius, size).sum() * mm**2 == pytest.approx(0.5 * volume, rel=0.08)
     assert bar(1.0, 4.0).max() == pytest.approx(0.5 * 8.0, rel=0.02)
+
+
+def test_what_can_be_drawn_has_room():
+    """As many capsules as the shapes may have, and no more than there are rows."""
+    numbers = np.empty(drawn.NUMBERS)
+    capsules = drawn.Capsules(np.empty((drawn.MOST_CAPSULES + 50, drawn.CAPSULE)), np.empty(1, np.int64))
+    how = Randomisation(*(tuple(map(float, v)) if isinstance(v, tuple) else float(v) for v in with_only(
+        metal_share=1.0, bones_share=1.0, tissue_share=1.0)))
+    most = 0
+    for seed in range(20_000):
+        draw(how, 64, 64, 2.0, np.array([seed], np.uint64), numbers, capsules)
+        most = max(most, int(capsules.count[0]))
+    assert 60 < most <= drawn.MOST_CAPSULES
 
 
 def test_only_the_neighbours_of_a_structure_move(windows):

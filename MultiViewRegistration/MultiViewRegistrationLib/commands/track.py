@@ -45,7 +45,7 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser, w
 
 
 def _track(options: argparse.Namespace) -> dict:
-    from ..devices import Place
+    from ..devices import Workplace
     from ..registration.anatomy import Anatomy
     from ..sequences import follow
     from ..track_files import Track
@@ -53,7 +53,7 @@ def _track(options: argparse.Namespace) -> dict:
     with progress_of(options, "Tracking") as line:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
-        track = Track(sequence, Anatomy(sequence.first.ct), options.pace, options.start, place=Place(options.device))
+        track = Track(sequence, Anatomy(sequence.first.ct), options.pace, options.start, place=Workplace(options.device))
 
         def registering(told: Progress) -> None:
             line.show((len(track.frames) + told.fraction) / len(sequence), told.stage)

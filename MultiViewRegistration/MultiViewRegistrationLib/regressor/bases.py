@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from ..rendering.drr import Grid
@@ -157,11 +158,13 @@ class Stacks:
     """
 
     def __init__(self, bases: Bases) -> None:
-        self._grids, steps = zip(*(_stack(bases, axis, factor) for factor in (1, 2) for axis in range(3)))
+        grids, steps = zip(*(_stack(bases, axis, factor) for factor in (1, 2) for axis in range(3)))
         self.steps = np.stack(steps)
-        self.words = tuple(grid.values for grid in self._grids)
-        self.shapes = np.array([grid.shape for grid in self._grids])
-        self.stored = np.array([grid.stored for grid in self._grids])
+        self.words = tuple(grid.values for grid in grids)
+        self.shapes = np.array([grid.shape for grid in grids])
+        self.stored = np.array([grid.stored for grid in grids])
+        self._ct_from_index = np.stack([grid.ct_from_index for grid in grids])[:, None]
+        self._index_from_ct = np.linalg.inv(self._ct_from_index)
 
     def rays(self, camera: Camera, world_from_ct: np.ndarray) -> Rays:
         """The rays of a camera at poses (n, 4, 4).
@@ -171,14 +174,16 @@ class Stacks:
         """
         columns, rows = camera.size
         middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
-        rays = [grid.rays(camera, world_from_ct) for grid in self._grids]
-        along = np.abs(np.stack([np.einsum("nij,i->nj", r.directions, middle) for r in rays]))  # (6, n, 3) voxels, slices last
+        index_from_world = self._index_from_ct @ rigid.inverse(world_from_ct)  # (6, n, 4, 4)
+        directions = np.swapaxes(index_from_world[..., :3, :3] @ camera.ray_matrix, -1, -2)
+        along = np.abs(np.einsum("snij,i->snj", directions, middle))  # (6, n, 3) voxels, slices last
         oblique = along[..., :2].max(axis=-1) / np.maximum(along[..., 2], 1e-12)
         axis = np.argmin(oblique[:3], axis=0)
         each = np.arange(len(axis))
         stack = np.where(oblique[3 + axis, each] <= _MOST_OBLIQUE, 3 + axis, axis)
-        chosen = [np.stack([getattr(r, name) for r in rays])[stack, each] for name in ("source", "directions", "world_from_index")]
-        return Rays(stack, *chosen)
+        source = rigid.transform_points(index_from_world[stack, each], camera.source)
+        world_from_index = world_from_ct @ self._ct_from_index[stack, 0]
+        return Rays(stack, source, np.ascontiguousarray(directions[stack, each]), np.ascontiguousarray(world_from_index[:, :3, :3]))
 
 
 def _stack(bases: Bases, axis: int, factor: int) -> tuple[Grid, np.ndarray]:

@@ -26,6 +26,7 @@ class Card:
     cameras: of the images it was trained on, one a view: intrinsics (3, 3), camera_from_world (4, 4) and size, as in case.json.
     world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.   half_widths: by the names of `poses.AXES`, the poses about it.
     poses: how they are drawn, see `training.POSES`.   network, loss, seed: see `training.Plan`.
+    device: where it was trained: "cpu", or a CUDA device.
     minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
     done: steps so far.   seconds: that took.
     shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
@@ -51,6 +52,7 @@ class Card:
     every: int
     created: str
     versions: dict
+    device: str = "cpu"
     done: int = 0
     seconds: float = 0.0
     shortened: list | None = None
@@ -94,6 +96,7 @@ class Card:
             raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
         if content.pop("version", None) != VERSION:
             raise InputError(f"{path}: was written by another version of this program; train the model anew.")
+        content.setdefault("device", "cpu")  # cards from before there was a choice
         wrong = _fault(content)
         if wrong:
             raise InputError(f"{path}: {wrong}, so it was changed or damaged; train the model anew.")

@@ -28,7 +28,7 @@ def save(folder: Path, card: Card, tensors: Mapping[str, Tensor]) -> Card:
     from safetensors.torch import save as to_bytes
 
     folder.mkdir(parents=True, exist_ok=True)
-    data = to_bytes({name: tensor.detach().contiguous() for name, tensor in tensors.items()})
+    data = to_bytes({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
     digest = hashlib.sha256(data).hexdigest()
     card = replace(card, weights=f"weights-{digest[:12]}{SUFFIX}", weights_sha256=digest)
     write_atomically(folder / card.weights, data)

@@ -12,8 +12,6 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT, attenuation
-from ..imaging.volume import Volume
-from ..rendering.autograd import drr
 from .losses import PRESETS, Losses
 from .network import Network
 
@@ -26,10 +24,13 @@ Criterion = Callable[[Network, Tensor, Tensor], Tensor]
 """(network, images (n, views, 2, rows, columns), camera_from_ct (n, views, 4, 4)) -> the loss, a number."""
 
 
-def make_criterion(name: str, network: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray) -> Criterion:
+def make_criterion(
+    name: str, network: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray, device: str = "cpu",
+) -> Criterion:
     """The loss of that name: "likelihood", each view by itself, or a preset of `losses.PRESETS`.
 
     network: its name.   cameras: of the images.   world_from_ct: (4, 4), the nominal pose.
+    device: on which DRRs are made for it.
 
     InputError for a name that is not known, and for a loss of poses with a network that says none.
     """
@@ -40,7 +41,7 @@ def make_criterion(name: str, network: str, ct: CT, cameras: Sequence[Camera], w
     if network != "pose":
         raise InputError(f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "pose", or the '
                          f'loss "{LIKELIHOOD}".')
-    return _Published(name, ct, cameras, world_from_ct)
+    return _Published(name, ct, cameras, world_from_ct, device)
 
 
 def likelihood(network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
@@ -56,14 +57,14 @@ class _Published:
     prediction can show.
     """
 
-    def __init__(self, name: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray) -> None:
+    def __init__(self, name: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray, device: str) -> None:
         centre = rigid.transform_points(world_from_ct, ct.centroid())
         depths = [float(camera.depth(centre)) for camera in cameras]
         pixel_mm = float(np.mean([d / np.abs(np.diag(c.intrinsics)[:2]).mean() for d, c in zip(depths, cameras, strict=True)]))
         volume = attenuation(ct)
         volume = volume.pooled(tuple(np.maximum(1, np.rint(_VOXEL * pixel_mm / volume.spacing_mm)).astype(int)))
-        self._losses = Losses(cameras, depths, volume, PRESETS[name])
-        self._cameras, self._volume = cameras, volume
+        self._losses = Losses(cameras, depths, volume, PRESETS[name], device)
+        self._cameras = cameras
 
     def __call__(self, network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
         predicted, view = _predicted(network, images)
@@ -71,17 +72,12 @@ class _Published:
         if not torch.isfinite(poses).all():
             return poses.sum()
         with torch.no_grad():
-            xrays = torch.stack([_image(self._volume, camera, camera_from_ct[:, n]) for n, camera in enumerate(self._cameras)], dim=1)
+            xrays = torch.stack([self._losses.drr(camera, camera_from_ct[:, n]) for n, camera in enumerate(self._cameras)], dim=1)
         scales = network.scale_loss(predicted, camera_from_ct.flatten(0, 1))
         return self._losses(poses, camera_from_ct, xrays).mean() + scales.mean()
 
 
 def _predicted(network: Network, images: Tensor):
     n, views = images.shape[:2]
-    view = torch.arange(views).repeat(n)
+    view = torch.arange(views, device=images.device).repeat(n)
     return network(images.flatten(0, 1), view), view
-
-
-def _image(volume: Volume, camera: Camera, camera_from_ct: Tensor) -> Tensor:
-    world_from_camera = torch.from_numpy(camera.world_from_camera).to(camera_from_ct)
-    return drr(torch.from_numpy(volume.values), volume.ct_from_index, camera, world_from_camera @ camera_from_ct)

@@ -10,7 +10,9 @@ import math
 import numba as nb
 import numpy as np
 
-_STRIDE, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+#: From one state to the next.
+STRIDE = np.uint64(0x9E3779B97F4A7C15)
+MIX_1, MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _11, _16, _27, _30, _31, _32, _48 = (np.uint64(n) for n in (11, 16, 27, 30, 31, 32, 48))
 _LOW_16 = np.uint64(0xFFFF)
 
@@ -18,10 +20,10 @@ _LOW_16 = np.uint64(0xFFFF)
 @nb.njit(nogil=True, inline="always")
 def bits(state):
     """The next 64 random bits."""
-    state[0] += _STRIDE
+    state[0] += STRIDE
     z = state[0]
-    z = (z ^ (z >> _30)) * _MIX_1
-    z = (z ^ (z >> _27)) * _MIX_2
+    z = (z ^ (z >> _30)) * MIX_1
+    z = (z ^ (z >> _27)) * MIX_2
     return z ^ (z >> _31)
 
 

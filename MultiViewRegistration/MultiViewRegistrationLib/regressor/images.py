@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numba as nb
 import numpy as np
@@ -13,9 +14,11 @@ from ..imaging.ct import CT, attenuation
 from ..imaging.volume import Volume
 from ..rendering import threads
 from ..rendering.cut_ends import TISSUE_PER_MM, cut_ends
+from . import drawn
 from .bases import Bases, Rays, Stacks, varied
+from .exposure import expose
 from .march import BASES, project
-from .randomise import BODY, BONE, CLEAN, Randomisation, randomise
+from .randomise import BODY, BONE, CLEAN, Randomisation, draw
 from .standardise import standardise
 from .window import Window
 
@@ -26,6 +29,20 @@ _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 _BLOCK = 8
 
 
+class Scene(NamedTuple):
+    """Of n images of a view: what chance decides about what is in them.
+
+    variant: the body's continuation.   rays, others: of the CT, and of what moves by itself, if anything does.
+    mm: (n,) of a pixel at the anatomy's depth.   seeds: (n,) uint64, of all else.
+    """
+
+    variant: int
+    rays: Rays
+    others: Rays | None
+    mm: np.ndarray
+    seeds: np.ndarray
+
+
 class TrainingImages:
     """A CT made ready for images of it by the thousand.
 
@@ -33,19 +50,19 @@ class TrainingImages:
     how: what is drawn for each image; by default BODY, or BONE where the CT has nothing but one structure.
     variants: how many continuations of the body beyond the CT's ends, drawn from `seed`, one of which each batch takes.
 
-    Of a CT with a mask what lies around the structure is rendered with it, moved a little.
+    Of a CT with a mask what lies around the structure is rendered with it, moved a little: `others` beside `stacks`, a variant each.
     """
 
     def __init__(self, ct: CT, pixel_mm: float, how: Randomisation | None = None, *, variants: int = 4, seed: int = 0) -> None:
         structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
-        self._stacks = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
-        self._others = []
+        self.stacks = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
+        self.others = []
         if ct.mask is not None:
             around = attenuation(CT(ct.volume, ct.unit, ~ct.mask))
             if around.values.max() > TISSUE_PER_MM:
-                self._others = _variants(around, pixel_mm, False, variants, seed)
-        self.how = _in_floats(how or (BONE if structure and not self._others else BODY))
+                self.others = _variants(around, pixel_mm, False, variants, seed)
+        self.how = _in_floats(how or (BONE if structure and not self.others else BODY))
 
     def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator) -> np.ndarray:
         """Random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
@@ -59,25 +76,33 @@ class TrainingImages:
         """The same without any chance, of the structure alone where there is one."""
         return self._make(world_from_ct, windows, _in_floats(CLEAN), None)
 
-    def _make(self, world_from_ct, windows, how, rng):
+    def scenes(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator | None) -> list[Scene]:
+        """What there is to be made an image of, one a view; arguments as of `batch`, without chance where there is no `rng`."""
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        out = np.empty((*poses.shape[:2], 2, *windows[0].inside.shape), np.float32)
-        variant = rng.integers(len(self._stacks)) if rng else 0
-        others = _moved(poses, self.centroid, how, rng) if self._others and rng else None
-        tasks = []
+        variant = int(rng.integers(len(self.stacks))) if rng else 0
+        others = _moved(poses, self.centroid, self.how, rng) if self.others and rng else None
+        scenes = []
         for view, window in enumerate(windows):
             seeds = (rng.integers(2**63, size=len(poses)) if rng else np.zeros(len(poses))).astype(np.uint64)
-            stacks = [self._stacks[variant]] + ([self._others[variant]] if others is not None else [])
-            rays = [stack.rays(window.camera, p[:, view]) for stack, p in zip(stacks, (poses, others), strict=False)]
+            rays = self.stacks[variant].rays(window.camera, poses[:, view])
+            rays_2 = self.others[variant].rays(window.camera, others[:, view]) if others is not None else None
             mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
-            for first in range(0, len(poses), _BLOCK):
+            scenes.append(Scene(variant, rays, rays_2, mm, seeds))
+        return scenes
+
+    def _make(self, world_from_ct, windows, how, rng):
+        out = np.empty((len(world_from_ct), len(windows), 2, *windows[0].inside.shape), np.float32)
+        tasks = []
+        for view, (variant, rays, others, mm, seeds) in enumerate(self.scenes(world_from_ct, windows, rng)):
+            stacks, with_others = self.stacks[variant], others is not None
+            stacks_2 = self.others[variant] if with_others else stacks
+            for first in range(0, len(out), _BLOCK):
                 block = slice(first, first + _BLOCK)
                 tasks.append(partial(
-                    _make_images, *_arguments(stacks[0], rays[0], block), *_arguments(stacks[-1], rays[-1], block),
-                    len(stacks) > 1, how, mm[block], window.inside.view(np.uint8), seeds[block],
-                    out[block, view]))
+                    _make_images, *_arguments(stacks, rays, block), *_arguments(stacks_2, others if with_others else rays, block),
+                    with_others, how, mm[block], windows[view].inside.view(np.uint8), seeds[block], out[block, view]))
         threads.run(tasks)
         return out
 
@@ -115,6 +140,8 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
     work = np.empty((4, rows, columns), np.float32)
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
+    numbers = np.empty(drawn.NUMBERS)
+    capsules = drawn.Capsules(np.empty((drawn.MOST_CAPSULES, drawn.CAPSULE)), np.empty(1, np.int64))
     for n in range(len(seeds)):
         s = stack[n]
         project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
@@ -123,8 +150,21 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
             project(words_2[s], shapes_2[s], stored_2[s], steps_2[s], source_2[n], directions_2[n], world_from_index_2[n], others)
         state[0] = seeds[n]
         valid = inside.copy()
-        randomise(bases, others, how, mm[n], state, work, line, valid)
+        noise = draw(how, rows, columns, mm[n], state, numbers, capsules)
+        expose(bases, others, mm[n], numbers, capsules, noise, work, line, valid)
         standardise(line, valid, work, out[n, 0])
         for r in range(rows):
             for c in range(columns):
                 out[n, 1, r, c] = valid[r, c]
+
+
+@nb.njit(nogil=True, cache=True)
+def draw_all(how, rows, columns, mm, seeds, numbers, capsules, noise):
+    """`randomise.draw` of n images, without making them.
+
+    mm: (n,).   seeds: (n,) uint64.   numbers: (n, NUMBERS), capsules: (n, MOST_CAPSULES, CAPSULE) float64, noise: (n,) uint64; out.
+    """
+    state, count = np.empty(1, np.uint64), np.empty(1, np.int64)
+    for n in range(len(seeds)):
+        state[0] = seeds[n]
+        noise[n] = draw(how, rows, columns, mm[n], state, numbers[n], drawn.Capsules(capsules[n], count))

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
-from ..rendering.autograd import drr
+from ..rendering import autograd
 from . import se3
 
 
@@ -64,14 +64,16 @@ class Losses:
 
     cameras: of the views, with the size and intrinsics of the images that are compared, e.g. 64 x 64 pixels.
     source_to_isocentre_mm: for each view, along the beam; where nobody knows an isocentre, to the anatomy at the nominal pose.
-    volume: attenuation, 1/mm, of a resolution that fits these images. The DRRs are made of it, on the CPU.
+    volume: attenuation, 1/mm, of a resolution that fits these images.   device: on which the DRRs of it are made.
     """
 
-    def __init__(self, cameras: Sequence[Camera], source_to_isocentre_mm: Sequence[float], volume: Volume, weights: Weights) -> None:
+    def __init__(
+        self, cameras: Sequence[Camera], source_to_isocentre_mm: Sequence[float], volume: Volume, weights: Weights, device: str = "cpu",
+    ) -> None:
         self.cameras, self.weights = tuple(cameras), weights
         self._radius_mm = torch.tensor([float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64)
         self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras]))
-        self._values, self._ct_from_index = torch.from_numpy(volume.values), volume.ct_from_index
+        self._values, self._ct_from_index = torch.from_numpy(volume.values).to(device), volume.ct_from_index
 
     def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
         """Each loss with a weight, (n,), by its name in `Weights`; those across views only where there are several.
@@ -106,12 +108,12 @@ class Losses:
 
     def _image(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor) -> Tensor:
         """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
-        return image_loss(xrays[:, views], torch.stack([self._drr(self.cameras[a], predicted[:, n]) for n, a in enumerate(views)], dim=1))
+        return image_loss(xrays[:, views], torch.stack([self.drr(self.cameras[a], predicted[:, n]) for n, a in enumerate(views)], dim=1))
 
-    def _drr(self, camera: Camera, camera_from_ct: Tensor) -> Tensor:
+    def drr(self, camera: Camera, camera_from_ct: Tensor) -> Tensor:
         """(n, rows, columns) at camera_from_ct (n, 4, 4)."""
         world_from_camera = torch.from_numpy(camera.world_from_camera).to(camera_from_ct)
-        return drr(self._values, self._ct_from_index, camera, world_from_camera @ camera_from_ct)
+        return autograd.drr(self._values, self._ct_from_index, camera, world_from_camera @ camera_from_ct)
 
 
 def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:

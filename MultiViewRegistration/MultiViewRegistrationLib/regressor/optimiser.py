@@ -82,7 +82,12 @@ class Muon(torch.optim.Optimizer):
             if not self.state[kernel]:
                 self.state[kernel]["momentum"] = torch.zeros_like(kernel)
         largest_first = sorted(kernels, key=lambda pair: -pair[0].numel())
-        threads.run([partial(self._step, kernel, self.state[kernel]["momentum"], group) for kernel, group in largest_first])
+        steps = [partial(self._step, kernel, self.state[kernel]["momentum"], group) for kernel, group in largest_first]
+        if kernels[0][0].is_cuda:  # one thread feeds a device
+            for step in steps:
+                step()
+        else:
+            threads.run(steps)
 
     @staticmethod
     @torch.no_grad()

@@ -13,7 +13,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from . import se3
 from .evidence import Guess
-from .resnet import norm, stage
+from .resnet import features_of, norm, stage
 
 #: What a head's output of 1 means: rad and mm.
 UNIT = (0.2, 30.0)
@@ -62,7 +62,7 @@ class PoseNetwork(nn.Module):
 
     def forward(self, images: Tensor, view: Tensor) -> Poses:
         """images: (n, 2, rows, columns), standardised, and 1 where valid.   view: (n,) int64, which camera took each."""
-        features = self.body(self.stem(images.contiguous(memory_format=torch.channels_last)))
+        features = features_of(self.body, self.stem(images.contiguous(memory_format=torch.channels_last)))
         features = nn.functional.adaptive_avg_pool2d(features, POOLED).flatten(1)
         turn, shift = UNIT[0] * self.rotation(features), UNIT[1] * self.translation(features)
         nominal = self.nominal[view]
@@ -83,10 +83,10 @@ class PoseNetwork(nn.Module):
 
     def evidence(self, predicted: Poses, cameras: Sequence[Camera]) -> list[Guess]:
         """What the images say of one pose of the CT, for `fuse`: image n was taken by camera n."""
-        centroid = self.centroid.double().numpy()
+        centroid = self.centroid.double().cpu().numpy()
         unit = np.repeat(UNIT, 3)
-        variances = 2 * (unit * np.exp(predicted.log_scales.detach().double().numpy())) ** 2 / self.certainty.item()
-        poses = predicted.camera_from_ct.detach().double().numpy()
+        variances = 2 * (unit * np.exp(predicted.log_scales.detach().double().cpu().numpy())) ** 2 / self.certainty.item()
+        poses = predicted.camera_from_ct.detach().double().cpu().numpy()
         guesses = []
         for camera, pose, variance in zip(cameras, poses, variances, strict=True):
             world_from_ct = camera.world_from_camera @ rigid.check_rigid(pose, "camera_from_ct")

@@ -26,7 +26,7 @@ Criterion = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 @contextmanager
 def joined() -> Iterator[None]:
-    """In here the processes that torchrun started know each other. They talk by gloo: on the CPU, where training runs.
+    """In here the processes that torchrun started know each other. They talk by gloo: on the CPU, wherever their networks are.
 
     Where one of them ends, torchrun ends the others by SIGTERM; in here that is a KeyboardInterrupt, so that what was learnt is saved.
     Only to be called by the main thread. OSError where another rank ended and this one noticed before.

@@ -1,7 +1,7 @@
 """What lies in an X-ray and not in the CT, drawn at random: metal, markers, other bones, soft tissue.
 
-All is made of capsules, a segment with round ends whose radius may change from one end to the other: wires, rods, screws, stems,
-balls; with a hollow inside the shafts of long bones. Positions and lengths are in mm at the anatomy's depth, amounts in nepers.
+All is made of capsules (`drawn.Capsules`): wires, rods, screws, stems, balls; with a hollow inside the shafts of long bones. Positions
+and lengths are in mm at the anatomy's depth, amounts in nepers a mm; `half` is half the image's height in mm.
 """
 
 from __future__ import annotations
@@ -14,90 +14,67 @@ from .draws import between, chance, log_between, uniform, whole
 
 #: nepers in a mm of titanium and of steel, at C-arm energies.
 _METAL = (0.15, 0.7)
-#: Thinner than this many pixels a capsule is drawn as wide as this, and as much fainter.
-_THINNEST = 0.7
-
-
-@nb.njit(nogil=True, fastmath=True)
-def capsule(image, mm, x0, y0, x1, y1, r0, r1, hollow, amount):
-    """Add `amount` (nepers in a mm) times the length that a beam runs in a capsule of radius r0 to r1 (mm).
-
-    image: (rows, columns).   mm: of a pixel.   x0, y0, x1, y1: mm from the image's middle.
-    hollow: radius of the empty inside as a share of the outer one, 0 for none.
-    """
-    rows, columns = image.shape
-    x0, x1 = x0 / mm + 0.5 * (columns - 1), x1 / mm + 0.5 * (columns - 1)
-    y0, y1 = y0 / mm + 0.5 * (rows - 1), y1 / mm + 0.5 * (rows - 1)
-    r0, r1 = r0 / mm, r1 / mm
-    reach = max(r0, r1, _THINNEST)
-    dx, dy = x1 - x0, y1 - y0
-    length_2 = max(dx * dx + dy * dy, 1e-9)
-    top, bottom = max(0, math.ceil(min(y0, y1) - reach)), min(rows - 1, math.floor(max(y0, y1) + reach))
-    left, right = max(0, math.ceil(min(x0, x1) - reach)), min(columns - 1, math.floor(max(x0, x1) + reach))
-    for r in range(int(top), int(bottom) + 1):
-        for c in range(int(left), int(right) + 1):
-            t = min(max(((c - x0) * dx + (r - y0) * dy) / length_2, 0.0), 1.0)
-            off_x, off_y = c - x0 - t * dx, r - y0 - t * dy
-            true = r0 + t * (r1 - r0)
-            radius = max(true, _THINNEST)
-            inside = radius * radius - off_x * off_x - off_y * off_y
-            if inside <= 0.0:
-                continue
-            chord = math.sqrt(inside)
-            if hollow > 0.0:
-                chord -= math.sqrt(max(inside - (1.0 - hollow * hollow) * radius * radius, 0.0))
-            image[r, c] += amount * mm * 2.0 * chord * (true / radius) ** 2
 
 
 @nb.njit(nogil=True)
-def add_metal(image, mm, state):
+def _put(capsules, x0, y0, x1, y1, r0, r1, hollow, amount):
+    """One capsule more."""
+    n = capsules.count[0]
+    if n < len(capsules.rows):
+        row = capsules.rows[n]
+        row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7] = x0, y0, x1, y1, r0, r1, hollow, amount
+        row[8], row[9], row[10] = 0.0, 0.0, 0.0
+        capsules.count[0] = n + 1
+
+
+@nb.njit(nogil=True)
+def add_metal(capsules, half, state):
     """One of what is found in and on patients: wires, screws, rods with screws, a prosthesis, a plate, markers, an instrument."""
-    half = 0.5 * mm * image.shape[0]
     x, y = uniform(state, -half, half), uniform(state, -half, half)
     angle = uniform(state, 0.0, 2 * math.pi)
     steel = log_between(state, _METAL)
     kind = whole(state, 0, 7)
     if kind == 0:
         for _ in range(whole(state, 1, 4)):
-            _bar(image, mm, state, uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, 2 * math.pi),
+            _bar(capsules, state, uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, 2 * math.pi),
                  uniform(state, 40.0, 160.0), uniform(state, 0.4, 1.5), steel)
     elif kind == 1:
         for _ in range(whole(state, 1, 3)):
-            _screw(image, mm, state, uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, 2 * math.pi), steel)
+            _screw(capsules, state, uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, 2 * math.pi), steel)
     elif kind == 2:
-        _rods_and_screws(image, mm, state, x, y, angle, steel)
+        _rods_and_screws(capsules, state, x, y, angle, steel)
     elif kind == 3:
-        _prosthesis(image, mm, state, x, y, angle, steel)
+        _prosthesis(capsules, state, x, y, angle, steel)
     elif kind == 4:
-        _plate(image, mm, state, x, y, angle, steel)
+        _plate(capsules, state, x, y, angle, steel)
     elif kind == 5:
-        _markers(image, mm, state, x, y, angle, steel)
+        _markers(capsules, state, x, y, angle, steel)
     elif kind == 6:  # an instrument that reaches in from the border
         far = 2 * half
-        capsule(image, mm, x, y, x + far * math.cos(angle), y + far * math.sin(angle), uniform(state, 0.5, 5.0), uniform(state, 3.0, 14.0),
-                uniform(state, 0.0, 0.9) if chance(state, 0.4) else 0.0, 0.6 * steel)
+        _put(capsules, x, y, x + far * math.cos(angle), y + far * math.sin(angle), uniform(state, 0.5, 5.0), uniform(state, 3.0, 14.0),
+             uniform(state, 0.0, 0.9) if chance(state, 0.4) else 0.0, 0.6 * steel)
     else:
-        _cable(image, mm, state, x, y, angle, steel)
+        _cable(capsules, state, x, y, angle, steel)
 
 
 @nb.njit(nogil=True)
-def _bar(image, mm, state, x, y, angle, length, radius, amount):
+def _bar(capsules, state, x, y, angle, length, radius, amount):
     """A rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
     seen = uniform(state, 0.35, 1.0)
     dx, dy = 0.5 * seen * length * math.cos(angle), 0.5 * seen * length * math.sin(angle)
-    capsule(image, mm, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, amount / seen)
+    _put(capsules, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, amount / seen)
 
 
 @nb.njit(nogil=True)
-def _screw(image, mm, state, x, y, angle, amount):
+def _screw(capsules, state, x, y, angle, amount):
     length, radius = uniform(state, 15.0, 70.0), uniform(state, 1.2, 3.5)
     tip_x, tip_y = x + length * math.cos(angle), y + length * math.sin(angle)
-    capsule(image, mm, x, y, tip_x, tip_y, radius, 0.7 * radius, 0.0, amount)
-    capsule(image, mm, x, y, x + math.cos(angle), y + math.sin(angle), 1.8 * radius, 1.8 * radius, 0.0, amount)
+    _put(capsules, x, y, tip_x, tip_y, radius, 0.7 * radius, 0.0, amount)
+    _put(capsules, x, y, x + math.cos(angle), y + math.sin(angle), 1.8 * radius, 1.8 * radius, 0.0, amount)
 
 
 @nb.njit(nogil=True)
-def _rods_and_screws(image, mm, state, x, y, angle, amount):
+def _rods_and_screws(capsules, state, x, y, angle, amount):
     ux, uy = math.cos(angle), math.sin(angle)
     apart, length = uniform(state, 5.0, 55.0), uniform(state, 60.0, 180.0)
     rod, head, radius = uniform(state, 2.2, 3.5), uniform(state, 4.5, 8.0), uniform(state, 2.0, 3.5)
@@ -106,42 +83,42 @@ def _rods_and_screws(image, mm, state, x, y, angle, amount):
     for side in (-0.5, 0.5):
         sx, sy = x - side * apart * uy, y + side * apart * ux
         dx, dy = 0.5 * length * ux, 0.5 * length * uy
-        capsule(image, mm, sx - dx, sy - dy, sx + dx, sy + dy, rod, rod, 0.0, amount)
+        _put(capsules, sx - dx, sy - dy, sx + dx, sy + dy, rod, rod, 0.0, amount)
         for n in range(pairs):
             along = length * ((n + 0.5) / pairs - 0.5)
             hx, hy = sx + along * ux, sy + along * uy
-            capsule(image, mm, hx, hy, hx, hy, head, head, 0.0, amount)
-            capsule(image, mm, hx, hy, hx + reach * math.cos(turn), hy + reach * math.sin(turn), radius, radius, 0.0, amount)
+            _put(capsules, hx, hy, hx, hy, head, head, 0.0, amount)
+            _put(capsules, hx, hy, hx + reach * math.cos(turn), hy + reach * math.sin(turn), radius, radius, 0.0, amount)
     for _ in range(whole(state, 0, 2)):
         along = uniform(state, -0.45, 0.45) * length
         cx, cy, dx, dy = x + along * ux, y + along * uy, -0.5 * apart * uy, 0.5 * apart * ux
-        capsule(image, mm, cx - dx, cy - dy, cx + dx, cy + dy, 2.5, 2.5, 0.0, amount)
+        _put(capsules, cx - dx, cy - dy, cx + dx, cy + dy, 2.5, 2.5, 0.0, amount)
 
 
 @nb.njit(nogil=True)
-def _prosthesis(image, mm, state, x, y, angle, amount):
+def _prosthesis(capsules, state, x, y, angle, amount):
     ball = uniform(state, 11.0, 28.0)
-    capsule(image, mm, x, y, x, y, ball, ball, uniform(state, 0.7, 0.95) if chance(state, 0.3) else 0.0, amount)
+    _put(capsules, x, y, x, y, ball, ball, uniform(state, 0.7, 0.95) if chance(state, 0.3) else 0.0, amount)
     bend = angle + uniform(state, 0.3, 1.0) * (1.0 if chance(state, 0.5) else -1.0)
     neck, stem = uniform(state, 30.0, 50.0), uniform(state, 80.0, 150.0)
     nx, ny = x + neck * math.cos(angle), y + neck * math.sin(angle)
     wide = uniform(state, 7.0, 12.0)
-    capsule(image, mm, x, y, nx, ny, 0.7 * wide, wide, 0.0, amount)
-    capsule(image, mm, nx, ny, nx + stem * math.cos(bend), ny + stem * math.sin(bend), wide, 0.5 * wide, 0.0, amount)
+    _put(capsules, x, y, nx, ny, 0.7 * wide, wide, 0.0, amount)
+    _put(capsules, nx, ny, nx + stem * math.cos(bend), ny + stem * math.sin(bend), wide, 0.5 * wide, 0.0, amount)
 
 
 @nb.njit(nogil=True)
-def _plate(image, mm, state, x, y, angle, amount):
+def _plate(capsules, state, x, y, angle, amount):
     length, radius = uniform(state, 30.0, 160.0), uniform(state, 3.0, 8.0)
     dx, dy = 0.5 * length * math.cos(angle), 0.5 * length * math.sin(angle)
-    capsule(image, mm, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, 0.3 * amount)
+    _put(capsules, x - dx, y - dy, x + dx, y + dy, radius, radius, 0.0, 0.3 * amount)
     for _ in range(whole(state, 2, 6)):
         along = uniform(state, -1.0, 1.0)
-        _screw(image, mm, state, x + along * dx, y + along * dy, angle + uniform(state, 1.0, 2.2), amount)
+        _screw(capsules, state, x + along * dx, y + along * dy, angle + uniform(state, 1.0, 2.2), amount)
 
 
 @nb.njit(nogil=True)
-def _markers(image, mm, state, x, y, angle, amount):
+def _markers(capsules, state, x, y, angle, amount):
     """Beads in a row, in a field, or anywhere."""
     apart, radius = uniform(state, 5.0, 25.0), uniform(state, 0.7, 3.5)
     ux, uy = apart * math.cos(angle), apart * math.sin(angle)
@@ -152,23 +129,22 @@ def _markers(image, mm, state, x, y, angle, amount):
             bx, by = x + n * ux - m * uy, y + n * uy + m * ux
             if scattered:
                 bx, by = x + uniform(state, -4.0, 4.0) * apart, y + uniform(state, -4.0, 4.0) * apart
-            capsule(image, mm, bx, by, bx, by, radius, radius, 0.0, amount)
+            _put(capsules, bx, by, bx, by, radius, radius, 0.0, amount)
 
 
 @nb.njit(nogil=True)
-def _cable(image, mm, state, x, y, angle, amount):
+def _cable(capsules, state, x, y, angle, amount):
     radius, step = uniform(state, 0.5, 1.5), uniform(state, 8.0, 30.0)
     bend = uniform(state, -0.5, 0.5)
     for _ in range(whole(state, 4, 14)):
         nx, ny = x + step * math.cos(angle), y + step * math.sin(angle)
-        capsule(image, mm, x, y, nx, ny, radius, radius, 0.0, 0.5 * amount)
+        _put(capsules, x, y, nx, ny, radius, radius, 0.0, 0.5 * amount)
         x, y, angle = nx, ny, angle + bend + uniform(state, -0.3, 0.3)
 
 
 @nb.njit(nogil=True)
-def add_bone(image, mm, state):
+def add_bone(capsules, half, state):
     """A shaft with a marrow, a fan of rows of small bones as of a hand, or a handful of round ones as of a wrist."""
-    half = 0.5 * mm * image.shape[0]
     x, y = uniform(state, -half, half), uniform(state, -half, half)
     angle = uniform(state, 0.0, 2 * math.pi)
     amount = log_between(state, (0.01, 0.06))
@@ -177,51 +153,49 @@ def add_bone(image, mm, state):
     if kind == 0:
         length, radius = uniform(state, 0.5, 2.5) * half, uniform(state, 4.0, 12.0)
         dx, dy = length * math.cos(angle), length * math.sin(angle)
-        capsule(image, mm, x, y, x + dx, y + dy, radius, radius * uniform(state, 0.6, 1.4), hollow, amount)
-        capsule(image, mm, x, y, x + 0.1 * dx, y + 0.1 * dy, 1.4 * radius, radius, 0.85, 0.7 * amount)
+        _put(capsules, x, y, x + dx, y + dy, radius, radius * uniform(state, 0.6, 1.4), hollow, amount)
+        _put(capsules, x, y, x + 0.1 * dx, y + 0.1 * dy, 1.4 * radius, radius, 0.85, 0.7 * amount)
     elif kind == 1:
         apart, spread = uniform(state, 9.0, 18.0), uniform(state, 0.0, 0.25)
         rays = whole(state, 1, 5)
         for n in range(rays):
             off = n - 0.5 * (rays - 1)
             fx, fy = x - off * apart * math.sin(angle), y + off * apart * math.cos(angle)
-            _finger(image, mm, state, fx, fy, angle + off * spread, hollow, amount)
+            _finger(capsules, state, fx, fy, angle + off * spread, hollow, amount)
     else:
         for _ in range(whole(state, 2, 8)):
             cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
             turn, long, radius = uniform(state, 0.0, math.pi), uniform(state, 0.0, 10.0), uniform(state, 3.0, 9.0)
-            capsule(image, mm, cx, cy, cx + long * math.cos(turn), cy + long * math.sin(turn), radius, uniform(state, 0.6, 1.2) * radius,
-                    0.85 if chance(state, 0.5) else 0.0, amount)
+            _put(capsules, cx, cy, cx + long * math.cos(turn), cy + long * math.sin(turn), radius, uniform(state, 0.6, 1.2) * radius,
+                 0.85 if chance(state, 0.5) else 0.0, amount)
 
 
 @nb.njit(nogil=True)
-def _finger(image, mm, state, x, y, angle, hollow, amount):
+def _finger(capsules, state, x, y, angle, hollow, amount):
     """A row of ever shorter bones with joints between them."""
     radius, length = uniform(state, 3.0, 6.0), uniform(state, 30.0, 60.0)
     for _ in range(whole(state, 1, 4)):
         nx, ny = x + length * math.cos(angle), y + length * math.sin(angle)
-        capsule(image, mm, x, y, nx, ny, radius, 0.9 * radius, hollow, amount)
+        _put(capsules, x, y, nx, ny, radius, 0.9 * radius, hollow, amount)
         x, y = nx + 2.0 * radius * math.cos(angle), ny + 2.0 * radius * math.sin(angle)
         length, radius, angle = 0.65 * length, 0.9 * radius, angle + uniform(state, -0.2, 0.2)
 
 
 @nb.njit(nogil=True)
-def add_soft_tissue(image, mm, state, along):
-    """An arm or leg about the middle of the image, and folds of tissue, or holes in it, anywhere.
-
-    along: direction (rad) of the bone within it.
-    """
-    half = 0.5 * mm * image.shape[0]
+def add_soft_tissue(capsules, half, state):
+    """An arm or leg about the middle of the image, along the bone within it, and folds of tissue, or holes in it, anywhere."""
     amount = between(state, (0.004, 0.02))
     if chance(state, 0.8):
-        angle = along + uniform(state, -0.3, 0.3)
+        angle = uniform(state, -0.3, 0.3)
         x, y = uniform(state, -0.3, 0.3) * half, uniform(state, -0.3, 0.3) * half
         dx, dy = 3.0 * half * math.cos(angle), 3.0 * half * math.sin(angle)
         back, radius = uniform(state, 0.2, 1.0), uniform(state, 12.0, 40.0)
-        capsule(image, mm, x - back * dx, y - back * dy, x + dx, y + dy, radius * uniform(state, 0.6, 1.2), radius, 0.0, amount)
+        _put(capsules, x - back * dx, y - back * dy, x + dx, y + dy, radius * uniform(state, 0.6, 1.2), radius, 0.0, amount)
+        row = capsules.rows[capsules.count[0] - 1]
+        row[8], row[9], row[10] = 1.0, x, y
     for _ in range(whole(state, 0, 3)):
         x, y, angle = uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, math.pi)
         length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
-        capsule(image, mm, x, y, x + length * math.cos(angle), y + length * math.sin(angle), radius, radius * uniform(state, 0.5, 1.5),
-                0.0, share * amount)
+        _put(capsules, x, y, x + length * math.cos(angle), y + length * math.sin(angle), radius, radius * uniform(state, 0.5, 1.5),
+             0.0, share * amount)

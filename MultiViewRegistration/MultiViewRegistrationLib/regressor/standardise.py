@@ -12,8 +12,15 @@ from ..imaging.box_sum import box_sum
 #: Pixels to each side over which brightness and contrast are evened out, in an image of 64; the noise floor, in deviations of the image.
 WINDOW, FLOOR = 10, 0.2
 #: Standard deviations beyond which a value is cut off, so that metal does not decide about the contrast of all else.
-_CUT = 2.5
-_LARGEST = 4.0
+CUT = 2.5
+#: Beyond this the local value is cut off.
+LARGEST = 4.0
+
+
+@nb.njit(nogil=True, cache=True)
+def radius_of(rows):
+    """Of the window in an image of so many rows, in pixels."""
+    return max(1, (WINDOW * rows + 32) // 64)
 
 
 @nb.njit(nogil=True, fastmath=True, cache=True)
@@ -27,7 +34,7 @@ def standardise(line, valid, work, out):
     line: (rows, columns) float32.   valid: (rows, columns) uint8.   work: (4, rows, columns) float32.   out: (rows, columns) float32.
     """
     rows, columns = line.shape
-    radius = max(1, (WINDOW * rows + 32) // 64)
+    radius = radius_of(rows)
     low, high = -1e30, 1e30
     mean, inverse_sd = 0.0, 0.0
     for _ in range(2):
@@ -41,7 +48,7 @@ def standardise(line, valid, work, out):
         mean = total / max(count, 1)
         sd = math.sqrt(max(squares / max(count, 1) - mean * mean, 1e-12))
         inverse_sd = 1.0 / sd
-        low, high = mean - _CUT * sd, mean + _CUT * sd
+        low, high = mean - CUT * sd, mean + CUT * sd
     values, weights, firsts, seconds = work[0], work[1], work[2], work[3]
     for r in range(rows):
         for c in range(columns):
@@ -60,4 +67,4 @@ def standardise(line, valid, work, out):
             local = firsts[r, c] * share
             variance = max(seconds[r, c] * share - local * local, 0.0)
             value = (values[r, c] - local) / math.sqrt(variance + FLOOR * FLOOR)
-            out[r, c] = min(max(value, -_LARGEST), _LARGEST) * valid[r, c]
+            out[r, c] = min(max(value, -LARGEST), LARGEST) * valid[r, c]

@@ -15,11 +15,12 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,13 +30,13 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
-from ..rendering import threads
+from ..rendering.devices import CPU
 from . import checkpoint, ranks
 from .card import NEAR_MM, Card
 from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
 from .fusion import fuse
-from .images import TrainingImages
+from .gradients import OnCores, OnDevice, work_on
 from .losses import in_cameras
 from .model import Model, camera_to_json, poses_of
 from .network import NAMES, Network, calibrate, make_network
@@ -71,6 +72,9 @@ _STEPS, _VALIDATION = 0, 1
 RANGE, DIFFPOSE = POSES = ("range", "diffpose")
 
 
+Answer = TypeVar("Answer")
+
+
 class Cancelled(Exception):
     """The caller asked to stop; what was reached is in the folder."""
 
@@ -80,6 +84,7 @@ class Plan:
     """minutes: on this machine.   network: of `network.NAMES`.   loss: of `criterion.NAMES`.   seed: of all that is drawn.
 
     poses: of POSES; for DIFFPOSE the range that a training is given should be that of `DiffPosePoses.range`.
+    device: where it is trained, see `rendering.devices.place_of`.
     """
 
     minutes: float = 2.0
@@ -87,13 +92,14 @@ class Plan:
     loss: str = LIKELIHOOD
     seed: int = 0
     poses: str = RANGE
+    device: str = CPU
 
 
 class Training:
     """A network being trained. Its state is in its folder whenever `run` is not at work, and at least every 20 seconds."""
 
     def __init__(self, ct: CT, windows: Sequence[Window], card: Card, folder: Path, tensors: dict | None = None) -> None:
-        self.card, self.folder = card, folder
+        self.card, self.folder, self._ct = card, folder, ct
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
         self._poses = poses_of(card)
@@ -101,14 +107,21 @@ class Training:
         if card.poses == DIFFPOSE:
             self._drawn = DiffPosePoses.about(self._cameras[0], self._poses.world_from_ct, self._poses.centroid)
         self._landmarks = choose_landmarks(ct)
-        self._images = TrainingImages(ct, float(np.mean([w.pixel_mm_at(self._poses.centre) for w in windows])), seed=card.seed)
-        self._criterion = make_criterion(card.loss, card.network, ct, self._cameras, self._poses.world_from_ct)
         self._network = make_network(card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks,
                                      card.seed)
-        self._optimiser = Optimiser(self._network)
+        self._put(work_on(card.device.partition(",")[0]))
         if tensors is not None:
             self._restore(tensors)
         self._loss_sum, self._loss_count, self._saved, self._whole = 0.0, 0, time.monotonic(), True
+
+    def _put(self, work: OnCores | OnDevice) -> None:
+        """What learns goes where it is to work."""
+        card, pixel_mm = self.card, float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
+        self._work, self._images = work, work.images(self._ct, pixel_mm, card.seed)
+        self._criterion = make_criterion(card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device)
+        self._network.to(work.device)
+        self._optimiser = Optimiser(self._network)
+        self.card = replace(card, device=str(work.place))
 
     @classmethod
     def begin(cls, ct: CT, cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray, plan: Plan, folder: Path) -> Training:
@@ -127,11 +140,12 @@ class Training:
             ct_sha256=ct_sha256(ct), cameras=[], world_from_ct=np.asarray(poses.world_from_ct).tolist(),
             centroid=np.asarray(poses.centroid).tolist(), half_widths={axis: getattr(poses, axis) for axis in AXES}, poses=plan.poses,
             network=plan.network, loss=plan.loss, seed=plan.seed, minutes=plan.minutes, steps=1, every=1,
+            device=plan.device,
             created=datetime.now().isoformat(timespec="seconds"),
             versions={"multiview-registration": __version__, "torch": torch.__version__})
         windows = _windows(cameras, poses, corners)
         training = cls(ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder)
-        training._set_pace()
+        training._or_on_cores(training._set_pace)
         return training
 
     @classmethod
@@ -160,7 +174,7 @@ class Training:
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
-        with _one_thread():
+        with _one_thread(), _same_every_time():
             averaged = ranks.Averaged(self._network, self._criterion) if ranks.together() else None
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
@@ -179,14 +193,14 @@ class Training:
                 raise
             self._save()
         if ranks.rank() > 0:
-            return Model(self.card, self._network.eval(), self.folder)
+            return Model(self.card, self._network.cpu().eval(), self.folder)
         if self.card.fault:
             warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
         within = self.card.expected[2]
         if within < _ENOUGH:
             warnings.warn(f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
                           "train for longer.", stacklevel=2)
-        return Model(self.card, self._network.eval(), self.folder)
+        return Model(self.card, self._network.cpu().eval(), self.folder)
 
     def _tell(self, progress: Callable, what: str = "") -> None:
         card, error = self.card, self.card.error_mm
@@ -198,36 +212,37 @@ class Training:
     def _learn(self, network: Network, step: int, averaged: ranks.Averaged | None = None) -> float:
         """The loss of a step's images, and its gradients in the parameters: the mean of all ranks where they are averaged.
 
-        Parts of the batch are made and gone through side by side, each by a thread for which PyTorch has no others: these would wait for
-        each other many times a step. Of several ranks, each goes through its parts one after another.
+        Of several ranks, each goes through the parts of its batch one after another.
         """
         key = [self.card.seed, _VALIDATION + ranks.rank() if ranks.rank() else _STEPS, step]
         poses = self._drawn.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng(key))
-        parts = np.array_split(poses, _PARTS)
-        shares = [len(part) / len(poses) for part in parts]
 
-        def made(n: int) -> tuple[torch.Tensor, torch.Tensor]:
-            images = torch.from_numpy(self._images.batch(parts[n], self._windows, np.random.default_rng([*key, n])))
-            return images, in_cameras(self._cameras, torch.from_numpy(parts[n])).float()
+        def made(part: np.ndarray, n: int) -> tuple[torch.Tensor, torch.Tensor]:
+            images = torch.as_tensor(self._images.batch(part, self._windows, np.random.default_rng([*key, n])))
+            return images, in_cameras(self._cameras, torch.from_numpy(part)).float().to(images.device)
 
-        if averaged:
-            return ranks.mean(averaged.learn([(partial(made, n), share) for n, share in enumerate(shares)]))
-        parameters = list(network.parameters())
-        results: list = [None] * _PARTS
+        parts = [(partial(made, part, n), len(part) / len(poses)) for n, part in enumerate(np.array_split(poses, _PARTS))]
+        return ranks.mean(averaged.learn(parts)) if averaged else self._work.learn(network, self._criterion, parts)
 
-        def go(n: int) -> None:
-            torch.set_num_threads(1)
-            loss = shares[n] * self._criterion(network, *made(n))
-            results[n] = loss.item(), torch.autograd.grad(loss, parameters)
-
-        threads.run([partial(go, n) for n in range(_PARTS)])
-        for number, parameter in enumerate(parameters):
-            parameter.grad = sum(gradients[number] for _, gradients in results)
-        return sum(loss for loss, _ in results)
+    def _or_on_cores(self, work: Callable[[], Answer]) -> Answer:
+        """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""
+        try:
+            return work()
+        except torch.OutOfMemoryError as error:
+            if ranks.together():
+                raise MemoryError(str(error)) from None
+            warnings.warn(f"{self._work.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
+                          stacklevel=2)
+        tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
+        self._put(OnCores())
+        if tensors:
+            self._optimiser.load_tensors(tensors)
+        return work()
 
     def _step(self, averaged: ranks.Averaged | None) -> None:
         began, card = time.perf_counter(), self.card
-        loss = self._learn(self._network, card.done, averaged)
+        loss = self._or_on_cores(lambda: self._learn(self._network, card.done, averaged))
+        card = self.card
         with self._changing():
             if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
                 self.card = replace(card, fault=f"The loss was no number at step {card.done + 1}")
@@ -269,8 +284,8 @@ class Training:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         rng = np.random.default_rng([self.card.seed, _VALIDATION])
         truth = self._drawn.sample(LAST_VALIDATED, rng)[:count]
-        images = torch.from_numpy(self._images.batch(truth, self._windows, rng))
-        view, centroid = torch.arange(len(self._windows)), self._poses.centroid
+        images = torch.as_tensor(self._images.batch(truth, self._windows, rng))
+        view, centroid = torch.arange(len(self._windows), device=images.device), self._poses.centroid
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):
             with torch.no_grad():
@@ -295,7 +310,7 @@ class Training:
 
     def _set_pace(self) -> None:
         """Minutes become steps, by some steps of a copy."""
-        with _one_thread():
+        with _one_thread(), _same_every_time():
             copied = copy.deepcopy(self._network)
             optimiser = Optimiser(copied)
 
@@ -347,6 +362,11 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _same_every_time() -> AbstractContextManager:
+    """Convolutions on a CUDA device by algorithms that give the same bits every time."""
+    return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True)
 
 
 def _least_seconds(work: Callable[[], object], repeats: int) -> float:

@@ -20,7 +20,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
 from .evidence import Votes
-from .resnet import norm, stage
+from .resnet import features_of, norm, stage
 
 LANDMARKS = 24
 #: Landmarks lie within this distance of the anatomy's centroid, in mm: what an image of it shows, or nearly.
@@ -70,11 +70,11 @@ class VotingNetwork(nn.Module):
 
     def forward(self, images: Tensor, view: Tensor) -> CellVotes:
         """images: (n, 2, rows, columns), multiples of 16: standardised, and 1 where valid.   view: (n,) int64; not used."""
-        said = self.head(self.body(self.stem(images.contiguous(memory_format=torch.channels_last))))
+        said = self.head(features_of(self.body, self.stem(images.contiguous(memory_format=torch.channels_last))))
         n, _, rows, columns = said.shape
         said = said.reshape(n, 3, -1, rows * columns)
-        v, u = torch.meshgrid((torch.arange(rows) + 0.5) / rows - 0.5, (torch.arange(columns) + 0.5) / columns - 0.5, indexing="ij")
-        cells = torch.stack([u, v]).flatten(1).to(said)
+        middles = [(torch.arange(size, device=said.device) + 0.5) / size - 0.5 for size in (rows, columns)]
+        cells = torch.stack(torch.meshgrid(*middles, indexing="ij")[::-1]).flatten(1)
         return CellVotes(said[:, :2] + cells[:, None], said[:, 2].clamp(math.log(LEAST_SCALE), math.log(LARGEST_SCALE)))
 
     def loss(self, predicted: CellVotes, camera_from_ct: Tensor, view: Tensor) -> Tensor:
@@ -90,9 +90,9 @@ class VotingNetwork(nn.Module):
 
     def evidence(self, predicted: CellVotes, cameras: Sequence[Camera]) -> list[Votes]:
         """What the images say of one pose of the CT, for `fuse`: image n was taken by camera n, of the image's size in pixels."""
-        landmarks, centroid = self.landmarks.double().numpy(), self.centroid.double().numpy()
-        positions = predicted.positions.detach().double().permute(0, 2, 3, 1).numpy()
-        scales = predicted.log_scales.detach().double().exp().numpy()
+        landmarks, centroid = self.landmarks.double().cpu().numpy(), self.centroid.double().cpu().numpy()
+        positions = predicted.positions.detach().double().permute(0, 2, 3, 1).cpu().numpy()
+        scales = predicted.log_scales.detach().double().exp().cpu().numpy()
         worth = WORTH * self.certainty.item()
         return [Votes(camera, landmarks, centroid, (p + 0.5) * camera.size - 0.5, s * math.sqrt(camera.size[0] * camera.size[1]), worth)
                 for camera, p, s in zip(cameras, positions, scales, strict=True)]

@@ -20,7 +20,6 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from . import warp_kernels
 from .drr import Grid, Projector
 from .warp_kernels import BEAM, back_project_rays, mark_unseen_rays, project_rays
 
@@ -65,7 +64,7 @@ class BatchRenderer:
     """
 
     def __init__(self, grid: Grid, device: str = "cuda") -> None:
-        self.device, self.grid = _device(device), grid
+        self.device, self.grid = known_device(device), grid
         self._values = torch.from_numpy(grid.values).to(self.device)
 
     def render(
@@ -144,41 +143,7 @@ def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, sha
     return values.view(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1].contiguous()
 
 
-def lacking(device: str) -> str:
-    """Why a CUDA device, "cuda" or "cuda:1", cannot be used, in words; "" where it can."""
-    if not torch.backends.cuda.is_built():
-        return "this PyTorch was built without CUDA"
-    try:
-        torch.cuda.init()
-    except (RuntimeError, AssertionError) as error:
-        told = str(error)
-        if "no NVIDIA driver" in told:
-            return "there is no NVIDIA driver"
-        if "too old" in told:
-            return "the NVIDIA driver is too old for this PyTorch"
-        return f"CUDA does not start ({told.strip().splitlines()[0] if told.strip() else type(error).__name__})"
-    count, number = torch.cuda.device_count(), int(device.partition(":")[2] or 0)
-    if number >= count:
-        return f"there {'is' if count == 1 else 'are'} only {count or 'no'} CUDA device{'s' * (count != 1)} (counted from 0)"
-    wp.init()
-    if f"cuda:{number}" not in [str(one) for one in wp.get_devices()]:
-        return "NVIDIA Warp does not see it: the driver may be too old for it"
-    try:
-        torch.zeros(1, device=f"cuda:{number}").cpu()
-        wp.load_module(warp_kernels, device=f"cuda:{number}")
-    except Exception as error:  # whatever compilers and drivers may raise
-        told = str(error).strip().splitlines() or [type(error).__name__]
-        return f"it does not work ({told[0]}); its driver may be too old, or its memory in use"
-    return ""
-
-
-def found(device: str) -> tuple[str, str]:
-    """A CUDA device's full name, "cuda:0", and what it is in words."""
-    name = _device(device)
-    return name, f"{torch.cuda.get_device_name(name)} ({name}) by NVIDIA Warp {wp.config.version}"
-
-
-def _device(device: str) -> str:
+def known_device(device: str) -> str:
     """The device by its full name. InputError where it is not there."""
     wp.init()
     if device == "cuda" and torch.cuda.is_available():

@@ -42,8 +42,8 @@ class Workplace:
         if place.lack:
             self._stay(place.lack)
         elif self.name != CPU:
-            what = f"{place.words} ({self.name})" if place.words else "one thread of the processor"
-            self.words = f"{what} by NVIDIA Warp {version('warp-lang')}"
+            card = f"{place.words} ({self.name}) by NVIDIA Warp {version('warp-lang')}"
+            self.words = card if place.words else "one thread of the processor by NVIDIA Warp"
 
     def _stay(self, why: str) -> None:
         """Work on the processor after all."""

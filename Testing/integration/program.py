@@ -26,7 +26,13 @@ def mtre_mm(world_from_ct, case: dict) -> float:
 #: The program, for `python -c`, where a package cannot be found; to be formatted with its name.
 WITHOUT = """
 import sys
-sys.modules["{}"] = None
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] == "{}":
+            raise ModuleNotFoundError("No module named " + name, name=name)
+
+sys.meta_path.insert(0, Missing())
 from MultiViewRegistrationLib.cli import main
 sys.exit(main(sys.argv[1:]))
 """

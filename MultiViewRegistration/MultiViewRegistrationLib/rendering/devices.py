@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from importlib.util import find_spec
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -93,7 +93,11 @@ def has_card() -> bool:
 
 def _missing() -> str:
     for module, package in (("torch", "PyTorch"), ("warp", "NVIDIA Warp")):
-        if find_spec(module) is None:
+        try:
+            import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name != module:
+                raise
             return f'{package} is not installed (pip install "multiview-registration[gpu]")'
     return ""
 

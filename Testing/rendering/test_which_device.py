@@ -28,7 +28,6 @@ def two_cards(monkeypatch):
     monkeypatch.setattr(torch, "ones", lambda size, device: torch.full((size,), 1.0))
     fake = SimpleNamespace(init=lambda: None, get_devices=lambda: ["cpu", "cuda:0", "cuda:1"], load_module=lambda *_, **__: None)
     monkeypatch.setitem(sys.modules, "warp", fake)
-    monkeypatch.setattr(devices, "find_spec", lambda name: name)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     return fake
 
@@ -71,10 +70,17 @@ def test_what_is_lacking_is_told(two_cards, monkeypatch, name, value, why):
 
 
 def test_packages_that_are_missing(two_cards, monkeypatch):
-    monkeypatch.setattr(devices, "find_spec", lambda name: None if name == "warp" else name)
+    def without(*missing: str):
+        def look(name):
+            if name in missing:
+                raise ModuleNotFoundError(f"No module named {name}", name=name)
+
+        monkeypatch.setattr(devices, "import_module", look)
+
+    without("warp")
     for asked in ("cuda", WARP_CPU):
         assert place_of(asked) == Place(CPU, lack='NVIDIA Warp is not installed (pip install "multiview-registration[gpu]")')
-    monkeypatch.setattr(devices, "find_spec", lambda name: None)
+    without("torch", "warp")
     assert "PyTorch is not installed" in place_of("cuda:1").lack
     assert place_of("cpu") == Place(CPU)
 

@@ -81,7 +81,7 @@ class Renderer:
         """
         m = modules()
         columns, rows = cameras[0].size
-        self._torch, self._subject, self._samples = m.torch, subject, samples
+        self._torch, self._subject = m.torch, subject
 
         poses = np.broadcast_to(world_from_ct, (len(cameras), 4, 4))
 
@@ -91,18 +91,20 @@ class Renderer:
         sdd = batch([beyond(volume, camera, pose) for camera, pose in zip(cameras, poses, strict=True)])
         drr = m.drr.DRR(batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns)
         on_card = subject.image.device.type == "cuda"
+        # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not say so.
+        self._how = {"n_samples": samples, "backend": "triton" if on_card else "torch"}
         self._drr = m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
         self._pose = batch([ras_from_camera(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]).requires_grad_()
 
     def run(self):
         """The images (cameras, 1, rows, columns) on the device, which may still be at work; no gradient kept."""
         with self._torch.no_grad():
-            return self._drr(self._subject, self._pose, n_samples=self._samples)
+            return self._drr(self._subject, self._pose, **self._how)
 
     def run_backward(self):
         """What one step of an optimiser needs: the images, and the gradient of a number made of them by each pose (cameras, 4, 4)."""
         self._pose.grad = None
-        self._drr(self._subject, self._pose, n_samples=self._samples).sum().backward()
+        self._drr(self._subject, self._pose, **self._how).sum().backward()
         return self._pose.grad
 
     def forward(self) -> np.ndarray:

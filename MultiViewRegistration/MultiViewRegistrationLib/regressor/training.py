@@ -180,13 +180,13 @@ class Training:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._tell(progress, "looking how well it does")
-                        self._validate(VALIDATED)
+                        self._or_on_cores(partial(self._validate, VALIDATED))
                         self._hurry_if_stalled()
                     self._step(averaged)
                     self._tell(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
-                self._validate(LAST_VALIDATED)
+                self._or_on_cores(partial(self._validate, LAST_VALIDATED))
             except BaseException as error:
                 if self._whole and not isinstance(error, OSError):
                     self._save()

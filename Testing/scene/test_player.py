@@ -199,6 +199,13 @@ def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tr
     assert "frame" not in session.doubt()
 
 
+def test_a_pose_that_is_left_for_one_of_the_history_is_noted_as_the_sequences(session):
+    found = shown(session, 2).world_from_ct
+    session.history.undo()
+    assert session.history.entries[-1].method == "tracked" and np.allclose(session.history.entries[-1].pose, found)
+    assert not session.sequence.player.at_frame
+
+
 def test_tracking_from_the_scene_gives_what_the_library_gives(scene, moving, tracked):
     session = loaded(scene, moving)
     session.sequence.track("quick", "given")

@@ -90,14 +90,20 @@ class Sequence:
         self.close()
         history = self._session.history
         history.note(history.unnoted if history.entries else "before")
-        self.player, self._files = Player(self._session, played), played.images.files
+        self._play(played)
+        self._files = played.images.files
         self.player.go(0)
+
+    def _play(self, played: Played) -> None:
+        self.player = Player(self._session, played)
+        self._session.history.unnoted = "tracked"
 
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""
         self.message = self.ended = ""
         if self.player is not None:
             player, self.player = self.player, None
+            self._session.history.unnoted = "moved"
             if self._session.registration.scene is not None:
                 player.close()
 
@@ -148,8 +154,7 @@ class Sequence:
             return
         if self.player is None:
             views = [view.name for view in track.sequence.first.views]
-            self.player = Player(self._session, Played(track.sequence.first.name, track.frames, len(track.sequence), views,
-                                                       tracking.images, track))
+            self._play(Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track))
         self.player.show_newest()
 
     @property

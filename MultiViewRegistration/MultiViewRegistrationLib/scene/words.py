@@ -12,6 +12,7 @@ METHODS = {
     "moved": "Moved",
     "transform": "Transform",
     "centred": "Centred",
+    "tracked": "Sequence",
     "given": "As placed",
     "search": "Search",
     "landmarks": "Landmarks",

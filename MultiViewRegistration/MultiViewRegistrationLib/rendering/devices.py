@@ -92,13 +92,14 @@ def has_card() -> bool:
 
 
 def _missing() -> str:
-    for module, package in (("torch", "PyTorch"), ("warp", "NVIDIA Warp")):
-        try:
+    packages = {"torch": "PyTorch", "warp": "NVIDIA Warp"}
+    try:
+        for module in packages:
             import_module(module)
-        except ModuleNotFoundError as error:
-            if error.name != module:
-                raise
-            return f'{package} is not installed (pip install "multiview-registration[gpu]")'
+    except ModuleNotFoundError as error:
+        if error.name not in packages:
+            raise
+        return f'{packages[error.name]} is not installed (pip install "multiview-registration[gpu]")'
     return ""
 
 

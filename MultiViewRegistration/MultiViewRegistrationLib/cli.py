@@ -108,6 +108,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ct-landmarks", type=Path, metavar="FILE",
                          help="Slicer's .fcsv or .mrk.json: places in the CT of the case's landmarks, by their names")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
+    command.add_argument("--causes", action="store_true",
+                         help="look for the likely cause of a poor fit for longer than the registration took, if need be")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
@@ -193,7 +195,7 @@ def _register(options: argparse.Namespace) -> dict:
     with progress_of(options, "Registering") as line:
         line.show(0.0, PREPARING)
         result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device,
-                          model=options.model, minutes=options.minutes)
+                          model=options.model, minutes=options.minutes, causes=options.causes)
         line.show(1.0, "writing the results")
         result.save(options.out)
     _tell(result, options.out)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment.diagnosis import considered, diagnose
+from MultiViewRegistrationLib.assessment import diagnosis
+from MultiViewRegistrationLib.assessment.diagnosis import OutOfTime, considered, diagnose
 from MultiViewRegistrationLib.assessment.hypotheses import TURNS, hypotheses
-from MultiViewRegistrationLib.assessment.verdict import assess, explained
+from MultiViewRegistrationLib.assessment.verdict import LOOK_ON, assess, explained
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.case import Case
@@ -124,6 +126,29 @@ def test_it_is_the_first_reason_and_only_looked_for_where_an_error_is_likely(ana
     assert more.verdict == told.verdict and more.cause.to_json()["cause"] == "mirrored"
     sure = replace(told, prediction=replace(told.prediction, wrong=0.0))
     assert explained(sure, anatomy, wrong, found, NEAR) is sure
+
+
+def test_it_ends_when_its_time_is_up_and_can_be_asked_for_later(anatomy, views):
+    wrong = [views[0], turned(views[1], np.fliplr)]
+    found = refine(anatomy, wrong, NEAR)
+    told = assess(anatomy, wrong, found, NEAR)
+    soon = explained(told, anatomy, wrong, found, NEAR, seconds=0.0)
+    assert soon.causes_left and soon.cause is None and soon.reasons == [*told.reasons, LOOK_ON]
+    later = explained(soon, anatomy, wrong, found, NEAR)
+    assert not later.causes_left and later.cause.cause == "mirrored" and LOOK_ON not in later.reasons
+
+
+def test_what_may_take_longer_than_is_left_is_not_begun(anatomy, views, monkeypatch):
+    """By a clock that goes on by one at each look."""
+    found = refine(anatomy, views, NEAR)
+    ends = []
+    for seconds in (4.0, 9.0):
+        clock = count()
+        monkeypatch.setattr(diagnosis, "perf_counter", lambda clock=clock: float(next(clock)))
+        with pytest.raises(OutOfTime):
+            list(considered(anatomy, views, found, NEAR, seconds=seconds))
+        ends.append(next(clock))
+    assert ends[0] <= 5 < ends[1] <= 10
 
 
 def test_it_can_be_cancelled(anatomy, views):

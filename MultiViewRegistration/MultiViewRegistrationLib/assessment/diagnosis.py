@@ -3,6 +3,8 @@
 Each hypothesis is applied to the case, which is registered under it at the two coarsest resolutions, from the pose that was found, from the
 start, and from where each view by itself would have the CT: if one view is at fault, another still knows where the CT is. A hypothesis
 holds if all X-rays look like the CT under it, and tell clearly more of it than they do as they are. Where none does, none is named.
+
+That takes longer than a quick registration. So the kinds that are likeliest go first, and whoever asks may say when to stop.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 
@@ -30,8 +33,8 @@ CLEARER, ALIKE = 1.2, 0.7
 NEARLY = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
 LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
-#: So many hypotheses go on from the coarsest resolution to the second.
-MOST = 3
+#: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
+KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 LOOK = plan.Effort(poses=128, most=128, refined=2)
 #: Rounds at the second resolution in which cameras are found.
@@ -71,43 +74,63 @@ class Cause:
                 "world_from_ct": self.world_from_ct.tolist()}
 
 
+class OutOfTime(Exception):
+    """The seconds were over before all was tried."""
+
+
 def diagnose(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
 ) -> Cause | None:
     """The likely cause of a poor fit, None where no hypothesis explains it, or nothing speaks against the fit.
 
     views: as the case has them; those of unknown geometry are left out.   start: (4, 4), of the registration.
-    progress: called before each hypothesis; where it returns False, `pipeline.Cancelled` is raised.
+    progress: called as hypotheses are tried; where it returns False, `pipeline.Cancelled` is raised.
+    seconds: when they are over, and no cause has been found, `OutOfTime` is raised.
     """
-    return next((cause for cause in considered(anatomy, views, found, start, shared, progress) if cause.holds), None)
+    return next((cause for cause in considered(anatomy, views, found, start, shared, progress, seconds) if cause.holds), None)
 
 
 def considered(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
 ) -> Iterator[Cause]:
-    """The likeliest of each kind of causes, whether it holds or not: of the images, of the cameras, of the level. As `diagnose`."""
+    """The likeliest of each kind of causes, whether it holds or not: of the images (KINDS), of the cameras, of the level. As `diagnose`."""
     alone = untied(views, shared)
     tied = [view for i, view in enumerate(views) if i not in alone]
-    return _Diagnosis(anatomy, tied, found, start, shared, progress).considered()
+    return _Diagnosis(anatomy, tied, found, start, shared, progress, perf_counter() + seconds).considered()
 
 
 class _Diagnosis:
     def __init__(self, anatomy: Anatomy, views: list[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns,
-                 progress: Callable[[Progress], object]) -> None:
+                 progress: Callable[[Progress], object], until: float) -> None:
         self._anatomy, self._views, self._start, self._shared = anatomy, views, start, shared
-        self._pose = found.world_from_ct
-        self._tell = lambda told: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
+        self._pose, self._until = found.world_from_ct, until
+        self._last, self._longest = perf_counter(), 0.0
+        self._progress = lambda: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
+
+    def _tell(self, told: Progress) -> object:
+        """Stops where the next piece of work, were it as long as the longest so far, would not be done in time."""
+        now = perf_counter()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        if now + self._longest > self._until:
+            raise OutOfTime
+        return self._progress()
 
     def considered(self) -> Iterator[Cause]:
+        if self._last > self._until:
+            raise OutOfTime
         alone = self._alone()
         poses = [self._pose, self._start, *alone.values()]
-        here = best(self._refined(self._views, self._coarse(self._views, poses)))
+        coarse = self._coarse(self._views, poses)
+        here = best(self._refined(self._views, coarse))
         evidence = here.fit.evidence if here else 0.0
-        asked = [partial(self._of_cameras, poses, alone, evidence)]
+        asked: list[Callable[[], Cause | None]] = []
         if here is None or min(here.fit.similarity) < ALIKE:  # an image that was turned looks like no CT
-            asked.insert(0, partial(self._of_images, alone, evidence))
+            least = coarse[0].run.fit.evidence if coarse else 0.0
+            every = list(hypotheses(self._views))
+            asked += [partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence) for kinds in KINDS]
+        asked.append(partial(self._of_cameras, alone, evidence))
         if here:
             asked.append(partial(self._other_level, here))
         for ask in asked:
@@ -136,12 +159,13 @@ class _Diagnosis:
     def _refined(self, views: list[View], answers: list[Answer]) -> list[Answer]:
         return self._registration(views, CALIBRATED).refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
 
-    def _of_images(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
+    def _of_images(self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float) -> Cause | None:
+        """The likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
-        for each in hypotheses(self._views):
+        for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
             tried.append((self._coarse(each.views, [self._start, *unharmed], look=not unharmed), each))
-        tried = sorted((pair for pair in tried if pair[0]), key=lambda pair: -pair[0][0].run.fit.evidence)[:MOST]
+        tried = [(answers, each) for answers, each in tried if answers and answers[0].run.fit.evidence > least]
         runs = [(best(self._refined(each.views, answers)), each) for answers, each in tried]
         runs = [(run, each) for run, each in runs if run]
         if not runs:
@@ -149,12 +173,13 @@ class _Diagnosis:
         run, each = max(runs, key=lambda pair: pair[0].fit.evidence)
         return Cause(each.cause, each.about, each.sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
-    def _of_cameras(self, poses: list[np.ndarray], alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
+    def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
         if self._shared != CALIBRATED or any(view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]):
             return None  # they were looked for already
         runs: list[tuple[Run, Hypothesis]] = []
         for each in geometries(self._views):
             registration = self._registration(each.views, each.shared)
+            poses = [self._pose] if each.cause == "angle" else [self._pose, self._start]
             begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
             if each.cause == "angle":
                 begun += _where_each_has_it(each.views, alone)
@@ -176,9 +201,11 @@ class _Diagnosis:
     def _other_level(self, here: Run) -> Cause | None:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
         axis = self._pose[:3, 2]
-        shifts = [side * mm for mm in LEVELS_MM for side in (1, -1)]
-        poses = [rigid.from_rotation_translation(np.eye(3), mm * axis) @ self._pose for mm in shifts]
-        answers = self._registration(self._views, CALIBRATED).descended(1, poses, [frozenset()] * len(poses))
+        registration, answers = self._registration(self._views, CALIBRATED), []
+        for mm in LEVELS_MM:
+            poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
+            runs = [answer.run for answer in registration.descended(1, poses, [frozenset()] * len(poses))]
+            answers = merged(answers, runs, self._anatomy.centroid)
         here_mm = rigid.transform_points(self._pose, self._anatomy.centroid)
         for answer in answers:
             run = answer.run

@@ -19,7 +19,7 @@ from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import Progress, Refinement
 from ..registration.unknowns import CALIBRATED
-from .diagnosis import Cause, diagnose
+from .diagnosis import Cause, OutOfTime, diagnose
 from .features import Evidence, evidence
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
@@ -29,8 +29,14 @@ from .uncertainty import TargetUncertainty
 SAME_DIRECTION_DEG = 15.0
 #: Two standard deviations and a little less hold 95 % of a normal error.
 SDS_95 = 1.96
+#: Of the right answers of one structure 95 % are off by no more than so many times what noise explains with 95 %: what lies before and
+#: behind it is alike over more than a tile. Of hip bones, held against a spine (docs/trust.md).
+STRUCTURE_BEYOND = 1.6
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
 AMBIGUOUS_GAP = 1.3
+#: Said where there was no time to try all that may be wrong.
+LOOK_ON = ("What may be wrong was looked for no longer than the registration took. To look on: Assess this pose, in the panel or the page, "
+           "or mvreg register --causes.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +54,9 @@ class Assessment:
 
     prediction: None where nothing was fitted to cases like this one.   evidence: None where there was nothing to ask.
     splits: of each view.   weakest_turn: 95 % bound in degrees, and axis (3,) in the world, of the turn of which the views tell least.
-    Without a prediction they are what noise alone explains.
+    Without a prediction, of one structure, they are those of a right answer.
     cause: what explains a poor fit, see `explained`; None where nothing was looked for, or found.
+    causes_left: whether the time was up before all causes were tried.
     """
 
     verdict: str
@@ -59,13 +66,14 @@ class Assessment:
     splits: list[ViewSplit] = field(default_factory=list)
     weakest_turn: tuple[float, np.ndarray] | None = None
     cause: Cause | None = None
+    causes_left: bool = False
     targets: np.ndarray | None = None
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Of each target (N, 3), world mm, the error to expect and what it stays below in 95 of 100 results, mm.
 
-        The prediction for all of them, in the proportions in which noise would share it out; without one what noise alone explains. Nothing
-        where nothing was assessed.
+        The prediction for all of them, in the proportions in which noise would share it out; without one, of one structure, that of a right
+        answer. Nothing where nothing was assessed.
         """
         if self.evidence is None:
             return []
@@ -127,16 +135,21 @@ def assess(
 
 def explained(
     told: Assessment, anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray,
-    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
 ) -> Assessment:
     """The assessment with the likely cause before its other reasons, if the fit is poor and one is found; as `diagnosis.diagnose`.
 
     None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured.
+    seconds: after these the last reason says that there was no time for all, and how to ask for it.
     """
     if anatomy.structure or told.prediction is not None and told.prediction.wrong <= calibrated().accept:
         return told
-    cause = diagnose(anatomy, views, found, start, shared, progress)
-    return told if cause is None else replace(told, cause=cause, reasons=[cause.sentence, *told.reasons])
+    try:
+        cause = diagnose(anatomy, views, found, start, shared, progress, seconds)
+    except OutOfTime:
+        return replace(told, causes_left=True, reasons=[*told.reasons, LOOK_ON])
+    reasons = [reason for reason in told.reasons if reason != LOOK_ON]
+    return replace(told, cause=cause, causes_left=False, reasons=[cause.sentence, *reasons] if cause else reasons)
 
 
 def numbers(told: Evidence) -> dict[str, float]:
@@ -226,7 +239,7 @@ def _split(
 
 def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float:
     """By how much more the targets may be off than noise explains."""
-    return max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else 1.0
+    return max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else STRUCTURE_BEYOND
 
 
 def _percent(share: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections import Counter
 from datetime import date
 from importlib.metadata import version
@@ -15,12 +16,11 @@ from ..rendering.threads import available_threads
 from . import success_tables, trust_tables
 from .conditions import INTERVALS, REACH_MM
 from .plots import reliability_plot
-from .rows import Rows, is_sound, mtre
+from .rows import Rows, grouped, is_sound, mtre
 from .run import Outcome
+from .sheets import contact_sheet
 
 FIGURE = "protocol-reliability.png"
-#: Misses that are shown, the wrongly accepted first, then those from the nearest starts.
-MOST_PICTURES = 8
 
 
 def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str = "protocol") -> tuple[str, dict[str, bytes]]:
@@ -28,10 +28,8 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
     rows = [row for row in done.rows if "skipped" not in row]
     if not rows:
         return f"{_head(done, title)}\n\n{about}\n\nNo registration is done yet.\n", {}
-    shown = _misses(rows)[:MOST_PICTURES]
-    files = {FIGURE: reliability_plot(rows)}
-    files |= {_picture(row): done.records.picture(row["number"]).read_bytes() for row in shown
-              if done.records.picture(row["number"]).exists()}
+    sheets = _sheets(done, rows)
+    files = {FIGURE: reliability_plot(rows), **dict(sheets.values())}
     parts = [
         _head(done, title), about, "## Against what it is to reach", trust_tables.goals(rows),
         "## Success and errors", f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
@@ -47,7 +45,7 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
         "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
         trust_tables.along_the_beam(rows), "## Uncertain geometry", "How far further cameras are off against the first, about and at the "
         "isocentre, as they were given and as they were corrected: medians of the right answers.", trust_tables.corrections(rows),
-        _failures(rows, shown, files, pictures),
+        _failures(rows, {key: f"{pictures}/{name}" for key, (name, _) in sheets.items()}),
     ]
     return "\n\n".join(part for part in parts if part) + "\n", files
 
@@ -71,31 +69,42 @@ def _skipped(rows: Rows) -> str:
     return "".join(f"; {count} could not be simulated ({reason})" for reason, count in reasons.items())
 
 
-def _misses(rows: Rows) -> list[dict]:
-    """Wrong answers: the accepted first, then by how near they started."""
-    wrong = [row for row, mm in zip(rows, mtre(rows), strict=True) if mm > WRONG_MM and row["failed"] is None]
-    chosen = [row for row in wrong if row["verdict"] == "accept" or row["error"] is None]
-    return sorted(chosen, key=lambda row: (row["verdict"] != "accept", row["start_mm"]))
+def _sheets(done: Outcome, rows: Rows) -> dict[tuple[str, str], tuple[str, bytes]]:
+    """By what is registered and condition, name and JPEG of all its misses that have a picture, those from the nearest starts first."""
+    sheets = {}
+    for (part, condition), group in grouped(_wrong(rows), "part", "condition"):
+        group = [row for row in sorted(group, key=_start) if done.records.picture(row["number"]).exists()]
+        if group:
+            name = f"protocol-{part}-{re.sub('[^a-z0-9]+', '-', condition.lower())}.jpg"
+            sheets[part, condition] = name, contact_sheet([(str(row["number"]), done.records.picture(row["number"]).read_bytes())
+                                                           for row in group])
+    return sheets
 
 
-def _failures(rows: Rows, shown: Rows, files: dict[str, bytes], pictures: str) -> str:
-    wrong = [row for row, mm in zip(rows, mtre(rows), strict=True) if mm > WRONG_MM and is_sound(row)]
+def _failures(rows: Rows, sheets: dict[tuple[str, str], str]) -> str:
+    wrong = _wrong(rows)
     if not wrong:
-        return "No registration with a geometry that is right, or as uncertain as it is said to be, is wrong."
-    body = [(row["number"], row["ct"], row["part"], row["condition"], *_told(row))
-            for row in sorted(wrong, key=lambda row: row.get("start_mm", 0))]
-    seen = [f"{row['number']}: {row['ct']}, {row['part']}, {row['condition']}, {row['mtre_mm']:.1f} mm off from a start "
-            f"{row['start_mm']:.1f} mm off, verdict {row['verdict']}:\n\n![{row['number']}]({pictures}/{_picture(row)})"
-            for row in shown if _picture(row) in files]
-    about = ("Contours of the CT over each view, above at the pose that was found, below at the true one; the wrongly accepted first, then "
-             "those from the nearest starts.") if seen else ""
+        return "No registration is wrong."
+    sound = [row for row in wrong if is_sound(row)]
+    body = [(row["number"], row["ct"], row["part"], row["condition"], *_told(row)) for row in sorted(sound, key=_start)]
     listed = table(("number", "CT", "registered", "condition", "start mTRE mm", "final mTRE mm", "verdict"), body)
-    said = "All wrong answers whose geometry is right, or as uncertain as it is said to be:"
-    return "\n\n".join(part for part in ("## Failures", said, listed, about, *seen) if part)
+    shown = [f"{part}, {condition}:\n\n![{part}, {condition}]({file})" for (part, condition), file in sheets.items()]
+    about = ("All wrong answers by their numbers: contours of the CT over each view, above at the pose that was found, or at the start, "
+             "below at the true one; those from the nearest starts first. Larger ones lie in `pictures`, beside the rows.")
+    parts = ["## Failures"]
+    if sound:
+        parts += ["All wrong answers whose geometry is right, or as uncertain as it is said to be:", listed]
+    if shown:
+        parts += ["### Pictures", about, *shown]
+    return "\n\n".join(parts)
 
 
-def _picture(row: dict) -> str:
-    return f"protocol-{row['number']:04d}.jpg"
+def _wrong(rows: Rows) -> list[dict]:
+    return [row for row, mm in zip(rows, mtre(rows), strict=True) if mm > WRONG_MM]
+
+
+def _start(row: dict) -> float:
+    return row.get("start_mm", 0.0)
 
 
 def _told(row: dict) -> tuple[str, str, str]:

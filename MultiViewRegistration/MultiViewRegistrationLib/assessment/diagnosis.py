@@ -41,6 +41,10 @@ LOOK = plan.Effort(poses=128, most=128, refined=2)
 ROUNDS = 3
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
 LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
+#: How far along the body the start may be off, where the X-rays show another part of it than the start says.
+FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
+#: Where more of a view's field than this sees beyond the cut ends of the CT, the CT is too short.
+MOST_BEYOND = 0.5
 #: A shift along the body of at least this is another level, if turned by no more; its evidence at least this share of the pose's own.
 LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
 
@@ -49,7 +53,8 @@ LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
 class Cause:
     """The likely cause of a poor fit.
 
-    cause: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle" or "level".
+    cause: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle", "level",
+        "part" (the X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
     views: the names of those that it is about, none where it is all.   sentence: in plain words.
     gain: how many times the evidence is under it.   similarity: of each view under it, at the second resolution.
     world_from_ct: (4, 4), the pose under it, as it is known at that resolution.
@@ -64,7 +69,9 @@ class Cause:
 
     @property
     def holds(self) -> bool:
-        """Whether the X-rays look like the CT under it, and tell clearly more of it than without."""
+        """Whether the X-rays look like the CT under it, and tell clearly more of it than without; of what lies beyond it none could."""
+        if self.cause == "short":
+            return True
         enough = AS_GOOD if self.cause == "level" else CLEARER
         return self.gain >= enough and min(self.similarity) >= ALIKE
 
@@ -106,6 +113,7 @@ class _Diagnosis:
                  progress: Callable[[Progress], object], until: float) -> None:
         self._anatomy, self._views, self._start, self._shared = anatomy, views, start, shared
         self._pose, self._until = found.world_from_ct, until
+        self._similarity = found.fit.similarity
         self._last, self._longest = perf_counter(), 0.0
         self._progress = lambda: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
 
@@ -133,6 +141,7 @@ class _Diagnosis:
         asked.append(partial(self._of_cameras, alone, evidence))
         if here:
             asked.append(partial(self._other_level, here))
+        asked += [partial(self._other_part, evidence), self._short]
         for ask in asked:
             cause = ask()
             if cause:
@@ -206,19 +215,53 @@ class _Diagnosis:
             poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
             runs = [answer.run for answer in registration.descended(1, poses, [frozenset()] * len(poses))]
             answers = merged(answers, runs, self._anatomy.centroid)
-        here_mm = rigid.transform_points(self._pose, self._anatomy.centroid)
         for answer in answers:
             run = answer.run
-            away = rigid.transform_points(run.world_from_ct, self._anatomy.centroid) - here_mm
-            length, along = float(np.linalg.norm(away)), float(away @ axis)
-            turned = np.degrees(rigid.rotation_distance(run.world_from_ct, self._pose))
+            length, along, turned = self._away(run)
             gain = _gain(run, here.fit.evidence)
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
                 fits = "better" if gain > CLEARER else "about as well"
-                sentence = (f"Moved by {length:.0f} mm towards the {'head' if along > 0 else 'feet'}, the CT fits {fits}: it may be "
-                            "registered to the wrong vertebra. Count the levels.")
+                sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits {fits}: it may be registered to the wrong "
+                            "vertebra. Count the levels.")
                 return Cause("level", (), sentence, gain, run.fit.similarity, run.world_from_ct)
         return None
+
+    def _other_part(self, evidence: float) -> Cause | None:
+        """The best pose farther along the CT's long axis."""
+        ends = self._anatomy.corners()[:, 2]
+        shifts = [side * mm for mm in FAR_MM if mm < np.ptp(ends) for side in (1, -1)]
+        poses = [rigid.from_rotation_translation(np.eye(3), mm * self._pose[:3, 2]) @ self._pose for mm in shifts]
+        run = best(self._refined(self._views, self._coarse(self._views, poses)))
+        if run is None:
+            return None
+        length, along, _ = self._away(run)
+        if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
+            return None
+        sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits: the X-rays show another part of it than the start "
+                    "says. Check the start.")
+        return Cause("part", (), sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+
+    def _short(self) -> Cause | None:
+        """The view that sees most beyond the cut ends of the CT, if that is most of it."""
+        beyond = [float(np.mean(self._anatomy.projector(0).seen(view.camera, self._pose)[view.xray.valid] == 0)) if view.xray.valid.any()
+                  else 0.0 for view in self._views]
+        view, share = self._views[int(np.argmax(beyond))].name, max(beyond)
+        if share < MOST_BEYOND:
+            return None
+        sentence = (f"{100 * share:.0f} % of what {view} shows lies beyond the ends of the CT, where nothing can be compared: the CT is "
+                    "too short for it, or another part of the body is shown.")
+        return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
+
+    def _away(self, run: Run) -> tuple[float, float, float]:
+        """How far a pose is from the one that was found: mm, mm along the CT's long axis, towards the head, and degrees."""
+        centres = [rigid.transform_points(pose, self._anatomy.centroid) for pose in (run.world_from_ct, self._pose)]
+        away = centres[0] - centres[1]
+        turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, self._pose)))
+        return float(np.linalg.norm(away)), float(away @ self._pose[:3, 2]), turned
+
+
+def _end(along: float) -> str:
+    return "head" if along > 0 else "feet"
 
 
 def best(answers: list[Answer]) -> Run | None:

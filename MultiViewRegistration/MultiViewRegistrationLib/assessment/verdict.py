@@ -179,8 +179,8 @@ def _unlike_the_calibration(anatomy: Anatomy, views: list[View], told: Evidence,
     """Why the measured probability does not hold for this case, a sentence each."""
     limits = []
     if anatomy.structure:
-        limits.append("One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline. Its "
-                      "intervals are those of a right answer.")
+        limits.append("One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline. "
+                      "Its intervals are those of a right answer.")
     if len(views) == 1:
         limits.append("Only one X-ray speaks for the pose: it tells little of the depth along its beam.")
     elif _widest_deg(views) < SAME_DIRECTION_DEG:

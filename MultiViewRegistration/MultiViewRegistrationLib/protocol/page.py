@@ -13,7 +13,7 @@ from ..assessment.prediction import WRONG_MM
 from ..assessment.protocol import SUCCESS_MM
 from ..evaluation_tables import table
 from ..rendering.threads import available_threads
-from . import success_tables, trust_tables
+from . import planted, success_tables, trust_tables
 from .conditions import INTERVALS, REACH_MM
 from .plots import reliability_plot
 from .rows import Rows, grouped, is_sound, mtre
@@ -55,12 +55,30 @@ def _head(done: Outcome, title: str) -> str:
         f"# {title}\n\n"
         f"Written by `mvreg evaluate --protocol`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
         f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
-        f"**{len(done.rows)} of {done.planned} registrations are done**, in an order of which any beginning is spread over all conditions. "
+        f"**{len(done.rows)} of {done.planned} registrations are done**" + (_real(done.rows) if done.real else _simulated(done.rows))
+    )
+
+
+def _simulated(rows: Rows) -> str:
+    return (
+        ", in an order of which any beginning is spread over all conditions. "
         "X-rays are by RTK, as those of the cases of `mvreg demo`, not by this program's own renderer; what else is in the images is put "
         f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {REACH_MM:g} mm. Each is registered and "
         "assessed as `mvreg register` does it. Bodies: the whole CT is registered. Bones: the largest ones, thresholded and divided at "
-        f"their necks, each by itself among all others{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one "
+        f"their necks, each by itself among all others{_skipped(rows)}. Pose and cameras are the same for all conditions of one "
         "geometry, so that results are not independent and intervals somewhat too narrow."
+    )
+
+
+def _real(rows: Rows) -> str:
+    (near, far), turned = planted.APART_MM, planted.TURNED_DEG
+    return (
+        ". X-rays are real. To each, one more projection of the bone is added, by RTK, not by this program's own renderer, as dense as the "
+        f"bone itself shows in these images, {near:g} to {far:g} mm beside it and turned against it by up to {turned:g} degrees: that pose "
+        "is the truth, and the bone itself is one of the neighbours. Starts are given, with an mTRE drawn evenly from "
+        f"{planted.INTERVALS} intervals up to {planted.REACH_MM:g} mm. Each is registered and assessed as `mvreg register` does it"
+        f"{_skipped(rows)}. Results of one image "
+        "are not independent, so that intervals are somewhat too narrow."
     )
 
 

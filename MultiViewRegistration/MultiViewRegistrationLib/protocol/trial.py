@@ -58,14 +58,19 @@ def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | N
         made = simulated(trial, subject, bone, seed)
     except InputError as error:
         return {**row, "skipped": str(error)}, None
-    case, truth = made.case, made.case.truth_world_from_ct
-    row |= {"nuisances": list(made.names), "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
-    anatomy = subject.anatomy(bone)
+    row |= {"nuisances": list(made.names)}
+    return registered(row, made.case, subject.anatomy(bone), made.cameras, trial.number)
+
+
+def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], seed: int) -> tuple[dict, bytes | None]:
+    """What a registration comes to, added to a row, and its picture, see `measured`.   cameras: the true ones."""
+    truth = case.truth_world_from_ct
+    row = {**row, "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
     try:
-        result = register(case, anatomy=anatomy, seed=trial.number)
+        result = register(case, anatomy=anatomy, seed=seed)
     except InputError as error:
         return {**row, "failed": str(error)}, _picture(anatomy, case.views, case.world_from_ct, truth)
-    row |= {"failed": None, **told(result), "camera_off": [cameras_off(made.cameras, [view.camera for view in views])
+    row |= {"failed": None, **told(result), "camera_off": [cameras_off(cameras, [view.camera for view in views])
                                                           for views in (case.views, result.views)]}
     wrong = not row["mtre_mm"] <= WRONG_MM
     return row, _picture(anatomy, result.views, result.world_from_ct, truth) if wrong else None

@@ -118,10 +118,10 @@ class _Diagnosis:
         self._progress = lambda: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
 
     def _tell(self, told: Progress) -> object:
-        """Stops where the next piece of work, were it as long as the longest so far, would not be done in time."""
+        """Stops where the next piece of work, were it twice as long as the longest so far, would not be done in time."""
         now = perf_counter()
         self._longest, self._last = max(self._longest, now - self._last), now
-        if now + self._longest > self._until:
+        if now + 2 * self._longest > self._until:
             raise OutOfTime
         return self._progress()
 

@@ -20,7 +20,8 @@ from .rows import Rows, grouped, is_sound, mtre
 from .run import Outcome
 from .sheets import contact_sheet
 
-FIGURE = "protocol-reliability.png"
+#: The plot, after what the page's pictures are called.
+FIGURE = "reliability.png"
 
 
 def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str = "protocol") -> tuple[str, dict[str, bytes]]:
@@ -28,8 +29,11 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
     rows = [row for row in done.rows if "skipped" not in row]
     if not rows:
         return f"{_head(done, title)}\n\n{about}\n\nNo registration is done yet.\n", {}
-    sheets = _sheets(done, rows)
-    files = {FIGURE: reliability_plot(rows), **dict(sheets.values())}
+    name = "real" if done.real else "protocol"
+    sheets = _sheets(done, rows, name)
+    figure = f"{name}-{FIGURE}"
+    predicted = any(row.get("wrong") is not None for row in rows)
+    files = {**({figure: reliability_plot(rows)} if predicted else {}), **dict(sheets.values())}
     parts = [
         _head(done, title), about, "## Against what it is to reach", trust_tables.goals(rows),
         "## Success and errors", f"Under {SUCCESS_MM:g} mm: share of registrations whose final mTRE is, with its 95 % Wilson interval; one "
@@ -40,8 +44,9 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
         "What a nuisance costs, beside the same pose and cameras without it, where both answers are within "
         f"{WRONG_MM:g} mm:", success_tables.against_clean(rows) or "No pairs yet.",
         "## Verdicts", f"Wrong is an mTRE above {WRONG_MM:g} mm.", trust_tables.by_kind(rows), trust_tables.by_condition(rows),
-        "## Predicted error", "Where the model says any: of a single bone it says none.", trust_tables.predictions(rows),
-        trust_tables.said_and_found(rows), f"![said against found]({pictures}/{FIGURE})",
+        "## Predicted error", "Where the model says any: of a single bone it says none.",
+        *((trust_tables.predictions(rows), trust_tables.said_and_found(rows), f"![said against found]({pictures}/{figure})")
+          if predicted else ()),
         "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
         trust_tables.along_the_beam(rows), "## Uncertain geometry", "How far further cameras are off against the first, about and at the "
         "isocentre, as they were given and as they were corrected: medians of the right answers.", trust_tables.corrections(rows),
@@ -87,13 +92,13 @@ def _skipped(rows: Rows) -> str:
     return "".join(f"; {count} could not be simulated ({reason})" for reason, count in reasons.items())
 
 
-def _sheets(done: Outcome, rows: Rows) -> dict[tuple[str, str], tuple[str, bytes]]:
+def _sheets(done: Outcome, rows: Rows, prefix: str) -> dict[tuple[str, str], tuple[str, bytes]]:
     """By what is registered and condition, name and JPEG of all its misses that have a picture, those from the nearest starts first."""
     sheets = {}
     for (part, condition), group in grouped(_wrong(rows), "part", "condition"):
         group = [row for row in sorted(group, key=_start) if done.records.picture(row["number"]).exists()]
         if group:
-            name = f"protocol-{part}-{re.sub('[^a-z0-9]+', '-', condition.lower())}.jpg"
+            name = f"{prefix}-{part}-{re.sub('[^a-z0-9]+', '-', condition.lower())}.jpg"
             sheets[part, condition] = name, contact_sheet([(str(row["number"]), done.records.picture(row["number"]).read_bytes())
                                                            for row in group])
     return sheets

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .io.case import Case as Case
     from .workflow import assess as assess
+    from .workflow import explained as explained
     from .workflow import register as register
 
 __version__ = "0.1.0"
@@ -21,7 +22,7 @@ def __getattr__(name: str) -> Any:
         from .io.case import Case
 
         return Case
-    if name in ("register", "assess"):
+    if name in ("register", "assess", "explained"):
         from . import workflow
 
         return getattr(workflow, name)

@@ -109,6 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--ct-landmarks", type=Path, metavar="FILE",
                          help="Slicer's .fcsv or .mrk.json: places in the CT of the case's landmarks, by their names")
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
+    command.add_argument("--causes", action="store_true",
+                         help="look for the likely cause of a poor fit for longer than the registration took, if need be")
     command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
     command.set_defaults(run=_register)
 
@@ -150,6 +152,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--protocol", action="store_true",
                          help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
                               "as docs/accuracy.md says; it can be stopped at any time and goes on where it was")
+    command.add_argument("--real", action="store_true",
+                         help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth")
     command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
     command.add_argument("--limit", type=int, metavar="N",
                          help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
@@ -199,7 +203,7 @@ def _register(options: argparse.Namespace) -> dict:
     with progress_of(options, "Registering") as line:
         line.show(0.0, PREPARING)
         result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device,
-                          model=options.model, minutes=options.minutes)
+                          model=options.model, minutes=options.minutes, causes=options.causes)
         line.show(1.0, "writing the results")
         result.save(options.out)
     _tell(result, options.out)
@@ -298,8 +302,8 @@ def _render(options: argparse.Namespace) -> dict:
 def _evaluate(options: argparse.Namespace) -> dict:
     if options.protocol:
         return _protocol(options)
-    if options.out or options.limit:
-        raise InputError("--out, --limit: found without --protocol, expected them with it alone; add it, or leave them out.")
+    if options.out or options.limit or options.real:
+        raise InputError("--out, --limit, --real: found without --protocol, expected them with it alone; add it, or leave them out.")
     from .evaluation_page import pages
     from .registration.ranges import Range
 
@@ -328,7 +332,7 @@ def _evaluate(options: argparse.Namespace) -> dict:
 
 def _protocol(options: argparse.Namespace) -> dict:
     from .protocol.page import page
-    from .protocol.run import run
+    from .protocol.run import run, run_real
 
     if options.out is None:
         raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
@@ -337,7 +341,7 @@ def _protocol(options: argparse.Namespace) -> dict:
                          "starts, as mvreg register does; leave them out.")
     with progress_of(options, "Protocol") as line:
         line.show(0.0, PREPARING)
-        done = run(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
+        done = (run_real if options.real else run)(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
     file = options.page or options.out / "protocol.md"
     text, pictures = page(done, options.about, options.title or "Protocol", file.with_suffix("").name)
     _write_page(file, text, pictures, options.append)

@@ -40,7 +40,7 @@ TRAINING_SHARE = 0.95
 def register(
     case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
     seed: int = 0, refinement: str = "joint", device: str | Workplace = "cpu", model: str | Path | Model | None = None,
-    minutes: float = 2.0,
+    minutes: float = 2.0, causes: bool = False,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
@@ -54,6 +54,7 @@ def register(
     model: the regressor or its folder; by default the newest of this CT.
     minutes: of training, where there is none, and `start` is "regressor".
     refinement, device: see `refinements.refiner`.
+    causes: look for the likely cause of a poor fit however long it takes, not only for as long as makes registration and assessment even.
 
     Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
     within the range; for a model of another CT, or of other cameras; and for a refinement that is not there, or cannot run here.
@@ -101,7 +102,8 @@ def register(
     assessment = None
     if by.name == "joint":
         assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions))
-        assessment = verdict.explained(assessment, anatomy, case.views, found, pose, shared, progress)
+        left = math.inf if causes else spent - (perf_counter() - ready - spent)
+        assessment = verdict.explained(assessment, anatomy, case.views, found, pose, shared, progress, left)
     seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
                "refine": spent - found.searched - asked, "assess": perf_counter() - ready - spent,
                **({"train": trained} if trained else {})}
@@ -109,6 +111,19 @@ def register(
     started = guided.started(found, by) if start in ("regressor", "auto") else None
     return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started, assessment,
                   place=by.place)
+
+
+def explained(result: Result, progress: Callable[[Progress], object] = lambda _: None) -> Result:
+    """The result with the likely cause of its poor fit, looked for to the end, where a registration had no time for that."""
+    if result.assessment is None or not result.assessment.causes_left:
+        return result
+    began, case = perf_counter(), result.case
+    assessment = verdict.explained(result.assessment, result.anatomy, case.views, result.refinement, result.start_world_from_ct,
+                                   case.shared_unknowns, progress)
+    seconds = dict(result.seconds)
+    for name in ("assess", "total"):
+        seconds[name] += perf_counter() - began
+    return replace(result, assessment=assessment, seconds=seconds)
 
 
 def _trained(

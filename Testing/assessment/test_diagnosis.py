@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment.diagnosis import considered, diagnose
+from MultiViewRegistrationLib.assessment import diagnosis
+from MultiViewRegistrationLib.assessment.diagnosis import OutOfTime, considered, diagnose
 from MultiViewRegistrationLib.assessment.hypotheses import TURNS, hypotheses
-from MultiViewRegistrationLib.assessment.verdict import assess, explained
+from MultiViewRegistrationLib.assessment.verdict import LOOK_ON, assess, explained
+from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
+from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
@@ -93,6 +97,41 @@ def test_of_three_views_the_one_that_is_off_is_named(ct, anatomy, which):
     assert (found.cause, found.views) == ("angle", (views[which].name,))
 
 
+@pytest.fixture(scope="module")
+def long_ct():
+    """A column of 320 mm with blobs of bone, a part of which is as wide as a view's field."""
+    random = np.random.default_rng(6)
+    k, j, i = np.indices((160, 48, 48)) - np.array([79.5, 23.5, 23.5])[:, None, None, None]
+    hu = np.where(j**2 + i**2 < 20**2, 0.0, -1000.0)
+    blobs = ndimage.gaussian_filter(random.normal(size=hu.shape), 3.0)
+    hu[(blobs > 1.2 * blobs.std()) & (j**2 + i**2 < 18**2)] = 900.0
+    affine = np.diag([2.0, 2.0, 2.0, 1.0])
+    affine[:3, 3] = [-47.0, -47.0, -159.0]
+    return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
+
+
+def test_another_part_of_the_ct_than_the_start_says_is_named(long_ct):
+    anatomy, views = Anatomy(long_ct), make_views(long_ct)
+    start = off(TRUE_POSE, [1, -1, 2], [2, 3, 95])
+    found = refine(anatomy, views, start)
+    assert error_mm(found.world_from_ct) > 20
+    cause = diagnose(anatomy, views, found, start)
+    assert cause.cause == "part" and "towards the feet" in cause.sentence and error_mm(cause.world_from_ct) < 3
+
+
+def test_a_ct_that_is_too_short_for_the_field_is_named(long_ct):
+    """A slab of it, and X-rays of the whole."""
+    views = make_views(long_ct)
+    origin = long_ct.volume.ct_from_index.copy()
+    origin[:3, 3] += [0, 0, 2.0 * 72]
+    slab = Anatomy(CT(Volume(np.ascontiguousarray(long_ct.volume.values[72:90]), origin)))
+    found = refine(slab, views, TRUE_POSE)
+    heard = list(considered(slab, views, found, TRUE_POSE))
+    assert heard[-1].cause == "short" and heard[-1].holds and "too short" in heard[-1].sentence
+    whole = Anatomy(long_ct)
+    assert "short" not in [each.cause for each in considered(whole, views, refine(whole, views, TRUE_POSE), TRUE_POSE)]
+
+
 def test_a_sound_case_has_no_cause(anatomy, views):
     heard = list(considered(anatomy, views, refine(anatomy, views, NEAR), NEAR))
     assert [each.cause for each in heard if each.holds] == []
@@ -124,6 +163,29 @@ def test_it_is_the_first_reason_and_only_looked_for_where_an_error_is_likely(ana
     assert more.verdict == told.verdict and more.cause.to_json()["cause"] == "mirrored"
     sure = replace(told, prediction=replace(told.prediction, wrong=0.0))
     assert explained(sure, anatomy, wrong, found, NEAR) is sure
+
+
+def test_it_ends_when_its_time_is_up_and_can_be_asked_for_later(anatomy, views):
+    wrong = [views[0], turned(views[1], np.fliplr)]
+    found = refine(anatomy, wrong, NEAR)
+    told = assess(anatomy, wrong, found, NEAR)
+    soon = explained(told, anatomy, wrong, found, NEAR, seconds=0.0)
+    assert soon.causes_left and soon.cause is None and soon.reasons == [*told.reasons, LOOK_ON]
+    later = explained(soon, anatomy, wrong, found, NEAR)
+    assert not later.causes_left and later.cause.cause == "mirrored" and LOOK_ON not in later.reasons
+
+
+def test_what_may_take_longer_than_is_left_is_not_begun(anatomy, views, monkeypatch):
+    """By a clock that goes on by one at each look."""
+    found = refine(anatomy, views, NEAR)
+    ends = []
+    for seconds in (4.0, 9.0):
+        clock = count()
+        monkeypatch.setattr(diagnosis, "perf_counter", lambda clock=clock: float(next(clock)))
+        with pytest.raises(OutOfTime):
+            list(considered(anatomy, views, found, NEAR, seconds=seconds))
+        ends.append(next(clock))
+    assert ends[0] <= 5 < ends[1] <= 10
 
 
 def test_it_can_be_cancelled(anatomy, views):

@@ -67,13 +67,12 @@ def test_halves_that_ask_for_other_poses_are_apart():
     """One view of tiles in a square; the left half pulls along x, the right half the other way, the checkerboard not at all."""
     places = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(-1, 2)
     pull = np.where(places[:, :1] < 2, 1.0, -1.0) * np.array([[0, 0, 0, 0.2, 0, 0]])
-    hessians = np.broadcast_to(np.diag([100.0, 100, 100, 1, 1, 1]), (16, 6, 6))
-    ones = np.ones(16)
-    split = Tiles(np.zeros(16, int), places, 256 * ones, pull, hessians, ones, ones)
+    hessian, ones = np.diag([100.0, 100, 100, 1, 1, 1]), np.ones(16)
+    split = Tiles(np.zeros(16, int), places, 256 * ones, pull, np.broadcast_to(hessian, (16, 6, 6)), ones, ones)
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
-    assert halves_mm(split, points, np.zeros(3), [np.eye(6)]) == pytest.approx(0.4)
+    assert halves_mm(split, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
     swapped = replace(split, gradients=np.where((places.sum(axis=1) % 2 == 0)[:, None], 1.0, -1.0) * np.abs(pull))
-    assert halves_mm(swapped, points, np.zeros(3), [np.eye(6)]) == pytest.approx(0.4)
+    assert halves_mm(swapped, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
 
 
 def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):

@@ -67,3 +67,7 @@ for refinement in joint xvr diffpose cui2025; do
 done
 mvreg evaluate --protocol "${protocol[@]}" --out build/protocol --limit 1 --title "Protocol" --page $page --append \
   --about "CTs: that of \`make demo\` (cxr), the Visible Human female (pelvis)." > /dev/null
+if [[ -d $data ]]; then
+  mvreg evaluate --protocol --real "$data"/wrist/{radius,ulna,metacarpal3}_0099.json --out build/protocol-real --page $page --append \
+    --title "Protocol on real X-rays" --about "The wrist of the shared data, the second of three instants, three bones." > /dev/null
+fi

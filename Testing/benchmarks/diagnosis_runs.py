@@ -53,9 +53,9 @@ def swapped(rng: np.random.Generator, views: list[View]) -> list[View]:
 
 
 def angle(rng: np.random.Generator, views: list[View]) -> list[View]:
-    """The last view's camera is wrong by 2 to 8 degrees and 2 to 15 mm."""
+    """The last view's camera is wrong by 2 to 8 degrees about the isocentre, the world origin, and by 2 to 15 mm."""
     camera = views[-1].camera
-    wrong = off(rng, camera.camera_from_world, np.zeros(3), rng.uniform(2, 8), rng.uniform(2, 15))
+    wrong = camera.camera_from_world @ off(rng, np.eye(4), np.zeros(3), rng.uniform(2, 8), rng.uniform(2, 15))
     return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
 
 

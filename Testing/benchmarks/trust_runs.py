@@ -12,7 +12,6 @@ import argparse
 import sys
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from time import perf_counter
@@ -30,7 +29,7 @@ from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
-from MultiViewRegistrationLib.protocol.faults import encoder, flipped, off, scaled  # noqa: E402
+from MultiViewRegistrationLib.protocol.faults import encoder, flipped, off, scaled, turned  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
@@ -38,13 +37,6 @@ from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  #
 
 #: Whose CT is taken for whose.
 STRANGERS = {"chest": "pelvis", "pelvis": "chest"}
-
-
-def turned(rng: np.random.Generator, views: list[View]) -> list[View]:
-    """The last view's angle about its source and its place are wrong, taken as exact."""
-    camera = views[-1].camera
-    wrong = off(rng, camera.camera_from_world, np.zeros(3), 10 ** rng.uniform(-0.3, 1), 10 ** rng.uniform(-0.3, 1))
-    return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
 
 
 def exact(rng: np.random.Generator, views: list[View]) -> list[View]:

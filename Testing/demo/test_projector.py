@@ -21,7 +21,7 @@ pytest.importorskip(
 )
 
 
-def posed(rng, mirrored, centre_ct):
+def posed(rng, mirrored, centre_ct, depth_mm=700):
     """A camera that sees centre_ct from anywhere, and a world_from_ct that is anything."""
     world_from_ct = np.eye(4)
     world_from_ct[:3, :3] = Rotation.random(random_state=rng).as_matrix()
@@ -34,7 +34,7 @@ def posed(rng, mirrored, centre_ct):
     camera_from_world = np.eye(4)
     camera_from_world[:3, :3] = Rotation.random(random_state=rng).as_matrix()
     centre = world_from_ct[:3, :3] @ centre_ct + world_from_ct[:3, 3]
-    camera_from_world[:3, 3] = [*rng.uniform(-15, 15, 2), 700] - camera_from_world[:3, :3] @ centre
+    camera_from_world[:3, 3] = [*rng.uniform(-15, 15, 2), depth_mm] - camera_from_world[:3, :3] @ centre
     return Camera(intrinsics, camera_from_world, (256, 220)), world_from_ct
 
 
@@ -59,7 +59,8 @@ def test_a_ball_lands_where_the_camera_says(seed, mirrored, mirrored_index):
     points = indices @ ct_from_index[:3, :3].T + ct_from_index[:3, 3]
     ball = ct_from_index[:3, :3] @ [44.3, 17.8, 24.6] + ct_from_index[:3, 3]
     density = np.clip(5.5 - np.linalg.norm(points - ball, axis=-1), 0, 1)
-    camera, world_from_ct = posed(rng, mirrored, ct_from_index[:3, :3] @ [35, 30, 20] + ct_from_index[:3, 3])
+    middle = ct_from_index[:3, :3] @ [35, 30, 20] + ct_from_index[:3, 3]
+    camera, world_from_ct = posed(rng, mirrored, middle, depth_mm=(700, 700, 1500)[seed])
 
     water, bone = Projector(Body(density, 2 * density, ct_from_index)).project(camera, world_from_ct)
 

@@ -1,13 +1,18 @@
-"""The protocol's page tells what is done, what could not be simulated, and shows the worst misses first."""
+"""The protocol's page tells what is done, what could not be simulated, and shows every miss."""
 
 from __future__ import annotations
 
+import io
+
+import numpy as np
 import pytest
+from PIL import Image
 from protocol_rows import failed, row
 
-from MultiViewRegistrationLib.protocol.page import MOST_PICTURES, page
+from MultiViewRegistrationLib.protocol.page import page
 from MultiViewRegistrationLib.protocol.records import Records
 from MultiViewRegistrationLib.protocol.run import Outcome
+from MultiViewRegistrationLib.protocol.sheets import ACROSS, CAPTION, GAP, SIDE
 
 
 @pytest.fixture
@@ -17,9 +22,16 @@ def records(tmp_path):
     return Records(tmp_path / "out", [ct], 0)
 
 
+def jpeg(number, size=(848, 848)):
+    """As bright as its number says."""
+    file = io.BytesIO()
+    Image.new("L", size, 10 * number).save(file, "JPEG")
+    return file.getvalue()
+
+
 def page_of(records, rows, pictured=()):
     for each in rows:
-        records.keep(each, b"jpeg of %d" % each["number"] if each["number"] in pictured else None)
+        records.keep(each, jpeg(each["number"]) if each["number"] in pictured else None)
     return page(Outcome(records.rows(), 2070, records), "Some CTs.", "Title", "folder")
 
 
@@ -38,17 +50,27 @@ def test_nothing_done_is_a_page_too(records):
     assert "**0 of 2070" in text and not files
 
 
-def test_wrong_accepts_are_shown_first_then_the_nearest_starts(records):
-    wrong = [row(n, 9.0, "reject", 0.9, start_mm=20.0 - n) for n in range(10)]
-    wrong += [row(10, 3.0, "accept", 0.01, start_mm=39.0), row(11, 9.0, "reject", 0.9, start_mm=1.0, error="turned", condition="turned")]
-    text, files = page_of(records, [*wrong, row(12)], pictured=range(13))
-    shown = [int(line.split("(folder/protocol-")[1][:4]) for line in text.splitlines() if line.startswith("![") and "reliab" not in line]
-    assert shown == [10, 9, 8, 7, 6, 5, 4, 3] and len(shown) == MOST_PICTURES
-    assert files["protocol-0010.jpg"] == b"jpeg of 10" and "protocol-0012.jpg" not in files
+def test_every_failure_is_shown_those_from_the_nearest_starts_first(records):
+    wrong = [row(n, 9.0, "reject", 0.9, start_mm=20.0 - n) for n in range(11)]
+    wrong += [failed(11, start_mm=39.0), row(12, 9.0, "reject", 0.9, start_mm=1.0, error="turned", condition="turned", part="bone")]
+    text, files = page_of(records, [*wrong, row(13)], pictured=range(14))
+    assert set(files) == {"protocol-reliability.png", "protocol-body-2-views-90-degrees.jpg", "protocol-bone-turned.jpg"}
+    assert "![body, 2 views, 90 degrees](folder/protocol-body-2-views-90-degrees.jpg)" in text
+    assert "![bone, turned](folder/protocol-bone-turned.jpg)" in text
+    sheet = Image.open(io.BytesIO(files["protocol-body-2-views-90-degrees.jpg"])).convert("L")
+    cells = [sheet.getpixel((SIDE // 2 + (SIDE + GAP) * (n % ACROSS), CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * (n // ACROSS)))
+             for n in range(12)]
+    expected = [10 * n for n in [*range(10, -1, -1), 11]]  # number 10 started nearest, the one without an answer farthest
+    assert np.abs(np.subtract(cells, expected)).max() < 6
     listed = text.split("## Failures")[1]
-    assert "| 10 | a |" in listed and "| 11 | a |" not in listed  # its geometry is wrong, and nobody said so
+    assert "| 10 | a |" in listed and "| 12 | a |" not in listed  # its geometry is wrong, and nobody said so
+
+
+def test_a_failure_without_a_picture_is_listed_all_the_same(records):
+    text, files = page_of(records, [row(0, 9.0, "reject", 0.9)])
+    assert set(files) == {"protocol-reliability.png"} and "### Pictures" not in text and "| 0 | a |" in text
 
 
 def test_without_failures_it_says_so(records):
-    text, _ = page_of(records, [row(0), row(1, 5.0, "reject", 0.9, error="flipped")])
-    assert "## Failures" not in text and "is wrong." in text
+    text, _ = page_of(records, [row(0)])
+    assert "## Failures" not in text and "No registration is wrong." in text

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from phantom import TRUE_POSE
 from phantom_scene import make_registration
 from session_at_work import ELSEWHERE, new_session
 
+from MultiViewRegistrationLib.assessment.verdict import LOOK_ON
 from MultiViewRegistrationLib.errors import InputError
 
 
@@ -67,6 +71,23 @@ def test_of_a_registered_pose_the_registrations_own_verdict_stays(session, regis
     before = session.history.current
     assert assessed(session, judging) == before
     assert judging.verdict(session) == before.verdict and judging.outdated(session) == session.doubt() == ""
+
+
+def test_a_likely_cause_that_was_not_looked_for_to_the_end_is_when_it_is_assessed(scene, ct, views, judging):
+    """One image is mirrored, and the registration had no time to find that out."""
+    mirrored = replace(views[1].xray, line_integrals=np.ascontiguousarray(views[1].xray.line_integrals[:, ::-1]))
+    session = new_session(make_registration(scene, ct, [views[0], replace(views[1], xray=mirrored)], TRUE_POSE))
+    session.register("given")
+    session.finish()
+    entry, known = session.history.current, session.result
+    entries = len(session.history.entries)
+    left = replace(known.assessment, cause=None, causes_left=True, reasons=[LOOK_ON])
+    session.remember(session.history.amend(reasons=[LOOK_ON]), replace(known, assessment=left))
+    amended = assessed(session, judging)
+    assert amended.key == entry.key and len(session.history.entries) == entries
+    assert amended.reasons[0].startswith("view2 seems to be mirrored left to right") and LOOK_ON not in amended.reasons
+    assert session.result.assessment.cause.cause == "mirrored"
+    assert assessed(session, judging) == amended  # there is nothing left to look for
 
 
 def test_a_pose_at_which_no_x_ray_shows_the_ct_is_refused_in_words(session, registration, judging):

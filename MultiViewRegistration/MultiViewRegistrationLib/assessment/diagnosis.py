@@ -3,6 +3,8 @@
 Each hypothesis is applied to the case, which is registered under it at the two coarsest resolutions, from the pose that was found, from the
 start, and from where each view by itself would have the CT: if one view is at fault, another still knows where the CT is. A hypothesis
 holds if all X-rays look like the CT under it, and tell clearly more of it than they do as they are. Where none does, none is named.
+
+That takes longer than a quick registration. So the kinds that are likeliest go first, and whoever asks may say when to stop.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import perf_counter
 
 import numpy as np
 
@@ -30,14 +33,18 @@ CLEARER, ALIKE = 1.2, 0.7
 NEARLY = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
 LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
-#: So many hypotheses go on from the coarsest resolution to the second.
-MOST = 3
+#: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
+KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
 #: Around the start, where all images may be at fault and no view knows where the CT is.
 LOOK = plan.Effort(poses=128, most=128, refined=2)
 #: Rounds at the second resolution in which cameras are found.
 ROUNDS = 3
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
 LEVELS_MM, ALONG = (20.0, 30.0, 40.0), np.cos(np.radians(30))
+#: How far along the body the start may be off, where the X-rays show another part of it than the start says.
+FAR_MM = (60.0, 90.0, 120.0, 150.0, 180.0)
+#: Where more of a view's field than this sees beyond the cut ends of the CT, the CT is too short.
+MOST_BEYOND = 0.5
 #: A shift along the body of at least this is another level, if turned by no more; its evidence at least this share of the pose's own.
 LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
 
@@ -46,7 +53,8 @@ LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
 class Cause:
     """The likely cause of a poor fit.
 
-    cause: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle" or "level".
+    cause: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle", "level",
+        "part" (the X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
     views: the names of those that it is about, none where it is all.   sentence: in plain words.
     gain: how many times the evidence is under it.   similarity: of each view under it, at the second resolution.
     world_from_ct: (4, 4), the pose under it, as it is known at that resolution.
@@ -61,7 +69,9 @@ class Cause:
 
     @property
     def holds(self) -> bool:
-        """Whether the X-rays look like the CT under it, and tell clearly more of it than without."""
+        """Whether the X-rays look like the CT under it, and tell clearly more of it than without; of what lies beyond it none could."""
+        if self.cause == "short":
+            return True
         enough = AS_GOOD if self.cause == "level" else CLEARER
         return self.gain >= enough and min(self.similarity) >= ALIKE
 
@@ -71,45 +81,67 @@ class Cause:
                 "world_from_ct": self.world_from_ct.tolist()}
 
 
+class OutOfTime(Exception):
+    """The seconds were over before all was tried."""
+
+
 def diagnose(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
 ) -> Cause | None:
     """The likely cause of a poor fit, None where no hypothesis explains it, or nothing speaks against the fit.
 
     views: as the case has them; those of unknown geometry are left out.   start: (4, 4), of the registration.
-    progress: called before each hypothesis; where it returns False, `pipeline.Cancelled` is raised.
+    progress: called as hypotheses are tried; where it returns False, `pipeline.Cancelled` is raised.
+    seconds: when they are over, and no cause has been found, `OutOfTime` is raised.
     """
-    return next((cause for cause in considered(anatomy, views, found, start, shared, progress) if cause.holds), None)
+    return next((cause for cause in considered(anatomy, views, found, start, shared, progress, seconds) if cause.holds), None)
 
 
 def considered(
     anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
 ) -> Iterator[Cause]:
-    """The likeliest of each kind of causes, whether it holds or not: of the images, of the cameras, of the level. As `diagnose`."""
+    """The likeliest of each kind of causes, whether it holds or not: of the images (KINDS), of the cameras, of the level. As `diagnose`."""
     alone = untied(views, shared)
     tied = [view for i, view in enumerate(views) if i not in alone]
-    return _Diagnosis(anatomy, tied, found, start, shared, progress).considered()
+    return _Diagnosis(anatomy, tied, found, start, shared, progress, perf_counter() + seconds).considered()
 
 
 class _Diagnosis:
     def __init__(self, anatomy: Anatomy, views: list[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns,
-                 progress: Callable[[Progress], object]) -> None:
+                 progress: Callable[[Progress], object], until: float) -> None:
         self._anatomy, self._views, self._start, self._shared = anatomy, views, start, shared
-        self._pose = found.world_from_ct
-        self._tell = lambda told: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
+        self._pose, self._until = found.world_from_ct, until
+        self._similarity = found.fit.similarity
+        self._last, self._longest = perf_counter(), 0.0
+        self._progress = lambda: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
+
+    def _tell(self, told: Progress) -> object:
+        """Stops where the next piece of work, were it twice as long as the longest so far, would not be done in time."""
+        now = perf_counter()
+        self._longest, self._last = max(self._longest, now - self._last), now
+        if now + 2 * self._longest > self._until:
+            raise OutOfTime
+        return self._progress()
 
     def considered(self) -> Iterator[Cause]:
+        if self._last > self._until:
+            raise OutOfTime
         alone = self._alone()
         poses = [self._pose, self._start, *alone.values()]
-        here = best(self._refined(self._views, self._coarse(self._views, poses)))
+        coarse = self._coarse(self._views, poses)
+        here = best(self._refined(self._views, coarse))
         evidence = here.fit.evidence if here else 0.0
-        asked = [partial(self._of_cameras, poses, alone, evidence)]
+        asked: list[Callable[[], Cause | None]] = []
         if here is None or min(here.fit.similarity) < ALIKE:  # an image that was turned looks like no CT
-            asked.insert(0, partial(self._of_images, alone, evidence))
+            least = coarse[0].run.fit.evidence if coarse else 0.0
+            every = list(hypotheses(self._views))
+            asked += [partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence) for kinds in KINDS]
+        asked.append(partial(self._of_cameras, alone, evidence))
         if here:
             asked.append(partial(self._other_level, here))
+        asked += [partial(self._other_part, evidence), self._short]
         for ask in asked:
             cause = ask()
             if cause:
@@ -136,12 +168,13 @@ class _Diagnosis:
     def _refined(self, views: list[View], answers: list[Answer]) -> list[Answer]:
         return self._registration(views, CALIBRATED).refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
 
-    def _of_images(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
+    def _of_images(self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float) -> Cause | None:
+        """The likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
-        for each in hypotheses(self._views):
+        for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
             tried.append((self._coarse(each.views, [self._start, *unharmed], look=not unharmed), each))
-        tried = sorted((pair for pair in tried if pair[0]), key=lambda pair: -pair[0][0].run.fit.evidence)[:MOST]
+        tried = [(answers, each) for answers, each in tried if answers and answers[0].run.fit.evidence > least]
         runs = [(best(self._refined(each.views, answers)), each) for answers, each in tried]
         runs = [(run, each) for run, each in runs if run]
         if not runs:
@@ -149,12 +182,13 @@ class _Diagnosis:
         run, each = max(runs, key=lambda pair: pair[0].fit.evidence)
         return Cause(each.cause, each.about, each.sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
-    def _of_cameras(self, poses: list[np.ndarray], alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
+    def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
         if self._shared != CALIBRATED or any(view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]):
             return None  # they were looked for already
         runs: list[tuple[Run, Hypothesis]] = []
         for each in geometries(self._views):
             registration = self._registration(each.views, each.shared)
+            poses = [self._pose] if each.cause == "angle" else [self._pose, self._start]
             begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
             if each.cause == "angle":
                 begun += _where_each_has_it(each.views, alone)
@@ -176,22 +210,58 @@ class _Diagnosis:
     def _other_level(self, here: Run) -> Cause | None:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
         axis = self._pose[:3, 2]
-        shifts = [side * mm for mm in LEVELS_MM for side in (1, -1)]
-        poses = [rigid.from_rotation_translation(np.eye(3), mm * axis) @ self._pose for mm in shifts]
-        answers = self._registration(self._views, CALIBRATED).descended(1, poses, [frozenset()] * len(poses))
-        here_mm = rigid.transform_points(self._pose, self._anatomy.centroid)
+        registration, answers = self._registration(self._views, CALIBRATED), []
+        for mm in LEVELS_MM:
+            poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
+            runs = [answer.run for answer in registration.descended(1, poses, [frozenset()] * len(poses))]
+            answers = merged(answers, runs, self._anatomy.centroid)
         for answer in answers:
             run = answer.run
-            away = rigid.transform_points(run.world_from_ct, self._anatomy.centroid) - here_mm
-            length, along = float(np.linalg.norm(away)), float(away @ axis)
-            turned = np.degrees(rigid.rotation_distance(run.world_from_ct, self._pose))
+            length, along, turned = self._away(run)
             gain = _gain(run, here.fit.evidence)
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
                 fits = "better" if gain > CLEARER else "about as well"
-                sentence = (f"Moved by {length:.0f} mm towards the {'head' if along > 0 else 'feet'}, the CT fits {fits}: it may be "
-                            "registered to the wrong vertebra. Count the levels.")
+                sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits {fits}: it may be registered to the wrong "
+                            "vertebra. Count the levels.")
                 return Cause("level", (), sentence, gain, run.fit.similarity, run.world_from_ct)
         return None
+
+    def _other_part(self, evidence: float) -> Cause | None:
+        """The best pose farther along the CT's long axis."""
+        ends = self._anatomy.corners()[:, 2]
+        shifts = [side * mm for mm in FAR_MM if mm < np.ptp(ends) for side in (1, -1)]
+        poses = [rigid.from_rotation_translation(np.eye(3), mm * self._pose[:3, 2]) @ self._pose for mm in shifts]
+        run = best(self._refined(self._views, self._coarse(self._views, poses)))
+        if run is None:
+            return None
+        length, along, _ = self._away(run)
+        if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
+            return None
+        sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits: the X-rays show another part of it than the start "
+                    "says. Check the start.")
+        return Cause("part", (), sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
+
+    def _short(self) -> Cause | None:
+        """The view that sees most beyond the cut ends of the CT, if that is most of it."""
+        beyond = [float(np.mean(self._anatomy.projector(0).seen(view.camera, self._pose)[view.xray.valid] == 0)) if view.xray.valid.any()
+                  else 0.0 for view in self._views]
+        view, share = self._views[int(np.argmax(beyond))].name, max(beyond)
+        if share < MOST_BEYOND:
+            return None
+        sentence = (f"{100 * share:.0f} % of what {view} shows lies beyond the ends of the CT, where nothing can be compared: the CT is "
+                    "too short for it, or another part of the body is shown.")
+        return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
+
+    def _away(self, run: Run) -> tuple[float, float, float]:
+        """How far a pose is from the one that was found: mm, mm along the CT's long axis, towards the head, and degrees."""
+        centres = [rigid.transform_points(pose, self._anatomy.centroid) for pose in (run.world_from_ct, self._pose)]
+        away = centres[0] - centres[1]
+        turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, self._pose)))
+        return float(np.linalg.norm(away)), float(away @ self._pose[:3, 2]), turned
+
+
+def _end(along: float) -> str:
+    return "head" if along > 0 else "feet"
 
 
 def best(answers: list[Answer]) -> Run | None:

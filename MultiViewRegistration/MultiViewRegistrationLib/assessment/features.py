@@ -25,6 +25,7 @@ from .metrics import split_by_view, target_errors
 from .uncertainty import (
     PoseUncertainty,
     cluster_correction,
+    curvature,
     pose_uncertainty,
     target_ways,
     view_uncertainties,
@@ -103,7 +104,7 @@ def evidence(
     wider_mm = _rms(target_errors(settled, pose, targets))
     back = _steps(objective, levels[-1], settled, unknowns).world_from_ct if wider_mm > MOVED_MM else pose
     alone = [_alone_mm(wider, levels[-2], i, settled, targets) for i in range(len(views))] if len(views) > 1 else []
-    of_views = view_uncertainties(objective, split)
+    of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     told = split.told
     unlike = split.explained - split.similarity > UNLIKE
@@ -114,7 +115,8 @@ def evidence(
         alone_mm=np.array(alone),
         alone_sds=np.array(alone) / np.hypot(across_mm, ALONE_MM)[: len(alone)],
         tension=tension(split) if len(views) > 1 else 0.0,
-        halves_mm=halves_mm(split, points, objective.pivot, unknowns.ways(objective, unknowns.none)),
+        halves_mm=halves_mm(split, points, objective.pivot, unknowns.ways(objective, unknowns.none),
+                            sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6]),
         noise_mm=uncertainty.at(points).rms_mm,
         gap=found.rival.gap if found.rival else None,
         similarity=_worst(fit),
@@ -124,16 +126,16 @@ def evidence(
     )
 
 
-def halves_mm(split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np.ndarray]) -> float:
+def halves_mm(split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np.ndarray], hessian: np.ndarray) -> float:
     """How far apart the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all: the largest.
 
     points: (N, 3) world mm.   ways: of each view, (k, 6 + n), by pose and free corrections; the corrections stay as they are.
+    hessian: (6, 6) of all tiles by the pose.
     Halves that share their noise evenly differ by twice the standard error; sides of the images that ask for different poses differ
     by more.
     """
     gradients = np.stack([ways[view][:, :6].T @ each for view, each in zip(split.views, split.gradients, strict=True)])
-    hessians = np.stack([ways[view][:, :6].T @ each @ ways[view][:, :6] for view, each in zip(split.views, split.hessians, strict=True)])
-    inverse = np.linalg.pinv(hessians.sum(axis=0), rcond=1e-10, hermitian=True)
+    inverse = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
     at_points = target_ways(points, pivot)
     column, row = split.places.T
     apart = [0.0]

@@ -31,7 +31,8 @@ from ..registration.unknowns import Unknowns
 UNSEEN_SD = 1e3
 #: Curvatures of a Hessian with ones on its diagonal below this are rounding.
 UNSEEN = 1e-8
-LEAST_CURVATURE = 0.1
+#: No direction counts as flatter than this share of what Gauss and Newton give it: less is chance.
+LEAST_CURVATURE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,7 +126,7 @@ def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknow
     ways = unknowns.ways(objective, unknowns.none)
     count = sum(fit.pixels)
     gradients = np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
-    hessian = _hessian(objective, fit, split, unknowns, ways)
+    hessian = curvature(objective, fit, split, unknowns)
     meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
     sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
     meat[6:, 6:] += np.diag((unknowns.precision(objective, fit) * sd) ** 2)
@@ -133,25 +134,31 @@ def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknow
     return PoseUncertainty(covariance[:6, :6], objective.pivot)
 
 
-def view_uncertainties(objective: Objective, split: Tiles) -> list[PoseUncertainty]:
+def view_uncertainties(objective: Objective, fit: Evaluation, split: Tiles) -> list[PoseUncertainty]:
     """The uncertainty that each view by itself would have of the pose, its camera as it is."""
     found = []
-    for view in range(len(objective.views)):
+    for view, (_, half) in enumerate(fit.by_view):
         gradients, hessians = (each[split.views == view] for each in (split.gradients[:, :6], split.hessians[:, :6, :6]))
+        gauss_newton = (np.tril(half) + np.tril(half, -1).T)[:6, :6] * sum(fit.pixels)
         meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
-        found.append(PoseUncertainty(sandwich(hessians.sum(axis=0), meat), objective.pivot))
+        found.append(PoseUncertainty(sandwich(_at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot))
     return found
 
 
-def _hessian(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns, ways: list[np.ndarray]) -> np.ndarray:
-    """(6 + n, 6 + n) of half the cost and the prior. Where the fit is too poor for the robust square to be convex, no direction gets less
-    than LEAST_CURVATURE of what Gauss and Newton give it."""
+def curvature(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns) -> np.ndarray:
+    """(6 + n, 6 + n), the Hessian of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
-    robust = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(fit.pixels)
-    robust[6:, 6:] += np.diag(unknowns.precision(objective, fit))
+    ways = unknowns.ways(objective, unknowns.none)
+    hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(fit.pixels)
+    hessian[6:, 6:] += np.diag(unknowns.precision(objective, fit))
+    return _at_least(hessian, gauss_newton)
+
+
+def _at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
+    """The Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
     scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
     plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))  # what is not seen must not stop the decomposition
-    values, axes = linalg.eigh(robust / np.outer(scale, scale), plain)
+    values, axes = linalg.eigh(hessian / np.outer(scale, scale), plain)
     back = plain @ axes
     return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import combinations
 
 import numpy as np
@@ -19,7 +20,7 @@ from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import Progress, Refinement
 from ..registration.unknowns import CALIBRATED
-from .diagnosis import Cause, diagnose
+from .diagnosis import Cause, OutOfTime, diagnose
 from .features import Evidence, evidence
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
@@ -29,8 +30,14 @@ from .uncertainty import TargetUncertainty
 SAME_DIRECTION_DEG = 15.0
 #: Two standard deviations and a little less hold 95 % of a normal error.
 SDS_95 = 1.96
+#: Of the right answers of one structure 95 % are off by no more than so many times what noise explains with 95 %: what lies before and
+#: behind it is alike over more than a tile. Of hip bones, held against a spine (docs/trust.md).
+STRUCTURE_BEYOND = 1.6
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
 AMBIGUOUS_GAP = 1.3
+#: Said where there was no time to try all that may be wrong.
+LOOK_ON = ("What may be wrong was looked for no longer than the registration took. To look on: Assess this pose, in the panel or the page, "
+           "or mvreg register --causes.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +55,10 @@ class Assessment:
 
     prediction: None where nothing was fitted to cases like this one.   evidence: None where there was nothing to ask.
     splits: of each view.   weakest_turn: 95 % bound in degrees, and axis (3,) in the world, of the turn of which the views tell least.
-    Without a prediction they are what noise alone explains.
+    beyond: by how much more the targets may be off than noise explains.
+    Without a prediction, of one structure, these are those of a right answer.
     cause: what explains a poor fit, see `explained`; None where nothing was looked for, or found.
+    causes_left: whether the time was up before all causes were tried.
     """
 
     verdict: str
@@ -58,21 +67,21 @@ class Assessment:
     evidence: Evidence | None = None
     splits: list[ViewSplit] = field(default_factory=list)
     weakest_turn: tuple[float, np.ndarray] | None = None
+    beyond: float = 1.0
     cause: Cause | None = None
+    causes_left: bool = False
     targets: np.ndarray | None = None
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Of each target (N, 3), world mm, the error to expect and what it stays below in 95 of 100 results, mm.
 
-        The prediction for all of them, in the proportions in which noise would share it out; without one what noise alone explains. Nothing
-        where nothing was assessed.
+        What noise explains, as many times as the prediction is of it at the targets that were assessed; without one, of one structure, that
+        of a right answer. Nothing where nothing was assessed.
         """
         if self.evidence is None:
             return []
-        uncertainty = self.evidence.uncertainty
-        times = _beyond_noise(self.prediction, uncertainty.at(points))
-        each = [uncertainty.at(point[None]) for point in points]
-        return [(times * one.mean_mm, times * one.bound_mm()) for one in each]
+        each = [self.evidence.uncertainty.at(point[None]) for point in points]
+        return [(self.beyond * one.mean_mm, self.beyond * one.bound_mm()) for one in each]
 
     def to_json(self) -> dict | None:
         """`uncertainty` of a result.json."""
@@ -107,36 +116,43 @@ def assess(
         limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
     model = model or calibrated()
     prediction = None if anatomy.structure else model.predict(numbers(told))
-    splits, turn = _split(corrected, told, rigid.transform_points(found.world_from_ct, chosen), prediction)
+    at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, chosen))
+    beyond = _beyond_noise(prediction, at)
+    judged = partial(Assessment, prediction=prediction, evidence=told, **_split(corrected, told, at, beyond), beyond=beyond, targets=chosen)
     if prediction is None:
-        return Assessment("check", limits, None, told, splits, turn, targets=chosen)
+        return judged("check", limits)
     if not prediction.bounded:
         limits.append("Something about this result is unlike all right results that the prediction was fitted on.")
     doubts = _doubts(model, told, corrected)
     if prediction.wrong >= model.reject:
         first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
-        return Assessment("reject", [first, *doubts, *limits], prediction, told, splits, turn, targets=chosen)
+        return judged("reject", [first, *doubts, *limits])
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
-        return Assessment("accept", [], prediction, told, splits, turn, targets=chosen)
+        return judged("accept", [])
     first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
              "up to which a result is accepted.")
     reasons = [*([first] if prediction.wrong > model.accept else []), *doubts, *limits]
-    return Assessment("check", reasons, prediction, told, splits, turn, targets=chosen)
+    return judged("check", reasons)
 
 
 def explained(
     told: Assessment, anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray,
-    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
 ) -> Assessment:
     """The assessment with the likely cause before its other reasons, if the fit is poor and one is found; as `diagnosis.diagnose`.
 
     None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured.
+    seconds: after these the last reason says that there was no time for all, and how to ask for it.
     """
     if anatomy.structure or told.prediction is not None and told.prediction.wrong <= calibrated().accept:
         return told
-    cause = diagnose(anatomy, views, found, start, shared, progress)
-    return told if cause is None else replace(told, cause=cause, reasons=[cause.sentence, *told.reasons])
+    try:
+        cause = diagnose(anatomy, views, found, start, shared, progress, seconds)
+    except OutOfTime:
+        return replace(told, causes_left=True, reasons=[*told.reasons, LOOK_ON])
+    reasons = [reason for reason in told.reasons if reason != LOOK_ON]
+    return replace(told, cause=cause, causes_left=False, reasons=[cause.sentence, *reasons] if cause else reasons)
 
 
 def numbers(told: Evidence) -> dict[str, float]:
@@ -163,7 +179,8 @@ def _unlike_the_calibration(anatomy: Anatomy, views: list[View], told: Evidence,
     """Why the measured probability does not hold for this case, a sentence each."""
     limits = []
     if anatomy.structure:
-        limits.append("One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline.")
+        limits.append("One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline. "
+                      "Its intervals are those of a right answer.")
     if len(views) == 1:
         limits.append("Only one X-ray speaks for the pose: it tells little of the depth along its beam.")
     elif _widest_deg(views) < SAME_DIRECTION_DEG:
@@ -213,20 +230,17 @@ def _least_alike(told: Evidence, views: list[View]) -> str:
     return f"{views[worst].name} looks little like the CT (local NCC {told.fit.similarity[worst]:.2f})."
 
 
-def _split(
-    views: list[View], told: Evidence, points: np.ndarray, prediction: Prediction | None,
-) -> tuple[list[ViewSplit], tuple[float, np.ndarray]]:
-    """The prediction's bound, along and across each view's rays and as a turn, in the proportions in which noise would share it out."""
-    at = told.uncertainty.at(points)
-    times = SDS_95 * _beyond_noise(prediction, at)
-    splits = [ViewSplit(view.name, *(times * sd for sd in at.split(view.camera))) for view in views]
+def _split(views: list[View], told: Evidence, at: TargetUncertainty, beyond: float) -> dict:
+    """The bound along and across each view's rays and as a turn, in the proportions in which noise would share it out, by the names of
+    `Assessment`."""
+    splits = [ViewSplit(view.name, *(SDS_95 * beyond * sd for sd in at.split(view.camera))) for view in views]
     sd, axis = told.uncertainty.weakest_turn()
-    return splits, (float(np.degrees(times * sd)), axis)
+    return {"splits": splits, "weakest_turn": (float(np.degrees(SDS_95 * beyond * sd)), axis)}
 
 
 def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float:
     """By how much more the targets may be off than noise explains."""
-    return max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else 1.0
+    return max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else STRUCTURE_BEYOND
 
 
 def _percent(share: float) -> str:

@@ -10,7 +10,8 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from .body import Body
 
-DETECTOR_MM = 1000.0  # source to RTK's detector plane; pixels are scaled to it, so its value does not matter
+#: Source to RTK's detector plane, at least. Pixels are scaled to it; all that counts is that the volume lies before it.
+DETECTOR_MM = 1000.0
 
 
 class Projector:
@@ -50,6 +51,7 @@ class Joseph:
         axis_i, axis_j, axis_k = (linear / spacing).T
         z = -1 if np.linalg.det(linear) > 0 else 1  # (i, k, z * j) is right-handed
         nk, nj, ni = volumes[0].shape
+        self._middle = ct_from_index @ [(ni - 1) / 2, (nj - 1) / 2, (nk - 1) / 2, 1.0]
         self._ct_from_rtk = np.eye(4)
         self._ct_from_rtk[:3, :3] = np.stack([axis_i, axis_k, z * axis_j], axis=1)
         self._ct_from_rtk[:3, 3] = linear @ [0, 0 if z > 0 else nj - 1, 0] + ct_from_index[:3, 3]
@@ -78,7 +80,7 @@ class Joseph:
         Raises InputError for a camera with skew.
         """
         (fx, skew, u0), (_, fy, v0), _ = camera.intrinsics
-        if abs(skew) > 1e-9:
+        if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
             raise InputError(
                 f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0."
             )
@@ -87,7 +89,9 @@ class Joseph:
         # the other side, unless the image is mirrored.
         if fx > 0:
             u0 = columns - 1 - u0
-        pixel_u, pixel_v = DETECTOR_MM / abs(fx), DETECTOR_MM / fy
+        camera_from_ct = camera.camera_from_world @ world_from_ct
+        detector_mm = max(DETECTOR_MM, 2 * float((camera_from_ct @ self._middle)[2]))
+        pixel_u, pixel_v = detector_mm / abs(fx), detector_mm / fy
         detector = self._image.New()
         detector.SetRegions([columns, rows, 1])
         detector.SetSpacing([pixel_u, pixel_v, 1.0])
@@ -95,15 +99,15 @@ class Joseph:
         detector.Allocate(True)
 
         joseph = self._filter.New()
-        joseph.SetGeometry(self._rtk_geometry(camera.camera_from_world @ world_from_ct))
+        joseph.SetGeometry(self._rtk_geometry(camera_from_ct, detector_mm))
         joseph.SetInput(0, detector)
         joseph.SetInput(1, self._volume)
         return joseph
 
-    def _rtk_geometry(self, camera_from_ct: np.ndarray):
+    def _rtk_geometry(self, camera_from_ct: np.ndarray, detector_mm: float):
         x, y, z, source = np.linalg.inv(camera_from_ct @ self._ct_from_rtk)[:3].T
         point, vector = self._itk.Point[self._itk.D, 3], self._itk.Vector[self._itk.D, 3]
-        positions = [point(p.tolist()) for p in (source, source + DETECTOR_MM * z)]
+        positions = [point(p.tolist()) for p in (source, source + detector_mm * z)]
         axes = [vector(v.tolist()) for v in (-x, y)]
         geometry = self._geometry.New()
         if not geometry.AddProjection(*positions, *axes):

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..registration import kernels
-from .conditions import CONDITIONS, LEAST, Condition, trials
+from . import planted
+from .conditions import CONDITIONS, LEAST, Condition, Trial, trials
 from .records import Records
 from .subject import Subject
 from .trial import measured
@@ -16,11 +17,15 @@ from .trial import measured
 
 @dataclass(frozen=True)
 class Outcome:
-    """rows: of all registrations that were done by now, see `trial.measured`.   planned: how many the whole protocol has."""
+    """rows: of all registrations that were done by now, see `trial.measured`.   planned: how many the whole protocol has.
+
+    real: whether real X-rays were registered, with an added bone.
+    """
 
     rows: list[dict]
     planned: int
     records: Records
+    real: bool = False
 
 
 def run(
@@ -35,8 +40,6 @@ def run(
 
     Raises InputError where a CT is not there or shows no bone, two have one name, itk-rtk is missing, or the folder holds another protocol.
     """
-    if limit is not None and limit < 1:
-        raise InputError(f"--limit: found {limit}, expected 1 or more.")
     for path in cts:
         if not path.exists():
             raise InputError(f"{path}: found nothing, expected a CT; correct the path.")
@@ -46,14 +49,50 @@ def run(
         raise InputError("--protocol: found two CTs with one file name, expected names that tell them apart; rename one.")
     records = Records(folder, cts, seed)
     listed = trials(len(cts), conditions, least, seed)
-    left = [trial for trial in listed[:limit] if not records.has(trial.number)]
-    progress(0.0, f"{len(cts)} CTs" if len(cts) > 1 else "the CT")
     subjects: dict[int, Subject] = {}
+
+    def measure(trial: Trial) -> tuple[dict, bytes | None]:
+        if trial.ct not in subjects:
+            subjects[trial.ct] = Subject(cts[trial.ct], seed + trial.ct)
+        return measured(trial, subjects[trial.ct], seed)
+
+    progress(0.0, f"{len(cts)} CTs" if len(cts) > 1 else "the CT")
+    _keep(records, listed, limit, measure, progress, lambda trial: f"{cts[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
+    return Outcome(records.rows(), len(listed), records)
+
+
+def run_real(
+    cases: Sequence[Path], folder: Path, *, seed: int = 0, limit: int | None = None,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+) -> Outcome:
+    """The same on real X-rays, to which one more projection of their bone is added at known poses, see `planted`.
+
+    cases: case.json files, each with a start pose about where its bone is.
+
+    Raises InputError where a case is not there, is none, or has no start pose, itk-rtk is missing, or the folder holds another protocol.
+    """
+    records = Records(folder, cases, seed)
+    listed = planted.trials(len(cases))
+    known: dict[int, planted.RealCase] = {}
+
+    def measure(trial: planted.Trial) -> tuple[dict, bytes | None]:
+        if trial.case not in known:
+            known.clear()  # their images are large
+            known[trial.case] = planted.RealCase(cases[trial.case])
+        return planted.measured(trial, known[trial.case], seed)
+
+    _keep(records, listed, limit, measure, progress, lambda trial: cases[trial.case].name)
+    return Outcome(records.rows(), len(listed), records, real=True)
+
+
+def _keep(records: Records, listed: Sequence, limit: int | None, measure: Callable, progress: Callable[[float, str], object],
+          name: Callable[..., str]) -> None:
+    """Does and keeps what is not done yet of a list, up to a limit."""
+    if limit is not None and limit < 1:
+        raise InputError(f"--limit: found {limit}, expected 1 or more.")
+    left = [trial for trial in listed[:limit] if not records.has(trial.number)]
     if left:
         kernels.prepare()
     for done, trial in enumerate(left):
-        if trial.ct not in subjects:
-            subjects[trial.ct] = Subject(cts[trial.ct], seed + trial.ct)
-        progress(done / len(left), f"{subjects[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
-        records.keep(*measured(trial, subjects[trial.ct], seed))
-    return Outcome(records.rows(), len(listed), records)
+        progress(done / len(left), name(trial))
+        records.keep(*measure(trial))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..assessment import metrics, protocol
+from ..assessment import metrics, protocol, verdict
 from ..assessment.miss_picture import miss_picture
 from ..assessment.prediction import WRONG_MM
 from ..demo.cases import PIXEL_MM, random_cameras, random_pose, targets_of
@@ -20,6 +20,7 @@ from ..imaging.raw_image import raw_image
 from ..imaging.view import View
 from ..imaging.xray import to_line_integrals
 from ..io.case import Case
+from ..registration.anatomy import Anatomy
 from ..result import Result
 from ..workflow import register
 from .conditions import INTERVALS, PARTS, REACH_MM, TOGETHER, Trial
@@ -43,7 +44,7 @@ class Simulated:
 
 
 def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | None]:
-    """The row of a registration, plain data, and a picture of a miss that nothing about its geometry explains, or that was accepted.
+    """The row of a registration, plain data, and a picture where it is wrong, or gave no answer.
 
     "failed" in it says why there was no answer, "skipped" why there were no X-rays.
     """
@@ -57,20 +58,28 @@ def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | N
         made = simulated(trial, subject, bone, seed)
     except InputError as error:
         return {**row, "skipped": str(error)}, None
-    case, truth = made.case, made.case.truth_world_from_ct
-    row |= {"nuisances": list(made.names), "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
+    row |= {"nuisances": list(made.names)}
+    return registered(row, made.case, subject.anatomy(bone), made.cameras, trial.number)
+
+
+def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], seed: int) -> tuple[dict, bytes | None]:
+    """What a registration comes to, added to a row, and its picture, see `measured`.   cameras: the true ones."""
+    truth = case.truth_world_from_ct
+    row = {**row, "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
     try:
-        result = register(case, anatomy=subject.anatomy(bone), seed=trial.number)
+        result = register(case, anatomy=anatomy, seed=seed)
     except InputError as error:
-        return {**row, "failed": str(error)}, None
-    row |= {"failed": None, **told(result), "camera_off": [cameras_off(made.cameras, [view.camera for view in views])
+        return {**row, "failed": str(error)}, _picture(anatomy, case.views, case.world_from_ct, truth)
+    row |= {"failed": None, **told(result), "camera_off": [cameras_off(cameras, [view.camera for view in views])
                                                           for views in (case.views, result.views)]}
     wrong = not row["mtre_mm"] <= WRONG_MM
-    picture = None
-    if wrong and (condition.error is None or row["verdict"] == "accept"):
-        drrs = [[result.anatomy.drr(view.camera, pose) for view in result.views] for pose in (result.world_from_ct, truth)]
-        picture = miss_picture([view.xray for view in result.views], *drrs)
-    return row, picture
+    return row, _picture(anatomy, result.views, result.world_from_ct, truth) if wrong else None
+
+
+def _picture(anatomy: Anatomy, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
+    """At half the X-rays' resolution, which is enough to see what was taken for what, and quick."""
+    views = [view.pooled(2) for view in views]
+    return miss_picture([view.xray for view in views], *([anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth)))
 
 
 def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Simulated:
@@ -143,7 +152,8 @@ def told(result: Result) -> dict:
         "wrong": prediction and prediction.wrong, "mean_mm": prediction and prediction.mean_mm,
         "upper95_mm": prediction and prediction.upper95_mm, "bounded": prediction and prediction.bounded,
         "depth95_mm": said and said.depth_mm, "in_plane95_mm": said and said.in_plane_mm,
-        "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity),
+        "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity), "world_from_ct": result.world_from_ct.tolist(),
+        "features": assessment.evidence and verdict.numbers(assessment.evidence), "causes_left": assessment.causes_left,
         "register_s": result.seconds["initialise"] + result.seconds["refine"], "assess_s": result.seconds["assess"],
     }
 

@@ -102,6 +102,13 @@ class History:
         self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(other) for other in entries]))
         self._move(len(entries) - 1)
 
+    def amend(self, **changes) -> Entry:
+        """Change what the current entry says, and be at the changed one."""
+        entries = self.entries
+        entries[self.position] = replace(entries[self.position], **changes)
+        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(entry) for entry in entries]))
+        return entries[self.position]
+
     def note(self, method: str) -> None:
         """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
         if self.moved:

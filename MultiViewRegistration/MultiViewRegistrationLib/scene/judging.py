@@ -14,13 +14,24 @@ ASSESS_ANEW = "The CT was moved since the pose was assessed; assess it anew."
 def assess(session: Session) -> None:
     """Begin to assess the pose as it is, without a registration; it becomes an entry of the history with its verdict.
 
+    Of a registration the verdict is there; where its likely cause was not looked for to the end, that is done now.
+
     InputError as `Session.find_result`, and while other work is under way.
     """
     registration, finding = session.registration, session.find_result(anew=bool(outdated(session)))
     pose, inputs = registration.world_from_ct, fingerprint(registration)
 
+    known = session.result
+
+    def find():
+        from ..workflow import explained
+
+        return explained(finding())
+
     def keep(result) -> None:
-        if session.result is result:  # of a registration, whose entry has its verdict already
+        if known is not None and known.refinement is result.refinement:  # of a registration, whose entry has its verdict already
+            if session.result is known:
+                session.remember(session.history.amend(reasons=list(result.reasons), seconds=result.seconds["total"]), result)
             return
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
         cameras = session.history.current.cameras
@@ -32,7 +43,7 @@ def assess(session: Session) -> None:
         session.history.add(entry)
         session.remember(entry, result)
 
-    session.run(finding, keep)
+    session.run(find, keep)
 
 
 def outdated(session: Session) -> str:

@@ -104,7 +104,7 @@ def test_a_damaged_row_is_named(ct, tmp_path):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["CT", "--protocol"], "--out: found none"),
-    (["CT", "--limit", "3"], "--out, --limit: found without --protocol"),
+    (["CT", "--limit", "3"], "--out, --limit, --real: found without --protocol"),
     (["CT", "--protocol", "--out", "OUT", "--limit", "0"], "--limit: found 0, expected 1 or more"),
     (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
     (["CT", "CT", "--protocol", "--out", "OUT"], "two CTs with one file name"),

@@ -73,3 +73,8 @@ def write_moving_case(folder: Path, poses: Sequence[np.ndarray], spoil: Callable
     case["truth"] = {"world_from_ct": poses[0].tolist()}
     path.write_text(json.dumps(case), encoding="utf-8")
     return path
+
+
+def write_blinking_case(folder: Path, count: int, blank: int) -> Path:
+    """The case of a swing of so many frames, one of which shows nothing."""
+    return write_moving_case(folder, swing(count), lambda n, image: image if n != blank else np.full_like(image, 7))

@@ -1,4 +1,4 @@
-"""The one error for input that a person can mend."""
+"""The one error for input that a person can mend, and how work ends that somebody called off."""
 
 from __future__ import annotations
 
@@ -13,3 +13,7 @@ class Unsaid(InputError):
     def __init__(self, message: str, key: str) -> None:
         super().__init__(message)
         self.key = key
+
+
+class Cancelled(Exception):
+    """The caller's progress callback asked to stop."""

@@ -43,7 +43,7 @@ def train(
         warning says why, and the CPU does the work. The images drawn are the same.
     resume: go on with what is in the folder, as it was begun and where; the arguments before are ignored.
     progress: called with the fraction done, what it does and the error so far in mm (None at first); where it returns False the training
-        stops with `regressor.training.Cancelled`, and can be resumed.
+        stops with `errors.Cancelled`, and can be resumed.
     anatomy: of the case's CT, where it is there already.   tensorboard: also write the learning curves for TensorBoard, at the end.
 
     Processes that torchrun started train one model together, see `regressor.ranks`; the first of them writes it and tells of it.

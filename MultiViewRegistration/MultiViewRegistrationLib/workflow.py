@@ -28,7 +28,7 @@ from .refinements import refiner
 from .registration import kernels
 from .registration.apart import register_views
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import Anatomy, Cancelled, Progress, Refinement
+from .registration.pipeline import Anatomy, Progress, Refinement
 from .registration.ranges import Range, facing
 from .result import Result
 
@@ -48,7 +48,7 @@ def register(
         CT's axes along the world's and its centroid where the views' central rays meet); "landmarks", what the case's `landmarks` say;
         "regressor", what a regressor of this CT says of the X-rays; "auto", that and a small search, or a search alone where there is
         no regressor of this CT.
-    progress: called as the pose gets better with a `Progress`; where it returns False, `pipeline.Cancelled` is raised.
+    progress: called as the pose gets better with a `Progress`; where it returns False, `errors.Cancelled` is raised.
     anatomy: of the case's CT, where one CT is registered to many X-rays.
     seed: of the search, and of a training.
     model: the regressor or its folder; by default the newest of this CT.
@@ -131,17 +131,13 @@ def _trained(
 ) -> tuple[Model, float]:
     """A regressor that is trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .learning import nominal_pose, train
-    from .regressor import training
 
     began, pose = perf_counter(), nominal_pose(case, anatomy)
 
     def told(fraction: float, stage: str, error_mm: float | None) -> object:
         return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
 
-    try:
-        model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy)
-    except training.Cancelled:
-        raise Cancelled from None
+    model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy)
     return model, perf_counter() - began
 
 

@@ -14,13 +14,14 @@ from MultiViewRegistrationLib.assessment import diagnosis
 from MultiViewRegistrationLib.assessment.diagnosis import OutOfTime, considered, diagnose
 from MultiViewRegistrationLib.assessment.hypotheses import TURNS, hypotheses
 from MultiViewRegistrationLib.assessment.verdict import LOOK_ON, assess, explained
+from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
-from MultiViewRegistrationLib.registration.pipeline import Cancelled, Refinement, refine
+from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 
 NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
 #: How an image was turned, by what has to be named.

@@ -8,7 +8,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from moving import swing, write_moving_case
+from moving import write_blinking_case
 from tracked import write_track, write_turning
 
 COUNT, BLANK = 6, 4
@@ -17,8 +17,7 @@ COUNT, BLANK = 6, 4
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     """A case whose images have six frames of 128 x 128 pixels, the fifth one blank."""
-    folder = tmp_path_factory.mktemp("moving")
-    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+    return write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, BLANK)
 
 
 @pytest.fixture(scope="module")

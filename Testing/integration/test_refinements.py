@@ -12,12 +12,11 @@ import pytest
 from program import ENVIRONMENT, WITHOUT
 
 from MultiViewRegistrationLib import refinements
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.evaluation import evaluate
 from MultiViewRegistrationLib.evaluation_page import page
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
-from MultiViewRegistrationLib.registration.pipeline import Cancelled
 from MultiViewRegistrationLib.workflow import register
 
 

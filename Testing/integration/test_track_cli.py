@@ -13,7 +13,7 @@ import numpy as np
 import phantom
 import pytest
 import SimpleITK as sitk
-from moving import swing, write_moving_case
+from moving import swing, write_blinking_case
 from PIL import Image
 from program import ENVIRONMENT, MVREG
 
@@ -28,8 +28,7 @@ COUNT, LOST = 6, 3
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     """A case whose images have six frames, the fourth one blank. Not to be changed by a test."""
-    folder = tmp_path_factory.mktemp("moving")
-    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != LOST else np.full_like(image, 7))
+    return write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, LOST)
 
 
 @pytest.fixture(scope="module")

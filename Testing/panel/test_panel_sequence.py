@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from moving import swing, write_moving_case
+from moving import swing, write_blinking_case
 from person import Person, threads
 from phantom import error_mm
 from tracked import write_track, write_turning
@@ -20,8 +20,7 @@ COUNT, BLANK = 5, 3
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     """A case whose images have five frames, the fourth one blank."""
-    folder = tmp_path_factory.mktemp("moving")
-    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+    return write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, BLANK)
 
 
 @pytest.fixture(scope="module")

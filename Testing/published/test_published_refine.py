@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.published.presets import CUI2025, DIFFPOSE, PRESETS, XVR, Stage
-from MultiViewRegistrationLib.registration.pipeline import Cancelled
 
 torch = pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
 from MultiViewRegistrationLib.published.refine import choose_device, refine  # noqa: E402

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, make_views, off
 
+from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.registration.apart import register_views, untied
-from MultiViewRegistrationLib.registration.pipeline import Cancelled, refine
+from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
 
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, Progress, refine
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Progress, refine
 from MultiViewRegistrationLib.registration.plan import plan
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])

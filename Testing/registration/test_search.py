@@ -10,12 +10,12 @@ import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.registration import plan
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled, refine_anywhere
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine_anywhere
 from MultiViewRegistrationLib.registration.plan import Effort, effort
 from MultiViewRegistrationLib.registration.ranges import Range
 

@@ -9,10 +9,10 @@ import pytest
 from fake_model import missed
 from phantom import TRUE_POSE, error_mm, make_views
 
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.registration import plan
 from MultiViewRegistrationLib.registration.apart import register_views
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Cancelled
+from MultiViewRegistrationLib.registration.pipeline import Anatomy
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.registration.starts import Start, refine_from
 

@@ -12,10 +12,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from phantom import make_ct, make_views
 
+from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.regressor import ranks, training
 from MultiViewRegistrationLib.regressor.poses import PoseRange
-from MultiViewRegistrationLib.regressor.training import Cancelled, Plan, Training
+from MultiViewRegistrationLib.regressor.training import Plan, Training
 
 STEPS, STOPPED_AT = 4, 3
 

@@ -12,11 +12,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
 
+from MultiViewRegistrationLib.errors import Cancelled  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.regressor import resnet, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
-from MultiViewRegistrationLib.regressor.training import Cancelled, Plan, Training  # noqa: E402
+from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import WARP_CPU  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely

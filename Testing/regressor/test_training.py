@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 
@@ -20,7 +20,7 @@ from MultiViewRegistrationLib.regressor import checkpoint, training  # noqa: E40
 from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import DiffPosePoses, PoseRange  # noqa: E402
-from MultiViewRegistrationLib.regressor.training import Cancelled, Plan, Training  # noqa: E402
+from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
 

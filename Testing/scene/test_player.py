@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from moving import swing, write_moving_case
+from moving import swing, write_blinking_case
 from phantom import error_mm
 from session_at_work import new_session, no_thread_is_left, poll
 
@@ -19,8 +19,7 @@ COUNT, BLANK = 5, 3
 @pytest.fixture(scope="module")
 def moving(tmp_path_factory):
     """A case whose images have five frames, the fourth one blank."""
-    folder = tmp_path_factory.mktemp("moving")
-    return write_moving_case(folder, swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+    return write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, BLANK)
 
 
 def loaded(scene, path):

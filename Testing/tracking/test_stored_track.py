@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from moving import swing, write_moving_case
+from moving import write_blinking_case
 from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
@@ -26,7 +26,7 @@ def study(tmp_path_factory):
     """A folder with a case whose third frame is blank, and its track beside it. Not to be changed by a test."""
     folder = tmp_path_factory.mktemp("study")
     (folder / "case").mkdir()
-    case = write_moving_case(folder / "case", swing(COUNT), lambda n, image: image if n != BLANK else np.full_like(image, 7))
+    case = write_blinking_case(folder / "case", COUNT, BLANK)
     write_track(case, folder / "track")
     return folder
 

@@ -92,7 +92,7 @@ def diagnose(
     """The likely cause of a poor fit, None where no hypothesis explains it, or nothing speaks against the fit.
 
     views: as the case has them; those of unknown geometry are left out.   start: (4, 4), of the registration.
-    progress: called as hypotheses are tried; where it returns False, `pipeline.Cancelled` is raised.
+    progress: called as hypotheses are tried; where it returns False, `errors.Cancelled` is raised.
     seconds: when they are over, and no cause has been found, `OutOfTime` is raised.
     """
     return next((cause for cause in considered(anatomy, views, found, start, shared, progress, seconds) if cause.holds), None)

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..imaging.view import View
 from ..imaging.volume import Volume
 from ..registration.optimizer import LEVER_MM, Step
-from ..registration.pipeline import Anatomy, Cancelled, LevelTrace, Progress, Refinement
+from ..registration.pipeline import Anatomy, LevelTrace, Progress, Refinement
 from .comparison import Comparison
 from .presets import Preset, Stage, StepDecay
 from .renderer import TorchVolume

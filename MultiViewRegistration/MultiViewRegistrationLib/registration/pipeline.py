@@ -9,7 +9,7 @@ from time import perf_counter
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from . import kernels, plan
@@ -28,10 +28,6 @@ OTHER_MM = 6.0
 
 #: A pose that was left behind, and how many times its evidence the best there had, see `Rival`.
 Gap = tuple[np.ndarray, float]
-
-
-class Cancelled(Exception):
-    """The caller's progress callback asked to stop."""
 
 
 @dataclass(frozen=True)

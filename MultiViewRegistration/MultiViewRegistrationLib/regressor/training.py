@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from .. import __version__
-from ..errors import InputError
+from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
@@ -73,10 +73,6 @@ RANGE, DIFFPOSE = POSES = ("range", "diffpose")
 
 
 Answer = TypeVar("Answer")
-
-
-class Cancelled(Exception):
-    """The caller asked to stop; what was reached is in the folder."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,7 @@ class Training:
         """Train to the end, or until the error has stopped falling.
 
         progress: called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
-        validation; where it returns False, on any rank, `Cancelled` is raised.
+        validation; where it returns False, on any rank, `Cancelled` is raised; what was reached is in the folder.
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """

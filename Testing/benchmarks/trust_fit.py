@@ -20,10 +20,10 @@ import numpy as np  # noqa: E402
 from scipy import optimize  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, calibrated, columns  # noqa: E402
 from MultiViewRegistrationLib.assessment.protocol import auroc  # noqa: E402
-from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP  # noqa: E402
-from MultiViewRegistrationLib.protocol.rows import share  # noqa: E402
+from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP, decided  # noqa: E402
+from MultiViewRegistrationLib.protocol.rows import is_sound, share  # noqa: E402
 
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0
@@ -39,6 +39,8 @@ ACCEPT, REJECT = 0.02, 0.5
 
 def numbers(row: dict) -> dict[str, float]:
     """The features of a row by the names of COLUMNS, as `verdict.numbers` has them."""
+    if "features" in row:
+        return row["features"]
     return {name: max((each for each in row[name] if each is not None), default=0.0) if isinstance(row[name], list) else row[name]
             for name in COLUMNS}
 
@@ -103,9 +105,12 @@ def split_half(rows: list[dict]) -> tuple[list, list[Model]]:
 
 def verdicts(told: list, rows: list[dict]) -> np.ndarray:
     """As assessment/verdict.py has them."""
-    clear = [all(each is not None for each in row["alone_mm"]) and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP) for row in rows]
-    return np.array(["reject" if each.wrong >= REJECT else "accept" if each.wrong <= ACCEPT and each.upper95_mm <= WRONG_MM and each.bounded
-                     and is_clear else "check" for each, is_clear in zip(told, clear, strict=True)])
+    def measured(row: dict) -> bool:
+        if "measured" in row:
+            return row["measured"]
+        return all(each is not None for each in row["alone_mm"]) and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP)
+
+    return np.array([decided(each, calibrated(), measured(row)) for each, row in zip(told, rows, strict=True)])
 
 
 def summary(told: list, rows: list[dict], name: str) -> list[str]:
@@ -184,10 +189,28 @@ def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
                     body)
 
 
+def protocol(folder: Path, rows: list[dict]) -> str:
+    """Bodies of a protocol's registrations, each judged by the model of all anatomies of these rows but its own; its CTs are named as they
+    are here.
+    """
+    held = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "rows").glob("*.json"))]
+    held = [row for row in held if row.get("wrong") is not None and "measured" in row and row["views"] > 1]
+    models = {name: fitted([row for row in rows if row["anatomy"] != name]) for name in sorted({row["ct"] for row in held})}
+    told = [models[row["ct"]].predict(numbers(row)) for row in held]
+    kinds = {"all": lambda row: True, "geometry right, or as uncertain as said": is_sound, "geometry wrong": lambda row: not is_sound(row)}
+    body = []
+    for name, kind in kinds.items():
+        chosen = [(each, row) for each, row in zip(told, held, strict=True) if kind(row)]
+        if len({row["mtre_mm"] > WRONG_MM for _, row in chosen}) == 2:
+            body.append(summary(*map(list, zip(*chosen, strict=True)), name))
+    return markdown(["results", "number", *HEADS[2:]], body)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")
     parser.add_argument("--check", type=Path, help="other rows, to hold the model of all these against")
+    parser.add_argument("--protocol", type=Path, help="the folder of a protocol, to hold the model of the other anatomies against")
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
     parser.add_argument("--unlike", type=float, metavar="P", help="also list wrong answers below this probability, right ones above")
     args = parser.parse_args()
@@ -218,6 +241,8 @@ def main() -> int:
         others = [row for row in map(json.loads, args.check.read_text().splitlines()) if not row["failed"] and None not in row["alone_mm"]]
         told = [model.predict(numbers(row)) for row in others]
         print("\n" + markdown(HEADS, [summary(told, others, "all of the above")]), "\n\n" + by_kind(told, others))
+    if args.protocol:
+        print("\n" + protocol(args.protocol, rows))
     if args.unlike is not None:
         for row, each, error in sorted(zip(rows, across, mm, strict=True), key=lambda item: item[1].wrong):
             if (error > WRONG_MM) == (each.wrong < args.unlike):

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 from bony_phantom import write_bony_ct
 from program import ENVIRONMENT, MVREG
 
+from MultiViewRegistrationLib.assessment.prediction import calibrated
 from MultiViewRegistrationLib.assessment.verdict import LOOK_ON
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.protocol import run as running
 from MultiViewRegistrationLib.protocol.conditions import Condition
+from MultiViewRegistrationLib.protocol.judged import judged
 from MultiViewRegistrationLib.protocol.page import page
 from MultiViewRegistrationLib.protocol.records import Records
 from MultiViewRegistrationLib.protocol.run import run
@@ -35,6 +38,10 @@ def without_times(rows):
         return [reason for reason in row["reasons"][bool(row["cause"]):] if reason != LOOK_ON]
 
     return [{**{key: value for key, value in row.items() if key not in TIMES}, "reasons": reasons(row)} for row in rows]
+
+
+def records_of(folder):
+    return [json.loads(path.read_text()) for path in sorted((folder / "rows").glob("*.json"))]
 
 
 def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
@@ -64,6 +71,13 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
     text, pictures = page(again)
     assert (text, pictures) == page(resumed) and "3 of 3 registrations are done" in text
     assert "protocol-reliability.png" in pictures and "nan" not in text
+
+    for row in records_of(tmp_path / "whole"):
+        again, strict = judged(row, calibrated()), judged(row, replace(calibrated(), intercept=30.0))
+        assert (again["verdict"], again["bounded"]) == (row["verdict"], row["bounded"])
+        for key in ("wrong", "mean_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"):
+            assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key
+        assert strict["verdict"] == ("check" if row["wrong"] is None else "reject") and strict["mtre_mm"] == row["mtre_mm"]
 
     by_name = {row["condition"]: row for row in whole.rows}
     assert by_name["motion, neighbours"]["nuisances"] == ["motion", "neighbours"] and by_name["motion, neighbours"]["bone"] == 0

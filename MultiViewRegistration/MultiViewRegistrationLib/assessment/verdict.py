@@ -59,6 +59,7 @@ class Assessment:
     Without a prediction, of one structure, these are those of a right answer.
     cause: what explains a poor fit, see `explained`; None where nothing was looked for, or found.
     causes_left: whether the time was up before all causes were tried.
+    measured: whether the case is of the kind that the probability was measured on; of another kind nothing is accepted.
     """
 
     verdict: str
@@ -71,6 +72,7 @@ class Assessment:
     cause: Cause | None = None
     causes_left: bool = False
     targets: np.ndarray | None = None
+    measured: bool = False
 
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Of each target (N, 3), world mm, the error to expect and what it stays below in 95 of 100 results, mm.
@@ -118,22 +120,33 @@ def assess(
     prediction = None if anatomy.structure else model.predict(numbers(told))
     at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, chosen))
     beyond = _beyond_noise(prediction, at)
-    judged = partial(Assessment, prediction=prediction, evidence=told, **_split(corrected, told, at, beyond), beyond=beyond, targets=chosen)
+    ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
+    measured = not (limits or alone or ambiguous)
+    judged = partial(Assessment, prediction=prediction, evidence=told, **_split(corrected, told, at, beyond), beyond=beyond, targets=chosen,
+                     measured=measured)
     if prediction is None:
         return judged("check", limits)
+    verdict = decided(prediction, model, measured)
+    if verdict == "accept":
+        return judged(verdict, [])
     if not prediction.bounded:
         limits.append("Something about this result is unlike all right results that the prediction was fitted on.")
     doubts = _doubts(model, told, corrected)
-    if prediction.wrong >= model.reject:
+    if verdict == "reject":
         first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
-        return judged("reject", [first, *doubts, *limits])
-    ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
-    if prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and not (limits or alone or ambiguous):
-        return judged("accept", [])
+        return judged(verdict, [first, *doubts, *limits])
     first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
              "up to which a result is accepted.")
     reasons = [*([first] if prediction.wrong > model.accept else []), *doubts, *limits]
-    return judged("check", reasons)
+    return judged(verdict, reasons)
+
+
+def decided(prediction: Prediction, model: Model, measured: bool) -> str:
+    """The verdict on a prediction; measured: whether the case is of the kind that it was measured on."""
+    if prediction.wrong >= model.reject:
+        return "reject"
+    sure = prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
+    return "accept" if sure and measured else "check"
 
 
 def explained(

@@ -6,10 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..assessment.prediction import calibrated
 from ..errors import InputError
 from ..registration import kernels
 from . import planted
 from .conditions import CONDITIONS, LEAST, Condition, Trial, trials
+from .judged import judged
 from .records import Records
 from .subject import Subject
 from .trial import measured
@@ -17,9 +19,9 @@ from .trial import measured
 
 @dataclass(frozen=True)
 class Outcome:
-    """rows: of all registrations that were done by now, see `trial.measured`.   planned: how many the whole protocol has.
+    """rows: of all registrations that were done by now, see `trial.measured`, as the program's present model judges them.
 
-    real: whether real X-rays were registered, with an added bone.
+    planned: how many the whole protocol has.   real: whether real X-rays were registered, with an added bone.
     """
 
     rows: list[dict]
@@ -58,7 +60,7 @@ def run(
 
     progress(0.0, f"{len(cts)} CTs" if len(cts) > 1 else "the CT")
     _keep(records, listed, limit, measure, progress, lambda trial: f"{cts[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
-    return Outcome(records.rows(), len(listed), records)
+    return Outcome(_as_judged_now(records), len(listed), records)
 
 
 def run_real(
@@ -82,7 +84,11 @@ def run_real(
         return planted.measured(trial, known[trial.case], seed)
 
     _keep(records, listed, limit, measure, progress, lambda trial: cases[trial.case].name)
-    return Outcome(records.rows(), len(listed), records, real=True)
+    return Outcome(_as_judged_now(records), len(listed), records, real=True)
+
+
+def _as_judged_now(records: Records) -> list[dict]:
+    return [judged(row, calibrated()) for row in records.rows()]
 
 
 def _keep(records: Records, listed: Sequence, limit: int | None, measure: Callable, progress: Callable[[float, str], object],

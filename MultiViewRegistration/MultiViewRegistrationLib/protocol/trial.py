@@ -144,6 +144,7 @@ def told(result: Result) -> dict:
     case, first = result.case, result.views[0].camera
     split = metrics.split_by_view(first, result.world_from_ct, case.truth_world_from_ct, case.targets)
     said = assessment.splits[0] if assessment.splits else None
+    noise = assessment.evidence and assessment.evidence.uncertainty.at(rigid.transform_points(result.world_from_ct, assessment.targets))
     rival = result.refinement.rival
     return {
         "mtre_mm": errors.mtre_mm, "mpd_mm": errors.mpd_mm,
@@ -153,7 +154,8 @@ def told(result: Result) -> dict:
         "upper95_mm": prediction and prediction.upper95_mm, "bounded": prediction and prediction.bounded,
         "depth95_mm": said and said.depth_mm, "in_plane95_mm": said and said.in_plane_mm,
         "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity), "world_from_ct": result.world_from_ct.tolist(),
-        "features": assessment.evidence and verdict.numbers(assessment.evidence), "causes_left": assessment.causes_left,
+        "features": assessment.evidence and verdict.numbers(assessment.evidence), "measured": assessment.measured,
+        "noise95_mm": noise and noise.bound_mm(), "causes_left": assessment.causes_left,
         "register_s": result.seconds["initialise"] + result.seconds["refine"], "assess_s": result.seconds["assess"],
     }
 

@@ -1,0 +1,17 @@
+"""What a model makes of registrations that are done: their features were kept, so that a model fitted later needs none of them anew."""
+
+from __future__ import annotations
+
+from ..assessment.prediction import Model
+from ..assessment.verdict import decided
+
+
+def judged(row: dict, model: Model) -> dict:
+    """A row of `trial.measured` with the prediction, intervals and verdict of this model; as it is where nothing was predicted."""
+    if row.get("wrong") is None or "noise95_mm" not in row:
+        return row
+    told = model.predict(row["features"])
+    before, now = (max(upper / row["noise95_mm"], 1.0) for upper in (row["upper95_mm"], told.upper95_mm))
+    return {**row, "wrong": told.wrong, "mean_mm": told.mean_mm, "upper95_mm": told.upper95_mm, "bounded": told.bounded,
+            "depth95_mm": row["depth95_mm"] * now / before, "in_plane95_mm": row["in_plane95_mm"] * now / before,
+            "verdict": decided(told, model, row["measured"])}

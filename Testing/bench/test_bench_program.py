@@ -66,6 +66,10 @@ def test_jobs_are_chosen_by_part_and_by_row():
     assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
     with pytest.raises(InputError, match='"radiograph", expected render, registration, growth, memory, search'):
         program.chosen(jobs, "render,radiograph")
+    on_card = card.jobs(Setting())
+    for part in (*program.PARTS, "textures"):
+        assert program.chosen(on_card, part) == [job for job in on_card if job.of == part] != []
+    assert program.chosen(on_card, card.PART) == on_card
 
 
 def test_images_agree_and_rows_are_whole(setting, peers):

@@ -46,7 +46,7 @@ def jobs(setting: Setting, batches: tuple[tuple[int, int], ...] = BATCHES, repea
         of_batch = f" {pixels}x{pixels}, {'one' if batch == 1 else batch} at a time{WHERE}"
         variants = [variant for variant in VARIANTS if pixels == COMPILED_AT or not variant[2]]
         rows = tuple(f"{what}{of_batch}, nanodrr {variant}" for variant, *_ in variants for what in ("image", "image+jacobian"))
-        found.append(Job(PART, rows, 30, partial(_measure, setting, pixels, batch, repeats, rows, variants)))
+        found.append(Job(PART, rows, 30, partial(_measure, setting, pixels, batch, repeats, rows, variants), "render"))
     many = tuple(of_size for of_size in batches if of_size[1] > 1)
     large = tuple(of_size for of_size in batches if of_size[0] in LARGE)
     others = [*textures.jobs(setting, many, repeats), *registration.jobs(setting), *growth.on_device(setting),
@@ -75,7 +75,7 @@ def _on_card(job: Job) -> Job:
         return Measured([replace(row, name=row.name + WHERE) for row in measured.rows],
                         {figure + WHERE: lines for figure, lines in measured.curves.items()})
 
-    return Job(PART, tuple(row + WHERE for row in job.rows), job.seconds, run)
+    return Job(PART, tuple(row + WHERE for row in job.rows), job.seconds, run, job.part)
 
 
 def _measure(

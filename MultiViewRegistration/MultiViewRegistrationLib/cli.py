@@ -186,8 +186,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--only", default="", metavar="PART,...",
                          help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)")
     command.add_argument("--device", metavar="cuda[:N]",
-                         help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, search (default: "
-                              "everything on the processor)")
+                         help="measure on this CUDA device, beside nanodrr there: rendering in batches and by textures, registration, "
+                              "growth, memory, search (default: everything on the processor)")
     command.add_argument("--page", type=Path, metavar="FILE.md",
                          help="also write a Markdown page with figures; what is not measured again stays as it was")
     command.set_defaults(run=_bench)

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from dataclasses import replace
 
 import numpy as np
 import phantom
 import pytest
+from phantom_case import write_phantom_case
 
-from MultiViewRegistrationLib.bench import card, nanodrr_peer, program, registration, render
+from MultiViewRegistrationLib.bench import (
+    card,
+    growth,
+    memory,
+    memory_child,
+    nanodrr_peer,
+    program,
+    registration,
+    render,
+    textures,
+)
 from MultiViewRegistrationLib.bench.job import Job, Measured
 from MultiViewRegistrationLib.bench.page import write_page
 from MultiViewRegistrationLib.bench.results import Record
@@ -53,6 +66,10 @@ def test_jobs_are_chosen_by_part_and_by_row():
     assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
     with pytest.raises(InputError, match='"radiograph", expected render, registration, growth, memory, search'):
         program.chosen(jobs, "render,radiograph")
+    on_card = card.jobs(Setting())
+    for part in (*program.PARTS, "textures"):
+        assert program.chosen(on_card, part) == [job for job in on_card if job.of == part] != []
+    assert program.chosen(on_card, card.PART) == on_card
 
 
 def test_images_agree_and_rows_are_whole(setting, peers):
@@ -140,14 +157,15 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
     assert sorted(path.name for path in (tmp_path / "docs").rglob("*")) == ["page", "page.md", "results.json"]
 
 
-def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch):
+def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monkeypatch):
     """Warp and nanodrr on the processor in place of a card; nanodrr in bfloat16, too, and what does not compile is told."""
-    pytest.importorskip("warp", reason="needs Warp: pip install warp-lang")
     monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
     monkeypatch.setattr(card, "COMPILED_AT", 16)
     there = Setting(setting.case, "cpu")
     job = card.jobs(there, ((16, 2),), 1)[0]
-    rows = job.run(lambda share: None).rows
+    measured = job.run(lambda share: None)
+    rows, lines = measured.rows, measured.curves[render.FIGURE + card.WHERE]
+    assert lines["ours, image"] == [(256, rows[0].ours)] and lines["nanodrr, forward + backward"] == [(256, rows[1].peer)]
     assert tuple(row.name for row in rows) == job.rows
     assert [row.failed for row in rows[4:]] == 2 * ["nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"]
     for row in rows[:4]:
@@ -155,6 +173,102 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, monkeypatch
     flipped = Setting(setting.case, "cpu")
     flipped.subject = nanodrr_peer.subject_of(type(setting.volume)(setting.volume.values[::-1].copy(), setting.volume.ct_from_index))
     assert "do not agree" in card.jobs(flipped, ((16, 2),), 1)[0].run(lambda share: None).rows[0].failed
+
+
+@pytest.fixture
+def warp():
+    return pytest.importorskip("warp", reason="needs Warp: pip install warp-lang")
+
+
+@pytest.fixture
+def small(monkeypatch):
+    for name, value in {"PIXELS": 16, "VIEW_PIXELS": 12, "LEVELS": 2, "VIEWS": (1, 2), "POSES": (1, 3), "REPEATS": 1}.items():
+        monkeypatch.setattr(growth, name, value)
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, warp, small, device):
+    there = Setting(setting.case, device)
+    jobs = growth.jobs(there) if device is None else growth.on_device(there)
+    variables = ["voxels", "views", "poses" if device else "threads"]
+    for job, variable in zip(jobs, variables, strict=True):
+        measured = job.run(lambda share: None)
+        assert tuple(row.name for row in measured.rows) == job.rows
+        assert all(row.failed == "" and row.ratio > 0 for row in measured.rows)
+        (figure, lines), = measured.curves.items()
+        assert figure == growth.FIGURES[variable] and list(lines) == [growth.OURS, growth.THEIRS]
+        assert [y for _, y in lines[growth.OURS]] == [row.ours for row in measured.rows]
+    if device:
+        assert [x for x, _ in lines[growth.THEIRS]] == [1, 3]
+
+
+def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting, warp, monkeypatch):
+    from MultiViewRegistrationLib.rendering.drr import Projector
+    from MultiViewRegistrationLib.rendering.gpu import BatchProjector
+
+    cameras, poses, made = [setting.camera(16)] * 3, setting.poses(3), {Projector: [], BatchProjector: []}
+    for kind, kept in made.items():
+        render_of = kind.render
+        monkeypatch.setattr(kind, "render", lambda *given, kept=kept, render_of=render_of, **how: kept.append(render_of(*given, **how)))
+    for device in (None, "cpu"):
+        Setting(setting.case, device).renders(setting.projector, cameras, poses)()
+    (images, jacobians), = made[BatchProjector]
+    np.testing.assert_allclose(images, [one.image for one in made[Projector]], rtol=0, atol=1e-5 * images.max())
+    assert jacobians.shape == (6, 3, 16, 16) and not np.allclose(images[0], images[1])
+
+
+def test_growth_without_a_peer_that_works_is_told(setting, peers, warp, small, monkeypatch):
+    monkeypatch.setattr(nanodrr_peer.Renderer, "run_backward", lambda self: 1 / 0)
+    measured = growth.on_device(Setting(setting.case, "cpu"))[2].run(lambda share: None)
+    assert [row.failed for row in measured.rows] == 2 * ["nanodrr does not work here (ZeroDivisionError)"]
+    assert not any(measured.curves.values())
+
+
+def test_textures_stand_beside_plain_loads(setting, peers, warp, monkeypatch):
+    there = Setting(replace(setting.case, views=phantom.make_views(setting.case.ct, size=48)), "cpu")
+    images, registrations = textures.jobs(there, ((16, 2),), 1)
+    rows = images.run(lambda share: None).rows
+    assert tuple(row.name for row in rows) == images.rows
+    for row in rows:
+        assert row.failed == "" and row.peer_name == textures.PLAIN and row.repeats == (1, 1)
+    monkeypatch.setattr(Setting, "starts", lambda self: np.stack([phantom.off(phantom.TRUE_POSE, [1, -1, 1], [2, 1, -2])]))
+    (row,) = registrations.run(lambda share: None).rows
+    assert row.failed == "" and row.note.startswith("poses at most 0.000") and row.ratio > 0
+    monkeypatch.setattr(textures, "MOST_APART", 0.0)
+    monkeypatch.setattr(textures, "MOST_MM", 0.0)
+    assert "do not agree" in images.run(lambda share: None).rows[0].failed
+    assert "mm from the processor's" in registrations.run(lambda share: None).rows[0].failed
+
+
+@pytest.mark.parametrize("device", [None, "cpu"])
+def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp_path, monkeypatch, capsys, device):
+    """Done here in place of the processes: what each is asked for, and that it can be done."""
+    def done_here(command, **how):
+        assert command[1:3] == ["-m", "MultiViewRegistrationLib.bench.memory_child"]
+        monkeypatch.setattr(Setting, "starts", lambda self: self.pose[None])
+        memory_child.main(*command[3:])
+        told.append(command[3:])
+        return subprocess.CompletedProcess(command, 0, capsys.readouterr().out, "")
+
+    told: list[list[str]] = []
+    monkeypatch.setattr(memory.subprocess, "run", done_here)
+    path = write_phantom_case(tmp_path)
+    render_one, render_two, register = memory.jobs(Setting(Case.load(path), device), ((16, 1), (16, 2)))
+    for job in (render_one, render_two, register):
+        (row,) = job.run(lambda share: None).rows
+        assert (row.name,) == job.rows and row.failed == "" and min(row.ours, row.peer) > 50
+    asked = [*(["16", count] for count in "12"), ["0", "0"]]
+    assert [words[3:] for words in told] == [[*words, *filter(None, [device])] for words in asked for _ in range(2)]
+
+
+@pytest.mark.parametrize("has_pool", [True, False])
+def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, has_pool):
+    """Their counters stand in: no card is needed to add them up."""
+    counters = {"max_memory_allocated": {"cuda:1": 3 * 2**20}, "get_mempool_used_mem_high": {"cuda:1": 2**20} if has_pool else {}}
+    monkeypatch.setattr(nanodrr_peer.modules().torch.cuda, "max_memory_allocated", counters["max_memory_allocated"].__getitem__)
+    monkeypatch.setattr(warp, "is_mempool_supported", lambda device: has_pool)
+    monkeypatch.setattr(warp, "get_mempool_used_mem_high", counters["get_mempool_used_mem_high"].__getitem__)
+    assert memory_child.peak_mib_on("cuda:1") == (4 if has_pool else 3)
 
 
 def test_the_cards_jobs_run_on_a_device_alone(setting, monkeypatch):

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from MultiViewRegistrationLib.bench import registration, render
+from MultiViewRegistrationLib.bench import card, growth, registration, render
 from MultiViewRegistrationLib.bench.job import Job, Measured
 from MultiViewRegistrationLib.bench.page import write_page
 from MultiViewRegistrationLib.bench.results import Record, load, merged, save
@@ -73,6 +73,22 @@ def test_the_page_tells_rows_machines_and_figures(tmp_path):
     svg = ET.parse(tmp_path / "benchmarks" / "pixels.svg").getroot()
     assert svg.find(f"{SVG}rect").get("fill") == "#ffffff"
     assert {"64²", "128²", "ours, image"} <= {element.text for element in svg.iter(f"{SVG}text")}
+    assert [len(line.get("points").split()) for line in svg.iter(f"{SVG}polyline")] == [2, 2]
+
+
+def test_a_cards_figures_are_drawn_apart_from_those_of_the_processor(tmp_path):
+    figure = growth.FIGURES["voxels"]
+    results = {
+        "1": record("volume at 1/1", 9.0, part="growth", curves={figure: {growth.OURS: [(1e6, 5.0), (1e7, 9.0)]}}),
+        "2": record("volume at 1/1, on the card", 9.0, part=card.PART, curves={
+            figure + card.WHERE: {growth.OURS: [(1e6, 0.5)]},
+            growth.FIGURES["poses"] + card.WHERE: {growth.OURS: [(1, 0.2), (64, 3.0)], growth.THEIRS: [(1, 0.4), (64, 9.0)]}}),
+    }
+    write_page(tmp_path / "page.md", results)
+    shown = [line for line in (tmp_path / "page.md").read_text(encoding="utf-8").splitlines() if line.startswith("![")]
+    assert [line.split("(")[1] for line in shown] == ["page/voxels.svg)", "page/card-voxels.svg)", "page/card-poses.svg)"]
+    assert shown[1].startswith("![Time of an image with Jacobian against voxels, on the card]")
+    svg = ET.parse(tmp_path / "page" / "card-poses.svg").getroot()
     assert [len(line.get("points").split()) for line in svg.iter(f"{SVG}polyline")] == [2, 2]
 
 

@@ -186,6 +186,18 @@ def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, c
     assert found.candidates == expected.candidates
 
 
+def test_by_textures_poses_are_those_of_numba_to_a_fiftieth_of_a_mm(device, ct, projector, views):
+    by_textures = type(device)(device.name, textures=True)
+    settings, how = SETTINGS["both, robust"], {"iterations": 15, "tolerance_mm": 0.005}
+    for start in STARTS:
+        expected = minimise(Objective(projector, views, settings, PIVOT), start, **how)
+        found = minimise(by_textures.objective(projector, views, settings, PIVOT), start, **how)
+        assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
+    views, anatomy = make_views(ct), Anatomy(ct)
+    start = off(TRUE_POSE, [4.0, -5, 3], [6.0, 5, -7])
+    assert error_mm(refine(anatomy.on(by_textures), views, start).world_from_ct, refine(anatomy, views, start).world_from_ct) < 0.02
+
+
 def test_the_same_bits_come_out_every_time(device, projector, views):
     fits = [device.objective(projector, views, SETTINGS["both, robust"], PIVOT).look(Asked(NEAR)).settle() for _ in range(2)]
     assert fits[0].cost == fits[1].cost

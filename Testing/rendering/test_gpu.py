@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scenes import random_scene
+from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
@@ -66,6 +67,50 @@ def test_images_and_jacobians_are_those_of_the_reference(gpu, device, reference,
     expected = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot).numpy()
     at = np.abs(jacobians[:, 0].cpu().numpy() - expected) / np.abs(expected).max(axis=(1, 2), keepdims=True)
     assert np.quantile(at, 0.999) < 1e-4  # rounding can put a sample into the next cell
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_textures_give_the_images_and_jacobians_of_numba_but_for_the_256ths_of_a_voxel(gpu, device, seed):
+    scene = scene_of(seed)
+    projector, poses = Projector(scene.volume), some_poses(scene, 2)
+    batch = gpu.BatchProjector(projector, device, textures=True)
+    images, jacobians = batch.render([scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot)
+    for n, pose in enumerate(poses):
+        expected = projector.render(scene.camera, pose, jacobian=True, pivot=scene.pivot)
+        close(images[n].cpu(), expected.image, 5e-4)
+        for mine, theirs in zip(jacobians[:, n].cpu(), expected.jacobian, strict=True):
+            close(mine, theirs, 1e-3)
+    assert torch.equal(batch.render([scene.camera] * len(poses), poses)[0], images)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_textures_are_read_at_the_nearest_256th_of_a_voxel(gpu, device, seed):
+    """scipy reads there, too, in double precision: a card's eight bits are the same ones everywhere."""
+    scene = scene_of(seed)
+    projector = Projector(scene.volume)
+    image = gpu.BatchProjector(projector, device, textures=True).render([scene.camera], scene.world_from_ct[None])[0][0].cpu()
+    sampled = [sums_by_scipy(projector.grid, scene, places) for places in (256, None)]
+    close(image, sampled[0], 3e-5)
+    close(projector.render(scene.camera, scene.world_from_ct).image, sampled[1], 1e-5)
+    assert np.abs(sampled[0] - sampled[1]).max() > 6e-5 * sampled[1].max()
+
+
+def sums_by_scipy(grid, scene, places):
+    """The image (rows, columns), each sample at the nearest of so many places between voxels."""
+    rays, (columns, rows) = grid.rays(scene.camera, scene.world_from_ct), scene.camera.size
+    v, u = np.indices((rows, columns)).reshape(2, -1, 1)
+    q = rays.directions[2] + u * rays.directions[0] + v * rays.directions[1]
+    along, image = np.abs(q).argmax(axis=1), np.zeros(rows * columns)
+    for a in range(3):
+        of_it = along == a
+        depth = (np.arange(grid.shape[a]) - rays.source[a]) / q[of_it, a, None]
+        at = rays.source + depth[..., None] * q[of_it, None]
+        if places:
+            at = np.floor(places * at + 0.5) / places
+        at[depth < 0] = -9  # behind the source
+        mu = map_coordinates(grid.padded, at[..., ::-1].transpose(2, 0, 1), order=1, output=float).sum(axis=1)
+        image[of_it] = mu * np.linalg.norm(q[of_it] @ rays.world_from_index.T, axis=1) / np.abs(q[of_it, a])
+    return image.reshape(rows, columns)
 
 
 def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from . import growth, registration, render, search
+from . import card, growth, registration, render, search
 from .log_log import Guide, Series, log_log_plot
 from .results import Results
 
@@ -74,7 +74,9 @@ _FIGURES = {
     "voxels": ("growth", growth.FIGURES["voxels"], _against("voxels of the volume", "Time of an image with Jacobian, 200 x 200")),
     "views": ("growth", growth.FIGURES["views"], _against("views", "Time of images with Jacobian, 128 x 128 each")),
     "threads": ("growth", growth.FIGURES["threads"], _against("threads", "Time of an image with Jacobian, 200 x 200")),
+    "poses": ("growth", growth.FIGURES["poses"], _against("poses", "Time of images with Jacobian, 200 x 200 each")),
     "search-time": ("search", search.FIGURES["search-time"], _against("poses scored", "Time of a search and refinement", "time (s)")),
     "search-success": ("search", search.FIGURES["search-success"],
                        _against("poses scored", "Searches that found the pose", "found (%)", (10, 100))),
 }
+_FIGURES |= {f"card-{name}": (card.PART, figure + card.WHERE, draw) for name, (_, figure, draw) in _FIGURES.items()}

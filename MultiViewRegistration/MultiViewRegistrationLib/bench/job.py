@@ -26,13 +26,14 @@ class Job:
     """One piece of a part that can be run alone.
 
     part: "render", ...   rows: names of the rows that it gives.   seconds: about how long it takes on two cores.
-    run: measures; called with `Tell`.
+    run: measures; called with `Tell`.   of: the part of the processor that it does on a card, "" for the processor's own.
     """
 
     part: str
     rows: tuple[str, ...]
     seconds: float
     run: Callable[[Tell], Measured]
+    of: str = ""
 
     @property
     def key(self) -> str:

@@ -16,35 +16,36 @@ from .job import Job, Measured, Tell
 from .rows import compared
 from .setting import Setting
 
-PIXELS = (200, 512)
+#: Pixels a side, and how many images at once.
+BATCHES = ((200, 1), (512, 1))
 REGISTRATION = "peak memory, two-view registration"
 
 
-def jobs(setting: Setting) -> list[Job]:
-    """A job for each image size, and one for a registration."""
+def jobs(setting: Setting, batches: tuple[tuple[int, int], ...] = BATCHES) -> list[Job]:
+    """A job for each image size and batch, and one for a registration."""
     found = []
-    for pixels in PIXELS:
-        name = f"peak memory, image+jacobian {pixels}x{pixels}"
+    for pixels, count in batches:
+        name = f"peak memory, image+jacobian {pixels}x{pixels}" + (f", {count} at a time" if count > 1 else "")
         found.append(Job("memory", (name,), 20 if pixels < 300 else 45,
-                         partial(_measure, setting, name, "nanodrr forward + backward", "render", pixels)))
-    found.append(Job("memory", (REGISTRATION,), 40, partial(_measure, setting, REGISTRATION, "nanodrr, xvr's settings", "register", 0)))
-    return found
+                         partial(_measure, setting, name, "nanodrr forward + backward", "render", (pixels, count))))
+    run = partial(_measure, setting, REGISTRATION, "nanodrr, xvr's settings", "register", (0, 0))
+    return [*found, Job("memory", (REGISTRATION,), 40, run)]
 
 
-def _measure(setting: Setting, name: str, peer_name: str, what: str, pixels: int, tell: Tell) -> Measured:
-    case = setting.case.path
-    ours, reason = _peak_mib("ours", what, case, pixels)
+def _measure(setting: Setting, name: str, peer_name: str, what: str, batch: tuple[int, int], tell: Tell) -> Measured:
+    ours, reason = _peak_mib(setting, "ours", what, batch)
     tell(0.3)
-    peer, peer_reason = _peak_mib("nanodrr", what, case, pixels)
+    peer, peer_reason = _peak_mib(setting, "nanodrr", what, batch)
     return Measured([compared(name, "MiB", ours, peer, peer_name, failed=reason or peer_reason)])
 
 
-def _peak_mib(side: str, what: str, case: Path, pixels: int) -> tuple[list[float], str]:
+def _peak_mib(setting: Setting, side: str, what: str, batch: tuple[int, int]) -> tuple[list[float], str]:
     """[peak] and "", or [] and why there is none."""
     path = os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[2]), os.environ.get("PYTHONPATH")]))
     package = __package__
+    asked = [side, what, str(setting.case.path), *map(str, batch), *filter(None, [setting.device])]
     # A stdin of its own: with `--progress json` this process waits at the other one, and on Windows so would the child as it starts.
-    done = subprocess.run([sys.executable, "-m", f"{package}.memory_child", side, what, str(case), str(pixels)],
+    done = subprocess.run([sys.executable, "-m", f"{package}.memory_child", *asked],
                           env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode == 0:
         return [float(done.stdout)], ""

@@ -1,4 +1,10 @@
-"""Does one thing, and prints the largest resident size of this process in MiB: `memory_child ours|nanodrr render|register CASE PIXELS`."""
+"""Does one thing, and prints how much memory that took at most, in MiB.
+
+    memory_child ours|nanodrr render|register CASE PIXELS COUNT [DEVICE]
+
+COUNT images of PIXELS x PIXELS are rendered at once. On a CUDA device its memory is told, elsewhere the largest resident size of this
+process.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +18,10 @@ from . import nanodrr_peer, nanodrr_registration
 from .setting import Setting
 
 
-def main(side: str, what: str, case: str, pixels: str) -> None:
+def main(side: str, what: str, case: str, pixels: str, count: str, device: str | None = None) -> None:
     """Do one thing and print the peak in MiB."""
-    _WORK[side, what](Setting(Case.load(case)), int(pixels))
-    print(peak_mib())
+    _WORK[side, what](Setting(Case.load(case), device), int(pixels), int(count))
+    print(peak_mib_on(device) if device and device.startswith("cuda") else peak_mib())
 
 
 def peak_mib() -> float:
@@ -29,22 +35,31 @@ def peak_mib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def _our_render(setting: Setting, pixels: int) -> None:
-    setting.projector.render(setting.camera(pixels), setting.pose, jacobian=True)
+def peak_mib_on(device: str) -> float:
+    """Most memory of a CUDA device that this process's tensors took at once, and most that Warp took of its own, in MiB."""
+    import torch
+    import warp as wp
+
+    by_warp = wp.get_mempool_used_mem_high(device) if wp.is_mempool_supported(device) else 0
+    return (torch.cuda.max_memory_allocated(device) + by_warp) / 2**20
 
 
-def _our_registration(setting: Setting, pixels: int) -> None:
+def _our_render(setting: Setting, pixels: int, count: int) -> None:
+    setting.renders(setting.projector, [setting.camera(pixels)] * count, setting.poses(count))()
+
+
+def _our_registration(setting: Setting, pixels: int, count: int) -> None:
     kernels.prepare()
     refine(setting.anatomy, setting.case.views, setting.starts()[0])
 
 
-def _nanodrr_render(setting: Setting, pixels: int) -> None:
+def _nanodrr_render(setting: Setting, pixels: int, count: int) -> None:
     camera = setting.camera(pixels)
     samples, *_ = nanodrr_peer.samples_for_step(setting.volume, camera, setting.pose)
-    nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], setting.pose, samples).forward_backward()
+    nanodrr_peer.Renderer(setting.subject, setting.volume, [camera] * count, setting.poses(count), samples).forward_backward()
 
 
-def _nanodrr_registration(setting: Setting, pixels: int) -> None:
+def _nanodrr_registration(setting: Setting, pixels: int, count: int) -> None:
     """One step at each scale: the peak is that of the last."""
     nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, setting.starts()[0], 600.0, iterations=1)
 

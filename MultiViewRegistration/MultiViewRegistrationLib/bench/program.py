@@ -27,9 +27,9 @@ def chosen(jobs: Sequence[Job], only: str) -> list[Job]:
     InputError for a word that names none.
     """
     words = [word.strip() for word in only.split(",") if word.strip()]
-    found, parts = [], {job.part for job in jobs}
+    found, parts = [], {name for job in jobs for name in (job.part, job.of)}
     for word in words:
-        matching = [job for job in jobs if word == job.part or (word not in parts and any(word in row for row in job.rows))]
+        matching = [job for job in jobs if word in (job.part, job.of) or (word not in parts and any(word in row for row in job.rows))]
         if not matching:
             raise InputError(f'--only: found "{word}", expected {", ".join(PARTS)}, or a piece of a row\'s name.')
         found += matching

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from .. import __version__
 from ..assessment import protocol
 from ..demo.cases import demo_case
 from ..demo.chest import cache_folder, chest_ct
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..imaging.volume import Volume
@@ -21,6 +23,8 @@ from . import nanodrr_peer, rtk_peer
 
 START_MTRE_MM = 24.0
 STARTS = 5
+#: How far the poses of a batch lie from the true one, at most, by each axis.
+APART_DEG, APART_MM = 2.0, 5.0
 
 
 class Setting:
@@ -75,6 +79,19 @@ class Setting:
 
         return BatchProjector(self.projector, self.device)
 
+    def renders(self, projector: Projector, cameras: Sequence[Camera], poses: Sequence[np.ndarray]) -> Callable[[], None]:
+        """Renders images with their Jacobians: one after the other on the processor, on a device all at once."""
+        if self.device is not None:
+            from ..rendering.gpu import BatchProjector
+
+            return self.finished(partial(BatchProjector(projector, self.device).render, cameras, poses, jacobian=True))
+
+        def each() -> None:
+            for camera, pose in zip(cameras, poses, strict=True):
+                projector.render(camera, pose, jacobian=True)
+
+        return each
+
     def send(self, projector: Projector) -> None:
         """Lay a volume on the device, where there is one."""
         if self.device is not None:
@@ -86,6 +103,14 @@ class Setting:
         """Until the device is done."""
         if self.device is not None and self.device.startswith("cuda"):
             nanodrr_peer.modules().torch.cuda.synchronize(self.device)
+
+    def finished(self, work: Callable[[], object]) -> Callable[[], None]:
+        """Does the work, and waits until the device is done with it."""
+        def whole() -> None:
+            work()
+            self.wait()
+
+        return whole
 
     @cached_property
     def joseph(self):
@@ -104,6 +129,14 @@ class Setting:
         shift = 0.5 / factor - 0.5
         scaled = np.array([[1 / factor, 0, shift], [0, 1 / factor, shift], [0, 0, 1]]) @ camera.intrinsics
         return replace(camera, intrinsics=scaled, size=(pixels, pixels))
+
+    def poses(self, count: int) -> np.ndarray:
+        """(count, 4, 4) about the true pose, the first of them itself."""
+        middle = rigid.transform_points(self.volume.ct_from_index, (np.array(self.volume.values.shape[::-1]) - 1) / 2)
+        centre = rigid.transform_points(self.pose, middle)
+        twists = np.random.default_rng(0).uniform(-1, 1, (count, 6)) * np.repeat([np.radians(APART_DEG), APART_MM], 3)
+        twists[0] = 0
+        return np.stack([rigid.about(centre, rigid.exp_se3(twist)) @ self.pose for twist in twists])
 
     def starts(self) -> np.ndarray:
         """(STARTS, 4, 4) poses with an mTRE of START_MTRE_MM."""

@@ -47,12 +47,13 @@ class Device:
     """Makes objectives and scorers that work on a device, see `Anatomy.on`; volumes stay there as long as their projectors live.
 
     name: as torch has it: "cuda:1"; "cpu" runs the same kernels there, on one thread, which tests them where no GPU is.
+    textures: let the hardware of textures interpolate, see `rendering.gpu`.
 
     InputError for one that is not there. A MemoryError comes from it where it cannot hold the work of a single pose.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, textures: bool = False) -> None:
+        self.name, self.textures = name, textures
 
     def objective(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> DeviceObjective:
         images = _Images(self._batch(projector), views, settings, Room(self.name, kept=True))
@@ -62,9 +63,10 @@ class Device:
         return DeviceScorer(_Images(self._batch(projector), views, settings, Room(self.name)), centroid)
 
     def _batch(self, projector: Projector) -> BatchProjector:
-        if self.name not in projector.on_devices:
-            projector.on_devices[self.name] = _within_memory(partial(BatchProjector, projector, self.name))
-        return projector.on_devices[self.name]
+        how = self.name, self.textures
+        if how not in projector.on_devices:
+            projector.on_devices[how] = _within_memory(partial(BatchProjector, projector, self.name, textures=self.textures))
+        return projector.on_devices[how]
 
 
 class DeviceObjective(Objective):

@@ -126,7 +126,7 @@ class Projector:
             for axis in (2, 1, 0) for index in (1, -2))
         self.cut = cut_ends(volume) if cut is None else cut
         self.on_devices: dict = {}
-        """What devices hold of it, by their names, see `gpu.BatchProjector`."""
+        """What devices hold of it, see `gpu.BatchProjector`."""
 
     def render(self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
         """See `render`."""

@@ -12,6 +12,7 @@ The same bits come out every time, but for `back_project` on CUDA: there many ra
 from __future__ import annotations
 
 from collections.abc import Sequence
+from ctypes import Structure
 
 import numpy as np
 import torch
@@ -61,11 +62,19 @@ class BatchRenderer:
     """A grid on a device, made ready for projection.
 
     device: as torch has it, "cuda", "cuda:1" or "cpu". InputError for one that is not there.
+    textures: let the hardware of textures interpolate, see `warp_textures.py`; else it is computed from plain loads.
     """
 
-    def __init__(self, grid: Grid, device: str = "cuda") -> None:
+    def __init__(self, grid: Grid, device: str = "cuda", *, textures: bool = False) -> None:
         self.device, self.grid = known_device(device), grid
-        self._values = torch.from_numpy(grid.values).to(self.device)
+        if textures:
+            from . import warp_textures  # here alone: Warp says that its textures may change
+
+            row, nj, _ = grid.stored
+            self._texture = warp_textures.texture_of(grid.values.reshape(-1, nj, row), self.device)
+            self._kernel, self._values = warp_textures.project_rays_by_texture, self._texture.__ctype__()
+        else:
+            self._kernel, self._values = project_rays, sent(grid.values, self.device)
 
     def render(
         self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), rays: Tensor | None = None,
@@ -88,7 +97,7 @@ class BatchRenderer:
         image, derivative = room.empty("image", count), room.empty("derivative", 6, count if jacobian else 0)
         asked = room.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()
         followed = room.empty("all rays", 0, dtype=torch.uint8) if wanted is None else wanted.contiguous().view(-1)
-        launch(project_rays, count, self.device, [
+        launch(self._kernel, count, self.device, [
             self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative])
         if rays is None:
             image, derivative = image.view(n, rows, columns), derivative.view(6, *([n, rows, columns] if jacobian else [0]))
@@ -101,8 +110,8 @@ class BatchRenderer:
 class BatchProjector(BatchRenderer):
     """A `Projector`'s volume on a device, whose cut ends are known."""
 
-    def __init__(self, projector: Projector, device: str = "cuda") -> None:
-        super().__init__(projector.grid, device)
+    def __init__(self, projector: Projector, device: str = "cuda", *, textures: bool = False) -> None:
+        super().__init__(projector.grid, device, textures=textures)
         self._projector = projector
         self._end_slices = [sent(tissue, self.device) for tissue in projector.end_slices]
 
@@ -185,6 +194,13 @@ def sent(array: np.ndarray, device: str) -> Tensor:
     return torch.from_numpy(array).to(device)
 
 
+def _place_of(argument):
+    """Where and how a tensor or a texture's descriptor lies; any other argument itself."""
+    if isinstance(argument, Tensor):
+        return argument.data_ptr(), argument.dtype, *argument.shape, *argument.stride()
+    return bytes(argument) if isinstance(argument, Structure) else argument
+
+
 def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, arguments: list) -> None:
     """Start a kernel on torch's stream, tensors among its arguments; what follows there waits for it.
 
@@ -193,9 +209,7 @@ def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, argum
     """
     if threads == 0:
         return
-    key = (kernel, threads, device, *(
-        (argument.data_ptr(), argument.dtype, *argument.shape, *argument.stride()) if isinstance(argument, Tensor) else argument
-        for argument in arguments))
+    key = (kernel, threads, device, *map(_place_of, arguments))
     packed = _packed.get(key)
     if packed is None:
         # As bare descriptors: those that hold their tensors would keep their places from being used again.

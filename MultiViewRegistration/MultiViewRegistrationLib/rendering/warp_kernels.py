@@ -15,7 +15,7 @@ _SOURCE, _STEP_U, _STEP_V, _CORNER, _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER
     wp.constant(number) for number in (0, 3, 6, 9, 12, 21, 30))
 _UNSEEN_MM = wp.constant(wp.float64(UNSEEN_TISSUE_MM))
 _FAR = wp.constant(wp.float64(1e9))
-_sums = wp.types.vector(length=5, dtype=wp.float32)
+Sums = wp.types.vector(length=5, dtype=wp.float32)
 
 
 @wp.func
@@ -59,7 +59,7 @@ def _axes(q: wp.vec3d) -> wp.vec3i:
 
 
 @wp.struct
-class _Crossings:
+class Crossings:
     """The planes of axis `a` that a ray crosses within the volume: `count` from `first` on, there at (b, c), which change by slopes."""
 
     axes: wp.vec3i
@@ -72,7 +72,7 @@ class _Crossings:
 
 
 @wp.func
-def _crossings(shape: wp.vec3d, source: wp.vec3d, q: wp.vec3d) -> _Crossings:
+def _crossings(shape: wp.vec3d, source: wp.vec3d, q: wp.vec3d) -> Crossings:
     """See `cpu._crossings`."""
     one = wp.float64(1.0)
     axes = _axes(q)
@@ -89,7 +89,7 @@ def _crossings(shape: wp.vec3d, source: wp.vec3d, q: wp.vec3d) -> _Crossings:
         low = wp.max(low, source[a])
     else:
         high = wp.min(high, source[a])
-    crossings = _Crossings()
+    crossings = Crossings()
     crossings.axes = axes
     crossings.slope_b = slope_b
     crossings.slope_c = slope_c
@@ -107,7 +107,7 @@ def _crossings(shape: wp.vec3d, source: wp.vec3d, q: wp.vec3d) -> _Crossings:
 def _march(
     values: wp.array(dtype=wp.float32), offset: int, stride_a: int, stride_b: int, stride_c: int, count: int,
     b: float, c: float, slope_b: float, slope_c: float,
-) -> _sums:
+) -> Sums:
     """Sums over `count` planes of mu, its two derivatives in the plane, and these times the plane's number."""
     mu, gb, gc, kgb, kgc = float(0.0), float(0.0), float(0.0), float(0.0), float(0.0)  # noqa: UP018 (Warp's way to a variable)
     for k in range(count):
@@ -131,46 +131,50 @@ def _march(
         gc += dc
         kgb += fk * db
         kgc += fk * dc
-    return _sums(mu, gb, gc, kgb, kgc)
+    return Sums(mu, gb, gc, kgb, kgc)
 
 
-@wp.kernel
-def project_rays(
-    values: wp.array(dtype=wp.float32), ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
-    rays: wp.array(dtype=wp.int32), wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32),
-    jacobian: wp.array2d(dtype=wp.float32),
-):
-    """One ray: see `cpu.project_rows`."""
-    thread = wp.tid()
-    ray = thread
+@wp.func
+def ray_of(thread: int, rays: wp.array(dtype=wp.int32)) -> int:
+    """The ray that a thread follows."""
     if rays.shape[0] > 0:
-        ray = rays[thread]
-    n = ray // (rows * columns)
-    row = (ray // columns) % rows
-    column = ray % columns
-    with_jacobian = jacobian.shape[1] > 0
+        return rays[thread]
+    return thread
+
+
+@wp.func
+def begun(
+    thread: int, ray: int, ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
+    wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32),
+) -> Crossings:
+    """The planes that a ray crosses, none where it is not wanted; its pixel is 0 so far."""
     image[thread] = 0.0
-    if with_jacobian:
+    if jacobian.shape[1] > 0:
         for p in range(6):
             jacobian[p, thread] = 0.0
     if wanted.shape[0] > 0:  # noqa: SIM102 (Warp looks at both)
         if wanted[ray] == wp.uint8(0):
-            return
+            return Crossings()
+    n = ray // (rows * columns)
+    return _crossings(wp.vec3d(wp.float64(ni), wp.float64(nj), wp.float64(nk)), _vector(beams, n, _SOURCE),
+                      _direction(beams, n, (ray // columns) % rows, ray % columns))
 
+
+@wp.func
+def done(
+    thread: int, ray: int, at: Crossings, sums: Sums, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
+    image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32),
+):
+    """Make pixel and derivative of the sums over the planes that a ray crosses, see `_march`."""
+    n = ray // (rows * columns)
     source = _vector(beams, n, _SOURCE)
-    q = _direction(beams, n, row, column)
-    at = _crossings(wp.vec3d(wp.float64(ni), wp.float64(nj), wp.float64(nk)), source, q)
-    if at.count <= 0:
-        return
+    q = _direction(beams, n, (ray // columns) % rows, ray % columns)
     a, b, c = at.axes[0], at.axes[1], at.axes[2]
-    stride = wp.vec3i(1, ni, ni * nj)
-    sums = _march(values, at.first * stride[a], stride[a], stride[b], stride[c], at.count,
-                  float(at.b), float(at.c), float(at.slope_b), float(at.slope_c))
     q_mm = _matrix(beams, n, _WORLD_FROM_INDEX) * q
     w = wp.length(q_mm) / wp.abs(q[a])
     mu = wp.float64(sums[0])
     image[thread] = float(w * mu)
-    if not with_jacobian:
+    if jacobian.shape[1] == 0:
         return
     gb, gc = wp.float64(sums[1]), wp.float64(sums[2])
     z0 = (wp.float64(at.first) - source[a]) / q[a]
@@ -190,6 +194,24 @@ def project_rays(
     for p in range(3):
         jacobian[p, thread] = float(torque[p])
         jacobian[3 + p, thread] = float(force[p])
+
+
+@wp.kernel
+def project_rays(
+    values: wp.array(dtype=wp.float32), ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
+    rays: wp.array(dtype=wp.int32), wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
+):
+    """One ray: see `cpu.project_rows`."""
+    thread = wp.tid()
+    ray = ray_of(thread, rays)
+    at = begun(thread, ray, ni, nj, nk, beams, rows, columns, wanted, image, jacobian)
+    if at.count > 0:
+        stride = wp.vec3i(1, ni, ni * nj)
+        a, b, c = at.axes[0], at.axes[1], at.axes[2]
+        sums = _march(values, at.first * stride[a], stride[a], stride[b], stride[c], at.count,
+                      float(at.b), float(at.c), float(at.slope_b), float(at.slope_c))
+        done(thread, ray, at, sums, beams, rows, columns, image, jacobian)
 
 
 @wp.func

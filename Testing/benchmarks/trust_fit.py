@@ -20,7 +20,14 @@ import numpy as np  # noqa: E402
 from scipy import optimize  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
-from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, calibrated, columns  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import (  # noqa: E402
+    COLUMNS,
+    WRONG_MM,
+    Model,
+    Prediction,
+    calibrated,
+    columns,
+)
 from MultiViewRegistrationLib.assessment.protocol import auroc  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP, decided  # noqa: E402
 from MultiViewRegistrationLib.protocol.rows import is_sound, share  # noqa: E402
@@ -89,18 +96,24 @@ def _feature(rows: list[dict], name: str, near_mm: float) -> float:
     return float(np.percentile(values, 100 - USUAL_PERCENT if good_is_high else USUAL_PERCENT))
 
 
+def told_by(model: Model, row: dict) -> Prediction:
+    """As assessment/verdict.py has it."""
+    noise = ("noise_mm", "noise95_mm") if "features" in row else ("mean_mm", "bound_mm")
+    return model.predict(numbers(row)).no_less_than(*(row[name] for name in noise))
+
+
 def crossed(rows: list[dict]) -> tuple[list, list[Model]]:
     """Each row's prediction by the model of the other anatomies, and those models."""
     names = sorted({row["anatomy"] for row in rows})
     models = {name: fitted([row for row in rows if row["anatomy"] != name]) for name in names}
-    return [models[row["anatomy"]].predict(numbers(row)) for row in rows], list(models.values())
+    return [told_by(models[row["anatomy"]], row) for row in rows], list(models.values())
 
 
 def split_half(rows: list[dict]) -> tuple[list, list[Model]]:
     """The same by cases: those with an even number of all anatomies by the model of the odd ones, and the other way round."""
     odd = [int(row["key"].split()[0].split("-")[-1]) % 2 for row in rows]
     models = [fitted([row for row, each in zip(rows, odd, strict=True) if each != half]) for half in (0, 1)]
-    return [models[each].predict(numbers(row)) for row, each in zip(rows, odd, strict=True)], models
+    return [told_by(models[each], row) for row, each in zip(rows, odd, strict=True)], models
 
 
 def verdicts(told: list, rows: list[dict]) -> np.ndarray:
@@ -178,9 +191,9 @@ def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
     for name, rows in groups.items():
         held = [row for row in rows if row["how"] in (*SOUND, "single") and row["in_plane_mm"] < WRONG_MM]
         if held:
-            every, told = np.ones(len(held), bool), [model.predict(numbers(row)) for row in held]
+            every, told = np.ones(len(held), bool), [told_by(model, row) for row in held]
             within = np.array([row["mtre_mm"] <= each.upper95_mm for row, each in zip(held, told, strict=True)])
-            depth = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] * max(each.upper95_mm / row["bound_mm"], 1)
+            depth = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] * each.upper95_mm / row["bound_mm"]
                               for row, each in zip(held, told, strict=True)])
             noise = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] for row in held])
             median = np.median([row["depth_mm"] for row in held])
@@ -196,7 +209,7 @@ def protocol(folder: Path, rows: list[dict]) -> str:
     held = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "rows").glob("*.json"))]
     held = [row for row in held if row.get("wrong") is not None and "measured" in row and row["views"] > 1]
     models = {name: fitted([row for row in rows if row["anatomy"] != name]) for name in sorted({row["ct"] for row in held})}
-    told = [models[row["ct"]].predict(numbers(row)) for row in held]
+    told = [told_by(models[row["ct"]], row) for row in held]
     kinds = {"all": lambda row: True, "geometry right, or as uncertain as said": is_sound, "geometry wrong": lambda row: not is_sound(row)}
     body = []
     for name, kind in kinds.items():
@@ -239,7 +252,7 @@ def main() -> int:
         enumerate(zip(COLUMNS, model.weights, strict=True))]))
     if args.check:
         others = [row for row in map(json.loads, args.check.read_text().splitlines()) if not row["failed"] and None not in row["alone_mm"]]
-        told = [model.predict(numbers(row)) for row in others]
+        told = [told_by(model, row) for row in others]
         print("\n" + markdown(HEADS, [summary(told, others, "all of the above")]), "\n\n" + by_kind(told, others))
     if args.protocol:
         print("\n" + protocol(args.protocol, rows))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -42,6 +42,10 @@ class Prediction:
     upper95_mm: float
     wrong: float
     bounded: bool
+
+    def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float) -> Prediction:
+        """With mean and bound at least those that noise alone explains: of one view's depth a model of two or more knows too little."""
+        return replace(self, mean_mm=max(self.mean_mm, noise_mean_mm), upper95_mm=max(self.upper95_mm, noise_upper95_mm))
 
 
 @dataclass(frozen=True)

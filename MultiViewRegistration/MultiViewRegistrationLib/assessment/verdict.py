@@ -117,8 +117,8 @@ def assess(
     if not registered:
         limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
     model = model or calibrated()
-    prediction = None if anatomy.structure else model.predict(numbers(told))
     at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, chosen))
+    prediction = None if anatomy.structure else model.predict(numbers(told)).no_less_than(at.mean_mm, at.bound_mm())
     beyond = _beyond_noise(prediction, at)
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     measured = not (limits or alone or ambiguous)
@@ -253,7 +253,7 @@ def _split(views: list[View], told: Evidence, at: TargetUncertainty, beyond: flo
 
 def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float:
     """By how much more the targets may be off than noise explains."""
-    return max(prediction.upper95_mm / at.bound_mm(), 1.0) if prediction else STRUCTURE_BEYOND
+    return prediction.upper95_mm / at.bound_mm() if prediction else STRUCTURE_BEYOND
 
 
 def _percent(share: float) -> str:

@@ -8,10 +8,10 @@ from ..assessment.verdict import decided
 
 def judged(row: dict, model: Model) -> dict:
     """A row of `trial.measured` with the prediction, intervals and verdict of this model; as it is where nothing was predicted."""
-    if row.get("wrong") is None or "noise95_mm" not in row:
+    if row.get("wrong") is None or "noise_mm" not in row:
         return row
-    told = model.predict(row["features"])
-    before, now = (max(upper / row["noise95_mm"], 1.0) for upper in (row["upper95_mm"], told.upper95_mm))
+    told = model.predict(row["features"]).no_less_than(row["noise_mm"], row["noise95_mm"])
+    wider = told.upper95_mm / row["upper95_mm"]
     return {**row, "wrong": told.wrong, "mean_mm": told.mean_mm, "upper95_mm": told.upper95_mm, "bounded": told.bounded,
-            "depth95_mm": row["depth95_mm"] * now / before, "in_plane95_mm": row["in_plane95_mm"] * now / before,
+            "depth95_mm": row["depth95_mm"] * wider, "in_plane95_mm": row["in_plane95_mm"] * wider,
             "verdict": decided(told, model, row["measured"])}

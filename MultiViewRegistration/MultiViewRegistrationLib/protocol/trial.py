@@ -155,7 +155,7 @@ def told(result: Result) -> dict:
         "depth95_mm": said and said.depth_mm, "in_plane95_mm": said and said.in_plane_mm,
         "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity), "world_from_ct": result.world_from_ct.tolist(),
         "features": assessment.evidence and verdict.numbers(assessment.evidence), "measured": assessment.measured,
-        "noise95_mm": noise and noise.bound_mm(), "causes_left": assessment.causes_left,
+        "noise_mm": noise and noise.mean_mm, "noise95_mm": noise and noise.bound_mm(), "causes_left": assessment.causes_left,
         "register_s": result.seconds["initialise"] + result.seconds["refine"], "assess_s": result.seconds["assess"],
     }
 

@@ -64,9 +64,25 @@ def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, tra
 
 
 def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
+    import slicer
+
+    from MultiViewRegistrationLib.scene.detector import detectors
     from MultiViewRegistrationLib.scene.structures import choose_structures, structures_of
 
     node = held(session, write_turning(track, tmp_path / "turning"))
+    seen = detectors(session.registration)
+    for number in (0, 1):
+        go(session, number)
+        points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData())
+        matrix = slicer.util.arrayFromTransformMatrix(node.GetParentTransformNode())
+        for detector in seen:
+            fallen = detector.pixels(points @ matrix[:3, :3].T + matrix[:3, 3])
+            lines = session.sequence.other.outline(detector).reshape(-1, 2)
+            assert len(lines) > 40  # of its outermost points, none of a speck, nothing lies outside
+            np.testing.assert_allclose([lines.min(axis=0), lines.max(axis=0)], [fallen.min(axis=0), fallen.max(axis=0)], atol=0.5)
+    go(session, BLANK)
+    assert len(session.sequence.other.outline(seen[0])) == 0
+    go(session, 0)
     assert structures_of(session.registration) == [node]
     choose_structures(session.registration, [])
     assert structures_of(session.registration) == []

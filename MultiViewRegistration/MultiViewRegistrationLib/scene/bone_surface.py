@@ -20,8 +20,8 @@ BONES = "bones"
 #: Of what it was made, so that it is made anew only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 COLOUR = (0.90, 0.85, 0.74)
-#: About the size of its triangles.
-GRAIN_MM = 3.0
+#: About the size of its triangles, at most; of a small bone by itself they are this share of its length.
+GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
 SMOOTHING, PASS_BAND = 12, 0.15
 
 
@@ -54,7 +54,10 @@ def of_structure(ct: CT) -> vtk.vtkPolyData:
         values = np.where(ct.mask, values, values.min())
     image.SetDimensions(*values.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True))
-    return surface(image, level, _steps(ct.volume.spacing_mm), slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
+    there = [np.flatnonzero((values >= level).any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
+    longest_mm = max((np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)), default=0.0)
+    steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
+    return surface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
 
 
 def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
@@ -83,8 +86,8 @@ def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
     return normals.GetOutput()
 
 
-def _steps(spacing_mm) -> np.ndarray:
-    return np.maximum(1, np.rint(GRAIN_MM / np.array(spacing_mm))).astype(int)
+def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
+    return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
 
 
 def put(registration: Registration, made: vtk.vtkPolyData) -> None:

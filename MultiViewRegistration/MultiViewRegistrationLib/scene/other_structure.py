@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import vtk
 
 from . import bone_surface
-from .frames import set_transform
+from .detector import Detector
+from .frames import set_transform, transform_to_ras
 from .motion import Motion
 from .products import product, remove_with_products
 from .registration import Registration
-from .structures import OTHER
+from .shapes import Shape, shape_of
+from .structures import OTHER, outlined
 from .worker import Worker
 
 PLACE = "otherStructurePlace"
@@ -27,7 +30,9 @@ class OtherStructure:
     def __init__(self, registration: Registration, motion: Motion) -> None:
         self._registration, self.motion, self.problem = registration, motion, ""
         self._at: np.ndarray | None = None
-        self.worker: Worker | None = Worker(lambda tell: bone_surface.of_structure(motion.structure()))
+        self._shape: Shape | None = None
+        self._outlines: dict[str, tuple[tuple, np.ndarray]] = {}
+        self.worker: Worker | None = Worker(lambda tell: _made(motion))
 
     def follow(self, number: int | None) -> bool:
         """Show it as it is in a frame, not at all where it was lost or rejected there; whether it has just come to be known."""
@@ -40,6 +45,16 @@ class OtherStructure:
             node.SetDisplayVisibility(pose is not None)
             self._at = pose
         return made
+
+    def outline(self, detector: Detector) -> np.ndarray:
+        """(k, 2, 2): the lines of its outline in an X-ray, pixels; none where it is not seen."""
+        node = self._registration.node.GetNodeReference(OTHER)
+        if node is None or self._at is None or not node.GetDisplayVisibility():
+            return np.zeros((0, 2, 2))
+        name, key = detector.view.node.GetID(), (detector.stamp, self._at.tobytes())
+        if self._outlines.get(name, ((),))[0] != key:
+            self._outlines[name] = key, outlined(self._shape, transform_to_ras(self._at), detector)
+        return self._outlines[name][1]
 
     def remove(self) -> None:
         """Take it out of the scene."""
@@ -57,7 +72,8 @@ class OtherStructure:
             return False
         worker, self.worker = self.worker, None
         if worker.state == "done":
-            self._put(worker.result)
+            mesh, self._shape = worker.result
+            self._put(mesh)
         else:
             self.problem = f"Its bone is not shown: {worker.message}"
         return True
@@ -69,3 +85,9 @@ class OtherStructure:
         bone_surface.fill(node, made, place, COLOUR)
         for each in (place, node, node.GetDisplayNode()):
             each.SetSaveWithScene(False)  # the sequence is not saved, either
+
+
+def _made(motion: Motion) -> tuple[vtk.vtkPolyData, Shape]:
+    """The surface, and what its outlines are made from."""
+    mesh = bone_surface.of_structure(motion.structure())
+    return mesh, shape_of(mesh)

@@ -105,13 +105,18 @@ class Projections:
 
 def projected(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np.ndarray:
     """(k, 2, 3) RAS mm: the lines on the detector plane that a shape, placed so (4, 4), leaves there."""
+    return detector.on_plane(outlined(shape, ras_from_shape, detector))
+
+
+def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np.ndarray:
+    """(k, 2, 2): the same in the image's pixels."""
     source = np.linalg.solve(ras_from_shape, [*detector.source, 1.0])[:3]
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
     lines = detector.pixels(before_source(shape.seen_from(source) @ place[0] + place[1], detector))
     points = shape.points @ place[0] + place[1]
     points = detector.pixels(points[detector.depth(points) > 0])
     side = max(detector.camera.size)
-    return detector.on_plane(np.concatenate([lines, cross(points, GAP * side, REACH * side)]))
+    return np.concatenate([lines, cross(points, GAP * side, REACH * side)])
 
 
 def before_source(lines: np.ndarray, detector: Detector) -> np.ndarray:

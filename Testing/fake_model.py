@@ -31,7 +31,7 @@ class FakeModel:
     other_ct: bool = False
     refuses: int = 9
     folder: Path | None = Path("models/2026-01-02")
-    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(minutes=2.0))
+    card: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(minutes=2.0, device="cpu"))
     asked: list = field(default_factory=list)
 
     def check_ct(self, ct: CT) -> None:

@@ -29,8 +29,8 @@ def fingerprint(plan: Plan, number: int) -> str:
     return digest([sha256(part.path) for part in (file.ct, file.mask) if part])
 
 
-def trained(plan: Plan, number: int, folder: Path) -> Record:
-    """What came of training a case's regressor, or going on where its training stopped. InputError where that cannot be."""
+def trained(plan: Plan, number: int, folder: Path, device: str) -> Record:
+    """What came of training a case's regressor on a device, or going on where its training stopped. InputError where that cannot be."""
     from .regressor.ct_hash import ct_sha256
 
     case, model = Case.load(plan.cases[number]), plan.model(folder, number)
@@ -42,8 +42,9 @@ def trained(plan: Plan, number: int, folder: Path) -> Record:
     if not begun:  # it was stopped before anything was saved, or is of what the CT was before
         shutil.rmtree(model, ignore_errors=True)
     if not begun or not card.finished:
-        card = train(case, model, minutes=plan.options["minutes"], seed=plan.options["seed"], resume=begun).card
-    return Record("", {"steps": card.done, "error_mm": card.error_mm})
+        card = train(case, model, minutes=plan.options["minutes"], seed=plan.options["seed"], resume=begun,
+                     device=device).card
+    return Record("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
 
 
 def model(plan: Plan, number: int, folder: Path) -> Path:

@@ -143,7 +143,8 @@ def _trained(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
                 return KEPT
     path.parent.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        came = _kept(path, partial(cohort_training.fingerprint, plan, number), partial(cohort_training.trained, plan, number, folder))
+        came = _kept(path, partial(cohort_training.fingerprint, plan, number),
+                     lambda number=number: cohort_training.trained(plan, number, folder, method(plan.options).by.trains_on))
         if came != FAILED:
             return came
     return FAILED

@@ -23,6 +23,7 @@ from .registration.plan import MOST_EXPECTED_MM
 from .registration.ranges import Range
 from .registration.starts import Start, refine_from
 from .registration.unknowns import CALIBRATED
+from .rendering.devices import CPU
 
 
 class Candidate(Protocol):
@@ -63,12 +64,14 @@ class Started:
     """How a registration began that asked for a regressor.
 
     model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
-    trained: whether it was trained for this registration.   candidates: what it said, the most credible first.
+    device: where that was done, see `regressor.card.Card`.   trained: whether it was done for this registration.
+    candidates: what it said, the most credible first.
     taken: which of them the answer came from, "search" where it came from none.
     """
 
     model: str | None
     minutes: float | None
+    device: str | None
     trained: bool
     candidates: list[Said]
     taken: str
@@ -86,7 +89,7 @@ class Started:
             return ("no model of this CT" if self.model is None else "a model that cannot say anything of these views") + ": searched for"
         name = f" {self.model}" if self.model else ""
         trained = ", trained for this" if self.trained else ""
-        length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}"
+        length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}" + (f" on {self.device}" if self.device != CPU else "")
         return f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
 
 
@@ -136,8 +139,8 @@ class Guided:
                 for candidate in self.candidates]
         taken = refinement.taken if by.name == "joint" else 0
         model = self._model
-        return Started(None if model is None else Path(model.folder or "").name, None if model is None else float(model.card.minutes),
-                       self._trained, said, "search" if taken is None else said[taken].views)
+        of = (None, None, None) if model is None else (Path(model.folder or "").name, float(model.card.minutes), model.card.device)
+        return Started(*of, self._trained, said, "search" if taken is None else said[taken].views)
 
     def _ask(self, views: list[View]) -> list[Candidate]:
         if self._model is None:

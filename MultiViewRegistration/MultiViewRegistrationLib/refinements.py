@@ -32,6 +32,11 @@ class Refiner:
     torch_device: str | None = None
     place: Workplace = field(default_factory=Workplace)
 
+    @property
+    def trains_on(self) -> str:
+        """Where a regressor is trained for it, see `learning.train`: on the same device, where networks can be trained there."""
+        return self.torch_device if (self.torch_device or "").startswith("cuda") else self.place.name
+
 
 def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
     """The refinement of a name.

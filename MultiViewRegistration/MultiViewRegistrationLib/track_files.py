@@ -18,12 +18,12 @@ from .devices import Workplace
 from .errors import InputError
 from .geometry import rigid
 from .geometry.camera import Camera
-from .imaging.ct import CT
+from .imaging.ct import CT, load_ct
 from .io.calibration.calibrated import UNITS
 from .io.cameras import read_geometry, rigid_matrix
 from .io.datasets.tra import autoscoper_from_ct, write_tra
 from .io.fields import Fields, found, read_json, shown
-from .io.files import staged
+from .io.files import sha256, staged
 from .io.frame_files import FrameFiles
 from .io.sequence import FrameSequence
 from .registration.anatomy import Anatomy
@@ -141,6 +141,7 @@ class StoredTrack:
 
     count: how many frames the sequence has.   frames: those that are done, by their numbers; without cameras where these have no size.
     names: of the frames that are done.   centroid: (3,) of the structure, CT mm.   inputs: SHA-256 of the first frame's files, by name.
+    folder: of the file.
     """
 
     name: str
@@ -150,8 +151,8 @@ class StoredTrack:
     centroid: np.ndarray
     views: list[str]
     inputs: dict[str, str]
+    folder: Path
     _fields: Fields
-    _folder: Path
 
     @property
     def poses(self) -> list[np.ndarray | None]:
@@ -161,16 +162,37 @@ class StoredTrack:
             poses[frame.number] = frame.world_from_ct if frame.kept else None
         return poses
 
-    def files(self) -> FrameFiles:
-        """Where the frames are. InputError where that is not told, or they are not there any more."""
+    def files(self, folder: Path | None = None) -> FrameFiles:
+        """Where the frames are. InputError where that is not told, or they are not there any more.
+
+        folder: the one to which their paths are relative, by default that of the file.
+        """
         if not self._fields.has("sequence"):
             raise InputError(f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
                              "track it from its case.json.")
-        files = FrameFiles.read(self._fields.section("sequence"), self._folder)
+        files = FrameFiles.read(self._fields.section("sequence"), folder or self.folder)
         if len(files) < self.count:
             raise InputError(f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
                              "tracked; put them back, or track them again.")
         return files
+
+    def structure(self, beside: Path | None = None) -> CT:
+        """What was tracked: the CT of the first frame, with its mask. InputError where it is not there any more, or is another one.
+
+        beside: a folder to which its paths may be relative as well, that of another track of the same frames: a page is sent the file
+            alone.
+        """
+        try:
+            file = self.files().file(0)
+        except InputError:
+            if beside is None:
+                raise
+            file = self.files(beside).file(0)
+        for part in filter(None, (file.ct, file.mask)):
+            if sha256(part.path) not in self.inputs.values():
+                raise InputError(f"{self._fields.file}: {shown(part.path)} is not what was tracked, expected the same CT and mask; put "
+                                 "them back, or track it again.")
+        return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> StoredTrack:
@@ -197,7 +219,7 @@ class StoredTrack:
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.texts("views", "the names of the views") if fields.has("views") else []
         inputs = fields.section("inputs").values if fields.has("inputs") else {}
-        return cls(fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, fields, path.parent)
+        return cls(fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, path.parent, fields)
 
 
 def _stored(number: int, fields: Fields) -> Tracked:

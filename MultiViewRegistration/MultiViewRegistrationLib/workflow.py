@@ -53,7 +53,7 @@ def register(
     seed: of the search, and of a training.
     model: the regressor or its folder; by default the newest of this CT.
     minutes: of training, where there is none, and `start` is "regressor".
-    refinement, device: see `refinements.refiner`.
+    refinement, device: see `refinements.refiner`; a training is done there, too.
     causes: look for the likely cause of a poor fit however long it takes, not only for as long as makes registration and assessment even.
 
     Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
@@ -72,7 +72,7 @@ def register(
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     if start == "regressor" and regressor is None:
-        regressor, trained = _trained(case, anatomy, minutes, seed, progress)
+        regressor, trained = _trained(case, anatomy, minutes, seed, progress, by.trains_on)
         progress = _after_training(progress)
     landmark_fit, located = None, 0.0
     if start == "landmarks":
@@ -127,7 +127,7 @@ def explained(result: Result, progress: Callable[[Progress], object] = lambda _:
 
 
 def _trained(
-    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Callable[[Progress], object],
+    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Callable[[Progress], object], device: str,
 ) -> tuple[Model, float]:
     """A regressor that is trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .learning import nominal_pose, train
@@ -137,7 +137,7 @@ def _trained(
     def told(fraction: float, stage: str, error_mm: float | None) -> object:
         return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
 
-    model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy)
+    model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy, device=device)
     return model, perf_counter() - began
 
 

@@ -95,9 +95,14 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     assert [(int(row[0]), float(row[1])) for row in rows[1:]] == [(n, pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK]
     assert tab.page.locator(".mv-plot", has_text="Turn, degrees").count() == 1 and tab.page.locator("b", has_text="turning").count() == 0
     tab.page.locator(".mv-plot", has_text="Shift of the centroid, mm").scroll_into_view_if_needed()
-    tab.shot("4-motion")
+    outlines = tab.page.locator(".mvx path.outline")
+    outlines.nth(1).wait_for(state="attached")
+    before = [path.get_attribute("d") for path in outlines.all()]
     table.get_by_role("button", name="3").click()
     shown(tab, 3)
+    after = [path.get_attribute("d") for path in outlines.all()]
+    assert len(before) == 2 and all(a.count("M") > 20 and a != b for a, b in zip(before, after, strict=True))
+    tab.shot("4-motion")
     with tab.page.expect_download() as download:
         tab.button("Export motion").click()
     with zipfile.ZipFile(download.value.path()) as archive:
@@ -105,6 +110,7 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     assert float(lines[5]["angle_deg"]) == pytest.approx(25, abs=1e-3) and lines[BLANK]["angle_deg"] == ""
     tab.button("Remove").click()
     table.wait_for(state="hidden")
+    outlines.nth(0).wait_for(state="detached")
 
 
 def test_a_case_is_tracked_in_the_page_and_handed_on(open_tab, serve, moving, track):

@@ -212,6 +212,7 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path,
     assert cohort_worker.train([0, 1], at, name) == cohort_worker.DONE  # though the first case is damaged
     trained = Card.read(made.model(tmp_path, 1))
     assert trained.finished and trained.created == begun.created
+    assert Record.read(made.training(tmp_path, 1)).outcome["device"] == trained.device == "cpu"
     assert cohort_worker.train([0, 1], at, name) == cohort_worker.KEPT
     assert Card.read(made.model(tmp_path, 1)) == trained
     assert cohort_worker.evaluate(1, at, name) == cohort_worker.DONE
@@ -219,6 +220,16 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path,
     assert run["said_mtre_mm"] is not None
     made, name = plan(2, groups=("bad",), minutes=1.0, start="regressor")
     assert cohort_worker.train([0], at, name) == cohort_worker.FAILED == cohort_worker.evaluate(0, at, name)
+
+
+def test_a_regressor_is_trained_where_the_cases_are_registered(plan, tmp_path, monkeypatch):
+    pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
+    asked = []
+    monkeypatch.setattr(cohort_training, "train", lambda case, folder, *, device, **_: asked.append(device))
+    on_cores, _ = plan(0, groups=("alike",), minutes=1.0, start="regressor")
+    made, name = plan(0, groups=("alike",), minutes=1.0, start="regressor", device="warp-cpu")
+    cohort_worker.train([0], str(tmp_path), name)
+    assert asked == ["warp-cpu"] and made.model(tmp_path, 0) != on_cores.model(tmp_path, 0)
 
 
 def test_which_cases_share_a_regressor(cases, tmp_path):

@@ -15,6 +15,7 @@ from MultiViewRegistrationLib import learning
 from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.refinements import Refiner
 from MultiViewRegistrationLib.rendering import devices
 from MultiViewRegistrationLib.workflow import register
 
@@ -106,6 +107,28 @@ def test_a_device_is_said_in_the_card(case_file, tmp_path, few_steps, capsys):
     del content["device"]
     (folder / CARD).write_text(json.dumps(content))
     assert Card.read(folder).device == "cpu"  # as all were before there was a choice
+
+
+@pytest.mark.filterwarnings("ignore:Only")
+def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path, few_steps, anatomy):
+    pytest.importorskip("warp")
+    result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="warp-cpu")
+    assert result.place.name == "warp-cpu" and result.started.trained
+    assert result.to_json()["started"]["device"] == "warp-cpu" == learning.find_model(result.case).card.device
+    assert " of 2 minutes on warp-cpu, trained for this" in str(result.started)
+
+
+@pytest.mark.filterwarnings("ignore:Only", "ignore:device cuda")
+def test_a_training_for_a_registration_falls_back_with_it(case_file, tmp_path, few_steps, capsys, monkeypatch):
+    monkeypatch.setattr(devices, "lacking", lambda number: "there is no NVIDIA driver")
+    assert main(["register", str(case_file), "--start", "regressor", "--device", "cuda", "--out", str(tmp_path), "--json"]) == 0
+    result = told(capsys)
+    assert result["started"]["device"] == "cpu" and "there is no NVIDIA driver" in result["software"]["fell_back"]
+
+
+def test_where_a_published_refinement_has_its_network_trained():
+    for torch_device, trained_on in (("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")):
+        assert Refiner("xvr", print, torch_device).trains_on == trained_on
 
 
 def test_bad_wishes_are_sentences(case_file, tmp_path, capsys, few_steps):

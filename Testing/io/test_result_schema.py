@@ -28,7 +28,7 @@ FULL = {
                "in_plane_mm": 0.1, "rotation_deg": 0.1},
     "start": {"method": "auto", "candidates": 7, "refined": 2, "range": {"rotation_deg": 15, "translation_mm": 45}, "world_from_ct": POSE,
               "landmarks": [{"name": "tip", "view": "AP", "residual_px": 1, "residual_mm": 0.4, "used": True, "swapped_with": ""}]},
-    "started": {"model": None, "minutes": None, "trained": False, "taken": "search", "expected_mm": 2.5,
+    "started": {"model": None, "minutes": None, "device": None, "trained": False, "taken": "search", "expected_mm": 2.5,
                 "candidates": [{"views": "AP alone", "expected_mm": 2.5, "agree": True, "world_from_ct": POSE}]},
     "next_answer": {"gap": 1.6, "distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE}, "refinement": "joint",
     "seconds": {"load": 1, "initialise": 0, "refine": 0.2, "assess": 0, "total": 1.2},

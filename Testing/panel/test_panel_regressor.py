@@ -65,9 +65,10 @@ def test_one_is_trained_and_a_registration_begins_with_it(driven, store):
         longest = max(longest, time.monotonic() - began)
     assert longest < 1.0  # nothing freezes
     trained(driven)
-    assert store.arguments[:3] == ["train", "--minutes", "2"]
+    assert store.arguments[:5] == ["train", "--minutes", "2", "--device", "auto"]
     name = driven.session.learning.model.name
     assert rows(driven) == [[name, "2 min", "3.0 mm", "7.6 MB", "in use"]]
+    assert ui.modelsTable.item(0, 1).toolTip() == "On cpu"
     assert not ui.trainingBar.visible and ui.trainingLabel.text == "" and driven.message() == ""
     assert ui.autoRadioButton.checked and ui.regressorRadioButton.enabled
     driven.press_register()

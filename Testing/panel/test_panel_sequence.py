@@ -170,6 +170,12 @@ def test_the_motion_of_another_structure_is_a_table_and_two_charts(playing, trac
         size = chart.GetNthPlotSeriesNode(3)
         values = size.GetTableNode().GetTable().GetColumnByName(size.GetYColumnName())
         assert values.GetValue(2) == pytest.approx(float(rows[2][1 if unit == "degrees" else 2]), abs=0.006)
+    person.wait(lambda: person.panel.session.sequence.other.worker is None, 20)
+    person.host.process(0.2)
+    bone, = person.host.slicer.util.getNodes("<b>turning</b> bone").values()
+    outlines = person.host.slicer.util.getNodes("<b>turning</b> bone in *").values()
+    assert bone.GetDisplayVisibility() and len(outlines) == 2
+    assert all(node.GetPolyData().GetNumberOfLines() > 20 and node.GetDisplayVisibility() for node in outlines)
     out = tmp_path / "out"
     section = person.panel.sections["sequence"]
     for write in section.motion.writers(out):

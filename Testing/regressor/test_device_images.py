@@ -77,8 +77,8 @@ def test_all_of_them_together(how, ct, windows, device):
 def test_poses_from_all_sides_take_all_stacks(ct, windows, device):
     maker = TrainingImages(ct, 1.75, BODY, variants=3)
     around = poses(40, turn_deg=180.0)
-    stacks = np.concatenate([scene.rays.stack for scene in maker.scenes(around, windows, np.random.default_rng(0))])
-    assert set(stacks) >= {3, 4, 5}
+    stacks = [maker.stacks[0].rays(window.camera, around).stack for window in windows]
+    assert set(np.concatenate(stacks)) >= {3, 4, 5}
     for seed in range(3):  # another variant each
         same(*both(maker, device, windows, around[:8], seed))
 
@@ -105,9 +105,37 @@ def test_many_planes_do_not_run_over(windows, device):
     long = CT(Volume(np.full((600, 16, 16), 1500.0, np.float32), affine))
     top = np.array([[1.0, 0, 0, 0], [0, 0, 1, 0], [0, -1, 0, 0], [0, 0, 0, 1]])  # the beam along k
     maker = TrainingImages(long, 0.2, BODY, variants=1)
-    rays = maker.scenes(top[None], windows[:1], np.random.default_rng(0))[0].rays
+    rays = maker.stacks[0].rays(windows[0].camera, top[None])
     assert maker.stacks[0].shapes[rays.stack[0]][2] > 256
     same(*both(maker, device, windows[:1], np.repeat(top[None], 4, axis=0)))
+
+
+def test_parts_that_are_made_at_once_are_those_made_one_by_one(ct, windows, device):
+    """Each with a variant of its own."""
+    maker, around = TrainingImages(ct, 1.75, BODY, variants=4), poses(9)
+
+    def parts() -> list[tuple[np.ndarray, np.random.Generator]]:
+        return [(around[:4], np.random.default_rng(1)), (around[4:], np.random.default_rng(2))]
+
+    assert len({maker.scenes(part, windows, rng)[0].variant for part, rng in parts()}) == 2
+    same(maker.batches(parts(), windows), DeviceImages(maker, device).batches(parts(), windows).cpu().numpy())
+
+
+@pytest.mark.parametrize("how", [BODY, BONE], ids=["body", "bone"])
+def test_what_goes_to_the_device_for_a_step_is_a_block_of_numbers(how, ct, windows, device, monkeypatch):
+    """Of a step's 32 images, half of what their pixels would be at most; and nobody waits for it."""
+    gone, send = [], torch.Tensor.to
+
+    def counted(tensor, *arguments, **options):
+        if arguments[:1] == (maker._device,):
+            gone.append((tensor.nbytes, options))
+        return send(tensor, *arguments, **options)
+
+    maker = DeviceImages(TrainingImages(ct, 1.75, how, variants=1), device)
+    monkeypatch.setattr(torch.Tensor, "to", counted)
+    made = maker.batch(poses(16), windows, np.random.default_rng(0))
+    assert 2e4 < sum(count for count, _ in gone) < made.nbytes / 2 and len(gone) == 2
+    assert all(options == {"non_blocking": True} for _, options in gone)
 
 
 def test_a_device_that_is_not_there_is_told(ct):

@@ -63,6 +63,7 @@ class RegressorPart(Part):
             fill(ui.modelsTable, rows)
             for row, model in enumerate(models):
                 ui.modelsTable.item(row, 0).setToolTip(str(model.folder))
+                ui.modelsTable.item(row, 1).setToolTip(_("On {device}").format(device=model.card.device))
                 ui.modelsTable.item(row, len(COLUMNS) - 1).setToolTip(_state_tip(model))
             self._shown = rows
         ui.modelsTable.setVisible(bool(models))

@@ -103,7 +103,6 @@ class SequenceSection(Section):
     def leave(self) -> None:
         if self._player is not None:
             self._player.pause()
-        self.motion.leave()
         self.ui.writtenLabel.text = ""
 
     def _show_nothing(self) -> None:
@@ -162,7 +161,6 @@ class SequenceSection(Section):
     def _on_track(self) -> None:
         with self.panel.acting():
             packages.ensure(self.panel.resource_path("requirements.txt"))
-            self.motion.leave()
             self.session.sequence.track(self.ui.paceComboBox.currentData)
 
     def _on_cancel(self) -> None:
@@ -208,7 +206,6 @@ class SequenceSection(Section):
     def _on_close(self) -> None:
         with self.panel.acting():
             self.session.refuse_more()
-            self.motion.leave()
             self.session.sequence.close()
 
     def _on_export(self) -> None:

@@ -10,7 +10,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..scene import motion_plot
-from ..scene.motion import Motion, motion_of
+from ..scene.motion import Motion
 from .part import Part
 from .tables import set_up
 
@@ -24,7 +24,7 @@ class MotionPart(Part):
 
     def connect(self) -> None:
         ui = self.ui
-        self._motion: Motion | None = None
+        self._listed: Motion | None = None
         set_up(ui.motionTable, [_("Frame"), _("Turn (°)"), _("Shift (mm)")])
         ui.motionTable.minimumHeight = ui.motionTable.maximumHeight = (ROWS + 1) * ROW_PX
         ui.motionLabel.textFormat = qt.Qt.PlainText
@@ -33,18 +33,21 @@ class MotionPart(Part):
         ui.shiftButton.clicked.connect(partial(self._on_plot, 1))
         ui.motionTable.cellClicked.connect(self._on_row)
 
+    @property
+    def _motion(self) -> Motion | None:
+        other = self.session.sequence.other if self.registration is not None else None
+        return None if other is None else other.motion
+
     def refresh(self) -> None:
         ui, motion = self.ui, self._motion
+        if motion is not self._listed:
+            self._list(motion)
         for button in (ui.turnButton, ui.shiftButton):
             button.enabled = motion is not None
         if motion is None:
-            ui.motionTable.rowCount = 0
             ui.motionLabel.text = _("Choose the track.json of another structure, tracked through the same frames.")
-
-    def leave(self) -> None:
-        """There is another sequence, or none."""
-        self._motion = None
-        self.refresh()
+        else:
+            ui.motionLabel.text = self._told()
 
     def mark(self, number: int | None) -> None:
         """Select the row of the frame that is shown."""
@@ -64,17 +67,21 @@ class MotionPart(Part):
         path = qt.QFileDialog.getOpenFileName(self.section.widget, _("The other structure"), "", KINDS)
         if path and self.section.asked:
             with self.panel.acting():
-                self._show(motion_of(path, self.session.sequence.player.played))
+                motion_plot.put(self.registration, self.session.sequence.hold_against(path))
 
-    def _show(self, motion: Motion) -> None:
-        self._motion, table = motion, self.ui.motionTable
-        told = _("{title}, since frame {first}, along the axes of this CT.").format(title=motion.title, first=motion.rows[0][0])
-        self.ui.motionLabel.text = " ".join(filter(None, [told, motion.left_out]))
-        table.rowCount = len(motion.rows)
-        for row, (number, turn, shift) in enumerate(motion.rows):
+    def _list(self, motion: Motion | None) -> None:
+        self._listed, table = motion, self.ui.motionTable
+        rows = [] if motion is None else motion.rows
+        table.rowCount = len(rows)
+        for row, (number, turn, shift) in enumerate(rows):
             for column, text in enumerate((str(number), f"{turn:.2f}", f"{shift:.2f}")):
                 table.setItem(row, column, qt.QTableWidgetItem(text))
-        motion_plot.put(self.registration, motion)
+
+    def _told(self) -> str:
+        other = self.session.sequence.other
+        motion = other.motion
+        told = _("{title}, since frame {first}, along the axes of this CT.").format(title=motion.title, first=motion.rows[0][0])
+        return " ".join(filter(None, [told, motion.left_out, other.problem]))
 
     def _on_plot(self, which: int, *_args) -> None:
         with self.panel.acting():

@@ -24,7 +24,7 @@ KNOTS = (0.0230, 0.0383)
 #: 1/mm: denser than this belongs to the body rather than to foam, clothes or the couch's shell at this resolution.
 _BODY = 0.0115
 #: Voxels sideways from one slice to the next, in the middle of an image.
-_MOST_OBLIQUE = 1.0
+MOST_OBLIQUE = 1.0
 #: Slices of the finest volume that are pooled at a time.
 _SLAB_MM = 60.0
 #: Over which the way that a structure runs on beyond its end is taken from its last layers.
@@ -154,7 +154,7 @@ class Stacks:
     wide and once twice as thick.
 
     words: six flat arrays, of single slices across i, j, k, then of double ones.   shapes, stored: (6, 3), of their grids.
-    steps: (6, 3) 1/mm, of each stack's lanes.
+    steps: (6, 3) 1/mm, of each stack's lanes.   ct_from_index, index_from_ct: (6, 4, 4), of (i, j, k, 1) in each.
     """
 
     def __init__(self, bases: Bases) -> None:
@@ -163,8 +163,8 @@ class Stacks:
         self.words = tuple(grid.values for grid in grids)
         self.shapes = np.array([grid.shape for grid in grids])
         self.stored = np.array([grid.stored for grid in grids])
-        self._ct_from_index = np.stack([grid.ct_from_index for grid in grids])[:, None]
-        self._index_from_ct = np.linalg.inv(self._ct_from_index)
+        self.ct_from_index = np.stack([grid.ct_from_index for grid in grids])
+        self.index_from_ct = np.linalg.inv(self.ct_from_index)
 
     def rays(self, camera: Camera, world_from_ct: np.ndarray) -> Rays:
         """The rays of a camera at poses (n, 4, 4).
@@ -174,15 +174,15 @@ class Stacks:
         """
         columns, rows = camera.size
         middle = [(columns - 1) / 2, (rows - 1) / 2, 1.0]
-        index_from_world = self._index_from_ct @ rigid.inverse(world_from_ct)  # (6, n, 4, 4)
+        index_from_world = self.index_from_ct[:, None] @ rigid.inverse(world_from_ct)  # (6, n, 4, 4)
         directions = np.swapaxes(index_from_world[..., :3, :3] @ camera.ray_matrix, -1, -2)
         along = np.abs(np.einsum("snij,i->snj", directions, middle))  # (6, n, 3) voxels, slices last
         oblique = along[..., :2].max(axis=-1) / np.maximum(along[..., 2], 1e-12)
         axis = np.argmin(oblique[:3], axis=0)
         each = np.arange(len(axis))
-        stack = np.where(oblique[3 + axis, each] <= _MOST_OBLIQUE, 3 + axis, axis)
+        stack = np.where(oblique[3 + axis, each] <= MOST_OBLIQUE, 3 + axis, axis)
         source = rigid.transform_points(index_from_world[stack, each], camera.source)
-        world_from_index = world_from_ct @ self._ct_from_index[stack, 0]
+        world_from_index = world_from_ct @ self.ct_from_index[stack]
         return Rays(stack, source, np.ascontiguousarray(directions[stack, each]), np.ascontiguousarray(world_from_index[:, :3, :3]))
 
 

@@ -1,8 +1,8 @@
 """The training images of `images.py` made on a device: what is drawn for them goes there, and the images never leave it.
 
-A batch sends some kilobytes: the poses' rays and the numbers and capsules of `drawn`, which are drawn by the same code as for the CPU. So
-one seed gives the same images on both, but for rounding. Marching, tissue, noise and field are kernels (`device_kernels`); what needs a
-whole image at once, scatter, blur and standardisation, is PyTorch's.
+What goes there for a batch is one block of numbers: the poses, and the numbers and capsules of `drawn`, which are drawn by the same code as
+for the CPU. So one seed gives the same images on both, but for rounding. Rays, marching, tissue, noise and field are kernels
+(`device_kernels`); what needs a whole image at once, scatter, blur and standardisation, is PyTorch's. Nothing waits for the device.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from ..geometry.camera import Camera
 from ..rendering.gpu import known_device, launch, sent
 from . import drawn
-from .bases import Rays, Stacks
-from .device_kernels import RAYS, attenuate, detect, march_rays
+from .bases import Stacks
+from .device_kernels import RAYS, STACK, aim, attenuate, detect, march_rays
 from .exposure import COARSE
-from .images import TrainingImages, draw_all
+from .images import Parts, TrainingImages, draw_all
 from .march import BASES
 from .standardise import CUT, FLOOR, LARGEST, radius_of
 from .window import Window
@@ -33,31 +34,38 @@ class DeviceImages:
         self._stacks = _Words(images.stacks, self._device)
         self._others = _Words(images.others, self._device) if images.others else None
 
-    @torch.no_grad()
     def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator) -> Tensor:
         """Random images (n, views, 2, rows, columns) float32 on the device: those of `TrainingImages.batch`, to within 1e-4.
 
         Arguments as there.
         """
-        scenes = self._images.scenes(world_from_ct, windows, rng)
-        n, views, (rows, columns) = len(world_from_ct), len(windows), windows[0].inside.shape
-        rays = _in_turn([self._stacks.rays(scene.variant, scene.rays) for scene in scenes])
-        others = [self._others.rays(scene.variant, scene.others) for scene in scenes if scene.others is not None]
-        mm = _in_turn([scene.mm for scene in scenes])
-        numbers, capsules, noise = self._draw(rows, columns, mm, _in_turn([scene.seeds for scene in scenes]))
+        return self.batches([(world_from_ct, rng)], windows)
 
-        bases = self._march(self._stacks, rays, rows, columns)
-        around = self._march(self._others, _in_turn(others), rows, columns) if others else bases[:0]
-        through = torch.empty((n * views, rows, columns), device=self._device)
-        on_device = sent(numbers, self._device)
-        self._launch(attenuate, through, bases, around, on_device, sent(capsules, self._device), _direction(bases),
-                     sent(mm, self._device), through)
-        typical, coarse = _scattered(through, on_device, int(numbers[:, drawn.BLURS].max()))
+    @torch.no_grad()
+    def batches(self, parts: Parts, windows: Sequence[Window]) -> Tensor:
+        """The images of some parts, all at once; see `batch`."""
+        views, (rows, columns) = len(windows), windows[0].inside.shape
+        scenes = [self._images.scenes(poses, windows, rng) for poses, rng in parts]
+        variants = np.concatenate([np.full(views * len(of_part[0].mm), of_part[0].variant) for of_part in scenes])
+        poses, mm, seeds = (np.concatenate([_in_turn([scene[place] for scene in of_part]) for of_part in scenes]) for place in (1, 3, 4))
+        around = [_in_turn([scene.others for scene in of_part]) for of_part in scenes] if self._others else []
+        cameras = np.stack([_rays_of(window.camera) for window in windows])
+        numbers, capsules, noise = self._draw(rows, columns, mm, seeds)
+        most_blurs = int(numbers[:, drawn.BLURS].max())
+        variants, poses, around, cameras, mm, numbers, capsules, noise = _sent_together(
+            self._device, variants, poses, np.concatenate(around) if around else poses[:0], cameras, mm, numbers, capsules,
+            noise.view(np.int64))
+
+        bases = self._march(self._stacks, variants, poses, cameras, rows, columns)
+        others = self._march(self._others, variants, around, cameras, rows, columns) if len(around) else bases[:0]
+        through = torch.empty((len(mm), rows, columns), device=self._device)
+        self._launch(attenuate, through, bases, others, numbers, capsules, _direction(bases), mm, through)
+        typical, coarse = _scattered(through, numbers, most_blurs)
         line, valid = torch.empty_like(through), torch.empty(through.shape, dtype=torch.uint8, device=self._device)
-        inside = sent(np.stack([window.inside for window in windows]).view(np.uint8), self._device)
-        self._launch(detect, through, through, coarse, typical, on_device, sent(noise.view(np.int64), self._device), inside, line, valid)
-        line = torch.lerp(line, _binomial(line), on_device[:, drawn.BLUR, None, None].float())
-        return torch.stack([_standardised(line, valid.float()), valid.float()], dim=1).unflatten(0, (n, views))
+        inside = torch.from_numpy(np.stack([window.inside for window in windows]).view(np.uint8)).to(self._device, non_blocking=True)
+        self._launch(detect, through, through, coarse, typical, numbers, noise, inside, line, valid)
+        line = torch.lerp(line, _binomial(line), numbers[:, drawn.BLUR, None, None].float())
+        return torch.stack([_standardised(line, valid.float()), valid.float()], dim=1).unflatten(0, (-1, views))
 
     def _draw(self, rows: int, columns: int, mm: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Numbers (n, NUMBERS), as many capsules (n, most, CAPSULE) as the image that has most, states of the noise (n,)."""
@@ -67,32 +75,47 @@ class DeviceImages:
         most = max(1, int(numbers[:, drawn.METAL_END].max()))
         return numbers, np.ascontiguousarray(capsules[:, :most]), noise
 
-    def _march(self, stacks: _Words, rays: np.ndarray, rows: int, columns: int) -> Tensor:
-        bases = torch.empty((len(rays), BASES, rows, columns), device=self._device)
-        self._launch(march_rays, bases[:, 0], stacks.words, sent(rays, self._device), rows, columns, bases)
+    def _march(self, stacks: _Words, variants: Tensor, poses: Tensor, cameras: Tensor, rows: int, columns: int) -> Tensor:
+        rays = torch.empty((len(poses), RAYS), dtype=torch.float64, device=self._device)
+        self._launch(aim, rays[:, 0], *stacks.tables, variants, poses, cameras, rows, columns, rays)
+        bases = torch.empty((len(poses), BASES, rows, columns), device=self._device)
+        self._launch(march_rays, bases[:, 0], stacks.words, rays, rows, columns, bases)
         return bases
 
-    def _launch(self, kernel, pixels: Tensor, *arguments) -> None:
-        launch(kernel, tuple(pixels.shape), self._device, list(arguments))
+    def _launch(self, kernel, threads: Tensor, *arguments) -> None:
+        launch(kernel, tuple(threads.shape), self._device, list(arguments))
 
 
 class _Words:
-    """The words of some `Stacks`, one after the other in one tensor on the device."""
+    """The words of some `Stacks`, one after the other in one tensor on the device, and what `aim` needs of them.
+
+    tables: (6 n, STACK), and index_from_ct and ct_from_index (6 n, 4, 4), float64.
+    """
 
     def __init__(self, stacks: Sequence[Stacks], device: str) -> None:
         flat = [words for one in stacks for words in one.words]
-        self._first = np.cumsum([0, *(len(words) for words in flat)])[:-1].reshape(len(stacks), -1)
-        self._stacks = stacks
-        self.words = torch.from_numpy(np.concatenate(flat).view(np.int32)).to(device)
+        first = np.cumsum([0, *(len(words) for words in flat)])[:-1, None]
+        numbers = [np.concatenate([one.shapes, one.stored[:, :2], one.steps], axis=1) for one in stacks]
+        table = np.concatenate([first, np.concatenate(numbers)], axis=1).astype(float)
+        assert table.shape[1] == STACK
+        matrices = [np.concatenate([getattr(one, name) for one in stacks]) for name in ("index_from_ct", "ct_from_index")]
+        self.tables = [sent(np.ascontiguousarray(each), device) for each in (table, *matrices)]
+        self.words = sent(np.concatenate(flat).view(np.int32), device)
 
-    def rays(self, variant: int, rays: Rays) -> np.ndarray:
-        """(n, RAYS) what `march_rays` needs of n images."""
-        stacks, which = self._stacks[variant], rays.stack
-        parts = (self._first[variant][which], stacks.shapes[which], stacks.stored[which][:, :2], stacks.steps[which], rays.source,
-                 rays.directions, rays.world_from_index)
-        table = np.concatenate([np.reshape(part, (len(which), -1)) for part in parts], axis=1).astype(float)
-        assert table.shape[1] == RAYS
-        return table
+
+def _rays_of(camera: Camera) -> np.ndarray:
+    """(4, 4): the directions of the rays through pixels (u, v, 1), in the world, and their source, as `aim` takes them."""
+    rays = np.eye(4)
+    rays[:3, :3], rays[:3, 3] = camera.ray_matrix, camera.source
+    return rays
+
+
+def _sent_together(device: str, *arrays: np.ndarray) -> list[Tensor]:
+    """Arrays of float64 and int64 on the device, in one transfer for which nobody waits."""
+    words = np.concatenate([np.ascontiguousarray(array).reshape(-1).view(np.int64) for array in arrays])
+    pieces = torch.from_numpy(words).to(device, non_blocking=True).split([array.size for array in arrays])
+    return [piece.view(torch.float64 if array.dtype == float else torch.int64).reshape(array.shape)
+            for piece, array in zip(pieces, arrays, strict=True)]
 
 
 def _in_turn(of_views: Sequence[np.ndarray]) -> np.ndarray:

@@ -7,6 +7,7 @@ Geometry and intensities are in double precision, images are kept in single, as 
 import warp as wp
 
 from . import drawn
+from .bases import MOST_OBLIQUE
 from .draws import MIX_1, MIX_2, STRIDE
 from .exposure import COARSE, FADE, HARDER_BY_MEAN, SOFTER_BY_MEAN, THINNEST
 
@@ -16,9 +17,14 @@ wp.set_module_options({"enable_backward": False, "fast_math": True})
 
 f64, u64 = wp.float64, wp.uint64
 
-#: Numbers of an image's march: where its stack begins among the words, shape, stored, steps, source, directions, world_from_index.
+#: Numbers of a stack: where it begins among the words, shape, stored, steps.
+STACK = 9
+#: Numbers of an image's march: those of its stack, source, directions, world_from_index.
 RAYS = 30
-_FIRST, _SHAPE, _STORED, _STEPS, _SOURCE, _DIRECTIONS, _WORLD = (wp.constant(number) for number in (0, 1, 4, 6, 9, 12, 21))
+#: Of a CT: single slices across its three axes, and double ones.
+_STACKS = wp.constant(6)
+_MOST_OBLIQUE = wp.constant(f64(MOST_OBLIQUE))
+_STACK, _FIRST, _SHAPE, _STORED, _STEPS, _SOURCE, _DIRECTIONS, _WORLD = (wp.constant(number) for number in (STACK, 0, 1, 4, 6, 9, 12, 21))
 (_SOFT, _OTHERS_SOFT, _BONE, _DENSE, _SOFT_END, _BONE_END, _METAL_END, _SOFTER, _PHOTONS, _BRIGHTEST, _DARKEST, _BORDER, _BLADES, _ROUND,
  _BOXES, _MOST_BOXES, _GHOSTS, _GHOST, _MOST_GHOSTS) = (wp.constant(number) for number in (
     drawn.SOFT, drawn.OTHERS_SOFT, drawn.BONE, drawn.DENSE, drawn.SOFT_END, drawn.BONE_END, drawn.METAL_END, drawn.SOFTER, drawn.PHOTONS,
@@ -32,6 +38,64 @@ _STRIDE, _MIX_1, _MIX_2 = (wp.constant(u64(int(number))) for number in (STRIDE, 
 @wp.func
 def _three(numbers: wp.array2d(dtype=f64), n: int, first: int) -> wp.vec3d:
     return wp.vec3d(numbers[n, first], numbers[n, first + 1], numbers[n, first + 2])
+
+
+@wp.func
+def _turn(matrices: wp.array3d(dtype=f64), n: int) -> wp.mat33d:
+    """The upper left 3 x 3 of a matrix."""
+    m = matrices
+    return wp.mat33d(m[n, 0, 0], m[n, 0, 1], m[n, 0, 2], m[n, 1, 0], m[n, 1, 1], m[n, 1, 2], m[n, 2, 0], m[n, 2, 1], m[n, 2, 2])
+
+
+@wp.func
+def _shift(matrices: wp.array3d(dtype=f64), n: int) -> wp.vec3d:
+    return wp.vec3d(matrices[n, 0, 3], matrices[n, 1, 3], matrices[n, 2, 3])
+
+
+@wp.func
+def _oblique(index_from_ct: wp.array3d(dtype=f64), stack: int, direction: wp.vec3d) -> f64:
+    """Voxels sideways from one slice to the next."""
+    along = _turn(index_from_ct, stack) * direction
+    return wp.max(wp.abs(along[0]), wp.abs(along[1])) / wp.max(wp.abs(along[2]), f64(1e-12))
+
+
+@wp.kernel
+def aim(
+    stacks: wp.array2d(dtype=f64), index_from_ct: wp.array3d(dtype=f64), ct_from_index: wp.array3d(dtype=f64),
+    variants: wp.array(dtype=wp.int64), poses: wp.array3d(dtype=f64), cameras: wp.array3d(dtype=f64), rows: int, columns: int,
+    rays: wp.array2d(dtype=f64),
+):
+    """What `march_rays` needs of one image: the stack into which its middle looks most straight, and its rays there.
+
+    See `bases.Stacks.rays`.   stacks: (6 variants, STACK).   index_from_ct, ct_from_index: (6 variants, 4, 4).
+    variants: (n,) of each image.   poses: (n, 4, 4) world_from_ct.   cameras: (views, 4, 4), of the rays through pixels, in the world, and
+    the source; image n is of view n mod views.   rays: (n, RAYS), out.
+    """
+    n = wp.tid()
+    view = n % cameras.shape[0]
+    world_from_ct = _turn(poses, n)
+    ct_from_world = wp.transpose(world_from_ct)
+    ct_from_pixel = ct_from_world * _turn(cameras, view)
+    half = f64(0.5)
+    middle = ct_from_pixel * wp.vec3d(half * f64(columns - 1), half * f64(rows - 1), f64(1.0))
+    stack = int(variants[n]) * _STACKS
+    straight = stack
+    for axis in range(1, 3):
+        if _oblique(index_from_ct, stack + axis, middle) < _oblique(index_from_ct, straight, middle):
+            straight = stack + axis
+    if _oblique(index_from_ct, straight + 3, middle) <= _MOST_OBLIQUE:
+        straight += 3
+    for number in range(_STACK):
+        rays[n, number] = stacks[straight, number]
+    index_from_pixel = _turn(index_from_ct, straight) * ct_from_pixel
+    source = _turn(index_from_ct, straight) * (ct_from_world * (_shift(cameras, view) - _shift(poses, n)))
+    source += _shift(index_from_ct, straight)
+    world_from_index = world_from_ct * _turn(ct_from_index, straight)
+    for i in range(3):
+        rays[n, _SOURCE + i] = source[i]
+        for j in range(3):
+            rays[n, _DIRECTIONS + 3 * i + j] = index_from_pixel[j, i]
+            rays[n, _WORLD + 3 * i + j] = world_from_index[i, j]
 
 
 @wp.func

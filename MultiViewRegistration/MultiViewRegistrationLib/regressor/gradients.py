@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -14,11 +14,11 @@ from ..imaging.ct import CT
 from ..rendering import threads
 from ..rendering.devices import CPU, Place, place_of
 from .criterion import Criterion
-from .images import TrainingImages
+from .images import Parts, TrainingImages
 from .network import Network
 
-Parts = Sequence[tuple[Callable[[], tuple[Tensor, Tensor]], float]]
-"""Of a batch: what makes a part's images and their camera_from_ct, and its share of the batch."""
+Make = Callable[[Parts], tuple[Tensor, Tensor]]
+"""What makes the images (n, views, 2, rows, columns) of some parts of a batch, and their camera_from_ct (n, views, 4, 4)."""
 
 
 def work_on(device: str) -> OnCores | OnDevice:
@@ -39,18 +39,18 @@ class OnCores:
         """What makes the training's images."""
         return TrainingImages(ct, pixel_mm, seed=seed)
 
-    def learn(self, network: Network, criterion: Criterion, parts: Parts) -> float:
+    def learn(self, network: Network, criterion: Criterion, make: Make, parts: Parts) -> float:
         """The loss of a batch, and its gradients in the parameters.
 
         Parts are made and gone through each by a thread for which PyTorch has no others: these would wait for each other many times a step.
         """
         parameters = list(network.parameters())
         results: list = [None] * len(parts)
+        count = sum(len(poses) for poses, _ in parts)
 
         def go(n: int) -> None:
             torch.set_num_threads(1)
-            make, share = parts[n]
-            loss = share * criterion(network, *make())
+            loss = len(parts[n][0]) / count * criterion(network, *make(parts[n : n + 1]))
             results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
         threads.run([partial(go, n) for n in range(len(parts))])
@@ -75,9 +75,9 @@ class OnDevice:
 
         return DeviceImages(TrainingImages(ct, pixel_mm, seed=seed), self.device)
 
-    def learn(self, network: Network, criterion: Criterion, parts: Parts) -> float:
+    def learn(self, network: Network, criterion: Criterion, make: Make, parts: Parts) -> float:
         """See `OnCores`."""
-        images, poses = (torch.cat(of_parts) for of_parts in zip(*(make() for make, _ in parts), strict=True))
+        images, poses = make(parts)
         while True:
             at_once = min(self._at_once or len(images), len(images))
             try:

@@ -28,17 +28,20 @@ _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
 
+Parts = Sequence[tuple[np.ndarray, np.random.Generator]]
+"""Of a batch: poses world_from_ct (n, 4, 4), and what all about their images is drawn from."""
+
 
 class Scene(NamedTuple):
     """Of n images of a view: what chance decides about what is in them.
 
-    variant: the body's continuation.   rays, others: of the CT, and of what moves by itself, if anything does.
+    variant: the body's continuation.   poses, others: (n, 4, 4) of the CT, and of what moves by itself, None where nothing does.
     mm: (n,) of a pixel at the anatomy's depth.   seeds: (n,) uint64, of all else.
     """
 
     variant: int
-    rays: Rays
-    others: Rays | None
+    poses: np.ndarray
+    others: np.ndarray | None
     mm: np.ndarray
     seeds: np.ndarray
 
@@ -72,6 +75,10 @@ class TrainingImages:
         """
         return self._make(world_from_ct, windows, self.how, rng)
 
+    def batches(self, parts: Parts, windows: Sequence[Window]) -> np.ndarray:
+        """The images of some parts, one after the other, each as from `batch`."""
+        return np.concatenate([self.batch(poses, windows, rng) for poses, rng in parts])
+
     def clean(self, world_from_ct: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
         """The same without any chance, of the structure alone where there is one."""
         return self._make(world_from_ct, windows, _in_floats(CLEAN), None)
@@ -86,22 +93,22 @@ class TrainingImages:
         scenes = []
         for view, window in enumerate(windows):
             seeds = (rng.integers(2**63, size=len(poses)) if rng else np.zeros(len(poses))).astype(np.uint64)
-            rays = self.stacks[variant].rays(window.camera, poses[:, view])
-            rays_2 = self.others[variant].rays(window.camera, others[:, view]) if others is not None else None
             mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
-            scenes.append(Scene(variant, rays, rays_2, mm, seeds))
+            scenes.append(Scene(variant, poses[:, view], None if others is None else others[:, view], mm, seeds))
         return scenes
 
     def _make(self, world_from_ct, windows, how, rng):
         out = np.empty((len(world_from_ct), len(windows), 2, *windows[0].inside.shape), np.float32)
         tasks = []
-        for view, (variant, rays, others, mm, seeds) in enumerate(self.scenes(world_from_ct, windows, rng)):
-            stacks, with_others = self.stacks[variant], others is not None
+        for view, (variant, poses, others, mm, seeds) in enumerate(self.scenes(world_from_ct, windows, rng)):
+            stacks, with_others, camera = self.stacks[variant], others is not None, windows[view].camera
             stacks_2 = self.others[variant] if with_others else stacks
+            rays = stacks.rays(camera, poses)
+            rays_2 = stacks_2.rays(camera, others) if with_others else rays
             for first in range(0, len(out), _BLOCK):
                 block = slice(first, first + _BLOCK)
                 tasks.append(partial(
-                    _make_images, *_arguments(stacks, rays, block), *_arguments(stacks_2, others if with_others else rays, block),
+                    _make_images, *_arguments(stacks, rays, block), *_arguments(stacks_2, rays_2, block),
                     with_others, how, mm[block], windows[view].inside.view(np.uint8), seeds[block], out[block, view]))
         threads.run(tasks)
         return out

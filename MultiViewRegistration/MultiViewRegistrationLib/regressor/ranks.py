@@ -14,12 +14,17 @@ import platform
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+
+if TYPE_CHECKING:
+    from .gradients import Make
+    from .images import Parts
 
 Criterion = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -100,15 +105,15 @@ class Averaged:
     def __init__(self, network: nn.Module, criterion: Criterion) -> None:
         self._loss = DistributedDataParallel(_Loss(network, criterion))
 
-    def learn(self, parts: Sequence[tuple[Callable[[], tuple[Tensor, Tensor]], float]]) -> float:
+    def learn(self, make: Make, parts: Parts) -> float:
         """Adds the mean gradient to that of the parameters; returns this rank's loss.
 
-        parts: of this rank's images: what makes them and their poses, and their share. Only with the last one the ranks talk.
+        make, parts: as for `gradients.OnCores.learn`, of this rank's images. Only with the last part the ranks talk.
         """
-        total = 0.0
-        for number, (make, share) in enumerate(parts, start=1):
+        total, count = 0.0, sum(len(poses) for poses, _ in parts)
+        for number, (poses, _) in enumerate(parts, start=1):
             with nullcontext() if number == len(parts) else self._loss.no_sync():
-                loss = share * self._loss(*make())
+                loss = len(poses) / count * self._loss(*make(parts[number - 1 : number]))
                 loss.backward()
             total += loss.item()
         return total

@@ -37,6 +37,7 @@ from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
 from .fusion import fuse
 from .gradients import OnCores, OnDevice, work_on
+from .images import Parts
 from .losses import in_cameras
 from .model import Model, camera_to_json, poses_of
 from .network import NAMES, Network, calibrate, make_network
@@ -213,12 +214,14 @@ class Training:
         key = [self.card.seed, _VALIDATION + ranks.rank() if ranks.rank() else _STEPS, step]
         poses = self._drawn.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng(key))
 
-        def made(part: np.ndarray, n: int) -> tuple[torch.Tensor, torch.Tensor]:
-            images = torch.as_tensor(self._images.batch(part, self._windows, np.random.default_rng([*key, n])))
-            return images, in_cameras(self._cameras, torch.from_numpy(part)).float().to(images.device)
+        parts = [(part, np.random.default_rng([*key, n])) for n, part in enumerate(np.array_split(poses, _PARTS))]
 
-        parts = [(partial(made, part, n), len(part) / len(poses)) for n, part in enumerate(np.array_split(poses, _PARTS))]
-        return ranks.mean(averaged.learn(parts)) if averaged else self._work.learn(network, self._criterion, parts)
+        def made(parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
+            images = torch.as_tensor(self._images.batches(parts, self._windows))
+            camera_from_ct = in_cameras(self._cameras, torch.from_numpy(np.concatenate([part for part, _ in parts])))
+            return images, camera_from_ct.float().to(images.device, non_blocking=True)
+
+        return ranks.mean(averaged.learn(made, parts)) if averaged else self._work.learn(network, self._criterion, made, parts)
 
     def _or_on_cores(self, work: Callable[[], Answer]) -> Answer:
         """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import slicer
 import vtk
+from vtk.util.numpy_support import numpy_to_vtk
 
 from ..errors import InputError
-from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST
+from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
 from .fingerprint import of_ct
+from .frames import ras_from_lps
 from .products import product
 from .registration import CT_UNIT, Registration
 
@@ -17,8 +20,8 @@ BONES = "bones"
 #: Of what it was made, so that it is made anew only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
 COLOUR = (0.90, 0.85, 0.74)
-#: About the size of its triangles.
-GRAIN_MM = 3.0
+#: About the size of its triangles, at most; of a small bone by itself they are this share of its length.
+GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
 SMOOTHING, PASS_BAND = 12, 0.15
 
 
@@ -40,7 +43,21 @@ def take(registration: Registration) -> Callable[[], vtk.vtkPolyData]:
     image.ShallowCopy(ct.GetImageData())
     ct.GetIJKToRASMatrix(to_ras)
     level = BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
-    return lambda: surface(image, level, np.maximum(1, np.rint(GRAIN_MM / np.array(spacing_mm))).astype(int), to_ras)
+    return lambda: surface(image, level, _steps(spacing_mm), to_ras)
+
+
+def of_structure(ct: CT) -> vtk.vtkPolyData:
+    """The same of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
+    values, image = ct.volume.values, vtk.vtkImageData()
+    level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
+    if ct.mask is not None:
+        values = np.where(ct.mask, values, values.min())
+    image.SetDimensions(*values.shape[::-1])
+    image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True))
+    there = [np.flatnonzero((values >= level).any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
+    longest_mm = max((np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)), default=0.0)
+    steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
+    return surface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
 
 
 def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
@@ -69,16 +86,25 @@ def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
     return normals.GetOutput()
 
 
+def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
+    return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
+
+
 def put(registration: Registration, made: vtk.vtkPolyData) -> None:
     """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
     node = product(registration.node, BONES, "vtkMRMLModelNode", f"{registration.name} bones", hidden=True)
-    node.SetAndObservePolyData(made)
     node.SetAttribute(MADE_OF, of_ct(registration))
-    node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    fill(node, made, registration.ct_transform, COLOUR)
+
+
+def fill(node, made: vtk.vtkPolyData, transform, colour: tuple[float, float, float]) -> None:
+    """Have a vtkMRMLModelNode show a surface in 3D, under a transform node; in this colour, if it was not shown before."""
+    node.SetAndObservePolyData(made)
+    node.SetAndObserveTransformNodeID(transform.GetID())
     if node.GetDisplayNode() is None:
         node.CreateDefaultDisplayNodes()
         display = node.GetDisplayNode()
-        display.SetColor(*COLOUR)
+        display.SetColor(*colour)
         display.SetVisibility2D(False)
         display.SetSpecular(0.2)
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from ..imaging.ct import CT
 from ..io.fields import shown
 from .player import Played
 
@@ -17,6 +19,8 @@ class Motion:
     """fixed, moving: the structures' names.   count: of all frames.   motion: a `tracking.relative.Relative` of each that has both poses.
 
     curves: what is plotted, see `motion_files.curves`.
+    poses: (4, 4) world_from_ct of the moving structure in each frame, None where it was lost or rejected.
+    structure: reads its CT, in any thread; InputError where that is not there any more.
     """
 
     fixed: str
@@ -24,6 +28,8 @@ class Motion:
     count: int
     motion: list
     curves: list[tuple[str, str, list[tuple[str, list[float]]]]]
+    poses: list[np.ndarray | None]
+    structure: Callable[[], CT]
 
     @property
     def title(self) -> str:
@@ -62,4 +68,5 @@ def motion_of(path: str | os.PathLike, played: Played) -> Motion:
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
     motion = motion_against(fixed, moving, f"{played.name}, which is played", shown(Path(path).name))
-    return Motion(played.name, moving.name, played.count, motion, curves(motion))
+    beside = played.track.folder if isinstance(played.track, StoredTrack) else None
+    return Motion(played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside))

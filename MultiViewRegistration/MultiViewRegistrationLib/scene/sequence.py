@@ -16,6 +16,8 @@ from ..io.files import staged
 from ..io.frame_files import FrameFiles
 from .frame_images import FileImages
 from .loading import ReadCase, of_files
+from .motion import Motion, motion_of
+from .other_structure import OtherStructure
 from .player import Played, Player
 from .registration import Registration
 from .tracking import PACES, Tracking, frames_in, frames_of, how_many
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 class Sequence:
     """What a session tracks and plays.   player: None without a sequence.   message: why the tracking failed, a sentence; "" else.
 
+    other: the structure that is held against the one that is played, in the scene; None without one.
     ended: how the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
     count: how many frames the X-rays have, from the one that is shown on; None as long as nobody knows.
     """
@@ -35,6 +38,7 @@ class Sequence:
     def __init__(self, session: Session) -> None:
         self._session = session
         self.player: Player | None = None
+        self.other: OtherStructure | None = None
         self.tracking: Tracking | None = None
         self.message, self.ended = "", ""
         self._counted: tuple[object, Worker] | None = None
@@ -98,9 +102,28 @@ class Sequence:
         self.player = Player(self._session, played)
         self._session.history.unnoted = "tracked"
 
+    def hold_against(self, path: str | os.PathLike) -> Motion:
+        """The motion of the structure in a track.json against the one that is played. From now on its bone moves with the frames.
+
+        InputError without a sequence, and as `motion_of`.
+        """
+        if self.player is None:
+            raise InputError("Motion: no sequence is open, expected the one against which the other moves; track it, or open it.")
+        motion = motion_of(path, self.player.played)
+        self.let_go()
+        self.other = OtherStructure(self._session.registration, motion)
+        return motion
+
+    def let_go(self) -> None:
+        """Take the other structure out of the scene, if there is one."""
+        if self.other is not None and self._session.registration.scene is not None:
+            self.other.remove()
+        self.other = None
+
     def close(self) -> None:
         """Put everything back as it was before the sequence was played."""
         self.message = self.ended = ""
+        self.let_go()
         if self.player is not None:
             player, self.player = self.player, None
             self._session.history.unnoted = "moved"
@@ -135,6 +158,7 @@ class Sequence:
         """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
         ended = self.tracking is not None and self._look_at_tracking()
         changed = self.player is not None and self._session.under_way is None and self.player.tick(wait)
+        ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
         return ended or (changed and not self.player.playing and self.tracking is None)
 
     def _look_at_tracking(self) -> bool:
@@ -160,7 +184,7 @@ class Sequence:
     @property
     def workers(self) -> list[Worker]:
         """Those at work."""
-        at_work = [self.tracking and self.tracking.worker, self.player and self.player.under_way]
+        at_work = [self.tracking and self.tracking.worker, self.player and self.player.under_way, self.other and self.other.worker]
         return [worker for worker in at_work if worker is not None]
 
 

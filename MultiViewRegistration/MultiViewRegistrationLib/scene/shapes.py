@@ -51,8 +51,13 @@ class Part:
         if self.segment_id:
             return Shape(_surface(_segment_mesh(self.node, self.segment_id)))
         if self.node.IsA("vtkMRMLModelNode"):
-            return Shape(_surface(_mended(self.node.GetPolyData())), _mesh_lines(self.node.GetPolyData()))
+            return shape_of(self.node.GetPolyData())
         return Shape(lines=_markups_lines(self.node), points=_markups_points(self.node))
+
+
+def shape_of(mesh) -> Shape:
+    """Of a vtkPolyData, in its own frame."""
+    return Shape(_surface(_mended(mesh)), _mesh_lines(mesh))
 
 
 def parts_of(node) -> list[Part]:

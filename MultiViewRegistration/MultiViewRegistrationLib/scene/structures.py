@@ -12,6 +12,8 @@ from .registration import Registration
 from .shapes import Part, Shape, parts_of
 
 STRUCTURE = "structure"
+#: The role of the model of another structure of a sequence, which moves by itself, see `other_structure`.
+OTHER = "otherStructure"
 #: The parameter that says whether the nodes of that role are shown ("chosen"), or all that moves with the CT ("").
 STRUCTURES = "structures"
 PROJECTION = "projection"
@@ -23,7 +25,8 @@ GAP, REACH = 0.004, 0.015
 
 
 def choose_structures(registration: Registration, nodes: list | None) -> None:
-    """Project these segmentations (the segments shown), models and markups, wherever they are; None: all that moves with the CT."""
+    """Project these segmentations (the segments shown), models and markups, wherever they are; None: all that moves with the CT, or was
+    tracked beside it."""
     registration.node.RemoveNodeReferenceIDs(STRUCTURE)
     registration.node.SetParameter(STRUCTURES, "" if nodes is None else "chosen")
     for node in nodes or ():
@@ -35,8 +38,9 @@ def structures_of(registration: Registration) -> list:
     if registration.parameter(STRUCTURES) == "chosen":
         count = registration.node.GetNumberOfNodeReferences(STRUCTURE)
         return [node for node in (registration.node.GetNthNodeReference(STRUCTURE, i) for i in range(count)) if node is not None]
-    return [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene)
-            if _moves_with_ct(node, registration) and not node.GetHideFromEditors()]  # of the CT's own surface there is the DRR
+    other = registration.node.GetNodeReference(OTHER)
+    return [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene) if node is other or (
+        _moves_with_ct(node, registration) and not node.GetHideFromEditors())]  # of the CT's own surface there is the DRR
 
 
 def _moves_with_ct(node, registration: Registration) -> bool:
@@ -101,13 +105,18 @@ class Projections:
 
 def projected(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np.ndarray:
     """(k, 2, 3) RAS mm: the lines on the detector plane that a shape, placed so (4, 4), leaves there."""
+    return detector.on_plane(outlined(shape, ras_from_shape, detector))
+
+
+def outlined(shape: Shape, ras_from_shape: np.ndarray, detector: Detector) -> np.ndarray:
+    """(k, 2, 2): the same in the image's pixels."""
     source = np.linalg.solve(ras_from_shape, [*detector.source, 1.0])[:3]
     place = ras_from_shape[:3, :3].T, ras_from_shape[:3, 3]
     lines = detector.pixels(before_source(shape.seen_from(source) @ place[0] + place[1], detector))
     points = shape.points @ place[0] + place[1]
     points = detector.pixels(points[detector.depth(points) > 0])
     side = max(detector.camera.size)
-    return detector.on_plane(np.concatenate([lines, cross(points, GAP * side, REACH * side)]))
+    return np.concatenate([lines, cross(points, GAP * side, REACH * side)])
 
 
 def before_source(lines: np.ndarray, detector: Detector) -> np.ndarray:

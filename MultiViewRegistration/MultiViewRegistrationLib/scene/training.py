@@ -1,4 +1,4 @@
-"""A network that learns a CT, in a child process: `mvreg train`, on a case that was written for it."""
+"""A network that learns a CT, in a child process: `mvreg train`, on a case that was written for it, and a graphics card if one can."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..jobs import Job
 from ..progress import ProgressRecord
+from ..rendering.devices import AUTO
 from .work import written
 from .worker import Worker
 
@@ -27,7 +28,7 @@ class Training:
         self.progress: ProgressRecord | None = None
         self.folder: Path | None = None
         self.warnings: list[str] = []
-        self._how = ["--minutes", minutes] if unfinished is None else ["--out", unfinished, "--resume"]
+        self._how = ["--minutes", minutes, "--device", AUTO] if unfinished is None else ["--out", unfinished, "--resume"]
         self._place = tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True)
         self._job: Job | None = None
         self.worker = Worker(lambda tell: written(case, case.world_from_ct, self._place.name))

@@ -10,13 +10,13 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene.motion import Motion, motion_of
+from ..scene.motion import Motion
 from .downloads import packed
 from .elements import Fetch, Files, Plot
 from .export_section import LOOK_S
 from .sent_files import only_one
 
-NOTHING = {"title": "", "since": 0, "plots": [], "rows": [], "left_out": ""}
+NOTHING = {"title": "", "since": 0, "plots": [], "rows": [], "left_out": "", "unseen": ""}
 
 
 class MotionPart:
@@ -24,8 +24,7 @@ class MotionPart:
 
     def __init__(self, section) -> None:
         self._section = section
-        self._motion: Motion | None = None
-        self._told = NOTHING
+        self._told: tuple[Motion | None, dict] = (None, NOTHING)
         section.application.server.controller.trigger("mvreg_motion_export")(self.export)
 
     def build(self) -> None:
@@ -36,6 +35,7 @@ class MotionPart:
                 html.Div("{{ sequence.motion.title }}, since frame {{ sequence.motion.since }}, along the axes of this CT.",
                          classes="mv-name mt-2")
                 html.Div("{{ sequence.motion.left_out }}", v_if="sequence.motion.left_out", classes="mv-caution")
+                html.Div("{{ sequence.motion.unseen }}", v_if="sequence.motion.unseen", classes="mv-caution")
                 Plot(v_for="plot in sequence.motion.plots", key="plot.title", title=("plot.title",), across="frame", up=("plot.unit",),
                      curves=("plot.curves",), here=("player.number",))
                 with (html.Div(classes="mv-scroll", tabindex=0, role="region", aria_label="Motion by frame"),
@@ -56,13 +56,18 @@ class MotionPart:
                     html.Span("motion.csv with all numbers, motion.html", classes="mv-fact")
                     v.VBtn("Remove", click=self.remove, size="small", variant="text")
 
-    def adopt(self) -> None:
-        """There is another sequence, or none."""
-        self._motion, self._told = None, NOTHING
+    @property
+    def _other(self):
+        """The `scene.other_structure.OtherStructure`, None without one."""
+        return self._section.session.sequence.other if self._section.session is not None else None
 
     def content(self) -> dict:
         """What the widgets show."""
-        return {"motion": self._told}
+        other = self._other
+        motion = None if other is None else other.motion
+        if motion is not self._told[0]:
+            self._told = motion, NOTHING if motion is None else told_of(motion)
+        return {"motion": {**self._told[1], "unseen": other.problem if other is not None else ""}}
 
     # What a person does
 
@@ -76,32 +81,35 @@ class MotionPart:
             shutil.rmtree(folder, ignore_errors=True)
 
     def _open(self, path: Path) -> None:
-        player = self._section.session.sequence.player if self._section.session is not None else None
-        if player is None:
-            raise InputError("Motion: no sequence is open, expected the one against which the other moves; track it, or open it.")
-        motion = self._motion = motion_of(path, player.played)
-        numbers = [each.number for each in motion.motion]
-        self._told = {
-            "title": motion.title, "since": numbers[0], "left_out": motion.left_out,
-            "plots": [{"title": f"{name}, {unit}", "unit": unit, "curves": [
-                {"name": line, "points": [[at, round(value, 6)] for at, value in zip(numbers, values, strict=True)]}
-                for line, values in lines]} for name, unit, lines in motion.curves],
-            "rows": [{"number": number, "turn": f"{turn:.2f}", "shift": f"{shift:.2f}"} for number, turn, shift in motion.rows]}
+        if self._section.session is None:
+            raise InputError("Motion: nothing is open, expected a sequence against which the other moves; track it, or open it.")
+        self._section.session.sequence.hold_against(path)
 
     def remove(self) -> None:
         """Show it no more."""
         with self._section.application.acting():
-            self.adopt()
+            self._section.session.sequence.let_go()
 
     async def export(self) -> str:
         """Write the files; the address of an archive of them, "" where they could not be written."""
-        session, motion, written = self._section.session, self._motion, []
+        session, other, written = self._section.session, self._other, []
         application = self._section.application
         with application.acting():
-            if motion is None:
+            if other is None:
                 raise InputError("Motion: there is none, expected one to export; choose the other structure's track.json.")
             folder = application.downloads.new_folder() / "motion"
-            session.run(lambda: packed(motion.save(folder), folder), written.append)
+            session.run(lambda: packed(other.motion.save(folder), folder), written.append)
         while session.running and not written:
             await asyncio.sleep(LOOK_S)
         return application.downloads.offer(written[0]) if written else ""
+
+
+def told_of(motion: Motion) -> dict:
+    """A motion as the page shows it."""
+    numbers = [each.number for each in motion.motion]
+    return {
+        "title": motion.title, "since": numbers[0], "left_out": motion.left_out,
+        "plots": [{"title": f"{name}, {unit}", "unit": unit, "curves": [
+            {"name": line, "points": [[at, round(value, 6)] for at, value in zip(numbers, values, strict=True)]}
+            for line, values in lines]} for name, unit, lines in motion.curves],
+        "rows": [{"number": number, "turn": f"{turn:.2f}", "shift": f"{shift:.2f}"} for number, turn, shift in motion.rows]}

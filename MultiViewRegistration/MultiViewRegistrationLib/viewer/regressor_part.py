@@ -28,7 +28,7 @@ class RegressorPart:
             with (html.Table(v_if="start.models.length", classes="mv-table"), html.Tbody(),
                   html.Tr(v_for="model in start.models", key="model.id")):
                 html.Td("{{ model.name }}")
-                html.Td("{{ model.minutes }}")
+                html.Td("{{ model.minutes }}", title=("model.device",))
                 html.Td("{{ model.error }}")
                 with html.Td():
                     v.VBtn("{{ model.used ? 'In use' : model.finished ? 'Use' : 'Resume' }}", click=(self.choose, "[model.id]"),
@@ -69,6 +69,7 @@ class RegressorPart:
         learning = self._learning
         listed = [model for model in learning.models if model.finished or not learning.under_way]
         return {"models": [{"id": str(model.folder), "name": model.name, "minutes": f"{model.card.minutes:g} min",
+                            "device": f"On {model.card.device}",
                             "error": "" if model.card.error_mm is None else f"{model.card.error_mm:.1f} mm",
                             "used": model.folder == learning.model, "finished": model.finished} for model in listed],
                 "models_told": self._told(), "minutes": self._minutes, "train_lacking": self._lacking(), "training": self._training()}

@@ -92,7 +92,6 @@ class SequenceSection(Section):
     def adopt(self) -> None:
         self._lacking, self._count, self._strip = "", None, (None, 0, {})
         self.application.state.player = IDLE
-        self.motion.adopt()
 
     def content(self) -> dict:
         told = {"pace": self._pace, "unit": self._unit, **self.motion.content()}
@@ -156,7 +155,6 @@ class SequenceSection(Section):
         """Begin."""
         with self.application.acting():
             self.application.moving.stop()
-            self.motion.adopt()
             self.session.sequence.track(self._pace)
 
     def cancel(self) -> None:
@@ -214,7 +212,6 @@ class SequenceSection(Section):
         """Put everything back as it was before the sequence."""
         with self.application.acting():
             self.session.refuse_more()
-            self.motion.adopt()
             self.session.sequence.close()
 
     def _at_play(self):

@@ -10,6 +10,7 @@ from ...scene import by_hand, labels, landmarks
 from ...scene.cursor import Reading
 from ...scene.detector import Detector
 from ...scene.registration import Registration
+from ...scene.session import Session
 from ...scene.tags import colour, tag_of
 from ...scene.xray import XRayView
 
@@ -59,11 +60,17 @@ def marks_of(reading: Reading, detector: Detector, among: list[Detector]) -> dic
             "point": rounded(detector.pixels(reading.ras)) if shown else None}
 
 
-def landmarks_of(registration: Registration, detector: Detector) -> list[dict]:
-    """The landmarks in an X-ray: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct")."""
-    of_ct, here = landmarks.in_xray(registration, detector)
-    return [{"name": name, "of": of, "at": rounded(pixel)} for of, placed in (("ct", of_ct), ("clicked", here))
-            for name, pixel in placed.items()]
+def anatomy_of(session: Session, detector: Detector) -> dict:
+    """What of the patient is marked in an X-ray, in its pixels.
+
+    landmarks: where they were clicked there ("clicked"), and where those of the CT fall on it now ("ct").
+    outline: lines (k, 2, 2) of another structure that is held against the one of a sequence.
+    """
+    of_ct, here = landmarks.in_xray(session.registration, detector)
+    marks = [{"name": name, "of": of, "at": rounded(pixel)} for of, placed in (("ct", of_ct), ("clicked", here))
+             for name, pixel in placed.items()]
+    other = session.sequence.other
+    return {"landmarks": marks, "outline": [] if other is None else rounded(other.outline(detector), 1)}
 
 
 def rounded(numbers, decimals: int = 3) -> list:

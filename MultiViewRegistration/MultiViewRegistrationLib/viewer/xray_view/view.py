@@ -17,7 +17,7 @@ from .component import XRayCanvas
 from .film import Film, coded
 from .layers import Layers
 from .movement import are_numbers, checked, move
-from .told import INVERTED, NO_HANDLES, PLAIN, handles_of, image_of, labels_of, landmarks_of, marks_of
+from .told import INVERTED, NO_HANDLES, PLAIN, anatomy_of, handles_of, image_of, labels_of, marks_of
 
 #: Seconds in which an answer is on its way, and between pictures of the X-rays that follow another.
 SOON, EACH = 0.001, 0.1
@@ -153,9 +153,9 @@ class XRayView:
         cursor = self._cursor()
         detector: Detector | None = next((detector for detector in self._detectors if detector.view == node), None)
         if detector is None:
-            return {"seen": None, "lines": [], "point": None, "landmarks": []}
+            return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": []}
         return {**marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
-                "landmarks": landmarks_of(self._session.registration, detector)}
+                **anatomy_of(self._session, detector)}
 
     # What the page asks for
 

@@ -26,6 +26,11 @@ export function line(frame, ends) {
   return { x1, y1, x2, y2 };
 }
 
+// Lines, each between two pixels, as the path of an SVG.
+export function outline(frame, lines) {
+  return lines.map((ends) => "M" + ends.map((pixel) => frame.toView(pixel).map((place) => place.toFixed(1)).join(",")).join("L")).join("");
+}
+
 // The ring about the CT's centre that turns it, and its four grips that tilt it; null where there is none in sight.
 export function ring(frame, centre) {
   if (!centre) return null;

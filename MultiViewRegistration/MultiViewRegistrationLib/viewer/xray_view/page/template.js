@@ -16,6 +16,7 @@ export const template = `
       <text v-for="side in drawn.sides" class="side" :x="side.x" :y="side.y">{{ side.letter }}</text>
       <g v-if="drawn.scale" class="scale"><path class="under" :d="drawn.scale.path" /><path :d="drawn.scale.path" />
         <text :x="drawn.scale.x" :y="drawn.scale.y">{{ drawn.scale.mm }} mm at the CT</text></g>
+      <template v-if="drawn.outline"><path class="under" :d="drawn.outline" /><path class="outline" :d="drawn.outline" /></template>
       <template v-for="line in drawn.lines"><line class="under" v-bind="line" /><line class="epipolar" v-bind="line" /></template>
       <template v-if="drawn.seen"><path class="under" :d="drawn.seen" /><path class="seen" :d="drawn.seen" /></template>
       <template v-if="drawn.point"><path class="under" :d="drawn.point" /><path class="point" :d="drawn.point" /></template>

@@ -2,7 +2,7 @@
 
 import { Frame } from "./frame.js";
 import { Gestures } from "./gestures.js";
-import { cross, landmark, line, ring, scale, sides } from "./marks.js";
+import { cross, landmark, line, outline, ring, scale, sides } from "./marks.js";
 import { Mover } from "./mover.js";
 import { Picture } from "./picture.js";
 import { template } from "./template.js";
@@ -16,7 +16,7 @@ const XRay = {
   inject: ["trame"],
 
   data: () => ({
-    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
+    drawn: { sides: [], lines: [], seen: "", point: "", landmarks: [], outline: "", ring: null, scale: null }, greys: [0, 1], percent: 100, hovered: null, open: "", handles: true,
     dragged: "", far: "", full: false, announced: "", problem: "",
   }),
 
@@ -297,7 +297,7 @@ const XRay = {
       this.drawn = {
         sides: sides(frame, view.sides), lines: view.lines.map((ends) => line(frame, ends)), seen: view.seen ? cross(frame.toView(view.seen)) : "",
         point: view.point ? cross(frame.toView(view.point)) : "", ring: this.movable ? ring(frame, view.centre) : null,
-        scale: scale(frame, view.mm_per_pixel), landmarks: view.landmarks.map((one) => landmark(frame, one)),
+        outline: outline(frame, view.outline), scale: scale(frame, view.mm_per_pixel), landmarks: view.landmarks.map((one) => landmark(frame, one)),
       };
       if (window.mvregFrames && this.shows) this.measure(this.shows);
     },

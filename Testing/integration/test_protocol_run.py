@@ -140,13 +140,13 @@ def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, 
 
 def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
     plain = [Condition("2 views, 90 degrees", "body")]
-    done = run([ct], tmp_path / "out", conditions=plain, least=2, simulator="gvxr")
-    assert [row["condition"] for row in done.rows] == 2 * ["2 views, 90 degrees"]
-    assert max(row["mtre_mm"] for row in done.rows) < 0.3
+    done = run([ct], tmp_path / "out", conditions=plain, least=1, simulator="gvxr")
+    (row,) = done.rows
+    assert row["mtre_mm"] < 0.3
     text, pictures = page(done)
     assert "X-rays are by gVirtualXray" in text and "RTK, as those" not in text and "gvxr-reliability.png" in pictures
     with pytest.raises(InputError, match="another simulator"):
-        run([ct], tmp_path / "out", conditions=plain, least=2)
+        run([ct], tmp_path / "out", conditions=plain, least=1)
 
 
 def test_without_gvxr_it_says_what_to_install(ct, tmp_path, monkeypatch, capsys):

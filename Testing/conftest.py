@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from phantom import make_ct, make_views
 
+from MultiViewRegistrationLib.demo.surfaces import gvxr_scene
+from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
@@ -49,6 +51,15 @@ def require_program() -> Callable[..., str]:
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def gvxr() -> None:
+    """Skips where gVirtualXray cannot be loaded, or finds nothing to draw with, and says what to install."""
+    try:
+        gvxr_scene()
+    except InputError as error:
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ import sys
 import warnings
 import webbrowser
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,6 +155,9 @@ def _parser() -> argparse.ArgumentParser:
                               "as docs/accuracy.md says; it can be stopped at any time and goes on where it was")
     command.add_argument("--real", action="store_true",
                          help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth")
+    command.add_argument("--simulator", choices=["rtk", "gvxr"], default="rtk",
+                         help="of --protocol: whose X-rays; gVirtualXray traces rays through a CT's isosurfaces, of bodies alone, and "
+                              "needs the extra gvxr (default: %(default)s)")
     command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
     command.add_argument("--limit", type=int, metavar="N",
                          help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
@@ -302,8 +306,9 @@ def _render(options: argparse.Namespace) -> dict:
 def _evaluate(options: argparse.Namespace) -> dict:
     if options.protocol:
         return _protocol(options)
-    if options.out or options.limit or options.real:
-        raise InputError("--out, --limit, --real: found without --protocol, expected them with it alone; add it, or leave them out.")
+    if options.out or options.limit or options.real or options.simulator != "rtk":
+        raise InputError("--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
+                         "them out.")
     from .evaluation_page import pages
     from .registration.ranges import Range
 
@@ -339,9 +344,12 @@ def _protocol(options: argparse.Namespace) -> dict:
     if options.start or options.search or options.refine != "joint" or options.device != "cpu" or options.scheduler:
         raise InputError("--start, --search, --refine, --device, --scheduler: found with --protocol, which registers here and from given "
                          "starts, as mvreg register does; leave them out.")
+    if options.real and options.simulator != "rtk":
+        raise InputError("--simulator: found with --real, whose X-rays are real; leave out one of the two.")
+    execute = run_real if options.real else partial(run, simulator=options.simulator)
     with progress_of(options, "Protocol") as line:
         line.show(0.0, PREPARING)
-        done = (run_real if options.real else run)(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
+        done = execute(options.cases, options.out, seed=options.seed, limit=options.limit, progress=line.show)
     file = options.page or options.out / "protocol.md"
     text, pictures = page(done, options.about, options.title or "Protocol", file.with_suffix("").name)
     _write_page(file, text, pictures, options.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from program import ENVIRONMENT, MVREG
 from MultiViewRegistrationLib.assessment.prediction import calibrated
 from MultiViewRegistrationLib.assessment.verdict import LOOK_ON
 from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.demo.surfaces import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.protocol import run as running
 from MultiViewRegistrationLib.protocol.conditions import Condition
@@ -118,7 +120,8 @@ def test_a_damaged_row_is_named(ct, tmp_path):
 
 @pytest.mark.parametrize("arguments, sentence", [
     (["CT", "--protocol"], "--out: found none"),
-    (["CT", "--limit", "3"], "--out, --limit, --real: found without --protocol"),
+    (["CT", "--limit", "3"], "--out, --limit, --simulator, --real: found without --protocol"),
+    (["CT", "--protocol", "--out", "OUT", "--real", "--simulator", "gvxr"], "--simulator: found with --real"),
     (["CT", "--protocol", "--out", "OUT", "--limit", "0"], "--limit: found 0, expected 1 or more"),
     (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
     (["CT", "CT", "--protocol", "--out", "OUT"], "two CTs with one file name"),
@@ -133,6 +136,25 @@ def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, 
     told = capsys.readouterr()
     assert sentence in told.err and told.err.count("\n") == 1 and not told.out
     assert not list((tmp_path / "out").glob("rows/*.json"))
+
+
+def test_with_another_simulator_it_registers_as_well(ct, tmp_path, gvxr):
+    plain = [Condition("2 views, 90 degrees", "body")]
+    done = run([ct], tmp_path / "out", conditions=plain, least=1, simulator="gvxr")
+    (row,) = done.rows
+    assert row["mtre_mm"] < 0.3
+    text, pictures = page(done)
+    assert "X-rays are by gVirtualXray" in text and "RTK, as those" not in text and "gvxr-reliability.png" in pictures
+    with pytest.raises(InputError, match="another simulator"):
+        run([ct], tmp_path / "out", conditions=plain, least=1)
+
+
+def test_without_gvxr_it_says_what_to_install(ct, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "gvxrPython3", None)
+    gvxr_scene.cache_clear()
+    assert main(["evaluate", "--protocol", str(ct), "--simulator", "gvxr", "--out", str(tmp_path / "out")]) == 2
+    told = capsys.readouterr()
+    assert "multiview-registration[gvxr]" in told.err and "libxcb-res0" in told.err and not told.out
 
 
 def test_without_rtk_it_says_what_to_install(ct, tmp_path):

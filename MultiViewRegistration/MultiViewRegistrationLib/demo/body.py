@@ -36,15 +36,19 @@ class Body:
 
     @staticmethod
     def from_hu(ct: Volume, beyond_mm: float = 130.0, drift: tuple[float, float] = (0.0, 0.0)) -> Body:
-        """The body of a CT in Hounsfield units.
+        """The body of a CT in Hounsfield units, which goes on above and below it, see `continued`."""
+        whole = continued(ct, beyond_mm, drift)
+        water, bone = base_materials(whole.values)
+        return Body(water, bone, whole.ct_from_index)
 
-        It goes on for `beyond_mm` above and below the CT: the end slices are repeated, moving sideways by
-        `drift` (along i, along j) mm for each mm away from the CT.
-        """
-        drift_ij = np.array(drift)
-        continued = _continued(_cropped(ct, np.abs(drift_ij) * beyond_mm), beyond_mm, drift_ij)
-        water, bone = base_materials(continued.values)
-        return Body(water, bone, continued.ct_from_index)
+
+def continued(ct: Volume, beyond_mm: float, drift: tuple[float, float]) -> Volume:
+    """A CT in Hounsfield units, without the air beside the body, going on for `beyond_mm` above and below.
+
+    The end slices are repeated, moving sideways by `drift` (along i, along j) mm for each mm away from the CT.
+    """
+    drift_ij = np.array(drift)
+    return _continued(_cropped(ct, np.abs(drift_ij) * beyond_mm), beyond_mm, drift_ij)
 
 
 def base_materials(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

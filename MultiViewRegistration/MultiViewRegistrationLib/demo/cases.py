@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,11 +18,12 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..imaging.ct import load_ct
 from ..io.files import write_atomically, written_atomically
-from .body import Body, bone_points, middle, without_couch
+from .body import Body, bone_points, continued, middle, without_couch
 from .chest import chest_ct
 from .implants import random_implant, random_wires
 from .projector import Projector
 from .simulator import SimulatedXRay
+from .surfaces import SurfaceProjector
 from .truncation import crop_sideways, within
 
 SIZE = 512, 512
@@ -31,6 +32,11 @@ SEARCH = {"rotation_deg": 15, "translation_mm": 45}
 TARGETS = 30
 DEFAULT_XRAY = SimulatedXRay(PIXEL_MM)
 LARGEST_START_MM = 22.0
+
+#: What makes the projector of a CT's body, of what `continued` is given.
+SIMULATORS: dict[str, Callable[..., Projector | SurfaceProjector]] = {
+    "rtk": lambda *ct: Projector(Body.from_hu(*ct)), "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,16 +52,16 @@ class Patient:
     """A CT and all that its cases need of it; making one takes some seconds, a case then one or two."""
 
     def __init__(
-        self, ct_path: str | Path, couch: bool, beyond_mm: float = 130.0, drift: tuple[float, float] = (0, 0)
+        self, ct_path: str | Path, couch: bool, beyond_mm: float = 130.0, drift: tuple[float, float] = (0, 0), simulator: str = "rtk"
     ) -> None:
         """ct_path: a CT that load_ct reads, in Hounsfield units, of a patient head first and supine.
 
-        couch: the scanner's couch is in the CT and is to be left out. beyond_mm, drift: as in Body.from_hu.
+        couch: the scanner's couch is in the CT and is to be left out. beyond_mm, drift: as in `continued`.   simulator: of SIMULATORS.
         """
         self.ct_path = Path(ct_path).resolve()
         ct = load_ct(self.ct_path)
         volume = without_couch(ct.volume) if couch else ct.volume
-        self.projector = Projector(Body.from_hu(volume, beyond_mm, drift))
+        self.projector = SIMULATORS[simulator](volume, beyond_mm, drift)
         self.bone_points = bone_points(volume)
         # Looked at: where the bone is along the body, and half-way through it.
         self.centre = np.array([*middle(volume)[:2], self.bone_points[:, 2].mean()])

@@ -10,8 +10,20 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from .body import Body
 
-#: Source to RTK's detector plane, at least. Pixels are scaled to it; all that counts is that the volume lies before it.
+#: Source to the detector plane, at least. Pixels are scaled to it; all that counts is that the body lies before it.
 DETECTOR_MM = 1000.0
+
+
+def detector_mm(middle: np.ndarray) -> float:
+    """Source to detector plane, mm, for a body whose middle (x, y, z, ...) is there in the camera's frame."""
+    return max(DETECTOR_MM, 2 * float(middle[2]))
+
+
+def without_skew(camera: Camera) -> None:
+    """InputError where the camera's columns and rows are not at right angles, which simulators do not know."""
+    skew = camera.intrinsics[0, 1]
+    if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
+        raise InputError(f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0.")
 
 
 class Projector:
@@ -79,19 +91,16 @@ class Joseph:
 
         Raises InputError for a camera with skew.
         """
-        (fx, skew, u0), (_, fy, v0), _ = camera.intrinsics
-        if abs(skew) > 1e-6:  # what is less is rounding of a projection matrix that was taken apart
-            raise InputError(
-                f"intrinsics: found a skew of {skew:g}, expected 0 for a simulated X-ray; set it to 0."
-            )
+        without_skew(camera)
+        (fx, _, u0), (_, fy, v0), _ = camera.intrinsics
         columns, rows = camera.size
         # RTK wants u x v to point to the source, so u runs against the camera's x: columns are filled from
         # the other side, unless the image is mirrored.
         if fx > 0:
             u0 = columns - 1 - u0
         camera_from_ct = camera.camera_from_world @ world_from_ct
-        detector_mm = max(DETECTOR_MM, 2 * float((camera_from_ct @ self._middle)[2]))
-        pixel_u, pixel_v = detector_mm / abs(fx), detector_mm / fy
+        far = detector_mm(camera_from_ct @ self._middle)
+        pixel_u, pixel_v = far / abs(fx), far / fy
         detector = self._image.New()
         detector.SetRegions([columns, rows, 1])
         detector.SetSpacing([pixel_u, pixel_v, 1.0])
@@ -99,15 +108,15 @@ class Joseph:
         detector.Allocate(True)
 
         joseph = self._filter.New()
-        joseph.SetGeometry(self._rtk_geometry(camera_from_ct, detector_mm))
+        joseph.SetGeometry(self._rtk_geometry(camera_from_ct, far))
         joseph.SetInput(0, detector)
         joseph.SetInput(1, self._volume)
         return joseph
 
-    def _rtk_geometry(self, camera_from_ct: np.ndarray, detector_mm: float):
+    def _rtk_geometry(self, camera_from_ct: np.ndarray, far: float):
         x, y, z, source = np.linalg.inv(camera_from_ct @ self._ct_from_rtk)[:3].T
         point, vector = self._itk.Point[self._itk.D, 3], self._itk.Vector[self._itk.D, 3]
-        positions = [point(p.tolist()) for p in (source, source + detector_mm * z)]
+        positions = [point(p.tolist()) for p in (source, source + far * z)]
         axes = [vector(v.tolist()) for v in (-x, y)]
         geometry = self._geometry.New()
         if not geometry.AddProjection(*positions, *axes):

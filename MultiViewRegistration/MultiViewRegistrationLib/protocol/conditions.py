@@ -69,6 +69,8 @@ def _of(part: str) -> list[Condition]:
 
 
 CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))
+#: For a second simulator: what the prediction speaks of, and of single bones it predicts nothing.
+BODIES = tuple(condition for condition in CONDITIONS if condition.part == "body")
 
 
 def trials(cts: int, conditions: Sequence[Condition] = CONDITIONS, least: int = LEAST, seed: int = 0) -> list[Trial]:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from .. import __version__
 from ..assessment.prediction import WRONG_MM
 from ..assessment.protocol import SUCCESS_MM
+from ..demo.surfaces import LEVELS_HU
 from ..evaluation_tables import table
 from ..rendering.threads import available_threads
 from . import planted, success_tables, trust_tables
@@ -22,6 +23,13 @@ from .sheets import contact_sheet
 
 #: The plot, after what the page's pictures are called.
 FIGURE = "reliability.png"
+#: Whose X-rays, by `Outcome.simulator`.
+BY = {
+    "rtk": "RTK, as those of the cases of `mvreg demo`, not by this program's own renderer",
+    "gvxr": "gVirtualXray, a simulator on which no prediction was fitted: rays through the isosurfaces of the CT at "
+            f"{', '.join(f'{hu:g}' for hu in LEVELS_HU)} HU, one kind of tissue between two of them; spectrum, scatter, noise and blur are "
+            "as with RTK. What is registered is the CT itself",
+}
 
 
 def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str = "protocol") -> tuple[str, dict[str, bytes]]:
@@ -29,7 +37,7 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
     rows = [row for row in done.rows if "skipped" not in row]
     if not rows:
         return f"{_head(done, title)}\n\n{about}\n\nNo registration is done yet.\n", {}
-    name = "real" if done.real else "protocol"
+    name = "real" if done.real else "protocol" if done.simulator == "rtk" else done.simulator
     sheets = _sheets(done, rows, name)
     figure = f"{name}-{FIGURE}"
     predicted = any(row.get("wrong") is not None for row in rows)
@@ -60,18 +68,20 @@ def _head(done: Outcome, title: str) -> str:
         f"# {title}\n\n"
         f"Written by `mvreg evaluate --protocol`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
         f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
-        f"**{len(done.rows)} of {done.planned} registrations are done**" + (_real(done.rows) if done.real else _simulated(done.rows))
+        f"**{len(done.rows)} of {done.planned} registrations are done**" + (_real(done.rows) if done.real else _simulated(done))
     )
 
 
-def _simulated(rows: Rows) -> str:
+def _simulated(done: Outcome) -> str:
+    rtk = done.simulator == "rtk"
+    bones = ("Bones: the largest ones, thresholded and divided at their necks, each by itself among all others" if rtk else
+             "No single bones: nothing is predicted of them")
     return (
         ", in an order of which any beginning is spread over all conditions. "
-        "X-rays are by RTK, as those of the cases of `mvreg demo`, not by this program's own renderer; what else is in the images is put "
+        f"X-rays are by {BY[done.simulator]}; what else is in the images is put "
         f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {REACH_MM:g} mm. Each is registered and "
-        "assessed as `mvreg register` does it. Bodies: the whole CT is registered. Bones: the largest ones, thresholded and divided at "
-        f"their necks, each by itself among all others{_skipped(rows)}. Pose and cameras are the same for all conditions of one "
-        "geometry, so that results are not independent and intervals somewhat too narrow."
+        f"assessed as `mvreg register` does it. Bodies: the whole CT is registered. {bones}{_skipped(done.rows)}. Pose and cameras are "
+        "the same for all conditions of one geometry, so that results are not independent and intervals somewhat too narrow."
     )
 
 

@@ -17,14 +17,16 @@ VERSION = 1
 class Records:
     """A folder of registrations of one protocol: protocol.json says which, rows/0007.json is the registration 7, pictures/ its misses."""
 
-    def __init__(self, folder: Path, cts: Sequence[Path], seed: int) -> None:
+    def __init__(self, folder: Path, cts: Sequence[Path], seed: int, simulator: str = "rtk") -> None:
         """InputError where the folder has registrations of another protocol: they do not go together."""
         self._rows, self.pictures = folder / "rows", folder / "pictures"
         about = {"version": VERSION, "seed": seed, "cts": [{"name": path.name, "sha256": sha256(path)} for path in cts]}
+        if simulator != "rtk":
+            about["simulator"] = simulator
         file = folder / "protocol.json"
         if file.exists() and _read(file) != about:
-            raise InputError(f"{file}: found registrations of other CTs, another order of them or another seed, expected those that were "
-                             "given now; give another --out, or the same CTs in the same order.")
+            raise InputError(f"{file}: found registrations of other CTs, another order of them, another seed or another simulator, "
+                             "expected those that were given now; give another --out, or the same CTs in the same order.")
         self._rows.mkdir(parents=True, exist_ok=True)
         self.pictures.mkdir(exist_ok=True)
         if not file.exists():

@@ -10,7 +10,7 @@ from ..assessment.prediction import calibrated
 from ..errors import InputError
 from ..registration import kernels
 from . import planted
-from .conditions import CONDITIONS, LEAST, Condition, Trial, trials
+from .conditions import BODIES, CONDITIONS, LEAST, Condition, Trial, trials
 from .judged import judged
 from .records import Records
 from .subject import Subject
@@ -22,25 +22,29 @@ class Outcome:
     """rows: of all registrations that were done by now, see `trial.measured`, as the program's present model judges them.
 
     planned: how many the whole protocol has.   real: whether real X-rays were registered, with an added bone.
+
+    simulator: whose X-rays they are, if not.
     """
 
     rows: list[dict]
     planned: int
     records: Records
     real: bool = False
+    simulator: str = "rtk"
 
 
 def run(
     cts: Sequence[Path], folder: Path, *, seed: int = 0, limit: int | None = None,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None, conditions: Sequence[Condition] = CONDITIONS,
-    least: int = LEAST,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None, conditions: Sequence[Condition] | None = None,
+    least: int = LEAST, simulator: str = "rtk",
 ) -> Outcome:
     """Does what is not done yet of the protocol, and keeps it in the folder.
 
     cts: in Hounsfield units, of patients head first and supine.   limit: only so many from the beginning of the list, any of which is
-    spread over all conditions.
+    spread over all conditions.   simulator: "rtk", or "gvxr", with which bodies alone are simulated.
 
-    Raises InputError where a CT is not there or shows no bone, two have one name, itk-rtk is missing, or the folder holds another protocol.
+    Raises InputError where a CT is not there or shows no bone, two have one name, the simulator is missing, or the folder holds another
+    protocol.
     """
     for path in cts:
         if not path.exists():
@@ -49,18 +53,18 @@ def run(
             raise InputError(f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file.")
     if len({path.name for path in cts}) < len(cts):
         raise InputError("--protocol: found two CTs with one file name, expected names that tell them apart; rename one.")
-    records = Records(folder, cts, seed)
-    listed = trials(len(cts), conditions, least, seed)
+    records = Records(folder, cts, seed, simulator)
+    listed = trials(len(cts), conditions or (CONDITIONS if simulator == "rtk" else BODIES), least, seed)
     subjects: dict[int, Subject] = {}
 
     def measure(trial: Trial) -> tuple[dict, bytes | None]:
         if trial.ct not in subjects:
-            subjects[trial.ct] = Subject(cts[trial.ct], seed + trial.ct)
+            subjects[trial.ct] = Subject(cts[trial.ct], seed + trial.ct, simulator)
         return measured(trial, subjects[trial.ct], seed)
 
     progress(0.0, f"{len(cts)} CTs" if len(cts) > 1 else "the CT")
     _keep(records, listed, limit, measure, progress, lambda trial: f"{cts[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
-    return Outcome(_as_judged_now(records), len(listed), records)
+    return Outcome(_as_judged_now(records), len(listed), records, simulator=simulator)
 
 
 def run_real(

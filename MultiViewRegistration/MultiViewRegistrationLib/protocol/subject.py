@@ -48,12 +48,15 @@ class Remembered:
 class Subject:
     """All that the registrations of one CT need of it; what takes seconds is made when it is first needed."""
 
-    def __init__(self, path: Path, seed: int) -> None:
-        """InputError where the file is no CT in Hounsfield units, shows too little bone, or itk-rtk is missing."""
+    def __init__(self, path: Path, seed: int, simulator: str = "rtk") -> None:
+        """simulator: of `cases.SIMULATORS`.
+
+        InputError where the file is no CT in Hounsfield units, shows too little bone, or the simulator is missing.
+        """
         self.name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
         drift = np.random.default_rng(seed).uniform(-DRIFT, DRIFT, 2)
         self._whole = load_ct(path)
-        self.body = Patient(path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift))
+        self.body = Patient(path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift), simulator=simulator)
         if not len(self.body.bone_points):
             raise InputError(f"{path}: found no bone, expected a CT of a patient in Hounsfield units.")
         self.projector = Remembered(self.body.projector)

@@ -18,7 +18,7 @@ from .remote_view import RemoteView
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
 #: Seconds that the X-rays are given for themselves at most when they are opened: until a page shows them, and the CT over them.
-FIRST_S = 20.0
+LONGEST_S = 20.0
 #: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so many.
 BESIDE_S, EVERY_S = 0.1, 1.0
 #: X-rays beside each other, at most.
@@ -62,7 +62,7 @@ class Views:
 
     def _opening(self) -> bool:
         session = self._application.session
-        return (session is not None and monotonic() - self._opened < FIRST_S
+        return (session is not None and monotonic() - self._opened < LONGEST_S
                 and (session.preparing or not all(cell.shown for cell in self._cells.values())))
 
     def adopt(self) -> None:

@@ -86,7 +86,7 @@ async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
     """All but the serving, from the imports to the end."""
     await server.ready
     with _uncollected():
-        for name in (".page", ".application", "..registration.kernels"):
+        for name in ("slicer", "vtk", "trame_slicer.core", ".page", ".application", "..registration.kernels"):  # Ctrl-C waits for one
             await asyncio.to_thread(import_module, name, __package__)
         from ..registration import kernels
         from . import page

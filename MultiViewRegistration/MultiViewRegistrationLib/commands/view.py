@@ -34,8 +34,16 @@ def _view(options: argparse.Namespace) -> dict:
     if find_spec("trame_slicer") is None:
         raise InputError('mvreg view: found no trame-slicer, expected the extra "viewer"; install it: pip install '
                          '"multiview-registration[viewer]", or pip install -e ".[viewer]" in a copy of the source.')
-    from ..demo.sample import demo_at_hand
+    from ..viewer import libraries
+
+    libraries.load_beside()
     from ..viewer.serving import serve
 
-    serve(options.path, demo_at_hand, case=options.case, host=options.host, port=options.port, open_browser=not options.no_browser)
+    serve(options.path, _demo, case=options.case, host=options.host, port=options.port, open_browser=not options.no_browser)
     return {}
+
+
+def _demo() -> Path:
+    from ..demo.sample import demo_at_hand  # imports what the start of the page need not wait for
+
+    return demo_at_hand()

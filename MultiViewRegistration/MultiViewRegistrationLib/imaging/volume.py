@@ -57,14 +57,16 @@ def pyramid(volume: Volume, levels: int) -> list[Volume]:
 
     The target size of level n is 2^n times the median spacing (the pixel size, for a CT with square pixels), and
     each axis is pooled by the whole number that comes nearest: a thick slice waits until the pixels have caught up.
-    Every level is pooled from the finest, so no error adds up.
+    Every level is as if pooled from the finest, so no error adds up: from another only where each block is made of whole ones of its.
     """
-    spacing = volume.spacing_mm
-    coarser = [
-        np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
-        for level in range(1, levels)
-    ]
-    return [volume] + [volume.pooled(tuple(int(f) for f in factors)) for factors in coarser]
+    spacing, size = volume.spacing_mm, np.array(volume.values.shape[::-1])
+    made = [(np.ones(3, int), volume)]
+    for level in range(1, levels):
+        factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
+        by, source = next((factors // of, source) for of, source in reversed(made)
+                          if not (factors % of).any() and not (size % of)[factors > of].any())
+        made.append((factors, source.pooled(tuple(int(f) for f in by))))
+    return [pooled for _, pooled in made]
 
 
 def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:

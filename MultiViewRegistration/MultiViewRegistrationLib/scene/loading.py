@@ -32,6 +32,8 @@ from .xray import MASK, XRayView
 
 #: The name of a mask that a DICOM header has.
 SHUTTER = "shutter"
+#: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the voxels that are asked.
+SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
 #: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
 LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 
@@ -174,8 +176,11 @@ def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarr
     values = whole_numbers(values)
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
     node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
-    slicer.util.updateVolumeFromArray(node, values)
     node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)  # which goes through all voxels
+    display.SetWindowLevelMinMax(*np.percentile(values[THIN], SHOWN))
+    slicer.util.updateVolumeFromArray(node, values)
     return node
 
 

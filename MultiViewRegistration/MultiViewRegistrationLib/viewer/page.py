@@ -5,6 +5,7 @@ from __future__ import annotations
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
+from trame_slicer.views import ViewLayout
 
 from ..scene import layout
 from . import elements, views_bar
@@ -42,6 +43,9 @@ def build(application) -> None:
                 _views(application)
             with html.Main(v_else=True, classes="mv-start"):
                 _start_page(application)
+    for section in application.sections.values():
+        with ViewLayout(server, template_name=f"step_{section.NAME}"):
+            section.build()
 
 
 def _head(application) -> None:
@@ -81,7 +85,7 @@ def _steps(application) -> None:
                     html.Span(f"{number}. {section.TITLE}", classes="mv-step-name")
                     html.Span(f"{{{{ {section.NAME}.state.text }}}}", classes="mv-step-text")
                 with v.VExpansionPanelText():
-                    section.build()
+                    client.ServerTemplate(name=f"step_{section.NAME}")  # which the page only makes once the step is opened
 
 
 def _views(application) -> None:

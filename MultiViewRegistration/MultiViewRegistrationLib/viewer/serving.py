@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import secrets
 import signal
 import webbrowser
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -84,21 +85,33 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
     """All but the serving, from the imports to the end."""
     await server.ready
-    for name in (".page", ".application", "..registration.kernels"):
-        await asyncio.to_thread(import_module, name, __package__)
-    from ..registration import kernels
-    from . import page
-    from .application import Application
+    with _uncollected():
+        for name in ("slicer", "vtk", "trame_slicer.core", ".page", ".application", "..registration.kernels"):  # Ctrl-C waits for one
+            await asyncio.to_thread(import_module, name, __package__)
+        from ..registration import kernels
+        from . import page
+        from .application import Application
 
-    with server.state:
-        application = Application(server, uploads, downloads, demo)
-        page.build(application)
-        application.refresh()  # a page is only whole with all that it shows
-        if path is not None:
-            application.opening.open(path, case, begun)
+        with server.state:
+            application = Application(server, uploads, downloads, demo)
+            page.build(application)
+            application.refresh()  # a page is only whole with all that it shows
+            if path is not None:
+                application.opening.open(path, case, begun)
     if begun is None:
         Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:
         application.close()
+
+
+@contextmanager
+def _uncollected():
+    """What is made in here stays: going through it again and again for what is not used any more would take a tenth of the time."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import html
-from trame.widgets import vuetify3 as v
 from trame_rca import module as rca
 
 from . import elements
@@ -28,5 +27,4 @@ def build(server) -> None:
         server.enable_module(module)
     server.state.trame__title = TITLE
     with VAppLayout(server, vuetify_config=THEME), html.Div(classes="mv-begin", role="status"):
-        v.VProgressCircular(indeterminate=True, size=48, color="primary")
-        html.Div("Starting…")
+        html.Div("Starting…")  # nothing that turns: without a graphics card it would take a quarter of a processor from the start

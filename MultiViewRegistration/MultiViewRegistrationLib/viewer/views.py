@@ -17,8 +17,8 @@ from .remote_view import RemoteView
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
-#: Seconds that the X-rays are given for themselves when they are opened, and at most, while the CT is made ready to be moved.
-FIRST_S, LONGEST_S = 1.0, 5.0
+#: Seconds that the X-rays are given for themselves at most when they are opened: until a page shows them, and the CT over them.
+LONGEST_S = 20.0
 #: While a sequence is played, 3D and slices are drawn only in the first so many seconds of every so many.
 BESIDE_S, EVERY_S = 0.1, 1.0
 #: X-rays beside each other, at most.
@@ -36,17 +36,16 @@ class Views:
         self._planes: dict[str, object] = {}
         self._cells: dict[str, object] = {}
         self._stand_back = False
-        app, server = application.slicer_app, application.server
+        app = application.slicer_app
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
         self.three_d.set_view_properties(ViewProps(background_color=BACKGROUND, box_visible=False))
-        self._remote = [RemoteView(server, "3D", self.three_d, self._others_first, lambda: view_tools.over_3d(self))]
-        self.slices = []
+        self._remote, self.slices = [], []
+        self._to_come = [("3D", self.three_d, lambda: view_tools.over_3d(self))]
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
-            self._remote.append(RemoteView(server, name, view, self._others_first,
-                                           partial(view_tools.over_slice, self, name, orientation, tone)))
+            self._to_come.append((name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
         self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
@@ -62,8 +61,9 @@ class Views:
         return player is not None and (player.playing or session.sequence.tracking is not None)
 
     def _opening(self) -> bool:
-        session, passed = self._application.session, monotonic() - self._opened
-        return passed < FIRST_S or (passed < LONGEST_S and session is not None and session.preparing)
+        session = self._application.session
+        return (session is not None and monotonic() - self._opened < LONGEST_S
+                and (session.preparing or not all(cell.shown for cell in self._cells.values())))
 
     def adopt(self) -> None:
         """There is another registration at work."""
@@ -96,10 +96,17 @@ class Views:
         """Have the X-rays' cells follow the CT."""
         for cell in self._cells.values():
             cell.refresh()
-        for view in self._remote:
-            view.tick()
+        self._follow_others()
         self._follow_bones()
         self._fit_beam()
+
+    def _follow_others(self) -> None:
+        """Have 3D and slices follow; each comes into the page when the X-rays leave time for it, as it is drawn at once then."""
+        for view in self._remote:
+            view.tick()
+        if self._to_come and not self._others_first():
+            name, view, beside = self._to_come.pop(0)
+            self._remote.append(RemoteView(self._application.server, name, view, self._others_first, beside))
 
     def _follow_bones(self) -> None:
         """Have a surface of the CT's bone made in a thread, where there is none of the CT as it is."""

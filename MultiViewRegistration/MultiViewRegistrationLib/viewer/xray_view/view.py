@@ -55,6 +55,7 @@ class XRayView:
         self._told: dict | None = None
         self._following, self._followed = None, 0.0
         self._moved_at: float | None = None
+        self._given: set[str] = set()
         for what, do in self._answers().items():
             server.controller.trigger(f"{self._name}_{what}")(do)
         if not isinstance(session.drawing.onto, Layers):
@@ -65,6 +66,11 @@ class XRayView:
     def build(self) -> None:
         """Put it into the layout that is being made; it fills what it is put into."""
         XRayCanvas(self._name)
+
+    @property
+    def shown(self) -> bool:
+        """Whether a page has asked for what there is: the X-ray, and what lies over it."""
+        return self._told is None or all(what in self._given for what in ("film", "layer") if self._told[what])
 
     def refresh(self) -> None:
         """Have the page follow the scene."""
@@ -167,6 +173,7 @@ class XRayView:
         node = self._node()
         if node is None or not self._film_of(node):
             return {}
+        self._given.add("film")
         film = self._film[1]
         return {"stamp": self._films, "columns": film.codes.shape[1], "rows": film.codes.shape[0], "pooled": film.pooled, "low": film.low,
                 "high": film.high, "pixels": film.codes.tobytes()}
@@ -178,6 +185,7 @@ class XRayView:
             return {"stamp": 0}
         if layer.stamp == have:
             return {"stamp": have}
+        self._given.add("layer")
         film = self._film[1]
         shown = layer.image if layer.greys is None else coded(layer.greys.as_xray(layer.image), film.low, film.high)
         return {"stamp": layer.stamp, "kind": layer.kind, "columns": shown.shape[1], "rows": shown.shape[0], "factor": layer.factor,

@@ -1,0 +1,30 @@
+"""The shared libraries of VTK and slicer-core, loaded while Python imports other things.
+
+An import holds Python's lock while the system finds a library and all that it needs, which takes most of the time that these two take. A
+thread that asks the system itself does not; the imports then find them loaded.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from importlib.machinery import EXTENSION_SUFFIXES
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Thread
+
+
+def load_beside() -> None:
+    """Begin, in a thread. What cannot be loaded is left to its import, which says why."""
+    if os.name == "posix":
+        Thread(target=_load, name="MultiViewRegistration", daemon=True).start()
+
+
+def _load() -> None:
+    system = ctypes.CDLL(None)
+    system.dlopen.restype = ctypes.c_void_p
+    for package in ("vtkmodules", "slicer_core"):
+        spec = find_spec(package)
+        if spec is not None:
+            for library in sorted(Path(spec.origin).parent.glob("*" + EXTENSION_SUFFIXES[0])):
+                system.dlopen(os.fsencode(library), ctypes.c_int(os.RTLD_NOW))

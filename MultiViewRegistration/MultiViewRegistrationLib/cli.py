@@ -156,8 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--real", action="store_true",
                          help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth")
     command.add_argument("--simulator", choices=["rtk", "gvxr"], default="rtk",
-                         help="of --protocol: whose X-rays; gVirtualXray traces rays through a CT's isosurfaces, of bodies alone, and "
-                              "needs the extra gvxr (default: %(default)s)")
+                         help="of --protocol: whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)")
     command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
     command.add_argument("--limit", type=int, metavar="N",
                          help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "

@@ -42,8 +42,7 @@ def trained(plan: Plan, number: int, folder: Path, device: str) -> Record:
     if not begun:  # it was stopped before anything was saved, or is of what the CT was before
         shutil.rmtree(model, ignore_errors=True)
     if not begun or not card.finished:
-        card = train(case, model, minutes=plan.options["minutes"], seed=plan.options["seed"], resume=begun,
-                     device=device).card
+        card = train(case, model, minutes=plan.options["minutes"], seed=plan.options["seed"], resume=begun, device=device).card
     return Record("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
 
 

@@ -76,6 +76,7 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
 
     for row in records_of(tmp_path / "whole"):
         again, strict = judged(row, calibrated()), judged(row, replace(calibrated(), intercept=30.0))
+        assert row["upper95_mm"] is None or row["upper95_mm"] >= row["noise95_mm"] > 0
         assert (again["verdict"], again["bounded"]) == (row["verdict"], row["bounded"])
         for key in ("wrong", "mean_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"):
             assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from moving import write_blinking_case
 from phantom import make_ct
-from session_at_work import new_session, no_thread_is_left, poll
+from session_at_work import no_thread_is_left, playing, poll
 from tracked import write_track, write_turning
 from vtk.util.numpy_support import vtk_to_numpy
 
@@ -23,15 +23,7 @@ def track(tmp_path_factory):
 
 @pytest.fixture
 def session(scene, track):
-    from MultiViewRegistrationLib.scene.sequence import read_track
-
-    read = read_track(track)
-    session = new_session(read(scene))
-    session.know(read.case)
-    read.play(session)
-    poll(session, 5, lambda: session.sequence.player.number == 0)
-    yield session
-    session.stop()
+    yield from playing(scene, track)
 
 
 def held(session, path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from moving import swing, write_blinking_case
 from phantom import error_mm
-from session_at_work import new_session, no_thread_is_left, poll
+from session_at_work import new_session, no_thread_is_left, playing, poll
 
 from MultiViewRegistrationLib.errors import InputError
 
@@ -52,15 +52,7 @@ def tracked(moving, tmp_path_factory):
 @pytest.fixture
 def session(scene, tracked):
     """With that open, at its first frame."""
-    from MultiViewRegistrationLib.scene.sequence import read_track
-
-    read = read_track(tracked)
-    session = new_session(read(scene))
-    session.know(read.case)
-    read.play(session)
-    poll(session, 5, lambda: session.sequence.player.number == 0)
-    yield session
-    session.stop()
+    yield from playing(scene, tracked)
 
 
 def picture(view):

@@ -64,9 +64,10 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
 
 
 def _head(done: Outcome, title: str) -> str:
+    option = " --real" if done.real else "" if done.simulator == "rtk" else f" --simulator {done.simulator}"
     return (
         f"# {title}\n\n"
-        f"Written by `mvreg evaluate --protocol`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
+        f"Written by `mvreg evaluate --protocol{option}`; do not edit by hand. {date.today().isoformat()}, version {__version__}, "
         f"{platform.machine()} with {available_threads()} threads, Python {platform.python_version()}, numba {version('numba')}. "
         f"**{len(done.rows)} of {done.planned} registrations are done**" + (_real(done.rows) if done.real else _simulated(done))
     )

@@ -15,9 +15,7 @@ def at_check(host, monkeypatch) -> Person:
 
     monkeypatch.setattr(drawing, "REST", 0.05)
     person = Person(host)
-    person.registration = phantom_registration(host.scene)
-    person.panel.choose(person.registration)
-    fold(person)
+    person.begin("check", phantom_registration(host.scene))
     return person
 
 
@@ -28,12 +26,6 @@ def with_views(person: Person) -> Person:
     person.wait(person.panel.session.prepare)
     settle(person)
     return person
-
-
-def fold(person) -> None:
-    for name, section in person.panel.sections.items():
-        section.button.collapsed = name != "check"
-    person.host.process(0.1)
 
 
 def settle(person) -> None:

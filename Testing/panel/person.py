@@ -29,6 +29,15 @@ class Person:
         """Slicer's own views, with what the layout says in them."""
         self.views = self.host.open_views(width, height)
 
+    def begin(self, name: str, registration=None) -> None:
+        """Unfold one section and no other, of a registration that is chosen, if one is given."""
+        if registration is not None:
+            self.registration = registration
+            self.panel.choose(registration)
+        for each, section in self.panel.sections.items():
+            section.button.collapsed = each != name
+        self.host.process(0.1)
+
     def of(self, name: str):
         """The widgets of a section, which is unfolded."""
         section = self.panel.sections[name]

@@ -17,11 +17,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 def person(host):
     """At the geometry of view1 of the phantom."""
     person = Person(host)
-    person.registration = phantom_registration(host.scene)
-    person.panel.choose(person.registration)
-    for name, section in person.panel.sections.items():
-        section.button.collapsed = name != "xrays"
-    host.process(0.1)
+    person.begin("xrays", phantom_registration(host.scene))
     return person
 
 

@@ -9,7 +9,6 @@ from check_section import (
     ball,
     choose,
     coloured,
-    fold,
     inside,
     projections,
     screw,
@@ -272,7 +271,7 @@ def test_a_simulated_pelvis(host, shared_data):
     host.answers.open_files = [shared_data / "sim" / "pelvis-lateral" / "case.json"]
     host.click(person.ui.loadCaseButton)
     person.registration = person.panel.registration
-    fold(person)
+    person.begin("check")
     person.give_views(440, 300)
     host.click(person.ui.layoutButton)
     person.wait(person.panel.session.prepare)

@@ -20,11 +20,7 @@ from MultiViewRegistrationLib.io.case import Case
 def person(host):
     """At the Export section of the phantom, which nobody has registered yet."""
     person = Person(host)
-    person.registration = phantom_registration(host.scene)
-    person.panel.choose(person.registration)
-    for name, section in person.panel.sections.items():
-        section.button.collapsed = name != "export"
-    host.process(0.1)
+    person.begin("export", phantom_registration(host.scene))
     return person
 
 

@@ -20,10 +20,7 @@ SOON_S = 20.0
 def person(host):
     """At the Export section of the phantom, with a right pose that passes for a result, and OpenIGTLink unfolded."""
     person = Person(host)
-    person.registration = phantom_registration(host.scene, world_from_ct=TRUE_POSE)  # of another the verdict would be a reject
-    person.panel.choose(person.registration)
-    for name, section in person.panel.sections.items():
-        section.button.collapsed = name != "export"
+    person.begin("export", phantom_registration(host.scene, world_from_ct=TRUE_POSE))  # of another the verdict would be a reject
     settle(person.panel.session)
     person.of("export").linkGroupBox.collapsed = False
     host.process(0.1)

@@ -32,9 +32,7 @@ def track(moving, tmp_path_factory):
 def person(host):
     """At the section Sequence, with nothing in the scene."""
     person = Person(host)
-    for name, section in person.panel.sections.items():
-        section.button.collapsed = name != "sequence"
-    host.process(0.1)
+    person.begin("sequence")
     return person
 
 

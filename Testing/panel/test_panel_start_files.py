@@ -17,11 +17,7 @@ from MultiViewRegistrationLib.geometry import rigid
 def person(host):
     """At the Start section of the phantom."""
     person = Person(host)
-    person.registration = phantom_registration(host.scene)
-    person.panel.choose(person.registration)
-    for name, section in person.panel.sections.items():
-        section.button.collapsed = name != "start"
-    host.process(0.1)
+    person.begin("start", phantom_registration(host.scene))
     return person
 
 

@@ -88,9 +88,27 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing):
     assert all(np.array_equal(a, b) for a, b in zip(first, images(person), strict=True))
 
 
-def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_path):
+def follow_when_seen(monkeypatch, seen: set) -> None:
+    """However busy the machine is, a frame is followed when the number of the one before has been seen."""
+    from MultiViewRegistrationLib import sequences
+
+    real = sequences.follow
+
+    def follow(*arguments, **options):
+        for number, frame in enumerate(real(*arguments, **options)):
+            yield frame
+            end = time.monotonic() + 60.0
+            while number not in seen and time.monotonic() < end:
+                time.sleep(0.01)
+
+    monkeypatch.setattr(sequences, "follow", follow)
+
+
+def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_path, monkeypatch):
     from PySide6 import QtWidgets
 
+    numbers = set()
+    follow_when_seen(monkeypatch, numbers)
     person.host.answers.open_files = [moving]
     person.host.click(person.ui.loadCaseButton)
     ui = person.of("sequence")
@@ -100,7 +118,6 @@ def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_
     person.host.click(ui.trackButton)
     assert ui.progressBar.visible and ui.cancelButton.enabled and person.header("sequence").startswith("\u25b6")
     assert not person.of("register").registerButton.enabled
-    numbers = set()
 
     def ended() -> bool:
         player = person.panel.session.sequence.player
@@ -109,7 +126,7 @@ def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_
 
     person.wait(ended, 180)
     assert person.message == "" and shown(person, COUNT - 1)[0].startswith("Frame 4: followed, check.")
-    assert len(numbers) > 2
+    assert numbers >= set(range(COUNT))
     person.wait(lambda: not ui.progressBar.visible and threads() == [])
     assert not ui.exportButton.enabled
     person.of("sequence").exportGroupBox.collapsed = False

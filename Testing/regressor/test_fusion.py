@@ -13,6 +13,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.regressor.evidence import Guess, Votes, motion, moved
 from MultiViewRegistrationLib.regressor.fusion import descend, distinct, fuse, geometry_slack
+from MultiViewRegistrationLib.regressor.looks import FIVE, Look
 
 CENTROID = np.array([12.0, -30.0, 45.0])
 NOMINAL = rigid.from_rotation_translation(rigid.exp_so3([0.1, -0.2, 0.05]), [-20.0, 35.0, -40.0])
@@ -116,6 +117,49 @@ def test_the_covariance_is_that_of_the_answers():
     views = VIEWS["two views"]
     found = [fuse([votes(view, points, true, rng, noise_px=1.0) for view in views], CENTROID, NOMINAL)[0] for _ in range(60)]
     assert 0.7 * 6 < np.mean([answer.squared_error(true, CENTROID) for answer in found]) < 1.4 * 6
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_look_is_the_image_turned_scaled_and_shifted(mirrored):
+    """About the principal point, by the angle and share that it says, whatever lies where."""
+    view, look, rng = camera(20, mirrored), Look(0.1, -0.2, 15.0, 1.1), np.random.default_rng(10)
+    points = landmarks(rng)
+    seen = view.project(rigid.transform_points(NOMINAL, points)) - view.intrinsics[:2, 2]
+    angle = np.radians(15.0) * np.sign(view.intrinsics[0, 0])
+    turned = 1.1 * seen @ np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    expected = turned + view.intrinsics[:2, 2] + np.array([0.1, -0.2]) * view.size
+    looked_at = look.camera(view, view)
+    np.testing.assert_allclose(looked_at.project(rigid.transform_points(NOMINAL, points)), expected, atol=1e-6)
+    np.testing.assert_allclose(looked_at.source, view.source, atol=1e-9)
+
+
+@pytest.mark.parametrize("views", VIEWS.values(), ids=VIEWS)
+def test_looks_at_one_x_ray_are_joined_where_they_show_the_same(views):
+    rng = np.random.default_rng(11)
+    points, true = landmarks(rng), some_pose(rng)
+    joined = []
+    for view in views:
+        first, *others = (votes(look.camera(view, view), points, true, rng) for look in FIVE)
+        joined.append(first.joined(others))
+    found = fuse(joined, CENTROID, NOMINAL)[0]
+    assert error_mm(found.world_from_ct, true, points) < 0.02
+    alone = fuse([votes(view, points, true, rng) for view in views], CENTROID, NOMINAL)[0]
+    np.testing.assert_allclose(found.covariance, alone.covariance, rtol=0.1, err_msg="five looks tell no more than one")
+
+
+def test_what_looks_err_in_one_by_one_is_less_in_all():
+    rng = np.random.default_rng(12)
+    points = landmarks(rng)
+    alone, together = [], []
+    for _ in range(20):
+        true, view = some_pose(rng), camera(0)
+        said = []
+        for look in FIVE:
+            wrong = moved(true, rng.normal(size=6) * [0.02, 0.02, 0.02, 4, 4, 4], CENTROID)
+            said.append(votes(look.camera(view, view), points, wrong, rng, noise_px=0.5))
+        alone.append(error_mm(fuse(said[:1], CENTROID, NOMINAL)[0].world_from_ct, true, points))
+        together.append(error_mm(fuse([said[0].joined(said[1:])], CENTROID, NOMINAL)[0].world_from_ct, true, points))
+    assert np.mean(together) < 0.7 * np.mean(alone)
 
 
 @pytest.mark.parametrize("outlier", range(3))

@@ -5,7 +5,8 @@ Motions are twists (omega, v) about the anatomy's centre c, in the world's axes:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -60,14 +61,27 @@ class Votes:
 
     def at(self, poses: np.ndarray) -> Normal:
         pixels, by_motion = self._projected(poses)
-        off = self._positions - pixels.astype(np.float32)[:, :, None]
-        distance = np.sqrt(np.einsum("skoi,skoi->sko", off, off))
+        x, y = (here - there[..., None] for here, there in zip(self._positions, np.moveaxis(pixels.astype(np.float32), -1, 0), strict=True))
+        distance = np.sqrt(x * x + y * y)
         weight = self._inverse_scales / np.maximum(distance, self._least)
         cost = np.einsum("sko,ko->s", distance, self._inverse_scales)
-        pull = np.einsum("sko,skoi->ski", weight, off)
+        pull = np.stack([(weight * x).sum(axis=-1), (weight * y).sum(axis=-1)], axis=-1)
         matrix = np.einsum("sk,skim,skin->smn", weight.sum(axis=-1), by_motion, by_motion, optimize=True)
         share = self.worth / (2 * self.scales.size)  # 2: what a median in the plane knows less than a mean, of Laplace's distribution
         return Normal(share * cost, share * matrix, share * np.einsum("ski,skim->sm", pull, by_motion))
+
+    def joined(self, others: Sequence[Votes]) -> Votes:
+        """With the votes of other looks at the same X-ray, by cameras of the same source: they err together, and tell no more than one."""
+        carried = [other._carried(self.camera) for other in others]
+        return replace(self, positions=np.concatenate([self.positions, *(positions for positions, _ in carried)], axis=1),
+                       scales=np.concatenate([self.scales, *(scales for _, scales in carried)], axis=1))
+
+    def _carried(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+        """Positions and scales in the image of another camera of the same source."""
+        turn = camera.camera_from_world[:3, :3] @ self.camera.camera_from_world[:3, :3].T
+        there_from_here = camera.intrinsics @ turn @ np.linalg.inv(self.camera.intrinsics)
+        there = rigid.rotate(there_from_here, np.concatenate([self.positions, np.ones_like(self.positions[..., :1])], axis=-1))
+        return there[..., :2] / there[..., 2:], self.scales * camera.intrinsics[1, 1] / self.camera.intrinsics[1, 1]
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Pixels (S, K, 2) of the landmarks, and their derivatives (S, K, 2, 6) by the motion."""
@@ -83,7 +97,8 @@ class Votes:
 
     @cached_property
     def _positions(self) -> np.ndarray:
-        return np.asarray(self.positions, np.float32)
+        """(2, K, observers): of each coordinate, as they lie together."""
+        return np.ascontiguousarray(np.moveaxis(self.positions, -1, 0), np.float32)
 
     @cached_property
     def _inverse_scales(self) -> np.ndarray:

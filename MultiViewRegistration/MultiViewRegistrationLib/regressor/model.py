@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..imaging.view import View
+from ..rendering import threads
 from . import checkpoint
 from .card import Card
 from .ct_hash import ct_sha256
@@ -49,15 +51,19 @@ class Model:
         InputError where a view sees the anatomy as none did in training.
         """
         nominal, trained = self._placed(views, world_from_ct)
-        cameras = [Camera(self._cameras[n].intrinsics, view.camera.camera_from_world, self._cameras[n].size)
-                   for n, view in zip(trained, views, strict=True)]
-        images = [prepare(view.xray, view.camera, Window(camera, np.ones(camera.size[::-1], bool)))
-                  for view, camera in zip(views, cameras, strict=True)]
+        looks = self.network.LOOKS
+        cameras = [look.camera(self._cameras[n], view.camera) for n, view in zip(trained, views, strict=True) for look in looks]
+        images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
+        threads.run([partial(prepare, views[n // len(looks)].xray, views[n // len(looks)].camera, Window.whole(camera), images[n])
+                     for n, camera in enumerate(cameras)])
         with torch.no_grad():
-            predicted = self.network(torch.from_numpy(np.stack(images)), torch.tensor(trained))
+            predicted = self.network(torch.from_numpy(images), torch.tensor(trained).repeat_interleave(len(looks)))
+        evidence = self.network.evidence(predicted, cameras)
+        if len(looks) > 1:
+            evidence = [evidence[n].joined(evidence[n + 1 : n + len(looks)]) for n in range(0, len(evidence), len(looks))]
         slack = [geometry_slack(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views]
         slack[0] = None  # the others are known against the first
-        return fuse(self.network.evidence(predicted, cameras), self._centroid, nominal, slack)
+        return fuse(evidence, self._centroid, nominal, slack)
 
     def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
         """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball."""

@@ -13,6 +13,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from . import se3
 from .evidence import Guess
+from .looks import AS_IT_IS
 from .resnet import features_of, norm, stage
 
 #: What a head's output of 1 means: rad and mm.
@@ -46,6 +47,8 @@ class PoseNetwork(nn.Module):
     cameras: of the views.   world_from_ct: (4, 4), the nominal pose.   centroid: (3,) CT mm.
     width: channels of the first stage, 64 in ResNet-18.
     """
+
+    LOOKS = AS_IT_IS
 
     def __init__(self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = WIDTH) -> None:
         super().__init__()

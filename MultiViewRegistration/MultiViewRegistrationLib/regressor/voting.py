@@ -20,6 +20,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
 from .evidence import Votes
+from .looks import FIVE
 from .resnet import features_of, norm, stage
 
 LANDMARKS = 24
@@ -51,6 +52,8 @@ class VotingNetwork(nn.Module):
     cameras: of the views as they are trained, of one size.   landmarks: (K, 3) CT mm.   centroid: (3,) CT mm, of the anatomy.
     width: channels of the finest features; the time goes with its square.
     """
+
+    LOOKS = FIVE
 
     def __init__(self, cameras: Sequence[Camera], landmarks: np.ndarray, centroid: np.ndarray, width: int = 16) -> None:
         super().__init__()

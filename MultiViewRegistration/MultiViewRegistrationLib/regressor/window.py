@@ -56,14 +56,19 @@ class Window:
         u, v = _carried(np.linalg.inv(grid_from_pixels), size)
         return cls(grid, (u >= -0.5) & (u <= columns - 0.5) & (v >= -0.5) & (v <= rows - 0.5))
 
+    @classmethod
+    def whole(cls, camera: Camera) -> Window:
+        """All of a camera's own grid."""
+        return cls(camera, np.ones(camera.size[::-1], bool))
+
     def pixel_mm_at(self, points: np.ndarray) -> np.ndarray:
         """(...) mm: how far apart neighbouring pixels' rays are at world points (..., 3)."""
         fx, fy = np.abs(np.diag(self.camera.intrinsics)[:2])
         return self.camera.depth(points) / math.sqrt(fx * fy)
 
 
-def prepare(xray: XRay, camera: Camera, window: Window) -> np.ndarray:
-    """An X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0.
+def prepare(xray: XRay, camera: Camera, window: Window, out: np.ndarray | None = None) -> np.ndarray:
+    """An X-ray as a network sees it: (2, rows, columns) float32, standardised, and 1 where valid, else 0; in `out` if that is given.
 
     camera: that took it. It may be turned, and have other intrinsics, than the window's: another detector behind the same source shows
     the same rays.   Raises ValueError where their sources are apart.
@@ -75,7 +80,7 @@ def prepare(xray: XRay, camera: Camera, window: Window) -> np.ndarray:
     shape = window.inside.shape
     line, valid = np.empty(shape, np.float32), np.empty(shape, np.uint8)
     _resample(xray.line_integrals, xray.valid.view(np.uint8), pixels_from_grid, line, valid)
-    out = np.empty((2, *shape), np.float32)
+    out = np.empty((2, *shape), np.float32) if out is None else out
     standardise(line, valid, np.empty((4, *shape), np.float32), out[0])
     out[1] = valid
     return out
@@ -95,16 +100,19 @@ def _resample(image, usable, pixels_from_grid, line, valid):
     h = pixels_from_grid
     step = math.sqrt(abs(h[0, 0] * h[1, 1] - h[0, 1] * h[1, 0])) / abs(h[2, 2])
     samples = min(max(math.ceil(step - 1e-6), 4), _MOST_SAMPLES)
+    along = h[:, 0] / samples
     for r in range(line.shape[0]):
         for c in range(line.shape[1]):
             total, count = 0.0, 0
             for i in range(samples):
-                y = r + (i + 0.5) / samples - 0.5
+                x, y = c + 0.5 / samples - 0.5, r + (i + 0.5) / samples - 0.5
+                p = h[0, 0] * x + h[0, 1] * y + h[0, 2]
+                q = h[1, 0] * x + h[1, 1] * y + h[1, 2]
+                w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
                 for j in range(samples):
-                    x = c + (j + 0.5) / samples - 0.5
-                    w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
-                    u = math.floor((h[0, 0] * x + h[0, 1] * y + h[0, 2]) / w + 0.5)
-                    v = math.floor((h[1, 0] * x + h[1, 1] * y + h[1, 2]) / w + 0.5)
+                    share = 1.0 / (w + j * along[2])
+                    u = int((p + j * along[0]) * share + 1.5) - 1  # of what is above -1.5, as floor(. + 0.5), in half the time
+                    v = int((q + j * along[1]) * share + 1.5) - 1
                     if 0 <= u < columns and 0 <= v < rows and usable[v, u]:
                         total += image[v, u]
                         count += 1

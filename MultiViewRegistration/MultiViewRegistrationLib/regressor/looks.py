@@ -1,0 +1,33 @@
+"""An X-ray shown to a network more than once, each time a little otherwise: what it errs in differs, and all together err less."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..geometry import rigid
+from ..geometry.camera import Camera
+
+
+class Look(NamedTuple):
+    """An image shifted by shares of its width and height, turned about the beam and scaled."""
+
+    right: float = 0.0
+    down: float = 0.0
+    roll_deg: float = 0.0
+    scale: float = 1.0
+
+    def camera(self, window: Camera, camera: Camera) -> Camera:
+        """Whose image that is: of a detector behind the source of `camera`, like that of `window` but for the look."""
+        intrinsics = np.diag([self.scale, self.scale, 1.0]) @ window.intrinsics
+        intrinsics[:2, 2] = window.intrinsics[:2, 2] + np.array([self.right, self.down]) * window.size
+        roll = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, self.roll_deg])), np.zeros(3))
+        return Camera(intrinsics, roll @ camera.camera_from_world, window.size)
+
+
+AS_IT_IS: Sequence[Look] = (Look(),)
+#: As it is, and towards each corner.
+FIVE: Sequence[Look] = (Look(), Look(0.06, 0.06, 12.0, 1.05), Look(-0.06, 0.06, -12.0, 0.95), Look(0.06, -0.06, -6.0, 0.95),
+                        Look(-0.06, -0.06, 6.0, 1.05))

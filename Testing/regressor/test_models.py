@@ -23,8 +23,8 @@ from MultiViewRegistrationLib.regressor import store  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.checkpoint import save  # noqa: E402
 from MultiViewRegistrationLib.regressor.ct_hash import ct_sha256  # noqa: E402
-from MultiViewRegistrationLib.regressor.looks import FIVE  # noqa: E402
-from MultiViewRegistrationLib.regressor.model import Model, camera_to_json, cameras_of, load_model  # noqa: E402
+from MultiViewRegistrationLib.regressor.looks import FOUR  # noqa: E402
+from MultiViewRegistrationLib.regressor.model import SURE_MM, Model, camera_to_json, cameras_of, load_model  # noqa: E402
 from MultiViewRegistrationLib.regressor.network import make_network  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import AXES  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
@@ -51,23 +51,22 @@ def folder(tmp_path, ct, card):
 class Oracle:
     """A network that sees through the image: its evidence is the truth as projected points, which tests what lies around it."""
 
-    LOOKS = FIVE
+    MORE_LOOKS = FOUR
 
-    def __init__(self, ct):
-        self.landmarks = choose_landmarks(ct)
-        self.centroid = ct.centroid()
-        self.seen = []
+    def __init__(self, ct, scale_px):
+        self.landmarks, self.centroid = choose_landmarks(ct), ct.centroid()
+        self.scale_px, self.seen = scale_px, []
 
     def __call__(self, images, view):
         assert images.shape[1:] == (2, 64, 64)
-        self.seen = view.tolist()
+        self.seen.append(view.tolist())
         return images
 
     def evidence(self, predicted, cameras):
         from MultiViewRegistrationLib.regressor.evidence import Votes
 
         projected = [camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras]
-        return [Votes(camera, self.landmarks, self.centroid, points[:, None], np.ones((len(points), 1)), 3.0)
+        return [Votes(camera, self.landmarks, self.centroid, points[:, None], np.full((len(points), 1), self.scale_px), 3.0)
                 for camera, points in zip(cameras, projected, strict=True)]
 
 
@@ -176,8 +175,8 @@ def test_one_ct_has_one_hash_however_it_lies_in_memory(ct):
     assert ct_sha256(CT(Volume(values[::-1], other_way_round))) == ct_sha256(ct)
 
 
-def oracle(card, ct, truth) -> Model:
-    network = Oracle(ct)
+def oracle(card, ct, truth, scale_px: float = 0.3) -> Model:
+    network = Oracle(ct, scale_px)
     network.truth = truth
     return Model(card, network, None)
 
@@ -186,7 +185,14 @@ def test_views_in_another_order_and_alone(card, ct, views):
     model = oracle(card, ct, TRUE_POSE)
     for chosen, trained in ((views, [0, 1]), (views[::-1], [1, 0]), (views[1:], [1])):
         assert error_mm(model.candidates(chosen)[0].world_from_ct) < 0.2
-        assert model.network.seen == np.repeat(trained, len(FIVE)).tolist()
+        assert model.network.seen.pop() == trained and not model.network.seen
+
+
+def test_what_leaves_doubt_is_looked_at_again(card, ct, views):
+    sure, unsure = oracle(card, ct, TRUE_POSE), oracle(card, ct, TRUE_POSE, 20.0)
+    assert sure.candidates(views)[0].expected_mm() < SURE_MM < unsure.candidates(views)[0].expected_mm()
+    assert sure.network.seen == [[0, 1]] and unsure.network.seen == [[0, 1], [0] * 4 + [1] * 4]
+    assert error_mm(unsure.candidates(views)[0].world_from_ct) < 0.2
 
 
 def test_the_same_arm_in_another_world(card, ct, views):

@@ -66,9 +66,10 @@ class Votes:
         weight = self._inverse_scales / np.maximum(distance, self._least)
         cost = np.einsum("sko,ko->s", distance, self._inverse_scales)
         pull = np.stack([(weight * x).sum(axis=-1), (weight * y).sum(axis=-1)], axis=-1)
-        matrix = np.einsum("sk,skim,skin->smn", weight.sum(axis=-1), by_motion, by_motion, optimize=True)
+        rows = by_motion.reshape(len(poses), -1, 6)
+        matrix = np.swapaxes(rows, -1, -2) @ (np.repeat(weight.sum(axis=-1), 2, axis=-1)[..., None] * rows)
         share = self.worth / (2 * self.scales.size)  # 2: what a median in the plane knows less than a mean, of Laplace's distribution
-        return Normal(share * cost, share * matrix, share * np.einsum("ski,skim->sm", pull, by_motion))
+        return Normal(share * cost, share * matrix, share * (pull.reshape(len(poses), 1, -1) @ rows)[:, 0])
 
     def joined(self, others: Sequence[Votes]) -> Votes:
         """With the votes of other looks at the same X-ray, by cameras of the same source: they err together, and tell no more than one."""

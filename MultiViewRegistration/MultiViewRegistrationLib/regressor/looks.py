@@ -1,8 +1,8 @@
-"""An X-ray shown to a network more than once, each time a little otherwise: what it errs in differs, and all together err less."""
+"""A doubtful X-ray shown to a network once more and more, each time a little otherwise: what it errs in differs, and all together err less.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,5 @@ class Look(NamedTuple):
         return Camera(intrinsics, roll @ camera.camera_from_world, window.size)
 
 
-AS_IT_IS: Sequence[Look] = (Look(),)
-#: As it is, and towards each corner.
-FIVE: Sequence[Look] = (Look(), Look(0.06, 0.06, 12.0, 1.05), Look(-0.06, 0.06, -12.0, 0.95), Look(0.06, -0.06, -6.0, 0.95),
-                        Look(-0.06, -0.06, 6.0, 1.05))
+#: Towards each corner.
+FOUR = (Look(0.06, 0.06, 12.0, 1.05), Look(-0.06, 0.06, -12.0, 0.95), Look(0.06, -0.06, -6.0, 0.95), Look(-0.06, -0.06, 6.0, 1.05))

@@ -17,10 +17,15 @@ from ..rendering import threads
 from . import checkpoint
 from .card import Card
 from .ct_hash import ct_sha256
+from .evidence import Evidence
 from .fusion import Candidate, fuse, geometry_slack
+from .looks import Look
 from .network import Network, make_network
 from .poses import PoseRange
 from .window import Window, prepare
+
+#: Who expects to be farther off than this looks again.
+SURE_MM = 8.0
 
 
 class Model:
@@ -51,19 +56,25 @@ class Model:
         InputError where a view sees the anatomy as none did in training.
         """
         nominal, trained = self._placed(views, world_from_ct)
-        looks = self.network.LOOKS
-        cameras = [look.camera(self._cameras[n], view.camera) for n, view in zip(trained, views, strict=True) for look in looks]
-        images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
-        threads.run([partial(prepare, views[n // len(looks)].xray, views[n // len(looks)].camera, Window.whole(camera), images[n])
-                     for n, camera in enumerate(cameras)])
-        with torch.no_grad():
-            predicted = self.network(torch.from_numpy(images), torch.tensor(trained).repeat_interleave(len(looks)))
-        evidence = self.network.evidence(predicted, cameras)
-        if len(looks) > 1:
-            evidence = [evidence[n].joined(evidence[n + 1 : n + len(looks)]) for n in range(0, len(evidence), len(looks))]
         slack = [geometry_slack(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views]
         slack[0] = None  # the others are known against the first
-        return fuse(evidence, self._centroid, nominal, slack)
+        first = [said for said, in self._said(views, trained, [Look()])]
+        found = fuse(first, self._centroid, nominal, slack)
+        if self.network.MORE_LOOKS and not (found[0].agree and found[0].expected_mm() < SURE_MM):
+            more = self._said(views, trained, self.network.MORE_LOOKS)
+            found = fuse([said.joined(others) for said, others in zip(first, more, strict=True)], self._centroid, nominal, slack)
+        return found
+
+    def _said(self, views: Sequence[View], trained: Sequence[int], looks: Sequence[Look]) -> list[list[Evidence]]:
+        """What the network says of each X-ray at each look.   trained: for each view, which one of the training it is."""
+        cameras = [look.camera(self._cameras[n], view.camera) for n, view in zip(trained, views, strict=True) for look in looks]
+        images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
+        threads.run([partial(prepare, view.xray, view.camera, Window.whole(camera), image) for view, camera, image in
+                     zip((view for view in views for _ in looks), cameras, images, strict=True)])
+        with torch.no_grad():
+            predicted = self.network(torch.from_numpy(images), torch.tensor(trained).repeat_interleave(len(looks)))
+        said = self.network.evidence(predicted, cameras)
+        return [said[n : n + len(looks)] for n in range(0, len(said), len(looks))]
 
     def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
         """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball."""

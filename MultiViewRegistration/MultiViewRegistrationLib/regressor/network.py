@@ -29,12 +29,12 @@ NAMES = ("voting", "pose")
 class Network(Protocol):
     """A network that looks at single views. All it knows of the CT and the training's geometry is in its state_dict.
 
-    LOOKS: how it is shown an X-ray; where that is more than once, its evidence can be `joined`.
+    MORE_LOOKS: how it is shown an X-ray again that leaves doubt; its evidence can be `joined` where there are any.
     body: the part whose kernels `Optimiser` treats as matrices.
     certainty: by how much more its evidence knows than was thought before `calibrate`, as an inverse variance.
     """
 
-    LOOKS: Sequence[Look]
+    MORE_LOOKS: Sequence[Look]
     body: nn.Module
     certainty: Tensor
 

@@ -13,7 +13,6 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from . import se3
 from .evidence import Guess
-from .looks import AS_IT_IS
 from .resnet import features_of, norm, stage
 
 #: What a head's output of 1 means: rad and mm.
@@ -48,7 +47,7 @@ class PoseNetwork(nn.Module):
     width: channels of the first stage, 64 in ResNet-18.
     """
 
-    LOOKS = AS_IT_IS
+    MORE_LOOKS = ()
 
     def __init__(self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = WIDTH) -> None:
         super().__init__()

@@ -20,7 +20,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
 from .evidence import Votes
-from .looks import FIVE
+from .looks import FOUR
 from .resnet import features_of, norm, stage
 
 LANDMARKS = 24
@@ -53,7 +53,7 @@ class VotingNetwork(nn.Module):
     width: channels of the finest features; the time goes with its square.
     """
 
-    LOOKS = FIVE
+    MORE_LOOKS = FOUR
 
     def __init__(self, cameras: Sequence[Camera], landmarks: np.ndarray, centroid: np.ndarray, width: int = 16) -> None:
         super().__init__()

@@ -75,10 +75,9 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
         return values
     n = values.shape[axis]
     index: list[slice] = [slice(None)] * values.ndim
-    total = np.zeros(
-        [-(-size // factor) if a == axis else size for a, size in enumerate(values.shape)], np.float32
-    )
-    for offset in range(min(factor, n)):
+    index[axis] = slice(0, n, factor)
+    total = values[tuple(index)].astype(np.float32, order="C")
+    for offset in range(1, min(factor, n)):
         index[axis] = slice(offset, n, factor)
         part = values[tuple(index)]
         index[axis] = slice(0, part.shape[axis])

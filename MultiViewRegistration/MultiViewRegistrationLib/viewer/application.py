@@ -13,8 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import slicer
-import vtk
 from trame_slicer.core import SlicerApp
+from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
 from ..scene import display
@@ -48,7 +48,7 @@ class Application:
         _quieten()
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
-        vtk.vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
+        vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
         self.scene = slicer.mrmlScene = self.slicer_app.scene
         rendering = self.slicer_app.app_logic.GetModuleLogic("VolumeRendering")
         slicer.modules = SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: rendering))  # where Slicer has it
@@ -85,7 +85,7 @@ class Application:
         self.session = registration and Session(registration)
         self._observed = None
         if registration is not None:
-            self._observed = registration.node, registration.node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_changed)
+            self._observed = registration.node, registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed)
             display.show(registration)
         self.points.adopt()
         self.views.adopt()
@@ -207,4 +207,4 @@ class Application:
 
 def _quieten() -> None:
     """Of what VTK says, only errors are for a person in a terminal."""
-    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)

@@ -23,8 +23,7 @@ def load_beside() -> None:
 def _load() -> None:
     system = ctypes.CDLL(None)
     system.dlopen.restype = ctypes.c_void_p
-    for package in ("vtkmodules", "slicer_core"):
-        spec = find_spec(package)
-        if spec is not None:
-            for library in sorted(Path(spec.origin).parent.glob("*" + EXTENSION_SUFFIXES[0])):
-                system.dlopen(os.fsencode(library), ctypes.c_int(os.RTLD_NOW))
+    spec = find_spec("slicer_core")  # its libraries bring those of VTK that are needed, and not the others
+    if spec is not None:
+        for library in sorted(Path(spec.origin).parent.glob("*" + EXTENSION_SUFFIXES[0])):
+            system.dlopen(os.fsencode(library), ctypes.c_int(os.RTLD_NOW))

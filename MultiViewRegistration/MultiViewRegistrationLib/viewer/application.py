@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 import slicer
 from trame_slicer.core import SlicerApp
+from trame_slicer.views import ViewLayout
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
@@ -62,6 +63,7 @@ class Application:
         self.moving, self.points = Moving(self), Points(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
+        self._unmade = [*self.sections.values()]
         ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
         self.takers = {"ct": ct.take, "xrays": xrays.take, "calibration": xrays.geometry.take, "pose": start.pose_file.take,
                        "landmarks": start.landmarks.file.take, "motion": sequence.motion.take}
@@ -187,8 +189,18 @@ class Application:
                     section.tick()
             self.views.tick()
         self.opening.tick()
+        self._make_steps()
         if self._stale:
             self.refresh()
+
+    def _make_steps(self) -> None:
+        """Make the widgets of the steps that are open, and of the others one at a time, once what was opened is seen."""
+        opened = [section for section in self._unmade if section.NAME in self.state.open_steps]
+        seen = not self.state.opening and not self.views.opening
+        for section in opened or self._unmade[:seen]:
+            self._unmade.remove(section)
+            with ViewLayout(self.server, template_name=f"step_{section.NAME}"):
+                section.build()
 
     def refresh(self) -> None:
         """Show the scene as it is."""

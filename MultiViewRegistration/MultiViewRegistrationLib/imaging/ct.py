@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,10 @@ class CT:
 
     def centroid(self) -> np.ndarray:
         """(3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""
+        return self._centroid.copy()
+
+    @cached_property
+    def _centroid(self) -> np.ndarray:
         selected = self.mask
         if selected is None:
             values = self.volume.values

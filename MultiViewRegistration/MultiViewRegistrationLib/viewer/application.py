@@ -194,10 +194,14 @@ class Application:
             self.refresh()
 
     def _make_steps(self) -> None:
-        """Make the widgets of the steps that are open, and of the others one at a time, once what was opened is seen."""
+        """Make the widgets of the steps that are open, and of the others one at a time, once the X-rays that were opened are seen.
+
+        Open ones do not wait for the CT to be ready, which may take long.
+        """
+        if self.state.opening or self.views.awaited(("film",)):
+            return
         opened = [section for section in self._unmade if section.NAME in self.state.open_steps]
-        seen = not self.state.opening and not self.views.opening
-        for section in opened or self._unmade[:seen]:
+        for section in opened or self._unmade[: not self.views.opening]:
             self._unmade.remove(section)
             with ViewLayout(self.server, template_name=f"step_{section.NAME}"):
                 section.build()

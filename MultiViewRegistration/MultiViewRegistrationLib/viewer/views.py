@@ -65,7 +65,11 @@ class Views:
         """Whether X-rays have just been opened, and are not all seen yet with the CT over them."""
         session = self._application.session
         return (session is not None and monotonic() - self._opened < LONGEST_S
-                and (session.preparing or not all(cell.shown for cell in self._cells.values())))
+                and (session.preparing or self.awaited(("film", "layer"))))
+
+    def awaited(self, parts: tuple[str, ...]) -> bool:
+        """Whether no page has asked yet for these parts of all X-rays."""
+        return not all(cell.given(part) for cell in self._cells.values() for part in parts)
 
     def adopt(self) -> None:
         """There is another registration at work."""

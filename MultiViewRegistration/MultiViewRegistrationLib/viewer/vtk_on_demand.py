@@ -11,6 +11,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
+#: What trame-slicer needs beside.
+WIDGETS = "vtkmodules.vtkInteractionWidgets"
+
 
 class VTKOnDemand(ModuleType):
     """Stands for `vtk` until all of that is needed; `vtk.util` and the like are found in it, too."""
@@ -23,6 +26,7 @@ class VTKOnDemand(ModuleType):
     def __getattr__(self, name: str):
         if name.startswith("__"):
             raise AttributeError(name)
+        import_module(WIDGETS)
         imported = [module for key, module in list(sys.modules.items()) if key.startswith("vtkmodules.vtk")]
         found = next((module for module in imported if hasattr(module, name)), None)
         if found is None:

@@ -39,7 +39,7 @@ SAMPLE = "demo.chest"
 #: Where a foreign package may be imported: rooms or single modules.
 HOME_OF = {
     "slicer": HOSTS,
-    "vtk": {"panel", "demo.surfaces"},
+    "vtk": {"panel", "demo.surfaces", "viewer.vtk_on_demand"},
     "vtkmodules": {"scene", "viewer"},  # of VTK only what is used: all of it takes most of a second
     "gvxrPython3": {"demo.surfaces"},
     "trame": {"viewer"},

@@ -46,16 +46,26 @@ class CT:
 
     @cached_property
     def _centroid(self) -> np.ndarray:
-        selected = self.mask
-        if selected is None:
-            values = self.volume.values
-            selected = values > (BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
-            if not selected.any():
-                selected = values > (AIR_BELOW_HU if self.unit == "hu" else 0)
-        columns = selected.sum(axis=0, dtype=np.int32)  # how many voxels over each (j, i)
-        counts = columns.sum(axis=0), columns.sum(axis=1), np.count_nonzero(selected, axis=(1, 2))
+        values = self.volume.values
+        if self.mask is not None:
+            columns, slices = _counts(self.mask, False)
+        else:
+            columns, slices = _counts(values, BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
+            if not slices.any():
+                columns, slices = _counts(values, AIR_BELOW_HU if self.unit == "hu" else 0)
+        counts = columns.sum(axis=0), columns.sum(axis=1), slices
         index = [np.average(np.arange(len(along)), weights=along) for along in counts]
         return (self.volume.ct_from_index @ [*index, 1.0])[:3]
+
+
+def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
+    """(nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
+    columns, slices = np.zeros(values.shape[1:], np.int32), np.zeros(len(values), int)
+    for k, of in enumerate(values):  # by slices: they fit the cache
+        selected = of > above
+        columns += selected
+        slices[k] = np.count_nonzero(selected)
+    return columns, slices
 
 
 def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) -> CT:

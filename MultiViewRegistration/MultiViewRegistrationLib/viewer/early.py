@@ -11,7 +11,7 @@ from ..scene.worker import Worker
 
 @dataclass(frozen=True, eq=False)
 class Early:
-    """Two workers: the one loads the `io.case.Case`, the other makes its CT ready, see `Session.know`. A third one reads the CT for both."""
+    """Two workers: the one loads the `io.case.Case`, the other makes its CT ready, see `Session.know`. A third reads the CT for both."""
 
     case: Worker
     ready: Worker

@@ -39,7 +39,8 @@ SAMPLE = "demo.chest"
 #: Where a foreign package may be imported: rooms or single modules.
 HOME_OF = {
     "slicer": HOSTS,
-    "vtk": HOSTS | {"demo.surfaces"},
+    "vtk": {"panel", "demo.surfaces", "viewer.vtk_on_demand"},
+    "vtkmodules": {"scene", "viewer"},  # of VTK only what is used: all of it takes most of a second
     "gvxrPython3": {"demo.surfaces"},
     "trame": {"viewer"},
     "trame_rca": {"viewer"},
@@ -208,7 +209,7 @@ import importlib, sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in {{"torch", "warp", "itk", "h5py", "matplotlib", "nanodrr", "torchio", "pyigtl", "distributed", "slicer",
-                                  "vtk", "qt", "ctk", "gvxrPython3"}}:
+                                  "vtk", "vtkmodules", "qt", "ctk", "gvxrPython3"}}:
             raise ModuleNotFoundError(f"No module named {{name}}", name=name)
 
 sys.meta_path.insert(0, Missing())

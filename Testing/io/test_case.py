@@ -12,7 +12,8 @@ import pytest
 from tiny_case import READING, REMOVED, SIZE, START, camera, changed, full, minimal, refusal, write_image
 
 from MultiViewRegistrationLib.geometry.distortion import Distortion
-from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.io.case import Case, ct_of
+from MultiViewRegistrationLib.io.case_file import CaseFile
 
 VIEW = ["views", 0]
 
@@ -30,6 +31,13 @@ def test_a_full_case(write_case):
     assert case.ct.unit == "hu" and 0 < case.ct.mask.sum() < 100
     np.testing.assert_array_equal(case.world_from_ct, START)
     assert case.path == path
+
+
+def test_a_ct_that_is_read_elsewhere_is_taken(write_case):
+    path = write_case(full())
+    ct = ct_of(CaseFile.read(path))
+    assert Case.load(path, read_ct=lambda: ct).ct is ct
+    assert Case.load(path, Case.load(path), read_ct=lambda: ct).ct is not ct  # of a case that was loaded before it is not asked for
 
 
 def test_a_landmark_outside_its_image_is_refused(write_case):

@@ -8,6 +8,7 @@ from phantom import TRUE_POSE, off
 from phantom_scene import START, phantom, phantom_registration
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 
 
@@ -36,6 +37,7 @@ def clock(monkeypatch):
     monkeypatch.setattr(drawing, "perf_counter", clock)
     monkeypatch.setattr(drawing, "COARSE", ((64, 3.0), (43, 3.0), (32, 3.0)))
     monkeypatch.setattr(drawing, "COST", (4, 2, 1))
+    monkeypatch.setattr(drawing, "FIRST", 0)
     monkeypatch.setattr(drawing, "SHARP", (128, 1.0))
     return clock
 
@@ -105,6 +107,19 @@ def test_coarse_while_it_moves_sharp_at_rest(drawing, registration, clock):
     registration.world_from_ct = TRUE_POSE
     assert drawing.step()
     assert sides(registration) == [64, 64]
+
+
+def test_it_begins_coarsely_and_is_finer_as_soon_as_the_machine_proves_fast(registration, anatomy, clock, monkeypatch):
+    from MultiViewRegistrationLib.scene import drawing
+
+    monkeypatch.setattr(drawing, "FIRST", 2)
+    made = drawing_of(registration, anatomy)
+    fineness = []
+    for step in range(3):
+        registration.world_from_ct = TRUE_POSE @ rigid.from_rotation_translation(np.eye(3), [step, 0, 0])
+        made.step()
+        fineness.append(sides(registration)[0])
+    assert fineness == [32, 42, 64]
 
 
 def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(drawing, registration, clock, anatomy):

@@ -34,9 +34,10 @@ def _view(options: argparse.Namespace) -> dict:
     if find_spec("trame_slicer") is None:
         raise InputError('mvreg view: found no trame-slicer, expected the extra "viewer"; install it: pip install '
                          '"multiview-registration[viewer]", or pip install -e ".[viewer]" in a copy of the source.')
-    from ..viewer import libraries
+    from ..viewer import libraries, vtk_on_demand
 
     libraries.load_beside()
+    vtk_on_demand.put_off()
     from ..viewer.serving import serve
 
     serve(options.path, _demo, case=options.case, host=options.host, port=options.port, open_browser=not options.no_browser)

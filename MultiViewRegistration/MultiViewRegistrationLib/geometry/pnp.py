@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from . import rigid
 from .camera import Camera
@@ -138,6 +137,8 @@ def _solved(positions: Positions, rows: np.ndarray) -> np.ndarray:
     Gauss-Newton on rotation and translation; the start's translation is the best one for its rotation. A little of
     the diagonal is added to the normal equations, as a sample may leave a direction undetermined.
     """
+    from scipy.spatial.transform import Rotation  # slow to import, too
+
     A, b = (part[rows][:, None] for part in positions.equations())  # (S, 1, k, 2, 3) and (S, 1, k, 2)
     centre, radius = positions.centre, positions.radius
     points = (positions.points - centre)[rows][:, None]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,16 +42,30 @@ class CT:
 
     def centroid(self) -> np.ndarray:
         """(3,) CT LPS mm: mean position of the mask's voxels; without a mask of the bone's, else of everything."""
-        selected = self.mask
-        if selected is None:
-            values = self.volume.values
-            selected = values > (BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
-            if not selected.any():
-                selected = attenuation(self).values > 0
-        columns = selected.sum(axis=0, dtype=np.int32)  # how many voxels over each (j, i)
-        counts = columns.sum(axis=0), columns.sum(axis=1), np.count_nonzero(selected, axis=(1, 2))
+        return self._centroid.copy()
+
+    @cached_property
+    def _centroid(self) -> np.ndarray:
+        values = self.volume.values
+        if self.mask is not None:
+            columns, slices = _counts(self.mask, False)
+        else:
+            columns, slices = _counts(values, BONE_HU if self.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max())
+            if not slices.any():
+                columns, slices = _counts(values, AIR_BELOW_HU if self.unit == "hu" else 0)
+        counts = columns.sum(axis=0), columns.sum(axis=1), slices
         index = [np.average(np.arange(len(along)), weights=along) for along in counts]
         return (self.volume.ct_from_index @ [*index, 1.0])[:3]
+
+
+def _counts(values: np.ndarray, above) -> tuple[np.ndarray, np.ndarray]:
+    """(nj, ni) and (nk,): how many voxels lie above a value, over each (j, i), and in each slice."""
+    columns, slices = np.zeros(values.shape[1:], np.int32), np.zeros(len(values), int)
+    for k, of in enumerate(values):  # by slices: they fit the cache
+        selected = of > above
+        columns += selected
+        slices[k] = np.count_nonzero(selected)
+    return columns, slices
 
 
 def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) -> CT:
@@ -133,24 +148,18 @@ def attenuation(ct: CT) -> Volume:
     Relative values are scaled so that the largest becomes dense bone, 0.0573; 0 stays 0, and below 0 is 0.
     """
     values = ct.volume.values
-    mu = np.empty_like(values)
-    scale = np.float32(DENSE_BONE / values.max()) if ct.unit == "relative" else None
-    for k in range(len(values)):  # by slices: they fit the cache, and no second volume is needed
-        if scale is None:
-            _mu_from_hu(values[k], out=mu[k])
-        else:
-            np.multiply(np.maximum(values[k], 0), scale, out=mu[k])
-        if ct.mask is not None:
-            mu[k] *= ct.mask[k]
+    if ct.unit == "relative":
+        mu = np.maximum(values, 0)
+        mu *= np.float32(DENSE_BONE / values.max())
+    else:
+        from .voxels import attenuate  # numba may be missing where a CT is only shown
+
+        mu = np.empty_like(values)
+        slopes = np.float32(WATER / 1000), np.float32((DENSE_BONE - WATER) / 1000)  # bone's is the steeper one; they cross at water
+        attenuate(values, *map(np.float32, (*HU_RANGE, AIR_BELOW_HU, WATER)), slopes, mu)
+    if ct.mask is not None:
+        mu *= ct.mask
     return Volume(mu, ct.volume.ct_from_index)
-
-
-def _mu_from_hu(hu: np.ndarray, out: np.ndarray) -> None:
-    clipped = np.clip(hu, *HU_RANGE)
-    soft = clipped * np.float32(WATER / 1000) + np.float32(WATER)
-    bone = clipped * np.float32((DENSE_BONE - WATER) / 1000) + np.float32(WATER)
-    np.maximum(soft, bone, out=out)  # the bone line is the steeper one, and they cross at water
-    out[clipped < AIR_BELOW_HU] = 0
 
 
 def _read_volume(path: Path, what: str) -> sitk.Image:

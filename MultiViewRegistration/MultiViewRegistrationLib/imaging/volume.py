@@ -46,7 +46,9 @@ class Volume:
         a cut end.
         """
         fi, fj, fk = factors
-        values = _block_mean(_block_mean(_block_mean(self.values, fk, 0), fj, 1), fi, 2)
+        values = np.empty([-(-size // factor) for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)], np.float32)
+        for k, slab in enumerate(values):  # one at a time: they fit the cache, and no second volume is needed
+            slab[:] = _block_mean(_block_mean(_block_mean(self.values[k * fk : (k + 1) * fk], fk, 0), fj, 1), fi, 2)[0]
         index_from_pooled = np.diag([fi, fj, fk, 1.0])
         index_from_pooled[:3, 3] = (np.array(factors) - 1) / 2
         return Volume(values, self.ct_from_index @ index_from_pooled)
@@ -75,10 +77,9 @@ def _block_mean(values: np.ndarray, factor: int, axis: int) -> np.ndarray:
         return values
     n = values.shape[axis]
     index: list[slice] = [slice(None)] * values.ndim
-    total = np.zeros(
-        [-(-size // factor) if a == axis else size for a, size in enumerate(values.shape)], np.float32
-    )
-    for offset in range(min(factor, n)):
+    index[axis] = slice(0, n, factor)
+    total = values[tuple(index)].astype(np.float32, order="C")
+    for offset in range(1, min(factor, n)):
         index[axis] = slice(offset, n, factor)
         part = values[tuple(index)]
         index[axis] = slice(0, part.shape[axis])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -67,11 +68,13 @@ class Case:
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, last: Case | None = None, world_from_ct: np.ndarray | None = None) -> Case:
+    def load(cls, path: str | os.PathLike, last: Case | None = None, world_from_ct: np.ndarray | None = None,
+             read_ct: Callable[[], CT] | None = None) -> Case:
         """Load a case.json, or the one in a folder, with all that it names.
 
         last: a case loaded before, whose CT is taken if it is the same.
         world_from_ct: (4, 4), a start pose in place of the case's own.
+        read_ct: gives the CT that it names, as `ct_of` does, which has begun elsewhere.
 
         Raises InputError for what is wrong. Warns of unknown keys, of a view that does not show the CT at the start pose,
         and of DICOM headers that tell of different patients, sides or days.
@@ -80,20 +83,18 @@ class Case:
         file = CaseFile.read(path)
         if world_from_ct is not None:
             file = replace(file, world_from_ct=world_from_ct)
-        return replace(cls.of(file, last), seconds=perf_counter() - began)
+        return replace(cls.of(file, last, read_ct), seconds=perf_counter() - began)
 
     @classmethod
-    def of(cls, file: CaseFile, last: Case | None = None) -> Case:
+    def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
         """The same of what a case.json says."""
         for difference in identity.differences(file):
             warnings.warn(difference, stacklevel=3)
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
-        if last and last.anatomy_key == anatomy_key:
-            ct = last.ct
-        else:
-            ct = load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
+        same = last is not None and last.anatomy_key == anatomy_key
+        ct = last.ct if same else read_ct() if read_ct else ct_of(file)
         resolved = file.path.resolve()
         case = cls(
             ct=ct,
@@ -124,6 +125,11 @@ class Case:
     def cameras(self) -> dict[str, Camera]:
         """The camera of each view, by the view's name."""
         return {view.name: view.camera for view in self.views}
+
+
+def ct_of(file: CaseFile) -> CT:
+    """The CT that a case.json names, with its mask. InputError as `load_ct`."""
+    return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
 
 
 def xray_of(file: CaseFile, view: ViewFile) -> XRay:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from threading import Lock
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Anatomy:
     def __init__(self, ct: CT) -> None:
         self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
         self._projectors: dict[int, Projector] = {}
+        self._making = Lock()
         self._bones: dict[int, Projector] = {}
         self._cut = cut_ends(self._volumes[0])
         self.structure = ct.mask is not None or ct.unit == "relative"
@@ -50,9 +52,10 @@ class Anatomy:
 
     def projector(self, level: int) -> Projector:
         """The projector of one level of the volume pyramid, 0 being the CT's own resolution; made when first asked for."""
-        if level not in self._projectors:
-            self._projectors[level] = Projector(self._volumes[level], self._cut)
-        return self._projectors[level]
+        with self._making:  # by one thread; another waits for it
+            if level not in self._projectors:
+                self._projectors[level] = Projector(self._volumes[level], self._cut)
+            return self._projectors[level]
 
     def level(self, voxel_mm: float) -> int:
         """The coarsest level with voxels of this size at most; 0 where even its own are larger."""

@@ -6,8 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonDataModel import vtkImageData, vtkPolyData
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+from vtkmodules.vtkCommonTransforms import vtkTransform
+from vtkmodules.vtkFiltersCore import vtkFlyingEdges3D, vtkPolyDataNormals, vtkWindowedSincPolyDataFilter
+from vtkmodules.vtkFiltersGeneral import vtkTransformPolyDataFilter
+from vtkmodules.vtkImagingCore import vtkImageShrink3D
 
 from ..errors import InputError
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
@@ -31,7 +36,7 @@ def is_current(registration: Registration) -> bool:
     return node is not None and node.GetPolyData() is not None and node.GetAttribute(MADE_OF) == of_ct(registration)
 
 
-def take(registration: Registration) -> Callable[[], vtk.vtkPolyData]:
+def take(registration: Registration) -> Callable[[], vtkPolyData]:
     """The making of a surface in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError where there is no CT with voxels.
@@ -39,16 +44,16 @@ def take(registration: Registration) -> Callable[[], vtk.vtkPolyData]:
     ct = registration.ct
     if ct is None or ct.GetImageData() is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
-    image, spacing_mm, to_ras = vtk.vtkImageData(), ct.GetSpacing(), vtk.vtkMatrix4x4()
+    image, spacing_mm, to_ras = vtkImageData(), ct.GetSpacing(), vtkMatrix4x4()
     image.ShallowCopy(ct.GetImageData())
     ct.GetIJKToRASMatrix(to_ras)
     level = BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     return lambda: surface(image, level, _steps(spacing_mm), to_ras)
 
 
-def of_structure(ct: CT) -> vtk.vtkPolyData:
+def of_structure(ct: CT) -> vtkPolyData:
     """The same of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
-    values, image = ct.volume.values, vtk.vtkImageData()
+    values, image = ct.volume.values, vtkImageData()
     level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
     if ct.mask is not None:
         values = np.where(ct.mask, values, values.min())
@@ -60,11 +65,11 @@ def of_structure(ct: CT) -> vtk.vtkPolyData:
     return surface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
 
 
-def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
+def surface(image, level: float, steps, to_ras) -> vtkPolyData:
     """Where an image (vtkImageData) reaches a level, of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
     thin, edges, smooth, place, transform = (
-        vtk.vtkImageShrink3D(), vtk.vtkFlyingEdges3D(), vtk.vtkWindowedSincPolyDataFilter(), vtk.vtkTransformPolyDataFilter(),
-        vtk.vtkTransform())
+        vtkImageShrink3D(), vtkFlyingEdges3D(), vtkWindowedSincPolyDataFilter(), vtkTransformPolyDataFilter(),
+        vtkTransform())
     thin.SetInputData(image)
     thin.SetShrinkFactors(*map(int, steps))
     thin.MeanOn()
@@ -79,7 +84,7 @@ def surface(image, level: float, steps, to_ras) -> vtk.vtkPolyData:
     transform.SetMatrix(to_ras)
     place.SetInputConnection(smooth.GetOutputPort())
     place.SetTransform(transform)
-    normals = vtk.vtkPolyDataNormals()
+    normals = vtkPolyDataNormals()
     normals.SetInputConnection(place.GetOutputPort())
     normals.SplittingOff()
     normals.Update()
@@ -90,14 +95,14 @@ def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
     return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
 
 
-def put(registration: Registration, made: vtk.vtkPolyData) -> None:
+def put(registration: Registration, made: vtkPolyData) -> None:
     """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
     node = product(registration.node, BONES, "vtkMRMLModelNode", f"{registration.name} bones", hidden=True)
     node.SetAttribute(MADE_OF, of_ct(registration))
     fill(node, made, registration.ct_transform, COLOUR)
 
 
-def fill(node, made: vtk.vtkPolyData, transform, colour: tuple[float, float, float]) -> None:
+def fill(node, made: vtkPolyData, transform, colour: tuple[float, float, float]) -> None:
     """Have a vtkMRMLModelNode show a surface in 3D, under a transform node; in this colour, if it was not shown before."""
     node.SetAndObservePolyData(made)
     node.SetAndObserveTransformNodeID(transform.GetID())

@@ -8,8 +8,8 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
@@ -255,7 +255,7 @@ def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:
 
 def grid_of(volume):
     """A vtkOrientedImageData without voxels on a volume node's grid, in the node's own frame."""
-    grid, matrix = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()
+    grid, matrix = slicer.vtkOrientedImageData(), vtkMatrix4x4()
     volume.GetIJKToRASMatrix(matrix)
     grid.SetDimensions(volume.GetImageData().GetDimensions())
     grid.SetGeometryFromImageToWorldMatrix(matrix)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import vtk
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
 from . import display, folder, labels, layout, slice_view
 from .products import OWNER, products_of, remove_with_products
@@ -46,7 +47,7 @@ class Watch:
         ):
             self._observe(scene, event, handler)
         for node in slice_nodes(scene):
-            self._observe(node, vtk.vtkCommand.ModifiedEvent, self._slice_changed)
+            self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
 
     def stop(self) -> None:
         """Remove all observers."""
@@ -59,12 +60,12 @@ class Watch:
 
     # Nodes
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
+    @calldata_type(VTK_OBJECT)
     def _added(self, scene, event, node) -> None:
         if node.IsA("vtkMRMLSliceNode") and number_of(node.GetLayoutName() or ""):
-            self._observe(node, vtk.vtkCommand.ModifiedEvent, self._slice_changed)
+            self._observe(node, vtkCommand.ModifiedEvent, self._slice_changed)
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
+    @calldata_type(VTK_OBJECT)
     def _about_to_be_removed(self, scene, event, node) -> None:
         if scene.IsClosing() or scene.IsRestoring():
             return
@@ -77,7 +78,7 @@ class Watch:
         if node.GetNodeReferenceID(OWNER):
             folder.forget(node)
 
-    @vtk.calldata_type(vtk.VTK_OBJECT)
+    @calldata_type(VTK_OBJECT)
     def _removed(self, scene, event, node) -> None:
         if node.IsA("vtkMRMLLinearTransformNode") and not scene.IsClosing() and not scene.IsRestoring():
             for registration in Registration.all(scene):

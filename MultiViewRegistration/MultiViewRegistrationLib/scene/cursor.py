@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import slicer
-import vtk
+from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
 from ..geometry.epipolar import epipolar_line, triangulate
@@ -206,7 +206,7 @@ def _ball(owner, ras) -> None:
         _mark(owner, BALL, 0, None)
         return
     node = product(owner, BALL, "vtkMRMLModelNode", f"Linked cursor {owner.GetName()}", hidden=True)
-    sphere = vtk.vtkSphereSource()
+    sphere = vtkSphereSource()
     sphere.SetRadius(BALL_MM)
     sphere.SetCenter(*ras)
     sphere.SetThetaResolution(16)

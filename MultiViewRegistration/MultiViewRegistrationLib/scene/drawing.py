@@ -20,6 +20,8 @@ from .xray import XRayView
 COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
 #: What each costs, beside the others.
 COST = (28, 14, 8, 5, 2, 1)
+#: The one to begin with: the first picture is there at once on any machine, and tells its pace.
+FIRST = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25
@@ -54,7 +56,7 @@ class Drawing:
     def __init__(self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self.mode, self.onto = "blend", overlay
-        self._coarse, self._pace = 0, 0.0
+        self._coarse, self._pace = FIRST, 0.0
         self._detectors: list[Detector] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None

@@ -8,8 +8,8 @@ import zlib
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ..io.cameras import GEOMETRIES
 from .case import EXTRAS
@@ -67,7 +67,7 @@ def _volume(node) -> list | None:
     """Of voxels and where they lie. A file of Slicer's has the slices of a left-handed volume the other way round, and so this has."""
     if node is None or node.GetImageData() is None:
         return None
-    matrix = vtk.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     place, left_handed = slicer.util.arrayFromVTKMatrix(matrix), matrix.Determinant() < 0
     if left_handed:
@@ -97,7 +97,7 @@ def _filled(labelmap, value: int) -> list | None:
     if not box[0].size:
         return None
     content = voxels[tuple(slice(filled[0], filled[-1] + 1) for filled in box)]
-    place = vtk.vtkMatrix4x4()
+    place = vtkMatrix4x4()
     labelmap.GetImageToWorldMatrix(place)
     first = np.add([filled[0] for filled in box[::-1]], labelmap.GetExtent()[::2])
     corner = slicer.util.arrayFromVTKMatrix(place) @ [*first, 1]
@@ -118,7 +118,10 @@ def _checksum(image, backwards: bool) -> int:
     key = image.GetMTime(), backwards
     if key not in _checksums:
         scalars = image.GetPointData().GetScalars()
-        _checksums[key] = zlib.crc32(np.ascontiguousarray(_slices(image, scalars)[:: -1 if backwards else 1])) if scalars else 0
+        checksum = 0
+        for voxels in _slices(image, scalars)[:: -1 if backwards else 1] if scalars else ():
+            checksum = zlib.crc32(voxels, checksum)
+        _checksums[key] = checksum
     return _checksums[key]
 
 

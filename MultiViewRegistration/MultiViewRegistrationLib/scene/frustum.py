@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkAppendPolyData
+from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..geometry.camera import Camera
 from .frames import ras_from_lps
@@ -53,7 +56,7 @@ def corners(camera: Camera, depth_mm: float) -> np.ndarray:
     return camera.source + depth_mm * np.array(pixels) @ camera.ray_matrix.T
 
 
-def polydata(camera: Camera, depth_mm: float) -> vtk.vtkPolyData:
+def polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
     """The frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source."""
     edge = corners(camera, depth_mm)
     foot = camera.source + depth_mm * camera.world_from_camera[:3, 2]
@@ -62,17 +65,17 @@ def polydata(camera: Camera, depth_mm: float) -> vtk.vtkPolyData:
     source = np.broadcast_to(camera.source, (4, 3))
     segments = np.concatenate([np.stack([source, edge], axis=1), np.stack([edge, np.roll(edge, -1, axis=0)], axis=1), dashes])
 
-    points, lines = vtk.vtkPoints(), vtk.vtkCellArray()
+    points, lines = vtkPoints(), vtkCellArray()
     points.SetData(numpy_to_vtk(ras_from_lps(segments.reshape(-1, 3)).copy(), deep=True))
     for i in range(len(segments)):
         lines.InsertNextCell(2, (2 * i, 2 * i + 1))
-    drawn = vtk.vtkPolyData()
+    drawn = vtkPolyData()
     drawn.SetPoints(points)
     drawn.SetLines(lines)
-    ball = vtk.vtkSphereSource()
+    ball = vtkSphereSource()
     ball.SetCenter(*ras_from_lps(camera.source))
     ball.SetRadius(SOURCE_RADIUS_MM)
-    both = vtk.vtkAppendPolyData()
+    both = vtkAppendPolyData()
     both.AddInputData(drawn)
     both.AddInputConnection(ball.GetOutputPort())
     both.Update()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
 
 from .products import OWNER
 
@@ -41,7 +42,7 @@ def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
 def mesh_of(lines: np.ndarray):
     """vtkPolyData of lines (k, 2, 3)."""
     ends = np.ascontiguousarray(lines, np.float32).reshape(-1, 3)
-    points, cells, mesh = vtk.vtkPoints(), vtk.vtkCellArray(), vtk.vtkPolyData()
+    points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
     points.SetData(numpy_to_vtk(ends, deep=True))
     offsets, index = np.arange(0, len(ends) + 1, 2), np.arange(len(ends))
     cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(index, deep=True))

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
@@ -185,11 +185,15 @@ def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarr
 
 
 def whole_numbers(values: np.ndarray) -> np.ndarray:
-    """float32 values as int16, where they are the same."""
+    """float32 values (slices, rows, columns) as int16, where they are the same."""
     if values.dtype != np.float32:
         return values
-    whole = values.astype(np.int16)
-    return whole if np.array_equal(values, whole) else values
+    whole = np.empty(values.shape, np.int16)
+    for of, into in zip(values, whole, strict=True):  # by slices: they fit the cache
+        into[:] = of
+        if not np.array_equal(of, into):
+            return values
+    return whole
 
 
 def source_node(view: XRayView, name: str, *frames: RawImage):
@@ -212,7 +216,7 @@ def stored(*frames: RawImage) -> np.ndarray:
 def segmentation_node(scene, name: str, selected: np.ndarray, volume):
     """A segmentation with one segment, True in `selected` (slices, rows, columns) on a volume's grid, and the segment's ID."""
     labelmap = grid_of(volume)
-    labelmap.AllocateScalars(vtk.VTK_UNSIGNED_CHAR, 1)
+    labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
     vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = selected.ravel()
     node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
     node.CreateDefaultDisplayNodes()

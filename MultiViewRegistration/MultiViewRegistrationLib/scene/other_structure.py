@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonDataModel import vtkPolyData
 
 from . import bone_surface
 from .detector import Detector
@@ -87,7 +87,7 @@ class OtherStructure:
             each.SetSaveWithScene(False)  # the sequence is not saved, either
 
 
-def _made(motion: Motion) -> tuple[vtk.vtkPolyData, Shape]:
+def _made(motion: Motion) -> tuple[vtkPolyData, Shape]:
     """The surface, and what its outlines are made from."""
     mesh = bone_surface.of_structure(motion.structure())
     return mesh, shape_of(mesh)

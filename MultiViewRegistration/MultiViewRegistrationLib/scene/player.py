@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 import numpy as np
-import vtk
+from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from ..errors import InputError
 from .fingerprint import of_geometry
@@ -203,6 +203,6 @@ def _still(source):
     """A copy of the voxels of an image with one slice; those of more hold all frames, and stay as they are."""
     if source is None or source.GetImageData().GetDimensions()[2] > 1:
         return None
-    copy = vtk.vtkImageData()
+    copy = vtkImageData()
     copy.DeepCopy(source.GetImageData())
     return copy

@@ -15,6 +15,7 @@ class Preparation:
         self._inputs = inputs
         self._of = ""
         self.worker: Worker | None = None
+        self._rest: Worker | None = None
         self.message = ""
 
     @property
@@ -48,4 +49,7 @@ class Preparation:
             return False
         self.worker.poll(0)
         self.message = self.worker.message
+        if self.worker.state == "done":
+            anatomy = self.worker.result
+            self._rest = Worker(lambda tell: work.make_all_ready(anatomy))
         return not self.under_way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
-import vtk
+from vtkmodules.vtkCommonTransforms import vtkTransform
 
 
 def drawn_on(segmentation):
@@ -14,7 +14,7 @@ def drawn_on(segmentation):
 
 def move_segments(segmentation, after_from_before: np.ndarray) -> None:
     """Move all segments by a transform (4, 4) in the frame of their node. Voxels keep their values; a mirror image is allowed."""
-    move = vtk.vtkTransform()
+    move = vtkTransform()
     move.SetMatrix(slicer.util.vtkMatrixFromArray(after_from_before))
     segmentation.GetSegmentation().ApplyLinearTransform(move)
     segmentation.GetSegmentation().InvalidateNonSourceRepresentations()

@@ -7,8 +7,10 @@ from itertools import pairwise
 
 import numpy as np
 import slicer
-import vtk
-from vtk.util.numpy_support import vtk_to_numpy
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkCleanPolyData, vtkPolyDataNormals, vtkTriangleFilter
 
 from ..geometry.silhouette import Surface
 from .lines import polyline
@@ -89,14 +91,14 @@ def _segment_mesh(node, segment_id: str):
     """Its closed surface: the one that the segmentation has, or one made for us, without a change of the node."""
     mesh = node.GetSegmentation().GetSegment(segment_id).GetRepresentation(SURFACE)
     if mesh is None:
-        mesh = vtk.vtkPolyData()
+        mesh = vtkPolyData()
         slicer.vtkSlicerSegmentationsModuleLogic.GetSegmentClosedSurfaceRepresentation(node, segment_id, mesh, False)
     return mesh
 
 
 def _mended(mesh):
     """The same mesh, in which neighbours share their points, and go round the same way; models from files often are not like that."""
-    merged, oriented = vtk.vtkCleanPolyData(), vtk.vtkPolyDataNormals()
+    merged, oriented = vtkCleanPolyData(), vtkPolyDataNormals()
     merged.SetInputData(mesh)
     oriented.SetInputConnection(merged.GetOutputPort())
     oriented.SplittingOff()
@@ -106,7 +108,7 @@ def _mended(mesh):
 
 
 def _surface(mesh) -> Surface | None:
-    triangles = vtk.vtkTriangleFilter()
+    triangles = vtkTriangleFilter()
     triangles.PassVertsOff()
     triangles.PassLinesOff()
     triangles.SetInputData(mesh)
@@ -128,7 +130,7 @@ def _mesh_lines(mesh) -> np.ndarray:
 
 def _markups_lines(node) -> np.ndarray:
     if node.IsA("vtkMRMLMarkupsPlaneNode"):
-        corners = vtk.vtkPoints()
+        corners = vtkPoints()
         node.GetPlaneCornerPoints(corners)
         return polyline(_array(corners), closed=True)
     if node.IsA("vtkMRMLMarkupsFiducialNode") or node.IsA("vtkMRMLMarkupsROINode"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import slicer
-import vtk
+from vtkmodules.vtkCommonMath import vtkMatrix3x3, vtkMatrix4x4
 
 from .layout import group
 from .products import OWNER
@@ -49,7 +49,7 @@ def ras_from_slice(view: XRayView) -> np.ndarray:
     Origin in the middle of the image, x along its columns to the right, y up its rows, z to whoever looks at it: the slice view then shows
     the image as it is stored, from the source's side, or from the detector's where the camera mirrors.
     """
-    matrix = vtk.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     view.node.GetIJKToRASMatrix(matrix)
     ras_from_pixel = slicer.util.arrayFromVTKMatrix(matrix)
     right, down = ras_from_pixel[:3, 0], ras_from_pixel[:3, 1]
@@ -116,7 +116,7 @@ def _on(node, plane: np.ndarray) -> bool:
 
 
 def _lay(node, plane: np.ndarray) -> None:
-    turn = vtk.vtkMatrix3x3()
+    turn = vtkMatrix3x3()
     for row in range(3):
         for column in range(3):
             turn.SetElement(row, column, plane[row, column])

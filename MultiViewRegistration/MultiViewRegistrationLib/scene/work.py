@@ -20,15 +20,23 @@ LOOK = 0.1
 
 
 def make_ready(ct) -> object:
-    """The `registration.anatomy.Anatomy` of a CT, and all that the first DRR and the first registration would have to wait for."""
+    """The `registration.anatomy.Anatomy` of a CT, and all that a DRR which follows the CT would have to wait for."""
     from ..registration import kernels
     from ..registration.anatomy import Anatomy
 
-    kernels.prepare()
+    kernels.prepare_drr()
     anatomy = Anatomy(ct)
-    for level in (0, 1):  # of the sharp DRR, and of the one that follows the CT
+    for level in (1, 2):
         anatomy.projector(level)
     return anatomy
+
+
+def make_all_ready(anatomy) -> None:
+    """What the first sharp DRR, and the first registration, would have to wait for."""
+    from ..registration import kernels
+
+    anatomy.projector(0)
+    kernels.prepare()
 
 
 def registered(case, anatomy, start: str, refinement: str, seed: int, model: Path | None, tell: Callable) -> object:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import slicer
-import vtk
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from ..errors import InputError
 from ..geometry.camera import Camera
@@ -205,7 +205,7 @@ def world_from_pixel(camera: Camera, depth_mm: float) -> np.ndarray:
 
 def place_of(node) -> np.ndarray:
     """(4, 4) that takes a volume node's (column, row, slice, 1) to RAS mm in the node's own frame."""
-    matrix = vtk.vtkMatrix4x4()
+    matrix = vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)
     return slicer.util.arrayFromVTKMatrix(matrix)
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import slicer
-import vtk
 from trame_slicer.core import SlicerApp
+from trame_slicer.views import ViewLayout
+from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
 from ..scene import display
@@ -48,7 +49,7 @@ class Application:
         _quieten()
         self.server, self.state = server, server.state
         self.slicer_app = SlicerApp()
-        vtk.vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
+        vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
         self.scene = slicer.mrmlScene = self.slicer_app.scene
         rendering = self.slicer_app.app_logic.GetModuleLogic("VolumeRendering")
         slicer.modules = SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: rendering))  # where Slicer has it
@@ -62,6 +63,7 @@ class Application:
         self.moving, self.points = Moving(self), Points(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
+        self._unmade = [*self.sections.values()]
         ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
         self.takers = {"ct": ct.take, "xrays": xrays.take, "calibration": xrays.geometry.take, "pose": start.pose_file.take,
                        "landmarks": start.landmarks.file.take, "motion": sequence.motion.take}
@@ -85,7 +87,7 @@ class Application:
         self.session = registration and Session(registration)
         self._observed = None
         if registration is not None:
-            self._observed = registration.node, registration.node.AddObserver(vtk.vtkCommand.ModifiedEvent, self._on_changed)
+            self._observed = registration.node, registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed)
             display.show(registration)
         self.points.adopt()
         self.views.adopt()
@@ -187,8 +189,22 @@ class Application:
                     section.tick()
             self.views.tick()
         self.opening.tick()
+        self._make_steps()
         if self._stale:
             self.refresh()
+
+    def _make_steps(self) -> None:
+        """Make the widgets of the steps that are open, and of the others one at a time, once the X-rays that were opened are seen.
+
+        Open ones do not wait for the CT to be ready, which may take long.
+        """
+        if self.state.opening or self.views.awaited(("film",)):
+            return
+        opened = [section for section in self._unmade if section.NAME in self.state.open_steps]
+        for section in opened or self._unmade[: not self.views.opening]:
+            self._unmade.remove(section)
+            with ViewLayout(self.server, template_name=f"step_{section.NAME}"):
+                section.build()
 
     def refresh(self) -> None:
         """Show the scene as it is."""
@@ -207,4 +223,4 @@ class Application:
 
 def _quieten() -> None:
     """Of what VTK says, only errors are for a person in a terminal."""
-    vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_ERROR)
+    vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)

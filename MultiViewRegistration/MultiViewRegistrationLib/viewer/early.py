@@ -11,7 +11,7 @@ from ..scene.worker import Worker
 
 @dataclass(frozen=True, eq=False)
 class Early:
-    """Two workers: the one loads the `io.case.Case`, the other makes its CT ready, see `Session.know`."""
+    """Two workers: the one loads the `io.case.Case`, the other makes its CT ready, see `Session.know`. A third reads the CT for both."""
 
     case: Worker
     ready: Worker
@@ -25,10 +25,15 @@ def begin(path: Path | None) -> Early | None:
     if path is None or path.suffix.lower() != ".json" or path.name in others or not path.is_file():
         return None
 
+    def read(tell):
+        from ..io.case import CaseFile, ct_of
+
+        return ct_of(CaseFile.read(path))
+
     def load(tell):
         from ..io.case import Case  # takes a second, too
 
-        return Case.load(path)
+        return Case.load(path, read_ct=lambda: ct.result_for(tell))
 
-    case = Worker(load)
-    return Early(case, Worker(lambda tell: make_ready(case.result_for(tell).ct)))
+    ct = Worker(read)
+    return Early(Worker(load), Worker(lambda tell: make_ready(ct.result_for(tell))))

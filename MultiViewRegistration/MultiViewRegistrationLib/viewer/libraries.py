@@ -13,6 +13,12 @@ from importlib.util import find_spec
 from pathlib import Path
 from threading import Thread
 
+_MODULE = EXTENSION_SUFFIXES[0]
+#: Package and names. What others need comes first: the system is quicker then, and no other import has to wait for it long.
+IN_ORDER = (("slicer_core", "third_party.libs/*.so*"), ("vtkmodules", "vtkFiltersGeneral" + _MODULE),
+            ("vtkmodules", "vtkRenderingOpenGL2" + _MODULE), ("vtkmodules", "vtkInteractionWidgets" + _MODULE),
+            ("slicer_core", "*" + _MODULE))
+
 
 def load_beside() -> None:
     """Begin, in a thread. What cannot be loaded is left to its import, which says why."""
@@ -23,8 +29,8 @@ def load_beside() -> None:
 def _load() -> None:
     system = ctypes.CDLL(None)
     system.dlopen.restype = ctypes.c_void_p
-    for package in ("vtkmodules", "slicer_core"):
+    for package, names in IN_ORDER:
         spec = find_spec(package)
         if spec is not None:
-            for library in sorted(Path(spec.origin).parent.glob("*" + EXTENSION_SUFFIXES[0])):
+            for library in sorted(Path(spec.origin).parent.glob(names)):
                 system.dlopen(os.fsencode(library), ctypes.c_int(os.RTLD_NOW))

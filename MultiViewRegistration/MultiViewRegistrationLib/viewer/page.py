@@ -5,7 +5,6 @@ from __future__ import annotations
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
-from trame_slicer.views import ViewLayout
 
 from ..scene import layout
 from . import elements, views_bar
@@ -27,7 +26,7 @@ def build(application) -> None:
         with html.Div(classes="mv-app"):
             with html.Aside(classes="mv-steps", aria_label="Steps"):
                 _head(application)
-                v.VProgressLinear(v_if="opening || saving", indeterminate=True, height=3)
+                v.VProgressLinear(v_if="saving", indeterminate=True, height=3)
                 html.Div("Reading {{ opening }}…", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
                 v.VAlert("{{ message }}", v_if="message", type="error", variant="tonal", density="compact", classes="mv-message",
                          role="alert", closable=True, click_close="message = ''")
@@ -43,9 +42,6 @@ def build(application) -> None:
                 _views(application)
             with html.Main(v_else=True, classes="mv-start"):
                 _start_page(application)
-    for section in application.sections.values():
-        with ViewLayout(server, template_name=f"step_{section.NAME}"):
-            section.build()
 
 
 def _head(application) -> None:
@@ -85,7 +81,7 @@ def _steps(application) -> None:
                     html.Span(f"{number}. {section.TITLE}", classes="mv-step-name")
                     html.Span(f"{{{{ {section.NAME}.state.text }}}}", classes="mv-step-text")
                 with v.VExpansionPanelText():
-                    client.ServerTemplate(name=f"step_{section.NAME}")  # which the page only makes once the step is opened
+                    client.ServerTemplate(name=f"step_{section.NAME}")  # see Application
 
 
 def _views(application) -> None:
@@ -108,8 +104,7 @@ def _start_page(application) -> None:
     with html.Div(classes="mv-welcome"):
         v.VIcon("mdi-vector-triangle", size="64", color="primary")
         html.H2("Find where a CT lies in the world of two or more X\u2011rays.")
-        v.VBtn("Open the demo", click=application.opening.open_demo, size="x-large", color="primary", disabled=("!!opening",),
-               loading=("!!opening",))
+        v.VBtn("Open the demo", click=application.opening.open_demo, size="x-large", color="primary", disabled=("!!opening",))
         html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")
         html.P("Reading {{ opening }}…", v_if="opening", role="status")
         _openable(application, "Or drop a case here")

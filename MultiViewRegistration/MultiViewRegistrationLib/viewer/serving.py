@@ -9,7 +9,7 @@ import secrets
 import signal
 import webbrowser
 from collections.abc import Callable
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -37,6 +37,7 @@ def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = No
 
 async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     """Has the page come up at once, in which it can be read that the rest is on its way: importing that takes seconds."""
+    gc.disable()  # what is made until the page is whole stays: going through it again and again would take a tenth of the time
     begun = early.begin(path)
     from trame.app import get_server
 
@@ -51,7 +52,7 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
     def bound(web) -> None:
         web.app.middlewares.append(guard(token, (LOCAL, "localhost") if host == LOCAL else None))
-        web.app.add_routes([uploads.route(), downloads.route()])
+        web.app.add_routes([uploads.route(), downloads.route(), starting.route()])
 
     def ready(**_) -> None:
         address = f"http://{host}:{server.port}/" + (f"?token={token}" if token else "")
@@ -84,9 +85,9 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
 async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
     """All but the serving, from the imports to the end."""
-    await server.ready
-    with _uncollected():
-        for name in ("slicer", "vtk", "trame_slicer.core", ".page", ".application", "..registration.kernels"):  # Ctrl-C waits for one
+    try:
+        await server.ready
+        for name in ("slicer", "trame_slicer.core", ".page", ".application", "..registration.kernels"):  # Ctrl-C waits for one
             await asyncio.to_thread(import_module, name, __package__)
         from ..registration import kernels
         from . import page
@@ -98,20 +99,12 @@ async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
             application.refresh()  # a page is only whole with all that it shows
             if path is not None:
                 application.opening.open(path, case, begun)
+    finally:
+        gc.freeze()
+        gc.enable()
     if begun is None:
         Worker(lambda tell: kernels.prepare())  # they are needed as soon as there is a CT
     try:
         await application.run()
     finally:
         application.close()
-
-
-@contextmanager
-def _uncollected():
-    """What is made in here stays: going through it again and again for what is not used any more would take a tenth of the time."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiohttp import web
 from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import html
 from trame_rca import module as rca
@@ -19,6 +20,17 @@ THEME = {"theme": {"defaultTheme": "reading", "themes": {"reading": {"dark": Tru
                  "VSelect": {"density": "compact", "hideDetails": True, "variant": "outlined"},
                  "VRadioGroup": {"density": "compact", "hideDetails": True, "color": "primary"},
                  "VSlider": {"density": "compact", "hideDetails": True, "color": "primary"}}}
+#: What trame's page shows until its scripts are there, in place of its own, which turns.
+LOADING = ('<div role="status" style="position: fixed; inset: 0; display: grid; place-content: center; background: #0b0e11; '
+           'color: #9fb0be; font: 16px Roboto, sans-serif">Starting…</div>')
+
+
+def route() -> web.RouteDef:
+    """Of LOADING."""
+    async def loading(_) -> web.Response:
+        return web.Response(text=LOADING, content_type="text/html")
+
+    return web.get("/loading.tpl", loading)
 
 
 def build(server) -> None:

@@ -53,17 +53,23 @@ class Views:
     def _others_first(self) -> bool:
         """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
         for the most part while a sequence is played."""
-        return self._application.moving.under_way() or self._opening() or (self._playing() and monotonic() % EVERY_S > BESIDE_S)
+        return self._application.moving.under_way() or self.opening or (self._playing() and monotonic() % EVERY_S > BESIDE_S)
 
     def _playing(self) -> bool:
         session = self._application.session
         player = session and session.sequence.player
         return player is not None and (player.playing or session.sequence.tracking is not None)
 
-    def _opening(self) -> bool:
+    @property
+    def opening(self) -> bool:
+        """Whether X-rays have just been opened, and are not all seen yet with the CT over them."""
         session = self._application.session
         return (session is not None and monotonic() - self._opened < LONGEST_S
-                and (session.preparing or not all(cell.shown for cell in self._cells.values())))
+                and (session.preparing or self.awaited(("film", "layer"))))
+
+    def awaited(self, parts: tuple[str, ...]) -> bool:
+        """Whether no page has asked yet for these parts of all X-rays."""
+        return not all(cell.given(part) for cell in self._cells.values() for part in parts)
 
     def adopt(self) -> None:
         """There is another registration at work."""
@@ -118,7 +124,7 @@ class Views:
             if self._bones.state != "running":
                 self._bones = None
             return
-        if self._opening():
+        if self.opening:
             return
         of = of_ct(registration)
         if registration.ct is not None and of != self._no_bones_of and not bone_surface.is_current(registration):

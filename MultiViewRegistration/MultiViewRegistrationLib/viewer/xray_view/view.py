@@ -67,10 +67,9 @@ class XRayView:
         """Put it into the layout that is being made; it fills what it is put into."""
         XRayCanvas(self._name)
 
-    @property
-    def shown(self) -> bool:
-        """Whether a page has asked for what there is: the X-ray, and what lies over it."""
-        return self._told is None or all(what in self._given for what in ("film", "layer") if self._told[what])
+    def given(self, part: str) -> bool:
+        """Whether a page has asked for the X-ray, "film", or for what lies over it, "layer"; True where there is none."""
+        return self._told is None or not self._told[part] or part in self._given
 
     def refresh(self) -> None:
         """Have the page follow the scene."""

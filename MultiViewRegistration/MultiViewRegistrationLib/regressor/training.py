@@ -38,6 +38,7 @@ from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
 from .fusion import fuse
 from .gradients import OnCores, OnDevice, work_on
+from .losses import in_cameras
 from .model import Model, camera_to_json, poses_of
 from .motions import key_of
 from .network import NAMES, Network, calibrate, make_network
@@ -117,7 +118,7 @@ class Training:
         self._work, self._images = work, work.images(self._ct, pixel_mm, card.seed)
         self._criterion = make_criterion(card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device)
         self._motions = work.motions(self._drawn.motions())
-        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self._cameras])).to(work.device)
+        self._camera_from_world = in_cameras(self._cameras, torch.eye(4, dtype=torch.float64)).to(work.device)
         self._network.to(work.device)
         self._optimiser = Optimiser(self._network)
         self.card = replace(card, device=str(work.place))

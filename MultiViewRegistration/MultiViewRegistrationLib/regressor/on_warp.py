@@ -50,7 +50,7 @@ def on_warp(function: Dispatcher) -> wp.Function:
     copy = types.FunctionType(python.__code__, names, python.__name__)
     copy.__annotations__ = {name: _TYPES[of] for name, of in python.__annotations__.items()}
     module = wp.get_module(python.__module__)
-    return wp.Function(copy, python.__name__, "", module=module, value_func=None, code_transformers=[_InDoubles()])
+    return wp.Function(copy, python.__name__, "", module=module, value_func=None, code_transformers=[_InDoubles(names)])
 
 
 def _as_warp_has_it(value):
@@ -64,7 +64,10 @@ def _as_warp_has_it(value):
 
 
 class _InDoubles(ast.NodeTransformer):
-    """float(...) becomes float64(...), and 1.0 becomes float64(1.0)."""
+    """float(...) becomes float64(...), and a number with a point a constant among the names, as Warp 1.12 rounds float64(0.1)."""
+
+    def __init__(self, names: dict) -> None:
+        self._names = names
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
         return ast.copy_location(ast.Name("float64", node.ctx), node) if node.id == "float" else node
@@ -72,4 +75,6 @@ class _InDoubles(ast.NodeTransformer):
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if not isinstance(node.value, float):
             return node
-        return ast.copy_location(ast.Call(ast.copy_location(ast.Name("float64", ast.Load()), node), [node], []), node)
+        name = f"double_{node.value.hex()}".translate(str.maketrans(".+-", "_pm"))
+        self._names[name] = wp.constant(wp.float64(node.value))
+        return ast.copy_location(ast.Name(name, ast.Load()), node)

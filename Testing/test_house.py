@@ -51,7 +51,7 @@ HOME_OF = {
     "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "rendering.devices",
               "registration.on_device", "bench"},
     "warp": {"rendering.gpu", "rendering.warp_kernels", "rendering.warp_textures", "rendering.devices", "registration.device_kernels",
-             "regressor.device_kernels", "bench.memory_child"},
+             "regressor.device_kernels", "regressor.draw_kernels", "regressor.on_warp", "bench.memory_child"},
     "itk": {"demo", "bench"},
     "h5py": {"io"},
     "nanodrr": {"bench"},

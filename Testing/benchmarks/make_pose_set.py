@@ -59,7 +59,7 @@ class PoseSet:
         if (folder / "case.json").exists():
             return folder / "case.json"
         rng = np.random.default_rng([*self._seed, kind != "plain", number])
-        pose = self._range.sample(1, rng)[0]
+        pose = self._range.poses(self._range.half_widths * rng.uniform(-1, 1, 6))
         for _ in range(MOST_DRAWS):
             xrays = [plain_xray(rng)] * VIEWS if kind == "plain" else hard_xrays(rng, how, VIEWS)
             try:

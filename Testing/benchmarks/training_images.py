@@ -25,6 +25,7 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor.images import TrainingImages  # noqa: E402
+from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import CPU, Place, place_of  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
@@ -57,7 +58,7 @@ def on_device(maker: TrainingImages, place: Place, poses: np.ndarray, windows: l
     images = DeviceImages(maker, place.torch_device)
 
     def work() -> None:
-        images.batch(poses, windows, np.random.default_rng(1))
+        images.batch(poses, windows, key_of(1))
         if place.torch_device != CPU:
             torch.cuda.synchronize(place.torch_device)
 
@@ -91,7 +92,7 @@ def main() -> int:
         raise InputError(f"--device {args.device}: {place.lack}; there is nothing to measure.")
     for threads in sorted({1, available_threads()}):
         os.environ["MVREG_THREADS"] = str(threads)
-        seconds = best_seconds(lambda: maker.batch(poses, windows, np.random.default_rng(1)))
+        seconds = best_seconds(lambda: maker.batch(poses, windows, key_of(1)))
         print(f"{threads} thread{'s' * (threads > 1)}: {count / seconds:.0f} images/s, {1e3 * seconds / count:.3f} ms an image")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -14,11 +15,12 @@ pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang
 
 from MultiViewRegistrationLib.errors import Cancelled  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
-from MultiViewRegistrationLib.regressor import resnet, training  # noqa: E402
+from MultiViewRegistrationLib.regressor import device_images, device_motions, resnet, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
+from MultiViewRegistrationLib.regressor.gradients import OnDevice  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
-from MultiViewRegistrationLib.rendering.devices import WARP_CPU  # noqa: E402
+from MultiViewRegistrationLib.rendering.devices import WARP_CPU, place_of  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
 DEVICES = [WARP_CPU, *["cuda"] * torch.cuda.is_available()]
@@ -95,6 +97,57 @@ def test_a_resumed_training_ends_as_an_unbroken_one(begin, device, ct, cameras):
     resumed = Training.resume(folder, ct, cameras, Anatomy(ct).corners()).run()
     assert torch.equal(weights(unbroken), weights(resumed))
     assert unbroken.card.losses == resumed.card.losses
+
+
+class Sent(torch.utils._python_dispatch.TorchDispatchMode):
+    """Tensors that go to PyTorch's device "meta", which has no memory, as there is no way to one that has: any mixture with it is seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.by, self.operations = [], 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        made = operation(*args, **(kwargs or {}))
+        devices = {each.device.type for each in torch.utils._pytree.tree_leaves((args, kwargs, made)) if isinstance(each, torch.Tensor)}
+        self.operations += "meta" in devices
+        if len(devices) > 1:
+            self.by.append(str(operation))
+        return made
+
+
+@pytest.mark.parametrize("network", ["voting", "pose"])
+def test_a_step_sends_nothing_to_the_device_and_waits_for_two_numbers(network, begin, monkeypatch, ct):
+    """Poses, images, targets, loss, gradients and the change of the weights: only what takes part in one is there."""
+    launched, awaited = [], []
+
+    def launch(kernel, threads, device, arguments) -> None:
+        assert {argument.device.type for argument in arguments if isinstance(argument, torch.Tensor)} == {"meta"}
+        launched.append(kernel.key)
+
+    for module in (device_images, device_motions):
+        monkeypatch.setattr(module, "launch", launch)
+        monkeypatch.setattr(module, "known_device", lambda device: device)
+    for name in ("item", "__float__"):
+        monkeypatch.setattr(torch.Tensor, name, lambda tensor: awaited.append(tensor.device.type) or 1.0)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has no such device
+
+    begun = begin("cpu", network=network)
+    begun._ct = replace(ct, mask=np.indices(ct.volume.values.shape)[0] > 26)  # that has neighbours
+    work = OnDevice(place_of(WARP_CPU))
+    work.device = "meta"
+    begun._put(work)
+    begun._step(None)  # what it sends once
+
+    awaited.clear()
+    launched.clear()
+    with Sent() as sent:
+        begun._step(None)
+    assert not sent.by and sent.operations > 500
+    assert awaited.count("meta") == 2
+    assert {"draw_sixes", "draw_images", "aim", "march_rays", "attenuate", "detect"} == {name.rpartition(".")[2] for name in launched}
+    with Sent() as sent:
+        torch.ones(2).to("meta")
+    assert sent.by
 
 
 def short_of_memory(begun: Training, most: int) -> list[int]:

@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
+from MultiViewRegistrationLib.regressor.motions import key_of
 from MultiViewRegistrationLib.regressor.poses import AXES, DiffPosePoses, PoseRange
 
 WIDTHS = dict(orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0)
@@ -47,7 +48,7 @@ values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 3
 
 def test_what_is_drawn_lies_in_the_range_and_fills_it_evenly():
     reach = some_range(world_from_ct=rigid.from_rotation_translation(np.eye(3), [30, 0, -20]) @ at_the_isocentre())
-    poses = reach.sample(4000, np.random.default_rng(0))
+    poses = reach.sample(key_of(0), range(4000))
     assert poses.shape == (4000, 4, 4) and poses.dtype == np.float64
     assert reach.contains(poses).all()
     shares = reach.values(poses) / reach.half_widths
@@ -60,7 +61,7 @@ def test_what_is_drawn_lies_in_the_range_and_fills_it_evenly():
 def test_by_another_way_too_it_lies_in_the_range():
     """The centroid's shift in the camera, and the total angle, without the range's own `values`."""
     reach = some_range()
-    poses = reach.sample(2000, np.random.default_rng(1))
+    poses = reach.sample(key_of(1), range(2000))
     shift = rigid.transform_points(poses, CENTROID) - rigid.transform_points(reach.world_from_ct, CENTROID)
     largest = np.abs(rigid.rotate(reach.camera.camera_from_world, shift)).max(axis=0)
     assert (largest <= [50, 75, 60]).all() and (largest > [49.5, 74.5, 59.5]).all()
@@ -71,7 +72,7 @@ def test_by_another_way_too_it_lies_in_the_range():
 
 def test_the_same_seed_gives_the_same_poses():
     reach = some_range()
-    first, again, other = (reach.sample(5, np.random.default_rng(seed)) for seed in (3, 3, 4))
+    first, again, other = (reach.sample(key_of(seed), range(5)) for seed in (3, 3, 4))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
 
@@ -134,7 +135,7 @@ def test_axes_move_the_image_as_they_say(axis, value, offset, moved):
 @pytest.mark.parametrize("name", AXES)
 def test_a_half_width_of_0_holds_its_axis(name):
     reach = some_range(**{name: 0})
-    values = reach.values(reach.sample(200, np.random.default_rng(2)))
+    values = reach.values(reach.sample(key_of(2), range(200)))
     assert np.abs(values[:, AXES.index(name)]).max() < 1e-9
     assert (np.delete(np.abs(values).max(axis=0), AXES.index(name)) > 10).all()
 
@@ -226,7 +227,7 @@ def diffdrr_logs(poses, nominal, camera, origin):
 def test_diffposes_moments():
     camera = c_arm(10, 5, source_to_isocentre_mm=500)
     published = DiffPosePoses(camera, at_the_isocentre(), CENTROID)
-    poses = published.sample(4000, np.random.default_rng(6))
+    poses = published.sample(key_of(6), range(4000))
     logs = diffdrr_logs(poses, published.world_from_ct, camera, CENTROID)
     mean, sd = np.array([0, 0, 0, 10, 250, 5]), np.array([0.2, 0.1, 0.25, 70, 90, 50])
     np.testing.assert_array_less(np.abs(logs.mean(axis=0) - mean), 3.5 * sd / np.sqrt(len(logs)))
@@ -236,7 +237,7 @@ def test_diffposes_moments():
     # The mean is a CT 250 mm nearer to the detector.
     depth = camera.depth(rigid.transform_points(published.poses([0, 0, 0, 0, 250, 0]), CENTROID))
     assert depth == pytest.approx(750)
-    assert published.sample(0, np.random.default_rng(0)).shape == (0, 4, 4)
+    assert published.sample(key_of(0), range(0)).shape == (0, 4, 4)
 
 
 def test_diffposes_range_about_its_mean():
@@ -244,7 +245,7 @@ def test_diffposes_range_about_its_mean():
     published = DiffPosePoses.about(camera, at_the_isocentre(), CENTROID)
     reach = published.range()
     np.testing.assert_allclose(reach.world_from_ct, at_the_isocentre(), atol=1e-9)
-    values = reach.values(published.sample(4000, np.random.default_rng(7)))
+    values = reach.values(published.sample(key_of(7), range(4000)))
     np.testing.assert_allclose(values.std(axis=0), reach.half_widths / 2.5, rtol=0.1)
     assert np.abs(values.mean(axis=0) / reach.half_widths).max() < 0.1
 

@@ -22,6 +22,7 @@ from MultiViewRegistrationLib.demo.cases import Patient  # noqa: E402
 from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.demo.simulator import SimulatedXRay  # noqa: E402
 from MultiViewRegistrationLib.regressor import training  # noqa: E402
+from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
@@ -45,7 +46,7 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
     model = begun.run()
 
     rng = np.random.default_rng(3)
-    truths, projector = poses.sample(10, rng), Patient(chest_ct(), couch=True, beyond_mm=60).projector
+    truths, projector = poses.sample(key_of(3), range(10)), Patient(chest_ct(), couch=True, beyond_mm=60).projector
     errors, chance = [], []
     targets = choose_landmarks(ct)
     for truth in truths:

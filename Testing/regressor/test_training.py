@@ -19,6 +19,7 @@ safetensors = pytest.importorskip("safetensors.torch")
 from MultiViewRegistrationLib.regressor import checkpoint, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
+from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import DiffPosePoses, PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
 
@@ -197,7 +198,7 @@ def test_resuming_what_cannot_go_on(begin, ct, views, anatomy):
 def test_poses_as_diffpose_drew_them(begin, views, ct):
     about = DiffPosePoses.about(views[0].camera, np.eye(4), ct.centroid())
     begun = begin(steps=1, every=5, poses="diffpose")
-    np.testing.assert_array_equal(begun._drawn.sample(3, np.random.default_rng(1)), about.sample(3, np.random.default_rng(1)))
+    np.testing.assert_array_equal(begun._drawn.sample(key_of(1), range(3)), about.sample(key_of(1), range(3)))
     assert begun.run().card.poses == "diffpose"
 
 

@@ -15,6 +15,7 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor import drawn
 from MultiViewRegistrationLib.regressor.exposure import capsule
 from MultiViewRegistrationLib.regressor.images import TrainingImages
+from MultiViewRegistrationLib.regressor.motions import key_of
 from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, Randomisation, draw
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
@@ -41,14 +42,14 @@ def with_only(**changes) -> Randomisation:
 def made(how: Randomisation, windows, count: int = 24, seed: int = 0, ct: CT | None = None) -> np.ndarray:
     """Images (count, 2, 64, 64) of one pose in the first view."""
     maker = TrainingImages(ct or make_ct(), 1.75, how, variants=1)
-    return maker.batch(np.repeat(TRUE_POSE[None], count, axis=0), windows[:1], np.random.default_rng(seed))[:, 0]
+    return maker.batch(np.repeat(TRUE_POSE[None], count, axis=0), windows[:1], key_of(seed))[:, 0]
 
 
 def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monkeypatch):
     batches = {}
     for threads, seed in (("1", 5), ("2", 5), ("3", 5), ("1", 6)):
         monkeypatch.setenv("MVREG_THREADS", threads)
-        batches[threads, seed] = maker.batch(poses(21), windows, np.random.default_rng(seed))
+        batches[threads, seed] = maker.batch(poses(21), windows, key_of(seed))
     first = batches["1", 5]
     assert first.shape == (21, 2, 2, 64, 64) and first.dtype == np.float32
     np.testing.assert_array_equal(batches["2", 5], first)
@@ -58,14 +59,14 @@ def test_one_seed_gives_one_batch_on_any_number_of_threads(maker, windows, monke
 
 
 def test_no_two_images_of_a_batch_are_alike(maker, windows):
-    images = maker.batch(np.repeat(TRUE_POSE[None], 8, axis=0), windows, np.random.default_rng(0))
+    images = maker.batch(np.repeat(TRUE_POSE[None], 8, axis=0), windows, key_of(0))
     flat = images[:, :, 0].reshape(16, -1)
     assert np.abs(flat[:, None] - flat[None]).max(axis=-1)[~np.eye(16, dtype=bool)].min() > 0.5
 
 
 def test_without_chance_it_is_the_clean_image(maker, windows):
     clean = maker.clean(poses(3), windows)
-    still = TrainingImages(make_ct(), 1.75, CLEAN, variants=1).batch(poses(3), windows, np.random.default_rng(0))
+    still = TrainingImages(make_ct(), 1.75, CLEAN, variants=1).batch(poses(3), windows, key_of(0))
     np.testing.assert_array_equal(clean, still)
     assert (clean[:, :, 1] == 1).all()
 
@@ -136,13 +137,13 @@ def test_metal_is_dense_and_thin_bars_keep_their_mass():
 def test_what_can_be_drawn_has_room():
     """As many capsules as the shapes may have, and no more than there are rows."""
     numbers = np.empty(drawn.NUMBERS)
-    capsules = drawn.Capsules(np.empty((drawn.MOST_CAPSULES + 50, drawn.CAPSULE)), np.empty(1, np.int64))
+    capsules = np.empty((drawn.MOST_CAPSULES + 50, drawn.CAPSULE))
     how = Randomisation(*(tuple(map(float, v)) if isinstance(v, tuple) else float(v) for v in with_only(
         metal_share=1.0, bones_share=1.0, tissue_share=1.0)))
     most = 0
     for seed in range(20_000):
         draw(how, 64, 64, 2.0, np.array([seed], np.uint64), numbers, capsules)
-        most = max(most, int(capsules.count[0]))
+        most = max(most, int(numbers[drawn.METAL_END]))
     assert 60 < most <= drawn.MOST_CAPSULES
 
 

@@ -1,8 +1,8 @@
-"""The training images of `images.py` made on a device: what is drawn for them goes there, and the images never leave it.
+"""The training images of `images.py` made on a device, which neither they nor anything that is drawn for them ever leave.
 
-What goes there for a batch is one block of numbers: the poses, and the numbers and capsules of `drawn`, which are drawn by the same code as
-for the CPU. So one seed gives the same images on both, but for rounding. Rays, marching, tissue, noise and field are kernels
-(`device_kernels`); what needs a whole image at once, scatter, blur and standardisation, is PyTorch's. Nothing waits for the device.
+All that is drawn follows from a batch's key, by the same code as for the CPU (`draw_kernels`), so that one seed gives the same images on
+both, but for rounding. Rays, marching, tissue, noise and field are kernels (`device_kernels`); what needs a whole image at once, scatter,
+blur and standardisation, is PyTorch's. Nothing waits for the device, and where the poses are there already nothing is sent to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,13 @@ from ..rendering.gpu import known_device, launch, sent
 from . import drawn
 from .bases import Stacks
 from .device_kernels import RAYS, STACK, aim, attenuate, detect, march_rays
+from .device_motions import DeviceMotions, told
+from .draw_kernels import draw_images
 from .exposure import COARSE
-from .images import Parts, TrainingImages, draw_all
+from .images import TrainingImages
 from .march import BASES
+from .motions import NEIGHBOURS
+from .on_warp import as_struct
 from .standardise import CUT, FLOOR, LARGEST, radius_of
 from .window import Window
 
@@ -30,60 +34,85 @@ class DeviceImages:
     """See `TrainingImages`, whose stacks it takes along.   device: as torch has it, "cuda", "cuda:1" or "cpu"."""
 
     def __init__(self, images: TrainingImages, device: str) -> None:
-        self._images, self._device = images, known_device(device)
+        self._device, self._how = known_device(device), as_struct(images.how)
         self._stacks = _Words(images.stacks, self._device)
         self._others = _Words(images.others, self._device) if images.others else None
-
-    def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator) -> Tensor:
-        """Random images (n, views, 2, rows, columns) float32 on the device: those of `TrainingImages.batch`, to within 1e-4.
-
-        Arguments as there.
-        """
-        return self.batches([(world_from_ct, rng)], windows)
+        self._neighbours = DeviceMotions(images.neighbours, self._device)
+        self._centroid = sent(np.append(images.centroid, 1.0), self._device)
+        self._windows: tuple[Window, ...] = ()
 
     @torch.no_grad()
-    def batches(self, parts: Parts, windows: Sequence[Window]) -> Tensor:
-        """The images of some parts, all at once; see `batch`."""
-        views, (rows, columns) = len(windows), windows[0].inside.shape
-        scenes = [self._images.scenes(poses, windows, rng) for poses, rng in parts]
-        variants = np.concatenate([np.full(views * len(of_part[0].mm), of_part[0].variant) for of_part in scenes])
-        poses, mm, seeds = (np.concatenate([_in_turn([scene[place] for scene in of_part]) for of_part in scenes]) for place in (1, 3, 4))
-        around = [_in_turn([scene.others for scene in of_part]) for of_part in scenes] if self._others else []
-        cameras = np.stack([_rays_of(window.camera) for window in windows])
-        numbers, capsules, noise = self._draw(rows, columns, mm, seeds)
-        most_blurs = int(numbers[:, drawn.BLURS].max())
-        variants, poses, around, cameras, mm, numbers, capsules, noise = _sent_together(
-            self._device, variants, poses, np.concatenate(around) if around else poses[:0], cameras, mm, numbers, capsules,
-            noise.view(np.int64))
+    def batch(self, world_from_ct: Tensor | np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> Tensor:
+        """Random images (n, views, 2, rows, columns) float32 on the device: those of `TrainingImages.batch`, to within 1e-4.
 
-        bases = self._march(self._stacks, variants, poses, cameras, rows, columns)
-        others = self._march(self._others, variants, around, cameras, rows, columns) if len(around) else bases[:0]
-        through = torch.empty((len(mm), rows, columns), device=self._device)
-        self._launch(attenuate, through, bases, others, numbers, capsules, _direction(bases), mm, through)
-        typical, coarse = _scattered(through, numbers, most_blurs)
+        Arguments as there; poses may be on the device.
+        """
+        here = self._sent_once(tuple(windows))
+        views, rows, columns = here.inside.shape
+        poses = torch.as_tensor(world_from_ct).to(self._device, torch.float64)
+        if poses.ndim == 3:
+            poses = poses[:, None].expand(-1, views, 4, 4)
+        mm = (here.depths * (poses[..., :3, :] @ self._centroid)).sum(-1) + here.offsets
+        told_key = told(key, self._device)
+        numbers, capsules, noise = self._draw(rows, columns, told_key, first, mm)
+
+        bases = self._march(self._stacks, told_key, poses, here.cameras, rows, columns)
+        others = bases[:0]
+        if self._others:
+            moved = poses @ self._neighbours.sample(key, range(first, first + len(poses)), NEIGHBOURS)[:, None]
+            others = self._march(self._others, told_key, moved, here.cameras, rows, columns)
+        through = self._empty(len(bases), rows, columns)
+        self._launch(attenuate, through, bases, others, numbers, capsules, _direction(bases), mm.view(-1), through)
+        typical, coarse = _scattered(through, numbers, here.blurs)
         line, valid = torch.empty_like(through), torch.empty(through.shape, dtype=torch.uint8, device=self._device)
-        inside = torch.from_numpy(np.stack([window.inside for window in windows]).view(np.uint8)).to(self._device, non_blocking=True)
-        self._launch(detect, through, through, coarse, typical, numbers, noise, inside, line, valid)
+        self._launch(detect, through, through, coarse, typical, numbers, noise, here.inside, line, valid)
         line = torch.lerp(line, _binomial(line), numbers[:, drawn.BLUR, None, None].float())
         return torch.stack([_standardised(line, valid.float()), valid.float()], dim=1).unflatten(0, (-1, views))
 
-    def _draw(self, rows: int, columns: int, mm: np.ndarray, seeds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Numbers (n, NUMBERS), as many capsules (n, most, CAPSULE) as the image that has most, states of the noise (n,)."""
-        numbers, noise = np.empty((len(mm), drawn.NUMBERS)), np.empty(len(mm), np.uint64)
-        capsules = np.empty((len(mm), drawn.MOST_CAPSULES, drawn.CAPSULE))
-        draw_all(self._images.how, rows, columns, mm, seeds, numbers, capsules, noise)
-        most = max(1, int(numbers[:, drawn.METAL_END].max()))
-        return numbers, np.ascontiguousarray(capsules[:, :most]), noise
+    def _draw(self, rows: int, columns: int, key: Tensor, first: int, mm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Numbers (n, NUMBERS), capsules (n, MOST_CAPSULES, CAPSULE), and states of the noise (n,)."""
+        count = mm.numel()
+        states, noise = (torch.empty(shape, dtype=torch.int64, device=self._device) for shape in ((count, 1), count))
+        numbers = self._empty(count, drawn.NUMBERS, dtype=torch.float64)
+        capsules = self._empty(count, drawn.MOST_CAPSULES, drawn.CAPSULE, dtype=torch.float64)
+        self._launch(draw_images, mm, self._how, rows, columns, key, first, mm, states, numbers, capsules, noise)
+        return numbers, capsules, noise
 
-    def _march(self, stacks: _Words, variants: Tensor, poses: Tensor, cameras: Tensor, rows: int, columns: int) -> Tensor:
-        rays = torch.empty((len(poses), RAYS), dtype=torch.float64, device=self._device)
-        self._launch(aim, rays[:, 0], *stacks.tables, variants, poses, cameras, rows, columns, rays)
-        bases = torch.empty((len(poses), BASES, rows, columns), device=self._device)
+    def _march(self, stacks: _Words, key: Tensor, poses: Tensor, cameras: Tensor, rows: int, columns: int) -> Tensor:
+        poses = poses.reshape(-1, 4, 4).contiguous()
+        rays = self._empty(len(poses), RAYS, dtype=torch.float64)
+        self._launch(aim, rays[:, 0], *stacks.tables, key, poses, cameras, rows, columns, rays)
+        bases = self._empty(len(poses), BASES, rows, columns)
         self._launch(march_rays, bases[:, 0], stacks.words, rays, rows, columns, bases)
         return bases
 
+    def _sent_once(self, windows: tuple[Window, ...]) -> _Views:
+        if windows != self._windows:
+            self._windows, self._views = windows, _Views(windows, self._device)
+        return self._views
+
+    def _empty(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        return torch.empty(shape, dtype=dtype, device=self._device)
+
     def _launch(self, kernel, threads: Tensor, *arguments) -> None:
         launch(kernel, tuple(threads.shape), self._device, list(arguments))
+
+
+class _Views:
+    """What is to be known on the device about some windows.
+
+    cameras: (views, 4, 4), see `_rays_of`.   inside: (views, rows, columns) uint8.
+    depths, offsets: (views, 3) and (views,), by which world points have pixels so many mm apart, see `Window.pixel_mm_at`.
+    blurs: powers (MOST_BLURS + 1, size, size) of a binomial filter of the coarse grid's rows, and of its columns.
+    """
+
+    def __init__(self, windows: Sequence[Window], device: str) -> None:
+        self.cameras = sent(np.stack([_rays_of(window.camera) for window in windows]), device)
+        self.inside = sent(np.stack([window.inside for window in windows]).view(np.uint8), device)
+        origin = np.array([window.pixel_mm_at(np.zeros(3)) for window in windows])
+        self.offsets = sent(origin, device)
+        self.depths = sent(np.stack([window.pixel_mm_at(np.eye(3)) for window in windows]) - origin[:, None], device)
+        self.blurs = [sent(_powers(size // COARSE), device) for size in windows[0].inside.shape]
 
 
 class _Words:
@@ -110,18 +139,13 @@ def _rays_of(camera: Camera) -> np.ndarray:
     return rays
 
 
-def _sent_together(device: str, *arrays: np.ndarray) -> list[Tensor]:
-    """Arrays of float64 and int64 on the device, in one transfer for which nobody waits."""
-    words = np.concatenate([np.ascontiguousarray(array).reshape(-1).view(np.int64) for array in arrays])
-    pieces = torch.from_numpy(words).to(device, non_blocking=True).split([array.size for array in arrays])
-    return [piece.view(torch.float64 if array.dtype == float else torch.int64).reshape(array.shape)
-            for piece, array in zip(pieces, arrays, strict=True)]
-
-
-def _in_turn(of_views: Sequence[np.ndarray]) -> np.ndarray:
-    """(n, ...) of each view as (n * views, ...): the views of the first pose, then those of the second."""
-    together = np.stack(of_views, axis=1)
-    return together.reshape(-1, *together.shape[2:])
+def _powers(size: int) -> np.ndarray:
+    """(MOST_BLURS + 1, size, size): a binomial filter of 3 along one axis, done so many times; the border is repeated."""
+    places = np.arange(size)
+    once = 0.5 * np.eye(size)
+    for neighbour in (places - 1, places + 1):
+        np.add.at(once, (places, neighbour.clip(0, size - 1)), 0.25)
+    return np.stack([np.linalg.matrix_power(once, times) for times in range(drawn.MOST_BLURS + 1)])
 
 
 def _direction(bases: Tensor) -> Tensor:
@@ -134,14 +158,16 @@ def _direction(bases: Tensor) -> Tensor:
     return 0.5 * torch.atan2(2.0 * (xy - mx * my), xx - yy - mx * mx + my * my)
 
 
-def _scattered(through: Tensor, numbers: Tensor, most_blurs: int) -> tuple[Tensor, Tensor]:
-    """Typical primary intensity (n,) float64, and scatter and shading (n, 2, rows, columns) on the coarse grid; see `exposure`."""
+def _scattered(through: Tensor, numbers: Tensor, blurs: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """Typical primary intensity (n,) float64, and scatter and shading (n, 2, rows, columns) on the coarse grid; see `exposure`.
+
+    blurs: see `_Views`.
+    """
     total = functional.avg_pool2d(through, COARSE).double().clamp(min=1e-7)
     nepers = -total.log()
     typical, mean = (-nepers.mean((1, 2))).exp(), (total * nepers).mean((1, 2))
-    scatter = (total * nepers).float()
-    for n in range(most_blurs):
-        scatter = torch.where(n < numbers[:, drawn.BLURS, None, None], _binomial(scatter), scatter)
+    down, across = (powers[numbers[:, drawn.BLURS].long()] for powers in blurs)
+    scatter = down @ (total * nepers) @ across.mT
     scale = numbers[:, drawn.SCATTER] * typical / torch.maximum(mean, 0.02 * typical)
     scatter = scale[:, None, None] * scatter + (numbers[:, drawn.GLARE] * typical)[:, None, None]
     return typical, torch.stack([scatter, _shading(numbers, *scatter.shape[1:])], dim=1).float()

@@ -8,8 +8,10 @@ import warp as wp
 
 from . import drawn
 from .bases import MOST_OBLIQUE
-from .draws import MIX_1, MIX_2, STRIDE
+from .draw_kernels import variant
+from .draws import STRIDE, bell, mixed
 from .exposure import COARSE, FADE, HARDER_BY_MEAN, SOFTER_BY_MEAN, THINNEST
+from .on_warp import on_warp
 
 wp.config.quiet = True  # and, in newer versions, the same:
 wp.config.log_level = 30
@@ -32,7 +34,8 @@ _STACK, _FIRST, _SHAPE, _STORED, _STEPS, _SOURCE, _DIRECTIONS, _WORLD = (wp.cons
     drawn.MOST_GHOSTS))
 _BY_SOFTER, _BY_HARDER = wp.constant(wp.vec3d(*SOFTER_BY_MEAN)), wp.constant(wp.vec3d(*HARDER_BY_MEAN))
 _COARSE, _FADE, _THINNEST = wp.constant(f64(COARSE)), wp.constant(f64(FADE)), wp.constant(f64(THINNEST))
-_STRIDE, _MIX_1, _MIX_2 = (wp.constant(u64(int(number))) for number in (STRIDE, MIX_1, MIX_2))
+_STRIDE = wp.constant(u64(int(STRIDE)))
+_mixed, _bell = on_warp(mixed), on_warp(bell)
 
 
 @wp.func
@@ -62,14 +65,15 @@ def _oblique(index_from_ct: wp.array3d(dtype=f64), stack: int, direction: wp.vec
 @wp.kernel
 def aim(
     stacks: wp.array2d(dtype=f64), index_from_ct: wp.array3d(dtype=f64), ct_from_index: wp.array3d(dtype=f64),
-    variants: wp.array(dtype=wp.int64), poses: wp.array3d(dtype=f64), cameras: wp.array3d(dtype=f64), rows: int, columns: int,
+    key: wp.array(dtype=wp.int64), poses: wp.array3d(dtype=f64), cameras: wp.array3d(dtype=f64), rows: int, columns: int,
     rays: wp.array2d(dtype=f64),
 ):
     """What `march_rays` needs of one image: the stack into which its middle looks most straight, and its rays there.
 
     See `bases.Stacks.rays`.   stacks: (6 variants, STACK).   index_from_ct, ct_from_index: (6 variants, 4, 4).
-    variants: (n,) of each image.   poses: (n, 4, 4) world_from_ct.   cameras: (views, 4, 4), of the rays through pixels, in the world, and
-    the source; image n is of view n mod views.   rays: (n, RAYS), out.
+    key: (1,) of the batch, see `motions`.   poses: (n, 4, 4) world_from_ct.
+    cameras: (views, 4, 4), of the rays through pixels, in the world, and the source; image n is of view n mod views.
+    rays: (n, RAYS), out.
     """
     n = wp.tid()
     view = n % cameras.shape[0]
@@ -78,7 +82,7 @@ def aim(
     ct_from_pixel = ct_from_world * _turn(cameras, view)
     half = f64(0.5)
     middle = ct_from_pixel * wp.vec3d(half * f64(columns - 1), half * f64(rows - 1), f64(1.0))
-    stack = int(variants[n]) * _STACKS
+    stack = int(variant(u64(key[0]), u64(stacks.shape[0] // _STACKS))) * _STACKS
     straight = stack
     for axis in range(1, 3):
         if _oblique(index_from_ct, stack + axis, middle) < _oblique(index_from_ct, straight, middle):
@@ -289,17 +293,6 @@ def attenuate(
 
 
 @wp.func
-def _normal(state: u64) -> f64:
-    """The random number of a state; see `draws.normal`."""
-    z = (state ^ (state >> u64(30))) * _MIX_1
-    z = (z ^ (z >> u64(27))) * _MIX_2
-    z = z ^ (z >> u64(31))
-    low = u64(0xFFFF)
-    total = f64(z & low) + f64((z >> u64(16)) & low) + f64((z >> u64(32)) & low) + f64(z >> u64(48))
-    return (total * f64(1.0 / 65536.0) - f64(2.0)) * f64(1.7320508075688772)
-
-
-@wp.func
 def _open(numbers: wp.array2d(dtype=f64), n: int, rows: int, columns: int, r: int, c: int) -> bool:
     """Whether a pixel lies in the field; see `field.close_field`."""
     zero = f64(0.0)
@@ -334,7 +327,7 @@ def _open(numbers: wp.array2d(dtype=f64), n: int, rows: int, columns: int, r: in
 @wp.kernel
 def detect(
     through: wp.array3d(dtype=wp.float32), coarse: wp.array4d(dtype=wp.float32), typical: wp.array(dtype=f64),
-    numbers: wp.array2d(dtype=f64), noise: wp.array(dtype=wp.int64), inside: wp.array3d(dtype=wp.uint8),
+    numbers: wp.array2d(dtype=f64), noise: wp.array(dtype=u64), inside: wp.array3d(dtype=wp.uint8),
     line: wp.array3d(dtype=wp.float32), valid: wp.array3d(dtype=wp.uint8),
 ):
     """The log image and the field at one pixel: see `exposure._detect` and `expose`.
@@ -351,8 +344,8 @@ def detect(
     signal = (f64(through[n, r, c]) + _between(coarse, n, 0, x, y)) * _between(coarse, n, 1, x, y)
     photons = numbers[n, _PHOTONS]
     if photons > zero:
-        state = u64(noise[n]) + _STRIDE * u64(r * columns + c + 1)
-        signal += wp.sqrt(typical[n] / photons * signal) * _normal(state)
+        state = noise[n] + _STRIDE * u64(r * columns + c + 1)
+        signal += wp.sqrt(typical[n] / photons * signal) * _bell(_mixed(state))
     signal = wp.min(wp.max(signal, typical[n] * numbers[n, _DARKEST]), typical[n] * numbers[n, _BRIGHTEST])
     seen = inside[n % inside.shape[0], r, c] != wp.uint8(0) and _open(numbers, n, rows, columns, r, c)
     line[n, r, c] = float(-wp.log(signal / typical[n]))

@@ -8,7 +8,7 @@ import numba as nb
 import numpy as np
 
 from . import drawn
-from .draws import normal
+from .draws import bell, bits
 from .field import close_field
 
 # Attenuation of (soft tissue, bone, metal) in the softer and in the harder part of the spectrum, by that at its mean: NIST's tables at 45
@@ -32,7 +32,7 @@ def expose(bases, others, mm, numbers, capsules, noise, work, line, valid):
     line: (rows, columns) float32, out: the log image.   valid: (rows, columns) uint8, in and out: pixels with meaning.
     """
     soft, bone, metal = work[0], work[1], work[2]
-    _tissue(bases, others, mm, numbers, capsules.rows, soft, bone, metal)
+    _tissue(bases, others, mm, numbers, capsules, soft, bone, metal)
     _detect(soft, bone, metal, numbers, noise, line)
     close_field(valid, numbers)
     if numbers[drawn.BORDER] > 0.0:
@@ -95,7 +95,7 @@ def _detect(soft, bone, metal, numbers, noise, line):
             x = min(max((c + 0.5) / COARSE - 0.5, 0.0), scatter.shape[1] - 1.001)
             signal = (line[r, c] + _bilinear(scatter, x, y)) * _bilinear(shade, x, y)
             if photons > 0.0:
-                signal += deviation * math.sqrt(signal) * normal(state)
+                signal += deviation * math.sqrt(signal) * bell(bits(state))
             line[r, c] = -math.log(min(max(signal, darkest), brightest) / typical)
 
 
@@ -205,7 +205,7 @@ def _add_ghost(bases, ghost, along, soft, bone):
 
 @nb.njit(nogil=True, fastmath=True)
 def _add_capsule(image, mm, row, along):
-    """Add a row of `drawn.Capsules`."""
+    """Add a capsule, a row of those of `drawn`."""
     x0, y0, x1, y1 = row[0], row[1], row[2], row[3]
     if row[8] > 0.0:
         x, y, a, b = row[9], row[10], math.cos(along), math.sin(along)

@@ -1,4 +1,7 @@
-"""Where a random X-ray shows nothing: collimator blades, a round field, burned-in text."""
+"""Where a random X-ray shows nothing: collimator blades, a round field, burned-in text.
+
+What draws is compiled by numba, and by Warp, see `on_warp`.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,15 @@ import math
 import numba as nb
 
 from . import drawn
-from .draws import chance, uniform, whole
+from .drawn import Row, State
+from .draws import TURN, chance, perhaps, uniform, whole
 
 #: Least share of the image that stays open.
 _LEAST_OPEN = 0.3
 
 
 @nb.njit(nogil=True)
-def draw_field(numbers, rows, columns, state, straight, circle, boxes):
+def draw_field(numbers: Row, rows: int, columns: int, state: State, straight: float, circle: float, boxes: float):
     """Draws a random field of an image.
 
     numbers: out, see `drawn`.   straight, circle, boxes: probability of blades, of a round field, and of small boxes of text.
@@ -26,34 +30,42 @@ def draw_field(numbers, rows, columns, state, straight, circle, boxes):
     if chance(state, boxes):
         for n in range(whole(state, 1, drawn.MOST_BOXES)):
             height, width = whole(state, 2, rows // 12), whole(state, 2, columns // 4)
-            box = numbers[drawn.BOXES + 4 * n : drawn.BOXES + 4 * n + 4]
-            box[0], box[1] = whole(state, 0, rows - height), whole(state, 0, columns - width)
-            box[2], box[3] = height, width
+            numbers[drawn.BOXES + 4 * n] = float(whole(state, 0, rows - height))
+            numbers[drawn.BOXES + 4 * n + 1] = float(whole(state, 0, columns - width))
+            numbers[drawn.BOXES + 4 * n + 2] = float(height)
+            numbers[drawn.BOXES + 4 * n + 3] = float(width)
 
 
 @nb.njit(nogil=True)
-def _draw_blades(numbers, state):
+def _draw_blades(numbers: Row, state: State):
     """Up to four straight edges, square to each other, mostly along the image's own."""
-    turn = uniform(state, -0.8, 0.8) if chance(state, 0.15) else uniform(state, -0.04, 0.04)
+    turn = 0.04
+    if chance(state, 0.15):
+        turn = 0.8
+    numbers[drawn.BLADES] = uniform(state, -turn, turn)
     most = uniform(state, 0.0, 0.5)
     while True:  # as far in as leaves enough of the image open
-        left, right, top, bottom = (uniform(state, 0.0, most) * chance(state, 0.7), uniform(state, 0.0, most) * chance(state, 0.7),
-                                    uniform(state, 0.0, most) * chance(state, 0.7), uniform(state, 0.0, most) * chance(state, 0.7))
+        left, right = perhaps(state, 0.7, 0.0, most), perhaps(state, 0.7, 0.0, most)
+        top, bottom = perhaps(state, 0.7, 0.0, most), perhaps(state, 0.7, 0.0, most)
         if (1.0 - left - right) * (1.0 - top - bottom) >= _LEAST_OPEN and left + right < 0.9:
+            numbers[drawn.BLADES + 1] = left
+            numbers[drawn.BLADES + 2] = right
+            numbers[drawn.BLADES + 3] = top
+            numbers[drawn.BLADES + 4] = bottom
             break
-    blades = numbers[drawn.BLADES : drawn.BLADES + 5]
-    blades[0], blades[1], blades[2], blades[3], blades[4] = turn, left, right, top, bottom
 
 
 @nb.njit(nogil=True)
-def _draw_round(numbers, state):
+def _draw_round(numbers: Row, state: State):
     """The circle of an intensifier, mostly about the image's middle, else one of which the image is a part."""
     radius, x, y = uniform(state, 0.43, 0.56), uniform(state, -0.04, 0.04), uniform(state, -0.04, 0.04)
     if chance(state, 0.3):
         radius = uniform(state, 0.5, 2.0)
-        angle, off = uniform(state, 0.0, 2 * math.pi), uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
+        angle, off = uniform(state, 0.0, TURN), uniform(state, 0.0, 1.0) * max(radius - 0.1, 0.0)
         x, y = off * math.cos(angle), off * math.sin(angle)
-    numbers[drawn.ROUND], numbers[drawn.ROUND + 1], numbers[drawn.ROUND + 2] = radius, x, y
+    numbers[drawn.ROUND] = radius
+    numbers[drawn.ROUND + 1] = x
+    numbers[drawn.ROUND + 2] = y
 
 
 @nb.njit(nogil=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
@@ -14,11 +14,12 @@ from ..imaging.ct import CT
 from ..rendering import threads
 from ..rendering.devices import CPU, Place, place_of
 from .criterion import Criterion
-from .images import Parts, TrainingImages
+from .images import TrainingImages
+from .motions import Motions
 from .network import Network
 
-Make = Callable[[Parts], tuple[Tensor, Tensor]]
-"""What makes the images (n, views, 2, rows, columns) of some parts of a batch, and their camera_from_ct (n, views, 4, 4)."""
+Make = Callable[[range], tuple[Tensor, Tensor]]
+"""What makes the images (n, views, 2, rows, columns) of some poses of a batch, by their numbers, and camera_from_ct (n, views, 4, 4)."""
 
 
 def work_on(device: str) -> OnCores | OnDevice:
@@ -39,18 +40,23 @@ class OnCores:
         """What makes the training's images."""
         return TrainingImages(ct, pixel_mm, seed=seed)
 
-    def learn(self, network: Network, criterion: Criterion, make: Make, parts: Parts) -> float:
+    def motions(self, motions: Motions) -> Motions:
+        """What draws poses."""
+        return motions
+
+    def learn(self, network: Network, criterion: Criterion, make: Make, parts: Sequence[range]) -> float:
         """The loss of a batch, and its gradients in the parameters.
 
-        Parts are made and gone through each by a thread for which PyTorch has no others: these would wait for each other many times a step.
+        parts: the numbers of its poses, one part after another. They are made and gone through each by a thread for which PyTorch has no
+            others: these would wait for each other many times a step.
         """
         parameters = list(network.parameters())
         results: list = [None] * len(parts)
-        count = sum(len(poses) for poses, _ in parts)
+        count = sum(map(len, parts))
 
         def go(n: int) -> None:
             torch.set_num_threads(1)
-            loss = len(parts[n][0]) / count * criterion(network, *make(parts[n : n + 1]))
+            loss = len(parts[n]) / count * criterion(network, *make(parts[n]))
             results[n] = loss.item(), torch.autograd.grad(loss, parameters)
 
         threads.run([partial(go, n) for n in range(len(parts))])
@@ -75,9 +81,15 @@ class OnDevice:
 
         return DeviceImages(TrainingImages(ct, pixel_mm, seed=seed), self.device)
 
-    def learn(self, network: Network, criterion: Criterion, make: Make, parts: Parts) -> float:
+    def motions(self, motions: Motions):
+        """What draws poses, there."""
+        from .device_motions import DeviceMotions
+
+        return DeviceMotions(motions, self.device)
+
+    def learn(self, network: Network, criterion: Criterion, make: Make, parts: Sequence[range]) -> float:
         """See `OnCores`."""
-        images, poses = make(parts)
+        images, poses = make(range(parts[0].start, parts[-1].stop))
         while True:
             at_once = min(self._at_once or len(images), len(images))
             try:

@@ -18,6 +18,7 @@ from . import drawn
 from .bases import Bases, Rays, Stacks, varied
 from .exposure import expose
 from .march import BASES, project
+from .motions import NEIGHBOURS, neighbours, states_of_images, variant_of
 from .randomise import BODY, BONE, CLEAN, Randomisation, draw
 from .standardise import standardise
 from .window import Window
@@ -28,22 +29,18 @@ _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
 
-Parts = Sequence[tuple[np.ndarray, np.random.Generator]]
-"""Of a batch: poses world_from_ct (n, 4, 4), and what all about their images is drawn from."""
-
-
 class Scene(NamedTuple):
     """Of n images of a view: what chance decides about what is in them.
 
     variant: the body's continuation.   poses, others: (n, 4, 4) of the CT, and of what moves by itself, None where nothing does.
-    mm: (n,) of a pixel at the anatomy's depth.   seeds: (n,) uint64, of all else.
+    mm: (n,) of a pixel at the anatomy's depth.   states: (n,) uint64, from which all else is drawn.
     """
 
     variant: int
     poses: np.ndarray
     others: np.ndarray | None
     mm: np.ndarray
-    seeds: np.ndarray
+    states: np.ndarray
 
 
 class TrainingImages:
@@ -66,41 +63,42 @@ class TrainingImages:
             if around.values.max() > TISSUE_PER_MM:
                 self.others = _variants(around, pixel_mm, False, variants, seed)
         self.how = _in_floats(how or (BONE if structure and not self.others else BODY))
+        self.neighbours = neighbours(self.centroid, self.how.neighbour_deg, self.how.neighbour_mm)
 
-    def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator) -> np.ndarray:
+    def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> np.ndarray:
         """Random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.
 
         world_from_ct: (n, 4, 4), or (n, views, 4, 4) where a view's geometry is off by itself.   windows: one a view, of one size.
-        rng: all that is drawn comes from it; the same on any number of threads.
+        key: of the batch; all that is drawn comes from it, the same on any number of threads.
+        first: number of the first of these poses in the batch, which can so be made part by part.
         """
-        return self._make(world_from_ct, windows, self.how, rng)
-
-    def batches(self, parts: Parts, windows: Sequence[Window]) -> np.ndarray:
-        """The images of some parts, one after the other, each as from `batch`."""
-        return np.concatenate([self.batch(poses, windows, rng) for poses, rng in parts])
+        return self._make(self.scenes(world_from_ct, windows, key, first), windows, self.how)
 
     def clean(self, world_from_ct: np.ndarray, windows: Sequence[Window]) -> np.ndarray:
         """The same without any chance, of the structure alone where there is one."""
-        return self._make(world_from_ct, windows, _in_floats(CLEAN), None)
+        return self._make(self.scenes(world_from_ct, windows, None, 0), windows, _in_floats(CLEAN))
 
-    def scenes(self, world_from_ct: np.ndarray, windows: Sequence[Window], rng: np.random.Generator | None) -> list[Scene]:
-        """What there is to be made an image of, one a view; arguments as of `batch`, without chance where there is no `rng`."""
+    def scenes(self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64 | None, first: int) -> list[Scene]:
+        """What there is to be made an image of, one a view; arguments as of `batch`, without chance where there is no key."""
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
             poses = np.broadcast_to(poses[:, None], (len(poses), len(windows), 4, 4))
-        variant = int(rng.integers(len(self.stacks))) if rng else 0
-        others = _moved(poses, self.centroid, self.how, rng) if self.others and rng else None
+        variant, others, states = 0, None, np.zeros((len(windows), len(poses)), np.uint64)
+        if key is not None:
+            variant = int(variant_of(key, np.uint64(len(self.stacks))))
+            states = states_of_images(key, first, *poses.shape[:2])
+            if self.others:
+                others = poses @ self.neighbours.sample(key, range(first, first + len(poses)), NEIGHBOURS)[:, None]
         scenes = []
         for view, window in enumerate(windows):
-            seeds = (rng.integers(2**63, size=len(poses)) if rng else np.zeros(len(poses))).astype(np.uint64)
             mm = window.pixel_mm_at(rigid.transform_points(poses[:, view], self.centroid))
-            scenes.append(Scene(variant, poses[:, view], None if others is None else others[:, view], mm, seeds))
+            scenes.append(Scene(variant, poses[:, view], None if others is None else others[:, view], mm, states[view]))
         return scenes
 
-    def _make(self, world_from_ct, windows, how, rng):
-        out = np.empty((len(world_from_ct), len(windows), 2, *windows[0].inside.shape), np.float32)
+    def _make(self, scenes: Sequence[Scene], windows: Sequence[Window], how: Randomisation) -> np.ndarray:
+        out = np.empty((len(scenes[0].mm), len(windows), 2, *windows[0].inside.shape), np.float32)
         tasks = []
-        for view, (variant, poses, others, mm, seeds) in enumerate(self.scenes(world_from_ct, windows, rng)):
+        for view, (variant, poses, others, mm, states) in enumerate(scenes):
             stacks, with_others, camera = self.stacks[variant], others is not None, windows[view].camera
             stacks_2 = self.others[variant] if with_others else stacks
             rays = stacks.rays(camera, poses)
@@ -109,7 +107,7 @@ class TrainingImages:
                 block = slice(first, first + _BLOCK)
                 tasks.append(partial(
                     _make_images, *_arguments(stacks, rays, block), *_arguments(stacks_2, rays_2, block),
-                    with_others, how, mm[block], windows[view].inside.view(np.uint8), seeds[block], out[block, view]))
+                    with_others, how, mm[block], windows[view].inside.view(np.uint8), states[block], out[block, view]))
         threads.run(tasks)
         return out
 
@@ -118,13 +116,6 @@ def _variants(mu: Volume, pixel_mm: float, structure: bool, count: int, seed: in
     voxel_mm = pixel_mm * (_VOXEL_OF_STRUCTURE if structure else _VOXEL_OF_BODY)
     bases, cut, rng = Bases.of(mu, voxel_mm), cut_ends(mu), np.random.default_rng(seed)
     return [Stacks(varied(bases, cut, rng, structure=structure)) for _ in range(count)]
-
-
-def _moved(poses: np.ndarray, centroid: np.ndarray, how: Randomisation, rng: np.random.Generator) -> np.ndarray:
-    """Poses (n, views, 4, 4) of what surrounds the structure, one motion a row: a turn about the structure's centroid, and a shift."""
-    turn = rng.normal(0, np.radians(how.neighbour_deg), (len(poses), 3))
-    motion = rigid.from_rotation_translation(rigid.exp_so3(turn), rng.normal(0, how.neighbour_mm, (len(poses), 3)))
-    return poses @ rigid.about(centroid, motion)[:, None]
 
 
 def _in_floats(how: Randomisation) -> Randomisation:
@@ -140,7 +131,7 @@ def _arguments(stacks: Stacks, rays: Rays, block: slice) -> tuple:
 @nb.njit(nogil=True, cache=True)
 def _make_images(words, shapes, stored, steps, stack, source, directions, world_from_index,
                  words_2, shapes_2, stored_2, steps_2, stack_2, source_2, directions_2, world_from_index_2,
-                 with_others, how, mm, inside, seeds, out):
+                 with_others, how, mm, inside, states, out):
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_others else (0, 0, 0), np.float32)
@@ -148,14 +139,14 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
     line = np.empty((rows, columns), np.float32)
     state = np.empty(1, np.uint64)
     numbers = np.empty(drawn.NUMBERS)
-    capsules = drawn.Capsules(np.empty((drawn.MOST_CAPSULES, drawn.CAPSULE)), np.empty(1, np.int64))
-    for n in range(len(seeds)):
+    capsules = np.empty((drawn.MOST_CAPSULES, drawn.CAPSULE))
+    for n in range(len(states)):
         s = stack[n]
         project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
         if with_others:
             s = stack_2[n]
             project(words_2[s], shapes_2[s], stored_2[s], steps_2[s], source_2[n], directions_2[n], world_from_index_2[n], others)
-        state[0] = seeds[n]
+        state[0] = states[n]
         valid = inside.copy()
         noise = draw(how, rows, columns, mm[n], state, numbers, capsules)
         expose(bases, others, mm[n], numbers, capsules, noise, work, line, valid)
@@ -163,15 +154,3 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
         for r in range(rows):
             for c in range(columns):
                 out[n, 1, r, c] = valid[r, c]
-
-
-@nb.njit(nogil=True, cache=True)
-def draw_all(how, rows, columns, mm, seeds, numbers, capsules, noise):
-    """`randomise.draw` of n images, without making them.
-
-    mm: (n,).   seeds: (n,) uint64.   numbers: (n, NUMBERS), capsules: (n, MOST_CAPSULES, CAPSULE) float64, noise: (n,) uint64; out.
-    """
-    state, count = np.empty(1, np.uint64), np.empty(1, np.int64)
-    for n in range(len(seeds)):
-        state[0] = seeds[n]
-        noise[n] = draw(how, rows, columns, mm[n], state, numbers[n], drawn.Capsules(capsules[n], count))

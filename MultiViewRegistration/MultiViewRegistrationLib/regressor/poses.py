@@ -17,6 +17,7 @@ from scipy.spatial.transform import Rotation
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from .motions import Motions, along
 
 AXES = ("orbital_deg", "tilt_deg", "roll_deg", "columns_mm", "rows_mm", "beam_mm")
 """The six axes of a `PoseRange`, in the order of its values."""
@@ -99,17 +100,21 @@ class PoseRange:
         """(3,) world mm: where the centroid is at the nominal pose."""
         return rigid.transform_points(self.world_from_ct, self.centroid)
 
-    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Random poses (count, 4, 4), even in each of the six axes."""
-        return self.poses(self.half_widths * rng.uniform(-1, 1, (count, 6)))
+    def motions(self) -> Motions:
+        """What draws poses, even in each of the six axes: a shift after turns Rz(roll) Rx(-tilt) Ry(orbital), in the camera."""
+        before, after = _about(self._centre_in_camera, self.camera, self.world_from_ct)
+        roll, tilt, orbital = (np.radians(sign) * np.outer(axis, number) for sign, axis, number in zip(
+            (1, -1, 1), np.eye(3)[[2, 0, 1]], np.eye(3)[[2, 1, 0]], strict=True))
+        factors = [along(mm=np.eye(3)), *(along(rad=turn) for turn in (roll, tilt, orbital))]
+        return Motions(before, np.stack(factors), after, np.zeros(6), self.half_widths, False)
+
+    def sample(self, key: np.uint64, numbers: range) -> np.ndarray:
+        """Random poses (n, 4, 4), by their numbers in a batch; see `motions`."""
+        return self.motions().sample(key, numbers)
 
     def poses(self, values: np.ndarray) -> np.ndarray:
-        """The poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm: in the camera turns Rz(roll) Rx(-tilt) Ry(orbital)."""
-        values = np.asarray(values, float)
-        turns = values[..., (2, 1, 0)] * (1, -1, 1)
-        R = Rotation.from_euler("ZXY", turns.reshape(-1, 3), degrees=True).as_matrix().reshape(*values.shape[:-1], 3, 3)
-        motion = rigid.about(self._centre_in_camera, rigid.from_rotation_translation(R, values[..., 3:]))
-        return self.camera.world_from_camera @ motion @ self.camera.camera_from_world @ self.world_from_ct
+        """The poses (..., 4, 4) at values (..., 6) along the axes, degrees and mm."""
+        return self.motions().of(values)
 
     def values(self, poses: np.ndarray) -> np.ndarray:
         """Where poses (..., 4, 4) lie along the axes, (..., 6), degrees and mm: the inverse of `poses`."""
@@ -185,18 +190,26 @@ class DiffPosePoses:
         widths = dict(zip(AXES, (*np.degrees([orbital, tilt, roll]), columns, rows, beam), strict=True))
         return PoseRange(camera=self.camera, world_from_ct=self.poses(np.array(self.MEAN)), centroid=self.origin, **widths)
 
-    def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Random poses (count, 4, 4)."""
-        return self.poses(rng.normal(self.MEAN, self.SD, (count, 6)))
+    def motions(self) -> Motions:
+        """What draws poses: the inverse of the C-arm's motion."""
+        origin = rigid.transform_points(self.camera.camera_from_world @ self.world_from_ct, self.origin)
+        before, after = _about(origin, self.camera, self.world_from_ct)
+        inverse = along(rad=_CAMERA_FROM_DIFFDRR, mm=-_CAMERA_FROM_DIFFDRR)  # a mirror turns the sense of rotations
+        return Motions(before, inverse[None], after, np.array(self.MEAN), np.array(self.SD), True)
+
+    def sample(self, key: np.uint64, numbers: range) -> np.ndarray:
+        """Random poses (n, 4, 4), by their numbers in a batch; see `motions`."""
+        return self.motions().sample(key, numbers)
 
     def poses(self, twists: np.ndarray) -> np.ndarray:
         """The poses (..., 4, 4) at twists (..., 6)."""
-        twists = np.asarray(twists, float)
-        omega, v = rigid.rotate(_CAMERA_FROM_DIFFDRR, twists[..., :3]), rigid.rotate(_CAMERA_FROM_DIFFDRR, twists[..., 3:])
-        c_arm_motion = rigid.exp_se3(np.concatenate([-omega, v], axis=-1))  # a mirror turns the sense of rotations
-        camera_from_ct = self.camera.camera_from_world @ self.world_from_ct
-        origin = rigid.transform_points(camera_from_ct, self.origin)
-        return self.camera.world_from_camera @ rigid.about(origin, rigid.inverse(c_arm_motion)) @ camera_from_ct
+        return self.motions().of(twists)
+
+
+def _about(point: np.ndarray, camera: Camera, world_from_ct: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(4, 4) each: what stands before and after a motion of the CT about a point (3,) in the camera, from the pose world_from_ct on."""
+    shift = rigid.from_rotation_translation(np.eye(3), point)
+    return camera.world_from_camera @ shift, rigid.inverse(shift) @ camera.camera_from_world @ world_from_ct
 
 
 def _known(training: Mapping[str, float]) -> dict[str, float]:

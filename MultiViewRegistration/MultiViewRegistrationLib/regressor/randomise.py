@@ -1,4 +1,7 @@
-"""Domain randomisation: what is drawn for an image, to make it an X-ray as any device might have taken it of any patient."""
+"""Domain randomisation: what is drawn for an image, to make it an X-ray as any device might have taken it of any patient.
+
+`draw` is compiled by numba, and by Warp, see `on_warp`.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,10 @@ from typing import NamedTuple
 import numba as nb
 
 from . import drawn
-from .draws import STRIDE, between, chance, log_between, normal, uniform, whole
+from .drawn import Ends, Row, Rows, State
+from .draws import TURN, bell, between, bits, chance, log_between, perhaps, uniform, whole
 from .field import draw_field
 from .shapes import add_bone, add_metal, add_soft_tissue
-
-Ends = tuple[float, float]
 
 
 class Randomisation(NamedTuple):
@@ -69,66 +71,72 @@ CLEAN = Randomisation(*((1.0, 1.0) if name in ("soft", "bone", "dense") else (0.
 
 
 @nb.njit(nogil=True)
-def draw(how, rows, columns, mm, state, numbers, capsules):
+def draw(how: Randomisation, rows: int, columns: int, mm: float, state: State, numbers: Row, capsules: Rows):
     """Draws an image's numbers and capsules, and the state from which the noise of its pixels is drawn, one after the other.
 
     how: a `Randomisation`.   mm: of a pixel, at the anatomy's depth.   state: (1,) uint64, see `draws`.
-    numbers: (NUMBERS,) float64, out.   capsules: `drawn.Capsules`, out.   Returns a uint64.
+    numbers: (NUMBERS,), capsules: (MOST_CAPSULES, CAPSULE) float64, see `drawn`, out.   Returns a uint64.
     """
-    numbers[:] = 0.0
-    capsules.count[0] = 0
-    _draw_tissue(how, 0.5 * mm * rows, state, numbers, capsules)
+    for n in range(numbers.shape[0]):
+        numbers[n] = 0.0
+    _draw_tissue(how, 0.5 * mm * float(rows), state, numbers, capsules)
     numbers[drawn.SOFTER] = between(state, how.hardening)
-    numbers[drawn.SCATTER], numbers[drawn.GLARE] = between(state, how.scatter), between(state, how.glare)
+    numbers[drawn.SCATTER] = between(state, how.scatter)
+    numbers[drawn.GLARE] = between(state, how.glare)
     if numbers[drawn.SCATTER] > 0.0:
-        numbers[drawn.BLURS] = whole(state, 4, 16)
+        numbers[drawn.BLURS] = float(whole(state, 4, drawn.MOST_BLURS))
     for n in range(5):
-        numbers[drawn.SHADE + n] = how.shading * normal(state)
+        numbers[drawn.SHADE + n] = how.shading * bell(bits(state))
     if how.photons[1] > 0.0:
-        numbers[drawn.PHOTONS] = log_between(state, how.photons)
-    numbers[drawn.BRIGHTEST] = math.exp(between(state, how.saturation)) if chance(state, how.saturation_share) else 1e30
-    numbers[drawn.DARKEST] = math.exp(-between(state, how.darkest)) if chance(state, how.darkest_share) else 1e-9
-    noise = state[0]
-    if how.photons[1] > 0.0:
-        state[0] += STRIDE * nb.uint64(rows * columns)
+        numbers[drawn.PHOTONS] = log_between(state, how.photons[0], how.photons[1])
+    numbers[drawn.BRIGHTEST] = 1e30
+    if chance(state, how.saturation_share):
+        numbers[drawn.BRIGHTEST] = math.exp(between(state, how.saturation))
+    numbers[drawn.DARKEST] = 1e-9
+    if chance(state, how.darkest_share):
+        numbers[drawn.DARKEST] = math.exp(-between(state, how.darkest))
     draw_field(numbers, rows, columns, state, how.straight_share, how.round_share, how.text_share)
-    if chance(state, how.border_share):
-        numbers[drawn.BORDER] = uniform(state, 1.0, 4.0)
+    numbers[drawn.BORDER] = perhaps(state, how.border_share, 1.0, 4.0)
     numbers[drawn.BLUR] = between(state, how.blur)
-    return noise
+    return bits(state)
 
 
 @nb.njit(nogil=True)
-def _draw_tissue(how, half, state, numbers, capsules):
+def _draw_tissue(how: Randomisation, half: float, state: State, numbers: Row, capsules: Rows):
     """half: of the image's height, mm."""
     soft = between(state, how.soft)
     if chance(state, how.soft_removed_share):
-        soft *= uniform(state, 0.0, 0.3)
+        soft = soft * uniform(state, 0.0, 0.3)
     bone = between(state, how.bone)
-    numbers[drawn.SOFT], numbers[drawn.OTHERS_SOFT] = soft * (1.0 + how.all_bone * (bone - 1.0)), soft
-    numbers[drawn.BONE], numbers[drawn.DENSE] = bone, bone * between(state, how.dense)
+    numbers[drawn.SOFT] = soft * (1.0 + how.all_bone * (bone - 1.0))
+    numbers[drawn.OTHERS_SOFT] = soft
+    numbers[drawn.BONE] = bone
+    numbers[drawn.DENSE] = bone * between(state, how.dense)
     if chance(state, how.ghost_share):
-        for n in range(whole(state, 1, 3)):
-            _draw_ghost(soft, bone, state, numbers[drawn.GHOSTS + n * drawn.GHOST : drawn.GHOSTS + (n + 1) * drawn.GHOST])
+        for n in range(whole(state, 1, drawn.MOST_GHOSTS)):
+            _draw_ghost(soft, bone, state, numbers, drawn.GHOSTS + n * drawn.GHOST)
     if chance(state, how.tissue_share):
-        add_soft_tissue(capsules, half, state)
-    numbers[drawn.SOFT_END] = capsules.count[0]
+        add_soft_tissue(numbers, capsules, half, state)
+    numbers[drawn.SOFT_END] = numbers[drawn.METAL_END]
     if chance(state, how.bones_share):
         for _ in range(whole(state, 1, 4)):
-            add_bone(capsules, half, state)
-    numbers[drawn.BONE_END] = capsules.count[0]
+            add_bone(numbers, capsules, half, state)
+    numbers[drawn.BONE_END] = numbers[drawn.METAL_END]
     if chance(state, how.metal_share):
         for _ in range(whole(state, 1, 2)):
-            add_metal(capsules, half, state)
-    numbers[drawn.METAL_END] = capsules.count[0]
+            add_metal(numbers, capsules, half, state)
 
 
 @nb.njit(nogil=True)
-def _draw_ghost(soft, bone, state, ghost):
+def _draw_ghost(soft: float, bone: float, state: State, numbers: Row, first: int):
     """The anatomy once more, mirrored so that nothing is there twice, turned, scaled and shifted."""
-    angle, beside, scale = uniform(state, 0.0, 2 * math.pi), 0.0, uniform(state, 0.8, 2.0)
+    angle, beside, scale = uniform(state, 0.0, TURN), 0.0, uniform(state, 0.8, 2.0)
     if chance(state, 0.5):  # side by side, as radius and ulna
         angle, beside = uniform(state, -0.2, 0.2), 1.0
-    ghost[0], ghost[1], ghost[2] = angle, beside, scale
-    ghost[3], ghost[4] = uniform(state, -0.5, 0.5), uniform(state, -0.5, 0.5)
-    ghost[5], ghost[6] = soft * uniform(state, 0.4, 1.2) / scale, bone * uniform(state, 0.4, 1.2) / scale
+    numbers[first] = angle
+    numbers[first + 1] = beside
+    numbers[first + 2] = scale
+    numbers[first + 3] = uniform(state, -0.5, 0.5)
+    numbers[first + 4] = uniform(state, -0.5, 0.5)
+    numbers[first + 5] = soft * uniform(state, 0.4, 1.2) / scale
+    numbers[first + 6] = bone * uniform(state, 0.4, 1.2) / scale

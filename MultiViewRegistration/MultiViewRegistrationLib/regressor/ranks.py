@@ -24,7 +24,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 if TYPE_CHECKING:
     from .gradients import Make
-    from .images import Parts
 
 Criterion = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
@@ -105,15 +104,15 @@ class Averaged:
     def __init__(self, network: nn.Module, criterion: Criterion) -> None:
         self._loss = DistributedDataParallel(_Loss(network, criterion))
 
-    def learn(self, make: Make, parts: Parts) -> float:
+    def learn(self, make: Make, parts: Sequence[range]) -> float:
         """Adds the mean gradient to that of the parameters; returns this rank's loss.
 
         make, parts: as for `gradients.OnCores.learn`, of this rank's images. Only with the last part the ranks talk.
         """
-        total, count = 0.0, sum(len(poses) for poses, _ in parts)
-        for number, (poses, _) in enumerate(parts, start=1):
+        total, count = 0.0, sum(map(len, parts))
+        for number, part in enumerate(parts, start=1):
             with nullcontext() if number == len(parts) else self._loss.no_sync():
-                loss = len(poses) / count * self._loss(*make(parts[number - 1 : number]))
+                loss = len(part) / count * self._loss(*make(part))
                 loss.backward()
             total += loss.item()
         return total

@@ -34,7 +34,7 @@ def hat(w: Tensor) -> Tensor:
 def exp_so3(w: Tensor) -> Tensor:
     """Rotations (..., 3, 3) of rotation vectors w (..., 3) in radians, by Rodrigues' formula I + sin(a)/a W + (1 - cos a)/a^2 W^2."""
     W, square = hat(w), _square(w)
-    return torch.eye(3).to(w) + _sinc(square) * W + _versine(square) * (W @ W)
+    return torch.eye(3, dtype=w.dtype, device=w.device) + _sinc(square) * W + _versine(square) * (W @ W)
 
 
 def exp(twist: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ def exp(twist: Tensor) -> Tensor:
     """
     w, v = twist.split(3, dim=-1)
     W, square = hat(w), _square(w)
-    V = torch.eye(3).to(w) + _versine(square) * W + _exp_curvature(square) * (W @ W)
+    V = torch.eye(3, dtype=w.dtype, device=w.device) + _versine(square) * W + _exp_curvature(square) * (W @ W)
     return pose(exp_so3(w), (V @ v[..., None])[..., 0])
 
 
@@ -68,7 +68,7 @@ def log(T: Tensor) -> Tensor:
     """
     w = log_so3(T[..., :3, :3])
     W = hat(w)
-    V_inverse = torch.eye(3).to(w) - W / 2 + _log_curvature(_square(w)) * (W @ W)
+    V_inverse = torch.eye(3, dtype=w.dtype, device=w.device) - W / 2 + _log_curvature(_square(w)) * (W @ W)
     return torch.cat([w, (V_inverse @ T[..., :3, 3:])[..., 0]], -1)
 
 
@@ -76,7 +76,7 @@ def pose(R: Tensor, t: Tensor) -> Tensor:
     """Poses (..., 4, 4) from rotations R (..., 3, 3) and translations t (..., 3) in mm."""
     batch = torch.broadcast_shapes(R.shape[:-2], t.shape[:-1])
     upper = torch.cat([R.expand(*batch, 3, 3), t.expand(*batch, 3)[..., None]], -1)
-    last = torch.tensor([0.0, 0.0, 0.0, 1.0]).to(upper).expand(*batch, 1, 4)
+    last = torch.eye(4, dtype=upper.dtype, device=upper.device)[3:].expand(*batch, 1, 4)
     return torch.cat([upper, last], -2)
 
 

@@ -19,6 +19,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -37,9 +38,9 @@ from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
 from .fusion import fuse
 from .gradients import OnCores, OnDevice, work_on
-from .images import Parts
 from .losses import in_cameras
 from .model import Model, camera_to_json, poses_of
+from .motions import key_of
 from .network import NAMES, Network, calibrate, make_network
 from .optimiser import Optimiser
 from .poses import AXES, DiffPosePoses, PoseRange
@@ -116,6 +117,8 @@ class Training:
         card, pixel_mm = self.card, float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
         self._work, self._images = work, work.images(self._ct, pixel_mm, card.seed)
         self._criterion = make_criterion(card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device)
+        self._motions = work.motions(self._drawn.motions())
+        self._camera_from_world = in_cameras(self._cameras, torch.eye(4, dtype=torch.float64)).to(work.device)
         self._network.to(work.device)
         self._optimiser = Optimiser(self._network)
         self.card = replace(card, device=str(work.place))
@@ -211,15 +214,15 @@ class Training:
 
         Of several ranks, each goes through the parts of its batch one after another.
         """
-        key = [self.card.seed, _VALIDATION + ranks.rank() if ranks.rank() else _STEPS, step]
-        poses = self._drawn.sample(max(_PARTS, BATCH // len(self._windows)), np.random.default_rng(key))
+        key = key_of(self.card.seed, _VALIDATION + ranks.rank() if ranks.rank() else _STEPS, step)
+        ends = np.linspace(0, max(_PARTS, BATCH // len(self._windows)), _PARTS + 1).round().astype(int).tolist()
+        parts = [range(*part) for part in pairwise(ends)]
 
-        parts = [(part, np.random.default_rng([*key, n])) for n, part in enumerate(np.array_split(poses, _PARTS))]
-
-        def made(parts: Parts) -> tuple[torch.Tensor, torch.Tensor]:
-            images = torch.as_tensor(self._images.batches(parts, self._windows))
-            camera_from_ct = in_cameras(self._cameras, torch.from_numpy(np.concatenate([part for part, _ in parts])))
-            return images, camera_from_ct.float().to(images.device, non_blocking=True)
+        def made(numbers: range) -> tuple[torch.Tensor, torch.Tensor]:
+            world_from_ct = self._motions.sample(key, numbers)
+            images = self._images.batch(world_from_ct, self._windows, key, numbers.start)
+            camera_from_ct = self._camera_from_world @ torch.as_tensor(world_from_ct)[:, None]
+            return torch.as_tensor(images), camera_from_ct.float()
 
         return ranks.mean(averaged.learn(made, parts)) if averaged else self._work.learn(network, self._criterion, made, parts)
 
@@ -281,9 +284,9 @@ class Training:
 
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
-        rng = np.random.default_rng([self.card.seed, _VALIDATION])
-        truth = self._drawn.sample(LAST_VALIDATED, rng)[:count]
-        images = torch.as_tensor(self._images.batch(truth, self._windows, rng))
+        key = key_of(self.card.seed, _VALIDATION, 0)
+        truth = self._drawn.sample(key, range(count))
+        images = torch.as_tensor(self._images.batch(truth, self._windows, key))
         view, centroid = torch.arange(len(self._windows), device=images.device), self._poses.centroid
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):

@@ -20,7 +20,9 @@ from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.gradients import OnDevice  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
+from MultiViewRegistrationLib.rendering import autograd, gpu  # noqa: E402
 from MultiViewRegistrationLib.rendering.devices import WARP_CPU, place_of  # noqa: E402
+from MultiViewRegistrationLib.rendering.drr import Grid  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
 DEVICES = [WARP_CPU, *["cuda"] * torch.cuda.is_available()]
@@ -115,8 +117,9 @@ class Sent(torch.utils._python_dispatch.TorchDispatchMode):
         return made
 
 
-@pytest.mark.parametrize("network", ["voting", "pose"])
-def test_a_step_sends_nothing_to_the_device_and_waits_for_two_numbers(network, begin, monkeypatch, ct):
+@pytest.mark.parametrize("network, loss, numbers", [
+    ("voting", "likelihood", 2), ("pose", "likelihood", 2), ("pose", "cui2025", 9)])  # also: whether poses are finite, once a DRR
+def test_a_step_sends_nothing_to_the_device_and_waits_for_few_numbers(network, loss, numbers, begin, monkeypatch, ct):
     """Poses, images, targets, loss, gradients and the change of the weights: only what takes part in one is there."""
     launched, awaited = [], []
 
@@ -124,14 +127,15 @@ def test_a_step_sends_nothing_to_the_device_and_waits_for_two_numbers(network, b
         assert {argument.device.type for argument in arguments if isinstance(argument, torch.Tensor)} == {"meta"}
         launched.append(kernel.key)
 
-    for module in (device_images, device_motions):
+    for module in (device_images, device_motions, gpu):
         monkeypatch.setattr(module, "launch", launch)
         monkeypatch.setattr(module, "known_device", lambda device: device)
-    for name in ("item", "__float__"):
-        monkeypatch.setattr(torch.Tensor, name, lambda tensor: awaited.append(tensor.device.type) or 1.0)
+    monkeypatch.setattr(autograd, "_grid", lambda volume, place: Grid.of(np.full(volume.shape, 0.01, np.float32), place))
+    for name, value in (("item", 1.0), ("__float__", 1.0), ("__bool__", True)):
+        monkeypatch.setattr(torch.Tensor, name, lambda tensor, value=value: awaited.append(tensor.device.type) or value)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has no such device
 
-    begun = begin("cpu", network=network)
+    begun = begin("cpu", network=network, loss=loss)
     begun._ct = replace(ct, mask=np.indices(ct.volume.values.shape)[0] > 26)  # that has neighbours
     work = OnDevice(place_of(WARP_CPU))
     work.device = "meta"
@@ -143,8 +147,9 @@ def test_a_step_sends_nothing_to_the_device_and_waits_for_two_numbers(network, b
     with Sent() as sent:
         begun._step(None)
     assert not sent.by and sent.operations > 500
-    assert awaited.count("meta") == 2
-    assert {"draw_sixes", "draw_images", "aim", "march_rays", "attenuate", "detect"} == {name.rpartition(".")[2] for name in launched}
+    assert awaited.count("meta") == numbers
+    kernels = {"draw_sixes", "draw_images", "aim", "march_rays", "attenuate", "detect"} | ({"project_rays"} if loss == "cui2025" else set())
+    assert kernels == {name.rpartition(".")[2] for name in launched}
     with Sent() as sent:
         torch.ones(2).to("meta")
     assert sent.by

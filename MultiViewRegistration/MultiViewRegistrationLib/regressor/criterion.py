@@ -64,7 +64,6 @@ class _Published:
         volume = attenuation(ct)
         volume = volume.pooled(tuple(np.maximum(1, np.rint(_VOXEL * pixel_mm / volume.spacing_mm)).astype(int)))
         self._losses = Losses(cameras, depths, volume, PRESETS[name], device)
-        self._cameras = cameras
 
     def __call__(self, network: Network, images: Tensor, camera_from_ct: Tensor) -> Tensor:
         predicted, view = _predicted(network, images)
@@ -72,7 +71,7 @@ class _Published:
         if not torch.isfinite(poses).all():
             return poses.sum()
         with torch.no_grad():
-            xrays = torch.stack([self._losses.drr(camera, camera_from_ct[:, n]) for n, camera in enumerate(self._cameras)], dim=1)
+            xrays = torch.stack([self._losses.drr(view, camera_from_ct[:, view]) for view in range(images.shape[1])], dim=1)
         scales = network.scale_loss(predicted, camera_from_ct.flatten(0, 1))
         return self._losses(poses, camera_from_ct, xrays).mean() + scales.mean()
 

@@ -71,8 +71,9 @@ class Losses:
         self, cameras: Sequence[Camera], source_to_isocentre_mm: Sequence[float], volume: Volume, weights: Weights, device: str = "cpu",
     ) -> None:
         self.cameras, self.weights = tuple(cameras), weights
-        self._radius_mm = torch.tensor([float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64)
-        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras]))
+        self._radius_mm = torch.tensor([float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64, device=device)
+        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras])).to(device)
+        self._world_from_camera = se3.inverse(self._camera_from_world)
         self._values, self._ct_from_index = torch.from_numpy(volume.values).to(device), volume.ct_from_index
 
     def terms(self, predicted: Tensor, true: Tensor, xrays: Tensor | None = None) -> dict[str, Tensor]:
@@ -90,8 +91,7 @@ class Losses:
         for name, loss, pairs in (("pose", self._pose, own), ("image", self._image, own),
                                   ("cross_pose", self._pose, cross), ("cross_image", self._image, cross)):
             if getattr(self.weights, name) and pairs:
-                targets, sources = map(list, zip(*pairs, strict=True))
-                found[name] = loss(targets, poses[:, targets, sources], true, xrays).mean(-1)
+                found[name] = loss([a for a, _ in pairs], torch.stack([poses[:, a, b] for a, b in pairs], dim=1), true, xrays).mean(-1)
         return found
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
@@ -104,16 +104,21 @@ class Losses:
 
     def _pose(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor | None) -> Tensor:
         """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
-        return pose_loss(predicted, true[:, views], self._radius_mm[views].to(predicted))
+        return pose_loss(predicted, _of(true, views), _of(self._radius_mm[None], views).to(predicted))
 
     def _image(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor) -> Tensor:
         """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
-        return image_loss(xrays[:, views], torch.stack([self.drr(self.cameras[a], predicted[:, n]) for n, a in enumerate(views)], dim=1))
+        return image_loss(_of(xrays, views), torch.stack([self.drr(a, predicted[:, n]) for n, a in enumerate(views)], dim=1))
 
-    def drr(self, camera: Camera, camera_from_ct: Tensor) -> Tensor:
-        """(n, rows, columns) at camera_from_ct (n, 4, 4)."""
-        world_from_camera = torch.from_numpy(camera.world_from_camera).to(camera_from_ct)
-        return autograd.drr(self._values, self._ct_from_index, camera, world_from_camera @ camera_from_ct)
+    def drr(self, view: int, camera_from_ct: Tensor) -> Tensor:
+        """(n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""
+        world_from_ct = self._world_from_camera[view].to(camera_from_ct) @ camera_from_ct
+        return autograd.drr(self._values, self._ct_from_index, self.cameras[view], world_from_ct)
+
+
+def _of(tensor: Tensor, views: Sequence[int]) -> Tensor:
+    """(n, len(views), ...) of (n, views, ...); a list as an index would be sent to the device."""
+    return torch.stack([tensor[:, view] for view in views], dim=1)
 
 
 def in_cameras(cameras: Sequence[Camera], world_from_ct: Tensor) -> Tensor:

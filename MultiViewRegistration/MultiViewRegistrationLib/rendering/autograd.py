@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from ..errors import InputError
 from ..geometry.camera import Camera
 from . import cpu, threads
 from .adjoint import back_project
@@ -53,21 +54,25 @@ def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) ->
         raise ValueError(f"world_from_ct: expected (..., 4, 4), not {tuple(world_from_ct.shape)}")
     ct_from_index = np.asarray(ct_from_index, float)
     kernels = _kernels(volume, ct_from_index)
-    poses = world_from_ct.cpu().reshape(-1, 4, 4)
+    if not torch.isfinite(world_from_ct).all():
+        raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
+    poses = world_from_ct.to(kernels.device).reshape(-1, 4, 4)
     images = _Projection.apply(volume, poses, kernels, camera)
     return images.reshape(*world_from_ct.shape[:-2], *images.shape[1:]).to(world_from_ct.device)
 
 
 class _OnCpu:
-    """A volume's projections and back projections by numba."""
+    """A volume's projections and back projections by numba.   centre: (4,) CT mm, on `device`, of the volume's middle."""
 
     def __init__(self, volume: Tensor, ct_from_index: np.ndarray) -> None:
-        self._shape, self._ct_from_index = tuple(volume.shape), ct_from_index
-        self.grid = _grid(volume, ct_from_index)
+        self._shape, self._ct_from_index, self.device = tuple(volume.shape), ct_from_index, torch.device("cpu")
+        self._grid = _grid(volume, ct_from_index)
+        self.centre = _centre(self._grid)
 
-    def project(self, camera: Camera, poses: np.ndarray, pivots: np.ndarray, with_jacobian: bool) -> tuple[Tensor, Tensor]:
-        """Images (n, rows, columns) and, or none, jacobians (6, n, rows, columns) at poses (n, 4, 4) about pivots (n, 3)."""
-        grid, (columns, rows) = self.grid, camera.size
+    def project(self, camera: Camera, poses: Tensor, pivots: Tensor, with_jacobian: bool) -> tuple[Tensor, Tensor]:
+        """Images (n, rows, columns) and, or none, jacobians (6, n, rows, columns) at poses (n, 4, 4) about pivots (n, 3), float64."""
+        grid, (columns, rows) = self._grid, camera.size
+        poses, pivots = poses.numpy(), pivots.numpy()
         images = np.empty((len(poses), rows, columns), grid.values.dtype)
         jacobians = np.empty((6, len(poses), rows, columns) if with_jacobian else (6, len(poses), 0, 0), images.dtype)
         nothing, samples = np.empty((0, 0), np.uint8), rows * columns * max(grid.shape)
@@ -82,12 +87,12 @@ class _OnCpu:
         threads.run(tasks)
         return torch.from_numpy(images), torch.from_numpy(jacobians)
 
-    def adjoint(self, camera: Camera, poses: np.ndarray) -> Callable[[Tensor], Tensor]:
+    def adjoint(self, camera: Camera, poses: Tensor) -> Callable[[Tensor], Tensor]:
         """What takes a gradient by images (n, rows, columns) to that by the volume (nk, nj, ni); the volume itself it does not hold."""
         place = self._shape, self._ct_from_index
 
         def by_volume(gradient: Tensor) -> Tensor:
-            return torch.from_numpy(back_project(np.ascontiguousarray(gradient.numpy()), [camera] * len(poses), poses, *place))
+            return torch.from_numpy(back_project(np.ascontiguousarray(gradient.numpy()), [camera] * len(poses), poses.numpy(), *place))
 
         return by_volume
 
@@ -99,18 +104,18 @@ class _OnDevice:
         from . import gpu  # Warp is an extra
 
         self._shape, self._ct_from_index, self._back_project = tuple(volume.shape), ct_from_index, gpu.back_project
-        self.grid = _grid(volume, ct_from_index)
-        self._renderer = gpu.BatchRenderer(self.grid, str(volume.device))
+        self._renderer, self.device = gpu.BatchRenderer(_grid(volume, ct_from_index), str(volume.device)), volume.device
+        self.centre = _centre(self._renderer.grid).to(self.device)
 
-    def project(self, camera: Camera, poses: np.ndarray, pivots: np.ndarray, with_jacobian: bool) -> tuple[Tensor, Tensor]:
+    def project(self, camera: Camera, poses: Tensor, pivots: Tensor, with_jacobian: bool) -> tuple[Tensor, Tensor]:
         """See `_OnCpu`."""
-        images, jacobians = self._renderer.render([camera] * len(poses), poses, pivot=pivots, jacobian=with_jacobian)
+        images, jacobians = self._renderer.render_there(camera, poses, pivots, jacobian=with_jacobian)
         return images, images.new_empty((6, len(poses), 0, 0)) if jacobians is None else jacobians
 
-    def adjoint(self, camera: Camera, poses: np.ndarray) -> Callable[[Tensor], Tensor]:
-        """See `_OnCpu`."""
+    def adjoint(self, camera: Camera, poses: Tensor) -> Callable[[Tensor], Tensor]:
+        """See `_OnCpu`; the poses go to the CPU."""
         back_project, place = self._back_project, (self._shape, self._ct_from_index)
-        return lambda gradient: back_project(gradient, [camera] * len(poses), poses, *place)
+        return lambda gradient: back_project(gradient, [camera] * len(poses), poses.cpu().numpy(), *place)
 
 
 class _Projection(torch.autograd.Function):
@@ -118,9 +123,8 @@ class _Projection(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, volume, poses, kernels: _OnCpu | _OnDevice, camera: Camera):
-        matrices, grid = poses.detach().double().numpy(), kernels.grid
-        centre = grid.ct_from_index @ [*(0.5 * (np.array(grid.shape) - 1)), 1.0]
-        pivots = (matrices @ centre)[:, :3]  # in the middle of the volume, so that single precision has few digits to lose
+        matrices = poses.detach().double()
+        pivots = (matrices @ kernels.centre)[:, :3]  # in the middle of the volume, so that single precision has few digits to lose
         images, ctx.jacobians = kernels.project(camera, matrices, pivots, ctx.needs_input_grad[1])
         ctx.by_volume = kernels.adjoint(camera, matrices)
         ctx.matrices, ctx.pivots, ctx.pose_dtype = matrices, pivots, poses.dtype
@@ -134,16 +138,16 @@ class _Projection(torch.autograd.Function):
             by_volume = ctx.by_volume(gradient)
         if ctx.needs_input_grad[1]:
             wrench = torch.stack([(part * gradient).sum(dim=(1, 2), dtype=torch.float64) for part in ctx.jacobians], dim=1)
-            by_pose = torch.from_numpy(_gradient_by_matrix(ctx.matrices, ctx.pivots, wrench.cpu().numpy())).to(ctx.pose_dtype)
+            by_pose = _gradient_by_matrix(ctx.matrices, ctx.pivots, wrench).to(ctx.pose_dtype)
         return by_volume, by_pose, None, None
 
 
-def _gradient_by_matrix(poses: np.ndarray, pivots: np.ndarray, wrench: np.ndarray) -> np.ndarray:
+def _gradient_by_matrix(poses: Tensor, pivots: Tensor, wrench: Tensor) -> Tensor:
     """(n, 4, 4) from poses (n, 4, 4) and the torques about pivots (n, 3) and forces, (n, 6); see the module."""
     force = wrench[:, 3:]
-    torque = wrench[:, :3] - np.cross(poses[:, :3, 3] - pivots, force)
-    gradient = np.zeros_like(poses)
-    gradient[:, :3, :3] = 0.5 * np.cross(torque[:, None], poses[:, :3, :3], axisb=1, axisc=1)
+    torque = wrench[:, :3] - torch.linalg.cross(poses[:, :3, 3] - pivots, force)
+    gradient = torch.zeros_like(poses)
+    gradient[:, :3, :3] = 0.5 * torch.linalg.cross(torque[:, :, None], poses[:, :3, :3], dim=1)
     gradient[:, :3, 3] = force
     return gradient
 
@@ -153,7 +157,7 @@ _ready = WeakTensorKeyDictionary()
 
 def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _OnCpu | _OnDevice:
     """For the volume; made anew where the tensor is new, is being optimised, or was written to or laid elsewhere since."""
-    make = _OnDevice if volume.is_cuda and volume.dtype == torch.float32 else _OnCpu
+    make = _OnDevice if volume.device.type != "cpu" and volume.dtype == torch.float32 else _OnCpu
     if volume.requires_grad:
         return make(volume, ct_from_index)
     version, place, kernels = _ready.get(volume, (None, None, None))
@@ -161,6 +165,10 @@ def _kernels(volume: Tensor, ct_from_index: np.ndarray) -> _OnCpu | _OnDevice:
         kernels = make(volume, ct_from_index)
         _ready[volume] = volume._version, ct_from_index, kernels
     return kernels
+
+
+def _centre(grid: Grid) -> Tensor:
+    return torch.from_numpy(grid.ct_from_index @ [*(0.5 * (np.array(grid.shape) - 1)), 1.0])
 
 
 def _grid(volume: Tensor, ct_from_index: np.ndarray) -> Grid:

@@ -83,7 +83,8 @@ class Grid:
         return self.values.reshape(-1, nj, self.stored[0])[:nk, :, :ni]
 
     @cached_property
-    def _index_from_ct(self) -> np.ndarray:
+    def index_from_ct(self) -> np.ndarray:
+        """The inverse of ct_from_index."""
         return np.linalg.inv(self.ct_from_index)
 
     @cached_property
@@ -96,7 +97,7 @@ class Grid:
         poses = np.asarray(world_from_ct, float)
         if not np.isfinite(poses).all():
             raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
-        index_from_world = self._index_from_ct @ rigid.inverse(poses)
+        index_from_world = self.index_from_ct @ rigid.inverse(poses)
         directions = index_from_world[..., :3, :3] @ camera.ray_matrix
         far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)
         return Rays(

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ctypes import Structure
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -75,6 +76,7 @@ class BatchRenderer:
             self._kernel, self._values = warp_textures.project_rays_by_texture, self._texture.__ctype__()
         else:
             self._kernel, self._values = project_rays, sent(grid.values, self.device)
+        self._place: WeakKeyDictionary[Camera, list[Tensor]] = WeakKeyDictionary()
 
     def render(
         self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), rays: Tensor | None = None,
@@ -90,9 +92,31 @@ class BatchRenderer:
 
         InputError for a pose that is not finite. ValueError for cameras of several sizes.
         """
-        columns, rows = _size(cameras)
-        n, room = len(cameras), room or Room(self.device)
+        room = room or Room(self.device)
         beams = room.sent("beams", self._beams(cameras, world_from_ct, pivot))
+        return self._followed(beams, _size(cameras), jacobian, rays, wanted, room)
+
+    def render_there(self, camera: Camera, world_from_ct: Tensor, pivots: Tensor, *, jacobian: bool) -> tuple[Tensor, Tensor | None]:
+        """The same at poses that are on the device already, and do not leave it.
+
+        world_from_ct: (n, 4, 4) and pivots: (n, 3) float64, mm, on the device. Whether poses are finite is not looked at.
+        """
+        if camera not in self._place:
+            self._place[camera] = [sent(array, self.device) for array in (
+                self.grid.index_from_ct, self.grid.ct_from_index[:3, :3], camera.ray_matrix, camera.source)]
+        index_from_ct, along_index, ray_matrix, source = self._place[camera]
+        turn, shift = world_from_ct[:, :3, :3], world_from_ct[:, :3, 3:]
+        index_from_world = index_from_ct[:3, :3] @ turn.mT
+        from_source = index_from_world @ (source[:, None] - shift) + index_from_ct[:3, 3:]
+        parts = from_source, (index_from_world @ ray_matrix).mT, index_from_world, turn @ along_index, source - pivots
+        beams = torch.cat([part.reshape(len(world_from_ct), -1) for part in parts], dim=1)
+        return self._followed(beams, tuple(camera.size), jacobian, None, None, Room(self.device))
+
+    def _followed(
+        self, beams: Tensor, size: tuple[int, int], jacobian: bool, rays: Tensor | None, wanted: Tensor | None, room: Room,
+    ) -> tuple[Tensor, Tensor | None]:
+        """See `render`.   beams: (n, BEAM) float64 on the device."""
+        n, (columns, rows) = len(beams), size
         count = n * rows * columns if rays is None else len(rays)
         image, derivative = room.empty("image", count), room.empty("derivative", 6, count if jacobian else 0)
         asked = room.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()

@@ -34,12 +34,12 @@ class Randomisation(NamedTuple):
     """
 
     soft: Ends = (0.6, 1.2)
-    bone: Ends = (0.35, 1.5)
+    bone: Ends = (0.45, 1.5)
     dense: Ends = (0.6, 1.4)
     soft_removed_share: float = 0.06
     all_bone: float = 0.0
     hardening: Ends = (0.0, 0.6)
-    scatter: Ends = (0.0, 2.5)
+    scatter: Ends = (0.0, 1.5)
     glare: Ends = (0.0, 0.3)
     photons: Ends = (3e3, 3e5)
     saturation_share: float = 0.4
@@ -48,11 +48,11 @@ class Randomisation(NamedTuple):
     darkest: Ends = (1.5, 5.0)
     shading: float = 0.25
     blur: Ends = (-0.8, 0.8)
-    metal_share: float = 0.5
+    metal_share: float = 0.4
     bones_share: float = 0.1
     tissue_share: float = 0.1
     ghost_share: float = 0.0
-    straight_share: float = 0.5
+    straight_share: float = 0.35
     round_share: float = 0.3
     text_share: float = 0.08
     border_share: float = 0.1
@@ -64,7 +64,7 @@ class Randomisation(NamedTuple):
 BODY = Randomisation()
 #: One bone, and the CT has nothing else: what surrounds it in the X-ray is made up.
 BONE = BODY._replace(soft=(0.6, 1.2), bone=(0.5, 2.5), soft_removed_share=0.0, all_bone=1.0, scatter=(0.0, 0.7), glare=(0.0, 0.7),
-                     shading=0.1, metal_share=0.25, bones_share=0.8, tissue_share=0.85, ghost_share=0.6, straight_share=0.35)
+                     shading=0.1, metal_share=0.25, bones_share=0.8, tissue_share=0.85, ghost_share=0.6)
 #: The CT as it is, without any chance.
 CLEAN = Randomisation(*((1.0, 1.0) if name in ("soft", "bone", "dense") else (0.0, 0.0) if isinstance(value, tuple) else 0.0
                         for name, value in BODY._asdict().items()))

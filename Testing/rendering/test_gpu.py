@@ -220,6 +220,9 @@ def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu
         monkeypatch.setattr(autograd, "_OnCpu", autograd._OnDevice)
     for mine, theirs in zip(gradients(device), expected, strict=True):
         close(mine.cpu(), theirs.numpy(), 1e-4)
+    with pytest.raises(InputError, match="not finite"):
+        autograd.drr(torch.from_numpy(scene.volume.values).to(device), scene.volume.ct_from_index, scene.camera,
+                     torch.full((4, 4), torch.nan))
 
 
 def test_an_empty_volume_gives_an_empty_image(gpu, device):

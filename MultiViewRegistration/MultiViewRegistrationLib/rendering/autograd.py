@@ -28,7 +28,6 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from ..errors import InputError
 from ..geometry.camera import Camera
 from . import cpu, threads
 from .adjoint import back_project
@@ -54,8 +53,6 @@ def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) ->
         raise ValueError(f"world_from_ct: expected (..., 4, 4), not {tuple(world_from_ct.shape)}")
     ct_from_index = np.asarray(ct_from_index, float)
     kernels = _kernels(volume, ct_from_index)
-    if not torch.isfinite(world_from_ct).all():
-        raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
     poses = world_from_ct.to(kernels.device).reshape(-1, 4, 4)
     images = _Projection.apply(volume, poses, kernels, camera)
     return images.reshape(*world_from_ct.shape[:-2], *images.shape[1:]).to(world_from_ct.device)

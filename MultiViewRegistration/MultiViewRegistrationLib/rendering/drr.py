@@ -47,6 +47,10 @@ class Rays:
     depth_mm: np.ndarray
 
 
+#: Of a pose.
+NOT_FINITE = "world_from_ct: has numbers that are not finite, but a rigid transform is expected."
+
+
 @dataclass(frozen=True)
 class Grid:
     """A volume as the kernel takes it, in the precision of its values: trimmed to its content, in a layer of air.
@@ -96,7 +100,7 @@ class Grid:
         """The rays of a camera at poses (..., 4, 4). InputError for a pose that is not finite."""
         poses = np.asarray(world_from_ct, float)
         if not np.isfinite(poses).all():
-            raise InputError("world_from_ct: has numbers that are not finite, but a rigid transform is expected.")
+            raise InputError(NOT_FINITE)
         index_from_world = self.index_from_ct @ rigid.inverse(poses)
         directions = index_from_world[..., :3, :3] @ camera.ray_matrix
         far = camera.depth(rigid.transform_points(poses[..., None, :, :], self._corners_ct)).max(axis=-1)

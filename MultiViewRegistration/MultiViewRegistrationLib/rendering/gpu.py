@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..geometry.camera import Camera
-from .drr import Grid, Projector
+from .drr import NOT_FINITE, Grid, Projector
 from .warp_kernels import BEAM, back_project_rays, mark_unseen_rays, project_rays
 
 #: Launches that are remembered, see `launch`.
@@ -99,8 +99,10 @@ class BatchRenderer:
     def render_there(self, camera: Camera, world_from_ct: Tensor, pivots: Tensor, *, jacobian: bool) -> tuple[Tensor, Tensor | None]:
         """The same at poses that are on the device already, and do not leave it.
 
-        world_from_ct: (n, 4, 4) and pivots: (n, 3) float64, mm, on the device. Whether poses are finite is not looked at.
+        world_from_ct: (n, 4, 4) and pivots: (n, 3) float64, mm, on the device. InputError for a pose that is not finite.
         """
+        if not torch.isfinite(world_from_ct).all():
+            raise InputError(NOT_FINITE)
         if camera not in self._place:
             self._place[camera] = [sent(array, self.device) for array in (
                 self.grid.index_from_ct, self.grid.ct_from_index[:3, :3], camera.ray_matrix, camera.source)]

@@ -99,16 +99,20 @@ class CalibrationPart:
         return named[0] if named else None if known is None else cameras[known]
 
     def _asked(self, view: XRayView, given: Calibration) -> Asked:
-        """What has become of the file; it is read again, in a thread, where an answer has changed."""
+        """What has become of the file; it is read again, in a thread, where an answer has changed.
+
+        Its questions stay meanwhile: a box that is open while an answer to another one is taken would close under the person's hand.
+        """
         if given.path is None:
             return Asked([])
         answers, size = self._answers(given), view.size
         key = given.path, size, tuple(sorted(answers.items()))
         if key != self._key:
+            self._asked_last = Asked(self._asked_last.questions if self._key[:1] == key[:1] else [], problem="The file is being read.")
             self._key, self._reading = key, Worker(lambda tell: read_cameras(given.path, size, answers))
             self._reading.wait(_AT_ONCE)
         self.tick()
-        return self._asked_last if self._reading is None else Asked([], problem="The file is being read.")
+        return self._asked_last
 
     def tick(self) -> bool:
         """Take what was read; whether there was anything."""

@@ -69,6 +69,14 @@ def test_each_randomisation_is_that_of_numba(changes, ct, windows, device):
     same(*both(TrainingImages(ct, 1.75, CLEAN._replace(**changes), variants=1), device, windows[:1], poses(24)))
 
 
+def test_they_can_be_hardened(ct, windows, device):
+    maker = TrainingImages(ct, 1.75, variants=1)
+    there = DeviceImages(maker, device)
+    for images in (maker, there):
+        images.harden(0.7)
+    same(maker.batch(poses(24), windows[:1], key_of(3)), there.batch(poses(24), windows[:1], key_of(3)).cpu().numpy())
+
+
 @pytest.mark.parametrize("how", [BODY, BONE], ids=["body", "bone"])
 def test_all_of_them_together(how, ct, windows, device):
     """Two views, so that each draws its own."""

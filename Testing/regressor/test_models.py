@@ -94,6 +94,7 @@ def rewritten(folder, **changes):
     ({"version": 99}, "written by another version"),
     ({"seed": "1"}, '"seed" is missing or of another kind'),
     ({"steps": ...}, '"steps" is missing'),
+    ({"hardness": float("nan")}, '"hardness" is not between 0 and 1'),
     ({"more": 1}, '"more" is not known'),
     ({"world_from_ct": [[1, 2], [3, 4]]}, "a matrix is not 4 rows of 4 numbers"),
     ({"centroid": [0, 0, float("nan")]}, '"centroid" or "half_widths" are no numbers'),

@@ -38,12 +38,13 @@ def quick(monkeypatch):
 def begin(ct, views, anatomy, tmp_path):
     """A function: a training of so many steps in a new folder."""
 
-    def make(name: str = "model", steps: int = 6, every: int = 3, **plan) -> Training:
+    def make(name: str = "model", steps: int = 6, every: int = 3, hardness: float = 0.0, **plan) -> Training:
         cameras = [view.camera for view in views]
         poses = PoseRange(camera=cameras[0], world_from_ct=np.eye(4), centroid=ct.centroid(), orbital_deg=15, tilt_deg=15, roll_deg=20,
                           columns_mm=15, rows_mm=15, beam_mm=20)
         begun = Training.begin(ct, cameras, poses, anatomy.corners(), Plan(**plan), tmp_path / name)
-        begun.card = replace(begun.card, steps=steps, every=every)
+        begun.card = replace(begun.card, steps=steps, every=every, hardness=hardness)
+        begun._images.harden(hardness)
         return begun
 
     return make
@@ -61,9 +62,9 @@ def weights(folder: Path) -> dict:
 
 
 def test_a_resumed_training_ends_as_an_unbroken_one(begin, ct, views, anatomy):
-    unbroken = begin("unbroken").run()
+    unbroken = begin("unbroken", hardness=0.5).run()
     with pytest.raises(Cancelled):
-        begin("resumed").run(stop_at(4))
+        begin("resumed", hardness=0.5).run(stop_at(4))
     folder = unbroken.folder.parent / "resumed"
     assert Card.read(folder).done == 4 and not Card.read(folder).finished
     resumed = Training.resume(folder, ct, [view.camera for view in views], anatomy.corners()).run()
@@ -155,12 +156,17 @@ def test_a_full_disk_leaves_the_state_before(begin, monkeypatch, ct, views, anat
 
 
 def test_minutes_become_steps(begin, monkeypatch):
-    begun, each = begin(minutes=0.2), 0.01
+    begun, each = begin(minutes=0.4), 0.01
     monkeypatch.undo()
     monkeypatch.setattr(training, "_least_seconds", lambda work, repeats: (work(), each)[1])
     begun._set_pace()
     validated = (begun.card.steps - 1) // begun.card.every * training.VALIDATED + training.LAST_VALIDATED
-    assert each * (begun.card.steps + validated) == pytest.approx(12, rel=0.01)
+    assert each * (begun.card.steps + validated) == pytest.approx(24, rel=0.01)
+    assert begun.card.hardness == training.hardness_of(begun.card.steps) > 0
+
+
+def test_a_longer_training_sees_harder_images(begin):
+    assert [training.hardness_of(steps) for steps in (1, 1000, 1700, 2400, 10**6)] == [0, 0, 0.5, 1, 1]
 
 
 def test_plans_that_are_none(begin, tmp_path):

@@ -16,7 +16,15 @@ from MultiViewRegistrationLib.regressor import drawn
 from MultiViewRegistrationLib.regressor.exposure import capsule
 from MultiViewRegistrationLib.regressor.images import TrainingImages
 from MultiViewRegistrationLib.regressor.motions import key_of
-from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, Randomisation, draw
+from MultiViewRegistrationLib.regressor.randomise import (
+    BODY,
+    BONE,
+    CLEAN,
+    HARD_BODY,
+    Randomisation,
+    draw,
+    hardened,
+)
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
 
@@ -100,6 +108,18 @@ def test_all_that_may_change_an_image_does(changes, windows):
     differences = np.abs(images[:, 0] - clean[0]).max(axis=(1, 2))
     assert (differences > 0.02).mean() > 0.8
     assert (np.abs(images[1:, 0] - images[:-1, 0]).max(axis=(1, 2)) > 0.003).mean() > 0.8
+
+
+def test_the_images_of_a_body_can_be_hardened(windows):
+    """Half of the way is halfway; one bone is as hard as it is."""
+    half = hardened(BODY, 0.5)
+    assert half.scatter == (0.0, 2.0) and half.bone == (0.4, 1.5) and half.metal_share == pytest.approx(0.45) and half.soft == BODY.soft
+    assert hardened(BODY, 0.0) == BODY and hardened(BONE, 1.0) == BONE
+    maker = TrainingImages(make_ct(), 1.75, variants=1)
+    maker.harden(1.0)
+    hard = maker.batch(np.repeat(TRUE_POSE[None], 24, axis=0), windows[:1], key_of(0))[:, 0]
+    np.testing.assert_array_equal(hard, made(HARD_BODY, windows))
+    assert not np.array_equal(hard, made(BODY, windows))
 
 
 @pytest.mark.parametrize("field", ["straight_share", "round_share", "text_share"])

@@ -28,6 +28,7 @@ class Card:
     poses: how they are drawn, see `training.POSES`.   network, loss, seed: see `training.Plan`.
     device: where it was trained: "cpu", or a CUDA device.
     minutes: asked for, which became `steps`, once.   every: steps from one validation to the next.
+    hardness: of the images, which grows with the steps, see `training.hardness_of`.
     done: steps so far.   seconds: that took.
     shortened: (step, progress) from which the rest of the training was hurried, as the error had stopped falling; None if it had not.
     losses: [step, mean loss since the last], about a hundred.
@@ -53,6 +54,7 @@ class Card:
     created: str
     versions: dict
     device: str = "cpu"
+    hardness: float = 0.0
     done: int = 0
     seconds: float = 0.0
     shortened: list | None = None
@@ -96,7 +98,8 @@ class Card:
             raise InputError(f"{path}: is no card of a trained model; choose the folder of one.")
         if content.pop("version", None) != VERSION:
             raise InputError(f"{path}: was written by another version of this program; train the model anew.")
-        content.setdefault("device", "cpu")  # cards from before there was a choice
+        for name, before in (("device", "cpu"), ("hardness", 0.0)):  # cards from before there was a choice
+            content.setdefault(name, before)
         wrong = _fault(content)
         if wrong:
             raise InputError(f"{path}: {wrong}, so it was changed or damaged; train the model anew.")
@@ -121,6 +124,8 @@ def _fault(content: dict) -> str:
         return '"centroid" or "half_widths" are no numbers'
     if not all(_numbers([row], 1, len(row)) for key in ("losses", "validation") for row in content[key] if isinstance(row, list)):
         return "a learning curve holds what is no number"
+    if not 0 <= content["hardness"] <= 1:
+        return '"hardness" is not between 0 and 1'
     if Path(content["weights"]).name != content["weights"]:
         return '"weights" is no file beside it'
     return ""

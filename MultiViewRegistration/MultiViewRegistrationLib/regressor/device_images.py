@@ -26,6 +26,7 @@ from .images import TrainingImages
 from .march import BASES
 from .motions import NEIGHBOURS
 from .on_warp import as_struct
+from .randomise import hardened
 from .standardise import CUT, FLOOR, LARGEST, radius_of
 from .window import Window
 
@@ -34,12 +35,16 @@ class DeviceImages:
     """See `TrainingImages`, whose stacks it takes along.   device: as torch has it, "cuda", "cuda:1" or "cpu"."""
 
     def __init__(self, images: TrainingImages, device: str) -> None:
-        self._device, self._how = known_device(device), as_struct(images.how)
+        self._device, self._how = known_device(device), images.how
         self._stacks = _Words(images.stacks, self._device)
         self._others = _Words(images.others, self._device) if images.others else None
         self._neighbours = DeviceMotions(images.neighbours, self._device)
         self._centroid = sent(np.append(images.centroid, 1.0), self._device)
         self._windows: tuple[Window, ...] = ()
+
+    def harden(self, hardness: float) -> None:
+        """See `TrainingImages`."""
+        self._how = hardened(self._how, hardness)
 
     @torch.no_grad()
     def batch(self, world_from_ct: Tensor | np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> Tensor:
@@ -75,7 +80,7 @@ class DeviceImages:
         states, noise = (torch.empty(shape, dtype=torch.int64, device=self._device) for shape in ((count, 1), count))
         numbers = self._empty(count, drawn.NUMBERS, dtype=torch.float64)
         capsules = self._empty(count, drawn.MOST_CAPSULES, drawn.CAPSULE, dtype=torch.float64)
-        self._launch(draw_images, mm, self._how, rows, columns, key, first, mm, states, numbers, capsules, noise)
+        self._launch(draw_images, mm, as_struct(self._how), rows, columns, key, first, mm, states, numbers, capsules, noise)
         return numbers, capsules, noise
 
     def _march(self, stacks: _Words, key: Tensor, poses: Tensor, cameras: Tensor, rows: int, columns: int) -> Tensor:

@@ -19,7 +19,7 @@ from .bases import Bases, Rays, Stacks, varied
 from .exposure import expose
 from .march import BASES, project
 from .motions import NEIGHBOURS, neighbours, states_of_images, variant_of
-from .randomise import BODY, BONE, CLEAN, Randomisation, draw
+from .randomise import BODY, BONE, CLEAN, Randomisation, draw, hardened
 from .standardise import standardise
 from .window import Window
 
@@ -64,6 +64,10 @@ class TrainingImages:
                 self.others = _variants(around, pixel_mm, False, variants, seed)
         self.how = _in_floats(how or (BONE if structure and not self.others else BODY))
         self.neighbours = neighbours(self.centroid, self.how.neighbour_deg, self.how.neighbour_mm)
+
+    def harden(self, hardness: float) -> None:
+        """Draw harder images from now on, so far as `randomise.hardened` says."""
+        self.how = hardened(self.how, hardness)
 
     def batch(self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> np.ndarray:
         """Random images (n, views, 2, rows, columns) float32: standardised, and 1 where valid, else 0.

@@ -61,6 +61,8 @@ _STALLED_OVER, _STALLED = 3, 0.03
 _HURRIED = 0.2
 #: A network is of use where it is right within NEAR_MM for at least this share of the images.
 _ENOUGH = 0.9
+#: Steps of trainings whose images are as hard as a short training's (0), and as hard as they get (1), see `randomise.hardened`.
+_EASY, _HARD = 1000, 2400
 _SAVE_SECONDS = 20.0
 _PACED_STEPS = 6
 _CURVE_POINTS = 100
@@ -116,6 +118,7 @@ class Training:
         """What learns goes where it is to work."""
         card, pixel_mm = self.card, float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
         self._work, self._images = work, work.images(self._ct, pixel_mm, card.seed)
+        self._images.harden(card.hardness)
         self._criterion = make_criterion(card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device)
         self._motions = work.motions(self._drawn.motions())
         self._camera_from_world = in_cameras(self._cameras, torch.eye(4, dtype=torch.float64)).to(work.device)
@@ -329,7 +332,8 @@ class Training:
         count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
         left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
         steps = max(2, round(left / seconds))
-        self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)))
+        self.card = replace(self.card, steps=steps, every=max(1, math.ceil(steps / count)), hardness=hardness_of(steps))
+        self._images.harden(self.card.hardness)
 
     def _save(self) -> None:
         if ranks.rank() > 0:
@@ -346,6 +350,11 @@ class Training:
             self._optimiser.load_tensors(tensors)
         except (RuntimeError, KeyError):
             raise InputError(f"{self.folder}: its weights do not fit its card; train the model anew.") from None
+
+
+def hardness_of(steps: int) -> float:
+    """How hard the images are of a training of so many steps, 0 to 1: a long one can learn from what would only hinder a short one."""
+    return float(np.clip((steps - _EASY) / (_HARD - _EASY), 0, 1))
 
 
 def _windows(cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray) -> list[Window]:

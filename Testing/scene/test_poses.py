@@ -70,12 +70,19 @@ def test_what_is_lacking(scene, registration):
     from MultiViewRegistrationLib.scene.session import Session
 
     session = Session(registration)
-    assert {start: lacking(session, start) for start in ("given", "search", "by hand")} == dict.fromkeys(("given", "search", "by hand"), "")
-    assert "Click four landmarks" in lacking(session, "landmarks")
-    assert lacking(session, "regressor") == ""  # nobody has looked into the store yet
-    assert "a start that does not search" in lacking(session, "search", "xvr") == lacking(session, "auto", "xvr")
-    assert lacking(session, "given", "xvr") == ""
+
+    def lacks(start: str, refinement: str = "joint") -> str:
+        registration.node.SetParameter("start", start)
+        registration.node.SetParameter("refinement", refinement)
+        return lacking(session)
+
+    assert lacking(session) == "" and (registration.start, registration.refinement) == ("search", "joint")
+    assert {start: lacks(start) for start in ("given", "search", "by hand")} == dict.fromkeys(("given", "search", "by hand"), "")
+    assert "Click four landmarks" in lacks("landmarks")
+    assert lacks("regressor") == ""  # nobody has looked into the store yet
+    assert "a start that does not search" in lacks("search", "xvr") == lacks("auto", "xvr")
+    assert lacks("given", "xvr") == ""
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
-    assert "outside all X-rays" in lacking(session, "search")
-    assert "outside" not in lacking(session, "landmarks")
-    assert lacking(Session(Registration.create(scene)), "given") == "Choose a CT first."
+    assert "outside all X-rays" in lacks("search")
+    assert "outside" not in lacks("landmarks")
+    assert lacking(Session(Registration.create(scene))) == "Choose a CT first."

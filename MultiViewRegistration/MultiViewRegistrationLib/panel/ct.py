@@ -12,8 +12,7 @@ from ..errors import InputError
 from ..imaging.ct import load_ct
 from ..io.case_file import CT_UNITS
 from ..scene import ct_in_3d
-from ..scene.ct_preview import CTPreview, facts, take_preview
-from ..scene.fingerprint import of_ct
+from ..scene.ct_preview import CTPreview, facts, seen_in, take_preview
 from ..scene.identity import header_of_ct, keep_header
 from ..scene.loading import name_of, volume_node
 from ..scene.registration import CT_UNIT
@@ -67,8 +66,7 @@ class CTSection(Section):
 
     def _look_again(self) -> None:
         """Begin to look at the CT, where it is another than the one that was looked at."""
-        parent = self.registration.ct and self.registration.ct.GetParentTransformNode()
-        key = f"{of_ct(self.registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
+        key = seen_in(self.registration)
         if key == self._looked_at:
             return
         self._looked_at, self._look, self._preview, self._problem = key, None, None, ""

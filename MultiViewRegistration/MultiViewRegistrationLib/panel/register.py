@@ -41,24 +41,15 @@ class RegisterSection(Section):
         self._shortcuts = [self._shortcut(keys, button) for keys, button in (
             (KEYS, ui.registerButton), ("Ctrl+Z", ui.undoButton), ("Ctrl+Y", ui.redoButton), ("Ctrl+Shift+Z", ui.redoButton))]
 
-    @property
-    def start(self) -> str:
-        """As section Start has it."""
-        return self.registration.parameter("start", "search")
-
-    @property
-    def refinement(self) -> str:
-        return self.registration.parameter("refinement", "joint")
-
     def refresh(self) -> None:
         ui, session = self.ui, self.session
-        self._lacking = lacking(session, self.start, self.refinement)
+        self._lacking = lacking(session)
         ui.registerButton.enabled = not self._lacking and not session.running
         ui.registerButton.toolTip = (
             _("A registration is under way.") if session.under_way else _("Wait until the work under way is done.") if session.running else
             self._lacking or _("Find where the CT lies in the world of the X-rays ({keys}).").format(keys=KEYS))
         ui.cancelButton.enabled = session.under_way is not None
-        ui.refinementComboBox.setCurrentIndex(list(REFINEMENTS).index(self.refinement))
+        ui.refinementComboBox.setCurrentIndex(list(REFINEMENTS).index(self.registration.refinement))
         ui.refinementComboBox.enabled = not session.running
         self.history.show(session.history)
         ui.historyTable.enabled = not session.running
@@ -142,11 +133,11 @@ class RegisterSection(Section):
     def _on_register(self) -> None:
         with self.panel.acting():
             packages.ensure(self.panel.resource_path("requirements.txt"))
-            if self.refinement != "joint":
+            if self.registration.refinement != "joint":
                 packages.ensure_torch(_('use the refinement "joint"'))
-            if self.start in LEARNED:
+            if self.registration.start in LEARNED:
                 packages.ensure_for_regressor(self.panel.resource_path)
-            self.session.register(self.start, refinement=self.refinement)
+            self.session.register(self.registration.start, refinement=self.registration.refinement)
 
     def _on_cancel(self) -> None:
         with self.panel.acting():

@@ -10,6 +10,7 @@ import numpy as np
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT, attenuation
 from ..imaging.volume import Volume
 from .case import take_ct
+from .fingerprint import of_ct
 from .registration import Registration
 
 #: About the longest side of the picture, in voxels of the CT taken for it.
@@ -34,6 +35,12 @@ class CTPreview:
     structure_ml: float | None
     picture: np.ndarray
     aspect: float
+
+
+def seen_in(registration: Registration) -> str:
+    """What the preview of its CT depends on, as a short text: where it is the same, so is the preview."""
+    parent = registration.ct and registration.ct.GetParentTransformNode()
+    return f"{of_ct(registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
 
 
 def take_preview(registration: Registration) -> Callable[[], CTPreview]:

@@ -15,9 +15,10 @@ from .session import LEARNED, PLACELESS, SEARCHED, Session
 LANDMARKS, POSITIONS = 3, 4
 
 
-def lacking(session: Session, start: str, refinement: str = "joint") -> str:
+def lacking(session: Session) -> str:
     """What to do before a registration can begin, in a sentence; "" where it can, as far as can be seen without looking at voxels."""
-    return inputs(session.registration) or at_start(session, start, refinement)
+    registration = session.registration
+    return inputs(registration) or at_start(session, registration.start, registration.refinement)
 
 
 def inputs(registration: Registration) -> str:

@@ -133,7 +133,7 @@ class Learning:
         self.look_again()
         if self.training.state == "done" and self._trained_for == of_ct(self._registration):
             self.choose(self.training.folder)
-            if self._registration.parameter("start", "search") == "search":
+            if self._registration.start == "search":
                 self._registration.node.SetParameter("start", "auto")
         return True
 

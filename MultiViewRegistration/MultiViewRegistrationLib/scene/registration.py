@@ -164,6 +164,16 @@ class Registration:
     def parameter(self, name: str, default: str = "") -> str:
         return self.node.GetParameter(name) or default
 
+    @property
+    def start(self) -> str:
+        """How it begins, one of session.STARTS."""
+        return self.parameter("start", "search")
+
+    @property
+    def refinement(self) -> str:
+        """How it goes on, "joint" or one of published.presets.PRESETS."""
+        return self.parameter("refinement", "joint")
+
     def remove(self) -> None:
         """Remove it and all that was made for it; CT and segmentation go back under what they were under."""
         from .cleanup import take_down  # it knows of registrations

@@ -48,7 +48,7 @@ class Sequence:
     def start(self) -> str:
         """Where the first frame begins: at the result of a registration, where the CT lies at one; else as the step Start says."""
         registration = self._session.registration
-        return registration.parameter("start", "search") if self.player is not None or self._session.doubt() else "given"
+        return registration.start if self.player is not None or self._session.doubt() else "given"
 
     @property
     def count(self) -> int | None:

@@ -13,8 +13,7 @@ from ..errors import InputError
 from ..imaging.ct import load_ct
 from ..io.case_file import CT_UNITS
 from ..scene import ct_in_3d
-from ..scene.ct_preview import facts, take_preview
-from ..scene.fingerprint import of_ct
+from ..scene.ct_preview import facts, seen_in, take_preview
 from ..scene.loading import name_of, volume_node
 from ..scene.products import OWNER
 from ..scene.registration import CT_UNIT
@@ -90,8 +89,7 @@ class CTSection(Section):
         if self.registration is None or self.registration.ct is None:
             self.adopt()
             return
-        parent = self.registration.ct.GetParentTransformNode()
-        of = f"{of_ct(self.registration)} {parent is None or bool(parent.IsTransformToWorldLinear())}"
+        of = seen_in(self.registration)
         if of == self._looked_at:
             return
         self.adopt()

@@ -77,18 +77,9 @@ class RegisterSection(Section):
                     "can_redo": False, "outcome": "", "notes": [], "history": [], "refinement": "joint"}
         session = self.session
         history, idle = session.history, not session.running
-        return {"lacking": lacking(session, self.start, self.refinement), "running": session.under_way is not None, "busy": session.running,
+        return {"lacking": lacking(session), "running": session.under_way is not None, "busy": session.running,
                 "ready": self._ready, "ended": session.ended, "can_undo": history.can_undo and idle, "can_redo": history.can_redo and idle,
-                "outcome": self._outcome(), "notes": self._notes(), "history": _rows(history), "refinement": self.refinement}
-
-    @property
-    def start(self) -> str:
-        """As the step Start has it."""
-        return self.registration.parameter("start", "search")
-
-    @property
-    def refinement(self) -> str:
-        return self.registration.parameter("refinement", "joint")
+                "outcome": self._outcome(), "notes": self._notes(), "history": _rows(history), "refinement": self.registration.refinement}
 
     def state(self) -> State:
         session = self.session
@@ -100,7 +91,7 @@ class RegisterSection(Section):
         entry = session.history.current
         if entry is not None and entry.fingerprint and not session.doubt():
             return State(DONE, f"similarity {worst(entry.similarity)}")
-        if lacking(session, self.start, self.refinement):
+        if lacking(session):
             return State(TODO)
         return State(READY, "preparing the CT" if session.preparing else "")
 
@@ -150,7 +141,7 @@ class RegisterSection(Section):
         if self.session is not None:
             with self.application.acting():
                 self.application.moving.stop()
-                self.session.register(self.start, refinement=self.refinement)
+                self.session.register(self.registration.start, refinement=self.registration.refinement)
 
     def cancel(self) -> None:
         """Make an end of it."""

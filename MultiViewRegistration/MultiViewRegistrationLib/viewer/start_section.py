@@ -47,11 +47,6 @@ class StartSection(Section):
         self.pose_file, self.landmarks, self.regressors = PoseFile(self), LandmarksPart(self), RegressorPart(self)
         self._seen = b""
 
-    @property
-    def start(self) -> str:
-        """One of scene.session.STARTS."""
-        return self.registration.parameter("start", "search")
-
     def build(self) -> None:
         with v.VRadioGroup(model_value=("start.start",), update_modelValue=(self.choose, "[$event]"), inline=True, aria_label="Start"):
             for start in ORDER:
@@ -94,8 +89,8 @@ class StartSection(Section):
         registration = self.registration
         search = {key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()}
         chosen = search["rotation_deg"], search["translation_mm"]
-        without = [] if self.session.learning.model is not None else [start for start in LEARNED if start != self.start]
-        return {"start": self.start, "hint": self._hint(), "without": without, "ranges": [*RANGES, CUSTOM],
+        without = [] if self.session.learning.model is not None else [start for start in LEARNED if start != self.registration.start]
+        return {"start": self.registration.start, "hint": self._hint(), "without": without, "ranges": [*RANGES, CUSTOM],
                 "range": next((name for name, range_ in RANGES.items() if range_ == chosen), CUSTOM), **search,
                 "numbers": self._numbers(), "transforms": self._transforms(), "pose_file": self.pose_file.content(),
                 **self.landmarks.content(), **self.regressors.content()}
@@ -115,14 +110,15 @@ class StartSection(Section):
                 if node is not own and not node.GetHideFromEditors()]
 
     def _hint(self) -> str:
-        missing, start = lacking.at_start(self.session, self.start), self.start
+        start = self.registration.start
+        missing = lacking.at_start(self.session, start)
         if missing or start in ("landmarks", *LEARNED):
             return missing or HINTS[start]
         blind = poses.blind(self.registration)
         return f"Where the CT is now, {', '.join(blind)} does not show it." if blind else HINTS[start]
 
     def state(self) -> State:
-        start, session = self.start, self.session
+        start, session = self.registration.start, self.session
         if session.learning.under_way:
             return State(RUNNING, f"training {self.regressors.percent()}".strip())
         if self.registration.ct is None or not any(view.used for view in self.registration.xrays):

@@ -138,8 +138,7 @@ class Application:
         except InputError as error:
             self.tell(str(error))
         except Exception as error:
-            logging.exception("MultiViewRegistration")
-            self.tell(f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details.")
+            self._tell_unexpected(error)
         self.refresh()
 
     def understood(self) -> None:
@@ -150,6 +149,10 @@ class Application:
     def tell(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.state.message = message
+
+    def _tell_unexpected(self, error: Exception) -> None:
+        logging.error("MultiViewRegistration", exc_info=error)
+        self.tell(f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details.")
 
     def close(self) -> None:
         """The server ends."""
@@ -162,14 +165,18 @@ class Application:
     # What follows the scene
 
     async def run(self) -> None:
-        """Follow the work until the server ends."""
+        """Follow the work until the server ends. What goes wrong again and again is told once."""
+        told = ""
         while True:
             await asyncio.sleep(TICK_S)
             try:
                 with self.state:
                     self.tick()
-            except Exception:  # the work goes on
-                logging.exception("MultiViewRegistration")
+            except Exception as error:  # the work goes on
+                if repr(error) != told:
+                    told = repr(error)
+                    with self.state:
+                        self._tell_unexpected(error)
 
     def tick(self) -> None:
         """Follow the work under way and the CT."""

@@ -72,7 +72,7 @@ class LandmarksPart:
     def tick(self) -> None:
         """Name what was clicked, and follow what was moved."""
         section = self._section
-        if section.start != "landmarks":
+        if section.registration.start != "landmarks":
             if self.clicking:
                 self.stop()
             return

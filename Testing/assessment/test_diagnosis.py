@@ -10,9 +10,10 @@ import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment import diagnosis
-from MultiViewRegistrationLib.assessment.diagnosis import OutOfTime, considered, diagnose
+from MultiViewRegistrationLib.assessment import diagnosis, verdict
+from MultiViewRegistrationLib.assessment.diagnosis import Cause, OutOfTime, considered, diagnose
 from MultiViewRegistrationLib.assessment.hypotheses import TURNS, hypotheses
+from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.assessment.verdict import LOOK_ON, assess, explained
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.imaging.ct import CT
@@ -160,10 +161,35 @@ def test_it_is_the_first_reason_and_only_looked_for_where_an_error_is_likely(ana
     told = assess(anatomy, wrong, found, NEAR)
     assert told.verdict != "accept" and told.cause is None
     more = explained(told, anatomy, wrong, found, NEAR)
-    assert more.reasons == ["view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded.", *told.reasons]
-    assert more.verdict == told.verdict and more.cause.to_json()["cause"] == "mirrored"
+    first, second, *others = more.reasons
+    assert first.startswith("view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded. Were it put right, ")
+    assert second.startswith("Most likely wrong") and others == told.reasons[1:]
+    assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
+    away = mtre(found.world_from_ct, TRUE_POSE, told.targets)
+    assert more.cause.moved_mm == pytest.approx(away, abs=0.5) and away > 2
+    assert more.prediction.wrong >= 0.9 and more.prediction.upper95_mm > away
+    assert more.splits[0].depth_mm / told.splits[0].depth_mm == pytest.approx(more.prediction.upper95_mm / told.prediction.upper95_mm)
     sure = replace(told, prediction=replace(told.prediction, wrong=0.0))
     assert explained(sure, anatomy, wrong, found, NEAR) is sure
+
+
+@pytest.mark.parametrize("gain, mm, misplaced", [(1.5, 2.5, True), (1.5, 1.5, False), (1.0, 2.5, False)])
+def test_a_cause_makes_a_reject_only_where_the_ct_would_lie_elsewhere(anatomy, views, monkeypatch, gain, mm, misplaced):
+    found = refine(anatomy, views, NEAR)
+    told = assess(anatomy, views, found, NEAR)
+    doubtful = replace(told, verdict="check", prediction=replace(told.prediction, wrong=0.05), reasons=["An error ...", "view1 ..."])
+    elsewhere = found.world_from_ct.copy()
+    elsewhere[0, 3] += mm
+    cause = Cause("distance", (), "The distance seems to be wrong.", gain, (0.9, 0.9), elsewhere)
+    monkeypatch.setattr(verdict, "diagnose", lambda *asked: cause)
+    more = explained(doubtful, anatomy, views, found, NEAR)
+    assert more.reasons[0] == f"The distance seems to be wrong. Were it put right, the CT would lie {mm} mm elsewhere."
+    if misplaced:
+        assert more.verdict == "reject" and more.reasons[1:] == [
+            "Most likely wrong: an error above 2 mm has a probability of 90 %.", "view1 ..."]
+        assert more.prediction.mean_mm == pytest.approx(mm) and more.prediction.upper95_mm == pytest.approx(1.3 * mm)
+    else:
+        assert more.verdict == "check" and more.prediction == doubtful.prediction and more.reasons[1:] == doubtful.reasons
 
 
 def test_it_ends_when_its_time_is_up_and_can_be_asked_for_later(anatomy, views):

@@ -81,6 +81,9 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
         for key in ("wrong", "mean_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"):
             assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key
         assert strict["verdict"] == ("check" if row["wrong"] is None else "reject") and strict["mtre_mm"] == row["mtre_mm"]
+        if row["wrong"] is not None:
+            misplaced = judged({**row, "cause": {"evidence_gain": 1.5, "moved_mm": 50.0}}, calibrated())
+            assert misplaced["verdict"] == "reject" and misplaced["upper95_mm"] >= 65
 
     by_name = {row["condition"]: row for row in whole.rows}
     assert by_name["motion, neighbours"]["nuisances"] == ["motion", "neighbours"] and by_name["motion, neighbours"]["bone"] == 0

@@ -25,6 +25,7 @@ from ..registration.pipeline import Progress, Refinement, Registration, narrowed
 from ..registration.search import Answer, Run, merged
 from ..registration.unknowns import CALIBRATED
 from .hypotheses import Hypothesis, geometries, hypotheses
+from .prediction import WRONG_MM
 
 #: A cause is named where the evidence under it is so many times what it is without, and the least alike view has this local NCC at the
 #: second resolution. Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
@@ -58,6 +59,7 @@ class Cause:
     views: the names of those that it is about, none where it is all.   sentence: in plain words.
     gain: how many times the evidence is under it.   similarity: of each view under it, at the second resolution.
     world_from_ct: (4, 4), the pose under it, as it is known at that resolution.
+    moved_mm: by how much the targets would lie elsewhere there.
     """
 
     cause: str
@@ -66,6 +68,14 @@ class Cause:
     gain: float
     similarity: tuple[float, ...]
     world_from_ct: np.ndarray
+    moved_mm: float = 0.0
+
+    @property
+    def reason(self) -> str:
+        """The sentence, and what it would mean for the targets where that is not in it."""
+        if self.cause in ("level", "part", "short") or not self.moved_mm:
+            return self.sentence
+        return f"{self.sentence} Were it put right, the CT would lie {self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f} mm elsewhere."
 
     @property
     def holds(self) -> bool:
@@ -78,7 +88,12 @@ class Cause:
     def to_json(self) -> dict:
         """`diagnosis` of a result.json."""
         return {"cause": self.cause, "views": list(self.views), "evidence_gain": self.gain, "similarity": list(self.similarity),
-                "world_from_ct": self.world_from_ct.tolist()}
+                "world_from_ct": self.world_from_ct.tolist(), "moved_mm": self.moved_mm}
+
+
+def misplaces(gain: float, moved_mm: float) -> bool:
+    """Whether a cause that holds makes an answer wrong: the X-rays tell clearly more under it, and would have the targets elsewhere."""
+    return gain >= CLEARER and moved_mm > WRONG_MM
 
 
 class OutOfTime(Exception):

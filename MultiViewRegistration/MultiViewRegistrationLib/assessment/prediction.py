@@ -18,6 +18,9 @@ from scipy import optimize, stats
 
 #: An answer with a larger mTRE is wrong.
 WRONG_MM = 2.0
+#: Of answers that their likely cause would move by more than WRONG_MM, so many are wrong, at the least, and in 95 of 100 the error is less
+#: than so many times that (docs/trust.md).
+MOVED_WRONG, MOVED_95 = 0.9, 1.3
 #: How a feature enters, each so that more is worse. Lengths as logarithms, padded by what is too small to matter.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
@@ -42,6 +45,11 @@ class Prediction:
     upper95_mm: float
     wrong: float
     bounded: bool
+
+    def moved(self, mm: float) -> Prediction:
+        """Of an answer whose likely cause would have the targets so much elsewhere, more than WRONG_MM."""
+        return replace(self, mean_mm=max(self.mean_mm, mm), upper95_mm=max(self.upper95_mm, MOVED_95 * mm),
+                       wrong=max(self.wrong, MOVED_WRONG))
 
     def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float) -> Prediction:
         """With mean and bound at least those that noise alone explains: of one view's depth a model of two or more knows too little."""

@@ -20,8 +20,9 @@ from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import Progress, Refinement
 from ..registration.unknowns import CALIBRATED
-from .diagnosis import Cause, OutOfTime, diagnose
+from .diagnosis import Cause, OutOfTime, diagnose, misplaces
 from .features import Evidence, evidence
+from .metrics import mtre
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
 from .targets import FEWEST, default_targets, in_field
 from .uncertainty import TargetUncertainty
@@ -133,8 +134,7 @@ def assess(
         limits.append("Something about this result is unlike all right results that the prediction was fitted on.")
     doubts = _doubts(model, told, corrected)
     if verdict == "reject":
-        first = f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
-        return judged(verdict, [first, *doubts, *limits])
+        return judged(verdict, [_most_likely_wrong(prediction), *doubts, *limits])
     first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
              "up to which a result is accepted.")
     reasons = [*([first] if prediction.wrong > model.accept else []), *doubts, *limits]
@@ -155,7 +155,8 @@ def explained(
 ) -> Assessment:
     """The assessment with the likely cause before its other reasons, if the fit is poor and one is found; as `diagnosis.diagnose`.
 
-    None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured.
+    None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured. A cause
+    makes no verdict better; one that would have the CT elsewhere makes it a reject.
     seconds: after these the last reason says that there was no time for all, and how to ask for it.
     """
     if anatomy.structure or told.prediction is not None and told.prediction.wrong <= calibrated().accept:
@@ -164,8 +165,23 @@ def explained(
         cause = diagnose(anatomy, views, found, start, shared, progress, seconds)
     except OutOfTime:
         return replace(told, causes_left=True, reasons=[*told.reasons, LOOK_ON])
-    reasons = [reason for reason in told.reasons if reason != LOOK_ON]
-    return replace(told, cause=cause, causes_left=False, reasons=[cause.sentence, *reasons] if cause else reasons)
+    told = replace(told, causes_left=False, reasons=[reason for reason in told.reasons if reason != LOOK_ON])
+    if cause is None:
+        return told
+    if told.targets is not None:
+        cause = replace(cause, moved_mm=mtre(found.world_from_ct, cause.world_from_ct, told.targets))
+    return _blamed(told, cause)
+
+
+def _blamed(told: Assessment, cause: Cause) -> Assessment:
+    """With its likely cause. One that would have the targets more than WRONG_MM elsewhere makes a reject of it."""
+    if told.prediction is None or not misplaces(cause.gain, cause.moved_mm):
+        return replace(told, cause=cause, reasons=[cause.reason, *told.reasons])
+    prediction = told.prediction.moved(cause.moved_mm)
+    wider, (degrees, axis) = prediction.upper95_mm / told.prediction.upper95_mm, told.weakest_turn
+    splits = [replace(split, depth_mm=wider * split.depth_mm, in_plane_mm=wider * split.in_plane_mm) for split in told.splits]
+    return replace(told, cause=cause, verdict="reject", prediction=prediction, beyond=wider * told.beyond, splits=splits,
+                   weakest_turn=(wider * degrees, axis), reasons=[cause.reason, _most_likely_wrong(prediction), *told.reasons[1:]])
 
 
 def numbers(told: Evidence) -> dict[str, float]:
@@ -254,6 +270,10 @@ def _split(views: list[View], told: Evidence, at: TargetUncertainty, beyond: flo
 def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float:
     """By how much more the targets may be off than noise explains."""
     return prediction.upper95_mm / at.bound_mm() if prediction else STRUCTURE_BEYOND
+
+
+def _most_likely_wrong(prediction: Prediction) -> str:
+    return f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
 
 
 def _percent(share: float) -> str:

@@ -81,6 +81,8 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
         for key in ("wrong", "mean_mm", "upper95_mm", "depth95_mm", "in_plane95_mm"):
             assert again[key] == (row[key] and pytest.approx(row[key], rel=1e-9)), key
         assert strict["verdict"] == ("check" if row["wrong"] is None else "reject") and strict["mtre_mm"] == row["mtre_mm"]
+        if row["wrong"] is None and row["depth95_mm"]:  # a structure, as it was judged when its intervals were half as wide
+            assert judged({**row, "beyond": row["beyond"] / 2}, calibrated())["depth95_mm"] == pytest.approx(2 * row["depth95_mm"])
         if row["wrong"] is not None:
             misplaced = judged({**row, "cause": {"evidence_gain": 1.5, "moved_mm": 50.0}}, calibrated())
             assert misplaced["verdict"] == "reject" and misplaced["upper95_mm"] >= 65

@@ -33,7 +33,7 @@ SAME_DIRECTION_DEG = 15.0
 SDS_95 = 1.96
 #: Of the right answers of one structure 95 % are off by no more than so many times what noise explains with 95 %: what lies before and
 #: behind it is alike over more than a tile. Of hip bones, held against a spine (docs/trust.md).
-STRUCTURE_BEYOND = 1.6
+STRUCTURE_BEYOND = 2.4
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
 AMBIGUOUS_GAP = 1.3
 #: Said where there was no time to try all that may be wrong.

@@ -153,6 +153,7 @@ def told(result: Result) -> dict:
         "wrong": prediction and prediction.wrong, "mean_mm": prediction and prediction.mean_mm,
         "upper95_mm": prediction and prediction.upper95_mm, "bounded": prediction and prediction.bounded,
         "depth95_mm": said and said.depth_mm, "in_plane95_mm": said and said.in_plane_mm,
+        "beyond": assessment.beyond,
         "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity), "world_from_ct": result.world_from_ct.tolist(),
         "features": assessment.evidence and verdict.numbers(assessment.evidence), "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm, "noise95_mm": noise and noise.bound_mm(), "causes_left": assessment.causes_left,

@@ -92,6 +92,7 @@ def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, ge
     told = assess(anatomy, one, found, NEAR, CORNERS)
     assert told.verdict == "check" and alone in told.reasons
     assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
+    assert told.prediction.upper95_mm >= 1.6 * told.evidence.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS)).bound_mm()
 
 
 def test_two_views_in_one_direction_are_to_be_checked(anatomy, ct, generous):

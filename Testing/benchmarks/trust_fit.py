@@ -99,7 +99,7 @@ def _feature(rows: list[dict], name: str, near_mm: float) -> float:
 def told_by(model: Model, row: dict) -> Prediction:
     """As assessment/verdict.py has it."""
     noise = ("noise_mm", "noise95_mm") if "features" in row else ("mean_mm", "bound_mm")
-    return model.predict(numbers(row)).no_less_than(*(row[name] for name in noise))
+    return model.predict(numbers(row)).no_less_than(*(row[name] for name in noise), row["views"])
 
 
 def crossed(rows: list[dict]) -> tuple[list, list[Model]]:

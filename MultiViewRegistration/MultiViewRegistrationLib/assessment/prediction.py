@@ -21,6 +21,8 @@ WRONG_MM = 2.0
 #: Of answers that their likely cause would move by more than WRONG_MM, so many are wrong, at the least, and in 95 of 100 the error is less
 #: than so many times that (docs/trust.md).
 MOVED_WRONG, MOVED_95 = 0.9, 1.3
+#: Of the depths that one view alone tells 95 % are off by no more than so many times what noise explains with 95 % (docs/trust.md).
+ONE_VIEW_BEYOND = 1.6
 #: How a feature enters, each so that more is worse. Lengths as logarithms, padded by what is too small to matter.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
@@ -51,9 +53,13 @@ class Prediction:
         return replace(self, mean_mm=max(self.mean_mm, mm), upper95_mm=max(self.upper95_mm, MOVED_95 * mm),
                        wrong=max(self.wrong, MOVED_WRONG))
 
-    def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float) -> Prediction:
-        """With mean and bound at least those that noise alone explains: of one view's depth a model of two or more knows too little."""
-        return replace(self, mean_mm=max(self.mean_mm, noise_mean_mm), upper95_mm=max(self.upper95_mm, noise_upper95_mm))
+    def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float, views: int) -> Prediction:
+        """With mean and bound at least those that noise alone explains, of one view ONE_VIEW_BEYOND times these.
+
+        Of one view's depth a model of two or more knows too little.
+        """
+        times = ONE_VIEW_BEYOND if views == 1 else 1.0
+        return replace(self, mean_mm=max(self.mean_mm, times * noise_mean_mm), upper95_mm=max(self.upper95_mm, times * noise_upper95_mm))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def assess(
         limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
     model = model or calibrated()
     at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, chosen))
-    prediction = None if anatomy.structure else model.predict(numbers(told)).no_less_than(at.mean_mm, at.bound_mm())
+    prediction = None if anatomy.structure else model.predict(numbers(told)).no_less_than(at.mean_mm, at.bound_mm(), len(tied))
     beyond = _beyond_noise(prediction, at)
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     measured = not (limits or alone or ambiguous)

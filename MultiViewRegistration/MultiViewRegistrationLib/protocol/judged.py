@@ -13,7 +13,7 @@ def judged(row: dict, model: Model) -> dict:
         return row
     if row["wrong"] is None:
         return row if row["depth95_mm"] is None else {**row, **_wider(row, STRUCTURE_BEYOND / row.get("beyond", STRUCTURE_BEYOND))}
-    told = model.predict(row["features"]).no_less_than(row["noise_mm"], row["noise95_mm"])
+    told = model.predict(row["features"]).no_less_than(row["noise_mm"], row["noise95_mm"], row["views"])
     cause, verdict = row.get("cause"), decided(told, model, row["measured"])
     if cause and misplaces(cause["evidence_gain"], cause.get("moved_mm", 0.0)):
         told, verdict = told.moved(cause["moved_mm"]), "reject"

@@ -2,7 +2,8 @@
 """Asks for the cause of what is wrong with simulated cases: python diagnosis_runs.py OUT.jsonl CASES...
 
 CASES are folders of make_pose_set.py, or others with a truth. Each case is registered as it is, with each fault of FAULTS, and, where cases
-of two anatomies are given, with the CT of the other. A line of JSON for each: the true error, the causes' evidence, and which was named.
+of two anatomies are given, with the CT of the other. A line of JSON for each: the true error, the causes' evidence, which was named, and
+by how much that would move the CT.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from rows import Rows  # noqa: E402
 from trust_runs import STRANGERS, off  # noqa: E402
 
 from MultiViewRegistrationLib.assessment.diagnosis import considered  # noqa: E402
+from MultiViewRegistrationLib.assessment.metrics import mtre  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
@@ -102,10 +104,10 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator) ->
     registered = perf_counter()
     heard = list(considered(anatomy, views, found, start))
     named = next((each for each in heard if each.holds), None)
-    error_mm = float(np.linalg.norm(rigid.transform_points(found.world_from_ct, anatomy.corners())
-                                    - rigid.transform_points(truth, anatomy.corners()), axis=1).mean())
+    error_mm = mtre(found.world_from_ct, truth, anatomy.corners())
     return {"how": how, "failed": False, "views": len(views), "error_mm": error_mm, "similarity": list(found.fit.similarity),
             "named": named and named.cause, "about": named and list(named.views), "sentence": named and named.sentence,
+            "moved_mm": named and mtre(found.world_from_ct, named.world_from_ct, anatomy.corners()),
             "register_s": registered - began, "diagnose_s": perf_counter() - registered,
             "tried": [{"cause": each.cause, "views": list(each.views), "gain": each.gain, "similarity": list(each.similarity)}
                       for each in heard]}

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 #: Height of a miss in pixels, room for its caption, and how many are side by side.
-SIDE, CAPTION, ACROSS = 80, 11, 10
+SIDE, CAPTION, ACROSS = 160, 12, 5
 GAP = 3
 
 
 def contact_sheet(misses: Sequence[tuple[str, bytes]]) -> bytes:
-    """JPEG: (caption, picture as `miss_picture` makes it) each, in rows, as small as shows which bones were taken for which."""
+    """JPEG: (caption, picture as `miss_picture` makes it) each, in rows, large enough to show which bones were taken for which."""
     small = []
     for caption, picture in misses:
         image = Image.open(io.BytesIO(picture)).convert("RGB")

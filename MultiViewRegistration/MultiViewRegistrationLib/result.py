@@ -122,7 +122,7 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
-        return self.anatomy.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
+        return self.anatomy.among(self.refinement.rest_at).fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
 
     def to_json(self, override: str | None = None) -> dict:
         """The content of result.json.   override: see `save`."""

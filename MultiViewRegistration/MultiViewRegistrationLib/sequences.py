@@ -79,8 +79,10 @@ def _registered(
         return Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
     if result.verdict != "reject":
         geometry.learn(result.views)
-    predicted = result.predicted_tre_mm
-    return Tracked(number, "registered", result.world_from_ct, result.verdict, result.reasons, result.refinement.fit.similarity,
+    predicted, pose = result.predicted_tre_mm, result.world_from_ct
+    # The frames that follow compare a structure by itself, and are held against this one.
+    fit = anatomy.fit(result.views, pose, pose) if anatomy.whole else result.refinement.fit
+    return Tracked(number, "registered", pose, result.verdict, result.reasons, fit.similarity,
                    predicted and predicted["upper95"], tuple(view.camera for view in result.views),
                    result.seconds["total"] - result.seconds["load"])
 

@@ -26,9 +26,10 @@ from .imaging.view import View
 from .io.case import Case
 from .refinements import refiner
 from .registration import kernels
+from .registration.among import placed_rest, register_among
 from .registration.apart import register_views
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import Anatomy, Progress, Refinement
+from .registration.pipeline import Anatomy, Progress, Refinement, refine
 from .registration.ranges import Range, facing
 from .result import Result
 
@@ -88,12 +89,18 @@ def register(
         guided = Guided(regressor, case.views, case.world_from_ct, shared, trained=trained > 0, **along)
         located = guided.seconds
         pose = guided.candidates[0].world_from_ct if guided.candidates else pose
-    anatomy.prepare(case.views, pose)
+    for each in filter(None, (anatomy, by.name == "joint" and anatomy.whole)):
+        each.prepare(case.views, pose)
     ready = perf_counter()
 
     def find(views: list[View], tell: Callable[[Progress], object]) -> Refinement:
-        return by.place.run(anatomy, lambda there: guided.run(by, there, views, tell) if guided
-                            else by.run(there, views, pose, tell, shared))
+        def found_as(of: Anatomy, views: list[View], tell: Callable[[Progress], object]) -> Refinement:
+            return guided.run(by, of, views, tell) if guided else by.run(of, views, pose, tell, shared)
+
+        if by.name != "joint":
+            return found_as(anatomy, views, tell)
+        starts = [] if start == "search" else [pose]
+        return by.place.run(anatomy, lambda there: register_among(there, views, found_as, tell, starts))
 
     found = register_views(case.views, find, progress, shared)
     spent = perf_counter() - ready
@@ -146,7 +153,8 @@ def _after_training(progress: Callable[[Progress], object]) -> Callable[[Progres
 
 
 def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None, method: str = "by hand") -> Result:
-    """The result that a given pose is: set by a person, or kept from before. Nothing is refined, and the cameras are taken as they are.
+    """The result that a given pose is: set by a person, or kept from before. It is not refined, and the cameras are taken as they are; of a
+    structure, the whole CT is registered from there, to compare the structure before the rest of it.
 
     Its verdict is at best "check": how often poses are wrong that were not registered was not measured.
 
@@ -161,11 +169,14 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     ready = perf_counter()
-    fit = anatomy.fit(case.views, pose, pose)
+    exact = [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in case.views]
+    placed = placed_rest(anatomy, exact, lambda of, views, tell: refine(of, views, pose, tell))
+    rest_at = placed and placed.world_from_ct
+    fit = anatomy.among(rest_at).fit(case.views, pose, pose)
     if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
         raise InputError("world_from_ct: at this pose the X-rays show too little of the CT, expected a pose at which they show most of it; "
                          "correct the pose or the geometry of the views.")
-    nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0)
+    nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0, rest_at=rest_at)
     assessment = verdict.assess(anatomy, case.views, nothing, pose, case.targets, case.shared_unknowns, assumed=bool(case.assumptions),
                                 registered=False)
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}

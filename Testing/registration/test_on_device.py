@@ -89,6 +89,22 @@ def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, 
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
 
 
+def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
+    settings = SETTINGS["a structure"]
+    rest = [projector.render(view.camera, off(TRUE_POSE, [0, 30, 0], [5, 0, 5])).image for view in views]
+    fits, costs = [], []
+    for objective in (maker(projector, views, settings, PIVOT, rest).about(PIVOT) for maker in (Objective, device.objective)):
+        fits.append(objective.look(Asked(NEAR)).settle())
+        costs.append(objective.look(Asked(NEXT)).cost())
+    same_fit(fits[1], fits[0])
+    assert costs[1] == pytest.approx(costs[0], rel=1e-4)
+    without = Objective(projector, views, settings, PIVOT).look(Asked(NEAR)).settle()
+    assert fits[0].cost != pytest.approx(without.cost, rel=0.01)
+    poses = np.stack([off(TRUE_POSE, [0, 0, 0], [2.0 * n, 0, 0]) for n in range(5)])
+    scored = [maker(projector, views, settings, np.zeros(3), rest).scores(poses) for maker in (Scorer, device.scorer)]
+    np.testing.assert_allclose(scored[1], scored[0], rtol=0, atol=1e-4)
+
+
 def test_rays_through_cut_ends_are_left_out_as_by_numba(device, views):
     whole = make_ct()
     projector = Projector(attenuation(CT(Volume(whole.volume.values[14:34].copy(), whole.volume.ct_from_index @ shifted(14)))))

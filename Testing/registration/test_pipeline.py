@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, Progress, refine
-from MultiViewRegistrationLib.registration.plan import plan
+from MultiViewRegistrationLib.registration.plan import BODY, plan
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 
@@ -103,6 +103,6 @@ def test_a_view_with_the_ct_behind_its_source_does_not_hinder_the_others(anatomy
 
 
 def test_levels_grow_finer_down_to_the_image_itself(views):
-    levels = plan(views, np.zeros(3), extent_mm=96, voxel_mm=2.0, volumes=4, structure=False)
+    levels = plan(views, np.zeros(3), extent_mm=96, voxel_mm=2.0, volumes=4, compared=BODY)
     assert [level.pool for level in levels] == [4, 2, 1]
     assert [level.volume for level in levels] == sorted((level.volume for level in levels), reverse=True)

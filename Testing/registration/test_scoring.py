@@ -26,19 +26,21 @@ def views():
     return [replace(found[0], xray=field), found[1]]
 
 
+@pytest.mark.parametrize("with_rest", [False, True])
 @pytest.mark.parametrize("settings", [
     Settings(intensity_radius=5), Settings(gradient_radius=4), Settings(intensity_radius=5, gradient_radius=4),
     Settings(gradient_radius=4, silhouette_mm=6),
 ])
-def test_a_score_is_the_similarity_that_the_objective_has_there(settings):
+def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_rest):
     projector = Projector(attenuation(CT), CUT)
-    objective = Objective(projector, views(), settings, TRUE_POSE[:3, 3])
+    rest = [0.1 * projector.render(view.camera, POSES[2]).image for view in views()] if with_rest else None
+    objective = Objective(projector, views(), settings, TRUE_POSE[:3, 3], rest)
     expected = []
     for pose in POSES:
         fit = objective.linearise(objective.project(pose, jacobian=True))
         shares = [1.0 if settings.silhouette_mm else pixels / view.xray.valid.sum() for pixels, view in zip(fit.pixels, objective.views)]
         expected.append(fit.similarity * np.sqrt(shares))
-    scores = Scorer(projector, views(), settings, np.zeros(3)).scores(POSES)
+    scores = Scorer(projector, views(), settings, np.zeros(3), rest).scores(POSES)
     np.testing.assert_allclose(scores.T, expected, atol=2e-3)
     assert scores.mean(axis=0).argmax() == 0
 

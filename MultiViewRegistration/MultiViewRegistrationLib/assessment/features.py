@@ -15,7 +15,7 @@ import numpy as np
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from ..registration.anatomy import Anatomy
-from ..registration.objective import FEWEST_PIXELS, Evaluation, Objective
+from ..registration.objective import Evaluation, Objective
 from ..registration.optimizer import Minimum, minimise
 from ..registration.pipeline import Refinement
 from ..registration.plan import Level
@@ -119,8 +119,8 @@ def evidence(
                             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6]),
         noise_mm=uncertainty.at(points).rms_mm,
         gap=found.rival.gap if found.rival else None,
-        similarity=_worst(fit),
-        wider_similarity=_worst(moved.fit),
+        similarity=fit.least_similarity,
+        wider_similarity=moved.fit.least_similarity,
         compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
         unlike=float(split.pixels[told & unlike].sum() / max(split.pixels[told].sum(), 1)),
     )
@@ -163,11 +163,6 @@ def tension(split: Tiles) -> float:
     return largest
 
 
-def _worst(fit: Evaluation) -> float:
-    """The least similarity of the views that show the CT, 0 where none does."""
-    return float(min((each for each, shown in zip(fit.similarity, fit.shown, strict=True) if shown >= FEWEST_PIXELS), default=0.0))
-
-
 def _middle(split: Tiles, axis: int) -> np.ndarray:
     """(T,) of each tile's view, the column or row that halves its compared pixels."""
     middle = np.zeros(len(split.views))
@@ -185,7 +180,8 @@ def _steps(objective: Objective, level: Level, pose: np.ndarray, unknowns: Unkno
 def _alone_mm(objective: Objective, level: Level, index: int, pose: np.ndarray, targets: np.ndarray) -> float:
     """How far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
     view = objective.views[index]
-    only = Objective(objective.projector, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0)], objective.settings, objective.pivot)
+    only = Objective(objective.projector, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0)], objective.settings, objective.pivot,
+                     objective.rest and [objective.rest[index]])
     alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
     if not np.isfinite(alone.fit.cost):
         return np.inf

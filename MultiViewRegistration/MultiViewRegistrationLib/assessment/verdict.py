@@ -111,7 +111,7 @@ def assess(
         return Assessment("reject", ["No X-ray shows enough of the CT at this pose to compare them."])
     corrected = [found.views[i] for i in tied]
     chosen, lacking = _targets(anatomy, corrected, found.world_from_ct, targets)
-    told = evidence(anatomy, corrected, found, start, chosen, shared)
+    told = evidence(anatomy.among(found.rest_at), corrected, found, start, chosen, shared)
     limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
     if assumed:
         limits.append("Something about the views is assumed: how often such results are wrong was not measured.")

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import replace
+from functools import cached_property
 from threading import Lock
 
 import numpy as np
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..imaging.ct import BONE_PER_MM, CT, attenuation
+from ..imaging.ct import BONE_PER_MM, CT, WATER, attenuation
 from ..imaging.view import View
 from ..imaging.volume import Volume, pyramid
 from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
 from .objective import Evaluation, Objective
-from .plan import Level, pixel_at, plan, scoring
+from .plan import AMONG, BODY, STRUCTURE, Level, pixel_at, plan, scoring
 from .scoring import Scorer
 
 _VOLUME_LEVELS = 5
@@ -32,9 +34,13 @@ class Anatomy:
     """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
 
     structure: whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
+    rest_at: (4, 4) world mm, the pose at which the rest of the CT lies that is compared together with the structure, see `among`.
     """
 
+    rest_at: np.ndarray | None = None
+
     def __init__(self, ct: CT) -> None:
+        self._ct = ct
         self._volumes = pyramid(attenuation(ct), _VOLUME_LEVELS)
         self._projectors: dict[int, Projector] = {}
         self._making = Lock()
@@ -48,6 +54,35 @@ class Anatomy:
         """The same CT, whose objectives and scorers `by` makes, see `Numba` and `on_device.Device`."""
         other = copy(self)
         other._by = by
+        if self.whole:
+            other.whole = self.whole.on(by)
+        return other
+
+    @cached_property
+    def whole(self) -> Anatomy | None:
+        """All of the CT of which this is a structure; None where it is all itself, or has relative values, which know no soft tissue."""
+        ct = self._ct
+        return Anatomy(replace(ct, mask=None)) if ct.mask is not None and ct.unit == "hu" else None
+
+    def among(self, rest_at: np.ndarray | None) -> Anatomy:
+        """A structure whose objectives and scorers compare the X-rays with it and the rest of its CT together, which stays at `rest_at`
+        (4, 4); this one itself for None.
+
+        What moves is what the structure attenuates more than soft tissue does: that fills the place that it leaves, and makes room where it
+        goes. At `rest_at` both together are the whole CT.
+        """
+        if rest_at is None:
+            return self
+        other = copy(self._in_tissue)
+        other._by, other.rest_at = self._by, rest_at
+        return other
+
+    @cached_property
+    def _in_tissue(self) -> Anatomy:
+        """The structure by what it attenuates more than soft tissue does."""
+        other, finest = copy(self), self._volumes[0]
+        other._volumes = pyramid(Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), _VOLUME_LEVELS)
+        other._projectors, other._making = {}, Lock()
         return other
 
     def projector(self, level: int) -> Projector:
@@ -98,7 +133,8 @@ class Anatomy:
         box = self.corners()
         extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
         voxel_mm = float(np.median(self._volumes[0].spacing_mm))
-        return plan(views, centre, extent_mm, voxel_mm, len(self._volumes), structure=self.structure)
+        compared = BODY if not self.structure else STRUCTURE if self.rest_at is None else AMONG
+        return plan(views, centre, extent_mm, voxel_mm, len(self._volumes), compared)
 
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
         """Make the projectors that a registration to these views will ask for."""
@@ -109,7 +145,8 @@ class Anatomy:
     def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
         """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
-        return self._by.objective(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings, pivot)
+        pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
+        return self._by.objective(self.projector(level.volume), pooled, level.settings, pivot, rest)
 
     def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> Evaluation:
         """The fit at a pose, as the last level of a refinement from a start compares CT and views."""
@@ -119,8 +156,21 @@ class Anatomy:
     def scorer(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
         level = scoring(level, len(self._volumes), structure=self.structure)
-        return self._by.scorer(self.projector(level.volume), self._pooled(views, level, world_from_ct, room_mm), level.settings,
-                               self.centroid)
+        pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
+        return self._by.scorer(self.projector(level.volume), pooled, level.settings, self.centroid, rest)
+
+    def _before_rest(self, views: list[View], level: Level) -> tuple[list[View], list[np.ndarray] | None]:
+        """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""
+        if self.rest_at is None:
+            return views, None
+        whole, part = self.whole.projector(level.volume), self.projector(level.volume)
+        left, rest = [], []
+        for view in views:
+            seen = whole.seen(view.camera, self.rest_at)
+            both, own = (each.render(view.camera, self.rest_at, wanted=seen).image for each in (whole, part))
+            left.append(replace(view, xray=replace(view.xray, valid=view.xray.valid & (seen > 0))))
+            rest.append(np.where(seen > 0, both - own, np.float32(0)))
+        return left, rest
 
     def _pooled(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> list[View]:
         if self.structure:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -75,6 +75,11 @@ class Evaluation:
     by_view: tuple[tuple[np.ndarray, np.ndarray], ...]
 
     @property
+    def least_similarity(self) -> float:
+        """Of the views that show enough of the CT to be compared; 0 where none does."""
+        return float(min((each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= FEWEST_PIXELS), default=0.0))
+
+    @property
     def evidence(self) -> float:
         """By which answers are told apart, the higher the better: how much the DRRs tell of the X-rays, in nats.
 
@@ -124,6 +129,7 @@ class Objective:
     """Views and a volume at one resolution, ready to be compared at any pose.
 
     pivot: (3,) world mm, the point about which the pose turns: the centre of the imaged anatomy.
+    rest: by view, what the X-ray shows besides the volume, line integrals (rows, columns) float32 that are added to the DRR.
 
     Which pixels count moves with the CT. `linearise` settles it; `cost` keeps to it, so that two costs can be compared.
     """
@@ -131,11 +137,13 @@ class Objective:
     together: Callable[[list[Objective], list[Asked]], list[Look]] | None = None
     """Looks at a pose for each of several objectives at once, where that is better than a thread for each."""
 
-    def __init__(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> None:
+    def __init__(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray,
+                 rest: Sequence[np.ndarray] | None = None) -> None:
         self.projector = projector
         self.views = views
         self.settings = settings
         self.pivot = pivot
+        self.rest = rest
         self._valid = [view.xray.valid.astype(np.uint8) for view in views]
         self._masks = [np.zeros(valid.shape, np.float32) for valid in self._valid]
         self._shown = [0] * len(views)
@@ -169,7 +177,7 @@ class Objective:
 
     def about(self, pivot: np.ndarray) -> Objective:
         """The same about another pivot, nothing settled yet."""
-        return Objective(self.projector, self.views, self.settings, pivot)
+        return Objective(self.projector, self.views, self.settings, pivot, self.rest)
 
     def look(self, asked: Asked) -> Look:
         """Look at a pose, before it is known whether to go there."""
@@ -234,12 +242,13 @@ class Objective:
         """What a view's pixels that were settled last differ by, in each way in which they are compared."""
         settings, mask = self.settings, self._masks[index]
         jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
+        image = projection.image if self.rest is None else projection.image + self.rest[index]
         for residual_of, radius, floor, weight in (
             (similarity.intensity_residual, settings.intensity_radius, settings.intensity_floor, self._weights[index][0]),
             (similarity.gradient_residual, settings.gradient_radius, settings.gradient_floor, self._weights[index][1]),
         ):
             if radius:
-                yield Residual(*residual_of(projection.image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor))
+                yield Residual(*residual_of(image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor))
 
     def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:
         settings, mask = self.settings, self._masks[index]

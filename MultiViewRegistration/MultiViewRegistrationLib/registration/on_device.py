@@ -55,12 +55,14 @@ class Device:
     def __init__(self, name: str, *, textures: bool = False) -> None:
         self.name, self.textures = name, textures
 
-    def objective(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> DeviceObjective:
-        images = _Images(self._batch(projector), views, settings, Room(self.name, kept=True))
-        return DeviceObjective(images, projector, views, settings, pivot)
+    def objective(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray,
+                  rest: Sequence[np.ndarray] | None = None) -> DeviceObjective:
+        images = _Images(self._batch(projector), views, settings, Room(self.name, kept=True), rest)
+        return DeviceObjective(images, projector, views, settings, pivot, rest)
 
-    def scorer(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray) -> DeviceScorer:
-        return DeviceScorer(_Images(self._batch(projector), views, settings, Room(self.name)), centroid)
+    def scorer(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray,
+               rest: Sequence[np.ndarray] | None = None) -> DeviceScorer:
+        return DeviceScorer(_Images(self._batch(projector), views, settings, Room(self.name), rest), centroid)
 
     def _batch(self, projector: Projector) -> BatchProjector:
         how = self.name, self.textures
@@ -72,14 +74,15 @@ class Device:
 class DeviceObjective(Objective):
     """An objective whose `look` the device takes; everything else is done on the CPU, as the caller wants each pixel."""
 
-    def __init__(self, images: _Images, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray) -> None:
-        super().__init__(projector, views, settings, pivot)
+    def __init__(self, images: _Images, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray,
+                 rest: Sequence[np.ndarray] | None) -> None:
+        super().__init__(projector, views, settings, pivot, rest)
         self._images = images
         self._kept: Tensor | None = None
         self._settled: Evaluation | None = None
 
     def about(self, pivot: np.ndarray) -> DeviceObjective:
-        return DeviceObjective(self._images, self.projector, self.views, self.settings, pivot)
+        return DeviceObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
 
     def look(self, asked: Asked) -> Look:
         return self.together([self], [asked])[0]
@@ -141,10 +144,11 @@ class _Images:
 
     Where they differ in size, the smaller ones get pixels beyond their last row and column, which are not valid.
 
-    room: of what is worked on; where it keeps that, what was rendered lasts until the next time.
+    room: of what is worked on; where it keeps that, what was rendered lasts until the next time.   rest: as in `Objective`.
     """
 
-    def __init__(self, projector: BatchProjector, views: list[View], settings: Settings, room: Room) -> None:
+    def __init__(self, projector: BatchProjector, views: list[View], settings: Settings, room: Room,
+                 rest: Sequence[np.ndarray] | None) -> None:
         self.settings, self.views, self.device, self.room = settings, len(views), projector.device, room
         self._projector, self._cameras = projector, [view.camera for view in views]
         self._columns, self._rows = (max(view.camera.size[axis] for view in views) for axis in (0, 1))
@@ -157,6 +161,12 @@ class _Images:
             place[:rows, :columns], known[:rows, :columns] = view.xray.line_integrals, view.xray.valid
         self.usable = valid.sum(axis=(1, 2), dtype=int)
         self._fixed, self._valid = sent(fixed, self.device).view(-1), sent(valid, self.device)
+        self._rest = None
+        if rest is not None:
+            added = np.zeros_like(fixed)
+            for place, image in zip(added, rest, strict=True):
+                place[: image.shape[0], : image.shape[1]] = image
+            self._rest = sent(added, self.device)
 
     def rendered(
         self, poses: Sequence[np.ndarray], cameras: Sequence[Sequence[Camera]] | None, pivots: np.ndarray, *, kept: Tensor | None = None,
@@ -192,6 +202,8 @@ class _Images:
         self._launch(kernels.erode, mask.numel(), [comparable.view(-1), self._rows, self._columns, mask.view(-1)])
         if self.settings.silhouette_mm is not None:
             self._keep_near(image, pivots, mask)
+        if self._rest is not None:
+            image.view(len(poses), *self._rest.shape).add_(self._rest)
         return _Rendered(image, jacobian, mask)
 
     def compared(self, rendered: _Rendered, mask: Tensor, *, derivatives: int) -> Tensor:

@@ -75,6 +75,7 @@ class Refinement:
     searched: seconds spent at the coarsest level, looking for candidates.
     taken: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
     views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `Unknowns`.
+    rest_at: (4, 4) where the rest of the CT lies before which a structure was registered, see `among`; None where it was left out.
     """
 
     world_from_ct: np.ndarray
@@ -87,6 +88,7 @@ class Refinement:
     rival: Rival | None = None
     searched: float = 0.0
     taken: int | None = None
+    rest_at: np.ndarray | None = None
 
 
 def refine(

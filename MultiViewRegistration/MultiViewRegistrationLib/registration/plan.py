@@ -7,6 +7,7 @@ The windows were chosen on simulated radiographs and on real ones of a wrist (do
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,6 +83,15 @@ STRUCTURE = (
 )
 
 
+#: One bone before the rest of its CT, which is compared with it.
+AMONG = (
+    (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
+    (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 15, 0.02),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=4), 10, 0.01),
+)
+
+
 def effort(reach: Range, *, structure: bool) -> Effort:
     """What a search through a range needs: more poses for more room, up to some seconds of work."""
     room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
@@ -121,12 +131,14 @@ def pixel_at(view: View, point: np.ndarray) -> float:
     return float(view.camera.depth(point)) / abs(float(view.camera.intrinsics[1, 1]))
 
 
-def plan(views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: float, volumes: int, *, structure: bool) -> list[Level]:
+def plan(
+    views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: float, volumes: int, compared: Sequence[tuple[Settings, int, float]],
+) -> list[Level]:
     """The levels, coarse to fine.
 
     centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.
     voxel_mm: side of the finest voxels.   volumes: number of levels of the volume pyramid.
-    structure: whether one structure among others is registered.
+    compared: BODY, STRUCTURE or AMONG.
 
     A view with the anatomy behind its source has no say. InputError where all have.
     """
@@ -138,7 +150,7 @@ def plan(views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: floa
     field_mm = min(min(view.camera.size) * pixel_at(view, centre) for view in before)
     coarsest = max(0, round(np.log2(min(extent_mm, field_mm) / COARSEST_PIXELS / pixel_mm)))
     levels = []
-    for number, (settings, iterations, tolerance_mm) in enumerate(STRUCTURE if structure else BODY):
+    for number, (settings, iterations, tolerance_mm) in enumerate(compared):
         pool = 2 ** max(coarsest - number, 0)
         volume = round(np.log2(1.1 * pool * pixel_mm / voxel_mm))
         levels.append(Level(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))

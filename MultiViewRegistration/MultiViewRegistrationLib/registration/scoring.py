@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import partial
 
 import numba as nb
@@ -26,24 +27,26 @@ class Scorer:
     1 is perfect. Of a body it is multiplied by the square root of the share of the X-ray that can be compared at that pose, or poses
     that hide most of the CT would win; of a structure only the surroundings of its silhouette count.
 
-    centroid: (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.
+    centroid: (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.   rest: as in `Objective`.
     """
 
-    def __init__(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray) -> None:
+    def __init__(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray,
+                 rest: Sequence[np.ndarray] | None = None) -> None:
         self._projector = projector
         self._settings = settings
         self._views = views
         self._centroid = centroid
+        self._rest = rest or [np.empty((0, 0), np.float32)] * len(views)
 
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """(views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
         found = np.empty((len(self._views), len(poses)), np.float32)
         blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
-        threads.run([partial(self._score, view, poses[block], out[block])
-                     for view, out in zip(self._views, found, strict=True) for block in blocks])
+        threads.run([partial(self._score, view, rest, poses[block], out[block])
+                     for view, rest, out in zip(self._views, self._rest, found, strict=True) for block in blocks])
         return found
 
-    def _score(self, view: View, poses: np.ndarray, out: np.ndarray) -> None:
+    def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
         projector, settings = self._projector, self._settings
         rays = projector.grid.rays(view.camera, poses)
         margins = np.zeros(len(poses), int)
@@ -51,19 +54,20 @@ class Scorer:
             margins = silhouette_margin(settings, view.camera, rigid.transform_points(poses, self._centroid))
         cut = projector.cut_across(view.camera, poses)
         score_poses(projector.values, projector.shape, projector.grid.stored, cut, projector.end_slices, rays.source, rays.directions,
-                    rays.world_from_index, rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8),
+                    rays.world_from_index, rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8), rest,
                     settings.intensity_radius, settings.intensity_floor, settings.gradient_radius, settings.gradient_floor,
                     margins, out)
 
 
 @nb.njit(nogil=True, cache=True)
-def score_poses(values, shape, stored, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid,
+def score_poses(values, shape, stored, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid, rest,
                 intensity_radius, intensity_floor, gradient_radius, gradient_floor, margins, out):
     """Fill `out` (N,) with the scores of N poses in one view.
 
     shape, stored: of the volume, and as it is stored, see `Grid`.
     cut (N, 6), sources (N, 3), world_from_index (N, 3, 3), depths (N,), directions (N, 3, 3): for each pose what
     `cpu.project_rows` and `cpu.mark_unseen` need.   fixed, valid: (rows, columns), the X-ray and its valid pixels.
+    rest: (rows, columns), added to the DRR, or (0, 0) for none.
     margins: (N,) pixels about the silhouette within which to compare; 0 for the whole image.
     """
     rows, columns = fixed.shape
@@ -88,6 +92,8 @@ def score_poses(values, shape, stored, cut, end_slices, sources, directions, wor
         out[n] = 0.0
         if share < LEAST_SHARE or mask.sum() < FEWEST_PIXELS:
             continue
+        if rest.size:
+            image += rest
         products = np.zeros(3)
         if intensity_radius:
             weight = similarity.window_weight(mask, intensity_radius)

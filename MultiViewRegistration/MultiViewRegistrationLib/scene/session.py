@@ -208,9 +208,10 @@ class Session(Inputs):
         if anatomy is None:
             return None
         case, pose = self.corrected_case(), self.registration.world_from_ct
+        rest_at = self.result and self.result.refinement.rest_at
 
         def find() -> dict[str, float]:
-            fit = anatomy.fit(case.views, pose, pose)
+            fit = anatomy.among(rest_at).fit(case.views, pose, pose)
             return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
 
         return find

@@ -1,0 +1,145 @@
+"""One structure among others, registered before the rest of its CT."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from phantom import TRUE_POSE, error_mm, make_views, off
+from scipy import ndimage
+
+from MultiViewRegistrationLib.errors import Cancelled
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.imaging.ct import CT, attenuation, masked
+from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.among import register_among
+from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.rendering.drr import Projector
+
+#: Where the largest blob lies against all others.
+MOVED = off(TRUE_POSE, [3.0, -2.0, 4.0], [3.0, 2.0, -3.0])
+START = off(TRUE_POSE, [2.0, -2.0, 1.0], [6.0, -5.0, 4.0])
+
+
+@pytest.fixture(scope="module")
+def bone_ct(ct) -> CT:
+    """The phantom with its largest blob of bone as the structure."""
+    labels, _ = ndimage.label(ct.volume.values > 300)
+    largest = labels == 1 + np.argmax(np.bincount(labels.ravel())[1:])
+    return masked(ct, ndimage.binary_dilation(largest, iterations=1))
+
+
+@pytest.fixture(scope="module")
+def bone(bone_ct) -> Anatomy:
+    return Anatomy(bone_ct)
+
+
+def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
+    """Views of the phantom with soft tissue for the blob, and of what the blob attenuates beyond that, at its own pose: two volumes."""
+    hu, mask = ct.volume.values, bone_ct.mask
+    rest = CT(Volume(np.where(mask & (hu > 0), np.float32(0), hu), ct.volume.ct_from_index))
+    mu = attenuation(ct).values
+    beyond = Projector(Volume(np.where(mask, np.maximum(mu - np.float32(0.0192), 0), 0), ct.volume.ct_from_index))
+    views = make_views(rest, pose=rest_pose)
+    return [replace(view, xray=XRay(view.xray.line_integrals + np.float32(1.3) * beyond.render(view.camera, bone_pose).image,
+                                    view.xray.valid)) for view in views]
+
+
+def found_in(anatomy, views, start=START, progress=lambda told: None, starts=()):
+    return register_among(anatomy, views, lambda of, some, tell: refine(of, some, start, tell), progress, starts)
+
+
+def error_of(bone_ct, pose, true):
+    """mm, root mean square over the structure."""
+    points = rigid.transform_points(bone_ct.volume.ct_from_index, np.argwhere(bone_ct.mask)[:, ::-1])
+    return float(np.sqrt(np.mean(np.sum((rigid.transform_points(pose, points) - rigid.transform_points(true, points)) ** 2, axis=1))))
+
+
+def test_both_together_are_the_whole_ct_where_the_rest_lies(ct, bone, bone_ct):
+    views = make_views(ct)
+    level = bone.among(TRUE_POSE).levels(views, TRUE_POSE)[-1]
+    objective = bone.among(TRUE_POSE).objective(views, level, TRUE_POSE)
+    for projection, rest, view in zip(objective.project(TRUE_POSE), objective.rest, objective.views, strict=True):
+        whole = bone.whole.projector(level.volume).render(view.camera, TRUE_POSE).image
+        np.testing.assert_allclose(projection.image + rest, whole, atol=1e-4)
+    assert 0.05 < objective.project(TRUE_POSE)[0].image.max() < 0.9 * whole.max()
+
+
+def test_a_bone_that_moved_is_found_though_its_neighbours_are_alike(ct, bone, bone_ct):
+    views = xrays(ct, bone_ct)
+    alone = refine(bone, views, START)
+    found = found_in(bone, views)
+    assert error_mm(found.rest_at) < 1.5, "the rest lies where it is, nearly"
+    assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.3 < error_of(bone_ct, alone.world_from_ct, MOVED)
+    assert min(found.fit.similarity) > 0.9 and found.candidates > 1 and found.rest_at is not None
+
+
+def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bone_ct):
+    centre = rigid.transform_points(TRUE_POSE, bone.centroid)
+    far = rigid.about(centre, rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, 35.0])), [9.0, 9.0, 9.0])) @ TRUE_POSE
+    views = xrays(ct, bone_ct, far)
+    near = off(far, [0, 0, 0], [1.0, -1.0, 1.0])
+    found = found_in(bone, views, TRUE_POSE, starts=[near])
+    assert error_of(bone_ct, found.world_from_ct, far) < 0.5
+    assert error_of(bone_ct, found_in(bone, views, TRUE_POSE).world_from_ct, far) > 2
+
+
+def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
+    views = xrays(ct, bone_ct)
+    true = views[1].camera
+    wrong = replace(true, camera_from_world=true.camera_from_world @ off(np.eye(4), [2.0, 0.0, 3.0], [0.0, 4.0, 4.0]))
+    uncertain = [views[0], replace(views[1], camera=wrong, rotation_sd_deg=2.0, translation_sd_mm=4.0)]
+    found = found_in(bone, uncertain)
+    as_given = [uncertain[0], replace(views[1], camera=wrong)]
+    assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.7 < 1.4 < error_of(bone_ct, found_in(bone, as_given).world_from_ct, MOVED)
+    assert found.views[1].rotation_sd_deg == 2.0, "what was said of it stays"
+    away = rigid.inverse(found.views[1].camera.camera_from_world) @ true.camera_from_world
+    assert np.degrees(rigid.rotation_angle(away[:3, :3])) < 1.2  # of 3.6; the blob that moved is a part of the whole
+
+
+def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registered_by_itself(ct, bone, bone_ct):
+    random = np.random.default_rng(3)
+    other = make_views(CT(Volume(np.ascontiguousarray(ct.volume.values[:, ::-1]), ct.volume.ct_from_index)))
+    beyond = xrays(ct, bone_ct)
+    views = [replace(view, xray=XRay(one.xray.line_integrals + random.normal(0, 0.3, view.xray.valid.shape).astype(np.float32),
+                                     view.xray.valid)) for view, one in zip(beyond, other, strict=True)]
+    found, alone = found_in(bone, views), refine(bone, views, START)
+    assert found.rest_at is None
+    np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
+
+
+@pytest.mark.parametrize("of", ["the whole CT", "relative values"])
+def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
+    values = np.maximum(ct.volume.values, 0) * bone_ct.mask
+    anatomy = Anatomy(ct if of == "the whole CT" else CT(Volume(values, ct.volume.ct_from_index), "relative"))
+    assert anatomy.whole is None and anatomy.among(None) is anatomy
+    asked = []
+    register_among(anatomy, make_views(ct, size=64), lambda of, views, tell: asked.append(of) or refine(of, views, START, tell))
+    assert asked == [anatomy]
+
+
+def test_progress_goes_on_from_the_whole_to_the_structure_and_can_be_stopped(ct, bone, bone_ct):
+    views, told = xrays(ct, bone_ct), []
+    found_in(bone, views, progress=told.append)
+    fractions, stages = [each.fraction for each in told], [each.stage for each in told]
+    assert fractions == sorted(fractions) and 0 < fractions[0] < fractions[-1] <= 1
+    assert stages[0].startswith("the whole CT: ") and not stages[-1].startswith("the whole CT")
+    last = sum(stage.startswith("the whole CT") for stage in stages) + 1
+    calls = []
+    with pytest.raises(Cancelled):
+        found_in(bone, views, progress=lambda each: calls.append(each) or len(calls) < last)
+    assert len(calls) == last
+
+
+def test_on_another_device_it_is_the_same(ct, bone, bone_ct):
+    pytest.importorskip("warp", reason="the kernels need Warp: pip install warp-lang")
+    pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
+    from MultiViewRegistrationLib.registration.on_device import Device
+
+    views = [view.pooled(2) for view in xrays(ct, bone_ct)]
+    found, there = found_in(bone, views), found_in(bone.on(Device("cpu")), views)
+    assert error_of(bone_ct, there.world_from_ct, found.world_from_ct) < 0.02
+    assert error_mm(there.rest_at, found.rest_at) < 0.02

@@ -17,7 +17,7 @@ from ..imaging.view import View
 from . import plan
 from .anatomy import Anatomy
 from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, narrowed
-from .search import Answer, distance, merged
+from .search import distance, merged
 from .unknowns import CALIBRATED
 
 #: The whole CT is where it is said to be if no X-ray looks less like it. Of 302 registrations of bodies with no less 299 were right, two of
@@ -86,12 +86,4 @@ class _Among(Registration):
             rivals += dropped
             answers = merged(answers, [answer.run for answer in self.refined(1, kept)], self.anatomy.centroid)
             traces = traces or [LevelTrace(self._size(0), answer.run.steps) for answer in found.answers[:1]]
-        return self.finished(answers, rivals, traces)
-
-    def refined(self, number: int, begun: list[Answer]) -> list[Answer]:
-        """At the last levels also the answer to which the pose of the rest leads: coarsely seen, metal draws the structure away."""
-        answers = super().refined(number, begun)
-        if number < len(self._levels) - 2:
-            return answers
-        direct = self.descended(number, [self._centre], [frozenset()])
-        return merged(answers, [answer.run for answer in direct], self.anatomy.centroid)
+        return self.finished(answers, rivals, traces, [self._centre])

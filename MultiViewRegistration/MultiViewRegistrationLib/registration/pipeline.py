@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from time import perf_counter
@@ -166,10 +166,16 @@ class Registration:
         answers = self.refined(1, kept)
         if not (found.sure and alike(answers)):
             answers = self.with_second_look(answers, self._centre, reach, with_start=with_start)
-        return self.finished(answers, rivals, [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])])
+        traces = [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])]
+        return self.finished(answers, rivals, traces, [self._centre] if with_start else [])
 
-    def finished(self, answers: list[Answer], rivals: list[Gap], traces: list[LevelTrace]) -> Refinement | None:
-        """The best of the second level's answers, refined on. Others go along as long as they are nearly as good."""
+    def finished(
+        self, answers: list[Answer], rivals: list[Gap], traces: list[LevelTrace], near: Sequence[np.ndarray] = (),
+    ) -> Refinement | None:
+        """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.
+
+        near: (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
+        """
         if answers:
             traces = [*traces, LevelTrace(self._size(1), answers[0].run.steps)]
         for number in range(2, len(self._levels)):
@@ -179,6 +185,8 @@ class Registration:
             traces = [*traces, LevelTrace(self._size(number), answers[0].run.steps if answers else [])]
         if not answers:
             return None
+        if not alike(answers):
+            answers = self._or_near(answers, near)
         best = answers[0].run
         rival = self._rival(best.world_from_ct, rivals + narrowed(answers, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
@@ -230,6 +238,14 @@ class Registration:
         if len(poses) > 1 and answers:
             self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
         return answers
+
+    def _or_near(self, answers: list[Answer], near: Sequence[np.ndarray]) -> list[Answer]:
+        """The finest level's answers, and the one to which `near` leads from there, or from the level before, if it has more evidence:
+        metal misleads most where a window holds much of the image."""
+        last, origins = len(self._levels) - 1, [frozenset([n]) for n in range(len(near))]
+        direct = [*self.descended(last, list(near), origins), *self.refined(last, self.descended(last - 1, list(near), origins))]
+        better = [answer.run for answer in direct if answer.run.fit.evidence > answers[0].run.fit.evidence]
+        return merged(answers, better, self.anatomy.centroid)
 
     def _rival(self, best: np.ndarray, rivals: list[Gap]) -> Rival | None:
         """The rival with the least gap that is still another answer than the best."""

@@ -22,8 +22,8 @@ from .ranges import Range
 from .search import SURE_DESCENTS, Answer, distance, merged
 from .unknowns import CALIBRATED
 
-#: No more starts are refined than this, the first ones.
-MOST_STARTS = 8
+#: No more starts are refined than this, the first ones; and so many of them at the last levels by themselves, too.
+MOST_STARTS, MOST_NEAR = 8, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,7 @@ class _FromStarts(Registration):
         for centre, reach in self._last_ranges():
             if not self._settled(answers):
                 answers = self.with_second_look(answers, centre, reach, with_start=reach is not self._reach)
-        return self.finished(answers, self._rivals, self._traces)
+        return self.finished(answers, self._rivals, self._traces, [start.world_from_ct for start in self._starts[:MOST_NEAR]])
 
     def _settled(self, answers: list[Answer]) -> bool:
         """Whether nothing is left to be looked for: of a structure, which others overlie, it says more that several ways led there."""

@@ -145,7 +145,7 @@ def told(result: Result) -> dict:
     split = metrics.split_by_view(first, result.world_from_ct, case.truth_world_from_ct, case.targets)
     said = assessment.splits[0] if assessment.splits else None
     noise = assessment.evidence and assessment.evidence.uncertainty.at(rigid.transform_points(result.world_from_ct, assessment.targets))
-    rival = result.refinement.rival
+    rival, rest_at = result.refinement.rival, result.refinement.rest_at
     return {
         "mtre_mm": errors.mtre_mm, "mpd_mm": errors.mpd_mm,
         "depth_mm": float(np.sqrt(np.mean(split.depth_mm**2))), "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
@@ -153,7 +153,7 @@ def told(result: Result) -> dict:
         "wrong": prediction and prediction.wrong, "mean_mm": prediction and prediction.mean_mm,
         "upper95_mm": prediction and prediction.upper95_mm, "bounded": prediction and prediction.bounded,
         "depth95_mm": said and said.depth_mm, "in_plane95_mm": said and said.in_plane_mm,
-        "beyond": assessment.beyond,
+        "beyond": assessment.beyond, "rest_at": None if rest_at is None else rest_at.tolist(),
         "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity), "world_from_ct": result.world_from_ct.tolist(),
         "features": assessment.evidence and verdict.numbers(assessment.evidence), "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm, "noise95_mm": noise and noise.bound_mm(), "causes_left": assessment.causes_left,

@@ -29,7 +29,7 @@ from .io.files import write_atomically
 from .io.transforms import write_slicer_transform, write_transform
 from .registration.apart import untied
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import Anatomy, Refinement
+from .registration.pipeline import Anatomy, Refinement, away
 from .rendering import threads
 
 VERSION = 1
@@ -155,6 +155,7 @@ class Result:
             },
             "started": self.started and self.started.to_json(),
             "next_answer": self._next_answer(),
+            "rest": self._rest(),
             "refinement": self.refined_by,
             "seconds": self.seconds,
             "software": {**software(self.place), "device": self.device},
@@ -165,6 +166,14 @@ class Result:
         rival = self.refinement.rival
         return rival and {"gap": rival.gap, "distance_mm": rival.distance_mm, "rotation_deg": rival.rotation_deg,
                           "world_from_ct": rival.world_from_ct.tolist()}
+
+    def _rest(self) -> dict | None:
+        """Where the rest of a structure's CT lies, and how far from there the structure does."""
+        rest_at = self.refinement.rest_at
+        if rest_at is None:
+            return None
+        mm, degrees = away(self.world_from_ct, rest_at, self.anatomy.centroid)
+        return {"world_from_ct": rest_at.tolist(), "distance_mm": mm, "rotation_deg": degrees}
 
     def save(self, folder: str | Path, override: str | None = None) -> None:
         """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all.

@@ -36,6 +36,9 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
     assert result.errors.mtre_mm < 0.5
     assert mtre(result.refinement.rest_at, case.truth_world_from_ct, case.targets) > 2, "its neighbours lie elsewhere"
     assert result.verdict == "check", "how often single bones are wrong was not measured"
+    told = result.to_json()["rest"]
+    assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
+    assert any(f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from" in reason for reason in result.reasons)
     again = assess(case, result.world_from_ct, subject.anatomy(0))
     np.testing.assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
     assert min(result.similarity(case.world_from_ct)) < min(result.similarity(result.world_from_ct)) - 0.05

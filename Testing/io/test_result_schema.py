@@ -31,6 +31,7 @@ FULL = {
     "started": {"model": None, "minutes": None, "device": None, "trained": False, "taken": "search", "expected_mm": 2.5,
                 "candidates": [{"views": "AP alone", "expected_mm": 2.5, "agree": True, "world_from_ct": POSE}]},
     "next_answer": {"gap": 1.6, "distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE}, "refinement": "joint",
+    "rest": {"distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE},
     "seconds": {"load": 1, "initialise": 0, "refine": 0.2, "assess": 0, "total": 1.2},
     "software": {"version": "0.1", "device": "CPU"}, "inputs": {"ct.mha": "0" * 64},
     "frame_of_reference_uid": {"world": "2.25.1", "ct": None}, "reference_from_world": POSE, "relative_geometry": None,

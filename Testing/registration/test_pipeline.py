@@ -11,8 +11,9 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Progress, refine
-from MultiViewRegistrationLib.registration.plan import BODY, plan
+from MultiViewRegistrationLib.registration.pipeline import Anatomy, Progress, Registration, refine
+from MultiViewRegistrationLib.registration.plan import ALIKE, BODY, plan
+from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 
@@ -80,6 +81,29 @@ def test_a_start_that_shows_nothing_is_refused(anatomy, views):
     hidden = [replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
     with pytest.raises(InputError, match="too little of the CT"):
         refine(anatomy, hidden, START)
+
+
+def test_a_right_start_behind_tools_is_kept(anatomy, views):
+    """Bars over a fifth of each image, ten times as dense as the body: coarse windows hold little else."""
+    barred = []
+    for number, view in enumerate(views):
+        image = view.xray.line_integrals.copy()
+        rows, columns = np.indices(image.shape)
+        for bar in range(4):
+            image[abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar)) < 4 * np.hypot(1, bar - 1.5)] += 3.0
+        barred.append(replace(view, xray=type(view.xray)(image, view.xray.valid)))
+    assert 0.15 < np.mean([np.mean(a.xray.line_integrals != b.xray.line_integrals) for a, b in zip(views, barred, strict=True)]) < 0.4
+    start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
+    found = refine(anatomy, barred, start)
+    assert found.fit.least_similarity < ALIKE and error_mm(found.world_from_ct) < 0.5
+    registration = Registration(anatomy, barred, start, lambda told: None, CALIBRATED)
+    coarse = registration.finished(registration.refined(1, registration.descended(0, [start], [frozenset()])), [], [])
+    assert coarse.fit.evidence < found.fit.evidence
+
+
+def test_a_start_too_far_off_is_searched_about(anatomy, views):
+    far = off(TRUE_POSE, [20.0, 20.0, 20.0], [30.0, 30.0, 10.0])
+    assert error_mm(refine(anatomy, views, far).world_from_ct) < 0.5
 
 
 @pytest.mark.parametrize("structure", [False, True])

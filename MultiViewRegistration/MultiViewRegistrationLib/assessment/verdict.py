@@ -18,7 +18,7 @@ from ..imaging.view import SharedUnknowns, View
 from ..registration.anatomy import Anatomy
 from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
-from ..registration.pipeline import Progress, Refinement
+from ..registration.pipeline import Progress, Refinement, away
 from ..registration.unknowns import CALIBRATED
 from .diagnosis import Cause, OutOfTime, diagnose, misplaces
 from .features import Evidence, evidence
@@ -112,7 +112,7 @@ def assess(
     corrected = [found.views[i] for i in tied]
     chosen, lacking = _targets(anatomy, corrected, found.world_from_ct, targets)
     told = evidence(anatomy.among(found.rest_at), corrected, found, start, chosen, shared)
-    limits = [*lacking, *_unlike_the_calibration(anatomy, corrected, told, shared)]
+    limits = [*lacking, *_of_structure(anatomy, found), *_unlike_the_calibration(corrected, told, shared)]
     if assumed:
         limits.append("Something about the views is assumed: how often such results are wrong was not measured.")
     if not registered:
@@ -204,12 +204,23 @@ def _targets(anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.nd
     return bone, ["No bone lies in the fields of all X-rays: the error is told for the bone of the whole CT."]
 
 
-def _unlike_the_calibration(anatomy: Anatomy, views: list[View], told: Evidence, shared: SharedUnknowns) -> list[str]:
-    """Why the measured probability does not hold for this case, a sentence each."""
+def _of_structure(anatomy: Anatomy, found: Refinement) -> list[str]:
+    """Of one structure: why the measured probability does not hold for it, and what it was compared with, a sentence each."""
+    if not anatomy.structure:
+        return []
+    told = ["One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline. "
+            "Its intervals are those of a right answer."]
+    if found.rest_at is not None:
+        mm, degrees = away(found.world_from_ct, found.rest_at, anatomy.centroid)
+        told.append(f"It lies {mm:.1f} mm and {degrees:.1f} degrees from where the rest of its CT has it.")
+    elif anatomy.whole is not None:
+        told.append("It was compared by itself, without the rest of its CT: what looks like it may have drawn it off.")
+    return told
+
+
+def _unlike_the_calibration(views: list[View], told: Evidence, shared: SharedUnknowns) -> list[str]:
+    """Why the measured probability does not hold for these views, a sentence each."""
     limits = []
-    if anatomy.structure:
-        limits.append("One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline. "
-                      "Its intervals are those of a right answer.")
     if len(views) == 1:
         limits.append("Only one X-ray speaks for the pose: it tells little of the depth along its beam.")
     elif _widest_deg(views) < SAME_DIRECTION_DEG:

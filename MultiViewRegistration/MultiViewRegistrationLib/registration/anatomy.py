@@ -60,9 +60,14 @@ class Anatomy:
 
     @cached_property
     def whole(self) -> Anatomy | None:
-        """All of the CT of which this is a structure; None where it is all itself, or has relative values, which know no soft tissue."""
+        """All of the CT of which this is a structure, about its centre; None where it is all itself, or has relative values, which know no
+        soft tissue."""
         ct = self._ct
-        return Anatomy(replace(ct, mask=None)) if ct.mask is not None and ct.unit == "hu" else None
+        if ct.mask is None or ct.unit != "hu":
+            return None
+        whole = Anatomy(replace(ct, mask=None))
+        whole.centroid = self.centroid  # the X-rays show what lies about the structure, and it is what the start is off by
+        return whole
 
     def among(self, rest_at: np.ndarray | None) -> Anatomy:
         """A structure whose objectives and scorers compare the X-rays with it and the rest of its CT together, which stays at `rest_at`

@@ -24,6 +24,8 @@ from .unknowns import CALIBRATED, Unknowns
 ROOM_MM = 15.0
 #: Nearer to the answer than this, what was left behind at a coarse level is no other answer.
 OTHER_MM = 6.0
+#: Nearer to it than this, a start can lead nowhere else.
+HERE_MM = 0.5
 
 
 #: A pose that was left behind, and how many times its evidence the best there had, see `Rival`.
@@ -101,7 +103,8 @@ def refine(
     progress: called as the pose gets better; where it returns False, `Cancelled` is raised.
 
     A start far off can slide away, and a bone among others has near minima all along its shaft: so the surroundings of the start are
-    looked through, too. The same input gives the same result on any number of threads.
+    looked through, too; of a body that then looks unlike an X-ray, more of them. The same input gives the same result on any number of
+    threads.
 
     InputError where the views show too little of the CT.
     """
@@ -109,7 +112,11 @@ def refine(
         reach, effort = plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE
     else:
         reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
-    refinement = Registration(anatomy, views, world_from_ct, progress, shared).run(reach, effort, with_start=True)
+    registration = Registration(anatomy, views, world_from_ct, progress, shared)
+    refinement = registration.run(reach, effort, with_start=True)
+    if refinement is not None and not anatomy.structure and refinement.fit.least_similarity < plan.PLACED:
+        farther = registration.run(plan.FARTHER, plan.effort(plan.FARTHER, structure=False))
+        refinement = max(filter(None, (refinement, farther)), key=lambda found: found.fit.evidence)
     if refinement is None:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                          "at which they show most of it; correct the start or the geometry of the views.")
@@ -242,21 +249,19 @@ class Registration:
     def _or_near(self, answers: list[Answer], near: Sequence[np.ndarray]) -> list[Answer]:
         """The finest level's answers, and the one to which `near` leads from there, or from the level before, if it has more evidence:
         metal misleads most where a window holds much of the image."""
-        last, origins = len(self._levels) - 1, [frozenset([n]) for n in range(len(near))]
-        direct = [*self.descended(last, list(near), origins), *self.refined(last, self.descended(last - 1, list(near), origins))]
-        better = [answer.run for answer in direct if answer.run.fit.evidence > answers[0].run.fit.evidence]
-        return merged(answers, better, self.anatomy.centroid)
+        last, centroid, best = len(self._levels) - 1, self.anatomy.centroid, answers[0].run
+        other = [n for n, pose in enumerate(near) if distance(pose, best.world_from_ct, centroid) > HERE_MM]
+        poses, origins = [near[n] for n in other], [frozenset([n]) for n in other]
+        direct = [*self.descended(last, poses, origins), *self.refined(last, self.descended(last - 1, poses, origins))]
+        return merged(answers, [answer.run for answer in direct if answer.run.fit.evidence > best.fit.evidence], centroid)
 
     def _rival(self, best: np.ndarray, rivals: list[Gap]) -> Rival | None:
         """The rival with the least gap that is still another answer than the best."""
-        centroid = self.anatomy.centroid
-        centre = rigid.transform_points(best, centroid)
-        others = [(gap, pose) for pose, gap in rivals if distance(pose, best, centroid) > OTHER_MM]
+        others = [(gap, pose) for pose, gap in rivals if distance(pose, best, self.anatomy.centroid) > OTHER_MM]
         if not others:
             return None
         gap, pose = min(others, key=lambda other: other[0])
-        away = float(np.linalg.norm(rigid.transform_points(pose, centroid) - centre))
-        return Rival(pose, gap, away, float(np.degrees(rigid.rotation_distance(pose, best))))
+        return Rival(pose, gap, *away(pose, best, self.anatomy.centroid))
 
     def _size(self, number: int) -> str:
         columns, rows = self._views[0].camera.size
@@ -267,6 +272,12 @@ class Registration:
         self._done = max(self._done, (number + share) / len(self._levels))  # a second look goes back
         if self._progress(Progress(self._done, stage, world_from_ct, cost)) is False:
             raise Cancelled
+
+
+def away(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> tuple[float, float]:
+    """How far apart two poses (4, 4) are: mm between the centres of the anatomy, and degrees about it."""
+    here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
+    return float(np.linalg.norm(here - there)), float(np.degrees(rigid.rotation_distance(pose, other)))
 
 
 def alike(answers: list[Answer]) -> bool:

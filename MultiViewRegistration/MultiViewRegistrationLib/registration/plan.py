@@ -51,6 +51,11 @@ AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 SECOND_LOOK = Effort(poses=1024, most=1024, refined=12)
 ALIKE = 0.75
 
+#: A body is where it is said to be if no X-ray looks less like it. Of 302 registrations of bodies with no less 299 were right, two of the
+#: others had a wrong geometry; of 115 with less 18. With less, so much about a given start is searched.
+PLACED = 0.5
+FARTHER = Range(30.0, 50.0)
+
 #: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
 #: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
 CAPTURED_MM = 4.0
@@ -63,6 +68,8 @@ ALONG = Effort(poses=256, most=256, refined=4)
 #: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
 PLAUSIBLE = (1.6, 12)
 CLOSE = (1.3, 3)
+#: The same from the coarsest level, of a structure before the rest of its CT.
+PLAUSIBLE_AMONG = (1.3, 6)
 
 #: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
 BODY = (
@@ -88,7 +95,7 @@ AMONG = (
     (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
     (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
     (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 15, 0.02),
-    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=4), 10, 0.01),
+    (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=4), 15, 0.01),
 )
 
 

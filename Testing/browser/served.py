@@ -134,8 +134,11 @@ class Tab:
     def open_step(self, name: str) -> None:
         """Open a step of the column, where it is closed."""
         title = self.page.locator(".mv-step", has_text=name)
-        if title.get_attribute("aria-expanded") != "true":
+        for _ in range(3):  # a step above that grows meanwhile moves it away from under the mouse
+            if title.get_attribute("aria-expanded") == "true":
+                break
             title.click()
+            self.page.wait_for_timeout(300)
 
     def exported(self, folder: Path) -> sitk.Transform:
         """The transform that the step Export gives, read from a file in `folder` by SimpleITK."""

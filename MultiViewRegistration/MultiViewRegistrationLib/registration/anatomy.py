@@ -79,7 +79,7 @@ class Anatomy:
         if rest_at is None:
             return self
         other = copy(self._in_tissue)
-        other._by, other.rest_at = self._by, rest_at
+        other._by, other.whole, other.rest_at = self._by, self.whole, rest_at
         return other
 
     @cached_property

@@ -106,4 +106,4 @@ class _Geometry:
             if not np.allclose(view.camera.projection_matrix, self._given[view.name].projection_matrix):
                 raise InputError(f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
                                  "all frames where it is not known exactly; register such frames one by one.")
-        return [replace(view, camera=self._corrected[view.name].camera, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in views]
+        return [replace(view, camera=self._corrected[view.name].camera).exact() for view in views]

@@ -169,8 +169,7 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     ready = perf_counter()
-    exact = [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in case.views]
-    placed = placed_rest(anatomy, exact, lambda of, views, tell: refine(of, views, pose, tell))
+    placed = placed_rest(anatomy, [view.exact() for view in case.views], lambda of, views, tell: refine(of, views, pose, tell))
     rest_at = placed and placed.world_from_ct
     fit = anatomy.among(rest_at).fit(case.views, pose, pose)
     if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):

@@ -97,7 +97,7 @@ def test_a_right_start_behind_tools_is_kept(anatomy, views):
     found = refine(anatomy, barred, start)
     assert found.fit.least_similarity < ALIKE and error_mm(found.world_from_ct) < 0.5
     registration = Registration(anatomy, barred, start, lambda told: None, CALIBRATED)
-    coarse = registration.finished(registration.refined(1, registration.descended(0, [start], [frozenset()])), [], [])
+    coarse = registration.finished(registration.refined(1, registration.descended(0, [start])), [], [])
     assert coarse.fit.evidence < found.fit.evidence
 
 

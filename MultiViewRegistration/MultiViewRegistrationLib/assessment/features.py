@@ -8,7 +8,7 @@ held against what their noise would leave; and the next different answer of the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -180,7 +180,7 @@ def _steps(objective: Objective, level: Level, pose: np.ndarray, unknowns: Unkno
 def _alone_mm(objective: Objective, level: Level, index: int, pose: np.ndarray, targets: np.ndarray) -> float:
     """How far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
     view = objective.views[index]
-    only = Objective(objective.projector, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0)], objective.settings, objective.pivot,
+    only = Objective(objective.projector, [view.exact()], objective.settings, objective.pivot,
                      objective.rest and [objective.rest[index]])
     alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
     if not np.isfinite(alone.fit.cost):

@@ -49,6 +49,10 @@ class View:
                 f"{self.camera.size[1]}; give the camera for the image as it is stored."
             )
 
+    def exact(self) -> View:
+        """The view with its camera taken as exact."""
+        return replace(self, rotation_sd_deg=0.0, translation_sd_mm=0.0)
+
     def pooled(self, factor: int) -> View:
         """The view with image and camera at 1 / `factor` of the resolution."""
         return replace(self, xray=self.xray.pooled(factor), camera=self.camera.pooled(factor))

@@ -49,8 +49,8 @@ def register_among(
     if placed is None:
         return find(anatomy, views, after)
     rest_at = placed.world_from_ct
-    exact = [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in placed.views]
     others = [start for start in starts if distance(start, rest_at, anatomy.centroid) > OTHER_MM]
+    exact = [view.exact() for view in placed.views]
     found = _Among(anatomy.among(rest_at), exact, rest_at, after, CALIBRATED).refinement(others)
     if found is None:  # the structure is not in the X-rays where the CT is
         return find(anatomy, views, after)
@@ -77,13 +77,7 @@ class _Among(Registration):
     def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
         """The best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
         found = self.search(0, self._centre, plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE, with_start=True)
-        coarse = merged(found.answers, [answer.run for answer in self.descended(0, list(others), _nobodys(others))], self.anatomy.centroid)
+        coarse = merged(found.answers, [answer.run for answer in self.descended(0, others)], self.anatomy.centroid)
         kept, rivals = narrowed(coarse, *plan.PLAUSIBLE_AMONG)
-        fine = merged(self.refined(1, kept), [answer.run for answer in self.descended(1, list(others), _nobodys(others))],
-                      self.anatomy.centroid)
+        fine = merged(self.refined(1, kept), [answer.run for answer in self.descended(1, others)], self.anatomy.centroid)
         return self.finished(fine, rivals, [LevelTrace(self._size(0), answer.run.steps) for answer in coarse[:1]], [self._centre])
-
-
-def _nobodys(poses: Sequence[np.ndarray]) -> list[frozenset[int]]:
-    """See `search.Run.origins`."""
-    return [frozenset()] * len(poses)

@@ -225,10 +225,10 @@ class Registration:
         runs = [answer.run for answer in begun]
         return self.descended(number, [run.world_from_ct for run in runs], [run.origins for run in runs], [run.corrections for run in runs])
 
-    def descended(self, number: int, poses: list[np.ndarray], origins: list[frozenset[int]],
+    def descended(self, number: int, poses: Sequence[np.ndarray], origins: list[frozenset[int]] | None = None,
                   corrections: list[np.ndarray] | None = None) -> list[Answer]:
         """The answers of a level to which poses lead; cameras as given at first, unless there are corrections of them already."""
-        if not poses:
+        if not len(poses):
             return []
         level, centroid = self._levels[number], self.anatomy.centroid
         apart = max(distance(pose, poses[0], centroid) for pose in poses)

@@ -51,8 +51,8 @@ AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
 SECOND_LOOK = Effort(poses=1024, most=1024, refined=12)
 ALIKE = 0.75
 
-#: A body is where it is said to be if no X-ray looks less like it. Of 302 registrations of bodies with no less 299 were right, two of the
-#: others had a wrong geometry; of 115 with less 18. With less, so much about a given start is searched.
+#: A body is where it is said to be if no X-ray looks less like it: of 626 registrations with no less 612 were within 2 mm, the others had a
+#: wrong geometry or had moved between the X-rays; of 201 with less 27. With less, so much about a given start is searched.
 PLACED = 0.5
 FARTHER = Range(30.0, 50.0)
 

@@ -6,7 +6,7 @@ answer is found again and again and no other is nearly as good, or the range has
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -109,7 +109,7 @@ def _promising(poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], c
 
 
 def descend(
-    objective: Objective, level: Level, poses: list[np.ndarray], centroid: np.ndarray, on_step: Callable[[Step], None] | None = None,
+    objective: Objective, level: Level, poses: Sequence[np.ndarray], centroid: np.ndarray, on_step: Callable[[Step], None] | None = None,
     unknowns: Unknowns | None = None, corrections: list[np.ndarray] | None = None, origins: list[frozenset[int]] | None = None,
 ) -> list[Run]:
     """A descent from each pose, side by side; those that show too little of the CT are left out.

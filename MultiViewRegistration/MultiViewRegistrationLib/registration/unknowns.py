@@ -61,7 +61,7 @@ class Unknowns:
     @classmethod
     def exact(cls, views: Sequence[View]) -> Unknowns:
         """Nothing is unknown, whatever the views say."""
-        return cls([replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in views])
+        return cls([view.exact() for view in views])
 
     def camera(self, i: int, corrections: np.ndarray, given: Camera) -> Camera:
         """The corrected camera of view i; of its image pooled or cropped, if `given` is."""

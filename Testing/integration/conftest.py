@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import warnings
 from pathlib import Path
@@ -9,13 +10,30 @@ from pathlib import Path
 import pytest
 from phantom_case import write_phantom_case
 
+from MultiViewRegistrationLib import Case
 from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.demo.chest import chest_ct
+from MultiViewRegistrationLib.errors import InputError
+
+SAMPLE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 
 
 @pytest.fixture(scope="session")
 def case_file(tmp_path_factory) -> Path:
     """A case.json of the phantom with truth, its start 9 mm off. Not to be changed by a test."""
     return write_phantom_case(tmp_path_factory.mktemp("phantom"))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory) -> Case:
+    """The sample that comes with the Slicer extension. Not to be changed by a test."""
+    folder = tmp_path_factory.mktemp("sample") / "chest"
+    shutil.copytree(SAMPLE, folder)
+    try:
+        shutil.copy(chest_ct(), folder / "chest.nii.gz")
+    except InputError as error:
+        pytest.skip(str(error))
+    return Case.load(folder)
 
 
 @pytest.fixture

@@ -105,6 +105,14 @@ def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
     np.testing.assert_allclose(scored[1], scored[0], rtol=0, atol=1e-4)
 
 
+def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, views):
+    settings = SETTINGS["both, robust"]
+    pixels = [np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views]
+    fits = [maker(projector, views, settings, PIVOT).without(pixels).look(Asked(NEAR)).settle() for maker in (Objective, device.objective)]
+    same_fit(fits[1], fits[0])
+    assert 0 < fits[0].pixels[0] < 0.8 * Objective(projector, views, settings, PIVOT).look(Asked(NEAR)).settle().pixels[0]
+
+
 def test_rays_through_cut_ends_are_left_out_as_by_numba(device, views):
     whole = make_ct()
     projector = Projector(attenuation(CT(Volume(whole.volume.values[14:34].copy(), whole.volume.ct_from_index @ shifted(14)))))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -178,6 +178,14 @@ class Objective:
     def about(self, pivot: np.ndarray) -> Objective:
         """The same about another pivot, nothing settled yet."""
         return Objective(self.projector, self.views, self.settings, pivot, self.rest)
+
+    def without(self, pixels: Sequence[np.ndarray]) -> Objective:
+        """The same, where some pixels of each view, bool (rows, columns), are not valid; nothing settled yet."""
+        return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
+
+    def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
+        return [replace(view, xray=replace(view.xray, valid=view.xray.valid & ~left_out))
+                for view, left_out in zip(self.views, pixels, strict=True)]
 
     def look(self, asked: Asked) -> Look:
         """Look at a pose, before it is known whether to go there."""

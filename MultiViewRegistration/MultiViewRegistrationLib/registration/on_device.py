@@ -84,6 +84,11 @@ class DeviceObjective(Objective):
     def about(self, pivot: np.ndarray) -> DeviceObjective:
         return DeviceObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
 
+    def without(self, pixels: Sequence[np.ndarray]) -> DeviceObjective:
+        views = self._views_without(pixels)
+        images = _Images(self._images.projector, views, self.settings, Room(self._images.device, kept=True), self.rest)
+        return DeviceObjective(images, self.projector, views, self.settings, self.pivot, self.rest)
+
     def look(self, asked: Asked) -> Look:
         return self.together([self], [asked])[0]
 
@@ -150,7 +155,7 @@ class _Images:
     def __init__(self, projector: BatchProjector, views: list[View], settings: Settings, room: Room,
                  rest: Sequence[np.ndarray] | None) -> None:
         self.settings, self.views, self.device, self.room = settings, len(views), projector.device, room
-        self._projector, self._cameras = projector, [view.camera for view in views]
+        self.projector, self._cameras = projector, [view.camera for view in views]
         self._columns, self._rows = (max(view.camera.size[axis] for view in views) for axis in (0, 1))
         self._given = [self._padded(camera) for camera in self._cameras]
         self.pixels = self.views * self._rows * self._columns
@@ -179,13 +184,13 @@ class _Images:
         """
         seen_by = [camera for by_view in (cameras or [self._given] * len(poses)) for camera in map(self._padded, by_view)]
         everywhere, about = np.repeat(poses, self.views, axis=0), np.repeat(pivots, self.views, axis=0)
-        comparable = self._projector.seen(seen_by, everywhere, self.room).view(len(poses), *self._valid.shape)
+        comparable = self.projector.seen(seen_by, everywhere, self.room).view(len(poses), *self._valid.shape)
         comparable &= self._valid
         wanted = comparable
         if kept is not None:
             wanted = self.room.empty("wanted", *comparable.shape, dtype=torch.uint8).copy_(comparable)
             self._launch(kernels.add_neighbours, wanted.numel(), [kept.view(-1), self._rows, self._columns, wanted.view(-1)])
-        image, jacobian = self._projector.render(
+        image, jacobian = self.projector.render(
             seen_by, everywhere, jacobian=derivatives > 0, pivot=about, wanted=wanted.view(-1, self._rows, self._columns), room=self.room)
         if jacobian is None:
             jacobian = self.room.empty("no derivatives", 0, 0)

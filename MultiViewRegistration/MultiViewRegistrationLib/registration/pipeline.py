@@ -14,10 +14,11 @@ from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
 from . import kernels, plan
 from .anatomy import Anatomy
-from .objective import Evaluation
+from .objective import Asked, Evaluation
 from .optimizer import Step
+from .outliers import outliers
 from .ranges import Range
-from .search import Answer, Found, descend, distance, merged, search
+from .search import Answer, Found, Run, descend, distance, merged, search
 from .unknowns import CALIBRATED, Unknowns
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
@@ -194,6 +195,9 @@ class Registration:
             return None
         if not alike(answers):
             answers = self._or_near(answers, near)
+            if undisturbed := self._without_outliers(answers[0].run):
+                answers[0].run = undisturbed
+                traces = [*traces, LevelTrace(f"{self._size(-1)}, outliers left out", undisturbed.steps)]
         best = answers[0].run
         rival = self._rival(best.world_from_ct, rivals + narrowed(answers, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
@@ -254,6 +258,28 @@ class Registration:
         poses, origins = [near[n] for n in other], [frozenset([n]) for n in other]
         direct = [*self.descended(last, poses, origins), *self.refined(last, self.descended(last - 1, poses, origins))]
         return merged(answers, [answer.run for answer in direct if answer.run.fit.evidence > best.fit.evidence], centroid)
+
+    def _without_outliers(self, run: Run) -> Run | None:
+        """Where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there; None where
+        there is no such thing, or no telling: a structure by itself shows little but what others overlie.
+        """
+        if self.anatomy.structure and self.anatomy.rest_at is None:
+            return None
+        level = self._levels[-1]
+        objective = self.anatomy.objective(self._views, level, run.world_from_ct, ROOM_MM)
+
+        def asked(run: Run) -> Asked:
+            cameras = self._unknowns.cameras(run.corrections, [view.camera for view in objective.views])
+            return Asked(run.world_from_ct, cameras, self._unknowns.intrinsics)
+
+        projections = objective.project(*asked(run)[:2])
+        objective.linearise(projections)
+        left_out = outliers(objective, projections)
+        if left_out is None:
+            return None
+        runs = descend(objective.without(left_out), level, [run.world_from_ct], self.anatomy.centroid, unknowns=self._unknowns,
+                       corrections=[run.corrections], origins=[run.origins])
+        return replace(runs[0], fit=objective.look(asked(runs[0])).settle()) if runs else None
 
     def _rival(self, best: np.ndarray, rivals: list[Gap]) -> Rival | None:
         """The rival with the least gap that is still another answer than the best."""

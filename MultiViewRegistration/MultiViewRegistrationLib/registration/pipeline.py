@@ -113,11 +113,7 @@ def refine(
         reach, effort = plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE
     else:
         reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
-    registration = Registration(anatomy, views, world_from_ct, progress, shared)
-    refinement = registration.run(reach, effort, with_start=True)
-    if refinement is not None and not anatomy.structure and refinement.fit.least_similarity < plan.PLACED:
-        farther = registration.run(plan.FARTHER, plan.effort(plan.FARTHER, structure=False))
-        refinement = max(filter(None, (refinement, farther)), key=lambda found: found.fit.evidence)
+    refinement = Registration(anatomy, views, world_from_ct, progress, shared).run(reach, effort, with_start=True)
     if refinement is None:
         raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
                          "at which they show most of it; correct the start or the geometry of the views.")
@@ -167,15 +163,22 @@ class Registration:
     def run(self, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> Refinement | None:
         """The best answer within a range at the finest level, None if there is none.
 
-        with_start: whether the pose in the middle is refined, too.
+        with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
         """
+        answers, rivals, traces = self._coarse(reach, effort, with_start=with_start)
+        if with_start and not self.anatomy.structure and not (answers and answers[0].run.fit.least_similarity >= plan.PLACED):
+            more, dropped, _ = self._coarse(plan.FARTHER, plan.effort(plan.FARTHER, structure=False))
+            answers, rivals = merged(answers, [answer.run for answer in more], self.anatomy.centroid), rivals + dropped
+        return self.finished(answers, rivals, traces, [self._centre] if with_start else [])
+
+    def _coarse(self, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> tuple[list[Answer], list[Gap], list[LevelTrace]]:
+        """The second level's answers within a range, and what was left behind at the coarsest."""
         found = self.search(0, self._centre, reach, effort, with_start=with_start)
         kept, rivals = narrowed(found.answers, *plan.PLAUSIBLE)
         answers = self.refined(1, kept)
         if not (found.sure and alike(answers)):
             answers = self.with_second_look(answers, self._centre, reach, with_start=with_start)
-        traces = [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])]
-        return self.finished(answers, rivals, traces, [self._centre] if with_start else [])
+        return answers, rivals, [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])]
 
     def finished(
         self, answers: list[Answer], rivals: list[Gap], traces: list[LevelTrace], near: Sequence[np.ndarray] = (),

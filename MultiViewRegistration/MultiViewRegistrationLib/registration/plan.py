@@ -52,8 +52,9 @@ SECOND_LOOK = Effort(poses=1024, most=1024, refined=12)
 ALIKE = 0.75
 
 #: A body is where it is said to be if no X-ray looks less like it: of 626 registrations with no less 612 were within 2 mm, the others had a
-#: wrong geometry or had moved between the X-rays; of 201 with less 27. With less, so much about a given start is searched.
+#: wrong geometry or had moved between the X-rays; of 201 with less 27.
 PLACED = 0.5
+#: Where the second level's answer looks less like an X-ray, so much about a given start is searched as well.
 FARTHER = Range(30.0, 50.0)
 
 #: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second

@@ -30,8 +30,8 @@ from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 #: For the page.
 ABOUT = """How soon a picture in the page of `mvreg view` follows the mouse that drags the CT, by `Testing/benchmarks/viewer_frames.py`:
 from a pointermove event in Chromium, 60 a second, to a picture that shows it, or a later one, painted. Pictures are those of the X-ray in
-which the mouse is; the other X-ray follows, both 512x512 pixels, of a CT of 512x512x133 voxels. The DRR's side adapts to what the machine
-can draw. Server and browser, which has no GPU, share the two cores."""
+which the mouse is; the other X-ray follows more coarsely, both 512x512 pixels, of a CT of 512x512x133 voxels. The DRR's side adapts to what
+the machine can draw. Server and browser, which has no GPU, share the two cores."""
 
 SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 MODES = ("Blend", "Checkerboard", "Edges", "Difference")

@@ -330,6 +330,35 @@ def test_a_view_that_somebody_looks_at_is_drawn_first_and_alone(drawing, registr
     second = registration.xrays[1]
     assert drawing.step(second)
     assert sides(registration) == [0, 64]
-    assert drawing.step(second)  # it is up to date: now the others
-    assert sides(registration) == [64, 64]
+    assert drawing.step(second)  # it is up to date: now the others, which nobody looks at
+    assert sides(registration) == [32, 64]
     assert not drawing.step(second)
+    clock.now += 2
+    while drawing.step():
+        pass
+    assert sides(registration) == [128, 128]
+    registration.world_from_ct = TRUE_POSE
+    assert drawing.step()  # by numbers: no view comes first
+    assert sides(registration) == [64, 64]
+
+
+def test_the_others_leave_time_for_the_view_that_somebody_looks_at(registration, clock):
+    """At a pace at which both can be drawn at 42 pixels, one can be at 64 where the other is at 32."""
+    class Slow(Nothing):
+        def render(self, camera, world_from_ct, *, wanted):
+            clock.now += 0.0115 * {64: 4, 42: 2, 32: 1}[camera.size[0]]
+            return super().render(camera, world_from_ct, wanted=wanted)
+
+    drawing = drawing_of(registration, Slow())
+
+    def move(first) -> list[int]:
+        for _ in range(12):
+            registration.world_from_ct = off(registration.world_from_ct, [0, 0, 0.1], [0, 0, 0])
+            drawing.step(first)
+            drawing.step()
+        return sides(registration)
+
+    assert move(None) == [42, 42]
+    assert move(registration.xrays[0]) == [64, 32]
+    clock.now += 2
+    assert move(None) == [42, 42]

@@ -18,14 +18,16 @@ from .xray import XRayView
 #: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
 #: as large as they are at the patient, a voxel may be wide.
 COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
-#: What each costs, beside the others.
+#: What a view costs so, beside the others.
 COST = (28, 14, 8, 5, 2, 1)
 #: The one to begin with: the first picture is there at once on any machine, and tells its pace.
 FIRST = 3
 SHARP = (768, 1.0)
 #: Seconds without a move after which overlays are drawn sharp.
 REST = 0.25
-#: Seconds that one step may take: more than ten pictures a second. Finer pictures are only tried where they should take less than ROOM.
+#: For so many seconds after somebody looked at one view the others are drawn so many steps more coarsely.
+LOOKED_AT, BESIDE = 1.0, 2
+#: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only tried where they should take less than ROOM.
 FRAME, ROOM = 0.08, 0.06
 #: By how much of what it differs the pace of a machine is corrected after a picture.
 ADAPT = 0.4
@@ -63,13 +65,16 @@ class Drawing:
         self._greys: dict[str, tuple[tuple, Greys]] = {}
         self._films: dict[str, tuple[tuple, object]] = {}
         self._moved = 0.0
+        self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
 
     def step(self, first: XRayView | None = None) -> bool:
         """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
 
-        first: a view that somebody looks at just now; if it is out of date it is drawn alone, and the others in the next step.
+        first: a view that somebody looks at just now; if it is out of date it is drawn alone, the others more coarsely in the next step.
         """
         anatomy = self._anatomy()
+        if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
+            self._looked_at = first, perf_counter()
         for view in self._registration.xrays:
             self.onto.remove(view, self.mode if anatomy is not None and view.placed else "off")
         if anatomy is None or self.mode == "off":
@@ -116,16 +121,25 @@ class Drawing:
 
     def _draw_coarse(self, stale: dict[str, tuple[Detector, tuple]], anatomy) -> None:
         began, self._sharpening = perf_counter(), None
-        pixels, voxels = COARSE[self._coarse]
         pose = self._registration.world_from_ct
         for name, (detector, of) in stale.items():
+            pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
             factor = _factor(detector, pixels)
             camera = detector.camera.pooled(factor)
             drr = overlay.rendered(anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges")
             self._show(detector, of, drr, factor)
             self._drawn[name] = Drawn(of, failed=of[-1] is None)
         self._moved = perf_counter()
-        self._adapt((self._moved - began) * len(self._detectors) / len(stale))
+        self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
+
+    def _step_of(self, detector: Detector, coarse: int) -> int:
+        """Which of COARSE a view is drawn by, where the one that is looked at is drawn by this."""
+        beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
+        return min(coarse + BESIDE * beside, len(COARSE) - 1)
+
+    def _cost(self, drawn: list[Detector], coarse: int) -> float:
+        """What it costs to draw these so, in COST."""
+        return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
 
     def _draw_sharp(self, wanted: dict[str, tuple[Detector, tuple]], anatomy) -> bool:
         """Go on with the first view that is not sharp; whether there is one."""
@@ -202,12 +216,15 @@ class Drawing:
             self._films[_name(detector)] = key, film_of(xray.pooled(factor))
         return self._films[_name(detector)][1]
 
-    def _adapt(self, spent: float) -> None:
-        """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason."""
-        self._pace += ADAPT * (spent / COST[self._coarse] - self._pace) if self._pace else spent / COST[self._coarse]
-        if self._pace * COST[self._coarse] > FRAME:
+    def _adapt(self, pace: float) -> None:
+        """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason.
+
+        pace: seconds for each of COST.
+        """
+        self._pace += ADAPT * (pace - self._pace) if self._pace else pace
+        if self._pace * self._cost(self._detectors, self._coarse) > FRAME:
             self._coarse = min(self._coarse + 1, len(COARSE) - 1)
-        elif self._coarse and self._pace * COST[self._coarse - 1] < ROOM:
+        elif self._coarse and self._pace * self._cost(self._detectors, self._coarse - 1) < ROOM:
             self._coarse -= 1
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from PIL import Image, ImageDraw, ImageFont
 
 #: Height of a miss in pixels, room for its caption, and how many are side by side.
-SIDE, CAPTION, ACROSS = 160, 12, 5
+SIDE, CAPTION, ACROSS = 256, 14, 4
 GAP = 3
 
 

@@ -132,7 +132,8 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     assert first.get_foreground_opacity() == pytest.approx(0.25)
     assert changed(pixels(first), picture) < 0.002
     assert eye.get_camera_node().GetCamera().GetWindowCenter() == pytest.approx(centre)
-    assert changed(pixels(eye), seen) < 0.002
+    # The detector's frame fills the view: rounding of the camera puts it inside or outside of the outermost pixels.
+    assert changed(pixels(eye)[2:-2, 2:-2], seen[2:-2, 2:-2]) < 0.002
     assert beam.along(eye.get_camera_node()) == registration.xrays[0]
 
 

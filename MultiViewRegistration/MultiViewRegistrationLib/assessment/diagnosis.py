@@ -232,7 +232,7 @@ class _Diagnosis:
             answers = merged(answers, runs, self._anatomy.centroid)
         for answer in answers:
             run = answer.run
-            length, along, turned = self._away(run)
+            length, along, turned = self._away(run, self._pose)
             gain = _gain(run, here.fit.evidence)
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
                 fits = "better" if gain > CLEARER else "about as well"
@@ -242,14 +242,14 @@ class _Diagnosis:
         return None
 
     def _other_part(self, evidence: float) -> Cause | None:
-        """The best pose farther along the CT's long axis."""
+        """The best pose farther along the CT's long axis, from the start: where nothing fits the answer may be turned any way."""
         ends = self._anatomy.corners()[:, 2]
         shifts = [side * mm for mm in FAR_MM if mm < np.ptp(ends) for side in (1, -1)]
-        poses = [rigid.from_rotation_translation(np.eye(3), mm * self._pose[:3, 2]) @ self._pose for mm in shifts]
+        poses = [rigid.from_rotation_translation(np.eye(3), mm * self._start[:3, 2]) @ self._start for mm in shifts]
         run = best(self._refined(self._views, self._coarse(self._views, poses)))
         if run is None:
             return None
-        length, along, _ = self._away(run)
+        length, along, _ = self._away(run, self._start)
         if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
             return None
         sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits: the X-rays show another part of it than the start "
@@ -267,12 +267,12 @@ class _Diagnosis:
                     "too short for it, or another part of the body is shown.")
         return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
 
-    def _away(self, run: Run) -> tuple[float, float, float]:
-        """How far a pose is from the one that was found: mm, mm along the CT's long axis, towards the head, and degrees."""
-        centres = [rigid.transform_points(pose, self._anatomy.centroid) for pose in (run.world_from_ct, self._pose)]
+    def _away(self, run: Run, pose: np.ndarray) -> tuple[float, float, float]:
+        """How far a pose is from another (4, 4): mm, mm along the CT's long axis there, towards the head, and degrees."""
+        centres = [rigid.transform_points(each, self._anatomy.centroid) for each in (run.world_from_ct, pose)]
         away = centres[0] - centres[1]
-        turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, self._pose)))
-        return float(np.linalg.norm(away)), float(away @ self._pose[:3, 2]), turned
+        turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, pose)))
+        return float(np.linalg.norm(away)), float(away @ pose[:3, 2]), turned
 
 
 def _end(along: float) -> str:

@@ -75,7 +75,7 @@ def _head(done: Outcome, title: str) -> str:
 
 def _simulated(done: Outcome) -> str:
     rtk = done.simulator == "rtk"
-    bones = ("Bones: the largest ones, thresholded and divided at their necks, each by itself among all others" if rtk else
+    bones = ("Bones: the largest ones, thresholded and divided at their necks, each picked out by a mask, among all others" if rtk else
              "No single bones: nothing is predicted of them")
     return (
         ", in an order of which any beginning is spread over all conditions. "

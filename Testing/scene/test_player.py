@@ -197,17 +197,26 @@ def test_a_pose_that_is_left_for_one_of_the_history_is_noted_as_the_sequences(se
     assert not session.sequence.player.at_frame
 
 
-def test_tracking_from_the_scene_gives_what_the_library_gives(scene, moving, tracked):
+def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_gives(scene, moving, tracked, monkeypatch):
+    from MultiViewRegistrationLib.tracking.tracker import Tracker
+
+    numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
+
+    def when_the_last_is_seen(self, number, *given):
+        while number - 1 not in numbers and time.monotonic() < end:
+            time.sleep(0.01)
+        return follow(self, number, *given)
+
+    monkeypatch.setattr(Tracker, "follow", when_the_last_is_seen)
     session = loaded(scene, moving)
     session.sequence.track("quick", "given")
     with pytest.raises(InputError, match="under way"):
         session.register("given")
-    numbers = set()
-    end = time.monotonic() + 60
     while session.running and time.monotonic() < end:
         session.poll()
         if session.sequence.player is not None:
             numbers.add(session.sequence.player.number)
+    assert numbers >= {0, 1, BLANK}  # which is not followed: it comes at once after the one before, which may not be seen
     assert (session.sequence.ended, session.sequence.message) == ("done", "")
     poll(session, 5, lambda: session.sequence.player.number == COUNT - 1)
     stored = json.loads((tracked / "track.json").read_text())["frames"]
@@ -216,7 +225,7 @@ def test_tracking_from_the_scene_gives_what_the_library_gives(scene, moving, tra
     for frame, like in zip(frames, stored, strict=True):
         if like["world_from_ct"] is not None:
             assert error_mm(frame.world_from_ct, np.array(like["world_from_ct"])) < 0.02
-    assert session.sequence.player.number == COUNT - 1 and len(numbers) > 2 and no_thread_is_left()
+    assert session.sequence.player.number == COUNT - 1 and no_thread_is_left()
 
 
 def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):

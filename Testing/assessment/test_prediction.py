@@ -63,6 +63,21 @@ def test_beyond_what_was_fitted_it_says_so(model):
 
 
 def test_a_model_that_was_written_is_the_same(model, tmp_path, monkeypatch):
-    prediction.write(model, tmp_path / "prediction.json", {"results": 3})
+    other = replace(model, intercept=-5.0)
+    prediction.write(model, {"abc": other}, tmp_path / "prediction.json", {"results": 3})
     monkeypatch.setattr(prediction, "__file__", str(tmp_path / "prediction.py"))
-    assert calibrated.__wrapped__().predict(BAD) == model.predict(BAD)
+    read = calibrated.__wrapped__
+    assert read().predict(BAD) == read("another CT").predict(BAD) == model.predict(BAD) != other.predict(BAD) == read("abc").predict(BAD)
+
+
+@pytest.mark.parametrize("mm", [0.0, 0.3, 1.9, 2.5, 40.0])
+def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm):
+    told = model.predict(BAD)
+    random = np.random.default_rng(0)
+    moved = told.moved(mm)
+    error = mm + (prediction.MOVE_SD_MM + prediction.MOVE_SD_SHARE * mm) * random.normal(size=400_000)
+    misnamed = random.random(400_000) < prediction.MISNAMED
+    wrong = np.where(misnamed, random.random(400_000) < told.wrong, error > prediction.WRONG_MM)
+    assert moved.wrong == pytest.approx(wrong.mean(), abs=0.003)
+    assert (error[~misnamed] < moved.upper95_mm).sum() / 400_000 == pytest.approx(0.95, abs=0.002)  # those misnamed counted as beyond
+    assert moved.mean_mm == mm and moved.bounded == told.bounded

@@ -1,8 +1,9 @@
 #!/usr/bin/env python
-"""Fits the model of assessment/prediction.py to the rows of trust_runs.py: python trust_fit.py ROWS.jsonl... [--write]
+"""Fits the model of assessment/prediction.py: python trust_fit.py ROWS.jsonl --protocol ROWS.tar.xz [--write]
 
-prediction.json was fitted on trust_rows.jsonl beside this file. All tables are of models that were fitted on the other anatomy alone, or on
-the other half of the cases; the one that is written, and held against --check, is fitted on all rows.
+To the rows of trust_runs.py and to the bodies of a protocol: prediction.json was fitted to trust_rows.jsonl and protocol_rows.tar.xz beside
+this file. All tables are of models that were fitted to the other anatomies alone. The one that is written is fitted to all rows; those of
+the tables are written beside it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from itertools import pairwise
+import tarfile
+from itertools import compress, pairwise
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,17 +27,18 @@ from MultiViewRegistrationLib.assessment.prediction import (  # noqa: E402
     WRONG_MM,
     Model,
     Prediction,
-    calibrated,
     columns,
 )
 from MultiViewRegistrationLib.assessment.protocol import auroc  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP, decided  # noqa: E402
+from MultiViewRegistrationLib.protocol.judged import judged  # noqa: E402
+from MultiViewRegistrationLib.protocol.records import name_of  # noqa: E402
 from MultiViewRegistrationLib.protocol.rows import is_sound, share  # noqa: E402
 
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0
 #: Nothing is wrong with these cases.
-SOUND = ("near", "far", "miss", "encoder")
+SOUND = ("near", "far", "miss", "encoder", "protocol")
 #: Of a log error: few rows must not promise more.
 LEAST_SD = 0.3
 #: A right answer whose features the reasons must not name.
@@ -102,33 +105,9 @@ def told_by(model: Model, row: dict) -> Prediction:
     return model.predict(numbers(row)).no_less_than(*(row[name] for name in noise), row["views"])
 
 
-def crossed(rows: list[dict]) -> tuple[list, list[Model]]:
-    """Each row's prediction by the model of the other anatomies, and those models."""
-    names = sorted({row["anatomy"] for row in rows})
-    models = {name: fitted([row for row in rows if row["anatomy"] != name]) for name in names}
-    return [told_by(models[row["anatomy"]], row) for row in rows], list(models.values())
-
-
-def split_half(rows: list[dict]) -> tuple[list, list[Model]]:
-    """The same by cases: those with an even number of all anatomies by the model of the odd ones, and the other way round."""
-    odd = [int(row["key"].split()[0].split("-")[-1]) % 2 for row in rows]
-    models = [fitted([row for row, each in zip(rows, odd, strict=True) if each != half]) for half in (0, 1)]
-    return [told_by(models[each], row) for row, each in zip(rows, odd, strict=True)], models
-
-
-def verdicts(told: list, rows: list[dict]) -> np.ndarray:
-    """As assessment/verdict.py has them."""
-    def measured(row: dict) -> bool:
-        if "measured" in row:
-            return row["measured"]
-        return all(each is not None for each in row["alone_mm"]) and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP)
-
-    return np.array([decided(each, calibrated(), measured(row)) for each, row in zip(told, rows, strict=True)])
-
-
 def summary(told: list, rows: list[dict], name: str) -> list[str]:
     """A row of the table."""
-    mm, verdict = errors(rows), verdicts(told, rows)
+    mm, verdict = errors(rows), np.array([row["verdict"] for row in rows])
     wrong, known = mm > WRONG_MM, np.isfinite(mm)
     p, upper = np.array([each.wrong for each in told]), np.array([each.upper95_mm for each in told])
     accepted = verdict == "accept"
@@ -136,7 +115,7 @@ def summary(told: list, rows: list[dict], name: str) -> list[str]:
             share(verdict == "reject", mm < 1), share(accepted, mm < 1), share(mm <= upper, known), share(mm <= upper, mm <= WRONG_MM)]
 
 
-HEADS = ["fitted on", "results", "AUROC > 2 mm", "AUROC > 1 mm", "wrong of the accepted", "accepted of the wrong",
+HEADS = ["results", "number", "AUROC > 2 mm", "AUROC > 1 mm", "wrong of the accepted", "accepted of the wrong",
          "rejected of those under 1 mm", "accepted of those under 1 mm", "mTRE within the bound", "the same of the right"]
 
 
@@ -157,7 +136,7 @@ def reliability(told: list, rows: list[dict]) -> str:
 
 
 def by_kind(told: list, rows: list[dict]) -> str:
-    verdict, mm = verdicts(told, rows), errors(rows)
+    verdict, mm = np.array([row["verdict"] for row in rows]), errors(rows)
     body = []
     for how in sorted({row["how"] for row in rows}):
         held = np.array([row["how"] == how for row in rows])
@@ -202,28 +181,37 @@ def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
                     body)
 
 
-def protocol(folder: Path, rows: list[dict]) -> str:
-    """Bodies of a protocol's registrations, each judged by the model of all anatomies of these rows but its own; its CTs are named as they
-    are here.
+def bodies(archive: Path) -> tuple[list[dict], dict[str, str]]:
+    """Of a protocol's registrations those of whole CTs with two views or more, with an anatomy and "how" as the rows of trust_runs.py; and
+    the SHA-256 of its CTs by their names.
     """
-    held = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((folder / "rows").glob("*.json"))]
-    held = [row for row in held if row.get("wrong") is not None and "measured" in row and row["views"] > 1]
-    models = {name: fitted([row for row in rows if row["anatomy"] != name]) for name in sorted({row["ct"] for row in held})}
-    told = [told_by(models[row["ct"]], row) for row in held]
-    kinds = {"all": lambda row: True, "geometry right, or as uncertain as said": is_sound, "geometry wrong": lambda row: not is_sound(row)}
-    body = []
-    for name, kind in kinds.items():
-        chosen = [(each, row) for each, row in zip(told, held, strict=True) if kind(row)]
-        if len({row["mtre_mm"] > WRONG_MM for _, row in chosen}) == 2:
-            body.append(summary(*map(list, zip(*chosen, strict=True)), name))
-    return markdown(["results", "number", *HEADS[2:]], body)
+    with tarfile.open(archive) as held:
+        told = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
+    cts = {name_of(Path(ct["name"])): ct["sha256"] for ct in told.pop("protocol.json")["cts"]}
+    rows = [row for _, row in sorted(told.items()) if row.get("wrong") is not None and row["views"] > 1]
+    return [{**row, "anatomy": row["ct"], "how": "protocol" if is_sound(row) else "protocol, geometry wrong"} for row in rows], cts
+
+
+def as_judged(rows: list[dict], models: dict[str, Model]) -> tuple[list[Prediction], list[dict]]:
+    """What is predicted of each by the model of all anatomies but its own, and the rows with their verdicts; of a protocol's with causes.
+    """
+    told, held = [], []
+    for row in rows:
+        model = models[row["anatomy"]]
+        if "features" in row:
+            held.append(judged(row, model))
+            told.append(Prediction(*(held[-1][name] for name in ("mean_mm", "upper95_mm", "wrong", "bounded"))))
+        else:
+            told.append(told_by(model, row))
+            measured = None not in row["alone_mm"] and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP)
+            held.append({**row, "verdict": decided(told[-1], model, measured)})
+    return told, held
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")
-    parser.add_argument("--check", type=Path, help="other rows, to hold the model of all these against")
-    parser.add_argument("--protocol", type=Path, help="the folder of a protocol, to hold the model of the other anatomies against")
+    parser.add_argument("--protocol", type=Path, required=True, help="the rows of a protocol, as an archive with its protocol.json")
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
     parser.add_argument("--unlike", type=float, metavar="P", help="also list wrong answers below this probability, right ones above")
     args = parser.parse_args()
@@ -233,40 +221,36 @@ def main() -> int:
     alone = [row for row in rows if row["views"] == 1]
     blind = [row for row in rows if row["views"] > 1 and None in row["alone_mm"]]
     rows = [row for row in rows if row["views"] > 1 and None not in row["alone_mm"]]
-    mm = errors(rows)
-    across, halves = crossed(rows)[0], split_half(rows)[0]
+    held, cts = bodies(args.protocol)
+    every = rows + held
+    models = {name: fitted([row for row in every if row["anatomy"] != name]) for name in sorted({row["anatomy"] for row in every})}
+    told, rows = as_judged(rows, models)
+    mm, known = errors(rows), as_judged(held, models)
     print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none. "
-          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view.\n")
-    print(markdown(HEADS, [summary(across, rows, "the other anatomy"), summary(halves, rows, "half of the cases")]), "\n")
-    print("Of the cases with which nothing was wrong:\n")
-    sound = [(row, *each) for row, *each in zip(rows, across, halves, strict=True) if row["how"] in SOUND]
-    good, *by = map(list, zip(*sound, strict=True))
-    print(markdown(HEADS, [summary(told, good, name)
-                           for told, name in zip(by, ("the other anatomy", "half of the cases"), strict=True)]), "\n")
-    print(reliability(across, rows), "\n\n" + by_kind(across, rows), "\n\n" + noise_alone(rows), "\n")
-    model = fitted(rows)
+          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view. "
+          f"And {len(held)} bodies of the protocol, {int((errors(held) > WRONG_MM).sum())} above {WRONG_MM:g} mm.\n")
+    sound = [list(compress(each, [row["how"] in SOUND for row in of[1]])) for of in ((told, rows), known) for each in of]
+    print(markdown(HEADS, [summary(told, rows, "all"), summary(*sound[:2], "sound"),
+                           summary(*known, "the protocol's"), summary(*sound[2:], "the protocol's, sound")]), "\n")
+    print(reliability(told, rows), "\n\n" + by_kind(told, rows), "\n\n" + noise_alone(rows), "\n")
+    model = fitted(every)
     print(without_a_second_view({"one view": alone, "a view with too little": blind}, model), "\n")
-    x = table(rows)
+    x, wrong = table(every), errors(every) > WRONG_MM
     print(markdown(["feature", "AUROC > 2 mm by itself", "weight"], [
-        [name, f"{auroc(x[:, i], mm > WRONG_MM):.3f}", f"{weight:.2f}"] for i, (name, weight) in
+        [name, f"{auroc(x[:, i], wrong):.3f}", f"{weight:.2f}"] for i, (name, weight) in
         enumerate(zip(COLUMNS, model.weights, strict=True))]))
-    if args.check:
-        others = [row for row in map(json.loads, args.check.read_text().splitlines()) if not row["failed"] and None not in row["alone_mm"]]
-        told = [told_by(model, row) for row in others]
-        print("\n" + markdown(HEADS, [summary(told, others, "all of the above")]), "\n\n" + by_kind(told, others))
-    if args.protocol:
-        print("\n" + protocol(args.protocol, rows))
     if args.unlike is not None:
-        for row, each, error in sorted(zip(rows, across, mm, strict=True), key=lambda item: item[1].wrong):
+        for row, each, error in sorted(zip(rows, told, mm, strict=True), key=lambda item: item[1].wrong):
             if (error > WRONG_MM) == (each.wrong < args.unlike):
                 print(row["key"], f"{error:.2f} mm, {each.wrong:.4f}", {name: round(value, 2) for name, value in numbers(row).items()})
     seconds = np.array([(row["assess_s"], row["register_s"]) for row in rows if row["how"] != "miss"])
     print(f"\nseconds: assessment {np.median(seconds[:, 0]):.2f}, registration {np.median(seconds[:, 1]):.2f} (medians); assessment less "
           f"in {100 * np.mean(seconds[:, 0] < seconds[:, 1]):.1f} %")
     if args.write:
-        about = {"results": len(rows), "above_2_mm": int((mm > WRONG_MM).sum()), "anatomies": sorted({row["anatomy"] for row in rows}),
-                 "how": sorted({row["how"] for row in rows}), "by": "Testing/benchmarks/trust_runs.py, trust_fit.py"}
-        prediction.write(model, Path(prediction.__file__).with_name("prediction.json"), about)
+        about = {"results": len(every), "above_2_mm": int(wrong.sum()), "anatomies": sorted(models),
+                 "how": sorted({row["how"] for row in every}), "by": "Testing/benchmarks/trust_runs.py, trust_fit.py, the protocol"}
+        without = {cts[name]: each for name, each in models.items()}
+        prediction.write(model, without, Path(prediction.__file__).with_name("prediction.json"), about)
     return 0
 
 

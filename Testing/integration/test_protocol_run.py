@@ -84,8 +84,9 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
         if row["wrong"] is None and row["depth95_mm"]:  # a structure, as it was judged when its intervals were half as wide
             assert judged({**row, "beyond": row["beyond"] / 2}, calibrated())["depth95_mm"] == pytest.approx(2 * row["depth95_mm"])
         if row["wrong"] is not None:
-            misplaced = judged({**row, "cause": {"evidence_gain": 1.5, "moved_mm": 50.0}}, calibrated())
-            assert misplaced["verdict"] == "reject" and misplaced["upper95_mm"] >= 65
+            far, near = (judged({**row, "cause": {"evidence_gain": 1.5, "moved_mm": mm}}, calibrated()) for mm in (50.0, 0.5))
+            assert far["verdict"] == "reject" and far["depth95_mm"] == far["upper95_mm"] >= 60
+            assert near["verdict"] == "check" and near["wrong"] < 0.05
 
     by_name = {row["condition"]: row for row in whole.rows}
     assert by_name["motion, neighbours"]["nuisances"] == ["motion", "neighbours"] and by_name["motion, neighbours"]["bone"] == 0

@@ -25,7 +25,6 @@ from ..registration.pipeline import Progress, Refinement, Registration, narrowed
 from ..registration.search import Answer, Run, merged
 from ..registration.unknowns import CALIBRATED
 from .hypotheses import Hypothesis, geometries, hypotheses
-from .prediction import WRONG_MM
 
 #: A cause is named where the evidence under it is so many times what it is without, and the least alike view has this local NCC at the
 #: second resolution. Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
@@ -89,11 +88,6 @@ class Cause:
         """`diagnosis` of a result.json."""
         return {"cause": self.cause, "views": list(self.views), "evidence_gain": self.gain, "similarity": list(self.similarity),
                 "world_from_ct": self.world_from_ct.tolist(), "moved_mm": self.moved_mm}
-
-
-def misplaces(gain: float, moved_mm: float) -> bool:
-    """Whether a cause that holds makes an answer wrong: the X-rays tell clearly more under it, and would have the targets elsewhere."""
-    return gain >= CLEARER and moved_mm > WRONG_MM
 
 
 class OutOfTime(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,9 +18,9 @@ from scipy import optimize, stats
 
 #: An answer with a larger mTRE is wrong.
 WRONG_MM = 2.0
-#: Of answers that their likely cause would move by more than WRONG_MM, so many are wrong, at the least, and in 95 of 100 the error is less
-#: than so many times that (docs/trust.md).
-MOVED_WRONG, MOVED_95 = 0.9, 1.3
+#: A likely cause that is put right moves an answer by its error, but for a normal deviate of so many mm and such a share of the move. Of
+#: causes so many are not what was wrong, at most (docs/trust.md).
+MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 #: Of the depths that one view alone tells 95 % are off by no more than so many times what noise explains with 95 % (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
 #: How a feature enters, each so that more is worse. Lengths as logarithms, padded by what is too small to matter.
@@ -49,9 +49,10 @@ class Prediction:
     bounded: bool
 
     def moved(self, mm: float) -> Prediction:
-        """Of an answer whose likely cause would have the targets so much elsewhere, more than WRONG_MM."""
-        return replace(self, mean_mm=max(self.mean_mm, mm), upper95_mm=max(self.upper95_mm, MOVED_95 * mm),
-                       wrong=max(self.wrong, MOVED_WRONG))
+        """Of an answer whose likely cause would have the targets so much elsewhere: that far off it is, unless that is not the cause."""
+        sd = MOVE_SD_MM + MOVE_SD_SHARE * mm
+        wrong = MISNAMED * self.wrong + (1 - MISNAMED) * float(stats.norm.sf(WRONG_MM, mm, sd))
+        return replace(self, mean_mm=mm, upper95_mm=float(stats.norm.ppf(0.95 / (1 - MISNAMED), mm, sd)), wrong=wrong)
 
     def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float, views: int) -> Prediction:
         """With mean and bound at least those that noise alone explains, of one view ONE_VIEW_BEYOND times these.
@@ -118,18 +119,27 @@ def columns(numbers: Mapping[str, float]) -> np.ndarray:
     return np.array([float(into(numbers[name])) for name, into in COLUMNS.items()])
 
 
-def write(model: Model, path: Path, about: dict) -> None:
-    """As JSON.   about: on what it was fitted, for whoever reads it."""
-    names = list(COLUMNS)
-    told = {key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in vars(model).items()}
-    path.write_text(json.dumps({"about": about, "columns": names, **told}, indent=1) + "\n", encoding="utf-8")
+def write(model: Model, without: Mapping[str, Model], path: Path, about: dict) -> None:
+    """As JSON.   without: by the SHA-256 of a CT's file, what was fitted to all other anatomies.   about: on what, for whoever reads it."""
+    models = {sha256: _to_json(each) for sha256, each in without.items()}
+    told = {"about": about, "columns": list(COLUMNS), **_to_json(model), "without": models}
+    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
-@lru_cache(maxsize=1)
-def calibrated() -> Model:
-    """The model that comes with the program."""
+@lru_cache
+def calibrated(apart_from: str = "") -> Model:
+    """The model that comes with the program.
+
+    apart_from: the SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to the others: it tells how well the
+    model does with anatomy that it has never seen.
+    """
     told = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
-    if told.pop("columns") != list(COLUMNS):
+    if told["columns"] != list(COLUMNS):
         raise ValueError("prediction.json was fitted to other columns; run Testing/benchmarks/trust_fit.py.")
-    del told["about"]
-    return Model(**{key: np.array(value) if isinstance(value, list) else value for key, value in told.items()})
+    told = told["without"].get(apart_from, told)
+    values = {part.name: told[part.name] for part in fields(Model)}
+    return Model(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def _to_json(model: Model) -> dict:
+    return {key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in vars(model).items()}

@@ -20,7 +20,7 @@ from ..registration.apart import untied
 from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import Progress, Refinement, away
 from ..registration.unknowns import CALIBRATED
-from .diagnosis import Cause, OutOfTime, diagnose, misplaces
+from .diagnosis import CLEARER, Cause, OutOfTime, diagnose
 from .features import Evidence, evidence
 from .metrics import mtre
 from .prediction import COLUMNS, WRONG_MM, Model, Prediction, calibrated
@@ -132,18 +132,15 @@ def assess(
         return judged(verdict, [])
     if not prediction.bounded:
         limits.append("Something about this result is unlike all right results that the prediction was fitted on.")
-    doubts = _doubts(model, told, corrected)
-    if verdict == "reject":
-        return judged(verdict, [_most_likely_wrong(prediction), *doubts, *limits])
-    first = (f"An error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}, more than the {_percent(model.accept)} "
-             "up to which a result is accepted.")
-    reasons = [*([first] if prediction.wrong > model.accept else []), *doubts, *limits]
-    return judged(verdict, reasons)
+    return judged(verdict, [*_how_probable(prediction, model, verdict), *_doubts(model, told, corrected), *limits])
 
 
-def decided(prediction: Prediction, model: Model, measured: bool) -> str:
-    """The verdict on a prediction; measured: whether the case is of the kind that it was measured on."""
-    if prediction.wrong >= model.reject:
+def decided(prediction: Prediction, model: Model, measured: bool, moved_mm: float = 0.0) -> str:
+    """The verdict on a prediction.
+
+    measured: whether the case is of the kind that it was measured on.   moved_mm: by how much its likely cause would move the targets.
+    """
+    if prediction.wrong >= model.reject or moved_mm > WRONG_MM:
         return "reject"
     sure = prediction.wrong <= model.accept and prediction.upper95_mm <= WRONG_MM and prediction.bounded
     return "accept" if sure and measured else "check"
@@ -155,8 +152,9 @@ def explained(
 ) -> Assessment:
     """The assessment with the likely cause before its other reasons, if the fit is poor and one is found; as `diagnosis.diagnose`.
 
-    None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured. A cause
-    makes no verdict better; one that would have the CT elsewhere makes it a reject.
+    None is looked for where the error is as improbable as for an accept, nor of one structure, of which no causes were measured. Where the
+    X-rays tell clearly more under a cause, the error is how far elsewhere it would have the targets, and the verdict goes by that; it is
+    never an accept.
     seconds: after these the last reason says that there was no time for all, and how to ask for it.
     """
     if anatomy.structure or told.prediction is not None and told.prediction.wrong <= calibrated().accept:
@@ -170,18 +168,21 @@ def explained(
         return told
     if told.targets is not None:
         cause = replace(cause, moved_mm=mtre(found.world_from_ct, cause.world_from_ct, told.targets))
-    return _blamed(told, cause)
+    return _blamed(told, cause, found.world_from_ct)
 
 
-def _blamed(told: Assessment, cause: Cause) -> Assessment:
-    """With its likely cause. One that would have the targets more than WRONG_MM elsewhere makes a reject of it."""
-    if told.prediction is None or not misplaces(cause.gain, cause.moved_mm):
+def _blamed(told: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
+    """With its likely cause. Along which beam it is off is not said then, so that each view's bounds are that of the whole error."""
+    if told.prediction is None or cause.gain < CLEARER:
         return replace(told, cause=cause, reasons=[cause.reason, *told.reasons])
-    prediction = told.prediction.moved(cause.moved_mm)
+    model, at = calibrated(), told.evidence.uncertainty.at(rigid.transform_points(pose, told.targets))
+    prediction = told.prediction.moved(cause.moved_mm).no_less_than(at.mean_mm, at.bound_mm(), len(told.splits))
+    verdict = decided(prediction, model, measured=False, moved_mm=cause.moved_mm)
     wider, (degrees, axis) = prediction.upper95_mm / told.prediction.upper95_mm, told.weakest_turn
-    splits = [replace(split, depth_mm=wider * split.depth_mm, in_plane_mm=wider * split.in_plane_mm) for split in told.splits]
-    return replace(told, cause=cause, verdict="reject", prediction=prediction, beyond=wider * told.beyond, splits=splits,
-                   weakest_turn=(wider * degrees, axis), reasons=[cause.reason, _most_likely_wrong(prediction), *told.reasons[1:]])
+    splits = [ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm) for split in told.splits]
+    others = told.reasons[len(_how_probable(told.prediction, model, told.verdict)):]
+    return replace(told, cause=cause, verdict=verdict, prediction=prediction, beyond=wider * told.beyond, splits=splits,
+                   weakest_turn=(wider * degrees, axis), reasons=[cause.reason, *_how_probable(prediction, model, verdict), *others])
 
 
 def numbers(told: Evidence) -> dict[str, float]:
@@ -283,9 +284,15 @@ def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float
     return prediction.upper95_mm / at.bound_mm() if prediction else STRUCTURE_BEYOND
 
 
-def _most_likely_wrong(prediction: Prediction) -> str:
-    return f"Most likely wrong: an error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}."
+def _how_probable(prediction: Prediction, model: Model, verdict: str) -> list[str]:
+    """A sentence, where an error is likelier than an accept allows."""
+    told = f"n error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}"
+    if verdict == "reject":
+        return [f"Most likely wrong: a{told}."]
+    return [f"A{told}, more than the {_percent(model.accept)} up to which a result is accepted."] if prediction.wrong > model.accept else []
 
 
 def _percent(share: float) -> str:
-    return "less than 0.1 %" if share < 0.001 else f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
+    if not 0.001 <= share <= 0.99:
+        return "less than 0.1 %" if share < 0.001 else "more than 99 %"
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

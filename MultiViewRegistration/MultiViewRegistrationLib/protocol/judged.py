@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..assessment.diagnosis import misplaces
+from ..assessment.diagnosis import CLEARER
 from ..assessment.prediction import Model
 from ..assessment.verdict import STRUCTURE_BEYOND, decided
 
@@ -13,12 +13,15 @@ def judged(row: dict, model: Model) -> dict:
         return row
     if row["wrong"] is None:
         return row if row["depth95_mm"] is None else {**row, **_wider(row, STRUCTURE_BEYOND / row.get("beyond", STRUCTURE_BEYOND))}
-    told = model.predict(row["features"]).no_less_than(row["noise_mm"], row["noise95_mm"], row["views"])
-    cause, verdict = row.get("cause"), decided(told, model, row["measured"])
-    if cause and misplaces(cause["evidence_gain"], cause.get("moved_mm", 0.0)):
-        told, verdict = told.moved(cause["moved_mm"]), "reject"
-    return {**row, **_wider(row, told.upper95_mm / row["upper95_mm"]), "wrong": told.wrong, "mean_mm": told.mean_mm,
-            "upper95_mm": told.upper95_mm, "bounded": told.bounded, "verdict": verdict}
+    noise = row["noise_mm"], row["noise95_mm"], row["views"]
+    told, cause = model.predict(row["features"]).no_less_than(*noise), row.get("cause")
+    if cause and cause["evidence_gain"] >= CLEARER:
+        told, moved_mm = told.moved(cause["moved_mm"]).no_less_than(*noise), cause["moved_mm"]
+        verdict, split = decided(told, model, False, moved_mm), {"depth95_mm": told.upper95_mm, "in_plane95_mm": told.upper95_mm}
+    else:
+        verdict, split = decided(told, model, row["measured"]), _wider(row, told.upper95_mm / row["upper95_mm"])
+    return {**row, **split, "wrong": told.wrong, "mean_mm": told.mean_mm, "upper95_mm": told.upper95_mm, "bounded": told.bounded,
+            "verdict": verdict}
 
 
 def _wider(row: dict, factor: float) -> dict:

@@ -15,7 +15,10 @@ VERSION = 1
 
 
 class Records:
-    """A folder of registrations of one protocol: protocol.json says which, rows/0007.json is the registration 7, pictures/ its misses."""
+    """A folder of registrations of one protocol: protocol.json says which, rows/0007.json is the registration 7, pictures/ its misses.
+
+    sha256: of each CT's file, by the CT's name in the rows.
+    """
 
     def __init__(self, folder: Path, cts: Sequence[Path], seed: int, simulator: str = "rtk") -> None:
         """InputError where the folder has registrations of another protocol: they do not go together."""
@@ -23,6 +26,7 @@ class Records:
         about = {"version": VERSION, "seed": seed, "cts": [{"name": path.name, "sha256": sha256(path)} for path in cts]}
         if simulator != "rtk":
             about["simulator"] = simulator
+        self.sha256 = {name_of(path): each["sha256"] for path, each in zip(cts, about["cts"], strict=True)}
         file = folder / "protocol.json"
         if file.exists() and _read(file) != about:
             raise InputError(f"{file}: found registrations of other CTs, another order of them, another seed or another simulator, "
@@ -51,6 +55,11 @@ class Records:
 
     def _file(self, number: int) -> Path:
         return self._rows / f"{number:04d}.json"
+
+
+def name_of(ct: Path) -> str:
+    """What a CT is called in the rows: its file's name without what says the format."""
+    return ct.name.removesuffix(".gz").rsplit(".", 1)[0]
 
 
 def _finite(value: Any) -> Any:

@@ -19,7 +19,8 @@ from .trial import measured
 
 @dataclass(frozen=True)
 class Outcome:
-    """rows: of all registrations that were done by now, see `trial.measured`, as the program's present model judges them.
+    """rows: of all registrations that were done by now, see `trial.measured`, as the program's present model judges them; those of a CT to
+        which it was fitted, as the model of the others does.
 
     planned: how many the whole protocol has.   real: whether real X-rays were registered, with an added bone.
 
@@ -92,7 +93,7 @@ def run_real(
 
 
 def _as_judged_now(records: Records) -> list[dict]:
-    return [judged(row, calibrated()) for row in records.rows()]
+    return [judged(row, calibrated(records.sha256.get(row["ct"], ""))) for row in records.rows()]
 
 
 def _keep(records: Records, listed: Sequence, limit: int | None, measure: Callable, progress: Callable[[float, str], object],

@@ -16,6 +16,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import BONE_HU, CT, load_ct, masked
 from ..registration.anatomy import Anatomy
+from .records import name_of
 
 #: Points that stand for a bone.
 MOST_POINTS = 20000
@@ -53,7 +54,7 @@ class Subject:
 
         InputError where the file is no CT in Hounsfield units, shows too little bone, or the simulator is missing.
         """
-        self.name = path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        self.name = name_of(path)
         drift = np.random.default_rng(seed).uniform(-DRIFT, DRIFT, 2)
         self._whole = load_ct(path)
         self.body = Patient(path, couch=True, beyond_mm=BEYOND_MM, drift=tuple(drift), simulator=simulator)

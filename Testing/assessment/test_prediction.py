@@ -36,17 +36,19 @@ def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
         assert told.mean_mm == pytest.approx(drawn[drawn < told.upper95_mm].mean(), rel=0.02)
 
 
-def test_the_model_of_the_program_tells_good_from_bad():
-    model = calibrated()
+@pytest.mark.parametrize("kind", prediction.KINDS)
+def test_the_models_of_the_program_tell_good_from_bad(kind):
+    model = calibrated(kind)
     good, bad = model.predict(GOOD), model.predict(BAD)
     assert good.wrong < model.accept < model.reject < bad.wrong
     assert good.mean_mm < good.upper95_mm < 1 < prediction.WRONG_MM < bad.mean_mm < bad.upper95_mm
     assert good.bounded
 
 
+@pytest.mark.parametrize("kind", prediction.KINDS)
 @pytest.mark.parametrize("name", COLUMNS)
-def test_nothing_bad_makes_it_more_certain(name):
-    model = calibrated()
+def test_nothing_bad_makes_it_more_certain(name, kind):
+    model = calibrated(kind)
     told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 7)]
     assert all(b.wrong >= a.wrong and b.upper95_mm >= a.upper95_mm - 1e-9 for a, b in pairwise(told))
 
@@ -63,11 +65,14 @@ def test_beyond_what_was_fitted_it_says_so(model):
 
 
 def test_a_model_that_was_written_is_the_same(model, tmp_path, monkeypatch):
-    other = replace(model, intercept=-5.0)
-    prediction.write(model, {"abc": other}, tmp_path / "prediction.json", {"results": 3})
+    other, third = replace(model, intercept=-5.0), replace(model, intercept=-4.0)
+    models, without = {"body": model, "structure": third}, {"body": {"abc": other}, "structure": {}}
+    prediction.write(models, without, tmp_path / "prediction.json", {"results": 3})
     monkeypatch.setattr(prediction, "__file__", str(tmp_path / "prediction.py"))
     read = calibrated.__wrapped__
-    assert read().predict(BAD) == read("another CT").predict(BAD) == model.predict(BAD) != other.predict(BAD) == read("abc").predict(BAD)
+    assert read().predict(BAD) == read(apart_from="another CT").predict(BAD) == model.predict(BAD)
+    assert read(apart_from="abc").predict(BAD) == other.predict(BAD) != model.predict(BAD)
+    assert read("structure", "abc").predict(BAD) == third.predict(BAD) != other.predict(BAD)
 
 
 @pytest.mark.parametrize("mm", [0.0, 0.3, 1.9, 2.5, 40.0])

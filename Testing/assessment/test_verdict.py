@@ -9,7 +9,7 @@ import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
-from MultiViewRegistrationLib.assessment.verdict import assess
+from MultiViewRegistrationLib.assessment.verdict import assess, numbers
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
@@ -130,13 +130,16 @@ def test_without_overlap_it_is_rejected(anatomy, views):
     assert told.prediction is None and told.to_json() is None
 
 
-def test_one_structure_is_not_judged_by_what_was_measured_on_bodies(ct, views, generous):
+def test_one_structure_is_judged_by_what_was_measured_on_structures_and_never_accepted(ct, views, generous):
     structure = replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300))
     anatomy = Anatomy(structure)
-    told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR, model=generous)
-    assert told.verdict == "check" and told.prediction is None
-    assert told.reasons[0].startswith("One structure of a CT was registered")
-    assert told.to_json()["wrong_probability"] is None and told.evidence.noise_mm > 0
+    found = refine(anatomy, views, NEAR)
+    told = assess(anatomy, views, found, NEAR)
+    expected = calibrated("structure").predict(numbers(told.evidence))
+    assert told.prediction.wrong == expected.wrong != calibrated().predict(numbers(told.evidence)).wrong
+    assert told.verdict != "accept" and told.to_json()["wrong_probability"] == expected.wrong
+    sure = assess(anatomy, views, found, NEAR, model=generous)
+    assert sure.verdict == "check" and sure.reasons[0].startswith("One structure of a CT was registered")
 
 
 def test_cameras_that_share_what_is_unknown_are_to_be_checked(anatomy, views, generous):

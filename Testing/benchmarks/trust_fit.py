@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Fits the model of assessment/prediction.py: python trust_fit.py ROWS.jsonl --protocol ROWS.tar.xz [--write]
+"""Fits the models of assessment/prediction.py: python trust_fit.py ROWS.jsonl --protocol ROWS.tar.xz [--write]
 
-To the rows of trust_runs.py and to the bodies of a protocol: prediction.json was fitted to trust_rows.jsonl and protocol_rows.tar.xz beside
-this file. All tables are of models that were fitted to the other anatomies alone. The one that is written is fitted to all rows; those of
-the tables are written beside it.
+That of a body to the rows of trust_runs.py and to the bodies of a protocol, that of a structure to its single bones: prediction.json was
+fitted to trust_rows.jsonl and protocol_rows.tar.xz beside this file. All tables are of models that were fitted to the other anatomies
+alone. What is written is fitted to all rows; the models of the tables are written beside it.
 """
 
 from __future__ import annotations
@@ -181,15 +181,21 @@ def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
                     body)
 
 
-def bodies(archive: Path) -> tuple[list[dict], dict[str, str]]:
-    """Of a protocol's registrations those of whole CTs with two views or more, with an anatomy and "how" as the rows of trust_runs.py; and
-    the SHA-256 of its CTs by their names.
+def protocol(archive: Path) -> tuple[list[dict], list[dict], dict[str, str]]:
+    """Of a protocol's registrations with two views or more those of bodies and of single bones, with an anatomy and "how" as the rows of
+    trust_runs.py; and the SHA-256 of its CTs by their names.
     """
     with tarfile.open(archive) as held:
         told = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
     cts = {name_of(Path(ct["name"])): ct["sha256"] for ct in told.pop("protocol.json")["cts"]}
-    rows = [row for _, row in sorted(told.items()) if row.get("wrong") is not None and row["views"] > 1]
-    return [{**row, "anatomy": row["ct"], "how": "protocol" if is_sound(row) else "protocol, geometry wrong"} for row in rows], cts
+    rows = [{**row, "anatomy": row["ct"], "how": "protocol" if is_sound(row) else "protocol, geometry wrong"}
+            for _, row in sorted(told.items()) if row.get("features") and row["views"] > 1]
+    return *([row for row in rows if row["part"] == part] for part in ("body", "bone")), cts
+
+
+def each_left_out(rows: list[dict]) -> dict[str, Model]:
+    """By the anatomy, what is fitted to all others."""
+    return {name: fitted([row for row in rows if row["anatomy"] != name]) for name in sorted({row["anatomy"] for row in rows})}
 
 
 def as_judged(rows: list[dict], models: dict[str, Model]) -> tuple[list[Prediction], list[dict]]:
@@ -221,17 +227,19 @@ def main() -> int:
     alone = [row for row in rows if row["views"] == 1]
     blind = [row for row in rows if row["views"] > 1 and None in row["alone_mm"]]
     rows = [row for row in rows if row["views"] > 1 and None not in row["alone_mm"]]
-    held, cts = bodies(args.protocol)
+    held, bones, cts = protocol(args.protocol)
     every = rows + held
-    models = {name: fitted([row for row in every if row["anatomy"] != name]) for name in sorted({row["anatomy"] for row in every})}
+    models, of_bones = each_left_out(every), each_left_out(bones)
     told, rows = as_judged(rows, models)
-    mm, known = errors(rows), as_judged(held, models)
+    mm = errors(rows)
     print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none. "
-          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view. "
-          f"And {len(held)} bodies of the protocol, {int((errors(held) > WRONG_MM).sum())} above {WRONG_MM:g} mm.\n")
-    sound = [list(compress(each, [row["how"] in SOUND for row in of[1]])) for of in ((told, rows), known) for each in of]
-    print(markdown(HEADS, [summary(told, rows, "all"), summary(*sound[:2], "sound"),
-                           summary(*known, "the protocol's"), summary(*sound[2:], "the protocol's, sound")]), "\n")
+          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view.\n")
+    body = []
+    results = {"all": (told, rows), "the protocol's bodies": as_judged(held, models), "its bones": as_judged(bones, of_bones)}
+    for name, each in results.items():
+        sound = [row["how"] in SOUND for row in each[1]]
+        body += [summary(*each, name), summary(*(list(compress(part, sound)) for part in each), f"{name}, sound")]
+    print(markdown(HEADS, body), "\n")
     print(reliability(told, rows), "\n\n" + by_kind(told, rows), "\n\n" + noise_alone(rows), "\n")
     model = fitted(every)
     print(without_a_second_view({"one view": alone, "a view with too little": blind}, model), "\n")
@@ -247,10 +255,13 @@ def main() -> int:
     print(f"\nseconds: assessment {np.median(seconds[:, 0]):.2f}, registration {np.median(seconds[:, 1]):.2f} (medians); assessment less "
           f"in {100 * np.mean(seconds[:, 0] < seconds[:, 1]):.1f} %")
     if args.write:
-        about = {"results": len(every), "above_2_mm": int(wrong.sum()), "anatomies": sorted(models),
-                 "how": sorted({row["how"] for row in every}), "by": "Testing/benchmarks/trust_runs.py, trust_fit.py, the protocol"}
-        without = {cts[name]: each for name, each in models.items()}
-        prediction.write(model, without, Path(prediction.__file__).with_name("prediction.json"), about)
+        fits = {"body": (every, models), "structure": (bones, of_bones)}
+        about = {kind: {"results": len(of), "above_2_mm": int((errors(of) > WRONG_MM).sum()), "anatomies": sorted(parts),
+                        "how": sorted({row["how"] for row in of})} for kind, (of, parts) in fits.items()}
+        prediction.write({kind: fitted(of) for kind, (of, _) in fits.items()},
+                         {kind: {cts[name]: model for name, model in parts.items()} for kind, (_, parts) in fits.items()},
+                         Path(prediction.__file__).with_name("prediction.json"),
+                         {**about, "by": "Testing/benchmarks/trust_runs.py, mvreg evaluate --protocol, Testing/benchmarks/trust_fit.py"})
     return 0
 
 

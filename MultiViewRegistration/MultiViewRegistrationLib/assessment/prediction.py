@@ -23,6 +23,8 @@ WRONG_MM = 2.0
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
 #: Of the depths that one view alone tells 95 % are off by no more than so many times what noise explains with 95 % (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
+#: A whole CT, and one structure of it: another model for each, as what lies before and behind a structure is not compared.
+KINDS = ("body", "structure")
 #: How a feature enters, each so that more is worse. Lengths as logarithms, padded by what is too small to matter.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
@@ -119,16 +121,20 @@ def columns(numbers: Mapping[str, float]) -> np.ndarray:
     return np.array([float(into(numbers[name])) for name, into in COLUMNS.items()])
 
 
-def write(model: Model, without: Mapping[str, Model], path: Path, about: dict) -> None:
-    """As JSON.   without: by the SHA-256 of a CT's file, what was fitted to all other anatomies.   about: on what, for whoever reads it."""
-    models = {sha256: _to_json(each) for sha256, each in without.items()}
-    told = {"about": about, "columns": list(COLUMNS), **_to_json(model), "without": models}
-    path.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+def write(models: Mapping[str, Model], without: Mapping[str, Mapping[str, Model]], path: Path, about: dict) -> None:
+    """As JSON.
+
+    models: of each of KINDS.   without: of each kind, by the SHA-256 of a CT's file, what was fitted to all other anatomies.
+    about: on what they were fitted, for whoever reads it.
+    """
+    told = {kind: {**_to_json(model), "without": {sha256: _to_json(each) for sha256, each in without[kind].items()}}
+            for kind, model in models.items()}
+    path.write_text(json.dumps({"about": about, "columns": list(COLUMNS), **told}, indent=1) + "\n", encoding="utf-8")
 
 
 @lru_cache
-def calibrated(apart_from: str = "") -> Model:
-    """The model that comes with the program.
+def calibrated(kind: str = "body", apart_from: str = "") -> Model:
+    """The model of a kind, one of KINDS, that comes with the program.
 
     apart_from: the SHA-256 of a CT's file. Of one to which the model was fitted, that which was fitted to the others: it tells how well the
     model does with anatomy that it has never seen.
@@ -136,7 +142,7 @@ def calibrated(apart_from: str = "") -> Model:
     told = json.loads(Path(__file__).with_name("prediction.json").read_text(encoding="utf-8"))
     if told["columns"] != list(COLUMNS):
         raise ValueError("prediction.json was fitted to other columns; run Testing/benchmarks/trust_fit.py.")
-    told = told["without"].get(apart_from, told)
+    told = told[kind]["without"].get(apart_from, told[kind])
     values = {part.name: told[part.name] for part in fields(Model)}
     return Model(**{name: np.array(value) if isinstance(value, list) else value for name, value in values.items()})
 

@@ -115,8 +115,7 @@ def _weakest_turn(case: CaseReport) -> ET.Element | None:
     if case.weakest_turn is None:
         return None
     degrees, axis = case.weakest_turn
-    by_noise = " by noise alone" if case.predicted_tre_mm is None else ""
-    told = (f"below {number(degrees, chr(176), 2)}{by_noise} in 95 of 100 cases, about the direction "
+    told = (f"below {number(degrees, chr(176), 2)} in 95 of 100 cases, about the direction "
             f"({', '.join(number(value, '', 2) for value in axis)}) of the world.")
     return tag("p", tag("span", "The turn of which the X-rays tell least: ", class_="quiet"), told)
 
@@ -168,9 +167,8 @@ def _views(case: CaseReport) -> ET.Element:
     if case.refined:
         rows.insert(0, row(f"{case.similarity_name}, start", lambda view: number(view.start_similarity, "", 3)))
     if any(view.depth_mm is not None for view in case.views):
-        by_noise = " by noise alone" if case.predicted_tre_mm is None else ""
-        rows += [row(f"Error along the beam{by_noise}, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
-                 row(f"Error across it{by_noise}, 95 % below", lambda view: number(view.in_plane_mm, "mm", 2))]
+        rows += [row("Error along the beam, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
+                 row("Error across it, 95 % below", lambda view: number(view.in_plane_mm, "mm", 2))]
     if any(view.correction for view in case.views):
         rows.append(row("Camera corrected by", _correction))
     return table(["", *(view.name for view in case.views)], rows)

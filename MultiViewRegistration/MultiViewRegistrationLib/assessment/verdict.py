@@ -31,9 +31,6 @@ from .uncertainty import TargetUncertainty
 SAME_DIRECTION_DEG = 15.0
 #: Two standard deviations and a little less hold 95 % of a normal error.
 SDS_95 = 1.96
-#: Of the right answers of one structure 95 % are off by no more than so many times what noise explains with 95 %: what lies before and
-#: behind it is alike over more than a tile. Of hip bones, held against a spine (docs/trust.md).
-STRUCTURE_BEYOND = 2.4
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
 AMBIGUOUS_GAP = 1.3
 #: Said where there was no time to try all that may be wrong.
@@ -54,10 +51,9 @@ class ViewSplit:
 class Assessment:
     """verdict: "accept", "check" or "reject".   reasons: for it, a sentence each; none for an accept.
 
-    prediction: None where nothing was fitted to cases like this one.   evidence: None where there was nothing to ask.
+    prediction, evidence: None where there was nothing to ask.
     splits: of each view.   weakest_turn: 95 % bound in degrees, and axis (3,) in the world, of the turn of which the views tell least.
     beyond: by how much more the targets may be off than noise explains.
-    Without a prediction, of one structure, these are those of a right answer.
     cause: what explains a poor fit, see `explained`; None where nothing was looked for, or found.
     causes_left: whether the time was up before all causes were tried.
     measured: whether the case is of the kind that the probability was measured on; of another kind nothing is accepted.
@@ -78,8 +74,7 @@ class Assessment:
     def at_targets(self, points: np.ndarray) -> list[tuple[float, float]]:
         """Of each target (N, 3), world mm, the error to expect and what it stays below in 95 of 100 results, mm.
 
-        What noise explains, as many times as the prediction is of it at the targets that were assessed; without one, of one structure, that
-        of a right answer. Nothing where nothing was assessed.
+        What noise explains, as many times as the prediction is of it at the targets that were assessed. Nothing where nothing was assessed.
         """
         if self.evidence is None:
             return []
@@ -103,7 +98,7 @@ def assess(
 
     views: as the case has them.   start: (4, 4) of the refinement.   targets: (N, 3) CT mm, by default the bone in the fields of all views.
     assumed: whether something about the views was assumed.   registered: whether the pose came of a registration.
-    model: by default the one that comes with the program.
+    model: by default the one that comes with the program for a body, or for a structure.
     """
     alone = untied(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
@@ -117,16 +112,14 @@ def assess(
         limits.append("Something about the views is assumed: how often such results are wrong was not measured.")
     if not registered:
         limits.append("The pose was set, not registered: how often such poses are wrong was not measured.")
-    model = model or calibrated()
+    model = model or calibrated("structure" if anatomy.structure else "body")
     at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, chosen))
-    prediction = None if anatomy.structure else model.predict(numbers(told)).no_less_than(at.mean_mm, at.bound_mm(), len(tied))
-    beyond = _beyond_noise(prediction, at)
+    prediction = model.predict(numbers(told)).no_less_than(at.mean_mm, at.bound_mm(), len(tied))
+    beyond = prediction.upper95_mm / at.bound_mm()
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     measured = not (limits or alone or ambiguous)
     judged = partial(Assessment, prediction=prediction, evidence=told, **_split(corrected, told, at, beyond), beyond=beyond, targets=chosen,
                      measured=measured)
-    if prediction is None:
-        return judged("check", limits)
     verdict = decided(prediction, model, measured)
     if verdict == "accept":
         return judged(verdict, [])
@@ -206,11 +199,10 @@ def _targets(anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.nd
 
 
 def _of_structure(anatomy: Anatomy, found: Refinement) -> list[str]:
-    """Of one structure: why the measured probability does not hold for it, and what it was compared with, a sentence each."""
+    """Of one structure: why it is not accepted, and what it was compared with, a sentence each."""
     if not anatomy.structure:
         return []
-    told = ["One structure of a CT was registered: how often such results are wrong was not measured, so look at its outline. "
-            "Its intervals are those of a right answer."]
+    told = ["One structure of a CT was registered: it may lie on something that looks like it, so look at its outline."]
     if found.rest_at is not None:
         mm, degrees = away(found.world_from_ct, found.rest_at, anatomy.centroid)
         told.append(f"It lies {mm:.1f} mm and {degrees:.1f} degrees from where the rest of its CT has it.")
@@ -277,11 +269,6 @@ def _split(views: list[View], told: Evidence, at: TargetUncertainty, beyond: flo
     splits = [ViewSplit(view.name, *(SDS_95 * beyond * sd for sd in at.split(view.camera))) for view in views]
     sd, axis = told.uncertainty.weakest_turn()
     return {"splits": splits, "weakest_turn": (float(np.degrees(SDS_95 * beyond * sd)), axis)}
-
-
-def _beyond_noise(prediction: Prediction | None, at: TargetUncertainty) -> float:
-    """By how much more the targets may be off than noise explains."""
-    return prediction.upper95_mm / at.bound_mm() if prediction else STRUCTURE_BEYOND
 
 
 def _how_probable(prediction: Prediction, model: Model, verdict: str) -> list[str]:

@@ -69,7 +69,7 @@ def _of(part: str) -> list[Condition]:
 
 
 CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))
-#: For a second simulator: what the prediction speaks of, and of single bones it predicts nothing.
+#: For a second simulator, whose X-rays take seconds each.
 BODIES = tuple(condition for condition in CONDITIONS if condition.part == "body")
 
 

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from ..assessment.diagnosis import CLEARER
 from ..assessment.prediction import Model
-from ..assessment.verdict import STRUCTURE_BEYOND, decided
+from ..assessment.verdict import decided
 
 
 def judged(row: dict, model: Model) -> dict:
-    """A row of `trial.measured` with the prediction, intervals and verdict of this model; of one structure with the intervals alone."""
-    if "noise_mm" not in row:
+    """A row of `trial.measured` with the prediction, intervals and verdict of this model."""
+    if not row.get("features"):
         return row
-    if row["wrong"] is None:
-        return row if row["depth95_mm"] is None else {**row, **_wider(row, STRUCTURE_BEYOND / row.get("beyond", STRUCTURE_BEYOND))}
     noise = row["noise_mm"], row["noise95_mm"], row["views"]
     told, cause = model.predict(row["features"]).no_less_than(*noise), row.get("cause")
     if cause and cause["evidence_gain"] >= CLEARER:
         told, moved_mm = told.moved(cause["moved_mm"]).no_less_than(*noise), cause["moved_mm"]
         verdict, split = decided(told, model, False, moved_mm), {"depth95_mm": told.upper95_mm, "in_plane95_mm": told.upper95_mm}
     else:
-        verdict, split = decided(told, model, row["measured"]), _wider(row, told.upper95_mm / row["upper95_mm"])
+        verdict, wider = decided(told, model, row["measured"]), told.upper95_mm / (row["beyond"] * row["noise95_mm"])
+        split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
     return {**row, **split, "wrong": told.wrong, "mean_mm": told.mean_mm, "upper95_mm": told.upper95_mm, "bounded": told.bounded,
             "verdict": verdict}
-
-
-def _wider(row: dict, factor: float) -> dict:
-    return {key: factor * row[key] for key in ("depth95_mm", "in_plane95_mm")}

@@ -52,9 +52,8 @@ def page(done: Outcome, about: str = "", title: str = "Protocol", pictures: str 
         "What a nuisance costs, beside the same pose and cameras without it, where both answers are within "
         f"{WRONG_MM:g} mm:", success_tables.against_clean(rows) or "No pairs yet.",
         "## Verdicts", f"Wrong is an mTRE above {WRONG_MM:g} mm.", trust_tables.by_kind(rows), trust_tables.by_condition(rows),
-        "## Predicted error", "Where the model says any: of a single bone it says none.",
-        *((trust_tables.predictions(rows), trust_tables.said_and_found(rows), f"![said against found]({pictures}/{figure})")
-          if predicted else ()),
+        "## Predicted error", *((trust_tables.predictions(rows), trust_tables.said_and_found(rows),
+                                 f"![said against found]({pictures}/{figure})") if predicted else ("None yet.",)),
         "Along the first view's beam and across it, of answers that are right across it, by the 95 % intervals of each result:",
         trust_tables.along_the_beam(rows), "## Uncertain geometry", "How far further cameras are off against the first, about and at the "
         "isocentre, as they were given and as they were corrected: medians of the right answers.", trust_tables.corrections(rows),
@@ -76,7 +75,7 @@ def _head(done: Outcome, title: str) -> str:
 def _simulated(done: Outcome) -> str:
     rtk = done.simulator == "rtk"
     bones = ("Bones: the largest ones, thresholded and divided at their necks, each picked out by a mask, among all others" if rtk else
-             "No single bones: nothing is predicted of them")
+             "No single bones")
     return (
         ", in an order of which any beginning is spread over all conditions. "
         f"X-rays are by {BY[done.simulator]}; what else is in the images is put "

@@ -93,7 +93,8 @@ def run_real(
 
 
 def _as_judged_now(records: Records) -> list[dict]:
-    return [judged(row, calibrated(records.sha256.get(row["ct"], ""))) for row in records.rows()]
+    kinds = {"body": "body", "bone": "structure"}
+    return [judged(row, calibrated(kinds[row["part"]], records.sha256.get(row["ct"], ""))) for row in records.rows()]
 
 
 def _keep(records: Records, listed: Sequence, limit: int | None, measure: Callable, progress: Callable[[float, str], object],

@@ -80,11 +80,11 @@ def _registered(
     if result.verdict != "reject":
         geometry.learn(result.views)
     predicted, pose = result.predicted_tre_mm, result.world_from_ct
-    # The frames that follow compare a structure by itself, and are held against this one.
-    fit = anatomy.fit(result.views, pose, pose) if anatomy.whole else result.refinement.fit
-    return Tracked(number, "registered", pose, result.verdict, result.reasons, fit.similarity,
-                   predicted and predicted["upper95"], tuple(view.camera for view in result.views),
-                   result.seconds["total"] - result.seconds["load"])
+    cameras, rest_at = tuple(view.camera for view in result.views), result.refinement.rest_at
+    rest = None if rest_at is None else Tracked(number, "registered", rest_at, "check", [],
+                                                anatomy.whole.fit(result.views, rest_at, rest_at).similarity, cameras=cameras)
+    return Tracked(number, "registered", pose, result.verdict, result.reasons, result.refinement.fit.similarity,
+                   predicted and predicted["upper95"], cameras, result.seconds["total"] - result.seconds["load"], rest)
 
 
 class _Geometry:

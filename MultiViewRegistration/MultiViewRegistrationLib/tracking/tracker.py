@@ -3,6 +3,8 @@
 Each frame begins where the ones before it lead to, so near that neither a search nor the coarsest resolution has anything to add. What
 ends there must look like the X-rays as much as the frames before it did; if not, it is sought from the last pose, then within a range
 about it. A frame that is lost, or rejected, starts nothing: the next one begins from the last that was kept.
+
+A structure that was registered before the rest of its CT is followed before it: in each frame the whole CT is followed first.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ REMEMBERED = 15
 #: Steps below this are left to the finest resolution; not those of a structure, whose last level, of narrow windows, captures little.
 LEFT_MM = 0.5
 FOLLOWED = "Followed from frame to frame without an assessment of its own: how often such poses are wrong was not measured."
+REST_LOST = "Lost: the rest of the CT, before which it is compared, was not found."
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class Tracked:
     verdict, reasons: see `assessment.verdict`.   similarity: local NCC by view, none where nothing was found.
     upper95_mm: what the error stays below in 95 of 100 such results, where that was measured.
     cameras: in which the pose holds, by view.   seconds: from images that are loaded to the verdict.
+    rest: the same of the whole CT, where a structure was compared before the rest of it.
     """
 
     number: int
@@ -75,6 +79,7 @@ class Tracked:
     upper95_mm: float | None = None
     cameras: tuple[Camera, ...] = ()
     seconds: float = 0.0
+    rest: Tracked | None = None
 
     @property
     def kept(self) -> bool:
@@ -93,13 +98,16 @@ class Tracker:
 
     def __init__(self, anatomy: Anatomy, pace: Pace, search: Range, targets: np.ndarray | None = None, *, assumed: bool = False) -> None:
         self._anatomy, self._pace, self._search, self._targets, self._assumed = anatomy, pace, search, targets, assumed
+        self._rest = Tracker(anatomy.whole, replace(pace, assessed=False), search) if anatomy.whole else None
+        self._compared = anatomy
         self._kept: list[tuple[int, np.ndarray]] = []
         self._similarity: list[tuple[float, ...]] = []
 
     def on(self, anatomy: Anatomy) -> Tracker:
         """The same where another makes the objectives of the same CT, see `Anatomy.on`."""
         other = copy(self)
-        other._anatomy = anatomy
+        other._anatomy = other._compared = anatomy
+        other._rest = self._rest and self._rest.on(anatomy.whole)
         return other
 
     @property
@@ -112,6 +120,8 @@ class Tracker:
         if found.kept:
             self._kept = [*self._kept[-1:], (found.number, found.world_from_ct)]
             self._similarity = [*self._similarity[1 - REMEMBERED:], found.similarity]
+        if found.rest:
+            self._rest.keep(found.rest)
 
     def follow(self, number: int, views: list[View], given: np.ndarray | None = None) -> Tracked:
         """Find the structure in a frame, by those that were kept before it.
@@ -119,12 +129,27 @@ class Tracker:
         views: with exact cameras.   given: (4, 4) a start pose of this frame, where somebody gives one; asked only where it is lost.
         """
         began = perf_counter()
+        if self._rest is None or not self._rest.begun:
+            found = self._in_frame(number, views, given)
+        else:
+            found = self._before_rest(number, views, given)
+        return replace(found, seconds=perf_counter() - began)
+
+    def _before_rest(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
+        rest = self._rest.follow(number, views)
+        if not rest.kept:
+            return Tracked(number, "lost", None, "reject", [REST_LOST], rest=rest)
+        before = copy(self)
+        before._compared = self._anatomy.among(rest.world_from_ct)
+        return replace(before._in_frame(number, views, given), rest=rest)
+
+    def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
         last, expected = self._kept[-1][1], predicted(self._kept, number)
         found = self._followed(number, views, [expected, last])
         if found is None:
             starts = [expected, last, *([] if given is None else [given])]
             found = self._found_again(number, views, starts)
-        return replace(found, seconds=perf_counter() - began)
+        return found
 
     def _followed(self, number: int, views: list[View], starts: list[np.ndarray]) -> Tracked | None:
         for start in starts:
@@ -137,9 +162,9 @@ class Tracker:
 
     def _descended(self, views: list[View], pose: np.ndarray) -> Refinement | None:
         """From a start nearby, at all but the coarsest resolution; None where the X-rays show too little of the CT."""
-        levels = self._anatomy.levels(views, pose)[1:]
+        levels = self._compared.levels(views, pose)[1:]
         for level in levels:
-            objective = self._anatomy.objective(views, level, pose)
+            objective = self._compared.objective(views, level, pose)
             if level is levels[-1]:
                 pose, fit = _finished(objective, level, pose, self._pace.tolerance_mm)
             else:
@@ -147,14 +172,15 @@ class Tracker:
                 pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=left_mm)
             if not np.isfinite(fit.cost):
                 return None
-        return Refinement(pose, fit, [], views, np.zeros(6))
+        return Refinement(pose, fit, [], views, np.zeros(6), rest_at=self._compared.rest_at)
 
     def _found_again(self, number: int, views: list[View], poses: Sequence[np.ndarray]) -> Tracked:
         starts = [Start(pose, MOST_EXPECTED_MM) for pose in poses]
         try:
-            found = refine_from(self._anatomy, views, starts, centre=poses[1], reach=self._search)
+            found = refine_from(self._compared, views, starts, centre=poses[1], reach=self._search)
         except InputError:
             return Tracked(number, "lost", None, "reject", ["Lost: within the range of the search the X-rays show too little of the CT."])
+        found = replace(found, rest_at=self._compared.rest_at)
         told = self._assessed(views, found, poses[1])
         if not self._alike(found.fit.similarity):
             told = replace(told, verdict="reject", reasons=[f"Lost: {self._unlike(views, found)}", *told.reasons])

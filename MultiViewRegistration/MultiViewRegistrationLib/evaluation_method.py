@@ -83,7 +83,7 @@ class Method:
         began = perf_counter()
         if self.start != "given":
             along = {"centre": start, "reach": self.range(case), "seed": self.seed + number} if self.start in SEARCHED else {}
-            guided = Guided(model, case.views, case.world_from_ct, shared, **along)
+            guided = Guided(model, anatomy, case.views, case.world_from_ct, shared, **along)
 
         def find(views: list[View], tell: Callable) -> Refinement:
             return self.by.place.run(anatomy, lambda there: guided.run(self.by, there, views, tell) if guided

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -18,18 +18,23 @@ from .io.case import Case
 from .refinements import Refiner
 from .registration.anatomy import Anatomy
 from .registration.apart import untied
+from .registration.doubt import along_doubt
 from .registration.pipeline import Progress, Refinement, refine_anywhere
-from .registration.plan import MOST_EXPECTED_MM
+from .registration.plan import CAPTURED_MM, MOST_EXPECTED_MM
 from .registration.ranges import Range
 from .registration.starts import Start, refine_from
 from .registration.unknowns import CALIBRATED
 from .rendering.devices import CPU
+
+#: A model that expects to be farther off is not believed before the X-rays were looked at.
+SURE_MM = 2 * CAPTURED_MM
 
 
 class Candidate(Protocol):
     """See `regressor.fusion.Candidate`."""
 
     world_from_ct: np.ndarray
+    covariance: np.ndarray
     views: tuple[int, ...]
     agree: bool
 
@@ -96,7 +101,7 @@ class Started:
 class Guided:
     """The registration of a case's views from what a model says of them, and how it began.
 
-    model: None for a plain search.   views: the case's.
+    model: None for a plain search.   anatomy, views: the case's.
     world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
         as one does, through the range of the training, where the model itself knows the pose no better than by MOST_EXPECTED_MM.
 
@@ -104,9 +109,12 @@ class Guided:
     is done.
     """
 
-    def __init__(self, model: Model | None, views: Sequence[View], world_from_ct: np.ndarray | None, shared: SharedUnknowns = CALIBRATED, *,
-                 trained: bool = False, centre: np.ndarray | None = None, reach: Range | None = None, seed: int = 0) -> None:
-        self._model, self._nominal, self._shared, self._trained = model, world_from_ct, shared, trained
+    def __init__(
+        self, model: Model | None, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None,
+        shared: SharedUnknowns = CALIBRATED, *, trained: bool = False, centre: np.ndarray | None = None, reach: Range | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._model, self._anatomy, self._nominal, self._shared, self._trained = model, anatomy, world_from_ct, shared, trained
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
         """That the model took."""
@@ -147,7 +155,7 @@ class Guided:
             return []
         began = perf_counter()
         try:
-            return self._model.candidates(views, self._nominal)
+            return poses_by(self._model, self._anatomy, views, self._nominal)
         except InputError as error:
             if self._reach is None:
                 raise
@@ -155,6 +163,18 @@ class Guided:
             return []
         finally:
             self.seconds += perf_counter() - began
+
+
+def poses_by(model: Model, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]:
+    """What a model says of X-rays, the most credible pose first: of a body of which it is not sure, its own moved `along_doubt`.
+
+    Arguments and InputError as of `regressor.model.Model.candidates`.
+    """
+    said = model.candidates(views, world_from_ct)
+    if anatomy.structure or said[0].expected_mm() < SURE_MM:
+        return said
+    pose, covariance = along_doubt(anatomy, views, said[0].world_from_ct, said[0].covariance)
+    return [replace(said[0], world_from_ct=pose, covariance=covariance), *said]
 
 
 def model_for(case: Case, start: str, model: str | Path | Model | None) -> Model | None:

@@ -86,7 +86,7 @@ def register(
     shared, guided = case.shared_unknowns, None
     if start in ("search", "regressor", "auto"):
         along = {} if start == "regressor" else {"centre": pose, "reach": Range(**case.search), "seed": seed}
-        guided = Guided(regressor, case.views, case.world_from_ct, shared, trained=trained > 0, **along)
+        guided = Guided(regressor, anatomy, case.views, case.world_from_ct, shared, trained=trained > 0, **along)
         located = guided.seconds
         pose = guided.candidates[0].world_from_ct if guided.candidates else pose
     for each in filter(None, (anatomy, by.name == "joint" and anatomy.whole)):

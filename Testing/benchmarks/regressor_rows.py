@@ -10,6 +10,7 @@ import pose_cases
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.guided import poses_by
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.model import Model
 from MultiViewRegistrationLib.workflow import register
@@ -17,12 +18,13 @@ from MultiViewRegistrationLib.workflow import register
 
 def poses(model: Model, case: Case) -> dict:
     """mTRE in mm of all views together and of each alone, what the model expects of the former, and the milliseconds that took."""
+    anatomy = pose_cases.ready(case)
     start = perf_counter()
-    together = model.candidates(case.views, case.world_from_ct)[0]
+    together = poses_by(model, anatomy, case.views, case.world_from_ct)[0]
     ms = 1000 * (perf_counter() - start)
     errors = [mtre(together.world_from_ct, case.truth_world_from_ct, case.targets)]
     if len(case.views) > 1:
-        alone = [model.candidates([view], case.world_from_ct)[0] for view in case.views]
+        alone = [poses_by(model, anatomy, [view], case.world_from_ct)[0] for view in case.views]
         errors += [mtre(one.world_from_ct, case.truth_world_from_ct, case.targets) for one in alone]
     return {"mtre_mm": _rounded(errors), "expected_mm": round(together.expected_mm(), 3), "ms": round(ms, 1)}
 

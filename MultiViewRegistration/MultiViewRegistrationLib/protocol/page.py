@@ -80,8 +80,9 @@ def _simulated(done: Outcome) -> str:
         ", in an order of which any beginning is spread over all conditions. "
         f"X-rays are by {BY[done.simulator]}; what else is in the images is put "
         f"on them. Starts are given, with an mTRE drawn evenly from {INTERVALS} intervals up to {REACH_MM:g} mm. Each is registered and "
-        f"assessed as `mvreg register` does it. Bodies: the whole CT is registered. {bones}{_skipped(done.rows)}. Pose and cameras are "
-        "the same for all conditions of one geometry, so that results are not independent and intervals somewhat too narrow."
+        "assessed as `mvreg register` does it; what is predicted is by a model that was not fitted to its CT. Bodies: the whole CT is "
+        f"registered. {bones}{_skipped(done.rows)}. Pose and cameras are the same for all conditions of one geometry, so that results are "
+        "not independent and intervals somewhat too narrow."
     )
 
 

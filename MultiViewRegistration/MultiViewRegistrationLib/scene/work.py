@@ -69,7 +69,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
     from ..workflow import assess
 
     fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
-    begun = fit.world_from_ct if fit else seen_by(model, case) if start == "regressor" else case.world_from_ct
+    begun = fit.world_from_ct if fit else seen_by(model, case, anatomy) if start == "regressor" else case.world_from_ct
     with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
         job = Job(["register", written(case, begun, folder), "--refine", refinement, "--device", "auto", "--out", Path(folder, "result")])
         told = watched(job, begun, tell)
@@ -78,14 +78,15 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
                    assessment=None, torch_device=told["software"]["device"].rpartition(" on ")[2])
 
 
-def seen_by(model: Path | None, case) -> np.ndarray:
+def seen_by(model: Path | None, case, anatomy) -> np.ndarray:
     """(4, 4) world_from_ct that a regressor takes for the most credible. InputError where there is none, or it is of another CT."""
+    from ..guided import poses_by
     from ..learning import find_model
 
     found = find_model(case, model)
     if found is None:
         raise InputError("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
-    return found.candidates(case.views, case.world_from_ct)[0].world_from_ct
+    return poses_by(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
 
 
 def written(case, world_from_ct: np.ndarray | None, folder: str) -> Path:

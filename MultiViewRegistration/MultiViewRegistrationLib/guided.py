@@ -26,8 +26,8 @@ from .registration.starts import Start, refine_from
 from .registration.unknowns import CALIBRATED
 from .rendering.devices import CPU
 
-#: A model that expects to be farther off is not believed before the X-rays were looked at.
-SURE_MM = 2 * CAPTURED_MM
+#: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
+DOUBT_MM = 2 * CAPTURED_MM
 
 
 class Candidate(Protocol):
@@ -171,7 +171,7 @@ def poses_by(model: Model, anatomy: Anatomy, views: Sequence[View], world_from_c
     Arguments and InputError as of `regressor.model.Model.candidates`.
     """
     said = model.candidates(views, world_from_ct)
-    if anatomy.structure or said[0].expected_mm() < SURE_MM:
+    if anatomy.structure or said[0].expected_mm() < DOUBT_MM:
         return said
     pose, covariance = along_doubt(anatomy, views, said[0].world_from_ct, said[0].covariance)
     return [replace(said[0], world_from_ct=pose, covariance=covariance), *said]

@@ -1,4 +1,4 @@
-"""Looking along the direction of which a regressor is least certain."""
+"""Trying along the direction of which a regressor is least certain."""
 
 from __future__ import annotations
 
@@ -7,22 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from fake_model import FakeModel
-from phantom import TRUE_POSE, error_mm, make_views, off
+from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.guided import SURE_MM, poses_by
+from MultiViewRegistrationLib.guided import DOUBT_MM, poses_by
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.doubt import LEFT, along_doubt
-
-
-@pytest.fixture(scope="module")
-def anatomy(ct):
-    return Anatomy(ct)
-
-
-@pytest.fixture(scope="module")
-def views(ct):
-    return make_views(ct)
 
 
 def astray(view, anatomy, mm):
@@ -40,7 +30,7 @@ def test_it_finds_the_place_along_the_beam(anatomy, views, mm, alone):
     shown = views[:1] if alone else views
     pose, covariance = astray(views[0], anatomy, mm)
     found, left = along_doubt(anatomy, shown, pose, covariance)
-    assert error_mm(found, TRUE_POSE) < 0.3 * abs(mm)  # half a step of the looks and what they tell
+    assert error_mm(found, TRUE_POSE) < 0.3 * abs(mm)  # half a step of the tries, and what they tell
     assert np.linalg.eigvalsh(left)[-1] == pytest.approx(LEFT**2 * np.linalg.eigvalsh(covariance)[-1], rel=0.01)
     assert np.linalg.eigvalsh(left)[0] > 0
 
@@ -51,14 +41,14 @@ def test_where_nothing_of_the_ct_is_shown_the_pose_stays(anatomy, views):
     assert np.array_equal(found, beside) and np.array_equal(left, covariance)
 
 
-def test_only_a_body_of_which_the_model_is_unsure_is_looked_at(anatomy, views, ct):
+def test_only_a_body_of_which_the_model_is_unsure_is_moved(anatomy, views, ct):
     def said(expects_mm, of):
         model = FakeModel(TRUE_POSE, anatomy.centroid, together_mm=expects_mm, expects_mm=expects_mm)
         return model.candidates(views, None), poses_by(model, of, views, None)
 
-    for expects_mm, of in ((SURE_MM - 1, anatomy), (SURE_MM + 4, Anatomy(replace(ct, mask=ct.volume.values > 300)))):
-        plain, looked = said(expects_mm, of)
-        assert [each.world_from_ct.tolist() for each in plain] == [each.world_from_ct.tolist() for each in looked]
-    plain, looked = said(SURE_MM + 4, anatomy)
-    assert len(looked) == len(plain) + 1 and looked[0].expected_mm() < plain[0].expected_mm()
-    assert [each.world_from_ct.tolist() for each in looked[1:]] == [each.world_from_ct.tolist() for each in plain]
+    for expects_mm, of in ((DOUBT_MM - 1, anatomy), (DOUBT_MM + 4, Anatomy(replace(ct, mask=ct.volume.values > 300)))):
+        plain, asked = said(expects_mm, of)
+        assert [each.world_from_ct.tolist() for each in plain] == [each.world_from_ct.tolist() for each in asked]
+    plain, asked = said(DOUBT_MM + 4, anatomy)
+    assert len(asked) == len(plain) + 1 and asked[0].expected_mm() < plain[0].expected_mm()
+    assert [each.world_from_ct.tolist() for each in asked[1:]] == [each.world_from_ct.tolist() for each in plain]

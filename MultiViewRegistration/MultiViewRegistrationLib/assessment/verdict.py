@@ -86,7 +86,7 @@ class Assessment:
         if self.weakest_turn is None:
             return None
         degrees, axis = self.weakest_turn
-        return {"wrong_probability": self.prediction and self.prediction.wrong, "noise_mm": self.evidence.noise_mm,
+        return {"wrong_probability": self.prediction.wrong, "noise_mm": self.evidence.noise_mm,
                 "views": [asdict(split) for split in self.splits], "weakest_turn": {"degrees": degrees, "axis": axis.tolist()}}
 
 

@@ -1,7 +1,7 @@
 """A pose that is known badly along one direction, mostly a view's depth, moved along it to where the X-rays tell most of the CT.
 
 What moves the CT along a beam hardly changes an image, so that a network errs most there, and says so. Anything else it knows well enough
-for a few looks along that one direction to find the place.
+for a few tries along that one direction to find the place.
 """
 
 from __future__ import annotations
@@ -15,11 +15,10 @@ from ..imaging.view import View
 from .anatomy import Anatomy
 from .objective import Asked
 from .optimizer import moved
+from .search import RADIUS_MM
 
-#: So many looks, evenly up to so many standard deviations either way; what they leave of the deviation.
-LOOKS, DEVIATIONS, LEFT = 12, 2.5, 0.5
-#: An angle counts at this distance from the centroid, mm.
-RADIUS_MM = 60.0
+#: So many tries, evenly up to so many standard deviations either way; what they leave of the deviation.
+TRIES, DEVIATIONS, LEFT = 12, 2.5, 0.5
 
 
 def along_doubt(
@@ -29,11 +28,11 @@ def along_doubt(
 
     covariance: (6, 6) of the motion (omega rad, v mm) from the pose to the true one about the anatomy's centroid, world axes.
     """
-    scale = np.repeat([RADIUS_MM, 1.0], 3)
+    scale = np.repeat([RADIUS_MM, 1.0], 3)  # an angle counts at that distance from the centroid
     variances, axes = np.linalg.eigh(covariance * np.outer(scale, scale))
     deviation = np.sqrt(variances[-1]) * axes[:, -1] / scale
     centre = rigid.transform_points(world_from_ct, anatomy.centroid)
-    poses = [moved(world_from_ct, share * deviation, centre) for share in np.linspace(-DEVIATIONS, DEVIATIONS, LOOKS)]
+    poses = [moved(world_from_ct, share * deviation, centre) for share in np.linspace(-DEVIATIONS, DEVIATIONS, TRIES)]
     levels = anatomy.levels(list(views), world_from_ct)
     objective = anatomy.objective(list(views), levels[min(1, len(levels) - 1)], world_from_ct)
     fits = [objective.look(Asked(pose)).settle() for pose in poses]

@@ -126,3 +126,19 @@ def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     person.host.click(start.placeButton)
     person.host.click(box)
     assert not box.checked and "Red" not in person.views.sliceViewNames() and person.ui.layoutButton.checked
+
+
+def test_a_new_registration_is_visible_to_slicers_selectors_when_it_is_added(person):
+    """Slicer's selectors look only at nodes that are visible when they are added, whatever becomes of them later."""
+    import vtk
+
+    seen = []
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def added(scene, event, node):
+        seen.append((node.GetHideFromEditors(), node.GetAttribute("ModuleName"), node.GetName()))
+
+    tag = person.host.scene.AddObserver(person.host.scene.NodeAddedEvent, added)
+    person.panel.begin()
+    person.host.scene.RemoveObserver(tag)
+    assert seen[0] == (0, "MultiViewRegistration", person.panel.registration.name)

@@ -13,9 +13,13 @@ _PARTS = {"horizontalHeader": "QHeaderView", "verticalHeader": "QHeaderView", "h
 
 
 def widgets_of(path: Path) -> dict[str, str]:
-    """Name -> class of everything in a .ui file that `slicer.util.childWidgetVariables` gives a name: widgets, layouts, actions."""
+    """Name -> class of everything in a .ui file that `slicer.util.childWidgetVariables` gives a name: widgets, layouts, actions.
+
+    Not a layout without items: PythonQt takes it for false, and `slicer.util.findChildren` leaves out what is false.
+    """
     root = ET.parse(path).getroot()
-    found = {entry.get("name"): entry.get("class", "QAction") for entry in root.iter() if entry.tag in ("widget", "layout", "action")}
+    found = {entry.get("name"): entry.get("class", "QAction") for entry in root.iter()
+             if entry.tag in ("widget", "action") or (entry.tag == "layout" and entry.find("item") is not None)}
     return {name: cls for name, cls in found.items() if name}
 
 

@@ -29,7 +29,7 @@ class CalibrationFields:
         self._answers: dict[str, str] = {}
         self._chosen = ""
         self._read: tuple = ((), Asked([]))
-        self._rows = QuestionRows(ui.questionsLayout, self._on_answered)
+        self._rows = QuestionRows(ui.questionsWidget, self._on_answered)
         ui.cameraBox.connect("activated(int)", self._on_camera)
 
     def draft(self) -> dict:

@@ -33,7 +33,7 @@ class ExportSection(Section):
         ui.folderPath.currentPathChanged.connect(self._show_whether_it_can)
         self._formats = {kind: qt.QCheckBox(name) for kind, name in export.formats().items()}
         for box in self._formats.values():
-            ui.formatsLayout.addWidget(box)
+            ui.formatsWidget.layout().addWidget(box)
         for box in (ui.resultCheckBox, ui.caseCheckBox, ui.overrideCheckBox, *self._formats.values()):
             box.toggled.connect(self._show_whether_it_can)
         ui.exportButton.clicked.connect(self._on_export)

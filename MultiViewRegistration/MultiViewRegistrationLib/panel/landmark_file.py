@@ -20,7 +20,7 @@ class LandmarkFile:
     def __init__(self, section) -> None:
         self._section, self._place = section, ""
         ui = section.ui
-        self._rows = QuestionRows(ui.landmarkQuestionsLayout, self._on_answered)
+        self._rows = QuestionRows(ui.landmarkQuestionsWidget, self._on_answered)
         ui.landmarkTargetBox.connect("activated(int)", lambda index: self.refresh())
         ui.landmarkFileButton.clicked.connect(self._on_file)
 

@@ -26,7 +26,7 @@ class PoseFile:
         self._answers: dict[str, str] = {}
         self._asked = Asked([])
         ui = section.ui
-        self._rows = QuestionRows(ui.poseQuestionsLayout, self._on_answered)
+        self._rows = QuestionRows(ui.poseQuestionsWidget, self._on_answered)
         ui.poseFileButton.clicked.connect(self._on_file)
         ui.placeCTButton.clicked.connect(self._on_place)
 

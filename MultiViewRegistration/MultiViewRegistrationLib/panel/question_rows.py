@@ -15,11 +15,14 @@ CHOOSE = _("choose...")
 class QuestionRows:
     """A row for each question: a box to choose from, in which nothing is chosen at first, or a field to type in.
 
-    layout: a QFormLayout, empty.   answered: called whenever a person has answered one.
+    widget: what they are asked in, with an empty QFormLayout; hidden while nothing is asked.
+    answered: called whenever a person has answered one.
+
+    The widget is named in the .ui, not its layout: to PythonQt an empty layout is false, and `slicer.util.findChildren` leaves it out.
     """
 
-    def __init__(self, layout: qt.QFormLayout, answered: Callable) -> None:
-        self._layout, self._answered = layout, answered
+    def __init__(self, widget: qt.QWidget, answered: Callable) -> None:
+        self._widget, self._answered = widget, answered
         self._questions: list[Question] = []
         self._rows: dict[str, tuple] = {}  # label and widget, made once: a row may ask for others to be shown while it is at work
 
@@ -35,6 +38,7 @@ class QuestionRows:
             elif not widget.hasFocus():
                 widget.setText(answer)
         asked = [question.key for question in questions]
+        self._widget.setVisible(bool(asked))
         for key, row in self._rows.items():
             for widget in row:
                 widget.setVisible(key in asked)
@@ -55,7 +59,7 @@ class QuestionRows:
         widget = self._choice(question) if question.choices else self._field()
         for part in (label, widget):
             part.setToolTip(question.tip)
-        self._layout.addRow(label, widget)
+        self._widget.layout().addRow(label, widget)
         return label, widget
 
     def _choice(self, question: Question) -> qt.QComboBox:

@@ -37,11 +37,12 @@ class Registration:
     @classmethod
     def create(cls, scene, name: str = "Registration") -> Registration:
         """A new one; several may live in one scene."""
-        node = scene.AddNewNodeByClass("vtkMRMLScriptedModuleNode", scene.GenerateUniqueName(name))
+        node = slicer.vtkMRMLScriptedModuleNode()
+        node.SetName(scene.GenerateUniqueName(name))
         node.SetAttribute("ModuleName", MODULE)
         node.SetModuleName(MODULE)
-        node.SetHideFromEditors(False)
-        return cls(node)
+        node.SetHideFromEditors(False)  # it is born hidden, and Slicer's selectors look only at nodes that are visible when they are added
+        return cls(scene.AddNode(node))
 
     @classmethod
     def all(cls, scene) -> list[Registration]:

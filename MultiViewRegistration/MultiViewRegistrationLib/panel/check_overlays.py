@@ -23,7 +23,6 @@ OVERLAYS = {
     "difference": (_("Difference"), _("Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree.")),
     "off": (_("None, the X-ray alone"), ""),
 }
-LEGEND_STYLE = "color: gray;"
 
 
 class Overlays(Part):
@@ -35,7 +34,6 @@ class Overlays(Part):
         self._projections: Projections | None = None
         for mode in overlay.MODES:
             ui.overlayComboBox.addItem(OVERLAYS[mode][0], mode)
-        ui.legendLabel.setStyleSheet(LEGEND_STYLE)
         ui.overlayComboBox.connect("currentIndexChanged(int)", self._on_overlay)
         ui.opacitySlider.valueChanged.connect(self._on_opacity)
         ui.structuresComboBox.checkedNodesChanged.connect(self._on_structures)

@@ -11,7 +11,7 @@ from ..scene.loading import landmark_list
 from ..scene.markups import is_placing, place, stop_placing
 from .history_table import ROW_PX, fit_rows
 
-CLICKED, NEXT = "✔", _("next")
+CLICKED, MISFIT, NEXT = "✔", "⚠", _("next")
 
 
 class LandmarksPage:
@@ -111,7 +111,8 @@ class LandmarksPage:
         told = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(mm=fit.rms_mm, used=used)
         if used == len(fit.residuals):
             return told
-        return told + " " + _("Those in red do not fit, and were left out: {count}.").format(count=len(fit.residuals) - used)
+        misfits = len(fit.residuals) - used
+        return told + " " + _("Those with {mark} do not fit and were left out: {count}.").format(mark=MISFIT, count=misfits)
 
     def _on_place(self, on: bool) -> None:
         section = self._section
@@ -141,8 +142,6 @@ def _cell(clicked: bool, coming: bool, residual):
         item.setToolTip(_("Clicked.") if clicked else _("The next click here is this landmark.") if coming else
                         _("Not clicked yet. Click this cell to make it the next one here."))
         return item
-    item = qt.QTableWidgetItem(_("{mm:.1f} mm").format(mm=residual.residual_mm))
+    item = qt.QTableWidgetItem(("" if residual.used else f"{MISFIT} ") + _("{mm:.1f} mm").format(mm=residual.residual_mm))
     item.setToolTip(_("{px:.1f} pixels from where the landmarks' pose has it: {fate}.").format(px=residual.residual_px, fate=residual.fate))
-    if not residual.used:
-        item.setForeground(qt.QBrush(qt.QColor("#b00020")))
     return item

@@ -16,8 +16,8 @@ from ..scene import display
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
 from ..scene.warned import warned
+from .colours import Theme
 from .notices import Notices
-from .section import ERROR_STYLE
 from .sections import SECTIONS
 from .views import Views
 
@@ -43,6 +43,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         self.views, self.notices = Views(self), Notices(self)
+        self._theme = Theme(ui.messageLabel.parentWidget())
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
@@ -131,7 +132,6 @@ class Panel(slicer.util.VTKObservationMixin):
     def tell(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
         self.ui.messageLabel.text = message
-        self.ui.messageLabel.setStyleSheet(ERROR_STYLE)
         self.ui.messageLabel.setVisible(bool(message))
 
     def invalidate(self) -> None:

@@ -10,7 +10,6 @@ from slicer.i18n import tr as _
 from ..scene.questions import Asked
 from ..scene.start_files import read_pose
 from .question_rows import QuestionRows
-from .section import ERROR_STYLE
 
 KINDS = _("Transforms and matrices (*.tfm *.txt *.h5 *.hdf5 *.npy *.json);;All files (*)")
 
@@ -39,7 +38,6 @@ class PoseFile:
         ui.placeCTButton.enabled = asked.found is not None and not self._section.session.running
         ui.placeCTButton.toolTip = _("Put the CT where the file has it.") if asked.found is not None else _("Answer both questions first.")
         ui.poseProblemLabel.text = asked.problem
-        ui.poseProblemLabel.setStyleSheet(ERROR_STYLE)
         ui.poseProblemLabel.setVisible(bool(asked.problem))
 
     def leave(self) -> None:

@@ -9,8 +9,9 @@ from ..scene.lacking import lacking
 from ..scene.session import LEARNED
 from ..scene.words import started_in_words, worst
 from . import packages
+from .colours import ERROR, PLAIN, set_tone
 from .history_table import HistoryTable
-from .section import DONE, ERROR_STYLE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 
 REFINEMENTS = {
     "joint": _("Joint, all X-rays together"),
@@ -97,7 +98,7 @@ class RegisterSection(Section):
         ui, session = self.ui, self.session
         entry = session.history.current
         ui.notesLabel.setVisible(False)
-        ui.statusLabel.setStyleSheet(ERROR_STYLE if session.message and not session.under_way else "")
+        set_tone(ui.statusLabel, ERROR if session.message and not session.under_way else PLAIN)
         if session.under_way:
             ui.statusLabel.setVisible(True)
             return

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 from ..scene.lacking import inputs
 from ..scene.session import LEARNED
 from . import packages
+from .colours import ERROR, PLAIN, set_tone
 from .part import Part
-from .section import ERROR_STYLE
 from .tables import fill, set_up
 
 TITLE = _("Regressor")
@@ -74,7 +74,7 @@ class RegressorPart(Part):
         if self._selected is not None:
             ui.modelsTable.selectRow(folders.index(self._selected))
         ui.regressorLabel.text = self._told()
-        ui.regressorLabel.setStyleSheet(ERROR_STYLE if self._says_gone and not learning.under_way else "")
+        set_tone(ui.regressorLabel, ERROR if self._says_gone and not learning.under_way else PLAIN)
 
     @property
     def _says_gone(self) -> bool:
@@ -121,7 +121,7 @@ class RegressorPart(Part):
         none = learning.looked and not learning.models and self.registration.ct is not None
         ui.regressorGroupBox.title = f"{TITLE} \u2013 " + _("none for this CT yet") if none else TITLE
         failed = training is not None and training.state == "failed"
-        ui.trainingLabel.setStyleSheet(ERROR_STYLE if failed else "")
+        set_tone(ui.trainingLabel, ERROR if failed else PLAIN)
         if learning.under_way:
             ui.regressorGroupBox.title = f"{TITLE} \u2013 " + _("training {percent}").format(percent=self.percent()).strip()
             progress = training.progress

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import slicer
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
-#: Of a sentence about what went wrong.
-ERROR_STYLE = "color: #b00020;"
 SYMBOLS = {TODO: "\u25cb", READY: "\u25d0", RUNNING: "\u25b6", DONE: "\u2714", PROBLEM: "\u26a0"}
 
 

@@ -11,7 +11,8 @@ from ..scene import sequence_words
 from ..scene.player import RATES
 from ..scene.warned import warned
 from . import packages
-from .section import DONE, ERROR_STYLE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .colours import ERROR, PLAIN, set_tone
+from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 from .sequence_motion import MotionPart
 
 UNITS = ("mm", "cm", "m")
@@ -116,7 +117,7 @@ class SequenceSection(Section):
 
     def _show_status(self) -> None:
         ui, sequence = self.ui, self.session.sequence
-        ui.statusLabel.setStyleSheet(ERROR_STYLE if sequence.message else "")
+        set_tone(ui.statusLabel, ERROR if sequence.message else PLAIN)
         text = sequence.message or ("" if sequence.player is not None else self._lacking)
         if sequence.tracking is not None:
             step = sequence.tracking.step

@@ -18,6 +18,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 from MultiViewRegistrationLib.scene.cleanup import Watch
+from MultiViewRegistrationLib.scene.display import hide, is_shown
 from MultiViewRegistrationLib.scene.registration import MODULE, Registration
 from MultiViewRegistrationLib.scene.sample_data import register_sample_data, sample_case
 from MultiViewRegistrationLib.scene.session import Session
@@ -131,10 +132,13 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
             self.initializeParameterNode()
 
     def initializeParameterNode(self):
-        """Work on the registration from before, or the first in the scene, if there is any."""
+        """Work on the registration from before, or the one whose views are shown, or the first in the scene, if there is any."""
         if self.panel.registration is None:
             registrations = Registration.all(slicer.mrmlScene)
-            self.setParameterNode(registrations[0] if registrations else None)
+            shown = [registration for registration in registrations if is_shown(registration)]
+            self.setParameterNode(next(iter([*shown, *registrations]), None))
+        else:
+            self.panel.views.follow()
 
     def setParameterNode(self, registration):
         """Work on this registration."""
@@ -197,7 +201,10 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         return registration
 
     def _load(self, read) -> Registration:
+        one_is_shown = any(map(is_shown, Registration.all(slicer.mrmlScene)))
         registration = read(slicer.mrmlScene)
+        if one_is_shown:
+            hide(registration)  # until it is chosen
         self.session(registration).know(read.case)
         return registration
 

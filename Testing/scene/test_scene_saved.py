@@ -138,8 +138,8 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
 
 
 def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
-    """The one that was there keeps its views, the one that comes gets others, and each keeps what is its own."""
-    from MultiViewRegistrationLib.scene import tags
+    """The one that was there keeps its views, and only one is shown at a time; each keeps what is its own."""
+    from MultiViewRegistrationLib.scene import display, tags
     from MultiViewRegistrationLib.scene.registration import Registration
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
@@ -151,14 +151,18 @@ def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     picture = pixels(views[1])
     assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
     first, second = Registration.all(scene)
-    assert first == there and told(second)["ct"] == coming["ct"]
-    assert [tags.tag_of(view) for registration in (first, second) for view in registration.xrays] == ["XRay1", "XRay2", "XRay3", "XRay4"]
-    assert [view.get_background_volume_id() for view in views] == kept + [view.node.GetID() for view in second.xrays]
+    assert first == there
+    assert [tags.tag_of(view) for registration in (first, second) for view in registration.xrays] == ["XRay1", "XRay2", None, None]
+    assert [view.get_background_volume_id() for view in views] == [*kept, None, None]
     assert (pixels(views[1]) == picture).all()
-    first.remove()
-    assert [view.get_background_volume_id() for view in views[2:]] == [view.node.GetID() for view in second.xrays]
+    display.show_alone(scene, second)
+    assert [view.get_background_volume_id() for view in views[:2]] == [view.node.GetID() for view in second.xrays]
+    assert not (pixels(views[1]) == picture).all()
+    assert told(second)["ct"] == coming["ct"]
     assert {name: view["content"] for name, view in told(second)["views"].items()} == {
         name: view["content"] for name, view in coming["views"].items()}
+    display.show_alone(scene, first)
+    assert (pixels(views[1]) == picture).all()
 
 
 def test_without_the_module_it_is_seen_all_the_same(slicer_app, scene, tmp_path):

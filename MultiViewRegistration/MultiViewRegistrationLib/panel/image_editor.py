@@ -6,6 +6,7 @@ import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
+from ..scene import mask
 from ..scene.image import change_image
 from ..scene.mask import draw_mask, set_mask
 from ..scene.segments import drawn_on
@@ -89,6 +90,8 @@ class ImageEditor(XRayEditor):
             segmentation = self.view.mask or draw_mask(self.view)[0]
             self.panel.ui.layoutButton.checked = True  # the X-ray's own view, to draw in
             edit_segmentation(segmentation, drawn_on(segmentation) or self.view.node)
+        if not self.panel.shown:
+            mask.show(self.view, filled=True)
 
 
 def edit_segmentation(segmentation, volume) -> None:

@@ -83,6 +83,8 @@ class Panel(slicer.util.VTKObservationMixin):
         self.registration = registration
         self.session = registration and self.logic.session(registration)
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
+        self.views.follow()
+        self.views.stand_back()
         self._follow()
         self.tell("")
         self.refresh()
@@ -123,6 +125,11 @@ class Panel(slicer.util.VTKObservationMixin):
             logging.exception("MultiViewRegistration")
             self.tell(_("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error))
         self.refresh()
+
+    @property
+    def shown(self) -> bool:
+        """Whether the module is open."""
+        return self._shown
 
     @property
     def filling(self) -> bool:

@@ -26,6 +26,12 @@ def stand_back(registration: Registration) -> None:
         overview.stand_back(registration, camera(), size())
 
 
+def reset_clipping() -> None:
+    """Have it cut nothing off of what has come into the scene."""
+    if camera() is not None:
+        camera().ResetClippingRange()
+
+
 def _view():
     manager = slicer.app.layoutManager()
     widget = manager.threeDWidget(0) if manager is not None and manager.threeDViewCount else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..scene import ct_in_3d, layout
+from ..scene import ct_in_3d, display, layout
 from . import three_d
 
 
@@ -40,13 +40,25 @@ class Views:
         before = layout.shows(registration)
         if not layout.show(registration, ct_slices):
             return
-        if ct_slices and registration.ct is not None:
-            logic = slicer.app.applicationLogic()
-            logic.GetSelectionNode().SetActiveVolumeID(registration.ct.GetID())
-            logic.PropagateVolumeSelection()  # the views of X-rays take no part in that
+        if ct_slices:
+            _show_in_slices(registration.ct)
         ct_in_3d.show_first_time(registration)
         if not before:
-            qt.QTimer.singleShot(0, self._stand_back)  # once the views have their size
+            self.stand_back()
+
+    def follow(self) -> None:
+        """Have all views show the registration at work, and nothing of another one."""
+        registration, scene = self._panel.registration, slicer.mrmlScene
+        if scene.IsClosing():
+            return
+        display.show_alone(scene, registration)
+        if layout.has_ct_slices(scene):
+            _show_in_slices(registration.ct)
+        qt.QTimer.singleShot(0, three_d.reset_clipping)  # once the 3D view has what there is now
+
+    def stand_back(self) -> None:
+        """Show all of the registration in the 3D view, once that has its size."""
+        qt.QTimer.singleShot(0, self._stand_back_now)
 
     def show_ct_slices(self) -> None:
         """Have slices of the CT to click in, where there are none."""
@@ -68,7 +80,14 @@ class Views:
         with self._panel.acting():
             self.show(ct_slices=on)
 
-    def _stand_back(self) -> None:
+    def _stand_back_now(self) -> None:
         registration = self._panel.registration
         if registration is not None and registration.scene is not None:
             three_d.stand_back(registration)
+
+
+def _show_in_slices(ct) -> None:
+    """Show a CT in Slicer's own slice views, nothing where it is None; those of X-rays take no part in that."""
+    logic = slicer.app.applicationLogic()
+    logic.GetSelectionNode().SetActiveVolumeID(ct and ct.GetID())
+    logic.PropagateVolumeSelection()

@@ -6,7 +6,7 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
 from . import display, folder, labels, layout, slice_view
-from .products import OWNER, products_of, remove_with_products
+from .products import OWNER, products_of, remove_with_products, take_out_of_views
 from .registration import MODULE, Registration
 from .tags import number_of, slice_nodes, tag_of
 from .xray import ATTRIBUTE, XRayView
@@ -14,6 +14,8 @@ from .xray import ATTRIBUTE, XRayView
 
 def take_down(registration: Registration) -> None:
     """Remove all that was made for a registration; CT and segmentation go back under what they were under."""
+    if layout.shows(registration):
+        layout.back(registration.scene)
     display.hide(registration)
     registration.release()
     folder.remove(registration)
@@ -76,13 +78,19 @@ class Watch:
         for made in products_of(node):
             remove_with_products(made)
         if node.GetNodeReferenceID(OWNER):
+            take_out_of_views(node)
             folder.forget(node)
 
     @calldata_type(VTK_OBJECT)
     def _removed(self, scene, event, node) -> None:
-        if node.IsA("vtkMRMLLinearTransformNode") and not scene.IsClosing() and not scene.IsRestoring():
+        if scene.IsClosing() or scene.IsRestoring():
+            return
+        if node.IsA("vtkMRMLLinearTransformNode"):
             for registration in Registration.all(scene):
                 registration.reclaim(node.GetID())
+        elif node.IsA("vtkMRMLVolumeNode"):  # which another one may have taken the place of in a slice view
+            for view in (view for registration in Registration.all(scene) for view in registration.xrays):
+                slice_view.fill(view)
 
     # Scenes
 
@@ -96,9 +104,9 @@ class Watch:
 
     def _imported(self, scene, event) -> None:
         layout.register(scene)
-        for registration in Registration.all(scene):
-            if display.is_shown(registration):
-                display.show(registration)
+        shown = [registration for registration in Registration.all(scene) if display.is_shown(registration)]
+        if shown:
+            display.show_alone(scene, next(filter(layout.shows, shown), shown[0]))
 
     # Views
 

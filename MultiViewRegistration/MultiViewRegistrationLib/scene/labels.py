@@ -30,7 +30,7 @@ SECOND_LETTER = 0.5
 def show(view: XRayView) -> None:
     """Write the labels, or write anew what has changed; without a slice view only that in 3D."""
     tone = colour(tag_of(view) or "") if view.used else SKIPPED
-    node = slice_node(view.node.GetScene(), tag_of(view) or "")
+    node = slice_node(view.node.GetScene(), tag_of(view))
     if node is None or 0 in view.size:
         view.remove_product(LABEL)
     else:
@@ -51,21 +51,22 @@ def show(view: XRayView) -> None:
     _paint(display, tone)
     edge = corners(view.camera, view.detector_mm)
     above = edge[:2].mean(axis=0) + ABOVE * (edge[:2] - edge[2:][::-1]).mean(axis=0)
-    _write(markups, ["  ".join(title(view)[:2])], [ras_from_lps(above)])
+    _write(markups, [view.name], [ras_from_lps(above)])
 
 
 def settle(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
-    markups, node = view.node.GetNodeReference(LABEL), slice_node(view.node.GetScene(), tag_of(view) or "")
+    markups, node = view.node.GetNodeReference(LABEL), slice_node(view.node.GetScene(), tag_of(view))
     if markups is not None and node is not None:
         texts = [markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())]
         _write(markups, texts, _places(view, node, texts))
 
 
 def title(view: XRayView) -> list[str]:
-    """The view's name, the C-arm's angles, the distance from source to detector; the last two where they are known."""
+    """The names of the view and of its registration, the C-arm's angles, the distance from source to detector; what of these is known."""
     reading = reading_of(view)
-    lines = [view.name if view.used else f"{view.name} (skipped)"]
+    name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
+    lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
         lines.append(f"{_angle(reading.rao_lao_deg, 'LAO', 'RAO')}  {_angle(reading.cra_cau_deg, 'CRA', 'CAU')}")
         if view.detector_known:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import slicer
 
 from .case import xray_of
 from .loading import segmentation_node
 from .products import OWNER
+from .tags import number_of, tag_of
 from .xray import MASK, XRayView
+
+FILL_OPACITY = 0.2
 
 
 def set_mask(view: XRayView, segmentation) -> None:
@@ -22,6 +26,8 @@ def set_mask(view: XRayView, segmentation) -> None:
     except Exception:
         view.node.SetNodeReferenceID(MASK, before and before.GetID())
         raise
+    if before is not None and before is not segmentation and before.GetDisplayNode() is not None:
+        before.GetDisplayNode().RemoveAllViewNodeIDs()  # see `show`
 
 
 def draw_mask(view: XRayView):
@@ -32,6 +38,24 @@ def draw_mask(view: XRayView):
     used: np.ndarray = xray_of(view).valid
     node, segment = segmentation_node(view.node.GetScene(), f"{view.name} mask", used[None], view.node)
     node.SetNodeReferenceID(OWNER, view.node.GetID())
-    node.GetDisplayNode().SetOpacity2DFill(0.2)
     view.node.SetNodeReferenceID(MASK, node.GetID())
     return node, segment
+
+
+def show(view: XRayView, *, filled: bool = False) -> None:
+    """Show a mask that was drawn on the view's picture as an outline, in no other X-ray's slice view.
+
+    filled: tinted as well, for whoever draws it; it would hide what is to be judged.
+    """
+    if view.mask is None or view.mask_on_source or view.mask.GetDisplayNode() is None:
+        return
+    display = view.mask.GetDisplayNode()
+    views = tuple(node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", view.node.GetScene())
+                  if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view))
+    was = display.StartModify()
+    if tuple(display.GetViewNodeIDs()) != views:
+        display.SetViewNodeIDs(list(views))
+    display.SetVisibility2DFill(filled)
+    display.SetOpacity2DFill(FILL_OPACITY)
+    display.SetVisibility2DOutline(True)
+    display.EndModify(was)

@@ -35,6 +35,7 @@ def remove_with_products(node) -> None:
     scene = node.GetScene()
     for made in products_of(node):
         remove_with_products(made)
+    take_out_of_views(node)
     subordinate = []
     if node.IsA("vtkMRMLDisplayableNode"):
         subordinate += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
@@ -44,3 +45,15 @@ def remove_with_products(node) -> None:
     for other in filter(None, subordinate):
         if scene.IsNodePresent(other):
             scene.RemoveNode(other)
+
+
+def take_out_of_views(node) -> None:
+    """Have no slice view show a volume that is about to be removed: Slicer would put any other volume in its place, as opaque as it was."""
+    if not node.IsA("vtkMRMLVolumeNode"):
+        return
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", node.GetScene()):
+        if composite.GetForegroundVolumeID() == node.GetID():
+            composite.SetForegroundVolumeID(None)
+            composite.SetForegroundOpacity(0.0)
+        if composite.GetBackgroundVolumeID() == node.GetID():
+            composite.SetBackgroundVolumeID(None)

@@ -20,22 +20,41 @@ def point(view: XRayView) -> bool:
 
     A zoom that a user has set stays, unless the image has moved.
     """
-    scene, tag = view.node.GetScene(), tag_of(view) or ""
+    scene, tag = view.node.GetScene(), tag_of(view)
     node, composite = slice_node(scene, tag), composite_node(scene, tag)
     if node is None or composite is None or 0 in view.size:
         return False
-    _fill(composite, view)
+    fill(view)
     was = node.StartModify()
     _style(node, tag)
+    node.SetSliceVisible(view.placed)  # else its image would lie anywhere in 3D
     if not _on(node, ras_from_slice(view)):
         fit(view)
     node.EndModify(was)
     return True
 
 
+def fill(view: XRayView) -> None:
+    """Have the X-ray's slice view, if there is one, show the X-ray, and over it nothing that was not made for it."""
+    composite = composite_node(view.node.GetScene(), tag_of(view))
+    if composite is None:
+        return
+    was = composite.StartModify()
+    composite.SetLinkedControl(False)
+    composite.SetHotLinkedControl(False)
+    composite.SetDoPropagateVolumeSelection(False)  # a volume that is loaded is shown in the other views only
+    composite.SetBackgroundVolumeID(view.node.GetID())
+    composite.SetLabelVolumeID(None)
+    over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
+    if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
+        composite.SetForegroundVolumeID(None)
+        composite.SetForegroundOpacity(0.0)
+    composite.EndModify(was)
+
+
 def lay_over(view: XRayView, volume, opacity: float = 0.5) -> None:
     """Show a volume over the X-ray in its slice view; None for the X-ray alone."""
-    composite = composite_node(view.node.GetScene(), tag_of(view) or "")
+    composite = composite_node(view.node.GetScene(), tag_of(view))
     if composite is not None:
         was = composite.StartModify()
         composite.SetForegroundVolumeID(volume and volume.GetID())
@@ -132,18 +151,4 @@ def _style(node, tag: str) -> None:
     node.SetViewGroup(group(tag))  # a saved scene says of the group only whether there is one
     # All of the image is shown in 3D, not the part that the slice view is zoomed to; its edge is part of the frustum.
     node.SetSliceResolutionMode(node.SliceResolutionMatchVolumes)
-    node.SetSliceVisible(True)
     node.SetSliceEdgeVisibility3D(False)
-
-
-def _fill(composite, view: XRayView) -> None:
-    was = composite.StartModify()
-    composite.SetLinkedControl(False)
-    composite.SetHotLinkedControl(False)
-    composite.SetDoPropagateVolumeSelection(False)  # a volume that is loaded is shown in the other views only
-    composite.SetBackgroundVolumeID(view.node.GetID())
-    composite.SetLabelVolumeID(None)
-    over = composite.GetForegroundVolumeID() and view.node.GetScene().GetNodeByID(composite.GetForegroundVolumeID())
-    if over is None or over.GetNodeReferenceID(OWNER) != view.node.GetID():
-        composite.SetForegroundVolumeID(None)
-    composite.EndModify(was)

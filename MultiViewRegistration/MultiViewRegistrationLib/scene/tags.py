@@ -62,14 +62,14 @@ def give_up(view: XRayView) -> None:
     view.node.RemoveAttribute(SHOWN_IN)
 
 
-def slice_node(scene, tag: str):
-    """The vtkMRMLSliceNode with this tag, None before its view was made."""
-    return scene.GetSingletonNode(tag, "vtkMRMLSliceNode")
+def slice_node(scene, tag: str | None):
+    """The vtkMRMLSliceNode with this tag, None before its view was made, or without a tag."""
+    return scene.GetSingletonNode(tag, "vtkMRMLSliceNode") if tag else None
 
 
-def composite_node(scene, tag: str):
-    """The vtkMRMLSliceCompositeNode that says what the slice view with this tag shows, None before its view was made."""
-    return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode")
+def composite_node(scene, tag: str | None):
+    """The vtkMRMLSliceCompositeNode that says what the slice view with this tag shows; None as for `slice_node`."""
+    return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode") if tag else None
 
 
 def slice_nodes(scene) -> list:

@@ -16,7 +16,7 @@ from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.fields import Fields
 from .frames import ras_from_lps
-from .products import product, remove_with_products
+from .products import OWNER, product, remove_with_products
 from .segments import drawn_on, move_segments
 
 ATTRIBUTE = "MultiViewRegistration.view"
@@ -60,6 +60,12 @@ class XRayView:
     @property
     def name(self) -> str:
         return self.node.GetName()
+
+    @property
+    def case_name(self) -> str:
+        """The name of the registration that the view belongs to."""
+        registration = self.node.GetNodeReference(OWNER)
+        return registration.GetName() if registration is not None else ""
 
     @property
     def content(self) -> dict[str, Any]:

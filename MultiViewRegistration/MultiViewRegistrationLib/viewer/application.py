@@ -88,7 +88,7 @@ class Application:
         self._observed = None
         if registration is not None:
             self._observed = registration.node, registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed)
-            display.show(registration)
+        display.show_alone(self.scene, registration)
         self.points.adopt()
         self.views.adopt()
         for section in self.sections.values():

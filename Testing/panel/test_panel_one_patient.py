@@ -1,0 +1,161 @@
+"""Whatever is chosen, loaded or reopened: the panes, the 3D view and the slices show the patient that the panel names, and nobody else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from person import Person
+from phantom import TRUE_POSE, off
+from phantom_scene import make_registration
+
+MODULE = "MultiViewRegistration"
+
+
+def other_patient(views) -> list:
+    """X-rays that cannot be taken for the phantom's own, one more of them."""
+    turned = [replace(view, xray=replace(view.xray, line_integrals=np.ascontiguousarray(view.xray.line_integrals[::-1]))) for view in views]
+    return [*turned, replace(turned[0], name="third", camera=replace(turned[0].camera, camera_from_world=turned[0].camera.camera_from_world
+                                                                     @ off(np.eye(4), (0, 20, 0), (0, 0, 0))))]
+
+
+@pytest.fixture
+def person(host, ct, views):
+    """At the views of registration A, over which lie DRRs; B is of another patient."""
+    person = Person(host)
+    person.give_views()
+    person.a = make_registration(host.scene, ct, views, TRUE_POSE, name="A")
+    person.b = make_registration(host.scene, ct, other_patient(views), off(TRUE_POSE, (3, 2, 0), (5, 0, 4)), name="B")
+    person.panel.choose(person.a)
+    host.click(person.ui.layoutButton)
+    host.click(person.ui.ctSlicesBox)
+    person.wait(lambda: all(composite.GetForegroundVolumeID() for composite in panes(person).values()))
+    return person
+
+
+def panes(person) -> dict:
+    """The composite nodes of the panes on the screen that are X-rays'."""
+    names = [name for name in person.views.sliceViewNames() if name.startswith("XRay")]
+    return {name: person.views.sliceWidget(name).mrmlSliceCompositeNode() for name in names}
+
+
+def own(registration) -> set:
+    """The IDs of a registration's nodes: what a view of it may show."""
+    scene, ids = registration.scene, {registration.node.GetID(), registration.ct.GetID()}
+    for _generation in range(3):
+        ids |= {node.GetID() for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
+                if node.GetNodeReferenceID(f"{MODULE}.owner") in ids}
+    return ids
+
+
+def sees_only(person, registration) -> None:
+    """All that is on the screen is this registration's."""
+    person.host.process(0.2)
+    assert person.panel.registration == registration and person.ui.registrationSelector.currentNode() is registration.node
+    composites, views, ids = panes(person), registration.xrays, own(registration)
+    assert len(composites) == len(views)
+    for view, (name, composite) in zip(views, sorted(composites.items()), strict=True):
+        assert composite.GetBackgroundVolumeID() == view.node.GetID()
+        assert composite.GetForegroundVolumeID() in {None, *ids}
+        assert view.node.GetNodeReference("label").GetNthControlPointLabel(0).startswith(f"{view.name} \u2013 {registration.name}")
+        shown = person.views.sliceWidget(name).sliceLogic().GetBackgroundLayer().GetVolumeNode()
+        assert shown is view.node
+    for name in ("Red", "Green", "Yellow"):
+        if name in person.views.sliceViewNames():
+            composite = person.views.sliceWidget(name).mrmlSliceCompositeNode()
+            assert composite.GetBackgroundVolumeID() in (None, registration.ct.GetID())
+    for other in (other for other in (person.a, person.b) if other != registration and other.scene is not None):
+        assert not [node for node in visible(person.host.scene) if node.GetID() in own(other) - ids]
+
+
+def visible(scene) -> list:
+    """Displayable nodes but volumes that are shown in any view."""
+    import slicer
+
+    return [node for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
+            if not node.IsA("vtkMRMLVolumeNode") and node.GetDisplayVisibility() and node.GetDisplayNode() is not None]
+
+
+def chooses_in_the_selector(person) -> object:
+    person.ui.registrationSelector.setCurrentNode(person.b.node)
+    return person.b
+
+
+def opens_a_case(person, tmp_path) -> object:
+    from MultiViewRegistrationLib.scene.export import write_case_folder
+
+    person.panel.choose(person.b)
+    write_case_folder(person.panel.session, tmp_path)()
+    person.panel.choose(person.a)
+    person.host.answers.open_files = [next(tmp_path.rglob("case.json"))]
+    person.host.click(person.ui.loadCaseButton)
+    person.wait(lambda: person.panel.registration not in (person.a, person.b))
+    return person.panel.registration
+
+
+def test_another_registration_is_chosen(person):
+    sees_only(person, person.a)
+    before = person.picture(1)
+    sees_only(person, chooses_in_the_selector(person))
+    assert (person.picture(1) != before).mean() > 0.1
+    person.ui.registrationSelector.setCurrentNode(person.a.node)
+    sees_only(person, person.a)
+
+
+def test_a_case_is_opened(person, tmp_path):
+    sees_only(person, opens_a_case(person, tmp_path))
+
+
+def test_none_is_chosen(person):
+    person.ui.registrationSelector.setCurrentNode(None)
+    person.host.process(0.2)
+    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(person.host.scene)
+
+
+def test_a_registration_without_xrays_is_chosen(person):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    person.panel.choose(Registration.create(person.host.scene, "Empty"))
+    person.host.process(0.2)
+    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(person.host.scene)
+
+
+def test_the_registration_at_work_is_removed(person):
+    person.host.scene.RemoveNode(person.a.node)
+    person.host.process(0.2)
+    assert person.panel.registration is None
+    chooses_in_the_selector(person)
+    person.host.click(person.ui.layoutButton)
+    sees_only(person, person.b)
+
+
+@pytest.mark.parametrize("elsewhere", (False, True))
+def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
+    """elsewhere: another module is open meanwhile."""
+    person.panel.choose(person.b)
+    person.host.process(0.2)
+    assert person.host.app._core.io_manager.write_scene(tmp_path / "scene.mrb")
+    if elsewhere:
+        person.host.leave(person.widget)
+    person.host.scene.Clear(False)
+    assert person.host.app._core.io_manager.load_scene(tmp_path / "scene.mrb")
+    if elsewhere:
+        person.host.enter(person.widget)
+    person.host.process(0.5)
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    person.a, person.b = sorted(Registration.all(person.host.scene), key=lambda registration: registration.name)
+    sees_only(person, person.b)
+
+
+def test_the_program_loads_another_case_while_one_is_shown(person, tmp_path):
+    """By a script; nobody has chosen it."""
+    from MultiViewRegistrationLib.scene.export import write_case_folder
+
+    person.panel.choose(person.b)
+    write_case_folder(person.panel.session, tmp_path)()
+    person.panel.choose(person.a)
+    person.b.remove()
+    person.b = person.panel.logic.loadCase(next(tmp_path.rglob("case.json")))
+    sees_only(person, person.a)

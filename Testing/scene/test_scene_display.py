@@ -1,0 +1,156 @@
+"""One registration is shown at a time: nothing of another patient is left in any view."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from little_scene import add_xray, c_arm, complete, dot_image, registration_of
+from rendering import pixels, slice_view, threed_view
+
+
+def dots(scene, name: str, shift: float):
+    """A registration with two X-rays, each with a dot, a landmark list and a mask."""
+    from MultiViewRegistrationLib.geometry.landmarks import Landmark
+    from MultiViewRegistrationLib.scene.loading import add_mask, place_landmarks
+
+    registration = registration_of(scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])})
+    registration.node.SetName(name)
+    place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
+    used = np.ones((72, 96), bool)
+    used[:20] = False
+    add_mask(registration.xrays[0], f"{name} mask", used)
+    return registration
+
+
+def shown_of(registration) -> dict:
+    """What of a registration is to be seen: tags, frusta, labels, and the visible display nodes of markups and segmentations."""
+    from MultiViewRegistrationLib.scene.display import _displays
+    from MultiViewRegistrationLib.scene.tags import tag_of
+
+    views = registration.xrays
+    return {
+        "tags": [tag_of(view) for view in views],
+        "drawn": [view.node.GetNodeReference(role) is not None for view in views for role in ("frustum", "label", "label3D")],
+        "visible": sum(display.GetVisibility() for display in _displays(registration)),
+    }
+
+
+def test_another_registration_takes_the_place_of_the_one_before(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import display
+
+    views, eye = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)], threed_view(slicer_app)
+    first = dots(scene, "first", 0)
+    display.show_alone(scene, first)
+    of_first = shown_of(first), [pixels(view) for view in views]
+    second = dots(scene, "second", 20)
+    display.show_alone(scene, second)
+    assert shown_of(first) == {"tags": [None, None], "drawn": [False] * 6, "visible": 0}
+    assert shown_of(second) == of_first[0]
+    assert [view.get_background_volume_id() for view in views] == [view.node.GetID() for view in second.xrays]
+    of_second = [pixels(view) for view in [*views, eye]]
+    assert all((one != other).any() for one, other in zip(of_first[1], of_second, strict=False))
+    first.remove()
+    assert all((pixels(view) == picture).all() for view, picture in zip([*views, eye], of_second, strict=True))  # there was nothing of it
+
+
+def test_it_comes_back_as_it_was(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import display
+
+    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
+    first, second = dots(scene, "first", 0), dots(scene, "second", 20)
+    first.xrays[0].node.GetNodeReference("landmarks").GetDisplayNode().SetVisibility(False)  # by a person
+    display.show_alone(scene, first)
+    before, pictures = shown_of(first), [pixels(view) for view in views]
+    display.show_alone(scene, second)
+    display.show_alone(scene, None)
+    assert shown_of(second)["tags"] == [None, None] and not any(view.get_background_volume_id() for view in views)
+    display.show_alone(scene, first)
+    assert shown_of(first) == before
+    assert all((pixels(view) == picture).all() for view, picture in zip(views, pictures, strict=True))
+
+
+def test_every_pane_has_the_name_of_the_case(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import display
+
+    slice_view(slicer_app)
+    registration = dots(scene, "first", 0)
+    display.show(registration)
+    label = registration.xrays[0].node.GetNodeReference("label")
+    assert label.GetNthControlPointLabel(0).startswith("AP \u2013 first\n")
+    registration.node.SetName("renamed")
+    display.show(registration)
+    assert label.GetNthControlPointLabel(0).startswith("AP \u2013 renamed\n")
+
+
+@pytest.mark.parametrize("role", ("GetForegroundVolumeID", "GetBackgroundVolumeID"))
+def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, scene, watch, role):
+    """Slicer puts any other volume in the place of one that is removed while a slice view shows it."""
+    import vtk
+
+    from MultiViewRegistrationLib.scene import overlay, tags
+
+    slice_view(slicer_app)
+    registration = complete(scene)
+    view = registration.xrays[0]
+    overlay.lay(registration, 0.0)
+    composite = tags.composite_node(scene, "XRay1")
+    volume = view.node.GetNodeReference("drr") if role.startswith("GetF") else view.node
+    assert getattr(composite, role)() == volume.GetID()
+    seen = []
+
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def removing(scene, event, node):
+        if node is volume:
+            seen.append((getattr(composite, role)(), composite.GetForegroundOpacity()))
+
+    tag = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, removing)
+    if role.startswith("GetF"):
+        overlay.remove(view)
+    else:
+        registration.remove_xray(view)
+    scene.RemoveObserver(tag)
+    assert seen == [(None, 0.0)]
+
+
+def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import overlay, tags
+
+    slice_view(slicer_app)
+    registration = complete(scene)
+    view = registration.xrays[0]
+    overlay.lay(registration, 0.0)
+    composite, foreign = tags.composite_node(scene, "XRay1"), registration.ct
+    drr = view.node.GetNodeReference("drr")
+    tag = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, lambda *_args: composite.SetForegroundVolumeID(foreign.GetID()))
+    scene.RemoveNode(drr)  # by a person, in Slicer's Data module
+    scene.RemoveObserver(tag)
+    assert composite.GetForegroundVolumeID() is None and composite.GetBackgroundVolumeID() == view.node.GetID()
+
+
+def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import display, mask
+
+    first, second, red = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), slice_view(slicer_app, "Red")
+    registration = dots(scene, "first", 0)
+    display.show(registration)
+    view = registration.xrays[0]
+    shown = view.mask.GetDisplayNode()
+    shows = [shown.IsDisplayableInView(each.get_view_node().GetID()) for each in (first, second, red)]
+    assert shows == [True, False, True] and shown.GetVisibility2DOutline() and not shown.GetVisibility2DFill()
+    mask.show(view, filled=True)
+    assert shown.GetVisibility2DFill() and shown.GetOpacity2DFill() == mask.FILL_OPACITY
+    display.show(registration)
+    assert not shown.GetVisibility2DFill()
+    mask.set_mask(view, None)
+    assert not shown.GetViewNodeIDs()  # it is a segmentation like any other
+
+
+def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
+    from MultiViewRegistrationLib.scene import display, tags
+
+    views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
+    registration = registration_of(scene, {"AP": c_arm()})
+    add_xray(registration, "no geometry", {}, dot_image((96, 72), (40, 30)))
+    display.show(registration)
+    assert [tags.slice_node(scene, f"XRay{i}").GetSliceVisible() for i in (1, 2)] == [1, 0]
+    assert views[1].get_background_volume_id() == registration.xrays[1].node.GetID()

@@ -328,7 +328,7 @@ def regressor(person: Person, take: Pictures) -> None:
         learning.look_again()
         person.wait(lambda: learning.looked)
         before = take.box(start.regressorGroupBox)
-        person.host.type(start.minutesBox, "1")
+        person.host.type(start.minutesEdit, "1")
         person.host.click(start.trainButton)
         person.wait(lambda: learning.training.progress is not None and learning.training.progress.fraction > 0.4, 900)
         during = take.box(start.regressorGroupBox)

@@ -211,9 +211,9 @@ def changes_the_geometry(person) -> None:
     xrays, export, editor = person.of("xrays"), person.of("export"), person.panel.sections["xrays"].geometry.ui
     xrays.xrayTable.selectRow(1)
     person.host.process()
-    assert editor.distanceSpin.value == 1010 and not export.doubtLabel.visible
+    assert editor.distanceEdit.text == "1010 mm" and not export.doubtLabel.visible
     for distance in ("1000", "1010"):
-        person.host.type(editor.distanceSpin, distance)
+        person.host.type(editor.distanceEdit, distance)
         person.host.click(editor.applyButton)
         person.host.process(0.1)
         assert not person.header("register").startswith("\u2714") and "stale" in export.doubtLabel.text and export.doubtLabel.visible

@@ -39,11 +39,11 @@ def test_a_volume_and_its_c_arm(host, section):
     assert [cell(section, 0, column) for column in (NAME, IMAGE, GEOMETRY)] == ["AP", "AP", "needs geometry"]
     assert "AP needs geometry" in section.button.text and section.button.property("state") == "todo"
     ui = section.geometry.ui
-    for spin, text, word in ((ui.raoLaoSpin, "30", "CRA/CAU angle: none"), (ui.craCauSpin, "0", "Source to detector: none"),
-                             (ui.distanceSpin, "1020", "Source to isocentre: none"),
-                             (ui.isocentreSpin, "1100", "expected less than source to detector"),
-                             (ui.isocentreSpin, "700", "Pixel size: none"), (ui.pixelColumnSpin, "2", "Pixel size: none"),
-                             (ui.pixelRowSpin, "2", "left and right depend on it")):
+    for spin, text, word in ((ui.raoLaoEdit, "30", "CRA/CAU angle: none"), (ui.craCauEdit, "0", "Source to detector: none"),
+                             (ui.distanceEdit, "1020", "Source to isocentre: none"),
+                             (ui.isocentreEdit, "1100", "expected less than source to detector"),
+                             (ui.isocentreEdit, "700", "Pixel size: none"), (ui.pixelColumnEdit, "2", "Pixel size: none"),
+                             (ui.pixelRowEdit, "2", "left and right depend on it")):
         host.type(spin, text)
         assert word in ui.checkLabel.text and not ui.applyButton.enabled
     host.choose(ui.raoLaoBox, "RAO")
@@ -63,7 +63,7 @@ def test_a_signed_angle_is_shown_on_its_side(host, section):
     enter_c_arm(host, section, angle="-25")
     host.click(ui.applyButton)
     assert section.registration.xrays[0].content["c_arm"]["rao_lao_deg"] == -25
-    assert (ui.raoLaoSpin.value, ui.raoLaoBox.currentText) == (25, "RAO")
+    assert (ui.raoLaoEdit.text, ui.raoLaoBox.currentText) == ("25°", "RAO")
 
 
 def test_the_rest_of_a_c_arm(host, section):
@@ -71,10 +71,10 @@ def test_the_rest_of_a_c_arm(host, section):
     ui = section.geometry.ui
     enter_c_arm(host, section, mirrored=True)
     ui.furtherBox.collapsed = False
-    assert not ui.pointColumnSpin.enabled
+    assert not ui.pointColumnEdit.enabled
     host.click(ui.middleBox)
-    assert (ui.pointColumnSpin.value, ui.pointRowSpin.value) == ((COLUMNS - 1) / 2, (ROWS - 1) / 2)
-    for spin, text in ((ui.pointColumnSpin, "41"), (ui.pointRowSpin, "28.5"), (ui.rollSpin, "3"), (ui.offsetColumnSpin, "1.5")):
+    assert (ui.pointColumnEdit.text, ui.pointRowEdit.text) == (f"{(COLUMNS - 1) / 2:g}", f"{(ROWS - 1) / 2:g}")
+    for spin, text in ((ui.pointColumnEdit, "41"), (ui.pointRowEdit, "28.5"), (ui.rollEdit, "3"), (ui.offsetColumnEdit, "1.5")):
         host.type(spin, text)
     host.click(ui.applyButton)
     told = section.registration.xrays[0].content["c_arm"]
@@ -86,15 +86,15 @@ def test_what_is_not_applied_waits(host, section):
     add(host, section, "LAT", 1)
     ui, table = section.geometry.ui, section.ui.xrayTable
     assert table.currentRow() == 1  # the new one
-    host.type(ui.distanceSpin, "1234")
+    host.type(ui.distanceEdit, "1234")
     table.selectRow(0)
     host.process()
-    assert ui.distanceSpin.value == 0 and not ui.resetButton.enabled
+    assert ui.distanceEdit.text == "" and not ui.resetButton.enabled
     table.selectRow(1)
     host.process()
-    assert ui.distanceSpin.value == 1234
+    assert ui.distanceEdit.text == "1234"
     host.click(ui.resetButton)
-    assert ui.distanceSpin.value == 0 and not ui.resetButton.enabled
+    assert ui.distanceEdit.text == "" and not ui.resetButton.enabled
 
 
 def test_a_copy_with_another_angle(host, section):
@@ -108,7 +108,7 @@ def test_a_copy_with_another_angle(host, section):
     rest(host, section)
     assert "AP and LAT have the same geometry" in section.button.text and section.button.property("state") == "problem"
     assert "expected another for each" in section.ui.problemLabel.text
-    host.type(ui.raoLaoSpin, "90")
+    host.type(ui.raoLaoEdit, "90")
     host.click(ui.applyButton)
     rest(host, section)
     assert "2 views ready" in section.button.text and not section.ui.problemLabel.visible
@@ -131,12 +131,12 @@ def test_a_matrix_cell_by_cell(host, section):
     add(host, section)
     ui, view = section.geometry.ui, section.registration.xrays[0]
     host.choose(ui.modeBox, "Projection matrix")
-    assert ui.matrixTable.visible and not ui.raoLaoSpin.visible
+    assert ui.matrixTable.visible and not ui.raoLaoEdit.visible
     assert "Matrix: none is given" in ui.checkLabel.text
     ui.matrixTable.item(0, 1).setText("many")
     assert "row 1, column 1 holds nothing" in ui.checkLabel.text
     ui.matrixTable.item(0, 0).setText("1")
-    assert 'column 2 holds "many"' in ui.checkLabel.text and not ui.applyButton.enabled
+    assert 'column 2: found "many"' in ui.checkLabel.text and not ui.applyButton.enabled
     fill(host, section, P)
     host.click(ui.applyButton)
     point = np.array([10.0, 20, -30, 1])

@@ -37,7 +37,7 @@ def port():
 def test_it_is_sent_to_a_server_and_the_panel_says_how_it_stands(person, port):
     ui = person.of("export")
     assert ui.linkLabel.text == "Not connected." and not ui.disconnectButton.enabled and ui.sendButton.text == "Send"
-    person.host.type(ui.portSpinBox, str(port))
+    person.host.type(ui.portEdit, str(port))
     person.host.click(ui.sendButton)
     person.wait(lambda: "Waiting for" in ui.linkLabel.text, SOON_S)
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
@@ -56,7 +56,7 @@ def test_it_is_offered_to_this_computer_and_its_client_hears_when_the_ct_is_move
     ui = person.of("export")
     person.host.choose(ui.linkModeBox, "Be a server for this computer")
     assert not ui.hostLineEdit.enabled and ui.sendButton.text == "Offer"
-    person.host.type(ui.portSpinBox, str(port))
+    person.host.type(ui.portEdit, str(port))
     person.host.click(ui.sendButton)
     person.wait(lambda: f"Waiting for clients at 127.0.0.1:{port}" in ui.linkLabel.text, SOON_S)
     peer = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
@@ -84,7 +84,7 @@ def test_a_pose_in_doubt_is_only_sent_when_somebody_says_so(person, port):
     assert "override" in ui.sendButton.toolTip
     person.host.click(ui.overrideCheckBox)
     person.host.choose(ui.linkModeBox, "Be a server for this computer")
-    person.host.type(ui.portSpinBox, str(port))
+    person.host.type(ui.portEdit, str(port))
     person.host.click(ui.sendButton)
     person.wait(lambda: "Waiting for clients" in ui.linkLabel.text, SOON_S)
     peer = pyigtl.OpenIGTLinkClient("127.0.0.1", port)
@@ -105,7 +105,7 @@ def test_a_port_that_is_taken_is_told(person):
     ui = person.of("export")
     with socket.create_server(("127.0.0.1", 0)) as taken:
         person.host.choose(ui.linkModeBox, "Be a server for this computer")
-        person.host.type(ui.portSpinBox, str(taken.getsockname()[1]))
+        person.host.type(ui.portEdit, str(taken.getsockname()[1]))
         person.host.click(ui.sendButton)
         person.wait(lambda: "cannot be opened" in ui.linkLabel.text, SOON_S)
     assert not ui.disconnectButton.enabled
@@ -124,7 +124,7 @@ def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
 
 def test_two_registrations_have_a_connection_each(person, port):
     ui, first = person.of("export"), person.registration
-    person.host.type(ui.portSpinBox, str(port))
+    person.host.type(ui.portEdit, str(port))
     person.host.click(ui.sendButton)
     person.wait(lambda: "Waiting for" in ui.linkLabel.text, SOON_S)
     person.panel.choose(phantom_registration(person.host.scene, "Other"))

@@ -45,7 +45,7 @@ def test_what_is_chosen_comes_from_the_scene(driven):
     parameters.rotation_deg, parameters.translation_mm = 45, 100
     driven.host.process(0.1)
     ui = driven.start.ui
-    assert ui.searchRadioButton.checked and ui.rotationSlider.value == 45 and ui.translationSlider.value == 100
+    assert ui.searchRadioButton.checked and ui.rotationEdit.text == "45°" and ui.translationEdit.text == "100 mm"
     assert ui.rangeComboBox.currentText == "Hardly known (45°, 100 mm)"
     assert driven.header("start").endswith("Search, 45° and 100 mm")
 
@@ -58,8 +58,8 @@ def test_another_registration_has_settings_of_its_own(driven, ct, views):
     other = make_registration(driven.host.scene, ct, views, name="Other")
     driven.panel.choose(other)
     driven.host.process(0.05)
-    assert driven.start.ui.rotationSlider.value == 15
-    driven.start.ui.rotationSlider.value = 30
+    assert driven.start.ui.rotationEdit.text == "15°"
+    driven.host.type(driven.start.ui.rotationEdit, "30")
     driven.host.process(0.05)
     assert [float(each.parameter("rotation_deg")) for each in (driven.registration, other)] == [90, 30]
 
@@ -122,13 +122,13 @@ def test_a_ct_outside_all_xrays_is_told_and_centred(driven):
 
 # Search
 
-def test_a_range_is_chosen_by_name_or_by_slider(driven):
+def test_a_range_is_chosen_by_name_or_by_number(driven):
     ui = driven.start.ui
     driven.choose_start("search")
     driven.host.choose(ui.rangeComboBox, "Known well (5°, 15 mm)")
-    assert (ui.rotationSlider.value, ui.translationSlider.value) == (5, 15)
+    assert (ui.rotationEdit.text, ui.translationEdit.text) == ("5°", "15 mm")
     assert driven.session.case().search == {"rotation_deg": 5, "translation_mm": 15}
-    ui.rotationSlider.value = 7
+    driven.host.type(ui.rotationEdit, "7")
     driven.host.process(0.1)
     assert ui.rangeComboBox.currentText == "Custom"
     assert driven.session.case().search == {"rotation_deg": 7, "translation_mm": 15}

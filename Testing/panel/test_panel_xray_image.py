@@ -27,9 +27,9 @@ def test_the_image(host, opened, section):
     section.ui.imageBox.collapsed = False
     host.process()
     ui, view = section.image.ui, section.registration.xrays[0]
-    assert ui.frameSpin.visible and ui.frameSpin.maximum == 1
+    assert ui.frameEdit.visible and ui.frameLabel.text == "Frame (0 to 1):"
     first = slicer.util.arrayFromVolume(view.node)[0].copy()
-    host.type(ui.frameSpin, "1")
+    host.type(ui.frameEdit, "1")
     second = slicer.util.arrayFromVolume(view.node)[0].copy()
     assert view.content["frame"] == 1 and not np.array_equal(first, second)
     host.click(ui.flipBox)
@@ -75,17 +75,17 @@ def test_certainty(host, section):
     section.ui.certaintyBox.collapsed = False
     host.process()
     ui, view = section.certainty.ui, section.registration.xrays[1]
-    assert (ui.anglesBox.currentText, ui.anglesSpin.value, ui.placeSpin.value) == ("about", 1, 3)
-    host.type(ui.anglesSpin, "2.5")
+    assert (ui.anglesBox.currentText, ui.anglesEdit.text, ui.placeEdit.text) == ("about", "± 1°", "± 3 mm")
+    host.type(ui.anglesEdit, "2.5")
     host.choose(ui.placeBox, "exactly (calibrated)")
-    assert (view.content["rotation_sd_deg"], view.content["translation_sd_mm"], ui.placeSpin.enabled) == (2.5, 0, False)
+    assert (view.content["rotation_sd_deg"], view.content["translation_sd_mm"], ui.placeEdit.enabled) == (2.5, 0, False)
     host.choose(ui.anglesBox, "not at all")
     host.choose(ui.placeBox, "not at all")
     assert cell(section, 1, CERTAINTY) == "unknown" and "registered alone" in ui.hintLabel.text
     section.ui.sharedBox.collapsed = False
-    host.type(section.ui.sharedDistanceSpin, "12")
+    host.type(section.ui.sharedDistanceEdit, "12")
     assert shared_unknowns_of(section.registration).source_to_detector_sd_mm == 12 and "registered alone" not in ui.hintLabel.text
-    host.type(section.ui.sharedDistanceSpin, "0")
+    host.type(section.ui.sharedDistanceEdit, "0")
     assert shared_unknowns_of(section.registration).source_to_detector_sd_mm is None
     section.ui.xrayTable.selectRow(0)
     host.process()
@@ -94,21 +94,20 @@ def test_certainty(host, section):
 
 def test_a_number_being_typed_is_not_taken_away(host, section):
     """What is looked at in the background has the panel shown anew at any moment, also between two keys."""
-    from PySide6 import QtCore, QtTest, QtWidgets
+    from PySide6 import QtCore, QtTest
 
     from MultiViewRegistrationLib.scene.case import shared_unknowns_of
 
     add(host, section)
     section.ui.certaintyBox.collapsed = section.ui.sharedBox.collapsed = False
     host.process()
-    spins = {section.ui.sharedDistanceSpin: "12", section.geometry.ui.distanceSpin: "1012.5"}
-    for spin, text in spins.items():
-        edit = spin.findChild(QtWidgets.QLineEdit)
+    fields = {section.ui.sharedDistanceEdit: ("12", "± 12 mm"), section.geometry.ui.distanceEdit: ("1012.5", "1012.5 mm")}
+    for edit, (text, shown) in fields.items():
         edit.selectAll()
         for key in text:
             QtTest.QTest.keyClicks(edit, key)
             section.panel.invalidate()
             section.panel.tick()
         host.key(edit, QtCore.Qt.Key_Return)
-        assert spin.value == float(text)
+        assert edit.text == shown
     assert shared_unknowns_of(section.registration).source_to_detector_sd_mm == 12

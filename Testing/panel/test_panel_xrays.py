@@ -67,7 +67,7 @@ def test_a_dicom_header_proposes_and_what_it_lacks_is_named(host, section, tmp_p
     host.click(section.ui.addFilesButton)
     rest(host, section)
     ui = section.geometry.ui
-    assert (ui.distanceSpin.value, ui.isocentreSpin.value, ui.raoLaoSpin.value, ui.raoLaoBox.currentIndex) == (1100, 700, 20, 1)
+    assert (ui.distanceEdit.text, ui.isocentreEdit.text, ui.raoLaoEdit.text, ui.raoLaoBox.currentIndex) == ("1100 mm", "700 mm", "20°", 1)
     assert "The header lacks: pixel size, seen from source or detector." in ui.checkLabel.text and "principal point" in ui.checkLabel.text
     assert not ui.applyButton.enabled
 
@@ -88,7 +88,7 @@ def test_a_case_that_is_dropped(host, section, tmp_path):
     drop(section.button, tmp_path / "case.json")
     rest(host, section)
     assert [cell(section, row, GEOMETRY) for row in range(2)] == ["LAO 0\u00b0, CRA 0\u00b0", "LAO 90\u00b0, CRA 0\u00b0"]
-    assert cell(section, 1, CERTAINTY) == "\u00b11\u00b0, 0 mm" and section.ui.sharedIsocentreSpin.value == 4
+    assert cell(section, 1, CERTAINTY) == "\u00b11\u00b0, 0 mm" and section.ui.sharedIsocentreEdit.text == "± 4 mm"
     assert "2 views ready" in section.button.text and section.registration.ct.GetName() == "Phantom"
 
 
@@ -181,11 +181,11 @@ def test_another_registration(host, opened, section):
     from MultiViewRegistrationLib.scene.registration import Registration
 
     add(host, section)
-    host.type(section.geometry.ui.distanceSpin, "999")
+    host.type(section.geometry.ui.distanceEdit, "999")
     first = section.registration
     opened.setParameterNode(Registration.create(host.scene, "Other"))
     host.process(0.1)
     assert section.ui.xrayTable.rowCount == 0
     opened.setParameterNode(first)
     host.process(0.1)
-    assert cell(section, 0, NAME) == "AP" and section.geometry.ui.distanceSpin.value == 0
+    assert cell(section, 0, NAME) == "AP" and section.geometry.ui.distanceEdit.text == ""

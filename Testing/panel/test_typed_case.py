@@ -40,8 +40,8 @@ def chooses_and_types(person) -> None:
         host.click(xrays.addVolumeButton)
         assert f"{name} needs geometry" in person.header("xrays") and said in editor.checkLabel.text
         assert not person.of("register").registerButton.enabled
-        for spin, text in ((editor.raoLaoSpin, angle), (editor.craCauSpin, "0"), (editor.distanceSpin, "1000"),
-                           (editor.isocentreSpin, "700"), (editor.pixelColumnSpin, "1.25"), (editor.pixelRowSpin, "1.25")):
+        for spin, text in ((editor.raoLaoEdit, angle), (editor.craCauEdit, "0"), (editor.distanceEdit, "1000"),
+                           (editor.isocentreEdit, "700"), (editor.pixelColumnEdit, "1.25"), (editor.pixelRowEdit, "1.25")):
             host.type(spin, text)
         host.choose(editor.seenBox, "the source")
         host.click(editor.applyButton)

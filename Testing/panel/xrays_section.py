@@ -66,7 +66,7 @@ def place(host, section, *angles: float) -> None:
 
 def enter_c_arm(host, section, angle="30", mirrored=False) -> None:
     ui = section.geometry.ui
-    for spin, text in ((ui.raoLaoSpin, angle), (ui.craCauSpin, "10"), (ui.distanceSpin, "1020"), (ui.isocentreSpin, "700"),
-                       (ui.pixelColumnSpin, "2"), (ui.pixelRowSpin, "2")):
+    for spin, text in ((ui.raoLaoEdit, angle), (ui.craCauEdit, "10"), (ui.distanceEdit, "1020"), (ui.isocentreEdit, "700"),
+                       (ui.pixelColumnEdit, "2"), (ui.pixelRowEdit, "2")):
         host.type(spin, text)
     host.choose(ui.seenBox, "the detector (facing the patient)" if mirrored else "the source")

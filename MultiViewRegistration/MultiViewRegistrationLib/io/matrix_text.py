@@ -20,7 +20,9 @@ LONGEST_FILE = 1_000_000
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NAME = re.compile(r"[A-Za-z_]\w*\s*[:=]")  # "P =", "K:"
 _COMMENT = re.compile(r"[#%].*")
-_BETWEEN = re.compile(r"[\s,;|()\[\]{}]+")
+_BETWEEN, _BUT_COMMAS = re.compile(r"[\s,;|()\[\]{}]+"), re.compile(r"[\s;|()\[\]{}]+")
+#: Of numbers: a projection matrix; with a last row 0 0 0 1; intrinsics and one of these.
+COUNTS = (12, 16, 21, 25)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,11 @@ def read_matrix(text: str, name: str = "The text") -> MatrixText:
     """
     if text.lstrip().startswith("{"):
         return _from_json(text, name)
-    words = [word for word in _BETWEEN.split(_NAME.sub(" ", _COMMENT.sub(" ", text))) if word]
+    numbers = _NAME.sub(" ", _COMMENT.sub(" ", text))
+    words = [word for word in _BETWEEN.split(numbers) if word]
+    with_commas = [word for word in _BUT_COMMAS.split(numbers) if word]
+    if len(words) not in COUNTS and len(with_commas) in COUNTS:
+        words = [word.replace(",", ".") for word in with_commas]  # decimal commas
     strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
     if strange is not None:
         raise InputError(f'{name} has "{strange[:30]}" in it, expected {EXPECTED}; correct it.')

@@ -10,18 +10,19 @@ COLOURS = {ERROR: ("#b00020", "#ff9a9a"), CAUTION: ("#8a4600", "#ffb454"), QUIET
 _TONE = "tone"
 
 
-def set_tone(label, tone: str) -> None:
-    """Write a label in the colour of ERROR, CAUTION or QUIET, or in that of the theme for PLAIN; `Theme` keeps it readable."""
-    label.setProperty(_TONE, tone)
+def set_tone(widget, tone: str) -> None:
+    """Write a label or a field in the colour of ERROR, CAUTION or QUIET, or in that of the theme for PLAIN; `Theme` keeps it readable."""
+    widget.setProperty(_TONE, tone)
     palette = qt.QPalette()  # the application's
     if tone:
         dark = palette.color(qt.QPalette.Window).lightness() < 128
-        palette.setColor(qt.QPalette.WindowText, qt.QColor(COLOURS[tone][dark]))
-    label.palette = palette
+        for role in (qt.QPalette.WindowText, qt.QPalette.Text):
+            palette.setColor(role, qt.QColor(COLOURS[tone][dark]))
+    widget.palette = palette
 
 
 class Theme(qt.QObject):
-    """Has the labels below a widget follow the application from light to dark and back. To be kept as long as the widget.
+    """Has labels and fields below a widget follow the application from light to dark and back. To be kept as long as the widget.
 
     A label whose tone never changes has it in its .ui, as the dynamic property "tone".
     """
@@ -39,6 +40,6 @@ class Theme(qt.QObject):
         return False
 
     def _follow(self) -> None:
-        for label in self._widget.findChildren(qt.QLabel):
-            if label.property(_TONE):
-                set_tone(label, label.property(_TONE))
+        for widget in self._widget.findChildren(qt.QWidget):
+            if widget.property(_TONE):
+                set_tone(widget, widget.property(_TONE))

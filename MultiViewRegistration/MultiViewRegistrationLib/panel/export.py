@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..scene import export, link
 from . import packages
+from .fields import NumberField
 from .section import DONE, READY, TODO, Section, State
 
 #: Seconds between two looks at whether the result still stands.
@@ -40,6 +41,8 @@ class ExportSection(Section):
         ui.openReportButton.clicked.connect(self._on_open_report)
         ui.transformsButton.clicked.connect(self._on_show_transform)
         ui.linkModeBox.connect("currentIndexChanged(int)", self._show_whether_it_can)
+        self._port = NumberField(ui.portEdit, _("Port"), 1, 65535, whole=True, done=self._on_port)
+        self._port.write(link.PORT)
         ui.sendButton.clicked.connect(self._on_send)
         ui.disconnectButton.clicked.connect(self._on_disconnect)
 
@@ -159,10 +162,14 @@ class ExportSection(Section):
         with self.panel.acting():
             slicer.app.openNodeModule(self.registration.ct_transform)
 
+    def _on_port(self) -> None:
+        with self.panel.acting():
+            self._port.value  # noqa: B018
+
     def _on_send(self) -> None:
         with self.panel.acting():
             ui, goes_to = self.ui, self.session.link
-            port = ui.portSpinBox.value
+            port = self._port.value
             if ui.linkModeBox.currentIndex == SERVER:
                 begin = partial(goes_to.serve, port)
             else:

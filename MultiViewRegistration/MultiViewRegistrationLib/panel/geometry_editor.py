@@ -13,7 +13,7 @@ from ..scene.geometry import check_reading, matrix_of, reading_of, set_matrix, s
 from ..scene.header import proposed, use_reading
 from ..scene.xray import XRayView
 from . import packages
-from .c_arm_fields import CArmFields
+from .c_arm_fields import CArmFields, unusual
 from .calibration_fields import CalibrationFields
 from .matrix_fields import MatrixFields
 from .xray_editor import XRayEditor
@@ -76,7 +76,7 @@ class GeometryEditor(XRayEditor):
 
     def _fill_draft(self, draft: dict) -> None:
         self.ui.modeBox.currentIndex = draft["mode"]
-        self._c_arm.show(draft["reading"], self.view.size)
+        self._c_arm.show_draft(draft["c_arm"])
         self._matrix.show_cells(draft["cells"], draft["axes"])
         self._matrix.size = draft["size"]
         self._calibration.show(self.view, draft["calibration"])
@@ -127,7 +127,7 @@ class GeometryEditor(XRayEditor):
 
     def _keep_draft(self, origin: str = "") -> None:
         node_id = self.view.node.GetID()
-        self._drafts[node_id] = {"mode": self.ui.modeBox.currentIndex, "reading": self._c_arm.reading(), "cells": self._matrix.cells(),
+        self._drafts[node_id] = {"mode": self.ui.modeBox.currentIndex, "c_arm": self._c_arm.draft(), "cells": self._matrix.cells(),
                                  "axes": self.ui.axesBox.currentIndex, "size": self._matrix.size,
                                  "calibration": self._calibration.draft(),
                                  "origin": origin or self._drafts.get(node_id, {}).get("origin", _("entered"))}
@@ -183,7 +183,7 @@ class GeometryEditor(XRayEditor):
         self._keep_draft(origin)
 
     def _on_apply(self) -> None:
-        if not self.asked:
+        if not self.asked or not self._confirmed():
             return
         with self.panel.acting():
             origin = self._drafts.get(self.view.node.GetID(), {}).get("origin", _("entered"))
@@ -194,6 +194,11 @@ class GeometryEditor(XRayEditor):
             else:
                 set_matrix(self.registration, self.view, self._matrix.matrix(), self._matrix.size, origin)
             self._drafts.pop(self.view.node.GetID(), None)
+
+    def _confirmed(self) -> bool:
+        """Whether a person stands by what is unusual in a C-arm's reading."""
+        strange = unusual(self._c_arm.reading()) if self.ui.modeBox.currentIndex == C_ARM else ""
+        return not strange or slicer.util.confirmYesNoDisplay(strange + " " + _("Apply it all the same?"))
 
     def _on_reset(self) -> None:
         if not self.asked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -10,7 +11,7 @@ from ..scene import mask
 from ..scene.image import change_image
 from ..scene.mask import draw_mask, set_mask
 from ..scene.segments import drawn_on
-from .fields import show_number
+from .fields import NumberField
 from .pictures import pixmap
 from .xray_editor import XRayEditor
 
@@ -26,7 +27,8 @@ class ImageEditor(XRayEditor):
 
     def connect(self) -> None:
         self._pictured: tuple = ()
-        self.ui.frameSpin.connect("valueChanged(int)", lambda frame: self._change(frame=frame))
+        self.frame = NumberField(self.ui.frameEdit, _("Frame"), 0, 0, whole=True, done=self._on_frame)
+        self._arrows = [self._arrow(key, by) for key, by in (("Up", 1), ("Down", -1))]
         self.ui.valuesBox.connect("currentIndexChanged(int)", lambda index: self._change(intensity=INTENSITIES[index]))
         self.ui.invertBox.toggled.connect(lambda on: self._change(inverted=on))
         self.ui.flipBox.toggled.connect(lambda on: self._change(flipped=on))
@@ -41,11 +43,11 @@ class ImageEditor(XRayEditor):
         name = source.GetName() if source else _("(its volume is gone)")
         ui.sourceLabel.text = _("{name}, {columns} \u00d7 {rows}").format(name=name, columns=columns, rows=rows)
         ui.sourceLabel.toolTip = ui.sourceLabel.text
-        ui.frameSpin.maximum = frames - 1
-        show_number(ui.frameSpin, content.get("frame") or 0)
-        ui.frameSpin.suffix = _(" of {last}").format(last=frames - 1)
-        ui.frameSpin.setVisible(frames > 1)
-        ui.frameLabel.setVisible(frames > 1)
+        self.frame.high = frames - 1
+        self.frame.show(content.get("frame") or 0, self.view.node.GetID())
+        ui.frameLabel.text = _("Frame (0 to {last}):").format(last=frames - 1)
+        for widget in (ui.frameLabel, ui.frameEdit):
+            widget.setVisible(frames > 1)
         ui.valuesBox.currentIndex = INTENSITIES.index(content.get("intensity", "linear"))
         ui.invertBox.checked = bool(content.get("inverted"))
         ui.flipBox.checked = bool(content.get("flipped"))
@@ -70,6 +72,23 @@ class ImageEditor(XRayEditor):
         low, high = display.GetWindowLevelMin(), display.GetWindowLevelMax()
         grey = (255 * np.clip((values - low) / max(high - low, 1e-6), 0, 1)).astype(np.uint8)
         self.ui.pictureLabel.setPixmap(pixmap(np.repeat(grey[..., None], 3, 2), *PICTURE_SIZE))
+
+    def _arrow(self, key: str, by: int):
+        """An arrow key in the field goes to the next frame, or the one before."""
+        shortcut = qt.QShortcut(qt.QKeySequence(key), self.ui.frameEdit)
+        shortcut.setContext(qt.Qt.WidgetShortcut)
+        shortcut.connect("activated()", lambda: self._step(by))
+        return shortcut
+
+    def _step(self, by: int) -> None:
+        frame = (self.view.content.get("frame") or 0) + by
+        if 0 <= frame <= self.frame.high:
+            self._change(frame=frame)
+
+    def _on_frame(self) -> None:
+        if self.asked:
+            with self.panel.acting():
+                change_image(self.view, frame=self.frame.value)
 
     def _change(self, **settings) -> None:
         if not self.asked:

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..io.matrix_text import MatrixText
+from ..io.typed_number import read_number
 from ..scene.frames import RAS_FROM_LPS
 
 LPS, RAS = range(2)
@@ -53,14 +54,11 @@ class MatrixFields:
         if not any(self.cells()):
             raise InputError(_("Matrix: none is given, expected 12 numbers; enter them, paste them, or read them from a file."))
         matrix = np.reshape([_number(text, *cell) for cell, text in zip(np.ndindex(3, 4), self.cells(), strict=True)], (3, 4))
-        if not np.isfinite(matrix).all():
-            raise InputError(_("Matrix: holds what is no finite number, expected 12 of them; correct it."))
         return matrix @ RAS_FROM_LPS if self.ui.axesBox.currentIndex == RAS else matrix
 
 
 def _number(text: str, row: int, column: int) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise InputError(_("Matrix: row {row}, column {column} holds {found}, expected a number; enter all 12, or paste them.").format(
-            row=row + 1, column=column + 1, found=f'"{text}"' if text else _("nothing"))) from None
+    cell = _("Matrix: row {row}, column {column}").format(row=row + 1, column=column + 1)
+    if not text:
+        raise InputError(_("{cell} holds nothing, expected a number; enter all 12, or paste them.").format(cell=cell))
+    return read_number(text, cell)

@@ -132,7 +132,10 @@ class RegisterSection(Section):
     # What a person does
 
     def _on_register(self) -> None:
+        self.ui.registerButton.setFocus()  # what is being typed takes effect
         with self.panel.acting():
+            for section in self.panel.sections.values():
+                section.check_fields()
             packages.ensure(self.panel.resource_path("requirements.txt"))
             if self.registration.refinement != "joint":
                 packages.ensure_torch(_('use the refinement "joint"'))

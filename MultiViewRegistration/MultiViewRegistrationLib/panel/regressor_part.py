@@ -9,6 +9,7 @@ from ..scene.lacking import inputs
 from ..scene.session import LEARNED
 from . import packages
 from .colours import ERROR, PLAIN, set_tone
+from .fields import NumberField
 from .part import Part
 from .tables import fill, set_up
 
@@ -26,6 +27,8 @@ class RegressorPart(Part):
         self._shown, self._selected = None, None  # the folder of the model in the selected row
         set_up(ui.modelsTable, COLUMNS)
         ui.modelsTable.cellClicked.connect(self._on_row)
+        self._minutes = NumberField(ui.minutesEdit, _("Minutes of training"), 1, 120, _(" min"), whole=True, done=self._on_minutes)
+        self._minutes.write(2)
         ui.trainButton.clicked.connect(self._on_train)
         ui.resumeButton.clicked.connect(self._on_resume)
         ui.removeModelButton.clicked.connect(self._on_remove)
@@ -106,7 +109,7 @@ class RegressorPart(Part):
         busy = _("A training is under way.") if learning.under_way else ""
         ui.trainButton.enabled = not busy and not lacking
         ui.trainButton.toolTip = busy or lacking or TRAIN
-        ui.minutesBox.enabled = not busy
+        ui.minutesEdit.enabled = not busy
         ui.resumeButton.setVisible(model is not None and not model.finished and not busy)
         ui.resumeButton.enabled = not lacking
         ui.resumeButton.toolTip = lacking or _("Go on with the training in the selected row, for as long as it was to be.")
@@ -160,7 +163,11 @@ class RegressorPart(Part):
     def _on_train(self) -> None:
         with self.panel.acting():
             packages.ensure_for_regressor(self.panel.resource_path)
-            self.learning.train(self.ui.minutesBox.value)
+            self.learning.train(self._minutes.value)
+
+    def _on_minutes(self) -> None:
+        with self.panel.acting():
+            self._minutes.value  # noqa: B018
 
     def _on_resume(self) -> None:
         with self.panel.acting():

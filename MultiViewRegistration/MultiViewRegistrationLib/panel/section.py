@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import slicer
 
+from ..errors import InputError
+
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 SYMBOLS = {TODO: "\u25cb", READY: "\u25d0", RUNNING: "\u25b6", DONE: "\u2714", PROBLEM: "\u26a0"}
 
@@ -26,6 +28,8 @@ class Section:
 
     FILE = ""
     TITLE = ""
+    #: What is typed here and counts for a registration, `fields.NumberField`s.
+    fields: tuple = ()
     #: Whether the work can begin here, without a registration, which is made then.
     BEGINS = False
 
@@ -56,6 +60,12 @@ class Section:
     def may_begin(self) -> bool:
         """Whether a signal comes from a person, and a registration can begin with it; see `Panel.begin`."""
         return self.BEGINS and not self.panel.filling
+
+    def check_fields(self) -> None:
+        """InputError for what is wrong in a number that was typed here."""
+        for field in self.fields:
+            if field.problem:
+                raise InputError(field.problem)
 
     def connect(self) -> None:
         """Connect the widgets, once."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from slicer.i18n import tr as _
 
 from ..scene import lacking, poses
+from ..scene.geometry import DEG
 from ..scene.session import LEARNED
 from .by_hand_page import ByHandPage
+from .fields import NumberField
 from .landmark_file import LandmarkFile
 from .landmarks_page import LandmarksPage
 from .pose_file import PoseFile
@@ -44,7 +46,7 @@ class StartSection(Section):
                          "by hand": ui.byHandRadioButton, "regressor": ui.regressorRadioButton,
                          "auto": ui.autoRadioButton}
         self._pages = {"given": ui.givenPage, "search": ui.searchPage, "landmarks": ui.landmarksPage, "by hand": ui.byHandPage}
-        self._parameters, self._bound = None, 0
+        self._parameters = None
         self._lacking, self._seen = "", b""
         self.landmarks, self.by_hand, self.regressors = LandmarksPage(self), ByHandPage(self), RegressorPart(self)
         self.pose_file, self.landmark_file = PoseFile(self), LandmarkFile(self)
@@ -56,14 +58,20 @@ class StartSection(Section):
         for name in [*RANGES, CUSTOM]:
             ui.rangeComboBox.addItem(name)
         ui.rangeComboBox.connect("activated(int)", self._on_range)
+        self._turn = NumberField(ui.rotationEdit, _("Rotation"), 1, 180, DEG, done=self._on_typed_range)
+        self._shift = NumberField(ui.translationEdit, _("Translation"), 1, 500, " mm", done=self._on_typed_range)
 
     @property
     def parameters(self):
-        """The settings of the registration at work, to which the widgets are bound."""
+        """The settings of the registration at work."""
         if self._parameters is None:
             self._parameters = self.panel.logic.getParameterNode(self.registration)
-            self._bound = self._parameters.connectGui(self.ui)
         return self._parameters
+
+    @property
+    def fields(self) -> tuple:
+        """The range of a search, where that is the start."""
+        return (self._turn, self._shift) if self.registration is not None and self.start == "search" else ()
 
     @property
     def start(self) -> str:
@@ -81,6 +89,8 @@ class StartSection(Section):
         ranges = list(RANGES.values())
         chosen = (self.parameters.rotation_deg, self.parameters.translation_mm)
         ui.rangeComboBox.setCurrentIndex(ranges.index(chosen) if chosen in ranges else len(ranges))
+        for field, value in zip((self._turn, self._shift), chosen, strict=True):
+            field.show(value, self.registration.node.GetID())
         self._on_transform()
         self.pose_file.refresh()
         self.landmark_file.refresh()
@@ -118,9 +128,7 @@ class StartSection(Section):
         self.landmarks.leave()
         self.by_hand.leave()
         self.pose_file.leave()
-        if self._parameters is not None:
-            self._parameters.disconnectGui(self._bound)
-            self._parameters = None
+        self._parameters = None
 
     def _show_learned(self) -> None:
         there = self.session.learning.model is not None
@@ -160,7 +168,15 @@ class StartSection(Section):
     def _on_range(self, index: int) -> None:
         if self.asked and index < len(RANGES):
             with self.panel.acting():
-                self.parameters.rotation_deg, self.parameters.translation_mm = list(RANGES.values())[index]
+                chosen = list(RANGES.values())[index]
+                self.parameters.rotation_deg, self.parameters.translation_mm = chosen
+                for field, value in zip((self._turn, self._shift), chosen, strict=True):
+                    field.write(value)
+
+    def _on_typed_range(self) -> None:
+        if self.asked:
+            with self.panel.acting():
+                self.parameters.rotation_deg, self.parameters.translation_mm = self._turn.value, self._shift.value
 
     def _on_transform(self, node_id: str = "") -> None:
         button, node = self.ui.copyButton, self.ui.transformSelector.currentNode()

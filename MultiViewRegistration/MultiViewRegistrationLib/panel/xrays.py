@@ -21,7 +21,7 @@ from ..scene.worker import Worker
 from ..scene.xray import XRayView
 from .certainty_editor import CertaintyEditor
 from .drop import FileDrop
-from .fields import show_number
+from .fields import NumberField
 from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State
@@ -66,9 +66,13 @@ class XRaysSection(Section):
         ui.removeButton.clicked.connect(self._on_remove)
         ui.upButton.clicked.connect(lambda: self._on_move(-1))
         ui.downButton.clicked.connect(lambda: self._on_move(1))
-        self._shared = (ui.sharedDistanceSpin, ui.sharedPointSpin, ui.sharedIsocentreSpin)  # as SharedUnknowns has them
-        for spin in self._shared:
-            spin.connect("valueChanged(double)", self._on_shared)
+        self._shared = [  # as SharedUnknowns has them
+            NumberField(edit, _("Uncertain {what}").format(what=what), 0, high, unit, "\u00b1 ", blank=_("known"), nothing=0.0,
+                        done=self._on_shared)
+            for edit, what, high, unit in ((ui.sharedDistanceEdit, _("source to detector"), 500, " mm"),
+                                           (ui.sharedPointEdit, _("principal point"), 1000, " px"),
+                                           (ui.sharedIsocentreEdit, _("isocentre"), 500, " mm"))]
+        self.fields = (*self._shared, *self.certainty.fields, self.image.frame)
         self._drop = FileDrop(self.button, self._read)
         self._shortcut = qt.QShortcut(qt.QKeySequence("Del"), ui.xrayTable)
         self._shortcut.setContext(qt.Qt.WidgetShortcut)
@@ -113,8 +117,8 @@ class XRaysSection(Section):
         for box, editor in zip(self._boxes, self.editors, strict=True):
             editor.show(self.selected)
             box.title = _("{what} of {name}").format(what=editor.TITLE, name=self.selected.name) if views else editor.TITLE
-        for spin, deviation in zip(self._shared, astuple(shared_unknowns_of(registration)), strict=True):
-            show_number(spin, deviation or 0.0)
+        for field, deviation in zip(self._shared, astuple(shared_unknowns_of(registration)), strict=True):
+            field.show(deviation or 0.0, registration.node.GetID())
         self._enable()
 
     def _trouble_of(self, view: XRayView | None, trouble: dict[str, str]) -> str:
@@ -257,8 +261,7 @@ class XRaysSection(Section):
         with self.panel.acting():
             self.registration.move_xray(view, self.registration.xrays.index(view) + by)
 
-    def _on_shared(self, *unused) -> None:
-        if not self.asked:
-            return
-        with self.panel.acting():
-            set_shared_unknowns(self.registration, SharedUnknowns(*(spin.value or None for spin in self._shared)))
+    def _on_shared(self) -> None:
+        if self.asked:
+            with self.panel.acting():
+                set_shared_unknowns(self.registration, SharedUnknowns(*(field.value or None for field in self._shared)))

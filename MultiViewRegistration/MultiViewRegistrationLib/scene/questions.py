@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, Unsaid
+from ..io.typed_number import read_number
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Question:
         if not self.numbers:
             return text
         try:
-            numbers = [float(word) for word in text.replace(",", " ").split()]
-        except ValueError:
+            numbers = [read_number(word, self.label) for word in re.split(r"[;\s]+|,\s+", text.strip())]
+        except InputError:
             numbers = []
         if len(numbers) != self.numbers:
             raise InputError(f'{self.label}: found "{text}", expected {self.numbers} number{"s" * (self.numbers > 1)} with spaces between; '

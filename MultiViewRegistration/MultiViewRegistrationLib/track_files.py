@@ -162,6 +162,10 @@ class StoredTrack:
             poses[frame.number] = frame.world_from_ct if frame.kept else None
         return poses
 
+    def to_json(self, folder: str | os.PathLike | None, files: FrameFiles | None) -> dict:
+        """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
+        return {**self._fields.values, **({} if files is None else {"sequence": files.written(folder and Path(folder))})}
+
     def files(self, folder: Path | None = None) -> FrameFiles:
         """Where the frames are. InputError where that is not told, or they are not there any more.
 
@@ -202,7 +206,12 @@ class StoredTrack:
         content = read_json(path)
         if not isinstance(content, dict):
             raise InputError(f"{shown(path)} is {found(content)}, expected a track.json; choose another file.")
-        fields = Fields(shown(path), "", content)
+        return cls.of(content, shown(path), path.parent)
+
+    @classmethod
+    def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
+        """The same of a track.json's content.   name: for messages.   folder: to which its paths are relative."""
+        fields = Fields(name, "", content)
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
@@ -219,7 +228,7 @@ class StoredTrack:
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.texts("views", "the names of the views") if fields.has("views") else []
         inputs = fields.section("inputs").values if fields.has("inputs") else {}
-        return cls(fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, path.parent, fields)
+        return cls(fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, folder, fields)
 
 
 def _stored(number: int, fields: Fields) -> Tracked:

@@ -83,6 +83,26 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     assert column.evaluate("e => e.scrollWidth <= e.clientWidth")
 
 
+def test_a_scene_that_is_saved_meanwhile_brings_it_back(open_tab, server, serve, tmp_path):
+    tab = open_tab(server, width=1280, height=800)
+    tab.ready()
+    tab.button("First frame").click()
+    shown(tab, 0)
+    tab.button("One frame on").click()
+    shown(tab, 1)
+    told, seen = tab.state("player.told"), picture(tab)
+    with tab.page.expect_download() as download:
+        tab.button("Save").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    again = open_tab(serve(saved), width=1280, height=800)
+    again.ready()
+    shown(again, 1)
+    assert again.state("player.told") == told and again.state("sequence.message") == "" and again.state("notices") == []
+    assert np.abs(picture(again) - seen).mean() < 2
+    again.shot("3-reopened")
+
+
 def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server, track, tmp_path):
     tab = open_tab(server, width=1280, height=800)
     tab.ready()

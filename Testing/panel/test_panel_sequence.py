@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 import time
 
 import numpy as np
@@ -208,3 +209,52 @@ def test_a_sequence_goes_with_its_registration(playing, track):
     person.host.scene.RemoveNode(person.panel.registration.node)
     person.host.process(0.3)
     assert person.panel.registration is None and threads() == [] and not person.of("sequence").playerWidget.visible
+
+
+def reload(person, path) -> None:
+    """Save the scene, close it, and load it, as Slicer does."""
+    assert person.host.app._core.io_manager.write_scene(path)
+    person.host.scene.Clear(False)
+    person.host.process(0.3)
+    assert person.panel.registration is None and threads() == []
+    assert person.host.app._core.io_manager.load_scene(path)
+    person.wait(lambda: person.panel.registration is not None and not person.panel.session.sequence.seeking)
+
+
+def test_a_scene_that_is_saved_meanwhile_brings_the_sequence_back(playing, tmp_path):
+    person, ui = playing, playing.of("sequence")
+    first, pose = images(person), person.pose
+    person.host.click(ui.onButton)
+    told, there = shown(person, 1), images(person)
+    reload(person, tmp_path / "scene.mrb")
+    assert shown(person, 1) == told and person.message == "" and person.header("sequence") == "\u2714 5 frames"
+    assert ui.frameSlider.value == 1 and ui.closeButton.enabled and error_mm(person.pose, swing(COUNT)[1]) < 0.3
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(there, images(person), strict=True))
+    table = person.of("xrays").xrayTable
+    assert [table.item(row, 2).text() for row in range(2)] == ["view1, frame 1", "view2, frame 1"]
+    person.host.click(person.of("sequence").onButton)
+    shown(person, 2)
+    person.host.click(ui.closeButton)
+    person.host.process(0.2)
+    assert not ui.playerWidget.visible and ui.trackButton.enabled and not np.allclose(pose, swing(COUNT)[2])
+    assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(first, images(person), strict=True))
+
+
+def test_without_its_files_a_saved_scene_is_as_before_the_sequence(person, moving, track, tmp_path):
+    study = tmp_path / "study"
+    shutil.copytree(moving.parent, study / "case")
+    write_track(study / "case" / "case.json", study / "track")
+    person.host.answers.open_files = [study / "track" / "track.json"]
+    person.host.click(person.of("sequence").openButton)
+    shown(person, 0)
+    person.host.click(person.of("sequence").lastButton)
+    shown(person, COUNT - 1)
+    shutil.rmtree(study)
+    reload(person, tmp_path / "scene.mrml")
+    ui = person.of("sequence")
+    assert "case.json is not there" in ui.statusLabel.text and "as they were before the sequence" in ui.statusLabel.text
+    assert ui.statusLabel.visible and not ui.playerWidget.visible and person.header("sequence").startswith("\u26a0")
+    table = person.of("xrays").xrayTable
+    assert [table.item(row, 2).text() for row in range(2)] == ["view1", "view2"]
+    person.host.process(0.2)
+    assert any("case.json is not there" in sentence for sentence in person.panel.session.notices.told)

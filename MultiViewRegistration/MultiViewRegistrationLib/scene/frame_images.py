@@ -15,8 +15,9 @@ from ..io.case_file import ViewFile
 from ..io.frame_files import FrameFiles
 from .case import any_voxels, raw_of
 from .inputs import Inputs
-from .loading import greys_of, stored
-from .xray import XRayView
+from .loading import greys_of, name_of, stored
+from .products import product
+from .xray import FRAME, SOURCE, XRayView
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,21 +25,37 @@ class FrameImage:
     """A view's image in a frame.
 
     raw: as the file has it, None where the scene has it already.   settings: the entries of `XRayView.content` that go with it.
+    name: of the image, for people.
     """
 
     xray: XRay
     settings: dict
     raw: RawImage | None = None
+    name: str = ""
 
     def show(self, view: XRayView, inputs: Inputs) -> None:
         """Have a view show it from now on; brightness and contrast stay, so that nothing flashes."""
-        if self.raw is not None and view.source is not None:
-            slicer.util.updateVolumeFromArray(view.source, stored(self.raw))
+        if self.raw is not None:
+            volume = _volume_for_frames(view)
+            volume.SetName(self.name)
+            slicer.util.updateVolumeFromArray(volume, stored(self.raw))
         content = view.content
         if any(content.get(key) != value for key, value in self.settings.items()):
             view.change(**self.settings)
         slicer.util.updateVolumeFromArray(view.node, self.xray.line_integrals[None])
         inputs.know_xray(view, self.xray)
+
+
+def _volume_for_frames(view: XRayView):
+    """The volume that stands in for the view's source while frames are shown; the source stays as it is."""
+    volume = view.node.GetNodeReference(FRAME)
+    if volume is None:
+        source = view.source
+        volume = product(view.node, FRAME, "vtkMRMLScalarVolumeNode", "", hidden=True)
+        if source is not None:
+            volume.CopyOrientation(source)
+        view.node.SetNodeReferenceID(SOURCE, volume.GetID())
+    return volume
 
 
 class FileImages:
@@ -73,7 +90,8 @@ class FileImages:
             raise InputError(f"{entry.image.path.name}: {error}") from None
         if self.files.own_cases and entry.mask is not None:
             xray = replace(xray, valid=xray.valid & mask_of(entry))
-        return FrameImage(replace(xray, pixel_mm=entry.geometry.pixel_mm or xray.pixel_mm), settings, raw)
+        name = name_of(entry.image.path) + ("" if entry.frame is None else f", frame {entry.frame}")
+        return FrameImage(replace(xray, pixel_mm=entry.geometry.pixel_mm or xray.pixel_mm), settings, raw, name)
 
 
 class SliceImages:
@@ -89,6 +107,9 @@ class SliceImages:
         count = min(len(stack) - (content.get("frame") or 0) for stack, content, _ in self._stacks.values())
         first = next(content.get("frame") or 0 for _, content, _ in self._stacks.values())
         self.names = [f"frame {first + number}" for number in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def read(self, number: int) -> dict[str, FrameImage]:
         """As `FileImages.read`."""

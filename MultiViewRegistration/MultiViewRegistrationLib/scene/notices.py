@@ -19,6 +19,10 @@ class Notices:
         """The registration was loaded from a case.json with these warnings. Headers that differ are told by the names of the X-rays."""
         self._warned = [sentence for sentence in warnings if not sentence.endswith(BY_HEADERS)]
 
+    def warn(self, sentence: str) -> None:
+        """Tell this, too."""
+        self._warned.append(sentence)
+
     @property
     def told(self) -> list[str]:
         """What is to be told now."""

@@ -84,7 +84,7 @@ class OtherStructure:
         node = product(owner, OTHER, "vtkMRMLModelNode", f"{self.motion.moving} bone")
         bone_surface.fill(node, made, place, COLOUR)
         for each in (place, node, node.GetDisplayNode()):
-            each.SetSaveWithScene(False)  # the sequence is not saved, either
+            each.SetSaveWithScene(False)  # its track.json is opened again
 
 
 def _made(motion: Motion) -> tuple[vtkPolyData, Shape]:

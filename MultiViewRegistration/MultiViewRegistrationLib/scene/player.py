@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
+from weakref import WeakSet
 
 import numpy as np
-from vtkmodules.vtkCommonDataModel import vtkImageData
 
 from ..errors import InputError
+from . import saved_sequence
 from .fingerprint import of_geometry
 from .frame_images import FileImages, FrameImage, SliceImages
 from .inputs import Inputs
 from .loading import camera_content
+from .registration import Registration
 from .worker import TURN, Worker
-from .xray import XRayView
+from .xray import FRAME, STILL, XRayView
 
 if TYPE_CHECKING:
     from ..tracking.tracker import Tracked
@@ -40,6 +43,14 @@ class Played:
     images: FileImages | SliceImages
     track: object
 
+    def content(self, folder: Path | None) -> dict:
+        """That of a track.json in a folder; of one that will move where there is none."""
+        from ..track_files import StoredTrack
+
+        if isinstance(self.track, StoredTrack):
+            return {**self.track.to_json(folder, self.images.files), "views": self.views}
+        return replace(self.track, frames=list(self.frames)).to_json(folder)
+
 
 class Player:
     """Goes to frames, and plays them. `tick` is called from a timer; images are read in a thread, one frame ahead.
@@ -47,6 +58,8 @@ class Player:
     number: of the frame that is shown, None before the first.   playing, rate, loop: whether, at how many frames a second, and whether it
     begins anew at the end.   problem: why the X-rays do not show it, a sentence; "" where they do.
     """
+
+    _open: ClassVar[WeakSet[Player]] = WeakSet()
 
     def __init__(self, inputs: Inputs, played: Played) -> None:
         self._inputs, self.played = inputs, played
@@ -56,7 +69,14 @@ class Player:
         self._newest, self._put = True, None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
-        self._before = _Before(inputs, played.views)
+        self._before = {view.node.GetID(): inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
+        saved_sequence.keep_before(inputs.registration, played.views)
+        self._open.add(self)
+
+    @classmethod
+    def plays(cls, registration: Registration) -> bool:
+        """Whether any plays in a registration, of whatever session."""
+        return any(player._inputs.registration == registration for player in cls._open)
 
     @property
     def last(self) -> int:
@@ -103,7 +123,9 @@ class Player:
     def close(self) -> None:
         """Put X-rays, cameras and CT back as they were before."""
         self.pause()
-        self._before.put_back(self._inputs)
+        self._open.discard(self)
+        saved_sequence.put_back(self._inputs, self._before)
+        saved_sequence.forget(self._inputs.registration)
 
     # What follows
 
@@ -149,6 +171,7 @@ class Player:
         if frame.world_from_ct is not None:
             self._inputs.registration.world_from_ct = frame.world_from_ct
         self._put = self._inputs.registration.world_from_ct
+        saved_sequence.keep_number(self._inputs.registration, number)
 
     @property
     def at_frame(self) -> bool:
@@ -161,7 +184,8 @@ class Player:
 
 
 def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
-    if view.size == image.xray.valid.shape[::-1]:  # the image has not been replaced by another one
+    shown = [view.node.GetNodeReference(role) for role in (FRAME, STILL)]
+    if view.source in shown and view.size == image.xray.valid.shape[::-1]:  # the image has not been replaced by another one
         image.show(view, inputs)
 
 
@@ -176,33 +200,3 @@ def _correct(view: XRayView, camera) -> None:
     if view.content.get("corrected") != corrected:
         view.change(corrected=corrected)
         view.place()
-
-
-class _Before:
-    """X-rays, cameras and CT as they were before a sequence was shown."""
-
-    def __init__(self, inputs: Inputs, names: list[str]) -> None:
-        self._pose = inputs.registration.world_from_ct
-        self._views = [(view, view.content, inputs.xray(view), _still(view.source))
-                       for view in inputs.registration.xrays if view.name in names]
-
-    def put_back(self, inputs: Inputs) -> None:
-        there = inputs.registration.xrays
-        for view, content, xray, still in self._views:
-            if view not in there:
-                continue
-            if still is not None and view.source is not None:
-                view.source.SetAndObserveImageData(still)
-            view.content = content
-            FrameImage(xray, {}).show(view, inputs)
-            view.place()
-        inputs.registration.world_from_ct = self._pose
-
-
-def _still(source):
-    """A copy of the voxels of an image with one slice; those of more hold all frames, and stay as they are."""
-    if source is None or source.GetImageData().GetDimensions()[2] > 1:
-        return None
-    copy = vtkImageData()
-    copy.DeepCopy(source.GetImageData())
-    return copy

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
@@ -14,6 +16,7 @@ from ..io.case import Case
 from ..io.fields import shown
 from ..io.files import staged
 from ..io.frame_files import FrameFiles
+from . import saved_sequence
 from .frame_images import FileImages
 from .loading import ReadCase, of_files
 from .motion import Motion, motion_of
@@ -27,11 +30,18 @@ if TYPE_CHECKING:
     from .session import Session
 
 
+#: Seconds between two times that frames which come are kept in the scene: all of them are written anew.
+KEEP_S = 2.0
+
+
 class Sequence:
-    """What a session tracks and plays.   player: None without a sequence.   message: why the tracking failed, a sentence; "" else.
+    """What a session tracks and plays.
+
+    player: None without a sequence.   message: why the tracking failed, or the scene's own sequence is not here; "" else.
 
     other: the structure that is held against the one that is played, in the scene; None without one.
     ended: how the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
+    seeking: the frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
     count: how many frames the X-rays have, from the one that is shown on; None as long as nobody knows.
     """
 
@@ -43,6 +53,23 @@ class Sequence:
         self.message, self.ended = "", ""
         self._counted: tuple[object, Worker] | None = None
         self._files: FrameFiles | None = None
+        self._looked = False
+        self.seeking: tuple[int, Worker] | None = None
+        self._kept = 0.0
+
+    def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
+        """Where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
+
+        What `saved_sequence.saved` has of it.
+        """
+        registration = self._session.registration
+        if self._looked or registration.scene is None or registration.scene.IsImporting():
+            return None
+        self._looked, saved = True, saved_sequence.saved(registration)
+        if saved is None or Player.plays(registration):
+            return None
+        saved_sequence.put_back(self._session, {})
+        return saved
 
     @property
     def start(self) -> str:
@@ -76,6 +103,7 @@ class Sequence:
             raise InputError(f'Track: found the pace "{pace}", expected one of {", ".join(PACES)}.')
         session = self._session
         session.refuse_more()
+        saved_sequence.refuse_lost(session.registration)
         self.close()
         start = start or self.start
         images = self._files or frames_of(session)
@@ -89,8 +117,9 @@ class Sequence:
             self.tracking.worker.cancel()
 
     def open(self, played: Played) -> None:
-        """Play a sequence that was tracked before. InputError while another is being tracked."""
+        """Play a sequence that was tracked before. InputError while another is being tracked, and without the volumes of X-rays."""
         self._session.refuse_more()
+        saved_sequence.refuse_lost(self._session.registration)
         self.close()
         history = self._session.history
         history.note(history.unnoted if history.entries else "before")
@@ -101,6 +130,12 @@ class Sequence:
     def _play(self, played: Played) -> None:
         self.player = Player(self._session, played)
         self._session.history.unnoted = "tracked"
+        self._keep()
+
+    def _keep(self) -> None:
+        """Have a scene that is saved now bring the sequence back."""
+        self._kept = monotonic()
+        saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
 
     def hold_against(self, path: str | os.PathLike) -> Motion:
         """The motion of the structure in a track.json against the one that is played. From now on its bone moves with the frames.
@@ -131,35 +166,60 @@ class Sequence:
                 player.close()
 
     def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
-        """What writes poses.csv and track.tra, and track.json where it was tracked here, into a folder, in any thread; returns the files.
+        """What writes poses.csv, track.tra and track.json into a folder, in any thread; returns the files.
 
         unit, moves: see `track_files.Track.save`.   InputError without a sequence, and as `Inputs.ct`.
         """
         if self.player is None:
             raise InputError("Sequence: there is none, expected one that was tracked; track it, or open one.")
-        played, ct = self.player.played, self._session.ct()
-        frames = list(played.frames)
+        ct, played = self._session.ct(), self.player.played
+        played = replace(played, frames=list(played.frames))
 
         def write() -> list[Path]:
-            from ..track_files import FILE, Track, write_tables
+            from ..track_files import FILE, write_tables
 
-            names = ["poses.csv", "track.tra"]
-            if isinstance(played.track, Track):
-                replace(played.track, frames=frames).save(folder, unit, moves=moves)
-                names.append(FILE)
-            else:
-                with staged(folder, last="poses.csv") as staging:
-                    write_tables(staging, frames, played.count, ct, unit)
-            return [Path(folder) / name for name in names]
+            with staged(folder, last=FILE) as staging:
+                write_tables(staging, played.frames, played.count, ct, unit)
+                content = played.content(None if moves else Path(folder))
+                (staging / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            return [Path(folder) / name for name in ("poses.csv", "track.tra", FILE)]
 
         return write
 
     def poll(self, wait: float = TURN) -> bool:
         """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
-        ended = self.tracking is not None and self._look_at_tracking()
+        saved = self.put_away()
+        if saved is not None:
+            self.seeking = saved[0], Worker(lambda tell: saved[1]())
+        ended = self._look_for_saved()
+        ended |= self.tracking is not None and self._look_at_tracking()
         changed = self.player is not None and self._session.under_way is None and self.player.tick(wait)
         ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
         return ended or (changed and not self.player.playing and self.tracking is None)
+
+    def _look_for_saved(self) -> bool:
+        """Play the scene's own sequence where it was found; whether that is now, or it was not."""
+        if self.seeking is None:
+            return False
+        number, worker = self.seeking
+        worker.poll(0)
+        if worker.state == "running":
+            return False
+        self.seeking, self.message = None, worker.message
+        if worker.state == "done":
+            track, files, told = worker.result
+            try:
+                images = saved_sequence.images_of(self._session, track, files)
+                self.open(Played(track.name, track.frames, track.count, track.views, images, track))
+                self.player.go(number)
+                self.message = told
+            except InputError as error:
+                self.message = str(error)
+        if self.player is None:
+            self.message = f"{self.message} {saved_sequence.PUT_BACK}"
+        if self.message:
+            self._session.notices.warn(self.message)
+        return True
 
     def _look_at_tracking(self) -> bool:
         """Whether it has just ended."""
@@ -169,6 +229,8 @@ class Sequence:
         if tracking.worker.state == "running":
             return False
         self.tracking, self.message, self.ended = None, tracking.worker.message, tracking.worker.state
+        if self.player is not None:
+            self._keep()
         return True
 
     def _take(self, tracking: Tracking) -> None:
@@ -179,12 +241,15 @@ class Sequence:
         if self.player is None:
             views = [view.name for view in track.sequence.first.views]
             self._play(Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track))
+        elif monotonic() - self._kept > KEEP_S:
+            self._keep()
         self.player.show_newest()
 
     @property
     def workers(self) -> list[Worker]:
         """Those at work."""
-        at_work = [self.tracking and self.tracking.worker, self.player and self.player.under_way, self.other and self.other.worker]
+        at_work = [self.tracking and self.tracking.worker, self.player and self.player.under_way, self.other and self.other.worker,
+                   self.seeking and self.seeking[1]]
         return [worker for worker in at_work if worker is not None]
 
 

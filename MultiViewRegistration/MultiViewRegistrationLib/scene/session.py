@@ -68,7 +68,7 @@ class Session(Inputs):
     @property
     def running(self) -> bool:
         """Whether a registration, or other work that a person asked for, is under way."""
-        return self._run is not None or self._errand is not None or self.sequence.tracking is not None
+        return self._run is not None or self._errand is not None or self.sequence.tracking is not None or self.sequence.seeking is not None
 
     @property
     def under_way(self) -> Run | None:
@@ -118,7 +118,8 @@ class Session(Inputs):
         self._errand = Worker(lambda tell: work()), then
 
     def refuse_more(self) -> None:
-        """InputError while work is under way."""
+        """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""
+        self.sequence.put_away()
         if self.running:
             raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
 

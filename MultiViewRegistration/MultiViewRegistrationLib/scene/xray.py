@@ -22,6 +22,8 @@ from .segments import drawn_on, move_segments
 ATTRIBUTE = "MultiViewRegistration.view"
 SOURCE = "source"
 MASK = "mask"
+#: While a frame of a sequence stands in for the source: the volume of the frame, and the source from before.
+FRAME, STILL = "frameOfSequence", "sourceBeforeSequence"
 #: Beyond how many times the isocentre's depth the image is shown where nobody says how far off the detector is.
 DETECTOR_BEHIND_ISOCENTRE = 1.5
 DETECTOR_MM = 1000.0
@@ -101,6 +103,8 @@ class XRayView:
     def mask_on_source(self) -> bool:
         """Whether the mask was drawn on the volume that the image was made from, and not on the image."""
         source = self.source
+        if source is not None and source is self.node.GetNodeReference(FRAME):
+            source = self.node.GetNodeReference(STILL)
         return source is not None and self.mask is not None and drawn_on(self.mask) is source
 
     @property

@@ -14,6 +14,7 @@ from typing import Any
 import slicer
 
 from ..errors import InputError
+from ..scene import saved_sequence
 from ..scene.registration import Registration
 from .uploads import LARGEST_BYTES, safe_path
 
@@ -52,6 +53,8 @@ def read_scene(path: Path, *, trusted: bool) -> Callable[[Any], Registration | N
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
         registrations = Registration.all(scene)
+        for registration in () if trusted else registrations:
+            saved_sequence.forget_files(registration)
         return registrations[0] if registrations else None
 
     return load

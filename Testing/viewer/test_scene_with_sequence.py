@@ -1,0 +1,69 @@
+"""A scene that was saved while a sequence was played, opened by the page: one that was sent has no files read on this computer."""
+
+from __future__ import annotations
+
+import pytest
+from moving import swing, write_moving_case
+from tracked import write_track
+
+pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
+
+
+@pytest.fixture(scope="module")
+def scene():
+    import slicer
+    from trame_slicer.core import SlicerApp
+
+    slicer.mrmlScene = SlicerApp().scene
+    yield slicer.mrmlScene
+    slicer.mrmlScene.Clear(False)
+
+
+@pytest.fixture(scope="module")
+def saved(scene, tmp_path_factory):
+    """The .mrb that the page saves at frame 2."""
+    from MultiViewRegistrationLib.scene.sequence import read_track
+    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.viewer.scene_files import save_scene
+
+    folder = tmp_path_factory.mktemp("study")
+    read = read_track(write_track(write_moving_case(folder, swing(3)), folder / "track"))
+    session = Session(read(scene))
+    session.know(read.case)
+    read.play(session)
+    session.sequence.player.go(2)
+    poll(session, lambda: session.sequence.player.number == 2)
+    return save_scene(scene, folder / "scene.mrb")()
+
+
+def poll(session, until) -> None:
+    from time import monotonic
+
+    end = monotonic() + 20
+    while not until() and monotonic() < end:
+        session.poll()
+
+
+def opened(scene, path, *, trusted: bool):
+    """The session of the scene, once its sequence is there, or something was told."""
+    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.viewer.scene_files import read_scene
+
+    load = read_scene(path, trusted=trusted)
+    scene.Clear(False)
+    session = Session(load(scene))
+    sequence = session.sequence
+    poll(session, lambda: sequence.message or (sequence.player is not None and sequence.player.number is not None))
+    return session
+
+
+def test_one_that_is_opened_by_its_path_brings_the_sequence(scene, saved):
+    session = opened(scene, saved, trusted=True)
+    assert session.sequence.message == "" and session.sequence.player.number == 2
+
+
+def test_one_that_was_sent_is_as_before_the_sequence_and_says_why(scene, saved):
+    session = opened(scene, saved, trusted=False)
+    assert session.sequence.player is None and "sent without the files of its frames" in session.sequence.message
+    assert [view.source.GetName() for view in session.registration.xrays] == ["view1", "view2"]
+    assert str(saved.parent) not in session.registration.parameter("sequence")

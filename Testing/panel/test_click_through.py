@@ -109,7 +109,7 @@ def registers_by_search(person) -> None:
     assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= told and len(poses) > 2  # level by level, however fast it was
     assert "Done in" in register.statusLabel.text
     assert not register.progressBar.visible and person.message == ""
-    assert person.history() == ["Before", "Search*"] and person.header("register").startswith("\u2714 similarity 0.9")
+    assert person.history() == ["Before", "Search*"] and person.header("register").startswith("\u2714 accept, probably below ")
     assert person.header("start") == "\u2714 Search"
 
 

@@ -199,12 +199,12 @@ def test_the_verdict_is_told_of_a_result_and_what_is_known_against_the_pose(pers
     assert "\n" not in label.text
     person.panel.session.register("given")
     person.wait_for_work()
-    assert person.header("check") == "\u25d0 look at every X-ray"
+    assert person.header("check").startswith("\u2714 accept, probably below")
     assert label.text.startswith("Verdict: accept.") and "in 95 of 100 cases" in label.text
     person.registration.world_from_ct = START
     person.wait(lambda: "moved by hand" in label.text, 3)
     assert label.text.startswith("Verdict: not assessed.")
-    assert person.header("check") == "\u26a0 caution"
+    assert person.header("check") == "\u26a0 assess anew"
     person.registration.xrays[0].change(rotation_sd_deg=2.0)
     person.panel.session.history.go(person.panel.session.history.position)
     person.wait(lambda: "stale" in label.text, 3)

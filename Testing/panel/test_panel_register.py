@@ -47,7 +47,7 @@ def test_one_button_registers_and_tells_what_it_came_to(driven):
     assert error_mm(driven.registration.world_from_ct) < 0.1
     assert re.fullmatch(r"Done in \d+\.\d s: similarity view1 0\.98, view2 0\.98\.", ui.statusLabel.text)
     assert not ui.progressBar.visible and not ui.cancelButton.enabled and ui.registerButton.enabled
-    assert driven.header("register") == "\u2714  4. Register  \u2013  similarity 0.98"
+    assert driven.header("register") == "\u2714  4. Register  \u2013  accept, probably below 0.1 mm"
     assert driven.header("start").startswith("\u2714")
     assert driven.message() == "" and no_thread_is_left()
 
@@ -128,6 +128,26 @@ def test_a_ct_with_numbers_that_are_none_is_a_message(driven):
     driven.choose_start("search")
     driven.press_register()
     assert "not finite" in driven.message() and not driven.session.running
+
+
+@pytest.mark.parametrize("verdict, upper95_mm, told, state", [
+    ("accept", 0.21, "\u2714 accept, probably below 0.3 mm", "done"), ("check", 2.0, "\u26a0 check, probably below 2.0 mm", "check"),
+    ("check", None, "\u26a0 check", "check"), ("reject", 0.3, "\u2718 reject", "reject"),
+    (None, None, None, "ready")])
+def test_the_headers_carry_the_verdict(driven, verdict, upper95_mm, told, state):
+    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.scene.history import Entry
+
+    driven.session.history.add(Entry.now("search", driven.registration.world_from_ct, similarity={"view1": 0.97, "view2": 0.07},
+                                         fingerprint=fingerprint(driven.registration), verdict=verdict, upper95_mm=upper95_mm))
+    driven.panel.refresh()
+    for name, title in (("register", "4. Register"), ("check", "5. Check")):
+        symbol, text = driven.header(name).split(f"  {title}  \u2013  ")
+        assert driven.panel.sections[name].button.property("state") == state
+        assert told is None or f"{symbol} {text}" == told
+        assert "similarity" not in text and (symbol == "\u2714") == (verdict == "accept")
+    tone = {"check": "caution", "reject": "error"}.get(verdict, "")
+    assert driven.panel.sections["check"].ui.verdictLabel.property("tone") == tone
 
 
 def test_what_a_person_must_know_is_in_plain_sight(driven):

@@ -7,10 +7,11 @@ from contextlib import suppress
 from slicer.i18n import tr as _
 
 from ..errors import InputError
+from ..scene import judging
 from .check_overlays import Overlays
 from .check_points import Points
 from .check_similarity import Judgement
-from .section import PROBLEM, READY, TODO, Section, State
+from .section import PROBLEM, READY, TODO, Section, State, verdict_state
 
 
 class CheckSection(Section):
@@ -31,9 +32,12 @@ class CheckSection(Section):
 
     def state(self) -> State:
         entry = self.session.history.current
-        if entry is None or not entry.fingerprint:
+        if entry is None or not (entry.fingerprint or entry.assessed):
             return State(TODO)
-        return State(PROBLEM, _("caution")) if entry.reasons or self.session.doubt() else State(READY, _("look at every X-ray"))
+        judged = verdict_state(self.session)
+        if judged:
+            return judged
+        return State(PROBLEM, _("assess anew")) if judging.outdated(self.session) else State(READY, _("look at every X-ray"))
 
     def follow(self) -> None:
         self._adopt()

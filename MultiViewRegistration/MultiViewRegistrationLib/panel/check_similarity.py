@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from ..scene import judging
 from ..scene.leaving_out import leave_out
 from ..scene.similarity import Similarity
+from .colours import CAUTION, ERROR, PLAIN, set_tone
 from .part import Part
 from .tables import fill, set_up
 
@@ -50,6 +51,7 @@ class Judgement(Part):
         judged = judging.verdict(self.session)
         if judged:
             self._left_out = ""
+        set_tone(self.ui.verdictLabel, {"check": CAUTION, "reject": ERROR}.get(judged, PLAIN))
         self.ui.verdictLabel.text = "\n".join(filter(None, [*judging.told(self.session), self._left_out]))
         self.ui.assessButton.enabled = not self.session.running
         self.ui.leaveOutButton.enabled = judged in ("accept", "check") and not self.session.running

@@ -7,11 +7,11 @@ from slicer.i18n import tr as _
 
 from ..scene.lacking import lacking
 from ..scene.session import LEARNED
-from ..scene.words import started_in_words, worst
+from ..scene.words import started_in_words
 from . import packages
 from .colours import ERROR, PLAIN, set_tone
 from .history_table import HistoryTable
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import PROBLEM, READY, RUNNING, TODO, Section, State, verdict_state
 
 REFINEMENTS = {
     "joint": _("Joint, all X-rays together"),
@@ -65,9 +65,12 @@ class RegisterSection(Section):
             return State(RUNNING, self._percent())
         if session.ended == "failed":
             return State(PROBLEM, _("see below"))
+        judged = verdict_state(session)
+        if judged:
+            return judged
         entry = session.history.current
         if entry is not None and entry.fingerprint and not session.doubt():
-            return State(DONE, _("similarity {worst}").format(worst=worst(entry.similarity)))
+            return State(READY, _("registered, not assessed"))
         if self._lacking:
             return State(TODO)
         return State(READY, _("preparing the CT") if session.preparing else "")

@@ -7,17 +7,26 @@ from dataclasses import dataclass
 import slicer
 
 from ..errors import InputError
+from ..scene import judging
+from ..scene.verdict import headline
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
-SYMBOLS = {TODO: "\u25cb", READY: "\u25d0", RUNNING: "\u25b6", DONE: "\u2714", PROBLEM: "\u26a0"}
+CHECK, REJECT = "check", "reject"
+SYMBOLS = {TODO: "\u25cb", READY: "\u25d0", RUNNING: "\u25b6", DONE: "\u2714", PROBLEM: "\u26a0", CHECK: "\u26a0", REJECT: "\u2718"}
 
 
 @dataclass(frozen=True)
 class State:
-    """How far a section has come: one of TODO, READY, RUNNING, DONE, PROBLEM, and a few words."""
+    """How far a section has come: one of TODO, READY, RUNNING, DONE, PROBLEM, or the verdict CHECK or REJECT, and a few words."""
 
     kind: str
     text: str = ""
+
+
+def verdict_state(session) -> State | None:
+    """The verdict on the pose as it is; None where there is none."""
+    word = judging.verdict(session)
+    return State({"accept": DONE, "check": CHECK, "reject": REJECT}[word], headline(session.history.current)) if word else None
 
 
 class Section:

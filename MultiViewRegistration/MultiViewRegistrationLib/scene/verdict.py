@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 from .history import Entry
 
 WORDS = {
@@ -11,6 +13,13 @@ WORDS = {
     "reject": "Verdict: reject. The pose must not be used.",
 }
 NOT_ASSESSED = "Verdict: not assessed. Look at the overlays of every X-ray."
+
+
+def headline(entry: Entry) -> str:
+    """The verdict of an entry that has one, in a few words: "accept, probably below 0.3 mm"."""
+    if entry.verdict == "reject" or entry.upper95_mm is None:
+        return entry.verdict
+    return f"{entry.verdict}, probably below {ceil(10 * entry.upper95_mm) / 10:.1f} mm"
 
 
 def in_words(entry: Entry | None, doubt: str) -> str:

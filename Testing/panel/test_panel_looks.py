@@ -67,11 +67,14 @@ def labels(person) -> list:
 
 def least_contrast(person) -> dict[str, float]:
     """Of each label that has a tone against the window behind it, by its tone."""
+    from MultiViewRegistrationLib.panel.colours import COLOURS
+
     found = {}
     for label in labels(person):
         tone, palette = label.property("tone"), label.palette
         if tone:
-            ratio = contrast(palette.color(palette.ColorRole.WindowText), palette.color(palette.ColorRole.Window))
+            ratio = contrast(palette.color(label.foregroundRole()), palette.color(palette.ColorRole.Window))
+            assert palette.color(label.foregroundRole()).name() in COLOURS[tone], label.objectName
             found[tone] = min(ratio, found.get(tone, 99))
     return found
 

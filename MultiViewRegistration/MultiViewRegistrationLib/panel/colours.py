@@ -8,6 +8,8 @@ PLAIN, ERROR, CAUTION, QUIET = "", "error", "caution", "quiet"
 #: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows and macOS.
 COLOURS = {ERROR: ("#b00020", "#ff9a9a"), CAUTION: ("#8a4600", "#ffb454"), QUIET: ("#575757", "#b8b8b8")}
 _TONE = "tone"
+#: What the text of a label, of one below a collapsible button, and of a field is drawn in.
+_ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)
 
 
 def set_tone(widget, tone: str) -> None:
@@ -16,7 +18,7 @@ def set_tone(widget, tone: str) -> None:
     palette = qt.QPalette()  # the application's
     if tone:
         dark = palette.color(qt.QPalette.Window).lightness() < 128
-        for role in (qt.QPalette.WindowText, qt.QPalette.Text):
+        for role in _ROLES:
             palette.setColor(role, qt.QColor(COLOURS[tone][dark]))
     widget.palette = palette
 

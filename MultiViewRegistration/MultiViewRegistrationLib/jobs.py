@@ -37,7 +37,7 @@ GRACE_SECONDS = 5.0
 MOST_BYTES = 1 << 20
 MOST_WARNINGS = 20
 #: No console window pops up on Windows.
-_HIDDEN = getattr(subprocess, "CREATE_NO_WINDOW", 0)
+HIDDEN = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 
 
 def python() -> str:
@@ -87,7 +87,7 @@ class Job:
         stderr = Path(self._folder.name, "stderr")
         with self._stdout.open("wb") as out, stderr.open("wb") as err:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=out, stderr=err, creationflags=_HIDDEN, start_new_session=True,
+                command, stdin=subprocess.PIPE, stdout=out, stderr=err, creationflags=HIDDEN, start_new_session=True,
                 env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"})
         weakref.finalize(self, self._process.stdin.close)  # `subprocess` keeps what nobody holds any more
         self._stderr = stderr.open("rb")
@@ -163,7 +163,7 @@ def _why(status: int, said: str) -> str:
 def _kill(process: subprocess.Popen) -> None:
     """End a child and all that it started, at once."""
     if os.name == "nt":
-        subprocess.Popen(["taskkill", "/F", "/T", "/PID", str(process.pid)], creationflags=_HIDDEN,
+        subprocess.Popen(["taskkill", "/F", "/T", "/PID", str(process.pid)], creationflags=HIDDEN,
                          stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     else:
         with suppress(ProcessLookupError, PermissionError):  # all gone; a Mac says the latter of what has ended but is not yet cleared

@@ -204,7 +204,7 @@ def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
 
     tries = []
 
-    def fail(ct):
+    def fail(ct, tell):
         tries.append(ct)
         raise InputError("CT: is too large.")
 

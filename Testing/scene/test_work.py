@@ -83,7 +83,7 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
     assert "xvr at 32 x 32 px" in seen
     entry = session.history.current
     assert np.allclose(registration.world_from_ct, TRUE_POSE) and (entry.method, entry.refinement) == ("given", "xvr")
-    assert entry.seconds == 101.0 and min(entry.similarity.values()) > 0.9 and session.doubt() == ""
+    assert 0 < entry.seconds < 60 and min(entry.similarity.values()) > 0.9 and session.doubt() == ""
     assert (session.result.refined_by, session.result.torch_device) == ("xvr", "cpu")
     assert np.allclose(session.result.start_world_from_ct, STARTED_AT)
     assert json.dumps(session.result.to_json())  # can be exported as any other

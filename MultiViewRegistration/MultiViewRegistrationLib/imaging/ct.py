@@ -152,14 +152,22 @@ def attenuation(ct: CT) -> Volume:
         mu = np.maximum(values, 0)
         mu *= np.float32(DENSE_BONE / values.max())
     else:
-        from .voxels import attenuate  # numba may be missing where a CT is only shown
-
         mu = np.empty_like(values)
-        slopes = np.float32(WATER / 1000), np.float32((DENSE_BONE - WATER) / 1000)  # bone's is the steeper one; they cross at water
-        attenuate(values, *map(np.float32, (*HU_RANGE, AIR_BELOW_HU, WATER)), slopes, mu)
+        for hu, out in zip(values, mu, strict=True):  # by slices: they fit the cache
+            _attenuate(hu, out)
     if ct.mask is not None:
         mu *= ct.mask
     return Volume(mu, ct.volume.ct_from_index)
+
+
+def _attenuate(hu: np.ndarray, out: np.ndarray) -> None:
+    low, high, air, water = map(np.float32, (*HU_RANGE, AIR_BELOW_HU, WATER))
+    bone = np.clip(hu, low, high)
+    np.multiply(bone, np.float32(WATER / 1000), out=out)
+    bone *= np.float32((DENSE_BONE - WATER) / 1000)
+    np.maximum(out, bone, out=out)  # bone's is the steeper one; they cross at water
+    out += water
+    out[hu < air] = 0
 
 
 def _read_volume(path: Path, what: str) -> sitk.Image:

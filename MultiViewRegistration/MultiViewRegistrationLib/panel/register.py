@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from ..scene.lacking import lacking
 from ..scene.session import LEARNED
-from ..scene.words import started_in_words
+from ..scene.words import started_in_words, took
 from . import packages
 from .colours import ERROR, PLAIN, set_tone
 from .history_table import HistoryTable
@@ -73,7 +73,7 @@ class RegisterSection(Section):
             return State(READY, _("registered, not assessed"))
         if self._lacking:
             return State(TODO)
-        return State(READY, _("preparing the CT") if session.preparing else "")
+        return State(READY, session.preparing)
 
     def tick(self) -> None:
         if self.session.under_way:
@@ -117,9 +117,8 @@ class RegisterSection(Section):
 
     def _show_result(self, entry) -> None:
         ui, doubt = self.ui, self.session.doubt()
-        told = [] if entry.seconds is None else [_("Done in {seconds:.1f} s").format(seconds=entry.seconds)]
         names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
-        similarity = ": ".join([*told, _("similarity {names}").format(names=names)]) + "."
+        similarity = ": ".join(filter(None, [took(entry), _("similarity {names}").format(names=names)])) + "."
         ui.statusLabel.text = " ".join([similarity, *started_in_words(entry)])
         notes = [doubt, *entry.reasons] if doubt else entry.reasons
         ui.notesLabel.text = "\n".join(f"\u26a0 {note}" for note in notes)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 
@@ -36,6 +37,18 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 if hasattr(os, "register_at_fork"):  # a forked child inherits the pool, but not its threads
     os.register_at_fork(after_in_child=_pool.cache_clear)
+
+
+@contextmanager
+def by_itself() -> Iterator[None]:
+    """This thread does its tasks itself meanwhile: while one waits for the compiler, the pool is free for others."""
+    had = hasattr(_here, "in_pool")
+    _here.in_pool = True
+    try:
+        yield
+    finally:
+        if not had:
+            del _here.in_pool
 
 
 def run(tasks: list[Callable[[], None]]) -> None:

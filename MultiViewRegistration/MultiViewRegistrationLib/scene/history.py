@@ -20,7 +20,8 @@ class Entry:
     """A pose and how it came about.
 
     time: ISO 8601, local.   method: "given", "search", "landmarks", "by hand", "transform", ...
-    similarity: local NCC by the view's name.   seconds: that it took.
+    similarity: local NCC by the view's name.   seconds: that it took, of which so many were the preparation at
+        the first start after installing (first_time_s).
     cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
     fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
     reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
@@ -39,6 +40,7 @@ class Entry:
     fingerprint: str = ""
     reasons: list[str] = field(default_factory=list)
     seconds: float | None = None
+    first_time_s: float = 0.0
     refinement: str = ""
     started: dict = field(default_factory=dict)
     verdict: str | None = None

@@ -31,7 +31,8 @@ def assess(session: Session) -> None:
     def keep(result) -> None:
         if known is not None and known.refinement is result.refinement:  # of a registration, whose entry has its verdict already
             if session.result is known:
-                session.remember(session.history.amend(reasons=list(result.reasons), seconds=result.seconds["total"]), result)
+                seconds = session.history.current.seconds + result.seconds["total"] - known.seconds["total"]
+                session.remember(session.history.amend(reasons=list(result.reasons), seconds=seconds), result)
             return
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
         cameras = session.history.current.cameras

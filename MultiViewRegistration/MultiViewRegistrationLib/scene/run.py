@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -10,11 +11,9 @@ import numpy as np
 
 from ..progress import TimeLeft, left_in_words
 from .fingerprint import fingerprint, of_geometry
+from .preparation import PREPARING
 from .registration import CT_TRANSFORM, Registration
 from .worker import Worker
-
-#: Seconds that a CT is made ready in; what takes longer is the compiling of the kernels, once.
-LONG = 5.0
 
 
 @dataclass(frozen=True)
@@ -29,12 +28,13 @@ class Asked:
 class Run:
     """One registration from the pose and the inputs that the scene has now.
 
-    worker: does it.   told: what was warned of before it began.   fingerprint, geometry: of the inputs; the latter by the view's name.
+    worker: does it.   preparing: gives what the CT is being made ready by, in words.   told: what was warned of before it began.   fingerprint, geometry: of the inputs; the latter by the view's name.
     progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
     """
 
-    def __init__(self, registration: Registration, asked: Asked, worker: Worker, told: list[str]) -> None:
+    def __init__(self, registration: Registration, asked: Asked, worker: Worker, preparing: Callable[[], str], told: list[str]) -> None:
         self._registration, self.asked, self.worker, self.told = registration, asked, worker, told
+        self._preparing = preparing
         self.fingerprint = fingerprint(registration)
         self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
         self.progress, self.left, self._time_left = None, "", TimeLeft()
@@ -50,9 +50,7 @@ class Run:
     @property
     def stage(self) -> str:
         """What is being done, in a few words."""
-        if self.progress:
-            return self.progress.stage
-        return "preparing the CT" if self.seconds < LONG else "preparing the CT; the first time after installing, this takes a minute"
+        return self.progress.stage if self.progress else self._preparing() or PREPARING
 
     def show(self, progress) -> None:
         """Take the CT to the pose that a `registration.pipeline.Progress` tells."""

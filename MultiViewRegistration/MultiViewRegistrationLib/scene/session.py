@@ -76,9 +76,9 @@ class Session(Inputs):
         return self._run
 
     @property
-    def preparing(self) -> bool:
-        """Whether a CT is being made ready."""
-        return self._preparation.under_way
+    def preparing(self) -> str:
+        """What a CT is being made ready by, in a few words; "" where it is not."""
+        return self._preparation.stage if self._preparation.working else ""
 
     def know(self, case, ready: Worker | None = None) -> None:
         """As `Inputs.know`.   ready: the worker that does `work.make_ready` with the case's CT, where one has begun to."""
@@ -104,12 +104,15 @@ class Session(Inputs):
         ready, model = self.ready(), self.learning.model if start in LEARNED else None
 
         def find(tell):
-            return work.registered(case, ready(tell), start, refinement, seed, model, tell)
+            began = monotonic()
+            anatomy = ready(tell)
+            first_time_s = monotonic() - began if self._preparation.stage == work.FIRST_TIME else 0.0
+            return work.registered(case, anatomy, start, refinement, seed, model, tell), first_time_s
 
         self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
         self.history.note(self.history.unnoted if self.history.entries else "before")
         self.message, self.notes, self.ended = "", [], ""
-        self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), told)
+        self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), lambda: self.preparing, told)
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
@@ -130,7 +133,7 @@ class Session(Inputs):
     def ready(self) -> Callable[[Callable], Any]:
         """Begin to make the CT ready; what gives its `registration.anatomy.Anatomy` to a worker's thread. InputError as `ct`."""
         self._begin_to_prepare(again=True)
-        return self._preparation.worker.result_for
+        return self._preparation.all_ready()
 
     def prepare(self) -> bool:
         """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
@@ -201,12 +204,12 @@ class Session(Inputs):
         return self._preparation.anatomy()
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
-        """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before `prepare` is true.
+        """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before a registration could begin.
 
         InputError as `case`.
         """
         anatomy = self._preparation.anatomy()
-        if anatomy is None:
+        if anatomy is None or self._preparation.working:
             return None
         case, pose = self.corrected_case(), self.registration.world_from_ct
         rest_at = self.result and self.result.refinement.rest_at
@@ -227,13 +230,13 @@ class Session(Inputs):
         entry, known = self.history.current, self.result
         if known is not None and not self.history.moved and not anew:
             return lambda: known
-        case, anatomy, method = self.corrected_case(), self._preparation.anatomy(), "by hand" if entry is None else entry.method
+        case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
         uid = world_uid(self.registration)
 
         def find():
             from ..workflow import assess
 
-            return replace(assess(case, case.world_from_ct, anatomy, method), world_uid=uid)
+            return replace(assess(case, case.world_from_ct, ready(lambda progress: True), method), world_uid=uid)
 
         return find
 
@@ -253,9 +256,7 @@ class Session(Inputs):
     # Within
 
     def _begin_to_prepare(self, *, again: bool) -> None:
-        before = self._preparation.begin(again=again)
-        if before is not None:
-            self._ending.append(before)
+        self._ending += self._preparation.begin(again=again)
 
     def _look_at_preparation(self) -> bool:
         """Whether it has just ended."""
@@ -315,7 +316,7 @@ class Session(Inputs):
 
     def _give_time(self, wait: float) -> None:
         """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
-        asked = [self._run and self._run.worker, self._errand and self._errand[0], self.preparing and self._preparation.worker,
+        asked = [self._run and self._run.worker, self._errand and self._errand[0], *self._preparation.working,
                  self.learning.worker, *self.sequence.workers]
         working = [*filter(None, asked), *self._ending]
         if working:
@@ -326,12 +327,11 @@ class Session(Inputs):
 
     def _forget(self) -> bool:
         """Cancel all work; whether there was any."""
-        working = self.running or self.preparing or self.learning.under_way
+        working = self.running or bool(self.preparing) or self.learning.under_way
         self.cancel()
         self.learning.cancel()
         self.link.close()
-        if self._preparation.worker is not None:
-            self._ending.append(self._preparation.worker)
+        self._ending += self._preparation.working
         self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
         return working
 
@@ -342,9 +342,9 @@ class Session(Inputs):
             run.put_back()
             return
         with self._telling():
-            self._keep(run, worker.result)
+            self._keep(run, *worker.result)
 
-    def _keep(self, run: Run, result) -> None:
+    def _keep(self, run: Run, result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
         views = list(zip(result.case.views, result.views, strict=True))
@@ -353,7 +353,7 @@ class Session(Inputs):
         similarity = dict(zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True))
         entry = Entry.now(
             run.asked.start, result.world_from_ct, similarity=similarity, cameras=corrected, fingerprint=run.fingerprint,
-            reasons=[*result.reasons, *self.notes], seconds=result.seconds["total"],
+            reasons=[*result.reasons, *self.notes], seconds=run.seconds, first_time_s=first_time_s,
             refinement="" if run.asked.refinement == "joint" else run.asked.refinement, started=work.started(result),
             verdict=result.verdict, upper95_mm=(result.predicted_tre_mm or {}).get("upper95"))
         self.history.add(entry)

@@ -45,3 +45,11 @@ def worst(similarity: dict[str, float]) -> str:
     """The similarity of the X-ray that is least alike, of those that could be compared."""
     values = [value for value in similarity.values() if np.isfinite(value)]
     return f"{min(values):.2f}" if values else ""
+
+
+def took(entry: Entry) -> str:
+    """How long a registration took, for a person who waited for it; "" where nobody measured it."""
+    if entry.seconds is None:
+        return ""
+    first = f", of which {entry.first_time_s:.0f} s were the first-time preparation" if entry.first_time_s >= 1 else ""
+    return f"Done in {entry.seconds:.1f} s{first}"

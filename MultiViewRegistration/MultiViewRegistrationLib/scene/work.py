@@ -11,32 +11,35 @@ from time import sleep
 import numpy as np
 
 from ..errors import InputError
+from .kernel_cache import load
 from .worker import Stopped
 
 #: The start that `workflow.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
 WORKFLOW_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
 #: Seconds between two looks at a child process.
 LOOK = 0.1
+#: What a worker tells where the kernels have to be compiled.
+FIRST_TIME = "preparing for the first time (once, about 20 s)"
 
 
-def make_ready(ct) -> object:
+def make_ready(ct, tell: Callable) -> object:
     """The `registration.anatomy.Anatomy` of a CT, and all that a DRR which follows the CT would have to wait for."""
     from ..registration import kernels
     from ..registration.anatomy import Anatomy
 
-    kernels.prepare_drr()
+    load(kernels.prepare_drr, lambda: tell(FIRST_TIME))
     anatomy = Anatomy(ct)
     for level in (1, 2):
         anatomy.projector(level)
     return anatomy
 
 
-def make_all_ready(anatomy) -> None:
+def make_all_ready(anatomy, tell: Callable) -> None:
     """What the first sharp DRR, and the first registration, would have to wait for."""
     from ..registration import kernels
 
     anatomy.projector(0)
-    kernels.prepare()
+    load(kernels.prepare, lambda: tell(FIRST_TIME))
 
 
 def registered(case, anatomy, start: str, refinement: str, seed: int, model: Path | None, tell: Callable) -> object:

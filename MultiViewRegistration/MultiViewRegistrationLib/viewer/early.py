@@ -36,4 +36,4 @@ def begin(path: Path | None) -> Early | None:
         return Case.load(path, read_ct=lambda: ct.result_for(tell))
 
     ct = Worker(read)
-    return Early(Worker(load), Worker(lambda tell: make_ready(ct.result_for(tell))))
+    return Early(Worker(load), Worker(lambda tell: make_ready(ct.result_for(tell), tell)))

@@ -8,7 +8,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..scene.lacking import lacking
-from ..scene.words import method_in_words, started_in_words, worst
+from ..scene.words import method_in_words, started_in_words, took, worst
 from .comparison_part import ComparisonPart
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 
@@ -93,7 +93,7 @@ class RegisterSection(Section):
             return State(DONE, f"similarity {worst(entry.similarity)}")
         if lacking(session):
             return State(TODO)
-        return State(READY, "preparing the CT" if session.preparing else "")
+        return State(READY, session.preparing)
 
     def tick(self) -> None:
         session, run = self.session, self.session.under_way
@@ -122,9 +122,8 @@ class RegisterSection(Section):
         entry = session.history.current
         if entry is None or not entry.fingerprint:
             return ""
-        told = [] if entry.seconds is None else [f"Done in {entry.seconds:.1f} s"]
         names = ", ".join(f"{name} {value:.2f}" for name, value in entry.similarity.items())
-        return " ".join([": ".join([*told, f"similarity {names}"]) + ".", *started_in_words(entry)])
+        return " ".join([": ".join(filter(None, [took(entry), f"similarity {names}"])) + ".", *started_in_words(entry)])
 
     def _notes(self) -> list[str]:
         """What a person must know before trusting the pose."""

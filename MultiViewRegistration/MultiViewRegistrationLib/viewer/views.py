@@ -65,7 +65,7 @@ class Views:
         """Whether X-rays have just been opened, and are not all seen yet with the CT over them."""
         session = self._application.session
         return (session is not None and monotonic() - self._opened < LONGEST_S
-                and (session.preparing or self.awaited(("film", "layer"))))
+                and (session.preparing and session.anatomy is None or self.awaited(("film", "layer"))))
 
     def awaited(self, parts: tuple[str, ...]) -> bool:
         """Whether no page has asked yet for these parts of all X-rays."""

@@ -1,0 +1,60 @@
+"""Kernels are compiled in a child process, and only the first time: a window never waits for the compiler."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from MultiViewRegistrationLib.scene import kernel_cache
+
+LIBRARY = Path(kernel_cache.__file__).parents[2]
+CHILD = """
+import threading
+from numba.core import event
+from MultiViewRegistrationLib.registration import kernels
+from MultiViewRegistrationLib.scene.kernel_cache import load
+
+class Compiled(event.Listener):
+    def on_start(self, event): pass
+    def on_end(self, event): print(event.data["dispatcher"].py_func.__name__)
+
+event.register("numba:compile", Compiled())
+load(kernels.prepare_drr, lambda: print("compiling"))
+"""
+
+
+@pytest.fixture
+def printed(tmp_path):
+    """A function: what a process prints that loads the kernels, by the cache of this test."""
+
+    def run(**environment) -> list[str]:
+        done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=300, check=True,
+                              env={**os.environ, "PYTHONPATH": str(LIBRARY), "NUMBA_CACHE_DIR": str(tmp_path), **environment})
+        return done.stdout.splitlines()
+
+    return run
+
+
+def test_they_are_compiled_elsewhere_and_once(printed):
+    assert printed() == ["mark_unseen", "compiling"]  # the first was about to be compiled here, and no other
+    assert printed() == []
+
+
+def test_without_a_child_process_they_are_compiled_here(monkeypatch):
+    def fail(*command, **how):
+        raise OSError
+
+    monkeypatch.setattr(kernel_cache.subprocess, "run", fail)
+    told = []
+
+    def prepare():
+        told.append("prepare")
+        if len(told) == 1:
+            raise kernel_cache.NotCached
+
+    kernel_cache.load(prepare, lambda: told.append("compiling"))
+    assert told == ["prepare", "compiling", "prepare"]

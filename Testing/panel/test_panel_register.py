@@ -301,48 +301,6 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(driven):
     assert driven.is_at(found)
 
 
-# Packages
-
-@pytest.fixture
-def lacking_numba(monkeypatch):
-    from MultiViewRegistrationLib.panel import packages
-
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
-
-
-def test_nothing_is_asked_before_it_is_needed(host, ct, views, lacking_numba):
-    driven = Driven(host, ct, views)
-    for start in ("given", "search", "landmarks", "by hand"):
-        driven.choose_start(start)
-    assert host.told("pip", "question") == []
-
-
-@pytest.mark.parametrize("packaging", [True, False], ids=["5.11", "5.10"])
-def test_packages_are_installed_with_consent(driven, lacking_numba, packaging, monkeypatch):
-    if not packaging:
-        monkeypatch.setitem(__import__("sys").modules, "slicer.packaging", None)
-        monkeypatch.delattr(driven.host.slicer, "packaging", raising=False)
-    driven.choose_start("search")
-    driven.press_register()
-    assert "numba" in " ".join(driven.host.told("pip", "question")) or "requirements.txt" in driven.host.told("pip")[-1]
-    assert bool(driven.host.told("question")) != packaging
-    driven.wait()
-    assert driven.message() == "" and error_mm(driven.registration.world_from_ct) < 0.1
-
-
-@pytest.mark.parametrize("packaging, button", [(True, "register"), (False, "move")], ids=["5.11", "5.10"])
-def test_declining_is_a_message(driven, lacking_numba, packaging, button, monkeypatch):
-    if not packaging:
-        monkeypatch.setitem(__import__("sys").modules, "slicer.packaging", None)
-        monkeypatch.delattr(driven.host.slicer, "packaging", raising=False)
-    driven.host.answers.yes = False
-    driven.choose_start("by hand")
-    driven.host.click(driven.register.ui.registerButton if button == "register" else driven.start.ui.moveButton)
-    assert "numba is not installed, expected your consent" in driven.message()
-    assert not driven.session.running and not driven.start.ui.moveButton.checked
-    assert packaging or driven.host.told("pip") == []
-
-
 # Published baselines
 
 def test_a_baseline_needs_the_extension_for_torch(driven, monkeypatch):

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 from ..scene import beam, overlay
 from ..scene.registration import Registration
 from ..scene.structures import Projections, choose_structures, structures_of
-from . import three_d
+from . import packages, three_d
 from .part import Part
 
 #: Each mode's name, and what its colours say.
@@ -69,6 +69,8 @@ class Overlays(Part):
     def _on_overlay(self, index: int) -> None:
         if self.section.asked:
             with self.panel.acting():
+                if overlay.MODES[index] != "off":
+                    packages.ensure(self.panel.resource_path("requirements.txt"))
                 self.registration.node.SetParameter(overlay.MODE, overlay.MODES[index])
 
     def _on_opacity(self, value: float) -> None:

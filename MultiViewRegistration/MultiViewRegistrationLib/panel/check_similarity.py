@@ -8,6 +8,7 @@ from slicer.i18n import tr as _
 from ..scene import judging
 from ..scene.leaving_out import leave_out
 from ..scene.similarity import Similarity
+from . import packages
 from .colours import CAUTION, ERROR, PLAIN, set_tone
 from .part import Part
 from .tables import fill, set_up
@@ -36,10 +37,12 @@ class Judgement(Part):
 
     def _assess(self) -> None:
         with self.panel.acting():
+            packages.ensure(self.panel.resource_path("requirements.txt"))
             judging.assess(self.session)
 
     def _leave_out(self) -> None:
         with self.panel.acting():
+            packages.ensure(self.panel.resource_path("requirements.txt"))
             self._left_out = leave_out(self.session)
 
     def _show_similarity(self) -> None:

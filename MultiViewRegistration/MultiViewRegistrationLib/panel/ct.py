@@ -17,6 +17,7 @@ from ..scene.identity import header_of_ct, keep_header
 from ..scene.loading import name_of, volume_node
 from ..scene.registration import CT_UNIT
 from ..scene.worker import Worker
+from . import packages
 from .drop import FileDrop
 from .pictures import pixmap
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State
@@ -47,6 +48,7 @@ class CTSection(Section):
         self.ui.segmentSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._on_segmentation)
         self.ui.segmentSelector.currentSegmentChanged.connect(self._on_segment)
         self.ui.in3DButton.clicked.connect(self._on_in_3d)
+        self.ui.installButton.clicked.connect(self._on_install)
         self._drop = FileDrop(self.button, self._on_dropped)
 
     # The scene into the widgets
@@ -63,6 +65,13 @@ class CTSection(Section):
         self.ui.in3DButton.checked = ct_in_3d.is_shown(registration)
         self._look_again()
         self._show_preview()
+        self._show_packages()
+
+    def _show_packages(self) -> None:
+        lacking = packages.lacking(self.panel.resource_path("requirements.txt")) if self._preview is not None else ""
+        self.ui.packagesLabel.text = lacking
+        for widget in (self.ui.packagesLabel, self.ui.installButton):
+            widget.setVisible(bool(lacking))
 
     def _look_again(self) -> None:
         """Begin to look at the CT, where it is another than the one that was looked at."""
@@ -100,6 +109,7 @@ class CTSection(Section):
         if self.registration is None:
             self._looked_at, self._look, self._preview, self._problem = "", None, None, ""
             self._show_preview()
+            self._show_packages()
             self.ui.ctSelector.setCurrentNode(None)
             for widget in (self.ui.unitBox, self.ui.segmentSelector, self.ui.in3DButton):
                 widget.enabled = False
@@ -194,6 +204,10 @@ class CTSection(Section):
         with self.panel.acting():
             segmentation = self.ui.segmentSelector.currentNode()  # which may be another by now
             self.registration.choose_segment(segmentation if segment_id else None, segment_id)
+
+    def _on_install(self) -> None:
+        with self.panel.acting():
+            packages.ensure(self.panel.resource_path("requirements.txt"))
 
     def _on_in_3d(self, on: bool) -> None:
         if not self.asked:

@@ -135,6 +135,7 @@ class ExportSection(Section):
 
     def _on_export(self) -> None:
         with self.panel.acting():
+            packages.ensure(self.panel.resource_path("requirements.txt"))
             folder, ui = Path(self.ui.folderPath.currentPath), self.ui
             writers = []
             if ui.caseCheckBox.checked:
@@ -174,6 +175,7 @@ class ExportSection(Section):
                 begin = partial(goes_to.serve, port)
             else:
                 begin = partial(goes_to.send_to, *link.address(ui.hostLineEdit.text, port))
+            packages.ensure(self.panel.resource_path("requirements.txt"))
             packages.ensure(self.panel.resource_path("requirements_navigation.txt"))
             making = export.take_messages(self.session, override=ui.overrideCheckBox.checked)
             self.session.run(making, lambda made: begin(*made))

@@ -2,41 +2,65 @@
 
 from __future__ import annotations
 
+import importlib
 import re
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stdout
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from subprocess import CalledProcessError
 
+import numpy as np
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
 
 TORCH = ">=2"
+REQUESTER = _("Multi-view 2D/3D Registration")
+#: What needs the packages of a file.
+NEEDED_BY = {
+    "requirements.txt": _("Rendering"),
+    "requirements_hdf5.txt": _("Reading an HDF5 file"),
+    "requirements_navigation.txt": _("OpenIGTLink"),
+    "requirements_regressor.txt": _("A regressor"),
+}
+#: What pip prints where it does not reach the package index.
+OFFLINE = re.compile("connection broken|Could not fetch URL|ProxyError|SSLError|ConnectTimeout|ReadTimeout")
+
+
+def lacking(requirements: str) -> str:
+    """What needs which packages that are not installed, a sentence; "" where all are.   requirements: path of a file of NEEDED_BY."""
+    missing, by = _missing(requirements), NEEDED_BY[Path(requirements).name]
+    if not missing:
+        return ""
+    if len(missing) == 1:
+        return _("{by} needs the Python package {name}, which does not come with Slicer.").format(by=by, name=missing[0])
+    return _("{by} needs the Python packages {names}, which do not come with Slicer.").format(by=by, names=" and ".join(missing))
 
 
 def ensure(requirements: str) -> None:
-    """Have what a registration needs installed.
+    """Have the packages of a file installed, which then work at once.   requirements: see `lacking`.
 
-    requirements: path of requirements.txt.
-
-    InputError where the user declines, or it cannot be installed.
+    InputError where the user declines, or they cannot be installed.
     """
-    needed = re.findall(r"^[\w.-]+", Path(requirements).read_text(encoding="utf-8"), re.MULTILINE)
-    missing = [name for name in needed if find_spec(name) is None]
-    if not missing:
+    names = ", ".join(_missing(requirements))
+    if not names:
         return
-    names = ", ".join(missing)
-    try:
-        agreed = _install(requirements, names)
-    except CalledProcessError as error:
-        message = _("Packages: {names} could not be installed (pip ended with status {status}), expected a way to the package index; "
-                    "check the network. The Python console has the details.")
-        raise InputError(message.format(names=names, status=error.returncode)) from None
-    if not agreed:
+    question = _("{lacking}\n\nInstall into Slicer's Python now?").format(lacking=lacking(requirements))
+    if not slicer.util.confirmOkCancelDisplay(question, REQUESTER):
         message = _("Packages: {names} is not installed, expected your consent to install it; press the button once more, and agree.")
         raise InputError(message.format(names=names))
+    why = _install(requirements)
+    importlib.invalidate_caches()
+    if why or _missing(requirements):
+        message = _("Packages: {names} could not be installed: {why}.")
+        raise InputError(message.format(names=names, why=why or _("Python does not find it; restart Slicer")))
+    if version("numpy") != np.__version__:
+        raise InputError(_("Packages: {names} needs another numpy than the one at work, and both are installed now; save the scene, and "
+                           "restart Slicer.").format(names=names))
 
 
 def ensure_for_regressor(resource_path: Callable[[str], str]) -> None:
@@ -67,20 +91,46 @@ def ensure_torch(instead: str) -> None:
                            "or {instead}.").format(instead=instead))
 
 
-def _install(requirements: str, names: str) -> bool:
-    """Ask, and install; False where the user declines. The one place that knows Slicer before 5.11."""
-    requester = _("Multi-view 2D/3D Registration")
+def _missing(requirements: str) -> list[str]:
+    needed = re.findall(r"^[\w.-]+", Path(requirements).read_text(encoding="utf-8"), re.MULTILINE)
+    return [name for name in needed if find_spec(name) is None]
+
+
+def _install(requirements: str) -> str:
+    """Install, after the user agreed; why that failed, in a few words. The one place that knows Slicer before 5.11."""
+    printed = _Printed(sys.stdout)
     try:
-        from slicer.packaging import load_requirements, pip_ensure
-    except ImportError:
-        question = _("{requester} needs Python packages that do not come with Slicer: {names}.\n\nThis will modify Slicer's Python "
-                     "environment. Continue?").format(requester=requester, names=names)
-        if not slicer.util.confirmOkCancelDisplay(question, requester):
-            return False
-        slicer.util.pip_install(["-r", requirements])
-        return True
-    try:
-        pip_ensure(load_requirements(requirements), requester=requester)
-    except RuntimeError:  # declined
-        return False
-    return True
+        with redirect_stdout(printed):  # pip's output, by any Slicer
+            try:
+                from slicer.packaging import load_requirements, pip_ensure
+            except ImportError:
+                slicer.util.pip_install(["-r", requirements])
+            else:
+                pip_ensure(load_requirements(requirements), requester=REQUESTER, prompt_install=False)
+    except CalledProcessError:
+        return _why("".join(printed.text))
+    except (RuntimeError, OSError) as error:  # PythonSlicer is missing, or another installation is under way
+        return str(error).rstrip(".")
+    return ""
+
+
+def _why(printed: str) -> str:
+    """Why pip failed, by what it printed."""
+    if OFFLINE.search(printed):
+        return _("the package index cannot be reached; check the network, or the proxy")
+    errors = re.findall(r"^ERROR: (.+?)\.?$", printed, re.MULTILINE)
+    return errors[-1] if errors else _("pip failed; the Python console has its output")
+
+
+class _Printed:
+    """What is printed, kept and handed on."""
+
+    def __init__(self, to) -> None:
+        self._to, self.text = to, []
+
+    def write(self, text: str) -> None:
+        self.text.append(text)
+        self._to.write(text)
+
+    def flush(self) -> None:
+        self._to.flush()

@@ -116,6 +116,8 @@ class Panel(slicer.util.VTKObservationMixin):
         if self._busy:  # a widget that is being filled, not a person
             yield
             return
+        ticking = self._timer.active
+        self._timer.stop()  # nothing goes on beside a question, or a package that is half installed
         try:
             self.tell("")
             yield
@@ -124,6 +126,9 @@ class Panel(slicer.util.VTKObservationMixin):
         except Exception as error:
             logging.exception("MultiViewRegistration")
             self.tell(_("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error))
+        finally:
+            if ticking:
+                self._timer.start()
         self.refresh()
 
     @property

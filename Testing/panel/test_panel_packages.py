@@ -1,0 +1,150 @@
+"""Packages that Slicer lacks: nothing is wrong without them, every action that needs one asks, and works once it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from subprocess import CalledProcessError
+
+import pytest
+from person import Person
+from phantom_scene import make_registration, settle
+
+from MultiViewRegistrationLib.errors import InputError
+
+SENTENCE = "Rendering needs the Python package numba, which does not come with Slicer."
+OFFLINE = """WARNING: Retrying (Retry(total=0)) after connection broken by 'NewConnectionError('...')': /simple/numba/
+ERROR: Could not find a version that satisfies the requirement numba>=0.59 (from versions: none)
+ERROR: No matching distribution found for numba>=0.59"""
+FULL = """Collecting numba>=0.59
+ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device
+"""
+
+
+@pytest.fixture
+def person(host, monkeypatch):
+    """In a Slicer without numba, as far as anybody looks for it before it is imported; pip brings it."""
+    from MultiViewRegistrationLib.panel import packages
+    from MultiViewRegistrationLib.scene import session
+
+    person, find_spec = Person(host), packages.find_spec
+    for module in (packages, session):
+        monkeypatch.setattr(module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.told("pip") else None)
+    return person
+
+
+@pytest.fixture
+def requirements():
+    return str(Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "requirements.txt")
+
+
+def presses_install(person):
+    person.host.click(person.of("ct").installButton)
+
+
+def registers(person):
+    person.host.click(person.of("register").registerButton)
+
+
+def assesses(person):
+    person.host.click(person.of("check").assessButton)
+
+
+def chooses_an_overlay(person):
+    person.host.choose(person.of("check").overlayComboBox, "Edges of bones")
+
+
+def moves_the_ct(person):
+    person.host.click(person.of("start").byHandRadioButton)
+    person.host.click(person.of("start").moveButton)
+
+
+def exports(person, folder):
+    from PySide6 import QtWidgets
+
+    ui = person.of("export")
+    person.host.type(ui.folderPath.findChild(QtWidgets.QLineEdit), str(folder))
+    person.host.click(ui.exportButton)
+
+
+ACTIONS = [presses_install, registers, assesses, chooses_an_overlay, moves_the_ct]
+
+
+def test_a_ct_is_shown_and_nothing_is_wrong(person, ct, views):
+    person.begin("ct", make_registration(person.host.scene, ct, views))
+    person.wait_until_read()
+    ui = person.of("ct")
+    assert "Voxels: 48" in ui.factsLabel.text and ui.previewLabel.pixmap.width() > 100
+    assert ui.packagesLabel.visible and ui.packagesLabel.text == SENTENCE and not ui.problemLabel.visible
+    assert person.header("ct").startswith("\u25d0") and person.message == "" and not person.host.told("question", "pip")
+
+
+@pytest.mark.parametrize("act", ACTIONS)
+def test_what_needs_it_asks_and_everything_works_then(person, ct, views, act):
+    person.begin("ct", make_registration(person.host.scene, ct, views))
+    person.wait_until_read()
+    act(person)
+    asked, = person.host.told("question")
+    assert asked.startswith(SENTENCE) and person.host.told("pip") == ["numba>=0.59"]
+    assert person.message == "" and not person.of("ct").packagesLabel.visible
+    person.wait(lambda: person.panel.session.anatomy is not None, 60)  # by itself
+    person.wait_for_work()
+    assert person.message == "" and not person.of("ct").installButton.visible
+
+
+def test_an_export_asks_too(person, ct, views, tmp_path):
+    person.begin("export", make_registration(person.host.scene, ct, views))
+    settle(person.panel.session)
+    person.host.process(0.1)
+    exports(person, tmp_path)
+    assert person.host.told("question")[0].startswith(SENTENCE)
+    person.wait_for_work()
+    assert (tmp_path / "result.json").exists() and person.message == ""
+
+
+@pytest.mark.parametrize("packaging", [True, False], ids=["5.11", "5.10"])
+def test_declining_is_a_message(person, ct, views, packaging, monkeypatch):
+    if not packaging:
+        monkeypatch.setitem(__import__("sys").modules, "slicer.packaging", None)
+        monkeypatch.delattr(person.host.slicer, "packaging", raising=False)
+    person.begin("ct", make_registration(person.host.scene, ct, views))
+    person.wait_until_read()
+    person.host.answers.yes = False
+    presses_install(person)
+    assert "numba is not installed, expected your consent" in person.message and person.host.told("pip") == []
+    person.host.answers.yes = True
+    presses_install(person)
+    assert person.message == "" and "requirements.txt" in person.host.told("pip")[0] or packaging
+
+
+@pytest.mark.parametrize("failure, printed, why", [
+    (CalledProcessError(1, "pip install"), OFFLINE, "the package index cannot be reached; check the network, or the proxy."),
+    (CalledProcessError(1, "pip install"), FULL, "Could not install packages due to an OSError: [Errno 28] No space left on device."),
+    (CalledProcessError(2, "pip install"), "", "pip failed; the Python console has its output."),
+    (RuntimeError("PythonSlicer executable not found"), "", "PythonSlicer executable not found."),
+    (None, "", "Python does not find it; restart Slicer."),  # Slicer installs nothing in its own tests
+])
+def test_why_it_cannot_be_installed(host, requirements, monkeypatch, capsys, failure, printed, why):
+    import slicer
+
+    from MultiViewRegistrationLib.panel import packages
+
+    def install(*what, **how):
+        print(printed)
+        if failure is not None:
+            raise failure
+
+    monkeypatch.setattr(packages, "find_spec", lambda name: None)
+    monkeypatch.setattr(slicer.packaging, "pip_ensure", install)
+    with pytest.raises(InputError) as told:
+        packages.ensure(requirements)
+    assert str(told.value) == f"Packages: numba could not be installed: {why}"
+    assert printed in capsys.readouterr().out  # the console has it, too
+
+
+def test_another_numpy_needs_a_restart(host, requirements, monkeypatch):
+    from MultiViewRegistrationLib.panel import packages
+
+    monkeypatch.setattr(packages, "find_spec", lambda name: object() if host.told("pip") else None)
+    monkeypatch.setattr(packages, "version", lambda name: "1.0")
+    with pytest.raises(InputError, match="restart Slicer"):
+        packages.ensure(requirements)

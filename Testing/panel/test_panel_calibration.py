@@ -113,10 +113,10 @@ def test_hdf5_needs_a_package_that_is_asked_for(person, tmp_path, monkeypatch):
 
     (tmp_path / "x.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + b"\0" * 100)
     monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    asked = []
-    monkeypatch.setattr(packages, "_install", lambda requirements, names: asked.append(names))
+    person.host.answers.yes = False
     choose_file(person, tmp_path / "x.h5")
-    assert asked == ["h5py"] and "h5py is not installed, expected your consent" in person.message
+    assert person.host.told("question")[-1].startswith("Reading an HDF5 file needs the Python package h5py")
+    assert "h5py is not installed, expected your consent" in person.message
     assert ui_of(person).fileNameLabel.text == "none yet"
 
 

@@ -114,11 +114,13 @@ def test_a_port_that_is_taken_is_told(person):
 def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     from MultiViewRegistrationLib.panel import packages
 
-    monkeypatch.setattr(packages, "find_spec", lambda name: None)
-    asked = []
-    monkeypatch.setattr(packages, "_install", lambda requirements, names: asked.append(names))
+    find_spec = packages.find_spec
+    monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "pyigtl" else find_spec(name))
+    person.host.answers.yes = False
     person.host.click(person.of("export").sendButton)
-    assert asked == ["pyigtl"] and "pyigtl is not installed, expected your consent" in person.message
+    asked, = person.host.told("question")
+    assert asked.startswith("OpenIGTLink needs the Python package pyigtl")
+    assert "pyigtl is not installed, expected your consent" in person.message and person.host.told("pip") == []
     assert not person.panel.session.link.open
 
 

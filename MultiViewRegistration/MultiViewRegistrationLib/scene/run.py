@@ -28,7 +28,8 @@ class Asked:
 class Run:
     """One registration from the pose and the inputs that the scene has now.
 
-    worker: does it.   preparing: gives what the CT is being made ready by, in words.   told: what was warned of before it began.   fingerprint, geometry: of the inputs; the latter by the view's name.
+    worker: does it.   preparing: gives what the CT is being made ready by, in words.   told: what was warned of before it began.
+    fingerprint, geometry: of the inputs; the latter by the view's name.
     progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
     """
 

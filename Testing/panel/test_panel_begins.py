@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import SimpleITK as sitk
@@ -106,6 +108,22 @@ def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
     person.host.click(button)
     person.host.click(button)
     assert not button.checked and not shown(person.host.scene)
+
+
+def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, monkeypatch):
+    """Which may take more than a minute where there is no graphics card."""
+    logic = person.host.app._core.volume_rendering._logic
+    monkeypatch.setattr(person.host.slicer.modules, "volumerendering", SimpleNamespace(logic=lambda: logic), raising=False)
+    registration = make_registration(person.host.scene, ct, views)
+    person.panel.choose(registration)
+    person.give_views(200, 160)
+    person.host.click(person.ui.layoutButton)
+    person.wait(lambda: registration.node.GetNodeReference("bones") is not None)
+    bones, scene = registration.node.GetNodeReference("bones"), person.host.scene
+    assert bones.GetPolyData().GetNumberOfPoints() > 100 and bones.GetDisplayVisibility()
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 0
+    person.host.click(person.of("ct").in3DButton)
+    assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 1 and not bones.GetDisplayVisibility()
 
 
 def test_slices_of_the_ct_beside_the_xrays(person, ct, views):

@@ -51,8 +51,6 @@ def test_bone_is_shown_hidden_and_shown_again(scene, registration, rendering):
     assert opacity.GetValue(-500) == opacity.GetValue(0) == 0 and opacity.GetValue(600) > 0.5  # HU
     assert ct_in_3d.is_shown(registration) and rendered(scene) == ["CT"]
     ct_in_3d.show(registration, False)
-    ct_in_3d.show_first_time(registration)  # which it is no more
-    assert rendered(scene) == []
     ct_in_3d.show(registration)
     assert rendered(scene) == ["CT"]
 
@@ -61,7 +59,6 @@ def test_what_a_person_has_set_up_stays(scene, registration, rendering):
     display = rendering.CreateDefaultVolumeRenderingNodes(registration.ct)
     display.SetVisibility(False)
     before = display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600)
-    ct_in_3d.show_first_time(registration)
     assert rendered(scene) == []
     ct_in_3d.show(registration)
     assert rendered(scene) == ["CT"] and display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600) == before
@@ -94,6 +91,5 @@ def test_without_a_ct_or_volume_rendering_it_is_nothing(scene, registration, mon
     monkeypatch.setattr(slicer, "modules", SimpleNamespace(), raising=False)
     assert not ct_in_3d.can_show(registration)
     ct_in_3d.show(registration)
-    ct_in_3d.show_first_time(registration)
     ct_in_3d.follow(registration)
     assert rendered(scene) == []

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..imaging.ct import load_ct
 from ..io.case_file import CT_UNITS
-from ..scene import ct_in_3d
+from ..scene import bone_surface, ct_in_3d, layout
 from ..scene.ct_preview import CTPreview, facts, seen_in, take_preview
 from ..scene.identity import header_of_ct, keep_header
 from ..scene.loading import name_of, volume_node
@@ -42,6 +42,7 @@ class CTSection(Section):
         self._looked_at = ""
         self._preview: CTPreview | None = None
         self._problem = ""
+        self._bones = bone_surface.Follower()
         self.ui.ctSelector.currentNodeIDChanged.connect(self._on_volume)
         self.ui.folderButton.clicked.connect(self._on_folder)
         self.ui.unitBox.connect("currentIndexChanged(int)", self._on_unit)
@@ -138,6 +139,9 @@ class CTSection(Section):
                 self._preview, self._problem, self._look = self._look.result, self._look.message, None
                 self.panel.invalidate()
 
+        if layout.shows(self.registration):
+            self._bones.follow(self.registration)
+
     def leave(self) -> None:
         self._reading = None  # what it comes to is forgotten
 
@@ -214,3 +218,4 @@ class CTSection(Section):
             return
         with self.panel.acting():
             ct_in_3d.show(self.registration, on)
+            bone_surface.show(self.registration, not on)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..scene import ct_in_3d, display, layout
+from ..scene import display, layout
 from . import three_d
 
 
@@ -42,7 +42,6 @@ class Views:
             return
         if ct_slices:
             _show_in_slices(registration.ct)
-        ct_in_3d.show_first_time(registration)
         if not before:
             self.stand_back()
 

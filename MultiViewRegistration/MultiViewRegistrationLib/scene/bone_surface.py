@@ -20,6 +20,7 @@ from .fingerprint import of_ct
 from .frames import ras_from_lps
 from .products import product
 from .registration import CT_UNIT, Registration
+from .worker import TURN, Worker
 
 BONES = "bones"
 #: Of what it was made, so that it is made anew only where that has changed.
@@ -49,6 +50,29 @@ def take(registration: Registration) -> Callable[[], vtkPolyData]:
     ct.GetIJKToRASMatrix(to_ras)
     level = BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     return lambda: surface(image, level, _steps(spacing_mm), to_ras)
+
+
+class Follower:
+    """Has the surface of a registration's CT made, in a thread, where there is none of the CT as it is."""
+
+    def __init__(self) -> None:
+        self._making: tuple[Worker, Registration, str] | None = None
+        self._tried = ""
+
+    def follow(self, registration: Registration, wait: float = TURN) -> None:
+        """Call it from a timer.   wait: as `Worker.poll`."""
+        of = of_ct(registration)
+        if self._making is not None:
+            worker, whose, made_of = self._making
+            worker.poll(wait)
+            if worker.state != "running":
+                self._making = None
+            if worker.state == "done" and (whose, made_of) == (registration, of):
+                put(registration, worker.result)
+        elif registration.ct is not None and of != self._tried and not is_current(registration):
+            self._tried = of  # whatever becomes of it
+            make = take(registration)
+            self._making = Worker(lambda tell: make()), registration, of
 
 
 def of_structure(ct: CT) -> vtkPolyData:

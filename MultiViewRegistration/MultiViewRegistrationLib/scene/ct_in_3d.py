@@ -33,12 +33,6 @@ def show(registration: Registration, shown: bool = True) -> None:
         display.SetVisibility(shown)
 
 
-def show_first_time(registration: Registration) -> None:
-    """Show the CT unless that was settled before, by this or by a person."""
-    if can_show(registration) and _display(registration) is None:
-        show(registration)
-
-
 def follow(registration: Registration) -> None:
     """Another CT has been chosen: what was shown of the one before by this goes, and the new one is shown in its place."""
     ct, shown = registration.ct, False

@@ -9,9 +9,7 @@ import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
 
 from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
-from ..scene.fingerprint import of_ct
 from ..scene.tags import colour, slice_node, tag_of
-from ..scene.worker import Worker
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
 
@@ -75,7 +73,7 @@ class Views:
         """There is another registration at work."""
         self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
-        self._bones, self._no_bones_of = None, ""
+        self._bones = bone_surface.Follower()
 
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
@@ -103,7 +101,8 @@ class Views:
         for cell in self._cells.values():
             cell.refresh()
         self._follow_others()
-        self._follow_bones()
+        if not self.opening:
+            self._bones.follow(self._application.registration, 0)
         self._fit_beam()
 
     def _follow_others(self) -> None:
@@ -113,24 +112,6 @@ class Views:
         if self._to_come and not self._others_first():
             name, view, beside = self._to_come.pop(0)
             self._remote.append(RemoteView(self._application.server, name, view, self._others_first, beside))
-
-    def _follow_bones(self) -> None:
-        """Have a surface of the CT's bone made in a thread, where there is none of the CT as it is."""
-        registration = self._application.registration
-        if self._bones is not None:
-            self._bones.poll(0)
-            if self._bones.state == "done":
-                bone_surface.put(registration, self._bones.result)
-            if self._bones.state != "running":
-                self._bones = None
-            return
-        if self.opening:
-            return
-        of = of_ct(registration)
-        if registration.ct is not None and of != self._no_bones_of and not bone_surface.is_current(registration):
-            self._no_bones_of = of  # whatever becomes of it
-            make = bone_surface.take(registration)
-            self._bones = Worker(lambda tell: make())
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""

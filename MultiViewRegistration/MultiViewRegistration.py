@@ -53,8 +53,7 @@ def registerSampleData():
 def loadSample(path):
     """Open the module with the sample's case."""
     slicer.util.selectModule(MODULE)
-    panel = slicer.modules.MultiViewRegistrationWidget.panel
-    panel.choose(panel.logic.loadCase(path))
+    slicer.modules.MultiViewRegistrationWidget.panel.opening.read(path)
 
 
 #
@@ -107,6 +106,8 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+        if self.parent.isEntered:  # reloaded while it is open
+            self.enter()
 
     def cleanup(self):
         """The application closes, or the module is reloaded."""
@@ -189,18 +190,19 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         """A new registration with all that a case.json names. InputError for what is wrong in it."""
         from MultiViewRegistrationLib.scene.loading import read_case
 
-        return self._load(read_case(os.fspath(path)))
+        return self.take(read_case(os.fspath(path)))
 
     def loadTrack(self, path) -> Registration:
         """A new registration with the case of a track.json, whose sequence its session plays. InputError for what is wrong in either."""
         from MultiViewRegistrationLib.scene.sequence import read_track
 
         read = read_track(os.fspath(path))
-        registration = self._load(read)
+        registration = self.take(read)
         read.play(self.session(registration))
         return registration
 
-    def _load(self, read) -> Registration:
+    def take(self, read) -> Registration:
+        """A new registration with what was read (scene.loading.ReadCase), maybe in a thread."""
         one_is_shown = any(map(is_shown, Registration.all(slicer.mrmlScene)))
         registration = read(slicer.mrmlScene)
         if one_is_shown:

@@ -64,6 +64,7 @@ class Person:
     def wait_until_read(self) -> None:
         """Until the CT and the X-rays have been looked at."""
         ct, xrays = self.panel.sections["ct"], self.panel.sections["xrays"]
+        self.wait(lambda: not self.panel.opening.under_way)
         self.wait(lambda: ct._look is None and ct._reading is None and xrays._reading is None and not xrays._readiness.step())
 
     @property

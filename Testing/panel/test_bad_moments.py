@@ -17,7 +17,7 @@ def person(host, ct, views, caplog, capfd):
     """At the panel with a registration that is ready; at the end nothing may have been printed that is for programmers."""
     person = Person(host)
     person.panel.choose(make_registration(host.scene, ct, views, off(TRUE_POSE, (3, 2, 0), (5, 0, 4))))
-    person.wait_until_read()
+    person.wait(lambda: not person.panel.opening.under_way)
     person.host.click(person.of("start").givenRadioButton)
     yield person
     assert "Traceback" not in capfd.readouterr().err
@@ -99,6 +99,7 @@ def empty_ct(person) -> None:
 def a_broken_case(person) -> None:
     person.host.answers.open_files = [__file__]
     person.host.click(person.ui.loadCaseButton)
+    person.wait_until_read()
 
 
 @pytest.mark.parametrize("spoil, sentence", [

@@ -270,6 +270,7 @@ def test_a_simulated_pelvis(host, shared_data):
     person = Person(host)
     host.answers.open_files = [shared_data / "sim" / "pelvis-lateral" / "case.json"]
     host.click(person.ui.loadCaseButton)
+    person.wait_until_read()
     person.registration = person.panel.registration
     person.begin("check")
     person.give_views(440, 300)

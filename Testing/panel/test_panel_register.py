@@ -59,6 +59,7 @@ def test_a_simulated_pelvis_from_its_case(host, shared_data):
     widget = host.open_module(width=450)
     host.answers.open_files = [shared_data / "sim" / "pelvis-three-views-wires" / "case.json"]
     host.click(widget.panel.ui.loadCaseButton)
+    host.process(60, until=lambda: not widget.panel.opening.under_way)
     section = widget.panel.sections["register"]
     section.button.collapsed = False
     host.process(0.1)

@@ -112,6 +112,7 @@ def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_
     follow_when_seen(monkeypatch, numbers)
     person.host.answers.open_files = [moving]
     person.host.click(person.ui.loadCaseButton)
+    person.wait_until_read()
     ui = person.of("sequence")
     person.panel.registration.node.SetParameter("start", "given")
     ui.paceComboBox.currentIndex = 1
@@ -155,6 +156,7 @@ def test_what_is_cancelled_keeps_what_was_done(person, moving, monkeypatch):
     monkeypatch.setattr(Tracker, "follow", lambda self, number, *given: (time.sleep(0.6), follow(self, number, *given))[1])
     person.host.answers.open_files = [moving]
     person.host.click(person.ui.loadCaseButton)
+    person.wait_until_read()
     ui = person.of("sequence")
     person.panel.registration.node.SetParameter("start", "given")
     person.wait(lambda: ui.trackButton.enabled, 20)

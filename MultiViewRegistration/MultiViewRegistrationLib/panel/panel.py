@@ -15,9 +15,9 @@ from ..errors import InputError
 from ..scene import display
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
-from ..scene.warned import warned
 from .colours import Theme
 from .notices import Notices
+from .opening import Opening
 from .sections import SECTIONS
 from .views import Views
 
@@ -42,7 +42,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.addAttribute("vtkMRMLScriptedModuleNode", "ModuleName", MODULE)
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
-        self.views, self.notices = Views(self), Notices(self)
+        self.views, self.notices, self.opening = Views(self), Notices(self), Opening(self)
         self._theme = Theme(ui.messageLabel.parentWidget())
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
@@ -66,8 +66,13 @@ class Panel(slicer.util.VTKObservationMixin):
         self.removeObservers()
 
     def close(self) -> None:
-        """There will be no panel any more."""
+        """There will be no panel any more, and perhaps its widgets are gone already."""
         self._timer.stop()
+        self.opening.stop()
+        for section in self.sections.values():
+            with suppress(ValueError, RuntimeError):  # what PythonQt, and PySide, say of a widget that is gone
+                section.leave()
+        self.sections = {}
         self.exit()
         for session in self.logic.sessions:
             session.learning.cancel()
@@ -208,7 +213,4 @@ class Panel(slicer.util.VTKObservationMixin):
     def _on_load_case(self) -> None:
         path = qt.QFileDialog.getOpenFileName(None, _("Load case"), "", _("Case (*.json)"))
         if path:
-            with self.acting():
-                with warned() as told:
-                    self.choose(self.logic.loadCase(path))
-                self.session.notices.loaded(told)
+            self.opening.read(path)

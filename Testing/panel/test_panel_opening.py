@@ -1,0 +1,134 @@
+"""A case is read beside the panel, which goes on; the module is reloaded while it is open, and unloaded whatever is left of it."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from person import Person
+from phantom_scene import make_registration
+
+MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "MultiViewRegistration.py"
+
+
+@pytest.fixture
+def person(host):
+    return Person(host)
+
+
+@pytest.fixture
+def case(person, ct, views, tmp_path) -> Path:
+    """A case.json in a folder "hip"; its registration is not in the scene any more."""
+    from MultiViewRegistrationLib.scene.export import write_case_folder
+
+    registration = make_registration(person.host.scene, ct, views)
+    person.panel.choose(registration)
+    write_case_folder(person.panel.session, tmp_path / "hip")()
+    person.host.scene.Clear(False)
+    person.host.process(0.1)
+    return next(tmp_path.rglob("case.json"))
+
+
+@pytest.fixture
+def reading(monkeypatch):
+    """Reading begins, in which threads is noted, and lasts until it is let go."""
+    from MultiViewRegistrationLib.panel import opening
+
+    read, held = opening.read_case, threading.Event()
+    held.threads = []
+
+    def slowly(path):
+        held.threads.append(threading.current_thread())
+        held.wait(20)
+        return read(path)
+
+    monkeypatch.setattr(opening, "read_case", slowly)
+    yield held
+    held.set()
+
+
+def opens(person, path) -> None:
+    person.host.answers.open_files = [path]
+    person.host.click(person.ui.loadCaseButton)
+    person.host.process(0.1)
+
+
+def opens_the_sample(person, path) -> None:
+    person.module.loadSample(path)
+    person.host.process(0.1)
+
+
+@pytest.mark.parametrize("begin", [opens, opens_the_sample])
+def test_a_case_is_read_beside_the_panel(person, case, reading, begin):
+    begin(person, case)
+    label = person.ui.readingLabel
+    assert label.visible and label.text == "Reading hip..." and person.panel.registration is None
+    reading.set()
+    person.wait_until_read()
+    assert not label.visible and len(person.panel.registration.xrays) == 2 and person.message == ""
+    assert threading.main_thread() not in reading.threads
+
+
+def test_another_choice_takes_its_place(person, ct, views, case, reading):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    opens(person, case)
+    other = make_registration(person.host.scene, ct, views)
+    person.panel.choose(other)
+    person.host.process(0.1)
+    assert not person.ui.readingLabel.visible
+    reading.set()
+    person.host.process(1)
+    assert person.panel.registration == other and len(Registration.all(person.host.scene)) == 1
+
+
+def test_another_file_takes_its_place(person, case, reading):
+    from MultiViewRegistrationLib.scene.registration import Registration
+
+    opens(person, case)
+    opens(person, __file__)
+    assert person.ui.readingLabel.text == "Reading test_panel_opening..."
+    reading.set()
+    person.wait(lambda: not person.panel.opening.under_way)
+    assert "test_panel_opening.py" in person.message and not Registration.all(person.host.scene)
+
+
+# Reload, and the end
+
+def test_a_reloaded_panel_goes_on_where_it_was(person, ct, views):
+    registration = make_registration(person.host.scene, ct, views)
+    person.begin("register", registration)
+    person.host.slicer.util.reloadScriptedModule("MultiViewRegistration")
+    widget = person.host.slicer.modules.MultiViewRegistrationWidget
+    assert widget is not person.widget
+    person.host.process(0.1)
+    panel = widget.panel
+    assert panel.registration == registration and panel.shown
+    person.give_views(200, 160)
+    person.host.process(0.1)
+    assert panel.ui.layoutButton.enabled
+    panel.ui.layoutButton.click()
+    person.host.process(0.1)
+    assert panel.ui.layoutButton.checked and not panel.ui.messageLabel.visible
+
+
+def test_a_module_that_is_not_open_is_not_entered(person):
+    person.host.leave(person.widget)
+    person.host.slicer.util.reloadScriptedModule("MultiViewRegistration")
+    assert not person.host.slicer.modules.MultiViewRegistrationWidget.panel.shown
+
+
+def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
+    import shiboken6
+    from PySide6 import QtCore, QtWidgets
+
+    person.begin("export", make_registration(person.host.scene, ct, views))
+    go, session = threading.Event(), person.panel.session
+    session.run(lambda: go.wait(20), lambda result: None)
+    for widget in person.widget.parent.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+        shiboken6.delete(widget)
+    person.widget.cleanup()
+    assert not session.running and not person.panel._timer.active
+    go.set()
+    person.host.process(0.2)

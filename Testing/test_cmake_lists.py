@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import cmake_lists
 import pytest
+from configured import configure
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = "set(MODULE_PYTHON_SCRIPTS\n  A.py\n  ALib/b.py\n  )\n\nset(MODULE_PYTHON_RESOURCES\n  Resources/UI/A.ui\n  )\n\nuse(A)\n"
 
 
@@ -57,14 +55,10 @@ def test_a_file_named_twice_is_told():
 
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory, require_program) -> list[str]:
-    """What CMake tells Slicer, for which something stands in; any program does for compilers, which scripts do not need."""
+    """What CMake tells Slicer."""
     cmake = require_program("cmake", package="cmake")
     build = tmp_path_factory.mktemp("build")
-    absent = [f"-DCMAKE_{name}={sys.executable}" for name in ("C_COMPILER", "CXX_COMPILER", "MAKE_PROGRAM")]
-    absent += ["-DCMAKE_C_COMPILER_FORCED=ON", "-DCMAKE_CXX_COMPILER_FORCED=ON"]
-    slicer = ["-DBUILD_TESTING=ON", f"-DSlicer_DIR={ROOT / 'Testing' / 'slicer_stand_in'}"]
-    command = [cmake, "-S", str(ROOT), "-B", str(build), "-G", "Unix Makefiles", "--warn-uninitialized", *absent, *slicer]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = configure(cmake, build)
     assert done.returncode == 0 and "Warning" not in done.stderr, done.stderr
     return (build / "recorded.txt").read_text().splitlines()
 

@@ -14,6 +14,10 @@ macro(slicerMacroBuildScriptedModule)
   endif()
   file(APPEND ${recorded} "NAME=${GIVEN_NAME}\nSCRIPTS=${GIVEN_SCRIPTS}\nRESOURCES=${GIVEN_RESOURCES}\n"
     "WITH_GENERIC_TESTS=${GIVEN_WITH_GENERIC_TESTS}\n")
+  foreach(name ${GIVEN_SCRIPTS} ${GIVEN_RESOURCES})
+    get_filename_component(folder ${name} DIRECTORY)
+    install(FILES ${name} DESTINATION qt-scripted-modules/${folder})
+  endforeach()
 endmacro()
 
 macro(slicer_add_python_unittest)

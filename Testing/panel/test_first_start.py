@@ -1,0 +1,109 @@
+"""The first minute after the extension was installed: only the files that CMake installs, no numba, nothing compiled, no restart."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from configured import configure, install
+from phantom_case import write_phantom_case
+
+TESTING = Path(__file__).resolve().parents[1]
+CHILD = """
+import sys, threading
+from importlib.machinery import PathFinder
+
+testing, module, case = sys.argv[1:]
+sys.path[:0] = [testing]
+
+
+class Hiding(PathFinder):
+    '''Finds what PathFinder finds, but for some packages, as if they were not installed.'''
+
+    names = {"numba", "llvmlite"}
+
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in cls.names else PathFinder.find_spec(name, path, target)
+
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Hiding
+from slicer_host import Host
+
+host = Host()
+for name in [name for name in sys.modules if name.partition(".")[0] in Hiding.names]:  # slicer-core brings some of them
+    del sys.modules[name]
+compiled = []
+
+
+def pip_ensure(requirements, **how):
+    Hiding.names.clear()
+    from numba.core import event
+
+    class Compiled(event.Listener):
+        def on_start(self, event):
+            pass
+
+        def on_end(self, event):
+            compiled.append(event.data["dispatcher"].py_func.__name__)
+
+    event.register("numba:compile", Compiled())
+
+
+host.slicer.packaging.pip_ensure = pip_ensure
+opened = host.load_module(module)
+panel = host.open_module().panel
+import MultiViewRegistrationLib
+
+assert MultiViewRegistrationLib.__file__.startswith(module.rpartition("/")[0]), MultiViewRegistrationLib.__file__
+opened.loadSample(case)
+host.process(60, until=lambda: panel.registration is not None)
+ct, register = panel.sections["ct"], panel.sections["register"]
+for section in panel.sections.values():
+    section.button.collapsed = False
+host.process(60, until=lambda: ct._preview is not None)
+host.process(0.2)
+assert ct.ui.packagesLabel.visible and not ct.ui.problemLabel.visible and not panel.ui.messageLabel.visible
+assert not host.told("question", "pip") and "numba" not in sys.modules
+host.click(register.ui.registerButton)
+assert len(host.told("question")) == 1 and not ct.ui.packagesLabel.visible and panel.session.under_way
+stages = []
+
+
+def done():
+    run = panel.session.under_way
+    if run is not None and run.stage not in stages:
+        stages.append(run.stage)
+    return run is None
+
+
+host.process(400, until=done)
+host.process(60, until=lambda: not panel.session.preparing)
+host.process(0.5)
+assert panel.session.error() < 0.5 and not panel.ui.messageLabel.visible, panel.ui.messageLabel.text
+assert "preparing for the first time (once, about 20 s)" in stages, stages
+print(register.ui.statusLabel.text, sorted(set(compiled)), sep="|")
+host.close()
+"""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory, require_program) -> Path:
+    """The module file in a folder with what CMake installs."""
+    cmake, build = require_program("cmake", package="cmake"), tmp_path_factory.mktemp("build")
+    assert configure(cmake, build).returncode == 0
+    return install(cmake, build, tmp_path_factory.mktemp("installed"))
+
+
+def test_it_registers_without_a_restart(host, installed, tmp_path):
+    """host: only for its reason to skip; all happens in a process of its own."""
+    case = write_phantom_case(tmp_path)
+    done = subprocess.run([sys.executable, "-c", CHILD, str(TESTING), str(installed), str(case)], capture_output=True, text=True,
+                          timeout=600, cwd=tmp_path, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")})
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    told, _, compiled = done.stdout.strip().splitlines()[-1].partition("|")
+    assert told.startswith("Done in ") and " s, of which " in told and "the first-time preparation" in told
+    assert compiled == "['box_sum', 'mark_unseen']"  # the first of each half was about to be compiled in this process, and was not

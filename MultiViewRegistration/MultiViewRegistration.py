@@ -224,14 +224,15 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
 
 class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
-    """Slicer's self-test, behind the Reload and Test button: the sample, registered to its truth."""
+    """Slicer's self-test, behind the Reload and Test button: the sample, registered to its truth, by script and by the panel's widgets."""
 
     def setUp(self):
         slicer.mrmlScene.Clear()
 
     def runTest(self):
-        self.setUp()
-        self.test_RegisterSample()
+        for test in (self.test_RegisterSample, self.test_WalkThroughPanel):
+            self.setUp()
+            test()
 
     def test_RegisterSample(self):
         self.delayDisplay("Loading the sample")
@@ -242,3 +243,12 @@ class MultiViewRegistrationTest(ScriptedLoadableModuleTest):
         error = session.error()
         self.assertLess(error, 0.5)
         self.delayDisplay(f"The sample is registered to {error:.2f} mm")
+
+    def test_WalkThroughPanel(self):
+        from MultiViewRegistrationLib.panel import self_test
+
+        walk = self_test.Walk(self_test.open_panel(), lambda line: self.delayDisplay(line, 1))
+        loadSample(sample_case(os.path.dirname(__file__)))
+        walk.wait(lambda: walk.registration is not None, "the sample is read")
+        walk.run(*self_test.SHORT)
+        self.delayDisplay("The panel did all of that without a fault")

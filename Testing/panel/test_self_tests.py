@@ -39,3 +39,14 @@ def test_slicers_own_tests_pass(path, host, cache):
     unittest.TestLoader().loadTestsFromModule(tests).run(result)
     told = [trace for _, trace in result.failures + result.errors]
     assert result.testsRun and not told and not result.skipped, "\n".join(told)
+
+
+@pytest.mark.parametrize("views", (False, True))
+def test_reload_and_test_passes(host, cache, views):
+    """views: without them, as where Slicer has no main window, the panel's own are not looked for."""
+    module = host.load_module(MODULE / "MultiViewRegistration.py")
+    host.open_module()
+    if views:
+        host.open_views(480, 320)
+    module.MultiViewRegistrationTest().runTest()
+    host.process()

@@ -1,0 +1,207 @@
+"""A walk through the panel by its own widgets: Slicer's self-test of the module, and what Testing/slicer/walk.py goes on from."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import qt
+import slicer
+
+from ..scene import overlay
+from ..scene.registration import MODULE
+from ..scene.tags import composite_node, tag_of
+
+#: Seconds that a step may take, a compilation of all kernels included.
+PATIENCE = 300.0
+
+
+class Walk:
+    """Clicks what a person could click, waits, looks, and says what it checked. AssertionError where something is not as it should be.
+
+    An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step that it happens in.
+
+    widget: the module's Widget.   say: gets a line for each check.   picture: called after each step with its name.
+    """
+
+    def __init__(self, widget, say: Callable[[str], object] = print, picture: Callable[[str], object] = lambda name: None) -> None:
+        self.widget, self._say, self._picture = widget, say, picture
+        self._caught: list[str] = []
+        self._hooks = sys.excepthook, threading.excepthook
+        sys.excepthook = lambda *error: self._caught.append("".join(traceback.format_exception(*error)))
+        threading.excepthook = lambda error: self._caught.append("".join(traceback.format_exception(*error[:3])))
+        self._log = logging.Handler(logging.ERROR)
+        self._log.emit = lambda record: self._caught.append(logging.Formatter().format(record))
+        logging.getLogger().addHandler(self._log)
+
+    def end(self) -> None:
+        """Catch nothing any more."""
+        sys.excepthook, threading.excepthook = self._hooks
+        logging.getLogger().removeHandler(self._log)
+
+    @property
+    def panel(self):
+        return self.widget.panel
+
+    @property
+    def registration(self):
+        return self.panel.registration
+
+    def run(self, *steps: Callable[[Walk], object]) -> None:
+        """Take these steps, one after the other."""
+        try:
+            for step in steps:
+                name = step.__name__.replace("_", " ")
+                self._say(f"* {name}")
+                step(self)
+                self.process(0.3)
+                self._picture(name)
+        finally:
+            self.end()
+
+    def process(self, seconds: float = 0.0) -> None:
+        """Let Slicer's event loop run."""
+        end = time.monotonic() + seconds
+        while True:
+            slicer.app.processEvents()
+            if self._caught:
+                caught, self._caught = self._caught, []
+                raise AssertionError("\n".join(caught))
+            if time.monotonic() >= end:
+                return
+            time.sleep(0.01)
+
+    def wait(self, until: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+        """Until something is so."""
+        end = time.monotonic() + seconds
+        while not until():
+            self.process(0.02)
+            if time.monotonic() > end:
+                raise AssertionError(f"{what}: not after {seconds:g} s; the panel says: {self.panel.ui.messageLabel.text}")
+        self.process(0.2)
+
+    def check(self, holds: object, what: str) -> None:
+        """Say that something is as it should be."""
+        if not holds:
+            raise AssertionError(f"not so: {what}; the panel says: {self.panel.ui.messageLabel.text}")
+        self._say(f"  - {what}")
+
+    def of(self, name: str):
+        """The widgets of a section, which is unfolded, the others folded."""
+        for each, section in self.panel.sections.items():
+            section.button.collapsed = each != name
+        self.process(0.1)
+        return self.panel.sections[name].ui
+
+    def click(self, button) -> None:
+        """Press a button that is seen and enabled."""
+        if not (button.visible and button.enabled):
+            raise AssertionError(f"{button.name} cannot be clicked: {button.toolTip}")
+        button.click()
+        self.process(0.1)
+
+    def choose(self, box, index: int) -> None:
+        """Choose an entry of a combo box by an arrow key, as a person may."""
+        box.blockSignals(True)
+        box.setCurrentIndex(index - 1 if index else 1)
+        box.blockSignals(False)
+        for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            slicer.app.sendEvent(box, qt.QKeyEvent(kind, qt.Qt.Key_Down if index else qt.Qt.Key_Up, qt.Qt.NoModifier))
+        self.process(0.1)
+
+    def header(self, name: str) -> str:
+        """What the header of a section says."""
+        return self.panel.sections[name].button.text
+
+    def wait_for_work(self, what: str) -> None:
+        """Until what was asked for is done."""
+        self.wait(lambda: not self.panel.session.running, what)
+
+
+def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
+    if slicer.app.layoutManager() is None:
+        return
+    if not walk.panel.ui.layoutButton.checked:
+        walk.click(walk.panel.ui.layoutButton)
+    views = walk.registration.xrays
+    walk.wait(lambda: all(composite_node(slicer.mrmlScene, tag_of(view)) for view in views), "the panes of the X-rays", 10)
+    for view in views:
+        composite = composite_node(slicer.mrmlScene, tag_of(view))
+        walk.check(composite.GetBackgroundVolumeID() == view.node.GetID(),
+                   f"the pane {tag_of(view)} shows {view.name} of {walk.registration.name}")
+        label = view.node.GetNodeReference("label")
+        walk.check(label is not None and walk.registration.name in label.GetNthControlPointLabel(0), "and says whose X-ray it is")
+
+
+def registers_by_search(walk: Walk) -> None:
+    walk.click(walk.of("start").searchRadioButton)
+    register = walk.of("register")
+    walk.wait(lambda: register.registerButton.enabled, "Register can be clicked")
+    walk.click(register.registerButton)
+    walk.check(not register.registerButton.enabled and register.cancelButton.enabled, "it runs, and can be cancelled")
+    walk.wait_for_work("the registration")
+    walk.check(walk.panel.session.ended == "done", register.statusLabel.text)
+    error_mm = walk.panel.session.error()
+    if error_mm is not None:
+        walk.check(error_mm < 0.5, f"the CT is {error_mm:.2f} mm from the truth")
+    walk.check("accept" in walk.header("register"), f'the header says "{walk.header("register")}"')
+
+
+def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
+    box, views = walk.of("check").overlayComboBox, walk.registration.xrays
+    for index, mode in enumerate(overlay.MODES):
+        walk.choose(box, index)
+        if slicer.app.layoutManager() is not None:
+            walk.wait(partial(_is_laid, views, mode), f"the overlay {mode}", 60)
+        walk.check(True, f"{box.currentText} lies over every X-ray")
+    walk.choose(box, 0)
+
+
+def _is_laid(views: list, mode: str) -> bool:
+    """Whether each pane shows what belongs over its X-ray in this mode, and nothing else."""
+    over = [overlay.foreground(view, mode) for view in views]
+    shown = [composite_node(slicer.mrmlScene, tag_of(view)).GetForegroundVolumeID() for view in views]
+    return shown == [volume and volume.GetID() for volume in over] and (all(shown) or mode == "off")
+
+
+def goes_back_and_forth(walk: Walk) -> None:
+    found, register = walk.registration.world_from_ct, walk.of("register")
+    walk.click(register.undoButton)
+    walk.check(not np.allclose(walk.registration.world_from_ct, found), "Undo takes the CT back")
+    walk.click(register.redoButton)
+    walk.check(np.allclose(walk.registration.world_from_ct, found, atol=1e-9), "Redo brings it where it was found")
+
+
+def exports_the_transform(walk: Walk) -> None:
+    export = walk.of("export")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        export.folderPath.currentPath = folder
+        walk.wait(lambda: export.exportButton.enabled, "Export can be clicked", 10)
+        walk.click(export.exportButton)
+        walk.wait_for_work("the export")
+        walk.check({"result.json", "world_from_ct.slicer.tfm", "report.html"} <= {file.name for file in Path(folder).iterdir()},
+                   export.writtenLabel.text.splitlines()[0])
+        read, reader = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
+        reader.SetFileName(str(Path(folder, "world_from_ct.slicer.tfm")))
+        walk.check(reader.ReadData(read), "Slicer reads the transform's file")
+    exported, of_node = map(slicer.util.arrayFromTransformMatrix, (read, walk.registration.ct_transform))
+    walk.check(np.allclose(exported, of_node, atol=1e-6), "and it is the transform of the scene")
+
+
+SHORT = (shows_each_xray_in_its_own_pane, registers_by_search, lays_each_overlay_over_the_xrays, goes_back_and_forth, exports_the_transform)
+
+
+def open_panel():
+    """The module's Widget, shown."""
+    slicer.util.selectModule(MODULE)
+    slicer.app.processEvents()
+    return getattr(slicer.modules, f"{MODULE}Widget")
+

@@ -1,0 +1,352 @@
+"""Walks the panel in Slicer itself, by its own widgets, from an empty scene to an exported transform and beyond:
+
+    Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/slicer/walk.py [--out FOLDER]
+        [--case CASE.json] [--other OTHER.json] [--install]
+
+It says what it checked, writes a picture of the window after every step into FOLDER (walk-pictures), and ends Slicer with 0. An exception
+in any slot, observer or thread, also one that Slicer only prints, and anything that is not as it should be, ends it with 1.
+
+CASE: with its truth, if it has one; by default the module's own sample, whose CT is downloaded once.   OTHER: of another patient, with
+which the views must not mix; by default the walk leaves that step out.   --install: agree where the module asks for a Python package;
+without it that is a failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import slicer
+
+
+class Printed:
+    """What Slicer, Qt and VTK print on the process's standard error, where exceptions end that no hook of Python hears of."""
+
+    def __init__(self) -> None:
+        self._file = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (it lasts as long as this)
+        self._before = os.dup(2)
+        os.dup2(self._file.fileno(), 2)
+
+    def end(self) -> str:
+        """All of it, which is printed now."""
+        os.dup2(self._before, 2)
+        self._file.seek(0)
+        text = self._file.read()
+        print(text, file=sys.__stderr__)
+        return text
+
+
+def main() -> int:
+    global qt  # not at file scope: slicer-core's package slicer imports every file of a folder that is named like it
+    import qt
+
+    options = arguments()
+    options.out.mkdir(parents=True, exist_ok=True)
+    printed, failure = Printed(), ""
+    try:
+        go(options)
+    except BaseException:
+        failure = traceback.format_exc()
+    if "Traceback (most recent call last)" in printed.end() and not failure:
+        failure = "A traceback was printed; see above."
+    print(failure or f"All of it is as it should be. Pictures: {options.out}", flush=True)
+    return 1 if failure else 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--case", type=Path)
+    parser.add_argument("--other", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("walk-pictures"))
+    parser.add_argument("--install", action="store_true")
+    return parser.parse_args()
+
+
+def go(options: argparse.Namespace) -> None:
+    from MultiViewRegistrationLib.panel import self_test
+
+    slicer.app.setAttribute(qt.Qt.AA_DontUseNativeDialogs, True)  # which nobody could fill in from here
+    number = iter(range(1, 100))
+    walk = self_test.Walk(self_test.open_panel(), lambda line: print(line, flush=True),
+                          lambda name: picture(options.out / f"{next(number):02} {name}.png"))
+    walk.options = options
+    slicer.mrmlScene.Clear()
+    walk.run(
+        begins_with_an_empty_scene, loads_a_case, asks_for_packages, self_test.shows_each_xray_in_its_own_pane, adds_slices_of_the_ct,
+        types_numbers, self_test.registers_by_search, self_test.lays_each_overlay_over_the_xrays, self_test.goes_back_and_forth,
+        moves_the_ct_by_mouse, looks_along_a_beam, puts_the_cursor, draws_a_mask, takes_a_dark_theme, opens_another_patient,
+        registers_again, self_test.exports_the_transform, saves_and_reopens_the_scene, reloads_the_module,
+        self_test.shows_each_xray_in_its_own_pane)
+
+
+def picture(path: Path) -> None:
+    """Of the window as it is on the screen."""
+    slicer.util.forceRenderAllViews()
+    slicer.app.processEvents()
+    window = slicer.util.mainWindow()
+    window.grab().save(str(path)) if slicer.app.platformName == "offscreen" else window.windowHandle().screen().grabWindow(
+        window.winId()).save(str(path))
+
+
+def when_asked(answer) -> None:
+    """Have the next dialog answered once it is up: `answer(dialog)` is tried until it is true."""
+    def try_it() -> None:
+        dialog = slicer.app.activeModalWidget()
+        if dialog is None or not answer(dialog):
+            qt.QTimer.singleShot(100, try_it)
+
+    qt.QTimer.singleShot(100, try_it)
+
+
+def fill_in(path: Path, dialog) -> bool:
+    """Choose a file in Qt's file dialog."""
+    if not dialog.inherits("QFileDialog"):
+        return False
+    name = slicer.util.findChild(dialog, "fileNameEdit")
+    name.setText(str(path))
+    dialog.accept()
+    return True
+
+
+def agree(dialog) -> bool:
+    if not dialog.inherits("QMessageBox"):
+        return False
+    dialog.defaultButton().click() if dialog.defaultButton() is not None else dialog.button(qt.QMessageBox.Ok).click()
+    return True
+
+
+# Steps ---------------------------------------------------------------------------------------------------------------------
+
+def begins_with_an_empty_scene(walk) -> None:
+    walk.check(walk.registration is None, "no registration is at work")
+    for name in walk.panel.sections:
+        walk.of(name)
+    walk.check(not walk.of("register").registerButton.enabled, "there is nothing to register")
+
+
+def open_case(walk, path: Path) -> None:
+    before = walk.registration
+    when_asked(partial(fill_in, path.resolve()))
+    walk.click(walk.panel.ui.loadCaseButton)
+    walk.wait(lambda: walk.registration is not None and walk.registration != before, "the case is loaded", 60)
+
+
+def loads_a_case(walk) -> None:
+    path = walk.options.case
+    if path is None:
+        from MultiViewRegistrationLib.scene.sample_data import sample_case
+
+        path = sample_case(Path(slicer.util.modulePath("MultiViewRegistration")).parent)
+    walk.options.case = path
+    open_case(walk, path)
+    walk.check(walk.panel.ui.registrationSelector.currentNode() is walk.registration.node, "the selector shows the registration")
+    walk.check(walk.registration.ct is not None and walk.registration.xrays, "the CT and the X-rays are there")
+    for name in ("ct", "xrays", "start"):
+        walk.of(name)
+        walk.check("\u26a0" not in walk.header(name), walk.header(name))
+
+
+def asks_for_packages(walk) -> None:
+    from importlib.util import find_spec
+
+    if find_spec("numba") is not None:
+        walk.check(True, "numba is installed")
+        return
+    if not walk.options.install:
+        raise AssertionError("numba is not installed, and --install was not given")
+    button = slicer.util.findChild(walk.widget.parent, "installButton")
+    when_asked(agree)
+    walk.click(button)
+    walk.wait(lambda: find_spec("numba") is not None, "numba is installed", 600)
+
+
+def adds_slices_of_the_ct(walk) -> None:
+    if slicer.app.layoutManager() is None:
+        return
+    width = slicer.util.mainWindow().width
+    walk.click(walk.panel.ui.ctSlicesBox)
+    walk.process(0.5)
+    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    walk.check(red.GetBackgroundVolumeID() == walk.registration.ct.GetID(), "the red slice view shows the CT")
+    walk.check(slicer.util.mainWindow().width == width, "the window is as wide as before")
+    walk.click(walk.panel.ui.ctSlicesBox)
+
+
+def types_numbers(walk) -> None:
+    editor = walk.panel.sections["xrays"].geometry
+    walk.of("xrays")
+    box = editor.ui.modeBox
+    before = box.currentIndex
+    walk.panel.sections["xrays"].ui.geometryBox.collapsed = False
+    walk.choose(box, 0)
+    field = editor.ui.pixelColumnEdit
+    for typed, meant in (("0,58", 0.58), ("0.194", 0.194)):
+        type_into(walk, field, typed)
+        walk.check(field.text == f"{meant} mm", f'"{typed}" is read as {field.text}')
+    type_into(walk, editor.ui.raoLaoEdit, "500")
+    walk.check("500" in editor.ui.checkLabel.text and not editor.ui.applyButton.enabled, editor.ui.checkLabel.text.splitlines()[-1])
+    walk.click(editor.ui.resetButton)
+    walk.check(box.currentIndex == before, "Reset puts the geometry back")
+
+
+def type_into(walk, field, text: str) -> None:
+    """Key by key, into a field or the line of a spin box, and Enter."""
+    line = field if field.inherits("QLineEdit") else next(child for child in field.children() if child.inherits("QLineEdit"))
+    line.setFocus()
+    line.selectAll()
+    for key in [*text, "\r"]:
+        code = qt.Qt.Key_Return if key == "\r" else ord(key.upper())
+        for kind in (qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+            slicer.app.sendEvent(line, qt.QKeyEvent(kind, code, qt.Qt.NoModifier, key))
+    walk.process(0.2)
+
+
+def pane(walk, number: int):
+    """The slice view of an X-ray, counted from 1."""
+    return slicer.app.layoutManager().sliceWidget(f"XRay{number}").sliceView()
+
+
+def mouse(walk, view, points: list[tuple[int, int]]) -> None:
+    """Press the left button at the first of these points of a slice view (pixels from its lower left), move to the others, release."""
+    interactor = view.interactor()
+    for event, (x, y) in [("MouseMoveEvent", points[0]), ("LeftButtonPressEvent", points[0]), *(("MouseMoveEvent", p) for p in points[1:]),
+                          ("LeftButtonReleaseEvent", points[-1])]:
+        interactor.SetEventInformation(x, y, 0, 0, "\0", 0, "")
+        interactor.InvokeEvent(event)
+        walk.process(0.05)
+
+
+def moves_the_ct_by_mouse(walk) -> None:
+    if slicer.app.layoutManager() is None:
+        return
+    start = walk.of("start")
+    walk.click(start.byHandRadioButton)
+    walk.click(start.moveButton)
+    walk.process(0.5)
+    before, view = walk.registration.world_from_ct, pane(walk, 1)
+    middle = view.width // 2, view.height // 2
+    mouse(walk, view, [middle, (middle[0] + 10, middle[1]), (middle[0] + 30, middle[1] + 10)])
+    moved = np.linalg.norm(walk.registration.world_from_ct[:3, 3] - before[:3, 3])
+    walk.check(0.1 < moved < 200, f"dragging in an X-ray moves the CT, by {moved:.1f} mm")
+    walk.wait(lambda: walk.panel.session.drawing.at_rest, "the overlay rests", 20)
+    press_escape(walk)
+    walk.check(not start.moveButton.checked, "Esc ends Move the CT")
+    walk.click(walk.of("register").undoButton)
+    walk.check(np.allclose(walk.registration.world_from_ct, before, atol=1e-9), "Undo takes it back")
+
+
+def press_escape(walk) -> None:
+    target = slicer.app.focusWidget() or slicer.util.mainWindow()
+    for kind in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
+        slicer.app.sendEvent(target, qt.QKeyEvent(kind, qt.Qt.Key_Escape, qt.Qt.NoModifier))
+    walk.process(0.3)
+
+
+def looks_along_a_beam(walk) -> None:
+    if slicer.app.layoutManager() is None:
+        return
+    box = walk.of("check").beamComboBox
+    walk.choose(box, 1)
+    walk.process(0.5)
+    walk.check(box.currentIndex == 1, f"3D view from {box.currentText}")
+    walk.choose(box, 0)
+
+
+def puts_the_cursor(walk) -> None:
+    if slicer.app.layoutManager() is None:
+        return
+    check = walk.of("check")
+    walk.click(check.cursorButton)
+    view = pane(walk, 1)
+    mouse(walk, view, [(view.width // 2, view.height // 2)])
+    walk.wait(lambda: check.cursorLabel.text, "the cursor says where it is", 10)
+    walk.check(True, check.cursorLabel.text)
+    if check.cursorButton.checked:
+        walk.click(check.cursorButton)
+    walk.click(check.clearCursorButton)
+
+
+def draws_a_mask(walk) -> None:
+    if not hasattr(slicer.modules, "segmenteditor"):
+        return
+    xrays = walk.of("xrays")
+    xrays.imageBox.collapsed = False
+    walk.click(walk.panel.sections["xrays"].image.ui.drawMaskButton)
+    walk.process(0.5)
+    walk.check(slicer.util.selectedModule() == "SegmentEditor", "the Segment Editor opens on a mask of the X-ray")
+    slicer.util.selectModule("MultiViewRegistration")
+    walk.process(0.5)
+    views = walk.registration.xrays
+    display = views[0].mask.GetDisplayNode()
+    shows = [display.IsDisplayableInView(f"vtkMRMLSliceNodeXRay{number + 1}") for number in range(len(views))]
+    walk.check(shows == [True] + [False] * (len(views) - 1), "the mask is drawn in its own pane alone")
+
+
+def takes_a_dark_theme(walk) -> None:
+    before = slicer.app.palette()
+    dark, light = qt.QColor(45, 45, 45), qt.QColor(230, 230, 230)
+    palette = qt.QPalette(light, dark, dark, dark, dark, light, light, qt.QColor(30, 30, 30), dark)
+    slicer.app.setPalette(palette)
+    for name in walk.panel.sections:
+        walk.of(name)
+        walk.process(0.2)
+        picture(walk.options.out / f"dark {name}.png")
+    slicer.app.setPalette(before)
+
+
+def opens_another_patient(walk) -> None:
+    from MultiViewRegistrationLib.panel import self_test
+
+    if walk.options.other is None:
+        return
+    first = walk.registration
+    open_case(walk, walk.options.other)
+    self_test.shows_each_xray_in_its_own_pane(walk)
+    for view in first.xrays:
+        walk.check(view.node.GetNodeReference("frustum") is None, f"nothing is left of {view.name} of {first.name}")
+    walk.panel.ui.registrationSelector.setCurrentNode(first.node)
+    walk.process(0.5)
+    walk.check(walk.registration == first, "the first one is chosen again")
+    self_test.shows_each_xray_in_its_own_pane(walk)
+
+
+def registers_again(walk) -> None:
+    """What was drawn and moved meanwhile makes the result stale."""
+    from MultiViewRegistrationLib.panel import self_test
+
+    self_test.registers_by_search(walk)
+
+
+def saves_and_reopens_the_scene(walk) -> None:
+    pose, name = walk.registration.world_from_ct, walk.registration.name
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        path = Path(folder, "scene.mrb")
+        walk.check(slicer.util.saveScene(str(path)), "the scene is saved")
+        slicer.mrmlScene.Clear()
+        walk.process(0.5)
+        walk.check(walk.registration is None, "nothing is left of it")
+        slicer.util.loadScene(str(path))
+        walk.process(1.0)
+    walk.check(walk.registration is not None and walk.registration.name == name, "it is there again")
+    walk.check(np.allclose(walk.registration.world_from_ct, pose, atol=1e-6), "the CT lies where it was found")
+
+
+def reloads_the_module(walk) -> None:
+    slicer.util.reloadScriptedModule("MultiViewRegistration")
+    walk.process(0.5)
+    walk.widget = slicer.modules.MultiViewRegistrationWidget
+    walk.check(walk.registration is not None, "after Reload the panel goes on with the registration")
+
+
+if __name__ == "__main__":
+    began = time.monotonic()
+    status = main()
+    print(f"{time.monotonic() - began:.0f} s", flush=True)
+    slicer.util.exit(status)

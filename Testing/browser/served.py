@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 import SimpleITK as sitk
@@ -20,6 +22,9 @@ LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 MVREG = [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
          "from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
 PATIENCE_S = 90.0
+#: What a browser begins a websocket with.
+HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
+             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
 
 def mtre_mm(transform, case: dict) -> float:
@@ -30,24 +35,47 @@ def mtre_mm(transform, case: dict) -> float:
 
 
 class Served:
-    """`mvreg view` with arguments.   address: of the page.   lines: what it has printed."""
+    """`mvreg view` with arguments.
 
-    def __init__(self, *arguments: str, folder: Path) -> None:
+    address: of the page, with its token.   root: without it.   cookie: what a browser that has opened the address sends.
+    lines: what it has printed.
+    """
+
+    def __init__(self, *arguments: str, folder: Path, opens: str = "") -> None:
+        """opens: the program that it opens as the browser; none by default."""
         self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
-                            "TMPDIR": str(folder)}
+                            "TMPDIR": str(folder), **({"BROWSER": opens, "HOME": str(folder)} if opens else {})}
         self.lines: list[str] = []
-        self.process = subprocess.Popen([*MVREG, "view", *arguments, "--no-browser"], env=self.environment, cwd=folder, text=True,
-                                        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen([*MVREG, "view", *arguments, *([] if opens else ["--no-browser"])], env=self.environment,
+                                        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         self._known = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
         self._known.wait(PATIENCE_S)
         found = re.search(r"http://\S+", self.output)
         assert found, self.output
         self.address = found[0]
+        self.root, _, self.token = self.address.partition("?token=")
+        self.port = urlsplit(self.root).port
+        self.cookie = f"mvreg_{self.port}={self.token}"
 
     @property
     def output(self) -> str:
         return "".join(self.lines)
+
+    def ask(self, path: str = "", data: bytes | None = None, *, cookie: str | bytes | None = None,
+            **headers: str) -> tuple[int, str, dict[str, str]]:
+        """Status, text and headers of an answer.   cookie: this server's by default, "" for none."""
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if cookie != "":
+            sent["Cookie"] = self.cookie if cookie is None else cookie
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request("GET" if data is None else "POST", f"/{path}", data, sent)
+            answer = connection.getresponse()
+            text = "" if answer.status == 101 else answer.read().decode(errors="replace")
+            return answer.status, text, {name.title(): value for name, value in answer.getheaders()}
+        finally:
+            connection.close()
 
     def end(self) -> int:
         """Ctrl-C; the exit status."""

@@ -18,8 +18,7 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -
     command.add_argument("--case", type=Path,
                          help="the case of a RESULT (default: the case.json beside it) or of a TRACK (default: the one that was tracked)")
     command.add_argument("--host", default="127.0.0.1", metavar="ADDRESS",
-                         help="address to serve on; on another than this computer's own the page asks for the token that is part of the "
-                              "printed address, and nothing is encrypted (default: %(default)s)")
+                         help="address to serve on; on another than this computer's own nothing is encrypted (default: %(default)s)")
     command.add_argument("--port", type=int, default=0, help="default: any that is free")
     command.add_argument("--no-browser", action="store_true", help="only print the page's address")
     command.set_defaults(run=_view)

@@ -51,5 +51,5 @@ class Downloads:
             return web.Response(status=404, text="This file is not offered, or not any more; export again.\n")
         shown = "inline" if path.suffix == ".html" else "attachment"
         return web.FileResponse(path, headers={
-            "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(path.name)}", "X-Content-Type-Options": "nosniff",
-            "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"})
+            "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(path.name)}",
+            "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"})

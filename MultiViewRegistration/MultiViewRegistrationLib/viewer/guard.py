@@ -1,43 +1,78 @@
-"""Who may talk to the server: pages that it served itself, and with a token, whoever knows it."""
+"""Who may talk to the server: a browser that has opened the address with the token, by a name of this server, from its own pages."""
 
 from __future__ import annotations
 
 import hmac
+import re
+from base64 import b64encode
+from hashlib import sha256
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from trame_client.module.vue3 import www
 
-COOKIE = "mvreg_token"
+#: Where the token may stand in the address.
+ENTRY = ("/", "/index.html")
+HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d+))?", re.ASCII | re.IGNORECASE)
+#: Of every answer that does not say otherwise: nobody frames it, embeds it, keeps it, or learns the address that it came from.
+HEADERS = {
+    "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"}
+#: Vue compiles the page's templates in the browser, which needs unsafe-eval; Vuetify writes its theme into a style element.
+POLICY = ("default-src 'none'; script-src 'self' 'unsafe-eval' {inline}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+          "font-src 'self' data:; connect-src 'self' ws://{host}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'")
+#: Sets the cookie, and goes on from a page of this site: after a redirect from elsewhere a browser would keep a strict cookie back.
+ENTERED = ('<!DOCTYPE html><meta charset="utf-8"><title>Multi-view 2D/3D registration</title>'
+           '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">Go on</a>')
 
 
-def guard(token: str | None, hosts: tuple[str, ...] | None):
-    """An aiohttp middleware.
+def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> None:
+    """Answer nothing of an application without the token, in the address once, and in a cookie from then on.
 
-    token: to be known in the address once, and in a cookie from then on; None where nobody needs it.
-    hosts: names that a browser may call this server by, so that no other site's name leads here; None for any.
+    names: by which a browser may call this server, so that no other site's name leads here; None for any.
     """
+    inline = " ".join(_inline_scripts(Path(www, "index.html").read_text(encoding="utf-8")))
 
     @web.middleware
     async def check(request: web.Request, handler):
-        name = urlsplit(f"//{request.host}").hostname
-        if hosts is not None and name not in hosts:
-            return _refused(f"This server answers on {hosts[0]} only.")
+        host = HOST.fullmatch(request.host)
+        if host is None or (names is not None and host["name"].lower() not in names):
+            return _refused("This server answers only by its own name, as 127.0.0.1.")
         origin = request.headers.get("Origin")
         if origin is not None and urlsplit(origin).netloc != request.host:
             return _refused("This request comes from another site.")
-        if token is None:
+        cookie = f"mvreg_{host['port'] or 80}"  # browsers send a cookie to all ports
+        if request.path in ENTRY and "token" in request.query:
+            if _same(request.query["token"], token):
+                return _entered(cookie, token)
+        elif _same(request.cookies.get(cookie, ""), token):
             return await handler(request)
-        given = request.query.get("token", "")
-        known = request.cookies.get(COOKIE, "")
-        if not (hmac.compare_digest(given.encode(), token.encode()) or hmac.compare_digest(known.encode(), token.encode())):
-            return _refused("The token is missing or wrong: use the whole address that mvreg view printed.")
-        if given and request.path in ("/", "/index.html"):
-            answer = web.HTTPFound("/index.html")
-            answer.set_cookie(COOKIE, token, httponly=True, samesite="Strict")
-            raise answer
-        return await handler(request)
+        return _refused("The token is missing or wrong: use the whole address that mvreg view printed.")
 
-    return check
+    async def harden(request: web.Request, response: web.StreamResponse) -> None:
+        host = request.host if HOST.fullmatch(request.host) else ""
+        for name, value in {**HEADERS, "Content-Security-Policy": POLICY.format(inline=inline, host=host)}.items():
+            response.headers.setdefault(name, value)
+
+    app.middlewares.append(check)
+    app.on_response_prepare.append(harden)
+
+
+def _inline_scripts(page: str) -> list[str]:
+    """What a policy says of the scripts that are written in a page itself, trame's own."""
+    scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    return [f"'sha256-{b64encode(sha256(script.encode()).digest()).decode()}'" for script in scripts]
+
+
+def _same(given: str, token: str) -> bool:
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), token.encode())
+
+
+def _entered(cookie: str, token: str) -> web.Response:
+    response = web.Response(text=ENTERED, content_type="text/html")
+    response.set_cookie(cookie, token, path="/", httponly=True, samesite="Strict")  # not Secure: this is HTTP
+    return response
 
 
 def _refused(reason: str) -> web.Response:

@@ -7,6 +7,8 @@ import gc
 import os
 import secrets
 import signal
+import sys
+import tempfile
 import webbrowser
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +20,10 @@ from ..scene.worker import Worker
 from . import early
 
 LOCAL = "127.0.0.1"
+#: The names by which a browser on this computer may call it.
+LOCAL_NAMES = (LOCAL, "localhost", "[::1]")
+#: Seconds after which the file that leads the browser to the page is removed.
+OPENED_S = 60.0
 
 
 def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0,
@@ -43,22 +49,23 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
 
     from . import starting
     from .downloads import Downloads
-    from .guard import guard
+    from .guard import protect
     from .uploads import Uploads
 
     server = get_server("mvreg", client_type="vue3")
-    token = None if host == LOCAL else secrets.token_urlsafe(16)
+    token, name = secrets.token_urlsafe(32), f"[{host}]" if ":" in host else host
     uploads, downloads = Uploads(), Downloads()
+    closing = [uploads.close, downloads.close]
 
     def bound(web) -> None:
-        web.app.middlewares.append(guard(token, (LOCAL, "localhost") if host == LOCAL else None))
+        protect(web.app, token, LOCAL_NAMES if name in LOCAL_NAMES else None)
         web.app.add_routes([uploads.route(), downloads.route(), starting.route()])
 
     def ready(**_) -> None:
-        address = f"http://{host}:{server.port}/" + (f"?token={token}" if token else "")
+        address = f"http://{name}:{server.port}/?token={token}"
         tell(address)
         if open_browser:
-            webbrowser.open(address)
+            closing.append(_open_browser(address))
 
     server.controller.on_server_bind.add(bound)
     server.controller.on_server_ready.add(ready)
@@ -79,8 +86,26 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         serving.cancel()
-        uploads.close()
-        downloads.close()
+        for close in closing:
+            close()
+
+
+def _open_browser(address: str) -> Callable[[], object]:
+    """Open the page; what removes what that needed.
+
+    Where every user can list the arguments of all programs, the address is in a file that only this user can read. It is in the home
+    folder, as browsers in a sandbox see no other.
+    """
+    if sys.platform in ("win32", "darwin"):
+        webbrowser.open(address)
+        return lambda: None
+    home = Path.home()
+    folder = tempfile.TemporaryDirectory(prefix="mvreg-open-", dir=home if os.access(home, os.W_OK) else None, ignore_cleanup_errors=True)
+    page = Path(folder.name, "mvreg-view.html")
+    page.write_text(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+    asyncio.get_running_loop().call_later(OPENED_S, folder.cleanup)
+    webbrowser.open(page.as_uri())
+    return folder.cleanup
 
 
 async def _work(server, uploads, downloads, path, case, demo, begun) -> None:

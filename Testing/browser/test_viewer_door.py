@@ -1,0 +1,277 @@
+"""Who can open the page: nobody without the token, no other site, no other name of the computer."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from served import HANDSHAKE, Served, Tab
+
+#: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
+PATHS = ("", "index.html", "vue.global.js", "loading.tpl", "__mvreg_page/page.js", "download/x/y", "upload?target=ct", "ws", "nothing")
+#: What another user of the computer can do: connect to every port that listens, and try what the arguments of any program say.
+OTHER_USER = r"""
+import glob, re, sys, urllib.error, urllib.request
+words = set()
+for file in glob.glob("/proc/[0-9]*/cmdline") + glob.glob("/proc/[0-9]*/environ"):
+    try:
+        words |= set(re.findall(r"[\w-]{20,}", open(file, errors="replace").read()))
+    except OSError:
+        pass
+ports = {int(line.split()[1].split(":")[1], 16) for line in open("/proc/net/tcp").readlines()[1:] if line.split()[3] == "0A"}
+assert int(sys.argv[1]) in ports
+for token in ["", *sorted(words)]:
+    for path in ("index.html", f"index.html?token={token}", "vue.global.js"):
+        request = urllib.request.Request(f"http://127.0.0.1:{sys.argv[1]}/{path}", headers={"Cookie": f"mvreg_{sys.argv[1]}={token}"})
+        try:
+            print(urllib.request.urlopen(request, timeout=20).status)
+        except urllib.error.HTTPError as error:
+            print(error.code)
+"""
+
+
+@pytest.fixture
+def elsewhere():
+    """Serves a page of another site, its HTML given, on a port of its own; its address."""
+    servers = []
+
+    def serve(page: str, host: str = "127.0.0.1") -> str:
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(page.encode())
+
+            def log_message(self, *_):
+                pass
+
+        servers.append(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://{host}:{servers[-1].server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture
+def context(browser):
+    """A browser that knows no cookies."""
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+def handshake(path: str) -> dict[str, str]:
+    return {name.replace("-", "_"): value for name, value in HANDSHAKE.items()} if path.startswith("ws") else {}
+
+
+def test_nothing_is_answered_without_the_token(server):
+    wrong = ("", f"mvreg_{server.port}=wrong", f"mvreg_{server.port}=", f"mvreg_{server.port + 1}={server.token}",
+             f"mvreg_token={server.token}", f"mvreg_{server.port}=".encode() + b"\xff\xfe")
+    for path in PATHS:
+        for cookie in wrong:
+            for data in (None, b"x") if path.startswith("upload") else (None,):
+                status, text, _ = server.ask(path, data, cookie=cookie, **handshake(path))
+                assert status == 403 and "The token is missing or wrong" in text, (path, cookie)
+    for query in ("token=", "token=wrong", f"token={server.token}x", f"token=x&token={server.token}", "token=%ff"):
+        assert server.ask(f"index.html?{query}", cookie="")[0] == 403, query
+    for path in ("vue.global.js", "ws", "upload", "download/x/y"):  # an address with the token leads to the page, and nowhere else
+        assert server.ask(f"{path}?token={server.token}", cookie="", **handshake(path))[0] == 403, path
+    assert server.ask("index.html")[0] == 200
+    assert server.ask("ws", **handshake("ws"))[0] == 101
+
+
+def test_another_address_asks_for_the_token_too(serve):
+    server = serve("--host", "0.0.0.0")
+    assert server.ask(cookie="")[0] == server.ask("ws", cookie="")[0] == server.ask("?token=wrong", cookie="")[0] == 403
+    assert server.ask(f"?token={server.token}", cookie="")[0] == 200
+    assert server.ask("index.html", Host=f"ward.example:{server.port}")[0] == 200
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to be another user")
+def test_another_user_of_the_computer_gets_nothing(server):
+    program = next(path for path in ("/usr/bin/python3", sys.executable) if Path(path).exists())
+    done = subprocess.run([program, "-I", "-c", OTHER_USER, str(server.port)], user=65534, group=65534, extra_groups=[], cwd="/",
+                          env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.split()) == {"403"}
+
+
+def test_the_browser_is_opened_without_telling_the_token_to_all_users(tmp_path, browser, require_program):
+    """Arguments of programs can be listed by all; the file that they name cannot be read by all."""
+    require_program("sh", package="dash")
+    script = tmp_path / "browser"
+    script.write_text(f'#!/bin/sh\ncd "{tmp_path}"\nprintf "%s\\n" "$@" > arguments.new\nmv arguments.new arguments\n')
+    script.chmod(0o755)
+    home = tmp_path / "home"
+    home.mkdir()
+    server = Served(folder=home, opens=f"{script} %s")
+    with contextlib.ExitStack() as ending:
+        ending.callback(server.end)
+        while not (tmp_path / "arguments").exists():
+            assert server.process.poll() is None, server.output
+        opened = (tmp_path / "arguments").read_text().strip()
+        assert server.token not in opened
+        assert Path(opened.removeprefix("file://")).parent.stat().st_mode & 0o077 == 0
+        page = browser.new_page()
+        ending.callback(page.close)
+        page.goto(opened)
+        page.wait_for_selector(".mv-welcome")
+        assert page.url == f"{server.root}index.html"
+    assert not any(home.glob("mvreg*"))
+
+
+def test_the_token_leaves_the_address_and_stays_in_a_cookie(context, server):
+    page = context.new_page()
+    page.goto("about:blank")
+    page.goto(server.address)
+    page.wait_for_selector(".mv-app")
+    assert page.url == f"{server.root}index.html"
+    assert page.evaluate("document.cookie") == ""
+    (cookie,) = context.cookies()
+    assert cookie["name"] == f"mvreg_{server.port}" and cookie["path"] == "/" and cookie["domain"] == "127.0.0.1"
+    assert cookie["httpOnly"] and cookie["sameSite"] == "Strict" and not cookie["secure"] and cookie["expires"] == -1
+    page.go_back()
+    assert server.token not in page.url
+
+
+def test_several_tabs_and_browsers_open_it(browser, context, server):
+    """The address goes on to be good until the server ends: in another tab, again, and in another browser. Without it that has nothing."""
+    for address in (server.address, server.root, server.address):
+        page = context.new_page()
+        page.goto(address)
+        page.wait_for_selector(".mv-app")
+        assert page.url == f"{server.root}index.html"
+    other = browser.new_context()
+    page = other.new_page()
+    assert page.goto(server.root).status == 403
+    assert "use the whole address that mvreg view printed" in page.locator("body").inner_text()
+    page.goto(server.address)
+    page.wait_for_selector(".mv-app")
+    other.close()
+
+
+def test_two_servers_are_open_in_one_browser(context, serve, server):
+    """Browsers send the cookies of one port to all."""
+    second = serve()
+    for one, seen in ((server, ".mv-app"), (second, ".mv-welcome"), (server, ".mv-app")):
+        page = context.new_page()
+        page.goto(one.root if one is server and len(context.cookies()) > 1 else one.address)
+        page.wait_for_selector(seen)
+    assert {cookie["name"] for cookie in context.cookies()} == {f"mvreg_{one.port}" for one in (server, second)}
+    assert second.ask("index.html", cookie=server.cookie)[0] == 403
+    assert second.ask("index.html", cookie=f"{server.cookie}; {second.cookie}")[0] == 200
+
+
+def test_a_link_of_another_site_leads_in_only_with_the_token(context, elsewhere, server):
+    page = context.new_page()
+    page.goto(elsewhere(f'<a href="{server.address}">in</a>', host="localhost"))  # another site than 127.0.0.1, as browsers see it
+    page.get_by_text("in").click()
+    page.wait_for_selector(".mv-app")
+    page.goto(elsewhere(f'<a href="{server.root}">in</a>', host="localhost"))
+    page.get_by_text("in").click()
+    page.get_by_text("The token is missing or wrong").wait_for()
+
+
+def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, server):
+    """One of another port of this computer: to a browser that is the same site, so that it sends the cookie along."""
+    page = context.new_page()
+    page.goto(server.address)
+    page.wait_for_selector(".mv-app")
+    page.goto(elsewhere(f"""<iframe src="{server.root}index.html"></iframe><iframe src="{server.root}nothing"></iframe>
+        <script>
+          const told = {{}}, tell = (what, promise) => promise.then(() => told[what] = true, () => told[what] = false);
+          tell("read", fetch("{server.root}index.html", {{ credentials: "include" }}).then(r => r.text()));
+          tell("embed", fetch("{server.root}vue.global.js", {{ credentials: "include", mode: "no-cors" }}));
+          tell("socket", new Promise((take, fail) => {{
+            const socket = new WebSocket("ws://127.0.0.1:{server.port}/ws"); socket.onopen = take; socket.onerror = fail; }}));
+        </script><form method="post" enctype="multipart/form-data" action="{server.root}upload?target=ct" target="sent">
+        <input type="hidden" name="a" value="b"></form><iframe name="sent"></iframe>"""))
+    page.wait_for_function("Object.keys(told).length === 3")
+    assert page.evaluate("told") == {"read": False, "embed": False, "socket": False}
+    assert all(not frame.locator(".mv-app, .mv-steps").count() for frame in page.frames)
+    with page.expect_response(lambda answer: "upload" in answer.url) as answer:
+        page.evaluate("document.forms[0].submit()")
+    assert answer.value.status == 403
+    page.wait_for_timeout(1000)
+    assert [frame.url for frame in page.frames[1:3]] == ["chrome-error://chromewebdata/"] * 2
+
+
+def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
+    """DNS rebinding: a site whose name leads to 127.0.0.1 has been opened, even with the token."""
+    for name in ("evil.example", f"evil.example:{server.port}", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]", "2130706433",
+                 "127.0.0.1; evil.example", "127.0.0.1@evil.example", ""):
+        for path, more in (("index.html", {}), ("ws", handshake("ws")), (f"index.html?token={server.token}", {})):
+            status, text, _ = server.ask(path, Host=name, **more)
+            assert status in (400, 403) and "mv-" not in text, (name, path)
+    for origin in ("http://evil.example", f"http://evil.example:{server.port}", "null", "file://", f"http://127.0.0.1:{server.port + 1}",
+                   f"http://localhost:{server.port}", f"http://127.0.0.1:{server.port}@evil.example"):
+        for path in ("ws", "index.html"):
+            status, text, _ = server.ask(path, Origin=origin, **handshake(path))
+            assert status == 403 and "another site" in text, origin
+    for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
+        host = f"{name}:{server.port}"
+        assert server.ask("ws", Host=host, Origin=f"http://{host}", **handshake("ws"))[0] == 101, name
+    from_name = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP evil.example 127.0.0.1",
+                                "--dump-dom", f"http://evil.example:{server.port}/?token={server.token}"], capture_output=True, text=True,
+                               timeout=90)
+    assert "answers only by its own name" in from_name.stdout and "mv-" not in from_name.stdout
+
+
+def test_every_answer_says_how_it_may_be_used(server):
+    for path in PATHS:
+        for cookie in (None, ""):
+            if path == "ws" and cookie is None:
+                continue
+            headers = server.ask(path, cookie=cookie)[2]
+            assert headers["X-Frame-Options"] == "DENY" and headers["X-Content-Type-Options"] == "nosniff", path
+            assert headers["Referrer-Policy"] == "no-referrer" and headers["Cache-Control"] == "no-store", path
+            policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
+            assert policy["frame-ancestors"] == policy["default-src"] == "'none'", path
+            assert policy["connect-src"] == f"'self' ws://127.0.0.1:{server.port}", path
+            assert "'unsafe-inline'" not in policy["script-src"] and "http" not in headers["Content-Security-Policy"], path
+
+
+def test_the_page_passes_its_own_policy_in_all_steps(open_tab, server):
+    tab = open_tab(server)  # which fails where the console tells of an error
+    tab.ready()
+    page = tab.page
+    page.evaluate("window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.violatedDirective))")
+    for step in ("1. CT", "2. X-rays", "3. Start", "4. Register", "5. Check", "6. Export", "7. Sequence"):
+        tab.open_step(step)
+        page.wait_for_timeout(500)  # it scrolls there
+    for overlay in ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend"):
+        page.get_by_role("button", name=f"Overlay: {overlay}").click()
+        tab.drawn()
+    tab.shot("steps")
+    tab.register()
+    page.wait_for_function("() => document.querySelector('.mv-3d img')")
+    with page.expect_download():
+        tab.button("Save").click()
+    assert page.evaluate("refused") == []
+
+
+def test_what_a_file_smuggles_into_the_page_cannot_run_nor_leave(browser, elsewhere, server, tmp_path):
+    tab = Tab(browser, server, tmp_path)
+    other = elsewhere("")
+    page = tab.page
+    page.evaluate("window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.effectiveDirective))")
+    page.evaluate("""(other) => {
+        document.body.insertAdjacentHTML('beforeend', `<img src="x" onerror="window.evil = 1"><img src="${other}?stolen">`);
+        document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.evil = 2' }));
+        document.body.append(Object.assign(document.createElement('iframe'), { src: other }));
+        fetch(other).catch(() => 0);
+        try { new WebSocket(other.replace('http', 'ws')); } catch { } }""", other)
+    page.wait_for_function("refused.length >= 6")
+    assert page.evaluate("window.evil") is None
+    assert {"img-src", "connect-src", "frame-src", "script-src-elem", "script-src-attr"} <= set(page.evaluate("refused"))
+    tab.close()

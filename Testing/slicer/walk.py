@@ -161,7 +161,8 @@ def asks_for_packages(walk) -> None:
         return
     if not walk.options.install:
         raise AssertionError("numba is not installed, and --install was not given")
-    button = slicer.util.findChild(walk.widget.parent, "installButton")
+    button = walk.of("ct").installButton
+    walk.wait(lambda: button.visible, "the CT's section offers to install it")
     when_asked(agree)
     walk.click(button)
     walk.wait(lambda: find_spec("numba") is not None, "numba is installed", 600)

@@ -23,6 +23,8 @@ from MultiViewRegistrationLib.scene.registration import MODULE, Registration
 from MultiViewRegistrationLib.scene.sample_data import register_sample_data, sample_case
 from MultiViewRegistrationLib.scene.session import Session
 
+TUTORIAL = "https://github.com/MultiViewRegistration/SlicerMultiViewRegistration/blob/main/docs/slicer.md"
+
 #
 # MultiViewRegistration
 #
@@ -40,6 +42,7 @@ class MultiViewRegistration(ScriptedLoadableModule):
         self.parent.helpText = _(
             "Finds where a CT lies in the world of two or more X-ray images, shows it over them, and hands the transform on. "
             "For research use only.")
+        self.parent.helpText += _('<p>How to use it: <a href="{url}">tutorial</a>.</p>').format(url=TUTORIAL)
         self.parent.acknowledgementText = _(
             "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. (ICRA 2025).")
         slicer.app.connect("startupCompleted()", registerSampleData)

@@ -63,6 +63,9 @@ def test_the_entry_keeps_to_the_rules_of_the_index(entry):
 def test_cmake_says_the_same_as_the_entry(entry):
     assert re.search(r'set\(EXTENSION_DEPENDS "([^"]*)"\)', CMAKE)[1].split() == entry["build_dependencies"] == ["PyTorch"]
     assert metadata("HOMEPAGE") == entry["scm_url"]
+    module = (ROOT / "MultiViewRegistration" / "MultiViewRegistration.py").read_text(encoding="utf-8")
+    tutorial, = re.findall(r'TUTORIAL = "(.+)"', module)
+    assert tutorial == metadata("HOMEPAGE") + "/blob/main/docs/slicer.md" and (ROOT / "docs" / "slicer.md").is_file()
     assert "EXTENSION_CATEGORY" not in CMAKE  # where it would be ignored
     assert "research use" in metadata("DESCRIPTION") and metadata("CONTRIBUTORS")
 

@@ -10,7 +10,6 @@ from xrays_section import (
     CERTAINTY,
     COLUMNS,
     GEOMETRY,
-    IMAGE,
     NAME,
     ROWS,
     add,
@@ -36,7 +35,7 @@ def test_a_volume_and_its_c_arm(host, section):
     node = add(host, section)
     view, = section.registration.xrays
     assert view.source is node
-    assert [cell(section, 0, column) for column in (NAME, IMAGE, GEOMETRY)] == ["AP", "AP", "needs geometry"]
+    assert [cell(section, 0, column) for column in (NAME, GEOMETRY)] == ["AP", "needs geometry"]
     assert "AP needs geometry" in section.button.text and section.button.property("state") == "todo"
     ui = section.geometry.ui
     for spin, text, word in ((ui.raoLaoEdit, "30", "CRA/CAU angle: none"), (ui.craCauEdit, "0", "Source to detector: none"),

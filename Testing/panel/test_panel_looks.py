@@ -67,7 +67,7 @@ def labels(person) -> list:
 
 def least_contrast(person) -> dict[str, float]:
     """Of each label that has a tone against the window behind it, by its tone."""
-    from MultiViewRegistrationLib.panel.colours import COLOURS
+    from MultiViewRegistrationLib.panel.looks import COLOURS
 
     found = {}
     for label in labels(person):
@@ -96,7 +96,7 @@ def test_a_module_opened_in_a_dark_theme_is_readable(host, themes):
 def test_all_colours_are_readable_on_the_windows_there_are(host):
     from PySide6.QtGui import QColor
 
-    from MultiViewRegistrationLib.panel.colours import COLOURS
+    from MultiViewRegistrationLib.panel.looks import COLOURS
 
     for pair in COLOURS.values():
         for colour, windows in zip(pair, WINDOWS, strict=True):
@@ -107,4 +107,125 @@ def test_colours_are_in_one_place():
     files = [*(MODULE / "Resources" / "UI").glob("*.ui"), *(MODULE / "MultiViewRegistrationLib" / "panel").glob("*.py")]
     fixed = re.compile(r"colou?r:\s*[#\w]|#[0-9a-fA-F]{6}\b|<color\b|Qt\.(red|gray|yellow|darkRed)\b")
     found = {path.name for path in files if fixed.search(Path(path).read_text(encoding="utf-8"))}
-    assert found == {"colours.py"}
+    assert found == {"looks.py"}
+
+
+# sizes -----------------------------------------------------------------------------------------------------------------
+
+LONG = "pelvis-three-views-wires-of-a-patient-with-a-long-name"
+
+
+@pytest.fixture(params=[9, 13.5], ids=["100 %", "150 %"])
+def full(host, ct, views, request):
+    """The panel with a registration of long names, in a font of this size, and all that unfolds unfolded."""
+    from phantom import TRUE_POSE
+    from phantom_scene import make_registration
+    from PySide6 import QtGui
+
+    before, font = host.app.font(), QtGui.QFont(host.app.font())
+    font.setPointSizeF(request.param)
+    host.app.setFont(font)
+    person = Person(host, width=100)
+    registration = make_registration(host.scene, ct, views, TRUE_POSE, name=LONG)
+    registration.ct.SetName(LONG)
+    registration.xrays[1].content = {key: value for key, value in registration.xrays[1].content.items() if key != "camera"}
+    person.panel.choose(registration)
+    for section in person.panel.sections.values():
+        for box in section.widget.findChildren(object):
+            if hasattr(box, "collapsed"):
+                box.collapsed = False
+    host.process(0.1)
+    yield person
+    host.app.setFont(before)
+
+
+def open_alone(person, name: str) -> None:
+    for each, section in person.panel.sections.items():
+        section.button.collapsed = each != name
+    person.host.process(0.1)
+
+
+def test_the_panel_is_as_wide_whichever_section_is_open_and_nothing_is_cut_off(full):
+    root, widths = full.ui.messageLabel.parentWidget(), set()
+    for name, section in full.panel.sections.items():
+        open_alone(full, name)
+        widths.add(full.widget.parent.minimumSizeHint.width())
+        margins = section.button.layout().contentsMargins()
+        needed = section.widget.minimumSizeHint.width() + margins.left() + margins.right()
+        assert needed <= root.minimumWidth, (name, needed, root.minimumWidth)
+    assert len(widths) == 1 and root.minimumSizeHint.width() <= root.minimumWidth
+    if full.host.app.font().pointSizeF() == 9:
+        assert 360 <= root.minimumWidth <= 400
+
+
+def test_the_width_follows_the_font(person):
+    from PySide6 import QtGui
+
+    root = person.ui.messageLabel.parentWidget()
+    before, font = root.minimumWidth, QtGui.QFont(root.font)
+    font.setPointSizeF(18)
+    root.font = font
+    person.host.process()
+    assert root.minimumWidth > 1.7 * before
+
+
+def test_a_header_that_is_too_long_is_elided_and_tells_all_in_its_tool_tip(full):
+    full.widget.parent.resize(100, 900)
+    full.host.process(0.1)
+    button = full.panel.sections["ct"].button
+    assert button.text.endswith("\u2026") and button.fontMetrics().horizontalAdvance(button.text) < button.width
+    assert LONG in button.toolTip
+    full.widget.parent.resize(1000, 900)
+    full.host.process(0.1)
+    assert button.text.endswith(LONG) and button.toolTip == ""
+
+
+def test_rows_and_columns_of_tables_hold_their_texts(full):
+    from PySide6 import QtWidgets
+
+    seen = 0
+    for name, section in full.panel.sections.items():
+        open_alone(full, name)
+        for table in section.widget.findChildren(QtWidgets.QTableWidget):
+            if not table.isVisible():
+                continue
+            seen += 1
+            height = table.fontMetrics().height()
+            assert all(table.rowHeight(row) >= height + 4 for row in range(table.rowCount)), table.objectName
+            rows = sum(table.rowHeight(row) for row in range(table.rowCount))
+            if table.objectName in ("xrayTable", "similarityTable", "matrixTable"):
+                assert table.viewport().height >= rows, table.objectName
+    assert seen >= 5
+    open_alone(full, "xrays")
+    table = full.panel.sections["xrays"].ui.xrayTable
+    header, metrics = table.horizontalHeader(), table.fontMetrics()
+    for column in range(table.columnCount):
+        assert header.sectionSize(column) > metrics.horizontalAdvance(table.horizontalHeaderItem(column).text()), column
+    assert table.item(1, 2).text() == "needs geometry" and header.sectionSize(2) > metrics.horizontalAdvance("needs geometry")
+    assert not table.horizontalScrollBar().isVisible() and header.length() <= table.viewport().width
+
+
+def test_the_name_of_the_transform_is_shown_whole(full):
+    open_alone(full, "export")
+    label = full.panel.sections["export"].ui.transformNameLabel
+    assert LONG in label.text and label.height >= label.heightForWidth(label.width)
+
+
+def test_the_structure_selector_stays_one_row_high_and_says_none_once(full):
+    from PySide6 import QtWidgets
+
+    selector = full.panel.sections["ct"].ui.segmentSelector
+    message = QtWidgets.QLabel("No node is selected", selector)  # as in Slicer's
+    message.setObjectName("label_Message")
+    selector.layout().addWidget(message)
+    message.show()
+    full.widget.parent.resize(500, 1500)
+    full.panel.refresh()
+    open_alone(full, "ct")
+    assert selector.height <= 2 * selector.fontMetrics().height() + 8 and not message.isVisible()
+
+
+def test_no_fixed_size_of_what_holds_text():
+    for path in (MODULE / "Resources" / "UI").glob("*.ui"):
+        sizes = re.findall(r'name="(\w+)">(?:(?!<widget).)*?name="maximumSize"', path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        assert set(sizes) <= {"previewLabel", "pictureLabel"}, (path.name, sizes)

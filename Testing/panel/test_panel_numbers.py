@@ -242,7 +242,7 @@ def test_arrow_keys_go_through_frames(host, section):
     host.process(1, until=edit.hasFocus)
     for key, frame in ((QtCore.Qt.Key_Up, 1), (QtCore.Qt.Key_Up, 2), (QtCore.Qt.Key_Up, 2), (QtCore.Qt.Key_Down, 1)):
         host.key(edit, key)
-        assert view.content["frame"] == frame and edit.text == str(frame)
+        assert view.content["frame"] == frame and edit.text == f"{frame} of 2"
     host.type(edit, "12")
     assert edit.text == "12" and "Frame: 12 is outside 0 to 2" in section.panel.ui.messageLabel.text and view.content["frame"] == 1
 

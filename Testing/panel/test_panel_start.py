@@ -278,3 +278,24 @@ def test_a_registration_ends_moving_by_hand(driven, monkeypatch):
     go.set()
     driven.wait()
     assert driven.history() == ["Before", "By hand"] and error_mm(driven.registration.world_from_ct) < 0.1
+
+
+def test_escape_ends_moving_the_ct_wherever_the_focus_is(driven):
+    from PySide6 import QtCore, QtGui, QtWidgets
+
+    host, button = driven.host, driven.start.ui.moveButton
+    driven.choose_start("by hand")
+    elsewhere = QtWidgets.QWidget(None)  # a window of its own, as a view that was torn off
+    elsewhere.setFocusPolicy(QtCore.Qt.StrongFocus)
+    elsewhere.show()
+    for focused in (button, driven.register.ui.historyTable, elsewhere):
+        host.click(button)
+        assert button.checked and "Escape" in driven.start.ui.keysLabel.text
+        focused.window().activateWindow()
+        focused.setFocus()
+        host.process(1, until=focused.hasFocus)
+        host.key(focused, QtCore.Qt.Key_Escape)
+        assert not button.checked and driven.start.by_hand._moves is None
+    host.process()
+    assert not [one for one in driven.start.button.parentWidget().findChildren(QtGui.QShortcut) if one.key.toString() == "Esc"]
+    elsewhere.deleteLater()

@@ -27,7 +27,7 @@ def test_the_image(host, opened, section):
     section.ui.imageBox.collapsed = False
     host.process()
     ui, view = section.image.ui, section.registration.xrays[0]
-    assert ui.frameEdit.visible and ui.frameLabel.text == "Frame (0 to 1):"
+    assert ui.frameEdit.visible and ui.frameEdit.text == "0 of 1"
     first = slicer.util.arrayFromVolume(view.node)[0].copy()
     host.type(ui.frameEdit, "1")
     second = slicer.util.arrayFromVolume(view.node)[0].copy()

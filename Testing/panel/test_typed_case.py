@@ -6,7 +6,7 @@ import numpy as np
 from person import Person
 from phantom import TRUE_POSE, error_mm
 
-USE, NAME, IMAGE, GEOMETRY, CERTAINTY, SIMILARITY = range(6)
+USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)
 
 
 def detected(line_integrals: np.ndarray) -> np.ndarray:

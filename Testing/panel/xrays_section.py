@@ -9,7 +9,7 @@ from phantom import make_ct
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "MultiViewRegistration.py"
 ROWS, COLUMNS = SHAPE
-USE, NAME, IMAGE, GEOMETRY, CERTAINTY, SIMILARITY = range(6)
+USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)
 
 
 def open_module(host):

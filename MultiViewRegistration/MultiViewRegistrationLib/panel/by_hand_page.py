@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -22,6 +23,7 @@ KEYS = (
     _("Page Up, Page Down: along the beam"),
     _("Shift and a key: ten times as far"),
 )
+DONE = _("Escape: done.")
 SHOW_VIEWS = _("In the X-rays: press Show views, above, to have them beside the 3D view.")
 
 
@@ -34,6 +36,7 @@ class ByHandPage:
     def __init__(self, section) -> None:
         self._section, self._registration, self._moves = section, None, None
         self._dragging: dict[str, Dragging] = {}
+        self._escape = None
         section.ui.moveButton.toggled.connect(self._on_move)
 
     def refresh(self) -> None:
@@ -44,7 +47,8 @@ class ByHandPage:
         button.enabled = possible
         button.checked = self._moves is not None
         lacks_views = self._moves is not None and not self._dragging
-        section.ui.keysLabel.text = "\n".join([IN_3D, *([SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)])])
+        in_xrays = [SHOW_VIEWS] if lacks_views else [IN_XRAYS, *(f"\u2022 {key}" for key in KEYS)]
+        section.ui.keysLabel.text = "\n".join([IN_3D, *in_xrays, DONE])
 
     def tick(self) -> None:
         if self._moves is None:
@@ -57,6 +61,8 @@ class ByHandPage:
         if self._moves is None:
             return
         moves, self._moves = self._moves, None
+        self._escape.enabled = False  # at once, should Escape itself end it
+        self._escape.deleteLater()
         for dragging in self._dragging.values():
             dragging.stop()
         self._dragging.clear()
@@ -75,8 +81,16 @@ class ByHandPage:
                 self._registration = section.registration
                 self._moves = HandMoves(section.registration, section.session.history)
                 self._drag_in_views()
+                self._escape = self._shortcut("Esc")
             else:
                 self.leave()
+
+    def _shortcut(self, key: str):
+        """A key that releases the button, wherever the focus is: in the panel, or in a view."""
+        shortcut = qt.QShortcut(qt.QKeySequence(key), self._section.button.parentWidget())
+        shortcut.setContext(qt.Qt.ApplicationShortcut)
+        shortcut.connect("activated()", self._section.ui.moveButton.click)
+        return shortcut
 
     def _drag_in_views(self) -> None:
         """Follow the mouse in the slice view of each X-ray that has one by now."""

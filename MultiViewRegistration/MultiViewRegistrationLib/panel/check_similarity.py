@@ -9,7 +9,7 @@ from ..scene import judging
 from ..scene.leaving_out import leave_out
 from ..scene.similarity import Similarity
 from . import packages
-from .colours import CAUTION, ERROR, PLAIN, set_tone
+from .looks import CAUTION, ERROR, PLAIN, set_tone
 from .part import Part
 from .tables import fill, set_up
 

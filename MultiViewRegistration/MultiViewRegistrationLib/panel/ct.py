@@ -61,6 +61,7 @@ class CTSection(Section):
         self.ui.segmentSelector.setCurrentNode(registration.segmentation)
         self.ui.segmentSelector.setCurrentSegmentID(registration.segment_id)
         self.ui.segmentSelector.enabled = registration.ct is not None
+        self._hide_no_node()
         self.ui.unitBox.enabled = True
         self.ui.in3DButton.enabled = ct_in_3d.can_show(registration)
         self.ui.in3DButton.checked = ct_in_3d.is_shown(registration)
@@ -73,6 +74,12 @@ class CTSection(Section):
         self.ui.packagesLabel.text = lacking
         for widget in (self.ui.packagesLabel, self.ui.installButton):
             widget.setVisible(bool(lacking))
+
+    def _hide_no_node(self) -> None:
+        """Slicer's selector says "No node is selected" beside the "None" that says it already."""
+        label = self.ui.segmentSelector.findChild(qt.QLabel, "label_Message")
+        if label is not None and self.ui.segmentSelector.currentNode() is None:
+            label.visible = False
 
     def _look_again(self) -> None:
         """Begin to look at the CT, where it is another than the one that was looked at."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from ..errors import InputError
 from ..io.typed_number import read_number
-from .colours import ERROR, PLAIN, set_tone
+from .looks import ERROR, PLAIN, set_tone
 
 
 class NumberField:
@@ -69,11 +69,12 @@ class NumberField:
     def write_text(self, text: str) -> None:
         """Put a text in the place of what is there, right or wrong."""
         self.edit.text = text
+        self.edit.cursorPosition = 0  # so that a long number shows its beginning
         self._mark()
 
     @property
     def _range(self) -> str:
-        return f"{_plain(self.low)} to {_plain(self.high)}{self.unit}"
+        return f"{_plain(self.low)} to {_plain(self.high)}" + ("" if self._whole else self.unit)
 
     def _text_of(self, value: float | None) -> str:
         return "" if self._blank and value == self._nothing else f"{self._before}{_plain(value)}{self.unit}"

@@ -9,8 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..scene.words import method_in_words, started_in_words, worst
-
-ROW_PX = 22
+from .tables import fit_rows
 
 
 class HistoryTable:
@@ -23,7 +22,6 @@ class HistoryTable:
         self._table, self._shown = table, None
         table.setHorizontalHeaderLabels([_("Time"), _("Method"), _("Similarity"), _("Seconds")])
         table.verticalHeader().setVisible(False)
-        table.verticalHeader().setDefaultSectionSize(ROW_PX)
         table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
         table.horizontalHeader().setHighlightSections(False)
         table.cellClicked.connect(lambda row, column: go(row))
@@ -54,9 +52,3 @@ class HistoryTable:
             item = qt.QTableWidgetItem(text)
             item.setToolTip(tip)
             self._table.setItem(row, column, item)
-
-
-def fit_rows(table, least: int, most: int) -> None:
-    """Make a table as high as its rows, within so many of them."""
-    rows = min(max(table.rowCount, least), most)
-    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + rows * ROW_PX + 2 * table.frameWidth)

@@ -16,7 +16,7 @@ from .pictures import pixmap
 from .xray_editor import XRayEditor
 
 INTENSITIES = ("linear", "log")
-PICTURE_SIZE = (156, 156)
+PICTURE_SIZE = (128, 128)
 
 
 class ImageEditor(XRayEditor):
@@ -43,9 +43,8 @@ class ImageEditor(XRayEditor):
         name = source.GetName() if source else _("(its volume is gone)")
         ui.sourceLabel.text = _("{name}, {columns} \u00d7 {rows}").format(name=name, columns=columns, rows=rows)
         ui.sourceLabel.toolTip = ui.sourceLabel.text
-        self.frame.high = frames - 1
-        self.frame.show(content.get("frame") or 0, self.view.node.GetID())
-        ui.frameLabel.text = _("Frame (0 to {last}):").format(last=frames - 1)
+        self.frame.high, self.frame.unit = frames - 1, _(" of {last}").format(last=frames - 1)
+        self.frame.show(content.get("frame") or 0, (self.view.node.GetID(), frames))
         for widget in (ui.frameLabel, ui.frameEdit):
             widget.setVisible(frames > 1)
         ui.valuesBox.currentIndex = INTENSITIES.index(content.get("intensity", "linear"))

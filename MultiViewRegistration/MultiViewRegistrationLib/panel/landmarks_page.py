@@ -9,7 +9,7 @@ from ..scene import lacking, landmarks
 from ..scene.click_order import ClickOrder
 from ..scene.loading import landmark_list
 from ..scene.markups import is_placing, place, stop_placing
-from .history_table import ROW_PX, fit_rows
+from .tables import fit_rows
 
 CLICKED, MISFIT, NEXT = "✔", "⚠", _("next")
 
@@ -29,7 +29,6 @@ class LandmarksPage:
         ui.removeLandmarkButton.clicked.connect(self._on_remove)
         ui.landmarksTable.cellClicked.connect(self._on_cell)
         ui.landmarksTable.verticalHeader().setVisible(False)
-        ui.landmarksTable.verticalHeader().setDefaultSectionSize(ROW_PX)
         ui.landmarksTable.horizontalHeader().setHighlightSections(False)
 
     def refresh(self) -> None:

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..io.matrix_text import MatrixText
 from ..io.typed_number import read_number
 from ..scene.frames import RAS_FROM_LPS
+from .tables import fit_rows
 
 LPS, RAS = range(2)
 
@@ -30,7 +31,7 @@ class MatrixFields:
             item = qt.QTableWidgetItem()
             self._table.setItem(row, column, item)
         self._table.horizontalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
-        self._table.verticalHeader().setSectionResizeMode(qt.QHeaderView.Stretch)
+        fit_rows(self._table, least=3)
         self._table.itemChanged.connect(edited)
         ui.axesBox.connect("currentIndexChanged(int)", edited)
 
@@ -41,6 +42,7 @@ class MatrixFields:
 
     def show_cells(self, cells: list[str], axes: int) -> None:
         """Fill the cells with these texts, by rows."""
+        fit_rows(self._table, least=3)
         self.ui.axesBox.currentIndex = axes
         for (row, column), text in zip(np.ndindex(3, 4), cells, strict=True):
             self._table.item(row, column).setText(text)

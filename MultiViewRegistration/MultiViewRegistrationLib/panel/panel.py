@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..scene import display
 from ..scene.registration import MODULE, Registration
 from ..scene.session import Session
-from .colours import Theme
+from .looks import Looks
 from .notices import Notices
 from .opening import Opening
 from .sections import SECTIONS
@@ -43,7 +43,7 @@ class Panel(slicer.util.VTKObservationMixin):
         ui.registrationSelector.currentNodeIDChanged.connect(self._on_registration_selected)
         ui.loadCaseButton.clicked.connect(self._on_load_case)
         self.views, self.notices, self.opening = Views(self), Notices(self), Opening(self)
-        self._theme = Theme(ui.messageLabel.parentWidget())
+        self._looks = Looks(ui.messageLabel.parentWidget(), self.invalidate)
         self._timer = qt.QTimer()
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)

@@ -9,8 +9,8 @@ from ..scene.lacking import lacking
 from ..scene.session import LEARNED
 from ..scene.words import started_in_words, took
 from . import packages
-from .colours import ERROR, PLAIN, set_tone
 from .history_table import HistoryTable
+from .looks import ERROR, PLAIN, set_tone
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State, verdict_state
 
 REFINEMENTS = {

@@ -8,8 +8,8 @@ from slicer.i18n import tr as _
 from ..scene.lacking import inputs
 from ..scene.session import LEARNED
 from . import packages
-from .colours import ERROR, PLAIN, set_tone
 from .fields import NumberField
+from .looks import ERROR, PLAIN, set_tone
 from .part import Part
 from .tables import fill, set_up
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import qt
 import slicer
 
 from ..errors import InputError
@@ -101,6 +102,9 @@ class Section:
     def show_state(self) -> None:
         """Write the state into the header."""
         state = self.state() if self.registration else State(TODO)
-        self.button.text = f"{SYMBOLS[state.kind]}  {self.TITLE}" + (f"  \u2013  {state.text}" if state.text else "")
+        text = f"{SYMBOLS[state.kind]}  {self.TITLE}" + (f"  \u2013  {state.text}" if state.text else "")
+        metrics = self.button.fontMetrics()
+        self.button.text = metrics.elidedText(text, qt.Qt.ElideRight, self.button.width - 3 * metrics.height())
+        self.button.toolTip = "" if self.button.text == text else text
         self.button.setProperty("state", state.kind)
         self.widget.enabled = self.registration is not None or self.BEGINS

@@ -11,7 +11,7 @@ from ..scene import sequence_words
 from ..scene.player import RATES
 from ..scene.warned import warned
 from . import packages
-from .colours import ERROR, PLAIN, set_tone
+from .looks import ERROR, PLAIN, set_tone
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 from .sequence_motion import MotionPart
 

@@ -1,10 +1,11 @@
-"""Small tables that only show something."""
+"""Small tables that only show something, and heights of tables."""
 
 from __future__ import annotations
 
 import qt
 
-ROW_PX = 22
+#: Pixels above and below the text of a row, together.
+PADDING_PX = 8
 
 
 def set_up(table, heads: list[str]) -> None:
@@ -12,7 +13,6 @@ def set_up(table, heads: list[str]) -> None:
     table.columnCount = len(heads)
     table.setHorizontalHeaderLabels(heads)
     table.verticalHeader().visible = False
-    table.verticalHeader().defaultSectionSize = ROW_PX
     table.horizontalHeader().setSectionResizeMode(0, qt.QHeaderView.Stretch)
     for column in range(1, len(heads)):
         table.horizontalHeader().setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
@@ -26,5 +26,13 @@ def fill(table, rows: list[tuple[str, ...]]) -> None:
             item = qt.QTableWidgetItem(text)
             item.setToolTip(text)
             table.setItem(i, j, item)
-    height = table.horizontalHeader().height + ROW_PX * max(len(rows), 1) + 4
-    table.minimumHeight = table.maximumHeight = height
+    fit_rows(table, least=1)
+
+
+def fit_rows(table, least: int, most: int | None = None) -> None:
+    """Make a table as high as its rows, within so many of them, and each row as high as the font."""
+    height = table.fontMetrics().height() + PADDING_PX
+    table.verticalHeader().minimumSectionSize = table.verticalHeader().defaultSectionSize = height
+    rows = max(table.rowCount, least)
+    shown = rows if most is None else min(rows, most)
+    table.setFixedHeight(table.horizontalHeader().sizeHint.height() + shown * height + 2 * table.frameWidth)

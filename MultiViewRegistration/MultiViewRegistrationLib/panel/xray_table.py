@@ -9,11 +9,10 @@ from ..scene.geometry import certainty, describe, reference_of
 from ..scene.registration import Registration
 from ..scene.similarity import similarities
 from ..scene.xray import XRayView
+from .tables import fit_rows
 
-USE, NAME, IMAGE, GEOMETRY, CERTAINTY, SIMILARITY = range(6)
-WIDTHS = {USE: 32, IMAGE: 56, GEOMETRY: 110, CERTAINTY: 78, SIMILARITY: 60}
-ROW_HEIGHT = 22
-FEWEST_ROWS = 2
+USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)
+MIN_ROWS = 2
 
 
 class XRayTable:
@@ -24,10 +23,7 @@ class XRayTable:
         header = table.horizontalHeader()
         header.minimumSectionSize = 24
         for column in range(table.columnCount):
-            header.setSectionResizeMode(column, qt.QHeaderView.Fixed if column in WIDTHS else qt.QHeaderView.Stretch)
-        for column, width in WIDTHS.items():
-            header.resizeSection(column, width)
-        table.verticalHeader().defaultSectionSize = ROW_HEIGHT
+            header.setSectionResizeMode(column, qt.QHeaderView.Stretch if column == NAME else qt.QHeaderView.ResizeToContents)
 
     def show(self, registration: Registration, selected: XRayView | None, trouble: dict[str, str]) -> None:
         """Fill it.
@@ -40,8 +36,7 @@ class XRayTable:
         for row, view in enumerate(views):
             known = _("reference") if view == reference_of(registration) else certainty(view)
             self._write(row, view, known if view.placed else "", similarity.get(view.name), trouble.get(view.name, ""))
-        height = table.horizontalHeader().sizeHint.height() + max(len(views), FEWEST_ROWS) * ROW_HEIGHT + 6
-        table.minimumHeight = table.maximumHeight = height
+        fit_rows(table, MIN_ROWS)
         row = views.index(selected) if selected in views else -1
         if row != table.currentRow():
             table.setCurrentCell(row, NAME)
@@ -51,13 +46,13 @@ class XRayTable:
         self._check(row, view.used)
         texts = {
             NAME: view.name,
-            IMAGE: source.GetName() if source else "\u2013",
             GEOMETRY: describe(view),
             CERTAINTY: known,
             SIMILARITY: "" if similarity is None else f"{similarity:.3f}",
         }
         origin = view.content.get("from", "")
-        tips = {GEOMETRY: trouble or (f"{texts[GEOMETRY]} ({origin})" if origin else texts[GEOMETRY])}
+        image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
+        tips = {NAME: f"{view.name}, {image}", GEOMETRY: trouble or (f"{texts[GEOMETRY]} ({origin})" if origin else texts[GEOMETRY])}
         for column, text in texts.items():
             item = self._item(row, column)
             if item.text() != text:

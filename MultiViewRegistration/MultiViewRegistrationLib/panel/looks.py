@@ -1,6 +1,8 @@
-"""Colours of text that stands out, readable in a light and in a dark theme."""
+"""Colours of text that stands out, readable in a light and in a dark theme; the width of the panel."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import qt
 
@@ -8,12 +10,14 @@ PLAIN, ERROR, CAUTION, QUIET = "", "error", "caution", "quiet"
 #: Each on a light and on a dark window: at least 4.5 : 1 (WCAG AA) on those of Qt, Slicer, Windows and macOS.
 COLOURS = {ERROR: ("#b00020", "#ff9a9a"), CAUTION: ("#8a4600", "#ffb454"), QUIET: ("#575757", "#b8b8b8")}
 _TONE = "tone"
+#: Of the panel, whichever section is open.
+WIDTH_IN_CHARACTERS = 64
 #: What the text of a label, of one below a collapsible button, and of a field is drawn in.
 _ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)
 
 
 def set_tone(widget, tone: str) -> None:
-    """Write a label or a field in the colour of ERROR, CAUTION or QUIET, or in that of the theme for PLAIN; `Theme` keeps it readable."""
+    """Write a label or a field in the colour of ERROR, CAUTION or QUIET, or in that of the theme for PLAIN; `Looks` keeps it readable."""
     widget.setProperty(_TONE, tone)
     palette = qt.QPalette()  # the application's
     if tone:
@@ -23,25 +27,36 @@ def set_tone(widget, tone: str) -> None:
     widget.palette = palette
 
 
-class Theme(qt.QObject):
-    """Has labels and fields below a widget follow the application from light to dark and back. To be kept as long as the widget.
+class Looks(qt.QObject):
+    """Keeps a panel readable: its colours follow the theme, and its width the font, whichever section is open.
 
     A label whose tone never changes has it in its .ui, as the dynamic property "tone".
+
+    widget: the panel, with all its sections. To be kept as long as that.   resized: called when it has another width.
     """
 
-    def __init__(self, widget) -> None:
+    def __init__(self, widget, resized: Callable[[], object]) -> None:
         super().__init__()
-        self._widget = widget
-        self._follow()
+        self._widget, self._resized = widget, resized
+        self._colour()
+        self._fit()
         widget.installEventFilter(self)
 
     def eventFilter(self, watched, event) -> bool:
         """Qt's: the event is dealt with further in any case."""
-        if event.type() == qt.QEvent.PaletteChange:
-            self._follow()
+        kind = event.type()
+        if kind == qt.QEvent.PaletteChange:
+            self._colour()
+        elif kind == qt.QEvent.FontChange:
+            self._fit()
+        elif kind == qt.QEvent.Resize:
+            self._resized()
         return False
 
-    def _follow(self) -> None:
+    def _colour(self) -> None:
         for widget in self._widget.findChildren(qt.QWidget):
             if widget.property(_TONE):
                 set_tone(widget, widget.property(_TONE))
+
+    def _fit(self) -> None:
+        self._widget.minimumWidth = WIDTH_IN_CHARACTERS * self._widget.fontMetrics().averageCharWidth()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 
 import numpy as np
 import pytest
@@ -109,6 +110,19 @@ def test_a_port_that_is_taken_is_told(person):
         person.host.click(ui.sendButton)
         person.wait(lambda: "cannot be opened" in ui.linkLabel.text, SOON_S)
     assert not ui.disconnectButton.enabled
+
+
+def test_it_says_what_it_prepares(person, monkeypatch):
+    from MultiViewRegistrationLib.panel import export
+
+    go, ui = threading.Event(), person.of("export")
+    monkeypatch.setattr(export.export, "take_messages", lambda session, override: lambda: go.wait(20))
+    person.host.click(ui.sendButton)
+    person.host.process(0.1)
+    assert ui.linkLabel.text == "Preparing the overlays to send..."
+    person.panel.session.cancel()
+    person.wait(lambda: ui.linkLabel.text == "Not connected.", SOON_S)
+    go.set()
 
 
 def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):

@@ -29,7 +29,7 @@ class ExportSection(Section):
 
     def connect(self) -> None:
         self._report: Path | None = None
-        self._doubt, self._looked = "", 0.0
+        self._doubt, self._looked, self._sending = "", 0.0, False
         ui = self.ui
         ui.folderPath.currentPathChanged.connect(self._show_whether_it_can)
         self._formats = {kind: qt.QCheckBox(name) for kind, name in export.formats().items()}
@@ -126,6 +126,9 @@ class ExportSection(Section):
         ui, told = self.ui, self.session.link.told
         ui.disconnectButton.enabled = self.session.link.open
         told = f"{told[0].upper()}{told[1:].rstrip('.')}." if told else _("Not connected.")
+        self._sending = self._sending and self.session.running
+        if self._sending:
+            told = _("Preparing the overlays to send...")
         if ui.linkLabel.text != told:
             ui.linkLabel.text = told
 
@@ -179,6 +182,7 @@ class ExportSection(Section):
             packages.ensure(self.panel.resource_path("requirements_navigation.txt"))
             making = export.take_messages(self.session, override=ui.overrideCheckBox.checked)
             self.session.run(making, lambda made: begin(*made))
+            self._sending = True
 
     def _on_disconnect(self) -> None:
         with self.panel.acting():

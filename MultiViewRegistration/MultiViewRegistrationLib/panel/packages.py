@@ -17,6 +17,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
+from .opening import busy
 
 TORCH = ">=2"
 REQUESTER = _("Multi-view 2D/3D Registration")
@@ -104,7 +105,8 @@ def _install(requirements: str) -> str:
             try:
                 from slicer.packaging import load_requirements, pip_ensure
             except ImportError:
-                slicer.util.pip_install(["-r", requirements])
+                with busy():  # this Slicer shows nothing meanwhile
+                    slicer.util.pip_install(["-r", requirements])
             else:
                 pip_ensure(load_requirements(requirements), requester=REQUESTER, prompt_install=False)
     except CalledProcessError:

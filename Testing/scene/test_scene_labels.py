@@ -112,7 +112,7 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
         assert (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()) == (active.GetClassName(), active.GetID())
 
 
-def test_the_label_in_3d_is_beside_the_detector(scene):
+def test_the_label_in_3d_is_at_the_source(scene):
     from MultiViewRegistrationLib.scene import display
     from MultiViewRegistrationLib.scene.frames import lps_from_ras
 
@@ -122,6 +122,5 @@ def test_the_label_in_3d_is_beside_the_detector(scene):
     assert label.GetNthControlPointLabel(0) == "AP"
     point = lps_from_ras(np.array(label.GetNthControlPointPosition(0)))
     camera = c_arm(12, 5)
-    column, row = camera.project(point)
-    assert camera.depth(point) == pytest.approx(1000) and column == pytest.approx(47.5) and -10 < row < -0.5
+    assert -50 < camera.depth(point) < 0 and np.linalg.norm(point - camera.source) < 50
     assert label.GetLocked() and label.GetHideFromEditors() and not label.GetDisplayNode().GetVisibility2D()

@@ -3,8 +3,8 @@
     Slicer --no-splash --additional-module-paths MultiViewRegistration --python-script Testing/slicer/walk.py [--out FOLDER]
         [--case CASE.json] [--other OTHER.json] [--install]
 
-It says what it checked, writes a picture of the window after every step into FOLDER (walk-pictures), and ends Slicer with 0. An exception
-in any slot, observer or thread, also one that Slicer only prints, and anything that is not as it should be, ends it with 1.
+It says what it checked, and writes that and a picture of the window after every step into FOLDER (walk-pictures). It ends Slicer with 0. An
+exception in any slot, observer or thread, also one that Slicer only prints, and anything that is not as it should be, ends it with 1.
 
 CASE: with its truth, if it has one; by default the module's own sample, whose CT is downloaded once.   OTHER: of another patient, with
 which the views must not mix; by default the walk leaves that step out.   --install: agree where the module asks for a Python package;
@@ -25,6 +25,9 @@ from pathlib import Path
 import numpy as np
 import slicer
 
+WINDOW, NARROW_WINDOW = (1580, 960), (1280, 800)
+RECORD = "walk.txt"
+
 
 class Printed:
     """What Slicer, Qt and VTK print on the process's standard error, where exceptions end that no hook of Python hears of."""
@@ -44,19 +47,21 @@ class Printed:
 
 
 def main() -> int:
+    """The exit status."""
     global qt  # not at file scope: slicer-core's package slicer imports every file of a folder that is named like it
     import qt
 
     options = arguments()
     options.out.mkdir(parents=True, exist_ok=True)
-    printed, failure = Printed(), ""
+    (options.out / RECORD).unlink(missing_ok=True)
+    began, printed, failure = time.monotonic(), Printed(), ""
     try:
         go(options)
     except BaseException:
         failure = traceback.format_exc()
     if "Traceback (most recent call last)" in printed.end() and not failure:
         failure = "A traceback was printed; see above."
-    print(failure or f"All of it is as it should be. Pictures: {options.out}", flush=True)
+    say(failure or f"All of it is as it should be, in {time.monotonic() - began:.0f} s. Pictures: {options.out}", options.out / RECORD)
     return 1 if failure else 0
 
 
@@ -74,7 +79,8 @@ def go(options: argparse.Namespace) -> None:
 
     slicer.app.setAttribute(qt.Qt.AA_DontUseNativeDialogs, True)  # which nobody could fill in from here
     number = iter(range(1, 100))
-    walk = self_test.Walk(self_test.open_panel(), lambda line: print(line, flush=True),
+    slicer.util.mainWindow().resize(*WINDOW)
+    walk = self_test.Walk(self_test.open_panel(), partial(say, file=options.out / RECORD),
                           lambda name: picture(options.out / f"{next(number):02} {name}.png"))
     walk.options = options
     slicer.mrmlScene.Clear()
@@ -84,6 +90,13 @@ def go(options: argparse.Namespace) -> None:
         moves_the_ct_by_mouse, looks_along_a_beam, puts_the_cursor, draws_a_mask, takes_a_dark_theme, opens_another_patient,
         registers_again, self_test.exports_the_transform, saves_and_reopens_the_scene, reloads_the_module,
         self_test.shows_each_xray_in_its_own_pane)
+
+
+def say(line: str, file: Path) -> None:
+    """On standard output, through Slicer's console, which cuts lines with letters beyond ASCII; whole in the file."""
+    print(line.encode("ascii", "replace").decode(), flush=True)
+    with file.open("a", encoding="utf-8") as record:
+        record.write(f"{line}\n")
 
 
 def picture(path: Path) -> None:
@@ -171,13 +184,16 @@ def asks_for_packages(walk) -> None:
 def adds_slices_of_the_ct(walk) -> None:
     if slicer.app.layoutManager() is None:
         return
-    width = slicer.util.mainWindow().width
-    walk.click(walk.panel.ui.ctSlicesBox)
-    walk.process(0.5)
-    red = slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
-    walk.check(red.GetBackgroundVolumeID() == walk.registration.ct.GetID(), "the red slice view shows the CT")
-    walk.check(slicer.util.mainWindow().width == width, "the window is as wide as before")
-    walk.click(walk.panel.ui.ctSlicesBox)
+    window, red = slicer.util.mainWindow(), slicer.app.layoutManager().sliceWidget("Red").mrmlSliceCompositeNode()
+    for width, height in (NARROW_WINDOW, WINDOW):
+        window.resize(width, height)
+        walk.process(0.5)
+        walk.click(walk.panel.ui.ctSlicesBox)
+        walk.process(0.5)
+        walk.check(red.GetBackgroundVolumeID() == walk.registration.ct.GetID(), "the red slice view shows the CT")
+        picture(walk.options.out / f"slices of the ct {width}.png")
+        walk.check(window.width == width, f"the window is {width} pixels wide as before")
+        walk.click(walk.panel.ui.ctSlicesBox)
 
 
 def types_numbers(walk) -> None:
@@ -279,7 +295,7 @@ def draws_a_mask(walk) -> None:
         return
     xrays = walk.of("xrays")
     xrays.imageBox.collapsed = False
-    walk.click(walk.panel.sections["xrays"].image.ui.drawMaskButton)
+    walk.click(walk.panel.sections["xrays"].image.ui.drawButton)
     walk.process(0.5)
     walk.check(slicer.util.selectedModule() == "SegmentEditor", "the Segment Editor opens on a mask of the X-ray")
     slicer.util.selectModule("MultiViewRegistration")
@@ -347,7 +363,4 @@ def reloads_the_module(walk) -> None:
 
 
 if __name__ == "__main__":
-    began = time.monotonic()
-    status = main()
-    print(f"{time.monotonic() - began:.0f} s", flush=True)
-    slicer.util.exit(status)
+    slicer.util.exit(main())

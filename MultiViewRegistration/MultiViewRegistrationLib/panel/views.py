@@ -38,7 +38,7 @@ class Views:
         """Change to the layout, with the CT in its slices. Nothing happens without X-rays."""
         registration = self._panel.registration
         before = layout.shows(registration)
-        if not layout.show(registration, ct_slices):
+        if not layout.show(registration, ct_slices, tabs=_is_narrow()):
             return
         if ct_slices:
             _show_in_slices(registration.ct)
@@ -83,6 +83,13 @@ class Views:
         registration = self._panel.registration
         if registration is not None and registration.scene is not None:
             three_d.stand_back(registration)
+
+
+def _is_narrow() -> bool:
+    """Whether three slice views abreast would widen the window."""
+    manager = slicer.app.layoutManager()
+    slice_widget = manager.sliceWidget("Red") if manager is not None else None
+    return slice_widget is not None and manager.viewport().width < len(layout.CT_SLICES) * slice_widget.minimumSizeHint.width()
 
 
 def _show_in_slices(ct) -> None:

@@ -8,12 +8,12 @@ import slicer
 from ..errors import InputError
 from ..geometry.c_arm import CArm
 from .frames import ras_from_lps
-from .frustum import SKIPPED, corners
+from .frustum import SKIPPED
 from .slice_view import ras_from_slice
 from .tags import colour, slice_node, tag_of
 from .xray import XRayView
 
-#: The label in the slice view, and that beside the detector in 3D.
+#: The label in the slice view, and that at the source in 3D.
 LABEL, LABEL_3D = "label", "label3D"
 #: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen of usual density.
 MARGIN, LETTER_WIDTH, LETTER_HEIGHT = 8, 10, 16
@@ -21,8 +21,8 @@ USUAL_DENSITY = 0.2
 TEXT_SCALE, LINE_SPACING = 3.0, 1.2
 #: A glyph too small to be seen; one of size 0 is drawn large.
 GLYPH_MM = 1e-3
-#: How far above the detector its label is, in its heights.
-ABOVE = 0.08
+#: How far beyond the source its label in 3D is; sources are farther apart than detectors.
+BEYOND_MM = 25.0
 #: A second letter is written where the direction is as near to its axis as this cosine: from 30 degrees off the first.
 SECOND_LETTER = 0.5
 
@@ -49,9 +49,8 @@ def show(view: XRayView) -> None:
     display.SetVisibility2D(False)
     display.GetTextProperty().SetJustificationToCentered()
     _paint(display, tone)
-    edge = corners(view.camera, view.detector_mm)
-    above = edge[:2].mean(axis=0) + ABOVE * (edge[:2] - edge[2:][::-1]).mean(axis=0)
-    _write(markups, [view.name], [ras_from_lps(above)])
+    camera = view.camera
+    _write(markups, [view.name], [ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])])
 
 
 def settle(view: XRayView) -> None:
@@ -119,12 +118,16 @@ def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
     grow, size = node.GetScreenScaleFactor() / USUAL_DENSITY, node.GetDimensions()[:2]
     margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
     (left, bottom), (right, top) = np.clip(_image_in(view, ras_from_xy), 0, size)
-    width = [len(text) * letter[0] for text in texts]
+    lines = texts[0].split("\n")
+    width = [max(map(len, lines)) * letter[0], *(len(text) * letter[0] for text in texts[1:])]
     centre, middle = (left + right) / 2, (bottom + top) / 2 - letter[1] / 2
-    xy = [(margin, size[1] - margin - (texts[0].count("\n") + 1) * letter[1])]
+    xy = [(margin, size[1] - margin - len(lines) * letter[1])]
     if len(texts) > 1:
+        highest = top - margin - letter[1]
+        if margin + width[0] > centre - width[3] / 2:  # the title is in the way
+            highest = min(highest, xy[0][1] - letter[1])
         xy += [(left + margin, middle), (right - margin - width[2], middle),
-               (centre - width[3] / 2, top - margin - letter[1]), (centre - width[4] / 2, bottom + margin)]
+               (centre - width[3] / 2, highest), (centre - width[4] / 2, bottom + margin)]
     return np.array([(*place, 0, 1) for place in xy]) @ ras_from_xy[:3].T
 
 

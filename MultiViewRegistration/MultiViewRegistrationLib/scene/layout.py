@@ -18,9 +18,14 @@ WITH_3D = {3: [[0, 1], [2, 3]], 5: [[0, 1, 2], [3, 4, 5]], 7: [[0, 1, 2, 3], [4,
 #: Slicer's own views of the CT: tag, orientation, label, colour.
 CT_SLICES = (("Red", "Axial", "R", "#F34A33"), ("Green", "Coronal", "G", "#6EB04B"), ("Yellow", "Sagittal", "Y", "#EDD54C"))
 
+TABS = '<layout type="tab">'
 
-def description(tags: list[str], ct_slices: bool = False) -> str:
-    """The layout for slice views with these tags, one to eight, in Slicer's XML."""
+
+def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False) -> str:
+    """The layout for slice views with these tags, one to eight, in Slicer's XML.
+
+    tabs: with one of the CT's slices seen at a time, where three are too wide for the window.
+    """
     cells = [_view("vtkMRMLViewNode", "1", viewlabel="1"), *map(_xray, tags)]
     if len(tags) in BESIDE_3D:
         grid = _layout("vertical", *[_layout("horizontal", *[cells[i] for i in row]) for row in BESIDE_3D[len(tags)]])
@@ -31,7 +36,8 @@ def description(tags: list[str], ct_slices: bool = False) -> str:
         return views
     slices = [_view("vtkMRMLSliceNode", name, orientation=orientation, viewlabel=label, viewcolor=colour)
               for name, orientation, label, colour in CT_SLICES]
-    return _layout("vertical", views, _layout("horizontal", *slices), split=(660, 340))
+    beside = _tabs(*slices) if tabs else _layout("horizontal", *slices)
+    return _layout("vertical", views, beside, split=(660, 340))
 
 
 def register(scene) -> None:
@@ -43,8 +49,10 @@ def register(scene) -> None:
                 node.AddLayoutDescription(base + views, description([tag(i + 1) for i in range(views)], base == WITH_CT))
 
 
-def show(registration: Registration, ct_slices: bool = False) -> bool:
+def show(registration: Registration, ct_slices: bool = False, tabs: bool | None = None) -> bool:
     """Change to the layout for a registration's X-rays; whether there was anything to show, and a layout to change.
+
+    tabs: see `description`; None: as it is.
 
     New slice views are made at once where an application looks after the layout, as Slicer does; `display.show` then fills them.
     """
@@ -55,7 +63,8 @@ def show(registration: Registration, ct_slices: bool = False) -> bool:
     number = (WITH_CT if ct_slices else WITHOUT_CT) + len(views)
     if not shown(registration.scene):
         node.SetAttribute(BEFORE, str(node.GetViewArrangement()))
-    node.SetLayoutDescription(number, description([claim(view) for view in views], ct_slices))
+    tabs = TABS in (node.GetCurrentLayoutDescription() or "") if tabs is None else tabs
+    node.SetLayoutDescription(number, description([claim(view) for view in views], ct_slices, tabs=tabs))
     node.SetViewArrangement(number)
     return True
 
@@ -108,6 +117,11 @@ def _layout(direction: str, *items: str, split: tuple[int, ...] = ()) -> str:
     sizes = [f' splitSize="{size}"' for size in split] or [""] * len(items)
     inside = "".join(f"<item{size}>{item}</item>" for size, item in zip(sizes, items, strict=True))
     return f'<layout type="{direction}"{" split=" + chr(34) + "true" + chr(34) if split else ""}>{inside}</layout>'
+
+
+def _tabs(*items: str) -> str:
+    named = zip((orientation for _tag, orientation, _label, _colour in CT_SLICES), items, strict=True)
+    return TABS + "".join(f'<item name="{name}">{item}</item>' for name, item in named) + "</layout>"
 
 
 def _xray(tag: str) -> str:

@@ -155,7 +155,7 @@ def test_the_panel_is_as_wide_whichever_section_is_open_and_nothing_is_cut_off(f
         assert needed <= root.minimumWidth, (name, needed, root.minimumWidth)
     assert len(widths) == 1 and root.minimumSizeHint.width() <= root.minimumWidth
     if full.host.app.font().pointSizeF() == 9:
-        assert 360 <= root.minimumWidth <= 400
+        assert 340 <= root.minimumWidth <= 400
 
 
 def test_the_width_follows_the_font(person):
@@ -206,6 +206,7 @@ def test_rows_and_columns_of_tables_hold_their_texts(full):
 
 
 def test_the_name_of_the_transform_is_shown_whole(full):
+    full.widget.parent.resize(100, 2000)  # in Slicer it scrolls
     open_alone(full, "export")
     label = full.panel.sections["export"].ui.transformNameLabel
     assert LONG in label.text and label.height >= label.heightForWidth(label.width)

@@ -16,7 +16,7 @@ from .pictures import pixmap
 from .xray_editor import XRayEditor
 
 INTENSITIES = ("linear", "log")
-PICTURE_SIZE = (128, 128)
+PICTURE_SIZE = (120, 120)
 
 
 class ImageEditor(XRayEditor):

@@ -11,7 +11,7 @@ PLAIN, ERROR, CAUTION, QUIET = "", "error", "caution", "quiet"
 COLOURS = {ERROR: ("#b00020", "#ff9a9a"), CAUTION: ("#8a4600", "#ffb454"), QUIET: ("#575757", "#b8b8b8")}
 _TONE = "tone"
 #: Of the panel, whichever section is open.
-WIDTH_IN_CHARACTERS = 60
+WIDTH_IN_CHARACTERS = 66
 #: What the text of a label, of one below a collapsible button, and of a field is drawn in.
 _ROLES = (qt.QPalette.WindowText, qt.QPalette.ButtonText, qt.QPalette.Text)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import http.client
+import io
 import os
 import re
 import signal
@@ -14,6 +16,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import SimpleITK as sitk
+from PIL import Image
 
 from MultiViewRegistrationLib.geometry import rigid
 
@@ -96,11 +99,11 @@ class Served:
 
 
 class Tab:
-    """A page of a server.   page: Playwright's.   errors: that the browser told of."""
+    """A page of a `server`.   page: Playwright's.   errors: that the browser told of."""
 
     def __init__(self, browser, server: Served, pictures: Path, width: int = 1440, height: int = 900) -> None:
         self.errors: list[str] = []
-        self._pictures = pictures
+        self.server, self._pictures = server, pictures
         self._context = browser.new_context(viewport={"width": width, "height": height}, accept_downloads=True)
         self.page = self._context.new_page()
         self.page.set_default_timeout(1000 * PATIENCE_S)
@@ -141,9 +144,8 @@ class Tab:
 
     def picture(self, number: int) -> np.ndarray:
         """An X-ray as its canvas shows it, uint8 (rows, columns, 3)."""
-        width, height, data = self.page.evaluate("""(n) => { const c = document.querySelectorAll('.mvx canvas')[n];
-            return [c.width, c.height, [...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]]; }""", number)
-        return np.array(data, np.uint8).reshape(height, width, 4)[..., :3]
+        address = self.page.evaluate("(n) => document.querySelectorAll('.mvx canvas')[n].toDataURL('image/png')", number)
+        return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB"))
 
     def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:
         """Drag in an X-ray from one place to another, in shares of its width and height."""

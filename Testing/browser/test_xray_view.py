@@ -284,8 +284,8 @@ def test_what_is_written(world, shown):
         return [await shown.page.locator(".mvx-title").nth(number).inner_text() for number in (0, 1)]
 
     first, second = world(texts())
-    assert first.split("\n")[:2] == ["view1", "LAO 0.0° CRA 0.0°"]
-    assert second.startswith("<img src=x onerror=alert(1)>\nLAO 90.0° CRA 0.0°")  # a name, and nothing else
+    assert first.split("\n")[:2] == ["view1 \u2013 <b>Phantom</b>", "LAO 0.0° CRA 0.0°"]
+    assert second.startswith("<img src=x onerror=alert(1)> \u2013 <b>Phantom</b>\nLAO 90.0° CRA 0.0°")  # a name, and nothing else
     assert world(shown.page.locator("img").count()) == 0
     assert "line integral" in world(shown.page.locator(".mvx-told").first.inner_text())
 

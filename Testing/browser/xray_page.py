@@ -84,7 +84,7 @@ async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
     with DivLayout(server) as layout:
         layout.root.style = "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
         for node in session.registration.xrays:
-            view = XRayView(server, session, node.node.GetID(), may_move=lambda: shown.may_move, on_begin=told("begin"),
+            view = XRayView(server, session, node, may_move=lambda: shown.may_move, on_begin=told("begin"),
                             on_moved=told("moved"), on_end=told("end"), on_point=told("point"), cursor=lambda: cursor)
             shown.views.append(view)
             with html.Div(style="flex: 1; min-width: 0; height: 100%"):

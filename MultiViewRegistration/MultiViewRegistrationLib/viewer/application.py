@@ -18,7 +18,7 @@ from trame_slicer.views import ViewLayout
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
-from ..scene import display
+from ..scene import display, markups
 from ..scene.cleanup import Watch
 from ..scene.loading import ReadCase
 from ..scene.registration import Registration
@@ -59,7 +59,7 @@ class Application:
         self._stale, self._observed = True, None
         self.downloads = downloads
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
-        uploads.take = self.opening.take
+        uploads.take, uploads.belongs_to = self.opening.take, lambda: self.session
         self.moving, self.points = Moving(self), Points(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
@@ -81,6 +81,8 @@ class Application:
         if self.session is not None:
             self.session.stop(0)
             self.session.learning.cancel()
+            markups.stop_placing(self.scene)  # what is placed next may have the ID of what was
+        self.downloads.withdraw()
         if self._observed is not None:
             self._observed[0].RemoveObserver(self._observed[1])
         self.registration = registration

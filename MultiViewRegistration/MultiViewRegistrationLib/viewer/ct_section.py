@@ -52,6 +52,12 @@ class CTSection(Section):
                       update_modelValue=(self.set_structure, "[$event]"))
 
     def adopt(self) -> None:
+        if self._reading is not None:  # for another patient
+            shutil.rmtree(self._reading[2], ignore_errors=True)
+        self._reading = None
+        self._forget_look()
+
+    def _forget_look(self) -> None:
         self._looked_at, self._look, self._preview, self._picture, self._problem = "", None, None, "", ""
 
     def content(self) -> dict:
@@ -87,12 +93,12 @@ class CTSection(Section):
     def _look_again(self) -> None:
         """Begin to look at the CT, where it is another than the one that was looked at."""
         if self.registration is None or self.registration.ct is None:
-            self.adopt()
+            self._forget_look()
             return
         of = seen_in(self.registration)
         if of == self._looked_at:
             return
-        self.adopt()
+        self._forget_look()
         self._looked_at = of
         try:
             work = take_preview(self.registration)

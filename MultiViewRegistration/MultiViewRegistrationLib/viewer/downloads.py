@@ -6,6 +6,7 @@ import secrets
 import tempfile
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
@@ -37,6 +38,13 @@ class Downloads:
         key = secrets.token_urlsafe(16)
         self._offered[key] = path
         return f"download/{key}/{quote(path.name)}"
+
+    def withdraw(self) -> None:
+        """Offer none of them any more."""
+        for path in self._offered.values():
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+        self._offered.clear()
 
     def route(self) -> web.RouteDef:
         return web.get("/download/{key}/{name}", self._send)

@@ -122,7 +122,7 @@ class ExportSection(Section):
             session.run(lambda: _written(writers, folder), written.append)
         while session.running and not written:
             await asyncio.sleep(LOOK_S)
-        if not written:
+        if not written or session is not self.session:
             return ""
         archive, single = written[0]
         offer = self.application.downloads.offer

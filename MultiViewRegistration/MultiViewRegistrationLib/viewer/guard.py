@@ -23,7 +23,7 @@ HEADERS = {
 POLICY = ("default-src 'none'; script-src 'self' 'unsafe-eval' {inline}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
           "font-src 'self' data:; connect-src 'self' ws://{host}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'")
 #: Sets the cookie, and goes on from a page of this site: after a redirect from elsewhere a browser would keep a strict cookie back.
-ENTERED = ('<!DOCTYPE html><meta charset="utf-8"><title>Multi-view 2D/3D registration</title>'
+ENTERED = ('<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Multi-view 2D/3D registration</title>'
            '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">Go on</a>')
 
 

@@ -29,6 +29,11 @@ class Patience(RcaRenderStrategy):
         if not self._due:
             super().schedule_render()
 
+    def render_now(self) -> None:
+        """Render, whatever says that it must wait."""
+        self._due = False
+        super().schedule_render()
+
     def tick(self) -> None:
         """Render what has waited."""
         if self._due:
@@ -61,6 +66,10 @@ class RemoteView:
     def tick(self) -> None:
         """Show what has had to wait."""
         self._strategy.tick()
+
+    def draw_anew(self) -> None:
+        """Show the scene as it is at once: the page must not keep a picture of another patient."""
+        self._strategy.render_now()
 
     def _pace(self, inside: bool) -> None:
         self._scheduler.target_fps = FPS if inside else FPS_BESIDE

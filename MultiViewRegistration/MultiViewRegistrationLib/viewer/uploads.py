@@ -23,11 +23,13 @@ class Uploads:
     """Takes them at POST upload?target=..., in multipart/form-data, names with their path below what was dropped.
 
     take: called with the target and the folder that has the files now; None before anything can be taken.
+    belongs_to: the session that a page sees, which is what it sends files for.
     """
 
     def __init__(self, largest_bytes: int = LARGEST_BYTES) -> None:
         """largest_bytes: of all files of one upload."""
         self.take: Callable[[str, Path], object] | None = None
+        self.belongs_to: Callable[[], object] = lambda: None
         self._largest = largest_bytes
         self._folder = tempfile.TemporaryDirectory(prefix="mvreg-view-", ignore_cleanup_errors=True)
 
@@ -47,9 +49,11 @@ class Uploads:
                 raise InputError(f"Upload: found a target that is none of {', '.join(TARGETS)}; use the page.")
             if not request.content_type.startswith("multipart/"):
                 raise InputError("Upload: found no form with files, expected one; use the page.")
-            folder = Path(tempfile.mkdtemp(dir=self._folder.name))
+            folder, session = Path(tempfile.mkdtemp(dir=self._folder.name)), self.belongs_to()
             try:
                 await self._store(request, folder)
+                if target != "open" and self.belongs_to() is not session:
+                    raise InputError("Upload: what the files were sent for was closed meanwhile; send them again where they belong.")
                 self.take(target, folder)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)

@@ -8,6 +8,7 @@ from trame.widgets import vuetify3 as v
 
 def over_3d(views) -> None:
     """Make those of the 3D view.   views: the `views.Views` that do it."""
+    html.Div("{{ views.case }}", classes="mv-case")
     with html.Div(classes="mv-over mv-tools", role="toolbar", aria_label="3D view"):
         _button("mdi-fit-to-page-outline", "Show all: X-rays, sources and CT", click=views.stand_back)
         _button("mdi-bone", "Bone surface of the CT", click=(views.show_bones, "[!in_3d.bones]"), active="in_3d.bones")
@@ -26,6 +27,7 @@ def over_3d(views) -> None:
 
 def over_slice(views, name: str, orientation: str, colour: str) -> None:
     """Make those of a slice of the CT."""
+    html.Div("{{ views.case }}", classes="mv-case")
     with html.Div(classes="mv-over", style=f"color: {colour}"):
         html.Span(orientation)
         _maximise(views, f"view_{name}")

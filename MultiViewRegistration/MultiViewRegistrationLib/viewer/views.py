@@ -6,12 +6,13 @@ from functools import partial
 from time import monotonic
 
 import slicer
-from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewLayout, ViewProps
+from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewProps
 
 from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
 from ..scene.tags import colour, slice_node, tag_of
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
+from .xray_view.view import XRayView
 
 THREE_D = "1"
 BACKGROUND = ("#0c0f13", "#1a2129")
@@ -32,7 +33,7 @@ class Views:
         self._application, self._state = application, application.state
         self._opened = monotonic()
         self._planes: dict[str, object] = {}
-        self._cells: dict[str, object] = {}
+        self._cells: dict[object, XRayView] = {}
         self._stand_back = False
         app = application.slicer_app
         self.three_d = ThreeDView(application.scene, app.app_logic, THREE_D, NoScheduleRendering())  # until it is seen
@@ -44,7 +45,7 @@ class Views:
             view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
             self.slices.append(view)
             self._to_come.append((name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
-        self._state.views = {"xrays": [], "columns": 1, "slices": True, "maximised": ""}
+        self._state.views = {"case": "", "xrays": [], "columns": 1, "slices": True, "maximised": ""}
         self._state.overlay = {"mode": overlay.MODES[0], "opacity": 0.5}
         self._ct_shown = None
 
@@ -70,7 +71,10 @@ class Views:
         return not all(cell.given(part) for cell in self._cells.values() for part in parts)
 
     def adopt(self) -> None:
-        """There is another registration at work."""
+        """There is another registration at work: what showed the one before goes, or is drawn anew at once."""
+        self._show_cells([])
+        for view in self._remote:
+            view.draw_anew()
         self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
         self._bones = bone_surface.Follower()
@@ -78,6 +82,7 @@ class Views:
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
         registration = self._application.registration
+        self._state.views = {**self._state.views, "case": registration.name if registration is not None else ""}
         if registration is not None:
             self._state.overlay = {"mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration)}
         views = registration.xrays if registration is not None else []
@@ -176,16 +181,14 @@ class Views:
         self._application.invalidate()
 
     def _show_cells(self, views) -> None:
-        ids = [view.node.GetID() for view in views]
-        for node_id in [node_id for node_id in self._cells if node_id not in ids]:
-            self._cells.pop(node_id).close()
+        nodes = [view.node for view in views]
+        for node in [node for node in self._cells if node not in nodes]:
+            self._cells.pop(node).close()
         for view in views:
-            if view.node.GetID() not in self._cells:
-                server = self._application.server
-                with ViewLayout(server, template_name=f"view_{view.node.GetID()}"):
-                    self._cells[view.node.GetID()] = xray_cell.build(self._application, view)
+            if view.node not in self._cells:
+                self._cells[view.node] = xray_cell.build(self._application, view)
         self._state.views = {**self._state.views, "columns": min(len(views), COLUMNS) or 1, "xrays": [
-            {"template": f"view_{view.node.GetID()}", "name": view.name, "used": view.used,
+            {"template": xray_cell.template_of(self._cells[view.node]), "name": view.name, "used": view.used,
              "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"} for view in views]}
 
     def set_mode(self, mode: str) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from trame_slicer.views import ViewLayout
+
 from .xray_view.view import XRayView
 
 
 def build(application, view):
-    """The `xray_view.XRayView` of an X-ray, its element made in the template at hand."""
+    """The `xray_view.XRayView` of an X-ray, its element made in a template of its own, `template_of` it."""
     points, moving = application.points, application.moving
-    cell = XRayView(application.server, application.session, view.node.GetID(), may_move=moving.possible, on_begin=moving.begin,
+    cell = XRayView(application.server, application.session, view, may_move=moving.possible, on_begin=moving.begin,
                     on_moved=moving.moved, on_end=moving.end, on_point=lambda column, row: points.put(view, column, row),
                     cursor=lambda: points.cursor)
-    cell.build()
+    with ViewLayout(application.server, template_name=template_of(cell)):
+        cell.build()
     return cell
+
+
+def template_of(cell: XRayView) -> str:
+    """The name to include it by: another for each cell that there has ever been, so that no page keeps anything of the one before."""
+    return f"view_{cell.name}"

@@ -105,7 +105,9 @@ class XRaysSection(Section):
 
     def adopt(self) -> None:
         self._readiness = self.session and Readiness(self.session)
-        self._selected = ""
+        for _path, folder in self._waiting:  # for another patient
+            shutil.rmtree(folder, ignore_errors=True)
+        self._selected, self._shown_of, self._waiting, self._reading, self._failures = "", None, [], None, []
         self.geometry.forget()
 
     def content(self) -> dict:

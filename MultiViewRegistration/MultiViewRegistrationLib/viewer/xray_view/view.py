@@ -37,19 +37,19 @@ class XRayView:
 
     Pixels go to the page when it asks for them, the newest and no others: a slow one misses pictures, and is never late.
 
-    node_id: of the X-ray's node.   may_move: whether the CT may be moved by hand now.
+    xray: of that session, and not of one that has its name or ID later.   may_move: whether the CT may be moved by hand now.
     on_begin, on_moved, on_end: called before the first movement of a drag or a key, after each once it was drawn, and after the last.
     on_point: called with the pixel (column, row) that a person clicked.   cursor: gives the linked cursor to show, None for none.
     """
 
-    def __init__(self, server, session: Session, node_id: str, *, may_move: Callable[[], bool] = lambda: True,
+    def __init__(self, server, session: Session, xray: Node, *, may_move: Callable[[], bool] = lambda: True,
                  on_begin: Callable[[], object] = _nothing, on_moved: Callable[[], object] = _nothing,
                  on_end: Callable[[], object] = _nothing, on_point: Callable[[float, float], object] = _nothing,
                  cursor: Callable[[], LinkedCursor | None] = _nothing) -> None:
-        self._server, self._session, self._id = server, session, node_id
+        self._server, self._session, self._xray = server, session, xray
         self._may_move, self._on_begin, self._on_moved, self._on_end = may_move, on_begin, on_moved, on_end
         self._on_point, self._cursor = on_point, cursor
-        self._name = f"mvreg_xray_{next(_numbers)}"
+        self.name = f"mvreg_xray_{next(_numbers)}"
         self._film: tuple[tuple, Film] | None = None
         self._films, self._labels, self._detectors = 0, (None, {}), []
         self._told: dict | None = None
@@ -57,7 +57,7 @@ class XRayView:
         self._moved_at: float | None = None
         self._given: set[str] = set()
         for what, do in self._answers().items():
-            server.controller.trigger(f"{self._name}_{what}")(do)
+            server.controller.trigger(f"{self.name}_{what}")(do)
         if not isinstance(session.drawing.onto, Layers):
             session.drawing.onto = Layers()
         _open.append(self)
@@ -65,7 +65,7 @@ class XRayView:
 
     def build(self) -> None:
         """Put it into the layout that is being made; it fills what it is put into."""
-        XRayCanvas(self._name)
+        XRayCanvas(self.name)
 
     def given(self, part: str) -> bool:
         """Whether a page has asked for the X-ray, "film", or for what lies over it, "layer"; True where there is none."""
@@ -85,8 +85,8 @@ class XRayView:
             self._end()
             _open.remove(self)
             for what in self._answers():
-                self._server.controller.trigger_unregister(f"{self._name}_{what}")
-            self._server.state[self._name] = None
+                self._server.controller.trigger_unregister(f"{self.name}_{what}")
+            self._server.state[self.name] = None
 
     # What is drawn
 
@@ -118,7 +118,7 @@ class XRayView:
         """The X-ray; None once it has left the scene, or its registration has."""
         registration = self._session.registration
         views = registration.xrays if registration.scene is not None else []
-        return next((view for view in views if view.node.GetID() == self._id), None)
+        return next((view for view in views if view == self._xray), None)
 
     def _layer(self):
         node = self._node()
@@ -132,14 +132,14 @@ class XRayView:
         self._detectors = detectors(registration, self._detectors)
         handles = handles_of(registration, node) if layer is not None else NO_HANDLES
         told = {**self._labels_of(node), **image_of(node), **handles, **self._marks_of(node),
-                "name": self._name, "film": self._film_of(node), "layer": layer.stamp if layer is not None else 0,
+                "name": self.name, "film": self._film_of(node), "layer": layer.stamp if layer is not None else 0,
                 "mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration),
                 "movable": layer is not None and self._may_move()}
         if self._told != told:
-            self._told = self._server.state[self._name] = told
+            self._told = self._server.state[self.name] = told
 
     def _labels_of(self, node: Node) -> dict:
-        key = node.name, node.used, next((detector.stamp for detector in self._detectors if detector.view == node), None)
+        key = node.name, node.case_name, node.used, next((detector.stamp for detector in self._detectors if detector.view == node), None)
         if self._labels[0] != key:
             self._labels = key, labels_of(node)
         return self._labels[1]

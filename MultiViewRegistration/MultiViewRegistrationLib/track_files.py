@@ -25,6 +25,7 @@ from .io.datasets.tra import autoscoper_from_ct, write_tra
 from .io.fields import Fields, found, read_json, shown
 from .io.files import sha256, staged
 from .io.frame_files import FrameFiles
+from .io.sent import home_of
 from .io.sequence import FrameSequence
 from .registration.anatomy import Anatomy
 from .result import software
@@ -166,30 +167,31 @@ class StoredTrack:
         """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
         return {**self._fields.values, **({} if files is None else {"sequence": files.written(folder and Path(folder))})}
 
-    def files(self, folder: Path | None = None) -> FrameFiles:
+    def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
         """Where the frames are. InputError where that is not told, or they are not there any more.
 
-        folder: the one to which their paths are relative, by default that of the file.
+        folders: the first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
+            files in any of them.
         """
         if not self._fields.has("sequence"):
             raise InputError(f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
                              "track it from its case.json.")
-        files = FrameFiles.read(self._fields.section("sequence"), folder or self.folder)
+        homes = folders if home_of(self.folder) else ()
+        files = FrameFiles.read(self._fields.section("sequence"), folders[0] if folders else self.folder, homes)
         if len(files) < self.count:
             raise InputError(f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
                              "tracked; put them back, or track them again.")
         return files
 
-    def structure(self, beside: Path | None = None) -> CT:
+    def structure(self, beside: Sequence[Path] = ()) -> CT:
         """What was tracked: the CT of the first frame, with its mask. InputError where it is not there any more, or is another one.
 
-        beside: a folder to which its paths may be relative as well, that of another track of the same frames: a page is sent the file
-            alone.
+        beside: folders as in `files`, of another track of the same frames: a page is sent the file alone.
         """
         try:
             file = self.files().file(0)
         except InputError:
-            if beside is None:
+            if not beside:
                 raise
             file = self.files(beside).file(0)
         for part in filter(None, (file.ct, file.mask)):

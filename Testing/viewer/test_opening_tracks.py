@@ -10,6 +10,7 @@ from moving import swing, write_moving_case
 from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.sent import keep_within
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 
@@ -61,6 +62,7 @@ def test_what_was_sent_names_no_file_outside(study, tmp_path, sequence):
     shutil.copytree(study, folder)
     told = json.loads((folder / "track" / "track.json").read_text())
     (folder / "track" / "track.json").write_text(json.dumps({**told, "sequence": sequence}))
+    keep_within(folder)
     with pytest.raises(InputError, match="names a file outside the folder that was sent"):
         sent(folder)
 
@@ -72,5 +74,6 @@ def test_nor_does_its_case(study, tmp_path):
     shutil.copytree(study, folder)
     case = json.loads((folder / "case" / "case.json").read_text())
     (folder / "case" / "case.json").write_text(json.dumps({**case, "ct": "/etc/passwd"}))
+    keep_within(folder)
     with pytest.raises(InputError, match="names a file outside the folder that was sent"):
         sent(folder)

@@ -11,14 +11,12 @@ import numpy as np
 
 from .codestream import size_of
 from .dicom_file import BIG_ENDIAN, DicomFile, quiet
-from .reading import read_image, silenced
+from .reading import MOST_PIXELS, read_image, silenced
 
 if TYPE_CHECKING:
     import pydicom
 
 RLE = "1.2.840.10008.1.2.5"
-#: More pixels than any detector or scanned film has.
-MOST_PIXELS = 1 << 27
 #: Pixels for each byte: an X-ray has noise, and compresses far less.
 MOST_PACKED = 5000
 DESCRIBED = ("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",

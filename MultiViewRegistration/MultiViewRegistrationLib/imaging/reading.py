@@ -6,6 +6,7 @@ import gzip
 import math
 import os
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .image_source import image_source
+from .memory import check_room
 
 # Cosines this far from orthogonal move a point 300 mm away by 0.3 mm: rounding in a header stays below, a
 # shear does not.
@@ -21,18 +24,19 @@ ORTHOGONAL_TOLERANCE = 1e-3
 
 UNCHECKED = 256 << 20  # bytes that any header may claim
 MOST_PACKED = 2000  # bytes for each stored one: deflate reaches 1,032
-DETACHED = (".mhd", ".nhdr", ".hdr", ".img")  # whose voxels may be in another file of the folder
+#: More pixels than any detector or scanned film has.
+MOST_PIXELS = 1 << 27
 
 _stderr_lock = threading.Lock()
 
 
 def read_image(path: str | Path) -> sitk.Image:
-    """The image in a file of any format that SimpleITK reads.
+    """The image in a file of any format that `image_source` knows.
 
-    Raises InputError where there is no such file, it is a folder, cannot be read, claims more than it can hold, ends early, or its axes are
-    sheared.
+    Raises InputError where there is no such file, it is a folder, cannot be read, names voxels outside its own folder, claims more than it
+    or the memory can hold, ends early, or its axes are sheared.
     """
-    return _read(path, sitk.ReadImage)
+    return _read(path, lambda reader: None)
 
 
 def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
@@ -42,67 +46,92 @@ def read_slice(path: str | Path, number: int) -> tuple[sitk.Image, int]:
     """
     count = 1
 
-    def read(name: str) -> sitk.Image:
+    def choose(reader: sitk.ImageFileReader) -> None:
         nonlocal count
-        reader = sitk.ImageFileReader()
-        reader.SetFileName(name)
-        reader.ReadImageInformation()
         size = reader.GetSize()
         count = size[2] if len(size) == 3 else 1
         if len(size) == 3 and 0 <= number < count:
             reader.SetExtractSize([*size[:2], 1])
             reader.SetExtractIndex([0, 0, number])
-        return reader.Execute()
 
-    return _read(path, read), count
+    return _read(path, choose), count
 
 
-def _read(path: str | Path, read: Callable[[str], sitk.Image]) -> sitk.Image:
+def check_image(path: Path) -> None:
+    """InputError for an image of which `read_image` would not even read the header. Nothing else is read."""
+    with _opened(path):
+        pass
+
+
+def _read(path: str | Path, choose: Callable[[sitk.ImageFileReader], object]) -> sitk.Image:
+    """choose: what of it is read, once its header was."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a folder, but an image file is expected; name the file.")
     if not path.is_file():
         raise InputError(f"{path}: no such file; check the path.")
-    try:
-        with silenced():
-            _check_claim(path)
-            image = read(str(path))
-    except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
-        if "orthonormal" in str(error):
-            raise _sheared(path) from None
-        raise InputError(
-            f"{path}: cannot be read as an image; it is damaged or not in a format that SimpleITK reads "
-            "(DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, ...), so export it again."
-        ) from None
+    with _opened(path) as reader:
+        choose(reader)
+        image = reader.Execute()
     if image.HasMetaDataKey("sform_code"):
         _check_nifti(path, image)
     _check_orthogonal(path, image)
     return image
 
 
-def _check_claim(path: Path) -> None:
-    """InputError where a header claims far more voxels than there are bytes for, before memory is taken for them."""
+@contextmanager
+def _opened(path: Path) -> Iterator[sitk.ImageFileReader]:
+    """A reader that has read an image's header, which was found to be good."""
+    source = image_source(path)
+    try:
+        with silenced():
+            reader = _reader(source.reader, path)
+            _check_claim(path, reader, source.size)
+            yield reader
+    except (RuntimeError, UnicodeDecodeError) as error:  # the second where ITK quotes bytes that are no text
+        if "orthonormal" in str(error):
+            raise _sheared(path) from None
+        raise InputError(
+            f"{path}: cannot be read as an image; it is damaged or not in a format that is read "
+            "(DICOM, NIfTI, NRRD, MetaImage, TIFF, PNG, ...), so export it again."
+        ) from None
+
+
+def _reader(by: str, path: Path) -> sitk.ImageFileReader:
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(by)
     reader.SetFileName(str(path))
     reader.ReadImageInformation()
-    voxel = sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents())
-    claimed = math.prod(reader.GetSize()) * reader.GetNumberOfComponents() * voxel.GetSizeOfPixelComponent()
-    if claimed <= UNCHECKED:
-        return
-    files = path.parent.iterdir() if path.suffix.lower() in DETACHED else [path]
-    stored = sum(file.stat().st_size for file in files if file.is_file())
-    if claimed > MOST_PACKED * stored:
-        raise InputError(f"{path}: has a header that claims {math.prod(reader.GetSize()):.3g} voxels in a file of {stored} bytes, but a "
+    return reader
+
+
+def _check_claim(path: Path, reader: sitk.ImageFileReader, stored: int, slices: int = 1) -> None:
+    """InputError where a header claims far more voxels than there are bytes for, or memory, before that is taken for them.
+
+    slices: how many files like this one are read into one volume.   stored: bytes of all of them.
+    """
+    size = reader.GetSize()
+    voxels = math.prod(size) * reader.GetNumberOfComponents() * slices
+    claimed = voxels * sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents()).GetSizeOfPixelComponent()
+    if claimed > UNCHECKED and claimed > MOST_PACKED * stored:
+        raise InputError(f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, but a "
                          "whole file is expected; copy or export it again.")
+    if math.prod(size[:2]) > MOST_PIXELS:
+        raise InputError(f"{path}: has {size[0]} x {size[1]} pixels by its header, but at most {MOST_PIXELS >> 20} million are expected; "
+                         "check that it is the right file.")
+    if claimed > UNCHECKED:
+        check_room(path, f"{voxels:.3g} voxels", claimed + 4 * voxels)  # they are copied as float32
 
 
 def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
     """The volume (float32) of DICOM slices in the order given; their geometry has been checked before."""
     reader = sitk.ImageSeriesReader()
+    reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(file) for file in files])
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
         with silenced():
+            _check_claim(folder, _reader("GDCMImageIO", files[0]), sum(file.stat().st_size for file in files), len(files))
             image = reader.Execute()
     except RuntimeError:
         raise InputError(
@@ -169,8 +198,11 @@ def _holds(path: Path, expected: int) -> bool:
             return True
     try:
         with gzip.open(path) as file:
-            return sum(len(chunk) for chunk in iter(lambda: file.read(1 << 20), b"")) >= expected
-    except (EOFError, OSError):
+            left = expected
+            while left > 0 and (chunk := file.read(1 << 20)):  # no further: a small file may unpack to anything
+                left -= len(chunk)
+            return left <= 0
+    except (EOFError, OSError, zlib.error):
         return False
 
 

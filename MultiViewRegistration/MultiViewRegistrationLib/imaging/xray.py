@@ -14,6 +14,7 @@ from .dicom_file import DicomFile, read_dicom
 from .dicom_pixels import frame_count, refuse_what_it_cannot_hold
 from .dicom_xray import dicom_image, is_grey
 from .field import find_field
+from .memory import check_room
 from .polarity import bone_is_bright
 from .raw_image import RawImage, raw_image
 from .reading import read_image, read_slice
@@ -94,7 +95,9 @@ def load_frames(path: str | Path) -> list[RawImage]:
     """Reads all frames of a grey image, one for a still image. Raises InputError as `load_image`."""
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
-        return [dicom_image(dicom, frame) for frame in range(frame_count(dicom))]
+        count = frame_count(dicom)
+        check_room(path, f"{count} frames", 8 * count * dicom.whole("Rows") * dicom.whole("Columns"))  # as float32, and what they come from
+        return [dicom_image(dicom, frame) for frame in range(count)]
     image = _other_image(path, dicom)
     return [_raw_frame(path, image, values) for values in _frames(path, image)]
 

@@ -19,6 +19,7 @@ from ..imaging.view import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, read_geometry, rigid_matrix
 from .fields import Fields, found, read_json, shown
 from .migrations import up_to_date
+from .sent import refuse_elsewhere
 from .xray_header.views import HeaderView, complete, is_incomplete
 
 VERSION = 1
@@ -151,6 +152,7 @@ def _of_header(entry: Fields, folder: Path) -> HeaderView | None:
         return None
     if not isinstance(image, str) or not (frame is None or type(frame) is int) or "\0" in image:
         return None
+    refuse_elsewhere(entry.file, folder, image)
     path = next((path for path in (folder / image, folder / image.replace("\\", "/")) if os.path.isfile(path) and is_dicom(path)), None)
     exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
     return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
@@ -206,6 +208,7 @@ def _input_file(fields: Fields, key: str, folder: Path, kind: str = "file") -> I
     """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well."""
     expected = f"the path of a {kind}, relative to the case file or absolute"
     written = fields.text(key, expected)
+    refuse_elsewhere(fields.file, folder, written)
     for spelling in (written, written.replace("\\", "/")):  # the second for a case from Windows
         path = folder / spelling
         if os.path.isfile(path) or kind != "file" and os.path.isdir(path):

@@ -14,6 +14,7 @@ from ..errors import InputError
 from ..imaging.xray import count_frames
 from .case_file import CaseFile
 from .fields import Fields, found, read_json, shown
+from .sent import refuse_elsewhere
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,22 +75,24 @@ class FrameFiles:
         return {**where, "images": images} if images else where
 
     @classmethod
-    def read(cls, fields: Fields, folder: Path) -> FrameFiles:
-        """What `written` gave. InputError for what is wrong, and where a file is not there any more."""
-        cases = _paths(fields, "cases", folder)
+    def read(cls, fields: Fields, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
+        """What `written` gave. InputError for what is wrong, and where a file is not there any more.   homes: see `refuse_elsewhere`."""
+        cases = _paths(fields, "cases", folder, homes)
         if len(cases) > 1:
             return cls.of_cases(cases)
         if not fields.has("images"):
             return cls.of_images(cases[0])
         images = fields.section("images", "lists of images by the names of the views")
-        return cls.of_images(cases[0], {name: _paths(images, name, folder) for name in images.values})
+        return cls.of_images(cases[0], {name: _paths(images, name, folder, homes) for name in images.values})
 
 
-def _paths(fields: Fields, key: str, folder: Path) -> list[Path]:
+def _paths(fields: Fields, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
     """The files of a list of names. InputError where one is not there."""
     names = fields.value(key, "a list of paths")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
         fields.refuse(key, f"is {found(names)}", "a list of paths")
+    for name in names:
+        refuse_elsewhere(fields.file, folder, name, homes)
     paths = [folder / name for name in names]
     missing = next((path for path in paths if not path.exists()), None)
     if missing:

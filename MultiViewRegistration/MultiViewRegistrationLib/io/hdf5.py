@@ -10,14 +10,39 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import InputError
+from ..imaging.memory import check_room
 from .fields import LARGEST_NUMBER, shown
 
+MAGIC = b"\x89HDF\r\n\x1a\n"
+MOST_OBJECTS = 10_000
 LARGEST = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
 #: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at all.
 MOST_PACKED = 1100
 UNCHECKED = 1 << 20  # bytes that any data set may claim
 LONGEST_TEXT = 1000
+DEEPEST = 20  # groups within groups, which a file can close to a ring
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises for a broken file
+
+
+def refuse_other_files(path: str | os.PathLike, what: str) -> None:
+    """InputError for an HDF5 file of which any part lies in another file, or claims more than there is, for a reader that follows all.
+
+    what: it should be, for messages.
+    """
+    with opened(path, what) as file:
+        file.check_all()
+
+
+def is_hdf5(path: str | os.PathLike) -> bool:
+    """Whether HDF5 would open it: its signature may stand behind a block of 512, 1024, ... bytes of anything."""
+    with open(path, "rb") as stream:
+        at, size = 0, os.fstat(stream.fileno()).st_size
+        while at < size:
+            stream.seek(at)
+            if stream.read(len(MAGIC)) == MAGIC:
+                return True
+            at = 2 * at or 512
+    return False
 
 
 @contextmanager
@@ -118,6 +143,23 @@ class Hdf5:
             self.refuse(path, "is no short text", expected)
         return value.decode("utf-8", "replace")
 
+    def check_all(self) -> None:
+        """InputError for links, values that are kept elsewhere, and values that are claimed but not there, anywhere in the file."""
+        waiting, seen = [""], 0
+        while waiting:
+            group = waiting.pop()
+            names = self.names(group)
+            if len(names) != len(self._node(group) if group else self._file):
+                self.refuse(group or "/", "has a part whose name is no text", "plain names")
+            for name in names:
+                path, seen = f"{group}/{name}".lstrip("/"), seen + 1
+                if seen > MOST_OBJECTS or path.count("/") > DEEPEST:
+                    self.refuse(group or "/", "has parts without end", "a few")
+                if hasattr(self._node(path), "keys"):
+                    waiting.append(path)
+                else:
+                    self._check(path, "values")
+
     def _finite(self, path: str, expected: str) -> np.ndarray:
         values = self._read(path, expected).astype(np.float64)
         if not (np.abs(values) <= LARGEST_NUMBER).all():
@@ -125,6 +167,16 @@ class Hdf5:
         return values
 
     def _read(self, path: str, expected: str, kinds: str = "biuf") -> np.ndarray:
+        dataset, kind, nothing = self._check(path, expected)
+        if kind not in kinds or nothing:
+            self.refuse(path, "is empty" if nothing else f"holds values of type {shown(str(dataset.dtype))}", expected)
+        try:
+            return np.asarray(dataset[()])
+        except DAMAGED:
+            self.refuse(path, "cannot be unpacked", expected, "copy or download the file again")
+
+    def _check(self, path: str, expected: str) -> tuple[Any, str, bool]:
+        """A data set, the kind of its type, and whether it is empty."""
         dataset = self._node(path)
         if hasattr(dataset, "keys"):
             self.refuse(path, "is a group", expected)
@@ -133,16 +185,13 @@ class Hdf5:
             elsewhere, nothing = dataset.is_virtual or bool(dataset.external), dataset.shape is None
         except (AttributeError, *DAMAGED):  # a named type, or damage
             self.refuse(path, "cannot be read", expected)
-        if kind not in kinds or nothing:
-            self.refuse(path, "is empty" if nothing else f"holds values of type {shown(str(dataset.dtype))}", expected)
         if elsewhere:
             self.refuse(path, "keeps its values in another file", "all values in this file", "repack the file with h5repack")
         if claimed > LARGEST or claimed > UNCHECKED + MOST_PACKED * stored:
             self.refuse(path, f"claims {claimed} bytes, of which {stored} are in the file", expected)
-        try:
-            return np.asarray(dataset[()])
-        except DAMAGED:
-            self.refuse(path, "cannot be unpacked", expected, "copy or download the file again")
+        if claimed > UNCHECKED:
+            check_room(self.name, f"{shown(path)}, {claimed} bytes", 2 * claimed)
+        return dataset, kind, nothing
 
     def _node(self, path: str) -> Any:
         import h5py

@@ -13,6 +13,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from .fields import shown
 from .files import write_atomically, written_atomically
+from .hdf5 import is_hdf5, refuse_other_files
 
 LARGEST_LINEAR = 1 << 20  # bytes of a file; a grid of displacements has more
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
@@ -60,14 +61,20 @@ def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, 
         sitk.WriteTransform(transform, str(temporary))
         data = temporary.read_bytes()
         temporary.write_bytes(text.ljust(block, b"\0") + data)
-        read_transform(temporary)  # ITK's writer leaves a short file on a full disk without a word
+        _matrix(temporary)  # ITK's writer leaves a short file on a full disk without a word
 
 
 def read_transform(path: str | os.PathLike) -> np.ndarray:
     """The matrix (4, 4) of the one rigid 3D transform in a file, as TransformPoint applies it.
 
-    Raises InputError for anything else.
+    Raises InputError for anything else, and for HDF5 of which a part lies in another file.
     """
+    if os.path.isfile(path) and is_hdf5(path):
+        refuse_other_files(path, "a transform")
+    return _matrix(path)
+
+
+def _matrix(path: str | os.PathLike) -> np.ndarray:
     file, wanted = shown(path), "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # of which SimpleITK would take the first, or make one
         raise InputError(f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that.")

@@ -10,6 +10,7 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..imaging.ct import load_ct
+from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
 from ..scene import bone_surface, ct_in_3d, layout
 from ..scene.ct_preview import CTPreview, facts, seen_in, take_preview
@@ -190,6 +191,7 @@ class CTSection(Section):
             return
         with self.panel.acting():
             self.panel.begin()
+            paths = without_data_files(paths)
             folders = {path.parent for path in paths}
             if len(paths) > 1 and len(folders) > 1:
                 raise InputError(_("CT: {count} files of several folders were dropped, expected one folder or one file; drop that.").format(

@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
+from ..imaging.image_source import without_data_files
 from ..imaging.view import SharedUnknowns
 from ..scene import adding
 from ..scene.case import set_shared_unknowns, shared_unknowns_of
@@ -183,7 +184,7 @@ class XRaysSection(Section):
             return
         with self.panel.acting():
             self.panel.begin()
-            self._paths += paths
+            self._paths += without_data_files(paths)
             self._read_next()
 
     def _read_next(self) -> None:

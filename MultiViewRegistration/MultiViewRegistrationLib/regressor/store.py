@@ -50,6 +50,11 @@ def data_folder() -> Path:
     return base / "multiview-registration"
 
 
+def holds(folder: Path) -> bool:
+    """Whether a folder is there, and in the store."""
+    return folder.is_dir() and folder.resolve().is_relative_to((data_folder() / "models").resolve())
+
+
 def models_of(ct_sha256: str) -> list[Stored]:
     """The models of a CT, the newest first."""
     return _models(data_folder() / "models" / ct_sha256[:_CHARACTERS])

@@ -82,7 +82,7 @@ def describe_camera(camera: Calibrated) -> str:
 
 def needs_hdf5(path: str | os.PathLike) -> bool:
     """Whether h5py is needed to read a file."""
-    from ..io.calibration.xreg import MAGIC
+    from ..io.hdf5 import MAGIC
 
     try:
         with open(path, "rb") as stream:

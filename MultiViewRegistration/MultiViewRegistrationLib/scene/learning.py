@@ -85,8 +85,10 @@ class Learning:
 
     @property
     def gone(self) -> str:
-        """A sentence where the model that was chosen is not there any more, "" else."""
-        if self._chosen is None or self._chosen.is_dir():
+        """A sentence where the model that was chosen is not in the store any more, "" else. A scene may name any folder."""
+        from ..regressor import store
+
+        if self._chosen is None or store.holds(self._chosen):
             return ""
         return f"The regressor that was chosen, {self._chosen.name}, is not there any more: choose another one, or train one."
 

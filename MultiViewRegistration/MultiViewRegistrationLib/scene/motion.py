@@ -68,5 +68,6 @@ def motion_of(path: str | os.PathLike, played: Played) -> Motion:
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
     motion = motion_against(fixed, moving, f"{played.name}, which is played", shown(Path(path).name))
-    beside = played.track.folder if isinstance(played.track, StoredTrack) else None
+    stored = isinstance(played.track, StoredTrack)
+    beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
     return Motion(played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside))

@@ -11,6 +11,7 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..imaging.ct import load_ct
+from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
 from ..scene import ct_in_3d
 from ..scene.ct_preview import facts, seen_in, take_preview
@@ -113,7 +114,7 @@ class CTSection(Section):
         """A CT that a page sent: a file, or the slices in a folder, which is removed once it was read. InputError for anything else."""
         if self._reading is not None:
             raise InputError("CT: one is being read already, expected none; wait for it.")
-        files = [file for file in folder.rglob("*") if file.is_file()]
+        files = without_data_files(file for file in folder.rglob("*") if file.is_file())
         folders = {file.parent for file in files}
         if len(files) > 1 and len(folders) > 1:
             raise InputError(f"CT: {len(files)} files of several folders were sent, expected one folder or one file; send that.")

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from ..io.fields import read_json
 from ..scene.loading import read_case
 from ..scene.reopening import read_result
 from ..scene.sequence import read_track
@@ -88,27 +87,20 @@ class Opening:
         self._application.state.opening = what
 
 
-def reader(path: Path, case: Path | None = None, within: Path | None = None):
-    """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong.
-
-    within: the folder that was sent, which all files must lie in; None where they may lie anywhere.
-    """
+def reader(path: Path, case: Path | None = None):
+    """What puts the content of a path into a scene. InputError for what is none of those that can be opened, or is wrong."""
     if path.is_dir():
         inside = [name for name in NAMED if (path / name).is_file()]
         if not inside:
             raise InputError(f"{path.name}: holds none of {', '.join(NAMED)}, expected one of them; choose another folder.")
         path = path / inside[0]
     if path.suffix.lower() in SCENES:
-        return read_scene(path, trusted=within is None)
+        return read_scene(path)
     if path.suffix.lower() != ".json":
         raise InputError(f"{path.name}: cannot be opened as a whole, expected one of {', '.join(NAMED)}, or a scene (.mrb); a CT or X-ray "
                          "goes to the step of that name.")
     if path.name == "track.json":
-        if within is not None:
-            refuse_track_elsewhere(path, within)
         return read_track(path, case)
-    if within is not None:
-        refuse_elsewhere(path if path.name != "result.json" else path.with_name("case.json"))
     if case is not None or path.name == "result.json":
         return read_result(path, case)
     return read_case(path)
@@ -121,36 +113,4 @@ def sent(folder: Path):
     named = [file for name in NAMED for file in files if file.name == name]
     others = [file for file in files if file.suffix.lower() == ".json"]
     whole = [file for file in named if file.name != "result.json" or file.with_name("case.json").is_file()]
-    return reader((scenes or whole or others or files)[0], within=folder)
-
-
-def refuse_elsewhere(case: Path, home: Path | None = None) -> None:
-    """InputError where a case that was sent names files that were not sent with it.   home: the folder of those; by default the case's."""
-    content = read_json(case)
-    parts = [content, *(content.get("views") or [])] if isinstance(content, dict) else []
-    names = [part.get(key) for part in parts if isinstance(part, dict) for key in ("ct", "mask", "image")]
-    _refuse_outside(case, names, home or case.parent)
-
-
-def refuse_track_elsewhere(track: Path, home: Path) -> None:
-    """The same for a track.json and its cases."""
-    content = read_json(track)
-    told = content.get("sequence") if isinstance(content, dict) else None
-    told = told if isinstance(told, dict) else {}
-    cases = told["cases"] if isinstance(told.get("cases"), list) else []
-    images = told["images"] if isinstance(told.get("images"), dict) else {}
-    lists = [names for names in (cases, *images.values()) if isinstance(names, list)]
-    _refuse_outside(track, [name for names in lists for name in names], home)
-    for name in cases:
-        case = track.parent / str(name)
-        case = case / "case.json" if case.is_dir() else case
-        if case.is_file():
-            refuse_elsewhere(case, home)
-
-
-def _refuse_outside(path: Path, names: list, home: Path) -> None:
-    """InputError where a file that is named in another is not in a folder."""
-    for name in names:
-        if isinstance(name, str) and not (path.parent / name).resolve().is_relative_to(home.resolve()):
-            raise InputError(f"{path.name}: names a file outside the folder that was sent, expected all of them in it; drop the whole "
-                             f"folder, or start mvreg view with the path of the {path.stem}.")
+    return reader((scenes or whole or others or files)[0])

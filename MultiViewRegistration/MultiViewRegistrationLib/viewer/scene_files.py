@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import tempfile
 import zipfile
@@ -14,34 +13,34 @@ from typing import Any
 import slicer
 
 from ..errors import InputError
+from ..io.sent import home_of
 from ..scene import saved_sequence
 from ..scene.registration import Registration
-from .uploads import LARGEST_BYTES, safe_path
+from .scene_check import check_scene
+from .uploads import LARGEST_BYTES, MOST_FILES, safe_path
 
 #: How hard files are packed: a CT takes a second so, and is hardly larger than with the usual 6.
 PACKING = 1
-NAMES_FILE = re.compile(r"""\bfile(?:Name|ListMember\d*)\s*=\s*(["'])(.*?)\1""", re.DOTALL)
 
 
-def read_scene(path: Path, *, trusted: bool) -> Callable[[Any], Registration | None]:
+def read_scene(path: Path) -> Callable[[Any], Registration | None]:
     """Unpacks a scene, in any thread; the function returned loads it into an empty scene, in the main thread, and returns its first
     registration, if it has any.
 
-    trusted: whether the files that it names may lie anywhere; else only in its own folder.
-
-    InputError, from both, for what is no scene.
+    InputError, from both, for what is no scene, and for files that it must not name, see `check_scene`.
     """
     folder = None
     if path.suffix.lower() == ".mrb":
         folder = tempfile.mkdtemp(prefix="mvreg-scene-")
         try:
             mrml = _unpacked(path, Path(folder))
+            check_scene(mrml, Path(folder))
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
     else:
         mrml = path
-    _check(mrml, trusted and folder is None)
+        check_scene(mrml, mrml.parent if home_of(mrml) else None)
 
     def load(scene) -> Registration | None:
         try:
@@ -92,8 +91,12 @@ def _unpacked(path: Path, folder: Path) -> Path:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
-            if sum(member.file_size for member in members) > LARGEST_BYTES:
-                raise InputError(f"{path.name}: would take more than {LARGEST_BYTES / 2**30:.3g} GB unpacked, which is all that is taken.")
+            if len(members) > MOST_FILES:
+                raise InputError(f"{path.name}: holds {len(members)} files, expected a scene of at most {MOST_FILES}; choose another file.")
+            room = min(LARGEST_BYTES, shutil.disk_usage(folder).free)
+            if sum(member.file_size for member in members) > room:
+                raise InputError(f"{path.name}: would take more than {room / 2**30:.3g} GB unpacked, which is all that is taken, or free "
+                                 "on the disk for temporary files; save it with less in it, or free some space.")
             for member in members:
                 target = folder / safe_path(member.filename)
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -105,16 +108,3 @@ def _unpacked(path: Path, folder: Path) -> Path:
     if not scenes:
         raise InputError(f"{path.name}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file.")
     return scenes[0]
-
-
-def _check(mrml: Path, anywhere: bool) -> None:
-    """InputError for what is no scene, for definitions that XML would blow up, and for files that lie elsewhere."""
-    try:
-        text = mrml.read_text(encoding="utf-8", errors="replace")
-    except OSError as error:
-        raise InputError(f"{mrml.name}: cannot be read ({error.strerror or error}).") from None
-    if "<MRML" not in text[:2000] or "<!ENTITY" in text or "<!DOCTYPE" in text:
-        raise InputError(f"{mrml.name}: is no scene, expected one of 3D Slicer; choose another file.")
-    for _, name in NAMES_FILE.findall(text) if not anywhere else ():
-        if name and ("&" in name or not (mrml.parent / name).resolve().is_relative_to(mrml.parent.resolve())):
-            raise InputError(f"{mrml.name}: names a file outside its own folder, expected a scene that is whole; save it as .mrb.")

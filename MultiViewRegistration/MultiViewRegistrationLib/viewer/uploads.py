@@ -11,6 +11,7 @@ from urllib.parse import unquote
 from aiohttp import BodyPartReader, web
 
 from ..errors import InputError
+from ..io.sent import keep_within
 
 LARGEST_BYTES = 4 << 30
 MOST_FILES = 20_000
@@ -50,6 +51,7 @@ class Uploads:
             if not request.content_type.startswith("multipart/"):
                 raise InputError("Upload: found no form with files, expected one; use the page.")
             folder, session = Path(tempfile.mkdtemp(dir=self._folder.name)), self.belongs_to()
+            keep_within(folder)
             try:
                 await self._store(request, folder)
                 if target != "open" and self.belongs_to() is not session:

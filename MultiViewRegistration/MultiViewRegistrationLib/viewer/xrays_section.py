@@ -10,6 +10,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
+from ..imaging.image_source import without_data_files
 from ..imaging.view import SharedUnknowns
 from ..scene import adding
 from ..scene.case import set_shared_unknowns, shared_unknowns_of
@@ -24,7 +25,6 @@ from .certainty_editor import CertaintyEditor
 from .elements import Files, NumberField
 from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
-from .opening import refuse_elsewhere
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State
 
 KINDS = ".dcm,.ima,.png,.tif,.tiff,.mha,.mhd,.nrrd,.nii,.gz,.jpg,.bmp,.json"
@@ -176,13 +176,13 @@ class XRaysSection(Section):
         cases = [file for file in files if file.suffix.lower() == ".json"]
         with self.application.acting():
             self.application.begin()
-            self._waiting += [(path, folder) for path in cases or files]
+            self._waiting += [(path, folder) for path in cases or without_data_files(files)]
             self._read_next()
 
     def _read_next(self) -> None:
         if self._reading is None and self._waiting:
             path = self._waiting[0][0]
-            self._reading = Worker(lambda tell: _read(path))
+            self._reading = Worker(lambda tell: adding.read(path))
 
     def _take_read(self) -> None:
         """Add what was read, and read on; what went wrong is told once all are read."""
@@ -253,10 +253,3 @@ def _deviation(text: str) -> float | None:
     if not 0 <= value < 1e6:
         raise InputError(f'X-rays: found "{str(text)[:20]}" for a standard deviation, expected a number from 0; enter it.')
     return value or None
-
-
-def _read(path: Path):
-    """`adding.read` of what a page sent: a case may name files only that came with it."""
-    if path.suffix.lower() == ".json":
-        refuse_elsewhere(path)
-    return adding.read(path)

@@ -12,6 +12,7 @@ import numpy as np
 from ...errors import InputError
 from ..cameras import read_geometry
 from ..fields import Fields, read_json, shown
+from ..hdf5 import MAGIC
 from ..numpy_files import MAGIC as NUMPY
 from ..numpy_files import ZIP, numbers, read_numpy
 from . import itk_transform, mayacam, opencv, plus, rtk, xreg
@@ -58,7 +59,7 @@ def _head(path: Path) -> bytes:
 def _is_hdf5(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
-            return stream.read(len(xreg.MAGIC)) == xreg.MAGIC
+            return stream.read(len(MAGIC)) == MAGIC
     except OSError:
         return False
 

@@ -10,7 +10,6 @@ from ..fields import shown
 from ..hdf5 import Hdf5, opened
 from .calibrated import Calibrated, from_matrix
 
-MAGIC = b"\x89HDF\r\n\x1a\n"
 LAYOUT = "xReg's projection data"
 #: The sign of the depth in each of xReg's camera frames.
 DEPTHS = {"origin-at-focal-pt-det-pos-z": 1.0, "origin-at-focal-pt-det-neg-z": -1.0}

@@ -17,6 +17,7 @@ import SimpleITK as sitk
 from ...errors import InputError
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
+from ...imaging.image_source import inside
 from ...imaging.reading import read_image
 from ...imaging.xray import RawImage, load_image
 from ..calibration.calibrated import Given
@@ -149,6 +150,9 @@ def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) ->
 
 
 def _path(trial: Path, written: str) -> Path:
+    if inside(written, trial.parent) is None:
+        raise InputError(f"{shown(trial)}: names {shown(written)[:80]}, which is not in its own folder, expected all files of the trial there; "
+                         "put them there, and name them relative to it.")
     return trial.parent / written.replace("\\", "/")
 
 

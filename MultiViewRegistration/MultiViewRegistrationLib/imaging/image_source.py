@@ -1,0 +1,206 @@
+"""Which files an image is read from: its own, and what its header names in its own folder. Nothing else is opened for it.
+
+Of ITK's readers the one is named that is to read it: left to itself, ITK tries some that follow paths anywhere (HDF5 and MINC by links
+within the file, Bruker's and GE's by what lies in folders above or beside it). The headers that name files, MetaImage and NRRD, are let
+through only in the plain form in which programs write them, so that ITK cannot understand another name than was checked here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import InputError
+
+HEAD = 4096
+LONGEST_HEADER = 16 << 20
+LONGEST_LINE = 480  # of a MetaImage: ITK cuts longer ones
+BEGINNINGS = (
+    (b"\x89PNG", "PNGImageIO"), (b"\xff\xd8\xff", "JPEGImageIO"), (b"II*\0", "TIFFImageIO"), (b"MM\0*", "TIFFImageIO"),
+    (b"II+\0", "TIFFImageIO"), (b"MM\0+", "TIFFImageIO"), (b"BM", "BMPImageIO"), (b"\0\0\0\x0cjP", "JPEG2000ImageIO"),
+    (b"\xff\x4f\xff\x51", "JPEG2000ImageIO"), (b"# vtk DataFile", "VTKImageIO"))
+NIFTI = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
+ENDINGS = ((".gipl", "GiplImageIO"), (".gipl.gz", "GiplImageIO"), (".mrc", "MRCImageIO"), (".rec", "MRCImageIO"))
+PAIR = re.compile(r"\.(nii|hdr|img)(\.gz)?$", re.IGNORECASE)
+
+_SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")  # of a URL, or a drive of Windows
+_CONTROL = re.compile(r"[\0-\x1f\x7f]")
+_META_LINE = re.compile(rb"([A-Za-z]\w*)[ \t]*=[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)")
+_NRRD_LINE = re.compile(rb"(?:#.*|([A-Za-z][A-Za-z _-]*):[ \t]([^\0-\x08\x0a-\x1f\x7f]*)|[^:\0-\x1f]+:=[^\0-\x08\x0a-\x1f\x7f]*)")
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """reader: of ITK, by its name.   files: all that it reads, the image's own first."""
+
+    reader: str
+    files: tuple[Path, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(file.stat().st_size for file in self.files)
+
+
+def inside(name: str, folder: Path, home: Path | None = None) -> Path | None:
+    """The path that a name in a file of `folder` stands for, links resolved; None for one that is not in `home`, by default the folder.
+
+    None also for what some program would not take for a plain path: a URL, a drive, a server, a home folder.
+    """
+    home = (home or folder).resolve()
+    found = None
+    for spelling in (name.replace("\\", "/"), name):  # whichever of the two a reader takes
+        if not name.strip() or spelling[0] in "/~\\" or _SCHEME.match(spelling) or _CONTROL.search(spelling):
+            return None
+        try:
+            found = (folder / spelling).resolve()
+        except (OSError, RuntimeError, ValueError):  # a link to itself, for one
+            return None
+        if not found.is_relative_to(home):
+            return None
+    return found
+
+
+def image_source(path: Path) -> ImageSource:
+    """What reads an image, and from which files. InputError for a header that names a file outside its folder, or in an unusual way."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions.") from None
+    name = path.name.lower()
+    if head[128:132] == b"DICM":
+        return ImageSource("GDCMImageIO", (path,))
+    if head.startswith(b"NRRD0"):
+        return ImageSource("NrrdImageIO", (path, *_named(path, _nrrd_data_file(path))))
+    if name.endswith((".mha", ".mhd")) or head.startswith((b"ObjectType", b"NDims")):
+        return ImageSource("MetaImageIO", (path, *_named(path, _meta_data_file(path))))
+    if PAIR.search(name):
+        return ImageSource("NiftiImageIO", _nifti_files(path))
+    for beginning, reader in BEGINNINGS:
+        if head.startswith(beginning):
+            return ImageSource(reader, (path,))
+    return ImageSource(next((reader for ending, reader in ENDINGS if name.endswith(ending)), "GDCMImageIO"), (path,))
+
+
+def without_data_files(files: Iterable[Path]) -> list[Path]:
+    """The files but for those that only hold the voxels of another of them, whose header names them."""
+    files = list(files)
+    named = {other for file in files for other in _others(file)}
+    return [file for file in files if file.resolve() not in named]
+
+
+def _others(path: Path) -> list[Path]:
+    if re.search(r"\.img(\.gz)?$", path.name, re.IGNORECASE):  # the voxels of a pair
+        return []
+    try:
+        return [file for file in image_source(path).files[1:] if file != path.resolve()]
+    except InputError:  # told where it is read
+        return []
+
+
+def _named(path: Path, name: str | None) -> list[Path]:
+    """The file with the voxels. InputError where it must not be read, or is not there."""
+    if name is None:
+        return []
+    found = inside(name, path.parent)
+    if found is None:
+        raise InputError(f"{path}: its header names a file outside its own folder, which is not read; put the voxels beside the header, or "
+                         "save both as one file (.mha, .nrrd).")
+    if not found.is_file():
+        raise InputError(f"{path}: its header names the file with the voxels, which is not there; put it beside the header.")
+    return [found]
+
+
+def _meta_data_file(path: Path) -> str | None:
+    """As a MetaImage names it; None where its own voxels follow."""
+    for line in _lines(path):
+        match = _META_LINE.fullmatch(line)
+        if line.strip() and (match is None or len(line) > LONGEST_LINE):
+            raise _odd(path)
+        if match and match[1] == b"ElementDataFile":
+            name = os.fsdecode(match[2].strip())
+            if name in ("LOCAL", "Local", "local"):
+                return None
+            if name.upper().startswith("LIST") or "%" in name:
+                raise _several(path)
+            return name
+    raise _odd(path)
+
+
+def _nrrd_data_file(path: Path) -> str | None:
+    """The same of a NRRD."""
+    name = None
+    for number, line in enumerate(_lines(path)):
+        if number == 0:
+            if not re.fullmatch(rb"NRRD000\d", line):
+                raise _odd(path)
+            continue
+        if not line:
+            break
+        match = _NRRD_LINE.fullmatch(line)
+        if match is None:
+            raise _odd(path)
+        field = re.sub(rb"[ _-]", b"", match[1] or b"").lower()
+        if field == b"datafile":
+            if name is not None:
+                raise _odd(path)
+            name = os.fsdecode(match[2].strip())
+    if name is not None and (name.upper().startswith("LIST") or "%" in name):
+        raise _several(path)
+    if name == "-":  # the standard input
+        raise _odd(path)
+    return name
+
+
+def _lines(path: Path) -> Iterable[bytes]:
+    """The lines of a header, without their ends."""
+    left = LONGEST_HEADER
+    with path.open("rb") as stream:
+        while left > 0 and (line := stream.readline(left)):
+            left -= len(line)
+            line = line.removesuffix(b"\n")
+            yield line.removesuffix(b"\r")
+
+
+def _odd(path: Path) -> InputError:
+    return InputError(f"{path}: cannot be read as an image, as its header is damaged, or written in an unusual way; save it again, in one "
+                      "file (.mha, .nrrd).")
+
+
+def _several(path: Path) -> InputError:
+    return InputError(f"{path}: its header names several files with the voxels, which are not read; save it in one file (.mha, .nrrd).")
+
+
+def _nifti_files(path: Path) -> tuple[Path, ...]:
+    """A NIfTI or Analyze image: header and voxels of one name, which the reader finds by that. InputError where one is elsewhere."""
+    head, suffix = _beginning(path), PAIR.search(path.name)[1].lower()
+    if suffix == "nii" and head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2"):  # it has its voxels itself
+        return (path,)
+    stem = PAIR.sub("", path.name).lower()
+    others = [file for file in path.parent.iterdir() if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem]
+    for file in others:
+        if (file.name != path.name or suffix == "img") and not file.resolve().is_relative_to(path.parent.resolve()):
+            raise InputError(f"{path}: {file.name}, which belongs to it, is a link to a file outside their folder, which is not read; put "
+                             "the file itself there.")
+    files = [path, *(file.resolve() for file in others if file.name != path.name)]
+    for file in files:
+        if re.search(r"\.(nii|hdr)(\.gz)?$", file.name, re.IGNORECASE) and _beginning(file)[:4] not in NIFTI:
+            raise InputError(f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so export it again.")
+    return tuple(files)
+
+
+def _beginning(path: Path) -> bytes:
+    """The first bytes of a file, unpacked where it is packed."""
+    try:
+        with path.open("rb") as stream:
+            packed = stream.read(2) == b"\x1f\x8b"
+        with (gzip.open if packed else open)(path, "rb") as stream:
+            return stream.read(HEAD)
+    except (OSError, EOFError, zlib.error):
+        return b""

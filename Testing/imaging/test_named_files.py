@@ -1,0 +1,104 @@
+"""An image is read from its own file and from what its header names in its own folder: nothing else of the computer ever comes out."""
+
+from __future__ import annotations
+
+import os
+import random
+
+import numpy as np
+import planted_file
+import pytest
+import SimpleITK as sitk
+
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.imaging.image_source import inside, without_data_files
+from MultiViewRegistrationLib.imaging.reading import read_image
+from MultiViewRegistrationLib.imaging.xray import count_frames, load_frames, load_image
+
+READERS = {"CT": lambda path: [load_ct(path, "relative").volume.values], "X-ray": lambda path: [load_image(path).values],
+           "frames": lambda path: [frame.values for frame in load_frames(path)], "count": lambda path: [count_frames(path)],
+           "image": lambda path: [sitk.GetArrayViewFromImage(read_image(path))]}
+
+
+def leaked(read, path) -> str:
+    """What of the planted file came out; "" for nothing."""
+    try:
+        found = read(path)
+    except InputError as error:
+        return "told" if planted_file.WORD.decode() in str(error) else ""
+    return "read" if any(planted_file.WORD[:8] in np.asarray(array).astype(np.uint8).tobytes() for array in found) else ""
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "case").mkdir()
+    return tmp_path / "case"
+
+
+def test_no_spelling_of_another_file_is_read(folder, tmp_path, capfd):
+    target = planted_file.plant(tmp_path / "elsewhere")
+    dice, found, count = random.Random(21), [], 0
+    for make in (planted_file.headers, planted_file.others):
+        for what, path in make(folder, target):
+            for reader in READERS if make is planted_file.others else dice.sample(list(READERS), 2):
+                count += 1
+                if leaked(READERS[reader], path):
+                    found.append(f"{reader}: {what}")
+    assert not found and count > 800
+    assert planted_file.WORD.decode() not in "".join(capfd.readouterr())
+
+
+@pytest.mark.parametrize("name", ["a.mhd", "a.nhdr", "a.hdr", "a.nii", "a.mha", "a.nrrd", "a.nii.gz"])
+@pytest.mark.parametrize("below", ["", "voxels"])
+def test_what_lies_beside_a_header_is_read(folder, name, below):
+    values = np.arange(24 * 20 * 16, dtype=np.int16).reshape(16, 20, 24)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(folder / name))
+    data = [path for path in folder.iterdir() if path.name != name]
+    assert len(data) == (name in ("a.mhd", "a.nhdr", "a.hdr"))
+    if below and data and name != "a.hdr":
+        (folder / below).mkdir()
+        os.replace(data[0], folder / below / data[0].name)
+        text = (folder / name).read_text().replace(data[0].name, f"{below}/{data[0].name}")
+        (folder / name).write_text(text)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(folder / name)), values)
+    assert without_data_files(path for path in folder.rglob("*") if path.is_file()) == [folder / name]
+
+
+def test_headers_as_other_programs_write_them_are_read(folder):
+    (folder / "a.raw").write_bytes(bytes(range(24)))
+    (folder / "a.mhd").write_bytes(b"NDims = 3\r\nDimSize = 4 3 2\r\nElementType = MET_UCHAR\r\n\r\nComment = by hand: a = b\r\n"
+                                   b"Seq_Frame0000_Status = OK\r\nElementDataFile=  a.raw \r\n")
+    (folder / "a.nhdr").write_bytes(b"NRRD0005\n# by hand\ntype: uint8\ndimension: 3\nsizes: 4 3 2\nencoding: raw\nDICOM_key:=a: b\n"
+                                    b"DATA FILE: ./a.raw\n")
+    for name in ("a.mhd", "a.nhdr"):
+        assert sitk.GetArrayFromImage(read_image(folder / name)).ravel().tolist() == list(range(24))
+
+
+def test_a_dicom_file_that_is_a_metaimage_as_well_is_read_as_dicom(folder, tmp_path):
+    target = planted_file.plant(tmp_path / "elsewhere")
+    header = (f"NDims=3\nDimSize=24 20 16\nElementType=MET_UCHAR\nElementDataFile={target}\n").encode()
+    path = folder / "a.mhd"
+    path.write_bytes(header[:128].ljust(128) + b"DICM" + header)
+    assert not leaked(READERS["image"], path)
+
+
+def test_what_is_said_names_the_remedy(folder, tmp_path):
+    target = planted_file.plant(tmp_path / "elsewhere")
+    for text, told in ((f"ElementDataFile = {target}\n", "outside its own folder, which is not read; put the voxels beside the header"),
+                       ("ElementDataFile = LIST\na.raw\n", "several files with the voxels, which are not read; save it in one file"),
+                       ("ElementDataFile = gone.raw\n", "is not there; put it beside the header")):
+        (folder / "a.mhd").write_text(planted_file.META + text)
+        with pytest.raises(InputError, match=told):
+            load_image(folder / "a.mhd")
+
+
+@pytest.mark.parametrize("name", ["a", "b/c.raw", "b/../a", "a b", "./a", "ä.raw", "b\\c.raw", "a~", "100%.raw"])
+def test_names_that_stay_in_a_folder(tmp_path, name):
+    assert inside(name, tmp_path) == (tmp_path / name).resolve()
+
+
+@pytest.mark.parametrize("name", ["", " ", "..", "../a", "b/../../a", "..\\a", "b\\..\\..\\a", "/a", "\\a", "~", "~/a", "c:a", "c:\\a",
+                                  "file:a", "http://a/b", "//a/b", "\\\\a\\b", "a\0", "a\nb", "b/" * 3000 + "../" * 3001 + "a"])
+def test_names_that_leave_it(tmp_path, name):
+    assert inside(name, tmp_path) is None

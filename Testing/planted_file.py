@@ -19,7 +19,8 @@ NRRD = f"NRRD0004\ntype: uchar\ndimension: 3\nsizes: {SIZE[0]} {SIZE[1]} {SIZE[2
        "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\nspace origin: (0,0,0)\n"
 
 META_FORMS = {
-    "plain": "ElementDataFile = {}\n", "tight": "ElementDataFile={}\n", "tabs": "ElementDataFile\t=\t{}  \n", "crlf": "ElementDataFile = {}\r\n",
+    "plain": "ElementDataFile = {}\n", "tight": "ElementDataFile={}\n", "tabs": "ElementDataFile\t=\t{}  \n",
+    "crlf": "ElementDataFile = {}\r\n",
     "colon": "ElementDataFile : {}\n", "list": "ElementDataFile = LIST\n{}\n", "list2": "ElementDataFile = LIST 3\n{}\n",
     "slices": "ElementDataFile = LIST 2D\n" + "{0}\n" * SIZE[2], "pattern": "ElementDataFile = {}%s 1 1 1\n",
     "quoted": 'ElementDataFile = "{}"\n', "twice": "elementdatafile = LOCAL\nElementDataFile = {}\n",
@@ -51,8 +52,9 @@ def spellings(target: Path, folder: Path) -> dict[str, str]:
     return {
         "absolute": absolute, "above": relative, "here": f"./{relative}", "down and up": f"away/../{relative}", "link": "link.raw",
         "linked folder": f"away/{target.name}", "slashes": f"//{absolute}", "url": f"file://{absolute}", "server": f"//localhost{absolute}",
-        "UNC": "\\\\localhost" + absolute.replace("/", "\\"), "backslashes": relative.replace("/", "\\"), "root": f"/proc/self/root{absolute}",
-        "home": "~/" + os.path.relpath(target, Path.home()), "http": f"http://127.0.0.1:9{absolute}", "drive": f"C:{absolute}",
+        "UNC": "\\\\localhost" + absolute.replace("/", "\\"), "backslashes": relative.replace("/", "\\"),
+        "root": f"/proc/self/root{absolute}", "home": "~/" + os.path.relpath(target, Path.home()),
+        "http": f"http://127.0.0.1:9{absolute}", "drive": f"C:{absolute}",
         "space": f" {absolute}",
     }
 

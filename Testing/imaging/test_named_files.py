@@ -68,7 +68,7 @@ def test_what_lies_beside_a_header_is_read(folder, name, below):
 def test_headers_as_other_programs_write_them_are_read(folder):
     (folder / "a.raw").write_bytes(bytes(range(24)))
     (folder / "a.mhd").write_bytes(b"NDims = 3\r\nDimSize = 4 3 2\r\nElementType = MET_UCHAR\r\n\r\nComment = by hand: a = b\r\n"
-                                   b"Seq_Frame0000_Status = OK\r\nElementDataFile=  a.raw \r\n")
+                                   b"Seq_Frame0000_Status = OK\r\n0008|0016 = 1.2\r\ndim[0] = 3\r\nElementDataFile=  a.raw \r\n")
     (folder / "a.nhdr").write_bytes(b"NRRD0005\n# by hand\ntype: uint8\ndimension: 3\nsizes: 4 3 2\nencoding: raw\nDICOM_key:=a: b\n"
                                     b"DATA FILE: ./a.raw\n")
     for name in ("a.mhd", "a.nhdr"):

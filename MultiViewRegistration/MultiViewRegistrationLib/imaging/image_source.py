@@ -30,7 +30,7 @@ PAIR = re.compile(r"\.(nii|hdr|img)(\.gz)?$", re.IGNORECASE)
 
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")  # of a URL, or a drive of Windows
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
-_META_LINE = re.compile(rb"([A-Za-z]\w*)[ \t]*=[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)")
+_META_LINE = re.compile(rb"([!-9;<>-~]+)[ \t]*=[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)")
 _NRRD_LINE = re.compile(rb"(?:#.*|([A-Za-z][A-Za-z _-]*):[ \t]([^\0-\x08\x0a-\x1f\x7f]*)|[^:\0-\x1f]+:=[^\0-\x08\x0a-\x1f\x7f]*)")
 
 

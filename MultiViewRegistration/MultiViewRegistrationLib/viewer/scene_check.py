@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from ..errors import InputError
@@ -61,7 +62,7 @@ def _names(mrml: Path) -> Iterator[str]:
                 raise InputError(f"{mrml.name}: names a file on a network, which is not fetched; load the scene in 3D Slicer, and save it "
                                  "with its data, as .mrb.")
             if key.lower().startswith(("filename", "filelistmember")) and value.strip():
-                yield value
+                yield from {value, unquote(value)}  # some spaces and signs are written as %20 and the like, and read so
 
 
 def _path(mrml: Path, name: str, home: Path | None) -> Path:

@@ -27,7 +27,7 @@ from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State
 
-KINDS = ".dcm,.ima,.png,.tif,.tiff,.mha,.mhd,.nrrd,.nii,.gz,.jpg,.bmp,.json"
+KINDS = ".dcm,.ima,.png,.tif,.tiff,.mha,.mhd,.raw,.zraw,.nrrd,.nhdr,.nii,.gz,.jpg,.bmp,.json"
 #: As SharedUnknowns has them: label and unit.
 SHARED = (("Source to detector", "mm"), ("Principal point", "px"), ("Isocentre", "mm"))
 

@@ -151,8 +151,8 @@ def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) ->
 
 def _path(trial: Path, written: str) -> Path:
     if inside(written, trial.parent) is None:
-        raise InputError(f"{shown(trial)}: names {shown(written)[:80]}, which is not in its own folder, expected all files of the trial there; "
-                         "put them there, and name them relative to it.")
+        raise InputError(f"{shown(trial)}: names {shown(written)[:80]}, which is not in its own folder, expected all files of the trial "
+                         "there; put them there, and name them relative to it.")
     return trial.parent / written.replace("\\", "/")
 
 

@@ -8,13 +8,16 @@ import tracemalloc
 import zlib
 
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK as sitk
+from planted_dicom import write_xray
 
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.imaging import memory
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import read_image
-from MultiViewRegistrationLib.imaging.xray import load_image
+from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
 from MultiViewRegistrationLib.io.metaimage import metaimage as metaimage_of
 
 
@@ -82,3 +85,47 @@ def test_an_empty_mask_that_packs_well_is_read(tmp_path):
     (tmp_path / "mask.mha").write_bytes(metaimage_of(mask, np.eye(4)))
     assert mask.nbytes / (tmp_path / "mask.mha").stat().st_size > 200
     assert read_image(tmp_path / "mask.mha").GetSize() == (1000, 1000, 270)
+
+
+@pytest.mark.parametrize("load", [load_ct, load_image, read_image])
+def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch, load):
+    (tmp_path / "a.mha").write_bytes(metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000))
+    monkeypatch.setattr(memory, "free_bytes", lambda: 2 << 30)
+    with pytest.raises(InputError, match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"):
+        load(tmp_path / "a.mha")
+    assert (tmp_path / "a.mha").stat().st_size > 500_000
+
+
+def test_a_picture_of_more_pixels_than_any_detector_has_is_refused(tmp_path):
+    (tmp_path / "a.png").write_bytes(png().replace(struct.pack(">II", 70000, 70000), struct.pack(">II", 14000, 14000), 1))
+    data = bytearray((tmp_path / "a.png").read_bytes())
+    data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
+    (tmp_path / "a.png").write_bytes(bytes(data) + bytes(400_000))
+    with pytest.raises(InputError, match="has 14000 x 14000 pixels by its header, but at most 128 million are expected"):
+        load_image(tmp_path / "a.png")
+
+
+def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
+    write_xray(tmp_path / "a.dcm", np.random.default_rng(1).integers(0, 4000, (50 * 64, 64)), NumberOfFrames=50)
+    header = pydicom.dcmread(tmp_path / "a.dcm")
+    header.Rows = 64
+    header.save_as(tmp_path / "a.dcm")
+    assert len(load_frames(tmp_path / "a.dcm")) == 50
+    monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 20)
+    with pytest.raises(InputError, match="has 50 frames, which take"):
+        load_frames(tmp_path / "a.dcm")
+    assert load_image(tmp_path / "a.dcm", 49).values.shape == (64, 64)
+
+
+def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monkeypatch):
+    image = nifti()[:352].replace(struct.pack("<3h", 3000, 3000, 600), struct.pack("<3h", 30, 30, 6)) + bytes(2 * 30 * 30 * 6)
+    bomb = gzip.compress(image[:5000]) + gzip.compress(image[5000:]) + 20 * gzip.compress(bytes(10 << 20), 9)
+    (tmp_path / "a.nii.gz").write_bytes(bomb)
+    unpacked, plain = [], gzip.GzipFile.read
+    monkeypatch.setattr(gzip.GzipFile, "read", lambda self, size=-1: [unpacked.append(got := plain(self, size)), got][1])
+    assert read_image(tmp_path / "a.nii.gz").GetSize() == (30, 30, 6)
+    assert sum(map(len, unpacked)) < 4 << 20
+
+
+def test_what_memory_is_free_is_known():
+    assert 1 << 20 < memory.free_bytes() < 1 << 50

@@ -7,8 +7,10 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
+from ..scene.calibration import needs_hdf5
 from ..scene.questions import Asked
 from ..scene.start_files import read_pose
+from . import packages
 from .question_rows import QuestionRows
 
 KINDS = _("Transforms and matrices (*.tfm *.txt *.h5 *.hdf5 *.npy *.json);;All files (*)")
@@ -51,6 +53,8 @@ class PoseFile:
         path = qt.QFileDialog.getOpenFileName(self._section.widget, _("Start pose"), self._path, KINDS)
         if path and self._section.asked:
             with self._section.panel.acting():
+                if needs_hdf5(path):
+                    packages.ensure(self._section.panel.resource_path("requirements_hdf5.txt"))
                 self._path, self._answers = path, {}
                 self._read()
 

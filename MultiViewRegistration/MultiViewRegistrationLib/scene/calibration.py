@@ -82,10 +82,9 @@ def describe_camera(camera: Calibrated) -> str:
 
 def needs_hdf5(path: str | os.PathLike) -> bool:
     """Whether h5py is needed to read a file."""
-    from ..io.hdf5 import MAGIC
+    from ..io.hdf5 import is_hdf5
 
     try:
-        with open(path, "rb") as stream:
-            return stream.read(len(MAGIC)) == MAGIC
+        return is_hdf5(path)
     except OSError:  # told of where it is read
         return False

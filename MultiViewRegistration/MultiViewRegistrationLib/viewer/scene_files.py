@@ -52,7 +52,7 @@ def read_scene(path: Path) -> Callable[[Any], Registration | None]:
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
         registrations = Registration.all(scene)
-        for registration in () if trusted else registrations:
+        for registration in registrations if home_of(path) else ():
             saved_sequence.forget_files(registration)
         return registrations[0] if registrations else None
 

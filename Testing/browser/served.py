@@ -114,7 +114,7 @@ class Tab:
 
     def _hear(self, message) -> None:
         if message.type == "error" and "405" not in message.text:  # trame asks for a launcher of servers, and there is none
-            self.errors.append(message.text)
+            self.errors.append(f"{message.text} {message.location}")
 
     def close(self) -> None:
         self._context.close()

@@ -51,7 +51,8 @@ def test_only_offered_files_are_sent(server):
 def test_a_case_that_was_sent_names_no_other_files(open_tab, server, case_file):
     tab = open_tab(server)
     tab.ready()
-    case = {**json.loads(case_file.read_text()), "ct": "/etc/hostname"}
+    case = json.loads(case_file.read_text())
+    case["views"][0]["image"] = "/etc/hostname"
     body, kind = form(("case.json", json.dumps(case).encode()))
     assert server.ask("upload?target=open", body, Content_Type=kind)[0] == 200
     tab.wait_state("s.message.includes('outside the folder')")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 from moving import swing, write_moving_case
 from tracked import write_track
+
+from MultiViewRegistrationLib.io.sent import keep_within
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 
@@ -44,12 +48,12 @@ def poll(session, until) -> None:
         session.poll()
 
 
-def opened(scene, path, *, trusted: bool):
+def opened(scene, path):
     """The session of the scene, once its sequence is there, or something was told."""
     from MultiViewRegistrationLib.scene.session import Session
     from MultiViewRegistrationLib.viewer.scene_files import read_scene
 
-    load = read_scene(path, trusted=trusted)
+    load = read_scene(path)
     scene.Clear(False)
     session = Session(load(scene))
     sequence = session.sequence
@@ -58,12 +62,13 @@ def opened(scene, path, *, trusted: bool):
 
 
 def test_one_that_is_opened_by_its_path_brings_the_sequence(scene, saved):
-    session = opened(scene, saved, trusted=True)
+    session = opened(scene, saved)
     assert session.sequence.message == "" and session.sequence.player.number == 2
 
 
-def test_one_that_was_sent_is_as_before_the_sequence_and_says_why(scene, saved):
-    session = opened(scene, saved, trusted=False)
+def test_one_that_was_sent_is_as_before_the_sequence_and_says_why(scene, saved, tmp_path):
+    keep_within(tmp_path)
+    session = opened(scene, shutil.copy(saved, tmp_path / "scene.mrb"))
     assert session.sequence.player is None and "sent without the files of its frames" in session.sequence.message
     assert [view.source.GetName() for view in session.registration.xrays] == ["view1", "view2"]
     assert str(saved.parent) not in session.registration.parameter("sequence")

@@ -183,7 +183,7 @@ class _Scope(ast.NodeVisitor):
         self.generic_visit(node)
         if not isinstance(node.func, ast.Attribute):
             return
-        cls = self.type_of(node.func.value) or self._class_named(node.func.value)
+        cls = self._class_named(node.func) or self.type_of(node.func.value) or self._class_named(node.func.value)
         if cls not in api():
             return
         if node.func.attr in ("connect", "disconnect") and node.args and isinstance(node.args[0], ast.Constant):

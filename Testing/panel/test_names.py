@@ -63,6 +63,7 @@ UI = {"Some.ui": {"apply": "QPushButton", "slider": "ctkSliderWidget", "ct": "qM
     ("ui.table.item(0, 0).txt()", "no such name"),
     ("ui.table.horizontalHeader().setResizeMode(1)", "no such name"),
     ("ui.apply.setText(text='a')", "keyword"),
+    ("qt.QLabel('a', parent=None)", "keyword"),
     ("qt.QLable('a')", "tables of names"),
     ("qt.Signal(int)", "tables of names"),
     ("ctk.ctkSlider()", "tables of names"),

@@ -209,7 +209,7 @@ def test_rows_and_columns_of_tables_hold_their_texts(full):
 
 
 def test_the_name_of_the_transform_is_shown_whole(full):
-    full.widget.parent.resize(100, 2000)  # in Slicer it scrolls
+    full.widget.parent.resize(420, 2000)  # the least width in Slicer, where it scrolls
     open_alone(full, "export")
     label = full.panel.sections["export"].ui.transformNameLabel
     assert LONG in label.text and label.height >= label.heightForWidth(label.width)
@@ -219,10 +219,8 @@ def test_the_structure_selector_stays_one_row_high_and_says_none_once(full):
     from PySide6 import QtWidgets
 
     selector = full.panel.sections["ct"].ui.segmentSelector
-    message = QtWidgets.QLabel("No node is selected", selector)  # as in Slicer's
-    message.setObjectName("label_Message")
-    selector.layout().addWidget(message)
-    message.show()
+    message = selector.findChild(QtWidgets.QLabel, "label_Message")
+    assert message.text == "No node is selected "
     full.widget.parent.resize(500, 1500)
     full.panel.refresh()
     open_alone(full, "ct")

@@ -126,7 +126,7 @@ def test_the_module_is_unloaded_once_its_widgets_are_gone(person, ct, views):
     person.begin("export", make_registration(person.host.scene, ct, views))
     go, session = threading.Event(), person.panel.session
     session.run(lambda: go.wait(20), lambda result: None)
-    for widget in person.widget.parent.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+    for widget in person.widget.parent.findChildren(QtWidgets.QWidget, "", QtCore.Qt.FindDirectChildrenOnly):
         shiboken6.delete(widget)
     person.widget.cleanup()
     assert not session.running and not person.panel._timer.active

@@ -6,39 +6,62 @@ from PySide6 import QtCore, QtWidgets
 
 from .stand_in import stand_in, stored
 
-Event = QtCore.QEvent
+Qt, Event = QtCore.Qt, QtCore.QEvent
 
 
 class _Folding:
-    """Hides the children of a folded widget, and those that appear meanwhile, and shows them again as they were."""
+    """Hides the children of what is folded; unfolded, it shows all but those that code hid, before or meanwhile.
+
+    As in CTK a child's property visibilityToParent says what code wants, and nothing is done before the widget is shown.
+    """
+
+    _folded = _forcing = _created = False
 
     def _fold(self, folded: bool) -> None:
-        self._folded, self._moving = folded, True
-        for child in self.children():
-            if isinstance(child, QtWidgets.QWidget) and not child.isWindow():
-                child.setVisible(not folded and not getattr(child, "_hidden_by_code", False))
-        self._moving = False
+        self._folded = folded
+        self._settle_all()
         self.updateGeometry()
+
+    def _settle_all(self) -> None:
+        for child in self.children():
+            if isinstance(child, QtWidgets.QWidget):
+                self._settle(child)
+
+    def _settle(self, child) -> None:
+        if not self.testAttribute(Qt.WA_WState_Created):
+            return
+        self._forcing, hidden_by_code = True, child.property("visibilityToParent") is False
+        visible = not self._folded and not hidden_by_code
+        if child.testAttribute(Qt.WA_WState_Created) or not visible:
+            child.setVisible(visible)
+        if not hidden_by_code:
+            child.setAttribute(Qt.WA_WState_ExplicitShowHide, False)  # so that Qt hears when code hides it
+        self._forcing = False
+
+    def setVisible(self, visible: bool) -> None:
+        self._forcing = True
+        super().setVisible(visible)
+        self._forcing = False
+        if not self._created and self.testAttribute(Qt.WA_WState_Created):
+            self._created = True
+            self._settle_all()
 
     def childEvent(self, event):
         child = event.child()
         if isinstance(child, QtWidgets.QWidget):
             if event.type() == Event.ChildAdded:
+                if child.testAttribute(Qt.WA_WState_ExplicitShowHide) and child.testAttribute(Qt.WA_WState_Hidden):
+                    child.setProperty("visibilityToParent", False)
                 child.installEventFilter(self)
-            elif event.type() == Event.ChildPolished and self._folded:
-                self._hide(child)
+            elif event.type() == Event.ChildPolished:
+                self._settle(child)
 
     def eventFilter(self, child, event):
-        if not self._moving and event.type() in (Event.ShowToParent, Event.HideToParent):
-            child._hidden_by_code = event.type() == Event.HideToParent
-            if self._folded and not child._hidden_by_code:
-                self._hide(child)
+        if not self._forcing and event.type() in (Event.ShowToParent, Event.HideToParent):
+            child.setProperty("visibilityToParent", event.type() == Event.ShowToParent)
+            if event.type() == Event.ShowToParent:
+                self._settle(child)
         return False
-
-    def _hide(self, child) -> None:
-        self._moving = True
-        child.hide()
-        self._moving = False
 
 
 @stand_in
@@ -55,11 +78,8 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
     buttonTextAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
     indicatorAlignment = stored(object, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter)
 
-    def __init__(self, *arguments):
-        text = arguments[0] if arguments and isinstance(arguments[0], str) else ""
-        self._folded = self._moving = False
-        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
-        self.setText(text)
+    def __init__(self, parent=None):
+        super().__init__(parent)
         self.setCheckable(True)
         self.setChecked(True)
         self.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Preferred)
@@ -116,9 +136,8 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
 
     collapsedHeight = stored(int, 14)
 
-    def __init__(self, *arguments):
-        self._folded = self._moving = False
-        super().__init__(*arguments)
+    def __init__(self, parent=None):
+        super().__init__(parent)
         self.setCheckable(True)
         self.setChecked(True)
         self.toggled.connect(lambda checked: self._fold(not checked))

@@ -19,12 +19,11 @@ class ctkDoubleSlider(QtWidgets.QWidget):
     sliderReleased = QtCore.Signal()
     rangeChanged = QtCore.Signal(float, float)
 
-    def __init__(self, *arguments):
-        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
-        orientation = next((a for a in arguments if isinstance(a, Qt.Orientation)), Qt.Horizontal)
+    def __init__(self, parent=None):
+        super().__init__(parent)
         self._value = 0.0
         self._setting = False
-        self._slider = QtWidgets.QSlider(orientation, self)
+        self._slider = QtWidgets.QSlider(Qt.Horizontal, self)
         row(self, self._slider)
         self._slider.valueChanged.connect(self._on_moved)
         self._slider.sliderMoved.connect(lambda step: self.sliderMoved.emit(self._at(step)))
@@ -80,70 +79,6 @@ class ctkDoubleSlider(QtWidgets.QWidget):
 
 
 @stand_in
-class ctkDoubleSpinBox(QtWidgets.QWidget):
-    """A spin box; the number of decimals can follow what is typed, which this stand-in leaves out."""
-
-    SetAlways, SetIfDifferent = range(2)
-    SizeHintByMinMax, SizeHintByValue = range(2)
-    FixedDecimals, DecimalsByShortcuts, DecimalsByKey, DecimalsByValue = 0, 1, 2, 4
-    InsertDecimals, ReplaceDecimals, DecimalsAsMax, DecimalsAsMin, DecimalPointAlwaysVisible = 8, 16, 32, 64, 128
-
-    valueChanged = QtCore.Signal(float)
-    editingFinished = QtCore.Signal()
-    decimalsChanged = QtCore.Signal(int)
-
-    def __init__(self, *arguments):
-        super().__init__(next((a for a in arguments if isinstance(a, QtWidgets.QWidget)), None))
-        self._spin_box = QtWidgets.QDoubleSpinBox(self)
-        row(self, self._spin_box)
-        self._spin_box.valueChanged.connect(self.valueChanged)
-        self._spin_box.editingFinished.connect(self.editingFinished)
-        self.setSizePolicy(QtWidgets.QSizePolicy.Minimum, QtWidgets.QSizePolicy.Fixed)
-        self.setFocusProxy(self._spin_box)
-
-    @QtCore.Slot(float)
-    def setValue(self, value: float) -> None:
-        self._spin_box.setValue(float(value))
-
-    setValueIfDifferent = setValueAlways = setValue
-
-    @QtCore.Slot(int)
-    def setDecimals(self, decimals: int) -> None:
-        if decimals != self._spin_box.decimals:
-            self._spin_box.setDecimals(int(decimals))
-            self.decimalsChanged.emit(decimals)
-
-    @QtCore.Slot()
-    def stepUp(self) -> None:
-        self._spin_box.stepUp()
-
-    @QtCore.Slot()
-    def stepDown(self) -> None:
-        self._spin_box.stepDown()
-
-    @QtCore.Slot(bool)
-    def setReadOnly(self, read_only: bool) -> None:
-        self._spin_box.setReadOnly(read_only)
-
-    value = QtCore.Property(float, lambda self: self._spin_box.value, setValue)
-    decimals = QtCore.Property(int, lambda self: self._spin_box.decimals, setDecimals)
-    readOnly = QtCore.Property(bool, lambda self: self._spin_box.readOnly, setReadOnly)
-    minimum = part(float, "_spin_box.minimum")
-    maximum = part(float, "_spin_box.maximum")
-    singleStep = part(float, "_spin_box.singleStep")
-    prefix = part(str, "_spin_box.prefix")
-    suffix = part(str, "_spin_box.suffix")
-    cleanText = QtCore.Property(str, lambda self: self._spin_box.cleanText)
-    alignment = part(object, "_spin_box.alignment")
-    frame = part(bool, "_spin_box.frame")
-    decimalsOption = stored(int, 0)
-    setMode = stored(int, SetIfDifferent)
-    sizeHintPolicy = stored(int, SizeHintByMinMax)
-    invertedControls = stored(bool, False)
-    isSettingValue = QtCore.Property(bool, lambda self: False)
-
-
-@stand_in
 class ctkSliderWidget(QtWidgets.QWidget):
     """A slider and a spin box for the same number."""
 
@@ -155,7 +90,7 @@ class ctkSliderWidget(QtWidgets.QWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._slider = ctkDoubleSlider(Qt.Horizontal, self)
+        self._slider = ctkDoubleSlider(self)
         self._spin_box = QtWidgets.QDoubleSpinBox(self)
         row(self, self._slider, self._spin_box)
         self._spin_box.setMinimumWidth(72)

@@ -208,14 +208,18 @@ class Host:
 
     def choose(self, widget, text: str) -> None:
         """Choose the entry of a combo box or node selector that has this text."""
-        from PySide6 import QtWidgets
+        from PySide6 import QtCore, QtWidgets
 
         box = widget if isinstance(widget, QtWidgets.QComboBox) else widget.findChild(QtWidgets.QComboBox)
         number = box.findText(text)
         if number < 0:
             raise AssertionError(f"{text!r} is not among {[box.itemText(i) for i in range(box.count)]}")
-        self._do(box.setCurrentIndex, number)
-        self._do(box.activated.emit, number)
+        index = box.model().index(number, 0)
+        if index.flags() & QtCore.Qt.ItemIsSelectable:
+            self._do(box.setCurrentIndex, number)
+            self._do(box.activated.emit, number)
+        else:
+            self._do(box.view().clicked.emit, index)  # what Slicer's selectors do besides choosing a node
 
     def _do(self, function, *arguments) -> None:
         try:

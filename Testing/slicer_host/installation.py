@@ -38,8 +38,8 @@ def install(app=None):
     qt = sys.modules["qt"] = qt_module.make_qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
-    for name in ("ctk_collapsible", "ctk_numbers", "ctk_coordinates", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector",
-                 "checkable_node_selector", "segment_widgets", "transform_widgets", "markups_widgets", "view_widgets", "layout_manager"):
+    for name in ("ctk_collapsible", "ctk_numbers", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector",
+                 "checkable_node_selector", "segment_widgets", "view_widgets", "layout_manager"):
         import_module(f".{name}", __package__)
     from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader
@@ -50,11 +50,12 @@ def install(app=None):
     qt.QUiLoader = UiLoader
     slicer.app = qSlicerApplication(app)
 
+    # slicer-core has Slicer's slicer.util, which is used as it is, and nothing else of Slicer's Python.
     _offer(slicer, "i18n", small_modules.make_i18n())
     _offer(slicer, "packaging", small_modules.make_packaging())
     sys.modules["SampleData"] = import_module("sample_data_module")
     _offer(slicer, "ScriptedLoadableModule", import_module(".scripted_module", __package__))
-    _offer(slicer, "parameterNodeWrapper", import_module(".parameters", __package__))
+    _offer(slicer, "parameterNodeWrapper", import_module(".parameter_node", __package__))
     slicer.util.pip_install = small_modules.pip_install
     slicer.util.selectModule = select_module
     slicer.selfTests = {}

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ET
 
 from PySide6 import QtCore, QtUiTools
 
-from .pythonqt import connect
+from .signals import connect
 from .stand_in import stand_ins
 
 

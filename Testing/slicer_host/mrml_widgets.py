@@ -22,16 +22,17 @@ class Follower:
         self._observed: list[tuple] = []
         widget.destroyed.connect(self.stop)
 
-    def start(self, target, event, method: str) -> None:
-        """Call the widget's `method(node)` at each event; node is what the event is about, or None."""
+    def start(self, target, event, method: str, priority: float = 0.0, subject=None) -> None:
+        """Call the widget's `method(node)` at each event; node is `subject`, or what an event of a scene is about, or None."""
 
-        @vtk.calldata_type(vtk.VTK_OBJECT)
         def called(caller, name, node=None):
             widget = self._widget()
             if widget is not None:
-                getattr(widget, method)(node)
+                getattr(widget, method)(node if subject is None else subject)
 
-        self._observed.append((target, target.AddObserver(event, called)))
+        if target.IsA("vtkMRMLScene"):
+            called = vtk.calldata_type(vtk.VTK_OBJECT)(called)
+        self._observed.append((target, target.AddObserver(event, called, priority)))
 
     def stop(self, *unused) -> None:
         for target, tag in self._observed:

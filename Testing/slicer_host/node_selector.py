@@ -1,24 +1,27 @@
-"""Stand-in for Slicer's node selector: it lists the real scene's nodes and follows it."""
+"""Stand-in for Slicer's node selector.
+
+Qt's own combo box decides what is current when a row comes or goes, as it does in Slicer: where the current node is removed, that is
+the node after it, or the last one.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from PySide6 import QtCore, QtGui, QtWidgets
 
-import slicer
-from PySide6 import QtCore, QtWidgets
-
-from .mrml_widgets import Follower, SceneWidget
-from .stand_in import row, stand_in, stored
+from .ctk_choices import ctkComboBox
+from .listed_nodes import ListsNodes
+from .mrml_widgets import Follower
+from .stand_in import part, row, stand_in, stored
 
 Signal, Slot, Property = QtCore.Signal, QtCore.Slot, QtCore.Property
-_ACTION = QtCore.Qt.UserRole + 1  # an item of the list that does something
+_ID, _ACTION = QtCore.Qt.UserRole, QtCore.Qt.UserRole + 1  # of a node, of an item of the list that does something
 
 
 @stand_in
-class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
+class qMRMLNodeComboBox(ListsNodes, QtWidgets.QWidget):
     """A combo box of the nodes of some types, followed by what can be done with them."""
 
-    currentNodeChanged = Signal(object)
+    currentNodeChanged = Signal((object,), (bool,))
     currentNodeIDChanged = Signal(str)
     nodeActivated = Signal(object)
     nodeAdded = Signal(object)
@@ -30,176 +33,167 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._combo_box = QtWidgets.QComboBox(self)
-        self._combo_box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        self._combo_box.setMinimumContentsLength(12)
-        row(self, self._combo_box)
-        self.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Fixed)
-        self.setFocusProxy(self._combo_box)
-        self._combo_box.activated.connect(self._on_activated)
-        self._scene_follower, self._node_follower = Follower(self), Follower(self)
-        self._attributes: list[tuple] = []
         self._labels: dict[str, str] = {}
-        self._listed: list[tuple[str, str]] = []
-        self._current = ""
-        self._show()
+        self._own_actions: list = []
+        self._listed: list[str] = []  # IDs of the nodes that have a row
+        self._requested, self._switching = "", False
+        self._scene_follower = Follower(self)
+        self._combo_box = self._make_combo_box()
+        row(self, self._combo_box)
+        policy = QtWidgets.QSizePolicy
+        self._combo_box.setSizePolicy(policy.Expanding, policy.Expanding)
+        self.setSizePolicy(policy(policy.Preferred, policy.Fixed, policy.ComboBox))
+        self.setFocusProxy(self._combo_box)
+        self._combo_box.currentTextChanged.connect(self._on_current)
+        self._combo_box.activated.connect(self._on_activated)
+        self._combo_box.view().clicked.connect(self._on_action)
+        self._combo_box.model().rowsRemoved.connect(self._leave_what_is_not_listed)
+        self.setEnabled(False)
+        self._name_actions()
 
-    mrmlScene = SceneWidget._get_scene
+    def _make_combo_box(self) -> QtWidgets.QComboBox:
+        return ctkComboBox(self)
 
-    # what is listed ----------------------------------------------------------------------------------------------------
+    mrmlScene = ListsNodes._get_scene
+
+    # rows ------------------------------------------------------------------------------------------------------------------
 
     def _on_scene(self) -> None:
+        was_empty, before = not self._listed, self.currentNodeID
         self._scene_follower.stop()
         scene = self._get_scene()
+        self._switching, self._listed = True, []
+        self._combo_box.clear()
+        self._name_actions()
+        self._fill()
+        self._combo_box.setCurrentIndex(-1)
+        self._switching = False
         if scene is not None:
-            self._scene_follower.start(scene, scene.NodeAddedEvent, "_on_node_added")
-            self._scene_follower.start(scene, scene.NodeAboutToBeRemovedEvent, "_on_node_about_to_be_removed")
-            for event in (scene.NodeRemovedEvent, scene.EndBatchProcessEvent, scene.EndCloseEvent, scene.EndImportEvent):
-                self._scene_follower.start(scene, event, "_refresh")
-        self._refresh()
+            follow = self._scene_follower.start
+            follow(scene, scene.NodeAddedEvent, "_on_node_added", 10.0)
+            follow(scene, scene.NodeAboutToBeRemovedEvent, "_on_node_about_to_be_removed", -10.0)
+            for event in (scene.EndCloseEvent, scene.EndImportEvent):
+                follow(scene, event, "_fill")
+        first = self._listed[0] if self._listed and not self.noneEnabled else ""
+        self.setCurrentNodeID(self._requested or first if was_empty else before)
+        self._requested = ""
+        self.setEnabled(scene is not None)
 
-    def _on_node_added(self, node) -> None:
-        self._refresh()
-        if self._is_listed(node):
-            self.nodeAdded.emit(node)
+    @property
+    def _first_row(self) -> int:
+        return int(self.noneEnabled and self._get_scene() is not None)
 
-    def _on_node_about_to_be_removed(self, node) -> None:
-        if self._is_listed(node):
-            self.nodeAboutToBeRemoved.emit(node)
+    def _clear_rows(self) -> None:
+        if self._listed:
+            count, self._listed = len(self._listed), []
+            self._combo_box.model().removeRows(self._first_row, count)
 
-    def _candidates(self) -> list:
-        """Nodes of the types, hidden ones too."""
-        scene = self._get_scene()
-        if scene is None:
-            return []
-        types = self.nodeTypes
-        found = scene.GetNodesByClass(types[0] if len(types) == 1 else "vtkMRMLNode")
-        found.UnRegister(scene)  # which has made it for us
-        return list(filter(self._type_test(), map(found.GetItemAsObject, range(found.GetNumberOfItems()))))
-
-    def _type_test(self) -> Callable:
-        """A function that tells whether a node is of the types; it reads the properties once, for all nodes of a scene."""
-        types, hidden, children = self.nodeTypes, self.hideChildNodeTypes, self.showChildNodeTypes
-
-        def has_type(node) -> bool:
-            if not any(node.IsA(name) if children else node.GetClassName() == name for name in types):
-                return False
-            return not any(node.IsA(name) for name in hidden)
-
-        return has_type
-
-    def _is_listed(self, node) -> bool:
-        return node is not None and self._type_test()(node) and self._is_shown(node)
-
-    def _is_shown(self, node) -> bool:
-        """Of the nodes of the types: neither hidden nor without an attribute that is asked for."""
-        if node.GetHideFromEditors() and not self.showHidden:
-            return False
-        return all(
-            not node.IsA(kind) or (node.GetAttribute(name) is not None and value in (None, node.GetAttribute(name)))
-            for kind, name, value in self._attributes)
-
-    def _refresh(self, *unused) -> None:
-        scene = self._get_scene()
-        if scene is not None and scene.IsBatchProcessing():
+    def _list(self, node) -> None:
+        node_id, name, box = node.GetID(), node.GetName() or "", self._combo_box
+        if node_id in self._listed:
+            number = self._first_row + self._listed.index(node_id)
+            if box.itemText(number) != name:
+                box.setItemText(number, name)
             return
-        candidates = self._candidates()
-        self._node_follower.stop()
-        for node in candidates:
-            self._node_follower.start(node, "ModifiedEvent", "_on_node_modified")
-        listed = [(node.GetID(), node.GetName() or "") for node in candidates if self._is_shown(node)]
-        ids, was_empty = [node_id for node_id, _ in listed], not self._listed
-        if listed != self._listed:
-            renamed = dict(self._listed).get(self._current), dict(listed).get(self._current)
-            self._listed = listed
-            self._show()
-            if all(renamed) and renamed[0] != renamed[1]:
-                self.currentNodeRenamed.emit(renamed[1])
-        if self._current not in ids and (self._current or was_empty):
-            self._set_current("" if self.noneEnabled or not ids else ids[0])
+        order = [other.GetID() for other in self._all_nodes()]
+        before = set(order[:order.index(node_id)])
+        number = sum(other in before for other in self._listed)
+        self._listed.insert(number, node_id)
+        item = QtGui.QStandardItem(name)
+        item.setData(node_id, _ID)
+        box.model().insertRow(self._first_row + number, item)
 
-    def _on_node_modified(self, *unused) -> None:
-        listed = [(node.GetID(), node.GetName() or "") for node in self._candidates() if self._is_shown(node)]
-        if listed != self._listed:
-            self._refresh()
+    def _unlist(self, node) -> None:
+        if node.GetID() in self._listed:
+            self.nodeAboutToBeRemoved.emit(node)
+            number = self._listed.index(node.GetID())
+            del self._listed[number]
+            self._combo_box.removeItem(self._first_row + number)
 
-    def _show(self, *unused) -> None:
-        """Fill the combo box."""
-        box = self._combo_box
-        box.blockSignals(True)
-        box.clear()
-        if self.noneEnabled:
-            box.addItem(self.noneDisplay, "")
-        for node_id, name in self._listed:
-            box.addItem(name, node_id)
-        actions = self._actions()
-        if actions and box.count:
+    # None, and what can be done --------------------------------------------------------------------------------------------
+
+    def _name_actions(self, *unused) -> None:
+        """What stands before and after the nodes."""
+        box, model = self._combo_box, self._combo_box.model()
+        has_none = box.count > 0 and box.itemData(0, _ID) == "" and box.itemData(0, _ACTION) is None
+        if has_none and not self._first_row:
+            box.removeItem(0)
+        elif not has_none and self._first_row:
+            box.insertItem(0, self.noneDisplay, "")
+        elif has_none and box.itemText(0) != self.noneDisplay:
+            box.setItemText(0, self.noneDisplay)
+        current, start = box.currentIndex, self._first_row + len(self._listed)
+        if box.count > start:
+            model.removeRows(start, box.count - start)
+        actions = self._actions() if self._get_scene() is not None else []
+        if actions:
             box.insertSeparator(box.count)
         for text, action in actions:
-            box.addItem(text)
-            box.setItemData(box.count - 1, action, _ACTION)
-        number = box.findData(self._current)
-        box.setCurrentIndex(number)
-        if number < 0:
-            box.setPlaceholderText(self.noneDisplay if self._listed or self.noneEnabled else f"Select a {self._label()}")
-        box.blockSignals(False)
-
-    def _label(self, node_type: str = "") -> str:
-        node_type = node_type or (self.nodeTypes[0] if self.nodeTypes else "node")
-        if node_type in self._labels:
-            return self._labels[node_type]
-        cls = getattr(slicer, node_type, None)
-        return cls().GetNodeTagName() if cls and node_type != "vtkMRMLNode" else "node"
-
-    # what can be done --------------------------------------------------------------------------------------------------
+            item = QtGui.QStandardItem(text)
+            item.setFlags(QtCore.Qt.ItemIsEnabled)
+            item.setData(action, _ACTION)
+            model.appendRow(item)
+        if box.currentIndex != current:
+            box.setCurrentIndex(current)
+        if isinstance(box, ctkComboBox):
+            box.defaultText = f"Select a {self._label()}"
 
     def _actions(self) -> list[tuple[str, object]]:
-        actions = []
+        label = self._label(self.nodeTypes[0] if len(self.nodeTypes) == 1 else "")
+        actions = [(f"Rename current {label}", self.renameCurrentNode)] * self.renameEnabled
+        actions += [(f"Edit current {label}", self.editCurrentNode)] * self.editEnabled
         if self.addEnabled:
-            actions += [(f"Create new {self._label(kind)}", lambda kind=kind: self._add_by_user(kind)) for kind in self.nodeTypes]
-        if self._current:
-            if self.editEnabled:
-                actions.append((f"Edit current {self._label()}", self.editCurrentNode))
-            if self.renameEnabled:
-                actions.append((f"Rename current {self._label()}", self.renameCurrentNode))
-            if self.removeEnabled:
-                actions.append((f"Delete current {self._label()}", self.removeCurrentNode))
-        actions += [(action.text, action.trigger) for action in self.__dict__.get("_own_actions", [])]
-        return actions
+            for kind in self.nodeTypes:
+                label_of_kind = self.nodeTypeLabel(kind)
+                actions.append((f"Create new {label_of_kind}", lambda kind=kind: self._add_by_user(kind)))
+                if self.renameEnabled:
+                    actions.append((f"Create new {label_of_kind} as...", lambda kind=kind: self._add_by_user(kind, True)))
+        actions += [(f"Delete current {label}", self.removeCurrentNode)] * self.removeEnabled
+        return actions + [(action.text, action.trigger) for action in self._own_actions]
+
+    def _label(self, node_type: str | None = None) -> str:
+        return self.nodeTypeLabel((*self.nodeTypes, "")[0] if node_type is None else node_type)
+
+    def _on_action(self, index) -> None:
+        action = index.data(_ACTION)
+        if action is not None:
+            self._combo_box.hidePopup()
+            action()
 
     def _on_activated(self, number: int) -> None:
-        action = self._combo_box.itemData(number, _ACTION)
-        if action is not None:
-            self._combo_box.setCurrentIndex(self._combo_box.findData(self._current))
-            action()
-            return
-        self._set_current(self._combo_box.itemData(number) or "")
-        self.nodeActivated.emit(self.currentNode())
+        if self.currentNode() is not None or (self.noneEnabled and number == 0):
+            self.nodeActivated.emit(self.currentNode())
 
-    def _add_by_user(self, node_type: str) -> None:
+    def _add_by_user(self, node_type: str, ask: bool = False) -> None:
+        name = QtWidgets.QInputDialog.getText(self, f"Create new {self.nodeTypeLabel(node_type)}", "New name:") if ask else ""
+        if ask and not name:
+            return
         node = self.addNode(node_type)
-        self.nodeAddedByUser.emit(node)
+        node.SetName(name or node.GetName())
+        self.setCurrentNode(node)
         self.nodeAddedByUserAction.emit(node)
 
     def addMenuAction(self, action) -> None:
-        self.__dict__.setdefault("_own_actions", []).append(action)
-        self._show()
+        self._own_actions.append(action)
+        self._name_actions()
 
     def addNode(self, node_type: str = ""):
-        node = self._get_scene().CreateNodeByClass(node_type or self.nodeTypes[0])
+        node_type = node_type or (*self.nodeTypes, "")[0]
+        if node_type not in self.nodeTypes:
+            return None
+        node = self._get_scene().CreateNodeByClass(node_type)
         node.UnRegister(None)
-        node.SetName(self._get_scene().GenerateUniqueName(self.baseName or self._label(node_type)))
-        for kind, name, value in self._attributes:
-            if node.IsA(kind):
-                node.SetAttribute(name, value or "")
+        node.SetName(self._get_scene().GenerateUniqueName(self.baseName or node.GetNodeTagName()))
+        for name, value in self._attributes.values():
+            node.SetAttribute(name, value or "")
         node = self._get_scene().AddNode(node)
         if self.selectNodeUponCreation:
             self.setCurrentNode(node)
+        self.nodeAddedByUser.emit(node)
         return node
 
     def removeCurrentNode(self) -> None:
-        if self.currentNode() is not None:
-            self._get_scene().RemoveNode(self.currentNode())
+        self._get_scene().RemoveNode(self.currentNode())
 
     def editCurrentNode(self) -> None:
         self.nodeAboutToBeEdited.emit(self.currentNode())
@@ -207,69 +201,85 @@ class qMRMLNodeComboBox(SceneWidget, QtWidgets.QWidget):
     def renameCurrentNode(self) -> None:
         node = self.currentNode()
         if node is not None:
-            node.SetName(QtWidgets.QInputDialog.getText(self, f"Rename {self._label()}", "New name:", None, node.GetName()))
+            name = QtWidgets.QInputDialog.getText(self, f"Rename {self._label(node.GetClassName())}", "New name:", None, node.GetName())
+            if name:
+                node.SetName(name)
+                self.currentNodeRenamed.emit(name)
 
-    # the current node --------------------------------------------------------------------------------------------------
+    # the current node ------------------------------------------------------------------------------------------------------
 
     def currentNode(self):
-        return self._get_scene().GetNodeByID(self._current) if self._current and self._get_scene() is not None else None
+        return self._node_at(self._combo_box.currentIndex)
 
-    def _set_current(self, node_id: str) -> None:
-        if node_id == self._current:
+    def _node_at(self, number: int):
+        node_id = self._combo_box.itemData(number, _ID) if number >= 0 else None
+        return self._get_scene().GetNodeByID(node_id) if node_id and self._get_scene() is not None else None
+
+    def _on_current(self, *unused) -> None:
+        if self._switching:
             return
-        self._current = node_id
-        self._show()
-        self.currentNodeChanged.emit(self.currentNode())
-        self.currentNodeIDChanged.emit(node_id)
+        node, number = self.currentNode(), self._combo_box.currentIndex
+        if node is None and number != (0 if self.noneEnabled else -1):
+            last = self.nodeFromIndex(self.nodeCount() - 1)
+            if last is not None:
+                self.setCurrentNode(last)
+            return
+        self.currentNodeChanged.emit(node)
+        self.currentNodeChanged[bool].emit(node is not None)
+        self.currentNodeIDChanged.emit(node.GetID() if node is not None else "")
+
+    def _leave_what_is_not_listed(self, *unused) -> None:
+        if self.currentNode() is None:
+            self.setCurrentNode(None)
 
     def setCurrentNode(self, node) -> None:
-        node_id = node if isinstance(node, str) else node.GetID() if node is not None else ""
-        self.setCurrentNodeID(node_id)
+        self.setCurrentNodeID(node.GetID() if node is not None else "")
 
     @Slot(str)
     def setCurrentNodeID(self, node_id: str) -> None:
-        ids = [listed_id for listed_id, _ in self._listed]
-        self._set_current(node_id if node_id in ids else "")
+        if self._get_scene() is None:
+            self._requested = node_id
+        elif node_id in self._listed:
+            self._combo_box.setCurrentIndex(self._first_row + self._listed.index(node_id))
+        else:
+            self._combo_box.setCurrentIndex(0 if self.noneEnabled else -1)
 
     @Slot(int)
     def setCurrentNodeIndex(self, index: int) -> None:
-        self._set_current(self._listed[index][0] if 0 <= index < len(self._listed) else "")
+        self._combo_box.setCurrentIndex(self._first_row + index if index < self.nodeCount() else self._first_row - 1)
 
     def nodeCount(self) -> int:
         return len(self._listed)
 
     def nodeFromIndex(self, index: int):
-        return self._get_scene().GetNodeByID(self._listed[index][0]) if 0 <= index < len(self._listed) else None
+        return self._node_at(self._first_row + index)
 
-    # filters -----------------------------------------------------------------------------------------------------------
-
-    def addAttribute(self, node_type: str, name: str, value=None) -> None:
-        self._attributes.append((node_type, name, None if value is None else str(value)))
-        self._refresh()
-
-    def removeAttribute(self, node_type: str, name: str) -> None:
-        self._attributes = [entry for entry in self._attributes if entry[:2] != (node_type, name)]
-        self._refresh()
+    # labels and properties -------------------------------------------------------------------------------------------------
 
     def setNodeTypeLabel(self, label: str, node_type: str) -> None:
         self._labels[node_type] = label
-        self._show()
+        self._name_actions()
 
     def nodeTypeLabel(self, node_type: str) -> str:
-        return self._labels.get(node_type, "")
+        scene = self._get_scene()
+        return self._labels.get(node_type) or (scene and scene.GetTypeDisplayNameByClassName(node_type)) or "node"
 
-    currentNodeID = currentNodeId = Property(str, lambda self: self._current, setCurrentNodeID)
-    nodeTypes = stored("QStringList", (), _refresh)
-    hideChildNodeTypes = stored("QStringList", (), _refresh)
-    showChildNodeTypes = stored(bool, True, _refresh)
-    showHidden = stored(bool, False, _refresh)
-    noneEnabled = stored(bool, False, lambda self, value: (self._refresh(), self._show()))
-    noneDisplay = stored(str, "None", _show)
-    addEnabled = stored(bool, True, _show)
-    removeEnabled = stored(bool, True, _show)
-    renameEnabled = stored(bool, False, _show)
-    editEnabled = stored(bool, False, _show)
+    def _current_id(self) -> str:
+        node = self.currentNode()
+        return node.GetID() if node is not None else ""
+
+    currentNodeID = currentNodeId = Property(str, _current_id, setCurrentNodeID)
+    nodeTypes = stored("QStringList", (), lambda self, value: (self._follow_anew(), self._name_actions()))
+    hideChildNodeTypes = stored("QStringList", (), ListsNodes._follow_anew)
+    showChildNodeTypes = stored(bool, True, ListsNodes._follow_anew)
+    showHidden = stored(bool, False, ListsNodes._follow_anew)
+    noneEnabled = stored(bool, False, _name_actions)
+    noneDisplay = stored(str, "None", _name_actions)
+    addEnabled = stored(bool, True, _name_actions)
+    removeEnabled = stored(bool, True, _name_actions)
+    renameEnabled = stored(bool, False, _name_actions)
+    editEnabled = stored(bool, False, _name_actions)
     selectNodeUponCreation = stored(bool, True)
     baseName = stored(str, "")
     interactionNodeSingletonTag = stored(str, "")
-    sizeAdjustPolicy = stored(object, QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+    sizeAdjustPolicy = part(object, "_combo_box.sizeAdjustPolicy")

@@ -3,19 +3,23 @@
 What differs, and is made alike here on the classes themselves, so that it also holds for widgets that Qt makes on its own:
 
 - a Qt property is an attribute: `w.text` reads it, `w.text = "..."` writes it, `w.text()` fails as a str is not callable;
-- an attribute that does not exist cannot be written on a C++ object (a mistyped property name raises);
-- lists of strings are tuples;
-- `w.connect("clicked(bool)", f)` connects by signature; `name` is short for objectName; `className()` tells the C++ class;
+- an attribute that does not exist cannot be written on a C++ object (a mistyped property name raises), a slot on none;
+- lists are tuples;
+- what is empty, invalid or null is false, and so is what Qt has deleted, whose properties and methods raise;
+- a method of Qt, or of a stand-in, takes no keyword arguments;
+- `w.connect("clicked(bool)", f)` connects by signature; `name` is short for objectName; `className()` tells the class;
 - `exec_` instead of `exec`.
 """
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 
 from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
+
+from .calls import Method, destroyed, give_truth, of_qt, refuse_keywords
+from .signals import connect, disconnect, see_signals_as_pythonqt
 
 MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 #: Properties of Qt 6 that Qt 5, which Slicer is built with, only has as methods, or not at all.
@@ -53,26 +57,41 @@ class Attribute:
             raise AttributeError(f"Property {self.name!r} of {type(obj).__name__} does not accept {value!r}")
 
 
+def is_property(known) -> bool:
+    return isinstance(known, (Attribute, QtCore.Property, property))
+
+
+def is_cpp(cls: type) -> bool:
+    """Does it stand for C++, or is it a part of what does?"""
+    return cls in cpp_classes or cls.__module__.startswith(__package__)
+
+
+def cpp_name(cls: type) -> str:
+    return next(base.__name__ for base in cls.__mro__ if base in cpp_classes)
+
+
 def see_as_pythonqt() -> None:
     """Change PySide6's classes; once per process."""
     if cpp_classes:
         return
-    for module in MODULES:
-        for name in dir(module):
-            cls = getattr(module, name)
-            if isinstance(cls, type) and issubclass(cls, QtCore.QObject):
+    for cls in {getattr(module, name) for module in MODULES for name in dir(module) if name[0] == "Q"}:
+        if isinstance(cls, type(QtCore.QObject)):
+            give_truth(cls)
+            if issubclass(cls, QtCore.QObject):
                 cpp_classes.add(cls)
+                refuse_keywords(cls)
     for cls in sorted(cpp_classes, key=lambda cls: len(cls.__mro__)):
         if "staticMetaObject" in cls.__dict__:
             _add_attributes(cls)
     QtCore.QObject.name = property(lambda self: self.objectName, lambda self, name: self.setObjectName(name))
-    QtCore.QObject.className = lambda self: self.metaObject().className()
+    QtCore.QObject.className = lambda self: type(self).__name__
     for cls in [cls for cls in cpp_classes if cls is QtCore.QObject or "__setattr__" in cls.__dict__]:
         cls.__setattr__ = _set_attribute
     for cls in (QtCore.QEventLoop, QtCore.QCoreApplication, QtGui.QDrag):
         cls.exec_ = cls.exec
     for cls in [cls for cls in cpp_classes if "__getattribute__" in cls.__dict__]:
-        cls.__getattribute__ = _finding_connect(cls.__getattribute__)
+        cls.__getattribute__ = _getting(cls.__getattribute__)
+    see_signals_as_pythonqt()
 
 
 def _add_attributes(cls: type) -> None:
@@ -94,21 +113,25 @@ def _unbound(cls: type, name: str):
 
 def _set_attribute(self, name, value):
     cls = type(self)
-    known = _unbound(cls, name)
-    if isinstance(known, QtCore.Property):
-        if known.fset is None:
+    owner = next((base for base in cls.__mro__ if name in base.__dict__), None)
+    known = owner.__dict__[name] if owner else None
+    if is_property(known):
+        if is_cpp(owner) and destroyed(self):
+            raise AttributeError(f"Trying to set property {name!r} on a destroyed {cpp_name(cls)} object")
+        if isinstance(known, QtCore.Property) and known.fset is None:
             raise AttributeError(f"Property {name!r} of {cls.__name__} object is not writable")
-        known.fset(self, value)
-    elif hasattr(type(known), "__set__"):
-        type(known).__set__(known, self, value)
-    elif cls not in cpp_classes or name.startswith("_") or _is_kept_by_pyside(name, value):
+        known.fset(self, value) if isinstance(known, QtCore.Property) else known.__set__(self, value)
+    elif name.startswith("_") or _is_kept_by_pyside(name, value):
         self.__dict__[name] = value
-    elif known is not None:
-        raise AttributeError(f"{name!r} of {cls.__name__} object is not a property and can not be overwritten")
+    elif owner is not None and is_cpp(owner):
+        kind = "Signal" if isinstance(known, QtCore.Signal) else "Slot"
+        raise AttributeError(f"{kind} {name!r} can not be overwritten on {cls.__name__} object")
+    elif cls not in cpp_classes:
+        self.__dict__[name] = value
     elif self.property(name) is not None:
         self.setProperty(name, value)
     else:
-        raise AttributeError(f"{name!r} does not exist on {cls.__name__}, and new attributes on C++ objects are not allowed")
+        raise AttributeError(f"{name!r} does not exist on {cls.__name__} and creating new attributes on C++ objects is not allowed")
 
 
 def _is_kept_by_pyside(name: str, value) -> bool:
@@ -116,69 +139,38 @@ def _is_kept_by_pyside(name: str, value) -> bool:
     return isinstance(value, QtCore.SignalInstance) or (isinstance(value, QtCore.QObject) and value.objectName == name)
 
 
-def _finding_connect(plain: Callable) -> Callable:
+def _getting(plain: Callable) -> Callable:
     """PySide6 looks up `connect` of an object before everything that a class could define."""
 
     ours = {"connect": connect, "disconnect": disconnect}
 
     def get_attribute(self, name):
+        if name[0] != "_" and destroyed(self):
+            return _of_destroyed(self, name, plain)
         value = plain(self, name)
-        return partial(_connect_either_way, ours[name], value, self) if name in ours else value
+        if name in ours:
+            return partial(_connect_either_way, ours[name], value, self)
+        return Method(value, cpp_name(type(self))) if of_qt(value) else value
 
     return get_attribute
+
+
+def _of_destroyed(self, name: str, plain: Callable):
+    """What Python keeps is still there; what was Qt's raises, a method when it is called."""
+    cls = type(self)
+    owner = next((base for base in cls.__mro__ if name in base.__dict__), None)
+    if owner is None or not is_cpp(owner):
+        return plain(self, name)
+    if is_property(owner.__dict__[name]):
+        raise ValueError(f"Trying to read property {name!r} from a destroyed {cpp_name(cls)} object")
+
+    def call(*arguments):
+        raise ValueError(f"Trying to call {name!r} on a destroyed {cpp_name(cls)} object")
+
+    call.connect = call.disconnect = call.emit = call
+    return call
 
 
 def _connect_either_way(ours: Callable, qts: Callable, sender: QtCore.QObject, first, *rest):
     """Before 6.9, PySide6's signals call the same method with the sender first."""
     return ours(sender, first, *rest) if isinstance(first, str) else qts(first, *rest)
-
-
-# connections by signature ----------------------------------------------------------------------------------------------
-
-def connect(sender: QtCore.QObject, signature: str, receiver, slot: str | None = None) -> bool:
-    """`sender.connect("valueChanged(int)", f)` or `sender.connect("valueChanged(int)", other, "setValue(int)")`."""
-    function = receiver if slot is None else getattr(receiver, slot.partition("(")[0])
-    name, _, types = signature.partition("(")
-    count = len([part for part in types.rstrip(")").split(",") if part.strip()])
-    if slot is not None:
-        count = min(count, len([part for part in slot.partition("(")[2].rstrip(")").split(",") if part.strip()]))
-    # PySide6 gives a slot as many values as its code names, so the number must stand in the signature.
-    call = (lambda: function(), lambda a: function(a), lambda a, b: function(a, b))[min(count, _accepts(function))]
-    _signal(sender, name, types).connect(call)
-    _connections(sender)[signature, function] = call
-    return True
-
-
-def disconnect(sender: QtCore.QObject, signature: str, receiver=None) -> bool:
-    connections = _connections(sender)
-    keys = [key for key in connections if key[0] == signature and (receiver is None or key[1] == receiver)]
-    name, _, types = signature.partition("(")
-    for key in keys:
-        _signal(sender, name, types).disconnect(connections.pop(key))
-    return bool(keys)
-
-
-def _signal(sender: QtCore.QObject, name: str, types: str):
-    if name == "currentIndexChanged" and "QString" in types:
-        name = "currentTextChanged"  # one of the overloads of Qt 5 that Qt 6 gave a name of its own
-    signal = getattr(sender, name, None)
-    if not isinstance(signal, QtCore.SignalInstance):
-        raise ValueError(f"{sender.className()} has no signal {name!r}")
-    return signal
-
-
-def _connections(sender: QtCore.QObject) -> dict:
-    if "_connections_by_signature" not in sender.__dict__:
-        sender._connections_by_signature = {}
-    return sender.__dict__["_connections_by_signature"]
-
-
-def _accepts(function: Callable) -> int:
-    """How many positional arguments a slot takes; PythonQt drops the rest."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 100
-    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
-        return 100
-    return sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters)

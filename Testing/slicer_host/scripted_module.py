@@ -1,4 +1,4 @@
-"""`slicer.ScriptedLoadableModule`: the four base classes of a scripted module."""
+"""`slicer.ScriptedLoadableModule`: the four base classes of a scripted module, which slicer-core 5.11 has not."""
 
 from __future__ import annotations
 

@@ -1,16 +1,17 @@
-"""Stand-ins for Slicer's widgets for segments."""
+"""Stand-in for Slicer's selector of segments."""
 
 from __future__ import annotations
 
 import slicer
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from .ctk_choices import ctkCheckableComboBox
 from .mrml_widgets import Follower, qMRMLWidget
 from .node_selector import qMRMLNodeComboBox
-from .stand_in import stand_in, stored
+from .stand_in import part, stand_in
 
-Qt, Signal, Slot = QtCore.Qt, QtCore.Signal, QtCore.Slot
+Qt, Signal, Property = QtCore.Qt, QtCore.Signal, QtCore.Property
+_NONE = "None"
 _CHANGES = ("SegmentAdded", "SegmentRemoved", "SegmentModified", "SegmentsOrderModified")
 
 
@@ -32,82 +33,114 @@ def follow_segments(follower: Follower, node, method: str) -> None:
 
 @stand_in
 class qMRMLSegmentSelectorWidget(qMRMLWidget):
-    """Chooses a segmentation and one of its segments, or several."""
+    """Chooses a segmentation and one of its segments, or several; where there are none, it says so in a line of its own."""
 
-    currentNodeChanged = Signal(object)
+    currentNodeChanged = Signal((object,), (bool,))
     currentSegmentChanged = Signal(str)
     segmentSelectionChanged = Signal("QStringList")
     nodeAboutToBeEdited = Signal(object)
 
     def __init__(self, parent=None):
         super().__init__(parent)
-        self._node_box = qMRMLNodeComboBox(self)
-        self._node_box.nodeTypes = ["vtkMRMLSegmentationNode"]
-        self._node_box.addEnabled = self._node_box.removeEnabled = False
-        self._segment_box = QtWidgets.QComboBox(self)
-        self._multi_box = ctkCheckableComboBox(self)
-        self._multi_box.hide()
-        self._segments: list[tuple[str, str]] = []
-        self._segment_id = ""
+        self._node, self._segment_id, self._selected, self._multiple = None, "", [], False
         self._follower = Follower(self)
         self._arrange()
         self._node_box.currentNodeChanged.connect(self._on_node)
         self._node_box.nodeAboutToBeEdited.connect(self.nodeAboutToBeEdited)
-        self._segment_box.activated.connect(lambda number: self.setCurrentSegmentID(self._segment_box.itemData(number) or ""))
-        self._multi_box.checkedIndexesChanged.connect(lambda: self.segmentSelectionChanged.emit(list(self.selectedSegmentIDs())))
+        self._segment_box.currentIndexChanged.connect(self._on_segment)
+        self._multi_box.checkedIndexesChanged.connect(self._on_segments)
+        self._multi_box.hide()
+        self._fill()
 
-    def _arrange(self, *unused) -> None:
-        layout = self.layout()
-        if layout is None:
-            layout = QtWidgets.QBoxLayout(QtWidgets.QBoxLayout.TopToBottom, self)
-            layout.setContentsMargins(0, 0, 0, 0)
-            layout.setSpacing(4)
-            for widget in (self._node_box, self._segment_box, self._multi_box):
-                layout.addWidget(widget)
-        layout.setDirection(QtWidgets.QBoxLayout.LeftToRight if self.horizontalLayout else QtWidgets.QBoxLayout.TopToBottom)
+    def _arrange(self) -> None:
+        """The widgets, layouts and size policies of Slicer's .ui file; a policy that it does not set may grow in height."""
+        self._node_box = qMRMLNodeComboBox(self)
+        self._node_box.nodeTypes, self._node_box.addEnabled, self._node_box.renameEnabled = ["vtkMRMLSegmentationNode"], False, True
+        self._frame, inner = QtWidgets.QFrame(self), QtWidgets.QFrame()
+        self._label, self._message = QtWidgets.QLabel("Segment: ", inner), QtWidgets.QLabel(inner)
+        self._multi_box, self._segment_box = ctkCheckableComboBox(inner), QtWidgets.QComboBox(inner)
+        for widget, name in ((self._node_box, "MRMLNodeComboBox_Segmentation"), (self._label, "label_Segment"),
+                             (self._message, "label_Message"), (self._multi_box, "CheckableComboBox_Segment"),
+                             (self._segment_box, "comboBox_Segment")):
+            widget.setObjectName(name)
+        self._grid = QtWidgets.QGridLayout(self)
+        row, grid = QtWidgets.QHBoxLayout(self._frame), QtWidgets.QGridLayout(inner)
+        for layout, left in ((self._grid, 0), (row, 4), (grid, 0)):
+            layout.setContentsMargins(left, 0, 0, 0)
+        self._grid.setHorizontalSpacing(0)
+        self._grid.setVerticalSpacing(2)
+        grid.setSpacing(4)
+        row.addWidget(inner)
+        for column, widget in enumerate((self._label, self._multi_box, self._segment_box)):
+            grid.addWidget(widget, 0, column)
+        grid.addWidget(self._message, 1, 0, 1, 3)
+        self._grid.addWidget(self._node_box, 0, 0)
+        self._set_horizontal(False)
+
+    def _set_horizontal(self, horizontal: bool) -> None:
+        self._grid.removeWidget(self._frame)
+        self._grid.addWidget(self._frame, *((0, 1) if horizontal else (1, 0)))
+        self._label.setText("" if horizontal else "Segment: ")
+        policy = QtWidgets.QSizePolicy
+        vertical = policy.Preferred if horizontal else policy.Fixed
+        self._node_box.setSizePolicy(policy.Preferred, vertical)
+        for box in (self._segment_box, self._multi_box):
+            box.setSizePolicy(policy.Expanding, vertical)
 
     def _on_scene(self) -> None:
         self._node_box.setMRMLScene(self._get_scene())
 
     def _on_node(self, node) -> None:
-        follow_segments(self._follower, node, "_refresh")
-        self._refresh()
+        if node is not self._node:
+            self._node = node
+            follow_segments(self._follower, node, "_fill")
+            self._fill()
         self.currentNodeChanged.emit(node)
+        self.currentNodeChanged[bool].emit(node is not None)
 
-    def _refresh(self, *unused) -> None:
-        segments = segments_of(self.currentNode())
-        if segments != self._segments:
-            self._segments = segments
-            self._show()
-        ids = [segment_id for segment_id, _ in segments]
-        if ids and self._segment_id not in ids and (self._segment_id or not self.noneEnabled):
-            self._set_segment(ids[0])
+    def _say(self, text: str) -> None:
+        self._message.setVisible(bool(text))
+        self._message.setText(text)
 
-    def _show(self, *unused) -> None:
-        chosen = set(self.selectedSegmentIDs())
+    def _fill(self, *unused) -> None:
         for box in (self._segment_box, self._multi_box):
             box.blockSignals(True)
             box.clear()
-            if box is self._segment_box and self.noneEnabled:
-                box.addItem("None", "")
-            for segment_id, name in self._segments:
-                box.addItem(name, segment_id)
-            box.blockSignals(False)
-        self._segment_box.setCurrentIndex(self._segment_box.findData(self._segment_id))
-        self._check(chosen)
-        self._segment_box.setVisible(not self.multiSelection)
-        self._multi_box.setVisible(self.multiSelection)
+        segments = segments_of(self._node)
+        self._say("" if segments else "No segments in segmentation " if self._node else "No node is selected ")
+        self._label.setVisible(bool(segments))
+        self._segment_box.setVisible(bool(segments) and not self._multiple)
+        self._multi_box.setVisible(bool(segments) and self._multiple)
+        box = self._multi_box if self._multiple else self._segment_box
+        if segments and not self._multiple and self.noneEnabled:
+            box.addItem(_NONE, _NONE)
+        for segment_id, name in segments:
+            box.addItem(name, segment_id)
+        known = self._segment_id in [segment_id for segment_id, _ in segments]
+        stays = known or (self.noneEnabled and not self._segment_id)
+        if segments and not self._multiple:
+            box.setCurrentIndex(-1)
+            if stays:
+                self.setCurrentSegmentID(self._segment_id)
+        for each in (self._segment_box, self._multi_box):
+            each.blockSignals(False)
+        if segments and self._multiple:
+            self.setSelectedSegmentIDs(self._selected)
+        elif segments and not stays:
+            box.setCurrentIndex(int(self.noneEnabled))  # the first segment
 
-    def _check(self, segment_ids) -> None:
-        for number in range(self._multi_box.count):
-            state = Qt.Checked if self._multi_box.itemData(number) in segment_ids else Qt.Unchecked
-            self._multi_box.setCheckState(self._multi_box.model().index(number, 0), state)
+    def _on_segment(self, number: int) -> None:
+        self._say("")
+        if self._node is not None:
+            chosen = self._segment_box.itemData(number) or ""
+            self._segment_id = "" if chosen == _NONE else chosen
+            self.currentSegmentChanged.emit(self._segment_id)
 
-    def _set_segment(self, segment_id: str) -> None:
-        if segment_id != self._segment_id:
-            self._segment_id = segment_id
-            self._segment_box.setCurrentIndex(self._segment_box.findData(segment_id))
-            self.currentSegmentChanged.emit(segment_id)
+    def _on_segments(self) -> None:
+        self._say("")
+        if self._node is not None:
+            self._selected = [index.data(Qt.UserRole) for index in self._multi_box.checkedIndexes()]
+            self.segmentSelectionChanged.emit(self._selected)
 
     def currentNode(self):
         return self._node_box.currentNode()
@@ -122,99 +155,44 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._node_box.setCurrentNodeID(node_id)
 
     def currentSegmentID(self) -> str:
-        return self._segment_id
+        return "" if self._multiple else self._segment_id
 
     def setCurrentSegmentID(self, segment_id: str) -> None:
-        self._set_segment(segment_id if segment_id in self.segmentIDs() else "")
+        """What is no segment's is left out of account."""
+        number = 0 if not segment_id and self.noneEnabled else self._segment_box.findData(segment_id)
+        if number != -1 and not self._multiple:
+            self._segment_box.setCurrentIndex(number)
 
     def segmentIDs(self) -> tuple:
-        return tuple(segment_id for segment_id, _ in self._segments)
+        """Only where several can be chosen."""
+        return tuple(self._multi_box.itemData(number) for number in range(self._multi_box.count))
 
     def selectedSegmentIDs(self) -> tuple:
-        return tuple(index.data(Qt.UserRole) for index in self._multi_box.checkedIndexes())
+        return tuple(self._selected) if self._multiple else ()
 
     def setSelectedSegmentIDs(self, segment_ids) -> None:
-        self._check(set(segment_ids))
+        if not self._multiple or self._node is None:
+            return
+        chosen, before = [segment_id for segment_id in segment_ids if segment_id in self.segmentIDs()], self._selected
+        self._selected = chosen
+        self._multi_box.blockSignals(True)
+        for number, segment_id in enumerate(self.segmentIDs()):
+            self._multi_box.setCheckState(self._multi_box.model().index(number, 0), Qt.Checked if segment_id in chosen else Qt.Unchecked)
+        self._multi_box.blockSignals(False)
+        if chosen != before:
+            self._on_segments()
 
-    noneEnabled = stored(bool, False, lambda self, value: (
-        setattr(self._node_box, "noneEnabled", value), self._show(), self._refresh()))
-    editEnabled = stored(bool, False, lambda self, value: setattr(self._node_box, "editEnabled", value))
-    segmentationNodeSelectorVisible = stored(bool, True, lambda self, value: self._node_box.setVisible(value))
-    multiSelection = stored(bool, False, _show)
-    horizontalLayout = stored(bool, False, _arrange)
-    selectNodeUponCreation = stored(bool, True)
+    def _set_multiple(self, multiple: bool) -> None:
+        self._multiple, self._segment_id, self._selected = multiple, "" if multiple else self._segment_id, []
+        self._fill()
 
+    def _set_none_enabled(self, enabled: bool) -> None:
+        self._node_box.noneEnabled = enabled
+        self._fill()
 
-@stand_in
-class qMRMLSegmentsTableView(qMRMLWidget):
-    """A table of the segments of a segmentation: visible or not, colour, name."""
-
-    selectionChanged = Signal(QtCore.QItemSelection, QtCore.QItemSelection)
-    segmentAboutToBeModified = Signal(str)
-
-    def __init__(self, parent=None):
-        super().__init__(parent)
-        self._table = QtWidgets.QTableWidget(0, 3, self)
-        self._table.setHorizontalHeaderLabels(["", "", "Name"])
-        self._table.horizontalHeader().setStretchLastSection(True)
-        self._table.verticalHeader().hide()
-        self._table.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)
-        self._table.setColumnWidth(0, 24)
-        self._table.setColumnWidth(1, 24)
-        layout = QtWidgets.QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addWidget(self._table)
-        self._table.selectionModel().selectionChanged.connect(self.selectionChanged)
-        self._node = None
-        self._follower = Follower(self)
-
-    def setSegmentationNode(self, node) -> None:
-        self._node = node
-        follow_segments(self._follower, node, "_show")
-        self._show()
-
-    def segmentationNode(self):
-        return self._node
-
-    def _show(self, *unused) -> None:
-        segments = segments_of(self._node)
-        self._table.setRowCount(len(segments))
-        for number, (segment_id, name) in enumerate(segments):
-            color = QtWidgets.QTableWidgetItem()
-            color.setBackground(QtGui.QColor.fromRgbF(*self._node.GetSegmentation().GetSegment(segment_id).GetColor()))
-            item = QtWidgets.QTableWidgetItem(name)
-            item.setData(Qt.UserRole, segment_id)
-            for column, cell in enumerate((QtWidgets.QTableWidgetItem(), color, item)):
-                self._table.setItem(number, column, cell)
-
-    def tableWidget(self):
-        return self._table
-
-    def displayedSegmentIDs(self) -> tuple:
-        return tuple(self._table.item(number, 2).data(Qt.UserRole) for number in range(self._table.rowCount))
-
-    def selectedSegmentIDs(self) -> tuple:
-        rows = sorted({index.row() for index in self._table.selectedIndexes()})
-        return tuple(self.displayedSegmentIDs()[number] for number in rows)
-
-    def setSelectedSegmentIDs(self, segment_ids) -> None:
-        self._table.clearSelection()
-        mode = self._table.selectionMode
-        self._table.setSelectionMode(QtWidgets.QAbstractItemView.MultiSelection)
-        for number, segment_id in enumerate(self.displayedSegmentIDs()):
-            if segment_id in segment_ids:
-                self._table.selectRow(number)
-        self._table.setSelectionMode(mode)
-
-    def clearSelection(self) -> None:
-        self._table.clearSelection()
-
-    segmentCount = QtCore.Property(int, lambda self: self._table.rowCount)
-    selectionMode = stored(int, 3, lambda self, mode: self._table.setSelectionMode(QtWidgets.QAbstractItemView.SelectionMode(mode)))
-    headerVisible = stored(bool, True, lambda self, value: self._table.horizontalHeader().setVisible(value))
-    visibilityColumnVisible = stored(bool, True, lambda self, value: self._table.setColumnHidden(0, not value))
-    colorColumnVisible = stored(bool, True, lambda self, value: self._table.setColumnHidden(1, not value))
-    opacityColumnVisible = stored(bool, False)
-    statusColumnVisible = stored(bool, False)
-    filterBarVisible = stored(bool, False)
-    readOnly = stored(bool, False)
+    noneEnabled = Property(bool, lambda self: self._node_box.noneEnabled, _set_none_enabled)
+    editEnabled = part(bool, "_node_box.editEnabled")
+    segmentationNodeSelectorVisible = part(bool, "_node_box.visible")
+    multiSelection = Property(bool, lambda self: self._multiple, _set_multiple)
+    horizontalLayout = Property(bool, lambda self: self._grid.rowCount() == 1, _set_horizontal)
+    selectNodeUponCreation = part(bool, "_node_box.selectNodeUponCreation")

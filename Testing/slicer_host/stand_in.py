@@ -7,6 +7,7 @@ and nothing else that is public (Testing/panel/test_names.py holds them against 
 from __future__ import annotations
 
 import itertools
+import types
 from collections.abc import Callable
 
 from PySide6 import QtCore, QtWidgets
@@ -20,7 +21,10 @@ _numbers = itertools.count()
 
 
 def stand_in(cls: type) -> type:
-    """Decorator: the class stands for the C++ class of the same name."""
+    """Decorator: the class stands for the C++ class of the same name, whose methods take no keyword arguments."""
+    for name, function in vars(cls).items():
+        if isinstance(function, types.FunctionType) and not name.startswith("_"):
+            function.__code__ = function.__code__.replace(co_posonlyargcount=function.__code__.co_argcount)
     stand_ins[cls.__name__] = cls
     cpp_classes.add(cls)
     return cls

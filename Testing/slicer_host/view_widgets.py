@@ -9,6 +9,7 @@ from trame_slicer.views import AbstractView, SliceView, ThreeDView
 from trame_slicer.views.render_scheduler import ScheduledRenderStrategy
 from vtk.util.numpy_support import vtk_to_numpy
 
+from .slice_controller import qMRMLSliceControllerWidget
 from .stand_in import stand_in, stored
 
 Qt = QtCore.Qt
@@ -232,6 +233,10 @@ class _Framed(QtWidgets.QWidget):
 class qMRMLSliceWidget(_Framed):
     def __init__(self, core, node):
         super().__init__(qMRMLSliceView(core, node), node)
+        self._controller = qMRMLSliceControllerWidget(self.sliceLogic(), self)
+
+    def sliceController(self) -> qMRMLSliceControllerWidget:
+        return self._controller
 
     def sliceView(self) -> qMRMLSliceView:
         return self._view

@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum
-from pathlib import Path
 from typing import Annotated
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import (
-    Choice,
-    Decimals,
-    Default,
-    WithinRange,
-    parameterNodeWrapper,
-    parameterPack,
-)
+from slicer.parameterNodeWrapper import Choice, WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -41,70 +31,63 @@ class ExamplePanel(ScriptedLoadableModule):
             checksums="SHA256:0")
 
 
-class Method(Enum):
-    SEARCH = "search"
-    GIVEN = "given"
-
-
-@parameterPack
-class View:
-    name: str = "AP"
-    image: slicer.vtkMRMLScalarVolumeNode
-    angle: Annotated[float, WithinRange(-90, 90)] = 0.0
-
-
 @parameterNodeWrapper
 class ExamplePanelParameterNode:
-    ct: slicer.vtkMRMLScalarVolumeNode
-    blend: Annotated[float, WithinRange(0, 1), Decimals(3)] = 0.5
+    blend: Annotated[float, WithinRange(0, 1)] = 0.5
     flicker: bool = False
     count: Annotated[int, WithinRange(1, 8)] = 2
-    method: Method = Method.GIVEN
-    kind: Annotated[str, Choice(["edges", "blend"]), Default("blend")]
-    note: str = ""
-    folder: Path
-    views: list[View]
-    start: float | None = None
-    pair: tuple[int, str] = (0, "")
+    kind: Annotated[str, Choice(["edges", "blend"])] = "blend"
 
 
 class ExamplePanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
-        self.clicks = 0
+        self.clicks, self.calls = 0, []
 
     def setup(self):
         ScriptedLoadableModuleWidget.setup(self)
+        self.calls.append("setup")
         uiWidget = slicer.util.loadUI(self.resourcePath("UI/ExamplePanel.ui"))
         self.layout.addWidget(uiWidget)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.logic = ExamplePanelLogic()
         self.ui.applyButton.clicked.connect(self.onApply)
+        self.ui.flickerBox.toggled.connect(self.onFlicker)
+        self.ui.ctSelector.currentNodeIDChanged.connect(self.show)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneClosed)
         self.bind()
 
     def bind(self):
-        self.removeObservers(self.show)
         self.parameters = ExamplePanelParameterNode(self.logic.getParameterNode())
-        self.parameters.connectGui(self.ui)
-        self.addObserver(self.parameters.parameterNode, vtk.vtkCommand.ModifiedEvent, self.show)
+        self.bound = self.parameters.connectGui(self.ui)
         self.show()
 
-    def show(self, caller=None, event=None):
-        self.ui.applyButton.enabled = self.parameters.ct is not None
+    def show(self, nodeID=None):
+        self.ui.applyButton.enabled = self.ui.ctSelector.currentNode() is not None
         self.ui.applyButton.toolTip = _("Register") if self.ui.applyButton.enabled else _("Choose a CT first")
 
+    def onFlicker(self, on):
+        self.parameters.flicker = on
+
     def onSceneClosed(self, caller, event):
+        self.parameters.disconnectGui(self.bound)
         self.bind()
 
     def onApply(self):
         self.clicks += 1
         with slicer.util.tryWithErrorDisplay(_("Failed."), waitCursor=True):
-            self.logic.process(self.parameters.ct)
+            self.logic.process(self.ui.ctSelector.currentNode())
+
+    def enter(self):
+        self.calls.append("enter")
+
+    def exit(self):
+        self.calls.append("exit")
 
     def cleanup(self):
+        self.calls.append("cleanup")
         self.removeObservers()
 
 

@@ -16,6 +16,8 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
+from vtkmodules.util.misc import calldata_type
+from vtkmodules.vtkCommonCore import VTK_OBJECT
 
 from MultiViewRegistrationLib.scene.cleanup import Watch
 from MultiViewRegistrationLib.scene.display import hide, is_shown
@@ -106,6 +108,8 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.logic = MultiViewRegistrationLogic()
         self.watch = Watch(slicer.mrmlScene)
         self.panel = Panel(self.ui, self.logic, self.resourcePath)
+        self.selectors = slicer.util.findChildren(uiWidget, className="qMRMLNodeComboBox")
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
@@ -127,6 +131,13 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
     def exit(self):
         """Another module is opened."""
         self.panel.exit()
+
+    @calldata_type(VTK_OBJECT)
+    def onNodeAboutToBeRemoved(self, caller, event, node):
+        """Choose none where this node is chosen: a selector of Slicer puts another in its place, whosever it is."""
+        for selector in self.selectors:
+            if selector.currentNode() is node and not caller.IsClosing():
+                selector.setCurrentNode(None)
 
     def onSceneStartClose(self, caller, event):
         self.setParameterNode(None)

@@ -57,6 +57,23 @@ def test_there_is_none_yet(host, section):
     assert not section.ui.segmentSelector.enabled and section.widget.enabled
 
 
+def test_nothing_takes_the_place_of_what_is_removed(host, opened, section, phantom):
+    """Slicer's selectors choose another node where the current one goes."""
+    host.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Another patient's CT")
+    choose(host, section, "Phantom")
+    masks = [host.scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name) for name in ("mine", "another")]
+    for mask in masks:
+        mask.GetSegmentation().AddEmptySegment("hip", "Hip")
+    section.ui.segmentSelector.setCurrentNode(masks[0])
+    assert opened.panel.registration.segmentation is masks[0]
+    host.scene.RemoveNode(masks[0])
+    host.process(0.1)
+    assert opened.panel.registration.segmentation is None
+    host.scene.RemoveNode(phantom)
+    host.process(0.1)
+    assert opened.panel.registration.ct is None and section.ui.ctSelector.currentNode() is None
+
+
 def test_it_is_chosen_and_looked_at(host, section, phantom):
     choose(host, section, "Phantom")
     assert section.registration.ct is phantom and phantom.GetParentTransformNode() is section.registration.ct_transform

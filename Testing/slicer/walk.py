@@ -260,9 +260,10 @@ def moves_the_ct_by_mouse(walk) -> None:
 
 
 def press_escape(walk) -> None:
-    target = slicer.app.focusWidget() or slicer.util.mainWindow()
-    for kind in (qt.QEvent.ShortcutOverride, qt.QEvent.KeyPress, qt.QEvent.KeyRelease):
-        slicer.app.sendEvent(target, qt.QKeyEvent(kind, qt.Qt.Key_Escape, qt.Qt.NoModifier))
+    """By the shortcut itself: a key event that is sent, not typed, reaches no shortcut in Qt."""
+    for shortcut in walk.widget.parent.findChildren(qt.QShortcut):
+        if shortcut.enabled and shortcut.key.toString() == "Esc":
+            shortcut.activated()
     walk.process(0.3)
 
 

@@ -86,9 +86,9 @@ def go(options: argparse.Namespace) -> None:
     slicer.mrmlScene.Clear()
     walk.run(
         begins_with_an_empty_scene, loads_a_case, asks_for_packages, self_test.shows_each_xray_in_its_own_pane, adds_slices_of_the_ct,
-        types_numbers, self_test.registers_by_search, self_test.lays_each_overlay_over_the_xrays, self_test.goes_back_and_forth,
-        moves_the_ct_by_mouse, looks_along_a_beam, puts_the_cursor, draws_a_mask, takes_a_dark_theme, opens_another_patient,
-        registers_again, self_test.exports_the_transform, saves_and_reopens_the_scene, reloads_the_module,
+        types_numbers, self_test.registers_by_search, shows_every_section, self_test.lays_each_overlay_over_the_xrays,
+        self_test.goes_back_and_forth, moves_the_ct_by_mouse, looks_along_a_beam, puts_the_cursor, draws_a_mask, takes_a_dark_theme,
+        opens_another_patient, registers_again, self_test.exports_the_transform, saves_and_reopens_the_scene, reloads_the_module,
         self_test.shows_each_xray_in_its_own_pane)
 
 
@@ -305,6 +305,14 @@ def draws_a_mask(walk) -> None:
     display = views[0].mask.GetDisplayNode()
     shows = [display.IsDisplayableInView(f"vtkMRMLSliceNodeXRay{number + 1}") for number in range(len(views))]
     walk.check(shows == [True] + [False] * (len(views) - 1), "the mask is drawn in its own pane alone")
+
+
+def shows_every_section(walk) -> None:
+    """Each by itself, as the tutorial has them."""
+    for name, section in walk.panel.sections.items():
+        walk.of(name)
+        walk.process(0.3)
+        section.button.grab().save(str(walk.options.out / f"{name}.png"))
 
 
 def takes_a_dark_theme(walk) -> None:

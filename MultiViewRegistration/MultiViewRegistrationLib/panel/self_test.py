@@ -29,11 +29,11 @@ class Walk:
 
     An exception in any slot, observer or thread, which Slicer prints and forgets, fails the step that it happens in.
 
-    widget: the module's Widget.   say: gets a line for each check.   picture: called after each step with its name.
+    widget: the module's Widget.   say: gets a line for each check.   picture: called with the name of what is to be seen, after each step.
     """
 
     def __init__(self, widget, say: Callable[[str], object] = print, picture: Callable[[str], object] = lambda name: None) -> None:
-        self.widget, self._say, self._picture = widget, say, picture
+        self.widget, self._say, self.picture = widget, say, picture
         self._caught: list[str] = []
         self._hooks = sys.excepthook, threading.excepthook
         sys.excepthook = lambda *error: self._caught.append("".join(traceback.format_exception(*error)))
@@ -63,7 +63,7 @@ class Walk:
                 self._say(f"* {name}")
                 step(self)
                 self.process(0.3)
-                self._picture(name)
+                self.picture(name)
         finally:
             self.end()
 
@@ -162,6 +162,7 @@ def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
         if slicer.app.layoutManager() is not None:
             walk.wait(partial(_is_laid, views, mode), f"the overlay {mode}", 60)
         walk.check(True, f"{box.currentText} lies over every X-ray")
+        walk.picture(f"overlay {mode}")
     walk.choose(box, 0)
 
 

@@ -1,4 +1,4 @@
-"""Makes the pictures of docs/slicer.md and the extension's screenshot anew:
+"""Makes the pictures of docs/slicer.md that Testing/slicer/walk.py does not make in Slicer itself:
 
     PYTHONPATH=MultiViewRegistration:Testing:Testing/panel python Testing/make_tutorial_pictures.py [folder]
 
@@ -25,8 +25,6 @@ ROOT = Path(__file__).resolve().parents[1]
 JPEG = {"quality": 84, "optimize": True, "progressive": True}
 GAP, WHITE, MARGIN = 6, (255, 255, 255), 16
 ZOOM = 2.0
-#: The extension's, from the folder of the others.
-SCREENSHOT, WIDTH = "../../Resources/Screenshots/slicer.jpg", 1200
 #: Slicer's layout with the 3D view alone.
 ONE_3D = 4
 #: Of two pedicle screws in a thoracic vertebra of the sample: entry and tip, CT LPS mm.
@@ -68,10 +66,6 @@ class Pictures:
         """The 3D view."""
         return Image.fromarray(self.person.views.threeDWidget(0).threeDView()._pixels())
 
-    def window(self) -> Image.Image:
-        """The panel beside the views."""
-        return self._image(self.host.main_window)
-
     def save(self, rows: list[list[Image.Image]], file: str) -> None:
         """Pictures in rows, as one file."""
         width = max(sum(image.width for image in row) + GAP * (len(row) - 1) for row in rows)
@@ -102,7 +96,6 @@ def main(folder: Path) -> None:
     take = Pictures(person, folder)
     volume_rendering(host)
     load_sample(person)
-    panel_before(person, take)
     open_views(person, 1000, 1000)
     before = overlay(person, take, "Two colours")
     register(person)
@@ -111,10 +104,8 @@ def main(folder: Path) -> None:
     take.save([[blend, edges], [tiles, difference]], "overlays.jpg")
     linked_cursor(person, take)
     planned_screws(person, take)
-    panel_after(person, take)
     regressor(person, take)
     scene(person, take)
-    window(person, take)
     sequence(person, take)
     host.close()
 
@@ -132,38 +123,6 @@ def only(person: Person, *names: str) -> None:
     for name, section in person.panel.sections.items():
         section.button.collapsed = name not in names
     person.host.process(0.1)
-
-
-def panel_before(person: Person, take: Pictures) -> None:
-    take.section("ct", "ct.png")
-    xrays = take.section_image("xrays")
-    take.save([[xrays, calibration(person, take)]], "xrays.png")
-    only(person)
-
-
-def calibration(person: Person, take: Pictures) -> Image.Image:
-    """The geometry of the first X-ray while it is read from a calibration file with two cameras, which is not applied."""
-    editor = person.panel.sections["xrays"].geometry
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "rig.yaml")
-        views = zip(("cam-A", "cam-B"), person.panel.registration.xrays, strict=True)
-        path.write_text("\n".join(opencv_yaml(name, view.camera) for name, view in views))
-        person.host.answers.open_files = [path]
-        person.host.choose(editor.ui.modeBox, "Calibration file")
-        person.host.click(editor.ui.fileButton)
-        for label, widget in editor._calibration._rows._rows.values():
-            if label.text != "Lengths in:":
-                person.host.choose(widget, {"World axes:": "LPS (DICOM, ITK)", "First pixel at:": "0 (OpenCV)"}[label.text])
-        picture = take.box(person.of("xrays").geometryBox)
-        person.host.click(editor.ui.resetButton)
-    return picture
-
-
-def opencv_yaml(name: str, camera) -> str:
-    """A camera as YAML, with a little distortion."""
-    rows = {"camera_matrix": camera.intrinsics, "R": camera.camera_from_world[:3, :3], "t": camera.camera_from_world[:3, 3]}
-    lines = [f"  {key}: {np.asarray(value).ravel().tolist()}" for key, value in rows.items()]
-    return "\n".join([f"{name}:", *lines, f"  image_size: {list(camera.size)}", "  distortion: [-0.2, 0.05, 0, 0, 0]"])
 
 
 def open_views(person: Person, width: int, height: int) -> None:
@@ -274,50 +233,6 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
     node.SetAndObserveTransformNodeID(slicer.mrmlScene.GetFirstNodeByName(person.of("export").transformNameLabel.text).GetID())
 
 
-def panel_after(person: Person, take: Pictures) -> None:
-    person.host.choose(person.of("check").overlayComboBox, "Two colours")
-    person.host.process(0.5)
-    start_pages(person, take)
-    for name in ("register", "check"):
-        take.section(name, f"{name}.png")
-    exported(person, take)
-
-
-def exported(person: Person, take: Pictures) -> None:
-    """Section Export once some formats were written."""
-    from PySide6 import QtWidgets
-
-    export = person.of("export")
-    with tempfile.TemporaryDirectory() as folder:
-        person.host.type(export.folderPath.findChild(QtWidgets.QLineEdit), str(Path(folder, "result")))
-        export.formatsGroupBox.collapsed = export.linkGroupBox.collapsed = False
-        for kind in ("tfm", "dicom"):
-            person.host.click(person.panel.sections["export"]._formats[kind])
-        person.host.click(export.exportButton)
-        person.wait_for_work()
-        export.writtenLabel.text = export.writtenLabel.text.replace(folder, "/home/you")
-        export.folderPath.findChild(QtWidgets.QLineEdit).text = "/home/you/result"
-        take.section("export", "export.png")
-
-
-def start_pages(person: Person, take: Pictures) -> None:
-    """Section Start with a search, with a pose from a file, and with landmarks of an X-ray to be read."""
-    start, pages = person.of("start"), [take.section_image("start")]
-    only(person, "start")
-    person.host.click(start.givenRadioButton)
-    with tempfile.TemporaryDirectory() as folder:
-        np.savetxt(Path(folder, "from_planning.txt"), person.pose)
-        person.host.answers.open_files = [Path(folder, "from_planning.txt")]
-        person.host.click(start.poseFileButton)
-    pages.append(take.section_image("start"))
-    person.host.click(start.landmarksRadioButton)
-    person.host.choose(start.landmarkTargetBox, "AP")
-    pages.append(take.section_image("start"))
-    person.host.click(start.searchRadioButton)
-    only(person)
-    take.save([[page] for page in pages], "start.png")
-
-
 def regressor(person: Person, take: Pictures) -> None:
     """The box of section Start before a network is trained, while it is, for a minute, and after that."""
     start = person.of("start")
@@ -353,21 +268,9 @@ def scene(person: Person, take: Pictures) -> None:
     person.views = person.host.open_views(1000, 640)
     person.views.setLayout(ONE_3D)
     person.host.process(0.1)
-    person.panel.views._stand_back()
+    person.panel.views.stand_back()
+    person.host.process(0.2)
     take.save([[take.scene()]], "scene.jpg")
-
-
-def window(person: Person, take: Pictures) -> None:
-    """The extension's screenshot."""
-    host = person.host
-    only(person, "register", "check")
-    person.views = host.open_views(1560, 960, panel=person.widget)
-    host.click(person.ui.layoutButton)
-    host.choose(person.of("check").overlayComboBox, "Edges of bones")
-    host.process(1.0)
-    person.panel.session.drawing.finish()
-    whole = take.window()
-    take.save([[whole.resize((WIDTH, WIDTH * whole.height // whole.width), Image.Resampling.LANCZOS)]], SCREENSHOT)
 
 
 if __name__ == "__main__":

@@ -80,6 +80,7 @@ def go(options: argparse.Namespace) -> None:
     slicer.app.setAttribute(qt.Qt.AA_DontUseNativeDialogs, True)  # which nobody could fill in from here
     number = iter(range(1, 100))
     slicer.util.mainWindow().resize(*WINDOW)
+    slicer.util.setDataProbeVisible(False)  # the panel has its room
     walk = self_test.Walk(self_test.open_panel(), partial(say, file=options.out / RECORD),
                           lambda name: picture(options.out / f"{next(number):02} {name}.png"))
     walk.options = options

@@ -161,6 +161,7 @@ def lays_each_overlay_over_the_xrays(walk: Walk) -> None:
         walk.choose(box, index)
         if slicer.app.layoutManager() is not None:
             walk.wait(partial(_is_laid, views, mode), f"the overlay {mode}", 60)
+            walk.wait(lambda: walk.panel.session.drawing.sharp, "the overlay is sharp", 60)
         walk.check(True, f"{box.currentText} lies over every X-ray")
         walk.picture(f"overlay {mode}")
     walk.choose(box, 0)

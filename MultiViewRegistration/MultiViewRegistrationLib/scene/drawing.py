@@ -97,9 +97,14 @@ class Drawing:
         """Whether the CT has not moved for a while."""
         return perf_counter() - self._moved > REST
 
+    @property
+    def sharp(self) -> bool:
+        """Whether all that there is to draw is drawn as finely as it will be."""
+        return all(drawn.sharp for drawn in self._drawn.values())
+
     def finish(self) -> None:
         """Draw until all is sharp."""
-        while self.step() or not all(drawn.sharp for drawn in self._drawn.values()):
+        while self.step() or not self.sharp:
             pass
 
     # What is out of date

@@ -210,18 +210,18 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
         """A new registration with the case of a track.json, whose sequence its session plays. InputError for what is wrong in either."""
         from MultiViewRegistrationLib.scene.sequence import read_track
 
-        read = read_track(os.fspath(path))
-        registration = self.take(read)
-        read.play(self.session(registration))
-        return registration
+        return self.take(read_track(os.fspath(path)))
 
     def take(self, read) -> Registration:
-        """A new registration with what was read (scene.loading.ReadCase), maybe in a thread."""
+        """A new registration with what was read, maybe in a thread: a ReadCase, or a ReadTrack, which then plays."""
         one_is_shown = any(map(is_shown, Registration.all(slicer.mrmlScene)))
         registration = read(slicer.mrmlScene)
         if one_is_shown:
             hide(registration)  # until it is chosen
-        self.session(registration).know(read.case)
+        session = self.session(registration)
+        session.know(read.case)
+        if hasattr(read, "play"):
+            read.play(session)
         return registration
 
     def register(self, registration, start="search", **options) -> Session:

@@ -202,6 +202,7 @@ def sequence(person: Person, take: Pictures) -> None:
         person.host.answers.open_files = [track / "track.json"]
         only(person, "sequence")
         person.host.click(person.of("sequence").openButton)
+        person.wait(lambda: not person.panel.opening.under_way)
         for number in (0, 3):
             person.panel.session.sequence.player.go(number)
             person.wait(lambda number=number: person.panel.session.sequence.player.number == number)

@@ -48,6 +48,7 @@ def playing(person, track):
 
 def shown(person, number: int) -> list[str]:
     """Wait until a frame is shown; what is said of it."""
+    person.wait(lambda: not person.panel.opening.under_way)
     person.wait(lambda: person.panel.session.sequence.player.number == number, 20)
     return person.of("sequence").frameLabel.text.splitlines()
 
@@ -232,8 +233,7 @@ def test_a_scene_that_is_saved_meanwhile_brings_the_sequence_back(playing, tmp_p
     assert shown(person, 1) == told and person.message == "" and person.header("sequence") == "\u2714 5 frames"
     assert ui.frameSlider.value == 1 and ui.closeButton.enabled and error_mm(person.pose, swing(COUNT)[1]) < 0.3
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(there, images(person), strict=True))
-    table = person.of("xrays").xrayTable
-    assert [table.item(row, 2).text() for row in range(2)] == ["view1, frame 1", "view2, frame 1"]
+    assert [view.source.GetName() for view in person.panel.registration.xrays] == ["view1, frame 1", "view2, frame 1"]
     person.host.click(person.of("sequence").onButton)
     shown(person, 2)
     person.host.click(ui.closeButton)
@@ -256,7 +256,6 @@ def test_without_its_files_a_saved_scene_is_as_before_the_sequence(person, movin
     ui = person.of("sequence")
     assert "case.json is not there" in ui.statusLabel.text and "as they were before the sequence" in ui.statusLabel.text
     assert ui.statusLabel.visible and not ui.playerWidget.visible and person.header("sequence").startswith("\u26a0")
-    table = person.of("xrays").xrayTable
-    assert [table.item(row, 2).text() for row in range(2)] == ["view1", "view2"]
+    assert [view.source.GetName() for view in person.panel.registration.xrays] == ["view1", "view2"]
     person.host.process(0.2)
     assert any("case.json is not there" in sentence for sentence in person.panel.session.notices.told)

@@ -1,8 +1,8 @@
-"""A case.json on its way into the scene: read in a thread, while the panel goes on."""
+"""A case.json, or a track.json, on its way into the scene: read in a thread, while the panel goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -35,12 +35,12 @@ class Opening:
     def under_way(self) -> bool:
         return self._reading is not None
 
-    def read(self, path: str | Path) -> None:
-        """Begin to read a case.json."""
-        path = Path(path)
+    def read(self, path: str | Path, reader: Callable | None = None) -> None:
+        """Begin to read a file.   reader: of what the module's logic takes; `read_case` by default."""
+        path, reader = Path(path), reader or read_case
         self._panel.tell("")
-        self._before, self._reading = self._panel.registration, Worker(lambda tell: read_case(path))
-        self._show(_("Reading {name}...").format(name=path.parent.name if path.stem == "case" else path.stem))
+        self._before, self._reading = self._panel.registration, Worker(lambda tell: reader(path))
+        self._show(_("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem))
         self._timer.start()
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from ..scene import sequence_words
 from ..scene.player import RATES
-from ..scene.warned import warned
+from ..scene.sequence import read_track
 from . import packages
 from .looks import ERROR, PLAIN, set_tone
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
@@ -173,9 +173,7 @@ class SequenceSection(Section):
         if path and self.may_begin:
             with self.panel.acting():
                 packages.ensure(self.panel.resource_path("requirements.txt"))
-                with warned() as told:
-                    self.panel.choose(self.panel.logic.loadTrack(path))
-                self.session.notices.loaded(told)
+                self.panel.opening.read(path, read_track)
 
     def _go(self, number: int) -> None:
         if self._player is not None:

@@ -141,6 +141,27 @@
     const step = e.target.closest(".mv-step");
     if (step) setTimeout(() => step.parentElement.scrollIntoView({ block: "nearest", behavior: "smooth" }), 300);
   });
+  // A click on a button while a field still has what was typed: the field tells the server when it loses the focus, and what the server
+  // answers may enable that button only then, or move it from under the mouse. The click is made up for where the browser has lost it.
+  let pressed = null; // { button, changed, clicked }
+  const enabled = button => button.isConnected && !button.disabled;
+  const holds = (button, e) => { const b = button.getBoundingClientRect(); return e.clientX >= b.left && e.clientX < b.right && e.clientY >= b.top && e.clientY < b.bottom; };
+  async function makeUp({ button }) {
+    for (let n = 0; n < 40 && !enabled(button); n++) await new Promise(done => setTimeout(done, 50));
+    if (enabled(button)) button.click();
+  }
+  document.addEventListener("mousedown", e => {
+    const field = document.activeElement, own = field && field.closest(".v-expansion-panel");
+    const button = own && e.button === 0 && typing({ target: field }) && [...own.querySelectorAll("button.v-btn")].find(b => holds(b, e));
+    pressed = button ? { button, changed: false, clicked: false, at: e } : null;
+  }, true);
+  document.addEventListener("change", () => { if (pressed) pressed.changed = true; }, true);
+  document.addEventListener("click", e => { if (pressed && pressed.button.contains(e.target)) pressed.clicked = true; }, true);
+  document.addEventListener("mouseup", e => {
+    const press = pressed;
+    if (!press || Math.hypot(e.clientX - press.at.clientX, e.clientY - press.at.clientY) > 8) return;
+    setTimeout(() => { if (press.changed && !press.clicked) makeUp(press); }, 0);
+  }, true);
   // A file that misses its place must not replace the page.
   for (const what of ["dragover", "drop"]) window.addEventListener(what, e => e.preventDefault());
 })();

@@ -8,7 +8,7 @@ from time import monotonic
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewProps
 
-from ..scene import beam, bone_surface, ct_in_3d, layout, overlay, overview
+from ..scene import beam, bone_surface, ct_in_3d, ct_slices, layout, overlay, overview
 from ..scene.tags import colour, slice_node, tag_of
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
@@ -77,7 +77,7 @@ class Views:
             view.draw_anew()
         self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
-        self._bones = bone_surface.Follower()
+        self._bones, self._slices_follow = bone_surface.Follower(), ct_slices.Follower()
 
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
@@ -108,6 +108,8 @@ class Views:
         self._follow_others()
         if not self.opening:
             self._bones.follow(self._application.registration, 0)
+        if not self._application.moving.under_way():
+            self._slices_follow.follow(self._application.registration.ct, [view.get_view_node() for view in self.slices])
         self._fit_beam()
 
     def _follow_others(self) -> None:

@@ -15,6 +15,8 @@ from trame_slicer.views import ViewLayout
 FPS, FPS_BESIDE = 20.0, 5.0
 #: Quality of JPEG while things move.
 MOVING_QUALITY = 60
+#: The picture in a page of another size than it was made for: all of it, in its own proportions.
+WHOLE = "{ width: '100%', height: '100%', objectFit: 'contain' }"
 
 
 class Patience(RcaRenderStrategy):
@@ -40,6 +42,17 @@ class Patience(RcaRenderStrategy):
             self.schedule_render()
 
 
+class LastPage(RcaViewAdapter):
+    """Of several pages the one in which the mouse was last decides on the size of the picture: its places mean pixels there."""
+
+    def on_interaction(self, origin, event: dict) -> None:
+        if {"w", "h"} <= event.keys() and self._current_size is not None:
+            width, height = (max(10, int(event[side])) for side in "wh")
+            if (width, height) != self._current_size[:2]:
+                self.update_size(origin, {"w": width, "h": height, "p": self._current_size[2]})
+        super().on_interaction(origin, event)
+
+
 class RemoteView:
     """Makes the page's element for a view, in a template of its own: `template` is the name to include it by.
 
@@ -56,9 +69,9 @@ class RemoteView:
         with (ViewLayout(server, template_name=self.template),
               html.Div(classes="mv-fill", mouseenter=(self._pace, "[true]"), mouseleave=(self._pace, "[false]"))):
             rca.RemoteControlledArea(name=self.template, display="image", send_mouse_move=True, event_throttle_ms=("20",),
-                                     style=(f"{{ cursor: {cursor} }}",), classes="mv-fill")
+                                     image_style=(WHOLE,), style=(f"{{ cursor: {cursor} }}",), classes="mv-fill")
             beside()
-        adapter = RcaViewAdapter(window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False)
+        adapter = LastPage(window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False)
         self._strategy = Patience(self._scheduler, hold)
         view.set_scheduled_render(self._strategy)
         server.controller.rc_area_register(adapter)  # the server is running

@@ -21,9 +21,11 @@ def session(scene):
     return session
 
 
-def measured(similarity, seconds: float = 10.0) -> bool:
+def measured(similarity, seconds: float = 60.0) -> bool:
+    """Whether something new was measured, while a timer polls, as in panel and page."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
+        similarity._session.poll()
         if similarity.update():
             return True
     return False

@@ -15,8 +15,9 @@ from .xray import XRayView
 
 #: The label in the slice view, and that at the source in 3D.
 LABEL, LABEL_3D = "label", "label3D"
-#: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen of usual density.
-MARGIN, LETTER_WIDTH, LETTER_HEIGHT = 8, 10, 16
+#: Pixels of a slice view between its edge and the text, and the size of a letter there, on a screen of usual density; small letters are
+#: narrower.
+MARGIN, LETTER_WIDTH, LETTER_HEIGHT, TITLE_LETTER_WIDTH = 8, 10, 16, 7.5
 USUAL_DENSITY = 0.2
 TEXT_SCALE, LINE_SPACING = 3.0, 1.2
 #: A glyph too small to be seen; one of size 0 is drawn large.
@@ -118,13 +119,12 @@ def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
     grow, size = node.GetScreenScaleFactor() / USUAL_DENSITY, node.GetDimensions()[:2]
     margin, letter = grow * MARGIN, grow * np.array([LETTER_WIDTH, LETTER_HEIGHT])
     (left, bottom), (right, top) = np.clip(_image_in(view, ras_from_xy), 0, size)
-    lines = texts[0].split("\n")
-    width = [max(map(len, lines)) * letter[0], *(len(text) * letter[0] for text in texts[1:])]
+    lines, width = texts[0].split("\n"), [len(text) * letter[0] for text in texts]
     centre, middle = (left + right) / 2, (bottom + top) / 2 - letter[1] / 2
     xy = [(margin, size[1] - margin - len(lines) * letter[1])]
     if len(texts) > 1:
         highest = top - margin - letter[1]
-        if margin + width[0] > centre - width[3] / 2:  # the title is in the way
+        if margin + grow * TITLE_LETTER_WIDTH * max(map(len, lines)) > centre - width[3] / 2:  # the title is in the way
             highest = min(highest, xy[0][1] - letter[1])
         xy += [(left + margin, middle), (right - margin - width[2], middle),
                (centre - width[3] / 2, highest), (centre - width[4] / 2, bottom + margin)]

@@ -151,7 +151,7 @@ def drop(tab: Tab, case: Path) -> None:
     tab.page.get_by_role("dialog").locator(".mv-files").dispatch_event("drop", {"dataTransfer": dropped})
 
 
-@pytest.mark.parametrize(("way", "named"), [(pick_folder, None), (pick_files, ""), (drop, "")])
+@pytest.mark.parametrize(("way", "named"), [(pick_folder, None), (pick_files, "Dropped files"), (drop, "Dropped files")])
 def test_a_case_over_another(tab, cases, alone, way, named):
     assert_shows(tab, cases["A"])
     tab.button("Open").click()

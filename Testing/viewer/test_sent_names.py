@@ -186,3 +186,17 @@ def test_a_volume_in_a_scene_that_memory_cannot_hold_is_refused(folder, monkeypa
                              "a/v.mha": head.encode() + b"ElementDataFile = LOCAL\n" + bytes(400_000)})
     with pytest.raises(InputError, match=r"v\.mha: has 5e\+08 voxels, which take 2\.33 GB of memory, but 1 GB are free"):
         sent(folder)
+
+
+def test_a_sentence_names_files_as_they_were_sent(tmp_path):
+    import tempfile
+
+    from MultiViewRegistrationLib.io.sent import as_sent
+
+    home = (tmp_path / "sent").resolve()
+    home.mkdir()
+    keep_within(home)
+    assert as_sent(f"{home}/a/x.mha: is broken, and so is {home}/y.mha.") == "a/x.mha: is broken, and so is y.mha."
+    assert as_sent(f"{home}: holds nothing.") == "Dropped files: holds nothing."
+    assert as_sent(f"{tempfile.gettempdir()}/mvreg-case-1_x/case.json: ct is missing.") == "case.json: ct is missing."
+    assert as_sent("/data/x.mha: is broken.") == "/data/x.mha: is broken."

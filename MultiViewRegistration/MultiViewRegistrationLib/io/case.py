@@ -26,6 +26,7 @@ from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
 from .dicom_origin import DicomOrigin, dicom_origin
 from .fields import found, shown
 from .files import sha256
+from .sent import NAMELESS, home_of
 
 
 @dataclass(eq=False)
@@ -95,7 +96,6 @@ class Case:
         anatomy_key = by_path[file.ct.path], file.ct_unit, file.mask and by_path[file.mask.path]
         same = last is not None and last.anatomy_key == anatomy_key
         ct = last.ct if same else read_ct() if read_ct else ct_of(file)
-        resolved = file.path.resolve()
         case = cls(
             ct=ct,
             views=views_of(shown(file.path), file.views, xrays, ct, file.world_from_ct),
@@ -113,7 +113,7 @@ class Case:
             path=file.path,
             anatomy_key=anatomy_key,
             dicom=dicom_origin(file, by_path[file.ct.path]),
-            name=resolved.parent.name if resolved.name == "case.json" else resolved.stem,
+            name=_name(file.path.resolve()),
         )
         try:
             landmarks.check(case.landmarks, case.cameras)
@@ -200,6 +200,13 @@ def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world
         View(file.name, xray, camera, file.rotation_sd_deg, file.translation_sd_mm)
         for file, xray, camera in zip(files, xrays, cameras)
     ]
+
+
+def _name(path: Path) -> str:
+    """Of the case in a file: its folder's, where that came with a name, or the file's own."""
+    if path.name != "case.json":
+        return path.stem
+    return NAMELESS if home_of(path) == path.parent else path.parent.name
 
 
 def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:

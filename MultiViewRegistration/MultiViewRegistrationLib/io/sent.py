@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,8 @@ from ..errors import InputError
 from ..imaging.image_source import inside
 
 _HOMES: set[Path] = set()
+#: What came without a folder of its own is called.
+NAMELESS = "Dropped files"
 
 
 def keep_within(home: Path) -> None:
@@ -20,6 +24,13 @@ def home_of(path: Path) -> Path | None:
     """The folder in which a file or folder came; None for what may name files anywhere, as the person here has named it."""
     path = path.resolve()
     return next((folder for folder in (path, *path.parents) if folder in _HOMES), None)
+
+
+def as_sent(text: str) -> str:
+    """A text for a person, with files and folders that came so named as they came, and not by where they lie here."""
+    for home in _HOMES:
+        text = text.replace(f"{home}/", "").replace(str(home), NAMELESS)
+    return re.sub(rf"{re.escape(tempfile.gettempdir())}/mvreg-[^/\s]+/", "", text)  # what the program has written for itself
 
 
 def refuse_elsewhere(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:

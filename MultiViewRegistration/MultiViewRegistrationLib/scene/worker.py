@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError
+from ..io.sent import as_sent
 from .warned import warned
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on only while the main thread waits here.
@@ -81,11 +82,12 @@ class Worker:
 
     def _run(self, work) -> None:
         try:
-            with warned() as self.warnings:
+            with warned() as told:
                 result = work(self._tell)
+            self.warnings = [as_sent(sentence) for sentence in told]
             self._outcome = "done", result
         except InputError as error:
-            self._outcome = "failed", str(error)
+            self._outcome = "failed", as_sent(str(error))
         except ModuleNotFoundError as error:
             self._outcome = "failed", (f"The Python package {error.name} is not installed, but this work needs it; begin it once more, and "
                                        "agree to its being installed.")
@@ -94,7 +96,7 @@ class Worker:
         except Exception as error:  # also Cancelled, which is known only where numba is
             if not self._cancelled:  # a mistake of ours: a message, not the end of the host
                 logging.exception("MultiViewRegistration")
-                self._outcome = "failed", f"The work ended with an error of the program, {type(error).__name__}: {error}"
+                self._outcome = "failed", f"The work ended with an error of the program, {type(error).__name__}: {as_sent(str(error))}"
         finally:
             if self._cancelled:
                 self._outcome = "cancelled", ""

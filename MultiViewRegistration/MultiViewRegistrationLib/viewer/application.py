@@ -18,6 +18,7 @@ from trame_slicer.views import ViewLayout
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
+from ..io.sent import as_sent
 from ..scene import display, markups
 from ..scene.cleanup import Watch
 from ..scene.loading import ReadCase
@@ -150,7 +151,7 @@ class Application:
 
     def tell(self, message: str) -> None:
         """Show a sentence about what went wrong; "" takes it away."""
-        self.state.message = message
+        self.state.message = as_sent(message)
 
     def _tell_unexpected(self, error: Exception) -> None:
         logging.error("MultiViewRegistration", exc_info=error)

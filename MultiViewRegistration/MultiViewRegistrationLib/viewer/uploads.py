@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from aiohttp import BodyPartReader, web
 
 from ..errors import InputError
-from ..io.sent import keep_within
+from ..io.sent import as_sent, keep_within
 
 LARGEST_BYTES = 4 << 30
 MOST_FILES = 20_000
@@ -32,7 +32,8 @@ class Uploads:
         self.take: Callable[[str, Path], object] | None = None
         self.belongs_to: Callable[[], object] = lambda: None
         self._largest = largest_bytes
-        self._folder = tempfile.TemporaryDirectory(prefix="mvreg-view-", ignore_cleanup_errors=True)
+        place = Path(tempfile.gettempdir()).resolve()  # by which `as_sent` knows it
+        self._folder = tempfile.TemporaryDirectory(prefix="mvreg-view-", dir=place, ignore_cleanup_errors=True)
 
     def route(self) -> web.RouteDef:
         return web.post("/upload", self._receive)
@@ -61,7 +62,7 @@ class Uploads:
                 shutil.rmtree(folder, ignore_errors=True)
                 raise
         except InputError as error:
-            return web.Response(status=400, text=str(error))
+            return web.Response(status=400, text=as_sent(str(error)))
         except OSError as error:
             return web.Response(status=507, text=f"Upload: the server cannot keep the files ({error.strerror or error}); free some space.")
         return web.Response(text="Taken.")

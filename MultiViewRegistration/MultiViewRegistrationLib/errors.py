@@ -15,5 +15,13 @@ class Unsaid(InputError):
         self.key = key
 
 
+class UnitMismatch(InputError):
+    """A CT whose values do not fit the unit that was named.   unit: the one that they may be in."""
+
+    def __init__(self, message: str, unit: str) -> None:
+        super().__init__(message)
+        self.unit = unit
+
+
 class Cancelled(Exception):
     """The caller's progress callback asked to stop."""

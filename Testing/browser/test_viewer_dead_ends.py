@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import base64
 import io
+import zipfile
+from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
+import SimpleITK as sitk
 from PIL import Image
+
+RELATIVE = "Relative (0 is nothing, larger is denser)"
 
 
 def press(tab, button) -> None:
@@ -93,3 +99,79 @@ def test_a_second_tab_of_another_size_does_not_distort_the_first(tab, open_tab):
         assert set(fits(tab) + fits(second)) == {"contain"}
     tab.shot("first")
     second.shot("second")
+
+
+def test_a_ct_without_hounsfield_units_is_asked_for_its_unit(open_tab, serve, case_file, tmp_path):
+    image = sitk.ReadImage(str(case_file.parent / "ct.nii.gz"))
+    values = sitk.GetArrayFromImage(image).astype(float)
+    other = sitk.GetImageFromArray(np.interp(values, (values.min(), values.max()), (0, 4095)).astype(np.uint16))
+    other.CopyInformation(image)
+    sitk.WriteImage(other, str(tmp_path / "grey.nii.gz"))
+    tab = open_tab(serve())
+    tab.button("Begin with an empty case").click()
+    files = tab.page.get_by_label("Choose files: a CT")
+    for wanted in (False, True):
+        files.set_input_files(tmp_path / "grey.nii.gz")
+        tab.page.get_by_text("grey.nii.gz: has no voxel below 0 (values 0 to 4095)").wait_for()
+        tab.shot("asked-for-the-unit")
+        tab.button(RELATIVE if wanted else "Cancel").click()
+        tab.wait_state("!s.ct.mismatch", 10)
+        tab.wait_state("s.ct.state.kind === " + ("'ready' && s.ct.picture" if wanted else "'todo'"), 30)
+    assert (tab.state("ct.name"), tab.state("ct.unit")) == ("grey", "relative") and not tab.state("message")
+    files.set_input_files(case_file.parent / "ct.nii.gz")
+    tab.button("Hounsfield units").click()
+    tab.wait_state("s.ct.name === 'ct' && s.ct.unit === 'hu' && s.ct.picture", 30)
+
+
+def send_bare(server, target: str, *files: Path) -> tuple[int, str]:
+    """What a page sends when files are dropped on it; the answer."""
+    parts = [f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(file.name)}"\r\n\r\n'.encode() + file.read_bytes()
+             + b"\r\n" for file in files]
+    return server.ask(f"upload?target={target}", b"".join([*parts, b"--xyz--\r\n"]), Content_Type="multipart/form-data; boundary=xyz")[:2]
+
+
+def hides(server, text: str) -> bool:
+    return not any(part in text for part in (server.environment["TMPDIR"], "mvreg-", "/tmp"))
+
+
+def test_no_message_title_report_or_file_tells_a_temporary_path(open_tab, serve, case_file, tmp_path):
+    server = serve()
+    tab = open_tab(server)
+    assert send_bare(server, "open", *sorted(case_file.parent.iterdir()))[0] == 200
+    tab.ready()
+    assert tab.state("views.case") == "Dropped files" == tab.page.locator(".mv-3d .mv-case").inner_text()
+    assert all("Dropped files" in title for title in tab.page.locator(".mvx-title").all_inner_texts())
+    tab.register()
+    tab.open_step("Export")
+    with tab.page.expect_download() as download:
+        tab.button("Export").click()
+    download.value.save_as(tmp_path / "all.zip")
+    archive = zipfile.ZipFile(tmp_path / "all.zip")
+    assert "Dropped files" in archive.read("registration/report.html").decode()
+    with tab.page.expect_download() as download:
+        tab.button("Save").click()
+    assert download.value.suggested_filename == "Dropped_files.mrb"
+    download.value.save_as(tmp_path / "scene.mrb")
+    for kept in (archive, zipfile.ZipFile(tmp_path / "scene.mrb")):
+        for name in kept.namelist():
+            if name.endswith((".html", ".json", ".txt", ".tfm", ".mrml")):
+                assert hides(server, kept.read(name).decode()), name
+
+    (tmp_path / "broken.mha").write_text("nothing")
+    (tmp_path / "cut.dcm").write_bytes(b"\0" * 128 + b"DICM" + b"\1" * 50)
+    sitk.WriteImage(sitk.Image(20, 20, sitk.sitkUInt8), str(tmp_path / "flat.png"))
+    sitk.WriteImage(sitk.Image(20, 20, 20, sitk.sitkInt16), str(tmp_path / "ct.mha"))
+    (tmp_path / "case.json").write_text(case_file.read_text())
+    (tmp_path / "two.mrb").write_text("nothing")
+    for target, names in (("ct", ["broken.mha"]), ("ct", ["cut.dcm"]), ("ct", ["flat.png"]), ("ct", ["broken.mha", "flat.png"]),
+                          ("xrays", ["broken.mha"]), ("xrays", ["cut.dcm"]), ("xrays", ["ct.mha"]), ("xrays", ["case.json"]),
+                          ("open", ["case.json"]), ("open", ["two.mrb"]), ("open", ["flat.png"])):
+        tab.page.evaluate("window.trame.state.set('message', '')")
+        tab.wait_state("s.message === ''")
+        status, told = send_bare(server, target, *(tmp_path / name for name in names))
+        if status == 200:
+            tab.wait_state("s.message && !s.opening && !s.ct.reading && !s.xrays.reading", 30)
+            told = tab.state("message")
+        assert hides(server, told), told
+        assert len(names) > 1 or Path(names[0]).stem in told, told
+        assert hides(server, tab.page.locator("body").inner_text())

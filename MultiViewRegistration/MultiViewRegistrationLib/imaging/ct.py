@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from ..errors import InputError, UnitMismatch
 from .reading import affine_of, check_right_angles, read_image, read_series
 from .volume import Volume
 
@@ -207,14 +207,14 @@ def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
             f"{name}: has voxels that are not finite numbers, but every voxel needs a value; fill or crop them."
         )
     if unit == "hu" and low >= 0:
-        raise InputError(
+        raise UnitMismatch(
             f"{name}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
-            'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).'
+            'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).', "relative",
         )
     if unit == "relative" and low < -0.1 * abs(high):
-        raise InputError(
+        raise UnitMismatch(
             f"{name}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, "
-            'set the unit to "hu".'
+            'set the unit to "hu".', "hu",
         )
 
 

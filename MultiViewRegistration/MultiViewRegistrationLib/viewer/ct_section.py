@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 
 import slicer
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..errors import InputError
+from ..errors import InputError, UnitMismatch
 from ..imaging.ct import load_ct
 from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
+from ..io.sent import as_sent
 from ..scene import ct_in_3d
 from ..scene.ct_preview import facts, seen_in, take_preview
 from ..scene.loading import name_of, volume_node
@@ -25,6 +27,27 @@ from .section import PROBLEM, READY, RUNNING, TODO, Section, State
 
 UNIT_NAMES = {"hu": "Hounsfield units", "relative": "relative (0 = nothing)"}
 WHOLE = ""
+#: What values may be, where they are not what was expected.
+INSTEAD = {"hu": "Hounsfield units", "relative": "Relative (0 is nothing, larger is denser)"}
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A CT that a page sent: a file or folder, its name for a person, and the folder that is removed once it was read."""
+
+    path: Path
+    name: str
+    folder: Path
+
+    def forget(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def read(self, unit: str):
+        """The `imaging.ct.CT`, or the UnitMismatch. InputError for anything else that is wrong."""
+        try:
+            return load_ct(self.path, unit)
+        except UnitMismatch as mismatch:
+            return mismatch
 
 
 class CTSection(Section):
@@ -34,7 +57,9 @@ class CTSection(Section):
 
     def __init__(self, application) -> None:
         super().__init__(application)
-        self._reading: tuple[Worker, str, Path] | None = None
+        self._sent: Sent | None = None
+        self._reading: tuple[Worker, str] | None = None
+        self._mismatch: UnitMismatch | None = None
         self._look: Worker | None = None
         self._looked_at, self._preview, self._picture, self._problem = "", None, "", ""
 
@@ -47,16 +72,24 @@ class CTSection(Section):
                     html.Div("{{ line }}", v_for="line in ct.facts", key="line", classes="mv-fact")
             html.Div("Reading {{ ct.reading }}…", v_if="ct.reading", classes="mv-fact", role="status")
             html.Div("{{ ct.problem }}", v_if="ct.problem", classes="mv-problem", role="alert")
+            with html.Div(v_if="ct.mismatch", classes="mv-problem", role="alert"):
+                html.Div("{{ ct.mismatch }}")
+                with html.Div(classes="mv-row"):
+                    v.VBtn("{{ ct.instead }}", click=self.read_instead, size="small", color="primary")
+                    v.VBtn("Cancel", click=self.forget_sent, size="small", variant="text")
         with html.Div(v_if="ct.name", classes="mv-row"):
             v.VSelect(label="Values", items=("ct.units",), model_value=("ct.unit",), update_modelValue=(self.set_unit, "[$event]"))
             v.VSelect(label="Register", items=("ct.structures",), model_value=("ct.structure",), disabled=("ct.structures.length < 2",),
                       update_modelValue=(self.set_structure, "[$event]"))
 
     def adopt(self) -> None:
-        if self._reading is not None:  # for another patient
-            shutil.rmtree(self._reading[2], ignore_errors=True)
-        self._reading = None
+        self._forget_sent()  # for another patient
         self._forget_look()
+
+    def _forget_sent(self) -> None:
+        if self._sent is not None:
+            self._sent.forget()
+        self._sent = self._reading = self._mismatch = None
 
     def _forget_look(self) -> None:
         self._looked_at, self._look, self._preview, self._picture, self._problem = "", None, None, "", ""
@@ -65,7 +98,8 @@ class CTSection(Section):
         registration, ct = self.registration, self.registration and self.registration.ct
         self._look_again()
         unit = registration.parameter(CT_UNIT, "hu") if registration else "hu"
-        return {"name": ct.GetName() if ct else "", "reading": self._reading[1] if self._reading else "",
+        return {"name": ct.GetName() if ct else "", "reading": self._sent.name if self._reading else "",
+                "mismatch": as_sent(str(self._mismatch or "")), "instead": INSTEAD[self._mismatch.unit] if self._mismatch else "",
                 "facts": facts(self._preview, unit) if self._preview else [], "picture": self._picture, "problem": self._problem,
                 "unit": unit, "units": [{"value": unit, "title": UNIT_NAMES[unit]} for unit in CT_UNITS],
                 "structure": _key(registration.segmentation, registration.segment_id) if registration else WHOLE,
@@ -73,7 +107,9 @@ class CTSection(Section):
 
     def state(self) -> State:
         if self._reading is not None:
-            return State(RUNNING, f"reading {self._reading[1]}")
+            return State(RUNNING, f"reading {self._sent.name}")
+        if self._mismatch is not None:
+            return State(PROBLEM, "say what its values are")
         ct = self.registration.ct
         if ct is None:
             return State(TODO, "choose the CT")
@@ -121,19 +157,40 @@ class CTSection(Section):
         path = files[0] if len(files) == 1 else folders.pop()
         with self.application.acting():
             self.application.begin()
-            unit = self.registration.parameter(CT_UNIT, "hu")
-            name = path.name if path != folder else "CT"
-            self._reading = Worker(lambda tell: load_ct(path, unit)), name, folder
+            self._forget_sent()
+            self._sent = Sent(path, path.name if path != folder else "CT", folder)
+            self._read(self.registration.parameter(CT_UNIT, "hu"))
+
+    def _read(self, unit: str) -> None:
+        sent = self._sent
+        self._reading, self._mismatch = (Worker(lambda tell: sent.read(unit)), unit), None
 
     def _take_read(self) -> None:
-        (reading, name, folder), self._reading = self._reading, None
-        shutil.rmtree(folder, ignore_errors=True)
+        (reading, unit), self._reading = self._reading, None
         with self.application.acting():
+            if isinstance(reading.result, UnitMismatch):
+                self._mismatch = reading.result
+                return
+            name = self._sent.name
+            self._forget_sent()
             if reading.state != "done":
                 raise InputError(reading.message)
             volume = reading.result.volume
+            self.registration.node.SetParameter(CT_UNIT, unit)
             self.registration.ct = volume_node(self.application.scene, name_of(Path(name)), volume.values, volume.ct_from_index)
             ct_in_3d.follow(self.registration)
+
+    def read_instead(self) -> None:
+        """Read the CT that was sent as what its values may be."""
+        with self.application.acting():
+            if self._mismatch is not None:
+                self._read(self._mismatch.unit)
+
+    def forget_sent(self) -> None:
+        """Have the CT that was sent be none."""
+        with self.application.acting():
+            if self._reading is None:
+                self._forget_sent()
 
     def set_unit(self, unit: str) -> None:
         """What the values of the CT are, one of CT_UNITS."""

@@ -160,3 +160,14 @@ def test_hearing_within_hearing():
             warn("b")
         warn("c")
     assert (outer, inner) == (["a", "c"], ["b"])
+
+
+def test_work_that_fails_is_heard_too():
+    def work(tell):
+        warn("first")
+        raise InputError("no")
+
+    worker = Worker(work)
+    worker.wait()
+    worker.poll(0)
+    assert (worker.state, worker.message, worker.warnings) == ("failed", "no", ["first"])

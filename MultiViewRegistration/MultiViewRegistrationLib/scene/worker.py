@@ -83,8 +83,10 @@ class Worker:
     def _run(self, work) -> None:
         try:
             with warned() as told:
-                result = work(self._tell)
-            self.warnings = [as_sent(sentence) for sentence in told]
+                try:
+                    result = work(self._tell)
+                finally:
+                    self.warnings = [as_sent(sentence) for sentence in told]
             self._outcome = "done", result
         except InputError as error:
             self._outcome = "failed", as_sent(str(error))

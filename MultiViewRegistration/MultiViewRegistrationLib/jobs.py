@@ -88,7 +88,7 @@ class Job:
         with self._stdout.open("wb") as out, stderr.open("wb") as err:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=out, stderr=err, creationflags=HIDDEN, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8"})
+                env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()})
         weakref.finalize(self, self._process.stdin.close)  # `subprocess` keeps what nobody holds any more
         self._stderr = stderr.open("rb")
         self._line, self._said = b"", ""

@@ -17,13 +17,13 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..scene.worker import Worker
-from . import early
+from . import early, own_folders
 
 LOCAL = "127.0.0.1"
 #: The names by which a browser on this computer may call it.
 LOCAL_NAMES = (LOCAL, "localhost", "[::1]")
-#: Seconds after which the file that leads the browser to the page is removed.
-OPENED_S = 60.0
+#: The folder with the file that leads the browser to the page, and the seconds after which it is removed.
+OPENED, OPENED_S = "mvreg-open", 60.0
 
 
 def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0,
@@ -36,8 +36,11 @@ def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = No
     os.environ["TRAME_ARGS"] = ""  # else trame would read our own command line
     if host == LOCAL:
         os.environ.setdefault("WSLINK_WS_COMPRESS", "0")  # it costs more than it saves
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was sent is removed then, too
-    with suppress(KeyboardInterrupt):
+    for name in ("SIGTERM", "SIGHUP"):  # what was sent is removed then, too; SIGHUP: the terminal is closed
+        ending = getattr(signal, name, None)
+        if ending is not None and signal.getsignal(ending) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(ending, signal.default_int_handler)
+    with suppress(KeyboardInterrupt), own_folders.temporary():
         asyncio.run(_serve(path, case, demo, host, port, open_browser, tell))
 
 
@@ -99,13 +102,15 @@ def _open_browser(address: str) -> Callable[[], object]:
     if sys.platform in ("win32", "darwin"):
         webbrowser.open(address)
         return lambda: None
-    home = Path.home()
-    folder = tempfile.TemporaryDirectory(prefix="mvreg-open-", dir=home if os.access(home, os.W_OK) else None, ignore_cleanup_errors=True)
-    page = Path(folder.name, "mvreg-view.html")
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path(tempfile.gettempdir())
+    for folder in own_folders.abandoned(OPENED, home):
+        own_folders.remove(folder)
+    folder = own_folders.new_folder(OPENED, home)
+    page = folder / "mvreg-view.html"
     page.write_text(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
-    asyncio.get_running_loop().call_later(OPENED_S, folder.cleanup)
+    asyncio.get_running_loop().call_later(OPENED_S, own_folders.remove, folder)
     webbrowser.open(page.as_uri())
-    return folder.cleanup
+    return lambda: own_folders.remove(folder)
 
 
 async def _work(server, uploads, downloads, path, case, demo, begun) -> None:

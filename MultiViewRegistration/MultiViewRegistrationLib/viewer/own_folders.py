@@ -1,0 +1,85 @@
+"""Folders that belong to one server, and go with it: at its end, or, where it was killed, at the start of the next one."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from time import sleep
+
+TEMPORARY = "mvreg-view"
+#: Tries to remove a folder into which a thread may still write.
+TRIES = 20
+#: Of this computer's name.
+_HOST = sha256(platform.node().encode()).hexdigest()[:8]
+
+
+def new_folder(kind: str, parent: Path | None = None) -> Path:
+    """An empty one that only this user can read, named for this process.   parent: by default the folder for temporary files."""
+    return Path(tempfile.mkdtemp(prefix=f"{_prefix(kind)}{os.getpid()}-", dir=parent))
+
+
+def abandoned(kind: str, parent: Path) -> list[Path]:
+    """Those of this user and this computer whose server is no more."""
+    found = []
+    for folder in parent.glob(f"{_prefix(kind)}*-*"):
+        process = folder.name.removeprefix(_prefix(kind)).partition("-")[0]
+        if process.isdigit() and _is_ours(folder) and not _is_alive(int(process)):
+            found.append(folder)
+    return found
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder with all that is in it; what cannot be removed stays for the next start."""
+    for _ in range(TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            break
+        sleep(0.05)
+
+
+@contextmanager
+def temporary() -> Iterator[None]:
+    """All temporary files of this process lie in one folder meanwhile; those of dead servers are removed."""
+    for folder in abandoned(TEMPORARY, Path(tempfile.gettempdir())):
+        remove(folder)
+    before, folder = tempfile.tempdir, new_folder(TEMPORARY)
+    tempfile.tempdir = os.fspath(folder)
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        remove(folder)
+
+
+def _prefix(kind: str) -> str:
+    return f"{kind}-{_HOST}-"  # another computer may share the folder, and knows other processes
+
+
+def _is_ours(folder: Path) -> bool:
+    with suppress(OSError):
+        return folder.is_dir() and not folder.is_symlink() and (os.name == "nt" or folder.lstat().st_uid == os.geteuid())
+    return False
+
+
+def _is_alive(process: int) -> bool:
+    if sys.platform == "win32":  # where os.kill ends it
+        import ctypes
+
+        handle = ctypes.windll.kernel32.OpenProcess(0x100000, False, process)  # SYNCHRONIZE
+        ended = not handle or ctypes.windll.kernel32.WaitForSingleObject(handle, 0) == 0
+        ctypes.windll.kernel32.CloseHandle(handle)
+        return not ended
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

@@ -46,7 +46,8 @@ class Served:
 
     def __init__(self, *arguments: str, folder: Path, opens: str = "") -> None:
         """opens: the program that it opens as the browser; none by default."""
-        self.environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
+        own = {"MVREG_DATA": str(folder.with_name(f"{folder.name}-data"))}  # where no test has set it, as for a whole module
+        self.environment = {**own, **os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
                             "TMPDIR": str(folder), **({"BROWSER": opens, "HOME": str(folder)} if opens else {})}
         self.lines: list[str] = []
         self.process = subprocess.Popen([*MVREG, "view", *arguments, *([] if opens else ["--no-browser"])], env=self.environment,

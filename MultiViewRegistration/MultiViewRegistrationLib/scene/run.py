@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -72,6 +73,18 @@ class Run:
         """Take the CT back to where it was, unless somebody else moved it, or it is there no more."""
         if self._registration.scene is not None and not self.obstacle():
             self._registration.world_from_ct = self._before
+
+    @contextmanager
+    def as_before(self) -> Iterator[None]:
+        """The CT lies where it was meanwhile, unless somebody else moved it."""
+        if self.obstacle():
+            yield
+            return
+        self._registration.world_from_ct = self._before
+        try:
+            yield
+        finally:
+            self._registration.world_from_ct = self._shown
 
     def _moved(self) -> bool:
         return not np.allclose(self._shown, self._registration.world_from_ct, rtol=0, atol=1e-6)

@@ -26,6 +26,7 @@ from ..scene.registration import Registration
 from ..scene.reopening import ReadResult
 from ..scene.sequence import ReadTrack
 from ..scene.session import Session
+from .autosave import Autosave
 from .downloads import Downloads
 from .moving import Moving
 from .opening import Opening
@@ -61,7 +62,7 @@ class Application:
         self.downloads = downloads
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
         uploads.take, uploads.belongs_to = self.opening.take, lambda: self.session
-        self.moving, self.points = Moving(self), Points(self)
+        self.moving, self.points, self.autosave = Moving(self), Points(self), Autosave(self)
         self.views = Views(self)
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         self._unmade = [*self.sections.values()]
@@ -118,6 +119,7 @@ class Application:
         self.scene.Clear(False)
         registration = fill(self.scene)
         self.choose(registration)
+        self.autosave.opened(self.opening.kept)
         if isinstance(fill, ReadCase):
             self.session.know(fill.case, fill.ready)
         elif isinstance(fill, (ReadResult, ReadTrack)):
@@ -159,7 +161,10 @@ class Application:
 
     def close(self) -> None:
         """The server ends."""
-        self.choose(None)
+        try:
+            self.autosave.close()
+        finally:
+            self.choose(None)
 
     def invalidate(self) -> None:
         """Have the page show the scene anew at the next tick."""
@@ -202,6 +207,7 @@ class Application:
         self._make_steps()
         if self._stale:
             self.refresh()
+        self.autosave.tick()
 
     def _make_steps(self) -> None:
         """Make the widgets of the steps that are open, and of the others one at a time, once the X-rays that were opened are seen.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
@@ -11,6 +12,7 @@ from ..scene.loading import read_case
 from ..scene.reopening import read_result
 from ..scene.sequence import read_track
 from ..scene.worker import Worker
+from . import autosave, own_folders
 from .early import Early
 from .scene_files import read_scene
 
@@ -23,6 +25,7 @@ class Opening:
     """Reads one thing at a time in a thread, and puts what was read into the scene, in place of what was there.
 
     demo: makes the demo's case, in any thread; returns the path of its case.json.
+    kept: the folder of what is being opened, where that is what another server has left.
     """
 
     def __init__(self, application, demo: Callable[[], Path]) -> None:
@@ -30,7 +33,10 @@ class Opening:
         self._reading: Worker | None = None
         self._after: Callable[[], object] = lambda: None
         self._also: Worker | None = None
+        self.kept: Path | None = None
+        self._left = autosave.all_kept()
         self._show("")
+        self._show_left()
 
     def open(self, path: Path, case: Path | None = None, early: Early | None = None) -> None:
         """A case.json, a result.json, a track.json, a folder that holds one, or a scene.
@@ -45,6 +51,20 @@ class Opening:
     def open_demo(self) -> None:
         """The demo's case; its CT is downloaded where it is not there yet."""
         self._begin("the demo; its CT is downloaded the first time", lambda tell: read_case(self._demo()))
+
+    def go_on(self, folder: str) -> None:
+        """What a server that is dead has left, by its folder's name; this one keeps it from now on."""
+        found = next((one for one in self._left if one.folder.name == folder), None)
+        if found is not None:
+            self._begin(found.name, lambda tell: read_scene(found.scene), kept=found.folder)
+
+    def remove_left(self, folder: str) -> None:
+        """Remove it."""
+        for one in self._left:
+            if one.folder.name == folder:
+                own_folders.remove(one.folder)
+        self._left = autosave.all_kept()
+        self._show_left()
 
     def take(self, target: str, folder: Path) -> None:
         """Files that a page sent, in a folder that is removed once they are read. InputError where something is being read already."""
@@ -74,17 +94,22 @@ class Opening:
             finally:
                 self._after()
 
-    def _begin(self, what: str, work, after: Callable[[], object] = lambda: None, also: Worker | None = None) -> None:
+    def _begin(self, what: str, work, after: Callable[[], object] = lambda: None, also: Worker | None = None,
+               kept: Path | None = None) -> None:
         """also: another worker that does a part of the work, and may warn."""
         with self._application.acting():
             if self._reading is not None:
                 raise InputError("Open: something is being read already, expected nothing; wait for it.")
-            self._reading, self._after, self._also = Worker(work), after, also
+            self._reading, self._after, self._also, self.kept = Worker(work), after, also, kept
             self._application.state.opening_another = False
             self._show(what)
 
     def _show(self, what: str) -> None:
         self._application.state.opening = what
+
+    def _show_left(self) -> None:
+        now = datetime.now()
+        self._application.state.left = [{"key": one.folder.name, "name": one.name, "saved": one.told(now)} for one in self._left]
 
 
 def reader(path: Path, case: Path | None = None):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import secrets
 import shutil
 import sys
 import tempfile
@@ -23,6 +24,11 @@ _HOST = sha256(platform.node().encode()).hexdigest()[:8]
 def new_folder(kind: str, parent: Path | None = None) -> Path:
     """An empty one that only this user can read, named for this process.   parent: by default the folder for temporary files."""
     return Path(tempfile.mkdtemp(prefix=f"{_prefix(kind)}{os.getpid()}-", dir=parent))
+
+
+def new_name(kind: str) -> str:
+    """Of such a folder that is not there yet."""
+    return f"{_prefix(kind)}{os.getpid()}-{secrets.token_hex(4)}"
 
 
 def abandoned(kind: str, parent: Path) -> list[Path]:

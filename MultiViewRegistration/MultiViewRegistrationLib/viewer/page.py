@@ -104,6 +104,12 @@ def _start_page(application) -> None:
     with html.Div(classes="mv-welcome"):
         v.VIcon("mdi-vector-triangle", size="64", color="primary")
         html.H2("Find where a CT lies in the world of two or more X\u2011rays.")
+        with html.Div(v_for="one in left", key="one.key", classes="mv-row"):
+            v.VBtn("Go on where you were ({{ one.name }}, {{ one.saved }})", click=(application.opening.go_on, "[one.key]"),
+                   color="primary", disabled=("!!opening",), prepend_icon="mdi-history", classes="mv-as-written",
+                   title="As this program kept it before it ended")
+            v.VBtn("Remove", click=(application.opening.remove_left, "[one.key]"), variant="text", disabled=("!!opening",),
+                   title="Remove it from this computer")
         v.VBtn("Open the demo", click=application.opening.open_demo, size="x-large", color="primary", disabled=("!!opening",))
         html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")
         html.P("Reading {{ opening }}…", v_if="opening", role="status")

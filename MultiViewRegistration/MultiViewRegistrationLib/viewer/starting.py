@@ -38,5 +38,6 @@ def build(server) -> None:
     for module in (rca, elements.MODULE, component.MODULE):
         server.enable_module(module)
     server.state.trame__title = TITLE
+    server.state.trame__template_error = "<mv-closed />"  # in place of trame's own, which says "Connection closed"
     with VAppLayout(server, vuetify_config=THEME), html.Div(classes="mv-begin", role="status"):
         html.Div("Starting…")  # nothing that turns: without a graphics card it would take a quarter of a processor from the start

@@ -117,6 +117,39 @@
       </figure>`,
   };
 
+  // In place of the page while the server does not answer. Soon at first, then every ten seconds it is asked; once it is back, so is the page.
+  const Closed = {
+    data: () => ({ anew: false, wait: Date.now() - (sessionStorage.mvregBack || 0) < 10000 ? 5000 : 500, timer: 0 }),
+    mounted() { this.again(); window.addEventListener("online", this.ask); document.addEventListener("visibilitychange", this.ask); },
+    unmounted() { clearTimeout(this.timer); window.removeEventListener("online", this.ask); document.removeEventListener("visibilitychange", this.ask); },
+    methods: {
+      again() {
+        clearTimeout(this.timer);
+        this.timer = setTimeout(this.ask, this.wait);
+        this.wait = Math.min(1.6 * this.wait, 10000);
+      },
+      async ask() {
+        const answer = await fetch("index.html", { cache: "no-store" }).catch(() => null);
+        if (answer && answer.ok) {
+          sessionStorage.mvregBack = Date.now(); // where only this answers, the page must not be loaded again and again
+          return location.reload();
+        }
+        this.anew = !!answer && answer.status === 403;
+        this.again();
+      },
+    },
+    template: `
+      <div class="mv-closed" role="alert">
+        <h2>The connection to the server is closed.</h2>
+        <p v-if="anew">The server was started anew. Open the whole address that mvreg view printed, or use the page that it opened.</p>
+        <template v-else>
+          <p>If the computer was asleep or the network was gone, wait: this page comes back by itself, and the work is where it was.</p>
+          <p>If mvreg view has ended, start it again: its start page offers to go on where you were.</p>
+        </template>
+        <button type="button" class="mv-pick" @click="ask">Try now</button>
+      </div>`,
+  };
+
   const typing = e => /^(INPUT|TEXTAREA|SELECT)$/.test(e.target.tagName) && !/^(checkbox|radio|button|range)$/.test(e.target.type);
 
   const Keys = {
@@ -136,7 +169,8 @@
     template: `<span />`,
   };
 
-  window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch); app.component("mv-plot", Plot); } };
+  window.mvreg_page = { install(app) { app.component("mv-files", Files); app.component("mv-keys", Keys); app.component("mv-fetch", Fetch); app.component("mv-plot", Plot);
+    app.component("mv-closed", Closed); } };
   document.addEventListener("click", e => { // the step that was opened is seen
     const step = e.target.closest(".mv-step");
     if (step) setTimeout(() => step.parentElement.scrollIntoView({ block: "nearest", behavior: "smooth" }), 300);

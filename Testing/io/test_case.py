@@ -251,3 +251,9 @@ def test_a_distorted_view_is_loaded_without_its_distortion(write_case, tmp_path)
     used = np.argwhere(loaded.xray.valid)
     assert len(used) and np.linalg.norm(used.mean(0)[::-1] - ideal) < 1 < np.linalg.norm(used.mean(0)[::-1] - bent)
     np.testing.assert_array_equal(loaded.camera.intrinsics[:2], intrinsics)
+
+
+def test_an_image_that_cannot_be_read_is_named_once(write_case):
+    path = write_case(full())
+    (path.parent / "ap.mha").write_bytes(b"abc")
+    assert refusal(Case.load, path).count("ap.mha") == 1

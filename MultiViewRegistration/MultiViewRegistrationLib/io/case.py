@@ -155,8 +155,8 @@ def xray_of(file: CaseFile, view: ViewFile) -> XRay:
 
 def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
     """The X-ray without the view's mask.   valid: (rows, columns) its field where that is known; sought by default."""
+    image = image_of(view)
     try:
-        image = image_of(view)
         if valid is not None and valid.shape != image.values.shape:
             (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
             raise InputError(f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
@@ -170,9 +170,14 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
 
 
 def image_of(view: ViewFile) -> RawImage:
-    """The image that a view names, without its distortion. InputError beginning with the path of the file, but for one by that."""
+    """The image that a view names, without its distortion. InputError beginning with the path of the file."""
     raw, geometry = load_image(view.image.path, view.frame), view.geometry
-    return raw if geometry.distortion is None else undistorted(raw, geometry.camera.intrinsics, geometry.distortion)
+    if geometry.distortion is None:
+        return raw
+    try:
+        return undistorted(raw, geometry.camera.intrinsics, geometry.distortion)
+    except InputError as error:
+        raise InputError(f"{view.image.path}: {error}") from None
 
 
 def mask_of(view: ViewFile) -> np.ndarray:

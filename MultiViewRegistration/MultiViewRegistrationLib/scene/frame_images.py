@@ -78,8 +78,8 @@ class FileImages:
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
 
     def _image(self, entry: ViewFile, valid: np.ndarray) -> FrameImage:
+        raw = image_of(entry)
         try:
-            raw = image_of(entry)
             if raw.values.shape != valid.shape:
                 (rows, columns), (expected_rows, expected_columns) = raw.values.shape, valid.shape
                 raise InputError(f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "

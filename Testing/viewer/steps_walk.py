@@ -1,6 +1,7 @@
 """Walks through the steps over and over, as the page would have it, until it is killed: python steps_walk.py CASE LOG EVERY_S.
 
-Each line of the log is a state that the application has reached: its number, when, where the CT lies, and how many landmarks there are.
+Each line of the log is a state that the application has reached: its number, when, where the CT lies, how many landmarks there are, and for
+how many seconds at most the computer has let the application wait so far.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ async def walk(case: Path, log) -> None:
 
     server = get_server("walk", client_type="vue3")
     application = Application(server, Uploads(), Downloads(), lambda: case)
-    following = asyncio.ensure_future(application.run())
+    following, waited = asyncio.ensure_future(application.run()), [0.0]
+    watching = asyncio.ensure_future(watch(waited))
     application.opening.open(case)
     while application.registration is None:
         await asyncio.sleep(0.05)
@@ -42,12 +44,12 @@ async def walk(case: Path, log) -> None:
         registration = application.registration
         registration.node.SetParameter(NUMBER, str(number))
         points = sum(markups.GetNumberOfControlPoints() for markups in lists(registration))
-        log.write(json.dumps([number, time(), registration.world_from_ct.tolist(), points]) + "\n")
+        log.write(json.dumps([number, time(), registration.world_from_ct.tolist(), points, waited[0]]) + "\n")
         log.flush()
 
     reached()
     while True:
-        assert not following.done()
+        assert not following.done() and not watching.done()
         session = application.session
         step = dice.choice(["move", "move", "register", "cancel", "undo", "landmark", "rename"])
         if step == "move":
@@ -77,6 +79,14 @@ async def walk(case: Path, log) -> None:
             application.registration.xrays[0].change(rotation_sd_deg=dice.uniform(0.1, 2))
         reached()
         await asyncio.sleep(dice.uniform(0, 0.2))
+
+
+async def watch(waited: list[float]) -> None:
+    """Keep the longest time that this had to wait beyond what it asked for."""
+    while True:
+        before = time()
+        await asyncio.sleep(0.05)
+        waited[0] = max(waited[0], time() - before - 0.05)
 
 
 if __name__ == "__main__":

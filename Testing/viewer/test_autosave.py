@@ -245,7 +245,8 @@ def test_killed_at_random_moments_nothing_older_is_lost(scene, case_file, tmp_pa
     dice = random.Random(21)
     for _ in range(KILLS):
         killed, states = walk(case_file, tmp_path, dice.uniform(0.2, 7))
-        old = [number for number, when, *_ in states if when < killed - EVERY_S - LATE_S]
+        late_s = LATE_S + 3 * states[-1][-1]  # on a busy computer everything waits, the thread that writes too
+        old = [number for number, when, *_ in states if when < killed - EVERY_S - late_s]
         found = kept()
         assert len(found) == 1 or not old
         for one in found:

@@ -21,8 +21,9 @@ from PIL import Image
 from MultiViewRegistrationLib.geometry import rigid
 
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-#: With Ctrl-C as at a terminal: whoever was begun in the background would ignore it.
+#: With Ctrl-C and a closing terminal as at one: whoever was begun in the background, or by nohup, would ignore them.
 MVREG = [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+         "signal.signal(getattr(signal, 'SIGHUP', signal.SIGTERM), signal.SIG_DFL); "
          "from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
 PATIENCE_S = 90.0
 #: What a browser begins a websocket with.

@@ -22,7 +22,7 @@ def slices(scene):
     transform = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     ct.SetAndObserveTransformNodeID(transform.GetID())
     node = slicer.vtkMRMLSliceNode()
-    node.SetLayoutName("Red")
+    node.SetLayoutName("followed")  # no view of another test
     node = scene.AddNode(node)
     node.SetOrientation("Axial")
     node.SetFieldOfView(150, 150, 1)
@@ -38,7 +38,8 @@ def slices(scene):
         return slicer.util.arrayFromVTKMatrix(node.GetSliceToRAS())[:3, 3]
 
     follow()
-    return node, follow
+    yield node, follow
+    scene.RemoveNode(node)
 
 
 @pytest.mark.parametrize("moved", [(0, 0, 300), (0, 0, 48), (400, 0, 0), (0, -160, 10)])

@@ -23,7 +23,7 @@ IN_ORDER = (("slicer_core", "third_party.libs/*.so*"), ("vtkmodules", "vtkFilter
 def load_beside() -> None:
     """Begin, in a thread. What cannot be loaded is left to its import, which says why."""
     if os.name == "posix":
-        Thread(target=_load, name="MultiViewRegistration", daemon=True).start()
+        Thread(target=_load, name="MultiViewRegistration").start()  # which the process's end waits for, else it may crash
 
 
 def _load() -> None:

@@ -43,6 +43,7 @@ test: $(VENV)/.test
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
+	$(VENV)/bin/python -m ruff format --check .
 
 cmake-lists:
 	$(PYTHON) Testing/cmake_lists.py --write

@@ -43,10 +43,12 @@ class MultiViewRegistration(ScriptedLoadableModule):
         self.parent.contributors = ["The MultiViewRegistration contributors"]
         self.parent.helpText = _(
             "Finds where a CT lies in the world of two or more X-ray images, shows it over them, and hands the transform on. "
-            "For research use only.")
+            "For research use only."
+        )
         self.parent.helpText += _('<p>How to use it: <a href="{url}">tutorial</a>.</p>').format(url=TUTORIAL)
         self.parent.acknowledgementText = _(
-            "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. (ICRA 2025).")
+            "The method stands on DiffPose (Gopalakrishnan et al., CVPR 2024) and on Cui et al. (ICRA 2025)."
+        )
         slicer.app.connect("startupCompleted()", registerSampleData)
 
 
@@ -78,7 +80,9 @@ class MultiViewRegistrationParameterNode:
     rotation_deg: Annotated[float, WithinRange(1, 180)] = 15
     translation_mm: Annotated[float, WithinRange(1, 500)] = 45
     refinement: Annotated[str, Choice(["joint", "diffpose", "cui2025", "xvr"])] = "joint"
-    overlay: Annotated[str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])] = "blend"
+    overlay: Annotated[str, Choice(["blend", "flicker", "checkerboard", "edges", "colours", "difference", "off"])] = (
+        "blend"
+    )
     opacity: Annotated[float, WithinRange(0, 1)] = 0.5
 
 
@@ -168,9 +172,9 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
     """The same work without the panel:
 
-        logic = slicer.util.getModuleLogic("MultiViewRegistration")
-        registration = logic.loadCase("case.json")
-        logic.register(registration, start="search")
+    logic = slicer.util.getModuleLogic("MultiViewRegistration")
+    registration = logic.loadCase("case.json")
+    logic.register(registration, start="search")
     """
 
     def __init__(self):

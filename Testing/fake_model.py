@@ -45,8 +45,10 @@ class FakeModel:
         random, groups = np.random.default_rng(3), [(n,) for n in range(len(views))]
         said = [(tuple(range(len(views))), self.together_mm, self.expects_mm)] if len(views) > 1 else []
         said += [(group, self.alone_mm, 2 * self.expects_mm) for group in groups]
-        return [Candidate(missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group, True, 1.0)
-                for group, off_mm, expects_mm in said]
+        return [
+            Candidate(missed(self.truth, self.centroid, off_mm, random), covariance(expects_mm), group, True, 1.0)
+            for group, off_mm, expects_mm in said
+        ]
 
     def reach(self, views, world_from_ct) -> tuple[np.ndarray, float, float]:
         """About a pose that is off by 10 mm."""

@@ -36,4 +36,6 @@ class Held:
     def _register(self, case, *arguments, **options):
         self.asked.append(case)
         assert self._go.wait(20.0)
-        return self._real(case if self._pose is None else replace(case, world_from_ct=self._pose), *arguments, **options)
+        return self._real(
+            case if self._pose is None else replace(case, world_from_ct=self._pose), *arguments, **options
+        )

@@ -54,7 +54,9 @@ def sha_of(ct) -> str:
     return ct_sha256(ct)
 
 
-def write_model(folder: str | Path, sha: str, minutes: float, error_mm: float, *, finished: bool = True, fault: str = "") -> None:
+def write_model(
+    folder: str | Path, sha: str, minutes: float, error_mm: float, *, finished: bool = True, fault: str = ""
+) -> None:
     """A model's folder without weights that could be loaded."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,10 +64,25 @@ def write_model(folder: str | Path, sha: str, minutes: float, error_mm: float, *
     unit = [[float(i == j) for j in range(4)] for i in range(4)]
     camera = {"intrinsics": [row[:3] for row in unit[:3]], "camera_from_world": unit, "size": [64, 64]}
     card = Card(
-        ct_sha256=sha, cameras=[camera], world_from_ct=unit, centroid=[0, 0, 0], half_widths=dict.fromkeys("abcdef", 1.0), poses="range",
-        network="voting", loss="likelihood", seed=0, minutes=minutes, steps=500, every=100, created=f"2026-11-20T{folder.name[-6:]}",
-        versions={}, done=500 if finished else 200, validation=[[100, 24.0, 20.0], [500, 120.0, error_mm]],
-        fault=fault, weights="weights.safetensors")
+        ct_sha256=sha,
+        cameras=[camera],
+        world_from_ct=unit,
+        centroid=[0, 0, 0],
+        half_widths=dict.fromkeys("abcdef", 1.0),
+        poses="range",
+        network="voting",
+        loss="likelihood",
+        seed=0,
+        minutes=minutes,
+        steps=500,
+        every=100,
+        created=f"2026-11-20T{folder.name[-6:]}",
+        versions={},
+        done=500 if finished else 200,
+        validation=[[100, 24.0, 20.0], [500, 120.0, error_mm]],
+        fault=fault,
+        weights="weights.safetensors",
+    )
     (folder / CARD).write_text(card.to_json())
 
 

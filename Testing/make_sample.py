@@ -46,12 +46,17 @@ def main() -> None:
         pose = random_pose(patient, rng)
         cameras = [c_arm.camera() for c_arm in C_ARMS.values()]
         case = json.loads(write_case(folder, patient, cameras, pose, rng, names=tuple(C_ARMS)).read_text())
-        pixels = {view["name"]: sitk.GetArrayFromImage(sitk.ReadImage(f"{folder}/{view['image']}")) for view in case["views"]}
+        pixels = {
+            view["name"]: sitk.GetArrayFromImage(sitk.ReadImage(f"{folder}/{view['image']}")) for view in case["views"]
+        }
     case["ct"] = "chest.nii.gz"
     for view in case["views"]:
         name, c_arm = view["name"], asdict(C_ARMS[view["name"]])
         del view["camera"]
-        view |= {"image": f"{name}.png", "c_arm": {key: c_arm[key] for key in sorted(c_arm) if c_arm[key] != getattr(CArm, key, None)}}
+        view |= {
+            "image": f"{name}.png",
+            "c_arm": {key: c_arm[key] for key in sorted(c_arm) if c_arm[key] != getattr(CArm, key, None)},
+        }
         # 12 bit, as detectors have: a step is far below the noise, and the files are smaller by a third.
         image = sitk.GetImageFromArray(pixels[name] >> 4)
         sitk.WriteImage(image, str(SAMPLE / view["image"]), useCompression=True, compressionLevel=9)

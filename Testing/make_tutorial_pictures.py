@@ -28,7 +28,10 @@ ZOOM = 2.0
 #: Slicer's layout with the 3D view alone.
 ONE_3D = 4
 #: Of two pedicle screws in a thoracic vertebra of the sample: entry and tip, CT LPS mm.
-SCREWS = {"Right screw": ((-16.2, 102.5, -135.0), (-4.3, 69.5, -135.0)), "Left screw": ((14.7, 102.5, -135.0), (2.7, 69.5, -135.0))}
+SCREWS = {
+    "Right screw": ((-16.2, 102.5, -135.0), (-4.3, 69.5, -135.0)),
+    "Left screw": ((14.7, 102.5, -135.0), (2.7, 69.5, -135.0)),
+}
 #: What the linked cursor is put on: the front edge of that vertebra, CT LPS mm.
 POINT = (-1.0, 66.0, -135.0)
 
@@ -99,8 +102,12 @@ def main(folder: Path) -> None:
     open_views(person, 1000, 1000)
     before = overlay(person, take, "Two colours")
     register(person)
-    take.save([list(pair) for pair in zip(before, overlay(person, take, "Two colours"), strict=True)], "before_after.jpg")
-    blend, edges, tiles, difference = (overlay(person, take, mode)[0] for mode in ("Blend", "Edges of bones", "Checkerboard", "Difference"))
+    take.save(
+        [list(pair) for pair in zip(before, overlay(person, take, "Two colours"), strict=True)], "before_after.jpg"
+    )
+    blend, edges, tiles, difference = (
+        overlay(person, take, mode)[0] for mode in ("Blend", "Edges of bones", "Checkerboard", "Difference")
+    )
     take.save([[blend, edges], [tiles, difference]], "overlays.jpg")
     linked_cursor(person, take)
     planned_screws(person, take)
@@ -113,7 +120,7 @@ def main(folder: Path) -> None:
 def load_sample(person: Person) -> None:
     import slicer
 
-    source, = slicer.modules.sampleDataSources["MultiViewRegistration"]
+    (source,) = slicer.modules.sampleDataSources["MultiViewRegistration"]
     source.customDownloader(source)
     person.wait_until_read()
 
@@ -189,9 +196,14 @@ def zoom(person: Person, number: int, point: np.ndarray) -> tuple[float, float]:
     width, height, depth = node.GetFieldOfView()
     node.SetFieldOfView(width / ZOOM, height / ZOOM, depth)
     node.SetXYZOrigin(off[0], -off[1], 0)
-    display, near = view.node.GetDisplayNode(), [slice(max(round(at) - 110, 0), round(at) + 110) for at in (row, column)]
+    display, near = (
+        view.node.GetDisplayNode(),
+        [slice(max(round(at) - 110, 0), round(at) + 110) for at in (row, column)],
+    )
     before = display.GetWindowLevelMin(), display.GetWindowLevelMax()
-    display.SetWindowLevelMinMax(*np.percentile(slicer.util.arrayFromVolume(view.node)[0, near[0], near[1]], (0.5, 99.8)))
+    display.SetWindowLevelMinMax(
+        *np.percentile(slicer.util.arrayFromVolume(view.node)[0, near[0], near[1]], (0.5, 99.8))
+    )
     return before
 
 
@@ -231,7 +243,9 @@ def add_screw(person: Person, name: str, entry: np.ndarray, tip: np.ndarray) -> 
     node.SetAndObservePolyData(triangles.GetOutput())
     node.CreateDefaultDisplayNodes()
     node.GetDisplayNode().SetColor(0.3, 1.0, 0.4)
-    node.SetAndObserveTransformNodeID(slicer.mrmlScene.GetFirstNodeByName(person.of("export").transformNameLabel.text).GetID())
+    node.SetAndObserveTransformNodeID(
+        slicer.mrmlScene.GetFirstNodeByName(person.of("export").transformNameLabel.text).GetID()
+    )
 
 
 def regressor(person: Person, take: Pictures) -> None:

@@ -48,15 +48,33 @@ class Pelvis:
 
         patient, random = Patient(path, couch=False, beyond_mm=60), np.random.default_rng(0)
         xray = SimulatedXRay(pixel_mm=1.16, photons=6000)
-        cameras = [CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(1.16, 1.16), size=(256, 256), rao_lao_deg=primary,
-                        cra_cau_deg=3).camera() for primary in (0, 85)]
+        cameras = [
+            CArm(
+                source_to_detector_mm=1020,
+                source_to_isocentre_mm=700,
+                pixel_mm=(1.16, 1.16),
+                size=(256, 256),
+                rao_lao_deg=primary,
+                cra_cau_deg=3,
+            ).camera()
+            for primary in (0, 85)
+        ]
         poses = swing(count, rigid.from_rotation_translation(np.eye(3), -patient.centre))
-        frames = [[View(f"view{n}", to_line_integrals(raw_image(xray.take(patient.projector, camera, pose, random))), camera)
-                   for n, camera in enumerate(cameras)] for pose in poses]
+        frames = [
+            [
+                View(
+                    f"view{n}", to_line_integrals(raw_image(xray.take(patient.projector, camera, pose, random))), camera
+                )
+                for n, camera in enumerate(cameras)
+            ]
+            for pose in poses
+        ]
         return cls(load_ct(path), poses, frames, patient.bone_points[:30])
 
 
-def write_moving_case(folder: Path, poses: Sequence[np.ndarray], spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x) -> Path:
+def write_moving_case(
+    folder: Path, poses: Sequence[np.ndarray], spoil: Callable[[int, np.ndarray], np.ndarray] = lambda n, x: x
+) -> Path:
     """A case.json whose images have a frame for each pose, its start some mm off the first.   spoil: what becomes of a frame's image.
 
     Its truth is that of the first frame.
@@ -66,7 +84,12 @@ def write_moving_case(folder: Path, poses: Sequence[np.ndarray], spoil: Callable
     frames = [phantom.make_views(ct, pose=pose) for pose in poses]
     case = json.loads(path.read_text(encoding="utf-8"))
     for nth, view in enumerate(case["views"]):
-        images = np.stack([spoil(n, (60000 * np.exp(-views[nth].xray.line_integrals)).astype(np.uint16)) for n, views in enumerate(frames)])
+        images = np.stack(
+            [
+                spoil(n, (60000 * np.exp(-views[nth].xray.line_integrals)).astype(np.uint16))
+                for n, views in enumerate(frames)
+            ]
+        )
         stack = sitk.GetImageFromArray(images)
         stack.SetSpacing((1.25, 1.25, 1.0))
         sitk.WriteImage(stack, str(folder / view["image"]))

@@ -28,14 +28,22 @@ def make_ct() -> CT:
     return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine))
 
 
-def make_views(ct: CT, angles=((0, 0), (90, 0)), size: int = 128, noise: float = 0.002, pose: np.ndarray = TRUE_POSE) -> list[View]:
+def make_views(
+    ct: CT, angles=((0, 0), (90, 0)), size: int = 128, noise: float = 0.002, pose: np.ndarray = TRUE_POSE
+) -> list[View]:
     """Views of the CT at a pose from C-arm angles (RAO/LAO, CRA/CAU)."""
     random = np.random.default_rng(7)
     projector = Projector(attenuation(ct))
     views = []
     for number, (primary, secondary) in enumerate(angles):
-        camera = CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(160 / size, 160 / size), size=(size, size),
-                      rao_lao_deg=primary, cra_cau_deg=secondary).camera()
+        camera = CArm(
+            source_to_detector_mm=1000,
+            source_to_isocentre_mm=700,
+            pixel_mm=(160 / size, 160 / size),
+            size=(size, size),
+            rao_lao_deg=primary,
+            cra_cau_deg=secondary,
+        ).camera()
         image = projector.render(camera, pose).image
         image = 1.3 * image + 0.2 + noise * random.normal(size=image.shape)
         views.append(View(f"view{number + 1}", XRay(image.astype(np.float32), np.ones(image.shape, bool)), camera))
@@ -50,4 +58,6 @@ def off(pose: np.ndarray, rotation_deg, shift_mm) -> np.ndarray:
 def error_mm(pose: np.ndarray, true: np.ndarray = TRUE_POSE) -> float:
     """Mean distance of the corners of a 60 mm cube from where the true pose puts them."""
     corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
-    return float(np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean())
+    return float(
+        np.linalg.norm(rigid.transform_points(pose, corners) - rigid.transform_points(true, corners), axis=1).mean()
+    )

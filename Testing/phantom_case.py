@@ -25,7 +25,9 @@ def write_phantom_case(folder: Path, names: tuple[str, ...] = ("view1", "view2")
         xray = sitk.GetImageFromArray((60000 * np.exp(-view.xray.line_integrals)).astype(np.uint16))
         xray.SetSpacing((1.25, 1.25))
         sitk.WriteImage(xray, str(folder / f"{view.name}.mha"))
-        views.append({"name": name, "image": f"{view.name}.mha", "projection_matrix": view.camera.projection_matrix.tolist()})
+        views.append(
+            {"name": name, "image": f"{view.name}.mha", "projection_matrix": view.camera.projection_matrix.tolist()}
+        )
     corners = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
     case = {
         "version": 1,

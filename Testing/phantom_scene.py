@@ -31,8 +31,12 @@ def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
     for view in views:
         xray = registration.add_xray(view.name)
-        xray.change(camera=camera_content(view.camera), intensity="log", rotation_sd_deg=view.rotation_sd_deg,
-                    translation_sd_mm=view.translation_sd_mm)
+        xray.change(
+            camera=camera_content(view.camera),
+            intensity="log",
+            rotation_sd_deg=view.rotation_sd_deg,
+            translation_sd_mm=view.translation_sd_mm,
+        )
         set_source(xray, volume_node(scene, f"{view.name} image", view.xray.line_integrals[None], np.eye(4)))
     registration.world_from_ct = pose
     return registration

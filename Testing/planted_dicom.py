@@ -35,9 +35,28 @@ IDENTITY = {
     "StationName": "OTTI-OP-2",
     "Laterality": "L",
 }
-SECRETS = ["Plantagenet", "Eleonore", "PID-77419-X", "19310407", "Zwetschgenberger", "Lindenwinkel", "0551-8842117", "20240229",
-           "2024-02-29", "131747", "ACC-5519-Q", "SID-90210", "Ottilien", "Quacksalber", "Wunibald", "Handlanger", "Notburga",
-           "bekannt als Nori", "SER-44121", "OTTI-OP-2"]
+SECRETS = [
+    "Plantagenet",
+    "Eleonore",
+    "PID-77419-X",
+    "19310407",
+    "Zwetschgenberger",
+    "Lindenwinkel",
+    "0551-8842117",
+    "20240229",
+    "2024-02-29",
+    "131747",
+    "ACC-5519-Q",
+    "SID-90210",
+    "Ottilien",
+    "Quacksalber",
+    "Wunibald",
+    "Handlanger",
+    "Notburga",
+    "bekannt als Nori",
+    "SER-44121",
+    "OTTI-OP-2",
+]
 
 
 def write_xray(path: Path, pixels: np.ndarray, **tags) -> Path:
@@ -55,9 +74,17 @@ def write_ct(folder: Path, hu: np.ndarray, ct_from_index: np.ndarray, **tags) ->
     for k, slice_ in enumerate(hu):
         path = folder / f"slice{k:03}.dcm"
         position = [float(f"{value:.6g}") for value in (*origin[:2], origin[2] + k * spacing[2])]
-        geometry = {"Modality": "CT", "ImagePositionPatient": position, "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
-                    "PixelSpacing": [float(spacing[1]), float(spacing[0])], "SliceThickness": float(spacing[2]), "RescaleSlope": 1,
-                    "RescaleIntercept": -1024, "SeriesInstanceUID": series, "InstanceNumber": k + 1}
+        geometry = {
+            "Modality": "CT",
+            "ImagePositionPatient": position,
+            "ImageOrientationPatient": [1, 0, 0, 0, 1, 0],
+            "PixelSpacing": [float(spacing[1]), float(spacing[0])],
+            "SliceThickness": float(spacing[2]),
+            "RescaleSlope": 1,
+            "RescaleIntercept": -1024,
+            "SeriesInstanceUID": series,
+            "InstanceNumber": k + 1,
+        }
         pixels = np.clip(np.rint(slice_) + 1024, 0, 4095).astype(np.uint16)
         _header(path, CTImageStorage, pixels, {**geometry, **IDENTITY, **tags}).save_as(path, enforce_file_format=True)
     return folder

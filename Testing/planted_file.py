@@ -13,24 +13,44 @@ import SimpleITK as sitk
 WORD = b"pLaNtEd:7f3a9c:"
 SIZE = (24, 20, 16)
 VOXELS = SIZE[0] * SIZE[1] * SIZE[2]
-META = "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nElementSpacing = 2 2 2\n" \
-       f"DimSize = {SIZE[0]} {SIZE[1]} {SIZE[2]}\nElementType = MET_UCHAR\n"
-NRRD = f"NRRD0004\ntype: uchar\ndimension: 3\nsizes: {SIZE[0]} {SIZE[1]} {SIZE[2]}\nencoding: raw\n" \
-       "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\nspace origin: (0,0,0)\n"
+META = (
+    "ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nElementSpacing = 2 2 2\n"
+    f"DimSize = {SIZE[0]} {SIZE[1]} {SIZE[2]}\nElementType = MET_UCHAR\n"
+)
+NRRD = (
+    f"NRRD0004\ntype: uchar\ndimension: 3\nsizes: {SIZE[0]} {SIZE[1]} {SIZE[2]}\nencoding: raw\n"
+    "space: left-posterior-superior\nspace directions: (2,0,0) (0,2,0) (0,0,2)\nspace origin: (0,0,0)\n"
+)
 
 META_FORMS = {
-    "plain": "ElementDataFile = {}\n", "tight": "ElementDataFile={}\n", "tabs": "ElementDataFile\t=\t{}  \n",
+    "plain": "ElementDataFile = {}\n",
+    "tight": "ElementDataFile={}\n",
+    "tabs": "ElementDataFile\t=\t{}  \n",
     "crlf": "ElementDataFile = {}\r\n",
-    "colon": "ElementDataFile : {}\n", "list": "ElementDataFile = LIST\n{}\n", "list2": "ElementDataFile = LIST 3\n{}\n",
-    "slices": "ElementDataFile = LIST 2D\n" + "{0}\n" * SIZE[2], "pattern": "ElementDataFile = {}%s 1 1 1\n",
-    "quoted": 'ElementDataFile = "{}"\n', "twice": "elementdatafile = LOCAL\nElementDataFile = {}\n",
-    "long": "Comment = " + 700 * "x" + "\nElementDataFile = {}\n", "behind": "Comment = " + 489 * "x" + "ElementDataFile = {}\n",
-    "return": "Comment = x\rElementDataFile = {}\n", "blank": "\n\nElementDataFile = {}\n", "zero": "Comment = \0\nElementDataFile = {}\n",
+    "colon": "ElementDataFile : {}\n",
+    "list": "ElementDataFile = LIST\n{}\n",
+    "list2": "ElementDataFile = LIST 3\n{}\n",
+    "slices": "ElementDataFile = LIST 2D\n" + "{0}\n" * SIZE[2],
+    "pattern": "ElementDataFile = {}%s 1 1 1\n",
+    "quoted": 'ElementDataFile = "{}"\n',
+    "twice": "elementdatafile = LOCAL\nElementDataFile = {}\n",
+    "long": "Comment = " + 700 * "x" + "\nElementDataFile = {}\n",
+    "behind": "Comment = " + 489 * "x" + "ElementDataFile = {}\n",
+    "return": "Comment = x\rElementDataFile = {}\n",
+    "blank": "\n\nElementDataFile = {}\n",
+    "zero": "Comment = \0\nElementDataFile = {}\n",
 }
 NRRD_FORMS = {
-    "plain": "data file: {}\n", "joined": "datafile: {}\n", "capitals": "Data File: {}\n\n", "list": "data file: LIST\n{}\n",
-    "slices": "data file: LIST 2\n" + "{0}\n" * SIZE[2], "pattern": "data file: {}%d 1 1 1\n", "comment": "# data file: x\ndata file: {}\n",
-    "skip": "byte skip: -1\ndata file: {}\n", "twice": "data file: ct.raw\ndata file: {}\n", "key": "key:=data file: x\ndata file: {}\n",
+    "plain": "data file: {}\n",
+    "joined": "datafile: {}\n",
+    "capitals": "Data File: {}\n\n",
+    "list": "data file: LIST\n{}\n",
+    "slices": "data file: LIST 2\n" + "{0}\n" * SIZE[2],
+    "pattern": "data file: {}%d 1 1 1\n",
+    "comment": "# data file: x\ndata file: {}\n",
+    "skip": "byte skip: -1\ndata file: {}\n",
+    "twice": "data file: ct.raw\ndata file: {}\n",
+    "key": "key:=data file: x\ndata file: {}\n",
     "crlf": "data file: {}\r\n\r\n",
 }
 
@@ -50,11 +70,21 @@ def spellings(target: Path, folder: Path) -> dict[str, str]:
         (folder / "link.raw").symlink_to(target)
         (folder / "away").symlink_to(target.parent)
     return {
-        "absolute": absolute, "above": relative, "here": f"./{relative}", "down and up": f"away/../{relative}", "link": "link.raw",
-        "linked folder": f"away/{target.name}", "slashes": f"//{absolute}", "url": f"file://{absolute}", "server": f"//localhost{absolute}",
-        "UNC": "\\\\localhost" + absolute.replace("/", "\\"), "backslashes": relative.replace("/", "\\"),
-        "root": f"/proc/self/root{absolute}", "home": "~/" + os.path.relpath(target, Path.home()),
-        "http": f"http://127.0.0.1:9{absolute}", "drive": f"C:{absolute}",
+        "absolute": absolute,
+        "above": relative,
+        "here": f"./{relative}",
+        "down and up": f"away/../{relative}",
+        "link": "link.raw",
+        "linked folder": f"away/{target.name}",
+        "slashes": f"//{absolute}",
+        "url": f"file://{absolute}",
+        "server": f"//localhost{absolute}",
+        "UNC": "\\\\localhost" + absolute.replace("/", "\\"),
+        "backslashes": relative.replace("/", "\\"),
+        "root": f"/proc/self/root{absolute}",
+        "home": "~/" + os.path.relpath(target, Path.home()),
+        "http": f"http://127.0.0.1:9{absolute}",
+        "drive": f"C:{absolute}",
         "space": f" {absolute}",
     }
 
@@ -62,7 +92,10 @@ def spellings(target: Path, folder: Path) -> dict[str, str]:
 def headers(folder: Path, target: Path):
     """Writes a header with each form and spelling into a folder; yields what it is of, and its path."""
     for spelling, name in spellings(target, folder).items():
-        for kind, begin, forms, endings in (("meta", META, META_FORMS, (".mhd", ".mha")), ("nrrd", NRRD, NRRD_FORMS, (".nhdr", ".nrrd"))):
+        for kind, begin, forms, endings in (
+            ("meta", META, META_FORMS, (".mhd", ".mha")),
+            ("nrrd", NRRD, NRRD_FORMS, (".nhdr", ".nrrd")),
+        ):
             for form, text in forms.items():
                 ending = endings[len(spelling) % 2]
                 path = folder / f"header{ending}"

@@ -17,10 +17,23 @@ class SampleDataLogic:
         self.log = logMessage or print
 
     @staticmethod
-    def registerCustomSampleDataSource(category="Custom", sampleName=None, uris=None, fileNames=None, nodeNames=None,
-                                       customDownloader=None, thumbnailFileName=None, loadFileTypes=None, loadFiles=None,
-                                       loadFileProperties=None, checksums=None, loadFileType=None):
-        values = dict(uris=[uris], fileNames=[fileNames], nodeNames=[nodeNames], loadFiles=[loadFiles], checksums=[checksums])
+    def registerCustomSampleDataSource(
+        category="Custom",
+        sampleName=None,
+        uris=None,
+        fileNames=None,
+        nodeNames=None,
+        customDownloader=None,
+        thumbnailFileName=None,
+        loadFileTypes=None,
+        loadFiles=None,
+        loadFileProperties=None,
+        checksums=None,
+        loadFileType=None,
+    ):
+        values = dict(
+            uris=[uris], fileNames=[fileNames], nodeNames=[nodeNames], loadFiles=[loadFiles], checksums=[checksums]
+        )
         source = SimpleNamespace(
             sampleName=sampleName, customDownloader=customDownloader, thumbnailFileName=thumbnailFileName, **values)  # fmt: skip
         sources = slicer.modules.sampleDataSources.setdefault(category, [])

@@ -14,8 +14,18 @@ TEXT = "set(MODULE_PYTHON_SCRIPTS\n  A.py\n  ALib/b.py\n  )\n\nset(MODULE_PYTHON
 @pytest.fixture
 def module(tmp_path) -> Path:
     """A module's folder with three files to package among others that are not."""
-    package = ["A.py", "MultiViewRegistrationLib/io/b.py", "MultiViewRegistrationLib/io/b.schema.json", "Resources/UI/A.ui"]
-    leave = ["CMakeLists.txt", "Testing/Python/ATest.py", "MultiViewRegistrationLib/io/__pycache__/b.pyc", "Resources/.DS_Store"]
+    package = [
+        "A.py",
+        "MultiViewRegistrationLib/io/b.py",
+        "MultiViewRegistrationLib/io/b.schema.json",
+        "Resources/UI/A.ui",
+    ]
+    leave = [
+        "CMakeLists.txt",
+        "Testing/Python/ATest.py",
+        "MultiViewRegistrationLib/io/__pycache__/b.pyc",
+        "Resources/.DS_Store",
+    ]
     for name in package + leave:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -34,11 +44,14 @@ def test_what_is_packaged(module):
     }
 
 
-@pytest.mark.parametrize("scripts, told", [
-    (["A.py", "ALib/b.py", "ALib/c.py"], ["MODULE_PYTHON_SCRIPTS lacks ALib/c.py"]),
-    (["A.py"], ["MODULE_PYTHON_SCRIPTS names ALib/b.py, which is not there"]),
-    (["A.py", "ALib/b.py"], []),
-])
+@pytest.mark.parametrize(
+    "scripts, told",
+    [
+        (["A.py", "ALib/b.py", "ALib/c.py"], ["MODULE_PYTHON_SCRIPTS lacks ALib/c.py"]),
+        (["A.py"], ["MODULE_PYTHON_SCRIPTS names ALib/b.py, which is not there"]),
+        (["A.py", "ALib/b.py"], []),
+    ],
+)
 def test_a_difference_is_told_and_put_right(scripts, told):
     files = {cmake_lists.SCRIPTS: scripts, cmake_lists.RESOURCES: ["Resources/UI/A.ui"]}
     assert cmake_lists.differences(TEXT, files) == told

@@ -61,10 +61,12 @@ def test_the_entry_keeps_to_the_rules_of_the_index(entry):
 
 
 def test_cmake_says_the_same_as_the_entry(entry):
-    assert re.search(r'set\(EXTENSION_DEPENDS "([^"]*)"\)', CMAKE)[1].split() == entry["build_dependencies"] == ["PyTorch"]
+    assert (
+        re.search(r'set\(EXTENSION_DEPENDS "([^"]*)"\)', CMAKE)[1].split() == entry["build_dependencies"] == ["PyTorch"]
+    )
     assert metadata("HOMEPAGE") == entry["scm_url"]
     module = (ROOT / "MultiViewRegistration" / "MultiViewRegistration.py").read_text(encoding="utf-8")
-    tutorial, = re.findall(r'TUTORIAL = "(.+)"', module)
+    (tutorial,) = re.findall(r'TUTORIAL = "(.+)"', module)
     assert tutorial == metadata("HOMEPAGE") + "/blob/main/docs/slicer.md" and (ROOT / "docs" / "slicer.md").is_file()
     assert "EXTENSION_CATEGORY" not in CMAKE  # where it would be ignored
     assert "research use" in metadata("DESCRIPTION") and metadata("CONTRIBUTORS")
@@ -115,9 +117,15 @@ def test_what_slicer_brings_is_new_enough(dependencies):
 
 
 def test_every_sample_says_where_it_is_from():
-    samples = json.loads((MODULE / "MultiViewRegistrationLib" / "demo" / "sample-data.json").read_text(encoding="utf-8"))
+    samples = json.loads(
+        (MODULE / "MultiViewRegistrationLib" / "demo" / "sample-data.json").read_text(encoding="utf-8")
+    )
     for sample in samples.values():
-        assert sample["licence"] and sample["address"].startswith("https://") and re.fullmatch("[0-9a-f]{64}", sample["sha256"])
+        assert (
+            sample["licence"]
+            and sample["address"].startswith("https://")
+            and re.fullmatch("[0-9a-f]{64}", sample["sha256"])
+        )
         assert sample["wheel"]["address"].endswith("/" + sample["wheel"]["name"])
         assert re.fullmatch("[0-9a-f]{64}", sample["wheel"]["sha256"])
 

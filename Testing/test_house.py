@@ -48,10 +48,27 @@ HOME_OF = {
     "aiohttp": {"viewer"},
     "qt": {"panel"},
     "ctk": {"panel"},
-    "torch": {"regressor", "published", "rendering.reference", "rendering.autograd", "rendering.gpu", "rendering.devices",
-              "registration.on_device", "bench"},
-    "warp": {"rendering.gpu", "rendering.warp_kernels", "rendering.warp_textures", "rendering.devices", "registration.device_kernels",
-             "regressor.device_kernels", "regressor.draw_kernels", "regressor.on_warp", "bench.memory_child"},
+    "torch": {
+        "regressor",
+        "published",
+        "rendering.reference",
+        "rendering.autograd",
+        "rendering.gpu",
+        "rendering.devices",
+        "registration.on_device",
+        "bench",
+    },
+    "warp": {
+        "rendering.gpu",
+        "rendering.warp_kernels",
+        "rendering.warp_textures",
+        "rendering.devices",
+        "registration.device_kernels",
+        "regressor.device_kernels",
+        "regressor.draw_kernels",
+        "regressor.on_warp",
+        "bench.memory_child",
+    },
     "itk": {"demo", "bench"},
     "h5py": {"io"},
     "nanodrr": {"bench"},
@@ -60,8 +77,11 @@ HOME_OF = {
     "distributed": {"cohort"},
 }
 #: The benchmark imports its peers only once it runs, and so do the devices what they are asked for.
-NEEDS_MORE = (HOSTS | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices"}
-              | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")})
+NEEDS_MORE = (
+    HOSTS
+    | (HOME_OF["warp"] | HOME_OF["torch"]) - {"published", "bench", "rendering.devices"}
+    | {f"published.{name}" for name in ("comparison", "refine", "renderer", "similarity")}
+)
 
 
 def module_of(path: Path) -> str:
@@ -81,8 +101,12 @@ def imports_of(source: str, module: str, *, is_package: bool = False) -> set[str
             base = here[: len(here) - node.level + is_package] if node.level else []
             base = ".".join([*base, *filter(None, [node.module])])
             found.update(f"{base}.{alias.name}" for alias in node.names)
-        elif (isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant)
-              and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__")):
+        elif (
+            isinstance(node, ast.Call)
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+            and getattr(node.func, "id", getattr(node.func, "attr", "")) in ("import_module", "__import__")
+        ):
             found.add(str(node.args[0].value))
     return {name.removeprefix(PACKAGE) if f"{name}.".startswith(f"{PACKAGE}.") else name for name in found}
 
@@ -127,7 +151,9 @@ def test_every_room_has_its_place():
 
 def test_no_two_test_files_share_a_name():
     """pytest imports them by their names alone, and leaves out the second of two."""
-    names = Counter(path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("__init__.py", "conftest.py"))
+    names = Counter(
+        path.name for path in Path(__file__).parent.rglob("*.py") if path.name not in ("__init__.py", "conftest.py")
+    )
     assert [name for name, count in names.items() if count > 1] == []
 
 
@@ -139,56 +165,65 @@ def test_imports_go_one_way():
     assert not broken
 
 
-@pytest.mark.parametrize("module, source", [
-    ("geometry.camera", "from ..imaging.volume import Volume"),
-    ("geometry.camera", "from .. import imaging"),
-    ("geometry.camera", f"from {PACKAGE}.imaging.volume import Volume"),
-    ("geometry.camera", f"import {PACKAGE}.imaging.volume"),
-    ("imaging.ct", "def f():\n    from ..rendering import drr"),
-    ("rendering.drr", "import torch"),
-    ("rendering.drr", "from torch.nn import functional"),
-    ("refinements", "import torch"),
-    ("registration.pipeline", "from ..published.presets import PRESETS"),
-    ("rendering.drr", "from importlib import import_module\nimport_module('torch')"),
-    ("registration.pipeline", "if True:\n    from ..assessment import metrics"),
-    ("registration.pipeline", "from .. import register"),
-    ("io.case", "from ..rendering.drr import render"),
-    ("io.case", "import itk"),
-    ("assessment.report", "from ..io.case import Case"),
-    ("workflow", "from .cli import main"),
-    ("result", "from . import demo"),
-    ("demo.cases", "from ..rendering.drr import render"),
-    ("workflow", "from .bench import program"),
-    ("demo.cases", "from ..bench.rows import Row"),
-    ("bench.program", "from ..cli import main"),
-    ("commands.export", "from ..cli import main"),
-    ("workflow", "from .commands import export"),
-    ("io.navigation.igtl", "import pyigtl"),
-    ("registration.pipeline", "import nanodrr"),
-    ("viewer.page", "import qt"),
-    ("scene.display", "from trame_slicer.core import SlicerApp"),
-    ("viewer.page", "from ..panel.register import REFINEMENTS"),
-    ("panel.panel", "from ..viewer.page import build"),
-    ("workflow", "import slicer"),
-    ("workflow", "from .scene import nodes"),
-    ("scene.sample_data", "from ..demo.cases import demo_case"),
-    ("workflow", "from .demo.chest import chest_ct"),
-])
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        ("geometry.camera", "from ..imaging.volume import Volume"),
+        ("geometry.camera", "from .. import imaging"),
+        ("geometry.camera", f"from {PACKAGE}.imaging.volume import Volume"),
+        ("geometry.camera", f"import {PACKAGE}.imaging.volume"),
+        ("imaging.ct", "def f():\n    from ..rendering import drr"),
+        ("rendering.drr", "import torch"),
+        ("rendering.drr", "from torch.nn import functional"),
+        ("refinements", "import torch"),
+        ("registration.pipeline", "from ..published.presets import PRESETS"),
+        ("rendering.drr", "from importlib import import_module\nimport_module('torch')"),
+        ("registration.pipeline", "if True:\n    from ..assessment import metrics"),
+        ("registration.pipeline", "from .. import register"),
+        ("io.case", "from ..rendering.drr import render"),
+        ("io.case", "import itk"),
+        ("assessment.report", "from ..io.case import Case"),
+        ("workflow", "from .cli import main"),
+        ("result", "from . import demo"),
+        ("demo.cases", "from ..rendering.drr import render"),
+        ("workflow", "from .bench import program"),
+        ("demo.cases", "from ..bench.rows import Row"),
+        ("bench.program", "from ..cli import main"),
+        ("commands.export", "from ..cli import main"),
+        ("workflow", "from .commands import export"),
+        ("io.navigation.igtl", "import pyigtl"),
+        ("registration.pipeline", "import nanodrr"),
+        ("viewer.page", "import qt"),
+        ("scene.display", "from trame_slicer.core import SlicerApp"),
+        ("viewer.page", "from ..panel.register import REFINEMENTS"),
+        ("panel.panel", "from ..viewer.page import build"),
+        ("workflow", "import slicer"),
+        ("workflow", "from .scene import nodes"),
+        ("scene.sample_data", "from ..demo.cases import demo_case"),
+        ("workflow", "from .demo.chest import chest_ct"),
+    ],
+)
 def test_a_broken_rule_is_noticed(module, source):
     assert len(broken_rules(module, imports_of(source, module))) == 1
 
 
-@pytest.mark.parametrize("module, source", [
-    ("geometry.camera", "from ..errors import InputError\nfrom . import rigid\nimport numpy"),
-    ("rendering.reference", "import torch"),
-    ("demo.projector", "import itk"),
-    ("result", "from . import __version__\nfrom .assessment import metrics\nfrom .workflow import register"),
-    ("cli", "from .demo import cases\nfrom .workflow import register\nfrom .bench import program\nfrom .commands import export"),
-    ("commands.export", "from ..io.case import Case\nfrom ..workflow import register\nfrom ..demo import cases"),
-    ("bench.render", "from ..demo import cases\nfrom ..assessment import metrics\nimport torch, itk, nanodrr"),
-    ("scene.sample_data", "from ..demo.chest import chest_ct"),
-    ("panel.inputs", "import qt, slicer\nfrom ..workflow import register"),
-])
+@pytest.mark.parametrize(
+    "module, source",
+    [
+        ("geometry.camera", "from ..errors import InputError\nfrom . import rigid\nimport numpy"),
+        ("rendering.reference", "import torch"),
+        ("demo.projector", "import itk"),
+        ("result", "from . import __version__\nfrom .assessment import metrics\nfrom .workflow import register"),
+        (
+            "cli",
+            "from .demo import cases\nfrom .workflow import register\nfrom .bench import program\nfrom .commands import export",
+        ),
+        ("commands.export", "from ..io.case import Case\nfrom ..workflow import register\nfrom ..demo import cases"),
+        ("bench.render", "from ..demo import cases\nfrom ..assessment import metrics\nimport torch, itk, nanodrr"),
+        ("scene.sample_data", "from ..demo.chest import chest_ct"),
+        ("panel.inputs", "import qt, slicer\nfrom ..workflow import register"),
+    ],
+)
 def test_a_kept_rule_is_left_alone(module, source):
     assert broken_rules(module, imports_of(source, module)) == []
 
@@ -217,7 +252,18 @@ for module in {plain!r}:
     importlib.import_module(".".join(filter(None, [{PACKAGE!r}, module])))
 """
     done = subprocess.run(
-        [sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(LIB.parent)},
-        capture_output=True, text=True, timeout=120,
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(LIB.parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_every_file_is_formatted():
+    root = Path(__file__).resolve().parents[1]
+    done = subprocess.run(
+        [sys.executable, "-m", "ruff", "format", "--check", "."], cwd=root, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -91,18 +91,26 @@ def first(job: Job):
 
 
 def test_one_that_finishes_hands_over_its_result(child):
-    job = child("""
+    job = child(
+        """
 tell(0.25, "first")
 print("mvreg: warning: Vorsicht, \\u00e9.", file=sys.stderr)
 time.sleep(0.2)
 tell(0.75, "second")
 print(json.dumps({"arguments": sys.argv[1:], "cwd": os.getcwd()}, ensure_ascii=False))
-""", "register", Path("näher am Ziel"), 18.5)
+""",
+        "register",
+        Path("näher am Ziel"),
+        18.5,
+    )
     assert job.state == "running" and job.result is None
     told = ended(job)
     assert [(record.fraction, record.stage) for record in told] == [(0.25, "first"), (0.75, "second")]
     assert job.state == "done" and job.message == "" and list(job.warnings) == ["Vorsicht, é."]
-    assert job.result == {"arguments": ["register", "näher am Ziel", "18.5", "--json", "--progress", "json"], "cwd": os.getcwd()}
+    assert job.result == {
+        "arguments": ["register", "näher am Ziel", "18.5", "--json", "--progress", "json"],
+        "cwd": os.getcwd(),
+    }
     assert job.poll() is None and not os.path.exists(job._folder.name)
     job.cancel()
     assert job.state == "done"
@@ -112,20 +120,29 @@ def test_bad_input_is_the_sentence_of_the_program(tmp_path):
     job = Job(["register", tmp_path / "nothing.json", "--out", tmp_path / "out"])
     ended(job)
     assert job.state == "failed" and job.result is None
-    assert job.message.startswith(str(tmp_path / "nothing.json")) and job.message.endswith(".") and "\n" not in job.message
+    assert (
+        job.message.startswith(str(tmp_path / "nothing.json")) and job.message.endswith(".") and "\n" not in job.message
+    )
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("script, message", [
-    pytest.param("os.abort()", "It ended unexpectedly (signal 6).", marks=POSIX),
-    pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", "It ended unexpectedly (signal 11).", marks=POSIX),
-    pytest.param("os.kill(os.getpid(), signal.SIGKILL)", "It ended unexpectedly (signal 9, perhaps for want of memory).", marks=POSIX),
-    ("tell(0.1); {}['key']", "It ended unexpectedly (status 1: KeyError: 'key')."),
-    ("sys.exit(77)", "It ended unexpectedly (status 77)."),
-    ("print('mvreg: not enough memory.', file=sys.stderr); sys.exit(1)", "not enough memory."),
-    ("print('mvreg: warning: cold.', file=sys.stderr); os._exit(3)", "It ended unexpectedly (status 3)."),
-    ("print('hello')", 'It printed "hello", expected its result as JSON.'),
-])
+@pytest.mark.parametrize(
+    "script, message",
+    [
+        pytest.param("os.abort()", "It ended unexpectedly (signal 6).", marks=POSIX),
+        pytest.param("os.kill(os.getpid(), signal.SIGSEGV)", "It ended unexpectedly (signal 11).", marks=POSIX),
+        pytest.param(
+            "os.kill(os.getpid(), signal.SIGKILL)",
+            "It ended unexpectedly (signal 9, perhaps for want of memory).",
+            marks=POSIX,
+        ),
+        ("tell(0.1); {}['key']", "It ended unexpectedly (status 1: KeyError: 'key')."),
+        ("sys.exit(77)", "It ended unexpectedly (status 77)."),
+        ("print('mvreg: not enough memory.', file=sys.stderr); sys.exit(1)", "not enough memory."),
+        ("print('mvreg: warning: cold.', file=sys.stderr); os._exit(3)", "It ended unexpectedly (status 3)."),
+        ("print('hello')", 'It printed "hello", expected its result as JSON.'),
+    ],
+)
 def test_a_crash_is_a_message(child, script, message):
     job = child(script)
     ended(job)
@@ -172,7 +189,9 @@ def test_one_that_does_not_listen_is_killed_with_all_that_it_started(child, tmp_
 @POSIX
 def test_what_a_crashed_child_started_ends_with_it(child, tmp_path):
     beats = tmp_path / "beats"
-    job = child(DEAF.replace("while True:", "while arguments[1:] or not os.path.exists(arguments[0]):") + "\nos.abort()", beats)
+    job = child(
+        DEAF.replace("while True:", "while arguments[1:] or not os.path.exists(arguments[0]):") + "\nos.abort()", beats
+    )
     ended(job)
     assert job.message == "It ended unexpectedly (signal 6)."
     time.sleep(0.1)
@@ -238,8 +257,11 @@ while not job.poll():
 print("begun", flush=True)
 {"time.sleep(60)" if end == "kill" else "del job; time.sleep(3)"}
 """
-    host = subprocess.Popen([sys.executable, "-W", "ignore", "-c", script], env={**os.environ, "PYTHONPATH": LIBRARY},
-                            stdout=subprocess.PIPE)
+    host = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", script],
+        env={**os.environ, "PYTHONPATH": LIBRARY},
+        stdout=subprocess.PIPE,
+    )
     assert host.stdout.readline().strip() == b"begun"
     if end == "kill":
         host.kill()
@@ -270,19 +292,26 @@ print("{}")
         slowest = max(slowest, time.perf_counter() - began)
         polls += 1
         assert len(job._line) <= jobs.MOST_BYTES
-    assert job.state == "done" and list(job.warnings)[-1] == "number 99999 of many" and len(job.warnings) == jobs.MOST_WARNINGS
+    assert (
+        job.state == "done"
+        and list(job.warnings)[-1] == "number 99999 of many"
+        and len(job.warnings) == jobs.MOST_WARNINGS
+    )
     assert [record for record in told if record][-1].fraction == 0.999
     assert polls >= 7 and slowest < 1
 
 
 def test_poll_does_not_wait_and_the_child_does_not_wait_for_it(child, tmp_path):
-    job = child("""
+    job = child(
+        """
 for number in range(2000):
     tell(number / 2000, 60 * "long ")
 open(arguments[0], "w").close()
 time.sleep(0.5)
 print("{}")
-""", tmp_path / "written")
+""",
+        tmp_path / "written",
+    )
     until = time.monotonic() + 10
     while not (tmp_path / "written").exists() and time.monotonic() < until:  # nobody polls meanwhile
         time.sleep(0.02)

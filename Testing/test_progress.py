@@ -76,17 +76,31 @@ def test_at_the_end_nothing_is_left():
     assert left.seconds(1.0) == 0
 
 
-@pytest.mark.parametrize("seconds, words", [
-    (None, ""), (0, "a few seconds left"), (9.6, "about 10 s left"), (44, "about 40 s left"), (89, "about 90 s left"),
-    (91, "about 2 min left"), (700, "about 12 min left"), (5400, "about 2 h left"), (36000, "about 10 h left"),
-])
+@pytest.mark.parametrize(
+    "seconds, words",
+    [
+        (None, ""),
+        (0, "a few seconds left"),
+        (9.6, "about 10 s left"),
+        (44, "about 40 s left"),
+        (89, "about 90 s left"),
+        (91, "about 2 min left"),
+        (700, "about 12 min left"),
+        (5400, "about 2 h left"),
+        (36000, "about 10 h left"),
+    ],
+)
 def test_words_are_as_exact_as_the_guess(seconds, words):
     assert left_in_words(seconds) == words
 
 
-@pytest.mark.parametrize("record", [
-    ProgressRecord(0.0, "preparing"), ProgressRecord(0.25, 'é "μ"\n', 12.5, 0.1, np.eye(4).tolist()),
-])
+@pytest.mark.parametrize(
+    "record",
+    [
+        ProgressRecord(0.0, "preparing"),
+        ProgressRecord(0.25, 'é "μ"\n', 12.5, 0.1, np.eye(4).tolist()),
+    ],
+)
 def test_a_record_survives_its_line(record):
     line = record.to_line()
     assert ProgressRecord.from_line(line) == record
@@ -95,7 +109,9 @@ def test_a_record_survives_its_line(record):
     assert {"fraction", "seconds_left", "stage", "cost"} <= json.loads(line).keys()
 
 
-@pytest.mark.parametrize("line", ["", "mvreg: no.", "{}", '{"fraction": 0.5, "stage": "cut o', "[1]", "1", '{"other": 1}'])
+@pytest.mark.parametrize(
+    "line", ["", "mvreg: no.", "{}", '{"fraction": 0.5, "stage": "cut o', "[1]", "1", '{"other": 1}']
+)
 def test_other_lines_are_no_records(line):
     assert ProgressRecord.from_line(line) is None
 
@@ -105,12 +121,21 @@ def test_lines_of_one_stage_keep_a_distance_and_none_loses_the_pose(capsys, cloc
     for number in range(100):
         clock.now += 0.01
         pose = np.eye(4) * number
-        tell(SimpleNamespace(fraction=number / 200, stage="one" if number < 50 else "two", world_from_ct=pose, cost=np.float32(number)))
+        tell(
+            SimpleNamespace(
+                fraction=number / 200,
+                stage="one" if number < 50 else "two",
+                world_from_ct=pose,
+                cost=np.float32(number),
+            )
+        )
     tell.show(1.0, "writing")
     printed = capsys.readouterr()
     records = [ProgressRecord.from_line(line) for line in printed.err.splitlines()]
     assert printed.out == "" and 10 <= len(records) <= 13
-    assert [record.stage for record in records].index("two") == next(n for n, r in enumerate(records) if r.fraction == 0.25)
+    assert [record.stage for record in records].index("two") == next(
+        n for n, r in enumerate(records) if r.fraction == 0.25
+    )
     assert records[-1] == ProgressRecord(1.0, "writing", None, 99.0, (np.eye(4) * 99).tolist())
 
 

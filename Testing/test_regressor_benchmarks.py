@@ -16,7 +16,9 @@ def benchmarks(monkeypatch):
     pytest.importorskip("torch")
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     yield
-    for name in [name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(BENCHMARKS))]:
+    for name in [
+        name for name, module in sys.modules.items() if str(getattr(module, "__file__", "")).startswith(str(BENCHMARKS))
+    ]:
         del sys.modules[name]
 
 
@@ -34,7 +36,9 @@ def test_rows_are_measured_once_and_outlive_a_run_that_was_cut_short(benchmarks,
         stream.write('{"key": "poses c", "m')
     again = Rows(path)
     assert len(again) == 2
-    assert again.get("poses", "a", 1.5, measure=refuse) == {"mm": [1.0, 2.0]} and again.get("poses", "b", measure=refuse) == {"mm": None}
+    assert again.get("poses", "a", 1.5, measure=refuse) == {"mm": [1.0, 2.0]} and again.get(
+        "poses", "b", measure=refuse
+    ) == {"mm": None}
     again.get("poses", "c", measure=lambda: {"mm": 3})
     assert Rows(path).get("poses", "c", measure=refuse) == {"mm": 3}
 
@@ -50,7 +54,8 @@ def test_a_part_of_a_page_is_replaced_and_the_rest_is_left_alone(benchmarks, tmp
     put(page, "one", "a table\n\nand a line")
     assert page.read_text() == (
         "# Title\n\nProse.\n\n<!-- one: begin -->\na table\n\nand a line\n<!-- one: end -->\n\n"
-        "More prose.\n\n<!-- two: begin -->\nsecond\n<!-- two: end -->\n")
+        "More prose.\n\n<!-- two: begin -->\nsecond\n<!-- two: end -->\n"
+    )
     page.write_text("<!-- one: begin -->\n")
     with pytest.raises(ValueError, match="one: end"):
         put(page, "one", "x")
@@ -59,11 +64,23 @@ def test_a_part_of_a_page_is_replaced_and_the_rest_is_left_alone(benchmarks, tmp
 def test_the_name_of_a_case_says_what_makes_it_hard(benchmarks, tmp_path):
     from pose_cases import pose_cases
 
-    for name in ("chest-plain-000", "chest-plain-001", "pelvis-plain-001", "pelvis-plain-000", "chest-hard-rods-001", "other"):
+    for name in (
+        "chest-plain-000",
+        "chest-plain-001",
+        "pelvis-plain-001",
+        "pelvis-plain-000",
+        "chest-hard-rods-001",
+        "other",
+    ):
         (tmp_path / name).mkdir()
         (tmp_path / name / "case.json").touch()
     plain = pose_cases(tmp_path, hard=False)
-    assert [case.name for case in plain] == ["chest-plain-000", "pelvis-plain-000", "chest-plain-001", "pelvis-plain-001"]
+    assert [case.name for case in plain] == [
+        "chest-plain-000",
+        "pelvis-plain-000",
+        "chest-plain-001",
+        "pelvis-plain-001",
+    ]
     assert [case.name for case in pose_cases(tmp_path, hard=False, limit=1)] == ["chest-plain-000", "pelvis-plain-000"]
     (hard,) = pose_cases(tmp_path, hard=True)
     assert (hard.anatomy, hard.kind, hard.number, hard.hard) == ("chest", "rods", 1, True)
@@ -76,8 +93,19 @@ def test_the_ablation_compares_trainings_of_one_seed(benchmarks):
 
     def record(variant, seed):
         mm = 10.0**seed * (0.8 if variant.loss == "cui2025" else 1.0)
-        errors = {column: {"median_mm": mm, "near": 0.5} for column in ("plain, both", "plain, one", "hard, both", "hard, one")}
-        return {"ct": "chest", "network": variant.network, "loss": variant.loss, "seed": seed, "steps": 10, "seconds": 60.0, **errors}
+        errors = {
+            column: {"median_mm": mm, "near": 0.5}
+            for column in ("plain, both", "plain, one", "hard, both", "hard, one")
+        }
+        return {
+            "ct": "chest",
+            "network": variant.network,
+            "loss": variant.loss,
+            "seed": seed,
+            "steps": 10,
+            "seconds": 60.0,
+            **errors,
+        }
 
     page = ablation.page([record(variant, seed) for variant in ablation.VARIANTS for seed in (0, 1)], 60)
     lines = [line for line in page.splitlines() if "`cui2025`" in line]

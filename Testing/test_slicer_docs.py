@@ -19,14 +19,24 @@ PICTURES = sorted((ROOT / "docs" / "slicer").iterdir())
 
 def in_ui_files() -> set[str]:
     """Texts of widgets, titles and entries, without a colon at the end."""
-    return {(string.text or "").rstrip(":") for path in (MODULE / "Resources" / "UI").glob("*.ui")
-            for string in ElementTree.parse(path).iter("string")}
+    return {
+        (string.text or "").rstrip(":")
+        for path in (MODULE / "Resources" / "UI").glob("*.ui")
+        for string in ElementTree.parse(path).iter("string")
+    }
 
 
 def in_code() -> set[str]:
     """The constant strings of the module, those between the braces of f-strings among them."""
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in MODULE.rglob("*.py") if "Testing" not in path.parts)
-    return {node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    trees = (
+        ast.parse(path.read_text(encoding="utf-8")) for path in MODULE.rglob("*.py") if "Testing" not in path.parts
+    )
+    return {
+        node.value
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
 
 
 def headings(path: Path) -> set[str]:
@@ -58,12 +68,14 @@ def test_links_and_pictures_are_there():
         target = (PAGE.parent / path).resolve() if path else PAGE
         if not target.is_file() or (anchor and anchor not in headings(target)):
             wrong.append(link)
-    assert not wrong and {path.name for path in PICTURES} == {Path(link).name for link in links if link.startswith("slicer/")}
+    assert not wrong and {path.name for path in PICTURES} == {
+        Path(link).name for link in links if link.startswith("slicer/")
+    }
 
 
 def test_the_readme_leads_here_with_the_same_three_lines():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    lines, = re.findall(r"```python\n(logic = .*?)```", TEXT, re.DOTALL)
+    (lines,) = re.findall(r"```python\n(logic = .*?)```", TEXT, re.DOTALL)
     assert "(docs/slicer.md)" in readme and lines in readme
 
 

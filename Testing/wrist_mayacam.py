@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 #: Both cameras of Autoscoper's wrist sample, as XMALab exported them (sample_data/Calibration of its repository).
-WRIST = ["""image size
+WRIST = [
+    """image size
 1760,1760
 
 camera matrix
@@ -20,7 +21,8 @@ translation
 -16.6293306327
 -77.8355084182
 901.390251307
-""", """image size
+""",
+    """image size
 1760,1760
 
 camera matrix
@@ -37,4 +39,5 @@ translation
 -135.747285386
 -87.5774698666
 1152.28037649
-"""]
+""",
+]

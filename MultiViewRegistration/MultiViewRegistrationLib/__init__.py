@@ -1,6 +1,6 @@
 """Rigid registration of a CT to two or more X-ray images.
 
-    from MultiViewRegistrationLib import Case, register
+from MultiViewRegistrationLib import Case, register
 """
 
 from __future__ import annotations

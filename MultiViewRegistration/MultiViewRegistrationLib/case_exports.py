@@ -26,8 +26,13 @@ if TYPE_CHECKING:
 Writers = dict[str, Callable[[Path], object]]
 
 
-def case_files(handover: Handover, case: Case, kinds: Sequence[str], volume_format: str, identities: dict[str, Dataset] | None = None
-               ) -> Writers:
+def case_files(
+    handover: Handover,
+    case: Case,
+    kinds: Sequence[str],
+    volume_format: str,
+    identities: dict[str, Dataset] | None = None,
+) -> Writers:
     """Files by their name, each with what writes it to a path, for `write_exports`.
 
     kinds: of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and ct_in_reference, where a tracker's frame
@@ -54,8 +59,10 @@ def cameras_of(handover: Handover, case: Case) -> list[Camera]:
     handed = {view.name: view for view in handover.views}
     for view in case.views:
         if view.name not in handed:
-            raise InputError(f"{shown(handover.path)}: has no view {found(view.name)}, which the case has, expected the result of this "
-                             "case; give the one that it was found from.")
+            raise InputError(
+                f"{shown(handover.path)}: has no view {found(view.name)}, which the case has, expected the result of this "
+                "case; give the one that it was found from."
+            )
     return [handed[view.name].corrected(view.camera) for view in case.views]
 
 
@@ -69,8 +76,10 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     file = CaseFile.read(case)
     identities = {view.name: identity for view in file.views if (identity := identity_of(view.image.path)) is not None}
     if not identities:
-        raise InputError(f"--identity: no X-ray of {shown(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
-                         "out.")
+        raise InputError(
+            f"--identity: no X-ray of {shown(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
+            "out."
+        )
     agreed_identity(list(identities.values()))
     return identities
 
@@ -87,8 +96,10 @@ def _volumes(what: str, handover: Handover, case: Case, volume_format: str) -> W
         said = f"The {what} resampled by {name}, {target} LPS mm."
         write_volume(path, make(case.ct, pose), f"NOT FOR USE: {handover.caution} {said}" if handover.caution else said)
 
-    return {f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)
-            for name, pose in handover.poses.items()}
+    return {
+        f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)
+        for name, pose in handover.poses.items()
+    }
 
 
 def _drrs(handover: Handover, case: Case, cameras: list[Camera], identities: dict[str, Dataset]) -> Writers:
@@ -103,8 +114,13 @@ def _drrs(handover: Handover, case: Case, cameras: list[Camera], identities: dic
         identity = identities.get(view.name)
         own_study = study if identity is None else str(identity.StudyInstanceUID)
         image = projector.render(camera, handover.world_from_ct).image
-        write_secondary_capture(path, Drr(image, number, view.xray.pixel_mm, images[view.name], identity), own_study,
-                                series.setdefault(own_study, new_uid()), handover.caution)
+        write_secondary_capture(
+            path,
+            Drr(image, number, view.xray.pixel_mm, images[view.name], identity),
+            own_study,
+            series.setdefault(own_study, new_uid()),
+            handover.caution,
+        )
 
     return {f"drr_view{number}.dcm": partial(write, number=number) for number in range(1, len(cameras) + 1)}
 
@@ -117,5 +133,9 @@ def _cameras(handover: Handover, case: Case, cameras: list[Camera]) -> Writers:
         frames["reference"] = handover.reference_from_world
     middle = np.mean(ct_box(case.ct), axis=0)
     centre = rigid.transform_points(handover.world_from_ct @ case.ct.volume.ct_from_index, middle)
-    return {f"cameras_in_{frame}.mrml": partial(write_cameras, cameras=cameras, target_from_world=target_from_world, centre=centre,
-                                                caution=handover.caution) for frame, target_from_world in frames.items()}
+    return {
+        f"cameras_in_{frame}.mrml": partial(
+            write_cameras, cameras=cameras, target_from_world=target_from_world, centre=centre, caution=handover.caution
+        )
+        for frame, target_from_world in frames.items()
+    }

@@ -50,7 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
         print("\nmvreg: stopped; no file was left half written.", file=sys.stderr)
         return 130
     except MemoryError:
-        print("mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.", file=sys.stderr)
+        print(
+            "mvreg: not enough memory; crop the CT to what the X-rays show, or close other programs.", file=sys.stderr
+        )
         return 1
     except BrokenPipeError:  # whoever reads it has seen enough, as head does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python still flushes at its end
@@ -66,80 +68,163 @@ def _tell_warning(message, *_ignored, **_more) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="mvreg", description="Registers a CT to two or more X-ray images. For research use only.")
+    parser = argparse.ArgumentParser(
+        prog="mvreg", description="Registers a CT to two or more X-ray images. For research use only."
+    )
     parser.add_argument("--version", action="version", version=f"mvreg {__version__}")
     parser.set_defaults(progress="line")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--json", action="store_true", help="print machine-readable output on stdout, and nothing else there")
+    common.add_argument(
+        "--json", action="store_true", help="print machine-readable output on stdout, and nothing else there"
+    )
 
     working = argparse.ArgumentParser(add_help=False)
-    working.add_argument("--progress", choices=["line", "json"], default="line",
-                         help="how to tell it on stderr; json: an object a line, for another program; then the end of stdin stops the work "
-                              "(default: %(default)s)")
+    working.add_argument(
+        "--progress",
+        choices=["line", "json"],
+        default="line",
+        help="how to tell it on stderr; json: an object a line, for another program; then the end of stdin stops the work "
+        "(default: %(default)s)",
+    )
 
     refining = argparse.ArgumentParser(add_help=False)
-    refining.add_argument("--refine", choices=["joint", *PRESETS], default="joint",
-                          help="joint: all views together, second order (default); the others: published ones, which need PyTorch")
-    refining.add_argument("--device", default="cpu", metavar="auto|cpu|cuda[:N]",
-                          help="where it works; auto: a CUDA device where one can be used; a published refinement also on any other of "
-                               "PyTorch's, such as mps (default: %(default)s)")
+    refining.add_argument(
+        "--refine",
+        choices=["joint", *PRESETS],
+        default="joint",
+        help="joint: all views together, second order (default); the others: published ones, which need PyTorch",
+    )
+    refining.add_argument(
+        "--device",
+        default="cpu",
+        metavar="auto|cpu|cuda[:N]",
+        help="where it works; auto: a CUDA device where one can be used; a published refinement also on any other of "
+        "PyTorch's, such as mps (default: %(default)s)",
+    )
 
-    command = commands.add_parser("demo", parents=[common, working], help="register a real CT to X-rays of it, and show how it went")
-    command.add_argument("--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)")
+    command = commands.add_parser(
+        "demo", parents=[common, working], help="register a real CT to X-rays of it, and show how it went"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("demo-result"), help="folder of the results (default: %(default)s)"
+    )
     command.add_argument("--open", action="store_true", help="open the report in a browser")
     command.set_defaults(run=_demo)
 
-    command = commands.add_parser("register", parents=[common, working, refining], help="register the CT of a case to its X-rays")
+    command = commands.add_parser(
+        "register", parents=[common, working, refining], help="register the CT of a case to its X-rays"
+    )
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--start", choices=["given", "search", "landmarks", "regressor", "auto"], default="given",
-                         help="where to start: the case's world_from_ct, a search through a range about it, what its landmarks say, what a "
-                              "regressor of this CT says (trained first, where there is none), or auto: such a regressor where there is "
-                              "one, and a search (default: %(default)s)")
-    command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)")
-    command.add_argument("--minutes", type=float, default=2.0,
-                         help="of training, where --start regressor finds no model (default: %(default)g)")
-    command.add_argument("--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)")
-    command.add_argument("--start-pose", type=Path, metavar="FILE",
-                         help="a transform in place of the case's world_from_ct: ITK or Slicer (.tfm, .txt, .h5), or a 4x4 matrix (text, "
-                              ".npy, .json); what the file does not say itself, --frame and --direction must")
+    command.add_argument(
+        "--start",
+        choices=["given", "search", "landmarks", "regressor", "auto"],
+        default="given",
+        help="where to start: the case's world_from_ct, a search through a range about it, what its landmarks say, what a "
+        "regressor of this CT says (trained first, where there is none), or auto: such a regressor where there is "
+        "one, and a search (default: %(default)s)",
+    )
+    command.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of this CT)"
+    )
+    command.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        help="of training, where --start regressor finds no model (default: %(default)g)",
+    )
+    command.add_argument(
+        "--range", type=float, nargs=2, metavar=("DEG", "MM"), help="range of the search (default: the case's)"
+    )
+    command.add_argument(
+        "--start-pose",
+        type=Path,
+        metavar="FILE",
+        help="a transform in place of the case's world_from_ct: ITK or Slicer (.tfm, .txt, .h5), or a 4x4 matrix (text, "
+        ".npy, .json); what the file does not say itself, --frame and --direction must",
+    )
     command.add_argument("--frame", choices=AXES, help="axes of the --start-pose; ITK's and Slicer's own files are lps")
-    command.add_argument("--direction", choices=DIRECTIONS,
-                         help="of the --start-pose. forward: it takes points of the CT to the world; resampling: the inverse, as Slicer "
-                              "saves transforms")
-    command.add_argument("--ct-landmarks", type=Path, metavar="FILE",
-                         help="Slicer's .fcsv or .mrk.json: places in the CT of the case's landmarks, by their names")
+    command.add_argument(
+        "--direction",
+        choices=DIRECTIONS,
+        help="of the --start-pose. forward: it takes points of the CT to the world; resampling: the inverse, as Slicer "
+        "saves transforms",
+    )
+    command.add_argument(
+        "--ct-landmarks",
+        type=Path,
+        metavar="FILE",
+        help="Slicer's .fcsv or .mrk.json: places in the CT of the case's landmarks, by their names",
+    )
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
-    command.add_argument("--causes", action="store_true",
-                         help="look for the likely cause of a poor fit for longer than the registration took, if need be")
-    command.add_argument("--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html")
+    command.add_argument(
+        "--causes",
+        action="store_true",
+        help="look for the likely cause of a poor fit for longer than the registration took, if need be",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of result.json, transforms, overlays and report.html"
+    )
     command.set_defaults(run=_register)
 
-    command = commands.add_parser("train", parents=[common, working], help="train a network to find the pose of a case's CT in its views")
-    command.add_argument("case", type=Path, help="case.json, or a folder that holds one; of its X-rays only the geometry counts")
-    command.add_argument("--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)")
-    command.add_argument("--minutes", type=float, default=2.0, help="of training, on this machine (default: %(default)g)")
-    command.add_argument("--network", default="voting", metavar="voting|pose", help="landmark votes, or the papers' (default: %(default)s)")
-    command.add_argument("--loss", default="likelihood", metavar="likelihood|diffpose|cui2025|...",
-                         help="the papers' losses need their network (default: %(default)s)")
+    command = commands.add_parser(
+        "train", parents=[common, working], help="train a network to find the pose of a case's CT in its views"
+    )
+    command.add_argument(
+        "case", type=Path, help="case.json, or a folder that holds one; of its X-rays only the geometry counts"
+    )
+    command.add_argument(
+        "--out", type=Path, help="folder of the model (default: a new one in your store, see mvreg models)"
+    )
+    command.add_argument(
+        "--minutes", type=float, default=2.0, help="of training, on this machine (default: %(default)g)"
+    )
+    command.add_argument(
+        "--network",
+        default="voting",
+        metavar="voting|pose",
+        help="landmark votes, or the papers' (default: %(default)s)",
+    )
+    command.add_argument(
+        "--loss",
+        default="likelihood",
+        metavar="likelihood|diffpose|cui2025|...",
+        help="the papers' losses need their network (default: %(default)s)",
+    )
     command.add_argument("--seed", type=int, default=0, help="of all that is drawn (default: %(default)s)")
-    command.add_argument("--poses", choices=["range", "diffpose"], default="range",
-                         help="how they are drawn: evenly in the case's training range, or as DiffPose did (default: %(default)s)")
-    command.add_argument("--device", default="cpu", metavar="auto|cpu|cuda[:N]",
-                         help="where it is trained; auto: on a CUDA device where one can be used (default: %(default)s)")
+    command.add_argument(
+        "--poses",
+        choices=["range", "diffpose"],
+        default="range",
+        help="how they are drawn: evenly in the case's training range, or as DiffPose did (default: %(default)s)",
+    )
+    command.add_argument(
+        "--device",
+        default="cpu",
+        metavar="auto|cpu|cuda[:N]",
+        help="where it is trained; auto: on a CUDA device where one can be used (default: %(default)s)",
+    )
     command.add_argument("--resume", action="store_true", help="go on with the training in --out, as it was begun")
     command.add_argument("--tensorboard", action="store_true", help="also write the learning curves for TensorBoard")
     command.set_defaults(run=_train)
 
-    command = commands.add_parser("models", parents=[common], help="list the trained models in your store, or remove one")
+    command = commands.add_parser(
+        "models", parents=[common], help="list the trained models in your store, or remove one"
+    )
     command.add_argument("--remove", metavar="NAME", help="of a model as listed")
     command.set_defaults(run=_models)
 
     command = commands.add_parser("render", parents=[common], help="render the CT as each view of a case sees it (DRR)")
     command.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    command.add_argument("--pose", default="start", metavar="start|truth|FILE.tfm",
-                         help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)")
-    command.add_argument("--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png")
+    command.add_argument(
+        "--pose",
+        default="start",
+        metavar="start|truth|FILE.tfm",
+        help="pose of the CT: the case's start or truth, or a transform file (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out", type=Path, required=True, help="folder of NAME_drr.mha (line integrals) and NAME_drr.png"
+    )
     command.set_defaults(run=_render)
 
     track_command.add(commands, common, working)
@@ -147,36 +232,83 @@ def _parser() -> argparse.ArgumentParser:
     view_command.add(commands, common)
     export.add(commands, common)
 
-    command = commands.add_parser("evaluate", parents=[common, working, refining],
-                                  help="register many cases from many starts, and tell how well")
-    command.add_argument("cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs")
-    command.add_argument("--protocol", action="store_true",
-                         help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
-                              "as docs/accuracy.md says; it can be stopped at any time and goes on where it was")
-    command.add_argument("--real", action="store_true",
-                         help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth")
-    command.add_argument("--simulator", choices=["rtk", "gvxr"], default="rtk",
-                         help="of --protocol: whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)")
-    command.add_argument("--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures")
-    command.add_argument("--limit", type=int, metavar="N",
-                         help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
-                              "that are done (default: all)")
-    command.add_argument("--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)")
-    command.add_argument("--reach", type=float, default=22.0, metavar="MM",
-                         help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)")
-    command.add_argument("--off", type=float, nargs=2, default=(8.0, 8.0), metavar=("DEG", "MM"),
-                         help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)")
-    command.add_argument("--search", type=float, nargs=2, metavar=("DEG", "MM"),
-                         help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
-                              "evenly about it")
-    command.add_argument("--start", choices=["given", "search", "regressor", "auto"], nargs="+",
-                         help="where to start, see register --start; several are told side by side "
-                              "(default: given, or search where there is a --search)")
-    command.add_argument("--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)")
+    command = commands.add_parser(
+        "evaluate", parents=[common, working, refining], help="register many cases from many starts, and tell how well"
+    )
+    command.add_argument(
+        "cases", type=Path, nargs="+", help="case.json files, or folders that hold one; with --protocol, files of CTs"
+    )
+    command.add_argument(
+        "--protocol",
+        action="store_true",
+        help="instead of cases, simulate thousands of registrations of these CTs (Hounsfield units, head first, supine), "
+        "as docs/accuracy.md says; it can be stopped at any time and goes on where it was",
+    )
+    command.add_argument(
+        "--real",
+        action="store_true",
+        help="of --protocol: the cases are of real X-rays, to which another projection of the bone is added as a truth",
+    )
+    command.add_argument(
+        "--simulator",
+        choices=["rtk", "gvxr"],
+        default="rtk",
+        help="of --protocol: whose X-rays; gVirtualXray, the extra gvxr, knows bodies alone (default: %(default)s)",
+    )
+    command.add_argument(
+        "--out", type=Path, metavar="DIR", help="of --protocol: a small file for each registration, tables and pictures"
+    )
+    command.add_argument(
+        "--limit",
+        type=int,
+        metavar="N",
+        help="of --protocol: only the first N registrations, which are spread over all conditions; the page tells of all "
+        "that are done (default: all)",
+    )
+    command.add_argument(
+        "--starts", type=int, default=20, metavar="N", help="starts of each case (default: %(default)s)"
+    )
+    command.add_argument(
+        "--reach",
+        type=float,
+        default=22.0,
+        metavar="MM",
+        help="with truth: starts have an mTRE from 0 up to this, uniformly (default: %(default)s)",
+    )
+    command.add_argument(
+        "--off",
+        type=float,
+        nargs=2,
+        default=(8.0, 8.0),
+        metavar=("DEG", "MM"),
+        help="without truth: starts are turned and moved by this from where the case's own start leads (default: 8 8)",
+    )
+    command.add_argument(
+        "--search",
+        type=float,
+        nargs=2,
+        metavar=("DEG", "MM"),
+        help="range of a search (default: each case's), and by itself --start search; with truth, centres are spread "
+        "evenly about it",
+    )
+    command.add_argument(
+        "--start",
+        choices=["given", "search", "regressor", "auto"],
+        nargs="+",
+        help="where to start, see register --start; several are told side by side "
+        "(default: given, or search where there is a --search)",
+    )
+    command.add_argument(
+        "--model", type=Path, metavar="DIR", help="folder of the regressor (default: the newest one of each case's CT)"
+    )
     command.add_argument("--seed", type=int, default=0)
-    command.add_argument("--page", type=Path, metavar="FILE.md",
-                         help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
-                              "--protocol: DIR/protocol.md)")
+    command.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE.md",
+        help="also write the tables as a Markdown page, and pictures in a folder of the same name (default with "
+        "--protocol: DIR/protocol.md)",
+    )
     command.add_argument("--append", action="store_true", help="add to that page instead of replacing it")
     command.add_argument("--title", help="of that page (default: Accuracy, or Protocol)")
     command.add_argument("--about", default="", metavar="TEXT", help="what the cases are, for that page")
@@ -185,14 +317,27 @@ def _parser() -> argparse.ArgumentParser:
 
     import_dataset.add(commands, common)
 
-    command = commands.add_parser("bench", parents=[common, working], help="measure speed, memory and accuracy beside other programs")
-    command.add_argument("--only", default="", metavar="PART,...",
-                         help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)")
-    command.add_argument("--device", metavar="cuda[:N]",
-                         help="measure on this CUDA device, beside nanodrr there: rendering in batches and by textures, registration, "
-                              "growth, memory, search (default: everything on the processor)")
-    command.add_argument("--page", type=Path, metavar="FILE.md",
-                         help="also write a Markdown page with figures; what is not measured again stays as it was")
+    command = commands.add_parser(
+        "bench", parents=[common, working], help="measure speed, memory and accuracy beside other programs"
+    )
+    command.add_argument(
+        "--only",
+        default="",
+        metavar="PART,...",
+        help="render, registration, growth, memory, search, or a piece of a row's name (default: all, half an hour)",
+    )
+    command.add_argument(
+        "--device",
+        metavar="cuda[:N]",
+        help="measure on this CUDA device, beside nanodrr there: rendering in batches and by textures, registration, "
+        "growth, memory, search (default: everything on the processor)",
+    )
+    command.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE.md",
+        help="also write a Markdown page with figures; what is not measured again stays as it was",
+    )
     command.set_defaults(run=_bench)
     return parser
 
@@ -205,8 +350,17 @@ def _register(options: argparse.Namespace) -> dict:
         case.search = dict(zip(("rotation_deg", "translation_mm"), options.range, strict=True))
     with progress_of(options, "Registering") as line:
         line.show(0.0, PREPARING)
-        result = register(case, options.start, progress=line, seed=options.seed, refinement=options.refine, device=options.device,
-                          model=options.model, minutes=options.minutes, causes=options.causes)
+        result = register(
+            case,
+            options.start,
+            progress=line,
+            seed=options.seed,
+            refinement=options.refine,
+            device=options.device,
+            model=options.model,
+            minutes=options.minutes,
+            causes=options.causes,
+        )
         line.show(1.0, "writing the results")
         result.save(options.out)
     _tell(result, options.out)
@@ -221,7 +375,9 @@ def _case_to_register(options: argparse.Namespace) -> Case:
     from .io.start_pose import read_start_pose
 
     if not options.start_pose and (options.frame or options.direction):
-        raise InputError("--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out.")
+        raise InputError(
+            "--frame, --direction: found without --start-pose, expected them with it alone; add it, or leave them out."
+        )
     pose = read_start_pose(options.start_pose, options.frame, options.direction) if options.start_pose else None
     case = Case.load(options.case, world_from_ct=pose)
     if options.ct_landmarks:
@@ -236,8 +392,10 @@ def _tell(result, out: Path) -> None:
     from .terminal import landmark_table
 
     seconds, where = result.seconds, f" on {result.place.words}" if result.place.words else ""
-    print(f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
-          file=sys.stderr)
+    print(
+        f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
+        file=sys.stderr,
+    )
     if result.started:
         print(f"  start: {result.started}", file=sys.stderr)
     if result.landmark_fit:
@@ -251,7 +409,10 @@ def _tell(result, out: Path) -> None:
         print(f"  against the truth: mTRE {errors.mtre_mm:.3f} mm, mRPD {errors.mrpd_mm:.3f} mm", file=sys.stderr)
     if result.predicted_tre_mm:
         mean, upper = result.predicted_tre_mm.values()
-        print(f"  predicted error at the targets: below {upper:.2f} mm with 95 %, {mean:.2f} mm on average then", file=sys.stderr)
+        print(
+            f"  predicted error at the targets: below {upper:.2f} mm with 95 %, {mean:.2f} mm on average then",
+            file=sys.stderr,
+        )
     print(f"  verdict: {result.verdict or 'not assessed'}. Look at {out / 'report.html'}", file=sys.stderr)
 
 
@@ -262,13 +423,26 @@ def _train(options: argparse.Namespace) -> dict:
     case = Case.load(options.case)
     with progress_of(options, "Training") as line:
         line.show(0.0, PREPARING)
-        model = train(case, options.out, minutes=options.minutes, network=options.network, loss=options.loss, seed=options.seed,
-                      poses=options.poses, device=options.device, resume=options.resume, tensorboard=options.tensorboard,
-                      progress=lambda fraction, stage, error_mm: line.show(fraction, stage))
+        model = train(
+            case,
+            options.out,
+            minutes=options.minutes,
+            network=options.network,
+            loss=options.loss,
+            seed=options.seed,
+            poses=options.poses,
+            device=options.device,
+            resume=options.resume,
+            tensorboard=options.tensorboard,
+            progress=lambda fraction, stage, error_mm: line.show(fraction, stage),
+        )
     median, most, within = model.card.expected
     if first_rank():
-        print(f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
-              f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}", file=sys.stderr)
+        print(
+            f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
+            f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}",
+            file=sys.stderr,
+        )
     return card_json(model)
 
 
@@ -279,8 +453,10 @@ def _models(options: argparse.Namespace) -> dict:
     if options.remove:
         chosen = [stored for stored in models if stored.name == options.remove]
         if len(chosen) != 1:
-            raise InputError(f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models '
-                             "lists; correct the name.")
+            raise InputError(
+                f'--remove: found {len(chosen) or "no"} models named "{options.remove}", expected one that mvreg models '
+                "lists; correct the name."
+            )
         remove(chosen[0])
         models.remove(chosen[0])
     if not options.json:
@@ -290,9 +466,22 @@ def _models(options: argparse.Namespace) -> dict:
             error = "nothing learnt yet" if card.error_mm is None else f"{card.error_mm:.1f} mm"
             state = "" if stored.finished else f", stopped after {card.done} of {card.steps} steps"
             size = f"{stored.bytes / 1e6:.1f} MB"
-            print(f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  {error}  {size}{state}")
-    return {"models": [{"folder": str(each.folder), "name": each.name, "ct_sha256": each.card.ct_sha256, "finished": each.finished,
-                        "error_mm": each.card.error_mm, "bytes": each.bytes} for each in models]}
+            print(
+                f"  {stored.name}  CT {card.ct_sha256[:8]}  {card.network}, {card.minutes:g} min  {error}  {size}{state}"
+            )
+    return {
+        "models": [
+            {
+                "folder": str(each.folder),
+                "name": each.name,
+                "ct_sha256": each.card.ct_sha256,
+                "finished": each.finished,
+                "error_mm": each.card.error_mm,
+                "bytes": each.bytes,
+            }
+            for each in models
+        ]
+    }
 
 
 def _render(options: argparse.Namespace) -> dict:
@@ -306,8 +495,10 @@ def _evaluate(options: argparse.Namespace) -> dict:
     if options.protocol:
         return _protocol(options)
     if options.out or options.limit or options.real or options.simulator != "rtk":
-        raise InputError("--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
-                         "them out.")
+        raise InputError(
+            "--out, --limit, --simulator, --real: found without --protocol, expected them with it alone; add it, or leave "
+            "them out."
+        )
     from .evaluation_page import pages
     from .registration.ranges import Range
 
@@ -316,13 +507,25 @@ def _evaluate(options: argparse.Namespace) -> dict:
     with progress_of(options, "Evaluating") as line:
         line.show(0.0, PREPARING)
         for done, start in enumerate(starts):
+
             def show(fraction: float, stage: str, done: int = done) -> None:
                 line.show((done + fraction) / len(starts), stage)
 
-            evaluations.append(evaluate(
-                options.cases, starts=options.starts, reach_mm=options.reach, off=tuple(options.off), seed=options.seed, progress=show,
-                refinement=options.refine, device=options.device, search=Range(*options.search) if options.search else None, start=start,
-                model=options.model))
+            evaluations.append(
+                evaluate(
+                    options.cases,
+                    starts=options.starts,
+                    reach_mm=options.reach,
+                    off=tuple(options.off),
+                    seed=options.seed,
+                    progress=show,
+                    refinement=options.refine,
+                    device=options.device,
+                    search=Range(*options.search) if options.search else None,
+                    start=start,
+                    model=options.model,
+                )
+            )
     folder = (options.page or Path("pictures")).with_suffix("")
     text = pages(evaluations, options.about, options.title or "Accuracy", folder.name)
     if options.page:
@@ -341,8 +544,10 @@ def _protocol(options: argparse.Namespace) -> dict:
     if options.out is None:
         raise InputError("--out: found none, expected the folder in which --protocol keeps what it does; add it.")
     if options.start or options.search or options.refine != "joint" or options.device != "cpu" or options.scheduler:
-        raise InputError("--start, --search, --refine, --device, --scheduler: found with --protocol, which registers here and from given "
-                         "starts, as mvreg register does; leave them out.")
+        raise InputError(
+            "--start, --search, --refine, --device, --scheduler: found with --protocol, which registers here and from given "
+            "starts, as mvreg register does; leave them out."
+        )
     if options.real and options.simulator != "rtk":
         raise InputError("--simulator: found with --real, whose X-rays are real; leave out one of the two.")
     execute = run_real if options.real else partial(run, simulator=options.simulator)

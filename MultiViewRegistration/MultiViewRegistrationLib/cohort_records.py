@@ -61,7 +61,11 @@ class Plan:
 
     def model(self, folder: Path, number: int) -> Path:
         """The folder of the regressor that is trained for a case, and others of its group."""
-        return folder / "models" / digest([self.groups[number], *(self.options[key] for key in ("minutes", "seed", "device"))])
+        return (
+            folder
+            / "models"
+            / digest([self.groups[number], *(self.options[key] for key in ("minutes", "seed", "device"))])
+        )
 
     def training(self, folder: Path, number: int) -> Path:
         """Where it is written what came of that training."""

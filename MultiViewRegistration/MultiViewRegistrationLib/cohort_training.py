@@ -17,10 +17,23 @@ from .regressor.card import Card
 def group(file: CaseFile) -> str:
     """The same for cases that share a regressor: those with the same file of the CT, cameras, nominal pose and range."""
     geometries = [view.geometry for view in file.views]
-    cameras = [[g.projection_matrix.tolist(), None] if g.camera is None else [g.camera.projection_matrix.tolist(), list(g.camera.size)]
-               for g in geometries]
-    return digest([str(file.ct.path.resolve()), file.ct_unit, file.mask and str(file.mask.path.resolve()), cameras,
-                   file.world_from_ct is not None and file.world_from_ct.tolist(), file.search, file.training])
+    cameras = [
+        [g.projection_matrix.tolist(), None]
+        if g.camera is None
+        else [g.camera.projection_matrix.tolist(), list(g.camera.size)]
+        for g in geometries
+    ]
+    return digest(
+        [
+            str(file.ct.path.resolve()),
+            file.ct_unit,
+            file.mask and str(file.mask.path.resolve()),
+            cameras,
+            file.world_from_ct is not None and file.world_from_ct.tolist(),
+            file.search,
+            file.training,
+        ]
+    )
 
 
 def fingerprint(plan: Plan, number: int) -> str:
@@ -42,7 +55,9 @@ def trained(plan: Plan, number: int, folder: Path, device: str) -> Record:
     if not begun:  # it was stopped before anything was saved, or is of what the CT was before
         shutil.rmtree(model, ignore_errors=True)
     if not begun or not card.finished:
-        card = train(case, model, minutes=plan.options["minutes"], seed=plan.options["seed"], resume=begun, device=device).card
+        card = train(
+            case, model, minutes=plan.options["minutes"], seed=plan.options["seed"], resume=begun, device=device
+        ).card
     return Record("", {"steps": card.done, "error_mm": card.error_mm, "device": card.device})
 
 

@@ -48,8 +48,13 @@ def evaluate(number: int, folder: str, plan: str) -> str:
 
     What is wrong with a case is written down, not raised: Dask logs what is raised, and messages name files.
     """
-    return _at(folder, plan, lambda told, at: _kept(
-        told.record(at, number), lambda: _fingerprint(told, number, at), lambda: _evaluated(told, number, at)))
+    return _at(
+        folder,
+        plan,
+        lambda told, at: _kept(
+            told.record(at, number), lambda: _fingerprint(told, number, at), lambda: _evaluated(told, number, at)
+        ),
+    )
 
 
 def train(numbers: Sequence[int], folder: str, plan: str) -> str:
@@ -59,12 +64,19 @@ def train(numbers: Sequence[int], folder: str, plan: str) -> str:
 
 def compare(numbers: Sequence[int], folder: str, plan: str) -> str:
     """Compare how a structure moved from case to case, once they were evaluated, see `evaluation.motions`; returns what came of it."""
+
     def before(told: Plan, at: Path) -> list[Record]:
         return [Record.read(told.record(at, number)) for number in numbers]
 
-    return _at(folder, plan, lambda told, at: _kept(
-        told.motion(at, numbers), lambda: digest([record.fingerprint for record in before(told, at)]),
-        lambda: _compared(told, numbers, before(told, at))))
+    return _at(
+        folder,
+        plan,
+        lambda told, at: _kept(
+            told.motion(at, numbers),
+            lambda: digest([record.fingerprint for record in before(told, at)]),
+            lambda: _compared(told, numbers, before(told, at)),
+        ),
+    )
 
 
 def method(options: dict[str, Any]) -> Method:
@@ -119,7 +131,11 @@ def _weights(plan: Plan, number: int, folder: Path) -> list[str]:
     if method(plan.options).start not in ("regressor", "auto"):
         return []
     model = cohort_training.model(plan, number, folder) if plan.groups else plan.options["model"]
-    return [Card.read(Path(model)).weights_sha256] if model else sorted(each.card.weights_sha256 for each in all_models() if each.finished)
+    return (
+        [Card.read(Path(model)).weights_sha256]
+        if model
+        else sorted(each.card.weights_sha256 for each in all_models() if each.finished)
+    )
 
 
 def _evaluated(plan: Plan, number: int, folder: Path) -> Record:
@@ -130,8 +146,13 @@ def _evaluated(plan: Plan, number: int, folder: Path) -> Record:
         how = replace(how, model=plan.model(folder, number))
     last, _last = _last, None  # what a case leaves half done is not kept
     done = _last = evaluate_case(plan.cases[number], how, pictures, last=last)
-    return Record("", asdict(done.outcome), {name: base64.b64encode(data).decode() for name, data in pictures.items()},
-                  None if done.world_from_ct is None else done.world_from_ct.tolist(), digest(done.case.anatomy_key))
+    return Record(
+        "",
+        asdict(done.outcome),
+        {name: base64.b64encode(data).decode() for name, data in pictures.items()},
+        None if done.world_from_ct is None else done.world_from_ct.tolist(),
+        digest(done.case.anatomy_key),
+    )
 
 
 def _trained(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
@@ -143,8 +164,11 @@ def _trained(plan: Plan, numbers: Sequence[int], folder: Path) -> str:
                 return KEPT
     path.parent.mkdir(parents=True, exist_ok=True)
     for number in numbers:
-        came = _kept(path, partial(cohort_training.fingerprint, plan, number),
-                     lambda number=number: cohort_training.trained(plan, number, folder, method(plan.options).by.trains_on))
+        came = _kept(
+            path,
+            partial(cohort_training.fingerprint, plan, number),
+            lambda number=number: cohort_training.trained(plan, number, folder, method(plan.options).by.trains_on),
+        )
         if came != FAILED:
             return came
     return FAILED
@@ -155,6 +179,9 @@ def _compared(plan: Plan, numbers: Sequence[int], records: Sequence[Record]) -> 
     for number in numbers:
         cases.append(Case.load(plan.cases[number], cases[-1] if cases else None))
     poses = [np.array(record.world_from_ct) for record in records]
-    found = [[numbers[a], numbers[b], asdict(outcome)] for a, b in combinations(range(len(numbers)), 2)
-             for outcome in motions([(cases[a], poses[a]), (cases[b], poses[b])])]
+    found = [
+        [numbers[a], numbers[b], asdict(outcome)]
+        for a, b in combinations(range(len(numbers)), 2)
+        for outcome in motions([(cases[a], poses[a]), (cases[b], poses[b])])
+    ]
     return Record("", {"motions": found})

@@ -54,15 +54,25 @@ def demo(out: Path, tell: Callable[[float, str], object] = lambda fraction, stag
     chest = Case.load(demo_case(out / "chest"))
     runs = [_Run(chest, CHEST_NOTE), _Run(replace(chest, name="chest-search"), SEARCH_NOTE, "search")]
     if missing_packages():
-        runs[-1] = replace(runs[-1], note=f"{SEARCH_NOTE} A network that finds the pose needs PyTorch, which is not installed here.")
+        runs[-1] = replace(
+            runs[-1], note=f"{SEARCH_NOTE} A network that finds the pose needs PyTorch, which is not installed here."
+        )
     else:
-        runs.append(_trained(chest, out / "network", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")))
+        runs.append(
+            _trained(
+                chest, out / "network", lambda fraction, stage: tell(TRAINING_SHARE * fraction, f"network: {stage}")
+            )
+        )
     if WRIST.is_dir():
         runs += [_Run(Case.load(WRIST / f"{name}.json"), WRIST_NOTE) for name in WRIST_CASES]
     results, told = [], []
     for number, run in enumerate(runs):
+
         def step(progress, done: int = number, name: str = run.case.name) -> None:
-            tell(TRAINING_SHARE + (1 - TRAINING_SHARE) * (done + progress.fraction) / len(runs), f"{name}: {progress.stage}")
+            tell(
+                TRAINING_SHARE + (1 - TRAINING_SHARE) * (done + progress.fraction) / len(runs),
+                f"{name}: {progress.stage}",
+            )
 
         result = register(run.case, run.start, progress=step, model=run.model)
         result.save(out / run.case.name)

@@ -21,8 +21,10 @@ def cuda_device(asked: str) -> str:
     """The full name of "cuda" or "cuda:N". InputError where it is something else, or cannot be used."""
     place = place_of(asked)
     if not place.name.startswith("cuda"):
-        raise InputError(f"device {asked}: {place.lack or 'is no CUDA device'}, expected a CUDA device that can be used; run this where "
-                         "there is one, or leave --device out.")
+        raise InputError(
+            f"device {asked}: {place.lack or 'is no CUDA device'}, expected a CUDA device that can be used; run this where "
+            "there is one, or leave --device out."
+        )
     return place.name
 
 

@@ -154,9 +154,18 @@ class Evaluation:
 
 
 def evaluate(
-    paths: Sequence[Path], *, starts: int, reach_mm: float, off: tuple[float, float], seed: int,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None, refinement: str = "joint", device: str = "cpu",
-    search: Range | None = None, start: str | None = None, model: str | Path | Model | None = None,
+    paths: Sequence[Path],
+    *,
+    starts: int,
+    reach_mm: float,
+    off: tuple[float, float],
+    seed: int,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    refinement: str = "joint",
+    device: str = "cpu",
+    search: Range | None = None,
+    start: str | None = None,
+    model: str | Path | Model | None = None,
 ) -> Evaluation:
     """Register every case from `starts` starts.
 
@@ -180,21 +189,44 @@ def evaluate(
     unknown: list[tuple[Case, np.ndarray]] = []
     last = None
     for number, path in enumerate(paths):
-        last = evaluate_case(path, method, pictures, lambda f, name, done=number: progress((done + f) / len(paths), name), last)
+        last = evaluate_case(
+            path, method, pictures, lambda f, name, done=number: progress((done + f) / len(paths), name), last
+        )
         outcomes.append(last.outcome)
         if last.world_from_ct is not None:
             unknown.append((last.case, last.world_from_ct))
-    return Evaluation(outcomes, motions(unknown), method.starts, reach_mm, off, seed, method.by.name, method.by.torch_device, search,
-                      pictures, method.start, device=method.by.place.words)
+    return Evaluation(
+        outcomes,
+        motions(unknown),
+        method.starts,
+        reach_mm,
+        off,
+        seed,
+        method.by.name,
+        method.by.torch_device,
+        search,
+        pictures,
+        method.start,
+        device=method.by.place.words,
+    )
 
 
 def method_of(
-    starts: int, reach_mm: float, off: tuple[float, float], seed: int, refinement: str, device: str, search: Range | None,
-    start: str | None, model: str | Path | Model | None,
+    starts: int,
+    reach_mm: float,
+    off: tuple[float, float],
+    seed: int,
+    refinement: str,
+    device: str,
+    search: Range | None,
+    start: str | None,
+    model: str | Path | Model | None,
 ) -> Method:
     """How the cases are registered, see `evaluate`. InputError for what cannot be."""
     if starts < 1 or reach_mm <= 0 or min(off) < 0:
-        raise InputError("--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0.")
+        raise InputError(
+            "--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0."
+        )
     by = refiner(refinement, device)
     start = start or ("search" if search else "given")
     if start not in STARTS:
@@ -208,12 +240,17 @@ def check(path: str | Path) -> CaseFile:
     """What a case.json says, before anything else is loaded. InputError where it cannot be evaluated."""
     file = CaseFile.read(path)
     if file.world_from_ct is None and (file.truth_world_from_ct is None or file.targets is None):
-        raise InputError(f"{path}: found neither truth with targets nor a start pose, expected one of them; add it to the case.")
+        raise InputError(
+            f"{path}: found neither truth with targets nor a start pose, expected one of them; add it to the case."
+        )
     return file
 
 
 def evaluate_case(
-    path: str | Path, method: Method, pictures: dict[str, bytes], tell: Callable[[float, str], object] = lambda fraction, name: None,
+    path: str | Path,
+    method: Method,
+    pictures: dict[str, bytes],
+    tell: Callable[[float, str], object] = lambda fraction, name: None,
     last: Evaluated | None = None,
 ) -> Evaluated:
     """One case from all starts.
@@ -246,10 +283,22 @@ def _with_truth(
         else:
             found, cameras = done.refinement, [view.camera for view in done.refinement.views]
             errors = metrics.errors(cameras, found.world_from_ct, truth, case.targets, pixels)
-            run = replace(run, errors=errors, seconds=done.seconds, candidates=found.candidates, gap=found.rival and found.rival.gap)
+            run = replace(
+                run,
+                errors=errors,
+                seconds=done.seconds,
+                candidates=found.candidates,
+                gap=found.rival and found.rival.gap,
+            )
             if done.started and done.started.candidates:
                 said = metrics.mtre(np.array(done.started.candidates[0].world_from_ct), truth, case.targets)
-                run = replace(run, said_mtre_mm=said, expected_mm=done.started.expected_mm, taken=done.started.taken, asked=done.asked)
+                run = replace(
+                    run,
+                    said_mtre_mm=said,
+                    expected_mm=done.started.expected_mm,
+                    taken=done.started.taken,
+                    asked=done.asked,
+                )
                 run = run if method.start == "auto" else replace(run, start_mtre_mm=said)
             if not run.mtre_mm < protocol.SUCCESS_MM and len(pictures) < MOST_PICTURES:
                 run = replace(run, picture=f"{case.name}-{method.name}-from-{run.start_mtre_mm:.1f}mm.jpg")

@@ -55,7 +55,9 @@ class Method:
         if self.start == "regressor":
             return truth[None]  # it starts from its own
         if self.start in SEARCHED:
-            return self.range(case).poses(truth, anatomy.centroid, np.random.default_rng(self.seed).random((self.starts, 6)))
+            return self.range(case).poses(
+                truth, anatomy.centroid, np.random.default_rng(self.seed).random((self.starts, 6))
+            )
         intervals = max(1, round(self.reach_mm / INTERVAL_MM))
         edges = np.linspace(0, self.reach_mm, intervals + 1)
         poses = protocol.starting_poses(truth, case.targets, edges, -(-self.starts // intervals), self.seed)
@@ -73,7 +75,9 @@ class Method:
         """The case's, where one is used. InputError where one is needed and there is none."""
         found = model_for(case, self.start, self.model)
         if found is None and self.start == "regressor":
-            raise InputError(f"{case.name}: found no model of its CT that fits its views, expected one; train one with mvreg train.")
+            raise InputError(
+                f"{case.name}: found no model of its CT that fits its views, expected one; train one with mvreg train."
+            )
         return found
 
     def run(self, case: Case, anatomy: Anatomy, start: np.ndarray, number: int = 0, model: Model | None = None) -> Done:
@@ -82,13 +86,28 @@ class Method:
         anatomy.prepare(case.views, start)
         began = perf_counter()
         if self.start != "given":
-            along = {"centre": start, "reach": self.range(case), "seed": self.seed + number} if self.start in SEARCHED else {}
+            along = (
+                {"centre": start, "reach": self.range(case), "seed": self.seed + number}
+                if self.start in SEARCHED
+                else {}
+            )
             guided = Guided(model, anatomy, case.views, case.world_from_ct, shared, **along)
 
         def find(views: list[View], tell: Callable) -> Refinement:
-            return self.by.place.run(anatomy, lambda there: guided.run(self.by, there, views, tell) if guided
-                                     else self.by.run(there, views, start, tell, shared))
+            return self.by.place.run(
+                anatomy,
+                lambda there: (
+                    guided.run(self.by, there, views, tell)
+                    if guided
+                    else self.by.run(there, views, start, tell, shared)
+                ),
+            )
 
         refinement = register_views(case.views, find, shared=shared)
         seconds = perf_counter() - began
-        return Done(refinement, seconds, guided.started(refinement, self.by) if model else None, guided.seconds if guided else 0.0)
+        return Done(
+            refinement,
+            seconds,
+            guided.started(refinement, self.by) if model else None,
+            guided.seconds if guided else 0.0,
+        )

@@ -91,10 +91,14 @@ class Started:
 
     def __str__(self) -> str:
         if not self.candidates:
-            return ("no model of this CT" if self.model is None else "a model that cannot say anything of these views") + ": searched for"
+            return (
+                "no model of this CT" if self.model is None else "a model that cannot say anything of these views"
+            ) + ": searched for"
         name = f" {self.model}" if self.model else ""
         trained = ", trained for this" if self.trained else ""
-        length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}" + (f" on {self.device}" if self.device != CPU else "")
+        length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}" + (
+            f" on {self.device}" if self.device != CPU else ""
+        )
         return f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
 
 
@@ -110,11 +114,25 @@ class Guided:
     """
 
     def __init__(
-        self, model: Model | None, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None,
-        shared: SharedUnknowns = CALIBRATED, *, trained: bool = False, centre: np.ndarray | None = None, reach: Range | None = None,
+        self,
+        model: Model | None,
+        anatomy: Anatomy,
+        views: Sequence[View],
+        world_from_ct: np.ndarray | None,
+        shared: SharedUnknowns = CALIBRATED,
+        *,
+        trained: bool = False,
+        centre: np.ndarray | None = None,
+        reach: Range | None = None,
         seed: int = 0,
     ) -> None:
-        self._model, self._anatomy, self._nominal, self._shared, self._trained = model, anatomy, world_from_ct, shared, trained
+        self._model, self._anatomy, self._nominal, self._shared, self._trained = (
+            model,
+            anatomy,
+            world_from_ct,
+            shared,
+            trained,
+        )
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
         """That the model took."""
@@ -143,11 +161,22 @@ class Guided:
 
     def started(self, refinement: Refinement, by: Refiner) -> Started:
         """How the registration began that led here."""
-        said = [Said(of_views(candidate, self._together), candidate.expected_mm(), candidate.agree, candidate.world_from_ct.tolist())
-                for candidate in self.candidates]
+        said = [
+            Said(
+                of_views(candidate, self._together),
+                candidate.expected_mm(),
+                candidate.agree,
+                candidate.world_from_ct.tolist(),
+            )
+            for candidate in self.candidates
+        ]
         taken = refinement.taken if by.name == "joint" else 0
         model = self._model
-        of = (None, None, None) if model is None else (Path(model.folder or "").name, float(model.card.minutes), model.card.device)
+        of = (
+            (None, None, None)
+            if model is None
+            else (Path(model.folder or "").name, float(model.card.minutes), model.card.device)
+        )
         return Started(*of, self._trained, said, "search" if taken is None else said[taken].views)
 
     def _ask(self, views: list[View]) -> list[Candidate]:
@@ -165,7 +194,9 @@ class Guided:
             self.seconds += perf_counter() - began
 
 
-def poses_by(model: Model, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]:
+def poses_by(
+    model: Model, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None
+) -> list[Candidate]:
     """What a model says of X-rays, the most credible pose first: of a body of which it is not sure, its own moved `along_doubt`.
 
     Arguments and InputError as of `regressor.model.Model.candidates`.
@@ -200,5 +231,7 @@ def of_views(candidate: Candidate, views: Sequence[View]) -> str:
 
 def no_pose(by: Refiner) -> InputError:
     """A published refinement needs a pose to start from."""
-    return InputError(f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
-                      "start.")
+    return InputError(
+        f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
+        "start."
+    )

@@ -52,8 +52,10 @@ def python() -> str:
         return str(executable)
     found = shutil.which("PythonSlicer") or shutil.which("PythonSlicer", path=str(executable.parent))
     if not found:
-        raise InputError(f'Python: found "{executable}", which is no Python interpreter, expected PythonSlicer beside it or on the PATH; '
-                         "install 3D Slicer anew.")
+        raise InputError(
+            f'Python: found "{executable}", which is no Python interpreter, expected PythonSlicer beside it or on the PATH; '
+            "install 3D Slicer anew."
+        )
     return found
 
 
@@ -87,8 +89,14 @@ class Job:
         stderr = Path(self._folder.name, "stderr")
         with self._stdout.open("wb") as out, stderr.open("wb") as err:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=out, stderr=err, creationflags=HIDDEN, start_new_session=True,
-                env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()})
+                command,
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=err,
+                creationflags=HIDDEN,
+                start_new_session=True,
+                env={**os.environ, "PYTHONPATH": path, "PYTHONIOENCODING": "utf-8", "TMPDIR": tempfile.gettempdir()},
+            )
         weakref.finalize(self, self._process.stdin.close)  # `subprocess` keeps what nobody holds any more
         self._stderr = stderr.open("rb")
         self._line, self._said = b"", ""
@@ -147,7 +155,10 @@ class Job:
         try:
             self.state, self.result = "done", json.loads(printed)
         except ValueError:
-            self.state, self.message = "failed", f'It printed "{printed[:80].decode("utf-8", "replace")}", expected its result as JSON.'
+            self.state, self.message = (
+                "failed",
+                f'It printed "{printed[:80].decode("utf-8", "replace")}", expected its result as JSON.',
+            )
 
 
 def _why(status: int, said: str) -> str:
@@ -163,8 +174,15 @@ def _why(status: int, said: str) -> str:
 def _kill(process: subprocess.Popen) -> None:
     """End a child and all that it started, at once."""
     if os.name == "nt":
-        subprocess.Popen(["taskkill", "/F", "/T", "/PID", str(process.pid)], creationflags=HIDDEN,
-                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.Popen(
+            ["taskkill", "/F", "/T", "/PID", str(process.pid)],
+            creationflags=HIDDEN,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
     else:
-        with suppress(ProcessLookupError, PermissionError):  # all gone; a Mac says the latter of what has ended but is not yet cleared
+        with suppress(
+            ProcessLookupError, PermissionError
+        ):  # all gone; a Mac says the latter of what has ended but is not yet cleared
             os.killpg(process.pid, signal.SIGKILL)

@@ -1,7 +1,7 @@
 """The regressor of a case's CT: train it, find it, the same in a script, at the command line and behind the panel's button.
 
-    model = train(case, minutes=2, progress=print)          # into the store of this user's models, or a folder
-    result = register(case, start="regressor", model=model)
+model = train(case, minutes=2, progress=print)          # into the store of this user's models, or a folder
+result = register(case, start="regressor", model=model)
 """
 
 from __future__ import annotations
@@ -30,9 +30,19 @@ CURVES = "curves.svg"
 
 
 def train(
-    case: Case, folder: str | Path | None = None, *, minutes: float = 2.0, network: str = "voting", loss: str = "likelihood",
-    seed: int = 0, poses: str = "range", resume: bool = False, progress: Callable[[float, str, float | None], object] = lambda *_: None,
-    anatomy: Anatomy | None = None, tensorboard: bool = False, device: str = "cpu",
+    case: Case,
+    folder: str | Path | None = None,
+    *,
+    minutes: float = 2.0,
+    network: str = "voting",
+    loss: str = "likelihood",
+    seed: int = 0,
+    poses: str = "range",
+    resume: bool = False,
+    progress: Callable[[float, str, float | None], object] = lambda *_: None,
+    anatomy: Anatomy | None = None,
+    tensorboard: bool = False,
+    device: str = "cpu",
 ) -> Model:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
 
@@ -67,7 +77,9 @@ def train(
         else:
             reach = _range(case, anatomy, poses)
             target = Path(folder) if folder is not None else _stored(case)
-            training = Training.begin(case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses, device), target)
+            training = Training.begin(
+                case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses, device), target
+            )
         if ranks.rank() > 0:
             return training.run()
         try:
@@ -119,7 +131,11 @@ def find_model(case: Case, model: Model | str | Path | None = None) -> Model | N
 
 def nominal_pose(case: Case, anatomy: Anatomy) -> np.ndarray:
     """(4, 4) the case's start, or where it has none that from which a search would start."""
-    return case.world_from_ct if case.world_from_ct is not None else facing([view.camera for view in case.views], anatomy.centroid)
+    return (
+        case.world_from_ct
+        if case.world_from_ct is not None
+        else facing([view.camera for view in case.views], anatomy.centroid)
+    )
 
 
 def _stored(case: Case) -> Path:
@@ -136,8 +152,10 @@ def missing_packages() -> list[str]:
 def _require_torch() -> None:
     missing = missing_packages()
     if missing:
-        raise InputError(f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; install them with "
-                         'pip install "multiview-registration[torch]".')
+        raise InputError(
+            f"regressor: found no {' and no '.join(missing)}, expected PyTorch and safetensors; install them with "
+            'pip install "multiview-registration[torch]".'
+        )
 
 
 def card_json(model: Model) -> dict:

@@ -41,7 +41,9 @@ class TimeLeft:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = 0.0
-        self._told: deque[tuple[float, float]] = deque()  # (seconds, fraction), the first one half of the time ago, or longer
+        self._told: deque[tuple[float, float]] = (
+            deque()
+        )  # (seconds, fraction), the first one half of the time ago, or longer
 
     def seconds(self, fraction: float) -> float | None:
         """Seconds left now that `fraction` of the whole is done; None as long as nobody can know."""
@@ -150,7 +152,9 @@ def stopped_by_end_of_stdin() -> Iterator[None]:
     does not.
     """
     stdin, ended = sys.stdin.fileno(), threading.Event()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts what runs in the background with Ctrl-C ignored
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell starts what runs in the background with Ctrl-C ignored
 
     def watch() -> None:
         while os.read(stdin, 4096):  # not sys.stdin: a thread that holds its lock would be fatal at exit

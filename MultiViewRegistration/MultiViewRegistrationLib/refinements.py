@@ -56,13 +56,20 @@ def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
-        raise InputError(f'refinement "{name}": needs PyTorch, which is not installed; install it with '
-                         'pip install "multiview-registration[torch]", or use the refinement "joint".') from None
+        raise InputError(
+            f'refinement "{name}": needs PyTorch, which is not installed; install it with '
+            'pip install "multiview-registration[torch]", or use the refinement "joint".'
+        ) from None
     chosen = str(published.choose_device(device))
 
-    def run(anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns) -> Refinement:
+    def run(
+        anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
+    ) -> Refinement:
         if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
-            warnings.warn(f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.', stacklevel=2)
+            warnings.warn(
+                f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.',
+                stacklevel=2,
+            )
         return published.refine(anatomy, views, world_from_ct, PRESETS[name], chosen, progress)
 
     return Refiner(name, run, chosen)

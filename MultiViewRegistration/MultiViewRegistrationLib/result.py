@@ -35,8 +35,10 @@ from .rendering import threads
 VERSION = 1
 
 #: Said of a result whose views were tied together by what is true of them.
-LEAKS = ("The geometry of the views relative to each other comes from the true poses (relative_geometry of the case), so that the error is "
-         "smaller than it could be without the truth.")
+LEAKS = (
+    "The geometry of the views relative to each other comes from the true poses (relative_geometry of the case), so that the error is "
+    "smaller than it could be without the truth."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,16 +94,29 @@ class Result:
             told.append(f"Nothing was refined: the pose is as it was given ({self.method}).")
         if len(self.case.views) > 1 and self.case.relative_geometry == "truth":
             told.append(LEAKS)
-        told += [f"{name}, assumed: {sentence}" for name, assumed in self.case.assumptions.items() for sentence in assumed]
-        alone = ("its camera was not corrected, and its similarity says little" if self.refined_by is None else
-                 "it was registered alone and does not support the pose; its camera is given such that the pose holds in it")
-        told += [f"{self.case.views[i].name}: its geometry is unknown, so {alone}."
-                 for i in untied(self.case.views, self.case.shared_unknowns)]
-        told += [f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; only the other views "
-                 "speak for the pose." for view, shown in zip(self.case.views, fit.shown, strict=True) if shown < FEWEST_PIXELS]
+        told += [
+            f"{name}, assumed: {sentence}" for name, assumed in self.case.assumptions.items() for sentence in assumed
+        ]
+        alone = (
+            "its camera was not corrected, and its similarity says little"
+            if self.refined_by is None
+            else "it was registered alone and does not support the pose; its camera is given such that the pose holds in it"
+        )
+        told += [
+            f"{self.case.views[i].name}: its geometry is unknown, so {alone}."
+            for i in untied(self.case.views, self.case.shared_unknowns)
+        ]
+        told += [
+            f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; only the other views "
+            "speak for the pose."
+            for view, shown in zip(self.case.views, fit.shown, strict=True)
+            if shown < FEWEST_PIXELS
+        ]
         if rival and rival.gap < AMBIGUOUS_GAP:
-            told.append(f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
-                        f"well (the evidence for this one is {rival.gap:.2f} times as much).")
+            told.append(
+                f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
+                f"well (the evidence for this one is {rival.gap:.2f} times as much)."
+            )
         return [*told, *(self.assessment.reasons if self.assessment else [])]
 
     @property
@@ -122,7 +137,11 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose, as the last level of the refinement compares them."""
-        return self.anatomy.among(self.refinement.rest_at).fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
+        return (
+            self.anatomy.among(self.refinement.rest_at)
+            .fit(self.case.views, world_from_ct, self.start_world_from_ct)
+            .similarity
+        )
 
     def to_json(self, override: str | None = None) -> dict:
         """The content of result.json.   override: see `save`."""
@@ -136,11 +155,23 @@ class Result:
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
             "diagnosis": self.assessment and self.assessment.cause and self.assessment.cause.to_json(),
-            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid, **(
-                {"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {})},
-            **({} if case.reference_from_world is None else {"reference_from_world": case.reference_from_world.tolist()}),
+            "frame_of_reference_uid": {
+                "world": self.world_uid,
+                "ct": case.dicom.ct_uid,
+                **({"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {}),
+            },
+            **(
+                {}
+                if case.reference_from_world is None
+                else {"reference_from_world": case.reference_from_world.tolist()}
+            ),
             "views": [
-                {"name": view.name, "similarity": similarity, **_camera(given.camera, view.camera), **_origin(case, view)}
+                {
+                    "name": view.name,
+                    "similarity": similarity,
+                    **_camera(given.camera, view.camera),
+                    **_origin(case, view),
+                }
                 for given, view, similarity in zip(case.views, self.views, self.refinement.fit.similarity, strict=True)
             ],
             "relative_geometry": case.relative_geometry,
@@ -151,7 +182,11 @@ class Result:
                 "refined": self.refinement.refined,
                 **({"range": self.case.search} if self.method in ("search", "auto") else {}),
                 "world_from_ct": self.start_world_from_ct.tolist(),
-                **({"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]} if self.landmark_fit else {}),
+                **(
+                    {"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]}
+                    if self.landmark_fit
+                    else {}
+                ),
             },
             "started": self.started and self.started.to_json(),
             "next_answer": self._next_answer(),
@@ -164,8 +199,12 @@ class Result:
 
     def _next_answer(self) -> dict | None:
         rival = self.refinement.rival
-        return rival and {"gap": rival.gap, "distance_mm": rival.distance_mm, "rotation_deg": rival.rotation_deg,
-                          "world_from_ct": rival.world_from_ct.tolist()}
+        return rival and {
+            "gap": rival.gap,
+            "distance_mm": rival.distance_mm,
+            "rotation_deg": rival.rotation_deg,
+            "world_from_ct": rival.world_from_ct.tolist(),
+        }
 
     def _rest(self) -> dict | None:
         """Where the rest of a structure's CT lies, and how far from there the structure does."""
@@ -231,12 +270,18 @@ class Result:
             similarity_name="local NCC",
             errors=self.errors,
             start_errors=self._errors(self.start_world_from_ct, case.views) if refined else None,
-            levels=[Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
-                    for level in self.refinement.levels],
+            levels=[
+                Level(level.name, [step.cost for step in level.steps], [step.moved_mm for step in level.steps])
+                for level in self.refinement.levels
+            ],
             seconds=self.seconds,
             inputs=case.inputs,
-            software={"MultiViewRegistration": __version__, "refinement": self.refined_by or "none", "device": self.device,
-                      **({"fell back": self.place.lack} if self.place.lack else {})},
+            software={
+                "MultiViewRegistration": __version__,
+                "refinement": self.refined_by or "none",
+                "device": self.device,
+                **({"fell back": self.place.lack} if self.place.lack else {}),
+            },
         )
 
     def suggested_masks(self) -> dict[str, np.ndarray]:
@@ -245,8 +290,10 @@ class Result:
         if self.assessment is None or self.assessment.evidence is None:
             return {}
         xrays = {view.name: view.xray for view in self.views}
-        masks = {split.name: without_unlike(xrays[split.name], self.assessment.evidence, nth)
-                 for nth, split in enumerate(self.assessment.splits)}
+        masks = {
+            split.name: without_unlike(xrays[split.name], self.assessment.evidence, nth)
+            for nth, split in enumerate(self.assessment.splits)
+        }
         return {name: kept for name, kept in masks.items() if kept.any() and (kept != xrays[name].valid).any()}
 
     def _told_of_views(self) -> dict[str, dict]:
@@ -254,9 +301,14 @@ class Result:
         if self.assessment is None or self.assessment.evidence is None:
             return {}
         xrays = {view.name: view.xray for view in self.views}
-        return {split.name: {"depth_mm": split.depth_mm, "in_plane_mm": split.in_plane_mm,
-                             "agreement": png(tile_map(xrays[split.name], self.assessment.evidence, nth))}
-                for nth, split in enumerate(self.assessment.splits)}
+        return {
+            split.name: {
+                "depth_mm": split.depth_mm,
+                "in_plane_mm": split.in_plane_mm,
+                "agreement": png(tile_map(xrays[split.name], self.assessment.evidence, nth)),
+            }
+            for nth, split in enumerate(self.assessment.splits)
+        }
 
     def _pictures(self) -> list[dict[str, tuple[bytes, ...]]]:
         """The picture files of each view, see `picture_files`; a thread for each."""
@@ -278,8 +330,13 @@ class Result:
         if case.truth_world_from_ct is None:
             return None
         targets = case.targets if case.targets is not None else self.anatomy.corners()
-        return metrics.errors([view.camera for view in views], world_from_ct, case.truth_world_from_ct, targets,
-                              [view.xray.pixel_mm for view in views])
+        return metrics.errors(
+            [view.camera for view in views],
+            world_from_ct,
+            case.truth_world_from_ct,
+            targets,
+            [view.xray.pixel_mm for view in views],
+        )
 
 
 def _camera(given: Camera, corrected: Camera) -> dict[str, list]:

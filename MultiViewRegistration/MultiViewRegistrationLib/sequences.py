@@ -1,10 +1,10 @@
 """The way through for a sequence of frames, the same in a script and behind `mvreg track`.
 
-    sequence = FrameSequence.of_images(Path("case.json"))
-    track = Track(sequence, Anatomy(sequence.first.ct))
-    for frame in follow(sequence, track.anatomy):      # a frame as soon as it is done
-        track.frames.append(frame)
-    track.save("out")
+sequence = FrameSequence.of_images(Path("case.json"))
+track = Track(sequence, Anatomy(sequence.first.ct))
+for frame in follow(sequence, track.anatomy):      # a frame as soon as it is done
+    track.frames.append(frame)
+track.save("out")
 """
 
 from __future__ import annotations
@@ -29,8 +29,13 @@ from .workflow import register
 
 
 def follow(
-    sequence: FrameSequence, anatomy: Anatomy, start: str = "given", pace: str = "thorough", seed: int = 0,
-    progress: Callable[[Progress], object] = lambda _: None, device: str | Workplace = "cpu",
+    sequence: FrameSequence,
+    anatomy: Anatomy,
+    start: str = "given",
+    pace: str = "thorough",
+    seed: int = 0,
+    progress: Callable[[Progress], object] = lambda _: None,
+    device: str | Workplace = "cpu",
 ) -> Iterator[Tracked]:
     """The frames of a sequence one after another, each as soon as it is done.
 
@@ -59,7 +64,10 @@ def follow(
             continue
         if tracker.begun:
             views = geometry.corrected(frame.views, sequence.names[number])
-            found = place.run(anatomy, lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given))
+            found = place.run(
+                anatomy,
+                lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given),
+            )
         else:
             found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, place)
         tracker.keep(found)
@@ -67,12 +75,21 @@ def follow(
 
 
 def _registered(
-    number: int, case: Case, frame: Frame, anatomy: Anatomy, start: str, seed: int, progress: Callable[[Progress], object],
-    geometry: _Geometry, place: Workplace,
+    number: int,
+    case: Case,
+    frame: Frame,
+    anatomy: Anatomy,
+    start: str,
+    seed: int,
+    progress: Callable[[Progress], object],
+    geometry: _Geometry,
+    place: Workplace,
 ) -> Tracked:
     pose = case.world_from_ct if frame.given is None else frame.given
     try:
-        result = register(replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=place)
+        result = register(
+            replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=place
+        )
     except InputError as error:
         if number == 0:
             raise
@@ -81,10 +98,31 @@ def _registered(
         geometry.learn(result.views)
     predicted, pose = result.predicted_tre_mm, result.world_from_ct
     cameras, rest_at = tuple(view.camera for view in result.views), result.refinement.rest_at
-    rest = None if rest_at is None else Tracked(number, "registered", rest_at, "check", [],
-                                                anatomy.whole.fit(result.views, rest_at, rest_at).similarity, cameras=cameras)
-    return Tracked(number, "registered", pose, result.verdict, result.reasons, result.refinement.fit.similarity,
-                   predicted and predicted["upper95"], cameras, result.seconds["total"] - result.seconds["load"], rest)
+    rest = (
+        None
+        if rest_at is None
+        else Tracked(
+            number,
+            "registered",
+            rest_at,
+            "check",
+            [],
+            anatomy.whole.fit(result.views, rest_at, rest_at).similarity,
+            cameras=cameras,
+        )
+    )
+    return Tracked(
+        number,
+        "registered",
+        pose,
+        result.verdict,
+        result.reasons,
+        result.refinement.fit.similarity,
+        predicted and predicted["upper95"],
+        cameras,
+        result.seconds["total"] - result.seconds["load"],
+        rest,
+    )
 
 
 class _Geometry:
@@ -104,6 +142,8 @@ class _Geometry:
             return views
         for view in views:
             if not np.allclose(view.camera.projection_matrix, self._given[view.name].projection_matrix):
-                raise InputError(f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
-                                 "all frames where it is not known exactly; register such frames one by one.")
+                raise InputError(
+                    f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
+                    "all frames where it is not known exactly; register such frames one by one."
+                )
         return [replace(view, camera=self._corrected[view.name].camera).exact() for view in views]

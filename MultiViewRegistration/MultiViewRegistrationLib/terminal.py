@@ -41,6 +41,10 @@ class ProgressLine:
 
 def landmark_table(residuals: Sequence[Residual]) -> str:
     """A line for each landmark and view: how far it is off at the start, and whether it was used."""
-    names, views = (max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals)))
-    return "\n".join(f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.fate}"
-                     for each in residuals)
+    names, views = (
+        max(len(text) for text in column) for column in zip(*((each.name, each.view) for each in residuals))
+    )
+    return "\n".join(
+        f"  {each.name:{names}}  {each.view:{views}}  {each.residual_px:6.1f} px  {each.residual_mm:6.2f} mm  {each.fate}"
+        for each in residuals
+    )

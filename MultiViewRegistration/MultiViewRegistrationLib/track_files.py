@@ -84,8 +84,14 @@ class Track:
             "verdict": frame.verdict,
             "reasons": frame.reasons,
             "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
-            "cameras": [{"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(),
-                         "size": list(camera.size)} for camera in frame.cameras],
+            "cameras": [
+                {
+                    "intrinsics": camera.intrinsics.tolist(),
+                    "camera_from_world": camera.camera_from_world.tolist(),
+                    "size": list(camera.size),
+                }
+                for camera in frame.cameras
+            ],
             "predicted_upper95_mm": frame.upper95_mm,
             "seconds": frame.seconds,
         }
@@ -110,7 +116,12 @@ class Track:
         return pictures
 
     def save(
-        self, folder: str | os.PathLike, unit: str = "mm", pictures: Mapping[str, bytes] | None = None, *, moves: bool = False,
+        self,
+        folder: str | os.PathLike,
+        unit: str = "mm",
+        pictures: Mapping[str, bytes] | None = None,
+        *,
+        moves: bool = False,
     ) -> None:
         """Write track.json, poses.csv and track.tra; all of them appear, or none.
 
@@ -123,7 +134,9 @@ class Track:
             for name, picture in (pictures or {}).items():
                 (staging / name).write_bytes(picture)
             write_tables(staging, self.frames, len(self.sequence), self.sequence.first.ct, unit)
-            (staging / FILE).write_text(json.dumps(self.to_json(None if moves else folder), indent=1) + "\n", encoding="utf-8")
+            (staging / FILE).write_text(
+                json.dumps(self.to_json(None if moves else folder), indent=1) + "\n", encoding="utf-8"
+            )
 
 
 def write_tables(folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm") -> None:
@@ -165,7 +178,10 @@ class StoredTrack:
 
     def to_json(self, folder: str | os.PathLike | None, files: FrameFiles | None) -> dict:
         """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
-        return {**self._fields.values, **({} if files is None else {"sequence": files.written(folder and Path(folder))})}
+        return {
+            **self._fields.values,
+            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
+        }
 
     def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
         """Where the frames are. InputError where that is not told, or they are not there any more.
@@ -174,13 +190,17 @@ class StoredTrack:
             files in any of them.
         """
         if not self._fields.has("sequence"):
-            raise InputError(f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
-                             "track it from its case.json.")
+            raise InputError(
+                f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
+                "track it from its case.json."
+            )
         homes = folders if home_of(self.folder) else ()
         files = FrameFiles.read(self._fields.section("sequence"), folders[0] if folders else self.folder, homes)
         if len(files) < self.count:
-            raise InputError(f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
-                             "tracked; put them back, or track them again.")
+            raise InputError(
+                f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
+                "tracked; put them back, or track them again."
+            )
         return files
 
     def structure(self, beside: Sequence[Path] = ()) -> CT:
@@ -196,8 +216,10 @@ class StoredTrack:
             file = self.files(beside).file(0)
         for part in filter(None, (file.ct, file.mask)):
             if sha256(part.path) not in self.inputs.values():
-                raise InputError(f"{self._fields.file}: {shown(part.path)} is not what was tracked, expected the same CT and mask; put "
-                                 "them back, or track it again.")
+                raise InputError(
+                    f"{self._fields.file}: {shown(part.path)} is not what was tracked, expected the same CT and mask; put "
+                    "them back, or track it again."
+                )
         return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
 
     @classmethod
@@ -222,15 +244,23 @@ class StoredTrack:
         for section in fields.sections("frames", "a list of one or more frames"):
             number = section.integer("number", "a frame's number, from 0", least=0)
             if number >= count:
-                section.refuse("number", f"is {number}", f"less than frames_in_all, {count}", "track the sequence again")
+                section.refuse(
+                    "number", f"is {number}", f"less than frames_in_all, {count}", "track the sequence again"
+                )
             sections[number] = section
         frames = [_stored(number, sections[number]) for number in sorted(sections)]
-        names = [sections[frame.number].text("name", "the frame's name") if sections[frame.number].has("name") else f"frame {frame.number}"
-                 for frame in frames]
+        names = [
+            sections[frame.number].text("name", "the frame's name")
+            if sections[frame.number].has("name")
+            else f"frame {frame.number}"
+            for frame in frames
+        ]
         centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
         views = fields.texts("views", "the names of the views") if fields.has("views") else []
         inputs = fields.section("inputs").values if fields.has("inputs") else {}
-        return cls(fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, folder, fields)
+        return cls(
+            fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, folder, fields
+        )
 
 
 def _stored(number: int, fields: Fields) -> Tracked:
@@ -240,15 +270,25 @@ def _stored(number: int, fields: Fields) -> Tracked:
     how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
     reasons = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
     upper95 = fields.values.get("predicted_upper95_mm")
-    return Tracked(number, how, rigid_matrix(fields, "world_from_ct") if placed else None, verdict, reasons, _similarity(fields),
-                   None if upper95 is None else fields.number("predicted_upper95_mm", "a number of mm", least=0), _cameras(fields),
-                   fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0)
+    return Tracked(
+        number,
+        how,
+        rigid_matrix(fields, "world_from_ct") if placed else None,
+        verdict,
+        reasons,
+        _similarity(fields),
+        None if upper95 is None else fields.number("predicted_upper95_mm", "a number of mm", least=0),
+        _cameras(fields),
+        fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
+    )
 
 
 def _similarity(fields: Fields) -> tuple[float, ...]:
     """NaN of a view that shows nothing of the CT."""
     told = fields.values.get("similarity") or []
-    if not isinstance(told, list) or not all(value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in told):
+    if not isinstance(told, list) or not all(
+        value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in told
+    ):
         fields.refuse("similarity", f"is {found(told)}", "a number from -1 to 1 for each view")
     return tuple(float("nan") if value is None else float(value) for value in told)
 
@@ -257,8 +297,10 @@ def _cameras(fields: Fields) -> tuple[Camera, ...]:
     told = fields.values.get("cameras") or []
     if not all(isinstance(camera, dict) and "size" in camera for camera in told):
         return ()
-    return tuple(read_geometry(Fields(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
-                 for n, camera in enumerate(told))
+    return tuple(
+        read_geometry(Fields(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
+        for n, camera in enumerate(told)
+    )
 
 
 def poses_table(frames: Sequence[Tracked]) -> str:
@@ -266,8 +308,12 @@ def poses_table(frames: Sequence[Tracked]) -> str:
     header = ["frame", "verdict", "how", "least_similarity", "predicted_upper95_mm", "seconds", *MATRIX]
     lines = []
     for frame in frames:
-        numbers = [min(frame.similarity, default=None), frame.upper95_mm, frame.seconds,
-                   *([None] * len(MATRIX) if frame.world_from_ct is None else frame.world_from_ct[:3].ravel())]
+        numbers = [
+            min(frame.similarity, default=None),
+            frame.upper95_mm,
+            frame.seconds,
+            *([None] * len(MATRIX) if frame.world_from_ct is None else frame.world_from_ct[:3].ravel()),
+        ]
         lines.append([frame.number, frame.verdict, frame.how, *map(_number, numbers)])
     return table(header, lines)
 

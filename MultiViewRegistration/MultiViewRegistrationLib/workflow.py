@@ -1,8 +1,8 @@
 """The way through, the same in a script, in Slicer's console and behind every button.
 
-    case = Case.load("case.json")
-    result = register(case, start="given", progress=print)      # pure: no files, no scene
-    result.save("out")
+case = Case.load("case.json")
+result = register(case, start="given", progress=print)      # pure: no files, no scene
+result.save("out")
 """
 
 from __future__ import annotations
@@ -39,9 +39,16 @@ TRAINING_SHARE = 0.95
 
 
 def register(
-    case: Case, start: str = "given", progress: Callable[[Progress], object] = lambda _: None, anatomy: Anatomy | None = None,
-    seed: int = 0, refinement: str = "joint", device: str | Workplace = "cpu", model: str | Path | Model | None = None,
-    minutes: float = 2.0, causes: bool = False,
+    case: Case,
+    start: str = "given",
+    progress: Callable[[Progress], object] = lambda _: None,
+    anatomy: Anatomy | None = None,
+    seed: int = 0,
+    refinement: str = "joint",
+    device: str | Workplace = "cpu",
+    model: str | Path | Model | None = None,
+    minutes: float = 2.0,
+    causes: bool = False,
 ) -> Result:
     """Find the pose of the case's CT in the world of its X-rays.
 
@@ -63,8 +70,10 @@ def register(
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
     if case.world_from_ct is None and start == "given":
-        raise InputError("world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
-                         "for (--start search).")
+        raise InputError(
+            "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
+            "for (--start search)."
+        )
     by = refiner(refinement, device)
     began = perf_counter()
     regressor, trained = model_for(case, start, model), 0.0
@@ -81,8 +90,11 @@ def register(
     pose = landmark_fit.world_from_ct if landmark_fit else case.world_from_ct
     if pose is None and start != "regressor":
         pose = facing([view.camera for view in case.views], anatomy.centroid)
-        warnings.warn("world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
-                      "rays of the views meet.", stacklevel=2)
+        warnings.warn(
+            "world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
+            "rays of the views meet.",
+            stacklevel=2,
+        )
     shared, guided = case.shared_unknowns, None
     if start in ("search", "regressor", "auto"):
         along = {} if start == "regressor" else {"centre": pose, "reach": Range(**case.search), "seed": seed}
@@ -108,16 +120,34 @@ def register(
     # Only of poses by this refinement was it measured how often they are wrong.
     assessment = None
     if by.name == "joint":
-        assessment = verdict.assess(anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions))
+        assessment = verdict.assess(
+            anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions)
+        )
         left = math.inf if causes else spent - (perf_counter() - ready - spent)
         assessment = verdict.explained(assessment, anatomy, case.views, found, pose, shared, progress, left)
-    seconds = {"load": case.seconds + ready - began - located - trained, "initialise": located + asked + found.searched,
-               "refine": spent - found.searched - asked, "assess": perf_counter() - ready - spent,
-               **({"train": trained} if trained else {})}
+    seconds = {
+        "load": case.seconds + ready - began - located - trained,
+        "initialise": located + asked + found.searched,
+        "refine": spent - found.searched - asked,
+        "assess": perf_counter() - ready - spent,
+        **({"train": trained} if trained else {}),
+    }
     seconds["total"] = sum(seconds.values())
     started = guided.started(found, by) if start in ("regressor", "auto") else None
-    return Result(case, anatomy, pose, found, start, seconds, landmark_fit, by.name, by.torch_device, started, assessment,
-                  place=by.place)
+    return Result(
+        case,
+        anatomy,
+        pose,
+        found,
+        start,
+        seconds,
+        landmark_fit,
+        by.name,
+        by.torch_device,
+        started,
+        assessment,
+        place=by.place,
+    )
 
 
 def explained(result: Result, progress: Callable[[Progress], object] = lambda _: None) -> Result:
@@ -125,8 +155,15 @@ def explained(result: Result, progress: Callable[[Progress], object] = lambda _:
     if result.assessment is None or not result.assessment.causes_left:
         return result
     began, case = perf_counter(), result.case
-    assessment = verdict.explained(result.assessment, result.anatomy, case.views, result.refinement, result.start_world_from_ct,
-                                   case.shared_unknowns, progress)
+    assessment = verdict.explained(
+        result.assessment,
+        result.anatomy,
+        case.views,
+        result.refinement,
+        result.start_world_from_ct,
+        case.shared_unknowns,
+        progress,
+    )
     seconds = dict(result.seconds)
     for name in ("assess", "total"):
         seconds[name] += perf_counter() - began
@@ -134,7 +171,12 @@ def explained(result: Result, progress: Callable[[Progress], object] = lambda _:
 
 
 def _trained(
-    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Callable[[Progress], object], device: str,
+    case: Case,
+    anatomy: Anatomy,
+    minutes: float,
+    seed: int,
+    progress: Callable[[Progress], object],
+    device: str,
 ) -> tuple[Model, float]:
     """A regressor that is trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .learning import nominal_pose, train
@@ -169,15 +211,27 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     ready = perf_counter()
-    placed = placed_rest(anatomy, [view.exact() for view in case.views], lambda of, views, tell: refine(of, views, pose, tell))
+    placed = placed_rest(
+        anatomy, [view.exact() for view in case.views], lambda of, views, tell: refine(of, views, pose, tell)
+    )
     rest_at = placed and placed.world_from_ct
     fit = anatomy.among(rest_at).fit(case.views, pose, pose)
     if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
-        raise InputError("world_from_ct: at this pose the X-rays show too little of the CT, expected a pose at which they show most of it; "
-                         "correct the pose or the geometry of the views.")
+        raise InputError(
+            "world_from_ct: at this pose the X-rays show too little of the CT, expected a pose at which they show most of it; "
+            "correct the pose or the geometry of the views."
+        )
     nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0, rest_at=rest_at)
-    assessment = verdict.assess(anatomy, case.views, nothing, pose, case.targets, case.shared_unknowns, assumed=bool(case.assumptions),
-                                registered=False)
+    assessment = verdict.assess(
+        anatomy,
+        case.views,
+        nothing,
+        pose,
+        case.targets,
+        case.shared_unknowns,
+        assumed=bool(case.assumptions),
+        registered=False,
+    )
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
     seconds["total"] = sum(seconds.values())
     return Result(case, anatomy, pose, nothing, method, seconds, refined_by=None, assessment=assessment)
@@ -188,6 +242,9 @@ def _located(case: Case) -> tuple[LandmarkFit, float]:
     began = perf_counter()
     fit = locate(case.landmarks, case.cameras)
     if fit.alternatives:
-        warnings.warn(f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best one is taken; add a landmark, "
-                      "or a position in another view.", stacklevel=3)
+        warnings.warn(
+            f"The landmarks fit {1 + len(fit.alternatives)} poses about equally well, and the best one is taken; add a landmark, "
+            "or a position in another view.",
+            stacklevel=3,
+        )
     return fit, perf_counter() - began

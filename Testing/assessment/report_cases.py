@@ -23,15 +23,11 @@ def picture(grey: int) -> bytes:
 def view(name: str = "AP", **changes) -> ViewReport:
     camera = CameraSummary((512, 400), 5258.0, (0.194, 0.194), 1020.052, 30.04, -15.0, 0.0)
     pictures = {kind: (picture(10 + number), picture(200 + number)) for number, kind in enumerate(KINDS)}
-    return ViewReport(
-        **{"name": name, "camera": camera, "pictures": pictures, "similarity": 0.9512} | changes
-    )
+    return ViewReport(**{"name": name, "camera": camera, "pictures": pictures, "similarity": 0.9512} | changes)
 
 
 def case(**changes) -> CaseReport:
-    quarter_turn = rigid.from_rotation_translation(
-        rigid.exp_so3(np.array([0, 0, np.pi / 2])), np.array([0.0, 0, 5])
-    )
+    quarter_turn = rigid.from_rotation_translation(rigid.exp_so3(np.array([0, 0, np.pi / 2])), np.array([0.0, 0, 5]))
     start = rigid.from_rotation_translation(np.eye(3), np.array([10.0, 0, 5]))
     fields = {
         "name": "pelvis",

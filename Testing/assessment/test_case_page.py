@@ -23,8 +23,13 @@ def scene(views) -> Scene:
 
 def lines(svg: ET.Element, colour: str) -> np.ndarray:
     """(N, 2, 2): the ends of the lines of a colour."""
-    return np.array([[[float(line.get(f"{axis}{end}")) for axis in "xy"] for end in (1, 2)]
-                     for line in svg.iter("line") if line.get("stroke") == colour])
+    return np.array(
+        [
+            [[float(line.get(f"{axis}{end}")) for axis in "xy"] for end in (1, 2)]
+            for line in svg.iter("line")
+            if line.get("stroke") == colour
+        ]
+    )
 
 
 def test_the_box_in_an_image_is_where_the_camera_projects_it(scene):
@@ -37,8 +42,12 @@ def test_an_edge_ends_before_the_source(views):
     camera = views[0].camera
     behind = camera.source - 60 * camera.world_from_camera[:3, 2]
     box = CORNERS + (behind + camera.source + 400 * camera.world_from_camera[:3, 2]) / 2
-    stretched = Scene(views[:1], [1000.0], box + np.outer(np.sign(camera.depth(box) - camera.depth(box).mean()),
-                                                           300 * camera.world_from_camera[:3, 2]), np.eye(4))
+    stretched = Scene(
+        views[:1],
+        [1000.0],
+        box + np.outer(np.sign(camera.depth(box) - camera.depth(box).mean()), 300 * camera.world_from_camera[:3, 2]),
+        np.eye(4),
+    )
     assert (camera.depth(stretched.corners) < 0).sum() == 4
     drawn = lines(xray_svg(stretched, 0), BOX)
     assert len(drawn) == 8 and np.isfinite(drawn).all()  # four edges lie behind the source, four are cut
@@ -52,7 +61,9 @@ def test_the_image_lies_on_its_detector_in_the_scene(scene, azimuth_deg):
     for image, source, circle in zip(svg.iter("image"), sources, svg.iter("circle"), strict=True):
         a, b, c, d, e, f = map(float, re.findall(r"[-+\d.e]+", image.get("transform").removeprefix("matrix")))
         width, height = float(image.get("width")), float(image.get("height"))
-        corners = [np.array([a * u + c * v + e, b * u + d * v + f]) for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)]
+        corners = [
+            np.array([a * u + c * v + e, b * u + d * v + f]) for u in (-0.5, width - 0.5) for v in (-0.5, height - 0.5)
+        ]
         drawn = lines(svg, circle.get("fill"))
         ends = [line[1] for line in drawn if np.allclose(line[0], source, atol=0.11)]
         assert len(ends) == 5  # four edges of the beam and the ray to the middle
@@ -64,8 +75,13 @@ def test_head_is_up_and_the_letters_stand_on_the_right_sides(scene):
     """In the AP view the source looks from the back: the patient's left is on the left of the image, the head above."""
     texts = {text.text: (float(text.get("x")), float(text.get("y"))) for text in xray_svg(scene, 0).iter("text")}
     assert texts["L"][0] < texts["R"][0] and texts["S"][1] < texts["I"][1]
-    texts = {text.text: (float(text.get("x")), float(text.get("y"))) for text in scene_svg(scene, 40.0, 22.0).iter("text")}
-    assert texts["S"][1] < texts["I"][1] and {"x", "y", "z", "world, 100 mm", "view1 source", "view2 detector"} <= texts.keys()
+    texts = {
+        text.text: (float(text.get("x")), float(text.get("y"))) for text in scene_svg(scene, 40.0, 22.0).iter("text")
+    }
+    assert (
+        texts["S"][1] < texts["I"][1]
+        and {"x", "y", "z", "world, 100 mm", "view1 source", "view2 detector"} <= texts.keys()
+    )
 
 
 def test_a_single_view_is_drawn_too(scene):

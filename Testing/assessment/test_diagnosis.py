@@ -26,8 +26,13 @@ from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
 
 NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
 #: How an image was turned, by what has to be named.
-WRONG = {"mirrored": np.fliplr, "upside down": np.flipud, "turned 180": lambda image: np.rot90(image, 2),
-         "turned 90": lambda image: np.rot90(image, 3), "turned 270": np.rot90}
+WRONG = {
+    "mirrored": np.fliplr,
+    "upside down": np.flipud,
+    "turned 180": lambda image: np.rot90(image, 2),
+    "turned 90": lambda image: np.rot90(image, 3),
+    "turned 270": np.rot90,
+}
 
 
 def turned(view: View, turn) -> View:
@@ -60,7 +65,9 @@ def test_an_image_that_was_turned_is_named(anatomy, views, cause):
 
 def test_images_that_are_all_mirrored_are_named(anatomy, views):
     found = cause_of(anatomy, [turned(view, np.fliplr) for view in views])
-    assert (found.cause, found.views) == ("mirrored", ()) and found.sentence.startswith("All X-rays seem to be mirrored left to right")
+    assert (found.cause, found.views) == ("mirrored", ()) and found.sentence.startswith(
+        "All X-rays seem to be mirrored left to right"
+    )
 
 
 @pytest.mark.parametrize("which", (0, 1))
@@ -142,7 +149,9 @@ def test_a_sound_case_has_no_cause(anatomy, views):
 
 def test_a_sound_case_that_was_registered_wrongly_blames_no_image(anatomy, views):
     beside = off(TRUE_POSE, [5, -4, 6], [8, 5, -6])
-    cause = diagnose(anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside)
+    cause = diagnose(
+        anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside
+    )
     assert cause is None or cause.cause == "level"
 
 
@@ -151,7 +160,9 @@ def test_another_patient_is_explained_by_nothing(ct, views):
     blobs = ndimage.gaussian_filter(random.normal(size=ct.volume.values.shape), 2.0)
     ball = np.where(ct.volume.values > -500, 0.0, -1000.0)
     ball[(blobs > 1.2 * blobs.std()) & (ct.volume.values > -100)] = 900.0
-    other = Anatomy(replace(ct, volume=replace(ct.volume, values=ndimage.gaussian_filter(ball, 0.7).astype(np.float32))))
+    other = Anatomy(
+        replace(ct, volume=replace(ct.volume, values=ndimage.gaussian_filter(ball, 0.7).astype(np.float32)))
+    )
     assert cause_of(other, views) is None
 
 
@@ -162,7 +173,9 @@ def test_it_is_the_first_reason_and_only_looked_for_where_an_error_is_likely(ana
     assert told.verdict != "accept" and told.cause is None
     more = explained(told, anatomy, wrong, found, NEAR)
     first, second, *others = more.reasons
-    assert first.startswith("view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded. Were it put right, ")
+    assert first.startswith(
+        "view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded. Were it put right, "
+    )
     assert second.startswith("Most likely wrong") and others == told.reasons[1:]
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
     away = mtre(found.world_from_ct, TRUE_POSE, told.targets)
@@ -173,8 +186,9 @@ def test_it_is_the_first_reason_and_only_looked_for_where_an_error_is_likely(ana
     assert explained(sure, anatomy, wrong, found, NEAR) is sure
 
 
-@pytest.mark.parametrize("mm, verdict_on, probability", [
-    (5.0, "reject", "more than 99 %"), (2.1, "reject", "59 %"), (0.5, "check", "3.9 %")])
+@pytest.mark.parametrize(
+    "mm, verdict_on, probability", [(5.0, "reject", "more than 99 %"), (2.1, "reject", "59 %"), (0.5, "check", "3.9 %")]
+)
 def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(anatomy, views, monkeypatch, mm, verdict_on, probability):
     found = refine(anatomy, views, NEAR)
     doubtful = rejected(assess(anatomy, views, found, NEAR))
@@ -261,5 +275,3 @@ def test_it_is_named_on_another_simulators_x_rays(shared_data, cause):
     found = diagnose(anatomy, wrong, refine(anatomy, wrong, start), start)
     assert (found.cause, found.views) == (cause, (views[1].name,))
     assert diagnose(anatomy, views, refine(anatomy, views, start), start) is None
-
-

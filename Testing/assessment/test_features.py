@@ -44,7 +44,9 @@ def test_a_pose_beside_the_right_one_moves_on(anatomy, views):
 
 
 def test_a_wrong_camera_makes_the_views_disagree(anatomy, views):
-    camera = replace(views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6]))
+    camera = replace(
+        views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
+    )
     wrong = [views[0], replace(views[1], camera=camera)]
     found = refine(anatomy, wrong, TRUE_POSE)
     features = told(anatomy, wrong, found.world_from_ct, found)
@@ -59,7 +61,9 @@ def test_one_view_has_nobody_to_disagree_with(anatomy, views):
 def test_a_view_that_shows_nothing_has_no_pose_of_its_own(anatomy, views):
     blind = replace(views[1], xray=XRay(views[1].xray.line_integrals, np.zeros(views[1].xray.valid.shape, bool)))
     targets = default_targets(anatomy, views, TRUE_POSE)
-    features = evidence(anatomy, [views[0], blind], Refinement(TRUE_POSE, None, [], [views[0], blind], np.zeros(6)), TRUE_POSE, targets)
+    features = evidence(
+        anatomy, [views[0], blind], Refinement(TRUE_POSE, None, [], [views[0], blind], np.zeros(6)), TRUE_POSE, targets
+    )
     assert np.isinf(features.alone_mm[1]) and np.isfinite(features.alone_mm[0])
 
 

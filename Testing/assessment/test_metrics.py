@@ -64,15 +64,11 @@ def test_diffpose_score():
 
 
 def test_diffpose_score_does_not_depend_on_the_world_or_on_mirroring():
-    world = rigid.from_rotation_translation(
-        rigid.exp_so3(np.array([0.3, -0.2, 0.9])), np.array([40.0, -7, 300])
-    )
+    world = rigid.from_rotation_translation(rigid.exp_so3(np.array([0.3, -0.2, 0.9])), np.array([40.0, -7, 300]))
     elsewhere = Camera(CAMERA.intrinsics, rigid.inverse(world), CAMERA.size)
     estimated = shift(2.5, 1.0, -3)
     expected = metrics.diffpose_score(CAMERA, estimated, TRUE, TARGET, 0.194)
-    assert metrics.diffpose_score(elsewhere, world @ estimated, world, TARGET, 0.194) == pytest.approx(
-        expected
-    )
+    assert metrics.diffpose_score(elsewhere, world @ estimated, world, TARGET, 0.194) == pytest.approx(expected)
     assert metrics.diffpose_score(MIRRORED, estimated, TRUE, TARGET, 0.194) == pytest.approx(expected)
 
 
@@ -108,9 +104,7 @@ def test_errors_average_over_the_views():
     side = Camera(
         CAMERA.intrinsics,
         rigid.inverse(
-            rigid.from_rotation_translation(
-                rigid.exp_so3(np.array([0, -np.pi / 2, 0])), np.array([250.0, 0, 250])
-            )
+            rigid.from_rotation_translation(rigid.exp_so3(np.array([0, -np.pi / 2, 0])), np.array([250.0, 0, 250]))
         ),
         CAMERA.size,
     )

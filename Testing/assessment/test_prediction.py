@@ -11,17 +11,45 @@ import pytest
 from MultiViewRegistrationLib.assessment import prediction
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Model, calibrated, columns
 
-GOOD = {"noise_mm": 0.03, "returned_mm": 0.0, "alone_sds": 1.0, "tension": 0.5, "halves_mm": 0.05, "similarity": 0.9,
-        "wider_similarity": 0.95, "unlike": 0.0}
-BAD = {"noise_mm": 0.2, "returned_mm": 3.0, "alone_sds": 12.0, "tension": 3.0, "halves_mm": 0.8, "similarity": 0.3,
-       "wider_similarity": 0.4, "unlike": 0.7}
+GOOD = {
+    "noise_mm": 0.03,
+    "returned_mm": 0.0,
+    "alone_sds": 1.0,
+    "tension": 0.5,
+    "halves_mm": 0.05,
+    "similarity": 0.9,
+    "wider_similarity": 0.95,
+    "unlike": 0.0,
+}
+BAD = {
+    "noise_mm": 0.2,
+    "returned_mm": 3.0,
+    "alone_sds": 12.0,
+    "tension": 3.0,
+    "halves_mm": 0.8,
+    "similarity": 0.3,
+    "wider_similarity": 0.4,
+    "unlike": 0.7,
+}
 
 
 @pytest.fixture
 def model():
     k = len(COLUMNS)
-    return Model(np.zeros(k), np.ones(k), -2.0, np.full(k, 0.3), np.concatenate([[-1.0], np.full(k, 0.2)]), 0.4, 2.0, 0.8, GOOD,
-                 np.full(k, 10.0), 0.02, 0.5)
+    return Model(
+        np.zeros(k),
+        np.ones(k),
+        -2.0,
+        np.full(k, 0.3),
+        np.concatenate([[-1.0], np.full(k, 0.2)]),
+        0.4,
+        2.0,
+        0.8,
+        GOOD,
+        np.full(k, 10.0),
+        0.02,
+        0.5,
+    )
 
 
 def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
@@ -84,5 +112,7 @@ def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm):
     misnamed = random.random(400_000) < prediction.MISNAMED
     wrong = np.where(misnamed, random.random(400_000) < told.wrong, error > prediction.WRONG_MM)
     assert moved.wrong == pytest.approx(wrong.mean(), abs=0.003)
-    assert (error[~misnamed] < moved.upper95_mm).sum() / 400_000 == pytest.approx(0.95, abs=0.002)  # those misnamed counted as beyond
+    assert (error[~misnamed] < moved.upper95_mm).sum() / 400_000 == pytest.approx(
+        0.95, abs=0.002
+    )  # those misnamed counted as beyond
     assert moved.mean_mm == mm and moved.bounded == told.bounded

@@ -82,13 +82,9 @@ def test_nothing_is_loaded_from_outside_and_nothing_runs():
 def test_pictures_are_the_files_that_were_given():
     images = page(case(views=[view("AP")])).of("img")
     assert [image["alt"] for image in images] == [
-        f"AP, {kind}, {pose}"
-        for kind in ("edges", "checkerboard", "difference")
-        for pose in ("start", "result")
+        f"AP, {kind}, {pose}" for kind in ("edges", "checkerboard", "difference") for pose in ("start", "result")
     ]
-    greys = [
-        Image.open(io.BytesIO(base64.b64decode(i["src"].split(",")[1]))).getpixel((0, 0)) for i in images
-    ]
+    greys = [Image.open(io.BytesIO(base64.b64decode(i["src"].split(",")[1]))).getpixel((0, 0)) for i in images]
     assert greys == [10, 200, 11, 201, 12, 202]
 
 
@@ -120,9 +116,7 @@ def test_text_from_files_stays_text():
     html.encode("utf-8")
     shown = Page(html)
     assert {tag for tag, _ in shown.elements} == {tag for tag, _ in harmless.elements}
-    assert {name for _, a in shown.elements for name in a} == {
-        name for _, a in harmless.elements for name in a
-    }
+    assert {name for _, a in shown.elements for name in a} == {name for _, a in harmless.elements for name in a}
     # Title twice, time, note, override, name, reason, views in pictures and table, similarity twice, method, levels
     # in plots, legend and table, time, input and software with two each.
     assert shown.text.count(re.sub(r"\s+", " ", SHOWN)) >= 25
@@ -275,7 +269,9 @@ def test_where_nothing_was_refined_there_is_no_start_and_no_convergence():
     assert [radio["id"] for radio in shown.of("input")] == ["case-1-edges", "case-1-difference"]
     assert {label["for"] for label in shown.of("label")} == {"case-1-edges", "case-1-difference"}
     assert "Given by hand" in shown.text and "similarity 0.951" in shown.text
-    assert "mTRE mean 3D distance of the targets from their true place 0.063 mm depth" in shown.text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "mTRE mean 3D distance of the targets from their true place 0.063 mm depth" in shown.text.replace(
+        "\N{NO-BREAK SPACE}", " "
+    )
     for word in ("start", "Start", "Result", "Moved", "Convergence", "steps", "None"):
         assert word not in shown.text.replace("its start", ""), word
 
@@ -283,9 +279,7 @@ def test_where_nothing_was_refined_there_is_no_start_and_no_convergence():
 def test_summary_of_a_camera():
     intrinsics = np.array([[-2000.0, 0, 100], [0, 2000, 100], [0, 0, 1]])
     turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 80, 0])), np.array([1.0, 2, 3]))
-    summary = summarise(
-        Camera(intrinsics, turned, (200, 300)), Camera(intrinsics, np.eye(4), (200, 300)), (0.5, 0.51)
-    )
+    summary = summarise(Camera(intrinsics, turned, (200, 300)), Camera(intrinsics, np.eye(4), (200, 300)), (0.5, 0.51))
     assert summary.source_to_detector_mm == pytest.approx(1020)
     assert summary.angle_to_first_deg == pytest.approx(80)
     assert (summary.size, summary.rao_lao_deg) == ((200, 300), None)

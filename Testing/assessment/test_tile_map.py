@@ -26,7 +26,9 @@ def with_tool(view, column: int, row: int):
 def orange(anatomy, views, view: int) -> np.ndarray:
     """(rows, columns) bool on the X-ray's pixels: what the map of a view marks."""
     found = Refinement(TRUE_POSE, None, [], views, np.zeros(6))
-    picture = tile_map(views[view].xray, evidence(anatomy, views, found, TRUE_POSE, anatomy.bone_points(100)), view).astype(int)
+    picture = tile_map(
+        views[view].xray, evidence(anatomy, views, found, TRUE_POSE, anatomy.bone_points(100)), view
+    ).astype(int)
     assert picture.shape == (*views[view].xray.valid.shape, 3)
     return picture[..., 0] - picture[..., 2] > 40
 
@@ -41,7 +43,9 @@ def test_a_tool_is_marked_and_nothing_else(anatomy, views):
 
 def test_a_suggested_mask_leaves_the_tool_out_and_little_else(anatomy, views):
     spoilt = [views[0], with_tool(views[1], 56, 72)]
-    told = evidence(anatomy, spoilt, Refinement(TRUE_POSE, None, [], spoilt, np.zeros(6)), TRUE_POSE, anatomy.bone_points(100))
+    told = evidence(
+        anatomy, spoilt, Refinement(TRUE_POSE, None, [], spoilt, np.zeros(6)), TRUE_POSE, anatomy.bone_points(100)
+    )
     kept = without_unlike(spoilt[1].xray, told, 1)
     assert kept.shape == spoilt[1].xray.valid.shape and not kept[66:78, 52:60].any()
     assert kept.mean() > 0.9

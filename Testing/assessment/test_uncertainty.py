@@ -45,7 +45,11 @@ def pose():
 def drawn(uncertainty: PoseUncertainty, points: np.ndarray, count: int = 100_000) -> np.ndarray:
     """(count, N, 3) errors of targets, by whole rotations."""
     twists = multivariate_normal(cov=uncertainty.covariance).rvs(count, random_state=0)
-    there = rigid.rotate(rigid.exp_so3(twists[:, None, :3]), points - uncertainty.pivot) + uncertainty.pivot + twists[:, None, 3:]
+    there = (
+        rigid.rotate(rigid.exp_so3(twists[:, None, :3]), points - uncertainty.pivot)
+        + uncertainty.pivot
+        + twists[:, None, 3:]
+    )
     return there - points
 
 
@@ -71,8 +75,14 @@ def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
 
 
 def test_depth_and_in_plane_are_those_of_monte_carlo(pose):
-    camera = CArm(source_to_detector_mm=1000, source_to_isocentre_mm=600, pixel_mm=(1, 1), size=(200, 200), rao_lao_deg=30,
-                  cra_cau_deg=0).camera()
+    camera = CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=600,
+        pixel_mm=(1, 1),
+        size=(200, 200),
+        rao_lao_deg=30,
+        cra_cau_deg=0,
+    ).camera()
     errors = drawn(pose, TARGETS)
     rays = TARGETS - camera.source
     rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
@@ -123,8 +133,12 @@ def registered(ct, views, unknowns=None):
     unknowns = unknowns or Unknowns.exact(views)
     objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
     found = minimise(objective, TRUE_POSE, iterations=15, tolerance_mm=1e-3, unknowns=unknowns)
-    corrected = [replace(view, camera=camera) for view, camera in
-                 zip(views, unknowns.cameras(found.corrections, [view.camera for view in views]), strict=True)]
+    corrected = [
+        replace(view, camera=camera)
+        for view, camera in zip(
+            views, unknowns.cameras(found.corrections, [view.camera for view in views]), strict=True
+        )
+    ]
     objective = Objective(Projector(attenuation(ct)), corrected, FINEST, np.zeros(3))
     projections = objective.project(found.world_from_ct, intrinsics=unknowns.intrinsics)
     fit = objective.linearise(projections)
@@ -160,9 +174,18 @@ def test_an_uncertain_camera_is_part_of_the_error(ct):
     true, told = [], []
     for seed in range(16):
         random = np.random.default_rng(seed)
-        wrong = views[1].camera.camera_from_world @ off(np.eye(4), 0.6 * random.normal(size=3), 2.0 * random.normal(size=3))
-        given = [views[0], replace(views[1], camera=replace(views[1].camera, camera_from_world=wrong),
-                                   rotation_sd_deg=0.6, translation_sd_mm=2.0)]
+        wrong = views[1].camera.camera_from_world @ off(
+            np.eye(4), 0.6 * random.normal(size=3), 2.0 * random.normal(size=3)
+        )
+        given = [
+            views[0],
+            replace(
+                views[1],
+                camera=replace(views[1].camera, camera_from_world=wrong),
+                rotation_sd_deg=0.6,
+                translation_sd_mm=2.0,
+            ),
+        ]
         found, uncertainty = registered(ct, given, Unknowns(given))
         true.append(target_errors(found, TRUE_POSE, TARGETS))
         told.append(uncertainty.at(rigid.transform_points(found, TARGETS)).rms_mm)

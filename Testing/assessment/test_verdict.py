@@ -24,8 +24,16 @@ def generous():
     """Accepts whatever may be accepted at all, and has no doubts of its own."""
     k = len(COLUMNS)
     usual = {name: -1.0 if "similarity" in name else 1e6 for name in COLUMNS}
-    return replace(calibrated(), usual=usual, accept=1.0, reject=2.0, near=np.array([-3.0] + [0.0] * k), intercept=-9.0,
-                   weights=np.zeros(k), limits=np.full(k, np.inf))
+    return replace(
+        calibrated(),
+        usual=usual,
+        accept=1.0,
+        reject=2.0,
+        near=np.array([-3.0] + [0.0] * k),
+        intercept=-9.0,
+        weights=np.zeros(k),
+        limits=np.full(k, np.inf),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +52,9 @@ def test_the_prediction_is_shared_out_over_the_targets(anatomy, views, found):
     """Each bound holds, and is above what is expected; far from the anatomy more is, as turns count there; all together are the whole."""
     told = assess(anatomy, views, found, NEAR, CORNERS)
     each = np.array(told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS)))
-    apart = np.linalg.norm(rigid.transform_points(found.world_from_ct, CORNERS) - rigid.transform_points(TRUE_POSE, CORNERS), axis=1)
+    apart = np.linalg.norm(
+        rigid.transform_points(found.world_from_ct, CORNERS) - rigid.transform_points(TRUE_POSE, CORNERS), axis=1
+    )
     assert (each[:, 0] < each[:, 1]).all() and (apart <= each[:, 1]).all()
     assert each[:, 0].max() < told.prediction.upper95_mm < 2 * each[:, 1].max()
     far = told.at_targets(rigid.transform_points(found.world_from_ct, CORNERS + [0, 0, 400]))
@@ -60,7 +70,10 @@ def test_what_may_be_accepted_is_without_reasons(anatomy, views, found, generous
 def test_an_ambiguous_answer_is_to_be_checked(anatomy, views, found, generous):
     rival = replace(found, rival=Rival(NEAR, 1.2, 8.0, 3.0))
     assert assess(anatomy, views, rival, NEAR, CORNERS, model=generous).verdict == "check"
-    assert assess(anatomy, views, replace(found, rival=Rival(NEAR, 1.5, 8.0, 3.0)), NEAR, CORNERS, model=generous).verdict == "accept"
+    assert (
+        assess(anatomy, views, replace(found, rival=Rival(NEAR, 1.5, 8.0, 3.0)), NEAR, CORNERS, model=generous).verdict
+        == "accept"
+    )
 
 
 def test_what_is_assumed_is_to_be_checked(anatomy, views, found, generous):
@@ -70,18 +83,24 @@ def test_what_is_assumed_is_to_be_checked(anatomy, views, found, generous):
 
 def test_a_pose_beside_the_right_one_is_rejected(anatomy, views):
     beside = off(TRUE_POSE, [2, 1, -3], [5, -4, 3])
-    told = assess(anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside)
+    told = assess(
+        anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside
+    )
     assert told.verdict == "reject"
     assert told.reasons[0].startswith("Most likely wrong: an error above 2 mm")
     assert len(told.reasons) > 1
 
 
 def test_a_wrong_camera_is_not_accepted_and_is_asked_after(anatomy, views):
-    camera = replace(views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6]))
+    camera = replace(
+        views[1].camera, camera_from_world=views[1].camera.camera_from_world @ off(np.eye(4), [4, 3, -4], [0, 3, 6])
+    )
     wrong = [views[0], replace(views[1], camera=camera)]
     told = assess(anatomy, wrong, refine(anatomy, wrong, NEAR), NEAR)
     assert told.verdict != "accept"
-    assert any("disagrees with the other X-ray" in reason and "Is its geometry right" in reason for reason in told.reasons)
+    assert any(
+        "disagrees with the other X-ray" in reason and "Is its geometry right" in reason for reason in told.reasons
+    )
 
 
 def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, generous):
@@ -92,17 +111,24 @@ def test_one_view_is_to_be_checked_and_its_depth_is_uncertain(anatomy, views, ge
     told = assess(anatomy, one, found, NEAR, CORNERS)
     assert told.verdict == "check" and alone in told.reasons
     assert told.splits[0].depth_mm > 3 * told.splits[0].in_plane_mm
-    assert told.prediction.upper95_mm >= 1.6 * told.evidence.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS)).bound_mm()
+    assert (
+        told.prediction.upper95_mm
+        >= 1.6 * told.evidence.uncertainty.at(rigid.transform_points(found.world_from_ct, CORNERS)).bound_mm()
+    )
 
 
 def test_two_views_in_one_direction_are_to_be_checked(anatomy, ct, generous):
     same = make_views(ct, ((0, 0), (6, 0)))
     told = assess(anatomy, same, refine(anatomy, same, NEAR), NEAR, model=generous)
     assert told.verdict == "check"
-    assert told.reasons == ["The X-rays look in nearly the same direction (6 degrees apart): they tell little of the depth along their "
-                            "beams."]
+    assert told.reasons == [
+        "The X-rays look in nearly the same direction (6 degrees apart): they tell little of the depth along their "
+        "beams."
+    ]
     opposite = make_views(ct, ((0, 0), (176, 0)))
-    assert "4 degrees apart" in assess(anatomy, opposite, refine(anatomy, opposite, NEAR), NEAR, model=generous).reasons[0]
+    assert (
+        "4 degrees apart" in assess(anatomy, opposite, refine(anatomy, opposite, NEAR), NEAR, model=generous).reasons[0]
+    )
 
 
 def test_targets_that_no_view_shows_are_to_be_checked(anatomy, views, found, generous):
@@ -114,7 +140,9 @@ def test_targets_that_no_view_shows_are_to_be_checked(anatomy, views, found, gen
 
 
 def test_a_ct_without_bone_is_to_be_checked(ct, generous):
-    soft = replace(ct, volume=replace(ct.volume, values=np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values)))
+    soft = replace(
+        ct, volume=replace(ct.volume, values=np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values))
+    )
     views = make_views(soft)
     anatomy = Anatomy(soft)
     assert len(anatomy.bone_points()) == 0
@@ -124,7 +152,9 @@ def test_a_ct_without_bone_is_to_be_checked(ct, generous):
 
 def test_without_overlap_it_is_rejected(anatomy, views):
     beside = off(TRUE_POSE, [0, 0, 0], [0, 0, 300])
-    told = assess(anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside)
+    told = assess(
+        anatomy, views, Refinement(beside, anatomy.fit(views, beside, beside), [], views, np.zeros(6)), beside
+    )
     assert told.verdict == "reject"
     assert told.reasons == ["No X-ray shows enough of the CT at this pose to compare them."]
     assert told.prediction is None and told.to_json() is None

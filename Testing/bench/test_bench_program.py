@@ -58,8 +58,11 @@ def test_the_rows_of_the_contract_are_there():
 
 
 def test_jobs_are_chosen_by_part_and_by_row():
-    jobs = [Job("render", ("image 64x64", "image 64x64, RTK"), 1, None), Job("render", ("image 128x128",), 1, None),
-            Job("memory", ("peak memory, image 64x64",), 1, None)]
+    jobs = [
+        Job("render", ("image 64x64", "image 64x64, RTK"), 1, None),
+        Job("render", ("image 128x128",), 1, None),
+        Job("memory", ("peak memory, image 64x64",), 1, None),
+    ]
     assert program.chosen(jobs, "") == jobs
     assert program.chosen(jobs, "memory") == jobs[2:]
     assert program.chosen(jobs, "memory,render") == jobs
@@ -101,7 +104,9 @@ def test_both_step_equally_far_and_derive_the_same(setting, peers):
     """
     camera, pose = setting.camera(64).cropped(0, 0, 30, 64), setting.pose
     samples, ours, theirs = nanodrr_peer.samples_for_step(setting.volume, camera, pose)
-    assert theirs == pytest.approx(ours, rel=0.02) and 2.0 <= ours < 2.3  # 2 mm voxels, looked at straight and a little obliquely
+    assert (
+        theirs == pytest.approx(ours, rel=0.02) and 2.0 <= ours < 2.3
+    )  # 2 mm voxels, looked at straight and a little obliquely
     gradient = nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], pose, 8 * samples).forward_backward()[0]
     by_twist = []
     for twist in 1e-4 * np.eye(6):
@@ -130,14 +135,19 @@ def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     from MultiViewRegistrationLib.bench import nanodrr_registration
 
     start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
-    trace, _ = nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4)
+    trace, _ = nanodrr_registration.register(
+        setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4
+    )
     errors = [mtre(pose, setting.pose, setting.case.targets) for _, pose in trace]
     assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.case.targets)
     assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
 
 
 def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
-    jobs = [Job("render", (name,), 1, lambda tell, name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")])) for name in "ab"]
+    jobs = [
+        Job("render", (name,), 1, lambda tell, name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
+        for name in "ab"
+    ]
     monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
     monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
     page, told = tmp_path / "docs" / "page.md", []
@@ -165,13 +175,19 @@ def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monke
     job = card.jobs(there, ((16, 2),), 1)[0]
     measured = job.run(lambda share: None)
     rows, lines = measured.rows, measured.curves[render.FIGURE + card.WHERE]
-    assert lines["ours, image"] == [(256, rows[0].ours)] and lines["nanodrr, forward + backward"] == [(256, rows[1].peer)]
+    assert lines["ours, image"] == [(256, rows[0].ours)] and lines["nanodrr, forward + backward"] == [
+        (256, rows[1].peer)
+    ]
     assert tuple(row.name for row in rows) == job.rows
-    assert [row.failed for row in rows[4:]] == 2 * ["nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"]
+    assert [row.failed for row in rows[4:]] == 2 * [
+        "nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"
+    ]
     for row in rows[:4]:
         assert row.failed == "" and "images agree" in row.note and "a second, the peer" in row.note
     flipped = Setting(setting.case, "cpu")
-    flipped.subject = nanodrr_peer.subject_of(type(setting.volume)(setting.volume.values[::-1].copy(), setting.volume.ct_from_index))
+    flipped.subject = nanodrr_peer.subject_of(
+        type(setting.volume)(setting.volume.values[::-1].copy(), setting.volume.ct_from_index)
+    )
     assert "do not agree" in card.jobs(flipped, ((16, 2),), 1)[0].run(lambda share: None).rows[0].failed
 
 
@@ -182,7 +198,14 @@ def warp():
 
 @pytest.fixture
 def small(monkeypatch):
-    for name, value in {"PIXELS": 16, "VIEW_PIXELS": 12, "LEVELS": 2, "VIEWS": (1, 2), "POSES": (1, 3), "REPEATS": 1}.items():
+    for name, value in {
+        "PIXELS": 16,
+        "VIEW_PIXELS": 12,
+        "LEVELS": 2,
+        "VIEWS": (1, 2),
+        "POSES": (1, 3),
+        "REPEATS": 1,
+    }.items():
         monkeypatch.setattr(growth, name, value)
 
 
@@ -195,7 +218,7 @@ def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, war
         measured = job.run(lambda share: None)
         assert tuple(row.name for row in measured.rows) == job.rows
         assert all(row.failed == "" and row.ratio > 0 for row in measured.rows)
-        (figure, lines), = measured.curves.items()
+        ((figure, lines),) = measured.curves.items()
         assert figure == growth.FIGURES[variable] and list(lines) == [growth.OURS, growth.THEIRS]
         assert [y for _, y in lines[growth.OURS]] == [row.ours for row in measured.rows]
     if device:
@@ -209,10 +232,12 @@ def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(
     cameras, poses, made = [setting.camera(16)] * 3, setting.poses(3), {Projector: [], BatchProjector: []}
     for kind, kept in made.items():
         render_of = kind.render
-        monkeypatch.setattr(kind, "render", lambda *given, kept=kept, render_of=render_of, **how: kept.append(render_of(*given, **how)))
+        monkeypatch.setattr(
+            kind, "render", lambda *given, kept=kept, render_of=render_of, **how: kept.append(render_of(*given, **how))
+        )
     for device in (None, "cpu"):
         Setting(setting.case, device).renders(setting.projector, cameras, poses)()
-    (images, jacobians), = made[BatchProjector]
+    ((images, jacobians),) = made[BatchProjector]
     np.testing.assert_allclose(images, [one.image for one in made[Projector]], rtol=0, atol=1e-5 * images.max())
     assert jacobians.shape == (6, 3, 16, 16) and not np.allclose(images[0], images[1])
 
@@ -231,7 +256,9 @@ def test_textures_stand_beside_plain_loads(setting, peers, warp, monkeypatch):
     assert tuple(row.name for row in rows) == images.rows
     for row in rows:
         assert row.failed == "" and row.peer_name == textures.PLAIN and row.repeats == (1, 1)
-    monkeypatch.setattr(Setting, "starts", lambda self: np.stack([phantom.off(phantom.TRUE_POSE, [1, -1, 1], [2, 1, -2])]))
+    monkeypatch.setattr(
+        Setting, "starts", lambda self: np.stack([phantom.off(phantom.TRUE_POSE, [1, -1, 1], [2, 1, -2])])
+    )
     (row,) = registrations.run(lambda share: None).rows
     assert row.failed == "" and row.note.startswith("poses at most 0.000") and row.ratio > 0
     monkeypatch.setattr(textures, "MOST_APART", 0.0)
@@ -243,6 +270,7 @@ def test_textures_stand_beside_plain_loads(setting, peers, warp, monkeypatch):
 @pytest.mark.parametrize("device", [None, "cpu"])
 def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp_path, monkeypatch, capsys, device):
     """Done here in place of the processes: what each is asked for, and that it can be done."""
+
     def done_here(command, **how):
         assert command[1:3] == ["-m", "MultiViewRegistrationLib.bench.memory_child"]
         monkeypatch.setattr(Setting, "starts", lambda self: self.pose[None])
@@ -264,8 +292,13 @@ def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp
 @pytest.mark.parametrize("has_pool", [True, False])
 def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, has_pool):
     """Their counters stand in: no card is needed to add them up."""
-    counters = {"max_memory_allocated": {"cuda:1": 3 * 2**20}, "get_mempool_used_mem_high": {"cuda:1": 2**20} if has_pool else {}}
-    monkeypatch.setattr(nanodrr_peer.modules().torch.cuda, "max_memory_allocated", counters["max_memory_allocated"].__getitem__)
+    counters = {
+        "max_memory_allocated": {"cuda:1": 3 * 2**20},
+        "get_mempool_used_mem_high": {"cuda:1": 2**20} if has_pool else {},
+    }
+    monkeypatch.setattr(
+        nanodrr_peer.modules().torch.cuda, "max_memory_allocated", counters["max_memory_allocated"].__getitem__
+    )
     monkeypatch.setattr(warp, "is_mempool_supported", lambda device: has_pool)
     monkeypatch.setattr(warp, "get_mempool_used_mem_high", counters["get_mempool_used_mem_high"].__getitem__)
     assert memory_child.peak_mib_on("cuda:1") == (4 if has_pool else 3)
@@ -273,7 +306,10 @@ def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, h
 
 def test_the_cards_jobs_run_on_a_device_alone(setting, monkeypatch):
     ran = []
-    jobs = [Job(part, (part,), 1, lambda tell, part=part: ran.append(part) or Measured([])) for part in ("render", card.PART)]
+    jobs = [
+        Job(part, (part,), 1, lambda tell, part=part: ran.append(part) or Measured([]))
+        for part in ("render", card.PART)
+    ]
     monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
     monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
     program.run(Setting(setting.case))
@@ -285,11 +321,19 @@ def test_what_was_not_measured_on_a_card_is_on_the_page_with_what_measures_it(tm
     page = tmp_path / "page.md"
     write_page(page, {})
     text = page.read_text()
-    assert "| image+jacobian 200x200, 64 at a time, on the card | not measured |" in text and f"`{card.COMMAND}`" in text
-    assert "| two-view registration to 1 mm, on the card | not measured |" in text and "| tracking of two 512x512 views" in text
+    assert (
+        "| image+jacobian 200x200, 64 at a time, on the card | not measured |" in text and f"`{card.COMMAND}`" in text
+    )
+    assert (
+        "| two-view registration to 1 mm, on the card | not measured |" in text
+        and "| tracking of two 512x512 views" in text
+    )
     job = next(job for job in card.jobs(Setting()) if "two-view registration to 1 mm, on the card" in job.rows)
     done = Measured([compared(name, "s", [1.0], [2.0], "peer") for name in job.rows])
     page.write_text(text + card.TRACKING[2] + "<!-- end -->")
     write_page(page, {job.key: Record.of(job, done)})
     assert "two-view registration to 1 mm, on the card | not measured" not in page.read_text()
-    assert "| two-view registration to 1 mm, on the card | 1.00 s |" in page.read_text() and "| tracking of" not in page.read_text()
+    assert (
+        "| two-view registration to 1 mm, on the card | 1.00 s |" in page.read_text()
+        and "| tracking of" not in page.read_text()
+    )

@@ -18,7 +18,14 @@ SVG = "{http://www.w3.org/2000/svg}"
 
 
 def record(name, ratio, *, part="render", when="2026-01-01 12:00+00:00", cpu="Old CPU", curves=None):
-    machine = {"cpu": cpu, "cores": 2, "threads_used": 2, "memory_gib": 8, "system": "Linux x86_64", "versions": {"python": "3.11"}}
+    machine = {
+        "cpu": cpu,
+        "cores": 2,
+        "threads_used": 2,
+        "memory_gib": 8,
+        "system": "Linux x86_64",
+        "versions": {"python": "3.11"},
+    }
     return Record(part, when, machine, [compared(name, "ms", [1.0], [ratio], "peer")], curves or {})
 
 
@@ -29,8 +36,17 @@ def test_what_is_saved_is_loaded(tmp_path):
     assert load(tmp_path / "none.json") == {}
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"version": 99, "records": {}}', '{"version": 1, "records": {"a": {}}}',
-                                     '{"version": 1, "records": 5}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"version": 99, "records": {}}',
+        '{"version": 1, "records": {"a": {}}}',
+        '{"version": 1, "records": 5}',
+    ],
+)
 def test_another_file_is_refused_and_left_alone(tmp_path, content):
     path = tmp_path / "results.json"
     path.write_text(content)
@@ -56,11 +72,23 @@ def test_a_record_tells_when_and_where():
 
 def test_the_page_tells_rows_machines_and_figures(tmp_path):
     results = {
-        "1": record("image 64x64", 10.0, curves={render.FIGURE: {"ours, image": [(4096, 1.0)], "RTK, image": [(4096, 9.0)]}}),
-        "2": record("image 128x128", 20.0, cpu="New CPU",
-                    curves={render.FIGURE: {"ours, image": [(16384, 2.0)], "RTK, image": [(16384, 30.0)]}}),
-        "3": record("two-view registration to 1 mm", 400.0, part="registration",
-                    curves={registration.FIGURE: {"ours, start 1": [(0.01, 20.0), (0.1, 0.05)], "nanodrr, start 1": [(1.0, 20.0)]}}),
+        "1": record(
+            "image 64x64", 10.0, curves={render.FIGURE: {"ours, image": [(4096, 1.0)], "RTK, image": [(4096, 9.0)]}}
+        ),
+        "2": record(
+            "image 128x128",
+            20.0,
+            cpu="New CPU",
+            curves={render.FIGURE: {"ours, image": [(16384, 2.0)], "RTK, image": [(16384, 30.0)]}},
+        ),
+        "3": record(
+            "two-view registration to 1 mm",
+            400.0,
+            part="registration",
+            curves={
+                registration.FIGURE: {"ours, start 1": [(0.01, 20.0), (0.1, 0.05)], "nanodrr, start 1": [(1.0, 20.0)]}
+            },
+        ),
     }
     page = tmp_path / "benchmarks.md"
     write_page(page, results)
@@ -80,13 +108,26 @@ def test_a_cards_figures_are_drawn_apart_from_those_of_the_processor(tmp_path):
     figure = growth.FIGURES["voxels"]
     results = {
         "1": record("volume at 1/1", 9.0, part="growth", curves={figure: {growth.OURS: [(1e6, 5.0), (1e7, 9.0)]}}),
-        "2": record("volume at 1/1, on the card", 9.0, part=card.PART, curves={
-            figure + card.WHERE: {growth.OURS: [(1e6, 0.5)]},
-            growth.FIGURES["poses"] + card.WHERE: {growth.OURS: [(1, 0.2), (64, 3.0)], growth.THEIRS: [(1, 0.4), (64, 9.0)]}}),
+        "2": record(
+            "volume at 1/1, on the card",
+            9.0,
+            part=card.PART,
+            curves={
+                figure + card.WHERE: {growth.OURS: [(1e6, 0.5)]},
+                growth.FIGURES["poses"] + card.WHERE: {
+                    growth.OURS: [(1, 0.2), (64, 3.0)],
+                    growth.THEIRS: [(1, 0.4), (64, 9.0)],
+                },
+            },
+        ),
     }
     write_page(tmp_path / "page.md", results)
     shown = [line for line in (tmp_path / "page.md").read_text(encoding="utf-8").splitlines() if line.startswith("![")]
-    assert [line.split("(")[1] for line in shown] == ["page/voxels.svg)", "page/card-voxels.svg)", "page/card-poses.svg)"]
+    assert [line.split("(")[1] for line in shown] == [
+        "page/voxels.svg)",
+        "page/card-voxels.svg)",
+        "page/card-poses.svg)",
+    ]
     assert shown[1].startswith("![Time of an image with Jacobian against voxels, on the card]")
     svg = ET.parse(tmp_path / "page" / "card-poses.svg").getroot()
     assert [len(line.get("points").split()) for line in svg.iter(f"{SVG}polyline")] == [2, 2]

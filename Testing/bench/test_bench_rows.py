@@ -33,7 +33,9 @@ def test_works_take_turns_after_one_that_is_not_timed():
     assert [len(spent) for spent in times] == [3, 3] and min(map(min, times)) >= 0
 
 
-@pytest.mark.parametrize("value, text", [(0.0423, "0.042"), (0.999, "1.00"), (9.96, "10.0"), (31.54, "31.5"), (1766, "1766")])
+@pytest.mark.parametrize(
+    "value, text", [(0.0423, "0.042"), (0.999, "1.00"), (9.96, "10.0"), (31.54, "31.5"), (1766, "1766")]
+)
 def test_numbers_have_three_digits(value, text):
     assert number(value) == text
 
@@ -48,5 +50,7 @@ def test_a_lower_bound_and_a_failure_are_told():
 
 
 def test_a_markdown_table_has_as_many_cells_in_every_line():
-    lines = markdown([compared("image", "ms", [1.0], [2.0], "peer"), compared("other", "ms", [], [], "peer")]).splitlines()
+    lines = markdown(
+        [compared("image", "ms", [1.0], [2.0], "peer"), compared("other", "ms", [], [], "peer")]
+    ).splitlines()
     assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1

@@ -18,7 +18,10 @@ def parsed(*series, **options):
 
 
 def points(svg):
-    return [[tuple(map(float, pair.split(","))) for pair in line.get("points").split()] for line in svg.iter(f"{SVG}polyline")]
+    return [
+        [tuple(map(float, pair.split(","))) for pair in line.get("points").split()]
+        for line in svg.iter(f"{SVG}polyline")
+    ]
 
 
 def test_a_power_law_is_a_straight_line():
@@ -28,12 +31,16 @@ def test_a_power_law_is_a_straight_line():
 
 
 def test_what_has_no_logarithm_is_left_out():
-    svg = parsed(Series("a", [(0, 1), (1, 0), (1, math.nan), (1, math.inf), (2, 3), (4, 5)], "#000"), Series("none", [], "#000"))
+    svg = parsed(
+        Series("a", [(0, 1), (1, 0), (1, math.nan), (1, math.inf), (2, 3), (4, 5)], "#000"), Series("none", [], "#000")
+    )
     assert [len(line) for line in points(svg)] == [2]
 
 
 def test_labels_do_not_hide_each_other_and_stay_inside():
-    svg = parsed(*[Series(f"line {n}", [(1, 1), (10, 2 + 0.01 * n)], "#000") for n in range(6)], guides=[Guide(1.0, "one")])
+    svg = parsed(
+        *[Series(f"line {n}", [(1, 1), (10, 2 + 0.01 * n)], "#000") for n in range(6)], guides=[Guide(1.0, "one")]
+    )
     labels = [element for element in svg.iter(f"{SVG}text") if (element.text or "").startswith("line")]
     heights = sorted(float(label.get("y")) for label in labels)
     assert len(heights) == 6 and min(b - a for a, b in pairwise(heights)) >= 14

@@ -68,40 +68,77 @@ class Ablation:
 
     def measured(self) -> list[dict]:
         """A record for each training; seeds come last, so that a run that is broken off has all variants."""
-        return [self._record(anatomy, variant, seed) for seed in range(self.seeds)
-                for anatomy in pose_cases.anatomies(self.cases["plain"]) for variant in VARIANTS]
+        return [
+            self._record(anatomy, variant, seed)
+            for seed in range(self.seeds)
+            for anatomy in pose_cases.anatomies(self.cases["plain"])
+            for variant in VARIANTS
+        ]
 
     def _record(self, anatomy: str, variant: Variant, seed: int) -> dict:
         name = f"{anatomy}-{variant.network}-{variant.loss}-{self.minutes:g}min-seed{seed}"
         first = next(one for one in self.cases["plain"] if one.anatomy == anatomy)
-        model = pose_cases.trained(first.load(), self.models / name, minutes=self.minutes, network=variant.network, loss=variant.loss,
-                                   seed=seed)
-        record = {"ct": anatomy, "network": variant.network, "loss": variant.loss, "seed": seed, "steps": model.card.done,
-                  "seconds": round(model.card.seconds, 1), "fault": model.card.fault}
+        model = pose_cases.trained(
+            first.load(),
+            self.models / name,
+            minutes=self.minutes,
+            network=variant.network,
+            loss=variant.loss,
+            seed=seed,
+        )
+        record = {
+            "ct": anatomy,
+            "network": variant.network,
+            "loss": variant.loss,
+            "seed": seed,
+            "steps": model.card.done,
+            "seconds": round(model.card.seconds, 1),
+            "fault": model.card.fault,
+        }
         for kind, cases in self.cases.items():
             errors = self._errors(model, [one for one in cases if one.anatomy == anatomy])
             for seen, mm in zip(SEEN, (errors[:, 0], errors[:, 1:].ravel()), strict=True):
-                record[f"{kind}, {seen}"] = {"median_mm": round(float(np.median(mm)), 3), "near": round(float(np.mean(mm < NEAR_MM)), 4)}
+                record[f"{kind}, {seen}"] = {
+                    "median_mm": round(float(np.median(mm)), 3),
+                    "near": round(float(np.mean(mm < NEAR_MM)), 4),
+                }
         return record
 
     def _errors(self, model: Model, cases: list[PoseCase]) -> np.ndarray:
         """(cases, 1 + views) mTRE in mm, of all views together and of each alone."""
-        return np.array([self.rows.get("poses", identity(model), one.name, measure=lambda one=one: regressor_rows.poses(model, one.load()))
-                         ["mtre_mm"] for one in counted(cases, f"poses by {model.folder.name}")])
+        return np.array(
+            [
+                self.rows.get(
+                    "poses", identity(model), one.name, measure=lambda one=one: regressor_rows.poses(model, one.load())
+                )["mtre_mm"]
+                for one in counted(cases, f"poses by {model.folder.name}")
+            ]
+        )
 
 
 def page(records: list[dict], count: int) -> str:
     """The tables of the medians, of the shares, and of what the terms change."""
     minutes = [record["seconds"] / 60 for record in records]
     seeds = len({record["seed"] for record in records})
-    about = (f"Medians of the mTRE in mm over {count} X-rays of each kind, mean ± standard deviation of {seeds} trainings. Both views "
-             f"fused, or each view alone. All trainings were given the same time, and took {min(minutes):.1f} to {max(minutes):.1f} "
-             "minutes.")
-    change = (f"By how much the median changes against `{VARIANTS[0].loss}` with the same seed, in percent, all CTs together: mean ± "
-              "standard error. Less is better.")
-    return "\n\n".join([
-        about, _per_ct(records, "median_mm", "{:.1f} ± {:.1f}", 1.0), f"Within {NEAR_MM:g} mm, percent:",
-        _per_ct(records, "near", "{:.0f} ± {:.0f}", 100.0), change, _changes(records)])
+    about = (
+        f"Medians of the mTRE in mm over {count} X-rays of each kind, mean ± standard deviation of {seeds} trainings. Both views "
+        f"fused, or each view alone. All trainings were given the same time, and took {min(minutes):.1f} to {max(minutes):.1f} "
+        "minutes."
+    )
+    change = (
+        f"By how much the median changes against `{VARIANTS[0].loss}` with the same seed, in percent, all CTs together: mean ± "
+        "standard error. Less is better."
+    )
+    return "\n\n".join(
+        [
+            about,
+            _per_ct(records, "median_mm", "{:.1f} ± {:.1f}", 1.0),
+            f"Within {NEAR_MM:g} mm, percent:",
+            _per_ct(records, "near", "{:.0f} ± {:.0f}", 100.0),
+            change,
+            _changes(records),
+        ]
+    )
 
 
 def _columns() -> list[str]:
@@ -115,7 +152,9 @@ def _per_ct(records: list[dict], key: str, cell: str, scale: float) -> str:
             mine = _of(records, variant, ct)
             numbers = [scale * np.array([record[column][key] for record in mine]) for column in _columns()]
             steps = f"{np.mean([record['steps'] for record in mine]):.0f}"
-            lines.append([ct, variant.title, f"`{variant.loss}`", steps, *(cell.format(n.mean(), _sd(n)) for n in numbers)])
+            lines.append(
+                [ct, variant.title, f"`{variant.loss}`", steps, *(cell.format(n.mean(), _sd(n)) for n in numbers)]
+            )
     return table(["CT", "trained for", "loss", "steps", *_heads()], lines)
 
 
@@ -142,8 +181,11 @@ def _pairs(records: list[dict], variant: Variant, column: str) -> list[tuple[dic
 
 
 def _of(records: list[dict], variant: Variant, ct: str | None = None) -> list[dict]:
-    return [record for record in records
-            if (record["network"], record["loss"]) == (variant.network, variant.loss) and ct in (None, record["ct"])]
+    return [
+        record
+        for record in records
+        if (record["network"], record["loss"]) == (variant.network, variant.loss) and ct in (None, record["ct"])
+    ]
 
 
 def _sd(numbers: np.ndarray) -> float:
@@ -162,14 +204,22 @@ def main() -> int:
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "regressor.md")
     args = parser.parse_args()
 
-    cases = {kind: [one for one in pose_cases.pose_cases(args.cases, hard=kind == "hard", limit=args.limit)
-                    if one.anatomy in (args.cts or [one.anatomy])] for kind in ("plain", "hard")}
+    cases = {
+        kind: [
+            one
+            for one in pose_cases.pose_cases(args.cases, hard=kind == "hard", limit=args.limit)
+            if one.anatomy in (args.cts or [one.anatomy])
+        ]
+        for kind in ("plain", "hard")
+    }
     records = Ablation(cases, args.models, Rows(args.rows), args.minutes, args.seeds).measured()
     data = args.page.parent / args.page.stem / "ablation.json"
     data.parent.mkdir(parents=True, exist_ok=True)
     data.write_text("[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n", encoding="utf-8")
-    written = (f"Written by `Testing/benchmarks/ablation.py`, {date.today().isoformat()}, version {__version__}; each training's numbers: "
-               f"[{data.name}]({args.page.stem}/{data.name}).")
+    written = (
+        f"Written by `Testing/benchmarks/ablation.py`, {date.today().isoformat()}, version {__version__}; each training's numbers: "
+        f"[{data.name}]({args.page.stem}/{data.name})."
+    )
     put(args.page, "regressor ablation", f"{page(records, args.limit)}\n\n{written}")
     print(args.page)
     return 0

@@ -38,6 +38,7 @@ from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
 
 def image_turned(turn: Callable[[np.ndarray], np.ndarray], every: bool = False) -> Callable:
     """The last view's image, or every view's, stored otherwise than it was taken."""
+
     def wrong(rng: np.random.Generator, views: list[View]) -> list[View]:
         return [_turned(view, turn) if every or i == len(views) - 1 else view for i, view in enumerate(views)]
 
@@ -47,7 +48,10 @@ def image_turned(turn: Callable[[np.ndarray], np.ndarray], every: bool = False) 
 def inverted(rng: np.random.Generator, views: list[View]) -> list[View]:
     """The first X-ray's values are line integrals, and were taken for detected intensity."""
     image = views[0].xray.line_integrals
-    return [replace(views[0], xray=replace(views[0].xray, line_integrals=-np.log(np.clip(image / image.max(), 1e-3, 1)))), *views[1:]]
+    return [
+        replace(views[0], xray=replace(views[0].xray, line_integrals=-np.log(np.clip(image / image.max(), 1e-3, 1)))),
+        *views[1:],
+    ]
 
 
 def swapped(rng: np.random.Generator, views: list[View]) -> list[View]:
@@ -82,10 +86,18 @@ def _turned(view: View, turn: Callable[[np.ndarray], np.ndarray]) -> View:
 
 
 FAULTS: dict[str, Callable[[np.random.Generator, list[View]], list[View]]] = {
-    "none": nothing, "mirrored": image_turned(np.fliplr), "mirrored all": image_turned(np.fliplr, every=True),
-    "upside down": image_turned(np.flipud), "turned 180": image_turned(lambda image: np.rot90(image, 2)),
-    "turned 90": image_turned(lambda image: np.rot90(image, 3)), "turned 270": image_turned(np.rot90),
-    "inverted": inverted, "swapped": swapped, "angle": angle, "distance": distance, "stranger": nothing,
+    "none": nothing,
+    "mirrored": image_turned(np.fliplr),
+    "mirrored all": image_turned(np.fliplr, every=True),
+    "upside down": image_turned(np.flipud),
+    "turned 180": image_turned(lambda image: np.rot90(image, 2)),
+    "turned 90": image_turned(lambda image: np.rot90(image, 3)),
+    "turned 270": image_turned(np.rot90),
+    "inverted": inverted,
+    "swapped": swapped,
+    "angle": angle,
+    "distance": distance,
+    "stranger": nothing,
 }
 
 
@@ -105,12 +117,23 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator) ->
     heard = list(considered(anatomy, views, found, start))
     named = next((each for each in heard if each.holds), None)
     error_mm = mtre(found.world_from_ct, truth, anatomy.corners())
-    return {"how": how, "failed": False, "views": len(views), "error_mm": error_mm, "similarity": list(found.fit.similarity),
-            "named": named and named.cause, "about": named and list(named.views), "sentence": named and named.sentence,
-            "moved_mm": named and mtre(found.world_from_ct, named.world_from_ct, anatomy.corners()),
-            "register_s": registered - began, "diagnose_s": perf_counter() - registered,
-            "tried": [{"cause": each.cause, "views": list(each.views), "gain": each.gain, "similarity": list(each.similarity)}
-                      for each in heard]}
+    return {
+        "how": how,
+        "failed": False,
+        "views": len(views),
+        "error_mm": error_mm,
+        "similarity": list(found.fit.similarity),
+        "named": named and named.cause,
+        "about": named and list(named.views),
+        "sentence": named and named.sentence,
+        "moved_mm": named and mtre(found.world_from_ct, named.world_from_ct, anatomy.corners()),
+        "register_s": registered - began,
+        "diagnose_s": perf_counter() - registered,
+        "tried": [
+            {"cause": each.cause, "views": list(each.views), "gain": each.gain, "similarity": list(each.similarity)}
+            for each in heard
+        ],
+    }
 
 
 def main() -> int:
@@ -125,7 +148,9 @@ def main() -> int:
     cases: dict[str, Case] = {}
     for path in args.cases:
         name = path.name.split("-")[0]
-        cases[path.name] = case = Case.load(path, next((old for key, old in cases.items() if key.split("-")[0] == name), None))
+        cases[path.name] = case = Case.load(
+            path, next((old for key, old in cases.items() if key.split("-")[0] == name), None)
+        )
         anatomies.setdefault(name, Anatomy(case.ct))
     for path in args.cases:
         name = path.name.split("-")[0]

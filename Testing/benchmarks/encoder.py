@@ -81,7 +81,10 @@ def principal_point(px: float) -> Callable[[list[View], Random], list[View]]:
 def isocentre(mm: float) -> Callable[[list[View], Random], list[View]]:
     def spoil(views: list[View], random: Random) -> list[View]:
         shift = rigid.from_rotation_translation(np.eye(3), mm * _unit(random))
-        return [replace(view, camera=replace(view.camera, camera_from_world=shift @ view.camera.camera_from_world)) for view in views]
+        return [
+            replace(view, camera=replace(view.camera, camera_from_world=shift @ view.camera.camera_from_world))
+            for view in views
+        ]
 
     return spoil
 
@@ -102,7 +105,9 @@ FAULTS = (
     Fault("1°, 3 mm", encoder(1, 3), 1.0, 3.0),
     Fault("normal, 1°, 3 mm along each axis", encoder(1, 3, gaussian=True), 1.0, 3.0),
     Fault("0.2°, 0.5 mm", encoder(0.2, 0.5), 0.2, 0.5),
-    Fault("shared source to detector, 10 mm", source_to_detector(10), shared=SharedUnknowns(source_to_detector_sd_mm=10)),
+    Fault(
+        "shared source to detector, 10 mm", source_to_detector(10), shared=SharedUnknowns(source_to_detector_sd_mm=10)
+    ),
     Fault("shared principal point, 10 px", principal_point(10), shared=SharedUnknowns(principal_point_sd_px=10)),
     Fault("shared isocentre, 5 mm", isocentre(5), shared=SharedUnknowns(isocentre_sd_mm=5)),
 )
@@ -116,7 +121,10 @@ def measure(case: Case, anatomy: Anatomy, fault: Fault, draws: int, reach_mm: fl
     rows = []
     for start in starts:
         views = fault.spoil(case.views, random)
-        soft = [replace(view, rotation_sd_deg=fault.rotation_sd_deg, translation_sd_mm=fault.translation_sd_mm) for view in views]
+        soft = [
+            replace(view, rotation_sd_deg=fault.rotation_sd_deg, translation_sd_mm=fault.translation_sd_mm)
+            for view in views
+        ]
         row = []
         for some, shared in ((views, CALIBRATED), (soft, fault.shared)):
             began = perf_counter()
@@ -124,7 +132,13 @@ def measure(case: Case, anatomy: Anatomy, fault: Fault, draws: int, reach_mm: fl
             spent = perf_counter() - began
             in_camera = found.views[0].camera.camera_from_world @ found.world_from_ct
             true_in_camera = case.views[0].camera.camera_from_world @ truth
-            row.append((metrics.mtre(found.world_from_ct, truth, targets), metrics.mtre(in_camera, true_in_camera, targets), spent))
+            row.append(
+                (
+                    metrics.mtre(found.world_from_ct, truth, targets),
+                    metrics.mtre(in_camera, true_in_camera, targets),
+                    spent,
+                )
+            )
         rows.append(row)
     return np.array(rows)
 
@@ -137,23 +151,34 @@ def table(results: dict[str, np.ndarray]) -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, runs in results.items():
+
         def told(which: int, column: int = 0, runs: np.ndarray = runs) -> str:
             values = runs[:, which, column]
             return f"{np.median(values):.3f} / {np.percentile(values, 95):.3f} / {values.max():.3f}"
 
         exact, corrected = np.median(runs[:, :, 0], axis=0)
         seconds = np.median(runs[:, :, 2], axis=0)
-        lines.append(f"| {name} | {len(runs)} | {told(0)} | {told(1)} | {corrected / exact:.2f} | {told(0, 1)} | {told(1, 1)} "
-                     f"| {seconds[0]:.2f} | {seconds[1]:.2f} |")
-    return "\n".join(lines) + "\n\n" + (
-        "Median / 95th percentile / worst. In the first camera: the error of the CT as that camera sees it, without where the world lies,\n"
-        "which images tell in part only where isocentre or principal point are unknown.")
+        lines.append(
+            f"| {name} | {len(runs)} | {told(0)} | {told(1)} | {corrected / exact:.2f} | {told(0, 1)} | {told(1, 1)} "
+            f"| {seconds[0]:.2f} | {seconds[1]:.2f} |"
+        )
+    return (
+        "\n".join(lines)
+        + "\n\n"
+        + (
+            "Median / 95th percentile / worst. In the first camera: the error of the CT as that camera sees it, "
+            "without where the world lies,\n"
+            "which images tell in part only where isocentre or principal point are unknown."
+        )
+    )
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", type=Path, nargs="+")
-    parser.add_argument("--draws", type=int, default=6, help="registrations of each case and fault (default: %(default)s)")
+    parser.add_argument(
+        "--draws", type=int, default=6, help="registrations of each case and fault (default: %(default)s)"
+    )
     parser.add_argument("--reach", type=float, default=22.0, metavar="MM")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="faults whose name has this text")
@@ -171,8 +196,14 @@ def main() -> int:
             if args.only in fault.name:
                 runs = measure(case, anatomy, fault, args.draws, args.reach, args.seed + number)
                 results.setdefault(fault.name, []).append(runs)
-                print(case.name, fault.name, np.median(runs[:, :, 0], axis=0).round(3), runs[:, :, 0].max(axis=0).round(3),
-                      file=sys.stderr, flush=True)
+                print(
+                    case.name,
+                    fault.name,
+                    np.median(runs[:, :, 0], axis=0).round(3),
+                    runs[:, :, 0].max(axis=0).round(3),
+                    file=sys.stderr,
+                    flush=True,
+                )
     print(table({name: np.concatenate(runs) for name, runs in results.items()}))
     return 0
 

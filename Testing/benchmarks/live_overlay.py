@@ -82,14 +82,19 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         session = chest_session(slicer.mrmlScene, Path(folder))
     print(f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}\n")
-    print("| mode | pictures a second, median | from slowest to fastest tenth | processor time a picture, ms | longest side of the DRR |")
+    print(
+        "| mode | pictures a second, median | from slowest to fastest tenth | processor time a picture, ms | longest side of the DRR |"
+    )
     print("|---|---|---|---|---|")
     start = session.registration.world_from_ct
     for mode in (mode for mode in overlay.MODES if mode not in SAME_PICTURE):
         session.registration.world_from_ct = start
         spent, processor, side = measure(session, mode, args.seconds)
         slow, fast = 1 / np.percentile(spent, (90, 10))
-        print(f"| {mode} | {1 / np.median(spent):.1f} | {slow:.1f} to {fast:.1f} | {1e3 * processor:.0f} | {side} |", flush=True)
+        print(
+            f"| {mode} | {1 / np.median(spent):.1f} | {slow:.1f} to {fast:.1f} | {1e3 * processor:.0f} | {side} |",
+            flush=True,
+        )
     print(f"\nLoad average at the end {os.getloadavg()[0]:.1f}.")
     return 0
 

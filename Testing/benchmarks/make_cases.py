@@ -46,7 +46,9 @@ def main() -> int:
     parser.add_argument("--fields", choices=("open", "round", "straight", "shutters"), default="open")
     metal = parser.add_mutually_exclusive_group()
     metal.add_argument("--wires", dest="metal", action="store_const", const="wires", help="two wires and a screw")
-    metal.add_argument("--metal", dest="metal", action="store_const", const="implant", help="a prosthesis, or rods and screws")
+    metal.add_argument(
+        "--metal", dest="metal", action="store_const", const="implant", help="a prosthesis, or rods and screws"
+    )
     parser.add_argument("--truncated", choices=("sideways",), help="the CT ends within the body")
     args = parser.parse_args()
 
@@ -59,10 +61,19 @@ def main() -> int:
             start = time.monotonic()
             seed = 10000 * args.seed + 100 * number + n
             angles = [f"{angle:g}" for angle in dict.fromkeys(separation)] if args.views > 1 else []
-            hard = [args.fields] * (args.fields != "open") + METAL_NAMES[args.metal] + ["truncated"] * bool(args.truncated)
+            hard = (
+                [args.fields] * (args.fields != "open") + METAL_NAMES[args.metal] + ["truncated"] * bool(args.truncated)
+            )
             name = "-".join([args.anatomy, f"{args.views}view", *angles, *hard, f"{n:02d}"])
             path = random_case(
-                args.out / name, patient, seed, args.views, separation, args.fields, args.metal or "none", bool(args.truncated)
+                args.out / name,
+                patient,
+                seed,
+                args.views,
+                separation,
+                args.fields,
+                args.metal or "none",
+                bool(args.truncated),
             )
             print(f"{path} {time.monotonic() - start:.1f} s", flush=True)
     return 0

@@ -76,7 +76,10 @@ def _search_of(poses: PoseRange) -> dict[str, float]:
     ends = poses.poses(np.array(list(itertools.product((-1, 0, 1), repeat=6))) * poses.half_widths)
     turns = [np.degrees(rigid.rotation_distance(end, poses.world_from_ct)) for end in ends]
     shifts = np.linalg.norm(rigid.transform_points(ends, poses.centroid) - poses.centre, axis=-1)
-    return {"rotation_deg": float(np.ceil(np.max(turns) + 1e-6)), "translation_mm": float(np.ceil(np.max(shifts) + 1e-6))}
+    return {
+        "rotation_deg": float(np.ceil(np.max(turns) + 1e-6)),
+        "translation_mm": float(np.ceil(np.max(shifts) + 1e-6)),
+    }
 
 
 def main() -> int:

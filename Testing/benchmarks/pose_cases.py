@@ -61,8 +61,12 @@ def pose_cases(folder: Path, *, hard: bool, limit: int | None = None) -> list[Po
     """
     cases = [PoseCase(path.parent) for path in folder.glob(f"*-{'hard' if hard else 'plain'}-*/case.json")]
     if not cases:
-        raise InputError(f"{folder}: found no {'hard' if hard else 'plain'} cases, expected those of make_pose_set.py; run it first.")
-    return sorted((case for case in cases if limit is None or case.number < limit), key=lambda case: (case.number, case.anatomy))
+        raise InputError(
+            f"{folder}: found no {'hard' if hard else 'plain'} cases, expected those of make_pose_set.py; run it first."
+        )
+    return sorted(
+        (case for case in cases if limit is None or case.number < limit), key=lambda case: (case.number, case.anatomy)
+    )
 
 
 def anatomies(cases: list[PoseCase]) -> list[str]:
@@ -76,19 +80,39 @@ def ready(case: Case) -> Anatomy:
     return _READY[case.anatomy_key]
 
 
-def trained(case: Case, folder: Path, *, minutes: float, network: str = "voting", loss: str = "likelihood", seed: int = 0,
-            device: str = "cpu") -> Model:
+def trained(
+    case: Case,
+    folder: Path,
+    *,
+    minutes: float,
+    network: str = "voting",
+    loss: str = "likelihood",
+    seed: int = 0,
+    device: str = "cpu",
+) -> Model:
     """The model of a folder, trained first, or on, unless it is there."""
     begun = (folder / CARD).exists()
     if begun and Card.read(folder).finished:
         return load_model(folder)
     start = monotonic()
     print(f"{folder.name}: training, {minutes:g} minutes", file=sys.stderr, flush=True)
-    model = learning.train(case, folder, minutes=minutes, network=network, loss=loss, seed=seed, resume=begun, anatomy=ready(case),
-                           device=device)
+    model = learning.train(
+        case,
+        folder,
+        minutes=minutes,
+        network=network,
+        loss=loss,
+        seed=seed,
+        resume=begun,
+        anatomy=ready(case),
+        device=device,
+    )
     card = model.card
-    print(f"{folder.name}: {card.done} steps, {monotonic() - start:.0f} s on {card.device}, {card.error_mm} mm {card.fault}",
-          file=sys.stderr, flush=True)
+    print(
+        f"{folder.name}: {card.done} steps, {monotonic() - start:.0f} s on {card.device}, {card.error_mm} mm {card.fault}",
+        file=sys.stderr,
+        flush=True,
+    )
     return model
 
 

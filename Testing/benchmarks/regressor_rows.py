@@ -40,7 +40,11 @@ def registration(start: str, model: Model | None, case: Case) -> dict:
         return {"mtre_mm": None, "seconds": None, "taken": str(error)}
     error = mtre(result.world_from_ct, case.truth_world_from_ct, case.targets)
     seconds = result.seconds["initialise"] + result.seconds["refine"]
-    return {"mtre_mm": round(error, 4), "seconds": round(seconds, 3), "taken": result.started.taken if result.started else start}
+    return {
+        "mtre_mm": round(error, 4),
+        "seconds": round(seconds, 3),
+        "taken": result.started.taken if result.started else start,
+    }
 
 
 def final_errors(rows: list[dict]) -> np.ndarray:

@@ -83,14 +83,18 @@ class Measured:
     said: str
 
 
-def measure(sequence: FrameSequence, poses: list[np.ndarray], place: Workplace) -> tuple[dict[str, list[Measured]], list[float]]:
+def measure(
+    sequence: FrameSequence, poses: list[np.ndarray], place: Workplace
+) -> tuple[dict[str, list[Measured]], list[float]]:
     """Of each way, every frame but the first; and the seconds that loading a frame took."""
     case = sequence.first
     anatomy = Anatomy(case.ct)
     result = register(case, "given", anatomy=anatomy, device=place)
     first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
     ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}
-    trackers = {name: Tracker(place.anatomy(anatomy), pace, Range(**case.search), case.targets) for name, pace in PACES.items()}
+    trackers = {
+        name: Tracker(place.anatomy(anatomy), pace, Range(**case.search), case.targets) for name, pace in PACES.items()
+    }
     for tracker in trackers.values():
         tracker.keep(first)
 
@@ -107,7 +111,9 @@ def measure(sequence: FrameSequence, poses: list[np.ndarray], place: Workplace) 
         return found.world_from_ct, f"{found.how}, {found.verdict}"
 
     def anew(start: str, views: list[View]) -> tuple[np.ndarray, str]:
-        result = register(replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy, device=place)
+        result = register(
+            replace(case, views=views, world_from_ct=first.world_from_ct), start, anatomy=anatomy, device=place
+        )
         return result.world_from_ct, result.verdict
 
     loading = []
@@ -128,8 +134,10 @@ def row(name: str, frames: list[Measured]) -> str:
     words = [frame.said for frame in frames]
     told_of = ", ".join(f"{words.count(each)} {each}" for each in dict.fromkeys(words))
     cpu = 1e3 * np.median([frame.cpu for frame in frames])
-    return (f"| {name} | {1e3 / middle:.1f} | {middle:.0f} ms | {low:.0f} to {high:.0f} ms | {cpu:.0f} ms | {np.median(errors):.3f} mm | "
-            f"{errors.max():.3f} mm | {told_of} |")
+    return (
+        f"| {name} | {1e3 / middle:.1f} | {middle:.0f} ms | {low:.0f} to {high:.0f} ms | {cpu:.0f} ms | {np.median(errors):.3f} mm | "
+        f"{errors.max():.3f} mm | {told_of} |"
+    )
 
 
 def main() -> int:
@@ -138,7 +146,9 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu", help="see mvreg track (default: %(default)s)")
-    parser.add_argument("--data", type=Path, help="folder of the sequence, made if it is not there (default: a temporary one)")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the sequence, made if it is not there (default: a temporary one)"
+    )
     parser.add_argument("--page", type=Path, metavar="FILE.md", help="also put the table into this page")
     args = parser.parse_args()
     place = Workplace(args.device)
@@ -152,12 +162,16 @@ def main() -> int:
         ways, loading = measure(FrameSequence.of_images(folder), poses, place)
     load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     on = place.name if place.name.startswith("cuda") else None
-    lines = [f"{args.anatomy}, {len(poses)} frames. {now()}, {told(machine(on))}{load}.", "",
-             "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
-             "|---|---|---|---|---|---|---|---|",
-             *(row(name, frames) for name, frames in ways.items()), "",
-             f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms. "
-             + (BUSY if load and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) else "")]
+    lines = [
+        f"{args.anatomy}, {len(poses)} frames. {now()}, {told(machine(on))}{load}.",
+        "",
+        "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
+        "|---|---|---|---|---|---|---|---|",
+        *(row(name, frames) for name, frames in ways.items()),
+        "",
+        f"Loading a frame, both images: {1e3 * np.median(loading):.0f} ms. "
+        + (BUSY if load and os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) else ""),
+    ]
     print("\n".join(lines))
     if args.page:
         where = "-cuda" if on else ""

@@ -74,7 +74,9 @@ def main() -> int:
     parser.add_argument("--device", default="cpu", help="as for mvreg train (default: %(default)s)")
     args = parser.parse_args()
 
-    arm = dict(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(0.58, 0.58), size=(512, 512), cra_cau_deg=0)
+    arm = dict(
+        source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(0.58, 0.58), size=(512, 512), cra_cau_deg=0
+    )
     windows = [Window.of(CArm(rao_lao_deg=angle, **arm).camera(), size=args.size) for angle in (0, 90)]
     ct = load_ct(args.ct or chest_ct(), "relative" if args.relative else "hu")
     start = time.perf_counter()
@@ -93,7 +95,9 @@ def main() -> int:
     for threads in sorted({1, available_threads()}):
         os.environ["MVREG_THREADS"] = str(threads)
         seconds = best_seconds(lambda: maker.batch(poses, windows, key_of(1)))
-        print(f"{threads} thread{'s' * (threads > 1)}: {count / seconds:.0f} images/s, {1e3 * seconds / count:.3f} ms an image")
+        print(
+            f"{threads} thread{'s' * (threads > 1)}: {count / seconds:.0f} images/s, {1e3 * seconds / count:.3f} ms an image"
+        )
     return 0
 
 

@@ -51,8 +51,12 @@ def numbers(row: dict) -> dict[str, float]:
     """The features of a row by the names of COLUMNS, as `verdict.numbers` has them."""
     if "features" in row:
         return row["features"]
-    return {name: max((each for each in row[name] if each is not None), default=0.0) if isinstance(row[name], list) else row[name]
-            for name in COLUMNS}
+    return {
+        name: max((each for each in row[name] if each is not None), default=0.0)
+        if isinstance(row[name], list)
+        else row[name]
+        for name in COLUMNS
+    }
 
 
 def table(rows: list[dict]) -> np.ndarray:
@@ -78,7 +82,9 @@ def fitted(rows: list[dict]) -> Model:
         return value, np.concatenate([[np.sum(p - wrong)], slope])
 
     k = x.shape[1]
-    beta = optimize.minimize(cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=[(None, None)] + [(0, None)] * k).x
+    beta = optimize.minimize(
+        cost, np.zeros(k + 1), jac=True, method="L-BFGS-B", bounds=[(None, None)] + [(0, None)] * k
+    ).x
     near = ~wrong
     design = np.column_stack([np.ones(near.sum()), scaled[near]])
     ridge = np.vstack([design, np.sqrt(RIDGE) * np.eye(k + 1)[1:]])
@@ -87,9 +93,20 @@ def fitted(rows: list[dict]) -> Model:
     left = np.log(mm[near]) - design @ size
     far = np.log(mm[wrong & np.isfinite(mm)])
     usual = {name: _feature(rows, name, near_mm=NEAR_MM) for name in COLUMNS}
-    return Model(centre, scale, float(beta[0]), beta[1:], size, max(float(left.std()), LEAST_SD), float(far.mean()),
-                 max(float(far.std()), LEAST_SD), usual,
-                 scaled[near].max(axis=0), ACCEPT, REJECT)
+    return Model(
+        centre,
+        scale,
+        float(beta[0]),
+        beta[1:],
+        size,
+        max(float(left.std()), LEAST_SD),
+        float(far.mean()),
+        max(float(far.std()), LEAST_SD),
+        usual,
+        scaled[near].max(axis=0),
+        ACCEPT,
+        REJECT,
+    )
 
 
 def _feature(rows: list[dict], name: str, near_mm: float) -> float:
@@ -111,12 +128,32 @@ def summary(told: list, rows: list[dict], name: str) -> list[str]:
     wrong, known = mm > WRONG_MM, np.isfinite(mm)
     p, upper = np.array([each.wrong for each in told]), np.array([each.upper95_mm for each in told])
     accepted = verdict == "accept"
-    return [name, str(len(rows)), f"{auroc(p, wrong):.3f}", f"{auroc(p, mm > 1):.3f}", share(wrong, accepted), share(accepted, wrong),
-            share(verdict == "reject", mm < 1), share(accepted, mm < 1), share(mm <= upper, known), share(mm <= upper, mm <= WRONG_MM)]
+    return [
+        name,
+        str(len(rows)),
+        f"{auroc(p, wrong):.3f}",
+        f"{auroc(p, mm > 1):.3f}",
+        share(wrong, accepted),
+        share(accepted, wrong),
+        share(verdict == "reject", mm < 1),
+        share(accepted, mm < 1),
+        share(mm <= upper, known),
+        share(mm <= upper, mm <= WRONG_MM),
+    ]
 
 
-HEADS = ["results", "number", "AUROC > 2 mm", "AUROC > 1 mm", "wrong of the accepted", "accepted of the wrong",
-         "rejected of those under 1 mm", "accepted of those under 1 mm", "mTRE within the bound", "the same of the right"]
+HEADS = [
+    "results",
+    "number",
+    "AUROC > 2 mm",
+    "AUROC > 1 mm",
+    "wrong of the accepted",
+    "accepted of the wrong",
+    "rejected of those under 1 mm",
+    "accepted of those under 1 mm",
+    "mTRE within the bound",
+    "the same of the right",
+]
 
 
 def markdown(heads: list[str], body: list[list[str]]) -> str:
@@ -131,7 +168,9 @@ def reliability(told: list, rows: list[dict]) -> str:
     for low, high in pairwise(edges):
         held = (p >= low) & (p < high)
         if held.any():
-            body.append([f"{100 * low:g} to {min(100 * high, 100):g} %", f"{100 * p[held].mean():.1f} %", share(wrong, held)])
+            body.append(
+                [f"{100 * low:g} to {min(100 * high, 100):g} %", f"{100 * p[held].mean():.1f} %", share(wrong, held)]
+            )
     return markdown(["said", "mean", "wrong"], body)
 
 
@@ -140,28 +179,66 @@ def by_kind(told: list, rows: list[dict]) -> str:
     body = []
     for how in sorted({row["how"] for row in rows}):
         held = np.array([row["how"] == how for row in rows])
-        body.append([how, str(int(held.sum())), str(int((held & (mm > WRONG_MM)).sum())),
-                     *(" / ".join(str(int((held & group & (verdict == word)).sum())) for word in ("accept", "check", "reject"))
-                       for group in (mm < 1, (mm >= 1) & (mm <= WRONG_MM), mm > WRONG_MM))])
-    return markdown(["what was done", "results", "above 2 mm", "under 1 mm: accept / check / reject", "1 to 2 mm", "above 2 mm"], body)
+        body.append(
+            [
+                how,
+                str(int(held.sum())),
+                str(int((held & (mm > WRONG_MM)).sum())),
+                *(
+                    " / ".join(
+                        str(int((held & group & (verdict == word)).sum())) for word in ("accept", "check", "reject")
+                    )
+                    for group in (mm < 1, (mm >= 1) & (mm <= WRONG_MM), mm > WRONG_MM)
+                ),
+            ]
+        )
+    return markdown(
+        ["what was done", "results", "above 2 mm", "under 1 mm: accept / check / reject", "1 to 2 mm", "above 2 mm"],
+        body,
+    )
 
 
 def noise_alone(rows: list[dict]) -> str:
     """The covariance by itself, where the pose is right."""
-    right = [row for row in rows if row["mtre_mm"] is not None and row["mtre_mm"] < WRONG_MM and row["how"] in ("near", "far", "encoder")]
+    right = [
+        row
+        for row in rows
+        if row["mtre_mm"] is not None and row["mtre_mm"] < WRONG_MM and row["how"] in ("near", "far", "encoder")
+    ]
     body = []
-    for name, held in (("exact cameras", [row for row in right if row["how"] != "encoder"]),
-                       ("cameras within 1 degree, 3 mm", [row for row in right if row["how"] == "encoder"])):
+    for name, held in (
+        ("exact cameras", [row for row in right if row["how"] != "encoder"]),
+        ("cameras within 1 degree, 3 mm", [row for row in right if row["how"] == "encoder"]),
+    ):
         if held:
             ratio = np.array([row["mtre_mm"] / row["mean_mm"] for row in held])
             within = np.array([row["mtre_mm"] <= row["bound_mm"] for row in held])
             turn = np.array([abs(row["turn_deg"]) <= 1.96 * row["turn_sd_deg"] for row in held])
             depth = np.array([row["depth_mm"] / row["depth_sd_mm"] for row in held])
             every = np.ones(len(held), bool)
-            body.append([name, str(len(held)), f"{np.median(ratio):.2f}", f"{np.percentile(ratio, 95):.1f}", share(within, every),
-                         f"{np.median(depth):.2f}", share(turn, every)])
-    return markdown(["", "results", "true / expected mTRE, median", "95th percentile", "within the 95 % bound",
-                     "true / expected depth, median", "least certain turn within 95 %"], body)
+            body.append(
+                [
+                    name,
+                    str(len(held)),
+                    f"{np.median(ratio):.2f}",
+                    f"{np.percentile(ratio, 95):.1f}",
+                    share(within, every),
+                    f"{np.median(depth):.2f}",
+                    share(turn, every),
+                ]
+            )
+    return markdown(
+        [
+            "",
+            "results",
+            "true / expected mTRE, median",
+            "95th percentile",
+            "within the 95 % bound",
+            "true / expected depth, median",
+            "least certain turn within 95 %",
+        ],
+        body,
+    )
 
 
 def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
@@ -172,13 +249,28 @@ def without_a_second_view(groups: dict[str, list[dict]], model: Model) -> str:
         if held:
             every, told = np.ones(len(held), bool), [told_by(model, row) for row in held]
             within = np.array([row["mtre_mm"] <= each.upper95_mm for row, each in zip(held, told, strict=True)])
-            depth = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] * each.upper95_mm / row["bound_mm"]
-                              for row, each in zip(held, told, strict=True)])
+            depth = np.array(
+                [
+                    row["depth_mm"] <= 1.96 * row["depth_sd_mm"] * each.upper95_mm / row["bound_mm"]
+                    for row, each in zip(held, told, strict=True)
+                ]
+            )
             noise = np.array([row["depth_mm"] <= 1.96 * row["depth_sd_mm"] for row in held])
             median = np.median([row["depth_mm"] for row in held])
-            body.append([name, str(len(held)), f"{median:.2f}", share(within, every), share(depth, every), share(noise, every)])
-    return markdown(["speaks", "results", "depth error, median mm", "mTRE within the bound", "depth within its interval", "by noise alone"],
-                    body)
+            body.append(
+                [name, str(len(held)), f"{median:.2f}", share(within, every), share(depth, every), share(noise, every)]
+            )
+    return markdown(
+        [
+            "speaks",
+            "results",
+            "depth error, median mm",
+            "mTRE within the bound",
+            "depth within its interval",
+            "by noise alone",
+        ],
+        body,
+    )
 
 
 def protocol(archive: Path) -> tuple[list[dict], list[dict], dict[str, str]]:
@@ -188,19 +280,24 @@ def protocol(archive: Path) -> tuple[list[dict], list[dict], dict[str, str]]:
     with tarfile.open(archive) as held:
         told = {member.name: json.load(held.extractfile(member)) for member in held if member.isfile()}
     cts = {name_of(Path(ct["name"])): ct["sha256"] for ct in told.pop("protocol.json")["cts"]}
-    rows = [{**row, "anatomy": row["ct"], "how": "protocol" if is_sound(row) else "protocol, geometry wrong"}
-            for _, row in sorted(told.items()) if row.get("features") and row["views"] > 1]
+    rows = [
+        {**row, "anatomy": row["ct"], "how": "protocol" if is_sound(row) else "protocol, geometry wrong"}
+        for _, row in sorted(told.items())
+        if row.get("features") and row["views"] > 1
+    ]
     return *([row for row in rows if row["part"] == part] for part in ("body", "bone")), cts
 
 
 def each_left_out(rows: list[dict]) -> dict[str, Model]:
     """By the anatomy, what is fitted to all others."""
-    return {name: fitted([row for row in rows if row["anatomy"] != name]) for name in sorted({row["anatomy"] for row in rows})}
+    return {
+        name: fitted([row for row in rows if row["anatomy"] != name])
+        for name in sorted({row["anatomy"] for row in rows})
+    }
 
 
 def as_judged(rows: list[dict], models: dict[str, Model]) -> tuple[list[Prediction], list[dict]]:
-    """What is predicted of each by the model of all anatomies but its own, and the rows with their verdicts; of a protocol's with causes.
-    """
+    """Predict each row by the model of all anatomies but its own; also return the rows with their verdicts, a protocol's with causes."""
     told, held = [], []
     for row in rows:
         model = models[row["anatomy"]]
@@ -217,9 +314,13 @@ def as_judged(rows: list[dict], models: dict[str, Model]) -> tuple[list[Predicti
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path, nargs="+")
-    parser.add_argument("--protocol", type=Path, required=True, help="the rows of a protocol, as an archive with its protocol.json")
+    parser.add_argument(
+        "--protocol", type=Path, required=True, help="the rows of a protocol, as an archive with its protocol.json"
+    )
     parser.add_argument("--write", action="store_true", help="replace assessment/prediction.json")
-    parser.add_argument("--unlike", type=float, metavar="P", help="also list wrong answers below this probability, right ones above")
+    parser.add_argument(
+        "--unlike", type=float, metavar="P", help="also list wrong answers below this probability, right ones above"
+    )
     args = parser.parse_args()
     rows = [json.loads(line) for path in args.rows for line in path.read_text().splitlines()]
     failed = sum(row["failed"] for row in rows)
@@ -232,10 +333,16 @@ def main() -> int:
     models, of_bones = each_left_out(every), each_left_out(bones)
     told, rows = as_judged(rows, models)
     mm = errors(rows)
-    print(f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none. "
-          f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view.\n")
+    print(
+        f"{len(rows)} results with two views or more, {int((mm > WRONG_MM).sum())} of them above {WRONG_MM:g} mm; {failed} gave none. "
+        f"Left out: {len(blind)} in which a view had too little to be compared, {len(alone)} of one view.\n"
+    )
     body = []
-    results = {"all": (told, rows), "the protocol's bodies": as_judged(held, models), "its bones": as_judged(bones, of_bones)}
+    results = {
+        "all": (told, rows),
+        "the protocol's bodies": as_judged(held, models),
+        "its bones": as_judged(bones, of_bones),
+    }
     for name, each in results.items():
         sound = [row["how"] in SOUND for row in each[1]]
         body += [summary(*each, name), summary(*(list(compress(part, sound)) for part in each), f"{name}, sound")]
@@ -244,24 +351,48 @@ def main() -> int:
     model = fitted(every)
     print(without_a_second_view({"one view": alone, "a view with too little": blind}, model), "\n")
     x, wrong = table(every), errors(every) > WRONG_MM
-    print(markdown(["feature", "AUROC > 2 mm by itself", "weight"], [
-        [name, f"{auroc(x[:, i], wrong):.3f}", f"{weight:.2f}"] for i, (name, weight) in
-        enumerate(zip(COLUMNS, model.weights, strict=True))]))
+    print(
+        markdown(
+            ["feature", "AUROC > 2 mm by itself", "weight"],
+            [
+                [name, f"{auroc(x[:, i], wrong):.3f}", f"{weight:.2f}"]
+                for i, (name, weight) in enumerate(zip(COLUMNS, model.weights, strict=True))
+            ],
+        )
+    )
     if args.unlike is not None:
         for row, each, error in sorted(zip(rows, told, mm, strict=True), key=lambda item: item[1].wrong):
             if (error > WRONG_MM) == (each.wrong < args.unlike):
-                print(row["key"], f"{error:.2f} mm, {each.wrong:.4f}", {name: round(value, 2) for name, value in numbers(row).items()})
+                print(
+                    row["key"],
+                    f"{error:.2f} mm, {each.wrong:.4f}",
+                    {name: round(value, 2) for name, value in numbers(row).items()},
+                )
     seconds = np.array([(row["assess_s"], row["register_s"]) for row in rows if row["how"] != "miss"])
-    print(f"\nseconds: assessment {np.median(seconds[:, 0]):.2f}, registration {np.median(seconds[:, 1]):.2f} (medians); assessment less "
-          f"in {100 * np.mean(seconds[:, 0] < seconds[:, 1]):.1f} %")
+    print(
+        f"\nseconds: assessment {np.median(seconds[:, 0]):.2f}, registration {np.median(seconds[:, 1]):.2f} (medians); assessment less "
+        f"in {100 * np.mean(seconds[:, 0] < seconds[:, 1]):.1f} %"
+    )
     if args.write:
         fits = {"body": (every, models), "structure": (bones, of_bones)}
-        about = {kind: {"results": len(of), "above_2_mm": int((errors(of) > WRONG_MM).sum()), "anatomies": sorted(parts),
-                        "how": sorted({row["how"] for row in of})} for kind, (of, parts) in fits.items()}
-        prediction.write({kind: fitted(of) for kind, (of, _) in fits.items()},
-                         {kind: {cts[name]: model for name, model in parts.items()} for kind, (_, parts) in fits.items()},
-                         Path(prediction.__file__).with_name("prediction.json"),
-                         {**about, "by": "Testing/benchmarks/trust_runs.py, mvreg evaluate --protocol, Testing/benchmarks/trust_fit.py"})
+        about = {
+            kind: {
+                "results": len(of),
+                "above_2_mm": int((errors(of) > WRONG_MM).sum()),
+                "anatomies": sorted(parts),
+                "how": sorted({row["how"] for row in of}),
+            }
+            for kind, (of, parts) in fits.items()
+        }
+        prediction.write(
+            {kind: fitted(of) for kind, (of, _) in fits.items()},
+            {kind: {cts[name]: model for name, model in parts.items()} for kind, (_, parts) in fits.items()},
+            Path(prediction.__file__).with_name("prediction.json"),
+            {
+                **about,
+                "by": "Testing/benchmarks/trust_runs.py, mvreg evaluate --protocol, Testing/benchmarks/trust_fit.py",
+            },
+        )
     return 0
 
 

@@ -48,7 +48,11 @@ def single(rng: np.random.Generator, views: list[View]) -> list[View]:
 
 
 FAULTS: dict[str, Callable[[np.random.Generator, list[View]], list[View]]] = {
-    "turned": turned, "encoder": encoder, "flipped": flipped, "stranger": exact, "scaled": scaled,
+    "turned": turned,
+    "encoder": encoder,
+    "flipped": flipped,
+    "stranger": exact,
+    "scaled": scaled,
 }
 
 
@@ -73,8 +77,10 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, st
         truth_like = truth.copy()
         truth_like[:3, 3] = centre - truth[:3, :3] @ stranger.centroid
         anatomy, truth = stranger, truth_like
-    degrees, mm = {"far": (rng.uniform(10, 40), rng.uniform(20, 90)), "miss": (rng.uniform(1, 8), rng.uniform(2, 14))}.get(
-        how, (rng.uniform(0, 8), rng.uniform(0, 12)))
+    degrees, mm = {
+        "far": (rng.uniform(10, 40), rng.uniform(20, 90)),
+        "miss": (rng.uniform(1, 8), rng.uniform(2, 14)),
+    }.get(how, (rng.uniform(0, 8), rng.uniform(0, 12)))
     start = off(rng, truth, centre, degrees, mm)
     views = {**FAULTS, "single": single}.get(how, exact)(rng, views)
     began = perf_counter()
@@ -86,10 +92,17 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, st
     targets = case.targets if how != "stranger" else default_targets(anatomy, found.views, found.world_from_ct)
     targets = targets if len(targets) else anatomy.bone_points(100)
     told = evidence(anatomy, found.views, found, start, targets)
-    return {"how": how, "views": len(views), "failed": False, "register_s": registered - began, "assess_s": perf_counter() - registered,
-            "mtre_mm": None if how == "stranger" else metrics.mtre(found.world_from_ct, truth, targets),
-            "world_from_ct": found.world_from_ct.round(6).tolist(),
-            **_errors(told, found, truth, targets), **_told(told)}
+    return {
+        "how": how,
+        "views": len(views),
+        "failed": False,
+        "register_s": registered - began,
+        "assess_s": perf_counter() - registered,
+        "mtre_mm": None if how == "stranger" else metrics.mtre(found.world_from_ct, truth, targets),
+        "world_from_ct": found.world_from_ct.round(6).tolist(),
+        **_errors(told, found, truth, targets),
+        **_told(told),
+    }
 
 
 def _errors(told: Evidence, found: Refinement, truth: np.ndarray, targets: np.ndarray) -> dict:
@@ -100,19 +113,40 @@ def _errors(told: Evidence, found: Refinement, truth: np.ndarray, targets: np.nd
     depth, in_plane = at.split(camera)
     sd, axis = told.uncertainty.weakest_turn()
     turn = rigid.log_so3(found.world_from_ct[:3, :3] @ truth[:3, :3].T) @ axis
-    return {"mean_mm": at.mean_mm, "bound_mm": at.bound_mm(), "depth_sd_mm": depth, "in_plane_sd_mm": in_plane,
-            "depth_mm": float(np.sqrt(np.mean(error.depth_mm**2))), "in_plane_mm": float(np.sqrt(np.mean(error.in_plane_mm**2))),
-            "turn_sd_deg": float(np.degrees(sd)), "turn_deg": float(np.degrees(turn))}
+    return {
+        "mean_mm": at.mean_mm,
+        "bound_mm": at.bound_mm(),
+        "depth_sd_mm": depth,
+        "in_plane_sd_mm": in_plane,
+        "depth_mm": float(np.sqrt(np.mean(error.depth_mm**2))),
+        "in_plane_mm": float(np.sqrt(np.mean(error.in_plane_mm**2))),
+        "turn_sd_deg": float(np.degrees(sd)),
+        "turn_deg": float(np.degrees(turn)),
+    }
 
 
 def _told(told: Evidence) -> dict:
     def finite(values: np.ndarray) -> list[float | None]:
         return [each if np.isfinite(each) else None for each in values.tolist()]
 
-    return {"noise_mm": told.noise_mm, "wider_mm": told.wider_mm, "returned_mm": told.returned_mm, "alone_mm": finite(told.alone_mm),
-            "alone_sds": finite(told.alone_sds), "tension": told.tension, "halves_mm": told.halves_mm, "gap": told.gap,
-            "similarity": told.similarity, "wider_similarity": told.wider_similarity, "compared": told.compared, "unlike": told.unlike,
-            "similarities": list(told.fit.similarity), "shown": list(told.fit.shown), "cost": told.fit.cost, "evidence": told.fit.evidence}
+    return {
+        "noise_mm": told.noise_mm,
+        "wider_mm": told.wider_mm,
+        "returned_mm": told.returned_mm,
+        "alone_mm": finite(told.alone_mm),
+        "alone_sds": finite(told.alone_sds),
+        "tension": told.tension,
+        "halves_mm": told.halves_mm,
+        "gap": told.gap,
+        "similarity": told.similarity,
+        "wider_similarity": told.wider_similarity,
+        "compared": told.compared,
+        "unlike": told.unlike,
+        "similarities": list(told.fit.similarity),
+        "shown": list(told.fit.shown),
+        "cost": told.fit.cost,
+        "evidence": told.fit.evidence,
+    }
 
 
 def main() -> int:
@@ -131,7 +165,9 @@ def main() -> int:
         if anatomy_name not in anatomies:
             anatomies[anatomy_name] = Anatomy(case.ct)
         faults = list(FAULTS)
-        for n, how in enumerate(args.only or ("near", "far", "miss", faults[number % len(faults)], faults[(number + 2) % len(faults)])):
+        for n, how in enumerate(
+            args.only or ("near", "far", "miss", faults[number % len(faults)], faults[(number + 2) % len(faults)])
+        ):
             stranger = anatomies.get(STRANGERS.get(anatomy_name, ""))
             if how == "stranger" and stranger is None:
                 continue

@@ -84,9 +84,16 @@ def main() -> int:
     parser.add_argument("--page", type=Path, help="a Markdown page to write it into, too")
     args = parser.parse_args()
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    lines = ["## The viewer", "", ABOUT, "", f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}.", "",
-             "| overlay | pictures a second | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |",
-             "|---|---|---|---|---|---|"]
+    lines = [
+        "## The viewer",
+        "",
+        ABOUT,
+        "",
+        f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}.",
+        "",
+        "| overlay | pictures a second | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |",
+        "|---|---|---|---|---|---|",
+    ]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as api:
         for file in SAMPLE.iterdir():
             shutil.copy(file, folder)
@@ -97,8 +104,10 @@ def main() -> int:
         tab.ready()
         for mode in MODES:
             late, pace, side = measure(tab, mode, args.seconds)
-            lines.append(f"| {mode.lower()} | {pace:.1f} | {np.median(late):.0f} ms | {np.percentile(late, 95):.0f} ms "
-                         f"| {100 * np.mean(late <= 200):.1f} % | {side} |")
+            lines.append(
+                f"| {mode.lower()} | {pace:.1f} | {np.median(late):.0f} ms | {np.percentile(late, 95):.0f} ms "
+                f"| {100 * np.mean(late <= 200):.1f} % | {side} |"
+            )
             print(lines[-1], flush=True)
         browser.close()
         server.end()

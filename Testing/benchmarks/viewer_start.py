@@ -31,7 +31,12 @@ from viewer_frames import SAMPLE  # noqa: E402
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
 from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 
-STEPS = ("the address is printed", "the page is there, with its steps", "the X-rays are seen", "the CT can be moved, with its DRR")
+STEPS = (
+    "the address is printed",
+    "the page is there, with its steps",
+    "the X-rays are seen",
+    "the CT can be moved, with its DRR",
+)
 TIMES = ("processor time of the server until then", "processor time of the browser until then")
 TICKS = os.sysconf("SC_CLK_TCK")
 

@@ -51,8 +51,12 @@ class OffCase:
     def measure(self, model: Model) -> dict:
         """(mm, degrees) from the reference: of what the network says, and where each start leads; None where it leads nowhere."""
         predicted = model.candidates(self.case.views, self.case.world_from_ct)[0].world_from_ct
-        return {"predicted": self._off(predicted), "regressor": self._led("regressor", model=model),
-                "auto": self._led("auto", model=model), "search": self._led("search")}
+        return {
+            "predicted": self._off(predicted),
+            "regressor": self._led("regressor", model=model),
+            "auto": self._led("auto", model=model),
+            "search": self._led("search"),
+        }
 
     def _led(self, start: str, **how) -> list[float] | None:
         try:

@@ -22,20 +22,30 @@ from MultiViewRegistrationLib.geometry import rigid
 
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 #: With Ctrl-C and a closing terminal as at one: whoever was begun in the background, or by nohup, would ignore them.
-MVREG = [sys.executable, "-c", "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-         "signal.signal(getattr(signal, 'SIGHUP', signal.SIGTERM), signal.SIG_DFL); "
-         "from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
+MVREG = [
+    sys.executable,
+    "-c",
+    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "signal.signal(getattr(signal, 'SIGHUP', signal.SIGTERM), signal.SIG_DFL); "
+    "from MultiViewRegistrationLib.cli import main; sys.exit(main())",
+]
 PATIENCE_S = 90.0
 #: What a browser begins a websocket with.
-HANDSHAKE = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13",
-             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
+HANDSHAKE = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
 
 def mtre_mm(transform, case: dict) -> float:
     """Of a transform of SimpleITK at the targets of a case.json, against its truth."""
     targets = np.array(case["targets"])
     found = np.array([transform.TransformPoint(point.tolist()) for point in targets])
-    return float(np.linalg.norm(found - rigid.transform_points(np.array(case["truth"]["world_from_ct"]), targets), axis=1).mean())
+    return float(
+        np.linalg.norm(found - rigid.transform_points(np.array(case["truth"]["world_from_ct"]), targets), axis=1).mean()
+    )
 
 
 class Served:
@@ -47,12 +57,25 @@ class Served:
 
     def __init__(self, *arguments: str, folder: Path, opens: str = "") -> None:
         """opens: the program that it opens as the browser; none by default."""
-        own = {"MVREG_DATA": str(folder.with_name(f"{folder.name}-data"))}  # where no test has set it, as for a whole module
-        self.environment = {**own, **os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
-                            "TMPDIR": str(folder), **({"BROWSER": opens, "HOME": str(folder)} if opens else {})}
+        own = {
+            "MVREG_DATA": str(folder.with_name(f"{folder.name}-data"))
+        }  # where no test has set it, as for a whole module
+        self.environment = {
+            **own,
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")]),
+            "TMPDIR": str(folder),
+            **({"BROWSER": opens, "HOME": str(folder)} if opens else {}),
+        }
         self.lines: list[str] = []
-        self.process = subprocess.Popen([*MVREG, "view", *arguments, *([] if opens else ["--no-browser"])], env=self.environment,
-                                        cwd=folder, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.process = subprocess.Popen(
+            [*MVREG, "view", *arguments, *([] if opens else ["--no-browser"])],
+            env=self.environment,
+            cwd=folder,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
         self._known = threading.Event()
         threading.Thread(target=self._read, daemon=True).start()
         self._known.wait(PATIENCE_S)
@@ -67,8 +90,9 @@ class Served:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def ask(self, path: str = "", data: bytes | None = None, *, cookie: str | bytes | None = None,
-            **headers: str) -> tuple[int, str, dict[str, str]]:
+    def ask(
+        self, path: str = "", data: bytes | None = None, *, cookie: str | bytes | None = None, **headers: str
+    ) -> tuple[int, str, dict[str, str]]:
         """Status, text and headers of an answer.   cookie: this server's by default, "" for none."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if cookie != "":
@@ -115,7 +139,9 @@ class Tab:
         self.page.wait_for_selector(".mv-app, .mv-welcome")
 
     def _hear(self, message) -> None:
-        if message.type == "error" and "405" not in message.text:  # trame asks for a launcher of servers, and there is none
+        if (
+            message.type == "error" and "405" not in message.text
+        ):  # trame asks for a launcher of servers, and there is none
             self.errors.append(f"{message.text} {message.location}")
 
     def close(self) -> None:
@@ -128,11 +154,15 @@ class Tab:
 
     def state(self, name: str):
         """What the server told the page under this name; "register.running" for a part of it."""
-        return self.page.evaluate("(name) => name.split('.').reduce((value, key) => value && value[key], window.trame.state.state)", name)
+        return self.page.evaluate(
+            "(name) => name.split('.').reduce((value, key) => value && value[key], window.trame.state.state)", name
+        )
 
     def wait_state(self, expression: str, seconds: float = PATIENCE_S) -> None:
         """Wait until a JavaScript expression of the state `s` is true."""
-        self.page.wait_for_function(f"() => {{ const s = window.trame.state.state; return {expression}; }}", timeout=1000 * seconds)
+        self.page.wait_for_function(
+            f"() => {{ const s = window.trame.state.state; return {expression}; }}", timeout=1000 * seconds
+        )
 
     def ready(self) -> None:
         """Wait until there is a registration, and its CT is ready for DRRs."""
@@ -141,12 +171,16 @@ class Tab:
 
     def drawn(self) -> None:
         """Wait until the X-rays show what they are to show."""
-        self.page.wait_for_function("() => { const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every("
-                                    "e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }")
+        self.page.wait_for_function(
+            "() => { const all = [...document.querySelectorAll('.mvx')]; return all.length && all.every("
+            "e => e.xray && e.xray.picture.film && !e.xray.stale() && !e.xray.mover.busy); }"
+        )
 
     def picture(self, number: int) -> np.ndarray:
         """An X-ray as its canvas shows it, uint8 (rows, columns, 3)."""
-        address = self.page.evaluate("(n) => document.querySelectorAll('.mvx canvas')[n].toDataURL('image/png')", number)
+        address = self.page.evaluate(
+            "(n) => document.querySelectorAll('.mvx canvas')[n].toDataURL('image/png')", number
+        )
         return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))).convert("RGB"))
 
     def drag(self, number: int, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -26,12 +26,15 @@ def press(tab, button) -> None:
 
 def pictures(tab, where: str) -> list[np.ndarray]:
     """The pictures from the server that the page shows there, uint8 (rows, columns, 3)."""
-    found = tab.page.evaluate("""(where) => [...document.querySelectorAll(where)].map(image => {
+    found = tab.page.evaluate(
+        """(where) => [...document.querySelectorAll(where)].map(image => {
         const canvas = document.createElement("canvas");
         [canvas.width, canvas.height] = [image.naturalWidth || 1, image.naturalHeight || 1];
         canvas.getContext("2d").drawImage(image, 0, 0);
         return canvas.toDataURL("image/png").split(",")[1];
-    })""", where)
+    })""",
+        where,
+    )
     return [np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))).convert("RGB")) for picture in found]
 
 
@@ -88,7 +91,9 @@ def test_a_second_tab_of_another_size_does_not_distort_the_first(tab, open_tab):
     where = ".mv-scene img"
 
     def fits(page) -> list[str]:
-        return page.page.evaluate("where => [...document.querySelectorAll(where)].map(image => getComputedStyle(image).objectFit)", where)
+        return page.page.evaluate(
+            "where => [...document.querySelectorAll(where)].map(image => getComputedStyle(image).objectFit)", where
+        )
 
     for page in (tab, second, tab):
         area = page.page.locator(".mv-3d .mv-fill").first.bounding_box()
@@ -125,9 +130,15 @@ def test_a_ct_without_hounsfield_units_is_asked_for_its_unit(open_tab, serve, ca
 
 def send_bare(server, target: str, *files: Path) -> tuple[int, str]:
     """What a page sends when files are dropped on it; the answer."""
-    parts = [f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(file.name)}"\r\n\r\n'.encode() + file.read_bytes()
-             + b"\r\n" for file in files]
-    return server.ask(f"upload?target={target}", b"".join([*parts, b"--xyz--\r\n"]), Content_Type="multipart/form-data; boundary=xyz")[:2]
+    parts = [
+        f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(file.name)}"\r\n\r\n'.encode()
+        + file.read_bytes()
+        + b"\r\n"
+        for file in files
+    ]
+    return server.ask(
+        f"upload?target={target}", b"".join([*parts, b"--xyz--\r\n"]), Content_Type="multipart/form-data; boundary=xyz"
+    )[:2]
 
 
 def hides(server, text: str) -> bool:
@@ -163,9 +174,19 @@ def test_no_message_title_report_or_file_tells_a_temporary_path(open_tab, serve,
     sitk.WriteImage(sitk.Image(20, 20, 20, sitk.sitkInt16), str(tmp_path / "ct.mha"))
     (tmp_path / "case.json").write_text(case_file.read_text())
     (tmp_path / "two.mrb").write_text("nothing")
-    for target, names in (("ct", ["broken.mha"]), ("ct", ["cut.dcm"]), ("ct", ["flat.png"]), ("ct", ["broken.mha", "flat.png"]),
-                          ("xrays", ["broken.mha"]), ("xrays", ["cut.dcm"]), ("xrays", ["ct.mha"]), ("xrays", ["case.json"]),
-                          ("open", ["case.json"]), ("open", ["two.mrb"]), ("open", ["flat.png"])):
+    for target, names in (
+        ("ct", ["broken.mha"]),
+        ("ct", ["cut.dcm"]),
+        ("ct", ["flat.png"]),
+        ("ct", ["broken.mha", "flat.png"]),
+        ("xrays", ["broken.mha"]),
+        ("xrays", ["cut.dcm"]),
+        ("xrays", ["ct.mha"]),
+        ("xrays", ["case.json"]),
+        ("open", ["case.json"]),
+        ("open", ["two.mrb"]),
+        ("open", ["flat.png"]),
+    ):
         tab.page.evaluate("window.trame.state.set('message', '')")
         tab.wait_state("s.message === ''")
         status, told = send_bare(server, target, *(tmp_path / name for name in names))

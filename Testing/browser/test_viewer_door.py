@@ -14,7 +14,17 @@ import pytest
 from served import HANDSHAKE, Served, Tab
 
 #: Of every kind of answer: the page, scripts, files that come and go, the websocket, what is not there.
-PATHS = ("", "index.html", "vue.global.js", "loading.tpl", "__mvreg_page/page.js", "download/x/y", "upload?target=ct", "ws", "nothing")
+PATHS = (
+    "",
+    "index.html",
+    "vue.global.js",
+    "loading.tpl",
+    "__mvreg_page/page.js",
+    "download/x/y",
+    "upload?target=ct",
+    "ws",
+    "nothing",
+)
 #: What another user of the computer can do: connect to every port that listens, and try what the arguments of any program say.
 OTHER_USER = r"""
 import glob, re, sys, urllib.error, urllib.request
@@ -75,8 +85,14 @@ def handshake(path: str) -> dict[str, str]:
 
 
 def test_nothing_is_answered_without_the_token(server):
-    wrong = ("", f"mvreg_{server.port}=wrong", f"mvreg_{server.port}=", f"mvreg_{server.port + 1}={server.token}",
-             f"mvreg_token={server.token}", f"mvreg_{server.port}=".encode() + b"\xff\xfe")
+    wrong = (
+        "",
+        f"mvreg_{server.port}=wrong",
+        f"mvreg_{server.port}=",
+        f"mvreg_{server.port + 1}={server.token}",
+        f"mvreg_token={server.token}",
+        f"mvreg_{server.port}=".encode() + b"\xff\xfe",
+    )
     for path in PATHS:
         for cookie in wrong:
             for data in (None, b"x") if path.startswith("upload") else (None,):
@@ -84,7 +100,12 @@ def test_nothing_is_answered_without_the_token(server):
                 assert status == 403 and "The token is missing or wrong" in text, (path, cookie)
     for query in ("token=", "token=wrong", f"token={server.token}x", f"token=x&token={server.token}", "token=%ff"):
         assert server.ask(f"index.html?{query}", cookie="")[0] == 403, query
-    for path in ("vue.global.js", "ws", "upload", "download/x/y"):  # an address with the token leads to the page, and nowhere else
+    for path in (
+        "vue.global.js",
+        "ws",
+        "upload",
+        "download/x/y",
+    ):  # an address with the token leads to the page, and nowhere else
         assert server.ask(f"{path}?token={server.token}", cookie="", **handshake(path))[0] == 403, path
     assert server.ask("index.html")[0] == 200
     assert server.ask("ws", **handshake("ws"))[0] == 101
@@ -100,8 +121,17 @@ def test_another_address_asks_for_the_token_too(serve):
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="needs root, to be another user")
 def test_another_user_of_the_computer_gets_nothing(server):
     program = next(path for path in ("/usr/bin/python3", sys.executable) if Path(path).exists())
-    done = subprocess.run([program, "-I", "-c", OTHER_USER, str(server.port)], user=65534, group=65534, extra_groups=[], cwd="/",
-                          env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [program, "-I", "-c", OTHER_USER, str(server.port)],
+        user=65534,
+        group=65534,
+        extra_groups=[],
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.split()) == {"403"}
 
@@ -174,7 +204,9 @@ def test_two_servers_are_open_in_one_browser(context, serve, server):
 
 def test_a_link_of_another_site_leads_in_only_with_the_token(context, elsewhere, server):
     page = context.new_page()
-    page.goto(elsewhere(f'<a href="{server.address}">in</a>', host="localhost"))  # another site than 127.0.0.1, as browsers see it
+    page.goto(
+        elsewhere(f'<a href="{server.address}">in</a>', host="localhost")
+    )  # another site than 127.0.0.1, as browsers see it
     page.get_by_text("in").click()
     page.wait_for_selector(".mv-app")
     page.goto(elsewhere(f'<a href="{server.root}">in</a>', host="localhost"))
@@ -187,7 +219,8 @@ def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, serve
     page = context.new_page()
     page.goto(server.address)
     page.wait_for_selector(".mv-app")
-    page.goto(elsewhere(f"""<iframe src="{server.root}index.html"></iframe><iframe src="{server.root}nothing"></iframe>
+    page.goto(
+        elsewhere(f"""<iframe src="{server.root}index.html"></iframe><iframe src="{server.root}nothing"></iframe>
         <script>
           const told = {{}}, tell = (what, promise) => promise.then(() => told[what] = true, () => told[what] = false);
           tell("read", fetch("{server.root}index.html", {{ credentials: "include" }}).then(r => r.text()));
@@ -195,7 +228,8 @@ def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, serve
           tell("socket", new Promise((take, fail) => {{
             const socket = new WebSocket("ws://127.0.0.1:{server.port}/ws"); socket.onopen = take; socket.onerror = fail; }}));
         </script><form method="post" enctype="multipart/form-data" action="{server.root}upload?target=ct" target="sent">
-        <input type="hidden" name="a" value="b"></form><iframe name="sent"></iframe>"""))
+        <input type="hidden" name="a" value="b"></form><iframe name="sent"></iframe>""")
+    )
     page.wait_for_function("Object.keys(told).length === 3")
     assert page.evaluate("told") == {"read": False, "embed": False, "socket": False}
     assert all(not frame.locator(".mv-app, .mv-steps").count() for frame in page.frames)
@@ -208,22 +242,49 @@ def test_a_foreign_page_cannot_frame_it_nor_talk_to_it(context, elsewhere, serve
 
 def test_a_name_that_was_bound_to_this_computer_gets_nothing(chromium, server):
     """DNS rebinding: a site whose name leads to 127.0.0.1 has been opened, even with the token."""
-    for name in ("evil.example", f"evil.example:{server.port}", "127.0.0.1.evil.example", "localhost.evil.example", "[::2]", "2130706433",
-                 "127.0.0.1; evil.example", "127.0.0.1@evil.example", ""):
+    for name in (
+        "evil.example",
+        f"evil.example:{server.port}",
+        "127.0.0.1.evil.example",
+        "localhost.evil.example",
+        "[::2]",
+        "2130706433",
+        "127.0.0.1; evil.example",
+        "127.0.0.1@evil.example",
+        "",
+    ):
         for path, more in (("index.html", {}), ("ws", handshake("ws")), (f"index.html?token={server.token}", {})):
             status, text, _ = server.ask(path, Host=name, **more)
             assert status in (400, 403) and "mv-" not in text, (name, path)
-    for origin in ("http://evil.example", f"http://evil.example:{server.port}", "null", "file://", f"http://127.0.0.1:{server.port + 1}",
-                   f"http://localhost:{server.port}", f"http://127.0.0.1:{server.port}@evil.example"):
+    for origin in (
+        "http://evil.example",
+        f"http://evil.example:{server.port}",
+        "null",
+        "file://",
+        f"http://127.0.0.1:{server.port + 1}",
+        f"http://localhost:{server.port}",
+        f"http://127.0.0.1:{server.port}@evil.example",
+    ):
         for path in ("ws", "index.html"):
             status, text, _ = server.ask(path, Origin=origin, **handshake(path))
             assert status == 403 and "another site" in text, origin
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
         host = f"{name}:{server.port}"
         assert server.ask("ws", Host=host, Origin=f"http://{host}", **handshake("ws"))[0] == 101, name
-    from_name = subprocess.run([chromium, "--headless", "--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP evil.example 127.0.0.1",
-                                "--dump-dom", f"http://evil.example:{server.port}/?token={server.token}"], capture_output=True, text=True,
-                               timeout=90)
+    from_name = subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--host-resolver-rules=MAP evil.example 127.0.0.1",
+            "--dump-dom",
+            f"http://evil.example:{server.port}/?token={server.token}",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
     assert "answers only by its own name" in from_name.stdout and "mv-" not in from_name.stdout
 
 
@@ -238,14 +299,18 @@ def test_every_answer_says_how_it_may_be_used(server):
             policy = dict(part.strip().split(" ", 1) for part in headers["Content-Security-Policy"].split(";"))
             assert policy["frame-ancestors"] == policy["default-src"] == "'none'", path
             assert policy["connect-src"] == f"'self' ws://127.0.0.1:{server.port}", path
-            assert "'unsafe-inline'" not in policy["script-src"] and "http" not in headers["Content-Security-Policy"], path
+            assert "'unsafe-inline'" not in policy["script-src"] and "http" not in headers["Content-Security-Policy"], (
+                path
+            )
 
 
 def test_the_page_passes_its_own_policy_in_all_steps(open_tab, server):
     tab = open_tab(server)  # which fails where the console tells of an error
     tab.ready()
     page = tab.page
-    page.evaluate("window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.violatedDirective))")
+    page.evaluate(
+        "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.violatedDirective))"
+    )
     for step in ("1. CT", "2. X-rays", "3. Start", "4. Register", "5. Check", "6. Export", "7. Sequence"):
         tab.open_step(step)
         page.wait_for_timeout(500)  # it scrolls there
@@ -264,14 +329,21 @@ def test_what_a_file_smuggles_into_the_page_cannot_run_nor_leave(browser, elsewh
     tab = Tab(browser, server, tmp_path)
     other = elsewhere("")
     page = tab.page
-    page.evaluate("window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.effectiveDirective))")
-    page.evaluate("""(other) => {
+    page.evaluate(
+        "window.refused = []; addEventListener('securitypolicyviolation', e => refused.push(e.effectiveDirective))"
+    )
+    page.evaluate(
+        """(other) => {
         document.body.insertAdjacentHTML('beforeend', `<img src="x" onerror="window.evil = 1"><img src="${other}?stolen">`);
         document.body.append(Object.assign(document.createElement('script'), { textContent: 'window.evil = 2' }));
         document.body.append(Object.assign(document.createElement('iframe'), { src: other }));
         fetch(other).catch(() => 0);
-        try { new WebSocket(other.replace('http', 'ws')); } catch { } }""", other)
+        try { new WebSocket(other.replace('http', 'ws')); } catch { } }""",
+        other,
+    )
     page.wait_for_function("refused.length >= 6")
     assert page.evaluate("window.evil") is None
-    assert {"img-src", "connect-src", "frame-src", "script-src-elem", "script-src-attr"} <= set(page.evaluate("refused"))
+    assert {"img-src", "connect-src", "frame-src", "script-src-elem", "script-src-attr"} <= set(
+        page.evaluate("refused")
+    )
     tab.close()

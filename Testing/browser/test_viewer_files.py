@@ -33,18 +33,39 @@ def send(tab, hint: str, *paths) -> None:
 
 
 def test_geometry_comes_from_a_calibration_file(tab, tmp_path):
-    cameras = {name: CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.25, 1.25), size=(128, 128),
-                          rao_lao_deg=angle, cra_cau_deg=5).camera() for name, angle in (("left", 10), ("{{3+4}}<b>", 100))}
-    (tmp_path / "<i>rig{{1+1}}.json").write_text(json.dumps({name: {
-        "camera_matrix": camera.intrinsics.tolist(), "R": camera.camera_from_world[:3, :3].tolist(),
-        "t": (camera.camera_from_world[:3, 3] / 10).tolist(), "image_size": [128, 128]} for name, camera in cameras.items()}))
+    cameras = {
+        name: CArm(
+            source_to_detector_mm=1000,
+            source_to_isocentre_mm=700,
+            pixel_mm=(1.25, 1.25),
+            size=(128, 128),
+            rao_lao_deg=angle,
+            cra_cau_deg=5,
+        ).camera()
+        for name, angle in (("left", 10), ("{{3+4}}<b>", 100))
+    }
+    (tmp_path / "<i>rig{{1+1}}.json").write_text(
+        json.dumps(
+            {
+                name: {
+                    "camera_matrix": camera.intrinsics.tolist(),
+                    "R": camera.camera_from_world[:3, :3].tolist(),
+                    "t": (camera.camera_from_world[:3, 3] / 10).tolist(),
+                    "image_size": [128, 128],
+                }
+                for name, camera in cameras.items()
+            }
+        )
+    )
     tab.open_step("X-rays")
     tab.page.get_by_role("button", name="view1").first.click()
     tab.button("File").click()
     tab.page.get_by_text("Calibration file: none is chosen").wait_for()
     send(tab, "a calibration", tmp_path / "<i>rig{{1+1}}.json")
     tab.page.get_by_text("<i>rig{{1+1}}.json").wait_for()
-    tab.page.get_by_text("The file does not say, and nothing is assumed: First pixel at, World axes, Lengths in.").wait_for()
+    tab.page.get_by_text(
+        "The file does not say, and nothing is assumed: First pixel at, World axes, Lengths in."
+    ).wait_for()
     tab.shot("asked")
     assert tab.button("Apply").is_disabled()
     for box, option in (("First pixel at", "0 (OpenCV)"), ("World axes", "LPS (DICOM, ITK)"), ("Lengths in", "cm")):
@@ -100,8 +121,15 @@ def test_a_case_is_made_of_files_alone(open_tab, serve, case_file, tmp_path):
 def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
     """And images of two patients are told, in the X-rays that a page sent as in a case."""
     for name, patient in (("front", "P-1"), ("side", "P-2")):
-        write_xray(tmp_path / f"{name}.dcm", np.random.default_rng(1).integers(2000, 4000, (64, 64)), DistanceSourceToDetector=1000,
-                   DistanceSourceToPatient=700, ImagerPixelSpacing=[1, 1], PositionerPrimaryAngle=30, PatientID=patient)
+        write_xray(
+            tmp_path / f"{name}.dcm",
+            np.random.default_rng(1).integers(2000, 4000, (64, 64)),
+            DistanceSourceToDetector=1000,
+            DistanceSourceToPatient=700,
+            ImagerPixelSpacing=[1, 1],
+            PositionerPrimaryAngle=30,
+            PatientID=patient,
+        )
     tab = open_tab(serve())
     tab.button("Begin with an empty case").click()
     send(tab, "X-rays", tmp_path / "front.dcm", tmp_path / "side.dcm")
@@ -116,7 +144,9 @@ def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
     tab.page.get_by_label("CRA (+) / CAU (−)").fill("0")
     tab.page.get_by_label("CRA (+) / CAU (−)").press("Enter")
     tab.button("Apply").click()
-    tab.wait_state("!s.xrays.geometry.changed && !s.xrays.geometry.problem && s.xrays.geometry.fields.cra_cau_deg === '0'")
+    tab.wait_state(
+        "!s.xrays.geometry.changed && !s.xrays.geometry.problem && s.xrays.geometry.fields.cra_cau_deg === '0'"
+    )
 
 
 def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path):
@@ -132,7 +162,9 @@ def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path)
     part = CalibrationPart(None, None, None)
 
     def given(beside: str) -> Calibration:
-        return Calibration(folder, (folder / "camera.tfm", folder / "carm.tfm"), folder / "carm.tfm", {**answers, BESIDE: beside})
+        return Calibration(
+            folder, (folder / "camera.tfm", folder / "carm.tfm"), folder / "carm.tfm", {**answers, BESIDE: beside}
+        )
 
     def content(beside: str) -> dict:
         """Once the file is read."""
@@ -163,7 +195,9 @@ def test_the_ct_is_put_where_a_file_has_it_and_back(tab, case_file, tmp_path):
         assert tab.button("Put the CT there").is_disabled()
         choose(tab, "Axes", pick)
         choose(tab, "Direction", "the world to the CT")
-        tab.wait_state(f"!!s.start.pose_file.problem === {json.dumps(problem)} && s.start.pose_file.ready === {json.dumps(not problem)}")
+        tab.wait_state(
+            f"!!s.start.pose_file.problem === {json.dumps(problem)} && s.start.pose_file.ready === {json.dumps(not problem)}"
+        )
         assert "/" not in tab.state("start.pose_file.problem")
     tab.shot("pose")
     tab.button("Put the CT there").click()
@@ -171,14 +205,29 @@ def test_the_ct_is_put_where_a_file_has_it_and_back(tab, case_file, tmp_path):
     start = np.array(json.loads(case_file.read_text())["world_from_ct"])
     centre = rigid.inverse(start) @ [*map(float, before[:3]), 1]
     turned = Rotation.from_matrix(phantom.TRUE_POSE[:3, :3]).as_euler("xyz", degrees=True)
-    np.testing.assert_allclose(np.array(tab.state("start.numbers"), float), [*(phantom.TRUE_POSE @ centre)[:3], *turned], atol=0.016)
+    np.testing.assert_allclose(
+        np.array(tab.state("start.numbers"), float), [*(phantom.TRUE_POSE @ centre)[:3], *turned], atol=0.016
+    )
     tab.page.keyboard.press("Control+z")
     tab.wait_state(f"s.start.numbers.join() === '{','.join(before)}'")
 
 
 def write_markups(path, points: dict) -> Path:
-    path.write_text(json.dumps({"markups": [{"type": "Fiducial", "coordinateSystem": "LPS", "controlPoints": [
-        {"label": name, "position": list(map(float, point))} for name, point in points.items()]}]}))
+    path.write_text(
+        json.dumps(
+            {
+                "markups": [
+                    {
+                        "type": "Fiducial",
+                        "coordinateSystem": "LPS",
+                        "controlPoints": [
+                            {"label": name, "position": list(map(float, point))} for name, point in points.items()
+                        ],
+                    }
+                ]
+            }
+        )
+    )
     return path
 
 
@@ -197,7 +246,9 @@ def test_landmarks_of_the_ct_and_of_an_xray_come_from_files(tab, tmp_path):
     tab.wait_state("s.message.includes('falls beside the image of view1')")
     assert tab.state("message").startswith("beside.mrk.json: ")
     send(tab, "landmarks", write_markups(tmp_path / "view1.mrk.json", {"b": (20, 30, 0)}))
-    tab.wait_state("!s.message && s.start.landmarks.find(row => row.name === 'b').cells.map(cell => cell.text).join() === '✔,✔,'")
+    tab.wait_state(
+        "!s.message && s.start.landmarks.find(row => row.name === 'b').cells.map(cell => cell.text).join() === '✔,✔,'"
+    )
     tab.shot("landmarks")
     tab.button("Remove landmark b").click()
     tab.button(f"Remove landmark {name}").click()

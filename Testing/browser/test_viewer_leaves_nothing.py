@@ -12,15 +12,23 @@ from served import PATIENCE_S, Served
 
 MRML = '<MRML version="Slicer4.4.0" userTags="">{}</MRML>'
 #: Scenes that are refused: where they are read, and where they are put into the scene.
-REFUSED = {"outside": MRML.format('<TextStorage id="vtkMRMLTextStorageNode1" name="s" fileName="/etc/passwd"></TextStorage>'),
-           "none": "not a scene",
-           "missing": MRML.format('<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" fileName="no.nrrd">'
-                                  '</VolumeArchetypeStorage><Volume id="vtkMRMLScalarVolumeNode1" name="v" '
-                                  'storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>')}
+REFUSED = {
+    "outside": MRML.format('<TextStorage id="vtkMRMLTextStorageNode1" name="s" fileName="/etc/passwd"></TextStorage>'),
+    "none": "not a scene",
+    "missing": MRML.format(
+        '<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" fileName="no.nrrd">'
+        '</VolumeArchetypeStorage><Volume id="vtkMRMLScalarVolumeNode1" name="v" '
+        'storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>'
+    ),
+}
 
 
 def send(server: Served, name: str, content: bytes) -> None:
-    body = (f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n').encode() + content + b"\r\n--x--\r\n"
+    body = (
+        (f'--x\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n\r\n').encode()
+        + content
+        + b"\r\n--x--\r\n"
+    )
     until = monotonic() + PATIENCE_S
     while server.ask("upload?target=open", body, Content_Type="multipart/form-data; boundary=x")[0] != 200:
         assert monotonic() < until

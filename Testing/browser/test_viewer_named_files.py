@@ -47,7 +47,8 @@ def test_header_and_voxels_are_dropped_together_and_no_other_file_is_read(open_t
     tab.wait_state("s.xrays.rows.length === 2 || s.message", 20)
     assert not tab.state("message")
     for name, content in (
-        ("a.mhd", f"{planted_file.META}ElementDataFile = {target}\n"), ("a.nhdr", f"{planted_file.NRRD}data file: {target}\n"),
+        ("a.mhd", f"{planted_file.META}ElementDataFile = {target}\n"),
+        ("a.nhdr", f"{planted_file.NRRD}data file: {target}\n"),
         ("b.mha", f"{planted_file.META}ElementDataFile = ../../{target.name}\n"),
         ("b.mhd", f"{planted_file.META}ElementDataFile = LIST\n{target}\n"),
         ("c.nrrd", f"{planted_file.NRRD}data file: ~/{target}\n"),

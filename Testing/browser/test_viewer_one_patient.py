@@ -69,9 +69,15 @@ def tab(open_tab, server, cases) -> Tab:
 
 def send_folder(server: Served, folder: Path, target: str = "open") -> int:
     """What a page sends when a folder is dropped on it; the status of the answer."""
-    parts = [f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{folder.name}%2F{file.name}"\r\n\r\n'.encode()
-             + file.read_bytes() + b"\r\n" for file in sorted(folder.iterdir())]
-    return server.ask(f"upload?target={target}", b"".join([*parts, b"--xyz--\r\n"]), Content_Type="multipart/form-data; boundary=xyz")[0]
+    parts = [
+        f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{folder.name}%2F{file.name}"\r\n\r\n'.encode()
+        + file.read_bytes()
+        + b"\r\n"
+        for file in sorted(folder.iterdir())
+    ]
+    return server.ask(
+        f"upload?target={target}", b"".join([*parts, b"--xyz--\r\n"]), Content_Type="multipart/form-data; boundary=xyz"
+    )[0]
 
 
 def wait_for(tab: Tab, names: tuple[str, ...]) -> None:
@@ -92,10 +98,15 @@ def panes(tab: Tab) -> list[dict]:
 
 def at_pixels(tab: Tab, number: int, picture: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The grey (rows, columns) that the picture of a pane has at each of so many (columns, rows) pixels of the X-ray; NaN beside it."""
-    (left, top), (right, bottom), ratio = tab.page.evaluate("""([n, size]) => { const e = document.querySelectorAll('.mvx')[n].xray;
-        return [e.frame.toView([0, 0]), e.frame.toView(size.map(side => side - 1)), e.ratio]; }""", [number, size])
-    columns, rows = (np.floor(ratio * np.linspace(*ends, count)).astype(int)
-                     for ends, count in (((left, right), size[0]), ((top, bottom), size[1])))
+    (left, top), (right, bottom), ratio = tab.page.evaluate(
+        """([n, size]) => { const e = document.querySelectorAll('.mvx')[n].xray;
+        return [e.frame.toView([0, 0]), e.frame.toView(size.map(side => side - 1)), e.ratio]; }""",
+        [number, size],
+    )
+    columns, rows = (
+        np.floor(ratio * np.linspace(*ends, count)).astype(int)
+        for ends, count in (((left, right), size[0]), ((top, bottom), size[1]))
+    )
     inside = (rows[:, None] >= 0) & (rows[:, None] < len(picture)) & (columns >= 0) & (columns < picture.shape[1])
     return np.where(inside, picture[rows.clip(0, len(picture) - 1)][:, columns.clip(0, picture.shape[1] - 1)], np.nan)
 
@@ -105,7 +116,9 @@ def likeness(shown: np.ndarray, line_integrals: np.ndarray, window: tuple[float,
     return float(np.corrcoef(shown[seen], np.clip(line_integrals, *window)[seen])[0, 1])
 
 
-def assert_shows(tab: Tab, case: Path, alone: list[dict] | None = None, *, named: str | None = None, other: Path | None = None) -> None:
+def assert_shows(
+    tab: Tab, case: Path, alone: list[dict] | None = None, *, named: str | None = None, other: Path | None = None
+) -> None:
     """That each pane shows the X-ray of a case, as its file has it, with its name.
 
     alone: the panes as a server shows them that has no other case.   other: a case whose X-rays nothing may look like.
@@ -115,12 +128,17 @@ def assert_shows(tab: Tab, case: Path, alone: list[dict] | None = None, *, named
     loaded = {path: Case.load(path).views for path in (case, other) if path is not None}
     names = [view.name for view in loaded[case]]
     assert [pane["name"] for pane in tab.state("views.xrays")] == names
-    assert [view["label"] for view in tab.page.evaluate("[...document.querySelectorAll('.mvx')].map(e => e.xray.view)")] == names
+    assert [
+        view["label"] for view in tab.page.evaluate("[...document.querySelectorAll('.mvx')].map(e => e.xray.view)")
+    ] == names
     registration = named if named is not None else case.parent.name
     for number, pane in enumerate(found):
         begin = f"{names[number]} \u2013 {registration}"
         assert pane["title"][0] == begin or (registration == "" and pane["title"][0].startswith(begin))
-        xray, window = loaded[case][number].xray, tab.page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.greys", number)
+        xray, window = (
+            loaded[case][number].xray,
+            tab.page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.greys", number),
+        )
         shown = at_pixels(tab, number, pane["picture"][..., 0], xray.line_integrals.shape[::-1])
         same = likeness(np.where(xray.valid, shown, np.nan), xray.line_integrals, window)
         assert same > 0.99, (names[number], same)
@@ -144,14 +162,19 @@ def pick_folder(tab: Tab, case: Path) -> None:
 
 def drop(tab: Tab, case: Path) -> None:
     files = {file.name: base64.b64encode(file.read_bytes()).decode() for file in case.parent.iterdir()}
-    dropped = tab.page.evaluate_handle("""(files) => { const data = new DataTransfer();
+    dropped = tab.page.evaluate_handle(
+        """(files) => { const data = new DataTransfer();
         for (const [name, content] of Object.entries(files))
             data.items.add(new File([Uint8Array.from(atob(content), c => c.charCodeAt(0))], name));
-        return data; }""", files)
+        return data; }""",
+        files,
+    )
     tab.page.get_by_role("dialog").locator(".mv-files").dispatch_event("drop", {"dataTransfer": dropped})
 
 
-@pytest.mark.parametrize(("way", "named"), [(pick_folder, None), (pick_files, "Dropped files"), (drop, "Dropped files")])
+@pytest.mark.parametrize(
+    ("way", "named"), [(pick_folder, None), (pick_files, "Dropped files"), (drop, "Dropped files")]
+)
 def test_a_case_over_another(tab, cases, alone, way, named):
     assert_shows(tab, cases["A"])
     tab.button("Open").click()
@@ -264,18 +287,33 @@ def test_what_was_under_way_for_one_patient_does_not_reach_the_next(tab, cases):
     assert tab.server.ask(address)[0] == 200
 
     image = (cases["A"].parent / "view1.mha").read_bytes()
-    many = b"".join(f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{n:03}.mha"\r\n\r\n'.encode() + image + b"\r\n"
-                    for n in range(150)) + b"--xyz--\r\n"
+    many = (
+        b"".join(
+            f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{n:03}.mha"\r\n\r\n'.encode()
+            + image
+            + b"\r\n"
+            for n in range(150)
+        )
+        + b"--xyz--\r\n"
+    )
     form = {"Content_Type": "multipart/form-data; boundary=xyz"}
     half = socket.create_connection(("127.0.0.1", tab.server.port), timeout=60)
-    head = {"Host": f"127.0.0.1:{tab.server.port}", "Cookie": tab.server.cookie, "Content-Type": form["Content_Type"],
-            "Content-Length": len(many)}
-    half.sendall("".join(["POST /upload?target=xrays HTTP/1.1\r\n", *(f"{key}: {value}\r\n" for key, value in head.items()),
-                          "\r\n"]).encode() + many[: len(many) // 2])
+    head = {
+        "Host": f"127.0.0.1:{tab.server.port}",
+        "Cookie": tab.server.cookie,
+        "Content-Type": form["Content_Type"],
+        "Content-Length": len(many),
+    }
+    half.sendall(
+        "".join(
+            ["POST /upload?target=xrays HTTP/1.1\r\n", *(f"{key}: {value}\r\n" for key, value in head.items()), "\r\n"]
+        ).encode()
+        + many[: len(many) // 2]
+    )
     assert tab.server.ask("upload?target=xrays", many, **form)[0] == 200
     send_folder(tab.server, cases["B"].parent)
     tab.wait_state("!s.opening && s.views.case === 'B'")
-    half.sendall(many[len(many) // 2:])
+    half.sendall(many[len(many) // 2 :])
     answer = half.recv(4096).decode()
     half.close()
     assert answer.startswith("HTTP/1.1 400") and "was closed meanwhile" in answer

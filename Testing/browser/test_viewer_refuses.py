@@ -15,8 +15,12 @@ from served import MVREG
 
 def form(*files: tuple[str, bytes]) -> tuple[bytes, str]:
     """A form with files by their names, written as the page does, and its content type."""
-    parts = [f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(name, safe="")}"\r\n\r\n'.encode()
-             + content + b"\r\n" for name, content in files]
+    parts = [
+        f'--xyz\r\nContent-Disposition: form-data; name="file"; filename="{quote(name, safe="")}"\r\n\r\n'.encode()
+        + content
+        + b"\r\n"
+        for name, content in files
+    ]
     return b"".join([*parts, b"--xyz--\r\n"]), "multipart/form-data; boundary=xyz"
 
 
@@ -44,7 +48,12 @@ def test_files_that_would_leave_their_folder_are_refused(open_tab, server):
 
 
 def test_only_offered_files_are_sent(server):
-    for path in ("download/x/y", "download/..%2f..%2fetc%2fpasswd/passwd", "../etc/passwd", "__mvreg_page/../serving.py"):
+    for path in (
+        "download/x/y",
+        "download/..%2f..%2fetc%2fpasswd/passwd",
+        "../etc/passwd",
+        "__mvreg_page/../serving.py",
+    ):
         assert server.ask(path)[0] in (403, 404), path
 
 
@@ -65,7 +74,11 @@ def test_a_scene_that_would_leave_its_folder_is_refused(open_tab, server, tmp_pa
     for name, files, told in (
         ("slip.mrb", {"../../evil.txt": "x", "a/a.mrml": "<MRML></MRML>"}, "stays in its folder"),
         ("bomb.mrb", {"a/a.mrml": '<!DOCTYPE x [<!ENTITY a "b">]><MRML></MRML>'}, "is no scene"),
-        ("else.mrb", {"a/a.mrml": '<MRML><VolumeArchetypeStorage fileName="/etc/hostname"/></MRML>'}, "outside its own folder"),
+        (
+            "else.mrb",
+            {"a/a.mrml": '<MRML><VolumeArchetypeStorage fileName="/etc/hostname"/></MRML>'},
+            "outside its own folder",
+        ),
         ("none.mrb", {"a.txt": "x"}, "holds no .mrml"),
     ):
         with zipfile.ZipFile(tmp_path / name, "w") as archive:
@@ -94,14 +107,21 @@ def test_names_out_of_files_are_text(open_tab, server):
     tab.ready()
     tab.open_step("2. X-rays")
     body = tab.page.locator("body")
-    assert "{{3+4}}" in body.inner_text() and "{{2+3}}<b>ct<b>" in body.inner_text() and "view & co" in body.inner_text()
+    assert (
+        "{{3+4}}" in body.inner_text() and "{{2+3}}<b>ct<b>" in body.inner_text() and "view & co" in body.inner_text()
+    )
     assert tab.page.evaluate("window.evil") is None
     assert not tab.page.locator("b", has_text="ct").count()
 
 
 def test_a_port_in_use_is_told_of_in_a_sentence(server):
-    done = subprocess.run([*MVREG, "view", "--no-browser", "--port", str(server.port)], capture_output=True, text=True, timeout=90,
-                          env=server.environment)
+    done = subprocess.run(
+        [*MVREG, "view", "--no-browser", "--port", str(server.port)],
+        capture_output=True,
+        text=True,
+        timeout=90,
+        env=server.environment,
+    )
     assert done.returncode == 2
     assert f"127.0.0.1:{server.port}: cannot be served on" in done.stderr and "Traceback" not in done.stderr
 

@@ -37,14 +37,21 @@ def shown(tab, number: int) -> None:
 
 def picture(tab) -> np.ndarray:
     """The first X-ray as its canvas shows it, in 48 x 48 pixels: all of them take seconds to come."""
-    return np.array(tab.page.evaluate("""() => { const small = new OffscreenCanvas(48, 48).getContext("2d");
-        small.drawImage(document.querySelector(".mvx canvas"), 0, 0, 48, 48); return [...small.getImageData(0, 0, 48, 48).data]; }"""), int)
+    return np.array(
+        tab.page.evaluate("""() => { const small = new OffscreenCanvas(48, 48).getContext("2d");
+        small.drawImage(document.querySelector(".mvx canvas"), 0, 0, 48, 48); return [...small.getImageData(0, 0, 48, 48).data]; }"""),
+        int,
+    )
 
 
 def layers(tab) -> list[int]:
     """The numbers of the DRRs that the X-rays show."""
-    return [tab.state(name)["layer"] for name in tab.page.evaluate(
-        "() => Object.keys(window.trame.state.state).filter(k => k.startsWith('mvreg_xray_') && window.trame.state.state[k])")]
+    return [
+        tab.state(name)["layer"]
+        for name in tab.page.evaluate(
+            "() => Object.keys(window.trame.state.state).filter(k => k.startsWith('mvreg_xray_') && window.trame.state.state[k])"
+        )
+    ]
 
 
 def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, server):
@@ -68,7 +75,9 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab.shot("2-played")
     tab.button("One frame back").click()
     tab.page.get_by_text("no contrast").first.wait_for()
-    assert tab.state("player.judged") == "reject" and any("still show another frame" in line for line in tab.state("player.told"))
+    assert tab.state("player.judged") == "reject" and any(
+        "still show another frame" in line for line in tab.state("player.told")
+    )
     tab.shot("3-lost")
     tab.button("First frame").click()
     shown(tab, 0)
@@ -107,13 +116,20 @@ def test_the_motion_of_another_structure_is_curves_and_a_table(open_tab, server,
     tab = open_tab(server, width=1280, height=800)
     tab.ready()
     tab.page.get_by_text("Motion of another structure").click()
-    tab.page.locator('input[aria-label^="Choose files: track.json"]').set_input_files(write_turning(track, tmp_path / "turning"))
+    tab.page.locator('input[aria-label^="Choose files: track.json"]').set_input_files(
+        write_turning(track, tmp_path / "turning")
+    )
     table = tab.page.get_by_role("table", name="Motion by frame")
     table.wait_for()
     rows = [[cell.strip() for cell in row.split("\t")] for row in table.inner_text().splitlines()]
     assert rows[0] == ["Frame", "Turn (°)", "Shift (mm)"]
-    assert [(int(row[0]), float(row[1])) for row in rows[1:]] == [(n, pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK]
-    assert tab.page.locator(".mv-plot", has_text="Turn, degrees").count() == 1 and tab.page.locator("b", has_text="turning").count() == 0
+    assert [(int(row[0]), float(row[1])) for row in rows[1:]] == [
+        (n, pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
+    ]
+    assert (
+        tab.page.locator(".mv-plot", has_text="Turn, degrees").count() == 1
+        and tab.page.locator("b", has_text="turning").count() == 0
+    )
     tab.page.locator(".mv-plot", has_text="Shift of the centroid, mm").scroll_into_view_if_needed()
     outlines = tab.page.locator(".mvx path.outline")
     outlines.nth(1).wait_for(state="attached")

@@ -38,21 +38,31 @@ def test_landmarks_are_clicked_in_slices_and_x_rays(tab, case_file, tmp_path):
             page.wait_for_timeout(60)
             page.mouse.up()
             tab.wait_state(f"s.start.landmarks.length === {count + 1}")
-    marks = [page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.view.landmarks", number) for number in (0, 1)]
+    marks = [
+        page.evaluate("(n) => document.querySelectorAll('.mvx')[n].xray.view.landmarks", number) for number in (0, 1)
+    ]
     assert [[mark["of"] for mark in seen] for seen in marks] == [["ct"] * 5] * 2
     for name in [mark["name"] for mark in marks[0]]:
         seen = [next(mark["at"] for mark in among if mark["name"] == name) for among in marks]
         truth = (true_from_now @ np.append(triangulated(cameras, seen), 1))[:3]
         for number, P in enumerate(cameras):
             u, v, w = P @ np.append(truth, 1)
-            at = page.evaluate("([n, pixel]) => document.querySelectorAll('.mvx')[n].xray.frame.toView(pixel)", [number, [u / w, v / w]])
+            at = page.evaluate(
+                "([n, pixel]) => document.querySelectorAll('.mvx')[n].xray.frame.toView(pixel)",
+                [number, [u / w, v / w]],
+            )
             page.locator(".mvx-surface").nth(number).click(position={"x": at[0], "y": at[1]})
             tab.wait_state(f"s.start.landmarks.find(row => row.name === '{name}').cells[{number + 1}].text")
     tab.shot("landmarks")
     tab.button("Stop clicking").click()
     tab.register()
     assert tab.state("register.ended") == "done"
-    residuals = [float(cell["text"].split()[0]) for row in tab.state("start.landmarks") for cell in row["cells"] if "mm" in cell["text"]]
+    residuals = [
+        float(cell["text"].split()[0])
+        for row in tab.state("start.landmarks")
+        for cell in row["cells"]
+        if "mm" in cell["text"]
+    ]
     assert len(residuals) == 10 and max(residuals) < 2.0
     assert mtre_mm(tab.exported(tmp_path), case) < 1.0
 

@@ -38,13 +38,17 @@ def test_from_a_case_to_a_transform(tab, case_file, tmp_path):
     predicted = tab.page.locator(".mv-bar-row.wide", has_text="target 1").first
     predicted.scroll_into_view_if_needed()
     tab.shot("2-predicted")
-    expected, bound = (float(text) for text in re.match(r"target 1\s*([\d.]+), below ([\d.]+) mm", predicted.inner_text()).groups())
+    expected, bound = (
+        float(text) for text in re.match(r"target 1\s*([\d.]+), below ([\d.]+) mm", predicted.inner_text()).groups()
+    )
     assert 0 < expected < bound < 1
     tab.page.get_by_text("How the refinement went").click()
     tab.page.get_by_role("img", name="How far each step moved the CT").scroll_into_view_if_needed()
     tab.shot("2-curves")
     rising, falling = tab.state("check.rising"), tab.state("check.falling")
-    assert [line["name"] for line in rising] == ["view1", "view2"] and all(line["points"][-1][1] > 0.9 for line in rising)
+    assert [line["name"] for line in rising] == ["view1", "view2"] and all(
+        line["points"][-1][1] > 0.9 for line in rising
+    )
     assert [line["points"][0][1] > 1 > line["points"][-1][1] for line in falling] == [True, True]
     tab.open_step("Export")
     with tab.page.expect_download() as download:
@@ -140,7 +144,12 @@ def test_every_overlay_is_another_picture(fresh):
         fresh.drawn()
         pictures[mode] = fresh.picture(0).astype(int)
         fresh.shot(f"overlay-{mode}")
-    for one, other in (("Blend", "X-ray"), ("Edges", "X-ray"), ("Checkerboard", "Blend"), ("Difference", "Two colours")):
+    for one, other in (
+        ("Blend", "X-ray"),
+        ("Edges", "X-ray"),
+        ("Checkerboard", "Blend"),
+        ("Difference", "Two colours"),
+    ):
         assert np.abs(pictures[one] - pictures[other]).mean() > 0.3, (one, other)
 
 
@@ -159,7 +168,9 @@ def test_the_page_fits_into_1280_pixels_and_has_names_for_all_buttons(open_tab, 
     tab = open_tab(server, width=1280, height=720)
     tab.ready()
     tab.shot("narrow")
-    assert tab.page.evaluate("document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth")
+    assert tab.page.evaluate(
+        "document.documentElement.scrollWidth <= innerWidth && document.body.scrollWidth <= innerWidth"
+    )
     hidden = tab.page.evaluate("""() => [...document.querySelectorAll('button, input:not([type=file])')].filter(e => e.offsetParent
         && !(e.textContent.trim() || e.title || e.getAttribute('aria-label') || e.labels?.length)).map(e => e.outerHTML.slice(0, 200))""")
     assert not hidden

@@ -61,8 +61,11 @@ def test_the_wheel_with_shift_moves_it_along_the_beam(world, shown):
 
 
 KEYS = [
-    (["ArrowRight"], "right", 0.1), (["Shift+ArrowRight"], "right", 1.0), (["Shift+ArrowUp"], "up", 1.0),
-    (["PageUp"], "away", 0.1), (["Shift+PageDown"], "away", -1.0),
+    (["ArrowRight"], "right", 0.1),
+    (["Shift+ArrowRight"], "right", 1.0),
+    (["Shift+ArrowUp"], "up", 1.0),
+    (["PageUp"], "away", 0.1),
+    (["Shift+PageDown"], "away", -1.0),
 ]
 
 
@@ -97,8 +100,13 @@ def test_the_ring_turns_it_about_the_beam(world, shown):
     async def turn():
         ring = await shown.js("() => ({...xrays[0].drawn.ring})")
         box = await shown.surface().bounding_box()
-        places = [(box["x"] + ring["x"] + ring["radius"] * np.cos(angle), box["y"] + ring["y"] + ring["radius"] * np.sin(angle))
-                  for angle in np.radians([40, 60])]
+        places = [
+            (
+                box["x"] + ring["x"] + ring["radius"] * np.cos(angle),
+                box["y"] + ring["y"] + ring["radius"] * np.sin(angle),
+            )
+            for angle in np.radians([40, 60])
+        ]
         await shown.page.mouse.move(*places[0])
         await shown.page.mouse.down()
         await shown.page.mouse.move(*places[1], steps=9)
@@ -108,7 +116,9 @@ def test_the_ring_turns_it_about_the_beam(world, shown):
     world(turn())
     camera = shown.registration.xrays[0].camera
     beam = (centre(shown) - camera.source) / np.linalg.norm(centre(shown) - camera.source)
-    assert np.allclose(rotated(shown), 20 * beam, atol=0.02)  # clockwise in the image is clockwise as the source sees it
+    assert np.allclose(
+        rotated(shown), 20 * beam, atol=0.02
+    )  # clockwise in the image is clockwise as the source sees it
     assert np.allclose(moved(shown), 0, atol=1e-6)
 
 
@@ -129,8 +139,10 @@ def test_the_grips_tilt_it_about_one_axis(world, shown):
 
 def test_nonsense_from_a_page_moves_nothing(world, shown):
     async def ask():
-        return [await shown.js("([m]) => xrays[0].ask('move', m, true)", [movement])
-                for movement in ({"shift": [1]}, {"shift": ["a", 1]}, {"throw": [1, 2]}, {"beam": [1e300]}, [1, 2])]
+        return [
+            await shown.js("([m]) => xrays[0].ask('move', m, true)", [movement])
+            for movement in ({"shift": [1]}, {"shift": ["a", 1]}, {"throw": [1, 2]}, {"beam": [1e300]}, [1, 2])
+        ]
 
     assert all("expected" in answer["refused"] or "needs" in answer["refused"] for answer in world(ask()))
     assert np.array_equal(pose(shown), START)

@@ -104,11 +104,14 @@ def test_the_drr_follows_the_ct_in_every_view(world, shown):
     world(drag(shown, (50, 70), (60, 70)))
     after = [world(seen(shown, "blend", number, opacity=1.0)) for number in (0, 1)]
     assert np.abs(after[0] - before[0]).max() > 60
-    assert np.abs(after[0][:, 30:100] - before[0][:, 20:90]).mean() < 0.4 * np.abs(after[0] - before[0])[:, 30:100].mean()
+    assert (
+        np.abs(after[0][:, 30:100] - before[0][:, 20:90]).mean() < 0.4 * np.abs(after[0] - before[0])[:, 30:100].mean()
+    )
     assert np.abs(after[1] - before[1]).max() > 5
 
 
 # Window, zoom, pan
+
 
 def window(shown, number: int = 0) -> tuple[float, float]:
     display = shown.registration.xrays[number].node.GetDisplayNode()
@@ -199,10 +202,13 @@ def test_a_drag_in_a_zoomed_view_moves_by_the_pixels_under_the_mouse(world, show
 
     world(zoom())
     camera = shown.registration.xrays[0].camera
-    assert np.allclose(projected(camera, centre(shown) + moved(shown)) - projected(camera, centre(shown)), (6, 4), atol=1e-3)
+    assert np.allclose(
+        projected(camera, centre(shown) + moved(shown)) - projected(camera, centre(shown)), (6, 4), atol=1e-3
+    )
 
 
 # The linked cursor
+
 
 def test_a_click_is_told_as_a_pixel(world, shown):
     async def click():
@@ -210,8 +216,12 @@ def test_a_click_is_told_as_a_pixel(world, shown):
         await shown.settled()
 
     world(click())
-    (name, column, row), = shown.called
-    assert (name, np.round(column, 2), np.round(row, 2)) == ("point", pytest.approx(40.25, abs=0.15), pytest.approx(81.5, abs=0.15))
+    ((name, column, row),) = shown.called
+    assert (name, np.round(column, 2), np.round(row, 2)) == (
+        "point",
+        pytest.approx(40.25, abs=0.15),
+        pytest.approx(81.5, abs=0.15),
+    )
     assert np.array_equal(pose(shown), START)
 
 
@@ -224,8 +234,10 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(world, shown):
         world.cursor.points.AddControlPoint(*view.ras_of(projected(camera, point)))
         world.cursor.update()
         await asyncio.sleep(0.2)
-        return [await shown.js("(n) => ({...xrays[n].view, drawn: JSON.parse(JSON.stringify(xrays[n].drawn))})", number)
-                for number in (0, 1)]
+        return [
+            await shown.js("(n) => ({...xrays[n].view, drawn: JSON.parse(JSON.stringify(xrays[n].drawn))})", number)
+            for number in (0, 1)
+        ]
 
     here, there = world(put(first, cameras[0]))
     assert np.allclose(here["seen"], projected(cameras[0], point), atol=2e-3)
@@ -234,7 +246,7 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(world, shown):
     P, source = cameras[0].projection_matrix, cameras[0].source
     along = np.linalg.inv(P[:, :3]) @ np.append(projected(cameras[0], point), 1)
     on_line = [projected(cameras[1], source + depth * along / np.linalg.norm(along)) for depth in (600, 800)]
-    (a, b), = np.array(there["lines"])
+    ((a, b),) = np.array(there["lines"])
     direction = (b - a) / np.linalg.norm(b - a)
     assert all(abs(np.linalg.det([direction, at - a])) < 2e-3 for at in on_line)
     assert len(there["drawn"]["lines"]) == 1
@@ -259,19 +271,26 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(world, 
 
     async def marks(number):
         await asyncio.sleep(0.2)
-        return await shown.js("(n) => [xrays[n].view.landmarks, JSON.parse(JSON.stringify(xrays[n].drawn.landmarks))]", number)
+        return await shown.js(
+            "(n) => [xrays[n].view.landmarks, JSON.parse(JSON.stringify(xrays[n].drawn.landmarks))]", number
+        )
 
     try:
         (ct, clicked), drawn = world(marks(0))
         assert (ct["of"], clicked["of"], clicked["name"]) == ("ct", "clicked", "<i>tip</i>")
         assert np.allclose(clicked["at"], (40, 81), atol=2e-3) and np.allclose(ct["at"], expected(), atol=2e-3)
-        assert world(shown.js("() => [...document.querySelectorAll('.landmark text')].map(t => t.textContent)")) == ["<i>tip</i>"] * 3
+        assert (
+            world(shown.js("() => [...document.querySelectorAll('.landmark text')].map(t => t.textContent)"))
+            == ["<i>tip</i>"] * 3
+        )
         assert [one["of"] for one in world(marks(1))[0]] == ["ct"]
         x, y = world(shown.js("(at) => xrays[0].frame.toView(at)", ct["at"]))
         assert drawn[0]["path"].startswith(f"M{x - 6:.3f}"[:6]) and drawn[0]["y"] == pytest.approx(y - 6)
         world(press(shown, "Shift+ArrowRight", "Shift+ArrowRight"))
         (moved_on, stays), _ = world(marks(0))
-        assert np.allclose(moved_on["at"], expected(), atol=2e-3) and abs(np.subtract(moved_on["at"], ct["at"])).max() > 1
+        assert (
+            np.allclose(moved_on["at"], expected(), atol=2e-3) and abs(np.subtract(moved_on["at"], ct["at"])).max() > 1
+        )
         assert stays == clicked
     finally:
         landmarks.remove(shown.registration, "<i>tip</i>")
@@ -279,13 +298,16 @@ def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(world, 
 
 # The rest
 
+
 def test_what_is_written(world, shown):
     async def texts():
         return [await shown.page.locator(".mvx-title").nth(number).inner_text() for number in (0, 1)]
 
     first, second = world(texts())
     assert first.split("\n")[:2] == ["view1 \u2013 <b>Phantom</b>", "LAO 0.0° CRA 0.0°"]
-    assert second.startswith("<img src=x onerror=alert(1)> \u2013 <b>Phantom</b>\nLAO 90.0° CRA 0.0°")  # a name, and nothing else
+    assert second.startswith(
+        "<img src=x onerror=alert(1)> \u2013 <b>Phantom</b>\nLAO 90.0° CRA 0.0°"
+    )  # a name, and nothing else
     assert world(shown.page.locator("img").count()) == 0
     assert "line integral" in world(shown.page.locator(".mvx-told").first.inner_text())
 
@@ -299,8 +321,15 @@ def test_everything_has_a_name_and_a_place_in_the_order_of_the_keyboard(world, s
             found.append(await shown.page.evaluate("document.activeElement.getAttribute('aria-label')"))
         return found
 
-    assert world(names()) == ["Zoom out", "Show all of the X-ray", "Zoom in", "Brightness and contrast", "Handles to turn and tilt the CT",
-                              "Mouse and keys", "Full screen"]
+    assert world(names()) == [
+        "Zoom out",
+        "Show all of the X-ray",
+        "Zoom in",
+        "Brightness and contrast",
+        "Handles to turn and tilt the CT",
+        "Mouse and keys",
+        "Full screen",
+    ]
     assert "X-ray view1" in world(shown.surface().get_attribute("aria-label"))
 
 

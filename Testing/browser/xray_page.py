@@ -35,14 +35,18 @@ class XRayPage:
     async def place(self, pixel, number: int = 0) -> tuple[float, float]:
         """Where a pixel of an X-ray is in the window."""
         box = await self.surface(number).bounding_box()
-        frame = await self.js("([n, u]) => { const f = xrays[n].frame; return f.toView(u); }", [number, list(map(float, pixel))])
+        frame = await self.js(
+            "([n, u]) => { const f = xrays[n].frame; return f.toView(u); }", [number, list(map(float, pixel))]
+        )
         return box["x"] + frame[0], box["y"] + frame[1]
 
     async def js(self, function: str, argument=None):
         """A JavaScript function's result; it knows the components as `xrays`."""
-        script = ("async (a) => { const xrays = [...document.querySelectorAll('.mvx')].map((e) => e.xray).filter((x) => x);"
-                  " const done = (x) => x.picture.film && !x.stale() && !x.mover.busy && !x.scheduled;"
-                  f" return await ({function})(a); }}")
+        script = (
+            "async (a) => { const xrays = [...document.querySelectorAll('.mvx')].map((e) => e.xray).filter((x) => x);"
+            " const done = (x) => x.picture.film && !x.stale() && !x.mover.busy && !x.scheduled;"
+            f" return await ({function})(a); }}"
+        )
         return await self.page.evaluate(script, argument)
 
     async def settled(self, seconds: float = 20.0) -> None:
@@ -57,8 +61,11 @@ class XRayPage:
 
     async def colours(self, number: int = 0, flickering: bool = True) -> np.ndarray:
         """The picture (rows, columns, 3) as it is on the X-ray's canvas, in the canvas's own pixels.   flickering: while the DRR shows."""
-        png = await self.js("([n, flickering]) => { const x = xrays[n]; x.flickering = flickering; x.paint();"
-                            " return x.$refs.canvas.toDataURL('image/png'); }", [number, flickering])
+        png = await self.js(
+            "([n, flickering]) => { const x = xrays[n]; x.flickering = flickering; x.paint();"
+            " return x.$refs.canvas.toDataURL('image/png'); }",
+            [number, flickering],
+        )
         return np.asarray(Image.open(BytesIO(b64decode(png.partition(",")[2]))).convert("RGB")).astype(int)
 
 
@@ -84,8 +91,17 @@ async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
     with DivLayout(server) as layout:
         layout.root.style = "position: fixed; inset: 0; display: flex; gap: 4px; background: #0c0f13"
         for node in session.registration.xrays:
-            view = XRayView(server, session, node, may_move=lambda: shown.may_move, on_begin=told("begin"),
-                            on_moved=told("moved"), on_end=told("end"), on_point=told("point"), cursor=lambda: cursor)
+            view = XRayView(
+                server,
+                session,
+                node,
+                may_move=lambda: shown.may_move,
+                on_begin=told("begin"),
+                on_moved=told("moved"),
+                on_end=told("end"),
+                on_point=told("point"),
+                cursor=lambda: cursor,
+            )
             shown.views.append(view)
             with html.Div(style="flex: 1; min-width: 0; height: 100%"):
                 view.build()
@@ -102,15 +118,26 @@ async def xray_page(session, chromium: str, size=(1280, 640), cursor=None):
                 shown.errors.append(repr(error))
                 raise
 
-    serving = asyncio.ensure_future(server.start(port=0, host="127.0.0.1", open_browser=False, show_connection_info=False,
-                                                 disable_logging=True, exec_mode="coroutine", timeout=0))
+    serving = asyncio.ensure_future(
+        server.start(
+            port=0,
+            host="127.0.0.1",
+            open_browser=False,
+            show_connection_info=False,
+            disable_logging=True,
+            exec_mode="coroutine",
+            timeout=0,
+        )
+    )
     await server.ready
     ticking = asyncio.ensure_future(tick())
     try:
         async with async_playwright() as playwright:
             browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
             shown.page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
-            shown.page.on("console", lambda message: shown.errors.append(message.text) if message.type == "error" else None)
+            shown.page.on(
+                "console", lambda message: shown.errors.append(message.text) if message.type == "error" else None
+            )
             shown.page.on("pageerror", lambda error: shown.errors.append(str(error)))
             await shown.page.goto(f"http://127.0.0.1:{server.port}/")
             yield shown

@@ -5,9 +5,7 @@ from MultiViewRegistrationLib.demo.body import Body, base_materials, bone_points
 from MultiViewRegistrationLib.demo.spectrum import BONE, WATER, at_energy, transmission
 from MultiViewRegistrationLib.imaging.volume import Volume
 
-OBLIQUE = np.array(
-    [[0.0, -2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 30.0], [0.0, 0.0, 0.0, 1.0]]
-)
+OBLIQUE = np.array([[0.0, -2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 30.0], [0.0, 0.0, 0.0, 1.0]])
 
 
 def test_base_materials_attenuate_as_the_hounsfield_units_say():
@@ -65,9 +63,7 @@ def test_bone_points_leave_out_vessels():
 def test_middle_is_the_centroid_of_tissue():
     hu = np.full((20, 60, 60), -1000.0)
     hu[:, 12:36, 24:48] = 0
-    np.testing.assert_allclose(
-        middle(Volume(hu, OBLIQUE)), [10 - 2 * 23.5, -20 - 35.5, 30 + 3 * 9.5], atol=0.1
-    )
+    np.testing.assert_allclose(middle(Volume(hu, OBLIQUE)), [10 - 2 * 23.5, -20 - 35.5, 30 + 3 * 9.5], atol=0.1)
 
 
 def test_beams_harden():

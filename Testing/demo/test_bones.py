@@ -34,11 +34,15 @@ def test_bones_are_found_the_largest_first_and_contrast_agent_is_none(ct):
 
 def test_a_bone_that_moves_is_projected_where_it_went(ct):
     """By whole voxels, so that the same can be done to the CT itself."""
-    pytest.importorskip("itk.rtkJosephForwardProjectionImageFilterPython",
-                        reason='needs itk-rtk: pip install "multiview-registration[demo]"')
+    pytest.importorskip(
+        "itk.rtkJosephForwardProjectionImageFilterPython",
+        reason='needs itk-rtk: pip install "multiview-registration[demo]"',
+    )
     mask = single_bones(ct)[0]
     camera = random_cameras(np.random.default_rng(0), 1, (0, 0))[0]
-    pose = rigid.from_rotation_translation(np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30])))
+    pose = rigid.from_rotation_translation(
+        np.eye(3), -rigid.transform_points(ct.ct_from_index, np.array([46.0, 35, 30]))
+    )
     moved = MovedBone(Projector(Body.from_hu(ct, 0)), ct, mask)
     whole = Projector(Body.from_hu(ct, 0)).project(camera, pose)
     np.testing.assert_allclose(moved.project(camera, pose), whole, atol=1e-4)

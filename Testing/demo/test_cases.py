@@ -31,9 +31,7 @@ def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():
     truth = rigid.exp_se3(np.array([0.1, -0.2, 0.05, -200, -90, -880]))
     starts = start_poses(truth, targets, rng, count=40)
     true = rigid.transform_points(truth, targets)
-    errors = [
-        np.linalg.norm(rigid.transform_points(start, targets) - true, axis=1).mean() for start in starts
-    ]
+    errors = [np.linalg.norm(rigid.transform_points(start, targets) - true, axis=1).mean() for start in starts]
     np.testing.assert_array_equal(np.floor(np.array(errors) / 22 * 40), np.arange(40))
     for start in starts:
         assert np.degrees(rigid.rotation_distance(start, truth)) < SEARCH["rotation_deg"]
@@ -113,7 +111,9 @@ def test_a_case_is_what_it_says(patient, tmp_path):
 def test_a_case_about_a_nominal_pose_starts_there(patient, tmp_path):
     rng = np.random.default_rng(4)
     pose = random_pose(patient, rng)
-    nominal = Nominal(random_pose(patient, rng), {"rotation_deg": 25, "translation_mm": 40}, {"roll_deg": 20, "beam_mm": 0})
+    nominal = Nominal(
+        random_pose(patient, rng), {"rotation_deg": 25, "translation_mm": 40}, {"roll_deg": 20, "beam_mm": 0}
+    )
     path = write_case(tmp_path, patient, random_cameras(rng, 1, (90, 90)), pose, rng, nominal=nominal)
     assert {file.name for file in tmp_path.iterdir()} == {"case.json", "view1.mha"}
     case = Case.load(path)
@@ -134,9 +134,7 @@ def test_the_bead_is_dark_where_the_truth_puts_it(patient, tmp_path):
 
 
 def test_the_same_seed_makes_the_same_case(patient, tmp_path):
-    first, again = (
-        random_case(tmp_path / name, patient, seed=8, views=1, fields="straight") for name in "ab"
-    )
+    first, again = (random_case(tmp_path / name, patient, seed=8, views=1, fields="straight") for name in "ab")
     assert first.read_text() == again.read_text()
     assert (first.parent / "view1.mha").read_bytes() == (again.parent / "view1.mha").read_bytes()
 

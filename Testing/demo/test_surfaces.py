@@ -17,11 +17,15 @@ from MultiViewRegistrationLib.imaging.volume import Volume
 pytestmark = pytest.mark.usefixtures("gvxr")
 
 
-@pytest.mark.parametrize("seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True), (3, True, True)])
+@pytest.mark.parametrize(
+    "seed, mirrored, mirrored_index", [(0, False, False), (1, True, False), (2, False, True), (3, True, True)]
+)
 def test_a_ball_lands_where_the_camera_says(seed, mirrored, mirrored_index):
     rng = np.random.default_rng(seed)
     ct_from_index = grid(rng, mirrored_index)
-    middle, centre = (ct_from_index[:3, :3] @ index + ct_from_index[:3, 3] for index in ([35, 30, 20], [44.3, 17.8, 24.6]))
+    middle, centre = (
+        ct_from_index[:3, :3] @ index + ct_from_index[:3, 3] for index in ([35, 30, 20], [44.3, 17.8, 24.6])
+    )
     indices = np.moveaxis(np.indices((40, 60, 70))[::-1], 0, -1)
     away = np.linalg.norm(indices @ ct_from_index[:3, :3].T + ct_from_index[:3, 3] - centre, axis=-1)
     hu = -1000 + 1050 * np.clip((9 + 1 - away) / 2, 0, 1)
@@ -70,7 +74,10 @@ def test_edges_coincide_with_rtks(shared_data):
     middle = whole.ct_from_index @ [*(np.array(whole.values.shape[::-1]) / 2), 1]
     for mirrored in (False, True):
         camera, world_from_ct = posed(np.random.default_rng(3), mirrored, middle[:3])
-        rtk, gvxr = (details(SimulatedXRay(photons=1e6).take(each, camera, world_from_ct, np.random.default_rng(0))) for each in projectors)
+        rtk, gvxr = (
+            details(SimulatedXRay(photons=1e6).take(each, camera, world_from_ct, np.random.default_rng(0)))
+            for each in projectors
+        )
         shift, correlation = shift_px(rtk, gvxr)
         assert np.abs(shift).max() < 0.1  # 0.04 mm, of voxels of 2 mm
         assert correlation > 0.9

@@ -21,8 +21,17 @@ LEFT, HEAD, FRONT = np.array([1.0, 0, 0]), np.array([0, 0, 1.0]), np.array([0, -
 
 def c_arm(rao_lao_deg=0, cra_cau_deg=0, **others):
     """Isocentre 600 mm from the source, detector 400 mm further; 512 x 640 pixels of 0.5 x 0.4 mm."""
-    return CArm(**{"source_to_detector_mm": 1000, "source_to_isocentre_mm": 600, "pixel_mm": (0.5, 0.4),
-                   "size": (512, 640), "rao_lao_deg": rao_lao_deg, "cra_cau_deg": cra_cau_deg, **others})
+    return CArm(
+        **{
+            "source_to_detector_mm": 1000,
+            "source_to_isocentre_mm": 600,
+            "pixel_mm": (0.5, 0.4),
+            "size": (512, 640),
+            "rao_lao_deg": rao_lao_deg,
+            "cra_cau_deg": cra_cau_deg,
+            **others,
+        }
+    )
 
 
 def detector_centre(camera):
@@ -30,22 +39,28 @@ def detector_centre(camera):
 
 
 # A marker 30 mm from the isocentre, square to the axis, shows 50 mm off: 100 columns or 125 rows.
-@pytest.mark.parametrize("angles, towards_detector, right_in_image, up_in_image", [
-    ((0, 0), FRONT, -LEFT, HEAD),  # AP: seen from behind the patient, the patient's right is on the right
-    ((90, 0), LEFT, FRONT, HEAD),  # left lateral
-    ((-90, 0), -LEFT, -FRONT, HEAD),
-    ((180, 0), -FRONT, LEFT, HEAD),  # PA
-    ((0, 90), HEAD, -LEFT, -FRONT),
-    ((0, 30), FRONT * np.cos(np.pi / 6) + HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) - FRONT / 2),
-    ((0, -30), FRONT * np.cos(np.pi / 6) - HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) + FRONT / 2),
-    ((90, 30), LEFT * np.cos(np.pi / 6) + HEAD / 2, FRONT, HEAD * np.cos(np.pi / 6) - LEFT / 2),
-])
+@pytest.mark.parametrize(
+    "angles, towards_detector, right_in_image, up_in_image",
+    [
+        ((0, 0), FRONT, -LEFT, HEAD),  # AP: seen from behind the patient, the patient's right is on the right
+        ((90, 0), LEFT, FRONT, HEAD),  # left lateral
+        ((-90, 0), -LEFT, -FRONT, HEAD),
+        ((180, 0), -FRONT, LEFT, HEAD),  # PA
+        ((0, 90), HEAD, -LEFT, -FRONT),
+        ((0, 30), FRONT * np.cos(np.pi / 6) + HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) - FRONT / 2),
+        ((0, -30), FRONT * np.cos(np.pi / 6) - HEAD / 2, -LEFT, HEAD * np.cos(np.pi / 6) + FRONT / 2),
+        ((90, 30), LEFT * np.cos(np.pi / 6) + HEAD / 2, FRONT, HEAD * np.cos(np.pi / 6) - LEFT / 2),
+    ],
+)
 def test_hand_solved_views(angles, towards_detector, right_in_image, up_in_image):
     camera = c_arm(*angles).camera()
     assert_allclose(camera.source, -600 * towards_detector, atol=1e-9)
     assert_allclose(detector_centre(camera), 400 * towards_detector, atol=1e-9)
-    assert_allclose(camera.project([np.zeros(3), 30 * right_in_image, 30 * up_in_image]),
-                               [[255.5, 319.5], [355.5, 319.5], [255.5, 194.5]], atol=1e-9)
+    assert_allclose(
+        camera.project([np.zeros(3), 30 * right_in_image, 30 * up_in_image]),
+        [[255.5, 319.5], [355.5, 319.5], [255.5, 194.5]],
+        atol=1e-9,
+    )
 
 
 def test_cranial_view_moves_the_front_of_the_patient_towards_the_feet_in_the_image():
@@ -84,11 +99,16 @@ def test_angles_are_longitude_and_latitude_of_the_detector_with_the_head_up(rao_
 
 readings = st.builds(
     lambda share, **others: c_arm(source_to_isocentre_mm=share * others["source_to_detector_mm"], **others),
-    st.floats(0.1, 0.9), source_to_detector_mm=st.floats(500, 2000),
+    st.floats(0.1, 0.9),
+    source_to_detector_mm=st.floats(500, 2000),
     pixel_mm=st.tuples(st.floats(0.1, 1), st.floats(0.1, 1)),
-    rao_lao_deg=st.floats(-180, 180), cra_cau_deg=st.floats(-90, 90),
-    principal_point=st.tuples(st.floats(-50, 600), st.floats(-50, 700)), roll_deg=st.floats(-180, 180),
-    isocentre_offset_mm=st.tuples(st.floats(-20, 20), st.floats(-20, 20)), mirrored=st.booleans())
+    rao_lao_deg=st.floats(-180, 180),
+    cra_cau_deg=st.floats(-90, 90),
+    principal_point=st.tuples(st.floats(-50, 600), st.floats(-50, 700)),
+    roll_deg=st.floats(-180, 180),
+    isocentre_offset_mm=st.tuples(st.floats(-20, 20), st.floats(-20, 20)),
+    mirrored=st.booleans(),
+)
 
 
 @given(readings)
@@ -150,20 +170,23 @@ def moved(z):
     return Camera(np.diag([2000, 2500, 1]), rigid.from_rotation_translation(np.eye(3), [0, 0, z]), (512, 640))
 
 
-@pytest.mark.parametrize("build, fault", [
-    (lambda: c_arm(source_to_isocentre_mm=1200), "source_to_isocentre_mm: found 1200"),
-    (lambda: c_arm(source_to_isocentre_mm=-5), "source_to_isocentre_mm: found -5"),
-    (lambda: c_arm(source_to_detector_mm=float("nan")), "source_to_detector_mm: found NaN"),
-    (lambda: c_arm(pixel_mm=(0.5, 0)), "pixel_mm: found 0.5, 0"),
-    (lambda: c_arm(pixel_mm=0.5), "pixel_mm: found one number, expected 2"),
-    (lambda: c_arm(size=(512, 0)), "size: found 512 columns, 0 rows"),
-    (lambda: c_arm(rao_lao_deg="LAO 30"), "rao_lao_deg: found something that is not a number"),
-    (lambda: c_arm(cra_cau_deg=100), "cra_cau_deg: found 100"),
-    (lambda: c_arm(principal_point=(1, 2, 3)), "principal_point: found 3 numbers"),
-    (lambda: c_arm(mirrored="no"), "mirrored: found 'no'"),
-    (lambda: CArm.from_camera(moved(-600), (0.5, 0.4)), "lies -600 mm from the source"),
-    (lambda: CArm.from_camera(moved(1100), (0.5, 0.4)), "lies 1100 mm from the source"),
-])
+@pytest.mark.parametrize(
+    "build, fault",
+    [
+        (lambda: c_arm(source_to_isocentre_mm=1200), "source_to_isocentre_mm: found 1200"),
+        (lambda: c_arm(source_to_isocentre_mm=-5), "source_to_isocentre_mm: found -5"),
+        (lambda: c_arm(source_to_detector_mm=float("nan")), "source_to_detector_mm: found NaN"),
+        (lambda: c_arm(pixel_mm=(0.5, 0)), "pixel_mm: found 0.5, 0"),
+        (lambda: c_arm(pixel_mm=0.5), "pixel_mm: found one number, expected 2"),
+        (lambda: c_arm(size=(512, 0)), "size: found 512 columns, 0 rows"),
+        (lambda: c_arm(rao_lao_deg="LAO 30"), "rao_lao_deg: found something that is not a number"),
+        (lambda: c_arm(cra_cau_deg=100), "cra_cau_deg: found 100"),
+        (lambda: c_arm(principal_point=(1, 2, 3)), "principal_point: found 3 numbers"),
+        (lambda: c_arm(mirrored="no"), "mirrored: found 'no'"),
+        (lambda: CArm.from_camera(moved(-600), (0.5, 0.4)), "lies -600 mm from the source"),
+        (lambda: CArm.from_camera(moved(1100), (0.5, 0.4)), "lies 1100 mm from the source"),
+    ],
+)
 def test_errors_name_field_and_fault(build, fault):
     with pytest.raises(InputError) as error:
         build()

@@ -24,8 +24,11 @@ SIZE = (640, 480)
 def cameras(draw):
     """Skewed or not, mirrored or not, anywhere, seeing the world's origin or not."""
     number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
-    K = [[number(500, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-2000, 2000)],
-         [0, number(500, 9000), number(-2000, 2000)], [0, 0, 1]]
+    K = [
+        [number(500, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-2000, 2000)],
+        [0, number(500, 9000), number(-2000, 2000)],
+        [0, 0, 1],
+    ]
     twist = [number(-3, 3) for _ in range(3)] + [number(-1500, 1500) for _ in range(3)]
     return Camera(K, rigid.exp_se3(twist), SIZE)
 
@@ -161,28 +164,34 @@ def test_real_calibrations_survive_decomposition(shared_data, case):
 K, POSE, P = np.diag([900.0, 900, 1]), np.eye(4), np.eye(3, 4)
 
 
-@pytest.mark.parametrize("build, fault", [
-    (lambda: Camera(np.diag([900, 0, 1]), POSE, SIZE), "fy = 0"),
-    (lambda: Camera(np.diag([900, -900, 1]), POSE, SIZE), "fy = -900"),
-    (lambda: Camera(np.diag([0, 900, 1]), POSE, SIZE), "fx = 0"),
-    (lambda: Camera(np.diag([900, 900, 2]), POSE, SIZE), "lower right corner"),
-    (lambda: Camera(K + np.eye(3, k=-1), POSE, SIZE), "below the diagonal"),
-    (lambda: Camera(np.eye(4), POSE, SIZE), "intrinsics: found 4x4"),
-    (lambda: Camera(K, POSE * 2, SIZE), "camera_from_world: last row"),
-    (lambda: Camera(K, np.diag([1, 1, -1, 1]), SIZE), "camera_from_world: mirrors"),
-    (lambda: Camera(K, POSE, (640, 0)), "size: found 640 columns, 0 rows"),
-    (lambda: Camera(K, POSE, (640, 480.5)), "size: found 640 columns, 480.5 rows"),
-    (lambda: Camera(K, POSE, (640, 480, 3)), "size: found 3 numbers"),
-    (lambda: Camera(K, POSE, (64, 48)).pooled(50), "size: found 1 columns, 0 rows"),
-    (lambda: Camera.from_projection_matrix(POSE, SIZE), "projection_matrix: found 4x4"),
-    (lambda: Camera.from_projection_matrix(P * np.nan, SIZE), "projection_matrix: found NaN"),
-    (lambda: Camera.from_projection_matrix(P * 0, SIZE), "projection_matrix: left 3x3 part is singular"),
-    (lambda: Camera.from_projection_matrix(P * [[1], [1], [1e-151]], SIZE), "projection_matrix: left 3x3 part is singular"),
-    (lambda: Camera.from_projection_matrix(np.diag([1, 1, 0, 0])[:3], SIZE), "projection_matrix: left 3x3"),
-    (lambda: Camera.from_projection_matrix(np.arange(12).reshape(3, 4), SIZE), "projection_matrix: left 3x3"),
-    (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2)), "in_front: found 2 numbers"),
-    (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2, 0)), "in_front: lies beside the source"),
-])
+@pytest.mark.parametrize(
+    "build, fault",
+    [
+        (lambda: Camera(np.diag([900, 0, 1]), POSE, SIZE), "fy = 0"),
+        (lambda: Camera(np.diag([900, -900, 1]), POSE, SIZE), "fy = -900"),
+        (lambda: Camera(np.diag([0, 900, 1]), POSE, SIZE), "fx = 0"),
+        (lambda: Camera(np.diag([900, 900, 2]), POSE, SIZE), "lower right corner"),
+        (lambda: Camera(K + np.eye(3, k=-1), POSE, SIZE), "below the diagonal"),
+        (lambda: Camera(np.eye(4), POSE, SIZE), "intrinsics: found 4x4"),
+        (lambda: Camera(K, POSE * 2, SIZE), "camera_from_world: last row"),
+        (lambda: Camera(K, np.diag([1, 1, -1, 1]), SIZE), "camera_from_world: mirrors"),
+        (lambda: Camera(K, POSE, (640, 0)), "size: found 640 columns, 0 rows"),
+        (lambda: Camera(K, POSE, (640, 480.5)), "size: found 640 columns, 480.5 rows"),
+        (lambda: Camera(K, POSE, (640, 480, 3)), "size: found 3 numbers"),
+        (lambda: Camera(K, POSE, (64, 48)).pooled(50), "size: found 1 columns, 0 rows"),
+        (lambda: Camera.from_projection_matrix(POSE, SIZE), "projection_matrix: found 4x4"),
+        (lambda: Camera.from_projection_matrix(P * np.nan, SIZE), "projection_matrix: found NaN"),
+        (lambda: Camera.from_projection_matrix(P * 0, SIZE), "projection_matrix: left 3x3 part is singular"),
+        (
+            lambda: Camera.from_projection_matrix(P * [[1], [1], [1e-151]], SIZE),
+            "projection_matrix: left 3x3 part is singular",
+        ),
+        (lambda: Camera.from_projection_matrix(np.diag([1, 1, 0, 0])[:3], SIZE), "projection_matrix: left 3x3"),
+        (lambda: Camera.from_projection_matrix(np.arange(12).reshape(3, 4), SIZE), "projection_matrix: left 3x3"),
+        (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2)), "in_front: found 2 numbers"),
+        (lambda: Camera.from_projection_matrix(P, SIZE, in_front=(1, 2, 0)), "in_front: lies beside the source"),
+    ],
+)
 def test_errors_name_field_and_fault(build, fault):
     with pytest.raises(InputError) as error:
         build()

@@ -24,10 +24,15 @@ EDGES = np.array([[-0.5, -0.5], [639.5, 479.5]])
 def cameras(draw):
     """Plain or mirrored, turned anyhow, some metres around the world's origin or closer, which they need not see."""
     number = lambda low, high: draw(st.floats(low, high))  # noqa: E731
-    K = [[number(300, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-300, 900)],
-         [0, number(300, 9000), number(-300, 900)], [0, 0, 1]]
+    K = [
+        [number(300, 9000) * draw(st.sampled_from([-1, 1])), number(-50, 50), number(-300, 900)],
+        [0, number(300, 9000), number(-300, 900)],
+        [0, 0, 1],
+    ]
     R = Rotation.from_rotvec([number(-3, 3) for _ in range(3)]).as_matrix()
-    return Camera(K, rigid.from_rotation_translation(R, [number(-200, 200), number(-200, 200), number(200, 1500)]), SIZE)
+    return Camera(
+        K, rigid.from_rotation_translation(R, [number(-200, 200), number(-200, 200), number(200, 1500)]), SIZE
+    )
 
 
 pixels = st.tuples(st.floats(-0.5, 639.5), st.floats(-0.5, 479.5)).map(np.array)
@@ -35,8 +40,15 @@ depths = st.floats(50, 5000)
 
 
 def c_arm(angle_deg: float, *, mirrored: bool = False) -> Camera:
-    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(0.5, 0.5), size=SIZE, rao_lao_deg=angle_deg,
-                cra_cau_deg=5, mirrored=mirrored).camera()
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=700,
+        pixel_mm=(0.5, 0.5),
+        size=SIZE,
+        rao_lao_deg=angle_deg,
+        cra_cau_deg=5,
+        mirrored=mirrored,
+    ).camera()
 
 
 def fundamental(camera_from: Camera, camera_to: Camera) -> np.ndarray:
@@ -74,14 +86,18 @@ def test_all_of_the_ray_that_the_other_view_sees_is_on_the_line_and_nothing_else
     assert not len(shown) or distance_to_segment(shown, ends).max() < 1e-3
     F = fundamental(camera_from, camera_to)
     line = F @ [*pixel, 1]
-    if np.linalg.norm(line[:2]) > 1e-9 * np.linalg.norm(line):  # else the line is far beyond any image, and rounding decides
+    if np.linalg.norm(line[:2]) > 1e-9 * np.linalg.norm(
+        line
+    ):  # else the line is far beyond any image, and rounding decides
         assert np.abs(ends @ line[:2] + line[2]).max() / np.linalg.norm(line[:2]) < 1e-2
     # An end that is not at an edge of the image is an end of the ray: the other source, or infinity.
     at_edge = np.isclose(ends, EDGES[0], atol=1e-4) | np.isclose(ends, EDGES[1], atol=1e-4)
     if not at_edge[0].any():
         assert_allclose(ends[0], camera_to.project(camera_from.source), atol=1e-3)
     if not at_edge[1].any():
-        assert_allclose(ends[1], camera_to.project(camera_from.source + 1e12 * camera_from.ray_directions(pixel)), atol=1e-3)
+        assert_allclose(
+            ends[1], camera_to.project(camera_from.source + 1e12 * camera_from.ray_directions(pixel)), atol=1e-3
+        )
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
@@ -90,17 +106,24 @@ def test_a_point_lies_on_the_line_of_its_pixel_between_two_edges(mirrored):
     for point in np.random.default_rng(0).uniform(-60, 60, (20, 3)):
         ends = epipolar_line(one, other, one.project(point))
         assert distance_to_segment(other.project(point)[None], ends)[0] < 1e-9
-        towards = other.project(point + 5 * (point - one.source) / np.linalg.norm(point - one.source)) - other.project(point)
+        towards = other.project(point + 5 * (point - one.source) / np.linalg.norm(point - one.source)) - other.project(
+            point
+        )
         assert (ends[1] - ends[0]) @ towards > 0, "away from the source"
-        assert np.isclose(ends[:, 0], [EDGES[0, 0], EDGES[1, 0]] if towards[0] > 0 else [EDGES[1, 0], EDGES[0, 0]]).all()
+        assert np.isclose(
+            ends[:, 0], [EDGES[0, 0], EDGES[1, 0]] if towards[0] > 0 else [EDGES[1, 0], EDGES[0, 0]]
+        ).all()
 
 
 def test_an_epipole_inside_the_image_begins_the_line():
     """One source within the other's field, as where a tube swings past: nothing behind it is on the line."""
     looking = Camera([[1000, 0, 320], [0, 1000, 240], [0, 0, 1]], np.eye(4), SIZE)
     at = np.array([20.0, 10, 500])  # looks along x
-    aside = Camera([[1000, 0, 320], [0, 1000, 240], [0, 0, 1]], rigid.inverse(rigid.from_rotation_translation(
-        np.array([[0, 0, 1], [1, 0, 0], [0, 1.0, 0]]), at)), SIZE)
+    aside = Camera(
+        [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]],
+        rigid.inverse(rigid.from_rotation_translation(np.array([[0, 0, 1], [1, 0, 0], [0, 1.0, 0]]), at)),
+        SIZE,
+    )
     ends = epipolar_line(aside, looking, (320, 240))
     assert_allclose(ends, [[360, 260], [639.5, 260]], atol=1e-9)
     away = epipolar_line(looking, aside, (320, 240))
@@ -113,14 +136,18 @@ def test_a_ray_into_the_image_ends_at_its_vanishing_point():
     left, right = Camera(K, np.eye(4), SIZE), Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 0, 0]), SIZE)
     assert_allclose(epipolar_line(left, right, (400, 100)), [[-0.5, 100], [400, 100]], atol=1e-9)
     assert_allclose(epipolar_line(right, left, (400, 100)), [[639.5, 100], [400, 100]], atol=1e-9)
-    assert_allclose(epipolar_line(left, right, (400, 100), box=(300, 50, 350, 150)), [[300, 100], [350, 100]], atol=1e-9)
+    assert_allclose(
+        epipolar_line(left, right, (400, 100), box=(300, 50, 350, 150)), [[300, 100], [350, 100]], atol=1e-9
+    )
     assert epipolar_line(left, right, (400, 100), box=(300, 50, 350, 90)) is None
 
 
 def test_there_is_no_line_behind_a_source_off_the_image_or_for_one_source():
     K = [[1000, 0, 320], [0, 1000, 240], [0, 0, 1]]
     one = Camera(K, np.eye(4), SIZE)
-    back = Camera(K, rigid.from_rotation_translation(np.diag([-1.0, 1, -1]), [50, 0, -100]), SIZE)  # looks the other way, from beyond
+    back = Camera(
+        K, rigid.from_rotation_translation(np.diag([-1.0, 1, -1]), [50, 0, -100]), SIZE
+    )  # looks the other way, from beyond
     assert epipolar_line(one, back, (320, 240)) is None
     above = Camera(K, rigid.from_rotation_translation(np.eye(3), [-50, 500, 0]), SIZE)
     assert epipolar_line(one, above, (320, 20), box=(0, 0, 639, 10)) is None
@@ -158,13 +185,16 @@ def test_of_rays_that_miss_each_other_it_is_the_least_squares_point(views, mirro
     assert found.residual_px == pytest.approx(max(off)) and 0.5 < found.residual_mm < 10
 
 
-@pytest.mark.parametrize("cameras, pixels, found", [
-    ([c_arm(0)], [[320, 240]], "two or more views"),
-    ([c_arm(0), c_arm(0.2)], [[320, 240], [320, 240]], "within 1 degree"),
-    ([c_arm(0), c_arm(10)], [[-3000, 240], [4000, 240]], "behind the source of view 1"),
-    ([c_arm(0), c_arm(90)], [[320, 240], [np.nan, 240]], "pixels"),
-    ([c_arm(0), c_arm(90)], [[320, 240]], "pixels"),
-])
+@pytest.mark.parametrize(
+    "cameras, pixels, found",
+    [
+        ([c_arm(0)], [[320, 240]], "two or more views"),
+        ([c_arm(0), c_arm(0.2)], [[320, 240], [320, 240]], "within 1 degree"),
+        ([c_arm(0), c_arm(10)], [[-3000, 240], [4000, 240]], "behind the source of view 1"),
+        ([c_arm(0), c_arm(90)], [[320, 240], [np.nan, 240]], "pixels"),
+        ([c_arm(0), c_arm(90)], [[320, 240]], "pixels"),
+    ],
+)
 def test_rays_that_tell_no_point(cameras, pixels, found):
     with pytest.raises(InputError, match=found) as caught:
         triangulate(cameras, pixels)

@@ -23,10 +23,14 @@ PIXEL_MM = 0.58
 class Scene:
     """Landmarks of a body at a random place in its CT, turned at random, before a C-arm's views."""
 
-    def __init__(self, seed: int, views: int = 2, landmarks: int = 8, *, coplanar: bool = False, mirrored: bool = False) -> None:
+    def __init__(
+        self, seed: int, views: int = 2, landmarks: int = 8, *, coplanar: bool = False, mirrored: bool = False
+    ) -> None:
         self.random = np.random.default_rng(seed)
         angles = self.random.uniform(-20, 20) + np.array([0, 60, -50])[:views]
-        self.cameras = {f"view{n}": c_arm(angle, self.random.uniform(-10, 10), mirrored) for n, angle in enumerate(angles)}
+        self.cameras = {
+            f"view{n}": c_arm(angle, self.random.uniform(-10, 10), mirrored) for n, angle in enumerate(angles)
+        }
         self.points = self.random.uniform(-50, 50, (landmarks, 3))
         if coplanar:
             self.points[:, 2] = 0
@@ -34,8 +38,11 @@ class Scene:
         self.truth = np.eye(4)
         self.truth[:3, :3] = Rotation.random(random_state=seed).as_matrix()
         self.truth[:3, 3] = self.random.uniform(-15, 15, 3) - self.truth[:3, :3] @ self.points.mean(axis=0)
-        self.pixels = {(n, name): project(camera, self.truth, point)
-                       for n, point in enumerate(self.points) for name, camera in self.cameras.items()}
+        self.pixels = {
+            (n, name): project(camera, self.truth, point)
+            for n, point in enumerate(self.points)
+            for name, camera in self.cameras.items()
+        }
 
     def blur(self, noise_px: float) -> Scene:
         for pixel in self.pixels.values():
@@ -56,8 +63,10 @@ class Scene:
         self.pixels[first, view], self.pixels[second, view] = self.pixels[second, view], self.pixels[first, view]
 
     def landmarks(self) -> list[Landmark]:
-        return [Landmark(f"L{n}", point, {view: self.pixels[n, view] for view in self.cameras if (n, view) in self.pixels})
-                for n, point in enumerate(self.points)]
+        return [
+            Landmark(f"L{n}", point, {view: self.pixels[n, view] for view in self.cameras if (n, view) in self.pixels})
+            for n, point in enumerate(self.points)
+        ]
 
     def fit(self) -> LandmarkFit:
         return locate(self.landmarks(), self.cameras)
@@ -69,8 +78,16 @@ class Scene:
 
 
 def c_arm(primary_deg: float, secondary_deg: float, mirrored: bool) -> Camera:
-    return CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(PIXEL_MM, PIXEL_MM), size=SIZE, mirrored=mirrored,
-                principal_point=(250, 260), rao_lao_deg=primary_deg, cra_cau_deg=secondary_deg).camera()
+    return CArm(
+        source_to_detector_mm=1020,
+        source_to_isocentre_mm=700,
+        pixel_mm=(PIXEL_MM, PIXEL_MM),
+        size=SIZE,
+        mirrored=mirrored,
+        principal_point=(250, 260),
+        rao_lao_deg=primary_deg,
+        cra_cau_deg=secondary_deg,
+    ).camera()
 
 
 def project(camera: Camera, pose: np.ndarray, point: np.ndarray) -> np.ndarray:
@@ -138,7 +155,9 @@ def test_where_rays_meet_it_is_the_rigid_alignment_of_the_points_there():
     met = np.array(met)
     turn, _ = Rotation.align_vectors(met - met.mean(axis=0), scene.points - scene.points.mean(axis=0))
     np.testing.assert_allclose(fit.world_from_ct[:3, :3], turn.as_matrix(), atol=1e-7)
-    itk = sitk.LandmarkBasedTransformInitializer(sitk.VersorRigid3DTransform(), scene.points.ravel().tolist(), met.ravel().tolist())
+    itk = sitk.LandmarkBasedTransformInitializer(
+        sitk.VersorRigid3DTransform(), scene.points.ravel().tolist(), met.ravel().tolist()
+    )
     for point in scene.points:
         np.testing.assert_allclose(fit.world_from_ct[:3] @ [*point, 1], itk.TransformPoint(point.tolist()), atol=1e-5)
 
@@ -157,7 +176,9 @@ def test_the_error_grows_with_the_noise_and_is_what_the_geometry_allows():
 def test_residuals_are_those_of_the_pose_in_pixels_and_at_the_depth():
     scene = Scene(3, views=2, landmarks=8).blur(3.0)
     fit = scene.fit()
-    assert [(residual.name, residual.view) for residual in fit.residuals] == [(f"L{n}", view) for n, view in scene.pixels]
+    assert [(residual.name, residual.view) for residual in fit.residuals] == [
+        (f"L{n}", view) for n, view in scene.pixels
+    ]
     for residual, ((n, view), pixel) in zip(fit.residuals, scene.pixels.items()):
         camera = scene.cameras[view]
         depth = (camera.camera_from_world @ fit.world_from_ct @ [*scene.points[n], 1])[2]
@@ -166,7 +187,9 @@ def test_residuals_are_those_of_the_pose_in_pixels_and_at_the_depth():
         assert residual.residual_mm == pytest.approx(off * depth / camera.intrinsics[1, 1], rel=1e-6)
 
 
-@pytest.mark.parametrize(("views", "landmarks", "share", "limit_mm"), [(1, 14, 0.25, 20), (2, 6, 0.25, 4), (2, 10, 0.3, 4), (3, 8, 0.3, 3)])
+@pytest.mark.parametrize(
+    ("views", "landmarks", "share", "limit_mm"), [(1, 14, 0.25, 20), (2, 6, 0.25, 4), (2, 10, 0.3, 4), (3, 8, 0.3, 3)]
+)
 def test_gross_mismatches_are_left_out(views, landmarks, share, limit_mm):
     for seed in range(6):
         scene = Scene(seed, views, landmarks, mirrored=bool(seed % 2)).blur(3.0)
@@ -181,7 +204,10 @@ def test_a_landmark_that_is_wrong_in_the_ct_is_left_out_in_every_view():
     scene = Scene(5, views=2, landmarks=7).blur(1.0)
     scene.points[2] += [0, 0, 5000]  # behind a source, perhaps
     fit = scene.fit()
-    assert [(residual.name, residual.view) for residual in fit.residuals if not residual.used] == [("L2", "view0"), ("L2", "view1")]
+    assert [(residual.name, residual.view) for residual in fit.residuals if not residual.used] == [
+        ("L2", "view0"),
+        ("L2", "view1"),
+    ]
     assert np.isfinite([[residual.residual_px, residual.residual_mm] for residual in fit.residuals]).all()
 
 
@@ -190,8 +216,14 @@ def test_swapped_names_are_told():
     scene.swap(1, 4, "view1")
     fit = scene.fit()
     assert {(each.name, each.view): each.swapped_with for each in fit.residuals if not each.used} == {
-        ("L1", "view1"): "L4", ("L4", "view1"): "L1"}
-    assert {each.fate for each in fit.residuals} == {"used", 'left out, swapped with "L4"?', 'left out, swapped with "L1"?'}
+        ("L1", "view1"): "L4",
+        ("L4", "view1"): "L1",
+    }
+    assert {each.fate for each in fit.residuals} == {
+        "used",
+        'left out, swapped with "L4"?',
+        'left out, swapped with "L1"?',
+    }
     assert scene.error_mm(fit) < 2
 
 
@@ -213,10 +245,16 @@ def test_a_second_answer_is_told():
     R = camera.camera_from_world[:3, :3].T @ Rotation.from_rotvec([0.35, 0, 0]).as_matrix()
     pose = np.eye(4)
     pose[:3, :3] = R
-    fit = locate([Landmark(f"L{n}", point, {"AP": project(camera, pose, point)}) for n, point in enumerate(points)], {"AP": camera})
+    fit = locate(
+        [Landmark(f"L{n}", point, {"AP": project(camera, pose, point)}) for n, point in enumerate(points)],
+        {"AP": camera},
+    )
     poses = [fit.world_from_ct, *fit.alternatives]
     assert len(poses) == 2
-    tilts = sorted(np.degrees(Rotation.from_matrix(camera.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0]) for each in poses)
+    tilts = sorted(
+        np.degrees(Rotation.from_matrix(camera.camera_from_world[:3, :3] @ each[:3, :3]).as_rotvec()[0])
+        for each in poses
+    )
     np.testing.assert_allclose(np.abs(tilts), np.degrees(0.35), atol=3)
     assert tilts[0] < 0 < tilts[1]
 
@@ -227,7 +265,9 @@ class TestBadInput:
 
     def test_too_few(self):
         scene = Scene(1, views=1, landmarks=3)
-        assert "found 3 with 3 positions in the views, expected four, or three" in refusal(scene.landmarks(), scene.cameras)
+        assert "found 3 with 3 positions in the views, expected four, or three" in refusal(
+            scene.landmarks(), scene.cameras
+        )
 
     def test_two_in_three_views(self):
         scene = Scene(1, views=3, landmarks=2)
@@ -241,8 +281,10 @@ class TestBadInput:
     @pytest.mark.parametrize("off_mm", [0.0, 0.5])
     def test_on_a_line(self, off_mm):
         scene = Scene(1, views=2, landmarks=6)
-        line = [Landmark(f"L{n}", np.array([10.0 * n, 20 * n, off_mm * (n % 2)]), landmark.pixels)
-                for n, landmark in enumerate(scene.landmarks())]
+        line = [
+            Landmark(f"L{n}", np.array([10.0 * n, 20 * n, off_mm * (n % 2)]), landmark.pixels)
+            for n, landmark in enumerate(scene.landmarks())
+        ]
         assert "all 6 that are seen lie on one line" in refusal(line, scene.cameras)
 
     def test_at_one_place(self):
@@ -254,9 +296,15 @@ class TestBadInput:
     def test_mismatched(self, views):
         scene = Scene(2, views, landmarks=10)
         names = [landmark.pixels for landmark in scene.landmarks()]
-        shuffled = [Landmark(landmark.name, landmark.ct, names[(n + 3) % 10]) for n, landmark in enumerate(scene.landmarks())]
+        shuffled = [
+            Landmark(landmark.name, landmark.ct, names[(n + 3) % 10]) for n, landmark in enumerate(scene.landmarks())
+        ]
         message = refusal(shuffled, scene.cameras)
-        assert "no pose fits them" in message and re.search(r'"L\d" in "view0" by \d+ mm', message) and "check their names" in message
+        assert (
+            "no pose fits them" in message
+            and re.search(r'"L\d" in "view0" by \d+ mm', message)
+            and "check their names" in message
+        )
 
     def test_one_image_taken_for_a_mirrored_one(self):
         scene = Scene(2, views=2, landmarks=20)
@@ -272,14 +320,17 @@ class TestBadInput:
     def test_an_unknown_view(self):
         scene = Scene(1)
         cameras = {"AP": scene.cameras["view0"], "view1": scene.cameras["view1"]}
-        assert '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"' in refusal(scene.landmarks(), cameras)
+        assert '"L0" is seen in "view0", which is no view, expected one of "AP", "view1"' in refusal(
+            scene.landmarks(), cameras
+        )
 
     @pytest.mark.parametrize("pixel", [(-1, 20), (20, 511.6), (np.nan, 20)])
     def test_a_pixel_outside(self, pixel):
         scene = Scene(1)
         scene.pixels[2, "view1"] = np.array(pixel, float)
         assert f'"L2" is at column {pixel[0]:g}, row {pixel[1]:g} of "view1", outside its 512 x 512' in refusal(
-            scene.landmarks(), scene.cameras)
+            scene.landmarks(), scene.cameras
+        )
 
     def test_a_name_given_twice(self):
         scene = Scene(1)

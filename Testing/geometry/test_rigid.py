@@ -15,8 +15,13 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 
 directions = st.tuples(*3 * [st.integers(-99, 99)]).filter(any).map(lambda d: np.array(d) / np.linalg.norm(d))
-angles = st.one_of(st.just(0.0), st.floats(1e-100, 1e-3), st.floats(1e-3, np.pi), st.floats(0.09, 0.11),
-                   st.floats(0, 1e-3).map(lambda e: np.pi - e))
+angles = st.one_of(
+    st.just(0.0),
+    st.floats(1e-100, 1e-3),
+    st.floats(1e-3, np.pi),
+    st.floats(0.09, 0.11),
+    st.floats(0, 1e-3).map(lambda e: np.pi - e),
+)
 rotation_vectors = st.builds(lambda d, a: d * a, directions, angles)
 points = st.tuples(*3 * [st.floats(-500, 500)]).map(np.array)
 twists = st.builds(lambda w, v: np.concatenate([w, v]), rotation_vectors, points)
@@ -145,11 +150,18 @@ def test_every_function_takes_batches(rng):
     T, other = rigid.exp_se3(twist), rigid.exp_se3(rng.normal(size=(3, 6)))
     x = rng.normal(size=(3, 3))
     for function, arguments in [
-        (rigid.log_se3, (T,)), (rigid.adjoint, (T,)), (rigid.inverse, (T,)), (rigid.rotation_angle, (T,)),
-        (rigid.rotation_distance, (T, other)), (rigid.translation_distance, (T, other)),
-        (rigid.exp_se3, (twist,)), (rigid.se3_geodesic, (T, other)), (rigid.transform_points, (T, x)),
+        (rigid.log_se3, (T,)),
+        (rigid.adjoint, (T,)),
+        (rigid.inverse, (T,)),
+        (rigid.rotation_angle, (T,)),
+        (rigid.rotation_distance, (T, other)),
+        (rigid.translation_distance, (T, other)),
+        (rigid.exp_se3, (twist,)),
+        (rigid.se3_geodesic, (T, other)),
+        (rigid.transform_points, (T, x)),
         (rigid.about, (x, T)),
-        (rigid.from_rotation_translation, (T[..., :3, :3], x)), (rigid.hat, (twist[..., :3],)),
+        (rigid.from_rotation_translation, (T[..., :3, :3], x)),
+        (rigid.hat, (twist[..., :3],)),
     ]:
         batch = function(*arguments)
         assert batch.shape[:2] == (2, 3), function.__name__
@@ -236,27 +248,30 @@ def with_entry(row, column, value):
     return matrix
 
 
-@pytest.mark.parametrize("matrix, fault", [
-    (np.eye(3).tolist(), "found 3x3 numbers, expected 4x4"),
-    (np.eye(4).ravel(), "found 16 numbers, expected 4x4"),
-    (5, "found one number, expected 4x4"),
-    ([[1, 0, 0, 0], [0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "rows differ in length"),
-    ("identity", "not a number"),
-    (with_entry(0, 0, "1"), "not a number"),
-    (with_entry(0, 3, None), "not a number"),
-    (np.eye(4, dtype=bool), "not a number"),
-    (with_entry(0, 3, np.nan), "NaN or infinity"),
-    (with_entry(1, 2, np.inf), "NaN or infinity"),
-    (with_entry(3, 0, 7.0), "last row is 7, 0, 0, 1"),
-    (np.transpose(with_rotation_part(np.eye(3))), "transposed"),
-    (with_rotation_part(np.diag([1, 1, -1])), "mirrors"),
-    (with_rotation_part(np.eye(3) * -1.5), "mirrors"),
-    (with_rotation_part(np.eye(3) * 1.001), "scales by 1.001,"),
-    (with_rotation_part(np.eye(3) * 1e-6), "scales by 1e-06,"),
-    (with_rotation_part(np.zeros((3, 3))), "scales by 0,"),
-    (with_rotation_part(np.diag([1, 1, 2.5])), "scales its axes by 1, 1, 2.5"),
-    (with_rotation_part([[1, 0.2, 0], [0, 1, 0], [0, 0, 1]]), "shears"),
-])
+@pytest.mark.parametrize(
+    "matrix, fault",
+    [
+        (np.eye(3).tolist(), "found 3x3 numbers, expected 4x4"),
+        (np.eye(4).ravel(), "found 16 numbers, expected 4x4"),
+        (5, "found one number, expected 4x4"),
+        ([[1, 0, 0, 0], [0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "rows differ in length"),
+        ("identity", "not a number"),
+        (with_entry(0, 0, "1"), "not a number"),
+        (with_entry(0, 3, None), "not a number"),
+        (np.eye(4, dtype=bool), "not a number"),
+        (with_entry(0, 3, np.nan), "NaN or infinity"),
+        (with_entry(1, 2, np.inf), "NaN or infinity"),
+        (with_entry(3, 0, 7.0), "last row is 7, 0, 0, 1"),
+        (np.transpose(with_rotation_part(np.eye(3))), "transposed"),
+        (with_rotation_part(np.diag([1, 1, -1])), "mirrors"),
+        (with_rotation_part(np.eye(3) * -1.5), "mirrors"),
+        (with_rotation_part(np.eye(3) * 1.001), "scales by 1.001,"),
+        (with_rotation_part(np.eye(3) * 1e-6), "scales by 1e-06,"),
+        (with_rotation_part(np.zeros((3, 3))), "scales by 0,"),
+        (with_rotation_part(np.diag([1, 1, 2.5])), "scales its axes by 1, 1, 2.5"),
+        (with_rotation_part([[1, 0.2, 0], [0, 1, 0], [0, 0, 1]]), "shears"),
+    ],
+)
 def test_check_rigid_names_the_fault(matrix, fault):
     with pytest.raises(InputError) as error:
         rigid.check_rigid(matrix, "views[1].pose")

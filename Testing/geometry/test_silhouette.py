@@ -67,14 +67,18 @@ def test_a_sphere_is_seen_as_the_cone_that_touches_it():
 
 def test_inside_out_is_the_same():
     points, triangles = sphere(500)
-    assert np.array_equal(Surface(points, triangles).outline(SOURCE), Surface(points, triangles[:, ::-1]).outline(SOURCE))
+    assert np.array_equal(
+        Surface(points, triangles).outline(SOURCE), Surface(points, triangles[:, ::-1]).outline(SOURCE)
+    )
 
 
 def test_what_lies_behind_is_seen_too():
     near, triangles = sphere(500, 40)
     far, _ = sphere(500, 20, (0, 100, -10))
     both = Surface(np.concatenate([near, far]), np.concatenate([triangles, sphere(500, 20)[1] + len(near)]))
-    assert len(both.outline(SOURCE)) == len(Surface(near, triangles).outline(SOURCE)) + len(Surface(far, triangles).outline(SOURCE))
+    assert len(both.outline(SOURCE)) == len(Surface(near, triangles).outline(SOURCE)) + len(
+        Surface(far, triangles).outline(SOURCE)
+    )
 
 
 def test_a_fold_inwards_is_no_outline():
@@ -85,7 +89,9 @@ def test_a_fold_inwards_is_no_outline():
     cap = np.array([(0, 1, 5), (1, 4, 5), (1, 2, 3), (1, 3, 4)])
     triangles = np.concatenate([np.reshape(walls, (-1, 3)), cap[:, ::-1], cap + 6])
     surface = Surface(np.concatenate([front, back]), triangles)
-    along = surface.outline(np.array([-300.0, 25.0, 20.0]))  # square to the ridges: a face of each roof is lit from there, a face not
+    along = surface.outline(
+        np.array([-300.0, 25.0, 20.0])
+    )  # square to the ridges: a face of each roof is lit from there, a face not
     along = along[np.ptp(along[:, :, 1], axis=1) > 49]
     assert {tuple(line[0, [0, 2]]) for line in along} == {(0.0, 0.0), (15.0, 30.0), (45.0, 30.0)}
 

@@ -37,8 +37,18 @@ def written(path, values: np.ndarray, affine: np.ndarray | None = None, *, vecto
 
 @pytest.mark.parametrize(
     "dtype, largest",
-    [(np.uint8, 200), (np.uint8, 255), (np.int16, 255), (np.int16, 256), (np.int16, 4095), (np.uint16, 4096), (np.uint16, 60_000),
-     (np.int32, 70_000), (np.float32, 800), (np.float64, 4095)],
+    [
+        (np.uint8, 200),
+        (np.uint8, 255),
+        (np.int16, 255),
+        (np.int16, 256),
+        (np.int16, 4095),
+        (np.uint16, 4096),
+        (np.uint16, 60_000),
+        (np.int32, 70_000),
+        (np.float32, 800),
+        (np.float64, 4095),
+    ],
 )
 def test_an_array_is_the_image_that_its_file_is(tmp_path, dtype, largest):
     values = np.linspace(0, largest, 30 * 20).reshape(30, 20).astype(dtype)
@@ -73,7 +83,9 @@ def test_colour_is_refused_in_the_same_words_and_grey_in_channels_is_not(tmp_pat
     assert refusal(load_image, path) == f"{path}: {refusal(raw_image, channels)}"
 
 
-@pytest.mark.parametrize("values", [np.zeros(()), np.zeros(5), np.zeros((0, 5)), np.zeros((1, 30, 20)), np.zeros((2, 2, 2, 3))])
+@pytest.mark.parametrize(
+    "values", [np.zeros(()), np.zeros(5), np.zeros((0, 5)), np.zeros((1, 30, 20)), np.zeros((2, 2, 2, 3))]
+)
 def test_other_shapes_are_refused(values):
     assert "rows x columns is expected" in refusal(raw_image, values)
 
@@ -115,7 +127,9 @@ def test_a_ct_is_refused_in_the_same_words(tmp_path, values, unit):
 
 def test_a_grid_without_a_place_is_refused(oblique):
     sheared = oblique @ [[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]]
-    assert refusal(ct_from_array, body(), sheared, name="CTChest").startswith("CTChest: its axes are not at right angles")
+    assert refusal(ct_from_array, body(), sheared, name="CTChest").startswith(
+        "CTChest: its axes are not at right angles"
+    )
     for wrong in (np.diag([1, 0, 1, 1]), np.diag([1, np.nan, 1, 1])):
         assert "place in space" in refusal(ct_from_array, body(), wrong)
 

@@ -23,13 +23,17 @@ from MultiViewRegistrationLib.io.metaimage import metaimage as metaimage_of
 
 def metaimage(compressed):
     data = zlib.compress(bytes(1000)) if compressed else bytes(100)
-    return (f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {compressed}\n"
-            "DimSize = 3000 3000 600\nElementType = MET_SHORT\nElementDataFile = LOCAL\n").encode() + data
+    return (
+        f"ObjectType = Image\nNDims = 3\nBinaryData = True\nBinaryDataByteOrderMSB = False\nCompressedData = {compressed}\n"
+        "DimSize = 3000 3000 600\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    ).encode() + data
 
 
 def nrrd(encoding):
-    head = (f"NRRD0004\ntype: short\ndimension: 3\nsizes: 3000 3000 600\nendian: little\nencoding: {encoding}\n"
-            "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n").encode()
+    head = (
+        f"NRRD0004\ntype: short\ndimension: 3\nsizes: 3000 3000 600\nendian: little\nencoding: {encoding}\n"
+        "space: left-posterior-superior\nspace directions: (1,0,0) (0,1,0) (0,0,1)\nspace origin: (0,0,0)\n\n"
+    ).encode()
     return head + (gzip.compress(bytes(1000)) if encoding == "gzip" else bytes(100))
 
 
@@ -48,12 +52,23 @@ def png():
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 70000, 70000, 16, 0, 0, 0, 0))
-            + chunk(b"IDAT", zlib.compress(bytes(100))) + chunk(b"IEND", b""))
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 70000, 70000, 16, 0, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(bytes(100)))
+        + chunk(b"IEND", b"")
+    )
 
 
-FILES = {"a.mha": metaimage(False), "b.mha": metaimage(True), "a.nrrd": nrrd("raw"), "b.nrrd": nrrd("gzip"), "a.nii": nifti(),
-         "a.nii.gz": gzip.compress(nifti()), "a.png": png()}
+FILES = {
+    "a.mha": metaimage(False),
+    "b.mha": metaimage(True),
+    "a.nrrd": nrrd("raw"),
+    "b.nrrd": nrrd("gzip"),
+    "a.nii": nifti(),
+    "a.nii.gz": gzip.compress(nifti()),
+    "a.png": png(),
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -91,17 +106,23 @@ def test_an_empty_mask_that_packs_well_is_read(tmp_path):
 def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch, load):
     (tmp_path / "a.mha").write_bytes(metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000))
     monkeypatch.setattr(memory, "free_bytes", lambda: 2 << 30)
-    with pytest.raises(InputError, match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"):
+    with pytest.raises(
+        InputError, match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"
+    ):
         load(tmp_path / "a.mha")
     assert (tmp_path / "a.mha").stat().st_size > 500_000
 
 
 def test_a_picture_of_more_pixels_than_any_detector_has_is_refused(tmp_path):
-    (tmp_path / "a.png").write_bytes(png().replace(struct.pack(">II", 70000, 70000), struct.pack(">II", 14000, 14000), 1))
+    (tmp_path / "a.png").write_bytes(
+        png().replace(struct.pack(">II", 70000, 70000), struct.pack(">II", 14000, 14000), 1)
+    )
     data = bytearray((tmp_path / "a.png").read_bytes())
     data[29:33] = struct.pack(">I", zlib.crc32(bytes(data[12:29])))
     (tmp_path / "a.png").write_bytes(bytes(data) + bytes(400_000))
-    with pytest.raises(InputError, match="has 14000 x 14000 pixels by its header, but at most 128 million are expected"):
+    with pytest.raises(
+        InputError, match="has 14000 x 14000 pixels by its header, but at most 128 million are expected"
+    ):
         load_image(tmp_path / "a.png")
 
 
@@ -118,11 +139,15 @@ def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
 
 
 def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monkeypatch):
-    image = nifti()[:352].replace(struct.pack("<3h", 3000, 3000, 600), struct.pack("<3h", 30, 30, 6)) + bytes(2 * 30 * 30 * 6)
+    image = nifti()[:352].replace(struct.pack("<3h", 3000, 3000, 600), struct.pack("<3h", 30, 30, 6)) + bytes(
+        2 * 30 * 30 * 6
+    )
     bomb = gzip.compress(image[:5000]) + gzip.compress(image[5000:]) + 20 * gzip.compress(bytes(10 << 20), 9)
     (tmp_path / "a.nii.gz").write_bytes(bomb)
     unpacked, plain = [], gzip.GzipFile.read
-    monkeypatch.setattr(gzip.GzipFile, "read", lambda self, size=-1: [unpacked.append(got := plain(self, size)), got][1])
+    monkeypatch.setattr(
+        gzip.GzipFile, "read", lambda self, size=-1: [unpacked.append(got := plain(self, size)), got][1]
+    )
     assert read_image(tmp_path / "a.nii.gz").GetSize() == (30, 30, 6)
     assert sum(map(len, unpacked)) < 4 << 20
 

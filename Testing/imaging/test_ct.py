@@ -78,9 +78,7 @@ def test_the_curve_from_hu_to_attenuation():
     """Corner points by the docstring; water by NIST's table between 60 (0.0206) and 80 keV (0.0184)."""
     hu = np.array([-3000, -1000, -851, -850, -500, 0, 500, 1000, 3000, 9000], np.float32)
     mu = attenuation(CT(Volume(hu[None, None], np.eye(4)))).values.ravel()
-    np.testing.assert_allclose(
-        mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6
-    )
+    np.testing.assert_allclose(mu, [0, 0, 0, 0.00288, 0.0096, 0.0192, 0.03825, 0.0573, 0.1335, 0.1335], atol=1e-6)
     assert 0.0184 < mu[5] < 0.0206
 
 
@@ -117,9 +115,7 @@ def test_the_centroid_is_the_bones_or_the_masks_or_everythings(oblique):
     soft = np.minimum(body(), -100)
     np.testing.assert_allclose(CT(Volume(soft, oblique)).centroid(), (oblique @ [10, 8, 6, 1])[:3], atol=1e-6)
     relative = np.maximum(body(), 0)
-    np.testing.assert_allclose(
-        CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6
-    )
+    np.testing.assert_allclose(CT(Volume(relative, oblique), "relative").centroid(), (oblique @ bone)[:3], atol=1e-6)
 
 
 def test_a_mask_on_the_same_grid(tmp_path, oblique):
@@ -151,9 +147,7 @@ def test_masks_that_select_nothing(tmp_path, oblique):
     ones = np.ones(body().shape, np.uint8)
     assert "wholly outside the CT" in refused(ct, mask=written(tmp_path / "away.nrrd", ones, away))
     air = (body() < -900).astype(np.uint8)
-    assert "inside the mask is nothing but air" in refused(
-        ct, mask=written(tmp_path / "air.nrrd", air, oblique)
-    )
+    assert "inside the mask is nothing but air" in refused(ct, mask=written(tmp_path / "air.nrrd", air, oblique))
     assert "three-dimensional mask" in refused(ct, mask=written(tmp_path / "flat.png", ones[0]))
 
 
@@ -236,9 +230,7 @@ def test_voxels_that_are_no_numbers(tmp_path, hole):
 
 def test_values_that_do_not_fit_the_unit(tmp_path):
     assert "nothing but air" in refused(written(tmp_path / "air.nrrd", np.full((4, 4, 4), -1000, np.int16)))
-    assert "nothing but air" in refused(
-        written(tmp_path / "zero.nrrd", np.zeros((4, 4, 4), np.int16)), unit="relative"
-    )
+    assert "nothing but air" in refused(written(tmp_path / "zero.nrrd", np.zeros((4, 4, 4), np.int16)), unit="relative")
     hu = written(tmp_path / "hu.nrrd", body())
     assert 'set the unit to "hu"' in refused(hu, unit="relative")
     assert "offset" in refused(written(tmp_path / "offset.nrrd", (body() + 1024).astype(np.uint16)))

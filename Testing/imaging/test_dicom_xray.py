@@ -23,8 +23,14 @@ from MultiViewRegistrationLib.imaging.xray import (
 )
 
 SHAPE = (48, 64)  # rows, columns
-WRITES_SYNTAX = pytest.mark.skipif(pydicom.__version_info__[0] == "2", reason="pydicom 2 writes its own word on the transfer syntax")
-DX_IMAGE, CR_IMAGE, RF_IMAGE = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.840.10008.5.1.4.1.1.1", "1.2.840.10008.5.1.4.1.1.12.2"
+WRITES_SYNTAX = pytest.mark.skipif(
+    pydicom.__version_info__[0] == "2", reason="pydicom 2 writes its own word on the transfer syntax"
+)
+DX_IMAGE, CR_IMAGE, RF_IMAGE = (
+    "1.2.840.10008.5.1.4.1.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.1",
+    "1.2.840.10008.5.1.4.1.1.12.2",
+)
 
 
 def body(frames: int = 0) -> np.ndarray:
@@ -125,7 +131,9 @@ def test_only_the_frame_that_is_asked_for_is_decoded(tmp_path, monkeypatch):
     path = compressed(tmp_path / "run.dcm", body(5), "1.2.840.10008.1.2.5")
     decoded = []
     whole = dicom_pixels._decoded
-    monkeypatch.setattr(dicom_pixels, "_decoded", lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size))
+    monkeypatch.setattr(
+        dicom_pixels, "_decoded", lambda file, frame, *size: decoded.append(frame) or whole(file, frame, *size)
+    )
     load_image(path, 3)
     assert decoded == [3] and len(load_frames(path)) == 5 and decoded[1:] == [0, 1, 2, 3, 4]
     assert "frame 5 is asked for, but it has 5" in refused(path, 5)
@@ -158,7 +166,9 @@ def test_a_modality_table_is_applied_and_makes_log_linear(tmp_path):
 
 def test_an_enhanced_table_to_linear_stands_in_for_a_display_scale(tmp_path):
     roots = np.sqrt(body() * 16.0).astype(np.uint16)
-    table = item(LUTDescriptor=[256, 0, 16], LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(), LUTFunction="TO_LINEAR")
+    table = item(
+        LUTDescriptor=[256, 0, 16], LUTData=(np.arange(256) ** 2).astype("<u2").tobytes(), LUTFunction="TO_LINEAR"
+    )
     shared = Dataset()
     shared.PixelIntensityRelationshipLUTSequence = table
     shared.FramePixelDataPropertiesSequence = item(PixelIntensityRelationship="DISP", PixelIntensityRelationshipSign=1)
@@ -176,8 +186,15 @@ def test_line_integrals_are_the_same_however_they_are_stored(tmp_path, photometr
     intensity = body().astype(float)
     stored = intensity if curve == "LIN" else 600 * np.log(intensity / 4095) + 4095
     stored = (stored if sign == 1 else 4095 - stored).round().astype(np.uint16)
-    twelve_bits(tmp_path / "a.dcm", stored, DX_IMAGE, Modality="DX", PhotometricInterpretation=photometric,
-                PixelIntensityRelationship=curve, PixelIntensityRelationshipSign=sign)
+    twelve_bits(
+        tmp_path / "a.dcm",
+        stored,
+        DX_IMAGE,
+        Modality="DX",
+        PhotometricInterpretation=photometric,
+        PixelIntensityRelationship=curve,
+        PixelIntensityRelationshipSign=sign,
+    )
     image = load_image(tmp_path / "a.dcm")
     assert image.bone_bright == ((sign == 1) == (photometric == "MONOCHROME1"))
     found = to_line_integrals(image, "auto").line_integrals / (1 if curve == "LIN" else 600)
@@ -203,8 +220,12 @@ ROWS, COLUMNS = np.indices(SHAPE) + 1  # as DICOM counts them
 
 
 def test_shutters_leave_what_lies_in_all_of_them(tmp_path):
-    edges = {"ShutterLeftVerticalEdge": "10", "ShutterRightVerticalEdge": "50", "ShutterUpperHorizontalEdge": "5",
-             "ShutterLowerHorizontalEdge": "40"}
+    edges = {
+        "ShutterLeftVerticalEdge": "10",
+        "ShutterRightVerticalEdge": "50",
+        "ShutterUpperHorizontalEdge": "5",
+        "ShutterLowerHorizontalEdge": "40",
+    }
     circle = {"CenterOfCircularShutter": ["20", "30"], "RadiusOfCircularShutter": "18"}
     corners = {"VerticesOfThePolygonalShutter": ["4", "8", "4", "56", "44", "56"]}
     in_edges = (COLUMNS >= 10) & (COLUMNS <= 50) & (ROWS >= 5) & (ROWS <= 40)
@@ -223,8 +244,15 @@ def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
     path = twelve_bits(tmp_path / "plain.dcm", body())
     data = pydicom.dcmread(path)
     data.ShutterShape, data.ShutterOverlayGroup = "BITMAP", 0x6002
-    for element, vr, value in ((0x10, "US", SHAPE[0]), (0x11, "US", SHAPE[1]), (0x40, "CS", "G"), (0x50, "SS", [1, 1]), (0x100, "US", 1),
-                               (0x102, "US", 0), (0x3000, "OW", np.packbits(hidden.ravel(), bitorder="little").tobytes())):
+    for element, vr, value in (
+        (0x10, "US", SHAPE[0]),
+        (0x11, "US", SHAPE[1]),
+        (0x40, "CS", "G"),
+        (0x50, "SS", [1, 1]),
+        (0x100, "US", 1),
+        (0x102, "US", 0),
+        (0x3000, "OW", np.packbits(hidden.ravel(), bitorder="little").tobytes()),
+    ):
         data.add_new((0x6002, element), vr, value)
     data.save_as(tmp_path / "bitmap.dcm", **WITH_FILE_META)
     np.testing.assert_array_equal(load_image(tmp_path / "bitmap.dcm").open, ~hidden)
@@ -235,8 +263,13 @@ def test_a_bitmap_shutter_hides_what_its_overlay_has_set(tmp_path):
 
 
 def test_a_round_shutter_stays_round_where_pixels_are_not_square(tmp_path):
-    tall = seen(tmp_path, ShutterShape="CIRCULAR", CenterOfCircularShutter=["24", "32"], RadiusOfCircularShutter="20",
-                ImagerPixelSpacing=["0.4", "0.2"])
+    tall = seen(
+        tmp_path,
+        ShutterShape="CIRCULAR",
+        CenterOfCircularShutter=["24", "32"],
+        RadiusOfCircularShutter="20",
+        ImagerPixelSpacing=["0.4", "0.2"],
+    )
     assert tall[23].sum() == 41 and tall[:, 31].sum() == 21
 
 
@@ -247,17 +280,26 @@ def test_the_shared_round_shutter_is_a_circle(shared_data):
     assert not (load_xray(shared_data / "dicom" / "rf-circular-shutter.dcm").valid & ~is_open).any()
 
 
-@pytest.mark.parametrize(("tags", "said"), [
-    ({"NumberOfFrames": "100000"}, "its header tells of 614400000 bytes of pixels, but 6144 are there"),
-    ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
-    ({"Rows": 0}, "has 64 x 0 pixels"),
-    ({"BitsAllocated": 12}, "12 bits in 12"),
-    ({"NumberOfFrames": "0"}, "has 0 frames"),
-    ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
-    ({"ShutterShape": "CIRCULAR"}, "CenterOfCircularShutter"),
-    ({"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": ["900", "900"], "RadiusOfCircularShutter": "5"}, "shutters hide every pixel"),
-    ({"ModalityLUTSequence": item(LUTDescriptor=[4096, 0, 16], LUTData=b"\1\0\2\0", ModalityLUTType="US")}, "LUTDescriptor"),
-])
+@pytest.mark.parametrize(
+    ("tags", "said"),
+    [
+        ({"NumberOfFrames": "100000"}, "its header tells of 614400000 bytes of pixels, but 6144 are there"),
+        ({"Rows": 65535, "Columns": 65535}, "has 65535 x 65535 pixels by its header"),
+        ({"Rows": 0}, "has 64 x 0 pixels"),
+        ({"BitsAllocated": 12}, "12 bits in 12"),
+        ({"NumberOfFrames": "0"}, "has 0 frames"),
+        ({"RescaleSlope": "0", "RescaleIntercept": "0"}, "RescaleSlope of 0"),
+        ({"ShutterShape": "CIRCULAR"}, "CenterOfCircularShutter"),
+        (
+            {"ShutterShape": "CIRCULAR", "CenterOfCircularShutter": ["900", "900"], "RadiusOfCircularShutter": "5"},
+            "shutters hide every pixel",
+        ),
+        (
+            {"ModalityLUTSequence": item(LUTDescriptor=[4096, 0, 16], LUTData=b"\1\0\2\0", ModalityLUTType="US")},
+            "LUTDescriptor",
+        ),
+    ],
+)
 def test_a_header_that_cannot_be_true(tmp_path, tags, said):
     assert said in refused(twelve_bits(tmp_path / "a.dcm", body(), **tags))
 
@@ -279,8 +321,12 @@ def test_pixels_that_cannot_be_decoded(tmp_path, capfd):
     said = refused(rewritten(tmp_path / "b.dcm", "1.2.840.10008.1.2.4.70", frame + b"\0" * 2000))
     assert "multiview-registration[dicom]" in said and "cannot be decoded" in said
     large = frame[:7] + b"\xff\xff\xff\xff" + frame[11:]
-    assert "are damaged or of another size" in refused(rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", large + b"\0" * 2000))
-    claims = rewritten(tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, Rows=10000, Columns=10000, BitsStored=16, HighBit=15)
+    assert "are damaged or of another size" in refused(
+        rewritten(tmp_path / "e.dcm", "1.2.840.10008.1.2.4.70", large + b"\0" * 2000)
+    )
+    claims = rewritten(
+        tmp_path / "c.dcm", "1.2.840.10008.1.2.4.90", b"\0" * 100, Rows=10000, Columns=10000, BitsStored=16, HighBit=15
+    )
     assert claims.stat().st_size < 2000 and "bytes for them, expected a whole file" in refused(claims)
     whole = twelve_bits(tmp_path / "d.dcm", body()).read_bytes()
     for length in (140, 400, len(whole) - 2000):

@@ -16,9 +16,13 @@ from MultiViewRegistrationLib.imaging.image_source import inside, without_data_f
 from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.xray import count_frames, load_frames, load_image
 
-READERS = {"CT": lambda path: [load_ct(path, "relative").volume.values], "X-ray": lambda path: [load_image(path).values],
-           "frames": lambda path: [frame.values for frame in load_frames(path)], "count": lambda path: [count_frames(path)],
-           "image": lambda path: [sitk.GetArrayViewFromImage(read_image(path))]}
+READERS = {
+    "CT": lambda path: [load_ct(path, "relative").volume.values],
+    "X-ray": lambda path: [load_image(path).values],
+    "frames": lambda path: [frame.values for frame in load_frames(path)],
+    "count": lambda path: [count_frames(path)],
+    "image": lambda path: [sitk.GetArrayViewFromImage(read_image(path))],
+}
 
 
 def leaked(read, path) -> str:
@@ -27,7 +31,9 @@ def leaked(read, path) -> str:
         found = read(path)
     except InputError as error:
         return "told" if planted_file.WORD.decode() in str(error) else ""
-    return "read" if any(planted_file.WORD[:8] in np.asarray(array).astype(np.uint8).tobytes() for array in found) else ""
+    return (
+        "read" if any(planted_file.WORD[:8] in np.asarray(array).astype(np.uint8).tobytes() for array in found) else ""
+    )
 
 
 @pytest.fixture
@@ -67,10 +73,14 @@ def test_what_lies_beside_a_header_is_read(folder, name, below):
 
 def test_headers_as_other_programs_write_them_are_read(folder):
     (folder / "a.raw").write_bytes(bytes(range(24)))
-    (folder / "a.mhd").write_bytes(b"NDims = 3\r\nDimSize = 4 3 2\r\nElementType = MET_UCHAR\r\n\r\nComment = by hand: a = b\r\n"
-                                   b"Seq_Frame0000_Status = OK\r\n0008|0016 = 1.2\r\ndim[0] = 3\r\nElementDataFile=  a.raw \r\n")
-    (folder / "a.nhdr").write_bytes(b"NRRD0005\n# by hand\ntype: uint8\ndimension: 3\nsizes: 4 3 2\nencoding: raw\nDICOM_key:=a: b\n"
-                                    b"DATA FILE: ./a.raw\n")
+    (folder / "a.mhd").write_bytes(
+        b"NDims = 3\r\nDimSize = 4 3 2\r\nElementType = MET_UCHAR\r\n\r\nComment = by hand: a = b\r\n"
+        b"Seq_Frame0000_Status = OK\r\n0008|0016 = 1.2\r\ndim[0] = 3\r\nElementDataFile=  a.raw \r\n"
+    )
+    (folder / "a.nhdr").write_bytes(
+        b"NRRD0005\n# by hand\ntype: uint8\ndimension: 3\nsizes: 4 3 2\nencoding: raw\nDICOM_key:=a: b\n"
+        b"DATA FILE: ./a.raw\n"
+    )
     for name in ("a.mhd", "a.nhdr"):
         assert sitk.GetArrayFromImage(read_image(folder / name)).ravel().tolist() == list(range(24))
 
@@ -85,9 +95,14 @@ def test_a_dicom_file_that_is_a_metaimage_as_well_is_read_as_dicom(folder, tmp_p
 
 def test_what_is_said_names_the_remedy(folder, tmp_path):
     target = planted_file.plant(tmp_path / "elsewhere")
-    for text, told in ((f"ElementDataFile = {target}\n", "outside its own folder, which is not read; put the voxels beside the header"),
-                       ("ElementDataFile = LIST\na.raw\n", "several files with the voxels, which are not read; save it in one file"),
-                       ("ElementDataFile = gone.raw\n", "is not there; put it beside the header")):
+    for text, told in (
+        (
+            f"ElementDataFile = {target}\n",
+            "outside its own folder, which is not read; put the voxels beside the header",
+        ),
+        ("ElementDataFile = LIST\na.raw\n", "several files with the voxels, which are not read; save it in one file"),
+        ("ElementDataFile = gone.raw\n", "is not there; put it beside the header"),
+    ):
         (folder / "a.mhd").write_text(planted_file.META + text)
         with pytest.raises(InputError, match=told):
             load_image(folder / "a.mhd")
@@ -98,7 +113,30 @@ def test_names_that_stay_in_a_folder(tmp_path, name):
     assert inside(name, tmp_path) == (tmp_path / name).resolve()
 
 
-@pytest.mark.parametrize("name", ["", " ", "..", "../a", "b/../../a", "..\\a", "b\\..\\..\\a", "/a", "\\a", "~", "~/a", "c:a", "c:\\a",
-                                  "file:a", "http://a/b", "//a/b", "\\\\a\\b", "a\0", "a\nb", "b/" * 3000 + "../" * 3001 + "a"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        " ",
+        "..",
+        "../a",
+        "b/../../a",
+        "..\\a",
+        "b\\..\\..\\a",
+        "/a",
+        "\\a",
+        "~",
+        "~/a",
+        "c:a",
+        "c:\\a",
+        "file:a",
+        "http://a/b",
+        "//a/b",
+        "\\\\a\\b",
+        "a\0",
+        "a\nb",
+        "b/" * 3000 + "../" * 3001 + "a",
+    ],
+)
 def test_names_that_leave_it(tmp_path, name):
     assert inside(name, tmp_path) is None

@@ -30,12 +30,7 @@ def refused(path, **how) -> str:
     with pytest.raises(InputError) as caught:
         load_xray(path, **how)
     message = str(caught.value)
-    assert (
-        message.startswith(str(path))
-        and message.endswith(".")
-        and "\n" not in message
-        and "itk::" not in message
-    )
+    assert message.startswith(str(path)) and message.endswith(".") and "\n" not in message and "itk::" not in message
     return message
 
 
@@ -58,9 +53,7 @@ def test_i0_only_adds_a_constant():
 def test_grey_levels_are_taken_at_their_middle(bits):
     """Truncated to 8 bits, intensities are half a level too low on average; line integrals must not be biased by it."""
     detected = np.random.default_rng(0).uniform(0.02, 1, (SIZE, SIZE)) * 2**bits
-    xray = to_line_integrals(
-        raw(np.floor(detected), white=2**bits - 1), i0=2**bits, valid=np.ones((SIZE, SIZE), bool)
-    )
+    xray = to_line_integrals(raw(np.floor(detected), white=2**bits - 1), i0=2**bits, valid=np.ones((SIZE, SIZE), bool))
     bias = xray.line_integrals + np.log(detected / 2**bits)
     assert abs(bias.mean()) < 1e-3
 
@@ -75,9 +68,7 @@ def test_turned_grey_scales():
     upright, turned = to_line_integrals(raw(image)), to_line_integrals(raw(65_535 - image), inverted=True)
     np.testing.assert_allclose(turned.line_integrals, upright.line_integrals, atol=1e-4)
     bone_dark = raw(7 - trunk(), step=0, white=7)
-    np.testing.assert_allclose(
-        to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5
-    )
+    np.testing.assert_allclose(to_line_integrals(bone_dark, "log", inverted=True).line_integrals, trunk(), atol=1e-5)
 
 
 @pytest.mark.parametrize("intensity", ["linear", "log"])
@@ -129,9 +120,7 @@ def test_formats(tmp_path, name, dtype):
     assert image.step == (dtype != np.float32)
 
 
-@pytest.mark.parametrize(
-    "largest, white", [(200, 255), (800, 1023), (3000, 4095), (16_000, 16_383), (50_000, 65_535)]
-)
+@pytest.mark.parametrize("largest, white", [(200, 255), (800, 1023), (3000, 4095), (16_000, 16_383), (50_000, 65_535)])
 def test_the_largest_value_a_file_could_hold(tmp_path, largest, white):
     values = np.linspace(0, largest, 400).reshape(20, 20).astype(np.uint16)
     assert load_image(written(tmp_path / "a.mha", values)).white == white
@@ -152,9 +141,7 @@ def test_both_photometric_interpretations_show_the_same(tmp_path):
     seen = (exposed(trunk()) / 16.01).astype(np.uint16)
     twelve = {"Modality": "XA", "BitsStored": 12, "HighBit": 11}
     write_dicom(tmp_path / "two.dcm", seen, XA_IMAGE, **twelve)
-    write_dicom(
-        tmp_path / "one.dcm", 4095 - seen, XA_IMAGE, PhotometricInterpretation="MONOCHROME1", **twelve
-    )
+    write_dicom(tmp_path / "one.dcm", 4095 - seen, XA_IMAGE, PhotometricInterpretation="MONOCHROME1", **twelve)
     for name in ("one.dcm", "two.dcm"):
         image = load_image(tmp_path / name)
         np.testing.assert_array_equal(image.values, seen)

@@ -11,8 +11,14 @@ from pydicom.sequence import Sequence
 
 ENHANCED_XA_IMAGE = "1.2.840.10008.5.1.4.1.1.12.1.1"
 SIZE = COLUMNS, ROWS = 20, 16
-GEOMETRY = {"Modality": "XA", "DistanceSourceToDetector": "1195.25", "DistanceSourceToPatient": "765.5",
-            "ImagerPixelSpacing": ["0.308", "0.308"], "PatientPosition": "HFS", "PixelIntensityRelationship": "LIN"}
+GEOMETRY = {
+    "Modality": "XA",
+    "DistanceSourceToDetector": "1195.25",
+    "DistanceSourceToPatient": "765.5",
+    "ImagerPixelSpacing": ["0.308", "0.308"],
+    "PatientPosition": "HFS",
+    "PixelIntensityRelationship": "LIN",
+}
 
 
 def pixels(seed: int = 1, frames: int | None = None, dtype=np.uint16) -> np.ndarray:
@@ -48,24 +54,38 @@ def groups(*frames: dict[str, Sequence]) -> Sequence:
 
 def enhanced(primary: float, secondary: float, rotation: float | None = None, **isocentre) -> dict[str, Sequence]:
     """The functional groups of a frame that say where the positioner stood: about the patient, and, with a rotation, about the machine."""
-    told = {"PositionerPositionSequence": item(PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary))}
+    told = {
+        "PositionerPositionSequence": item(PositionerPrimaryAngle=str(primary), PositionerSecondaryAngle=str(secondary))
+    }
     if rotation is not None:
         told["IsocenterReferenceSystemSequence"] = item(
-            PositionerIsocenterPrimaryAngle=primary, PositionerIsocenterSecondaryAngle=secondary,
-            PositionerIsocenterDetectorRotationAngle=rotation, **isocentre)
+            PositionerIsocenterPrimaryAngle=primary,
+            PositionerIsocenterSecondaryAngle=secondary,
+            PositionerIsocenterDetectorRotationAngle=rotation,
+            **isocentre,
+        )
     return told
 
 
-def write_enhanced(path: Path, frames: list[dict[str, Sequence]], image: np.ndarray | None = None, shared: dict | None = None,
-                   **tags) -> Path:
+def write_enhanced(
+    path: Path, frames: list[dict[str, Sequence]], image: np.ndarray | None = None, shared: dict | None = None, **tags
+) -> Path:
     """frames, shared: functional groups; `shared` adds to those of a usual detector, or replaces them."""
     shared = {
         "XRayGeometrySequence": item(DistanceSourceToDetector="1195.25", DistanceSourceToIsocenter=765.5),
-        "FramePixelDataPropertiesSequence": item(ImagerPixelSpacing=["0.308", "0.308"], PixelIntensityRelationship="LIN",
-                                                 PixelIntensityRelationshipSign=1),
+        "FramePixelDataPropertiesSequence": item(
+            ImagerPixelSpacing=["0.308", "0.308"], PixelIntensityRelationship="LIN", PixelIntensityRelationshipSign=1
+        ),
         "FieldOfViewSequence": item(FieldOfViewRotation=0.0, FieldOfViewHorizontalFlip="NO"),
-        **(shared or {})}
-    write_dicom(path, pixels(frames=len(frames)) if image is None else image, ENHANCED_XA_IMAGE, Modality="XA",
-                **{"PatientPosition": "HFS", **tags}, SharedFunctionalGroupsSequence=groups(shared),
-                PerFrameFunctionalGroupsSequence=groups(*frames))
+        **(shared or {}),
+    }
+    write_dicom(
+        path,
+        pixels(frames=len(frames)) if image is None else image,
+        ENHANCED_XA_IMAGE,
+        Modality="XA",
+        **{"PatientPosition": "HFS", **tags},
+        SharedFunctionalGroupsSequence=groups(shared),
+        PerFrameFunctionalGroupsSequence=groups(*frames),
+    )
     return path

@@ -82,7 +82,9 @@ def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tm
 
 def test_what_is_assumed_of_the_geometry_is_told(case, prepared):
     assumed = replace(case, assumptions={"view2": ("The central axis meets the middle of the image.",)})
-    assert "view2, assumed: The central axis meets the middle of the image." in assess(assumed, NEARBY, prepared).reasons
+    assert (
+        "view2, assumed: The central axis meets the middle of the image." in assess(assumed, NEARBY, prepared).reasons
+    )
 
 
 def test_an_override_is_in_every_file_that_is_used(case, prepared, tmp_path):
@@ -112,16 +114,23 @@ def test_the_camera_of_a_view_of_unknown_geometry_stays_as_it_is(case, prepared)
     unknown = replace(case.views[1], rotation_sd_deg=None, translation_sd_mm=None)
     result = assess(replace(case, views=[case.views[0], unknown]), phantom.TRUE_POSE, prepared)
     assert result.views[1].camera is case.views[1].camera
-    assert "view2: its geometry is unknown, so its camera was not corrected, and its similarity says little." in result.reasons
+    assert (
+        "view2: its geometry is unknown, so its camera was not corrected, and its similarity says little."
+        in result.reasons
+    )
 
 
-@pytest.mark.parametrize("pose, found", [
-    (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 0, 300]), "show too little of the CT"),
-    (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 750, 0]), "show too little of the CT"),
-    (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [-750, 750, 0]), "behind the source of every view"),
-    (np.diag([1.0, 1.0, 2.0, 1.0]), "world_from_ct: "),
-    (np.full((4, 4), np.nan), "world_from_ct: "),
-], ids=["beside", "behind a source", "behind both sources", "scaled", "not finite"])
+@pytest.mark.parametrize(
+    "pose, found",
+    [
+        (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 0, 300]), "show too little of the CT"),
+        (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [0, 750, 0]), "show too little of the CT"),
+        (phantom.off(phantom.TRUE_POSE, [0, 0, 0], [-750, 750, 0]), "behind the source of every view"),
+        (np.diag([1.0, 1.0, 2.0, 1.0]), "world_from_ct: "),
+        (np.full((4, 4), np.nan), "world_from_ct: "),
+    ],
+    ids=["beside", "behind a source", "behind both sources", "scaled", "not finite"],
+)
 def test_poses_that_cannot_be_assessed(case, prepared, pose, found):
     with pytest.raises(InputError, match=found) as caught:
         assess(case, pose, prepared)

@@ -25,22 +25,28 @@ sys.argv = ["mvreg", "bench"]
 """
     done = subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and done.stdout == ""
-    assert done.stderr == (f"mvreg: the benchmark runs beside its peers, but the Python package {missing} is missing; run "
-                           'pip install "multiview-registration[bench]".\n')
+    assert done.stderr == (
+        f"mvreg: the benchmark runs beside its peers, but the Python package {missing} is missing; run "
+        'pip install "multiview-registration[bench]".\n'
+    )
 
 
 def test_a_word_that_names_nothing_is_refused(mvreg):
     done = mvreg("bench", "--only", "render,radiograph")
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
-        'mvreg: --only: found "radiograph", expected render, registration, growth, memory, search, or a piece of a row\'s name.\n')
+        'mvreg: --only: found "radiograph", expected render, registration, growth, memory, search, or a piece of a row\'s name.\n'
+    )
 
 
 @pytest.mark.parametrize("device, why", [("cpu", "is no CUDA device"), ("cuda:99", "")])
 def test_without_such_a_card_one_sentence_says_why(mvreg, device, why):
     done = mvreg("bench", "--device", device)
     assert done.returncode == 2 and done.stdout == "" and len(done.stderr.strip().splitlines()) == 1
-    assert done.stderr.startswith(f"mvreg: device {device}: {why}") and "expected a CUDA device that can be used" in done.stderr
+    assert (
+        done.stderr.startswith(f"mvreg: device {device}: {why}")
+        and "expected a CUDA device that can be used" in done.stderr
+    )
 
 
 def test_another_file_in_place_of_the_results_is_refused(mvreg, tmp_path):

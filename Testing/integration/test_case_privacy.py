@@ -27,10 +27,18 @@ def planted_case(tmp_path_factory):
         # The second is of another patient, of whom nothing may be told either.
         other = {"PatientID": "PID-OTHER", "PixelIntensityRelationship": "LIN"} if view.name == "view2" else {}
         write_xray(folder / f"{view.name}.dcm", detected, ImagerPixelSpacing=["1.25", "1.25"], **other)
-        views.append({"name": view.name, "image": f"{view.name}.dcm", "projection_matrix": view.camera.projection_matrix.tolist(),
-                      **({"intensity": "auto"} if view.name == "view2" else {})})
+        views.append(
+            {
+                "name": view.name,
+                "image": f"{view.name}.dcm",
+                "projection_matrix": view.camera.projection_matrix.tolist(),
+                **({"intensity": "auto"} if view.name == "view2" else {}),
+            }
+        )
     start = phantom.off(phantom.TRUE_POSE, [1.0, -2.0, 1.0], [2.0, 1.0, -2.0])
-    (folder / "case.json").write_text(json.dumps({"version": 1, "ct": "ct", "views": views, "world_from_ct": start.tolist()}))
+    (folder / "case.json").write_text(
+        json.dumps({"version": 1, "ct": "ct", "views": views, "world_from_ct": start.tolist()})
+    )
     return folder / "case.json"
 
 
@@ -38,7 +46,9 @@ def held(text: str | bytes) -> list[str]:
     """The secrets that a text holds, in the encodings in which a file may have them."""
     data = text.encode() if isinstance(text, str) else text
     secrets = [*SECRETS, "PID-OTHER"]
-    return [secret for secret in secrets if any(secret.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-32-le"))]
+    return [
+        secret for secret in secrets if any(secret.encode(code) in data for code in ("utf-8", "utf-16-le", "utf-32-le"))
+    ]
 
 
 def test_what_is_planted_is_found_where_it_is(planted_case):
@@ -49,11 +59,18 @@ def test_what_is_planted_is_found_where_it_is(planted_case):
 
 
 @pytest.mark.filterwarnings("always")
-@pytest.mark.parametrize("command", [
-    ["case", "check"], ["case", "check", "--json"], ["case", "show", "--json", "--out", "OUT/page.html"],
-    ["case", "anonymise", "--out", "OUT/copy"], ["register", "--out", "OUT", "--json"],
-    ["render", "--out", "OUT", "--json"],
-], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["case", "check"],
+        ["case", "check", "--json"],
+        ["case", "show", "--json", "--out", "OUT/page.html"],
+        ["case", "anonymise", "--out", "OUT/copy"],
+        ["register", "--out", "OUT", "--json"],
+        ["render", "--out", "OUT", "--json"],
+    ],
+    ids=" ".join,
+)
 def test_no_command_tells_who_it_is(planted_case, tmp_path, monkeypatch, capsys, command):
     monkeypatch.chdir(tmp_path)
     words = [part.replace("OUT", str(tmp_path)) for part in command]

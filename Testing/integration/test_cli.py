@@ -20,8 +20,13 @@ from program import ENVIRONMENT, MVREG, mtre_mm
 def registered(case_file, tmp_path_factory):
     """Output folder and finished process of one registration."""
     out = tmp_path_factory.mktemp("out") / "result"
-    done = subprocess.run([*MVREG, "register", case_file, "--start", "given", "--out", out, "--json"], env=ENVIRONMENT,
-                          capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*MVREG, "register", case_file, "--start", "given", "--out", out, "--json"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -39,7 +44,9 @@ def test_register_finds_the_pose_and_tells_it_as_agreed(registered, case_file):
     assert [view["name"] for view in result["uncertainty"]["views"]] == ["view1", "view2"]
     assert 0 < result["seconds"]["assess"] < result["seconds"]["total"]
     assert [view["name"] for view in result["views"]] == ["view1", "view2"]
-    assert all(-1 <= view["similarity"] <= 1 and np.shape(view["camera_from_world"]) == (4, 4) for view in result["views"])
+    assert all(
+        -1 <= view["similarity"] <= 1 and np.shape(view["camera_from_world"]) == (4, 4) for view in result["views"]
+    )
     assert result["errors"]["mtre_mm"] == pytest.approx(mtre_mm(result["world_from_ct"], case), abs=1e-9)
     assert {"mtre_mm", "mpd_mm", "mrpd_mm", "diffpose_score"} <= set(result["errors"])
     assert result["start"]["method"] == "given" and result["start"]["candidates"] >= 1
@@ -64,7 +71,9 @@ def test_overlays_and_report_are_there_and_whole(registered):
     out, _ = registered
     for view in ("view1", "view2"):
         for kind in ("checkerboard", "edges", "difference"):
-            before, after = (np.array(Image.open(out / f"{view}_{kind}_{when}.png").convert("RGB")) for when in ("before", "after"))
+            before, after = (
+                np.array(Image.open(out / f"{view}_{kind}_{when}.png").convert("RGB")) for when in ("before", "after")
+            )
             assert before.shape == after.shape
             assert (before != after).any()
     report = (out / "report.html").read_text()
@@ -145,12 +154,15 @@ def test_evaluate_refuses_a_bad_case_before_it_works_on_a_good_one(mvreg, case_f
     assert len(done.stderr.strip().splitlines()) == 1 and not page.exists()
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    ({"version": 2}, ["case.json", "version"]),
-    ({"views": []}, ["views"]),
-    ({"ct": "nothing.nii.gz"}, ["nothing.nii.gz"]),
-    ({"world_from_ct": (2 * np.eye(4)).tolist()}, ["world_from_ct"]),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"version": 2}, ["case.json", "version"]),
+        ({"views": []}, ["views"]),
+        ({"ct": "nothing.nii.gz"}, ["nothing.nii.gz"]),
+        ({"world_from_ct": (2 * np.eye(4)).tolist()}, ["world_from_ct"]),
+    ],
+)
 def test_bad_input_is_one_sentence_exit_2_and_nothing_written(mvreg, case_file, tmp_path, change, words):
     for name in ("ct.nii.gz", "view1.mha", "view2.mha"):
         (tmp_path / name).write_bytes((case_file.parent / name).read_bytes())
@@ -162,7 +174,9 @@ def test_bad_input_is_one_sentence_exit_2_and_nothing_written(mvreg, case_file, 
     assert all(word in done.stderr for word in words)
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["register"], ["register", "x.json"], ["register", "x", "--out", "y", "--start", "z"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["register"], ["register", "x.json"], ["register", "x", "--out", "y", "--start", "z"]]
+)
 def test_wrong_use_is_exit_2(mvreg, arguments, tmp_path):
     done = mvreg(*arguments, cwd=tmp_path)
     assert done.returncode == 2 and "Traceback" not in done.stderr and os.listdir(tmp_path) == []
@@ -188,7 +202,9 @@ def test_a_full_or_forbidden_output_folder_is_told(mvreg, case_file, tmp_path):
 def test_ctrl_c_leaves_no_partial_file(case_file, tmp_path):
     for delay in (0.3, 1.2, 1.8, 2.4):
         out = tmp_path / f"out{delay}"
-        process = subprocess.Popen([*MVREG, "register", case_file, "--out", out], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*MVREG, "register", case_file, "--out", out], env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        )
         time.sleep(delay)
         process.send_signal(signal.SIGINT)
         _, stderr = process.communicate(timeout=60)
@@ -207,7 +223,9 @@ def test_on_a_terminal_progress_is_one_line_that_goes_away(case_file, tmp_path):
     import pty
 
     terminal, its_end = pty.openpty()
-    process = subprocess.Popen([*MVREG, "register", case_file, "--out", tmp_path], env=ENVIRONMENT, stderr=its_end, text=True)
+    process = subprocess.Popen(
+        [*MVREG, "register", case_file, "--out", tmp_path], env=ENVIRONMENT, stderr=its_end, text=True
+    )
     os.close(its_end)
     shown = b""
     while True:
@@ -229,6 +247,12 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(case_file):
     reading, writing = os.pipe()
     os.close(reading)
     with os.fdopen(writing, "w") as pipe:
-        done = subprocess.run([*MVREG, "case", "check", case_file, "--json"], env=ENVIRONMENT, stdout=pipe, stderr=subprocess.PIPE,
-                              text=True, timeout=300)
+        done = subprocess.run(
+            [*MVREG, "case", "check", case_file, "--json"],
+            env=ENVIRONMENT,
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=300,
+        )
     assert (done.returncode, done.stderr) == (141, "")

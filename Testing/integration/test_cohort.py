@@ -49,11 +49,28 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
     """The folder of an evaluation on this computer that was killed, and the records that were in it, with the time of each."""
     for _ in range(3):  # one that is done before it can be killed is begun anew
         folder = tmp_path_factory.mktemp("records")
-        command = [*MVREG, "evaluate", *map(str, cases), *OPTIONS, "--scheduler", "--workers", "1", "--records", str(folder)]
-        with subprocess.Popen(command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as child:
+        command = [
+            *MVREG,
+            "evaluate",
+            *map(str, cases),
+            *OPTIONS,
+            "--scheduler",
+            "--workers",
+            "1",
+            "--records",
+            str(folder),
+        ]
+        with subprocess.Popen(
+            command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as child:
             _wait_for(lambda folder=folder, child=child: records(folder) or child.poll() is not None)
             family = [psutil.Process(child.pid), *psutil.Process(child.pid).children(recursive=True)]
-            listening = [each.laddr.ip for process in family for each in process.net_connections() if each.status == psutil.CONN_LISTEN]
+            listening = [
+                each.laddr.ip
+                for process in family
+                for each in process.net_connections()
+                if each.status == psutil.CONN_LISTEN
+            ]
             child.kill()
             assert not psutil.wait_procs(family, timeout=30)[1]  # its workers end with it
             said = child.stdout.read()
@@ -66,8 +83,14 @@ def stopped(cases, tmp_path_factory) -> tuple[Path, dict[Path, int]]:
 
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0", silence_logs=50,
-                                  env={"MVREG_THREADS": "1"}) as made:
+    with distributed.LocalCluster(
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address="127.0.0.1:0",
+        silence_logs=50,
+        env={"MVREG_THREADS": "1"},
+    ) as made:
         yield made
 
 
@@ -122,7 +145,10 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg
     folder, before = stopped
     assert 1 <= len(before) < 6
     sent = []
-    for name in ("to_frames", "from_frames"):  # of the client and the scheduler, which are in this process: to and from the workers
+    for name in (
+        "to_frames",
+        "from_frames",
+    ):  # of the client and the scheduler, which are in this process: to and from the workers
         monkeypatch.setattr(distributed.comm.tcp, name, _overheard(getattr(distributed.comm.tcp, name), sent))
     killed = kill_a_worker(cluster)
     pids = {nanny.pid for nanny in cluster.workers.values()}
@@ -133,7 +159,8 @@ def test_the_table_is_the_same_whoever_was_killed(cases, stopped, cluster, mvreg
     (failed,) = together["failed"]
     assert failed["case"] == str(cases[2]) and "is not JSON" in failed["error"] and failed["error"] in done.stderr
     assert {path: path.stat().st_mtime_ns for path in before if Record.read(path).outcome} == {
-        path: when for path, when in before.items() if Record.read(path).outcome}
+        path: when for path, when in before.items() if Record.read(path).outcome
+    }
     alone = json.loads(mvreg("evaluate", *(case for case in cases if case != cases[2]), *OPTIONS, "--json").stdout)
     assert timeless(together) == timeless(alone) and len(alone["cases"]) == 5 and len(alone["motions"]) == 2
     heard = b"".join(sent)
@@ -153,18 +180,36 @@ def _overheard(function, sent: list):
 def test_a_case_that_ends_every_worker_is_told_of(cases, cluster, mvreg, monkeypatch, tmp_path):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     killed = kill_a_worker(cluster, after=1)
-    done = mvreg("evaluate", cases[2], cases[0], "--starts", 40, "--scheduler", cluster.scheduler_address, "--records", tmp_path)
+    done = mvreg(
+        "evaluate", cases[2], cases[0], "--starts", 40, "--scheduler", cluster.scheduler_address, "--records", tmp_path
+    )
     assert killed.result() and done.returncode == 2
-    assert f"{cases[0]}: {cohort.ENDED}" in done.stderr and "none of 2 cases could be evaluated; of the first:" in done.stderr
+    assert (
+        f"{cases[0]}: {cohort.ENDED}" in done.stderr
+        and "none of 2 cases could be evaluated; of the first:" in done.stderr
+    )
 
 
 @pytest.fixture
 def plan(cases, tmp_path):
     """A function: the plan of some cases, with a start each, written into `tmp_path`; and its name."""
 
-    def make(*numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, **options) -> tuple[Plan, str]:
-        chosen = {"starts": 1, "reach_mm": 10.0, "off": [8.0, 8.0], "seed": 0, "refinement": "joint", "device": "cpu", "search": None,
-                  "start": None, "model": None, "minutes": None, **options}
+    def make(
+        *numbers: int, groups: tuple[str, ...] = (), version: str = cohort.__version__, **options
+    ) -> tuple[Plan, str]:
+        chosen = {
+            "starts": 1,
+            "reach_mm": 10.0,
+            "off": [8.0, 8.0],
+            "seed": 0,
+            "refinement": "joint",
+            "device": "cpu",
+            "search": None,
+            "start": None,
+            "model": None,
+            "minutes": None,
+            **options,
+        }
         made = Plan([str(cases[number]) for number in numbers], chosen, list(groups), version)
         return made, made.write(tmp_path)
 
@@ -199,7 +244,9 @@ def test_a_regressor_is_trained_once_for_the_cases_that_share_it(plan, tmp_path,
 
     monkeypatch.setattr(training, "VALIDATED", 2)
     monkeypatch.setattr(training, "LAST_VALIDATED", 4)
-    monkeypatch.setattr(training.Training, "_set_pace", lambda self: setattr(self, "card", replace(self.card, steps=4, every=2)))
+    monkeypatch.setattr(
+        training.Training, "_set_pace", lambda self: setattr(self, "card", replace(self.card, steps=4, every=2))
+    )
     made, name = plan(2, 0, groups=("alike", "alike"), minutes=1.0, start="regressor")
     at, step = str(tmp_path), training.Training._step
 
@@ -256,10 +303,16 @@ def test_without_dask_or_with_wrong_options_it_is_a_sentence(cases, mvreg, monke
     for arguments, said in (
         (["--workers", 2], "--workers: found without --scheduler"),
         (["--scheduler", "tcp://127.0.0.1:1", "--workers", 2], "no address of a scheduler, which has its own"),
-        (["--scheduler", "--minutes", 2], "--minutes: found 2, expected more than 0 and less than 10000, a start by a regressor"),
+        (
+            ["--scheduler", "--minutes", 2],
+            "--minutes: found 2, expected more than 0 and less than 10000, a start by a regressor",
+        ),
         (["--scheduler", "--starts", 0], "found a number that is too small"),
         (["--scheduler", "here"], '--scheduler: found "here", where no Dask scheduler answers'),
-        (["--scheduler", "tcp://127.0.0.1:1"], '--scheduler: found "tcp://127.0.0.1:1", where no Dask scheduler answers'),
+        (
+            ["--scheduler", "tcp://127.0.0.1:1"],
+            '--scheduler: found "tcp://127.0.0.1:1", where no Dask scheduler answers',
+        ),
     ):
         monkeypatch.setattr(cohort, "_CONNECT_SECONDS", 0.5)
         done = mvreg("evaluate", cases[0], *arguments)

@@ -44,6 +44,7 @@ def built(monkeypatch):
         def init():
             if error:
                 raise error
+
         monkeypatch.setattr(torch.cuda, "init", init)
         monkeypatch.setattr(torch.cuda, "device_count", lambda: devices)
 
@@ -62,18 +63,33 @@ def test_by_warp_it_ends_where_it_does_by_numba_and_the_result_says_what_it_ran_
     by_numba, by_warp = (register(Case.load(case_file), device=device) for device in ("cpu", "warp-cpu"))
     assert error_mm(by_warp.world_from_ct, by_numba.world_from_ct) < 0.02
     told = by_warp.to_json()["software"]
-    assert told["device"].startswith("CPU, ") and told["device"].endswith("refined on one thread of the processor by NVIDIA Warp")
+    assert told["device"].startswith("CPU, ") and told["device"].endswith(
+        "refined on one thread of the processor by NVIDIA Warp"
+    )
     assert "fell_back" not in told and "Warp" not in by_numba.to_json()["software"]["device"]
 
 
-@pytest.mark.parametrize("error, why", [
-    (RuntimeError("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver."),
-     "there is no NVIDIA driver"),
-    (RuntimeError("The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."),
-     "the NVIDIA driver is too old for this PyTorch"),
-    (RuntimeError("Unexpected error from cudaGetDeviceCount().\nSomething else"),
-     "CUDA does not start (Unexpected error from cudaGetDeviceCount().)"),
-])
+@pytest.mark.parametrize(
+    "error, why",
+    [
+        (
+            RuntimeError(
+                "Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU and installed a driver."
+            ),
+            "there is no NVIDIA driver",
+        ),
+        (
+            RuntimeError(
+                "The NVIDIA driver on your system is too old (found version 11040). Please update your GPU driver."
+            ),
+            "the NVIDIA driver is too old for this PyTorch",
+        ),
+        (
+            RuntimeError("Unexpected error from cudaGetDeviceCount().\nSomething else"),
+            "CUDA does not start (Unexpected error from cudaGetDeviceCount().)",
+        ),
+    ],
+)
 def test_a_driver_that_is_missing_or_too_old_is_told(built, error, why):
     built(error)
     assert lack("cuda") == f"device cuda: {why}{DONE}"
@@ -90,13 +106,30 @@ def test_a_device_that_is_not_there_or_that_warp_does_not_see_is_told(built, mon
 def test_a_device_that_is_there_but_does_not_work_is_told(built, monkeypatch):
     built(devices=1)
     monkeypatch.setattr(warp, "get_devices", lambda: ["cpu", "cuda:0"])
-    assert re.fullmatch(r"device cuda: it does not work \(.*\); its driver may be too old, or its memory in use" + DONE, lack("cuda"))
+    assert re.fullmatch(
+        r"device cuda: it does not work \(.*\); its driver may be too old, or its memory in use" + DONE, lack("cuda")
+    )
 
 
 @pytest.mark.parametrize("missing, told", [("torch", "PyTorch"), ("warp", "NVIDIA Warp")])
 def test_without_torch_or_warp_the_program_registers_all_the_same_and_says_so(case_file, tmp_path, missing, told):
-    done = subprocess.run([sys.executable, "-c", WITHOUT.format(missing), "register", str(case_file), "--device", "cuda",
-                           "--out", str(tmp_path)], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            WITHOUT.format(missing),
+            "register",
+            str(case_file),
+            "--device",
+            "cuda",
+            "--out",
+            str(tmp_path),
+        ],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr
     sentence = f'device cuda: {told} is not installed (pip install "multiview-registration[gpu]"){DONE}'
     assert f"mvreg: warning: {sentence}" in done.stderr
@@ -122,7 +155,9 @@ def test_too_little_memory_ends_on_the_processor_and_the_result_says_so(case_fil
 
     expected = register(Case.load(case_file))
     monkeypatch.setattr(on_device, "_looks", full)
-    with pytest.warns(UserWarning, match="device warp-cpu: warp-cpu has too little free memory; the processor did the work"):
+    with pytest.warns(
+        UserWarning, match="device warp-cpu: warp-cpu has too little free memory; the processor did the work"
+    ):
         result = register(Case.load(case_file), device="warp-cpu")
     np.testing.assert_array_equal(result.world_from_ct, expected.world_from_ct)
     assert "too little free memory" in result.to_json()["software"]["fell_back"]
@@ -134,8 +169,13 @@ def test_another_word_is_one_sentence():
 
 
 def test_the_program_refuses_another_word(case_file, tmp_path):
-    done = subprocess.run([*MVREG, "register", case_file, "--device", "tpu", "--out", tmp_path / "out"], env=ENVIRONMENT,
-                          capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*MVREG, "register", case_file, "--device", "tpu", "--out", tmp_path / "out"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2 and 'device: found "tpu"' in done.stderr and not (tmp_path / "out").exists()
 
 
@@ -159,7 +199,9 @@ def test_x_rays_of_another_simulator_end_within_a_fiftieth_of_a_millimetre_of_nu
 
 
 def test_an_evaluation_and_its_page_tell_the_device(case_file):
-    evaluations = [evaluate([case_file], starts=2, reach_mm=8, off=(8, 8), seed=0, device=device) for device in ("cpu", "warp-cpu")]
+    evaluations = [
+        evaluate([case_file], starts=2, reach_mm=8, off=(8, 8), seed=0, device=device) for device in ("cpu", "warp-cpu")
+    ]
     by_numba, by_warp = ([run.mtre_mm for run in evaluation.cases[0].runs] for evaluation in evaluations)
     assert by_warp != by_numba and by_warp == pytest.approx(by_numba, abs=0.02)
     assert "Refinement: `joint`." in page(evaluations[0])

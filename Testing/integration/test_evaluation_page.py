@@ -28,8 +28,12 @@ def told(cases, motions=()):
 
 
 def test_failures_and_missing_answers_are_counted_and_listed():
-    text = told([CaseOutcome("hip-01", 2, [run(1.0, [0.1, 0, 0]), run(3.0, [5, 0, 0])], None),
-                 CaseOutcome("hip-02", 2, [run(1.5, [0, 0.1, 0]), Run(3.5, None, None)], None)])
+    text = told(
+        [
+            CaseOutcome("hip-01", 2, [run(1.0, [0.1, 0, 0]), run(3.0, [5, 0, 0])], None),
+            CaseOutcome("hip-02", 2, [run(1.5, [0, 0.1, 0]), Run(3.5, None, None)], None),
+        ]
+    )
     assert "| hip | 2 | 4 | 50.0 %" in text
     assert "2 of 4 under 1 mm" in text
     assert "| hip-01 | 3.0 | 5.00 |" in text and "| hip-02 | 3.5 | no answer" in text
@@ -39,8 +43,16 @@ def test_failures_and_missing_answers_are_counted_and_listed():
 
 def test_cases_of_a_cohort_that_failed_are_listed_and_not_counted():
     cases = [CaseOutcome("hip-01", 2, [run(1.0, [0.1, 0, 0])], None)]
-    evaluation = Evaluation(cases, [], starts=1, reach_mm=4.0, off=(8.0, 8.0), seed=0, shared=True,
-                            failed=[Failed("/cases/hip-02", "a|b: found\nnothing.")])
+    evaluation = Evaluation(
+        cases,
+        [],
+        starts=1,
+        reach_mm=4.0,
+        off=(8.0, 8.0),
+        seed=0,
+        shared=True,
+        failed=[Failed("/cases/hip-02", "a|b: found\nnothing.")],
+    )
     text = page(evaluation)
     assert "| hip | 1 | 1 |" in text and "| /cases/hip-02 | a\\|b: found nothing. |" in text
     assert "Processes shared the cases" in text and "Not evaluated" not in page(replace(evaluation, failed=[]))
@@ -63,10 +75,22 @@ def test_agreement_and_motion_have_their_tables():
 
 
 def test_a_search_tells_its_range_poses_gaps_and_misses():
-    right, wrong = replace(run(20.0, [0.1, 0, 0]), candidates=256, gap=2.5), replace(run(30.0, [9, 0, 0]), candidates=1024, gap=1.05)
+    right, wrong = (
+        replace(run(20.0, [0.1, 0, 0]), candidates=256, gap=2.5),
+        replace(run(30.0, [9, 0, 0]), candidates=1024, gap=1.05),
+    )
     wrong = replace(wrong, picture="hip-01-from-30.0mm.jpg")
-    evaluation = Evaluation([CaseOutcome("hip-01", 2, [right, wrong], None)], [], starts=2, reach_mm=22.0, off=(8.0, 8.0), seed=0,
-                            search=Range(18, 55), pictures={wrong.picture: b"picture"}, start="search")
+    evaluation = Evaluation(
+        [CaseOutcome("hip-01", 2, [right, wrong], None)],
+        [],
+        starts=2,
+        reach_mm=22.0,
+        off=(8.0, 8.0),
+        seed=0,
+        search=Range(18, 55),
+        pictures={wrong.picture: b"picture"},
+        start="search",
+    )
     text = page(evaluation, title="Searches", pictures="folder")
     assert text.startswith("# Searches") and "within 18 degrees and 55 mm" in text and "capture range" not in text
     assert "| hip | 1 | 2 | 50.0 % (9.5 to 90.5) | 640 |" in text
@@ -79,13 +103,22 @@ def test_errors_have_their_names_and_geometry_that_leaks_is_told():
     pixels = [(1.0, 1.0)] * 2
     errors = metrics.errors(CAMERAS, off(TRUE_POSE, [0, 0, 0], [0.5, 0, 0]), TRUE_POSE, TARGETS, pixels)
     known = Run(1.0, errors, 0.2)
-    cases = [CaseOutcome("hip-01", 2, [known], None, "truth"), CaseOutcome("knee-01", 2, [known], None, "estimated"),
-             CaseOutcome("elbow-01", 1, [known], None), CaseOutcome("wrist-01", 2, [known], None)]
+    cases = [
+        CaseOutcome("hip-01", 2, [known], None, "truth"),
+        CaseOutcome("knee-01", 2, [known], None, "estimated"),
+        CaseOutcome("elbow-01", 1, [known], None),
+        CaseOutcome("wrist-01", 2, [known], None),
+    ]
     text = told(cases)
     assert "leaks: errors are smaller than they could be without the truth (hip-01)" in text
     assert "estimated without the truth (knee-01)" in text and "not told by 1 case." in text
-    row = f"| hip | 1 | {errors.mtre_mm:.3f} | {errors.mpd_mm:.3f} | {errors.mrpd_mm:.3f} | {errors.diffpose_score:.3f} |"
+    row = (
+        f"| hip | 1 | {errors.mtre_mm:.3f} | {errors.mpd_mm:.3f} | {errors.mrpd_mm:.3f} | {errors.diffpose_score:.3f} |"
+    )
     assert row in text
     assert "relative to each other" not in told(cases[2:])
     outcome = Evaluation(cases, [], starts=1, reach_mm=4.0, off=(8.0, 8.0), seed=0).to_json()["cases"][0]
-    assert outcome["relative_geometry"] == "truth" and outcome["runs"][0]["errors"]["diffpose_score"] == errors.diffpose_score
+    assert (
+        outcome["relative_geometry"] == "truth"
+        and outcome["runs"][0]["errors"]["diffpose_score"] == errors.diffpose_score
+    )

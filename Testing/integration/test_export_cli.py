@@ -26,8 +26,23 @@ def registered(case_file, tmp_path_factory):
     content["reference_from_world"] = rigid.exp_se3([0.1, 0.2, 0.3, 40, 50, 60]).tolist()
     (folder / "case" / "case.json").write_text(json.dumps(content))
     write_transform(folder / "start.tfm", rigid.inverse(start))
-    assert main(["register", str(folder / "case"), "--start-pose", str(folder / "start.tfm"), "--frame", "lps", "--direction", "resampling",
-                 "--out", str(folder / "result")]) == 0
+    assert (
+        main(
+            [
+                "register",
+                str(folder / "case"),
+                "--start-pose",
+                str(folder / "start.tfm"),
+                "--frame",
+                "lps",
+                "--direction",
+                "resampling",
+                "--out",
+                str(folder / "result"),
+            ]
+        )
+        == 0
+    )
     result = json.loads((folder / "result" / "result.json").read_text())
     np.testing.assert_allclose(result["start"]["world_from_ct"], start, atol=1e-9)
     assert rigid.rotation_angle(rigid.inverse(np.array(result["world_from_ct"])) @ phantom.TRUE_POSE) < 0.01
@@ -36,8 +51,22 @@ def registered(case_file, tmp_path_factory):
 
 
 def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
-    assert main(["export", str(registered / "result"), "--as", "all", "--out", str(tmp_path / "out"), "--case", str(registered / "case"),
-                 "--json"]) == 0
+    assert (
+        main(
+            [
+                "export",
+                str(registered / "result"),
+                "--as",
+                "all",
+                "--out",
+                str(tmp_path / "out"),
+                "--case",
+                str(registered / "case"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     answer = json.loads(capsys.readouterr().out)
     assert len(answer["files"]) == 34 == len(list((tmp_path / "out").iterdir())) and answer["override"] is None
     result = json.loads((registered / "result" / "result.json").read_text())
@@ -50,11 +79,40 @@ def test_the_result_is_exported_for_everybody(registered, tmp_path, capsys):
 
 def test_what_the_case_looks_like_at_the_result_is_exported(registered, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main(["export", str(registered / "result"), "--as", "resampled-ct", "drr", "cameras", "--volume", "mha", "--out", str(out),
-                 "--case", str(registered / "case"), "--json"]) == 0
-    names = {"ct_in_world.mha", "ct_in_reference.mha", "drr_view1.dcm", "drr_view2.dcm", "cameras_in_world.mrml", "cameras_in_ct.mrml",
-             "cameras_in_reference.mrml"}
-    assert {file.name for file in out.iterdir()} == names == {Path(file).name for file in json.loads(capsys.readouterr().out)["files"]}
+    assert (
+        main(
+            [
+                "export",
+                str(registered / "result"),
+                "--as",
+                "resampled-ct",
+                "drr",
+                "cameras",
+                "--volume",
+                "mha",
+                "--out",
+                str(out),
+                "--case",
+                str(registered / "case"),
+                "--json",
+            ]
+        )
+        == 0
+    )
+    names = {
+        "ct_in_world.mha",
+        "ct_in_reference.mha",
+        "drr_view1.dcm",
+        "drr_view2.dcm",
+        "cameras_in_world.mrml",
+        "cameras_in_ct.mrml",
+        "cameras_in_reference.mrml",
+    }
+    assert (
+        {file.name for file in out.iterdir()}
+        == names
+        == {Path(file).name for file in json.loads(capsys.readouterr().out)["files"]}
+    )
     world_from_ct = np.array(json.loads((registered / "result" / "result.json").read_text())["world_from_ct"])
     ct = sitk.ReadImage(str(registered / "case" / "ct.nii.gz"))
     transform = sitk.AffineTransform(3)
@@ -71,7 +129,17 @@ def test_it_is_told_which_inputs_have_changed_but_not_their_names(registered, tm
     first, second = one.read_bytes(), other.read_bytes()
     one.write_bytes(second)
     other.write_bytes(first)
-    command = ["export", str(registered / "result"), "--as", "json", "--out", str(tmp_path / "out"), "--case", str(case), "--override"]
+    command = [
+        "export",
+        str(registered / "result"),
+        "--as",
+        "json",
+        "--out",
+        str(tmp_path / "out"),
+        "--case",
+        str(case),
+        "--override",
+    ]
     assert main(command) == 0
     content = json.loads((tmp_path / "out" / "world_from_ct.lps.json").read_text())
     assert content["override"] == "An input has changed since the registration: X-ray 1, X-ray 2."
@@ -89,14 +157,23 @@ def test_a_stale_result_is_not_handed_on_without_an_override(registered, tmp_pat
         assert "# Override: An input has changed since the registration: case." in file.read_text()
 
 
-@pytest.mark.parametrize("options, word", [
-    ([], "--out DIR"), (["--as", "tfm"], "--out DIR"), (["--igtl", "host:x"], "host:port"),
-    (["--igtl", "a:1", "--igtl-server", "2"], "single"), (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
-    (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction"),
-    (["--as", "drr", "tfm", "--out", "OUT"], "add --case"), (["--as", "tfm", "--out", "OUT", "--volume", "mha"], "--volume"),
-    (["--as", "tfm", "--out", "OUT", "--identity"], "--identity"), (["--as", "dicom", "--out", "OUT", "--identity"], "add --case"),
-    (["--as", "dicom", "--out", "OUT", "--identity", "--case", "CASE"], "no X-ray"),
-    (["--as", "resampled-mask", "--out", "OUT", "--case", "CASE"], "no mask")])
+@pytest.mark.parametrize(
+    "options, word",
+    [
+        ([], "--out DIR"),
+        (["--as", "tfm"], "--out DIR"),
+        (["--igtl", "host:x"], "host:port"),
+        (["--igtl", "a:1", "--igtl-server", "2"], "single"),
+        (["--as", "tfm", "--out", "OUT", "--frame", "ras"], "--frame"),
+        (["--as", "dicom", "--out", "OUT", "--direction", "resampling"], "--direction"),
+        (["--as", "drr", "tfm", "--out", "OUT"], "add --case"),
+        (["--as", "tfm", "--out", "OUT", "--volume", "mha"], "--volume"),
+        (["--as", "tfm", "--out", "OUT", "--identity"], "--identity"),
+        (["--as", "dicom", "--out", "OUT", "--identity"], "add --case"),
+        (["--as", "dicom", "--out", "OUT", "--identity", "--case", "CASE"], "no X-ray"),
+        (["--as", "resampled-mask", "--out", "OUT", "--case", "CASE"], "no mask"),
+    ],
+)
 def test_what_cannot_be_meant_is_refused(registered, tmp_path, capsys, options, word):
     places = {"OUT": str(tmp_path / "out"), "CASE": str(registered / "case")}
     options = [places.get(option, option) for option in options]
@@ -105,7 +182,14 @@ def test_what_cannot_be_meant_is_refused(registered, tmp_path, capsys, options, 
 
 
 def test_a_start_pose_that_says_too_little_is_refused(registered, tmp_path, capsys):
-    command = ["register", str(registered / "case"), "--out", str(tmp_path / "out"), "--start-pose", str(registered / "start.tfm")]
+    command = [
+        "register",
+        str(registered / "case"),
+        "--out",
+        str(tmp_path / "out"),
+        "--start-pose",
+        str(registered / "start.tfm"),
+    ]
     assert main(command) == 2
     assert "--frame lps or --frame ras" in capsys.readouterr().err
     assert main([*command, "--frame", "lps"]) == 2

@@ -17,19 +17,27 @@ NOISE_PX = 3.0
 
 
 def placed(points: np.ndarray, cameras: dict, truth: np.ndarray, seed: int = 0) -> list[dict]:
-    """"landmarks" of a case.json: points (N, 3) in the CT where the truth puts them, NOISE_PX off in each direction."""
+    """ "landmarks" of a case.json: points (N, 3) in the CT where the truth puts them, NOISE_PX off in each direction."""
     random = np.random.default_rng(seed)
     world = rigid.transform_points(truth, points)
     return [
-        {"name": f"L{n}", "ct": point.tolist(),
-         "views": {name: (camera.project(world[n]) + random.normal(0, NOISE_PX, 2)).tolist() for name, camera in cameras.items()}}
+        {
+            "name": f"L{n}",
+            "ct": point.tolist(),
+            "views": {
+                name: (camera.project(world[n]) + random.normal(0, NOISE_PX, 2)).tolist()
+                for name, camera in cameras.items()
+            },
+        }
         for n, point in enumerate(points)
     ]
 
 
 def as_objects(landmarks: list[dict]) -> list[Landmark]:
-    return [Landmark(each["name"], np.array(each["ct"]), {view: np.array(pixel) for view, pixel in each["views"].items()})
-            for each in landmarks]
+    return [
+        Landmark(each["name"], np.array(each["ct"]), {view: np.array(pixel) for view, pixel in each["views"].items()})
+        for each in landmarks
+    ]
 
 
 @pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-three-views-wires"])
@@ -79,7 +87,10 @@ def test_the_program_tells_how_each_landmark_fits(mvreg, landmark_case, tmp_path
     result = json.loads(done.stdout)
     assert mtre_mm(result["world_from_ct"], content) < 0.1
     left_out = [each for each in result["start"]["landmarks"] if not each["used"]]
-    assert [(each["name"], each["view"], each["swapped_with"]) for each in left_out] == [("L1", "view2", "L4"), ("L4", "view2", "L1")]
+    assert [(each["name"], each["view"], each["swapped_with"]) for each in left_out] == [
+        ("L1", "view2", "L4"),
+        ("L4", "view2", "L1"),
+    ]
     lines = [line for line in done.stderr.splitlines() if line.startswith("  L")]
     assert len(lines) == 12
     assert [line.split()[0] for line in lines if 'left out, swapped with "L' in line] == ["L1", "L4"]
@@ -87,14 +98,26 @@ def test_the_program_tells_how_each_landmark_fits(mvreg, landmark_case, tmp_path
     assert "Landmarks at the start" in (tmp_path / "out" / "report.html").read_text()
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda landmarks: landmarks.__delitem__(np.s_[2:]), "landmarks: found 2 with 4 positions"),
-    (lambda landmarks: landmarks[0]["views"].update(view1=[500, 10]), "case.json: landmarks: \"L0\" is at column 500"),
-    (lambda landmarks: landmarks[0]["views"].update(view3=[50, 10]), "landmarks[0].views has the key \"view3\", which is no view"),
-    (lambda landmarks: landmarks[0].update(name="L1"), "\"L1\" is given twice"),
-    (lambda landmarks: [each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)], "no pose fits them"),
-    (lambda landmarks: [each.update(ct=[9, 9, 3 * n]) for n, each in enumerate(landmarks)], "on one line"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda landmarks: landmarks.__delitem__(np.s_[2:]), "landmarks: found 2 with 4 positions"),
+        (
+            lambda landmarks: landmarks[0]["views"].update(view1=[500, 10]),
+            'case.json: landmarks: "L0" is at column 500',
+        ),
+        (
+            lambda landmarks: landmarks[0]["views"].update(view3=[50, 10]),
+            'landmarks[0].views has the key "view3", which is no view',
+        ),
+        (lambda landmarks: landmarks[0].update(name="L1"), '"L1" is given twice'),
+        (
+            lambda landmarks: [each["views"].update(landmarks[n - 2]["views"]) for n, each in enumerate(landmarks)],
+            "no pose fits them",
+        ),
+        (lambda landmarks: [each.update(ct=[9, 9, 3 * n]) for n, each in enumerate(landmarks)], "on one line"),
+    ],
+)
 def test_bad_landmarks_are_one_sentence_and_exit_2(mvreg, landmark_case, tmp_path, change, words):
     path, _ = landmark_case(change)
     done = mvreg("register", path, "--start", "landmarks", "--out", tmp_path / "out")

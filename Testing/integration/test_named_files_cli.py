@@ -28,8 +28,16 @@ def came_out(tmp_path, capfd, *arguments) -> str:
     status, told = main([*map(str, arguments), "--out", str(out)]), "".join(capfd.readouterr())
     written = b"".join(path.read_bytes() for path in out.rglob("*") if path.is_file()) if out.is_dir() else b""
     shutil.rmtree(out, ignore_errors=True)
-    found = [name for name, bad in (("status", status != 2), ("told", planted_file.WORD.decode() in told), ("trace", "Traceback" in told),
-                                    ("written", planted_file.WORD in written or bool(written))) if bad]
+    found = [
+        name
+        for name, bad in (
+            ("status", status != 2),
+            ("told", planted_file.WORD.decode() in told),
+            ("trace", "Traceback" in told),
+            ("written", planted_file.WORD in written or bool(written)),
+        )
+        if bad
+    ]
     return " ".join(found)
 
 
@@ -47,9 +55,24 @@ def test_no_command_reads_another_file(case, tmp_path, capfd):
             changed = json.loads(json.dumps(content))
             (changed if key in ("ct", "mask") else changed["views"][1])[key.split()[-1]] = path.name
             case.write_text(json.dumps(changed))
-            command = dice.choice((["register", case], ["render", case], ["case", "anonymise", case],
-                                   ["case", "new", "--ct", path, "--view", "a", folder / "view1.mha", "--projection-matrix",
-                                    folder / "matrix.txt"]))
+            command = dice.choice(
+                (
+                    ["register", case],
+                    ["render", case],
+                    ["case", "anonymise", case],
+                    [
+                        "case",
+                        "new",
+                        "--ct",
+                        path,
+                        "--view",
+                        "a",
+                        folder / "view1.mha",
+                        "--projection-matrix",
+                        folder / "matrix.txt",
+                    ],
+                )
+            )
             found += [f"{command[0]}: {what}: {leak}" for leak in [came_out(tmp_path, capfd, *command)] if leak]
     assert not found and len(tried) > 40
 

@@ -24,7 +24,9 @@ def singles(shared_data):
             found = refine(anatomy, [view], case.world_from_ct)
             told = assess(anatomy, [view], found, case.world_from_ct, case.targets)
             split = metrics.split_by_view(view.camera, found.world_from_ct, case.truth_world_from_ct, case.targets)
-            rows.append((anatomy, told, *(float(np.sqrt(np.mean(each**2))) for each in (split.depth_mm, split.in_plane_mm))))
+            rows.append(
+                (anatomy, told, *(float(np.sqrt(np.mean(each**2))) for each in (split.depth_mm, split.in_plane_mm)))
+            )
     return rows
 
 

@@ -16,7 +16,9 @@ from MultiViewRegistrationLib.protocol.run import run_real
 @pytest.fixture(scope="module")
 def real(shared_data):
     pytest.importorskip(
-        "itk.rtkJosephForwardProjectionImageFilterPython", reason='needs itk-rtk: pip install "multiview-registration[demo]"')
+        "itk.rtkJosephForwardProjectionImageFilterPython",
+        reason='needs itk-rtk: pip install "multiview-registration[demo]"',
+    )
     return planted.RealCase(shared_data / "wrist" / "radius_0099.json")
 
 

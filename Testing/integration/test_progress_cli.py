@@ -65,8 +65,14 @@ def test_a_cancelled_registration_leaves_no_part_of_a_file(case_file, tmp_path, 
 
 
 def test_the_end_of_stdin_is_one_sentence_and_130(case_file, tmp_path):
-    done = subprocess.run([*MVREG, "evaluate", case_file, "--starts", "3000", "--progress", "json"], env=ENVIRONMENT,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [*MVREG, "evaluate", case_file, "--starts", "3000", "--progress", "json"],
+        env=ENVIRONMENT,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     messages = [line for line in done.stderr.splitlines() if line and ProgressRecord.from_line(line) is None]
     assert done.returncode == 130 and done.stdout == ""
     assert messages == ["mvreg: stopped; no file was left half written."]

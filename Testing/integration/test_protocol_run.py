@@ -23,11 +23,17 @@ from MultiViewRegistrationLib.protocol.page import page
 from MultiViewRegistrationLib.protocol.records import Records
 from MultiViewRegistrationLib.protocol.run import run
 
-FEW = (Condition("1 view", "body", 1, 0), Condition("motion, neighbours", "bone", nuisances=("motion", "neighbours")),
-       Condition("encoder 1, tools", "body", nuisances=("tools",), error="encoder 1"))
+FEW = (
+    Condition("1 view", "body", 1, 0),
+    Condition("motion, neighbours", "bone", nuisances=("motion", "neighbours")),
+    Condition("encoder 1, tools", "body", nuisances=("tools",), error="encoder 1"),
+)
 #: What the clock decides: also whether there was time to find a cause.
 TIMES = ("register_s", "assess_s", "cause", "causes_left")
-RTK, NEEDED = "itk.rtkJosephForwardProjectionImageFilterPython", 'needs itk-rtk: pip install "multiview-registration[demo]"'
+RTK, NEEDED = (
+    "itk.rtkJosephForwardProjectionImageFilterPython",
+    'needs itk-rtk: pip install "multiview-registration[demo]"',
+)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +43,7 @@ def ct(tmp_path_factory):
 
 def without_times(rows):
     def reasons(row):
-        return [reason for reason in row["reasons"][bool(row["cause"]):] if reason != LOOK_ON]
+        return [reason for reason in row["reasons"][bool(row["cause"]) :] if reason != LOOK_ON]
 
     return [{**{key: value for key, value in row.items() if key not in TIMES}, "reasons": reasons(row)} for row in rows]
 
@@ -63,7 +69,9 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         run([ct], tmp_path / "parts", conditions=FEW, least=3)
     told = []
-    resumed = run([ct], tmp_path / "parts", conditions=FEW, least=3, progress=lambda fraction, stage: told.append(fraction))
+    resumed = run(
+        [ct], tmp_path / "parts", conditions=FEW, least=3, progress=lambda fraction, stage: told.append(fraction)
+    )
     assert asked == [0, 1, 1, 2]  # what was done is not done again
     assert without_times(resumed.rows) == without_times(whole.rows)
     assert told == sorted(told) and told[-1] < 1
@@ -84,18 +92,28 @@ def test_stopped_and_resumed_it_comes_to_the_same(ct, tmp_path, monkeypatch):
         if row["features"] is None:
             continue
         assert strict["verdict"] == "reject" and strict["mtre_mm"] == row["mtre_mm"]
-        narrower = judged({**row, "beyond": row["beyond"] / 2}, model)  # as it was judged when its intervals were half as wide
+        narrower = judged(
+            {**row, "beyond": row["beyond"] / 2}, model
+        )  # as it was judged when its intervals were half as wide
         assert narrower["depth95_mm"] == pytest.approx(2 * row["depth95_mm"])
         far, near = (judged({**row, "cause": {"evidence_gain": 1.5, "moved_mm": mm}}, model) for mm in (50.0, 0.5))
-        assert far["upper95_mm"] == pytest.approx(max(62.26, row["noise95_mm"]), abs=0.02)  # 2.31 of the deviations of 5.3 mm
+        assert far["upper95_mm"] == pytest.approx(
+            max(62.26, row["noise95_mm"]), abs=0.02
+        )  # 2.31 of the deviations of 5.3 mm
         assert far["verdict"] == "reject" and far["depth95_mm"] == far["upper95_mm"]
         assert near["verdict"] == "check" and near["wrong"] < 0.05
 
     by_name = {row["condition"]: row for row in whole.rows}
-    assert by_name["motion, neighbours"]["nuisances"] == ["motion", "neighbours"] and by_name["motion, neighbours"]["bone"] == 0
+    assert (
+        by_name["motion, neighbours"]["nuisances"] == ["motion", "neighbours"]
+        and by_name["motion, neighbours"]["bone"] == 0
+    )
     degrees, mm = by_name["encoder 1, tools"]["camera_off"][0]
     assert 0 < degrees < 6 and 0 < mm < 12
-    assert all(row["failed"] is None and row["mtre_mm"] >= 0 and row["verdict"] in ("accept", "check", "reject") for row in whole.rows)
+    assert all(
+        row["failed"] is None and row["mtre_mm"] >= 0 and row["verdict"] in ("accept", "check", "reject")
+        for row in whole.rows
+    )
     assert by_name["1 view"]["verdict"] != "accept" != by_name["motion, neighbours"]["verdict"]
 
 
@@ -128,17 +146,20 @@ def test_a_damaged_row_is_named(ct, tmp_path):
         records.rows()
 
 
-@pytest.mark.parametrize("arguments, sentence", [
-    (["CT", "--protocol"], "--out: found none"),
-    (["CT", "--limit", "3"], "--out, --limit, --simulator, --real: found without --protocol"),
-    (["CT", "--protocol", "--out", "OUT", "--real", "--simulator", "gvxr"], "--simulator: found with --real"),
-    (["CT", "--protocol", "--out", "OUT", "--limit", "0"], "--limit: found 0, expected 1 or more"),
-    (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
-    (["CT", "CT", "--protocol", "--out", "OUT"], "two CTs with one file name"),
-    (["FOLDER", "--protocol", "--out", "OUT"], "found a folder, expected a file"),
-    (["TEXT", "--protocol", "--out", "OUT"], "ct.txt"),
-    (["CT", "--protocol", "--out", "OUT", "--start", "search"], "found with --protocol"),
-])
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["CT", "--protocol"], "--out: found none"),
+        (["CT", "--limit", "3"], "--out, --limit, --simulator, --real: found without --protocol"),
+        (["CT", "--protocol", "--out", "OUT", "--real", "--simulator", "gvxr"], "--simulator: found with --real"),
+        (["CT", "--protocol", "--out", "OUT", "--limit", "0"], "--limit: found 0, expected 1 or more"),
+        (["nothing.nii.gz", "--protocol", "--out", "OUT"], "nothing.nii.gz: found nothing, expected a CT"),
+        (["CT", "CT", "--protocol", "--out", "OUT"], "two CTs with one file name"),
+        (["FOLDER", "--protocol", "--out", "OUT"], "found a folder, expected a file"),
+        (["TEXT", "--protocol", "--out", "OUT"], "ct.txt"),
+        (["CT", "--protocol", "--out", "OUT", "--start", "search"], "found with --protocol"),
+    ],
+)
 def test_wrong_use_ends_in_a_sentence_and_nothing_is_begun(arguments, sentence, ct, tmp_path, capsys):
     (tmp_path / "ct.txt").write_text("no CT")
     places = {"CT": ct, "OUT": tmp_path / "out", "FOLDER": tmp_path, "TEXT": tmp_path / "ct.txt"}
@@ -168,10 +189,12 @@ def test_without_gvxr_it_says_what_to_install(ct, tmp_path, monkeypatch, capsys)
 
 
 def test_without_rtk_it_says_what_to_install(ct, tmp_path):
-    script = ("import sys\n"
-              "sys.modules['itk'] = None\n"
-              "from MultiViewRegistrationLib.cli import main\n"
-              f"sys.exit(main(['evaluate', '--protocol', {str(ct)!r}, '--out', {str(tmp_path / 'out')!r}]))")
+    script = (
+        "import sys\n"
+        "sys.modules['itk'] = None\n"
+        "from MultiViewRegistrationLib.cli import main\n"
+        f"sys.exit(main(['evaluate', '--protocol', {str(ct)!r}, '--out', {str(tmp_path / 'out')!r}]))"
+    )
     done = subprocess.run([MVREG[0], "-c", script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2 and "itk-rtk, which is not installed" in done.stderr and "Traceback" not in done.stderr
 

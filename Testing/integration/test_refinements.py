@@ -66,16 +66,24 @@ def test_another_name_is_refused(case_file):
 @pytest.mark.parametrize("command", ["register", "evaluate"])
 def test_without_torch_one_sentence_says_what_to_install(case_file, tmp_path, command):
     out = ["--out", str(tmp_path / "out")] if command == "register" else []
-    done = subprocess.run([sys.executable, "-c", WITHOUT.format("torch"), command, str(case_file), "--refine", "xvr", *out],
-                          env=ENVIRONMENT, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT.format("torch"), command, str(case_file), "--refine", "xvr", *out],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 2 and 'pip install "multiview-registration[torch]"' in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--refine", "xvr", "--device", "abacus"], '"abacus" cannot be used'),
-    (["--refine", "tomorrow"], "tomorrow"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--refine", "xvr", "--device", "abacus"], '"abacus" cannot be used'),
+        (["--refine", "tomorrow"], "tomorrow"),
+    ],
+)
 def test_wrong_choices_are_exit_2(mvreg, case_file, tmp_path, arguments, words):
     pytest.importorskip("torch", reason="the published refinements need torch: pip install torch")
     done = mvreg("register", case_file, *arguments, "--out", tmp_path / "out")

@@ -48,8 +48,14 @@ def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anat
     assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
     result.save(tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
-    assert saved["started"]["taken"] == "both views together" and saved["started"]["expected_mm"] == pytest.approx(3.0, abs=1e-6)
-    assert [said["views"] for said in saved["started"]["candidates"]] == ["both views together", "view1 alone", "view2 alone"]
+    assert saved["started"]["taken"] == "both views together" and saved["started"]["expected_mm"] == pytest.approx(
+        3.0, abs=1e-6
+    )
+    assert [said["views"] for said in saved["started"]["candidates"]] == [
+        "both views together",
+        "view1 alone",
+        "view2 alone",
+    ]
     assert "expected error 3.0 mm; taken: both views together" in (tmp_path / "report.html").read_text()
 
 
@@ -72,7 +78,11 @@ def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
 def test_a_regressor_that_knows_of_its_ignorance_has_its_range_searched(case, anatomy, model):
     lost = replace(model, together_mm=90.0, alone_mm=100.0, expects_mm=30.0)
     result = register(case, "regressor", anatomy=anatomy, model=lost)
-    assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "search" and result.refinement.candidates >= 256
+    assert (
+        error_mm(result.world_from_ct) < 0.1
+        and result.started.taken == "search"
+        and result.refinement.candidates >= 256
+    )
 
 
 @pytest.mark.filterwarnings("ignore:world_from_ct")
@@ -96,7 +106,9 @@ def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(cas
     started = replace(case, world_from_ct=off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0]))
     with pytest.warns(UserWarning, match="other cameras. The pose is searched for"):
         result = register(started, "auto", anatomy=anatomy, model=blind)
-    assert error_mm(result.world_from_ct) < 0.1 and "cannot say anything of these views: searched for" in str(result.started)
+    assert error_mm(result.world_from_ct) < 0.1 and "cannot say anything of these views: searched for" in str(
+        result.started
+    )
 
 
 def test_a_model_of_another_ct_is_refused(case, anatomy, model):
@@ -116,7 +128,9 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
     monkeypatch.setattr(learning, "train", train)
     result = register(case, "regressor", told.append, anatomy, seed=5, minutes=0.5)
     assert seen["minutes"] == 0.5 and seen["seed"] == 5 and seen["anatomy"] is anatomy
-    assert "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.started) and result.seconds["train"] > 0
+    assert (
+        "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.started) and result.seconds["train"] > 0
+    )
     assert told[0].stage.startswith("training") and 0 < told[0].fraction < told[1].fraction < 1
     with pytest.raises(Cancelled):
         register(case, "regressor", lambda progress: False, anatomy)
@@ -147,7 +161,11 @@ def test_views_in_words():
     def told(numbers, count=3):
         return guided.of_views(SimpleNamespace(views=numbers), views[:count])
 
-    assert told((1,)) == "lateral alone" and told((0, 1), 2) == "both views together" and told((0, 1, 2)) == "all 3 views together"
+    assert (
+        told((1,)) == "lateral alone"
+        and told((0, 1), 2) == "both views together"
+        and told((0, 1, 2)) == "all 3 views together"
+    )
     assert told((0, 2)) == "AP and oblique together"
 
 
@@ -158,16 +176,25 @@ def test_an_evaluation_tells_the_ways_to_start_side_by_side(case_file, model):
     assert [len(some) for some in runs] == [2, 1, 2]
     assert all(run.mtre_mm < 0.1 for some in runs for run in some)
     assert runs[0][0].said_mtre_mm is None and runs[0][0].start_mtre_mm == runs[2][0].start_mtre_mm > 10
-    said, = runs[1]
+    (said,) = runs[1]
     assert 0.5 < said.said_mtre_mm == said.start_mtre_mm < 4 and said.expected_mm == pytest.approx(3.0, abs=1e-6)
     assert said.taken == "both views together" and 0 < said.asked < said.seconds
     text = pages(evaluations, "Some cases.", "Starts")
     assert text.startswith("# Starts\n\nSome cases.\n\n## Side by side") and text.count("# Starts: start ") == 3
-    side = text[text.index("## Side by side"):text.index("# Starts: start search")]
+    side = text[text.index("## Side by side") : text.index("# Starts: start search")]
     assert [line.split(" | ")[1:4] for line in side.splitlines() if "100.0 %" in line] == [
-        [start, n, "100.0 % (" + interval + ")"] for start, n, interval in
-        (("search", "2", "34.2 to 100.0"), ("regressor", "1", "20.7 to 100.0"), ("auto", "2", "34.2 to 100.0"))]
-    assert text.count("## The regressor before any refinement") == 2 and "| 100.0 % | 3.0 |" in text and "both views together 1 |" in text
+        [start, n, "100.0 % (" + interval + ")"]
+        for start, n, interval in (
+            ("search", "2", "34.2 to 100.0"),
+            ("regressor", "1", "20.7 to 100.0"),
+            ("auto", "2", "34.2 to 100.0"),
+        )
+    ]
+    assert (
+        text.count("## The regressor before any refinement") == 2
+        and "| 100.0 % | 3.0 |" in text
+        and "both views together 1 |" in text
+    )
     assert json.loads(json.dumps(evaluations[1].to_json()))["start"] == "regressor"
 
 
@@ -178,7 +205,9 @@ def test_an_evaluation_of_real_radiographs_asks_the_regressor_once(case_file, ca
     for view in content["views"]:
         view["image"] = str(case_file.parent / view["image"])
     (tmp_path / "case.json").write_text(json.dumps(content))
-    evaluation = evaluate([tmp_path / "case.json"], starts=5, reach_mm=10.0, off=(3.0, 3.0), seed=0, start="regressor", model=model)
+    evaluation = evaluate(
+        [tmp_path / "case.json"], starts=5, reach_mm=10.0, off=(3.0, 3.0), seed=0, start="regressor", model=model
+    )
     agreement = evaluation.cases[0].agreement
     assert len(agreement.seconds) == 1 and agreement.agreeing.all()
     assert "| 1 of 1 |" in pages([evaluation])

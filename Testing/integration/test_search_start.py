@@ -42,13 +42,16 @@ def test_a_given_start_is_asked_for_where_there_is_none(mvreg, case_file, tmp_pa
     assert done.returncode == 2 and "--start search" in done.stderr and not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("arguments", "words"), [
-    (["--range", "0", "0"], "found a range of 0 degrees and 0 mm"),
-    (["--range", "200", "10"], "expected 0 to 180 degrees"),
-    (["--range", "10", "-5"], "found a range of 10 degrees and -5 mm"),
-    (["--range", "nan", "10"], "found a range of nan degrees"),
-    (["--refine", "xvr"], 'refinement "xvr": found a search as its start'),
-])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--range", "0", "0"], "found a range of 0 degrees and 0 mm"),
+        (["--range", "200", "10"], "expected 0 to 180 degrees"),
+        (["--range", "10", "-5"], "found a range of 10 degrees and -5 mm"),
+        (["--range", "nan", "10"], "found a range of nan degrees"),
+        (["--refine", "xvr"], 'refinement "xvr": found a search as its start'),
+    ],
+)
 def test_a_bad_search_is_refused_in_one_sentence(mvreg, case_file, tmp_path, arguments, words):
     done = mvreg("register", case_file, "--start", "search", *arguments, "--out", tmp_path / "out")
     assert done.returncode == 2 and words in done.stderr and len(done.stderr.strip().splitlines()) == 1
@@ -60,15 +63,36 @@ def test_a_range_that_never_shows_the_ct_in_one_view_names_it(mvreg, case_file, 
     shift = np.eye(3)
     shift[0, 2] = 5000  # the second image is taken to lie far beside what it shows
     case["views"][1]["projection_matrix"] = (shift @ case["views"][1]["projection_matrix"]).tolist()
-    done = mvreg("register", changed(case_file, tmp_path, views=case["views"], world_from_ct=None), "--start", "search",
-                 "--out", tmp_path / "out")
-    assert done.returncode == 2 and "does view2 show enough of the CT" in done.stderr and not (tmp_path / "out").exists()
+    done = mvreg(
+        "register",
+        changed(case_file, tmp_path, views=case["views"], world_from_ct=None),
+        "--start",
+        "search",
+        "--out",
+        tmp_path / "out",
+    )
+    assert (
+        done.returncode == 2 and "does view2 show enough of the CT" in done.stderr and not (tmp_path / "out").exists()
+    )
 
 
 def test_evaluate_searches_too(mvreg, case_file, tmp_path):
     page = tmp_path / "page.md"
     for append in ([], ["--append"]):
-        done = mvreg("evaluate", case_file, "--search", "20", "30", "--starts", "3", "--page", page, "--title", "Searches", *append)
+        done = mvreg(
+            "evaluate",
+            case_file,
+            "--search",
+            "20",
+            "30",
+            "--starts",
+            "3",
+            "--page",
+            page,
+            "--title",
+            "Searches",
+            *append,
+        )
         assert done.returncode == 0, done.stderr
     assert page.read_text().count("# Searches") == 2 and "3 of 3 under 1 mm" in page.read_text()
 

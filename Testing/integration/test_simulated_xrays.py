@@ -45,8 +45,12 @@ def test_one_view_is_exact_across_the_beam(shared_data, anatomy):
 def test_without_the_moving_mask_the_pose_is_worse(shared_data, anatomy, monkeypatch):
     """The body goes on beyond the CT: rays through its cut ends must be left out."""
     case = Case.load(shared_data / "sim" / "pelvis-oblique-1")
-    error = metrics.mtre(refine(anatomy, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets)
+    error = metrics.mtre(
+        refine(anatomy, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets
+    )
     uncut = Anatomy(case.ct)
     uncut._cut = np.zeros(6, bool)
-    spoilt = metrics.mtre(refine(uncut, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets)
+    spoilt = metrics.mtre(
+        refine(uncut, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets
+    )
     assert spoilt > 2 * error

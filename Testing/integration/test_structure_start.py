@@ -25,8 +25,10 @@ from MultiViewRegistrationLib.workflow import assess, register
 
 @pytest.fixture(scope="module")
 def subject(tmp_path_factory):
-    pytest.importorskip("itk.rtkJosephForwardProjectionImageFilterPython",
-                        reason='needs itk-rtk: pip install "multiview-registration[demo]"')
+    pytest.importorskip(
+        "itk.rtkJosephForwardProjectionImageFilterPython",
+        reason='needs itk-rtk: pip install "multiview-registration[demo]"',
+    )
     return Subject(write_bony_ct(tmp_path_factory.mktemp("bony") / "phantom.nii.gz"), 0)
 
 
@@ -39,7 +41,10 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
     assert result.verdict == "check" and result.predicted_tre_mm["upper95"] < 2
     told = result.to_json()["rest"]
     assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
-    assert any(f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from" in reason for reason in result.reasons)
+    assert any(
+        f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from" in reason
+        for reason in result.reasons
+    )
     again = assess(case, result.world_from_ct, subject.anatomy(0))
     np.testing.assert_allclose(again.refinement.fit.similarity, result.refinement.fit.similarity, atol=0.02)
     assert min(result.similarity(case.world_from_ct)) < min(result.similarity(result.world_from_ct)) - 0.05

@@ -44,7 +44,11 @@ def test_what_is_left_out_lies_at_the_tools(sample, anatomy):
     found = left_out(anatomy, views, sample.truth_world_from_ct)
     for pixels, tool, view in zip(found, tools, views, strict=True):
         side = view.camera.size[0] // pixels.shape[1]
-        tool = tool[: pixels.shape[0] * side, : pixels.shape[1] * side].reshape(pixels.shape[0], side, pixels.shape[1], side).any((1, 3))
+        tool = (
+            tool[: pixels.shape[0] * side, : pixels.shape[1] * side]
+            .reshape(pixels.shape[0], side, pixels.shape[1], side)
+            .any((1, 3))
+        )
         near = np.zeros_like(tool)
         for rows, columns in np.argwhere(tool):
             near[max(rows - 7, 0) : rows + 8, max(columns - 7, 0) : columns + 8] = True
@@ -66,6 +70,8 @@ def test_tools_cost_little(sample, anatomy, monkeypatch):
     assert np.mean(errors) < 1.5 * clean
     for views, each in zip(hidden, found, strict=True):
         assert each.levels[-1].name == "128 x 128 px, outliers left out" and each.levels[-1].steps
-        assert each.fit.pixels == anatomy.fit(views, each.world_from_ct, sample.truth_world_from_ct).pixels, "the fit is that of all pixels"
+        assert each.fit.pixels == anatomy.fit(views, each.world_from_ct, sample.truth_world_from_ct).pixels, (
+            "the fit is that of all pixels"
+        )
     monkeypatch.setattr(pipeline, "outliers", lambda objective, projections: None)
     assert np.mean(errors) < 0.7 * np.mean([error(views)[1] for views in hidden])

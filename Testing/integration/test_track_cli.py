@@ -35,7 +35,9 @@ def moving(tmp_path_factory):
 def tracked(moving, tmp_path_factory):
     """Output folder and finished process of one run."""
     out = tmp_path_factory.mktemp("out") / "track"
-    done = subprocess.run([*MVREG, "track", moving, "--out", out, "--json"], env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [*MVREG, "track", moving, "--out", out, "--json"], env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 0, done.stderr
     return out, done
 
@@ -50,10 +52,19 @@ def test_every_frame_has_its_pose_and_verdict_and_a_lost_one_says_why(tracked):
     track = json.loads((out / "track.json").read_text())
     assert json.loads(done.stdout) == track
     assert (track["version"], track["frames_in_all"], track["stopped"]) == (1, COUNT, False)
-    assert [frame["how"] for frame in track["frames"]] == ["registered", "followed", "followed", "lost", "followed", "followed"]
+    assert [frame["how"] for frame in track["frames"]] == [
+        "registered",
+        "followed",
+        "followed",
+        "lost",
+        "followed",
+        "followed",
+    ]
     for frame, pose in zip(track["frames"], swing(COUNT), strict=True):
         if frame["number"] == LOST:
-            assert frame["world_from_ct"] is None and frame["verdict"] == "reject" and "no contrast" in frame["reasons"][0]
+            assert (
+                frame["world_from_ct"] is None and frame["verdict"] == "reject" and "no contrast" in frame["reasons"][0]
+            )
         else:
             assert phantom.error_mm(np.array(frame["world_from_ct"]), pose) < 0.1
             assert frame["verdict"] in ("accept", "check") and len(frame["similarity"]) == 2
@@ -72,7 +83,9 @@ def test_the_table_has_the_same_poses(tracked):
         if frame["world_from_ct"] is None:
             assert set(numbers) == {""}
         else:
-            np.testing.assert_allclose(np.array(numbers, float).reshape(3, 4), np.array(frame["world_from_ct"])[:3], atol=1e-6)
+            np.testing.assert_allclose(
+                np.array(numbers, float).reshape(3, 4), np.array(frame["world_from_ct"])[:3], atol=1e-6
+            )
 
 
 def test_autoscopers_poses_are_those_of_the_same_volume_at_its_own_origin(tracked, moving, tmp_path):
@@ -83,7 +96,9 @@ def test_autoscopers_poses_are_those_of_the_same_volume_at_its_own_origin(tracke
     spacing, shape = np.array(image.GetSpacing()), image.GetSize()[::-1]
     world_from_autoscoper = read_tra(out / "track.tra", 2, 0, 1, 1.0)
     for index in ((0, 0, 0), (5, 11, 40)):
-        in_world = rigid.transform_points(np.array(frame["world_from_ct"]), np.array(image.TransformIndexToPhysicalPoint(index)))
+        in_world = rigid.transform_points(
+            np.array(frame["world_from_ct"]), np.array(image.TransformIndexToPhysicalPoint(index))
+        )
         in_autoscoper = rigid.transform_points(autoscoper_from_ct(shape, spacing), spacing * index)
         np.testing.assert_allclose(rigid.transform_points(world_from_autoscoper, in_autoscoper), in_world, atol=1e-4)
     assert (out / "track.tra").read_text().splitlines()[LOST] == ",".join(["NaN"] * 16)
@@ -112,8 +127,10 @@ def test_lists_of_images_and_a_case_for_each_frame_are_the_same_sequence(mvreg, 
         (folder / "case.json").write_text(json.dumps({**case, "truth": {"world_from_ct": swing(3)[number].tolist()}}))
         cases.append(folder)
     images = [part for name, files in lists.items() for part in ("--images", name, *files)]
-    by_list, by_case = (json.loads(mvreg("track", *given, "--pace", "quick", "--json", "--out", tmp_path / name).stdout)
-                        for name, given in (("a", [moving, *images]), ("b", cases)))
+    by_list, by_case = (
+        json.loads(mvreg("track", *given, "--pace", "quick", "--json", "--out", tmp_path / name).stdout)
+        for name, given in (("a", [moving, *images]), ("b", cases))
+    )
     whole = json.loads((tracked[0] / "track.json").read_text())["frames"]
     for told in (by_list, by_case):
         assert [frame["how"] for frame in told["frames"]] == ["registered", "followed", "followed"]
@@ -144,8 +161,13 @@ def test_what_stops_it_keeps_the_frames_that_are_done(mvreg, moving, tmp_path, m
 def test_a_process_that_is_interrupted_leaves_whole_files_or_none(moving, tmp_path):
     for delay in (1.0, 2.5):
         out = tmp_path / f"out{delay}"
-        process = subprocess.Popen([*MVREG, "track", moving, "--progress", "json", "--out", out], env=ENVIRONMENT, stderr=subprocess.PIPE,
-                                   stdin=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [*MVREG, "track", moving, "--progress", "json", "--out", out],
+            env=ENVIRONMENT,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.PIPE,
+            text=True,
+        )
         time.sleep(delay)
         process.communicate(timeout=60)  # ends its stdin
         assert process.returncode in (0, 130)
@@ -154,17 +176,20 @@ def test_a_process_that_is_interrupted_leaves_whole_files_or_none(moving, tmp_pa
             assert len(table(out / "poses.csv")) == len(json.loads(path.read_text())["frames"]) > 0
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: found with several cases"),
-    (["CASE", "--images", "view1", "CASE", "CASE"], "expected each view"),
-    (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"], "names a view twice"),
-    (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"], "2 of view1, 1 of view2"),
-    (["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"], "no.mha: is no file"),
-    (["STILL"], "has no frame after the case's own"),
-    (["STILL", "OTHER"], "expected those of the first frame"),
-    (["STILL", "SMALLER"], "names another CT"),
-    (["nowhere.json"], "does not exist"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["CASE", "CASE", "--images", "view1", "a.mha"], "--images: found with several cases"),
+        (["CASE", "--images", "view1", "CASE", "CASE"], "expected each view"),
+        (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view1", "CASE"], "names a view twice"),
+        (["CASE", "--images", "view1", "CASE", "CASE", "--images", "view2", "CASE"], "2 of view1, 1 of view2"),
+        (["CASE", "--images", "view1", "CASE", "no.mha", "--images", "view2", "CASE", "CASE"], "no.mha: is no file"),
+        (["STILL"], "has no frame after the case's own"),
+        (["STILL", "OTHER"], "expected those of the first frame"),
+        (["STILL", "SMALLER"], "names another CT"),
+        (["nowhere.json"], "does not exist"),
+    ],
+)
 def test_bad_input_is_one_sentence_and_leaves_nothing(mvreg, moving, case_file, tmp_path, arguments, words):
     still = json.loads(case_file.read_text())
     for view in still["views"]:
@@ -173,7 +198,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(mvreg, moving, case_file, 
     sitk.WriteImage(ct[:40], str(tmp_path / "smaller.nii.gz"))
     still["ct"] = str(case_file.parent / still["ct"])
     paths = {"CASE": moving, "STILL": case_file}
-    for name, other in {"OTHER": {**still, "views": still["views"][:1]}, "SMALLER": {**still, "ct": "smaller.nii.gz"}}.items():
+    for name, other in {
+        "OTHER": {**still, "views": still["views"][:1]},
+        "SMALLER": {**still, "ct": "smaller.nii.gz"},
+    }.items():
         paths[name] = tmp_path / f"{name}.json"
         paths[name].write_text(json.dumps(other))
     done = mvreg("track", *(paths.get(word, word) for word in arguments), "--out", tmp_path / "out", cwd=tmp_path)
@@ -193,7 +221,9 @@ def test_a_camera_that_is_not_known_exactly_must_stay_the_same(mvreg, moving, tm
         for view in case["views"]:
             view["frame"] = number
         matrix = np.array(case["views"][1]["projection_matrix"])
-        case["views"][1]["projection_matrix"] = (matrix @ rigid.from_rotation_translation(np.eye(3), [0, number, 0])).tolist()
+        case["views"][1]["projection_matrix"] = (
+            matrix @ rigid.from_rotation_translation(np.eye(3), [0, number, 0])
+        ).tolist()
         cases.append(tmp_path / f"{number}.json")
         cases[-1].write_text(json.dumps(case))
     done = mvreg("track", *cases, "--out", tmp_path / "out")
@@ -203,7 +233,9 @@ def test_a_camera_that_is_not_known_exactly_must_stay_the_same(mvreg, moving, tm
     given = json.loads(cases[0].read_text())["views"]
     corrected = [np.array(frames[n]["cameras"][1]["camera_from_world"]) for n in (0, 2)]
     np.testing.assert_array_equal(*corrected)
-    assert not np.allclose(Camera.from_projection_matrix(given[1]["projection_matrix"], (128, 128)).camera_from_world, corrected[0])
+    assert not np.allclose(
+        Camera.from_projection_matrix(given[1]["projection_matrix"], (128, 128)).camera_from_world, corrected[0]
+    )
     assert frames[2]["how"] == "followed" and phantom.error_mm(np.array(frames[2]["world_from_ct"]), swing(3)[2]) < 0.3
 
 
@@ -233,7 +265,9 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg
     assert [line["frame"] for line in lines] == list("012345")
     assert lines[LOST]["angle_deg"] == lines[LOST]["axis_x"] == lines[LOST]["m00"] == ""
     last = {key: float(value) for key, value in lines[5].items()}
-    assert (last["rotation_x_deg"], last["rotation_y_deg"], last["rotation_z_deg"]) == pytest.approx((25, 0, 0), abs=1e-4)
+    assert (last["rotation_x_deg"], last["rotation_y_deg"], last["rotation_z_deg"]) == pytest.approx(
+        (25, 0, 0), abs=1e-4
+    )
     assert last["shift_z_mm"] == pytest.approx(10 * np.sin(np.radians(25)), abs=1e-4)
     assert (last["axis_x"], last["along_axis_mm"], last["axis_point_y_mm"]) == pytest.approx((1, 0, 0), abs=1e-4)
     angles = [float(line["angle_deg"]) for line in lines if line["angle_deg"]]
@@ -243,15 +277,21 @@ def test_the_motion_of_one_structure_against_another_is_a_table_and_a_page(mvreg
     assert json.loads(done.stdout)["motion"][-1]["frame"] == 5
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"frames_in_all": 7}, "is of 7 frames, expected the 6"),
-    ({"frames_in_all": 4}, "is 4, expected less than frames_in_all"),
-    ({"version": 2}, "update this program"),
-    ({"frames": []}, "expected a list of one or more frames"),
-    ({"centroid_ct": [1, 2]}, "centroid_ct"),
-    ({"frames": [{"number": 0, "verdict": "accept", "world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]}, "world_from_ct"),
-    ({"frames": [{"number": 0, "verdict": "reject", "world_from_ct": None}]}, "no frames of it"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"frames_in_all": 7}, "is of 7 frames, expected the 6"),
+        ({"frames_in_all": 4}, "is 4, expected less than frames_in_all"),
+        ({"version": 2}, "update this program"),
+        ({"frames": []}, "expected a list of one or more frames"),
+        ({"centroid_ct": [1, 2]}, "centroid_ct"),
+        (
+            {"frames": [{"number": 0, "verdict": "accept", "world_from_ct": np.diag([1, 1, -1, 1]).tolist()}]},
+            "world_from_ct",
+        ),
+        ({"frames": [{"number": 0, "verdict": "reject", "world_from_ct": None}]}, "no frames of it"),
+    ],
+)
 def test_tracks_that_do_not_fit_are_refused_in_one_sentence(mvreg, tracks, tmp_path, changes, words):
     done = mvreg("motion", *tracks(**changes))
     assert done.returncode == 2 and words in done.stderr and done.stderr.strip().count("\n") == 0, done.stderr

@@ -51,11 +51,14 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsy
     assert main(["models", "--json"]) == 0
     (listed,) = told(capsys)["models"]
     assert listed["folder"] == trained["folder"] and listed["finished"] and listed["bytes"] > 1e6
-    assert main(["models"]) == 0 and f"{listed['name']}  CT {listed['ct_sha256'][:8]}  voting, 2 min" in capsys.readouterr().out
+    assert (
+        main(["models"]) == 0
+        and f"{listed['name']}  CT {listed['ct_sha256'][:8]}  voting, 2 min" in capsys.readouterr().out
+    )
     result = register(replace(Case.load(case_file), world_from_ct=None), "regressor", anatomy=anatomy)
     assert result.started.model == listed["name"] and not result.started.trained
     assert main(["models", "--remove", "another"]) == 2
-    assert "found no models named \"another\"" in capsys.readouterr().err
+    assert 'found no models named "another"' in capsys.readouterr().err
     assert main(["models", "--remove", listed["name"]]) == 0 and learning.find_model(Case.load(case_file)) is None
 
 
@@ -92,9 +95,14 @@ def test_where_a_device_cannot_be_used_the_cpu_does_it_and_says_so(case_file, tm
     monkeypatch.setattr(devices, "has_card", lambda: False)
     assert main(["train", str(case_file), "--out", str(tmp_path / "asked"), "--device", "cuda", "--json"]) == 0
     answer = capsys.readouterr()
-    assert "device cuda: there is no NVIDIA driver; the training is done on the CPU." in answer.err and "s on cpu; of random" in answer.err
+    assert (
+        "device cuda: there is no NVIDIA driver; the training is done on the CPU." in answer.err
+        and "s on cpu; of random" in answer.err
+    )
     assert json.loads(answer.out)["card"]["device"] == "cpu"
-    assert main(["train", str(case_file), "--out", str(tmp_path / "auto"), "--device", "auto"]) == 0  # and a warning would be an error
+    assert (
+        main(["train", str(case_file), "--out", str(tmp_path / "auto"), "--device", "auto"]) == 0
+    )  # and a warning would be an error
 
 
 @pytest.mark.filterwarnings("ignore:Only")
@@ -121,7 +129,10 @@ def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path
 @pytest.mark.filterwarnings("ignore:Only", "ignore:device cuda")
 def test_a_training_for_a_registration_falls_back_with_it(case_file, tmp_path, few_steps, capsys, monkeypatch):
     monkeypatch.setattr(devices, "lacking", lambda number: "there is no NVIDIA driver")
-    assert main(["register", str(case_file), "--start", "regressor", "--device", "cuda", "--out", str(tmp_path), "--json"]) == 0
+    assert (
+        main(["register", str(case_file), "--start", "regressor", "--device", "cuda", "--out", str(tmp_path), "--json"])
+        == 0
+    )
     result = told(capsys)
     assert result["started"]["device"] == "cpu" and "there is no NVIDIA driver" in result["software"]["fell_back"]
 

@@ -29,8 +29,14 @@ def unit(random):
 
 def wrong(views, random, degrees=1.0, mm=3.0):
     """All cameras but the first off by this, about a random axis and in a random direction, as encoders are."""
-    off = [rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random)) for _ in views[1:]]
-    cameras = [replace(view.camera, camera_from_world=view.camera.camera_from_world @ e) for view, e in zip(views[1:], off, strict=True)]
+    off = [
+        rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees) * unit(random)), mm * unit(random))
+        for _ in views[1:]
+    ]
+    cameras = [
+        replace(view.camera, camera_from_world=view.camera.camera_from_world @ e)
+        for view, e in zip(views[1:], off, strict=True)
+    ]
     return [views[0], *(replace(view, camera=camera) for view, camera in zip(views[1:], cameras, strict=True))]
 
 
@@ -72,8 +78,11 @@ def test_result_and_report_tell_given_and_corrected_cameras(unsure, certainty):
     given = result.case.views[1].camera
     assert second["given_camera_from_world"] == given.camera_from_world.tolist()
     # As this camera sees the CT, which is what its image tells.
-    seen = metrics.mtre(np.array(second["camera_from_world"]) @ result.world_from_ct,
-                        case.views[1].camera.camera_from_world @ case.truth_world_from_ct, case.targets)
+    seen = metrics.mtre(
+        np.array(second["camera_from_world"]) @ result.world_from_ct,
+        case.views[1].camera.camera_from_world @ case.truth_world_from_ct,
+        case.targets,
+    )
     before = metrics.mtre(given.camera_from_world, case.views[1].camera.camera_from_world, case.targets)
     assert seen < 0.6 * before
 
@@ -87,8 +96,10 @@ def test_result_and_report_tell_given_and_corrected_cameras(unsure, certainty):
     assert f"{np.degrees(rigid.rotation_angle(motion)):.2f}\u00b0 about the world origin" in html
 
     true = case.truth_world_from_ct, case.targets
-    of_cameras = [np.mean([metrics.mrpd(view.camera, result.world_from_ct, *true) for view in views])
-                  for views in (result.views, result.case.views)]
+    of_cameras = [
+        np.mean([metrics.mrpd(view.camera, result.world_from_ct, *true) for view in views])
+        for views in (result.views, result.case.views)
+    ]
     assert told["errors"]["mrpd_mm"] == pytest.approx(of_cameras[0], rel=1e-12) != of_cameras[1]
 
 
@@ -97,7 +108,9 @@ def test_cameras_are_corrected_after_a_search_as_well(case_file):
     given = wrong(case.views, np.random.default_rng(1))
     case.search = {"rotation_deg": 10.0, "translation_mm": 15.0}
     exact = register(replace(case, views=given), start="search")
-    told = register(replace(case, views=[given[0], replace(given[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]), start="search")
+    told = register(
+        replace(case, views=[given[0], replace(given[1], rotation_sd_deg=1.0, translation_sd_mm=3.0)]), start="search"
+    )
     assert told.errors.mtre_mm < 0.5 * exact.errors.mtre_mm
 
 

@@ -56,7 +56,12 @@ def test_a_bone_is_followed_through_the_instants_to_the_poses_that_their_own_sta
         found = tracker.follow(number, frame.views)
         tracker.keep(found)
         assert found.verdict == "check"  # as any structure
-        assert protocol.consensus(np.stack([expected, found.world_from_ct]), anatomy.centroid, within_deg=1.5, within_mm=0.3).share == 1.0
+        assert (
+            protocol.consensus(
+                np.stack([expected, found.world_from_ct]), anatomy.centroid, within_deg=1.5, within_mm=0.3
+            ).share
+            == 1.0
+        )
 
 
 def test_wrong_poses_do_not_predict_the_motion(registered):

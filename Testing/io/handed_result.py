@@ -28,7 +28,11 @@ def write_result(folder: Path, **changes) -> Path:
     folder.mkdir(exist_ok=True)
     names = ("Doe John", "LAT")
     content = {
-        "version": 1, "world_from_ct": pose(1).tolist(), "verdict": None, "reasons": [], "predicted_tre_mm": None,
+        "version": 1,
+        "world_from_ct": pose(1).tolist(),
+        "verdict": None,
+        "reasons": [],
+        "predicted_tre_mm": None,
         "frame_of_reference_uid": {"world": WORLD_UID, "ct": CT_UID},
         "views": [{"name": name, "similarity": 0.9, "camera_from_world": np.eye(4).tolist()} for name in names],
         "inputs": {"case.json": "00"},
@@ -42,9 +46,15 @@ def write_result(folder: Path, **changes) -> Path:
 
 def dicom_views(frame: int | None = 2) -> list[dict]:
     """Two views of one XA run and one of another, for `views` of a result."""
+
     def image(number: int, frame: int | None) -> dict:
-        return {"study_uid": f"1.2.3.{number}", "series_uid": f"1.2.3.{number}.1", "sop_class_uid": XA,
-                "sop_instance_uid": f"1.2.3.{number}.1.1", "frame": frame}
+        return {
+            "study_uid": f"1.2.3.{number}",
+            "series_uid": f"1.2.3.{number}.1",
+            "sop_class_uid": XA,
+            "sop_instance_uid": f"1.2.3.{number}.1.1",
+            "frame": frame,
+        }
 
     origins = {"Doe John": image(5, frame), "LAT": image(5, 7), "oblique": image(6, None)}
     return [{"name": name, "similarity": 0.9, "dicom": origin} for name, origin in origins.items()]

@@ -19,16 +19,29 @@ from MultiViewRegistrationLib.io.start_pose import read_pose, read_start_pose
 
 SHEAR, PERSPECTIVE = np.eye(4), START.copy()
 SHEAR[0, 1], PERSPECTIVE[3, 0] = 0.05, 0.1
-AFFINE = {"scale": START @ np.diag([1.02, 1.02, 1.02, 1]), "stretch": START @ np.diag([1, 1, 1.1, 1]), "shear": START @ SHEAR,
-          "mirror": START @ np.diag([-1.0, 1, 1, 1]), "flat": START @ np.diag([1.0, 1, 0, 1])}
+AFFINE = {
+    "scale": START @ np.diag([1.02, 1.02, 1.02, 1]),
+    "stretch": START @ np.diag([1, 1, 1.1, 1]),
+    "shear": START @ SHEAR,
+    "mirror": START @ np.diag([-1.0, 1, 1, 1]),
+    "flat": START @ np.diag([1.0, 1, 0, 1]),
+}
 BAD = {**AFFINE, "perspective": PERSPECTIVE}
 bad = pytest.mark.parametrize("matrix", BAD.values(), ids=BAD.keys())
 affine = pytest.mark.parametrize("matrix", AFFINE.values(), ids=AFFINE.keys())
 
 
 @bad
-@pytest.mark.parametrize("key", [["world_from_ct"], ["reference_from_world"], ["truth", "world_from_ct"],
-                                 ["views", 2, "camera", "camera_from_world"]], ids=lambda key: key[-1])
+@pytest.mark.parametrize(
+    "key",
+    [
+        ["world_from_ct"],
+        ["reference_from_world"],
+        ["truth", "world_from_ct"],
+        ["views", 2, "camera", "camera_from_world"],
+    ],
+    ids=lambda key: key[-1],
+)
 def test_in_a_case(write_case, matrix, key):
     assert key[-1] in refusal(CaseFile.read, write_case(changed(full(), key, matrix.tolist())))
 
@@ -65,7 +78,13 @@ def test_in_an_itk_transform(tmp_path, matrix, kind):
     path = tmp_path / f"a.{kind}"
     sitk.WriteTransform(transform, str(path))
     assert path.name in refusal(read_start_pose, path, "lps", "resampling")
-    given = {"direction": "forward", "axes": "ras", "fixed_transforms": "none", "intrinsics": np.eye(3), "first_pixel": 0}
+    given = {
+        "direction": "forward",
+        "axes": "ras",
+        "fixed_transforms": "none",
+        "intrinsics": np.eye(3),
+        "first_pixel": 0,
+    }
     assert path.name in refusal(lambda: read_calibration(path, **given))
 
 

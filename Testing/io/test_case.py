@@ -37,7 +37,9 @@ def test_a_ct_that_is_read_elsewhere_is_taken(write_case):
     path = write_case(full())
     ct = ct_of(CaseFile.read(path))
     assert Case.load(path, read_ct=lambda: ct).ct is ct
-    assert Case.load(path, Case.load(path), read_ct=lambda: ct).ct is not ct  # of a case that was loaded before it is not asked for
+    assert (
+        Case.load(path, Case.load(path), read_ct=lambda: ct).ct is not ct
+    )  # of a case that was loaded before it is not asked for
 
 
 def test_a_landmark_outside_its_image_is_refused(write_case):
@@ -164,9 +166,7 @@ def test_each_thing_that_only_pixels_tell_has_its_sentence(write_case, tmp_path,
         (tmp_path / name).write_bytes(b"\x89PNG no image")
     (tmp_path / "empty folder").mkdir()
     shutil.copy(tmp_path / "ap.mha", tmp_path / "copy.mha")
-    write_image(
-        tmp_path / "empty.mha", np.zeros((12, 12, 12), np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22)
-    )
+    write_image(tmp_path / "empty.mha", np.zeros((12, 12, 12), np.uint8), spacing=(4, 4, 4), origin=(-22, -22, -22))
     write_image(tmp_path / "empty2d.mha", np.zeros(SIZE[::-1], np.uint8))
     write_image(tmp_path / "small2d.mha", np.ones((8, 10), np.uint8))
     message = refusal(Case.load, path)

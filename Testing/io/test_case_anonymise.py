@@ -30,13 +30,29 @@ def planted(tmp_path):
     views = []
     for name, angle in (("AP", 0), (f"{NAME} seitlich", 90)):
         write_xray(folder / f"{NAME}_{angle}.dcm", random.integers(2000, 4000, (16, 20)), ImagerPixelSpacing=["4", "4"])
-        views.append({"name": name, "image": f"{NAME}_{angle}.dcm", "comment": NAME,
-                      "projection_matrix": camera(angle).projection_matrix.tolist()})
+        views.append(
+            {
+                "name": name,
+                "image": f"{NAME}_{angle}.dcm",
+                "comment": NAME,
+                "projection_matrix": camera(angle).projection_matrix.tolist(),
+            }
+        )
     views[1]["c_arm"] = {**full()["views"][3]["c_arm"], "rao_lao_deg": 90, "operator": NAME}
     del views[1]["projection_matrix"]
-    case = {"version": 1, "$schema": f"/home/{NAME}/case.schema.json", "ct": f"{NAME}_CT", "views": views, "world_from_ct": START.tolist(),
-            "patient": {"name": NAME}, "training": {"orbital_deg": 12}, "targets": [[1, 2, 3]],
-            "landmarks": [{"name": f"{NAME}s Zahn", "ct": [1, 2, 3], "views": {"AP": [9, 7], f"{NAME} seitlich": [10, 7.5]}}]}
+    case = {
+        "version": 1,
+        "$schema": f"/home/{NAME}/case.schema.json",
+        "ct": f"{NAME}_CT",
+        "views": views,
+        "world_from_ct": START.tolist(),
+        "patient": {"name": NAME},
+        "training": {"orbital_deg": 12},
+        "targets": [[1, 2, 3]],
+        "landmarks": [
+            {"name": f"{NAME}s Zahn", "ct": [1, 2, 3], "views": {"AP": [9, 7], f"{NAME} seitlich": [10, 7.5]}}
+        ],
+    }
     (folder / "case.json").write_text(json.dumps(case))
     return folder / "case.json"
 
@@ -52,7 +68,9 @@ def test_the_copy_is_the_same_case_without_a_person(planted, tmp_path, capsys):
     for old, new in zip(before.views, after.views, strict=True):
         np.testing.assert_allclose(new.camera.projection_matrix, old.camera.projection_matrix, rtol=1e-12, atol=1e-12)
         np.testing.assert_array_equal(new.xray.valid, old.xray.valid)
-        np.testing.assert_allclose(new.xray.line_integrals[old.xray.valid], old.xray.line_integrals[old.xray.valid], atol=1e-6)
+        np.testing.assert_allclose(
+            new.xray.line_integrals[old.xray.valid], old.xray.line_integrals[old.xray.valid], atol=1e-6
+        )
         assert new.xray.pixel_mm == pytest.approx(old.xray.pixel_mm)
     assert [view.name for view in after.views] == ["AP", "view2"]
     assert after.landmarks[0].name == "landmark 1" and set(after.landmarks[0].pixels) == {"AP", "view2"}
@@ -61,7 +79,9 @@ def test_the_copy_is_the_same_case_without_a_person(planted, tmp_path, capsys):
     for path in out.rglob("*"):
         text = path.name.encode() + path.read_bytes()
         assert not [secret for secret in SECRETS if secret.encode() in text or secret.encode("utf-16-le") in text], path
-    assert "1 view was renamed" in printed and not any(secret in printed.replace(str(planted.parent), "") for secret in SECRETS)
+    assert "1 view was renamed" in printed and not any(
+        secret in printed.replace(str(planted.parent), "") for secret in SECRETS
+    )
 
 
 def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
@@ -80,8 +100,11 @@ def test_text_burnt_in_beyond_the_field_is_blanked(write_case, tmp_path):
 
 
 keys = st.sampled_from(["Eleonore", "name", "views"])
-words = st.recursive(st.just("Eleonore") | st.integers() | st.none() | st.booleans(),
-                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=2), max_leaves=5)
+words = st.recursive(
+    st.just("Eleonore") | st.integers() | st.none() | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner, max_size=2),
+    max_leaves=5,
+)
 
 
 @settings(max_examples=60, deadline=None)

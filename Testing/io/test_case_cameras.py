@@ -118,9 +118,7 @@ def test_a_box_is_seen_where_some_of_its_points_fall_on_the_image(seed):
 
     def shown(margin):
         axes = [np.linspace(a - margin * (b - a), b + margin * (b - a), 21) for a, b in zip(low, high)]
-        points = (
-            np.array(list(itertools.product(*axes))) @ world_from_index[:3, :3].T + world_from_index[:3, 3]
-        )
+        points = np.array(list(itertools.product(*axes))) @ world_from_index[:3, :3].T + world_from_index[:3, 3]
         u, v = view.project(points).T
         return (view.depth(points) > 0) & (np.abs(u - 9.5) <= 10) & (np.abs(v - 7.5) <= 8)
 

@@ -36,7 +36,9 @@ def test_numbers_are_those_of_the_reading(write_case):
     assert ap.field_mm == pytest.approx((20 * 4 * 0.7, 16 * 4 * 0.7))
     np.testing.assert_allclose(ap.camera.source, [0, 700, 0], atol=1e-9)  # behind the patient, as DICOM has it at 0/0
     np.testing.assert_allclose(lateral.camera.source, [-700, 0, 0], atol=1e-9)  # detector at the patient's left
-    assert ap.anatomy_depth_mm == pytest.approx(703) and ap.pixel_at_anatomy_mm == pytest.approx(4 * 0.703)  # START moves it by (2, -3, 1)
+    assert ap.anatomy_depth_mm == pytest.approx(703) and ap.pixel_at_anatomy_mm == pytest.approx(
+        4 * 0.703
+    )  # START moves it by (2, -3, 1)
     assert ap.inside == pytest.approx(16 * 4 * 0.7 / 48, abs=0.03) and not ap.mirrored  # the box is 48 mm high
     assert check.pairs[0].angle_deg == pytest.approx(90) and check.pairs[0].gap_mm == pytest.approx(0, abs=1e-9)
     np.testing.assert_allclose(check.isocentre, 0, atol=1e-9)
@@ -62,16 +64,27 @@ def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
 
 def test_points_outside_of_the_ct_are_suspicious(write_case):
     """The CT's box goes from -24 to 24 mm; its mask, which is smaller, does not count."""
-    case = {**minimal(), "mask": "bone.mha", "targets": [[23, 0, 0], [0, 25, 0], [0, 0, -26]],
-            "search": {"rotation_deg": 7, "translation_mm": 9.5}, "landmarks": [{"name": "tip", "ct": [1, 2, 3], "views": {}}]}
+    case = {
+        **minimal(),
+        "mask": "bone.mha",
+        "targets": [[23, 0, 0], [0, 25, 0], [0, 0, -26]],
+        "search": {"rotation_deg": 7, "translation_mm": 9.5},
+        "landmarks": [{"name": "tip", "ct": [1, 2, 3], "views": {}}],
+    }
     tracker = np.linalg.inv([[0, 0, 1, 50], [1, 0, 0, -60], [0, 1, 0, 70], [0, 0, 0, 1]])
     check = check_case(Case.load(write_case({**case, "reference_from_world": tracker.tolist()})))
     assert [finding for finding in check.findings if "outside of the CT" in finding] == [
-        "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."]
+        "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."
+    ]
     told = " ".join(check.lines)
-    assert "3 targets, 1 of them within" in told and "1 landmarks, all within" in told and "7 degrees and 9.5 mm" in told
+    assert (
+        "3 targets, 1 of them within" in told and "1 landmarks, all within" in told and "7 degrees and 9.5 mm" in told
+    )
     assert "origin at (50, -60, 70) mm" in told
-    assert check.to_json()["points"] == [{"what": "targets", "count": 3, "inside": 1}, {"what": "landmarks", "count": 1, "inside": 1}]
+    assert check.to_json()["points"] == [
+        {"what": "targets", "count": 3, "inside": 1},
+        {"what": "landmarks", "count": 1, "inside": 1},
+    ]
 
 
 def test_it_is_told_how_well_a_camera_is_known(write_case):
@@ -105,19 +118,30 @@ def test_which_way_the_patient_lies(write_case, mirrored):
     assert check.views[0].mirrored == mirrored and not check.findings
 
 
-@pytest.mark.parametrize(("readings", "start", "said"), [
-    (({}, {"rao_lao_deg": 5}), START, "AP and LAT are nearly parallel (5.0 degrees)"),
-    (({}, {"rao_lao_deg": 178}), START, "AP and LAT are nearly parallel (178.0 degrees)"),
-    (({}, {"rao_lao_deg": 90, "mirrored": True}), START, "LAT is mirrored and the other views are not"),
-    (({}, {"rao_lao_deg": 90, "isocentre_offset_mm": [0, 80], "pixel_mm": [16, 16]}), START,
-     "AP and LAT have middle rays that pass 80 mm apart"),
-    (({"source_to_detector_mm": 100, "source_to_isocentre_mm": 70, "pixel_mm": [0.4, 0.4]}, {"rao_lao_deg": 90}), START,
-     "AP has 100 mm from source to detector, unlike a C-arm"),
-    (({"pixel_mm": [40, 40]}, {"rao_lao_deg": 90}), START, "AP has pixels of 28.1 mm at the anatomy"),
-    (({}, {"rao_lao_deg": 90}), START + np.eye(4, k=3) * 48, "AP hardly shows the CT at the start pose"),
-])
+@pytest.mark.parametrize(
+    ("readings", "start", "said"),
+    [
+        (({}, {"rao_lao_deg": 5}), START, "AP and LAT are nearly parallel (5.0 degrees)"),
+        (({}, {"rao_lao_deg": 178}), START, "AP and LAT are nearly parallel (178.0 degrees)"),
+        (({}, {"rao_lao_deg": 90, "mirrored": True}), START, "LAT is mirrored and the other views are not"),
+        (
+            ({}, {"rao_lao_deg": 90, "isocentre_offset_mm": [0, 80], "pixel_mm": [16, 16]}),
+            START,
+            "AP and LAT have middle rays that pass 80 mm apart",
+        ),
+        (
+            ({"source_to_detector_mm": 100, "source_to_isocentre_mm": 70, "pixel_mm": [0.4, 0.4]}, {"rao_lao_deg": 90}),
+            START,
+            "AP has 100 mm from source to detector, unlike a C-arm",
+        ),
+        (({"pixel_mm": [40, 40]}, {"rao_lao_deg": 90}), START, "AP has pixels of 28.1 mm at the anatomy"),
+        (({}, {"rao_lao_deg": 90}), START + np.eye(4, k=3) * 48, "AP hardly shows the CT at the start pose"),
+    ],
+)
 def test_what_is_suspicious_is_said(write_case, readings, start, said):
-    told = [finding for finding in findings(write_case(with_readings(*readings, start=start))) if finding.startswith(said)]
+    told = [
+        finding for finding in findings(write_case(with_readings(*readings, start=start))) if finding.startswith(said)
+    ]
     assert len(told) == 1 and told[0].endswith(".")
 
 
@@ -132,7 +156,9 @@ def test_without_a_start_the_ct_is_put_where_the_views_meet(write_case):
     assert not check.placed and check.to_json()["start_pose"] == "assumed"
     case = Case.load(check_path := write_case(minimal()))
     assert check_path and check_case(case).placed
-    np.testing.assert_allclose(check.world_from_ct[:3, :3] @ case.ct.centroid() + check.world_from_ct[:3, 3], 0, atol=1e-6)
+    np.testing.assert_allclose(
+        check.world_from_ct[:3, :3] @ case.ct.centroid() + check.world_from_ct[:3, 3], 0, atol=1e-6
+    )
 
 
 def test_a_single_view_is_judged_about_the_worlds_origin(write_case):

@@ -59,10 +59,23 @@ def folder(tmp_path_factory):
         sitk.WriteImage(image, str(folder / f"{name}.mha"))
     views, random = [], np.random.default_rng(5)
     for name, camera in CAMERAS.items():
-        write_xray(folder / f"{name}.dcm", random.integers(2000, 4000, camera.size[::-1]), ImagerPixelSpacing=["1.5", "1.5"],
-                   StudyInstanceUID="1.2.3.5")
-        views.append({"name": name, "image": f"{name}.dcm", "camera": {
-            "intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(), "size": list(camera.size)}})
+        write_xray(
+            folder / f"{name}.dcm",
+            random.integers(2000, 4000, camera.size[::-1]),
+            ImagerPixelSpacing=["1.5", "1.5"],
+            StudyInstanceUID="1.2.3.5",
+        )
+        views.append(
+            {
+                "name": name,
+                "image": f"{name}.dcm",
+                "camera": {
+                    "intrinsics": camera.intrinsics.tolist(),
+                    "camera_from_world": camera.camera_from_world.tolist(),
+                    "size": list(camera.size),
+                },
+            }
+        )
     (folder / "case.json").write_text(json.dumps({"version": 1, "ct": "ct.mha", "mask": "block.mha", "views": views}))
     return folder
 
@@ -77,10 +90,24 @@ def exported(folder, case, tmp_path):
     """A function: the files, by name, of a result of this case with these changes."""
 
     def export(*kinds, volume="nii.gz", identity=False, **changes):
-        views = [{"name": name, "similarity": 0.9, "camera_from_world": camera.camera_from_world.tolist(), "dicom": {
-            "study_uid": "1.2.3.5", "series_uid": "1.2.3.6", "sop_class_uid": XA, "sop_instance_uid": f"1.2.3.7.{n}", "frame": None}}
-            for n, (name, camera) in enumerate(CAMERAS.items(), start=1)]
-        handover = Handover.read(write_result(tmp_path / "result", **{"world_from_ct": POSE.tolist(), "views": views} | changes))
+        views = [
+            {
+                "name": name,
+                "similarity": 0.9,
+                "camera_from_world": camera.camera_from_world.tolist(),
+                "dicom": {
+                    "study_uid": "1.2.3.5",
+                    "series_uid": "1.2.3.6",
+                    "sop_class_uid": XA,
+                    "sop_instance_uid": f"1.2.3.7.{n}",
+                    "frame": None,
+                },
+            }
+            for n, (name, camera) in enumerate(CAMERAS.items(), start=1)
+        ]
+        handover = Handover.read(
+            write_result(tmp_path / "result", **{"world_from_ct": POSE.tolist(), "views": views} | changes)
+        )
         identities = identities_of(folder / "case.json") if identity else {}
         further = case_files(handover, case, kinds or CASE_KINDS, volume, identities)
         return {file.name: file for file in write_exports(handover, tmp_path / "out", [], further=further)}
@@ -110,7 +137,10 @@ def test_a_resampled_ct_is_the_ct_where_the_pose_puts_it(exported, case, volume)
 
 def test_the_grid_holds_the_whole_ct_and_not_much_more(case):
     image = resampled_ct(case.ct, POSE)
-    corners = np.array([[i, j, k, 1] for i in (-0.5, 23.5) for j in (-0.5, 15.5) for k in (-0.5, 19.5)]) @ (POSE @ CT_FROM_INDEX).T
+    corners = (
+        np.array([[i, j, k, 1] for i in (-0.5, 23.5) for j in (-0.5, 15.5) for k in (-0.5, 19.5)])
+        @ (POSE @ CT_FROM_INDEX).T
+    )
     index = np.array([image.TransformPhysicalPointToContinuousIndex(corner[:3]) for corner in corners.tolist()])
     assert index.min() >= -0.5 - 1e-3 and (index.max(0) <= np.array(image.GetSize()) - 0.5 + 1e-3).all()
     assert (np.ptp(index, axis=0) > np.array(image.GetSize()) - 1).all()
@@ -125,7 +155,10 @@ def test_a_ct_that_lies_along_the_world_is_resampled_onto_itself():
 
 def test_relative_values_have_nothing_outside_and_keep_their_fractions():
     image = resampled_ct(CT(Volume(np.full((4, 5, 6), 0.75, np.float32), np.eye(4)), "relative"), POSE)
-    assert image.GetPixelID() == sitk.sitkFloat32 and set(np.unique(sitk.GetArrayFromImage(image))) == {0, np.float32(0.75)}
+    assert image.GetPixelID() == sitk.sitkFloat32 and set(np.unique(sitk.GetArrayFromImage(image))) == {
+        0,
+        np.float32(0.75),
+    }
 
 
 def test_the_mask_lies_on_the_grid_of_the_ct(exported, case):
@@ -155,7 +188,9 @@ def test_every_file_says_that_it_should_not_be_used_and_none_who_it_is(exported)
         assert not any(secret.encode() in data for secret in (*SECRETS, "Doe", OVERRIDE)) and "Doe" not in name
 
 
-@pytest.mark.parametrize("changes", [{}, {"override": OVERRIDE}, {"identity": True}], ids=["plain", "override", "identity"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"override": OVERRIDE}, {"identity": True}], ids=["plain", "override", "identity"]
+)
 def test_dciodvfy_finds_no_error_in_a_drr(exported, require_program, changes):
     for file in exported("drr", **changes).values():
         assert verified(require_program, file, "SCImage") == []
@@ -169,12 +204,16 @@ def test_dciodvfy_finds_no_error_in_a_registration_of_somebody(exported, folder,
     data = pydicom.dcmread(file)
     assert data.PatientID == IDENTITY["PatientID"] and data.StudyInstanceUID == "1.2.3.5"
     [series] = data.ReferencedSeriesSequence  # within its study, which is no other one
-    assert len(series.ReferencedInstanceSequence) == 2 and "StudiesContainingOtherReferencedInstancesSequence" not in data
+    assert (
+        len(series.ReferencedInstanceSequence) == 2 and "StudiesContainingOtherReferencedInstancesSequence" not in data
+    )
 
 
 def verified(require_program, path, kind):
     """What dciodvfy says of a file, but that it may not know whose it is, nor of which side."""
-    done = subprocess.run([require_program("dciodvfy", package="dicom3tools"), str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [require_program("dciodvfy", package="dicom3tools"), str(path)], capture_output=True, text=True, timeout=60
+    )
     said = (done.stdout + done.stderr).splitlines()
     assert kind in said
     unknown = ("needed to build DICOMDIR - Patient ID", "attribute <Laterality>")
@@ -192,11 +231,18 @@ def test_a_drr_shows_the_ct_where_the_camera_projects_it_and_says_what_it_is(exp
         assert (columns.mean(), rows.mean()) == pytest.approx((u / w, v / w), abs=0.5)
         assert data.PhotometricInterpretation == "MONOCHROME2" and data.pixel_array.max() == 65535
         assert data.SeriesDescription.startswith("SIMULATED") and "not an X-ray" in data.DerivationDescription
-        assert list(data.ImageType) == ["DERIVED", "SECONDARY", "DRR"] and data.ConversionType == "SYN" and data.Modality == "OT"
+        assert (
+            list(data.ImageType) == ["DERIVED", "SECONDARY", "DRR"]
+            and data.ConversionType == "SYN"
+            and data.Modality == "OT"
+        )
         assert data.ReferencedImageSequence[0].ReferencedSOPInstanceUID == f"1.2.3.7.{number}"
         assert list(data.PixelSpacing) == [1.5, 1.5] and data.PatientName == "" and data.PatientID == ""
     first, second = drrs
-    assert first.StudyInstanceUID == second.StudyInstanceUID != "1.2.3.5" and first.SeriesInstanceUID == second.SeriesInstanceUID
+    assert (
+        first.StudyInstanceUID == second.StudyInstanceUID != "1.2.3.5"
+        and first.SeriesInstanceUID == second.SeriesInstanceUID
+    )
     assert first.SOPInstanceUID != second.SOPInstanceUID and (first.InstanceNumber, second.InstanceNumber) == (1, 2)
 
 
@@ -207,8 +253,9 @@ def test_a_line_integral_is_what_the_blocks_thickness_says(exported, case):
     homogeneous = camera.intrinsics @ (camera.camera_from_world @ POSE @ CT_FROM_INDEX @ [*BLOCK, 1])[:3]
     pixel = np.rint(homogeneous[:2] / homogeneous[2]).astype(int)
     along = np.arange(500, 900, 0.05)
-    ray = np.linalg.inv(camera.camera_from_world) @ np.vstack([np.linalg.inv(camera.intrinsics) @ [[pixel[0]], [pixel[1]], [1]] * along,
-                                                               np.ones(along.size)])
+    ray = np.linalg.inv(camera.camera_from_world) @ np.vstack(
+        [np.linalg.inv(camera.intrinsics) @ [[pixel[0]], [pixel[1]], [1]] * along, np.ones(along.size)]
+    )
     index = (np.linalg.inv(POSE @ CT_FROM_INDEX) @ ray)[2::-1]
     hu = case.ct.volume.values
     mu = np.where(hu > 0, 0.0192 + hu / 1000 * (0.0573 - 0.0192), 0.0192 * (1 + hu / 1000))
@@ -235,8 +282,13 @@ def test_with_identity_a_drr_belongs_to_the_study_of_its_x_ray(exported, folder,
 def test_corrected_cameras_are_those_of_the_drr(exported):
     moved = CAMERAS["LAT"].camera_from_world.copy()
     moved[0, 3] += 21.0  # at 700 of 1000 mm: 20 pixels
-    views = [{"name": "Doe John"}, {"name": "LAT", "camera_from_world": moved.tolist(), "intrinsics": CAMERAS["LAT"].intrinsics.tolist()}]
-    before, after = (pydicom.dcmread(exported("drr", **changes)["drr_view2.dcm"]).pixel_array for changes in ({}, {"views": views}))
+    views = [
+        {"name": "Doe John"},
+        {"name": "LAT", "camera_from_world": moved.tolist(), "intrinsics": CAMERAS["LAT"].intrinsics.tolist()},
+    ]
+    before, after = (
+        pydicom.dcmread(exported("drr", **changes)["drr_view2.dcm"]).pixel_array for changes in ({}, {"views": views})
+    )
     columns = [np.nonzero(image > 0.6 * image.max())[1].mean() for image in (before, after)]
     assert columns[0] - columns[1] == pytest.approx(20, abs=0.8)
 
@@ -264,9 +316,16 @@ def test_slicers_cameras_see_points_where_the_x_rays_do(exported, frame):
         node = scene.GetNthNodeByClass(number, "vtkMRMLCameraNode")
         assert node.GetName() == f"X-ray {number + 1}" and not node.GetParallelProjection()
         source = np.linalg.inv(camera.camera_from_world)[:, 3]
-        np.testing.assert_allclose(node.GetPosition(), (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ source)[:3], atol=1e-9)
+        np.testing.assert_allclose(
+            node.GetPosition(), (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ source)[:3], atol=1e-9
+        )
         assert node.GetViewAngle() == pytest.approx(np.degrees(2 * np.arctan(90 * 1.5 / 2 / 1000)), abs=1e-9)
-        seen = _seen(node.GetCamera(), (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ points.T).T, _window_centre(node), camera.size)
+        seen = _seen(
+            node.GetCamera(),
+            (np.diag([-1.0, -1, 1, 1]) @ target_from_world @ points.T).T,
+            _window_centre(node),
+            camera.size,
+        )
         if name == "LAT":
             assert "mirror" in node.GetDescription()
             seen[:, 0] = 119 - seen[:, 0]
@@ -291,11 +350,15 @@ def _seen(vtk_camera, points, centre, size):
 
 
 def test_a_scene_with_a_caution_is_plain_xml(exported):
-    root = ElementTree.parse(exported("cameras", override='An X-ray < "changed" & moved.')["cameras_in_world.mrml"]).getroot()
+    root = ElementTree.parse(
+        exported("cameras", override='An X-ray < "changed" & moved.')["cameras_in_world.mrml"]
+    ).getroot()
     assert root.tag == "MRML" and all('< "changed" & moved' in node.get("description") for node in root)
 
 
-@pytest.mark.parametrize(("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")])
+@pytest.mark.parametrize(
+    ("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")]
+)
 @pytest.mark.parametrize("caution", [None, OVERRIDE])
 def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, name, caution):
     write_xray(tmp_path / "xa.dcm", np.ones((4, 5)), SpecificCharacterSet=charset, PatientName=name)

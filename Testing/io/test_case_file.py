@@ -25,7 +25,14 @@ def test_a_full_case_is_read_without_a_warning(case_folder):
         case = read(case_folder, full())
     assert case.ct.path == case_folder / "ct.mha" and case.mask.written == "bone.mha"
     assert case.search == {"rotation_deg": 10, "translation_mm": 20.5}
-    assert case.training == {"orbital_deg": 15, "tilt_deg": 7.5, "roll_deg": 30, "columns_mm": 50, "rows_mm": 0, "beam_mm": 20.5}
+    assert case.training == {
+        "orbital_deg": 15,
+        "tilt_deg": 7.5,
+        "roll_deg": 30,
+        "columns_mm": 50,
+        "rows_mm": 0,
+        "beam_mm": 20.5,
+    }
     assert case.shared_unknowns == SharedUnknowns(10, 20.5, 5)
     np.testing.assert_array_equal(case.targets, [[1, 2, 3], [-4.5, 0, 0]])
     np.testing.assert_array_equal(case.truth_world_from_ct, START)
@@ -61,15 +68,14 @@ def test_what_a_minimal_case_leaves_out(case_folder):
 
 def test_a_folder_stands_for_the_case_in_it(write_case, tmp_path):
     write_case(minimal())
-    assert (
-        CaseFile.read(tmp_path).path
-        == CaseFile.read(str(tmp_path / "case.json")).path
-        == tmp_path / "case.json"
-    )
+    assert CaseFile.read(tmp_path).path == CaseFile.read(str(tmp_path / "case.json")).path == tmp_path / "case.json"
 
 
 def test_the_search_stands_for_ranges_to_train_on_that_are_left_out(case_folder):
-    assert read(case_folder, {**minimal(), "training": {"roll_deg": 30, "beam_mm": 0}}).training == {"roll_deg": 30, "beam_mm": 0}
+    assert read(case_folder, {**minimal(), "training": {"roll_deg": 30, "beam_mm": 0}}).training == {
+        "roll_deg": 30,
+        "beam_mm": 0,
+    }
     assert read(case_folder, {**minimal(), "training": {}}).training == {}
 
 

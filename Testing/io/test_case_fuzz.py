@@ -19,9 +19,7 @@ from MultiViewRegistrationLib.io.case_file import CaseFile
 COMMON = settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 
 FULL = json.dumps(full())
-KEYS = sorted(
-    {key for part in (full(), *full()["views"]) for key in part} | {"size", "intrinsics", "Version", "_"}
-)
+KEYS = sorted({key for part in (full(), *full()["views"]) for key in part} | {"size", "intrinsics", "Version", "_"})
 WORDS = [
     "ct.mha",
     "lat.mha",

@@ -19,7 +19,14 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_new import C_ARM, C_ARM_OPTIONAL, parse_reading
 from MultiViewRegistrationLib.io.transforms import write_transform
 
-READING = ["source_to_detector_mm=1000", "source_to_isocentre_mm=700", "pixel_mm=4", "rao_lao_deg=90", "cra_cau_deg=0", "mirrored=false"]
+READING = [
+    "source_to_detector_mm=1000",
+    "source_to_isocentre_mm=700",
+    "pixel_mm=4",
+    "rao_lao_deg=90",
+    "cra_cau_deg=0",
+    "mirrored=false",
+]
 
 
 @pytest.fixture
@@ -33,10 +40,36 @@ def files(case_folder, tmp_path):
 
 
 def arguments(files, out, *more):
-    return [str(argument) for argument in (
-        "case", "new", "--ct", files / "ct.mha", "--world-from-ct", files / "start.tfm", "--out", out,
-        "--view", "AP", files / "ap.mha", "--projection-matrix", files / "ap.txt", "--intensity", "linear",
-        "--view", "LAT", files / "lat.mha", "--c-arm", *READING, "--intensity", "log", "--translation-sd", "unknown", *more)]
+    return [
+        str(argument)
+        for argument in (
+            "case",
+            "new",
+            "--ct",
+            files / "ct.mha",
+            "--world-from-ct",
+            files / "start.tfm",
+            "--out",
+            out,
+            "--view",
+            "AP",
+            files / "ap.mha",
+            "--projection-matrix",
+            files / "ap.txt",
+            "--intensity",
+            "linear",
+            "--view",
+            "LAT",
+            files / "lat.mha",
+            "--c-arm",
+            *READING,
+            "--intensity",
+            "log",
+            "--translation-sd",
+            "unknown",
+            *more,
+        )
+    ]
 
 
 def test_a_case_is_made_whose_cameras_are_those_given(files, tmp_path, capsys):
@@ -44,8 +77,12 @@ def test_a_case_is_made_whose_cameras_are_those_given(files, tmp_path, capsys):
     assert main(arguments(files, out, "--mask", files / "ap_mask.mha")) == 0
     assert "Look at it before you use it" in capsys.readouterr().out
     case = Case.load(out)
-    np.testing.assert_allclose(case.views[0].camera.projection_matrix, camera(0).projection_matrix, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        case.views[0].camera.projection_matrix, camera(0).projection_matrix, rtol=1e-9, atol=1e-9
+    )
+    np.testing.assert_allclose(
+        case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12
+    )
     np.testing.assert_allclose(case.world_from_ct, START, atol=1e-12)
     assert [view.translation_sd_mm for view in case.views] == [0, None]
     content = json.loads(out.read_text())
@@ -70,18 +107,21 @@ def test_an_existing_file_is_replaced_by_force_alone(files, tmp_path, capsys):
     assert main(arguments(files, out, "--force")) == 0 and len(Case.load(out).views) == 2
 
 
-@pytest.mark.parametrize(("change", "said"), [
-    (lambda a: a[: a.index("--c-arm")], f"LAT: lacks {', '.join(C_ARM)}, expected"),
-    (lambda a: [part for part in a if part != "mirrored=false"], "LAT: lacks mirrored"),
-    (lambda a: [part.replace("mirrored=false", "mirrored=maybe") for part in a], "mirrored"),
-    (lambda a: [part.replace("=1000", "=600") for part in a], "case.json: views[1].c_arm.source_to_isocentre_mm"),
-    (lambda a: [part.replace("lat.mha", "late.mha") for part in a], "late.mha: no such file"),
-    (lambda a: [part.replace("ct.mha", "cat.mha") for part in a], "cat.mha: no such file"),
-    (lambda a: [part.replace("LAT", "AP") for part in a], "same name"),
-    (lambda a: a[: a.index("--view")], "--view"),
-    (lambda a: [*a[:2], *a[4:]], "--ct"),
-    (lambda a: [part.replace("ap.txt", "ct.mha") for part in a], "no text"),
-])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda a: a[: a.index("--c-arm")], f"LAT: lacks {', '.join(C_ARM)}, expected"),
+        (lambda a: [part for part in a if part != "mirrored=false"], "LAT: lacks mirrored"),
+        (lambda a: [part.replace("mirrored=false", "mirrored=maybe") for part in a], "mirrored"),
+        (lambda a: [part.replace("=1000", "=600") for part in a], "case.json: views[1].c_arm.source_to_isocentre_mm"),
+        (lambda a: [part.replace("lat.mha", "late.mha") for part in a], "late.mha: no such file"),
+        (lambda a: [part.replace("ct.mha", "cat.mha") for part in a], "cat.mha: no such file"),
+        (lambda a: [part.replace("LAT", "AP") for part in a], "same name"),
+        (lambda a: a[: a.index("--view")], "--view"),
+        (lambda a: [*a[:2], *a[4:]], "--ct"),
+        (lambda a: [part.replace("ap.txt", "ct.mha") for part in a], "no text"),
+    ],
+)
 def test_what_is_wrong_is_told_in_a_sentence_and_nothing_is_written(files, tmp_path, capsys, change, said):
     out = tmp_path / "new" / "case.json"
     assert main(change(arguments(files, out))) == 2
@@ -99,8 +139,26 @@ def test_an_option_belongs_to_one_view_once(wrong, capsys):
 
 def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch, capsys):
     out = tmp_path / "case.json"
-    answers = [files / "ct.mha", "AP", files / "ap.mha", "linear", files / "ap.txt", "LAT", files / "lat.mha", "log", "", "1000",
-               "700", "4", "90", "0", "maybe", "false", "", out]
+    answers = [
+        files / "ct.mha",
+        "AP",
+        files / "ap.mha",
+        "linear",
+        files / "ap.txt",
+        "LAT",
+        files / "lat.mha",
+        "log",
+        "",
+        "1000",
+        "700",
+        "4",
+        "90",
+        "0",
+        "maybe",
+        "false",
+        "",
+        out,
+    ]
     asked = []
 
     def answer(question: str) -> str:
@@ -110,9 +168,16 @@ def test_what_is_missing_is_asked_for_at_a_terminal(files, tmp_path, monkeypatch
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", answer)
     assert main(["case", "new"]) == 0, capsys.readouterr().err
-    assert len(asked) == len(answers) and "mirrored" in asked[14] and asked[15] == asked[14] and "positive towards the head" in asked[13]
+    assert (
+        len(asked) == len(answers)
+        and "mirrored" in asked[14]
+        and asked[15] == asked[14]
+        and "positive towards the head" in asked[13]
+    )
     case = Case.load(out)
-    np.testing.assert_allclose(case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        case.views[1].camera.projection_matrix, camera(90).projection_matrix, rtol=1e-12, atol=1e-12
+    )
 
 
 @pytest.mark.filterwarnings("always")
@@ -129,9 +194,24 @@ def test_a_warning_names_the_new_case(files, tmp_path, capsys):
 
 def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, tmp_path, capsys):
     pixels = np.random.default_rng(3).integers(2000, 4000, (16, 20))
-    write_xray(files / "xa.dcm", pixels, DistanceSourceToDetector="1000", DistanceSourceToPatient="650", ImagerPixelSpacing=["4", "5"],
-               PositionerPrimaryAngle="30", PositionerSecondaryAngle="-10")
-    view = ["--view", "oblique", str(files / "xa.dcm"), "--intensity", "linear", "--c-arm", "source_to_isocentre_mm=700"]
+    write_xray(
+        files / "xa.dcm",
+        pixels,
+        DistanceSourceToDetector="1000",
+        DistanceSourceToPatient="650",
+        ImagerPixelSpacing=["4", "5"],
+        PositionerPrimaryAngle="30",
+        PositionerSecondaryAngle="-10",
+    )
+    view = [
+        "--view",
+        "oblique",
+        str(files / "xa.dcm"),
+        "--intensity",
+        "linear",
+        "--c-arm",
+        "source_to_isocentre_mm=700",
+    ]
     out = tmp_path / "case.json"
     assert main(arguments(files, out, *view)) == 2
     assert "oblique: lacks mirrored" in capsys.readouterr().err
@@ -139,7 +219,9 @@ def test_a_dicom_header_answers_for_what_is_left_out_and_no_more(files, tmp_path
     told = capsys.readouterr().err
     assert "oblique: rao_lao_deg is 30.0 by the DICOM header" in told and "source_to_isocentre_mm" not in told
     expected = camera(30, cra_cau_deg=-10, pixel_mm=(5, 4), mirrored=True)
-    np.testing.assert_allclose(Case.load(out).views[2].camera.projection_matrix, expected.projection_matrix, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(
+        Case.load(out).views[2].camera.projection_matrix, expected.projection_matrix, rtol=1e-12, atol=1e-12
+    )
 
 
 @given(key=st.sampled_from([*C_ARM, *C_ARM_OPTIONAL, "size", ""]), value=st.text(max_size=12) | st.floats().map(str))
@@ -152,6 +234,9 @@ def test_any_reading_is_understood_or_refused(key, value):
 
 
 def test_readings_name_what_they_expect():
-    assert parse_reading("pixel_mm=0.5") == ("pixel_mm", [0.5, 0.5]) and parse_reading(" roll_deg = -3 ") == ("roll_deg", -3.0)
+    assert parse_reading("pixel_mm=0.5") == ("pixel_mm", [0.5, 0.5]) and parse_reading(" roll_deg = -3 ") == (
+        "roll_deg",
+        -3.0,
+    )
     assert "two numbers" in refusal(parse_reading, "principal_point=3")
     assert "key=value" in refusal(parse_reading, "sdd=1000")

@@ -32,15 +32,23 @@ def files(case_folder, tmp_path, monkeypatch):
     """The tiny case's files, both cameras in an OpenCV file in cm, and what else a case may be given; the program runs among them."""
     folder = tmp_path / "patient"
     shutil.copytree(case_folder, folder)
-    cameras = {name: {"camera_matrix": matrix(view.intrinsics), "R": matrix(view.camera_from_world[:3, :3]),
-                      "t": matrix(view.camera_from_world[:3, 3:] / 10)} for name, view in (("AP", AP), ("side", LAT))}
+    cameras = {
+        name: {
+            "camera_matrix": matrix(view.intrinsics),
+            "R": matrix(view.camera_from_world[:3, :3]),
+            "t": matrix(view.camera_from_world[:3, 3:] / 10),
+        }
+        for name, view in (("AP", AP), ("side", LAT))
+    }
     cameras["side"]["distortion_coefficients"] = matrix([DISTORTION])
     (folder / "cameras.json").write_text(json.dumps(cameras))
     write_transform(folder / "start.tfm", START)
     np.savetxt(folder / "tracker.txt", RAS @ np.linalg.inv(REFERENCE) @ RAS)
     (folder / "targets.txt").write_text("# RAS\n1, 2, 3\n-4 5 6  # hip\n")
-    (folder / "marks.fcsv").write_text("# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n# columns = label,x,y,z\n"
-                                       "tip,1,2,3\nheel,0,0,-3\n")
+    (folder / "marks.fcsv").write_text(
+        "# Markups fiducial file version = 4.11\n# CoordinateSystem = LPS\n# columns = label,x,y,z\n"
+        "tip,1,2,3\nheel,0,0,-3\n"
+    )
     (folder / "ap.csv").write_text('# name, column, row\ntip, 9.5, 7\n"heel", 8, 6.5\n')
     monkeypatch.chdir(folder)
     return folder
@@ -52,10 +60,38 @@ def matrix(values):
 
 
 def new(*more, said=("unit=cm", "axes=lps")):
-    return ["case", "new", "--ct", "ct.mha", "--out", "case.json", "--world-from-ct", "start.tfm", *more,
-            "--view", "AP", "ap.mha", "--calibration", "cameras.json", *(["--given", *said] if said else []), "--intensity", "linear",
-            "--landmark-pixels", "ap.csv",
-            "--view", "LAT", "lat.mha", "--calibration", "cameras.json", "side", "--given", "unit=cm", "axes=lps", "--intensity", "linear"]
+    return [
+        "case",
+        "new",
+        "--ct",
+        "ct.mha",
+        "--out",
+        "case.json",
+        "--world-from-ct",
+        "start.tfm",
+        *more,
+        "--view",
+        "AP",
+        "ap.mha",
+        "--calibration",
+        "cameras.json",
+        *(["--given", *said] if said else []),
+        "--intensity",
+        "linear",
+        "--landmark-pixels",
+        "ap.csv",
+        "--view",
+        "LAT",
+        "lat.mha",
+        "--calibration",
+        "cameras.json",
+        "side",
+        "--given",
+        "unit=cm",
+        "axes=lps",
+        "--intensity",
+        "linear",
+    ]
 
 
 def test_views_get_the_geometry_of_their_calibration_file(files):
@@ -86,39 +122,71 @@ def test_an_image_with_distortion_is_undistorted(files):
 
 
 def test_the_parts_of_a_case_come_from_their_files(files):
-    assert main(new("--landmarks", "marks.fcsv", "--search", "12", "34.5", "--targets", "targets.txt", "ras", "--reference-from-world",
-                    "tracker.txt", "ras", "resampling")) == 0
+    assert (
+        main(
+            new(
+                "--landmarks",
+                "marks.fcsv",
+                "--search",
+                "12",
+                "34.5",
+                "--targets",
+                "targets.txt",
+                "ras",
+                "--reference-from-world",
+                "tracker.txt",
+                "ras",
+                "resampling",
+            )
+        )
+        == 0
+    )
     case = Case.load(files / "case.json")
     assert case.search == {"rotation_deg": 12, "translation_mm": 34.5}
     np.testing.assert_array_equal(case.targets, [[-1, -2, 3], [4, -5, 6]])
     np.testing.assert_allclose(case.reference_from_world, REFERENCE, atol=1e-9)
     np.testing.assert_allclose(case.world_from_ct, START, atol=1e-9)
     tip, heel = case.landmarks
-    assert tip.name == "tip" and list(tip.ct) == [1, 2, 3] and list(tip.pixels) == ["AP"] and list(heel.pixels["AP"]) == [8, 6.5]
+    assert (
+        tip.name == "tip"
+        and list(tip.ct) == [1, 2, 3]
+        and list(tip.pixels) == ["AP"]
+        and list(heel.pixels["AP"]) == [8, 6.5]
+    )
 
 
 def test_targets_come_from_slicers_files_with_their_own_axes(files):
     np.testing.assert_array_equal(read_targets("marks.fcsv"), [[1, 2, 3], [0, 0, -3]])
-    markups = {"markups": [{"type": "Fiducial", "coordinateSystem": "RAS", "controlPoints": [
-        {"label": "same", "position": [1, 2, 3]}, {"label": "same", "position": [4, 5, 6]}]}]}
+    markups = {
+        "markups": [
+            {
+                "type": "Fiducial",
+                "coordinateSystem": "RAS",
+                "controlPoints": [{"label": "same", "position": [1, 2, 3]}, {"label": "same", "position": [4, 5, 6]}],
+            }
+        ]
+    }
     (files / "points.mrk.json").write_text(json.dumps(markups))
     np.testing.assert_array_equal(read_targets("points.mrk.json"), [[-1, -2, 3], [-4, -5, 6]])
     np.testing.assert_array_equal(read_targets("targets.txt", "lps"), [[1, 2, 3], [-4, 5, 6]])
 
 
-@pytest.mark.parametrize(("more", "said"), [
-    (["--landmarks", "ap.csv"], "CoordinateSystem"),
-    ([], "--landmarks: is missing"),
-    (["--landmarks", "other.fcsv"], 'view AP has "heel"'),
-    (["--targets", "targets.txt"], "add lps or ras"),
-    (["--targets", "marks.fcsv", "ras"], "leave it out"),
-    (["--targets", "ct.mha", "ras"], "no text"),
-    (["--landmarks", "marks.fcsv", "--search", "200", "10"], "search.rotation_deg"),
-    (["--reference-from-world", "tracker.txt"], "the word lps or the word ras"),
-    (["--reference-from-world", "start.tfm", "ras"], "says lps itself"),
-    (["--reference-from-world", "start.tfm", "upside"], "upside behind the file"),
-    (["--reference-from-world", "ap.csv", "ras"], "a 4x4 matrix"),
-])
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--landmarks", "ap.csv"], "CoordinateSystem"),
+        ([], "--landmarks: is missing"),
+        (["--landmarks", "other.fcsv"], 'view AP has "heel"'),
+        (["--targets", "targets.txt"], "add lps or ras"),
+        (["--targets", "marks.fcsv", "ras"], "leave it out"),
+        (["--targets", "ct.mha", "ras"], "no text"),
+        (["--landmarks", "marks.fcsv", "--search", "200", "10"], "search.rotation_deg"),
+        (["--reference-from-world", "tracker.txt"], "the word lps or the word ras"),
+        (["--reference-from-world", "start.tfm", "ras"], "says lps itself"),
+        (["--reference-from-world", "start.tfm", "upside"], "upside behind the file"),
+        (["--reference-from-world", "ap.csv", "ras"], "a 4x4 matrix"),
+    ],
+)
 def test_what_is_wrong_is_told_in_a_sentence(files, capsys, more, said):
     (files / "other.fcsv").write_text((files / "marks.fcsv").read_text().replace("heel", "toe"))
     assert main(new(*more)) == 2
@@ -127,14 +195,26 @@ def test_what_is_wrong_is_told_in_a_sentence(files, capsys, more, said):
     assert not (files / "case.json").exists()
 
 
-@pytest.mark.parametrize(("words", "told"), [
-    (new(said=()), "--given axes=VALUE"), (new(said=("axes=ras",)), "--given unit=VALUE"), (new(said=("unit=inch", "axes=lps")), "unit is"),
-    (new(said=("zoom=3",)), "key=value"), ([word for word in new() if word != "side"], "several cameras"),
-    (["front" if word == "side" else word for word in new()], 'no camera "front"'),
-    ([*new(), "--c-arm", "roll_deg=0"], "--calibration and --c-arm"),
-    ([part for word in new() for part in ((word, "view") if word == "side" else (word,))], "3 words behind --calibration"),
-    ([word for word in new() if word not in ("--calibration", "cameras.json", "side")], "--given without --calibration"),
-])
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (new(said=()), "--given axes=VALUE"),
+        (new(said=("axes=ras",)), "--given unit=VALUE"),
+        (new(said=("unit=inch", "axes=lps")), "unit is"),
+        (new(said=("zoom=3",)), "key=value"),
+        ([word for word in new() if word != "side"], "several cameras"),
+        (["front" if word == "side" else word for word in new()], 'no camera "front"'),
+        ([*new(), "--c-arm", "roll_deg=0"], "--calibration and --c-arm"),
+        (
+            [part for word in new() for part in ((word, "view") if word == "side" else (word,))],
+            "3 words behind --calibration",
+        ),
+        (
+            [word for word in new() if word not in ("--calibration", "cameras.json", "side")],
+            "--given without --calibration",
+        ),
+    ],
+)
 def test_what_a_calibration_leaves_open_is_named(files, capsys, words, told):
     assert main([*words[:2], "--landmarks", "marks.fcsv", *words[2:]]) == 2
     said = capsys.readouterr()
@@ -158,8 +238,31 @@ def test_a_calibration_may_be_the_answer_to_what_is_asked(files, monkeypatch, ca
     asked = []
     monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answers[len(asked) - 1])
-    assert main(["case", "new", "--ct", "ct.mha", "--out", "case.json", "--world-from-ct", "start.tfm", "--view", "AP", "ap.mha",
-                 "--intensity", "log", "--view", "LAT", "lat.mha", "--intensity", "log"]) == 0, capsys.readouterr().err
+    assert (
+        main(
+            [
+                "case",
+                "new",
+                "--ct",
+                "ct.mha",
+                "--out",
+                "case.json",
+                "--world-from-ct",
+                "start.tfm",
+                "--view",
+                "AP",
+                "ap.mha",
+                "--intensity",
+                "log",
+                "--view",
+                "LAT",
+                "lat.mha",
+                "--intensity",
+                "log",
+            ]
+        )
+        == 0
+    ), capsys.readouterr().err
     assert len(asked) == 4
     for view, expected in zip(Case.load(files / "case.json").views, (AP, LAT), strict=True):
         np.testing.assert_allclose(view.camera.projection_matrix, expected.projection_matrix, rtol=1e-9, atol=1e-6)
@@ -181,14 +284,18 @@ def test_poses_are_read_in_all_four_ways(files):
 
 
 def test_what_is_given_is_typed():
-    assert parse_given("size=640,480") == ("size", (640, 480)) and parse_given("first_pixel=0.5") == ("first_pixel", 0.5)
+    assert parse_given("size=640,480") == ("size", (640, 480)) and parse_given("first_pixel=0.5") == (
+        "first_pixel",
+        0.5,
+    )
     np.testing.assert_array_equal(parse_given("intrinsics=1,2,3,4,5,6,7,8,9")[1], np.arange(1, 10).reshape(3, 3))
     for wrong in ("size=640", "first_pixel=2", "axes=up", "camera_frame=", "unit"):
         assert "expected" in refusal(parse_given, wrong)
 
 
-TEXTS = st.text(max_size=60) | st.lists(st.lists(st.floats() | st.text(max_size=3), max_size=4).map(lambda row: ",".join(map(str, row))),
-                                        max_size=4).map("\n".join)
+TEXTS = st.text(max_size=60) | st.lists(
+    st.lists(st.floats() | st.text(max_size=3), max_size=4).map(lambda row: ",".join(map(str, row))), max_size=4
+).map("\n".join)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -32,7 +32,9 @@ def grid(seed: int, *, mirrored: bool) -> np.ndarray:
     """(4, 4): an oblique grid of one or the other handedness, with numbers of many digits."""
     random = np.random.default_rng(seed)
     affine = np.eye(4)
-    affine[:3, :3] = Rotation.random(random_state=seed).as_matrix() * random.uniform(0.3, 3, 3) * [1, 1, -1 if mirrored else 1]
+    affine[:3, :3] = (
+        Rotation.random(random_state=seed).as_matrix() * random.uniform(0.3, 3, 3) * [1, 1, -1 if mirrored else 1]
+    )
     affine[:3, 3] = random.uniform(-400, 400, 3)
     return affine
 
@@ -48,9 +50,16 @@ def picture(seed: int, dtype: type, shape: tuple[int, int]) -> np.ndarray:
 
 
 @settings(max_examples=20, deadline=None)
-@given(seed=st.integers(0, 2**31), dtype=st.sampled_from(DTYPES), pixel_mm=st.sampled_from(PIXEL_MM),
-       unit=st.sampled_from(["hu", "relative"]), flags=st.tuples(*[st.booleans()] * 4),
-       intensity=st.sampled_from(["linear", "log"]), views=st.integers(1, 3), sd=st.sampled_from([0, 0.1, None]))
+@given(
+    seed=st.integers(0, 2**31),
+    dtype=st.sampled_from(DTYPES),
+    pixel_mm=st.sampled_from(PIXEL_MM),
+    unit=st.sampled_from(["hu", "relative"]),
+    flags=st.tuples(*[st.booleans()] * 4),
+    intensity=st.sampled_from(["linear", "log"]),
+    views=st.integers(1, 3),
+    sd=st.sampled_from([0, 0.1, None]),
+)
 def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, flags, intensity, views, sd):
     mirrored, left_handed, whole, with_masks = flags
     random = np.random.default_rng(seed)
@@ -67,9 +76,18 @@ def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, 
         rotation = Rotation.random(random_state=seed + number).as_matrix()
         pose = rigid.from_rotation_translation(rotation, random.uniform(-30, 30, 3) + [0, 0, 700])
         focal = random.uniform(500, 9000)
-        intrinsics = np.array([[-focal if mirrored else focal, 0.3, columns / 3], [0, 1.01 * focal, rows / 7], [0, 0, 1]])
-        entries.append({"name": name, "intensity": intensity, "rotation_sd_deg": sd, "translation_sd_mm": sd,
-                        "camera": {"intrinsics": intrinsics, "camera_from_world": pose, "size": [columns, rows]}})
+        intrinsics = np.array(
+            [[-focal if mirrored else focal, 0.3, columns / 3], [0, 1.01 * focal, rows / 7], [0, 0, 1]]
+        )
+        entries.append(
+            {
+                "name": name,
+                "intensity": intensity,
+                "rotation_sd_deg": sd,
+                "translation_sd_mm": sd,
+                "camera": {"intrinsics": intrinsics, "camera_from_world": pose, "size": [columns, rows]},
+            }
+        )
     assume(all(image.values.std() > 0 for image in images.values()))
     with tempfile.TemporaryDirectory() as folder:
         path = write_case(folder, {"views": entries}, ct, images, masks)
@@ -98,7 +116,9 @@ def test_what_is_written_is_read_to_the_last_digit(seed, dtype, pixel_mm, unit, 
 def test_simpleitk_reads_the_values_where_they_were(tmp_path, dtype, swapped):
     values = np.arange(24).reshape(2, 3, 4).astype(dtype)
     affine = grid(3, mirrored=True)
-    (tmp_path / "a.mha").write_bytes(metaimage(values.astype(values.dtype.newbyteorder()) if swapped else values, affine))
+    (tmp_path / "a.mha").write_bytes(
+        metaimage(values.astype(values.dtype.newbyteorder()) if swapped else values, affine)
+    )
     image = sitk.ReadImage(str(tmp_path / "a.mha"))
     array = sitk.GetArrayFromImage(image)
     np.testing.assert_array_equal(array, values)
@@ -114,13 +134,19 @@ def memory(**changes) -> dict:
     affine = np.diag([4.0, 4, 4, 1])
     affine[:3, 3] = -22
     ct = masked(ct_from_array(values, affine), values > 0)
-    images = {name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in enumerate(("AP", "LAT"))}
+    images = {
+        name: raw_image(picture(seed, np.uint16, (16, 20)), (4.0, 4.0)) for seed, name in enumerate(("AP", "LAT"))
+    }
     content = {
         "version": 1,
         "views": [
             {"name": "AP", "frame": 7, "image": "elsewhere.dcm", "projection_matrix": camera(0).projection_matrix},
-            {"name": "LAT", "c_arm": {**READING, "rao_lao_deg": np.float32(90), "size": np.array([20, 16])}, "rotation_sd_deg": None,
-             "translation_sd_mm": 2.5},
+            {
+                "name": "LAT",
+                "c_arm": {**READING, "rao_lao_deg": np.float32(90), "size": np.array([20, 16])},
+                "rotation_sd_deg": None,
+                "translation_sd_mm": 2.5,
+            },
         ],
         "ct": "/home/somebody/ct.nii.gz",
         "shared_unknowns": {"source_to_detector_sd_mm": 10},
@@ -148,7 +174,9 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
     assert case.landmarks[0].name == "tip" and case.landmarks[0].pixels["LAT"].tolist() == [10, 7.5]
     for matrix in (case.world_from_ct, case.truth_world_from_ct):
         np.testing.assert_allclose(matrix, START, atol=1e-15)
-    np.testing.assert_allclose(case.views[0].camera.projection_matrix, camera(0).projection_matrix, rtol=1e-12, atol=1e-9)
+    np.testing.assert_allclose(
+        case.views[0].camera.projection_matrix, camera(0).projection_matrix, rtol=1e-12, atol=1e-9
+    )
     assert case.views[1].xray.pixel_mm == (4, 4) and not case.views[1].xray.valid[:3].any()
     for file in path.parent.iterdir():
         assert b"somebody" not in file.read_bytes() and b"elsewhere" not in file.read_bytes()
@@ -157,7 +185,10 @@ def test_everything_else_is_kept_and_nothing_is_added(tmp_path):
 def test_a_case_is_replaced_as_a_whole(tmp_path):
     write_case(tmp_path, **memory())
     (tmp_path / "notes.txt").write_text("kept")
-    case = write_case(tmp_path, **memory(ct=ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative"), masks={}))
+    case = write_case(
+        tmp_path,
+        **memory(ct=ct_from_array(np.linspace(0, 9, 1000).reshape(10, 10, 10), np.eye(4), "relative"), masks={}),
+    )
     loaded = Case.load(case)
     assert loaded.ct.unit == "relative" and loaded.ct.mask is None and loaded.views[1].xray.valid.all()
     assert (tmp_path / "notes.txt").read_text() == "kept"
@@ -202,9 +233,13 @@ def test_a_file_that_the_system_does_not_take_whole_is_no_file(tmp_path):
 
 def test_while_files_are_replaced_there_is_no_case_json(tmp_path, monkeypatch):
     write_case(tmp_path, **memory())
-    monkeypatch.setattr(os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "Permission denied")))
+    monkeypatch.setattr(
+        os, "replace", lambda *_: (_ for _ in ()).throw(PermissionError(errno.EACCES, "Permission denied"))
+    )
     assert "Permission denied" in refusal(lambda: write_case(tmp_path, **memory()))
-    assert not (tmp_path / "case.json").exists() and not [file for file in tmp_path.iterdir() if file.name.startswith(".")]
+    assert not (tmp_path / "case.json").exists() and not [
+        file for file in tmp_path.iterdir() if file.name.startswith(".")
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
@@ -219,19 +254,26 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
         folders.append(Path("/proc"))
     for folder in folders:
         message = refusal(lambda folder=folder: write_case(folder, **memory()))
-        assert message.startswith(f"{folder}: the case cannot be written there (") and "choose another folder" in message
+        assert (
+            message.startswith(f"{folder}: the case cannot be written there (") and "choose another folder" in message
+        )
     assert (tmp_path / "file").read_text() == "no folder" and not list(locked.iterdir())
 
 
-@pytest.mark.parametrize("keys, value, found", [
-    (["views", 1, "c_arm", "rao_lao_deg"], np.nan, "views[1].c_arm.rao_lao_deg"),
-    (["views", 0, "projection_matrix"], REMOVED, "views[0] has no geometry"),
-    (["views", 0, "projection_matrix"], [[1, 2, 3]], "views[0].projection_matrix"),
-    (["world_from_ct"], np.diag([1.0, 1, 2, 1]), "world_from_ct"),
-    (["version"], 99, "version is 99"),
-])
+@pytest.mark.parametrize(
+    "keys, value, found",
+    [
+        (["views", 1, "c_arm", "rao_lao_deg"], np.nan, "views[1].c_arm.rao_lao_deg"),
+        (["views", 0, "projection_matrix"], REMOVED, "views[0] has no geometry"),
+        (["views", 0, "projection_matrix"], [[1, 2, 3]], "views[0].projection_matrix"),
+        (["world_from_ct"], np.diag([1.0, 1, 2, 1]), "world_from_ct"),
+        (["version"], 99, "version is 99"),
+    ],
+)
 def test_what_is_no_case_is_refused_in_the_words_of_its_reader(tmp_path, keys, value, found):
-    message = refusal(lambda: write_case(tmp_path / "case", **memory(content=changed(memory()["content"], keys, value))))
+    message = refusal(
+        lambda: write_case(tmp_path / "case", **memory(content=changed(memory()["content"], keys, value)))
+    )
     assert message.startswith(str(tmp_path / "case" / "case.json") + ": ") and found in message
     assert not (tmp_path / "case").exists()
 

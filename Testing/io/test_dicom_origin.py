@@ -25,7 +25,9 @@ def origin(write_case, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Invalid value for VR UI")
 def test_dicom_files_are_known_by_their_uids(origin, tmp_path):
-    write_series(tmp_path / "slices", np.zeros((3, 4, 4), np.int16), np.diag([1.0, 1, 2, 1]), FrameOfReferenceUID="1.2.9")
+    write_series(
+        tmp_path / "slices", np.zeros((3, 4, 4), np.int16), np.diag([1.0, 1, 2, 1]), FrameOfReferenceUID="1.2.9"
+    )
     frames = np.zeros((3, 16, 20), np.uint16)
     tags = {"SeriesInstanceUID": "1.2.7", "StudyInstanceUID": "1.2.6"}
     write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, **tags)

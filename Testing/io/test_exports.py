@@ -49,7 +49,9 @@ def test_simpleitk_applies_each_direction_by_its_name(exported, kind):
     assert len(files) == 4
     for name, matrix in (("world_from_ct", POSE), ("reference_from_ct", REFERENCE @ POSE)):
         np.testing.assert_allclose(by_itk(files[f"{name}.forward.{kind}"]), (POINTS @ matrix.T)[:, :3], atol=1e-9)
-        np.testing.assert_allclose(by_itk(files[f"{name}.resampling.{kind}"]), (POINTS @ np.linalg.inv(matrix).T)[:, :3], atol=1e-9)
+        np.testing.assert_allclose(
+            by_itk(files[f"{name}.resampling.{kind}"]), (POINTS @ np.linalg.inv(matrix).T)[:, :3], atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("kind", ["tfm", "h5"])
@@ -136,16 +138,27 @@ def test_a_rejected_result_says_so(exported):
 
 def verified(require_program, path):
     """What dciodvfy says of a file, but that it does not know whose it is, nor of which side."""
-    done = subprocess.run([require_program("dciodvfy", package="dicom3tools"), str(path)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [require_program("dciodvfy", package="dicom3tools"), str(path)], capture_output=True, text=True, timeout=60
+    )
     said = (done.stdout + done.stderr).splitlines()
     assert "SpatialRegistration" in said
     unknown = ("needed to build DICOMDIR - Patient ID", "attribute <Laterality>")
-    return [line for line in said if line.startswith("Error") or line.startswith("Warning") and not line.endswith(unknown)]
+    return [
+        line for line in said if line.startswith("Error") or line.startswith("Warning") and not line.endswith(unknown)
+    ]
 
 
-@pytest.mark.parametrize("changes", [
-    {}, {"views": dicom_views()}, {"views": dicom_views(frame=None), "override": OVERRIDE},
-    {"views": dicom_views(), "reference_from_world": REFERENCE.tolist()}], ids=["plain", "xrays", "override", "reference"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"views": dicom_views()},
+        {"views": dicom_views(frame=None), "override": OVERRIDE},
+        {"views": dicom_views(), "reference_from_world": REFERENCE.tolist()},
+    ],
+    ids=["plain", "xrays", "override", "reference"],
+)
 def test_dciodvfy_finds_no_error_in_the_dicom_file(exported, require_program, changes):
     for file in exported("dicom", **changes).values():
         assert verified(require_program, file) == []
@@ -163,7 +176,10 @@ def test_pydicom_reads_the_frames_and_matrices(exported):
     assert [image.ReferencedSOPInstanceUID for image in images] == ["1.2.3.5.1.1", "1.2.3.5.1.1", "1.2.3.6.1.1"]
     assert [image.get("ReferencedFrameNumber") for image in images] == [3, 8, None]
     assert {image.ReferencedSOPClassUID for image in images} == {XA}
-    assert [study.StudyInstanceUID for study in data.StudiesContainingOtherReferencedInstancesSequence] == ["1.2.3.5", "1.2.3.6"]
+    assert [study.StudyInstanceUID for study in data.StudiesContainingOtherReferencedInstancesSequence] == [
+        "1.2.3.5",
+        "1.2.3.6",
+    ]
     assert data.PatientName == "" and data.PatientID == "" and "check" in data.ContentDescription
 
 
@@ -195,11 +211,20 @@ def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
     assert pydicom.uid.UID(uid).is_valid and int(uid[5:]) < 2**128
 
 
-@pytest.mark.parametrize("changes, word", [
-    ({"version": 2}, "update"), ({"world_from_ct": [[1]]}, "world_from_ct"), ({"world_from_ct": (2 * POSE).tolist()}, "world_from_ct"),
-    ({"verdict": "fine"}, "verdict"), ({"views": None}, "views"), ({"frame_of_reference_uid": {"world": "1.2; rm"}}, "UID"),
-    ({"override": 3}, "override"), ({"inputs": []}, "inputs"),
-    ({"views": [{"name": "a", "dicom": {"study_uid": "x"}}]}, "study_uid")])
+@pytest.mark.parametrize(
+    "changes, word",
+    [
+        ({"version": 2}, "update"),
+        ({"world_from_ct": [[1]]}, "world_from_ct"),
+        ({"world_from_ct": (2 * POSE).tolist()}, "world_from_ct"),
+        ({"verdict": "fine"}, "verdict"),
+        ({"views": None}, "views"),
+        ({"frame_of_reference_uid": {"world": "1.2; rm"}}, "UID"),
+        ({"override": 3}, "override"),
+        ({"inputs": []}, "inputs"),
+        ({"views": [{"name": "a", "dicom": {"study_uid": "x"}}]}, "study_uid"),
+    ],
+)
 def test_what_is_no_result_is_refused(tmp_path, changes, word):
     assert word in refusal(Handover.read, write_result(tmp_path, **changes))
 
@@ -210,10 +235,26 @@ def test_without_pyigtl_a_sentence_says_what_to_install(tmp_path, monkeypatch):
     assert "multiview-registration[navigation]" in refusal(messages_of, handover)
 
 
-KEYS = st.sampled_from(["version", "world_from_ct", "verdict", "reasons", "override", "frame_of_reference_uid", "reference_from_world",
-                        "views", "inputs"])
-VALUES = st.recursive(st.none() | st.booleans() | st.floats() | st.text(max_size=8), lambda inner: st.lists(inner, max_size=4)
-                      | st.dictionaries(st.sampled_from(["name", "dicom", "world", "ct", "study_uid", "frame"]), inner, max_size=3))
+KEYS = st.sampled_from(
+    [
+        "version",
+        "world_from_ct",
+        "verdict",
+        "reasons",
+        "override",
+        "frame_of_reference_uid",
+        "reference_from_world",
+        "views",
+        "inputs",
+    ]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.sampled_from(["name", "dicom", "world", "ct", "study_uid", "frame"]), inner, max_size=3)
+    ),
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -44,9 +44,7 @@ def test_sha256_of_a_file_is_that_of_sha256sum(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(bytes(range(256)) * 9000)  # more than two of the blocks it is read in
     try:
-        expected = subprocess.run(
-            ["sha256sum", path], capture_output=True, text=True, check=True
-        ).stdout.split()[0]
+        expected = subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
     except FileNotFoundError:
         expected = hashlib.sha256(path.read_bytes()).hexdigest()
     assert sha256(path) == expected

@@ -44,26 +44,38 @@ def told(tmp_path):
     return load
 
 
-@pytest.mark.parametrize(("tags", "what", "entries"), [
-    ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, "views[0].image and views[1].image and ct"),
-    ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and ct"),
-    ({"ap": {"ImageLaterality": "R"}}, SIDES, "views[0].image and ct"),
-    ({"ct": {"Laterality": "R"}}, SIDES, "views[0].image and views[1].image and ct"),
-    ({"ct": {"StudyDate": "20240228"}}, DAYS, "views[0].image and views[1].image and ct"),
-    ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and views[0].image"),
-])
+@pytest.mark.parametrize(
+    ("tags", "what", "entries"),
+    [
+        ({"ct": {"PatientID": "OTHER-1"}}, PATIENTS, "views[0].image and views[1].image and ct"),
+        ({"lateral": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and ct"),
+        ({"ap": {"ImageLaterality": "R"}}, SIDES, "views[0].image and ct"),
+        ({"ct": {"Laterality": "R"}}, SIDES, "views[0].image and views[1].image and ct"),
+        ({"ct": {"StudyDate": "20240228"}}, DAYS, "views[0].image and views[1].image and ct"),
+        ({"ct": {"PatientID": ""}, "ap": {"PatientID": "OTHER-1"}}, PATIENTS, "views[1].image and views[0].image"),
+    ],
+)
 def test_a_difference_is_one_sentence_without_a_value(told, tags, what, entries):
     (sentence,) = told(**tags)
-    assert sentence.endswith(f": {entries} are of different {what} by their DICOM headers; check that they belong together.")
+    assert sentence.endswith(
+        f": {entries} are of different {what} by their DICOM headers; check that they belong together."
+    )
     assert not any(value in sentence for value in [*SECRETS, "OTHER-1", "20240228"])
 
 
-@pytest.mark.parametrize("tags", [
-    {},
-    {"ct": {"PatientID": " PID-77419-X "}},
-    {"ct": {"Laterality": ""}, "ap": {"Laterality": "", "ImageLaterality": "U"}, "lateral": {"ImageLaterality": "B"}},
-    {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
-])
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {"ct": {"PatientID": " PID-77419-X "}},
+        {
+            "ct": {"Laterality": ""},
+            "ap": {"Laterality": "", "ImageLaterality": "U"},
+            "lateral": {"ImageLaterality": "B"},
+        },
+        {"ct": {"PatientID": "", "StudyDate": "", "Laterality": ""}},
+    ],
+)
 def test_what_agrees_or_is_not_said_is_left_alone(told, tags):
     assert told(**tags) == []
 
@@ -81,7 +93,7 @@ def test_a_damaged_header_is_no_difference_and_no_error(cut, at, wrong, prefix):
         whole = write_xray(Path(folder, "whole.dcm"), np.ones((2, 2)))
         data = whole.read_bytes()
         damaged = Path(folder, "damaged.dcm")
-        damaged.write_bytes(((data[:at] + wrong + data[at + len(wrong):])[:cut]) if prefix else wrong)
+        damaged.write_bytes(((data[:at] + wrong + data[at + len(wrong) :])[:cut]) if prefix else wrong)
         views = [SimpleNamespace(field="views[0]", image=SimpleNamespace(path=damaged))]
         sentences = differences(SimpleNamespace(path=Path("case.json"), ct=SimpleNamespace(path=whole), views=views))
     assert all(sentence.startswith("case.json: views[0].image and ct are of different") for sentence in sentences)

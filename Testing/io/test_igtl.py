@@ -43,7 +43,9 @@ def free_port():
 def running(function, *arguments):
     """In a thread, until the block ends; yields what was told."""
     stop, told = threading.Event(), []
-    thread = threading.Thread(target=function, args=(*arguments, stop, told.append), kwargs={"interval_s": 0.1}, daemon=True)
+    thread = threading.Thread(
+        target=function, args=(*arguments, stop, told.append), kwargs={"interval_s": 0.1}, daemon=True
+    )
     thread.start()
     try:
         yield told
@@ -87,16 +89,23 @@ def test_a_client_of_pyigtl_gets_poses_overlays_and_the_verdict(messages):
         assert json.loads(status.text) == {"verdict": None, "override": None, "poses": ["CTToWorld", "CTToReference"]}
 
 
-@pytest.mark.parametrize("changes, code, name, override", [
-    ({"verdict": "accept"}, 1, "accept", None), ({"verdict": "check"}, 13, "check", None),
-    ({"verdict": "accept", "override": OVERRIDE}, 15, "override", OVERRIDE),
-    ({"verdict": "reject"}, 15, "override", "The result was rejected.")])
+@pytest.mark.parametrize(
+    "changes, code, name, override",
+    [
+        ({"verdict": "accept"}, 1, "accept", None),
+        ({"verdict": "check"}, 13, "check", None),
+        ({"verdict": "accept", "override": OVERRIDE}, 15, "override", OVERRIDE),
+        ({"verdict": "reject"}, 15, "override", "The result was rejected."),
+    ],
+)
 def test_status_says_whether_it_may_be_used(messages, changes, code, name, override):
     port = free_port()
     with running(igtl.serve, port, messages(**changes)), client(port) as peer:
         status = peer.wait_for_message("MultiViewReg", SOON_S)
         assert (status.code, status.name) == (code, name)
-        assert json.loads(status.text)["verdict"] == changes["verdict"] and json.loads(status.text)["override"] == override
+        assert (
+            json.loads(status.text)["verdict"] == changes["verdict"] and json.loads(status.text)["override"] == override
+        )
         transform = peer.wait_for_message("CTToWorld", SOON_S)
         assert json.loads(status.text)["basis"] == "calibrated on simulated X-rays alone" == transform.metadata["Basis"]
         assert transform.metadata["TransformStatus"] == ("UNKNOWN" if override else "OK")
@@ -145,11 +154,15 @@ def test_only_this_machine_is_served(messages):
         assert "cannot be opened" in refusal(igtl.serve, port, messages(), threading.Event(), print)
 
 
-@pytest.mark.parametrize("text, expected", [("host:1", ("host", 1)), ("host", ("host", 18944)), ("[::1]:18944", ("::1", 18944))])
+@pytest.mark.parametrize(
+    "text, expected", [("host:1", ("host", 1)), ("host", ("host", 18944)), ("[::1]:18944", ("::1", 18944))]
+)
 def test_an_address_is_host_and_port(text, expected):
     assert igtl.address(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":1", "host:", "host:0", "host:70000", "host:x", "a..b:1", f"{'a' * 70}:1", "host:٣"])
+@pytest.mark.parametrize(
+    "text", ["", ":1", "host:", "host:0", "host:70000", "host:x", "a..b:1", f"{'a' * 70}:1", "host:٣"]
+)
 def test_other_addresses_are_refused(text):
     assert "host:port" in refusal(igtl.address, text)

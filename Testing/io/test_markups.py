@@ -41,17 +41,35 @@ def slicer_4(system, minor=10):
 
 def markups(system, **changes):
     sign = np.array([1, 1, 1]) if system in ("LPS", "1") else np.array([-1, -1, 1])
-    points = [{"id": str(i), "label": label, "position": (sign * point).tolist(), "positionStatus": "defined"}
-              for i, (label, point) in enumerate(LPS.items())]
+    points = [
+        {"id": str(i), "label": label, "position": (sign * point).tolist(), "positionStatus": "defined"}
+        for i, (label, point) in enumerate(LPS.items())
+    ]
     points.append({"id": "9", "label": "", "position": [0, 0, 0], "positionStatus": "undefined"})
-    markup = {"type": "Fiducial", "coordinateSystem": system, "coordinateUnits": "mm", "controlPoints": points} | changes
-    return json.dumps({"@schema": "https://raw.githubusercontent.com/Slicer/markups-schema-v1.0.3.json#", "markups": [markup]})
+    markup = {
+        "type": "Fiducial",
+        "coordinateSystem": system,
+        "coordinateUnits": "mm",
+        "controlPoints": points,
+    } | changes
+    return json.dumps(
+        {"@schema": "https://raw.githubusercontent.com/Slicer/markups-schema-v1.0.3.json#", "markups": [markup]}
+    )
 
 
-@pytest.mark.parametrize("name, content", [
-    ("a.fcsv", SLICER_3), ("a.fcsv", slicer_4("0")), ("a.fcsv", slicer_4("1", 3)), ("a.fcsv", slicer_4("RAS", 11)),
-    ("a.fcsv", slicer_4("LPS", 11)), ("a.fcsv", slicer_4("LPS").replace("\n", "\r\n")), ("a.mrk.json", markups("LPS")),
-    ("a.mrk.json", markups("RAS"))])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.fcsv", SLICER_3),
+        ("a.fcsv", slicer_4("0")),
+        ("a.fcsv", slicer_4("1", 3)),
+        ("a.fcsv", slicer_4("RAS", 11)),
+        ("a.fcsv", slicer_4("LPS", 11)),
+        ("a.fcsv", slicer_4("LPS").replace("\n", "\r\n")),
+        ("a.mrk.json", markups("LPS")),
+        ("a.mrk.json", markups("RAS")),
+    ],
+)
 def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
     (tmp_path / name).write_bytes(content.encode())
     found = read_markups(tmp_path / name)
@@ -60,7 +78,9 @@ def test_every_version_gives_the_same_lps_points(tmp_path, name, content):
         np.testing.assert_allclose(found[label], point, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind, ending", [("vtkMRMLMarkupsFiducialStorageNode", ".fcsv"), ("vtkMRMLMarkupsJsonStorageNode", ".mrk.json")])
+@pytest.mark.parametrize(
+    "kind, ending", [("vtkMRMLMarkupsFiducialStorageNode", ".fcsv"), ("vtkMRMLMarkupsJsonStorageNode", ".mrk.json")]
+)
 def test_what_slicer_itself_writes(tmp_path, kind, ending):
     pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
     import slicer
@@ -77,16 +97,25 @@ def test_what_slicer_itself_writes(tmp_path, kind, ending):
     np.testing.assert_allclose([found[label] for label in LPS], list(LPS.values()), atol=1e-3)
 
 
-@pytest.mark.parametrize("name, content, word", [
-    ("a.fcsv", slicer_4("LPS").replace("# CoordinateSystem = LPS\n", ""), "CoordinateSystem"),
-    ("a.fcsv", slicer_4("2"), '"2"'),
-    ("a.fcsv", slicer_4("LPS").replace("tip", "ASIS, left").replace("0,ASIS, left", '0,"ASIS, left"'), "twice"),
-    ("a.fcsv", slicer_4("LPS").replace("912.5", "high"), "high"), ("a.fcsv", slicer_4("LPS").replace("912.5", "1e999"), "finite"),
-    ("a.fcsv", slicer_4("LPS").replace("tip", ""), "without a label"), ("a.fcsv", slicer_4("LPS").replace("label", "name"), "columns"),
-    ("a.fcsv", "# CoordinateSystem = LPS\n", "no points"), ("a.fcsv", None, "a.fcsv"),
-    ("a.mrk.json", markups("IJK"), "IJK"), ("a.mrk.json", markups("LPS", coordinateUnits="cm"), "mm"), ("a.mrk.json", "[]", "markups"),
-    ("a.mrk.json", markups("LPS", controlPoints=[]), "no points"),
-    ("a.mrk.json", markups("LPS", controlPoints=[{"label": "a"}]), "position")])
+@pytest.mark.parametrize(
+    "name, content, word",
+    [
+        ("a.fcsv", slicer_4("LPS").replace("# CoordinateSystem = LPS\n", ""), "CoordinateSystem"),
+        ("a.fcsv", slicer_4("2"), '"2"'),
+        ("a.fcsv", slicer_4("LPS").replace("tip", "ASIS, left").replace("0,ASIS, left", '0,"ASIS, left"'), "twice"),
+        ("a.fcsv", slicer_4("LPS").replace("912.5", "high"), "high"),
+        ("a.fcsv", slicer_4("LPS").replace("912.5", "1e999"), "finite"),
+        ("a.fcsv", slicer_4("LPS").replace("tip", ""), "without a label"),
+        ("a.fcsv", slicer_4("LPS").replace("label", "name"), "columns"),
+        ("a.fcsv", "# CoordinateSystem = LPS\n", "no points"),
+        ("a.fcsv", None, "a.fcsv"),
+        ("a.mrk.json", markups("IJK"), "IJK"),
+        ("a.mrk.json", markups("LPS", coordinateUnits="cm"), "mm"),
+        ("a.mrk.json", "[]", "markups"),
+        ("a.mrk.json", markups("LPS", controlPoints=[]), "no points"),
+        ("a.mrk.json", markups("LPS", controlPoints=[{"label": "a"}]), "position"),
+    ],
+)
 def test_what_is_not_said_or_wrong_is_refused(tmp_path, name, content, word):
     if content is not None:
         (tmp_path / name).write_text(content)
@@ -102,17 +131,33 @@ def test_points_go_to_the_landmarks_of_their_names(tmp_path):
     assert "none of the case's landmarks" in refusal(with_ct_points, landmarks[1:], tmp_path / "a.fcsv")
 
 
-PIECES = ["# CoordinateSystem = LPS", "# CoordinateSystem = 0", "# columns = label,x,y,z", "# columns = id", "a,1,2,3", 'b,"1,2',
-          "c,nan,1,2", ",,,", "é"]
+PIECES = [
+    "# CoordinateSystem = LPS",
+    "# CoordinateSystem = 0",
+    "# columns = label,x,y,z",
+    "# columns = id",
+    "a,1,2,3",
+    'b,"1,2',
+    "c,nan,1,2",
+    ",,,",
+    "é",
+]
 KEYS = st.sampled_from(["markups", "coordinateSystem", "controlPoints", "label", "position"])
-TREES = st.recursive(st.none() | st.floats(allow_nan=False) | st.text(max_size=5),
-                     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner))
+TREES = st.recursive(
+    st.none() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner),
+)
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from(["a.fcsv", "a.json"]), st.one_of(
-    st.binary(max_size=200), st.lists(st.sampled_from(PIECES)).map(lambda lines: "\n".join(lines).encode()),
-    TREES.map(lambda value: json.dumps(value).encode())))
+@given(
+    st.sampled_from(["a.fcsv", "a.json"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.lists(st.sampled_from(PIECES)).map(lambda lines: "\n".join(lines).encode()),
+        TREES.map(lambda value: json.dumps(value).encode()),
+    ),
+)
 def test_any_bytes_are_landmarks_or_refused(tmp_path, name, content):
     (tmp_path / name).write_bytes(content)
     try:

@@ -23,14 +23,26 @@ def rows(matrix, between=" ") -> str:
     return "\n".join(between.join(map(repr, row)) for row in matrix.tolist())
 
 
-@pytest.mark.parametrize("text", [
-    rows(P), rows(P, ", "), rows(P, ";"), rows(P).replace("\n", " "), str(P.tolist()), f"P = {P.tolist()};",
-    f"# calibrated\n{rows(P)} # end",
-    rows(np.vstack([P, [0, 0, 0, 1]])), rows(K) + "\n" + rows(POSE), rows(K) + "\n\n" + rows(POSE[:3]), f"K:\n{rows(K)}\nE:\n{rows(POSE)}",
-    json.dumps({"projection_matrix": P.tolist()}), json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}),
-    json.dumps({"camera": {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}}),
-    json.dumps({"version": 1, "views": [{"projection_matrix": P.tolist()}]}),
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        rows(P),
+        rows(P, ", "),
+        rows(P, ";"),
+        rows(P).replace("\n", " "),
+        str(P.tolist()),
+        f"P = {P.tolist()};",
+        f"# calibrated\n{rows(P)} # end",
+        rows(np.vstack([P, [0, 0, 0, 1]])),
+        rows(K) + "\n" + rows(POSE),
+        rows(K) + "\n\n" + rows(POSE[:3]),
+        f"K:\n{rows(K)}\nE:\n{rows(POSE)}",
+        json.dumps({"projection_matrix": P.tolist()}),
+        json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}),
+        json.dumps({"camera": {"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}}),
+        json.dumps({"version": 1, "views": [{"projection_matrix": P.tolist()}]}),
+    ],
+)
 def test_ways_to_write_one(text, tmp_path):
     np.testing.assert_allclose(read_matrix(text).projection_matrix, P, atol=1e-9)
     (tmp_path / "matrix.txt").write_text("\ufeff" + text, encoding="utf-8")
@@ -48,13 +60,25 @@ def test_every_number_is_read_as_it_is_written(numbers):
     assert read_matrix(" ".join(map(repr, numbers))).projection_matrix.ravel().tolist() == numbers
 
 
-@pytest.mark.parametrize("text, word", [
-    ("", "has no numbers"), ("1 2 3", "has 3 numbers"), ("1", "has 1 number,"), (rows(P) + " 4", "has 13 numbers"), ("left 1 2", '"left"'),
-    (rows(np.vstack([P, [0, 0, 1, 1]])), "has 16 numbers"), (rows(P) + " nan", '"nan"'), ("1.2.3 " + rows(P), '"1.2.3"'),
-    ("{1", "is not JSON"), ("{}", "has no camera"), ('{"projection_matrix": [1, 2]}', "has no camera"),
-    ('{"views": [{}, {}]}', "a case with several views"), (rows(K) + " " + rows(POSE * [1, 1, 1, 2]), "camera_from_world: last row"),
-    (rows(K) + "\n" + rows(2 * POSE[:3]), "camera_from_world: scales by 2"),
-])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("", "has no numbers"),
+        ("1 2 3", "has 3 numbers"),
+        ("1", "has 1 number,"),
+        (rows(P) + " 4", "has 13 numbers"),
+        ("left 1 2", '"left"'),
+        (rows(np.vstack([P, [0, 0, 1, 1]])), "has 16 numbers"),
+        (rows(P) + " nan", '"nan"'),
+        ("1.2.3 " + rows(P), '"1.2.3"'),
+        ("{1", "is not JSON"),
+        ("{}", "has no camera"),
+        ('{"projection_matrix": [1, 2]}', "has no camera"),
+        ('{"views": [{}, {}]}', "a case with several views"),
+        (rows(K) + " " + rows(POSE * [1, 1, 1, 2]), "camera_from_world: last row"),
+        (rows(K) + "\n" + rows(2 * POSE[:3]), "camera_from_world: scales by 2"),
+    ],
+)
 def test_what_is_none(text, word):
     with pytest.raises(InputError, match=f"^pose.txt.*{word}"):
         read_matrix(text, "pose.txt")

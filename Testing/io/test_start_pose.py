@@ -111,7 +111,7 @@ def test_the_words_of_an_h5_file_leave_its_data_alone(tmp_path):
         by_itk = sitk.ReadTransform(str(tmp_path / "a.h5"))
         np.testing.assert_allclose(by_itk.TransformPoint(POINT_LPS[:3].tolist()), (POSE @ POINT_LPS)[:3], atol=1e-9)
         with h5py.File(tmp_path / "a.h5") as file:
-            head = (tmp_path / "a.h5").read_bytes()[:file.userblock_size]
+            head = (tmp_path / "a.h5").read_bytes()[: file.userblock_size]
         assert head.rstrip(b"\0").decode() == comment + "\n"
         assert len(list(tmp_path.iterdir())) == 1
 
@@ -120,9 +120,16 @@ def stretched(*diagonal):
     return POSE @ np.diag(diagonal)
 
 
-@pytest.mark.parametrize("matrix, word", [
-    (stretched(1.1, 1.1, 1.1, 1), "scale"), (stretched(1, 1, -1, 1), "mirror"), (POSE.T, "last row"), (POSE @ np.array(
-        [[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "shear"), (np.full((4, 4), np.nan), "nan")])
+@pytest.mark.parametrize(
+    "matrix, word",
+    [
+        (stretched(1.1, 1.1, 1.1, 1), "scale"),
+        (stretched(1, 1, -1, 1), "mirror"),
+        (POSE.T, "last row"),
+        (POSE @ np.array([[1, 0.1, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]]), "shear"),
+        (np.full((4, 4), np.nan), "nan"),
+    ],
+)
 def test_what_is_not_rigid_is_refused(tmp_path, matrix, word):
     np.save(tmp_path / "a.npy", matrix)
     assert word in refusal(read_start_pose, tmp_path / "a.npy", "lps", "forward").lower()
@@ -140,13 +147,29 @@ def claiming(shape) -> bytes:
     return stream.getvalue() + b"\0" * 128
 
 
-@pytest.mark.parametrize("name, content", [
-    ("a.npy", pickled()), ("a.npy", claiming((100_000, 100_000))), ("a.npy", claiming((4, 4))[:-30]), ("a.npy", b"PK\3\4"), ("a.npy", b""),
-    ("a.npy", b"\x93NUMPY\1\0\x10\0{'descr': ['<f8',\n"),
-    ("a.txt", b"1 2 3"), ("a.txt", b"\xff\xfe"), ("a.txt", b"nan " * 16), ("a.txt", b"__import__('os')"), ("a.txt", None),
-    ("a.json", b"{}"), ("a.json", b"[[1]]"), ("a.json", b'{"world_from_ct": 3, "ct_from_world": 4}'),
-    ("a.json", b'{"matrix": 1, "axes": "IJK"}'),
-    ("a.h5", b"\x89HDF\r\n\x1a\n"), ("a.tfm", b"#Insight Transform File V1.0\n"), ("a.txt", b"#Insight Transform File V1.0\n")])
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("a.npy", pickled()),
+        ("a.npy", claiming((100_000, 100_000))),
+        ("a.npy", claiming((4, 4))[:-30]),
+        ("a.npy", b"PK\3\4"),
+        ("a.npy", b""),
+        ("a.npy", b"\x93NUMPY\1\0\x10\0{'descr': ['<f8',\n"),
+        ("a.txt", b"1 2 3"),
+        ("a.txt", b"\xff\xfe"),
+        ("a.txt", b"nan " * 16),
+        ("a.txt", b"__import__('os')"),
+        ("a.txt", None),
+        ("a.json", b"{}"),
+        ("a.json", b"[[1]]"),
+        ("a.json", b'{"world_from_ct": 3, "ct_from_world": 4}'),
+        ("a.json", b'{"matrix": 1, "axes": "IJK"}'),
+        ("a.h5", b"\x89HDF\r\n\x1a\n"),
+        ("a.tfm", b"#Insight Transform File V1.0\n"),
+        ("a.txt", b"#Insight Transform File V1.0\n"),
+    ],
+)
 def test_what_is_no_matrix_is_refused_in_a_sentence(tmp_path, name, content):
     if content is not None:
         (tmp_path / name).write_bytes(content)
@@ -159,10 +182,15 @@ def test_a_pose_in_another_frame_is_no_start(tmp_path):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.sampled_from([".txt", ".npy", ".json"]), st.one_of(
-    st.binary(max_size=200), st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")),
-    st.binary(max_size=60).map(lambda tail: b"\x93NUMPY\1\0v\0" + tail),
-    st.lists(st.floats(), min_size=15, max_size=17).map(lambda numbers: " ".join(map(str, numbers)).encode())))
+@given(
+    st.sampled_from([".txt", ".npy", ".json"]),
+    st.one_of(
+        st.binary(max_size=200),
+        st.text(max_size=200).map(lambda text: text.encode("utf-8", "replace")),
+        st.binary(max_size=60).map(lambda tail: b"\x93NUMPY\1\0v\0" + tail),
+        st.lists(st.floats(), min_size=15, max_size=17).map(lambda numbers: " ".join(map(str, numbers)).encode()),
+    ),
+)
 def test_any_bytes_are_a_matrix_or_refused(tmp_path, ending, content):
     path = tmp_path / f"fuzz{ending}"
     path.write_bytes(content)

@@ -94,7 +94,9 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
     path = tmp_path / f"two.{ending}"
     sitk.WriteTransform(sitk.Euler3DTransform(), str(path))
     if ending == "tfm":
-        path.write_text(path.read_text() + path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1"))
+        path.write_text(
+            path.read_text() + path.read_text().partition("#Transform 0")[2].replace("#Transform 0", "#Transform 1")
+        )
     else:
         h5py = pytest.importorskip("h5py", reason="needs h5py: pip install -e .[hdf5]")
         with h5py.File(path, "a") as file:
@@ -103,9 +105,16 @@ def test_of_two_transforms_the_first_is_not_taken(tmp_path, ending):
     assert "several transforms" in refusal(read_transform, path)
 
 
-@pytest.mark.parametrize("content", [
-    None, b"", b"no transform", b"#Insight Transform File V1.0\nTransform: Nothing\n",
-    b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\nFixedParameters: 0\n"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"no transform",
+        b"#Insight Transform File V1.0\nTransform: Nothing\n",
+        b"#Insight Transform File V1.0\n#Transform 0\nTransform: \xff\xfe_double_3_3\nParameters: 1\nFixedParameters: 0\n",
+    ],
+)
 def test_files_that_are_no_transform_are_refused(tmp_path, content):
     path = tmp_path / "broken.tfm"
     if content is not None:
@@ -115,8 +124,14 @@ def test_files_that_are_no_transform_are_refused(tmp_path, content):
 
 @pytest.mark.parametrize(
     "comment",
-    ["Override: an X-ray was replaced: 1 2 3.", "Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028", "mm ± 2°", "",
-     "x" * 100_000, "\udc80"],
+    [
+        "Override: an X-ray was replaced: 1 2 3.",
+        "Transform: Nothing\nParameters: 9 9 9\r\n\x00\u2028",
+        "mm ± 2°",
+        "",
+        "x" * 100_000,
+        "\udc80",
+    ],
 )
 def test_a_comment_is_one_line_that_itk_skips(tmp_path, comment):
     plain, commented = tmp_path / "plain.tfm", tmp_path / "commented.tfm"

@@ -94,7 +94,14 @@ def full():
             "mask": "bone.mha",
             "search": {"rotation_deg": 10, "translation_mm": 20.5},
             "shared_unknowns": {"source_to_detector_sd_mm": 10, "principal_point_sd_px": 20.5, "isocentre_sd_mm": 5},
-            "training": {"orbital_deg": 15, "tilt_deg": 7.5, "roll_deg": 30, "columns_mm": 50, "rows_mm": 0, "beam_mm": 20.5},
+            "training": {
+                "orbital_deg": 15,
+                "tilt_deg": 7.5,
+                "roll_deg": 30,
+                "columns_mm": 50,
+                "rows_mm": 0,
+                "beam_mm": 20.5,
+            },
             "targets": [[1, 2, 3], [-4.5, 0, 0]],
             "landmarks": [
                 {"name": "tip", "ct": [1, 2, 3], "views": {"AP": [9.5, 7], "LAT": [10, 7.5]}},
@@ -142,9 +149,7 @@ def refusal(function, *arguments):
     with pytest.raises(InputError) as error:
         function(*arguments)
     message = str(error.value)
-    assert (
-        len(message.splitlines()) == 1
-        and re.search(r"[.?]$", message)
-        and not re.search(r"[.!?] [A-Z]", message)
-    ), message
+    assert len(message.splitlines()) == 1 and re.search(r"[.?]$", message) and not re.search(r"[.!?] [A-Z]", message), (
+        message
+    )
     return message

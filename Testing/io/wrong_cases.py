@@ -45,7 +45,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["views", 2, "distortion"], 0.1, ["views[2].distortion is 0.1", "k1, k2, p1, p2"]),
     (["views", 2, "distortion"], [0.1, 0, "0", 0], ['views[2].distortion[2] is "0"']),
     (["views", 2, "distortion"], [0.1, 0], ["views[2].distortion: found 2 coefficients"]),
-    ([*AP, "distortion"], [0.1, 0, 0, 0], ["views[0].distortion stands beside projection_matrix", "undistort the image"]),
+    (
+        [*AP, "distortion"],
+        [0.1, 0, 0, 0],
+        ["views[0].distortion stands beside projection_matrix", "undistort the image"],
+    ),
     ([*AP, "camera"], {}, ["views[0] has projection_matrix and camera", "keep one"]),
     (
         [*AP, "projection_matrix"],
@@ -73,7 +77,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
     (["search"], {"rotation_deg": -1, "translation_mm": 5}, ["search.rotation_deg is -1"]),
     (["search"], {"rotation_deg": 181, "translation_mm": 5}, ["search.rotation_deg is 181"]),
     (["shared_unknowns"], 5, ["shared_unknowns is 5"]),
-    (["shared_unknowns", "source_to_detector_sd_mm"], 0, ["shared_unknowns.source_to_detector_sd_mm is 0", "above 0", "leave out"]),
+    (
+        ["shared_unknowns", "source_to_detector_sd_mm"],
+        0,
+        ["shared_unknowns.source_to_detector_sd_mm is 0", "above 0", "leave out"],
+    ),
     (["shared_unknowns", "principal_point_sd_px"], -2, ["shared_unknowns.principal_point_sd_px is -2", "pixels"]),
     (["shared_unknowns", "isocentre_sd_mm"], None, ["shared_unknowns.isocentre_sd_mm is null", "above 0"]),
     (["training"], 5, ["training is 5"]),
@@ -107,7 +115,11 @@ WRONG_STRUCTURE = [  # a JSON schema can tell
 ]
 WRONG_MEANING = [  # it cannot
     ([*C_ARM, "rao_lao_deg"], REMOVED, ["c_arm.rao_lao_deg is missing"]),
-    ([*AP, "projection_matrix"], REMOVED, ["views[0] has no geometry", "DICOM header", "projection_matrix, camera, c_arm"]),
+    (
+        [*AP, "projection_matrix"],
+        REMOVED,
+        ["views[0] has no geometry", "DICOM header", "projection_matrix, camera, c_arm"],
+    ),
     (["ct"], "nowhere.nii", ['ct is "nowhere.nii"', "does not exist"]),
     (["ct"], "a\nb", [r'ct is "a\nb"', "control character"]),
     (["ct"], "a\0b", ["control character"]),

@@ -13,7 +13,9 @@ _PYTHONQT = {"name": "property", "className": "call", "delete": "call", "help": 
 
 @cache
 def api() -> Api:
-    return Api({name: json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8")) for name in ("qt", "ctk", "slicer")})
+    return Api(
+        {name: json.loads((TABLES / f"{name}.json").read_text(encoding="utf-8")) for name in ("qt", "ctk", "slicer")}
+    )
 
 
 class Api:
@@ -30,12 +32,20 @@ class Api:
         """The class and its bases, as far as they are in the tables."""
         found = [cls]
         for name in found:
-            found += [base for base in self._classes[name].get("bases", "").split() if base in self._classes and base not in found]
+            found += [
+                base
+                for base in self._classes[name].get("bases", "").split()
+                if base in self._classes and base not in found
+            ]
         return found
 
     def is_complete(self, cls: str) -> bool:
         """Are all bases in the tables, or of no interest?"""
-        return all(base in self._classes for name in self.ancestry(cls) for base in self._classes[name].get("bases", "").split())
+        return all(
+            base in self._classes
+            for name in self.ancestry(cls)
+            for base in self._classes[name].get("bases", "").split()
+        )
 
     def kind(self, cls: str, name: str) -> str | None:
         """What a name is in a class; a property hides a method of its name, as it does in PythonQt. None: there is no such name."""
@@ -46,10 +56,17 @@ class Api:
     def _kinds(self, cls: str, name: str) -> set[str]:
         entry = self._classes[cls]
         plain = name.removesuffix("_")  # exec_ is exec
-        kinds = {kind for key, kind in (("properties", "property"), ("readonly", "readonly"), ("enums", "enum"))
-                 if name in entry.get(key, "").split()}
-        kinds |= {"call"} if {name, plain} & {call.partition(">")[0] for call in entry.get("calls", "").split()} else set()
-        return kinds | ({"signal"} if any(s.startswith(f"{name}(") for s in entry.get("signals", "").split()) else set())
+        kinds = {
+            kind
+            for key, kind in (("properties", "property"), ("readonly", "readonly"), ("enums", "enum"))
+            if name in entry.get(key, "").split()
+        }
+        kinds |= (
+            {"call"} if {name, plain} & {call.partition(">")[0] for call in entry.get("calls", "").split()} else set()
+        )
+        return kinds | (
+            {"signal"} if any(s.startswith(f"{name}(") for s in entry.get("signals", "").split()) else set()
+        )
 
     def returned(self, cls: str, name: str) -> str | None:
         """The class of what a method returns, where the tables know it."""

@@ -31,7 +31,9 @@ def with_views(person: Person) -> Person:
 def settle(person) -> None:
     """Until all overlays are sharp, and nothing is measured any more."""
     drawing = person.panel.session.drawing
-    person.wait(lambda: drawing.at_rest and drawing._drawn and all(drawn.sharp for drawn in drawing._drawn.values()), 30)
+    person.wait(
+        lambda: drawing.at_rest and drawing._drawn and all(drawn.sharp for drawn in drawing._drawn.values()), 30
+    )
 
 
 def choose(person, name: str) -> None:
@@ -53,7 +55,11 @@ def coloured(person, number: int) -> tuple[float, float]:
     """Shares of orange and of blue in what an X-ray's view shows, without its labels."""
     import slicer
 
-    labels = [node.GetDisplayNode() for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode") if "label" in node.GetName()]
+    labels = [
+        node.GetDisplayNode()
+        for node in slicer.util.getNodesByClass("vtkMRMLMarkupsFiducialNode")
+        if "label" in node.GetName()
+    ]
     for display in labels:
         display.SetVisibility(False)
     middle = inside(person.picture(number))
@@ -99,4 +105,9 @@ def screw(person, name="Screw"):
 def projections(registration) -> list:
     from MultiViewRegistrationLib.scene.products import products_of
 
-    return [node for view in registration.xrays for node in products_of(view.node) if node.GetNodeReference("structure") is not None]
+    return [
+        node
+        for view in registration.xrays
+        for node in products_of(view.node)
+        if node.GetNodeReference("structure") is not None
+    ]

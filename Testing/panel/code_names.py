@@ -86,14 +86,21 @@ class _Scope(ast.NodeVisitor):
 
     def _class_named(self, node) -> str | None:
         """`qt.QLabel` -> "QLabel"."""
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in _MODULES and node.attr in api():
+        if (
+            isinstance(node, ast.Attribute)
+            and isinstance(node.value, ast.Name)
+            and node.value.id in _MODULES
+            and node.attr in api()
+        ):
             return node.attr
         return None
 
     def widgets(self, node) -> Mapping[str, str] | None:
         """The widgets that an expression means, if it is `ui`, `self.ui` or ends so."""
         if isinstance(node, ast.Name) and node.id == "ui" or isinstance(node, ast.Attribute) and node.attr == "ui":
-            of_another = isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self")
+            of_another = isinstance(node, ast.Attribute) and not (
+                isinstance(node.value, ast.Name) and node.value.id == "self"
+            )
             if self.ui in self.uis and not of_another:
                 return self.uis[self.ui]
             return {name: cls for widgets in self.uis.values() for name, cls in widgets.items()}
@@ -156,7 +163,9 @@ class _Scope(ast.NodeVisitor):
         if kind is None and api().is_complete(cls):
             self.say(node, f"{cls} has no such name")
         elif kind == "enum" and isinstance(node.parent, ast.Attribute):
-            self.say(node.parent, f"PythonQt has {node.value.attr}'s values in the class itself, not in the enumeration")
+            self.say(
+                node.parent, f"PythonQt has {node.value.attr}'s values in the class itself, not in the enumeration"
+            )
         elif kind == "signal":
             self.say(node, "a signal belongs to an object")
 
@@ -200,11 +209,17 @@ class _Scope(ast.NodeVisitor):
                 self.say(item.context_expr, f"PythonQt's {cls} is no context manager")
 
 
-_WORDS = {"readonly": "property that can only be read", "signal": "signal", "call": "method", "enum": "value of an enumeration"}
+_WORDS = {
+    "readonly": "property that can only be read",
+    "signal": "signal",
+    "call": "method",
+    "enum": "value of an enumeration",
+}
 
 
 def _is_used_as_value(node) -> bool:
     """In a condition, a comparison or a text, where a method that is not called is always a mistake."""
     parent = node.parent
-    return (isinstance(parent, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.FormattedValue, ast.Subscript, ast.Attribute))
-            or (isinstance(parent, (ast.If, ast.While, ast.IfExp)) and parent.test is node))
+    return isinstance(
+        parent, (ast.Compare, ast.BoolOp, ast.UnaryOp, ast.BinOp, ast.FormattedValue, ast.Subscript, ast.Attribute)
+    ) or (isinstance(parent, (ast.If, ast.While, ast.IfExp)) and parent.test is node)

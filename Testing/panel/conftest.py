@@ -10,8 +10,9 @@ import pytest
 
 #: What the host imports, and where it comes from.
 NEEDED = {
-    "PySide6.QtWidgets":
-        'pip install "PySide6-Essentials>=6.8"; Debian: apt install libdbus-1-3 libegl1 libfontconfig1 libgl1 libxkbcommon0',
+    "PySide6.QtWidgets": (
+        'pip install "PySide6-Essentials>=6.8"; Debian: apt install libdbus-1-3 libegl1 libfontconfig1 libgl1 libxkbcommon0'
+    ),
     "trame_slicer.core": 'pip install "trame-slicer[standalone]>=2.0"; Debian: apt install libegl1 libgl1',
 }
 

@@ -9,8 +9,15 @@ from pathlib import Path
 import numpy as np
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
-TITLES = {"ct": "1. CT", "xrays": "2. X-rays", "start": "3. Start", "register": "4. Register", "check": "5. Check", "export": "6. Export",
-          "sequence": "7. Sequence"}
+TITLES = {
+    "ct": "1. CT",
+    "xrays": "2. X-rays",
+    "start": "3. Start",
+    "register": "4. Register",
+    "check": "5. Check",
+    "export": "6. Export",
+    "sequence": "7. Sequence",
+}
 
 
 class Person:
@@ -50,7 +57,7 @@ class Person:
         """What the header of a section says of its state, without its title."""
         symbol, _, rest = self.panel.sections[name].button.text.partition("  ")
         assert rest.startswith(TITLES[name])
-        told = rest[len(TITLES[name]):].lstrip(" \u2013")
+        told = rest[len(TITLES[name]) :].lstrip(" \u2013")
         return f"{symbol} {told}".strip()
 
     def wait(self, until, seconds: float = 60.0) -> None:
@@ -65,7 +72,9 @@ class Person:
         """Until the CT and the X-rays have been looked at."""
         ct, xrays = self.panel.sections["ct"], self.panel.sections["xrays"]
         self.wait(lambda: not self.panel.opening.under_way)
-        self.wait(lambda: ct._look is None and ct._reading is None and xrays._reading is None and not xrays._readiness.step())
+        self.wait(
+            lambda: ct._look is None and ct._reading is None and xrays._reading is None and not xrays._readiness.step()
+        )
 
     @property
     def message(self) -> str:

@@ -102,18 +102,21 @@ def a_broken_case(person) -> None:
     person.wait_until_read()
 
 
-@pytest.mark.parametrize("spoil, sentence", [
-    (no_ct, "Choose a CT first."),
-    (no_geometry, "third needs geometry"),
-    (one_geometry, "view1 and view2 have the same geometry"),
-    (bend, "warp, which is not linear"),
-    (nan_in_ct, "not finite"),
-    (nan_in_xray, "view2: has no contrast"),
-    (colours_as_xray, "photo: is a colour image"),
-    (colours_in_ct, "Phantom: has 3 values a voxel"),
-    (empty_ct, "Phantom: has no voxels"),
-    (a_broken_case, "test_bad_moments.py"),
-])
+@pytest.mark.parametrize(
+    "spoil, sentence",
+    [
+        (no_ct, "Choose a CT first."),
+        (no_geometry, "third needs geometry"),
+        (one_geometry, "view1 and view2 have the same geometry"),
+        (bend, "warp, which is not linear"),
+        (nan_in_ct, "not finite"),
+        (nan_in_xray, "view2: has no contrast"),
+        (colours_as_xray, "photo: is a colour image"),
+        (colours_in_ct, "Phantom: has 3 values a voxel"),
+        (empty_ct, "Phantom: has no voxels"),
+        (a_broken_case, "test_bad_moments.py"),
+    ],
+)
 def test_what_is_wrong_is_a_sentence(person, spoil, sentence):
     spoil(person)
     person.panel.invalidate()

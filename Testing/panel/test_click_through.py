@@ -16,8 +16,16 @@ from MultiViewRegistrationLib.demo.chest import chest_ct
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.rigid import transform_points
 
-SAMPLE = json.loads((Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest" / "case.json")
-                    .read_text(encoding="utf-8"))
+SAMPLE = json.loads(
+    (
+        Path(__file__).resolve().parents[2]
+        / "MultiViewRegistration"
+        / "Resources"
+        / "SampleData"
+        / "Chest"
+        / "case.json"
+    ).read_text(encoding="utf-8")
+)
 TRUE_POSE, TARGETS = np.array(SAMPLE["truth"]["world_from_ct"]), np.array(SAMPLE["targets"])
 #: Degrees and mm that pixels of these small views are worth at the CT.
 ABOUT_MM = 2.0
@@ -69,7 +77,7 @@ def sees_where_to_begin(person) -> None:
 def downloads_the_sample(person) -> None:
     import slicer
 
-    source, = slicer.modules.sampleDataSources["MultiViewRegistration"]  # what Slicer's Sample Data does at a click
+    (source,) = slicer.modules.sampleDataSources["MultiViewRegistration"]  # what Slicer's Sample Data does at a click
     source.customDownloader(source)
     person.wait(lambda: person.ui.registrationSelector.currentNode() is not None)  # it is read in a thread
     assert person.ui.registrationSelector.currentNode().GetName() == "MultiViewRegistrationChest"
@@ -77,9 +85,13 @@ def downloads_the_sample(person) -> None:
     assert person.header("ct") == "\u25d0 chest" and "512 \u00d7 512 \u00d7 133" in person.of("ct").factsLabel.text
     table = person.of("xrays").xrayTable
     assert [[table.item(row, column).text() for column in (1, 2, 3)] for row in range(table.rowCount)] == [
-        ["AP", "LAO 2\u00b0, CRA 3\u00b0", "reference"], ["lateral", "LAO 88\u00b0, CAU 2\u00b0", "calibrated"]]
+        ["AP", "LAO 2\u00b0, CRA 3\u00b0", "reference"],
+        ["lateral", "LAO 88\u00b0, CAU 2\u00b0", "calibrated"],
+    ]
     assert person.header("xrays") == "\u25d0 2 views ready"
-    assert person.header("start") == "\u25d0 Search, 15\u00b0 and 45 mm" and person.header("register").startswith("\u25d0")
+    assert person.header("start") == "\u25d0 Search, 15\u00b0 and 45 mm" and person.header("register").startswith(
+        "\u25d0"
+    )
 
 
 def shows_the_views(person) -> None:
@@ -87,9 +99,13 @@ def shows_the_views(person) -> None:
     person.host.click(person.ui.layoutButton)
     assert {"XRay1", "XRay2"} <= set(person.views.sliceViewNames())
     assert all(person.picture(number).std() > 20 for number in (1, 2))
-    assert len(np.unique(person.views.threeDWidget(0).threeDView()._pixels().reshape(-1, 3), axis=0)) > 300  # more than the background
+    assert (
+        len(np.unique(person.views.threeDWidget(0).threeDView()._pixels().reshape(-1, 3), axis=0)) > 300
+    )  # more than the background
     shown = [person.views.sliceWidget(f"XRay{number}").mrmlSliceCompositeNode() for number in (1, 2)]
-    person.wait(lambda: all(node.GetForegroundVolumeID() for node in shown))  # the CT as an X-ray, before anything is asked
+    person.wait(
+        lambda: all(node.GetForegroundVolumeID() for node in shown)
+    )  # the CT as an X-ray, before anything is asked
 
 
 def registers_by_search(person) -> None:
@@ -107,10 +123,14 @@ def registers_by_search(person) -> None:
     watches()  # what the click has let happen
     person.wait(watches, 180.0)
     assert before > 10 and error_mm(person.pose) < 0.1
-    assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= told and len(poses) > 2  # level by level, however fast it was
+    assert {"Searching at 32 x 32 px", "Refining at 64 x 64 px"} <= told and len(
+        poses
+    ) > 2  # level by level, however fast it was
     assert "Done in" in register.statusLabel.text
     assert not register.progressBar.visible and person.message == ""
-    assert person.history() == ["Before", "Search*"] and person.header("register").startswith("\u2714 accept, probably below ")
+    assert person.history() == ["Before", "Search*"] and person.header("register").startswith(
+        "\u2714 accept, probably below "
+    )
     assert person.header("start") == "\u2714 Search"
 
 
@@ -119,7 +139,11 @@ def goes_through_the_history(person) -> None:
 
     found, register = person.pose, person.of("register")
     person.host.click_cell(register.historyTable, 0, 1)
-    assert error_mm(person.pose) > 10 and person.history() == ["Before*", "Search"] and person.header("export").startswith("\u25cb")
+    assert (
+        error_mm(person.pose) > 10
+        and person.history() == ["Before*", "Search"]
+        and person.header("export").startswith("\u25cb")
+    )
     person.host.click(register.redoButton)
     assert np.array_equal(person.pose, found) and person.history() == ["Before", "Search*"]
     person.host.click(register.undoButton)
@@ -170,7 +194,9 @@ def links_a_point(person) -> None:
     assert "Click the same point in another X-ray" in check.cursorLabel.text
     line = np.argwhere(np.abs(person.picture(2).astype(int) - before).max(axis=2) > 60)[:, ::-1]
     at = person.position(2, pixels[1])
-    assert len(line) > 100 and np.linalg.norm(line - [at.x(), at.y()], axis=1).min() < 3  # the epipolar line goes through it
+    assert (
+        len(line) > 100 and np.linalg.norm(line - [at.x(), at.y()], axis=1).min() < 3
+    )  # the epipolar line goes through it
     person.click_pixel(2, pixels[1])
     found = [float(number) for number in re.findall(r"[RAS] (-?[\d.]+)", check.cursorLabel.text)]
     assert np.linalg.norm(np.array(found) * [-1, -1, 1] - target) < ABOUT_MM, check.cursorLabel.text
@@ -188,9 +214,17 @@ def exports(person, folder: Path) -> None:
     person.host.click(export.caseCheckBox)
     person.host.click(export.exportButton)
     person.wait_for_work()
-    assert person.message == "" and "report.html" in export.writtenLabel.text and person.header("export") == "\u2714 written"
+    assert (
+        person.message == ""
+        and "report.html" in export.writtenLabel.text
+        and person.header("export") == "\u2714 written"
+    )
     result = json.loads((folder / "result.json").read_text(encoding="utf-8"))
-    assert np.allclose(result["world_from_ct"], person.pose) and result["errors"]["mtre_mm"] < 0.1 and not result.get("override")
+    assert (
+        np.allclose(result["world_from_ct"], person.pose)
+        and result["errors"]["mtre_mm"] < 0.1
+        and not result.get("override")
+    )
     assert "<svg" in (folder / "report.html").read_text(encoding="utf-8") and export.openReportButton.enabled
     transform = sitk.ReadTransform(str(folder / "world_from_ct.tfm"))
     assert np.linalg.norm(transform.TransformPoint(TARGETS[3]) - transform_points(TRUE_POSE, TARGETS[3])) < 0.2
@@ -211,7 +245,9 @@ def saves_and_loads(person, path: Path) -> None:
     assert np.allclose(person.pose, found, atol=1e-9) and person.history() == history
     assert person.ui.layoutButton.checked
     person.wait(lambda: not person.panel.session.preparing)
-    assert [person.header(name) for name in ("ct", "xrays", "start", "register", "check")] == headers  # and nothing is stale
+    assert [
+        person.header(name) for name in ("ct", "xrays", "start", "register", "check")
+    ] == headers  # and nothing is stale
     person.wait(lambda: np.abs(person.picture(1).astype(int) - picture).mean() < 3)
 
 
@@ -224,12 +260,18 @@ def changes_the_geometry(person) -> None:
         person.host.type(editor.distanceEdit, distance)
         person.host.click(editor.applyButton)
         person.host.process(0.1)
-        assert not person.header("register").startswith("\u2714") and "stale" in export.doubtLabel.text and export.doubtLabel.visible
+        assert (
+            not person.header("register").startswith("\u2714")
+            and "stale" in export.doubtLabel.text
+            and export.doubtLabel.visible
+        )
         assert not export.exportButton.enabled and not export.sendButton.enabled
     person.host.click(person.of("start").givenRadioButton)
     person.host.click(person.of("register").registerButton)
     person.wait_for_work()
-    assert error_mm(person.pose) < 0.1 and person.header("register").startswith("\u2714") and not export.doubtLabel.visible
+    assert (
+        error_mm(person.pose) < 0.1 and person.header("register").startswith("\u2714") and not export.doubtLabel.visible
+    )
     assert person.history()[-1] == "As placed*"
 
 

@@ -101,9 +101,17 @@ def installed(tmp_path_factory, require_program) -> Path:
 def test_it_registers_without_a_restart(host, installed, tmp_path):
     """host: only for its reason to skip; all happens in a process of its own."""
     case = write_phantom_case(tmp_path)
-    done = subprocess.run([sys.executable, "-c", CHILD, str(TESTING), str(installed), str(case)], capture_output=True, text=True,
-                          timeout=600, cwd=tmp_path, env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")})
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, str(TESTING), str(installed), str(case)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        cwd=tmp_path,
+        env={**os.environ, "NUMBA_CACHE_DIR": str(tmp_path / "cache")},
+    )
     assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
     told, _, compiled = done.stdout.strip().splitlines()[-1].partition("|")
     assert told.startswith("Done in ") and " s, of which " in told and "the first-time preparation" in told
-    assert compiled == "['box_sum', 'mark_unseen']"  # the first of each half was about to be compiled in this process, and was not
+    assert (
+        compiled == "['box_sum', 'mark_unseen']"
+    )  # the first of each half was about to be compiled in this process, and was not

@@ -16,6 +16,7 @@ LAYOUT = """<layout type="horizontal"><item><view class="vtkMRMLSliceNode" singl
 @pytest.fixture
 def add(host):
     """Adds a volume of zeros."""
+
     def added(name: str):
         node = host.scene.AddNewNodeByClass(VOLUME, name)
         host.slicer.util.updateVolumeFromArray(node, np.zeros((2, 3, 4), np.float32))
@@ -41,6 +42,7 @@ def entries(selector) -> list[str]:
 
 # selectors of nodes ----------------------------------------------------------------------------------------------------
 
+
 def test_a_node_that_is_hidden_when_it_is_added_is_never_seen(host, selector, add):
     hidden = host.scene.CreateNodeByClass(VOLUME)
     hidden.UnRegister(None)
@@ -50,8 +52,12 @@ def test_a_node_that_is_hidden_when_it_is_added_is_never_seen(host, selector, ad
     hidden.SetName("shown later")
     assert selector.nodeCount() == 0
     shown, counts = add("CT"), []
-    for change in (lambda: shown.SetHideFromEditors(True), lambda: shown.SetName("hidden"), lambda: shown.SetHideFromEditors(False),
-                   lambda: shown.SetName("shown")):
+    for change in (
+        lambda: shown.SetHideFromEditors(True),
+        lambda: shown.SetName("hidden"),
+        lambda: shown.SetHideFromEditors(False),
+        lambda: shown.SetName("shown"),
+    ):
         change()
         counts.append(selector.nodeCount())
     assert counts == [1, 0, 0, 1]  # of what is followed a new name makes Slicer look again
@@ -113,7 +119,14 @@ def test_what_the_selector_offers_besides(host, selector, add):
     add("CT")
     selector.renameEnabled = True
     assert entries(selector) == [
-        "None", "CT", "", "Rename current Volume", "Create new Volume", "Create new Volume as...", "Delete current Volume"]
+        "None",
+        "CT",
+        "",
+        "Rename current Volume",
+        "Create new Volume",
+        "Create new Volume as...",
+        "Delete current Volume",
+    ]
     made = []
     selector.nodeAddedByUserAction.connect(made.append)
     host.choose(selector, "Create new Volume")
@@ -150,6 +163,7 @@ def test_checked_nodes_are_a_tuple(host, add):
 
 # segments --------------------------------------------------------------------------------------------------------------
 
+
 def test_a_selector_of_segments(host):
     import qt
 
@@ -166,7 +180,9 @@ def test_a_selector_of_segments(host):
     assert message[0].text == "No segments in segmentation "
     node.GetSegmentation().AddEmptySegment("hip", "Hip")
     box.setCurrentSegmentID("hip")
-    assert ids == ["hip"] and box.currentSegmentID() == "hip" and box.segmentIDs() == ()  # only where several can be chosen
+    assert (
+        ids == ["hip"] and box.currentSegmentID() == "hip" and box.segmentIDs() == ()
+    )  # only where several can be chosen
     assert not message[0].visible and box.sizeHint.height() >= alone
     box.setCurrentNode(None)
     assert box.currentSegmentID() == "hip"  # which nobody sees any more
@@ -180,6 +196,7 @@ def test_a_selector_of_segments(host):
 
 
 # views -----------------------------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def views(host):
@@ -222,8 +239,11 @@ def test_a_segmentation_is_drawn_in_every_view(host, views, add):
 
     def drawn(name: str) -> bool:
         image = host.grab(views.sliceWidget(name).sliceView())
-        return any(image.pixelColor(x, y).green() > image.pixelColor(x, y).red() + 60
-                   for x in range(0, image.width(), 2) for y in range(0, image.height(), 2))
+        return any(
+            image.pixelColor(x, y).green() > image.pixelColor(x, y).red() + 60
+            for x in range(0, image.width(), 2)
+            for y in range(0, image.height(), 2)
+        )
 
     for name in ("One", "Two"):
         views.sliceWidget(name).mrmlSliceNode().SetFieldOfView(80.0, 80.0, 1.0)

@@ -22,10 +22,39 @@ def test_what_is_empty_invalid_or_null_is_false(host):
     assert box and form and menu
     hidden.hide()
     assert not form  # nothing of it takes room
-    false = [qt.QSize(3, 0), qt.QRect(1, 1, 0, 3), qt.QPoint(0, 0), qt.QPointF(), qt.QPixmap(), qt.QImage(), qt.QIcon(), qt.QUrl(),
-             qt.QByteArray(), qt.QModelIndex(), qt.QColor(), qt.QKeySequence(), qt.QDateTime(), qt.QPolygon(), qt.QRegion(), qt.QSizeF()]
-    true = [qt.QSize(3, 1), qt.QRect(1, 1, 1, 3), qt.QPoint(0, 1), qt.QPixmap(1, 1), qt.QUrl("a"), qt.QByteArray(b"a"), qt.QColor("red"),
-            qt.QKeySequence("Ctrl+Z"), qt.QSizePolicy(), qt.QFont(), qt.QTableWidget(), qt.QTimer(), qt.QBrush()]
+    false = [
+        qt.QSize(3, 0),
+        qt.QRect(1, 1, 0, 3),
+        qt.QPoint(0, 0),
+        qt.QPointF(),
+        qt.QPixmap(),
+        qt.QImage(),
+        qt.QIcon(),
+        qt.QUrl(),
+        qt.QByteArray(),
+        qt.QModelIndex(),
+        qt.QColor(),
+        qt.QKeySequence(),
+        qt.QDateTime(),
+        qt.QPolygon(),
+        qt.QRegion(),
+        qt.QSizeF(),
+    ]
+    true = [
+        qt.QSize(3, 1),
+        qt.QRect(1, 1, 1, 3),
+        qt.QPoint(0, 1),
+        qt.QPixmap(1, 1),
+        qt.QUrl("a"),
+        qt.QByteArray(b"a"),
+        qt.QColor("red"),
+        qt.QKeySequence("Ctrl+Z"),
+        qt.QSizePolicy(),
+        qt.QFont(),
+        qt.QTableWidget(),
+        qt.QTimer(),
+        qt.QBrush(),
+    ]
     assert [value for value in false if value] == [] and all(true)
 
 
@@ -70,8 +99,12 @@ def test_there_are_no_keyword_arguments(host):
     import qt
 
     label, slider, table = qt.QLabel("a"), ctk.ctkSliderWidget(), qt.QTableWidget(1, 1)
-    for call in (lambda: qt.QLabel("a", parent=None), lambda: label.setText(text="b"), lambda: qt.QTimer(parent=label),
-                 lambda: table.setItem(0, 0, item=qt.QTableWidgetItem("b"))):
+    for call in (
+        lambda: qt.QLabel("a", parent=None),
+        lambda: label.setText(text="b"),
+        lambda: qt.QTimer(parent=label),
+        lambda: table.setItem(0, 0, item=qt.QTableWidgetItem("b")),
+    ):
         with pytest.raises(ValueError, match="with keyword arguments, but called slot does not support kwargs"):
             call()
     with pytest.raises(TypeError, match="keyword"):
@@ -97,7 +130,13 @@ def test_lists_are_tuples(host):
     table, box, splitter = qt.QTableWidget(2, 1), qt.QWidget(), qt.QSplitter()
     qt.QLabel("a", box)
     splitter.addWidget(qt.QLabel("b"))
-    for values in (table.selectedIndexes(), box.children(), box.findChildren(qt.QLabel), splitter.sizes(), qt.QProcess().arguments()):
+    for values in (
+        table.selectedIndexes(),
+        box.children(),
+        box.findChildren(qt.QLabel),
+        splitter.sizes(),
+        qt.QProcess().arguments(),
+    ):
         assert isinstance(values, tuple)
 
 

@@ -61,7 +61,7 @@ def test_it_begins_with_a_ct_or_an_xray(person, tmp_path, begins):
     assert registrations(person) == [] and not person.of("start").searchRadioButton.enabled
     begins(person, tmp_path)
     person.wait_until_read()
-    made, = registrations(person)
+    (made,) = registrations(person)
     assert person.panel.registration == made and person.ui.registrationSelector.currentNode() is made.node
     assert bool(made.ct) + len(made.xrays) == 1 and person.message == ""
 
@@ -102,7 +102,9 @@ def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
     camera = np.array(person.views.threeDWidget(0).threeDView().cameraNode().GetPosition())
     sources = np.array([view.camera.source for view in registration.xrays])
     assert np.linalg.norm(camera) > np.linalg.norm(sources, axis=1).max()  # back, where all of it is seen
-    layout_node(person.host.scene).SetViewArrangement(layout_node(person.host.scene).SlicerLayoutConventionalView)  # by Slicer's tool bar
+    layout_node(person.host.scene).SetViewArrangement(
+        layout_node(person.host.scene).SlicerLayoutConventionalView
+    )  # by Slicer's tool bar
     person.host.process(0.1)
     assert not button.checked
     person.host.click(button)
@@ -113,7 +115,9 @@ def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
 def test_the_views_show_bone_and_start_no_volume_rendering(person, ct, views, monkeypatch):
     """Which may take more than a minute where there is no graphics card."""
     logic = person.host.app._core.volume_rendering._logic
-    monkeypatch.setattr(person.host.slicer.modules, "volumerendering", SimpleNamespace(logic=lambda: logic), raising=False)
+    monkeypatch.setattr(
+        person.host.slicer.modules, "volumerendering", SimpleNamespace(logic=lambda: logic), raising=False
+    )
     registration = make_registration(person.host.scene, ct, views)
     person.panel.choose(registration)
     person.give_views(200, 160)
@@ -138,9 +142,16 @@ def test_slices_of_the_ct_beside_the_xrays(person, ct, views):
     person.host.click(start.placeButton)
     person.host.process(0.1)
     assert box.checked and {"Red", "XRay1"} <= set(person.views.sliceViewNames())
-    shown = {name: person.views.sliceWidget(name).mrmlSliceCompositeNode().GetBackgroundVolumeID() for name in ("Red", "Green", "XRay1")}
+    shown = {
+        name: person.views.sliceWidget(name).mrmlSliceCompositeNode().GetBackgroundVolumeID()
+        for name in ("Red", "Green", "XRay1")
+    }
     registration = person.panel.registration
-    assert shown == {"Red": registration.ct.GetID(), "Green": registration.ct.GetID(), "XRay1": registration.xrays[0].node.GetID()}
+    assert shown == {
+        "Red": registration.ct.GetID(),
+        "Green": registration.ct.GetID(),
+        "XRay1": registration.xrays[0].node.GetID(),
+    }
     person.host.click(start.placeButton)
     person.host.click(box)
     assert not box.checked and "Red" not in person.views.sliceViewNames() and person.ui.layoutButton.checked

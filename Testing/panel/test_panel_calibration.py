@@ -26,15 +26,31 @@ def ui_of(person):
 
 
 def camera(angle):
-    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.25, 1.25), size=(128, 128), rao_lao_deg=angle,
-                cra_cau_deg=5).camera()
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=700,
+        pixel_mm=(1.25, 1.25),
+        size=(128, 128),
+        rao_lao_deg=angle,
+        cra_cau_deg=5,
+    ).camera()
 
 
 def write_cameras(path, **angles):
-    path.write_text(json.dumps({name: {
-        "camera_matrix": camera(angle).intrinsics.tolist(), "R": camera(angle).camera_from_world[:3, :3].tolist(),
-        "t": (camera(angle).camera_from_world[:3, 3] / 10).tolist(), "image_size": [128, 128], "distortion_coefficients": [-5, 1, 0, 0]}
-        for name, angle in angles.items()}))
+    path.write_text(
+        json.dumps(
+            {
+                name: {
+                    "camera_matrix": camera(angle).intrinsics.tolist(),
+                    "R": camera(angle).camera_from_world[:3, :3].tolist(),
+                    "t": (camera(angle).camera_from_world[:3, 3] / 10).tolist(),
+                    "image_size": [128, 128],
+                    "distortion_coefficients": [-5, 1, 0, 0],
+                }
+                for name, angle in angles.items()
+            }
+        )
+    )
     return path
 
 
@@ -56,16 +72,29 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(person, tmp_pat
     ui, view = ui_of(person), person.registration.xrays[0]
     before = view.content
     person.host.choose(ui.modeBox, "Calibration file")
-    assert "Calibration file: none is chosen" in ui.checkLabel.text and not ui.applyButton.enabled and ui.fileNameLabel.text == "none yet"
+    assert (
+        "Calibration file: none is chosen" in ui.checkLabel.text
+        and not ui.applyButton.enabled
+        and ui.fileNameLabel.text == "none yet"
+    )
     choose_file(person, write_cameras(tmp_path / "rig.json", left=10, right=100))
     assert list(rows(person)) == ["First pixel at:", "World axes:", "Lengths in:"] and not ui.cameraBox.visible
-    assert ui.checkLabel.text == "The file does not say, and nothing is assumed: First pixel at, World axes, Lengths in."
-    for label, answer in (("First pixel at:", "0 (OpenCV)"), ("World axes:", "its own (a calibration object's)"), ("Lengths in:", "cm")):
+    assert (
+        ui.checkLabel.text == "The file does not say, and nothing is assumed: First pixel at, World axes, Lengths in."
+    )
+    for label, answer in (
+        ("First pixel at:", "0 (OpenCV)"),
+        ("World axes:", "its own (a calibration object's)"),
+        ("Lengths in:", "cm"),
+    ):
         person.host.choose(rows(person)[label], answer)
     assert ui.cameraBox.visible and "The file has 2 cameras: choose that of view1." in ui.checkLabel.text
     assert not ui.applyButton.enabled and view.content == before
     person.host.choose(ui.cameraBox, "right")
-    assert "A camera of 128 \u00d7 128 pixels, with distortion (4 coefficients): the image will be undistorted." in ui.checkLabel.text
+    assert (
+        "A camera of 128 \u00d7 128 pixels, with distortion (4 coefficients): the image will be undistorted."
+        in ui.checkLabel.text
+    )
     person.host.click(ui.applyButton)
     assert person.message == ""
     np.testing.assert_allclose(view.camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
@@ -76,16 +105,26 @@ def test_what_the_file_does_not_say_is_asked_and_a_camera_chosen(person, tmp_pat
 def test_the_next_xray_begins_with_the_same_file(person, tmp_path):
     ui, table = ui_of(person), person.of("xrays").xrayTable
     choose_file(person, write_cameras(tmp_path / "rig.json", view1=10, view2=100))
-    for label, answer in (("First pixel at:", "0 (OpenCV)"), ("World axes:", "LPS (DICOM, ITK)"), ("Lengths in:", "cm")):
+    for label, answer in (
+        ("First pixel at:", "0 (OpenCV)"),
+        ("World axes:", "LPS (DICOM, ITK)"),
+        ("Lengths in:", "cm"),
+    ):
         person.host.choose(rows(person)[label], answer)
     assert ui.cameraBox.currentText == "view1"
     person.host.click(ui.applyButton)
     table.selectRow(1)
     person.host.process()
     person.host.choose(ui.modeBox, "Calibration file")
-    assert ui.fileNameLabel.text == "rig.json" and ui.cameraBox.currentText == "view2" and rows(person)["Lengths in:"].currentText == "cm"
+    assert (
+        ui.fileNameLabel.text == "rig.json"
+        and ui.cameraBox.currentText == "view2"
+        and rows(person)["Lengths in:"].currentText == "cm"
+    )
     person.host.click(ui.applyButton)
-    np.testing.assert_allclose(person.registration.xrays[1].camera.projection_matrix, camera(100).projection_matrix, atol=1e-9)
+    np.testing.assert_allclose(
+        person.registration.xrays[1].camera.projection_matrix, camera(100).projection_matrix, atol=1e-9
+    )
 
 
 def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(person, tmp_path):
@@ -95,8 +134,9 @@ def test_numbers_are_typed_and_what_is_wrong_in_the_file_is_told(person, tmp_pat
     assert "is XML of <html>" in ui.checkLabel.text and not ui.applyButton.enabled
     (tmp_path / "rtk.xml").write_text(
         '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3"><SourceToIsocenterDistance>700'
-        '</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance><Projection><GantryAngle>10</GantryAngle>'
-        '</Projection></RTKThreeDCircularGeometry>')
+        "</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance><Projection><GantryAngle>10</GantryAngle>"
+        "</Projection></RTKThreeDCircularGeometry>"
+    )
     choose_file(person, tmp_path / "rtk.xml")
     assert list(rows(person)) == ["Detector pixel, mm:", "Detector origin, mm:"]
     person.host.type(rows(person)["Detector pixel, mm:"], "wide")
@@ -120,11 +160,21 @@ def test_hdf5_needs_a_package_that_is_asked_for(person, tmp_path, monkeypatch):
     assert ui_of(person).fileNameLabel.text == "none yet"
 
 
-@pytest.mark.parametrize("tags, proposes, lacks", [
-    ({}, False, "LAO/RAO angle, CRA/CAU angle, source to detector, source to isocentre, pixel size, seen from source or detector"),
-    ({"DistanceSourceToDetector": 1000, "PositionerPrimaryAngle": 30}, True,
-     "CRA/CAU angle, source to isocentre, pixel size, seen from source or detector"),
-])
+@pytest.mark.parametrize(
+    "tags, proposes, lacks",
+    [
+        (
+            {},
+            False,
+            "LAO/RAO angle, CRA/CAU angle, source to detector, source to isocentre, pixel size, seen from source or detector",
+        ),
+        (
+            {"DistanceSourceToDetector": 1000, "PositionerPrimaryAngle": 30},
+            True,
+            "CRA/CAU angle, source to isocentre, pixel size, seen from source or detector",
+        ),
+    ],
+)
 def test_what_a_dicom_header_lacks_is_listed_by_name(person, tmp_path, tags, proposes, lacks):
     write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), **tags)
     person.host.answers.open_files = [tmp_path / "ap.dcm"]
@@ -135,8 +185,14 @@ def test_what_a_dicom_header_lacks_is_listed_by_name(person, tmp_path, tags, pro
 
 
 def test_an_angle_that_a_header_lacks_is_not_taken_for_0(person, tmp_path):
-    write_xray(tmp_path / "ap.dcm", np.random.default_rng(1).integers(2000, 4000, (128, 128)), DistanceSourceToDetector=1000,
-               DistanceSourceToPatient=700, ImagerPixelSpacing=[1, 1], PositionerPrimaryAngle=30)
+    write_xray(
+        tmp_path / "ap.dcm",
+        np.random.default_rng(1).integers(2000, 4000, (128, 128)),
+        DistanceSourceToDetector=1000,
+        DistanceSourceToPatient=700,
+        ImagerPixelSpacing=[1, 1],
+        PositionerPrimaryAngle=30,
+    )
     person.host.answers.open_files = [tmp_path / "ap.dcm"]
     person.host.click(person.of("xrays").addFilesButton)
     person.wait(lambda: len(person.registration.xrays) == 3, 10)
@@ -154,7 +210,11 @@ def test_a_mismatch_of_patients_is_told_until_understood(person, tmp_path):
     ui = person.ui
     assert not ui.noticeLabel.visible and not ui.noticeButton.visible
     for name, patient in (("a", "P-1"), ("b", "P-2")):
-        write_xray(tmp_path / f"{name}.dcm", np.random.default_rng(ord(name)).integers(2000, 4000, (128, 128)), PatientID=patient)
+        write_xray(
+            tmp_path / f"{name}.dcm",
+            np.random.default_rng(ord(name)).integers(2000, 4000, (128, 128)),
+            PatientID=patient,
+        )
     person.host.answers.open_files = [tmp_path / "a.dcm", tmp_path / "b.dcm"]
     person.host.click(person.of("xrays").addFilesButton)
     person.wait(lambda: len(person.registration.xrays) == 4, 10)

@@ -33,6 +33,7 @@ def viewer(person):
 
 # Overlays ---------------------------------------------------------------------------------------------------------------
 
+
 def test_every_overlay_changes_the_x_ray_as_it_says(viewer):
     ui = viewer.of("check")
     pictures, colours = {}, {}
@@ -144,6 +145,7 @@ def test_another_registration_leaves_nothing_untrue_behind(viewer):
 
 # The source's eye -------------------------------------------------------------------------------------------------------
 
+
 def test_the_3d_view_looks_along_a_beam_and_back(viewer):
     from MultiViewRegistrationLib.scene import beam
     from MultiViewRegistrationLib.scene.frames import ras_from_lps
@@ -165,10 +167,15 @@ def test_the_3d_view_looks_along_a_beam_and_back(viewer):
 
 def test_without_views_there_is_nothing_to_look_from(person):
     assert not person.of("check").beamComboBox.enabled
-    assert [person.of("check").beamComboBox.itemText(i) for i in range(3)] == ["anywhere", "the source of view1", "the source of view2"]
+    assert [person.of("check").beamComboBox.itemText(i) for i in range(3)] == [
+        "anywhere",
+        "the source of view1",
+        "the source of view2",
+    ]
 
 
 # Similarity and verdict -------------------------------------------------------------------------------------------------
+
 
 def similarities(person) -> list[str]:
     table = person.of("check").similarityTable
@@ -231,13 +238,19 @@ def test_a_pose_by_hand_is_assessed_and_what_does_not_fit_is_asked_for(person):
 
 # Bad moments ------------------------------------------------------------------------------------------------------------
 
+
 def test_nodes_that_are_deleted_while_they_are_shown(viewer):
     scene, registration = viewer.host.scene, viewer.registration
     line = screw(viewer)
     viewer.host.click(viewer.of("check").cursorButton)
     viewer.click_pixel(1, (64, 64))
-    for doomed in (registration.xrays[0].node.GetNodeReference("drr"), line, registration.node.GetNodeReference("cursor"),
-                   registration.xrays[1].node, registration.ct):
+    for doomed in (
+        registration.xrays[0].node.GetNodeReference("drr"),
+        line,
+        registration.node.GetNodeReference("cursor"),
+        registration.xrays[1].node,
+        registration.ct,
+    ):
         scene.RemoveNode(doomed)
         viewer.host.process(0.25)
         assert viewer.message == ""

@@ -23,6 +23,7 @@ def viewer(person):
 
 # Structures -------------------------------------------------------------------------------------------------------------
 
+
 def pure(picture: np.ndarray, channel: int) -> np.ndarray:
     """(n, 2) columns and rows of what is of one colour alone."""
     others = np.delete(picture.astype(int), channel, axis=2).max(axis=2)
@@ -60,13 +61,16 @@ def test_structures_follow_the_ct(viewer):
     before = pure(viewer.picture(1), 0).mean(axis=0)
     viewer.registration.world_from_ct = off(START, [0, 0, 0], [0, 0, 10.0])
     viewer.host.process(0.2)
-    here, there = (viewer.registration.xrays[0].camera.project(transform_points(pose, POINT))
-                   for pose in (START, viewer.registration.world_from_ct))
+    here, there = (
+        viewer.registration.xrays[0].camera.project(transform_points(pose, POINT))
+        for pose in (START, viewer.registration.world_from_ct)
+    )
     scale = viewer.position(1, (100, 64)).x() - viewer.position(1, (0, 64)).x()
     assert np.abs((pure(viewer.picture(1), 0).mean(axis=0) - before) - (there - here) * scale / 100).max() < 2
 
 
 # Points -----------------------------------------------------------------------------------------------------------------
+
 
 def test_the_linked_cursor_by_clicks(viewer):
     from MultiViewRegistrationLib.scene.frames import ras_from_lps

@@ -83,7 +83,11 @@ def test_it_is_chosen_and_looked_at(host, section, phantom):
     assert "Voxels: 48 \u00d7 48 \u00d7 48" in facts and "Spacing: 2.00" in facts and f"Bone: {bone:.0f} ml" in facts
     assert section.ui.previewLabel.pixmap.width() > 100 and not section.ui.problemLabel.visible
     choose(host, section, "Select a CT")
-    assert section.registration.ct is None and phantom.GetParentTransformNode() is None and "choose the CT" in text(section)
+    assert (
+        section.registration.ct is None
+        and phantom.GetParentTransformNode() is None
+        and "choose the CT" in text(section)
+    )
 
 
 def test_it_is_looked_at_in_a_thread(host, section, phantom, monkeypatch):
@@ -133,7 +137,10 @@ def test_volumes_that_cannot_be_used(host, section, phantom, kind, word):
 def test_under_a_transform_that_is_not_linear(host, opened, section, phantom):
     phantom.SetAndObserveTransformNodeID(host.scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
     choose(host, section, "Phantom")
-    assert "lies under the transform warp, which is not linear" in opened.ui.messageLabel.text and opened.ui.messageLabel.visible
+    assert (
+        "lies under the transform warp, which is not linear" in opened.ui.messageLabel.text
+        and opened.ui.messageLabel.visible
+    )
     assert section.registration.ct is None and section.ui.ctSelector.currentNode() is None
 
 
@@ -149,7 +156,9 @@ def test_a_structure(host, section, phantom):
     host.process(60, until=lambda: looked(section))
     host.process(0.1)
     assert (section.registration.segmentation, section.registration.segment_id) == (segmentation, segment)
-    assert f"Structure: {mask.sum() * 8 / 1000:.0f} ml" in section.ui.factsLabel.text and text(section).endswith("Phantom, Blobs")
+    assert f"Structure: {mask.sum() * 8 / 1000:.0f} ml" in section.ui.factsLabel.text and text(section).endswith(
+        "Phantom, Blobs"
+    )
     other, _ = segmentation_node(host.scene, "Others", ~mask, phantom)
     other.GetSegmentation().AddEmptySegment("second", "Second")
     host.choose(section.ui.segmentSelector._node_box, "Others")
@@ -220,5 +229,9 @@ def test_the_scene_is_closed(host, section, phantom):
     choose(host, section, "Phantom")
     host.scene.Clear(False)
     host.process(0.2)
-    assert section.registration is None and not section.ui.unitBox.enabled and "Drop a CT here" in section.ui.previewLabel.text
+    assert (
+        section.registration is None
+        and not section.ui.unitBox.enabled
+        and "Drop a CT here" in section.ui.previewLabel.text
+    )
     assert section.ui.factsLabel.text == "" and section.ui.ctSelector.currentNode() is None

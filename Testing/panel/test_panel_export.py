@@ -67,7 +67,9 @@ def test_a_result_and_its_case_go_to_a_folder(person, tmp_path):
     assert registered.header("export") == "\u2714 written"
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm", "case.json"} <= names
-    assert all(name in ui.writtenLabel.text for name in ("result.json", "report.html", "case.json", "world_from_ct.slicer.tfm"))
+    assert all(
+        name in ui.writtenLabel.text for name in ("result.json", "report.html", "case.json", "world_from_ct.slicer.tfm")
+    )
     assert "override" not in told(tmp_path / "out")
     point = sitk.ReadTransform(str(tmp_path / "out" / "world_from_ct.tfm")).TransformPoint((10.0, -20.0, 5.0))
     assert np.allclose(point, (registered.pose @ [10, -20, 5, 1])[:3], atol=1e-6)
@@ -218,7 +220,10 @@ def test_all_that_the_command_line_writes_can_be_chosen(registered, tmp_path):
 
     ui, section = registered.of("export"), registered.panel.sections["export"]
     assert list(section._formats) == [*KINDS, *CASE_KINDS]
-    assert not section._formats["resampled-mask"].enabled and "Choose a structure" in section._formats["resampled-mask"].toolTip
+    assert (
+        not section._formats["resampled-mask"].enabled
+        and "Choose a structure" in section._formats["resampled-mask"].toolTip
+    )
     choose_folder(registered, tmp_path / "out")
     ui.formatsGroupBox.collapsed = False
     registered.host.process()
@@ -229,11 +234,21 @@ def test_all_that_the_command_line_writes_can_be_chosen(registered, tmp_path):
     export(registered)
     assert registered.message == ""
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"world_from_ct.forward.tfm", "world_from_ct.resampling.tfm", "world_from_ct.ras.json", "ct_from_world.lps.json",
-            "world_from_ct.dcm", "ct_in_world.nii.gz", "drr_view2.dcm", "cameras_in_world.mrml"} <= names
+    assert {
+        "world_from_ct.forward.tfm",
+        "world_from_ct.resampling.tfm",
+        "world_from_ct.ras.json",
+        "ct_from_world.lps.json",
+        "world_from_ct.dcm",
+        "ct_in_world.nii.gz",
+        "drr_view2.dcm",
+        "cameras_in_world.mrml",
+    } <= names
     assert "world_from_ct.forward.tfm" in ui.writtenLabel.text and not any(name.endswith(".h5") for name in names)
     inverse = sitk.ReadTransform(str(tmp_path / "out" / "world_from_ct.resampling.tfm"))
-    assert np.allclose(inverse.TransformPoint((registered.pose @ [10, -20, 5, 1])[:3].tolist()), (10, -20, 5), atol=1e-6)
+    assert np.allclose(
+        inverse.TransformPoint((registered.pose @ [10, -20, 5, 1])[:3].tolist()), (10, -20, 5), atol=1e-6
+    )
     tick(registered, "resultCheckBox")
     assert not ui.formatsGroupBox.enabled and ui.formatsGroupBox.title == "Files for other programs"
 

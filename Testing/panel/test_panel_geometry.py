@@ -33,16 +33,20 @@ def section(opened):
 
 def test_a_volume_and_its_c_arm(host, section):
     node = add(host, section)
-    view, = section.registration.xrays
+    (view,) = section.registration.xrays
     assert view.source is node
     assert [cell(section, 0, column) for column in (NAME, GEOMETRY)] == ["AP", "needs geometry"]
     assert "AP needs geometry" in section.button.text and section.button.property("state") == "todo"
     ui = section.geometry.ui
-    for spin, text, word in ((ui.raoLaoEdit, "30", "CRA/CAU angle: none"), (ui.craCauEdit, "0", "Source to detector: none"),
-                             (ui.distanceEdit, "1020", "Source to isocentre: none"),
-                             (ui.isocentreEdit, "1100", "expected less than source to detector"),
-                             (ui.isocentreEdit, "700", "Pixel size: none"), (ui.pixelColumnEdit, "2", "Pixel size: none"),
-                             (ui.pixelRowEdit, "2", "left and right depend on it")):
+    for spin, text, word in (
+        (ui.raoLaoEdit, "30", "CRA/CAU angle: none"),
+        (ui.craCauEdit, "0", "Source to detector: none"),
+        (ui.distanceEdit, "1020", "Source to isocentre: none"),
+        (ui.isocentreEdit, "1100", "expected less than source to detector"),
+        (ui.isocentreEdit, "700", "Pixel size: none"),
+        (ui.pixelColumnEdit, "2", "Pixel size: none"),
+        (ui.pixelRowEdit, "2", "left and right depend on it"),
+    ):
         host.type(spin, text)
         assert word in ui.checkLabel.text and not ui.applyButton.enabled
     host.choose(ui.raoLaoBox, "RAO")
@@ -73,11 +77,21 @@ def test_the_rest_of_a_c_arm(host, section):
     assert not ui.pointColumnEdit.enabled
     host.click(ui.middleBox)
     assert (ui.pointColumnEdit.text, ui.pointRowEdit.text) == (f"{(COLUMNS - 1) / 2:g}", f"{(ROWS - 1) / 2:g}")
-    for spin, text in ((ui.pointColumnEdit, "41"), (ui.pointRowEdit, "28.5"), (ui.rollEdit, "3"), (ui.offsetColumnEdit, "1.5")):
+    for spin, text in (
+        (ui.pointColumnEdit, "41"),
+        (ui.pointRowEdit, "28.5"),
+        (ui.rollEdit, "3"),
+        (ui.offsetColumnEdit, "1.5"),
+    ):
         host.type(spin, text)
     host.click(ui.applyButton)
     told = section.registration.xrays[0].content["c_arm"]
-    assert (told["principal_point"], told["roll_deg"], told["isocentre_offset_mm"], told["mirrored"]) == ([41, 28.5], 3, [1.5, 0], True)
+    assert (told["principal_point"], told["roll_deg"], told["isocentre_offset_mm"], told["mirrored"]) == (
+        [41, 28.5],
+        3,
+        [1.5, 0],
+        True,
+    )
 
 
 def test_what_is_not_applied_waits(host, section):
@@ -177,13 +191,19 @@ def test_a_matrix_pasted(host, opened, section):
 def test_a_camera_of_a_mirrored_image_from_a_file(host, opened, section, tmp_path):
     add(host, section)
     ui, view = section.geometry.ui, section.registration.xrays[0]
-    camera = {"intrinsics": [[-400, 0, 30], [0, 400, 20], [0, 0, 1]], "camera_from_world": np.eye(4).tolist(), "size": [COLUMNS, ROWS]}
+    camera = {
+        "intrinsics": [[-400, 0, 30], [0, 400, 20], [0, 0, 1]],
+        "camera_from_world": np.eye(4).tolist(),
+        "size": [COLUMNS, ROWS],
+    }
     camera["camera_from_world"][2][3] = 650
     (tmp_path / "cam.json").write_text(json.dumps(camera))
     host.answers.open_files = [tmp_path / "cam.json"]
     host.choose(ui.modeBox, "Calibration file")
     host.click(ui.fileButton)
-    for label, answer in zip(("First pixel at:", "World axes:", "Lengths in:"), ("0 (OpenCV)", "LPS (DICOM, ITK)", "mm"), strict=True):
+    for label, answer in zip(
+        ("First pixel at:", "World axes:", "Lengths in:"), ("0 (OpenCV)", "LPS (DICOM, ITK)", "mm"), strict=True
+    ):
         box = next(box for text, box in section.geometry._calibration._rows._rows.values() if text.text == label)
         host.choose(box, answer)
     host.click(ui.applyButton)

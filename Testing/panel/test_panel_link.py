@@ -21,7 +21,9 @@ SOON_S = 20.0
 def person(host):
     """At the Export section of the phantom, with a right pose that passes for a result, and OpenIGTLink unfolded."""
     person = Person(host)
-    person.begin("export", phantom_registration(host.scene, world_from_ct=TRUE_POSE))  # of another the verdict would be a reject
+    person.begin(
+        "export", phantom_registration(host.scene, world_from_ct=TRUE_POSE)
+    )  # of another the verdict would be a reject
     settle(person.panel.session)
     person.of("export").linkGroupBox.collapsed = False
     host.process(0.1)
@@ -64,8 +66,14 @@ def test_it_is_offered_to_this_computer_and_its_client_hears_when_the_ct_is_move
     try:
         assert peer.wait_for_message("CTToWorld", SOON_S).metadata["TransformStatus"] == "OK"
         person.registration.world_from_ct = off(person.pose, [0, 0, 1.0], [1.0, 0, 0])
-        person.wait(lambda: peer.wait_for_message("CTToWorld", 0.01) is not None and
-                    peer.get_latest_messages() is not None and _status(peer) == "UNKNOWN", SOON_S)
+        person.wait(
+            lambda: (
+                peer.wait_for_message("CTToWorld", 0.01) is not None
+                and peer.get_latest_messages() is not None
+                and _status(peer) == "UNKNOWN"
+            ),
+            SOON_S,
+        )
         assert _status(peer) == "UNKNOWN"
     finally:
         peer.stop()
@@ -132,7 +140,7 @@ def test_pyigtl_is_installed_if_the_user_agrees(person, monkeypatch):
     monkeypatch.setattr(packages, "find_spec", lambda name: None if name == "pyigtl" else find_spec(name))
     person.host.answers.yes = False
     person.host.click(person.of("export").sendButton)
-    asked, = person.host.told("question")
+    (asked,) = person.host.told("question")
     assert asked.startswith("OpenIGTLink needs the Python package pyigtl")
     assert "pyigtl is not installed, expected your consent" in person.message and person.host.told("pip") == []
     assert not person.panel.session.link.open

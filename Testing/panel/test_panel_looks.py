@@ -8,10 +8,25 @@ from pathlib import Path
 import pytest
 from person import MODULE, Person
 
-DARK = {"Window": "#353535", "WindowText": "#ffffff", "Base": "#191919", "AlternateBase": "#353535", "Text": "#ffffff",
-        "Button": "#353535", "ButtonText": "#ffffff", "Highlight": "#2a82da", "HighlightedText": "#000000", "ToolTipBase": "#353535",
-        "ToolTipText": "#ffffff", "PlaceholderText": "#a0a0a0", "Light": "#505050", "Midlight": "#454545", "Mid": "#282828",
-        "Dark": "#202020", "Shadow": "#101010"}
+DARK = {
+    "Window": "#353535",
+    "WindowText": "#ffffff",
+    "Base": "#191919",
+    "AlternateBase": "#353535",
+    "Text": "#ffffff",
+    "Button": "#353535",
+    "ButtonText": "#ffffff",
+    "Highlight": "#2a82da",
+    "HighlightedText": "#000000",
+    "ToolTipBase": "#353535",
+    "ToolTipText": "#ffffff",
+    "PlaceholderText": "#a0a0a0",
+    "Light": "#505050",
+    "Midlight": "#454545",
+    "Mid": "#282828",
+    "Dark": "#202020",
+    "Shadow": "#101010",
+}
 #: Windows of Slicer's light style, Windows 11 and macOS; those of Slicer's dark style, Windows 11 and macOS.
 WINDOWS = ("#efefef", "#ececec", "#f0f0f0", "#ffffff"), ("#353535", "#202020", "#1e1e1e", "#323232")
 
@@ -41,7 +56,10 @@ def person(host):
 
 def luminance(colour) -> float:
     """WCAG 2's relative luminance of a QColor."""
-    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in (colour.redF(), colour.greenF(), colour.blueF())]
+    linear = [
+        c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4
+        for c in (colour.redF(), colour.greenF(), colour.blueF())
+    ]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
@@ -51,6 +69,7 @@ def contrast(a, b) -> float:
 
 
 # colours ---------------------------------------------------------------------------------------------------------------
+
 
 def test_contrast_is_wcags():
     from PySide6.QtGui import QColor
@@ -128,7 +147,9 @@ def full(host, ct, views, request):
     person = Person(host, width=100)
     registration = make_registration(host.scene, ct, views, TRUE_POSE, name=LONG)
     registration.ct.SetName(LONG)
-    registration.xrays[1].content = {key: value for key, value in registration.xrays[1].content.items() if key != "camera"}
+    registration.xrays[1].content = {
+        key: value for key, value in registration.xrays[1].content.items() if key != "camera"
+    }
     person.panel.choose(registration)
     for section in person.panel.sections.values():
         for box in section.widget.findChildren(object):
@@ -201,7 +222,9 @@ def test_rows_and_columns_of_tables_hold_their_texts(full):
     header, metrics = table.horizontalHeader(), table.fontMetrics()
     for column in range(table.columnCount):
         assert header.sectionSize(column) > metrics.horizontalAdvance(table.horizontalHeaderItem(column).text()), column
-    assert table.item(1, 2).text() == "needs geometry" and header.sectionSize(2) > metrics.horizontalAdvance("needs geometry")
+    assert table.item(1, 2).text() == "needs geometry" and header.sectionSize(2) > metrics.horizontalAdvance(
+        "needs geometry"
+    )
     assert not table.horizontalScrollBar().isVisible() and header.length() <= table.viewport().width
     table.item(0, 2).setText("RAO 143.9\u00b0, CRA 14.4\u00b0")  # as wide as it gets
     full.host.process(0.05)
@@ -229,5 +252,7 @@ def test_the_structure_selector_stays_one_row_high_and_says_none_once(full):
 
 def test_no_fixed_size_of_what_holds_text():
     for path in (MODULE / "Resources" / "UI").glob("*.ui"):
-        sizes = re.findall(r'name="(\w+)">(?:(?!<widget).)*?name="maximumSize"', path.read_text(encoding="utf-8"), flags=re.DOTALL)
+        sizes = re.findall(
+            r'name="(\w+)">(?:(?!<widget).)*?name="maximumSize"', path.read_text(encoding="utf-8"), flags=re.DOTALL
+        )
         assert set(sizes) <= {"previewLabel", "pictureLabel"}, (path.name, sizes)

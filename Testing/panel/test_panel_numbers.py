@@ -36,18 +36,44 @@ def shown_by(field) -> str:
 
 # the reader ------------------------------------------------------------------------------------------------------------
 
-@pytest.mark.parametrize("text, number", [
-    ("0,58", 0.58), ("0.58", 0.58), ("102,9", 102.9), (",5", 0.5), ("5.", 5), ("-3,25", -3.25), ("\N{MINUS SIGN}3", -3), ("+7", 7),
-    ("1.2e-3", 0.0012), ("1,2E3", 1200), (" 500 ", 500), ("1,000", 1)])
+
+@pytest.mark.parametrize(
+    "text, number",
+    [
+        ("0,58", 0.58),
+        ("0.58", 0.58),
+        ("102,9", 102.9),
+        (",5", 0.5),
+        ("5.", 5),
+        ("-3,25", -3.25),
+        ("\N{MINUS SIGN}3", -3),
+        ("+7", 7),
+        ("1.2e-3", 0.0012),
+        ("1,2E3", 1200),
+        (" 500 ", 500),
+        ("1,000", 1),
+    ],
+)
 def test_a_number_is_read(text, number):
     assert read_number(text, "Roll") == number
 
 
-@pytest.mark.parametrize("text, word", [
-    ("1.000,5", "more than one point or comma"),
-    ("1,000.5", "more than one"), ("1.000.000", "more than one"), ("1 000", "expected a number"),
-    ("12mm", "a number"), ("", "a number"), ("1e", "a number"), ("nan", "a number"), ("0x10", "a number"), ("--3", "a number"),
-    ("1'000", "a number")])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("1.000,5", "more than one point or comma"),
+        ("1,000.5", "more than one"),
+        ("1.000.000", "more than one"),
+        ("1 000", "expected a number"),
+        ("12mm", "a number"),
+        ("", "a number"),
+        ("1e", "a number"),
+        ("nan", "a number"),
+        ("0x10", "a number"),
+        ("--3", "a number"),
+        ("1'000", "a number"),
+    ],
+)
 def test_what_is_none_or_two_is_refused(text, word):
     with pytest.raises(InputError, match=word):
         read_number(text, "Roll")
@@ -69,18 +95,27 @@ def test_an_answer_about_a_file_with_decimal_commas():
 
 # a C-arm ---------------------------------------------------------------------------------------------------------------
 
+
 def test_comma_and_point_are_both_decimals(host, section):
     add(host, section)
     ui = section.geometry.ui
     enter_c_arm(host, section, angle="12,5")
-    for edit, text, shown in ((ui.pixelColumnEdit, "0,58", "0.58 mm"), (ui.pixelRowEdit, "0.58", "0.58 mm"),
-                              (ui.distanceEdit, "1002,9", "1002.9 mm"), (ui.isocentreEdit, "600,25 mm", "600.25 mm")):
+    for edit, text, shown in (
+        (ui.pixelColumnEdit, "0,58", "0.58 mm"),
+        (ui.pixelRowEdit, "0.58", "0.58 mm"),
+        (ui.distanceEdit, "1002,9", "1002.9 mm"),
+        (ui.isocentreEdit, "600,25 mm", "600.25 mm"),
+    ):
         host.type(edit, text)
         assert edit.text == shown
     host.click(ui.applyButton)
     told = section.registration.xrays[0].content["c_arm"]
     assert (told["pixel_mm"], told["source_to_detector_mm"], told["source_to_isocentre_mm"], told["rao_lao_deg"]) == (
-        [0.58, 0.58], 1002.9, 600.25, 12.5)
+        [0.58, 0.58],
+        1002.9,
+        600.25,
+        12.5,
+    )
 
 
 def test_what_is_out_of_range_stays_as_typed_and_is_said(host, section):
@@ -90,8 +125,11 @@ def test_what_is_out_of_range_stays_as_typed_and_is_said(host, section):
     enter_c_arm(host, section)
     plain = shown_by(ui.raoLaoEdit)
     assert ui.applyButton.enabled
-    for text, sentence in (("500", "LAO/RAO angle: 500 is outside -180 to 180°; correct it."),
-                           ("1.000,5", '"1.000,5" has more than one point or comma'), ("thirty", 'found "thirty"')):
+    for text, sentence in (
+        ("500", "LAO/RAO angle: 500 is outside -180 to 180°; correct it."),
+        ("1.000,5", '"1.000,5" has more than one point or comma'),
+        ("thirty", 'found "thirty"'),
+    ):
         host.type(ui.raoLaoEdit, text)
         assert ui.raoLaoEdit.text == text and sentence in ui.checkLabel.text and not ui.applyButton.enabled
         assert shown_by(ui.raoLaoEdit) != plain
@@ -105,8 +143,13 @@ def test_what_is_out_of_range_stays_as_typed_and_is_said(host, section):
     assert ui.applyButton.enabled and shown_by(ui.raoLaoEdit) == plain
 
 
-@pytest.mark.parametrize("name, text, asked", [("pixelColumnEdit", "5.8", "Pixel size: 5.8 mm is more than"),
-                                               ("distanceEdit", "102,9", "Source to detector: 102.9 mm is less than")])
+@pytest.mark.parametrize(
+    "name, text, asked",
+    [
+        ("pixelColumnEdit", "5.8", "Pixel size: 5.8 mm is more than"),
+        ("distanceEdit", "102,9", "Source to detector: 102.9 mm is less than"),
+    ],
+)
 def test_what_is_unusual_is_asked_and_can_be_confirmed(host, section, name, text, asked):
     add(host, section)
     ui, view = section.geometry.ui, section.registration.xrays[0]
@@ -145,12 +188,15 @@ def test_a_matrix_cell_with_a_comma(host, section):
 
 # fields that take effect at once ---------------------------------------------------------------------------------------
 
+
 def test_nothing_is_registered_with_a_number_that_is_wrong(host, ct, views, locale):
     driven = Driven(host, ct, views)
     ui, sentence = driven.start.ui, "Rotation: 500 is outside 1 to 180°; correct it."
     driven.choose_start("search")
     host.type(ui.rotationEdit, "7,5")
-    assert driven.panel.logic.getParameterNode(driven.registration).rotation_deg == 7.5 and ui.rotationEdit.text == "7.5°"
+    assert (
+        driven.panel.logic.getParameterNode(driven.registration).rotation_deg == 7.5 and ui.rotationEdit.text == "7.5°"
+    )
     host.type(ui.rotationEdit, "500")
     host.process(0.1)
     assert ui.rotationEdit.text == "500" and driven.message() == sentence
@@ -209,7 +255,10 @@ def test_certainty_and_shared_numbers(host, section):
     host.process()
     assert ui.anglesEdit.text == "± 0.25°"
     host.type(section.ui.sharedPointEdit, "2,5")
-    assert shared_unknowns_of(section.registration).principal_point_sd_px == 2.5 and section.ui.sharedPointEdit.text == "± 2.5 px"
+    assert (
+        shared_unknowns_of(section.registration).principal_point_sd_px == 2.5
+        and section.ui.sharedPointEdit.text == "± 2.5 px"
+    )
     host.type(section.ui.sharedPointEdit, "0")
     assert section.ui.sharedPointEdit.text == "" and section.ui.sharedPointEdit.placeholderText == "known"
 
@@ -220,7 +269,10 @@ def test_a_port_is_not_cut_short(host, section):
     host.process()
     assert export.ui.portEdit.text == "18944"
     host.type(export.ui.portEdit, "184399")
-    assert export.ui.portEdit.text == "184399" and "Port: 184399 is outside 1 to 65535" in section.panel.ui.messageLabel.text
+    assert (
+        export.ui.portEdit.text == "184399"
+        and "Port: 184399 is outside 1 to 65535" in section.panel.ui.messageLabel.text
+    )
     host.type(export.ui.portEdit, "18944,5")
     assert "no whole number" in section.panel.ui.messageLabel.text
 
@@ -244,7 +296,11 @@ def test_arrow_keys_go_through_frames(host, section):
         host.key(edit, key)
         assert view.content["frame"] == frame and edit.text == f"{frame} of 2"
     host.type(edit, "12")
-    assert edit.text == "12" and "Frame: 12 is outside 0 to 2" in section.panel.ui.messageLabel.text and view.content["frame"] == 1
+    assert (
+        edit.text == "12"
+        and "Frame: 12 is outside 0 to 2" in section.panel.ui.messageLabel.text
+        and view.content["frame"] == 1
+    )
 
 
 def test_no_field_of_qts_that_drops_what_is_typed():
@@ -252,5 +308,5 @@ def test_no_field_of_qts_that_drops_what_is_typed():
 
     for path in (MODULE / "Resources" / "UI").glob("*.ui"):
         text = path.read_text(encoding="utf-8")
-        assert "SpinBox\"" not in text, path.name
+        assert 'SpinBox"' not in text, path.name
         assert text.count('class="ctkSliderWidget"') == text.count('name="spinBoxVisible"><bool>false'), path.name

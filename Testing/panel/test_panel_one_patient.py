@@ -15,9 +15,21 @@ MODULE = "MultiViewRegistration"
 
 def other_patient(views) -> list:
     """X-rays that cannot be taken for the phantom's own, one more of them."""
-    turned = [replace(view, xray=replace(view.xray, line_integrals=np.ascontiguousarray(view.xray.line_integrals[::-1]))) for view in views]
-    return [*turned, replace(turned[0], name="third", camera=replace(turned[0].camera, camera_from_world=turned[0].camera.camera_from_world
-                                                                     @ off(np.eye(4), (0, 20, 0), (0, 0, 0))))]
+    turned = [
+        replace(view, xray=replace(view.xray, line_integrals=np.ascontiguousarray(view.xray.line_integrals[::-1])))
+        for view in views
+    ]
+    return [
+        *turned,
+        replace(
+            turned[0],
+            name="third",
+            camera=replace(
+                turned[0].camera,
+                camera_from_world=turned[0].camera.camera_from_world @ off(np.eye(4), (0, 20, 0), (0, 0, 0)),
+            ),
+        ),
+    ]
 
 
 @pytest.fixture
@@ -44,21 +56,30 @@ def own(registration) -> set:
     """The IDs of a registration's nodes: what a view of it may show."""
     scene, ids = registration.scene, {registration.node.GetID(), registration.ct.GetID()}
     for _generation in range(3):
-        ids |= {node.GetID() for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
-                if node.GetNodeReferenceID(f"{MODULE}.owner") in ids}
+        ids |= {
+            node.GetID()
+            for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
+            if node.GetNodeReferenceID(f"{MODULE}.owner") in ids
+        }
     return ids
 
 
 def sees_only(person, registration) -> None:
     """All that is on the screen is this registration's."""
     person.host.process(0.2)
-    assert person.panel.registration == registration and person.ui.registrationSelector.currentNode() is registration.node
+    assert (
+        person.panel.registration == registration and person.ui.registrationSelector.currentNode() is registration.node
+    )
     composites, views, ids = panes(person), registration.xrays, own(registration)
     assert len(composites) == len(views)
     for view, (name, composite) in zip(views, sorted(composites.items()), strict=True):
         assert composite.GetBackgroundVolumeID() == view.node.GetID()
         assert composite.GetForegroundVolumeID() in {None, *ids}
-        assert view.node.GetNodeReference("label").GetNthControlPointLabel(0).startswith(f"{view.name} \u2013 {registration.name}")
+        assert (
+            view.node.GetNodeReference("label")
+            .GetNthControlPointLabel(0)
+            .startswith(f"{view.name} \u2013 {registration.name}")
+        )
         shown = person.views.sliceWidget(name).sliceLogic().GetBackgroundLayer().GetVolumeNode()
         assert shown is view.node
     for name in ("Red", "Green", "Yellow"):
@@ -73,8 +94,11 @@ def visible(scene) -> list:
     """Displayable nodes but volumes that are shown in any view."""
     import slicer
 
-    return [node for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
-            if not node.IsA("vtkMRMLVolumeNode") and node.GetDisplayVisibility() and node.GetDisplayNode() is not None]
+    return [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLDisplayableNode", scene)
+        if not node.IsA("vtkMRMLVolumeNode") and node.GetDisplayVisibility() and node.GetDisplayNode() is not None
+    ]
 
 
 def chooses_in_the_selector(person) -> object:
@@ -110,7 +134,9 @@ def test_a_case_is_opened(person, tmp_path):
 def test_none_is_chosen(person):
     person.ui.registrationSelector.setCurrentNode(None)
     person.host.process(0.2)
-    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(person.host.scene)
+    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(
+        person.host.scene
+    )
 
 
 def test_a_registration_without_xrays_is_chosen(person):
@@ -118,7 +144,9 @@ def test_a_registration_without_xrays_is_chosen(person):
 
     person.panel.choose(Registration.create(person.host.scene, "Empty"))
     person.host.process(0.2)
-    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(person.host.scene)
+    assert not [name for name in person.views.sliceViewNames() if name.startswith("XRay")] and not visible(
+        person.host.scene
+    )
 
 
 def test_the_registration_at_work_is_removed(person):

@@ -96,6 +96,7 @@ def test_another_file_takes_its_place(person, case, reading):
 
 # Reload, and the end
 
+
 def test_a_reloaded_panel_goes_on_where_it_was(person, ct, views):
     registration = make_registration(person.host.scene, ct, views)
     person.begin("register", registration)

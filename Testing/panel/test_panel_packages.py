@@ -28,7 +28,9 @@ def person(host, monkeypatch):
 
     person, find_spec = Person(host), packages.find_spec
     for module in (packages, session):
-        monkeypatch.setattr(module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.told("pip") else None)
+        monkeypatch.setattr(
+            module, "find_spec", lambda name: find_spec(name) if name != "numba" or host.told("pip") else None
+        )
     return person
 
 
@@ -83,7 +85,7 @@ def test_what_needs_it_asks_and_everything_works_then(person, ct, views, act):
     person.begin("ct", make_registration(person.host.scene, ct, views))
     person.wait_until_read()
     act(person)
-    asked, = person.host.told("question")
+    (asked,) = person.host.told("question")
     assert asked.startswith(SENTENCE) and person.host.told("pip") == ["numba>=0.59"]
     assert person.message == "" and not person.of("ct").packagesLabel.visible
     person.wait(lambda: person.panel.session.anatomy is not None, 60)  # by itself
@@ -116,13 +118,24 @@ def test_declining_is_a_message(person, ct, views, packaging, monkeypatch):
     assert person.message == "" and "requirements.txt" in person.host.told("pip")[0] or packaging
 
 
-@pytest.mark.parametrize("failure, printed, why", [
-    (CalledProcessError(1, "pip install"), OFFLINE, "the package index cannot be reached; check the network, or the proxy."),
-    (CalledProcessError(1, "pip install"), FULL, "Could not install packages due to an OSError: [Errno 28] No space left on device."),
-    (CalledProcessError(2, "pip install"), "", "pip failed; the Python console has its output."),
-    (RuntimeError("PythonSlicer executable not found"), "", "PythonSlicer executable not found."),
-    (None, "", "Python does not find it; restart Slicer."),  # Slicer installs nothing in its own tests
-])
+@pytest.mark.parametrize(
+    "failure, printed, why",
+    [
+        (
+            CalledProcessError(1, "pip install"),
+            OFFLINE,
+            "the package index cannot be reached; check the network, or the proxy.",
+        ),
+        (
+            CalledProcessError(1, "pip install"),
+            FULL,
+            "Could not install packages due to an OSError: [Errno 28] No space left on device.",
+        ),
+        (CalledProcessError(2, "pip install"), "", "pip failed; the Python console has its output."),
+        (RuntimeError("PythonSlicer executable not found"), "", "PythonSlicer executable not found."),
+        (None, "", "Python does not find it; restart Slicer."),  # Slicer installs nothing in its own tests
+    ],
+)
 def test_why_it_cannot_be_installed(host, requirements, monkeypatch, capsys, failure, printed, why):
     import slicer
 

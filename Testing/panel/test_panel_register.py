@@ -35,6 +35,7 @@ def nodes(scene):
 
 # The button, its progress, what it came to
 
+
 def test_one_button_registers_and_tells_what_it_came_to(driven):
     ui = driven.register.ui
     driven.choose_start("search")
@@ -101,14 +102,27 @@ def test_the_button_says_what_is_missing(driven):
     second = registration.xrays[1]
     camera = second.content["camera"]
     for spoil, told, mend in (
-        (lambda: registration.node.SetParameter("start", "landmarks"), "Click four landmarks",
-         lambda: registration.node.SetParameter("start", "search")),
-        (lambda: registration.node.SetParameter("refinement", "xvr"), "choose a start that does not search",
-         lambda: registration.node.SetParameter("refinement", "joint")),
+        (
+            lambda: registration.node.SetParameter("start", "landmarks"),
+            "Click four landmarks",
+            lambda: registration.node.SetParameter("start", "search"),
+        ),
+        (
+            lambda: registration.node.SetParameter("refinement", "xvr"),
+            "choose a start that does not search",
+            lambda: registration.node.SetParameter("refinement", "joint"),
+        ),
         (lambda: second.change(camera=None), "view2", lambda: second.change(camera=camera)),
-        (lambda: second.change(camera=registration.xrays[0].content["camera"]), "same geometry", lambda: second.change(camera=camera)),
-        (lambda: [view.change(use=False) for view in registration.xrays], "Add an X-ray first",
-         lambda: [view.change(use=True) for view in registration.xrays]),
+        (
+            lambda: second.change(camera=registration.xrays[0].content["camera"]),
+            "same geometry",
+            lambda: second.change(camera=camera),
+        ),
+        (
+            lambda: [view.change(use=False) for view in registration.xrays],
+            "Add an X-ray first",
+            lambda: [view.change(use=True) for view in registration.xrays],
+        ),
         (lambda: setattr(registration, "ct", None), "Choose a CT", lambda: None),
     ):
         spoil()
@@ -131,16 +145,30 @@ def test_a_ct_with_numbers_that_are_none_is_a_message(driven):
     assert "not finite" in driven.message() and not driven.session.running
 
 
-@pytest.mark.parametrize("verdict, upper95_mm, told, state", [
-    ("accept", 0.21, "\u2714 accept, probably below 0.3 mm", "done"), ("check", 2.0, "\u26a0 check, probably below 2.0 mm", "check"),
-    ("check", None, "\u26a0 check", "check"), ("reject", 0.3, "\u2718 reject", "reject"),
-    (None, None, None, "ready")])
+@pytest.mark.parametrize(
+    "verdict, upper95_mm, told, state",
+    [
+        ("accept", 0.21, "\u2714 accept, probably below 0.3 mm", "done"),
+        ("check", 2.0, "\u26a0 check, probably below 2.0 mm", "check"),
+        ("check", None, "\u26a0 check", "check"),
+        ("reject", 0.3, "\u2718 reject", "reject"),
+        (None, None, None, "ready"),
+    ],
+)
 def test_the_headers_carry_the_verdict(driven, verdict, upper95_mm, told, state):
     from MultiViewRegistrationLib.scene.fingerprint import fingerprint
     from MultiViewRegistrationLib.scene.history import Entry
 
-    driven.session.history.add(Entry.now("search", driven.registration.world_from_ct, similarity={"view1": 0.97, "view2": 0.07},
-                                         fingerprint=fingerprint(driven.registration), verdict=verdict, upper95_mm=upper95_mm))
+    driven.session.history.add(
+        Entry.now(
+            "search",
+            driven.registration.world_from_ct,
+            similarity={"view1": 0.97, "view2": 0.07},
+            fingerprint=fingerprint(driven.registration),
+            verdict=verdict,
+            upper95_mm=upper95_mm,
+        )
+    )
     driven.panel.refresh()
     for name, title in (("register", "4. Register"), ("check", "5. Check")):
         symbol, text = driven.header(name).split(f"  {title}  \u2013  ")
@@ -159,7 +187,9 @@ def test_what_a_person_must_know_is_in_plain_sight(driven):
     driven.wait()
     entry = driven.session.history.current
     told = "Ambiguous: another pose fits nearly as well."
-    driven.session.history.add(Entry.now("search", entry.pose, similarity=entry.similarity, fingerprint=entry.fingerprint, reasons=[told]))
+    driven.session.history.add(
+        Entry.now("search", entry.pose, similarity=entry.similarity, fingerprint=entry.fingerprint, reasons=[told])
+    )
     driven.host.process(0.1)
     notes = driven.register.ui.notesLabel
     assert notes.visible and notes.text == f"\u26a0 {told}"
@@ -183,6 +213,7 @@ def test_a_failure_is_a_message_beside_the_button(driven, monkeypatch):
 
 # Cancel, and what may happen meanwhile
 
+
 def test_cancel(driven, held):
     driven.host.click(driven.register.ui.cancelButton)
     assert not driven.session.running and driven.is_at(STARTED_AT)
@@ -192,11 +223,15 @@ def test_cancel(driven, held):
     assert no_thread_is_left()
 
 
-@pytest.mark.parametrize("remove, told", [
-    (lambda registration: registration.ct, "the CT"),
-    (lambda registration: registration.ct_transform, "the CT's transform"),
-    (lambda registration: registration.xrays[1].node, "view2"),
-], ids=["CT", "transform", "X-ray"])
+@pytest.mark.parametrize(
+    "remove, told",
+    [
+        (lambda registration: registration.ct, "the CT"),
+        (lambda registration: registration.ct_transform, "the CT's transform"),
+        (lambda registration: registration.xrays[1].node, "view2"),
+    ],
+    ids=["CT", "transform", "X-ray"],
+)
 def test_a_node_that_is_removed_ends_it(driven, held, remove, told, caplog):
     node = remove(driven.registration)
     name = node.GetName()
@@ -206,15 +241,21 @@ def test_a_node_that_is_removed_ends_it(driven, held, remove, told, caplog):
     assert driven.message() == f"The registration was stopped, as {told} was removed or replaced."
     held.let_go()
     driven.host.process(0.3)
-    assert not any(other.GetName() == name for other in driven.host.slicer.util.getNodesByClass(node.GetClassName())
-                   if told != "the CT's transform")  # the CT has a new one then
+    assert not any(
+        other.GetName() == name
+        for other in driven.host.slicer.util.getNodesByClass(node.GetClassName())
+        if told != "the CT's transform"
+    )  # the CT has a new one then
     assert no_thread_is_left() and not caplog.records
 
 
-@pytest.mark.parametrize("end", [
-    lambda driven: driven.host.scene.Clear(False),
-    lambda driven: driven.host.scene.RemoveNode(driven.registration.node),
-])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda driven: driven.host.scene.Clear(False),
+        lambda driven: driven.host.scene.RemoveNode(driven.registration.node),
+    ],
+)
 def test_without_its_registration_nothing_is_left(driven, held, end, caplog, capfd):
     session = driven.session
     end(driven)
@@ -267,6 +308,7 @@ def test_a_scene_that_is_opened_next_has_a_session_of_its_own(driven, ct, views)
 
 # History
 
+
 def test_the_history_is_clicked_undone_and_redone(driven):
     ui, host = driven.register.ui, driven.host
     driven.choose_start("given")
@@ -303,6 +345,7 @@ def test_keys_register_undo_and_redo_from_anywhere_in_the_panel(driven):
 
 
 # Published baselines
+
 
 def test_a_baseline_needs_the_extension_for_torch(driven, monkeypatch):
     from MultiViewRegistrationLib.panel import packages

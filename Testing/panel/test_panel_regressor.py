@@ -49,9 +49,21 @@ def begin(driven) -> None:
 
 def test_one_is_trained_and_a_registration_begins_with_it(driven, store):
     ui = driven.start.ui
-    assert "There is none for this CT yet" in ui.regressorLabel.text and "none for this CT yet" in ui.regressorGroupBox.title
-    assert not ui.regressorRadioButton.enabled and not ui.autoRadioButton.enabled and "train one below" in ui.autoRadioButton.toolTip
-    assert not (ui.modelsTable.visible or ui.trainingBar.visible or ui.stopTrainingButton.visible or ui.removeModelButton.visible)
+    assert (
+        "There is none for this CT yet" in ui.regressorLabel.text
+        and "none for this CT yet" in ui.regressorGroupBox.title
+    )
+    assert (
+        not ui.regressorRadioButton.enabled
+        and not ui.autoRadioButton.enabled
+        and "train one below" in ui.autoRadioButton.toolTip
+    )
+    assert not (
+        ui.modelsTable.visible
+        or ui.trainingBar.visible
+        or ui.stopTrainingButton.visible
+        or ui.removeModelButton.visible
+    )
     driven.choose_start("search")
     begin(driven)
     assert ui.trainingBar.visible and "mm after" in ui.trainingLabel.text and "about 60 s left" in ui.trainingLabel.text
@@ -76,7 +88,9 @@ def test_one_is_trained_and_a_registration_begins_with_it(driven, store):
     assert [folder.name for folder in store.asked] == [name]
     assert error_mm(driven.registration.world_from_ct) < 0.1 and driven.history() == ["Before", "Automatic"]
     told = f"It began with: both views together, expected within 3.0 mm, regressor {name}."
-    assert driven.register.ui.historyTable.item(1, 1).toolTip() == told and driven.register.ui.statusLabel.text.endswith(told)
+    assert driven.register.ui.historyTable.item(
+        1, 1
+    ).toolTip() == told and driven.register.ui.statusLabel.text.endswith(told)
     driven.choose_start("regressor")
     driven.press_register()
     driven.wait()
@@ -99,7 +113,11 @@ def test_one_of_several_is_chosen_and_another_removed(driven, store, ct):
     driven.host.answers.yes = True
     driven.host.click(ui.removeModelButton)
     looked(driven)
-    assert not first.exists() and [row[0] for row in rows(driven)] == ["c", "b"] and driven.session.learning.model == second
+    assert (
+        not first.exists()
+        and [row[0] for row in rows(driven)] == ["c", "b"]
+        and driven.session.learning.model == second
+    )
 
 
 def test_a_training_is_cancelled_and_gone_on_with(driven, store):
@@ -135,10 +153,15 @@ def test_a_training_that_ended_at_a_fault_says_so(driven, store):
     store.behave("stumbles")
     begin(driven)
     trained(driven)
-    assert driven.start.start == "given" and driven.start.ui.autoRadioButton.enabled  # what was chosen meanwhile is left alone
+    assert (
+        driven.start.start == "given" and driven.start.ui.autoRadioButton.enabled
+    )  # what was chosen meanwhile is left alone
     table = driven.start.ui.modelsTable
     assert table.item(0, 4).text() == "in use"
-    assert table.item(0, 4).toolTip() == "Its training ended early, at the last good state: Its loss was no number any more."
+    assert (
+        table.item(0, 4).toolTip()
+        == "Its training ended early, at the last good state: Its loss was no number any more."
+    )
 
 
 def test_without_torch_training_offers_to_install_it(driven, monkeypatch):

@@ -154,7 +154,9 @@ def host_registrations(person):
 
 def test_what_is_cancelled_keeps_what_was_done(person, moving, monkeypatch):
     follow = Tracker.follow
-    monkeypatch.setattr(Tracker, "follow", lambda self, number, *given: (time.sleep(0.6), follow(self, number, *given))[1])
+    monkeypatch.setattr(
+        Tracker, "follow", lambda self, number, *given: (time.sleep(0.6), follow(self, number, *given))[1]
+    )
     person.host.answers.open_files = [moving]
     person.host.click(person.ui.loadCaseButton)
     person.wait_until_read()
@@ -175,10 +177,16 @@ def test_the_motion_of_another_structure_is_a_table_and_two_charts(playing, trac
     assert not ui.turnButton.enabled and ui.motionTable.rowCount == 0 and "Choose the track.json" in ui.motionLabel.text
     person.host.answers.open_files = [write_turning(track, tmp_path / "turning")]
     person.host.click(ui.motionButton)
-    assert person.message == "" and "1 frame is left out" in ui.motionLabel.text and "<b>turning</b>" in ui.motionLabel.text
+    assert (
+        person.message == ""
+        and "1 frame is left out" in ui.motionLabel.text
+        and "<b>turning</b>" in ui.motionLabel.text
+    )
     table = ui.motionTable
     rows = [[table.item(row, column).text() for column in range(3)] for row in range(table.rowCount)]
-    assert [(row[0], float(row[1])) for row in rows] == [(str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK]
+    assert [(row[0], float(row[1])) for row in rows] == [
+        (str(n), pytest.approx(5.0 * n, abs=0.01)) for n in range(COUNT) if n != BLANK
+    ]
     assert [table.horizontalHeaderItem(n).text() for n in range(3)] == ["Frame", "Turn (°)", "Shift (mm)"]
     person.host.click_cell(table, 2, 0)
     assert shown(person, 2)[0].startswith("Frame 2")
@@ -191,7 +199,7 @@ def test_the_motion_of_another_structure_is_a_table_and_two_charts(playing, trac
         assert values.GetValue(2) == pytest.approx(float(rows[2][1 if unit == "degrees" else 2]), abs=0.006)
     person.wait(lambda: person.panel.session.sequence.other.worker is None, 20)
     person.host.process(0.2)
-    bone, = person.host.slicer.util.getNodes("<b>turning</b> bone").values()
+    (bone,) = person.host.slicer.util.getNodes("<b>turning</b> bone").values()
     outlines = person.host.slicer.util.getNodes("<b>turning</b> bone in *").values()
     assert bone.GetDisplayVisibility() and len(outlines) == 2
     assert all(node.GetPolyData().GetNumberOfLines() > 20 and node.GetDisplayVisibility() for node in outlines)

@@ -66,6 +66,7 @@ def test_another_registration_has_settings_of_its_own(driven, ct, views):
 
 # Given
 
+
 def test_the_pose_of_another_transform_is_copied_and_can_be_undone(driven):
     ui = driven.start.ui
     driven.choose_start("given")
@@ -122,6 +123,7 @@ def test_a_ct_outside_all_xrays_is_told_and_centred(driven):
 
 # Search
 
+
 def test_a_range_is_chosen_by_name_or_by_number(driven):
     ui = driven.start.ui
     driven.choose_start("search")
@@ -170,8 +172,13 @@ def test_landmarks_are_clicked_registered_and_their_fit_is_told(driven):
     ap, lateral = driven.registration.xrays
     click_points(driven, POINTS)
     click_points(driven, POINTS[:2], ap)
-    assert table(driven) == [["1", "✔", "✔", "next"], ["2", "✔", "✔", ""], ["3", "✔", "next", ""], ["4", "✔", "", ""],
-                             ["5", "next", "", ""]]
+    assert table(driven) == [
+        ["1", "✔", "✔", "next"],
+        ["2", "✔", "✔", ""],
+        ["3", "✔", "next", ""],
+        ["4", "✔", "", ""],
+        ["5", "next", "", ""],
+    ]
     assert "2 so far, with 2 positions" in ui.landmarksLabel.text
     click_points(driven, POINTS[2:], ap)
     click_points(driven, POINTS, lateral)
@@ -211,6 +218,7 @@ def test_leaving_the_module_ends_placing(driven):
 
 
 # By hand
+
 
 def test_a_drag_in_an_xray_moves_the_ct_along_the_image_and_can_be_undone(driven):
     host, ui = driven.host, driven.start.ui
@@ -297,5 +305,7 @@ def test_escape_ends_moving_the_ct_wherever_the_focus_is(driven):
         host.key(focused, QtCore.Qt.Key_Escape)
         assert not button.checked and driven.start.by_hand._moves is None
     host.process()
-    assert not [one for one in driven.start.button.parentWidget().findChildren(QtGui.QShortcut) if one.key.toString() == "Esc"]
+    assert not [
+        one for one in driven.start.button.parentWidget().findChildren(QtGui.QShortcut) if one.key.toString() == "Esc"
+    ]
     elsewhere.deleteLater()

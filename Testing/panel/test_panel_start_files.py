@@ -37,7 +37,11 @@ def test_a_pose_is_placed_once_its_axes_and_direction_are_said(person, tmp_path)
     before = person.pose
     np.savetxt(tmp_path / "pose.txt", rigid.inverse(TRUE_POSE))
     choose(person, ui.poseFileButton, tmp_path / "pose.txt")
-    assert ui.poseFileLabel.text == "pose.txt" and list(rows(part)) == ["Axes:", "Direction:"] and not ui.placeCTButton.enabled
+    assert (
+        ui.poseFileLabel.text == "pose.txt"
+        and list(rows(part)) == ["Axes:", "Direction:"]
+        and not ui.placeCTButton.enabled
+    )
     person.host.choose(rows(part)["Axes:"], "LPS (DICOM, ITK; all .tfm and .h5)")
     assert not ui.placeCTButton.enabled
     person.host.choose(rows(part)["Direction:"], "the world to the CT (saved by Slicer)")
@@ -51,8 +55,20 @@ def test_a_pose_is_placed_once_its_axes_and_direction_are_said(person, tmp_path)
 
 
 def markups(path, points):
-    path.write_text(json.dumps({"markups": [{"coordinateSystem": "LPS", "controlPoints": [
-        {"label": name, "position": list(map(float, point))} for name, point in points.items()]}]}))
+    path.write_text(
+        json.dumps(
+            {
+                "markups": [
+                    {
+                        "coordinateSystem": "LPS",
+                        "controlPoints": [
+                            {"label": name, "position": list(map(float, point))} for name, point in points.items()
+                        ],
+                    }
+                ]
+            }
+        )
+    )
     return path
 
 
@@ -66,7 +82,9 @@ def test_landmarks_of_ct_and_xrays_come_from_files_and_register(person, tmp_path
     table = ui.landmarksTable
     assert [table.item(row, 0).text() for row in range(4)] == list(points)
     view = phantom()[1][0]
-    pixels = {name: (*view.camera.project(rigid.transform_points(TRUE_POSE, point)), 0) for name, point in points.items()}
+    pixels = {
+        name: (*view.camera.project(rigid.transform_points(TRUE_POSE, point)), 0) for name, point in points.items()
+    }
     person.host.choose(ui.landmarkTargetBox, "view1")
     assert not ui.landmarkFileButton.enabled and list(rows(part)) == ["Points lie:"]
     person.host.choose(rows(part)["Points lie:"], "on the image's own volume")

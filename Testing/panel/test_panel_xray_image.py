@@ -61,7 +61,10 @@ def test_a_mask_drawn_and_chosen(host, opened, section):
     host.choose(ui.maskSelector, "Half")
     np.testing.assert_array_equal(xray_of(view).valid, field & half)
     host.choose(ui.maskSelector, "Nothing")
-    assert "leaves nothing" in opened.ui.messageLabel.text and view.mask.GetName() == ui.maskSelector.currentNode().GetName() == "Half"
+    assert (
+        "leaves nothing" in opened.ui.messageLabel.text
+        and view.mask.GetName() == ui.maskSelector.currentNode().GetName() == "Half"
+    )
     host.choose(ui.maskSelector, "None")
     assert view.mask is None
 
@@ -84,7 +87,10 @@ def test_certainty(host, section):
     assert cell(section, 1, CERTAINTY) == "unknown" and "registered alone" in ui.hintLabel.text
     section.ui.sharedBox.collapsed = False
     host.type(section.ui.sharedDistanceEdit, "12")
-    assert shared_unknowns_of(section.registration).source_to_detector_sd_mm == 12 and "registered alone" not in ui.hintLabel.text
+    assert (
+        shared_unknowns_of(section.registration).source_to_detector_sd_mm == 12
+        and "registered alone" not in ui.hintLabel.text
+    )
     host.type(section.ui.sharedDistanceEdit, "0")
     assert shared_unknowns_of(section.registration).source_to_detector_sd_mm is None
     section.ui.xrayTable.selectRow(0)
@@ -101,7 +107,10 @@ def test_a_number_being_typed_is_not_taken_away(host, section):
     add(host, section)
     section.ui.certaintyBox.collapsed = section.ui.sharedBox.collapsed = False
     host.process()
-    fields = {section.ui.sharedDistanceEdit: ("12", "± 12 mm"), section.geometry.ui.distanceEdit: ("1012.5", "1012.5 mm")}
+    fields = {
+        section.ui.sharedDistanceEdit: ("12", "± 12 mm"),
+        section.geometry.ui.distanceEdit: ("1012.5", "1012.5 mm"),
+    }
     for edit, (text, shown) in fields.items():
         edit.selectAll()
         for key in text:

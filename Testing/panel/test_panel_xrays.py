@@ -60,14 +60,30 @@ def test_files_are_read_beside_and_told_of_together(host, opened, section, tmp_p
 def test_a_dicom_header_proposes_and_what_it_lacks_is_named(host, section, tmp_path):
     from imaging.dicom_files import XA_IMAGE, write_dicom
 
-    write_dicom(tmp_path / "ap.dcm", intensity(), XA_IMAGE, Modality="XA", DistanceSourceToDetector="1100", DistanceSourceToPatient="700",
-                PositionerPrimaryAngle="-20", PositionerSecondaryAngle="5")
+    write_dicom(
+        tmp_path / "ap.dcm",
+        intensity(),
+        XA_IMAGE,
+        Modality="XA",
+        DistanceSourceToDetector="1100",
+        DistanceSourceToPatient="700",
+        PositionerPrimaryAngle="-20",
+        PositionerSecondaryAngle="5",
+    )
     host.answers.open_files = [tmp_path / "ap.dcm"]
     host.click(section.ui.addFilesButton)
     rest(host, section)
     ui = section.geometry.ui
-    assert (ui.distanceEdit.text, ui.isocentreEdit.text, ui.raoLaoEdit.text, ui.raoLaoBox.currentIndex) == ("1100 mm", "700 mm", "20°", 1)
-    assert "The header lacks: pixel size, seen from source or detector." in ui.checkLabel.text and "principal point" in ui.checkLabel.text
+    assert (ui.distanceEdit.text, ui.isocentreEdit.text, ui.raoLaoEdit.text, ui.raoLaoBox.currentIndex) == (
+        "1100 mm",
+        "700 mm",
+        "20°",
+        1,
+    )
+    assert (
+        "The header lacks: pixel size, seen from source or detector." in ui.checkLabel.text
+        and "principal point" in ui.checkLabel.text
+    )
     assert not ui.applyButton.enabled
 
 
@@ -77,16 +93,27 @@ def test_a_case_that_is_dropped(host, section, tmp_path):
     image.SetSpacing((2, 2, 2))
     image.SetOrigin((-47, -47, -47))
     sitk.WriteImage(image, str(tmp_path / "ct.nrrd"))
-    reading = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "size": [COLUMNS, ROWS], "cra_cau_deg": 0}
+    reading = {
+        "source_to_detector_mm": 1000,
+        "source_to_isocentre_mm": 700,
+        "pixel_mm": [2, 2],
+        "size": [COLUMNS, ROWS],
+        "cra_cau_deg": 0,
+    }
     views = []
     for n, name in enumerate(("AP", "LAT")):
         sitk.WriteImage(sitk.GetImageFromArray(intensity(n)), str(tmp_path / f"{name}.mha"))
-        views.append({"name": name, "image": f"{name}.mha", "c_arm": {**reading, "rao_lao_deg": 90 * n}, "rotation_sd_deg": n})
+        views.append(
+            {"name": name, "image": f"{name}.mha", "c_arm": {**reading, "rao_lao_deg": 90 * n}, "rotation_sd_deg": n}
+        )
     content = {"version": 1, "ct": "ct.nrrd", "views": views, "shared_unknowns": {"isocentre_sd_mm": 4}}
     (tmp_path / "case.json").write_text(json.dumps(content))
     drop(section.button, tmp_path / "case.json")
     rest(host, section)
-    assert [cell(section, row, GEOMETRY) for row in range(2)] == ["LAO 0\u00b0, CRA 0\u00b0", "LAO 90\u00b0, CRA 0\u00b0"]
+    assert [cell(section, row, GEOMETRY) for row in range(2)] == [
+        "LAO 0\u00b0, CRA 0\u00b0",
+        "LAO 90\u00b0, CRA 0\u00b0",
+    ]
     assert cell(section, 1, CERTAINTY) == "\u00b11\u00b0, 0 mm" and section.ui.sharedIsocentreEdit.text == "± 4 mm"
     assert "2 views ready" in section.button.text and section.registration.ct.GetName() == "Phantom"
 
@@ -111,7 +138,11 @@ def test_use_name_order_and_remove(host, opened, section):
     assert not ui.downButton.enabled
     host.click(ui.upButton)
     host.click(ui.upButton)
-    assert [cell(section, row, NAME) for row in range(3)] == ["c", "a", "Lateral"] and table.currentRow() == 0 and not ui.upButton.enabled
+    assert (
+        [cell(section, row, NAME) for row in range(3)] == ["c", "a", "Lateral"]
+        and table.currentRow() == 0
+        and not ui.upButton.enabled
+    )
     host.answers.yes = False
     host.click(ui.removeButton)
     assert table.rowCount == 3
@@ -162,7 +193,9 @@ def test_nodes_that_are_deleted(host, opened, section):
     a, b = add(host, section, "a"), add(host, section, "b", 1)
     host.scene.RemoveNode(b)
     host.process(0.2)
-    assert "its volume is gone" in section.ui.xrayTable.item(1, NAME).toolTip() and not section.image.ui.invertBox.enabled
+    assert (
+        "its volume is gone" in section.ui.xrayTable.item(1, NAME).toolTip() and not section.image.ui.invertBox.enabled
+    )
     host.scene.RemoveNode(section.registration.xrays[1].node)
     host.process(0.2)
     assert section.ui.xrayTable.rowCount == 1 and section.ui.xrayTable.currentRow() == 0

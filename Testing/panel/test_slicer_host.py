@@ -25,6 +25,7 @@ def volume(host):
 
 # Qt as PythonQt shows it -----------------------------------------------------------------------------------------------
 
+
 def test_properties_are_attributes(host):
     import qt
 
@@ -141,6 +142,7 @@ def test_cells_and_dropped_files(host, tmp_path):
 
 # stand-ins -------------------------------------------------------------------------------------------------------------
 
+
 def test_a_collapsible_button_collapses_at_a_click(host):
     import ctk
     import qt
@@ -208,7 +210,9 @@ def test_a_view_shows_the_scene_and_hears_the_mouse(host, volume):
     assert image.pixelColor(1, 1).lightness() == 0
     seen = []
     for event in ("LeftButtonPressEvent", "MouseMoveEvent", "LeftButtonReleaseEvent"):
-        view.interactor().AddObserver(event, lambda caller, name: seen.append((name, *caller.GetEventPosition())), 100.0)
+        view.interactor().AddObserver(
+            event, lambda caller, name: seen.append((name, *caller.GetEventPosition())), 100.0
+        )
     host.drag(view, (10, 20), (40, 30))
     top = view.height - 1
     assert ("LeftButtonPressEvent", 10, top - 20) in seen and ("MouseMoveEvent", 34, top - 28) in seen
@@ -216,6 +220,7 @@ def test_a_view_shows_the_scene_and_hears_the_mouse(host, volume):
 
 
 # a module --------------------------------------------------------------------------------------------------------------
+
 
 def test_a_click_through(host, panel, volume, tmp_path):
     assert not panel.ui.applyButton.enabled
@@ -249,7 +254,11 @@ def test_widgets_and_parameters_follow_each_other(host, panel):
         parameters.count = "3"
     node = parameters.parameterNode  # in the words that Slicer 5.13's own wrapper writes
     assert {name: node.GetParameter(name) for name in ("blend", "flicker", "count", "kind")} == {
-        "blend": "0.75", "flicker": "True", "count": "5", "kind": "edges"}
+        "blend": "0.75",
+        "flicker": "True",
+        "count": "5",
+        "kind": "edges",
+    }
 
 
 def test_closing_the_scene_leaves_a_panel_that_works(host, panel, volume):

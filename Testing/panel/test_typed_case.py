@@ -33,15 +33,24 @@ def chooses_and_types(person) -> None:
     host, ct, xrays = person.host, person.of("ct"), person.of("xrays")
     host.choose(ct.ctSelector, "Phantom")  # nobody asked for a registration: it begins with the CT
     person.wait_until_read()
-    assert person.ui.registrationSelector.currentNode() is person.panel.registration.node and person.header("ct") == "\u25d0 Phantom"
+    assert (
+        person.ui.registrationSelector.currentNode() is person.panel.registration.node
+        and person.header("ct") == "\u25d0 Phantom"
+    )
     editor = person.panel.sections["xrays"].geometry.ui
     for name, angle, said in (("front", "0", "none is given"), ("side", "90", "none is given")):
         host.choose(xrays.volumeSelector, name)
         host.click(xrays.addVolumeButton)
         assert f"{name} needs geometry" in person.header("xrays") and said in editor.checkLabel.text
         assert not person.of("register").registerButton.enabled
-        for spin, text in ((editor.raoLaoEdit, angle), (editor.craCauEdit, "0"), (editor.distanceEdit, "1000"),
-                           (editor.isocentreEdit, "700"), (editor.pixelColumnEdit, "1.25"), (editor.pixelRowEdit, "1.25")):
+        for spin, text in (
+            (editor.raoLaoEdit, angle),
+            (editor.craCauEdit, "0"),
+            (editor.distanceEdit, "1000"),
+            (editor.isocentreEdit, "700"),
+            (editor.pixelColumnEdit, "1.25"),
+            (editor.pixelRowEdit, "1.25"),
+        ):
             host.type(spin, text)
         host.choose(editor.seenBox, "the source")
         host.click(editor.applyButton)
@@ -54,7 +63,10 @@ def chooses_and_types(person) -> None:
     host.choose(certainty.anglesBox, "exactly (calibrated)")
     host.choose(certainty.placeBox, "exactly (calibrated)")
     table = xrays.xrayTable
-    assert [table.item(row, GEOMETRY).text() for row in range(2)] == ["LAO 0\u00b0, CRA 0\u00b0", "LAO 90\u00b0, CRA 0\u00b0"]
+    assert [table.item(row, GEOMETRY).text() for row in range(2)] == [
+        "LAO 0\u00b0, CRA 0\u00b0",
+        "LAO 90\u00b0, CRA 0\u00b0",
+    ]
     assert [table.item(row, CERTAINTY).text() for row in range(2)] == ["reference", "calibrated"]
 
 

@@ -7,7 +7,16 @@ from pathlib import Path
 
 from api_names import api
 
-_LAYOUT = {"margin", "leftMargin", "topMargin", "rightMargin", "bottomMargin", "spacing", "horizontalSpacing", "verticalSpacing"}
+_LAYOUT = {
+    "margin",
+    "leftMargin",
+    "topMargin",
+    "rightMargin",
+    "bottomMargin",
+    "spacing",
+    "horizontalSpacing",
+    "verticalSpacing",
+}
 #: Prefixes of <attribute> names that mean a part of the widget.
 _PARTS = {"horizontalHeader": "QHeaderView", "verticalHeader": "QHeaderView", "header": "QHeaderView"}
 
@@ -18,8 +27,11 @@ def widgets_of(path: Path) -> dict[str, str]:
     Not a layout without items: PythonQt takes it for false, and `slicer.util.findChildren` leaves out what is false.
     """
     root = ET.parse(path).getroot()
-    found = {entry.get("name"): entry.get("class", "QAction") for entry in root.iter()
-             if entry.tag in ("widget", "action") or (entry.tag == "layout" and entry.find("item") is not None)}
+    found = {
+        entry.get("name"): entry.get("class", "QAction")
+        for entry in root.iter()
+        if entry.tag in ("widget", "action") or (entry.tag == "layout" and entry.find("item") is not None)
+    }
     return {name: cls for name, cls in found.items() if name}
 
 
@@ -44,12 +56,21 @@ def problems_in_ui(path: Path) -> list[str]:
 
 def _problems_of_structure(root: ET.Element) -> list[str]:
     top = root.find("widget")
-    problems = [] if top.get("class") == "qMRMLWidget" else [f"the root is a {top.get('class')}, not a qMRMLWidget that hands the scene on"]
+    problems = (
+        []
+        if top.get("class") == "qMRMLWidget"
+        else [f"the root is a {top.get('class')}, not a qMRMLWidget that hands the scene on"]
+    )
     names = [entry.get("name") for entry in root.iter() if entry.tag in ("widget", "layout", "action", "spacer")]
-    problems += [f"{name}: two things have this name" for name in sorted({name for name in names if name and names.count(name) > 1})]
+    problems += [
+        f"{name}: two things have this name"
+        for name in sorted({name for name in names if name and names.count(name) > 1})
+    ]
     declared = {entry.findtext("class") for entry in root.iter("customwidget")}
     used = {widget.get("class") for widget in root.iter("widget")}
-    return problems + [f"{cls} is not among the <customwidgets>" for cls in sorted(used) if cls[:1] != "Q" and cls not in declared]
+    return problems + [
+        f"{cls} is not among the <customwidgets>" for cls in sorted(used) if cls[:1] != "Q" and cls not in declared
+    ]
 
 
 def _problems_of_property(who: str, cls: str, entry: ET.Element) -> list[str]:
@@ -74,7 +95,9 @@ def _problems_of_connections(root: ET.Element, widgets: dict[str, str]) -> list[
     problems, with_scene = [], set()
     for entry in root.iter("connection"):
         sender, signal, receiver, slot = (entry.findtext(tag) for tag in ("sender", "signal", "receiver", "slot"))
-        problems += [f"a connection names {name}, which is not there" for name in (sender, receiver) if name not in widgets]
+        problems += [
+            f"a connection names {name}, which is not there" for name in (sender, receiver) if name not in widgets
+        ]
         if widgets.get(sender) in api() and not api().has_signal(widgets[sender], signal):
             problems.append(f"{sender} ({widgets[sender]}): no signal {signal}")
         if widgets.get(receiver) in api() and api().kind(widgets[receiver], slot.partition("(")[0]) != "call":
@@ -84,5 +107,7 @@ def _problems_of_connections(root: ET.Element, widgets: dict[str, str]) -> list[
     top = root.find("widget").get("name")
     for name, cls in widgets.items():
         if name != top and cls in api() and api().kind(cls, "setMRMLScene") and name not in with_scene:
-            problems.append(f"{name} ({cls}): is not given the scene; connect {top}.mrmlSceneChanged to its setMRMLScene")
+            problems.append(
+                f"{name} ({cls}): is not given the scene; connect {top}.mrmlSceneChanged to its setMRMLScene"
+            )
     return problems

@@ -58,15 +58,30 @@ def place(host, section, *angles: float) -> None:
     from MultiViewRegistrationLib.scene.geometry import set_c_arm
 
     for view, angle in zip(section.registration.xrays, angles, strict=True):
-        set_c_arm(view, {"source_to_detector_mm": 1020, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "rao_lao_deg": angle,
-                         "cra_cau_deg": 10, "mirrored": False})
+        set_c_arm(
+            view,
+            {
+                "source_to_detector_mm": 1020,
+                "source_to_isocentre_mm": 700,
+                "pixel_mm": [2, 2],
+                "rao_lao_deg": angle,
+                "cra_cau_deg": 10,
+                "mirrored": False,
+            },
+        )
     section.panel.invalidate()
     host.process(0.05)
 
 
 def enter_c_arm(host, section, angle="30", mirrored=False) -> None:
     ui = section.geometry.ui
-    for spin, text in ((ui.raoLaoEdit, angle), (ui.craCauEdit, "10"), (ui.distanceEdit, "1020"), (ui.isocentreEdit, "700"),
-                       (ui.pixelColumnEdit, "2"), (ui.pixelRowEdit, "2")):
+    for spin, text in (
+        (ui.raoLaoEdit, angle),
+        (ui.craCauEdit, "10"),
+        (ui.distanceEdit, "1020"),
+        (ui.isocentreEdit, "700"),
+        (ui.pixelColumnEdit, "2"),
+        (ui.pixelRowEdit, "2"),
+    ):
         host.type(spin, text)
     host.choose(ui.seenBox, "the detector (facing the patient)" if mirrored else "the source")

@@ -26,8 +26,11 @@ def off(views, wrong):
 def test_something_is_wrong_and_the_first_camera_stays(name, views):
     wrong = FAULTS[name](np.random.default_rng(1), views)
     np.testing.assert_array_equal(wrong[0].camera.camera_from_world, views[0].camera.camera_from_world)
-    changed = [not np.array_equal(a.camera.projection_matrix, b.camera.projection_matrix)
-               or not np.array_equal(a.xray.line_integrals, b.xray.line_integrals) for a, b in zip(views, wrong, strict=True)]
+    changed = [
+        not np.array_equal(a.camera.projection_matrix, b.camera.projection_matrix)
+        or not np.array_equal(a.xray.line_integrals, b.xray.line_integrals)
+        for a, b in zip(views, wrong, strict=True)
+    ]
     assert any(changed)
     assert (wrong[1].rotation_sd_deg > 0) == name.startswith("encoder")
 

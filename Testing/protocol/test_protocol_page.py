@@ -36,7 +36,9 @@ def page_of(records, rows, pictured=()):
 
 
 def test_it_says_how_many_are_done_and_what_was_left_out(records):
-    skipped = {key: row(1)[key] for key in ("number", "part", "condition", "group", "ct", "error")} | {"skipped": "No bone."}
+    skipped = {key: row(1)[key] for key in ("number", "part", "condition", "group", "ct", "error")} | {
+        "skipped": "No bone."
+    }
     text, files = page_of(records, [row(0), skipped, failed(2), row(3)])
     assert text.startswith("# Title\n") and "Some CTs." in text
     assert "**4 of 2070 registrations are done**" in text and "1 could not be simulated (No bone.)" in text
@@ -52,15 +54,28 @@ def test_nothing_done_is_a_page_too(records):
 
 def test_every_failure_is_shown_those_from_the_nearest_starts_first(records):
     wrong = [row(n, 9.0, "reject", 0.9, start_mm=20.0 - n) for n in range(11)]
-    wrong += [failed(11, start_mm=39.0), row(12, 9.0, "reject", 0.9, start_mm=1.0, error="turned", condition="turned", part="bone")]
+    wrong += [
+        failed(11, start_mm=39.0),
+        row(12, 9.0, "reject", 0.9, start_mm=1.0, error="turned", condition="turned", part="bone"),
+    ]
     text, files = page_of(records, [*wrong, row(13)], pictured=range(14))
-    assert set(files) == {"protocol-reliability.png", "protocol-body-2-views-90-degrees.jpg", "protocol-bone-turned.jpg"}
+    assert set(files) == {
+        "protocol-reliability.png",
+        "protocol-body-2-views-90-degrees.jpg",
+        "protocol-bone-turned.jpg",
+    }
     assert "![body, 2 views, 90 degrees](folder/protocol-body-2-views-90-degrees.jpg)" in text
     assert "![bone, turned](folder/protocol-bone-turned.jpg)" in text
     sheet = Image.open(io.BytesIO(files["protocol-body-2-views-90-degrees.jpg"])).convert("L")
-    cells = [sheet.getpixel((SIDE // 2 + (SIDE + GAP) * (n % ACROSS), CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * (n // ACROSS)))
-             for n in range(12)]
-    expected = [10 * n for n in [*range(10, -1, -1), 11]]  # number 10 started nearest, the one without an answer farthest
+    cells = [
+        sheet.getpixel(
+            (SIDE // 2 + (SIDE + GAP) * (n % ACROSS), CAPTION + SIDE // 2 + (SIDE + CAPTION + GAP) * (n // ACROSS))
+        )
+        for n in range(12)
+    ]
+    expected = [
+        10 * n for n in [*range(10, -1, -1), 11]
+    ]  # number 10 started nearest, the one without an answer farthest
     assert np.abs(np.subtract(cells, expected)).max() < 6
     listed = text.split("## Failures")[1]
     assert "| 10 | a |" in listed and "| 12 | a |" not in listed  # its geometry is wrong, and nobody said so

@@ -37,14 +37,20 @@ def test_a_share_has_wilsons_interval(hits, count):
     interval = stats.binomtest(hits, count).proportion_ci(method="wilson")
     of = np.arange(count + 5) < count
     told = share(np.arange(count + 5) < hits, of)
-    assert told == f"{hits} of {count} ({100 * hits / count:.1f} %, {100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    assert (
+        told == f"{hits} of {count} ({100 * hits / count:.1f} %, {100 * interval.low:.1f} to {100 * interval.high:.1f})"
+    )
     assert share(of, np.zeros(count + 5, bool)) == "none"
 
 
 def test_no_answer_is_a_failure_beyond_all_others():
     rows = [row(0, 0.1), row(1, 0.3), row(2, 9.0), failed(3)]
     np.testing.assert_array_equal(mtre(rows), [0.1, 0.3, 9.0, np.inf])
-    assert quantile(mtre(rows), 0.5) == "9.000" and quantile(mtre(rows), 0.95) == "no answer" and quantile(mtre([]), 0.5) == "none"
+    assert (
+        quantile(mtre(rows), 0.5) == "9.000"
+        and quantile(mtre(rows), 0.95) == "no answer"
+        and quantile(mtre([]), 0.5) == "none"
+    )
     told = cells(success_tables.by_condition(rows), "body")
     assert told[2] == "4" and told[3].startswith("2 of 4 (50.0 %")
 
@@ -60,25 +66,49 @@ def test_the_capture_range_ends_at_the_first_step_that_fails():
 
 def test_a_nuisance_is_held_against_the_same_pose_without_it():
     tools = {"condition": "tools", "group": "nuisance", "nuisances": ["tools"]}
-    rows = [row(0, 0.1), row(1, 0.2, repeat=1), row(2, 0.1, repeat=2), row(3, 0.15, **tools), row(4, 0.3, repeat=1, **tools),
-            row(5, 7.0, repeat=2, **tools), row(6, 0.9, repeat=3, **tools)]  # one is wrong, one has no pair
+    rows = [
+        row(0, 0.1),
+        row(1, 0.2, repeat=1),
+        row(2, 0.1, repeat=2),
+        row(3, 0.15, **tools),
+        row(4, 0.3, repeat=1, **tools),
+        row(5, 7.0, repeat=2, **tools),
+        row(6, 0.9, repeat=3, **tools),
+    ]  # one is wrong, one has no pair
     assert cells(success_tables.against_clean(rows), "tools", 1)[2:] == ["2", "0.150", "0.225", "1.50"]
     goal = next(line for line in trust_tables.goals(rows).splitlines() if "tools" in line)
     assert "1.50 of 2 pairs" in goal
 
 
 def test_wrong_accepts_and_wrong_rejects_are_counted():
-    rows = [*[row(n, 0.1, "accept") for n in range(6)], row(6, 3.0, "accept", 0.3), row(7, 0.5, "reject", 0.6), row(8, 8.0, "reject", 0.9),
-            row(9, 1.5, "check", 0.1), failed(10), row(11, 4.0, "check", 0.2, error="turned")]
+    rows = [
+        *[row(n, 0.1, "accept") for n in range(6)],
+        row(6, 3.0, "accept", 0.3),
+        row(7, 0.5, "reject", 0.6),
+        row(8, 8.0, "reject", 0.9),
+        row(9, 1.5, "check", 0.1),
+        failed(10),
+        row(11, 4.0, "check", 0.2, error="turned"),
+    ]
     told = cells(trust_tables.by_kind(rows), "all")
     assert [cell.split(" (")[0] for cell in told[1:]] == ["12", "1 of 7", "1 of 4", "1 of 7", "6 of 7"]
     assert cells(trust_tables.by_kind(rows), "geometry wrong and taken as exact")[3].startswith("0 of 1")
-    assert cells(trust_tables.by_condition(rows), "2 views, 90 degrees", 1)[2:] == ["6 / 0 / 1", "0 / 1 / 0", "1 / 1 / 1"]
+    assert cells(trust_tables.by_condition(rows), "2 views, 90 degrees", 1)[2:] == [
+        "6 / 0 / 1",
+        "0 / 1 / 0",
+        "1 / 1 / 1",
+    ]
 
 
 def test_coverage_and_auroc_of_the_prediction():
-    rows = [row(0, 0.1, wrong=0.001, upper=0.2), row(1, 0.3, wrong=0.1, upper=0.2), row(2, 5.0, wrong=0.05, upper=9.0),
-            row(3, 20.0, wrong=0.9, upper=30.0), row(4, 0.2, wrong=None, upper=None, part="bone"), failed(5)]
+    rows = [
+        row(0, 0.1, wrong=0.001, upper=0.2),
+        row(1, 0.3, wrong=0.1, upper=0.2),
+        row(2, 5.0, wrong=0.05, upper=9.0),
+        row(3, 20.0, wrong=0.9, upper=30.0),
+        row(4, 0.2, wrong=None, upper=None, part="bone"),
+        failed(5),
+    ]
     told = cells(trust_tables.predictions(rows), "all")
     # Of the four pairs of a wrong and a right one, three are in the right order.
     assert told[1:4] == ["4", "2", "0.750"] and told[5].startswith("3 of 4") and told[6].startswith("1 of 2")
@@ -86,29 +116,58 @@ def test_coverage_and_auroc_of_the_prediction():
 
 
 def test_said_and_found_by_bands():
-    rows = [row(0, 0.1, wrong=0.001), row(1, 0.1, wrong=0.003), row(2, 5.0, wrong=0.6), row(3, 0.1, wrong=0.65), row(4, 5.0, wrong=1.0)]
+    rows = [
+        row(0, 0.1, wrong=0.001),
+        row(1, 0.1, wrong=0.003),
+        row(2, 5.0, wrong=0.6),
+        row(3, 0.1, wrong=0.65),
+        row(4, 5.0, wrong=1.0),
+    ]
     bands = trust_tables.reliability(rows)
-    assert [(low, high, found.successes, found.total) for low, high, _, found in bands] == [(0, 0.005, 0, 2), (0.5, 0.7, 1, 2),
-                                                                                          (0.98, 1, 1, 1)]
+    assert [(low, high, found.successes, found.total) for low, high, _, found in bands] == [
+        (0, 0.005, 0, 2),
+        (0.5, 0.7, 1, 2),
+        (0.98, 1, 1, 1),
+    ]
     assert bands[1][2] == pytest.approx(0.625)
     assert "| 50 to 70 % | 62.5 % | 1 of 2 (50.0 %" in trust_tables.said_and_found(rows)
 
 
 def test_depth_and_corrections():
-    rows = [row(0), row(1, depth_mm=0.3), row(2, in_plane_mm=9.0), row(3, error="encoder 1", condition="encoder 1"), failed(4)]
+    rows = [
+        row(0),
+        row(1, depth_mm=0.3),
+        row(2, in_plane_mm=9.0),
+        row(3, error="encoder 1", condition="encoder 1"),
+        failed(4),
+    ]
     told = cells(trust_tables.along_the_beam(rows), "body")
     assert told[2] == "3" and told[4].startswith("2 of 3") and told[6].startswith("0 of 3")
     assert cells(trust_tables.corrections(rows), "encoder 1", 1)[2:] == ["1", "1", "1.00 / 3.0", "0.100 / 0.30"]
 
 
 def test_groups_come_in_the_order_of_the_list():
-    rows = [row(0, condition="tools"), row(1, condition="2 views, 90 degrees"), row(2, condition="1 view"), row(3, condition="unheard of")]
-    assert [key for key, _ in grouped(rows, "condition")] == [("1 view",), ("2 views, 90 degrees",), ("tools",), ("unheard of",)]
+    rows = [
+        row(0, condition="tools"),
+        row(1, condition="2 views, 90 degrees"),
+        row(2, condition="1 view"),
+        row(3, condition="unheard of"),
+    ]
+    assert [key for key, _ in grouped(rows, "condition")] == [
+        ("1 view",),
+        ("2 views, 90 degrees",),
+        ("tools",),
+        ("unheard of",),
+    ]
 
 
 def test_the_plot_is_a_picture_that_shows_each_verdict():
-    rows = [row(n, 10**mm, verdict, wrong, 10**upper) for n, (mm, verdict, wrong, upper) in enumerate(
-        [(-1, "accept", 0.01, -0.5), (0.5, "check", 0.4, 0.6), (1.2, "reject", 0.97, 1.7)])]
+    rows = [
+        row(n, 10**mm, verdict, wrong, 10**upper)
+        for n, (mm, verdict, wrong, upper) in enumerate(
+            [(-1, "accept", 0.01, -0.5), (0.5, "check", 0.4, 0.6), (1.2, "reject", 0.97, 1.7)]
+        )
+    ]
     picture = np.asarray(Image.open(io.BytesIO(reliability_plot([*rows, failed(9)]))).convert("RGB")).astype(int)
     assert picture.shape[1] > 2 * picture.shape[0] * 0.7
     for colour in ((0, 158, 115), (230, 159, 0), (213, 94, 0), (0, 114, 178)):

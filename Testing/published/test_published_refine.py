@@ -20,11 +20,15 @@ START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 QUICK = replace(DIFFPOSE, stages=(Stage(32, 1, 3),), patch=5, patches=10)
 
 
-@pytest.mark.parametrize("preset, reached_mm", [
-    (replace(DIFFPOSE, stages=(Stage(32, 1, 60),), patch=9, patches=40), 2.0),  # its rates are still high
-    (replace(CUI2025, stages=(Stage(64, 1, 60),), patches=40), 2.0),
-    (replace(XVR, stages=(Stage(32, 1, 70), Stage(64, 2, 20)), gradient_patch=7), 0.5),
-], ids=lambda value: getattr(value, "name", ""))
+@pytest.mark.parametrize(
+    "preset, reached_mm",
+    [
+        (replace(DIFFPOSE, stages=(Stage(32, 1, 60),), patch=9, patches=40), 2.0),  # its rates are still high
+        (replace(CUI2025, stages=(Stage(64, 1, 60),), patches=40), 2.0),
+        (replace(XVR, stages=(Stage(32, 1, 70), Stage(64, 2, 20)), gradient_patch=7), 0.5),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
 def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
     assert error_mm(START) > 9
     found = refine(anatomy, views, START, preset)
@@ -34,7 +38,9 @@ def test_they_come_near_the_true_pose(anatomy, views, preset, reached_mm):
 
 
 def test_a_plateau_ends_a_stage(anatomy, views):
-    eager = replace(XVR, stages=(Stage(32, 1, 40),), gradient_patch=None, schedule=replace(XVR.schedule, patience=0, threshold=10.0))
+    eager = replace(
+        XVR, stages=(Stage(32, 1, 40),), gradient_patch=None, schedule=replace(XVR.schedule, patience=0, threshold=10.0)
+    )
     found = refine(anatomy, views, START, eager)
     assert len(found.levels[0].steps) == 3  # the first sets the mark, the next two fail it
 
@@ -68,7 +74,9 @@ def test_the_same_seed_gives_the_same_pose_and_another_another(anatomy, views):
 
 def test_progress_grows_and_ends_with_the_result(anatomy, views):
     told = []
-    found = refine(anatomy, views, START, replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 2))), progress=told.append)
+    found = refine(
+        anatomy, views, START, replace(QUICK, stages=(Stage(32, 1, 3), Stage(64, 2, 2))), progress=told.append
+    )
     fractions = [progress.fraction for progress in told]
     assert len(told) == 5 and fractions == sorted(fractions) and 0 < fractions[0] < fractions[-1] < 1
     np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
@@ -127,7 +135,9 @@ def test_the_settings_are_the_published_ones():
     for preset in (DIFFPOSE, CUI2025):
         assert (preset.rotation_rate, preset.translation_rate) == (7.5e-3, 7.5)
         assert (preset.schedule.every, preset.schedule.factor) == (25, 0.9)
-        assert [stage.iterations for stage in preset.stages] == [500] and preset.gradient_patch is None and preset.patches
+        assert (
+            [stage.iterations for stage in preset.stages] == [500] and preset.gradient_patch is None and preset.patches
+        )
     assert (DIFFPOSE.patch, CUI2025.patch, XVR.patch, XVR.gradient_patch) == (13, 9, 9, 11)
     assert (XVR.rotation_rate, XVR.translation_rate) == (1e-2, 1.0)
     assert [stage.pixels for stage in XVR.stages] == [60, 120, 240]

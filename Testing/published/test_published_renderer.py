@@ -53,12 +53,16 @@ def test_its_gradient_is_that_of_the_reference(here):
     volume, camera, pose = scene()
     values = torch.from_numpy(volume.values).double()
     gradients = []
-    for render in (lambda at: reference.render(values, volume.ct_from_index, camera, at).ravel(),
-                   lambda at: line_integrals(*here[:2], at, 0.2)):
+    for render in (
+        lambda at: reference.render(values, volume.ct_from_index, camera, at).ravel(),
+        lambda at: line_integrals(*here[:2], at, 0.2),
+    ):
         at = torch.from_numpy(pose).requires_grad_()
         image = render(at)
         gradients.append(torch.autograd.grad((image * torch.linspace(-1, 1, len(image)).double()).sum(), at)[0][:3])
-    np.testing.assert_allclose(gradients[1][:, 3], gradients[0][:, 3], atol=0.02 * float(gradients[0][:, 3].abs().max()))
+    np.testing.assert_allclose(
+        gradients[1][:, 3], gradients[0][:, 3], atol=0.02 * float(gradients[0][:, 3].abs().max())
+    )
 
 
 @pytest.mark.parametrize("count", [1, 16, 37])
@@ -82,6 +86,8 @@ def test_rays_that_miss_are_0_and_have_no_gradient(here):
 def test_single_precision_is_enough(here):
     volume, camera, pose = scene()
     ready = TorchVolume.of(volume)
-    single = line_integrals(ready, Rays.of(camera, pixels_of(camera), ready.values), torch.from_numpy(pose).float(), 1.0)
+    single = line_integrals(
+        ready, Rays.of(camera, pixels_of(camera), ready.values), torch.from_numpy(pose).float(), 1.0
+    )
     double = line_integrals(*here, 1.0)
     assert (single - double).abs().max() < 2e-3 * double.max()

@@ -55,7 +55,10 @@ def test_patch_ncc_is_the_mean_over_whole_patches(size, floor):
 def test_what_invalid_pixels_hold_does_not_matter():
     a, b = images(2)
     valid = some_valid()
-    for compare in (lambda x: similarity.patch_ncc(x[None], b[None], valid, 5), lambda x: similarity.gradient_ncc(x, b, valid, 5)):
+    for compare in (
+        lambda x: similarity.patch_ncc(x[None], b[None], valid, 5),
+        lambda x: similarity.gradient_ncc(x, b, valid, 5),
+    ):
         assert compare(torch.where(valid, a, 1e3)).item() == pytest.approx(compare(a).item(), rel=1e-9)
 
 
@@ -65,7 +68,11 @@ def test_nanodrr_gives_the_same(size):
     a, b = images(3)
     theirs = metrics.NormalizedCrossCorrelation2d(size, eps=1e-4)(a[None, None], b[None, None]).item()
     everywhere = torch.ones(a.shape, dtype=torch.bool)
-    ours = similarity.patch_ncc(a[None], b[None], everywhere, size, 1e-4) if size else similarity.ncc(a.ravel(), b.ravel(), 1e-4)
+    ours = (
+        similarity.patch_ncc(a[None], b[None], everywhere, size, 1e-4)
+        if size
+        else similarity.ncc(a.ravel(), b.ravel(), 1e-4)
+    )
     assert ours.item() == pytest.approx(theirs, rel=1e-9)
 
 
@@ -76,8 +83,12 @@ def test_gradients_are_sobels():
     np.testing.assert_allclose(by_row, ndimage.sobel(a.numpy(), axis=0, mode="constant"), atol=1e-12)
     valid = some_valid()
     inner = ndimage.binary_erosion(valid.numpy(), np.ones((3, 3)))
-    expected = np.mean([
-        ncc_by_hand(ndimage.sobel(a.numpy(), axis=axis), ndimage.sobel(b.numpy(), axis=axis), inner, 7, 1e-5) for axis in (0, 1)])
+    expected = np.mean(
+        [
+            ncc_by_hand(ndimage.sobel(a.numpy(), axis=axis), ndimage.sobel(b.numpy(), axis=axis), inner, 7, 1e-5)
+            for axis in (0, 1)
+        ]
+    )
     assert similarity.gradient_ncc(a, b, valid, 7).item() == pytest.approx(expected, rel=1e-9)
 
 

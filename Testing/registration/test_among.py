@@ -44,8 +44,16 @@ def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
     mu = attenuation(ct).values
     beyond = Projector(Volume(np.where(mask, np.maximum(mu - np.float32(0.0192), 0), 0), ct.volume.ct_from_index))
     views = make_views(rest, pose=rest_pose)
-    return [replace(view, xray=XRay(view.xray.line_integrals + np.float32(1.3) * beyond.render(view.camera, bone_pose).image,
-                                    view.xray.valid)) for view in views]
+    return [
+        replace(
+            view,
+            xray=XRay(
+                view.xray.line_integrals + np.float32(1.3) * beyond.render(view.camera, bone_pose).image,
+                view.xray.valid,
+            ),
+        )
+        for view in views
+    ]
 
 
 def found_in(anatomy, views, start=START, progress=lambda told: None, starts=()):
@@ -55,7 +63,11 @@ def found_in(anatomy, views, start=START, progress=lambda told: None, starts=())
 def error_of(bone_ct, pose, true):
     """mm, root mean square over the structure."""
     points = rigid.transform_points(bone_ct.volume.ct_from_index, np.argwhere(bone_ct.mask)[:, ::-1])
-    return float(np.sqrt(np.mean(np.sum((rigid.transform_points(pose, points) - rigid.transform_points(true, points)) ** 2, axis=1))))
+    return float(
+        np.sqrt(
+            np.mean(np.sum((rigid.transform_points(pose, points) - rigid.transform_points(true, points)) ** 2, axis=1))
+        )
+    )
 
 
 def test_both_together_are_the_whole_ct_where_the_rest_lies(ct, bone, bone_ct):
@@ -79,7 +91,10 @@ def test_a_bone_that_moved_is_found_though_its_neighbours_are_alike(ct, bone, bo
 
 def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bone_ct):
     centre = rigid.transform_points(TRUE_POSE, bone.centroid)
-    far = rigid.about(centre, rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, 35.0])), [9.0, 9.0, 9.0])) @ TRUE_POSE
+    far = (
+        rigid.about(centre, rigid.from_rotation_translation(rigid.exp_so3(np.radians([0, 0, 35.0])), [9.0, 9.0, 9.0]))
+        @ TRUE_POSE
+    )
     views = xrays(ct, bone_ct, far)
     near = off(far, [0, 0, 0], [1.0, -1.0, 1.0])
     found = found_in(bone, views, TRUE_POSE, starts=[near])
@@ -94,7 +109,12 @@ def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
     uncertain = [views[0], replace(views[1], camera=wrong, rotation_sd_deg=2.0, translation_sd_mm=4.0)]
     found = found_in(bone, uncertain)
     as_given = [uncertain[0], replace(views[1], camera=wrong)]
-    assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.7 < 1.4 < error_of(bone_ct, found_in(bone, as_given).world_from_ct, MOVED)
+    assert (
+        error_of(bone_ct, found.world_from_ct, MOVED)
+        < 0.7
+        < 1.4
+        < error_of(bone_ct, found_in(bone, as_given).world_from_ct, MOVED)
+    )
     assert found.views[1].rotation_sd_deg == 2.0, "what was said of it stays"
     away = rigid.inverse(found.views[1].camera.camera_from_world) @ true.camera_from_world
     assert np.degrees(rigid.rotation_angle(away[:3, :3])) < 1.2  # of 3.6; the blob that moved is a part of the whole
@@ -104,8 +124,16 @@ def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registe
     random = np.random.default_rng(3)
     other = make_views(CT(Volume(np.ascontiguousarray(ct.volume.values[:, ::-1]), ct.volume.ct_from_index)))
     beyond = xrays(ct, bone_ct)
-    views = [replace(view, xray=XRay(one.xray.line_integrals + random.normal(0, 0.3, view.xray.valid.shape).astype(np.float32),
-                                     view.xray.valid)) for view, one in zip(beyond, other, strict=True)]
+    views = [
+        replace(
+            view,
+            xray=XRay(
+                one.xray.line_integrals + random.normal(0, 0.3, view.xray.valid.shape).astype(np.float32),
+                view.xray.valid,
+            ),
+        )
+        for view, one in zip(beyond, other, strict=True)
+    ]
     found, alone = found_in(bone, views), refine(bone, views, START)
     assert found.rest_at is None
     np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
@@ -117,7 +145,9 @@ def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
     anatomy = Anatomy(ct if of == "the whole CT" else CT(Volume(values, ct.volume.ct_from_index), "relative"))
     assert anatomy.whole is None and anatomy.among(None) is anatomy
     asked = []
-    register_among(anatomy, make_views(ct, size=64), lambda of, views, tell: asked.append(of) or refine(of, views, START, tell))
+    register_among(
+        anatomy, make_views(ct, size=64), lambda of, views, tell: asked.append(of) or refine(of, views, START, tell)
+    )
     assert asked == [anatomy]
 
 

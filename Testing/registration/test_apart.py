@@ -27,7 +27,9 @@ def three(ct):
     """The second view's camera is nobody knows where, 4 degrees and 9 mm off; the two others are exact."""
     first, second, third = make_views(ct, ((0, 0), (90, 0), (40, 20)))
     wrong = second.camera.camera_from_world @ off(np.eye(4), [2.0, 3.0, -1.5], [5.0, -6.0, 4.0])
-    lost = replace(second, camera=replace(second.camera, camera_from_world=wrong), rotation_sd_deg=None, translation_sd_mm=None)
+    lost = replace(
+        second, camera=replace(second.camera, camera_from_world=wrong), rotation_sd_deg=None, translation_sd_mm=None
+    )
     return [first, lost, third], second.camera
 
 
@@ -53,7 +55,9 @@ def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):
     points = rigid.transform_points(TRUE_POSE, 25.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3))
     seen = found.views[1].camera.project(rigid.transform_points(found.world_from_ct @ rigid.inverse(TRUE_POSE), points))
     assert np.abs(seen - true_camera.project(points)).max() < 0.3
-    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(0.3)
+    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(
+        0.3
+    )
     fractions = [progress.fraction for progress in told]
     assert fractions == sorted(fractions) and fractions[-1] < 1
     np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
@@ -75,13 +79,30 @@ def test_cancelling_reaches_the_view_that_is_alone(anatomy, three):
 def test_one_isocentre_ties_views_of_free_angles(anatomy, three):
     """Angles unknown, the world origin at a known place of each camera's frame: one joint problem."""
     (first, _, _), true_camera = three
-    view = replace(three[0][1], camera=replace(true_camera, camera_from_world=true_camera.camera_from_world @ off(
-        np.eye(4), [2.0, 3.0, -1.5], [0.0, 0, 0])), rotation_sd_deg=None, translation_sd_mm=0.0)
+    view = replace(
+        three[0][1],
+        camera=replace(
+            true_camera, camera_from_world=true_camera.camera_from_world @ off(np.eye(4), [2.0, 3.0, -1.5], [0.0, 0, 0])
+        ),
+        rotation_sd_deg=None,
+        translation_sd_mm=0.0,
+    )
     found = register(anatomy, [first, view])
-    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(0.3)
-    np.testing.assert_allclose(found.views[1].camera.camera_from_world[:3, 3], true_camera.camera_from_world[:3, 3], atol=1e-9)
-    shifted = [replace(v, camera=replace(v.camera, camera_from_world=off(np.eye(4), [0, 0, 0], [2, -1, 1.5]) @ v.camera.camera_from_world))
-               for v in (first, view)]
+    assert rigid.rotation_distance(found.views[1].camera.camera_from_world, true_camera.camera_from_world) < np.radians(
+        0.3
+    )
+    np.testing.assert_allclose(
+        found.views[1].camera.camera_from_world[:3, 3], true_camera.camera_from_world[:3, 3], atol=1e-9
+    )
+    shifted = [
+        replace(
+            v,
+            camera=replace(
+                v.camera, camera_from_world=off(np.eye(4), [0, 0, 0], [2, -1, 1.5]) @ v.camera.camera_from_world
+            ),
+        )
+        for v in (first, view)
+    ]
     both = register(anatomy, shifted, shared=SharedUnknowns(isocentre_sd_mm=5))
     assert np.linalg.norm(both.shared[3:]) > 0
     assert min(both.fit.similarity) > 0.9

@@ -14,8 +14,12 @@ from MultiViewRegistrationLib.rendering import cpu
 @pytest.fixture(scope="module")
 def compiled():
     """All kernels that are called from Python, by name."""
-    return {name: thing for module in (cpu, similarity) for name, thing in vars(module).items()
-            if isinstance(thing, numba.core.dispatcher.Dispatcher) and not name.startswith("_")}
+    return {
+        name: thing
+        for module in (cpu, similarity)
+        for name, thing in vars(module).items()
+        if isinstance(thing, numba.core.dispatcher.Dispatcher) and not name.startswith("_")
+    }
 
 
 def test_a_registration_after_it_compiles_nothing(compiled):

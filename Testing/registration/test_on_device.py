@@ -79,7 +79,10 @@ def same_system(mine, theirs, cost):
 @pytest.mark.parametrize("intrinsics", [False, True])
 @pytest.mark.parametrize("name", SETTINGS)
 def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, name, intrinsics):
-    on_cpu, on_device = Objective(projector, views, SETTINGS[name], PIVOT), device.objective(projector, views, SETTINGS[name], PIVOT)
+    on_cpu, on_device = (
+        Objective(projector, views, SETTINGS[name], PIVOT),
+        device.objective(projector, views, SETTINGS[name], PIVOT),
+    )
     fits, costs = [], []
     for objective in (on_cpu, on_device):
         fits.append(objective.look(Asked(NEAR, intrinsics=intrinsics)).settle())
@@ -93,7 +96,9 @@ def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
     settings = SETTINGS["a structure"]
     rest = [projector.render(view.camera, off(TRUE_POSE, [0, 30, 0], [5, 0, 5])).image for view in views]
     fits, costs = [], []
-    for objective in (maker(projector, views, settings, PIVOT, rest).about(PIVOT) for maker in (Objective, device.objective)):
+    for objective in (
+        maker(projector, views, settings, PIVOT, rest).about(PIVOT) for maker in (Objective, device.objective)
+    ):
         fits.append(objective.look(Asked(NEAR)).settle())
         costs.append(objective.look(Asked(NEXT)).cost())
     same_fit(fits[1], fits[0])
@@ -108,17 +113,28 @@ def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
 def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, views):
     settings = SETTINGS["both, robust"]
     pixels = [np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views]
-    fits = [maker(projector, views, settings, PIVOT).without(pixels).look(Asked(NEAR)).settle() for maker in (Objective, device.objective)]
+    fits = [
+        maker(projector, views, settings, PIVOT).without(pixels).look(Asked(NEAR)).settle()
+        for maker in (Objective, device.objective)
+    ]
     same_fit(fits[1], fits[0])
-    assert 0 < fits[0].pixels[0] < 0.8 * Objective(projector, views, settings, PIVOT).look(Asked(NEAR)).settle().pixels[0]
+    assert (
+        0 < fits[0].pixels[0] < 0.8 * Objective(projector, views, settings, PIVOT).look(Asked(NEAR)).settle().pixels[0]
+    )
 
 
 def test_rays_through_cut_ends_are_left_out_as_by_numba(device, views):
     whole = make_ct()
-    projector = Projector(attenuation(CT(Volume(whole.volume.values[14:34].copy(), whole.volume.ct_from_index @ shifted(14)))))
+    projector = Projector(
+        attenuation(CT(Volume(whole.volume.values[14:34].copy(), whole.volume.ct_from_index @ shifted(14))))
+    )
     assert projector.cut.any()
-    fits = [objective.look(Asked(NEAR)).settle() for objective in (
-        maker(projector, views, SETTINGS["both, robust"], PIVOT) for maker in (Objective, device.objective))]
+    fits = [
+        objective.look(Asked(NEAR)).settle()
+        for objective in (
+            maker(projector, views, SETTINGS["both, robust"], PIVOT) for maker in (Objective, device.objective)
+        )
+    ]
     assert sum(fits[0].pixels) < 0.8 * sum(int(view.xray.valid.sum()) for view in views)
     same_fit(fits[1], fits[0])
 
@@ -147,8 +163,10 @@ def test_scores_are_those_of_numba(device, projector, views, settings):
     np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-4)
 
 
-STARTS = [off(TRUE_POSE, turn, shift) for turn, shift in (
-    ([2.0, -1, 1], [2.0, 3, -1]), ([-2.0, 1, 2], [-3.0, 1, 1]), ([1.0, 3, 0], [0, -2, 3.0]))]
+STARTS = [
+    off(TRUE_POSE, turn, shift)
+    for turn, shift in (([2.0, -1, 1], [2.0, 3, -1]), ([-2.0, 1, 2], [-3.0, 1, 1]), ([1.0, 3, 0], [0, -2, 3.0]))
+]
 
 
 def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projector, views):
@@ -172,7 +190,11 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
     def limited(pairs):
         sizes.append(len(pairs))
         if len(pairs) > most:
-            raise RuntimeError("CUDA error: out of memory") if most else torch.OutOfMemoryError("Tried to allocate too much.")
+            raise (
+                RuntimeError("CUDA error: out of memory")
+                if most
+                else torch.OutOfMemoryError("Tried to allocate too much.")
+            )
         return looks(pairs)
 
     first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
@@ -191,8 +213,10 @@ def test_unknown_cameras_are_corrected_as_by_numba(device, projector, views):
     unsure = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
     unknowns = Unknowns(unsure, SharedUnknowns(principal_point_sd_px=2.0))
     how = {"iterations": 10, "tolerance_mm": 0.01, "unknowns": unknowns}
-    ends = [minimise(maker(projector, unsure, SETTINGS["both, robust"], PIVOT), STARTS[0], **how)
-            for maker in (Objective, device.objective)]
+    ends = [
+        minimise(maker(projector, unsure, SETTINGS["both, robust"], PIVOT), STARTS[0], **how)
+        for maker in (Objective, device.objective)
+    ]
     assert np.abs(ends[0].corrections).max() > 1e-3
     np.testing.assert_allclose(ends[1].corrections, ends[0].corrections, atol=0.02)
     assert error_mm(ends[1].world_from_ct, ends[0].world_from_ct) < 0.02
@@ -219,10 +243,17 @@ def test_by_textures_poses_are_those_of_numba_to_a_fiftieth_of_a_mm(device, ct, 
         assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
     views, anatomy = make_views(ct), Anatomy(ct)
     start = off(TRUE_POSE, [4.0, -5, 3], [6.0, 5, -7])
-    assert error_mm(refine(anatomy.on(by_textures), views, start).world_from_ct, refine(anatomy, views, start).world_from_ct) < 0.02
+    assert (
+        error_mm(
+            refine(anatomy.on(by_textures), views, start).world_from_ct, refine(anatomy, views, start).world_from_ct
+        )
+        < 0.02
+    )
 
 
 def test_the_same_bits_come_out_every_time(device, projector, views):
-    fits = [device.objective(projector, views, SETTINGS["both, robust"], PIVOT).look(Asked(NEAR)).settle() for _ in range(2)]
+    fits = [
+        device.objective(projector, views, SETTINGS["both, robust"], PIVOT).look(Asked(NEAR)).settle() for _ in range(2)
+    ]
     assert fits[0].cost == fits[1].cost
     np.testing.assert_array_equal(fits[0].hessian, fits[1].hessian)

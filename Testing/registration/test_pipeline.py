@@ -67,7 +67,7 @@ def test_progress_grows_and_ends_with_the_result(anatomy, views):
     np.testing.assert_array_equal(told[-1].world_from_ct, found.world_from_ct)
     assert "%" in str(told[0])
     last = [step.cost for step in found.levels[-1].steps]
-    assert [progress.cost for progress in told][-len(last):] == last
+    assert [progress.cost for progress in told][-len(last) :] == last
 
 
 def test_progress_that_returns_false_cancels(anatomy, views):
@@ -78,7 +78,9 @@ def test_progress_that_returns_false_cancels(anatomy, views):
 
 
 def test_a_start_that_shows_nothing_is_refused(anatomy, views):
-    hidden = [replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
+    hidden = [
+        replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views
+    ]
     with pytest.raises(InputError, match="too little of the CT"):
         refine(anatomy, hidden, START)
 
@@ -90,9 +92,15 @@ def test_a_right_start_behind_tools_is_kept(anatomy, views):
         image = view.xray.line_integrals.copy()
         rows, columns = np.indices(image.shape)
         for bar in range(4):
-            image[abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar)) < 4 * np.hypot(1, bar - 1.5)] += 3.0
+            image[abs(rows + (bar - 1.5 + 0.3 * number) * columns - (20 + 30 * bar)) < 4 * np.hypot(1, bar - 1.5)] += (
+                3.0
+            )
         barred.append(replace(view, xray=type(view.xray)(image, view.xray.valid)))
-    assert 0.15 < np.mean([np.mean(a.xray.line_integrals != b.xray.line_integrals) for a, b in zip(views, barred, strict=True)]) < 0.4
+    assert (
+        0.15
+        < np.mean([np.mean(a.xray.line_integrals != b.xray.line_integrals) for a, b in zip(views, barred, strict=True)])
+        < 0.4
+    )
     start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
     found = refine(anatomy, barred, start)
     assert found.fit.least_similarity < ALIKE and error_mm(found.world_from_ct) < 0.5
@@ -107,7 +115,9 @@ def test_a_start_too_far_off_is_searched_about(anatomy, views):
 
 
 @pytest.mark.parametrize("structure", [False, True])
-@pytest.mark.parametrize("shift", [[0, 0, 300], [0, 900, 0], [-900, 900, 0]], ids=["beside the images", "behind a source", "behind both"])
+@pytest.mark.parametrize(
+    "shift", [[0, 0, 300], [0, 900, 0], [-900, 900, 0]], ids=["beside the images", "behind a source", "behind both"]
+)
 def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shift, structure):
     k = np.indices(ct.volume.values.shape)[0]
     anatomy = Anatomy(replace(ct, mask=(k > 16) & (ct.volume.values > 300)) if structure else ct)

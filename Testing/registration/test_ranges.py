@@ -57,8 +57,14 @@ def test_a_range_without_poses_is_refused(rotation, translation):
 
 
 def c_arm(primary: float):
-    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1, 1), size=(100, 100),
-                rao_lao_deg=primary, cra_cau_deg=5).camera()
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=700,
+        pixel_mm=(1, 1),
+        size=(100, 100),
+        rao_lao_deg=primary,
+        cra_cau_deg=5,
+    ).camera()
 
 
 @pytest.mark.parametrize("angles", [(0,), (0, 60), (0, 60, 90)])

@@ -27,10 +27,15 @@ def views():
 
 
 @pytest.mark.parametrize("with_rest", [False, True])
-@pytest.mark.parametrize("settings", [
-    Settings(intensity_radius=5), Settings(gradient_radius=4), Settings(intensity_radius=5, gradient_radius=4),
-    Settings(gradient_radius=4, silhouette_mm=6),
-])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        Settings(intensity_radius=5),
+        Settings(gradient_radius=4),
+        Settings(intensity_radius=5, gradient_radius=4),
+        Settings(gradient_radius=4, silhouette_mm=6),
+    ],
+)
 def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_rest):
     projector = Projector(attenuation(CT), CUT)
     rest = [0.1 * projector.render(view.camera, POSES[2]).image for view in views()] if with_rest else None
@@ -38,7 +43,10 @@ def test_a_score_is_the_similarity_that_the_objective_has_there(settings, with_r
     expected = []
     for pose in POSES:
         fit = objective.linearise(objective.project(pose, jacobian=True))
-        shares = [1.0 if settings.silhouette_mm else pixels / view.xray.valid.sum() for pixels, view in zip(fit.pixels, objective.views)]
+        shares = [
+            1.0 if settings.silhouette_mm else pixels / view.xray.valid.sum()
+            for pixels, view in zip(fit.pixels, objective.views)
+        ]
         expected.append(fit.similarity * np.sqrt(shares))
     scores = Scorer(projector, views(), settings, np.zeros(3), rest).scores(POSES)
     np.testing.assert_allclose(scores.T, expected, atol=2e-3)

@@ -64,7 +64,9 @@ def spine() -> CT:
         hu[body | process] = 700
     affine = np.diag([2.0, 2, 2, 1])
     affine[:3, 3] = [-40, -40, -65]
-    return CT(Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine), mask=(abs(k - 25) < 7.5) & (hu > 300))
+    return CT(
+        Volume(ndimage.gaussian_filter(hu, 0.7).astype(np.float32), affine), mask=(abs(k - 25) < 7.5) & (hu > 300)
+    )
 
 
 def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
@@ -88,8 +90,10 @@ def test_more_room_gets_more_effort():
 def test_an_answer_far_beyond_the_range_is_none():
     reach, centroid = Range(10, 20), np.array([5.0, 0, 0])
     for degrees, mm, held in ((10, 20, True), (24, 39, True), (26, 0, False), (0, 41, False)):
-        turn = rigid.about(rigid.transform_points(TRUE_POSE, centroid), rigid.from_rotation_translation(
-            rigid.exp_so3([0, 0, np.radians(degrees)]), [mm, 0, 0]))
+        turn = rigid.about(
+            rigid.transform_points(TRUE_POSE, centroid),
+            rigid.from_rotation_translation(rigid.exp_so3([0, 0, np.radians(degrees)]), [mm, 0, 0]),
+        )
         assert reach.holds(turn @ TRUE_POSE, TRUE_POSE, centroid) is held
 
 
@@ -110,6 +114,8 @@ def test_a_range_that_never_shows_the_ct_is_refused(anatomy, views):
 
 def test_a_view_that_never_shows_the_ct_is_named(anatomy, views):
     camera = views[1].camera
-    aside = replace(camera, camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0]) @ camera.camera_from_world)
+    aside = replace(
+        camera, camera_from_world=rigid.from_rotation_translation(np.eye(3), [0, 600, 0]) @ camera.camera_from_world
+    )
     with pytest.raises(InputError, match="does view2 show enough of the CT"):
         refine_anywhere(anatomy, [views[0], replace(views[1], camera=aside)], TRUE_POSE, Range(5, 20))

@@ -20,7 +20,9 @@ def images():
     mask[8:14, 5:12] = 0
     eroded = np.empty_like(mask)
     similarity.erode(mask, eroded)
-    jacobian = np.stack([ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5) for _ in range(6)]).astype(np.float32)
+    jacobian = np.stack([ndimage.gaussian_filter(random.normal(size=(30, 37)), 1.5) for _ in range(6)]).astype(
+        np.float32
+    )
     return smooth[0], smooth[1], eroded, jacobian
 
 
@@ -69,8 +71,10 @@ def test_erosion_is_scipys():
     np.testing.assert_array_equal(out > 0, ndimage.binary_erosion(mask > 0, np.ones((3, 3))))
 
 
-@pytest.mark.parametrize(("residual_of", "brute_force"), [
-    (similarity.intensity_residual, brute_force_intensity), (similarity.gradient_residual, brute_force_gradient)])
+@pytest.mark.parametrize(
+    ("residual_of", "brute_force"),
+    [(similarity.intensity_residual, brute_force_intensity), (similarity.gradient_residual, brute_force_gradient)],
+)
 def test_residual_is_the_difference_of_locally_normalised_images(images, residual_of, brute_force):
     moving, fixed, mask, _ = images
     weight = similarity.window_weight(mask, RADIUS)
@@ -88,8 +92,11 @@ def test_derivative_is_that_of_finite_differences(images, residual_of):
     step, none = 2e-3, np.empty((6, 0, 0), np.float32)
     for p in range(6):
         ahead, behind = (
-            residual_of((moving + sign * step * jacobian[p]).astype(np.float32), none, fixed, mask, weight, RADIUS, FLOOR)[0]
-            for sign in (1, -1))
+            residual_of(
+                (moving + sign * step * jacobian[p]).astype(np.float32), none, fixed, mask, weight, RADIUS, FLOOR
+            )[0]
+            for sign in (1, -1)
+        )
         numeric = (ahead - behind).astype(float) / (2 * step)
         assert np.abs(derivative[p] - numeric).max() < 0.01 * np.abs(numeric).max()
 
@@ -98,7 +105,9 @@ def test_derivative_is_that_of_finite_differences(images, residual_of):
 def test_gain_and_offset_do_not_matter(images, residual_of):
     moving, _, mask, _ = images
     weight = similarity.window_weight(mask, RADIUS)
-    residual, _, _ = residual_of((3 * moving + 5).astype(np.float32), np.empty((6, 0, 0), np.float32), moving, mask, weight, RADIUS, 1e-4)
+    residual, _, _ = residual_of(
+        (3 * moving + 5).astype(np.float32), np.empty((6, 0, 0), np.float32), moving, mask, weight, RADIUS, 1e-4
+    )
     assert np.abs(residual).max() < 5e-3
 
 

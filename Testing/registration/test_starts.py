@@ -82,7 +82,9 @@ def test_the_same_on_any_number_of_threads(anatomy, views, monkeypatch):
     starts = [start(30, 3, seed=1), start(8, 8, seed=3)]
     once = refine_from(anatomy, views, starts, centre=TRUE_POSE, reach=REACH).world_from_ct
     monkeypatch.setenv("MVREG_THREADS", "1")
-    np.testing.assert_array_equal(refine_from(anatomy, views, starts, centre=TRUE_POSE, reach=REACH).world_from_ct, once)
+    np.testing.assert_array_equal(
+        refine_from(anatomy, views, starts, centre=TRUE_POSE, reach=REACH).world_from_ct, once
+    )
 
 
 def test_uncertain_and_unknown_cameras(anatomy, ct):
@@ -94,10 +96,15 @@ def test_uncertain_and_unknown_cameras(anatomy, ct):
         wrong = missed(camera.camera_from_world, np.zeros(3), off_mm, np.random.default_rng(6))
         return replace(view, camera=replace(camera, camera_from_world=wrong), **sd)
 
-    given = [first, moved(second, 1.0, rotation_sd_deg=1.0, translation_sd_mm=1.0),
-             moved(third, 6.0, rotation_sd_deg=None, translation_sd_mm=None)]
+    given = [
+        first,
+        moved(second, 1.0, rotation_sd_deg=1.0, translation_sd_mm=1.0),
+        moved(third, 6.0, rotation_sd_deg=None, translation_sd_mm=None),
+    ]
     found = register_views(given, lambda some, tell: refine_from(anatomy, some, [start(4, 3)], tell))
-    exact = refine_from(anatomy, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in given[:2]], [start(4, 3)])
+    exact = refine_from(
+        anatomy, [replace(view, rotation_sd_deg=0.0, translation_sd_mm=0.0) for view in given[:2]], [start(4, 3)]
+    )
     assert error_mm(found.world_from_ct) < 0.3 and min(found.fit.similarity) > 0.9
     assert error_mm(found.world_from_ct) < error_mm(exact.world_from_ct)
 
@@ -110,7 +117,9 @@ def test_progress_cancels(anatomy, views):
 
 
 def test_starts_that_show_nothing_are_refused(anatomy, views):
-    hidden = [replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views]
+    hidden = [
+        replace(view, xray=type(view.xray)(view.xray.line_integrals, np.zeros_like(view.xray.valid))) for view in views
+    ]
     with pytest.raises(InputError, match="from none of the poses"):
         refine_from(anatomy, hidden, [start(2, 2), start(9, 9)])
     with pytest.raises(InputError, match="from none of the poses"):
@@ -120,7 +129,11 @@ def test_starts_that_show_nothing_are_refused(anatomy, views):
 def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
     random = np.random.default_rng(0)
     reach = plan.about(10.0, structure=False)
-    inside = [reach.holds(missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random), TRUE_POSE, np.zeros(3))
-              for _ in range(200)]
+    inside = [
+        reach.holds(
+            missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random), TRUE_POSE, np.zeros(3)
+        )
+        for _ in range(200)
+    ]
     assert np.mean(inside) > 0.98
     assert plan.about(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)

@@ -31,10 +31,14 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
     _, fit, parts = split(ct, views, ROBUST, moved(TRUE_POSE, np.array([0.01, 0, 0, 1.0, 0, 0]), np.zeros(3)))
     count = sum(fit.pixels)
     assert parts.pixels.sum() == count
-    np.testing.assert_allclose(parts.gradients.sum(axis=0) / count, fit.gradient, rtol=1e-3, atol=1e-4 * np.abs(fit.gradient).max())
+    np.testing.assert_allclose(
+        parts.gradients.sum(axis=0) / count, fit.gradient, rtol=1e-3, atol=1e-4 * np.abs(fit.gradient).max()
+    )
     for view in range(2):
         of_view = parts.views == view
-        np.testing.assert_allclose(parts.gradients[of_view].sum(axis=0) / count, fit.by_view[view][0], rtol=2e-3, atol=1e-6)
+        np.testing.assert_allclose(
+            parts.gradients[of_view].sum(axis=0) / count, fit.by_view[view][0], rtol=2e-3, atol=1e-6
+        )
         rows, columns = views[view].xray.valid.shape
         assert (parts.places[of_view] < [-(-columns // SIDE), -(-rows // SIDE)]).all()
 
@@ -42,7 +46,9 @@ def test_the_tiles_add_up_to_the_whole(ct, views):
 def test_without_robust_weights_and_what_is_missing_the_hessian_is_that_of_gauss_and_newton(ct, views, monkeypatch):
     monkeypatch.setattr(module, "_missing", lambda *_: 0.0)
     _, fit, parts = split(ct, views, replace(ROBUST, cauchy=0.0))
-    np.testing.assert_allclose(parts.hessians.sum(axis=0) / sum(fit.pixels), fit.hessian, rtol=1e-3, atol=1e-4 * np.abs(fit.hessian).max())
+    np.testing.assert_allclose(
+        parts.hessians.sum(axis=0) / sum(fit.pixels), fit.hessian, rtol=1e-3, atol=1e-4 * np.abs(fit.hessian).max()
+    )
 
 
 def sharpness(ct, views, settings):
@@ -54,8 +60,10 @@ def sharpness(ct, views, settings):
     ours = tiles(objective, projections).hessians.sum(axis=0) / sum(fit.pixels)
     measured = np.zeros((6, 6))
     for p, step in enumerate([4e-4] * 3 + [0.04] * 3):
-        ahead, behind = (objective.linearise(objective.project(moved(pose, sign * step * np.eye(6)[p], objective.pivot))).gradient
-                         for sign in (1, -1))
+        ahead, behind = (
+            objective.linearise(objective.project(moved(pose, sign * step * np.eye(6)[p], objective.pivot))).gradient
+            for sign in (1, -1)
+        )
         measured[p] = (ahead - behind) / (2 * step)
     measured, off = (np.linalg.eigvals(np.linalg.solve(fit.hessian, each)).real for each in (measured, ours - measured))
     return measured, off, min(fit.similarity)
@@ -102,6 +110,9 @@ def test_what_noise_explains_is_what_it_leaves_of_the_correlation(sd):
     noisy = clean + sd * random.normal(size=clean.shape).astype(np.float32)
     told = module._explained(noisy, np.ones(clean.shape, np.float32), 0.0)
     local, local_clean = (image - ndimage.uniform_filter(image, 9) for image in (noisy, clean))
-    true = [np.corrcoef(local[r : r + 16, c : c + 16].ravel(), local_clean[r : r + 16, c : c + 16].ravel())[0, 1]
-            for r in range(0, 96, 16) for c in range(0, 96, 16)]
+    true = [
+        np.corrcoef(local[r : r + 16, c : c + 16].ravel(), local_clean[r : r + 16, c : c + 16].ravel())[0, 1]
+        for r in range(0, 96, 16)
+        for c in range(0, 96, 16)
+    ]
     assert np.median(told) == pytest.approx(np.median(true), abs=0.1)

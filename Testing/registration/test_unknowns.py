@@ -27,7 +27,9 @@ START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 @pytest.fixture(scope="module")
 def views(ct):
     """With the pixel size that `make_views` gives its cameras."""
-    return [replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in make_views(ct, ((0, 0), (80, 10)))]
+    return [
+        replace(view, xray=replace(view.xray, pixel_mm=(1.25, 1.25))) for view in make_views(ct, ((0, 0), (80, 10)))
+    ]
 
 
 def uncertain(view, rotation_deg=1.0, translation_mm=3.0):
@@ -36,7 +38,9 @@ def uncertain(view, rotation_deg=1.0, translation_mm=3.0):
 
 def turned(view, rotation_deg, shift_mm):
     """The view with its camera off, as an encoder has it."""
-    camera = replace(view.camera, camera_from_world=view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm))
+    camera = replace(
+        view.camera, camera_from_world=view.camera.camera_from_world @ off(np.eye(4), rotation_deg, shift_mm)
+    )
     return replace(view, camera=camera)
 
 
@@ -62,8 +66,11 @@ def test_derivative_by_scale_and_principal_point_is_that_of_finite_differences(c
         assert np.abs(difference - derivative[p]).mean() < 0.04 * np.abs(difference).mean()
 
 
-@pytest.mark.parametrize("settings", [Settings(intensity_radius=6), Settings(intensity_radius=5, gradient_radius=6, cauchy=0.5)],
-                         ids=["intensity", "both, robust"])
+@pytest.mark.parametrize(
+    "settings",
+    [Settings(intensity_radius=6), Settings(intensity_radius=5, gradient_radius=6, cauchy=0.5)],
+    ids=["intensity", "both, robust"],
+)
 def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, views, settings):
     """Of N log cost + the prior's squares, at corrections that are not small, in an image that is pooled."""
     pooled = [view.pooled(2) for view in views]
@@ -90,7 +97,9 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
     for p in range(18):
         step = np.eye(18)[p] * (2e-3 if p in radians else 0.3 if p == 12 else 0.1)
         slope = (value(step) - value(-step)) / (4 * step[p]) * here.cost
-        largest = np.abs(gradient[radians] if p in radians else gradient[[q for q in range(18) if q not in radians]]).max()
+        largest = np.abs(
+            gradient[radians] if p in radians else gradient[[q for q in range(18) if q not in radians]]
+        ).max()
         assert slope == pytest.approx(gradient[p], rel=0.05, abs=0.02 * largest), p
     assert count > 10
 
@@ -106,7 +115,9 @@ def test_where_points_fall_changes_by_the_corrections_as_the_solver_believes(vie
     way = unknowns._derivative(1, corrections, given, pivot)
     for p in range(12):
         step = 1e-5 * np.eye(12)[p]
-        ahead, behind = (unknowns.camera(1, unknowns.moved(corrections, sign * step), given).project(points) for sign in (1, -1))
+        ahead, behind = (
+            unknowns.camera(1, unknowns.moved(corrections, sign * step), given).project(points) for sign in (1, -1)
+        )
         motion, scale, shift = 1e-5 * way[:6, 6 + p], 1e-5 * way[6, 6 + p], 1e-5 * way[7:, 6 + p]
         there = here.project(rigid.transform_points(moved(np.eye(4), motion, pivot), points))
         believed = here.principal_point + np.exp(scale) * (there - here.principal_point) + shift - here.project(points)
@@ -156,7 +167,9 @@ def test_a_second_camera_that_is_off_is_corrected(anatomy, views):
     assert corrected.fit.cost < exact.fit.cost
 
 
-@pytest.mark.parametrize(("told", "fixed"), [((1.0, 0.0), slice(3, 4)), ((0.0, 3.0), slice(0, 3))], ids=["rotation", "translation"])
+@pytest.mark.parametrize(
+    ("told", "fixed"), [((1.0, 0.0), slice(3, 4)), ((0.0, 3.0), slice(0, 3))], ids=["rotation", "translation"]
+)
 def test_only_what_is_uncertain_is_corrected(anatomy, views, told, fixed):
     wrong = [views[0], uncertain(turned(views[1], [0, 0.8, 0], [2.0, 2.0, 0]), *told)]
     found = refine(anatomy, wrong, START)
@@ -199,7 +212,9 @@ def test_distance_to_the_detector_needs_a_pixel_size(views):
 
 
 def test_default_descent_takes_cameras_as_exact(ct, views):
-    objective = Objective(Projector(attenuation(ct)), [views[0], uncertain(views[1])], Settings(intensity_radius=8), np.zeros(3))
+    objective = Objective(
+        Projector(attenuation(ct)), [views[0], uncertain(views[1])], Settings(intensity_radius=8), np.zeros(3)
+    )
     found = minimise(objective, off(TRUE_POSE, [0, 1, 0], [1, 0, 0]), iterations=5, tolerance_mm=0.1)
     assert not found.corrections.any()
     assert error_mm(found.world_from_ct) < 0.2

@@ -24,8 +24,17 @@ STEPS, STOPPED_AT = 4, 3
 def begin(folder: Path) -> Training:
     """A training of STEPS steps."""
     ct, cameras = make_ct(), [view.camera for view in make_views(make_ct())]
-    poses = PoseRange(camera=cameras[0], world_from_ct=np.eye(4), centroid=ct.centroid(), orbital_deg=15, tilt_deg=15, roll_deg=20,
-                      columns_mm=15, rows_mm=15, beam_mm=20)
+    poses = PoseRange(
+        camera=cameras[0],
+        world_from_ct=np.eye(4),
+        centroid=ct.centroid(),
+        orbital_deg=15,
+        tilt_deg=15,
+        roll_deg=20,
+        columns_mm=15,
+        rows_mm=15,
+        beam_mm=20,
+    )
     begun = Training.begin(ct, cameras, poses, Anatomy(ct).corners(), Plan(), folder)
     begun.card = replace(begun.card, steps=STEPS, every=2)
     return begun
@@ -63,7 +72,12 @@ def go_through(folder: Path) -> dict[str, torch.Tensor]:
         resumed = Training.resume(folder, ct, [view.camera for view in make_views(ct)], Anatomy(ct).corners())
         model = resumed.run(lambda *_: None)
         errors = [row[2] for row in model.card.validation]
-    return {"gradient": first, "weights": weights(model.network), "stopped": torch.tensor(stopped), "errors": torch.tensor(errors)}
+    return {
+        "gradient": first,
+        "weights": weights(model.network),
+        "stopped": torch.tensor(stopped),
+        "errors": torch.tensor(errors),
+    }
 
 
 if __name__ == "__main__":

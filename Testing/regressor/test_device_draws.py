@@ -23,8 +23,19 @@ from MultiViewRegistrationLib.rendering.gpu import known_device, launch  # noqa:
 
 POSES, VIEWS, FIRST = 300, 2, 5
 #: All that may be drawn, in every image.
-ALL = BONE._replace(soft_removed_share=1.0, saturation_share=1.0, darkest_share=1.0, metal_share=1.0, bones_share=1.0, tissue_share=1.0,
-                    ghost_share=1.0, straight_share=1.0, round_share=1.0, text_share=1.0, border_share=1.0)
+ALL = BONE._replace(
+    soft_removed_share=1.0,
+    saturation_share=1.0,
+    darkest_share=1.0,
+    metal_share=1.0,
+    bones_share=1.0,
+    tissue_share=1.0,
+    ghost_share=1.0,
+    straight_share=1.0,
+    round_share=1.0,
+    text_share=1.0,
+    border_share=1.0,
+)
 
 
 @pytest.fixture(params=["cpu", *["cuda"] * torch.cuda.is_available()])
@@ -46,8 +57,23 @@ def test_what_is_drawn_for_an_image_is_what_numba_draws(how, device):
     numbers = torch.empty((count, drawn.NUMBERS), dtype=torch.float64, device=device)
     capsules = torch.zeros((count, drawn.MOST_CAPSULES, drawn.CAPSULE), dtype=torch.float64, device=device)
     states, noise = (torch.empty(shape, dtype=torch.int64, device=device) for shape in ((count, 1), count))
-    launch(draw_kernels.draw_images, (POSES, VIEWS), device, [
-        as_struct(how), rows, columns, told(key, device), FIRST, torch.from_numpy(mm).to(device), states, numbers, capsules, noise])
+    launch(
+        draw_kernels.draw_images,
+        (POSES, VIEWS),
+        device,
+        [
+            as_struct(how),
+            rows,
+            columns,
+            told(key, device),
+            FIRST,
+            torch.from_numpy(mm).to(device),
+            states,
+            numbers,
+            capsules,
+            noise,
+        ],
+    )
 
     expected, theirs, of_noise = np.empty((count, drawn.NUMBERS)), np.zeros(capsules.shape), np.empty(count, np.uint64)
     for n, state in enumerate(states_of_images(key, FIRST, POSES, VIEWS).T.ravel()):
@@ -96,7 +122,9 @@ def test_neighbours_turn_about_the_centroid_and_shift():
 def test_poses_of_neighbouring_keys_have_nothing_to_do_with_each_other(camera):
     """As those of the steps of a training, or of its ranks: together still even, and not alike at the same number."""
     motions = motions_of("range", camera)
-    depths = np.stack([motions.sample(key_of(0, stream, step), range(16))[:, 2, 3] for stream in (0, 2) for step in range(100)])
+    depths = np.stack(
+        [motions.sample(key_of(0, stream, step), range(16))[:, 2, 3] for stream in (0, 2) for step in range(100)]
+    )
     assert len(np.unique(depths)) == depths.size
     assert np.abs(np.corrcoef(depths.T) - np.eye(16)).max() < 0.3
     assert abs(np.corrcoef(depths[:100].ravel(), depths[100:].ravel())[0, 1]) < 0.08

@@ -43,7 +43,9 @@ def windows(ct):
 
 def poses(count: int, turn_deg: float = 20.0) -> np.ndarray:
     rng = np.random.default_rng(1)
-    return np.stack([off(TRUE_POSE, rng.uniform(-turn_deg, turn_deg, 3), rng.uniform(-15, 15, 3)) for _ in range(count)])
+    return np.stack(
+        [off(TRUE_POSE, rng.uniform(-turn_deg, turn_deg, 3), rng.uniform(-15, 15, 3)) for _ in range(count)]
+    )
 
 
 def both(maker: TrainingImages, device: str, windows, poses: np.ndarray, key: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -58,13 +60,35 @@ def same(expected: np.ndarray, found: np.ndarray) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=TOLERANCE)
 
 
-@pytest.mark.parametrize("changes", [
-    {}, dict(bone=(0.3, 2.0)), dict(soft=(0.3, 2.0)), dict(dense=(0.3, 2.0)), dict(soft_removed_share=1.0), dict(all_bone=1.0, bone=(2, 3)),
-    dict(hardening=(0.5, 0.6)), dict(scatter=(1.0, 2.0)), dict(glare=(0.5, 1.0)), dict(photons=(50.0, 100.0)), dict(shading=0.5),
-    dict(blur=(0.5, 1.0)), dict(blur=(-1.0, -0.5)), dict(saturation_share=1.0, saturation=(-0.5, 0.2)),
-    dict(darkest_share=1.0, darkest=(-0.5, 0.2)), dict(metal_share=1.0), dict(bones_share=1.0), dict(tissue_share=1.0),
-    dict(ghost_share=1.0), dict(straight_share=1.0), dict(round_share=1.0), dict(text_share=1.0), dict(**ALL_FIELDS, border_share=1.0),
-], ids=lambda changes: "-".join(changes) or "clean")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        dict(bone=(0.3, 2.0)),
+        dict(soft=(0.3, 2.0)),
+        dict(dense=(0.3, 2.0)),
+        dict(soft_removed_share=1.0),
+        dict(all_bone=1.0, bone=(2, 3)),
+        dict(hardening=(0.5, 0.6)),
+        dict(scatter=(1.0, 2.0)),
+        dict(glare=(0.5, 1.0)),
+        dict(photons=(50.0, 100.0)),
+        dict(shading=0.5),
+        dict(blur=(0.5, 1.0)),
+        dict(blur=(-1.0, -0.5)),
+        dict(saturation_share=1.0, saturation=(-0.5, 0.2)),
+        dict(darkest_share=1.0, darkest=(-0.5, 0.2)),
+        dict(metal_share=1.0),
+        dict(bones_share=1.0),
+        dict(tissue_share=1.0),
+        dict(ghost_share=1.0),
+        dict(straight_share=1.0),
+        dict(round_share=1.0),
+        dict(text_share=1.0),
+        dict(**ALL_FIELDS, border_share=1.0),
+    ],
+    ids=lambda changes: "-".join(changes) or "clean",
+)
 def test_each_randomisation_is_that_of_numba(changes, ct, windows, device):
     same(*both(TrainingImages(ct, 1.75, CLEAN._replace(**changes), variants=1), device, windows[:1], poses(24)))
 
@@ -123,11 +147,19 @@ def test_many_planes_do_not_run_over(windows, device):
 
 def test_a_batch_made_part_by_part_is_the_whole(ct, windows, device):
     """By either, and of what moves by itself, too."""
-    maker, around, key = TrainingImages(replace(ct, mask=np.indices(ct.volume.values.shape)[0] > 26), 1.75), poses(9), key_of(1)
+    maker, around, key = (
+        TrainingImages(replace(ct, mask=np.indices(ct.volume.values.shape)[0] > 26), 1.75),
+        poses(9),
+        key_of(1),
+    )
     whole = maker.batch(around, windows, key)
-    np.testing.assert_array_equal(np.concatenate([maker.batch(around[:4], windows, key), maker.batch(around[4:], windows, key, 4)]), whole)
+    np.testing.assert_array_equal(
+        np.concatenate([maker.batch(around[:4], windows, key), maker.batch(around[4:], windows, key, 4)]), whole
+    )
     mine = DeviceImages(maker, device)
-    same(whole, torch.cat([mine.batch(around[:4], windows, key), mine.batch(around[4:], windows, key, 4)]).cpu().numpy())
+    same(
+        whole, torch.cat([mine.batch(around[:4], windows, key), mine.batch(around[4:], windows, key, 4)]).cpu().numpy()
+    )
 
 
 def test_a_device_that_is_not_there_is_told(ct):

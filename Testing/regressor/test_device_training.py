@@ -57,8 +57,17 @@ def begin(ct, cameras, tmp_path):
     """A function: a training of some steps in a new folder."""
 
     def make(device, name: str = "model", steps: int = 4, **plan) -> Training:
-        poses = PoseRange(camera=cameras[0], world_from_ct=np.eye(4), centroid=ct.centroid(), orbital_deg=15, tilt_deg=15, roll_deg=20,
-                          columns_mm=15, rows_mm=15, beam_mm=20)
+        poses = PoseRange(
+            camera=cameras[0],
+            world_from_ct=np.eye(4),
+            centroid=ct.centroid(),
+            orbital_deg=15,
+            tilt_deg=15,
+            roll_deg=20,
+            columns_mm=15,
+            rows_mm=15,
+            beam_mm=20,
+        )
         begun = Training.begin(ct, cameras, poses, Anatomy(ct).corners(), Plan(device=device, **plan), tmp_path / name)
         begun.card = replace(begun.card, steps=steps, every=2)
         return begun
@@ -110,15 +119,20 @@ class Sent(torch.utils._python_dispatch.TorchDispatchMode):
 
     def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
         made = operation(*args, **(kwargs or {}))
-        devices = {each.device.type for each in torch.utils._pytree.tree_leaves((args, kwargs, made)) if isinstance(each, torch.Tensor)}
+        devices = {
+            each.device.type
+            for each in torch.utils._pytree.tree_leaves((args, kwargs, made))
+            if isinstance(each, torch.Tensor)
+        }
         self.operations += "meta" in devices
         if len(devices) > 1:
             self.by.append(str(operation))
         return made
 
 
-@pytest.mark.parametrize("network, loss, numbers", [
-    ("voting", "likelihood", 2), ("pose", "likelihood", 2), ("pose", "cui2025", 9)])  # also: whether poses are finite, once a DRR
+@pytest.mark.parametrize(
+    "network, loss, numbers", [("voting", "likelihood", 2), ("pose", "likelihood", 2), ("pose", "cui2025", 9)]
+)  # also: whether poses are finite, once a DRR
 def test_a_step_sends_nothing_to_the_device_and_waits_for_few_numbers(network, loss, numbers, begin, monkeypatch, ct):
     """Poses, images, targets, loss, gradients and the change of the weights: only what takes part in one is there."""
     launched, awaited = [], []
@@ -130,7 +144,9 @@ def test_a_step_sends_nothing_to_the_device_and_waits_for_few_numbers(network, l
     for module in (device_images, device_motions, gpu):
         monkeypatch.setattr(module, "launch", launch)
         monkeypatch.setattr(module, "known_device", lambda device: device)
-    monkeypatch.setattr(autograd, "_grid", lambda volume, place: Grid.of(np.full(volume.shape, 0.01, np.float32), place))
+    monkeypatch.setattr(
+        autograd, "_grid", lambda volume, place: Grid.of(np.full(volume.shape, 0.01, np.float32), place)
+    )
     for name, value in (("item", 1.0), ("__float__", 1.0), ("__bool__", True)):
         monkeypatch.setattr(torch.Tensor, name, lambda tensor, value=value: awaited.append(tensor.device.type) or value)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # has no such device
@@ -148,7 +164,9 @@ def test_a_step_sends_nothing_to_the_device_and_waits_for_few_numbers(network, l
         begun._step(None)
     assert not sent.by and sent.operations > 500
     assert awaited.count("meta") == numbers
-    kernels = {"draw_sixes", "draw_images", "aim", "march_rays", "attenuate", "detect"} | ({"project_rays"} if loss == "cui2025" else set())
+    kernels = {"draw_sixes", "draw_images", "aim", "march_rays", "attenuate", "detect"} | (
+        {"project_rays"} if loss == "cui2025" else set()
+    )
     assert kernels == {name.rpartition(".")[2] for name in launched}
     with Sent() as sent:
         torch.ones(2).to("meta")
@@ -173,7 +191,10 @@ def short_of_memory(begun: Training, most: int) -> list[int]:
 def test_out_of_memory_becomes_a_smaller_batch_that_teaches_the_same(begin, device):
     plenty, scarce = begin(device, "plenty"), begin(device, "scarce")
     tried = short_of_memory(scarce, 2)
-    with pytest.warns(UserWarning, match=r"too little free memory to learn from \d poses at a time; from here on it takes \d at a time"):
+    with pytest.warns(
+        UserWarning,
+        match=r"too little free memory to learn from \d poses at a time; from here on it takes \d at a time",
+    ):
         found = gradient(scarce)
     assert tried == [6, 3, 2, 2, 2]  # six poses in two views
     expected = gradient(plenty)
@@ -202,8 +223,12 @@ def test_half_precision_stays_in_the_body(begin, monkeypatch):
     begun = begin(WARP_CPU)
     whole = gradient(begun)
     inside, outside = [], []
-    begun._network.body.register_forward_hook(lambda module, given, found: inside.append(torch.is_autocast_enabled("cpu")))
-    begun._network.head.register_forward_hook(lambda module, given, found: outside.append((torch.is_autocast_enabled("cpu"), found.dtype)))
+    begun._network.body.register_forward_hook(
+        lambda module, given, found: inside.append(torch.is_autocast_enabled("cpu"))
+    )
+    begun._network.head.register_forward_hook(
+        lambda module, given, found: outside.append((torch.is_autocast_enabled("cpu"), found.dtype))
+    )
     monkeypatch.setattr(resnet, "precision_on", lambda device: torch.bfloat16)
     half = gradient(begun)
     assert inside == [True] and outside == [(False, torch.float32)]

@@ -23,8 +23,16 @@ LANDMARKS, OBSERVERS = 24, 64
 
 def camera(angle_deg: float, mirrored: bool = False) -> Camera:
     """64 x 64 pixels of a C-arm, its principal point off the centre."""
-    return CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(4.64, 4.64), size=(64, 64), principal_point=(33.0, 29.5),
-                rao_lao_deg=angle_deg, cra_cau_deg=4, mirrored=mirrored).camera()
+    return CArm(
+        source_to_detector_mm=1020,
+        source_to_isocentre_mm=700,
+        pixel_mm=(4.64, 4.64),
+        size=(64, 64),
+        principal_point=(33.0, 29.5),
+        rao_lao_deg=angle_deg,
+        cra_cau_deg=4,
+        mirrored=mirrored,
+    ).camera()
 
 
 def landmarks(rng: np.random.Generator) -> np.ndarray:
@@ -35,7 +43,14 @@ def some_pose(rng: np.random.Generator) -> np.ndarray:
     return moved(NOMINAL, rng.uniform(-1, 1, 6) * SPREAD, CENTROID)
 
 
-def votes(view: Camera, points: np.ndarray, pose: np.ndarray, rng: np.random.Generator, noise_px: float = 0.0, wrong: float = 0.0) -> Votes:
+def votes(
+    view: Camera,
+    points: np.ndarray,
+    pose: np.ndarray,
+    rng: np.random.Generator,
+    noise_px: float = 0.0,
+    wrong: float = 0.0,
+) -> Votes:
     """Votes with a Laplace distribution of this scale about the truth, a share of them anywhere, all as sure of themselves."""
     true = view.project(rigid.transform_points(pose, points))[:, None]
     direction = rng.normal(size=(LANDMARKS, OBSERVERS, 2))
@@ -43,12 +58,20 @@ def votes(view: Camera, points: np.ndarray, pose: np.ndarray, rng: np.random.Gen
     positions = true + noise_px * rng.gamma(2, size=(LANDMARKS, OBSERVERS, 1)) * direction
     lost = rng.random((LANDMARKS, OBSERVERS)) < wrong
     positions[lost] = rng.uniform(-40, 104, (int(lost.sum()), 2))
-    return Votes(view, points, CENTROID, positions, np.full((LANDMARKS, OBSERVERS), max(noise_px, 0.1)),
-                 worth=LANDMARKS * OBSERVERS)
+    return Votes(
+        view,
+        points,
+        CENTROID,
+        positions,
+        np.full((LANDMARKS, OBSERVERS), max(noise_px, 0.1)),
+        worth=LANDMARKS * OBSERVERS,
+    )
 
 
 def error_mm(pose: np.ndarray, true: np.ndarray, points: np.ndarray) -> float:
-    return float(np.linalg.norm(rigid.transform_points(pose, points) - rigid.transform_points(true, points), axis=1).mean())
+    return float(
+        np.linalg.norm(rigid.transform_points(pose, points) - rigid.transform_points(true, points), axis=1).mean()
+    )
 
 
 VIEWS = {
@@ -88,13 +111,18 @@ def test_the_minimum_is_that_of_scipy():
 
     def roots(twist: np.ndarray) -> np.ndarray:
         world = rigid.transform_points(moved(true, twist * SPREAD, CENTROID), points)
-        off = [np.linalg.norm(view.positions - view.camera.project(world)[:, None], axis=-1) / view.scales for view in views]
+        off = [
+            np.linalg.norm(view.positions - view.camera.project(world)[:, None], axis=-1) / view.scales
+            for view in views
+        ]
         return np.sqrt(np.maximum(off, 1e-6)).ravel()
 
     expected = moved(true, least_squares(roots, np.zeros(6), x_scale=0.01, xtol=1e-9).x * SPREAD, CENTROID)
     found = fuse(views, CENTROID, NOMINAL)[0]
     assert error_mm(found.world_from_ct, expected, points) < 0.05
-    assert error_mm(found.world_from_ct, true, points) > 0.06, "the votes' noise must move the minimum, or this test is idle"
+    assert error_mm(found.world_from_ct, true, points) > 0.06, (
+        "the votes' noise must move the minimum, or this test is idle"
+    )
 
 
 def test_surer_votes_count_for_more():
@@ -115,7 +143,9 @@ def test_the_covariance_is_that_of_the_answers():
     rng = np.random.default_rng(4)
     points, true = landmarks(rng), NOMINAL
     views = VIEWS["two views"]
-    found = [fuse([votes(view, points, true, rng, noise_px=1.0) for view in views], CENTROID, NOMINAL)[0] for _ in range(60)]
+    found = [
+        fuse([votes(view, points, true, rng, noise_px=1.0) for view in views], CENTROID, NOMINAL)[0] for _ in range(60)
+    ]
     assert 0.7 * 6 < np.mean([answer.squared_error(true, CENTROID) for answer in found]) < 1.4 * 6
 
 
@@ -193,7 +223,9 @@ def test_two_views_are_surer_than_one():
     one, two = fuse(views[:1], CENTROID, NOMINAL)[0], fuse(views, CENTROID, NOMINAL)[0]
     assert two.expected_mm() < 0.5 * one.expected_mm()
     depth = one.covariance[3:, 3:] @ views[0].camera.camera_from_world[2, :3]
-    assert depth @ views[0].camera.camera_from_world[2, :3] > 0.9 * np.trace(one.covariance[3:, 3:]), "one view's depth is uncertain"
+    assert depth @ views[0].camera.camera_from_world[2, :3] > 0.9 * np.trace(one.covariance[3:, 3:]), (
+        "one view's depth is uncertain"
+    )
 
 
 def guess(true: np.ndarray, error: np.ndarray, covariance: np.ndarray) -> Guess:
@@ -242,13 +274,18 @@ def test_a_wrong_guess_among_three_is_thrown_out():
 def test_derivatives_are_those_of_finite_differences():
     rng = np.random.default_rng(12)
     points, true = landmarks(rng), some_pose(rng)
-    for evidence in (votes(camera(20, mirrored=True), points, true, rng, noise_px=3.0), guess(true, 0.2 * SPREAD, covariance_of(rng)),
-                     guess(true, 3 * SPREAD, covariance_of(rng))):
+    for evidence in (
+        votes(camera(20, mirrored=True), points, true, rng, noise_px=3.0),
+        guess(true, 0.2 * SPREAD, covariance_of(rng)),
+        guess(true, 3 * SPREAD, covariance_of(rng)),
+    ):
         poses = np.stack([moved(true, rng.normal(0, 0.1, 6) * SPREAD, CENTROID) for _ in range(3)])
         right = evidence.at(poses).right
         for axis in range(6):
             step = 2e-3 * SPREAD[axis] * np.eye(6)[axis]
-            up, down = (evidence.at(moved(poses, np.broadcast_to(sign * step, (3, 6)), CENTROID)).cost for sign in (1, -1))
+            up, down = (
+                evidence.at(moved(poses, np.broadcast_to(sign * step, (3, 6)), CENTROID)).cost for sign in (1, -1)
+            )
             expected = (down - up) / (4e-3 * SPREAD[axis])
             np.testing.assert_allclose(right[:, axis], expected, rtol=0.03, atol=0.03 * np.abs(expected).max())
 
@@ -295,7 +332,9 @@ def test_candidates_are_distinct():
     rng = np.random.default_rng(16)
     points, true = landmarks(rng), some_pose(rng)
     found = fuse([votes(view, points, true, rng, 0.1) for view in VIEWS["three views"]], CENTROID, NOMINAL)
-    again = [replace(found[0], world_from_ct=moved(found[0].world_from_ct, twist, CENTROID))
-             for twist in np.array([[0, 0, 0, 1.0, 0, 0], [0.03, 0, 0, 0, 0, 0], [0, 0.06, 0, 0, 0, 0]])]
+    again = [
+        replace(found[0], world_from_ct=moved(found[0].world_from_ct, twist, CENTROID))
+        for twist in np.array([[0, 0, 0, 1.0, 0, 0], [0.03, 0, 0, 0, 0, 0], [0, 0.06, 0, 0, 0, 0]])
+    ]
     kept = distinct([found[0], *again], CENTROID)
     assert [candidate is other for candidate, other in zip(kept, (found[0], again[2]), strict=True)] == [True, True]

@@ -52,8 +52,14 @@ def volume():
 
 
 def c_arm(primary_deg, secondary_deg=0.0, pixels=32):
-    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=RADIUS, pixel_mm=(170 / pixels,) * 2, size=(pixels, pixels),
-                rao_lao_deg=primary_deg, cra_cau_deg=secondary_deg).camera()
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=RADIUS,
+        pixel_mm=(170 / pixels,) * 2,
+        size=(pixels, pixels),
+        rao_lao_deg=primary_deg,
+        cra_cau_deg=secondary_deg,
+    ).camera()
 
 
 CAMERAS = [c_arm(0), c_arm(80, 15)]
@@ -70,7 +76,9 @@ def truth(cameras=CAMERAS, count=1):
 
 def xrays_of(volume, cameras=CAMERAS, gain=1.0, offset=0.0):
     """(1, views, rows, columns): by the renderer that knows no gradient."""
-    return torch.from_numpy(gain * np.stack([render(volume, camera, TRUE_POSE).image for camera in cameras])[None] + np.float32(offset))
+    return torch.from_numpy(
+        gain * np.stack([render(volume, camera, TRUE_POSE).image for camera in cameras])[None] + np.float32(offset)
+    )
 
 
 def off(twists, cameras=CAMERAS):
@@ -110,9 +118,22 @@ def own_formula(camera_b, predicted_b, camera_a, true_a, xray_a, volume):
 
 @pytest.mark.parametrize("cameras", [CAMERAS, [*CAMERAS, c_arm(-40, -10)]], ids=["two views", "three views"])
 def test_their_formulas_by_numpy(volume, cameras):
-    predicted, true, xrays = off(some_twists(views=len(cameras)), cameras), truth(cameras), xrays_of(volume, cameras, 0.8, 0.1)
-    table = np.array([[own_formula(cameras[b], predicted[0, b].numpy(), cameras[a], true[0, a].numpy(), xrays[0, a].numpy(), volume)
-                       for b in range(len(cameras))] for a in range(len(cameras))])  # (a, b, 2)
+    predicted, true, xrays = (
+        off(some_twists(views=len(cameras)), cameras),
+        truth(cameras),
+        xrays_of(volume, cameras, 0.8, 0.1),
+    )
+    table = np.array(
+        [
+            [
+                own_formula(
+                    cameras[b], predicted[0, b].numpy(), cameras[a], true[0, a].numpy(), xrays[0, a].numpy(), volume
+                )
+                for b in range(len(cameras))
+            ]
+            for a in range(len(cameras))
+        ]
+    )  # (a, b, 2)
     own = np.eye(len(cameras), dtype=bool)
     expected = [*table[own].mean(0), *table[~own].mean(0)]
     terms = losses(volume, cameras=cameras).terms(predicted, true, xrays)
@@ -123,7 +144,9 @@ def test_cui2025_is_a_quarter_of_the_sum_over_four(volume):
     predicted, true, xrays = off(some_twists()), truth(), xrays_of(volume)
     expected = 0
     for a, b in ((0, 0), (1, 1), (0, 1), (1, 0)):
-        pose, image = own_formula(CAMERAS[b], predicted[0, b].numpy(), CAMERAS[a], true[0, a].numpy(), xrays[0, a].numpy(), volume)
+        pose, image = own_formula(
+            CAMERAS[b], predicted[0, b].numpy(), CAMERAS[a], true[0, a].numpy(), xrays[0, a].numpy(), volume
+        )
         expected += 0.25 * (image + 0.01 * pose)
     assert losses(volume, PRESETS["cui2025"])(predicted, true, xrays).item() == pytest.approx(expected, rel=1e-5)
 
@@ -131,7 +154,9 @@ def test_cui2025_is_a_quarter_of_the_sum_over_four(volume):
 def test_diffpose_is_one_view_by_itself(volume):
     camera = CAMERAS[:1]
     predicted, true, xrays = off(some_twists(views=1), camera), truth(camera), xrays_of(volume, camera)
-    pose, image = own_formula(camera[0], predicted[0, 0].numpy(), camera[0], true[0, 0].numpy(), xrays[0, 0].numpy(), volume)
+    pose, image = own_formula(
+        camera[0], predicted[0, 0].numpy(), camera[0], true[0, 0].numpy(), xrays[0, 0].numpy(), volume
+    )
     of_one = losses(volume, PRESETS["diffpose"], camera)
     assert of_one(predicted, true, xrays).item() == pytest.approx(image + 0.01 * pose, rel=1e-5)
     assert set(losses(volume, cameras=camera).terms(predicted, true, xrays)) == {"pose", "image"}

@@ -21,8 +21,16 @@ def line_integrals(bases: Bases, camera: Camera, world_from_ct: np.ndarray) -> n
     rays = stacks.rays(camera, world_from_ct[None])
     s, (columns, rows) = rays.stack[0], camera.size
     out = np.empty((BASES, rows, columns), np.float32)
-    project(stacks.words[s], stacks.shapes[s], stacks.stored[s], stacks.steps[s], rays.source[0], rays.directions[0],
-            rays.world_from_index[0], out)
+    project(
+        stacks.words[s],
+        stacks.shapes[s],
+        stacks.stored[s],
+        stacks.steps[s],
+        rays.source[0],
+        rays.directions[0],
+        rays.world_from_index[0],
+        out,
+    )
     return out
 
 
@@ -55,7 +63,9 @@ def test_they_are_those_of_the_renderer(seed, mirrored):
     rng = np.random.default_rng(seed)
     bases = oblique_bases(rng)
     pose = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-100, 100, 3))
-    camera = camera_before(rigid.transform_points(pose, middle(bases)), rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored)
+    camera = camera_before(
+        rigid.transform_points(pose, middle(bases)), rng.normal(size=3), rng.uniform(-3, 3), mirrored=mirrored
+    )
     found = line_integrals(bases, camera, pose)
     for values, image in zip(bases.values, found, strict=True):
         expected = render(Volume(values, bases.ct_from_index), camera, pose).image
@@ -91,11 +101,24 @@ def test_a_lane_does_not_run_over_into_the_next():
     words = np.zeros((704, 4, 4), np.uint32)
     words[1:702, 1:3, 1:3] = LARGEST | LARGEST << 10 | LARGEST << 20
     grid = Grid.of(words, np.eye(4))
-    camera = Camera([[4000, 0, 0], [0, 4000, 0], [0, 0, 1]], [[1, 0, 0, -1.5], [0, 1, 0, -1.5], [0, 0, 1, 3000], [0, 0, 0, 1]], (1, 1))
+    camera = Camera(
+        [[4000, 0, 0], [0, 4000, 0], [0, 0, 1]],
+        [[1, 0, 0, -1.5], [0, 1, 0, -1.5], [0, 0, 1, 3000], [0, 0, 0, 1]],
+        (1, 1),
+    )
     rays = grid.rays(camera, np.eye(4))
     out = np.empty((BASES, 1, 1), np.float32)
     steps = np.full(BASES, 1e-3)
-    project(grid.values, np.array(grid.shape), np.array(grid.stored), steps, rays.source, rays.directions, rays.world_from_index, out)
+    project(
+        grid.values,
+        np.array(grid.shape),
+        np.array(grid.stored),
+        steps,
+        rays.source,
+        rays.directions,
+        rays.world_from_index,
+        out,
+    )
     np.testing.assert_allclose(out.ravel(), 701 * LARGEST * 1e-3, rtol=1e-5)
 
 
@@ -112,5 +135,7 @@ def test_a_lane_does_not_depend_on_the_others(lane):
 
 def test_nothing_behind_the_source_counts():
     bases = Bases(np.full((BASES, 20, 20, 20), 0.01, np.float32), np.eye(4))
-    camera = Camera([[50, 0, 5], [0, 50, 5], [0, 0, 1]], rigid.from_rotation_translation(np.eye(3), [-9.5, -9.5, -30]), (11, 11))
+    camera = Camera(
+        [[50, 0, 5], [0, 50, 5], [0, 0, 1]], rigid.from_rotation_translation(np.eye(3), [-9.5, -9.5, -30]), (11, 11)
+    )
     assert not line_integrals(bases, camera, np.eye(4)).any()

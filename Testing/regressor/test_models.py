@@ -35,10 +35,26 @@ from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402
 def card(ct, views) -> Card:
     windows = [Window.of(view.camera) for view in views]
     return Card(
-        ct_sha256=ct_sha256(ct), cameras=[camera_to_json(window.camera) for window in windows], world_from_ct=np.eye(4).tolist(),
-        centroid=ct.centroid().tolist(), half_widths=dict(zip(AXES, (15.0, 15.0, 20.0, 15.0, 15.0, 20.0), strict=True)), poses="range",
-        network="voting", loss="likelihood", seed=0, minutes=1.0, steps=10, every=5, created="2026-01-01T00:00:00",
-        versions={}, done=10, seconds=1.5, losses=[[10, -1.0]], validation=[[10, 1.5, 5.0, 9.0, 9.0]], expected=[5.0, 9.0, 1.0])
+        ct_sha256=ct_sha256(ct),
+        cameras=[camera_to_json(window.camera) for window in windows],
+        world_from_ct=np.eye(4).tolist(),
+        centroid=ct.centroid().tolist(),
+        half_widths=dict(zip(AXES, (15.0, 15.0, 20.0, 15.0, 15.0, 20.0), strict=True)),
+        poses="range",
+        network="voting",
+        loss="likelihood",
+        seed=0,
+        minutes=1.0,
+        steps=10,
+        every=5,
+        created="2026-01-01T00:00:00",
+        versions={},
+        done=10,
+        seconds=1.5,
+        losses=[[10, -1.0]],
+        validation=[[10, 1.5, 5.0, 9.0, 9.0]],
+        expected=[5.0, 9.0, 1.0],
+    )
 
 
 @pytest.fixture
@@ -66,8 +82,10 @@ class Oracle:
         from MultiViewRegistrationLib.regressor.evidence import Votes
 
         projected = [camera.project(rigid.transform_points(self.truth, self.landmarks)) for camera in cameras]
-        return [Votes(camera, self.landmarks, self.centroid, points[:, None], np.full((len(points), 1), self.scale_px), 3.0)
-                for camera, points in zip(cameras, projected, strict=True)]
+        return [
+            Votes(camera, self.landmarks, self.centroid, points[:, None], np.full((len(points), 1), self.scale_px), 3.0)
+            for camera, points in zip(cameras, projected, strict=True)
+        ]
 
 
 def test_the_same_model_is_read_again(folder, card, views):
@@ -89,23 +107,26 @@ def rewritten(folder, **changes):
     (folder / CARD).write_text(json.dumps({key: value for key, value in content.items() if value is not ...}))
 
 
-@pytest.mark.parametrize("changes, said", [
-    ({"format": "something"}, "is no card of a trained model"),
-    ({"version": 99}, "written by another version"),
-    ({"seed": "1"}, '"seed" is missing or of another kind'),
-    ({"steps": ...}, '"steps" is missing'),
-    ({"hardness": float("nan")}, '"hardness" is not between 0 and 1'),
-    ({"more": 1}, '"more" is not known'),
-    ({"world_from_ct": [[1, 2], [3, 4]]}, "a matrix is not 4 rows of 4 numbers"),
-    ({"centroid": [0, 0, float("nan")]}, '"centroid" or "half_widths" are no numbers'),
-    ({"cameras": []}, "a matrix is not 4 rows"),
-    ({"weights": "../../elsewhere.safetensors"}, '"weights" is no file beside it'),
-    ({"weights": "gone.safetensors"}, "found no weights as safetensors"),
-    ({"weights_sha256": "0" * 64}, "is not the file that was written"),
-    ({"network": "other"}, 'the network "other" is not known'),
-    ({"network": "pose"}, "its weights do not fit its card"),
-    ({"validation": []}, "stopped before it had learnt anything"),
-])
+@pytest.mark.parametrize(
+    "changes, said",
+    [
+        ({"format": "something"}, "is no card of a trained model"),
+        ({"version": 99}, "written by another version"),
+        ({"seed": "1"}, '"seed" is missing or of another kind'),
+        ({"steps": ...}, '"steps" is missing'),
+        ({"hardness": float("nan")}, '"hardness" is not between 0 and 1'),
+        ({"more": 1}, '"more" is not known'),
+        ({"world_from_ct": [[1, 2], [3, 4]]}, "a matrix is not 4 rows of 4 numbers"),
+        ({"centroid": [0, 0, float("nan")]}, '"centroid" or "half_widths" are no numbers'),
+        ({"cameras": []}, "a matrix is not 4 rows"),
+        ({"weights": "../../elsewhere.safetensors"}, '"weights" is no file beside it'),
+        ({"weights": "gone.safetensors"}, "found no weights as safetensors"),
+        ({"weights_sha256": "0" * 64}, "is not the file that was written"),
+        ({"network": "other"}, 'the network "other" is not known'),
+        ({"network": "pose"}, "its weights do not fit its card"),
+        ({"validation": []}, "stopped before it had learnt anything"),
+    ],
+)
 def test_cards_that_were_changed(folder, changes, said):
     rewritten(folder, **changes)
     with pytest.raises(InputError, match=said):
@@ -199,10 +220,19 @@ def test_what_leaves_doubt_is_looked_at_again(card, ct, views):
 def test_the_same_arm_in_another_world(card, ct, views):
     """As a tracker's, of which the case's start tells; without it these cameras see the CT from behind."""
     moved = off(np.eye(4), (0, 150, 20), (300, -200, 40))
-    there = [replace(view, camera=replace(view.camera, camera_from_world=view.camera.camera_from_world @ rigid.inverse(moved)))
-             for view in views]
+    there = [
+        replace(
+            view, camera=replace(view.camera, camera_from_world=view.camera.camera_from_world @ rigid.inverse(moved))
+        )
+        for view in views
+    ]
     model = oracle(card, ct, moved @ TRUE_POSE)
-    assert error_mm(model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0].world_from_ct, moved @ TRUE_POSE) < 0.2
+    assert (
+        error_mm(
+            model.candidates(there, moved @ off(np.eye(4), (3, 4, 2), (4, 5, 6)))[0].world_from_ct, moved @ TRUE_POSE
+        )
+        < 0.2
+    )
     with pytest.raises(InputError, match='view "view[12]": its camera sees the CT otherwise than any that the model'):
         model.candidates(there)
 
@@ -220,7 +250,11 @@ def test_the_store(monkeypatch, tmp_path, card):
     monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))
     assert store.all_models() == [] and store.models_of("ab" * 32) == []
     made = []
-    for sha, created in (("ab" * 32, "2026-01-02T00:00:00"), ("ab" * 32, "2026-01-03T00:00:00"), ("cd" * 32, "2026-01-01T00:00:00")):
+    for sha, created in (
+        ("ab" * 32, "2026-01-02T00:00:00"),
+        ("ab" * 32, "2026-01-03T00:00:00"),
+        ("cd" * 32, "2026-01-01T00:00:00"),
+    ):
         where = store.new_folder(sha)
         save(where, replace(card, ct_sha256=sha, created=created), {"network.x": torch.zeros(100)})
         made.append(where)

@@ -21,8 +21,18 @@ from MultiViewRegistrationLib.regressor.voting import CellVotes, VotingNetwork, 
 
 CENTROID = np.array([5.0, -12.0, 30.0])
 NOMINAL = rigid.from_rotation_translation(np.eye(3), -CENTROID)
-CAMERAS = [CArm(source_to_detector_mm=1010, source_to_isocentre_mm=700, pixel_mm=(4.64, 4.64), size=(64, 64), rao_lao_deg=angle,
-                cra_cau_deg=3, mirrored=mirrored).camera() for angle, mirrored in ((0, False), (80, True))]
+CAMERAS = [
+    CArm(
+        source_to_detector_mm=1010,
+        source_to_isocentre_mm=700,
+        pixel_mm=(4.64, 4.64),
+        size=(64, 64),
+        rao_lao_deg=angle,
+        cra_cau_deg=3,
+        mirrored=mirrored,
+    ).camera()
+    for angle, mirrored in ((0, False), (80, True))
+]
 POINTS = CENTROID + np.random.default_rng(1).uniform(-70, 70, (12, 3))
 
 
@@ -40,19 +50,27 @@ def network_of(name: str, seed: int = 0) -> Network:
 
 def small(name: str) -> Network:
     torch.manual_seed(0)
-    return VotingNetwork(CAMERAS, POINTS, CENTROID, width=8) if name == "voting" else PoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
+    return (
+        VotingNetwork(CAMERAS, POINTS, CENTROID, width=8)
+        if name == "voting"
+        else PoseNetwork(CAMERAS, NOMINAL, CENTROID, width=8)
+    )
 
 
 def batch(rng: np.random.Generator, count: int) -> tuple[np.ndarray, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Poses (count, 4, 4), their images in both views, the views, and camera_from_ct: 12 balls of different sizes float in nothing."""
-    poses = moved(np.broadcast_to(NOMINAL, (count, 4, 4)), rng.uniform(-1, 1, (count, 6)) * np.repeat([0.15, 20], 3), CENTROID)
+    poses = moved(
+        np.broadcast_to(NOMINAL, (count, 4, 4)), rng.uniform(-1, 1, (count, 6)) * np.repeat([0.15, 20], 3), CENTROID
+    )
     v, u = np.mgrid[:64, :64]
     images = np.zeros((count, len(CAMERAS), 2, 64, 64), np.float32)
     images[:, :, 1] = 1
     for number, camera in enumerate(CAMERAS):
         pixels = camera.project(rigid.transform_points(poses[:, None], POINTS))[..., None, None]
         radii = np.linspace(1.5, 5, len(POINTS))[:, None, None]
-        images[:, number, 0] = (np.exp(-((u - pixels[:, :, 0]) ** 2 + (v - pixels[:, :, 1]) ** 2) / (2 * radii**2))).sum(axis=1) * 3 - 1
+        images[:, number, 0] = (
+            np.exp(-((u - pixels[:, :, 0]) ** 2 + (v - pixels[:, :, 1]) ** 2) / (2 * radii**2))
+        ).sum(axis=1) * 3 - 1
     views = torch.arange(len(CAMERAS)).repeat(count)
     camera_from_ct = in_cameras(CAMERAS, torch.from_numpy(poses)).flatten(0, 1).float()
     return poses, torch.from_numpy(images).flatten(0, 1), views, camera_from_ct
@@ -64,7 +82,9 @@ def errors_mm(network: Network, poses: np.ndarray, images: torch.Tensor, views: 
     with torch.no_grad():
         for n in range(len(poses)):
             pair = slice(len(CAMERAS) * n, len(CAMERAS) * (n + 1))
-            found.append(fuse(network.evidence(network(images[pair], views[pair]), CAMERAS), CENTROID, NOMINAL)[0].world_from_ct)
+            found.append(
+                fuse(network.evidence(network(images[pair], views[pair]), CAMERAS), CENTROID, NOMINAL)[0].world_from_ct
+            )
     apart = rigid.transform_points(np.stack(found)[:, None], POINTS) - rigid.transform_points(poses[:, None], POINTS)
     return np.linalg.norm(apart, axis=-1).mean(axis=1)
 
@@ -135,7 +155,9 @@ def test_it_learns_where_a_constellation_of_balls_is(name, limit_mm):
         network.loss(network(images, views), camera_from_ct, views).mean().backward()
         optimiser.step(step / steps)
     poses, images, views, _ = batch(np.random.default_rng(99), 20)
-    nothing = np.linalg.norm(rigid.transform_points(poses[:, None], POINTS) - rigid.transform_points(NOMINAL, POINTS), axis=-1).mean()
+    nothing = np.linalg.norm(
+        rigid.transform_points(poses[:, None], POINTS) - rigid.transform_points(NOMINAL, POINTS), axis=-1
+    ).mean()
     assert nothing > 18
     assert np.median(errors_mm(network, poses, images, views)) < limit_mm
 
@@ -149,7 +171,10 @@ def test_perfect_votes_are_the_true_pose_in_either_kind_of_image():
         np.testing.assert_allclose(found, camera.project(rigid.transform_points(poses[0], POINTS)), atol=1e-3)
     said = CellVotes(true[..., None].expand(-1, -1, -1, 64), torch.full((2, 12, 64), -3.0))
     pose = fuse(network.evidence(said, CAMERAS), CENTROID, NOMINAL)[0].world_from_ct
-    assert np.linalg.norm(rigid.transform_points(pose, POINTS) - rigid.transform_points(poses[0], POINTS), axis=1).max() < 0.05
+    assert (
+        np.linalg.norm(rigid.transform_points(pose, POINTS) - rigid.transform_points(poses[0], POINTS), axis=1).max()
+        < 0.05
+    )
 
 
 def test_a_votes_likelihood_is_greatest_at_the_truth_and_at_its_own_distance():
@@ -159,7 +184,11 @@ def test_a_votes_likelihood_is_greatest_at_the_truth_and_at_its_own_distance():
     off = true + 0.08 * torch.tensor([0.6, 0.8])[:, None, None]
 
     def loss(positions, scale):
-        return network.loss(CellVotes(positions, torch.full((2, 12, 64), np.log(scale))), camera_from_ct, views).mean().item()
+        return (
+            network.loss(CellVotes(positions, torch.full((2, 12, 64), np.log(scale))), camera_from_ct, views)
+            .mean()
+            .item()
+        )
 
     assert loss(true, 0.04) < loss(off, 0.04)
     assert min((loss(off, scale), scale) for scale in np.linspace(0.02, 0.08, 61))[1] == pytest.approx(0.04)
@@ -175,7 +204,9 @@ def test_a_pose_network_begins_at_the_nominal_pose_and_moves_about_the_centroid(
     network.rotation.bias.data[:] = torch.tensor([1.0, -0.5, 0.3])
     turned = network(images, views).camera_from_ct
     centre = torch.tensor(CENTROID).float()
-    assert torch.allclose(turned[:, :3, :3] @ centre + turned[:, :3, 3], nominal[:, :3, :3] @ centre + nominal[:, :3, 3], atol=1e-3)
+    assert torch.allclose(
+        turned[:, :3, :3] @ centre + turned[:, :3, 3], nominal[:, :3, :3] @ centre + nominal[:, :3, 3], atol=1e-3
+    )
     turn = rigid.rotation_angle(turned[0].double().detach().numpy() @ np.linalg.inv(nominal[0].numpy()))
     assert turn == pytest.approx(0.2 * np.linalg.norm([1, -0.5, 0.3]), rel=1e-3)
 
@@ -185,7 +216,9 @@ def test_the_evidence_of_a_pose_is_that_pose_and_its_scales():
     poses, images, views, camera_from_ct = batch(np.random.default_rng(5), 1)
     scales = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.5, 2.0])
     said = network(images, views)._replace(camera_from_ct=camera_from_ct, log_scales=scales.log().expand(2, 6))
-    assert network.loss(said, camera_from_ct, views).tolist() == pytest.approx(2 * [scales.log().mean().item()], abs=1e-3)
+    assert network.loss(said, camera_from_ct, views).tolist() == pytest.approx(
+        2 * [scales.log().mean().item()], abs=1e-3
+    )
     for guess, camera in zip(network.evidence(said, CAMERAS), CAMERAS):
         np.testing.assert_allclose(guess.world_from_ct, poses[0], atol=1e-3)
         beam = camera.camera_from_world[2, :3]

@@ -27,8 +27,17 @@ SIZE = 300, 320
 
 
 def c_arm(primary=0.0, secondary=0.0, **others):
-    return CArm(**{"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": (1.0, 1.0), "size": SIZE,
-                   "rao_lao_deg": primary, "cra_cau_deg": secondary, **others}).camera()
+    return CArm(
+        **{
+            "source_to_detector_mm": 1000,
+            "source_to_isocentre_mm": 700,
+            "pixel_mm": (1.0, 1.0),
+            "size": SIZE,
+            "rao_lao_deg": primary,
+            "cra_cau_deg": secondary,
+            **others,
+        }
+    ).camera()
 
 
 def at_the_isocentre(turn=(0.1, -0.2, 0.3)):
@@ -39,8 +48,12 @@ def at_the_isocentre(turn=(0.1, -0.2, 0.3)):
 
 def some_range(camera=None, world_from_ct=None, **others):
     world_from_ct = at_the_isocentre() if world_from_ct is None else world_from_ct
-    return PoseRange(**{**WIDTHS, **others}, camera=camera or c_arm(20, 10, roll_deg=15, isocentre_offset_mm=(5, -8)),
-                     world_from_ct=world_from_ct, centroid=CENTROID)
+    return PoseRange(
+        **{**WIDTHS, **others},
+        camera=camera or c_arm(20, 10, roll_deg=15, isocentre_offset_mm=(5, -8)),
+        world_from_ct=world_from_ct,
+        centroid=CENTROID,
+    )
 
 
 values = st.tuples(*[st.floats(-width, width) for width in (179, 89, 179, 300, 300, 300)]).map(np.array)
@@ -112,18 +125,31 @@ def image_of(reach, axis, value, offset):
     return [reach.camera.project(rigid.transform_points(T, point)) for T in (reach.world_from_ct, pose)]
 
 
-@pytest.mark.parametrize("axis, value, offset, moved", [
-    ("columns_mm", 7, (0, 0, 0), (10, 0)),  # 7 mm at 700 of 1000 mm are 10 pixels of 1 mm
-    ("rows_mm", 14, (0, 0, 0), (0, 20)),  # down
-    ("beam_mm", 50, (0, 0, 0), (0, 0)),
-    ("beam_mm", 50, (70, 0, 0), (70 * 1000 / 750 - 100, 0)),  # away from the source all becomes smaller
-    ("orbital_deg", 10, (0, 0, 0), (0, 0)),  # turns are about the centroid
-    ("tilt_deg", 10, (0, 0, 0), (0, 0)),
-    ("roll_deg", 10, (0, 0, 0), (0, 0)),
-    ("roll_deg", 90, (70, 0, 0), (-100, 100)),  # clockwise: what was on the right comes down
-    ("tilt_deg", 30, (0, 0, 70), (0, 1000 * 35 / (700 + 70 * np.sqrt(0.75)))),  # cranial: the front goes to the feet
-    ("orbital_deg", 30, (0, 0, 70), (1000 * 35 / (700 + 70 * np.sqrt(0.75)), 0)),  # to LAO: the front goes to the patient's right
-])
+@pytest.mark.parametrize(
+    "axis, value, offset, moved",
+    [
+        ("columns_mm", 7, (0, 0, 0), (10, 0)),  # 7 mm at 700 of 1000 mm are 10 pixels of 1 mm
+        ("rows_mm", 14, (0, 0, 0), (0, 20)),  # down
+        ("beam_mm", 50, (0, 0, 0), (0, 0)),
+        ("beam_mm", 50, (70, 0, 0), (70 * 1000 / 750 - 100, 0)),  # away from the source all becomes smaller
+        ("orbital_deg", 10, (0, 0, 0), (0, 0)),  # turns are about the centroid
+        ("tilt_deg", 10, (0, 0, 0), (0, 0)),
+        ("roll_deg", 10, (0, 0, 0), (0, 0)),
+        ("roll_deg", 90, (70, 0, 0), (-100, 100)),  # clockwise: what was on the right comes down
+        (
+            "tilt_deg",
+            30,
+            (0, 0, 70),
+            (0, 1000 * 35 / (700 + 70 * np.sqrt(0.75))),
+        ),  # cranial: the front goes to the feet
+        (
+            "orbital_deg",
+            30,
+            (0, 0, 70),
+            (1000 * 35 / (700 + 70 * np.sqrt(0.75)), 0),
+        ),  # to LAO: the front goes to the patient's right
+    ],
+)
 def test_axes_move_the_image_as_they_say(axis, value, offset, moved):
     for camera in (c_arm(), c_arm(35, -20, roll_deg=50)):  # wherever the first view stands
         before, after = image_of(some_range(camera), axis, value, np.array(offset, float))
@@ -140,15 +166,18 @@ def test_a_half_width_of_0_holds_its_axis(name):
     assert (np.delete(np.abs(values).max(axis=0), AXES.index(name)) > 10).all()
 
 
-@pytest.mark.parametrize("field, value, words", [
-    ("orbital_deg", -1, "training.orbital_deg: found -1, expected 0 to 180"),
-    ("tilt_deg", 91, "training.tilt_deg: found 91, expected 0 to 90"),
-    ("roll_deg", 181, "expected 0 to 180"),
-    ("rows_mm", -0.1, "training.rows_mm: found -0.1, expected 0 or more"),
-    ("beam_mm", float("nan"), "training.beam_mm: found NaN"),
-    ("columns_mm", float("inf"), "training.columns_mm"),
-    ("columns_mm", "wide", "training.columns_mm"),
-])
+@pytest.mark.parametrize(
+    "field, value, words",
+    [
+        ("orbital_deg", -1, "training.orbital_deg: found -1, expected 0 to 180"),
+        ("tilt_deg", 91, "training.tilt_deg: found 91, expected 0 to 90"),
+        ("roll_deg", 181, "expected 0 to 180"),
+        ("rows_mm", -0.1, "training.rows_mm: found -0.1, expected 0 or more"),
+        ("beam_mm", float("nan"), "training.beam_mm: found NaN"),
+        ("columns_mm", float("inf"), "training.columns_mm"),
+        ("columns_mm", "wide", "training.columns_mm"),
+    ],
+)
 def test_half_widths_that_are_none_are_refused(field, value, words):
     with pytest.raises(InputError, match=re.escape(words)) as caught:
         some_range(**{field: value})
@@ -164,7 +193,9 @@ CAMERAS = {"AP": c_arm(0), "lateral": c_arm(90)}
 
 
 def of_case(training=None, search=SEARCH, cameras=CAMERAS, world_from_ct=None):
-    return PoseRange.of_case(cameras, at_the_isocentre() if world_from_ct is None else world_from_ct, CENTROID, CORNERS, search, training)
+    return PoseRange.of_case(
+        cameras, at_the_isocentre() if world_from_ct is None else world_from_ct, CENTROID, CORNERS, search, training
+    )
 
 
 def test_a_case_without_training_is_trained_on_what_is_searched():
@@ -175,7 +206,9 @@ def test_a_case_without_training_is_trained_on_what_is_searched():
     turns, shifts = rng.normal(size=(2, 500, 3))
     turns *= np.radians(15) / np.linalg.norm(turns, axis=1, keepdims=True)
     shifts *= 45 / np.linalg.norm(shifts, axis=1, keepdims=True)
-    searched = rigid.about(reach.centre, rigid.from_rotation_translation(rigid.exp_so3(turns), shifts)) @ reach.world_from_ct
+    searched = (
+        rigid.about(reach.centre, rigid.from_rotation_translation(rigid.exp_so3(turns), shifts)) @ reach.world_from_ct
+    )
     assert reach.contains(searched).all()
 
 
@@ -193,11 +226,14 @@ def test_a_wide_search_is_narrowed_to_what_the_field_allows():
         replace(reach, columns_mm=400, rows_mm=400).check_field(CAMERAS, CORNERS)
 
 
-@pytest.mark.parametrize("training, words", [
-    ({"columns_mm": 400}, 'columns_mm -?400.* out of the field of view "AP"'),
-    ({"beam_mm": 800}, 'beam_mm -800.* out of the field of view "AP"'),  # behind the source
-    ({"columns_mm": 0, "rows_mm": 0, "beam_mm": 400}, 'beam_mm .*400.* view "lateral"'),
-])
+@pytest.mark.parametrize(
+    "training, words",
+    [
+        ({"columns_mm": 400}, 'columns_mm -?400.* out of the field of view "AP"'),
+        ({"beam_mm": 800}, 'beam_mm -800.* out of the field of view "AP"'),  # behind the source
+        ({"columns_mm": 0, "rows_mm": 0, "beam_mm": 400}, 'beam_mm .*400.* view "lateral"'),
+    ],
+)
 def test_ranges_that_put_the_ct_out_of_the_field_are_refused(training, words):
     with pytest.raises(InputError, match=words) as caught:
         of_case(training)
@@ -217,7 +253,8 @@ def test_a_key_that_is_not_known_warns():
 def diffdrr_logs(poses, nominal, camera, origin):
     """The twists (n, 6) of poses in DiffDRR's axes."""
     in_camera = rigid.inverse(camera.camera_from_world) @ rigid.from_rotation_translation(
-        np.eye(3), rigid.transform_points(camera.camera_from_world @ nominal, origin))
+        np.eye(3), rigid.transform_points(camera.camera_from_world @ nominal, origin)
+    )
     of_ct = rigid.inverse(in_camera) @ poses @ rigid.inverse(nominal) @ in_camera
     x, y, z = 0, 2, 1  # along the columns; y is towards the source, -z; z is up the image, -y
     logs = rigid.log_se3(rigid.inverse(of_ct))
@@ -274,4 +311,6 @@ def test_diffposes_poses_are_those_of_its_own_steps(seed):
     pose = DiffPosePoses(camera, nominal, left_front_feet).poses(twist)
     in_world = rigid.transform_points(pose, in_ct)
     np.testing.assert_allclose(in_world[0], camera.source, atol=1e-8)
-    np.testing.assert_allclose(camera.project(in_world[1:]), camera.principal_point + [[0, 0], [50, 0], [0, 50]], atol=1e-8)
+    np.testing.assert_allclose(
+        camera.project(in_world[1:]), camera.principal_point + [[0, 0], [50, 0], [0, 50]], atol=1e-8
+    )

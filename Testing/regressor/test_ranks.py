@@ -42,8 +42,15 @@ def launched(monkeypatch):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        given = {"TORCHELASTIC_RUN_ID": "test", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "RANK": 0, "LOCAL_RANK": 0,
-                 "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+        given = {
+            "TORCHELASTIC_RUN_ID": "test",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": port,
+            "RANK": 0,
+            "LOCAL_RANK": 0,
+            "WORLD_SIZE": count,
+            "LOCAL_WORLD_SIZE": count,
+        }
         for name, value in given.items():
             monkeypatch.setenv(name, str(value))
         return dict(os.environ)
@@ -72,7 +79,9 @@ def test_two_ranks_train_one_network(launched, tmp_path, monkeypatch):
         monkeypatch.setattr(ranks, "rank", lambda rank=rank: rank)
         alone.append(ranks_example.gradient(begun, None))
     assert not torch.allclose(*alone, rtol=0.1)  # each draws its own images
-    torch.testing.assert_close(mine["gradient"], (alone[0] + alone[1]) / 2, rtol=1e-4, atol=1e-6 * float(mine["gradient"].abs().max()))
+    torch.testing.assert_close(
+        mine["gradient"], (alone[0] + alone[1]) / 2, rtol=1e-4, atol=1e-6 * float(mine["gradient"].abs().max())
+    )
 
 
 def test_one_rank_is_the_plain_training_bit_by_bit(launched, tmp_path, monkeypatch):

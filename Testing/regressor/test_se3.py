@@ -15,8 +15,13 @@ torch = pytest.importorskip("torch", reason="the regressor needs torch: pip inst
 from MultiViewRegistrationLib.regressor import se3  # noqa: E402
 
 directions = st.tuples(*3 * [st.integers(-99, 99)]).filter(any).map(lambda d: np.array(d) / np.linalg.norm(d))
-angles = st.one_of(st.just(0.0), st.floats(1e-100, 1e-3), st.floats(1e-3, np.pi), st.floats(0.99, 1.01),
-                   st.floats(0, 1e-3).map(lambda e: np.pi - e))
+angles = st.one_of(
+    st.just(0.0),
+    st.floats(1e-100, 1e-3),
+    st.floats(1e-3, np.pi),
+    st.floats(0.99, 1.01),
+    st.floats(0, 1e-3).map(lambda e: np.pi - e),
+)
 points = st.tuples(*3 * [st.floats(-500, 500)]).map(np.array)
 twists = st.builds(lambda d, a, v: np.concatenate([a * d, v]), directions, angles, points)
 poses = twists.map(rigid.exp_se3)
@@ -73,7 +78,9 @@ def test_distances_do_not_depend_on_the_frame_that_poses_are_in(a, b, g):
     turn[:3, 3], shift[:3, 3] = 0, G[:3, 3]
     np.testing.assert_allclose(se3.double_geodesic(G @ A, G @ B, 600), se3.double_geodesic(A, B, 600), atol=1e-6)
     np.testing.assert_allclose(se3.double_geodesic(A @ turn, B @ turn, 600), se3.double_geodesic(A, B, 600), atol=1e-6)
-    np.testing.assert_allclose(se3.rotation_angle(se3.inverse(A @ shift) @ B @ shift), se3.rotation_angle(se3.inverse(A) @ B), atol=1e-9)
+    np.testing.assert_allclose(
+        se3.rotation_angle(se3.inverse(A @ shift) @ B @ shift), se3.rotation_angle(se3.inverse(A) @ B), atol=1e-9
+    )
     if np.pi - rigid.rotation_distance(a, b) > 1e-5:
         np.testing.assert_allclose(se3.geodesic(G @ A, G @ B), se3.geodesic(A, B), rtol=1e-7, atol=1e-6)
         np.testing.assert_allclose(se3.geodesic(A @ turn, B @ turn), se3.geodesic(A, B), rtol=1e-7, atol=1e-6)
@@ -82,7 +89,9 @@ def test_distances_do_not_depend_on_the_frame_that_poses_are_in(a, b, g):
 
 def test_a_distance_of_poses_is_not_one_of_logarithms():
     """The norm of a difference of logarithms is no distance on SE(3): it sees the frame that the poses are in."""
-    a, b, g = (tensor(rigid.exp_se3(twist)) for twist in (twist_of(0.4), twist_of(0.9, (0, 0, 1)), twist_of(2.0, (1, 0, 0))))
+    a, b, g = (
+        tensor(rigid.exp_se3(twist)) for twist in (twist_of(0.4), twist_of(0.9, (0, 0, 1)), twist_of(2.0, (1, 0, 0)))
+    )
     subtracted = [torch.linalg.vector_norm(se3.log(x) - se3.log(y)) for x, y in ((a, b), (g @ a, g @ b))]
     assert abs(subtracted[0] - subtracted[1]) > 5
     assert se3.geodesic(g @ a, g @ b).item() == pytest.approx(se3.geodesic(a, b).item(), rel=1e-12)
@@ -93,7 +102,9 @@ def test_gradients_are_finite_differences(angle):
     twist = tensor(twist_of(angle)).requires_grad_()
     assert torch.autograd.gradcheck(se3.exp, twist, atol=1e-6)
     there, no_motion = se3.exp(twist.detach()), torch.zeros(6).double().requires_grad_()
-    assert torch.autograd.gradcheck(lambda x: se3.log(there @ se3.exp(x)), no_motion, atol=1e-6)  # log by itself: along rigid motions
+    assert torch.autograd.gradcheck(
+        lambda x: se3.log(there @ se3.exp(x)), no_motion, atol=1e-6
+    )  # log by itself: along rigid motions
     jacobian = torch.autograd.functional.jacobian(lambda x: se3.log(se3.exp(x)), twist.detach())
     np.testing.assert_allclose(jacobian, np.eye(6), atol=1e-6)
 
@@ -103,7 +114,9 @@ def test_gradients_are_finite_differences(angle):
 def test_gradients_of_distances_are_finite_differences(distance, angle):
     fixed = tensor(rigid.exp_se3(twist_of(0.7, (0, 1, 0))))
     moved = fixed @ se3.exp(tensor(twist_of(angle)))
-    assert torch.autograd.gradcheck(lambda x: distance(moved @ se3.exp(x), fixed), torch.zeros(6).double().requires_grad_(), atol=1e-5)
+    assert torch.autograd.gradcheck(
+        lambda x: distance(moved @ se3.exp(x), fixed), torch.zeros(6).double().requires_grad_(), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
@@ -113,8 +126,13 @@ def test_gradients_are_finite_everywhere(angle, dtype):
     there = se3.exp(twist)
     other = se3.exp(tensor(twist_of(0.5, (0, 0, 1)), dtype))
     # To itself; to one that is half a turn away; to another.
-    values = [se3.log(there).sum(), se3.geodesic(there, there.detach()), se3.geodesic(other @ there, other),
-              se3.double_geodesic(there, there.detach(), 700), se3.double_geodesic(other @ there, other, 700)]
+    values = [
+        se3.log(there).sum(),
+        se3.geodesic(there, there.detach()),
+        se3.geodesic(other @ there, other),
+        se3.double_geodesic(there, there.detach(), 700),
+        se3.double_geodesic(other @ there, other, 700),
+    ]
     for value in values:
         (gradient,) = torch.autograd.grad(value, twist, retain_graph=True)
         assert torch.isfinite(value) and torch.isfinite(gradient).all()
@@ -148,7 +166,9 @@ def test_batches_broadcast():
     many = tensor(rng.normal(size=(5, 3, 6)) * [1, 1, 1, 50, 50, 50])
     together = se3.exp(many)
     assert together.shape == (5, 3, 4, 4) and se3.log(together).shape == (5, 3, 6)
-    np.testing.assert_allclose(together[4, 1], se3.exp(many[4, 1]), rtol=1e-14, atol=1e-14)  # a batch may be computed by other instructions
+    np.testing.assert_allclose(
+        together[4, 1], se3.exp(many[4, 1]), rtol=1e-14, atol=1e-14
+    )  # a batch may be computed by other instructions
     assert se3.geodesic(together, together[:, :1]).shape == (5, 3)
     assert se3.double_geodesic(together, together[0, 0], 500).shape == (5, 3)
     assert se3.pose(together[..., :3, :3], torch.zeros(3).double()).shape == (5, 3, 4, 4)

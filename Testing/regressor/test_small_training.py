@@ -37,10 +37,28 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
     monkeypatch.setattr(Training, "_set_pace", lambda self: None)
     ct = load_ct(chest_ct())
     centroid, corners = ct.centroid(), Anatomy(ct).corners()
-    cameras = [CArm(source_to_detector_mm=1020, source_to_isocentre_mm=700, pixel_mm=(PIXEL_MM, PIXEL_MM), size=(SIZE, SIZE),
-                    rao_lao_deg=angle, cra_cau_deg=0).camera() for angle in (0, 90)]
-    poses = PoseRange(camera=cameras[0], world_from_ct=rigid.from_rotation_translation(np.eye(3), -centroid), centroid=centroid,
-                      orbital_deg=15, tilt_deg=15, roll_deg=30, columns_mm=50, rows_mm=75, beam_mm=50)
+    cameras = [
+        CArm(
+            source_to_detector_mm=1020,
+            source_to_isocentre_mm=700,
+            pixel_mm=(PIXEL_MM, PIXEL_MM),
+            size=(SIZE, SIZE),
+            rao_lao_deg=angle,
+            cra_cau_deg=0,
+        ).camera()
+        for angle in (0, 90)
+    ]
+    poses = PoseRange(
+        camera=cameras[0],
+        world_from_ct=rigid.from_rotation_translation(np.eye(3), -centroid),
+        centroid=centroid,
+        orbital_deg=15,
+        tilt_deg=15,
+        roll_deg=30,
+        columns_mm=50,
+        rows_mm=75,
+        beam_mm=50,
+    )
     begun = Training.begin(ct, cameras, poses, corners, Plan(), tmp_path / "model")
     begun.card = replace(begun.card, steps=320, every=1000)
     model = begun.run()

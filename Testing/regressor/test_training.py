@@ -40,8 +40,17 @@ def begin(ct, views, anatomy, tmp_path):
 
     def make(name: str = "model", steps: int = 6, every: int = 3, hardness: float = 0.0, **plan) -> Training:
         cameras = [view.camera for view in views]
-        poses = PoseRange(camera=cameras[0], world_from_ct=np.eye(4), centroid=ct.centroid(), orbital_deg=15, tilt_deg=15, roll_deg=20,
-                          columns_mm=15, rows_mm=15, beam_mm=20)
+        poses = PoseRange(
+            camera=cameras[0],
+            world_from_ct=np.eye(4),
+            centroid=ct.centroid(),
+            orbital_deg=15,
+            tilt_deg=15,
+            roll_deg=20,
+            columns_mm=15,
+            rows_mm=15,
+            beam_mm=20,
+        )
         begun = Training.begin(ct, cameras, poses, anatomy.corners(), Plan(**plan), tmp_path / name)
         begun.card = replace(begun.card, steps=steps, every=every, hardness=hardness)
         begun._images.harden(hardness)
@@ -99,10 +108,17 @@ def test_an_interruption_amid_a_change_leaves_what_was_saved_before(begin, monke
 def test_a_training_that_is_interrupted_at_its_very_end_is_not_finished(begin, ct, views, anatomy, monkeypatch):
     begun = begin()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(begun, "_validate", lambda count: (_ for _ in ()).throw(KeyboardInterrupt) if begun.card.done == 6 else None)
+        patch.setattr(
+            begun, "_validate", lambda count: (_ for _ in ()).throw(KeyboardInterrupt) if begun.card.done == 6 else None
+        )
         begun.run()
     assert Card.read(begun.folder).done == 6 and not Card.read(begun.folder).finished
-    assert Training.resume(begun.folder, ct, [view.camera for view in views], anatomy.corners()).run().card.validation[-1][0] == 6
+    assert (
+        Training.resume(begun.folder, ct, [view.camera for view in views], anatomy.corners())
+        .run()
+        .card.validation[-1][0]
+        == 6
+    )
 
 
 @pytest.mark.parametrize("network, loss", [("pose", "likelihood"), ("pose", "diffpose"), ("pose", "cui2025")])
@@ -130,12 +146,16 @@ def test_it_ends_early_when_the_error_stops_falling(begin, monkeypatch):
     begun = begin(steps=100, every=2)
     monkeypatch.setattr(begun, "_errors", lambda count: (np.full((count, 3), 5.0), np.full(count, 5.0)))
     card = begun.run().card
-    assert card.shortened == [12, pytest.approx(0.12)] and card.steps == card.done == 14  # six validations, and a fifth of twelve steps
+    assert (
+        card.shortened == [12, pytest.approx(0.12)] and card.steps == card.done == 14
+    )  # six validations, and a fifth of twelve steps
 
 
 def test_a_falling_error_goes_on(begin, monkeypatch):
     begun = begin(steps=20, every=2)
-    monkeypatch.setattr(begun, "_errors", lambda count: (np.full((count, 3), 50.0 / (begun.card.done + 1)), np.full(count, 5.0)))
+    monkeypatch.setattr(
+        begun, "_errors", lambda count: (np.full((count, 3), 50.0 / (begun.card.done + 1)), np.full(count, 5.0))
+    )
     assert begun.run().card.done == 20
 
 

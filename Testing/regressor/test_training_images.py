@@ -81,7 +81,9 @@ def test_without_chance_it_is_the_clean_image(maker, windows):
 
 def test_a_clean_image_is_the_prepared_drr(maker, windows):
     """The renderer's own image of the finest volume, prepared as an X-ray is."""
-    for view, window, image in zip(make_views(make_ct(), noise=0.0), windows, maker.clean(TRUE_POSE[None], windows)[0], strict=True):
+    for view, window, image in zip(
+        make_views(make_ct(), noise=0.0), windows, maker.clean(TRUE_POSE[None], windows)[0], strict=True
+    ):
         expected = prepare(view.xray, view.camera, window)
         assert np.corrcoef(image[0].ravel(), expected[0].ravel())[0, 1] > 0.98
 
@@ -95,12 +97,29 @@ def test_each_view_may_have_a_pose_of_its_own(maker, windows):
     np.testing.assert_array_equal(both[1, 0], straight[1, 0])
 
 
-@pytest.mark.parametrize("changes", [
-    dict(bone=(0.3, 2.0)), dict(soft=(0.3, 2.0)), dict(dense=(0.3, 2.0)), dict(soft_removed_share=1.0), dict(hardening=(0.5, 0.6)),
-    dict(scatter=(1.0, 2.0)), dict(glare=(0.5, 1.0)), dict(photons=(50.0, 100.0)), dict(shading=0.5), dict(blur=(0.5, 1.0)),
-    dict(blur=(-1.0, -0.5)), dict(saturation_share=1.0, saturation=(-0.5, 0.2)), dict(darkest_share=1.0, darkest=(-0.5, 0.2)),
-    dict(metal_share=1.0), dict(bones_share=1.0), dict(tissue_share=1.0), dict(ghost_share=1.0),
-], ids=lambda changes: "-".join(changes))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(bone=(0.3, 2.0)),
+        dict(soft=(0.3, 2.0)),
+        dict(dense=(0.3, 2.0)),
+        dict(soft_removed_share=1.0),
+        dict(hardening=(0.5, 0.6)),
+        dict(scatter=(1.0, 2.0)),
+        dict(glare=(0.5, 1.0)),
+        dict(photons=(50.0, 100.0)),
+        dict(shading=0.5),
+        dict(blur=(0.5, 1.0)),
+        dict(blur=(-1.0, -0.5)),
+        dict(saturation_share=1.0, saturation=(-0.5, 0.2)),
+        dict(darkest_share=1.0, darkest=(-0.5, 0.2)),
+        dict(metal_share=1.0),
+        dict(bones_share=1.0),
+        dict(tissue_share=1.0),
+        dict(ghost_share=1.0),
+    ],
+    ids=lambda changes: "-".join(changes),
+)
 def test_all_that_may_change_an_image_does(changes, windows):
     clean = made(CLEAN, windows, count=1)[0]
     images = made(with_only(**changes), windows)
@@ -113,7 +132,12 @@ def test_all_that_may_change_an_image_does(changes, windows):
 def test_the_images_of_a_body_can_be_hardened(windows):
     """Half of the way is halfway; one bone is as hard as it is."""
     half = hardened(BODY, 0.5)
-    assert half.scatter == (0.0, 2.0) and half.bone == (0.4, 1.5) and half.metal_share == pytest.approx(0.45) and half.soft == BODY.soft
+    assert (
+        half.scatter == (0.0, 2.0)
+        and half.bone == (0.4, 1.5)
+        and half.metal_share == pytest.approx(0.45)
+        and half.soft == BODY.soft
+    )
     assert hardened(BODY, 0.0) == BODY and hardened(BONE, 1.0) == BONE
     maker = TrainingImages(make_ct(), 1.75, variants=1)
     maker.harden(1.0)
@@ -136,7 +160,9 @@ def test_fields_leave_out_pixels(field, windows):
 
 
 def test_shares_are_kept(windows):
-    valid = made(BODY._replace(straight_share=0.0, round_share=0.25, text_share=0.0, border_share=0.0), windows, count=400)[:, 1]
+    valid = made(
+        BODY._replace(straight_share=0.0, round_share=0.25, text_share=0.0, border_share=0.0), windows, count=400
+    )[:, 1]
     assert 0.17 < (valid.min(axis=(1, 2)) == 0).mean() < 0.33
 
 
@@ -158,8 +184,12 @@ def test_what_can_be_drawn_has_room():
     """As many capsules as the shapes may have, and no more than there are rows."""
     numbers = np.empty(drawn.NUMBERS)
     capsules = np.empty((drawn.MOST_CAPSULES + 50, drawn.CAPSULE))
-    how = Randomisation(*(tuple(map(float, v)) if isinstance(v, tuple) else float(v) for v in with_only(
-        metal_share=1.0, bones_share=1.0, tissue_share=1.0)))
+    how = Randomisation(
+        *(
+            tuple(map(float, v)) if isinstance(v, tuple) else float(v)
+            for v in with_only(metal_share=1.0, bones_share=1.0, tissue_share=1.0)
+        )
+    )
     most = 0
     for seed in range(20_000):
         draw(how, 64, 64, 2.0, np.array([seed], np.uint64), numbers, capsules)
@@ -191,8 +221,13 @@ def test_x_rays_of_another_simulator_look_like_the_clean_images(pelvis, shared_d
     """RTK's: with scatter, noise, other curves, a body that goes on beyond the CT; one case with round fields and wires."""
     case = Case.load(shared_data / "sim" / name / "case.json")
     truth = case.truth_world_from_ct
-    near = rigid.about(rigid.transform_points(truth, pelvis.centroid), rigid.from_rotation_translation(
-        rigid.exp_so3(np.radians([6, -6, 8])), [12, -10, 9])) @ truth
+    near = (
+        rigid.about(
+            rigid.transform_points(truth, pelvis.centroid),
+            rigid.from_rotation_translation(rigid.exp_so3(np.radians([6, -6, 8])), [12, -10, 9]),
+        )
+        @ truth
+    )
     windows = [Window.of(view.camera) for view in case.views]
     right, wrong = pelvis.clean(np.stack([truth, near]), windows)
     for view, window, at_truth, beside in zip(case.views, windows, right, wrong, strict=True):

@@ -16,8 +16,11 @@ from MultiViewRegistrationLib.rendering.drr import Projector
 
 
 def camera_of(columns=200, rows=200, fx=900.0, fy=900.0, turn=(0, 0, 0)) -> Camera:
-    return Camera([[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]],
-                  rigid.from_rotation_translation(rigid.exp_so3(turn), [0, 0, 600]), (columns, rows))
+    return Camera(
+        [[fx, 0, columns / 2 + 3], [0, fy, rows / 2 - 5], [0, 0, 1]],
+        rigid.from_rotation_translation(rigid.exp_so3(turn), [0, 0, 600]),
+        (columns, rows),
+    )
 
 
 def xray_of(values: np.ndarray, valid=None) -> XRay:
@@ -72,8 +75,11 @@ def test_another_detector_behind_the_same_source_shows_the_same(ct, mirrored):
     camera = camera_of(256, 256, fx=1500, fy=1500)
     window = Window.of(camera)
     turn = rigid.exp_so3([0.05, -0.04, 0.3])
-    other = Camera([[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]],
-                   rigid.from_rotation_translation(turn, turn @ [0, 0, 600]), (800, 800))
+    other = Camera(
+        [[-2400.0 if mirrored else 2400.0, 0, 390], [0, 2400, 410], [0, 0, 1]],
+        rigid.from_rotation_translation(turn, turn @ [0, 0, 600]),
+        (800, 800),
+    )
     image, again = (prepare(xray_of(projector.render(c, TRUE_POSE).image), c, window)[0] for c in (camera, other))
     assert image.std() > 0.4
     assert np.corrcoef(image.ravel(), again.ravel())[0, 1] > 0.998

@@ -58,7 +58,9 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
     rng = np.random.default_rng(seed)
     values = smooth_values(rng, (28, 40, 34)) if values is None else values
     volume = Volume(values, ct_from_index(rng, [1.1, 0.9, 1.6], left_handed=left_handed))
-    world_from_ct = rigid.from_rotation_translation(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-200, 200, 3))
+    world_from_ct = rigid.from_rotation_translation(
+        Rotation.random(random_state=rng).as_matrix(), rng.uniform(-200, 200, 3)
+    )
     world_from_index = world_from_ct @ volume.ct_from_index
     centre = rigid.transform_points(world_from_index, (np.array(values.shape[::-1]) - 1) / 2)
 
@@ -71,5 +73,11 @@ def random_scene(seed, *, leading=None, mirrored=False, left_handed=False, value
         camera_from_world[:3, :3] = turn.as_matrix()
     camera_from_world[:3, 3] = [*rng.uniform(-8, 8, 2), rng.uniform(250, 450)] - camera_from_world[:3, :3] @ centre
     fx, fy = rng.uniform(260, 330, 2)
-    intrinsics = [[-fx if mirrored else fx, rng.uniform(-1, 1), 22 + rng.uniform(-6, 6)], [0, fy, 17 + rng.uniform(-6, 6)], [0, 0, 1]]
-    return Scene(volume, Camera(intrinsics, camera_from_world, (46, 36)), world_from_ct, centre + rng.uniform(-40, 40, 3))
+    intrinsics = [
+        [-fx if mirrored else fx, rng.uniform(-1, 1), 22 + rng.uniform(-6, 6)],
+        [0, fy, 17 + rng.uniform(-6, 6)],
+        [0, 0, 1],
+    ]
+    return Scene(
+        volume, Camera(intrinsics, camera_from_world, (46, 36)), world_from_ct, centre + rng.uniform(-40, 40, 3)
+    )

@@ -31,7 +31,9 @@ def moved(scene, twist):
     """The scene's pose, turned and shifted by a twist (..., 6) about its pivot, by torch's matrix exponential."""
     zero = torch.zeros_like(twist[..., 0])
     x, y, z, *shift = twist.unbind(-1)
-    generator = torch.stack([zero, -z, y, shift[0], z, zero, -x, shift[1], -y, x, zero, shift[2], zero, zero, zero, zero], -1)
+    generator = torch.stack(
+        [zero, -z, y, shift[0], z, zero, -x, shift[1], -y, x, zero, shift[2], zero, zero, zero, zero], -1
+    )
     to_pivot = torch.eye(4, dtype=twist.dtype)
     to_pivot[:3, 3] = torch.from_numpy(scene.pivot)
     motion = torch.linalg.matrix_exp(generator.reshape(*twist.shape[:-1], 4, 4))
@@ -78,13 +80,20 @@ def test_image_and_gradients_are_those_of_the_reference(drr, reference, seed, dt
     assert ours[0].dtype == dtype and ours[0].shape == volume.shape
     for mine, theirs in ((image.detach(), expected.detach()), (ours[0], by_volume)):
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=tolerance * float(theirs.abs().max()))
-    for mine, theirs in zip(ours[1].split(3), by_twist.split(3), strict=True):  # rounding can put a sample into the next cell
+    for mine, theirs in zip(
+        ours[1].split(3), by_twist.split(3), strict=True
+    ):  # rounding can put a sample into the next cell
         np.testing.assert_allclose(mine, theirs, rtol=0, atol=max(tolerance, 1e-10) * 50 * float(theirs.abs().max()))
 
 
 def test_single_precision_is_the_kernel_itself(drr):
     scene = random_scene(7)
-    image = drr(torch.from_numpy(scene.volume.values), scene.volume.ct_from_index, scene.camera, torch.from_numpy(scene.world_from_ct))
+    image = drr(
+        torch.from_numpy(scene.volume.values),
+        scene.volume.ct_from_index,
+        scene.camera,
+        torch.from_numpy(scene.world_from_ct),
+    )
     np.testing.assert_array_equal(image, render(scene.volume, scene.camera, scene.world_from_ct).image)
 
 
@@ -127,9 +136,13 @@ def test_a_batch_is_its_poses_one_by_one(drr):
     poses = moved(scene, 0.05 * seeded((2, 3, 6))).float().requires_grad_()
     together = drr(volume, scene.volume.ct_from_index, scene.camera, poses)
     assert together.shape == (2, 3, 36, 46)
-    one_by_one = torch.stack([drr(volume, scene.volume.ct_from_index, scene.camera, pose) for pose in poses.reshape(-1, 4, 4)])
+    one_by_one = torch.stack(
+        [drr(volume, scene.volume.ct_from_index, scene.camera, pose) for pose in poses.reshape(-1, 4, 4)]
+    )
     np.testing.assert_array_equal(together.detach().reshape(6, 36, 46), one_by_one.detach())
-    gradients, separate = (torch.autograd.grad((image.square()).sum(), (volume, poses)) for image in (together, one_by_one))
+    gradients, separate = (
+        torch.autograd.grad((image.square()).sum(), (volume, poses)) for image in (together, one_by_one)
+    )
     assert gradients[1].dtype == torch.float32
     np.testing.assert_allclose(gradients[0], separate[0], rtol=1e-4, atol=1e-5 * float(separate[0].abs().max()))
     np.testing.assert_array_equal(gradients[1], separate[1])
@@ -181,12 +194,15 @@ def test_memory_is_a_few_numbers_a_pixel_and_a_voxel(drr):
     assert peak < 4 * (10 * pixels + 3 * voxels)
 
 
-@pytest.mark.parametrize("volume, pose, words", [
-    (torch.zeros(3, 4), torch.eye(4), "volume"),
-    (torch.zeros(3, 4, 5, dtype=torch.int32), torch.eye(4), "volume"),
-    (torch.zeros(3, 4, 5), torch.eye(3), "world_from_ct"),
-    (torch.ones(3, 4, 5), torch.full((4, 4), float("nan")), "world_from_ct"),
-])
+@pytest.mark.parametrize(
+    "volume, pose, words",
+    [
+        (torch.zeros(3, 4), torch.eye(4), "volume"),
+        (torch.zeros(3, 4, 5, dtype=torch.int32), torch.eye(4), "volume"),
+        (torch.zeros(3, 4, 5), torch.eye(3), "world_from_ct"),
+        (torch.ones(3, 4, 5), torch.full((4, 4), float("nan")), "world_from_ct"),
+    ],
+)
 def test_wrong_shapes_and_poses_are_told(drr, volume, pose, words):
     with pytest.raises((ValueError, InputError), match=words):
         drr(volume, np.eye(4), random_scene(0).camera, pose)

@@ -150,8 +150,13 @@ def test_tissue_behind_the_source_hides_no_ray():
     assert projector.cut.tolist() == [False] * 4 + [True, False]
     source = np.array([29, 31, 5])
     camera = facing_along_i(source, (20, 20), 400)
-    for degrees, hidden in ((35, 0), (-35, 400)):  # the beam looks up to the end of the body, or down to where it was cut off
-        tilt = Rotation.from_rotvec([0, np.radians(degrees), 0]).as_matrix()  # the CT turns, so the beam turns against it
+    for degrees, hidden in (
+        (35, 0),
+        (-35, 400),
+    ):  # the beam looks up to the end of the body, or down to where it was cut off
+        tilt = Rotation.from_rotvec(
+            [0, np.radians(degrees), 0]
+        ).as_matrix()  # the CT turns, so the beam turns against it
         world_from_ct = rigid.from_rotation_translation(tilt, source - tilt @ source)
         assert np.count_nonzero(projector.seen(camera, world_from_ct) == 0) == hidden
 

@@ -122,14 +122,20 @@ def test_the_gradient_reaches_to_the_outer_edge_of_the_air(side, axis):
 
 
 def test_an_empty_volume_gives_an_empty_image():
-    result = render(Volume(np.zeros((5, 6, 7)), np.eye(4)), along_z([3, 3, -100], size=(8, 8)), np.eye(4), jacobian=True)
+    result = render(
+        Volume(np.zeros((5, 6, 7)), np.eye(4)), along_z([3, 3, -100], size=(8, 8)), np.eye(4), jacobian=True
+    )
     assert not result.image.any() and not result.jacobian.any()
 
 
 def test_one_slice_and_one_voxel():
     camera = along_z([0, 0, -1000], focal=1000)
-    assert render(Volume(np.ones((1, 1, 1)), np.diag([2, 3, 4, 1.0])), camera, np.eye(4)).image[0, 0] == pytest.approx(4)
-    assert render(Volume(np.ones((1, 5, 5)), np.diag([2, 3, 4, 1.0])), camera, np.eye(4)).image[0, 0] == pytest.approx(4)
+    assert render(Volume(np.ones((1, 1, 1)), np.diag([2, 3, 4, 1.0])), camera, np.eye(4)).image[0, 0] == pytest.approx(
+        4
+    )
+    assert render(Volume(np.ones((1, 5, 5)), np.diag([2, 3, 4, 1.0])), camera, np.eye(4)).image[0, 0] == pytest.approx(
+        4
+    )
 
 
 @pytest.mark.parametrize("wrong", [np.nan, np.inf])

@@ -14,13 +14,21 @@ STEP = np.repeat([1e-4, 0.005], 3)
 
 def differences(image_of_pose, scene, step):
     twists = np.diag(step)
-    return np.stack([
-        (np.asarray(image_of_pose(scene.moved(twist)), float) - np.asarray(image_of_pose(scene.moved(-twist)), float)) / (2 * size)
-        for twist, size in zip(twists, step, strict=True)
-    ])
+    return np.stack(
+        [
+            (
+                np.asarray(image_of_pose(scene.moved(twist)), float)
+                - np.asarray(image_of_pose(scene.moved(-twist)), float)
+            )
+            / (2 * size)
+            for twist, size in zip(twists, step, strict=True)
+        ]
+    )
 
 
-@pytest.mark.parametrize("leading, mirrored, left_handed", [(0, False, False), (1, True, False), (2, False, True), (None, True, True)])
+@pytest.mark.parametrize(
+    "leading, mirrored, left_handed", [(0, False, False), (1, True, False), (2, False, True), (None, True, True)]
+)
 def test_of_the_kernels_own_image(leading, mirrored, left_handed):
     scene = random_scene(20, leading=leading, mirrored=mirrored, left_handed=left_handed)
     projector = Projector(scene.volume)
@@ -35,7 +43,9 @@ def test_of_the_reference_in_double_precision(reference, leading):
     scene = random_scene(30 + leading, leading=leading)
     pixels = np.stack(np.meshgrid(np.arange(0, 46, 2), np.arange(0, 36, 2)), axis=-1)
     measured = differences(lambda pose: reference.render(*scene.in_float64(), pose, pixels), scene, 1e-3 * STEP)
-    kernel = Projector(scene.volume).render(scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot).jacobian
+    kernel = (
+        Projector(scene.volume).render(scene.camera, scene.world_from_ct, jacobian=True, pivot=scene.pivot).jacobian
+    )
     plain = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot, pixels).numpy()
     for jacobian in (kernel[:, ::2, ::2], plain):
         error = np.abs(jacobian - measured) / np.abs(measured).max(axis=(1, 2), keepdims=True)
@@ -45,8 +55,10 @@ def test_of_the_reference_in_double_precision(reference, leading):
 def test_the_pivot_only_moves_the_axis_of_rotation():
     scene = random_scene(40)
     projector = Projector(scene.volume)
-    here, there = (projector.render(scene.camera, scene.world_from_ct, jacobian=True, pivot=pivot).jacobian
-                   for pivot in (scene.pivot, scene.pivot + [10, -20, 30]))
+    here, there = (
+        projector.render(scene.camera, scene.world_from_ct, jacobian=True, pivot=pivot).jacobian
+        for pivot in (scene.pivot, scene.pivot + [10, -20, 30])
+    )
     np.testing.assert_array_equal(here[3:], there[3:])
     # Turning about the far pivot is turning about the near one and a shift by omega x (near - far).
     expected = here[:3] + np.cross([-10, 20, -30], here[3:], axis=0)

@@ -48,7 +48,8 @@ def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
     projector = Projector(scene.volume)
     poses = some_poses(scene)
     images, jacobians = gpu.BatchProjector(projector, device).render(
-        [scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot)
+        [scene.camera] * len(poses), poses, jacobian=True, pivot=scene.pivot
+    )
     assert images.shape == (3, 36, 46) and jacobians.shape == (6, 3, 36, 46)
     for n, pose in enumerate(poses):
         expected = projector.render(scene.camera, pose, jacobian=True, pivot=scene.pivot)
@@ -62,7 +63,8 @@ def test_images_and_jacobians_are_those_of_numba(gpu, device, seed):
 def test_images_and_jacobians_are_those_of_the_reference(gpu, device, reference, seed):
     scene = scene_of(seed)
     images, jacobians = gpu.BatchProjector(Projector(scene.volume), device).render(
-        [scene.camera], scene.world_from_ct[None], jacobian=True, pivot=scene.pivot)
+        [scene.camera], scene.world_from_ct[None], jacobian=True, pivot=scene.pivot
+    )
     close(images[0].cpu(), reference.render(*scene.in_float64(), scene.world_from_ct).numpy(), 1e-5)
     expected = reference.jacobian(*scene.in_float64(), scene.world_from_ct, scene.pivot).numpy()
     at = np.abs(jacobians[:, 0].cpu().numpy() - expected) / np.abs(expected).max(axis=(1, 2), keepdims=True)
@@ -88,7 +90,11 @@ def test_textures_are_read_at_the_nearest_256th_of_a_voxel(gpu, device, seed):
     """scipy reads there, too, in double precision: a card's eight bits are the same ones everywhere."""
     scene = scene_of(seed)
     projector = Projector(scene.volume)
-    image = gpu.BatchProjector(projector, device, textures=True).render([scene.camera], scene.world_from_ct[None])[0][0].cpu()
+    image = (
+        gpu.BatchProjector(projector, device, textures=True)
+        .render([scene.camera], scene.world_from_ct[None])[0][0]
+        .cpu()
+    )
     sampled = [sums_by_scipy(projector.grid, scene, places) for places in (256, None)]
     close(image, sampled[0], 3e-5)
     close(projector.render(scene.camera, scene.world_from_ct).image, sampled[1], 1e-5)
@@ -123,7 +129,8 @@ def test_cameras_of_a_batch_may_stand_anywhere_and_each_has_its_pivot(gpu):
     cameras = [scenes[0].camera, Camera(scenes[1].camera.intrinsics, other, scenes[0].camera.size)]
     pivots = np.array([middle[:3], middle[:3] + 20])
     images, jacobians = gpu.BatchProjector(projector, "cpu").render(
-        cameras, [scenes[0].world_from_ct] * 2, jacobian=True, pivot=pivots)
+        cameras, [scenes[0].world_from_ct] * 2, jacobian=True, pivot=pivots
+    )
     for n, (camera, pivot) in enumerate(zip(cameras, pivots, strict=True)):
         expected = projector.render(camera, scenes[0].world_from_ct, jacobian=True, pivot=pivot)
         close(images[n], expected.image, 1e-5)
@@ -221,14 +228,20 @@ def test_the_torch_function_on_a_device_has_the_gradients_of_that_on_the_cpu(gpu
     for mine, theirs in zip(gradients(device), expected, strict=True):
         close(mine.cpu(), theirs.numpy(), 1e-4)
     with pytest.raises(InputError, match="not finite"):
-        autograd.drr(torch.from_numpy(scene.volume.values).to(device), scene.volume.ct_from_index, scene.camera,
-                     torch.full((4, 4), torch.nan))
+        autograd.drr(
+            torch.from_numpy(scene.volume.values).to(device),
+            scene.volume.ct_from_index,
+            scene.camera,
+            torch.full((4, 4), torch.nan),
+        )
 
 
 def test_an_empty_volume_gives_an_empty_image(gpu, device):
     scene = scene_of(0)
     empty = Projector(Volume(np.zeros((5, 6, 7)), scene.volume.ct_from_index))
-    images, jacobians = gpu.BatchProjector(empty, device).render([scene.camera], scene.world_from_ct[None], jacobian=True)
+    images, jacobians = gpu.BatchProjector(empty, device).render(
+        [scene.camera], scene.world_from_ct[None], jacobian=True
+    )
     assert not images.any() and not jacobians.any()
 
 

@@ -52,7 +52,9 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     intrinsics = np.linalg.inv(carm.k_inv[0].double().numpy())
     intrinsics[:2, 2] -= 0.5  # its first pixel's centre is (0.5, 0.5)
     matrix = intrinsics @ np.linalg.inv(ras_from_camera[0].double().numpy())[:3] @ LPS_FROM_RAS
-    camera = Camera.from_projection_matrix(matrix, (WIDTH, HEIGHT), in_front=LPS_FROM_RAS[:3, :3] @ subject.isocenter.double().numpy())
+    camera = Camera.from_projection_matrix(
+        matrix, (WIDTH, HEIGHT), in_front=LPS_FROM_RAS[:3, :3] @ subject.isocenter.double().numpy()
+    )
     assert (camera.intrinsics[0, 0] < 0) == (orientation == "PA")
     ours = render(volume, camera, np.eye(4)).image.astype(float)
 
@@ -66,7 +68,11 @@ def test_nanodrr_gives_the_same_image(nanodrr, tmp_path, orientation, left_hande
     # The renderer of the published refinements samples as nanodrr does, and so comes nearer.
     pixels = np.stack(np.meshgrid(np.arange(WIDTH), np.arange(HEIGHT)), axis=-1).reshape(-1, 2)
     ready = TorchVolume.of(volume)
-    plain = line_integrals(ready, Rays.of(camera, pixels, ready.values), torch.eye(4), step_mm=900 / 400).reshape(HEIGHT, WIDTH).numpy()
+    plain = (
+        line_integrals(ready, Rays.of(camera, pixels, ready.values), torch.eye(4), step_mm=900 / 400)
+        .reshape(HEIGHT, WIDTH)
+        .numpy()
+    )
     np.testing.assert_allclose(plain, theirs, rtol=0, atol=5e-3 * theirs.max())
     assert np.sqrt(np.mean((plain - theirs) ** 2)) < 1e-3 * theirs.max()
 

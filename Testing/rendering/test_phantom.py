@@ -17,7 +17,9 @@ MU = 0.02
 
 def looking_at(centre, rotation, distance_mm, focal_px, size):
     """A camera of any rotation that sees `centre` (world mm) a little beside the middle of its image."""
-    camera_from_world = rigid.from_rotation_translation(rotation, np.array([0.7, -0.4, distance_mm]) - rotation @ centre)
+    camera_from_world = rigid.from_rotation_translation(
+        rotation, np.array([0.7, -0.4, distance_mm]) - rotation @ centre
+    )
     columns, rows = size
     return Camera([[focal_px, 0, columns / 2], [0, focal_px, rows / 2], [0, 0, 1]], camera_from_world, size)
 
@@ -41,15 +43,24 @@ def test_a_box_is_as_thick_as_its_faces_are_apart(axis):
     world_from_index = world_from_ct @ volume.ct_from_index
     along = world_from_index[:3, axis] / volume.spacing_mm[axis]
     turn, _ = Rotation.align_vectors([[0, 0, 1]], [Rotation.from_rotvec(rng.uniform(-0.15, 0.15, 3)).apply(along)])
-    camera = looking_at(rigid.transform_points(world_from_index, (low + high) / 2), turn.as_matrix(), 400, 600, (40, 40))
+    camera = looking_at(
+        rigid.transform_points(world_from_index, (low + high) / 2), turn.as_matrix(), 400, 600, (40, 40)
+    )
 
     index_from_world = np.linalg.inv(world_from_index)
-    source, directions = rigid.transform_points(index_from_world, camera.source), rigid.rotate(index_from_world, rays(camera))
+    source, directions = (
+        rigid.transform_points(index_from_world, camera.source),
+        rigid.rotate(index_from_world, rays(camera)),
+    )
     faces = np.stack([(low - source) / directions, (high - source) / directions])
     near, far = faces.min(axis=0), faces.max(axis=0)
     others = [a for a in range(3) if a != axis]
-    inner = np.stack([(low[others] + 0.5 - source[others]) / directions[..., others],
-                      (high[others] - 0.5 - source[others]) / directions[..., others]])
+    inner = np.stack(
+        [
+            (low[others] + 0.5 - source[others]) / directions[..., others],
+            (high[others] - 0.5 - source[others]) / directions[..., others],
+        ]
+    )
     through = (inner.min(axis=0).max(axis=-1) < near[..., axis]) & (inner.max(axis=0).min(axis=-1) > far[..., axis])
     leads = np.abs(directions).argmax(axis=-1) == axis
     assert (through & leads).sum() > 100
@@ -63,7 +74,9 @@ def ball(voxel_mm, radius_mm, centre_mm, supersampling=4):
     size = round(48 / voxel_mm)
     fine = (np.arange(size * supersampling) + 0.5) * voxel_mm / supersampling
     z, y, x = np.ix_(*(fine - c for c in centre_mm[::-1]))
-    inside = (x * x + y * y + z * z < radius_mm**2).reshape(size, supersampling, size, supersampling, size, supersampling)
+    inside = (x * x + y * y + z * z < radius_mm**2).reshape(
+        size, supersampling, size, supersampling, size, supersampling
+    )
     affine = np.diag([voxel_mm, voxel_mm, voxel_mm, 1.0])
     affine[:3, 3] = voxel_mm / 2
     return Volume(MU * inside.mean(axis=(1, 3, 5)), affine)

@@ -74,7 +74,9 @@ def test_rtk_gives_the_same_image(rtk, seed, left_handed):
 
     pixel_from_detector_mm = np.diag([*1 / PIXEL_MM, 1])
     pixel_from_detector_mm[:2, 2] = -origin / PIXEL_MM
-    camera = Camera.from_projection_matrix(pixel_from_detector_mm @ detector_mm_from_world, (COLUMNS, ROWS), in_front=np.zeros(3))
+    camera = Camera.from_projection_matrix(
+        pixel_from_detector_mm @ detector_mm_from_world, (COLUMNS, ROWS), in_front=np.zeros(3)
+    )
     source = geometry.GetSourcePosition(0)
     np.testing.assert_allclose(camera.source, [source[i] for i in range(3)], atol=1e-9)
     ours = render(volume, camera, np.eye(4)).image

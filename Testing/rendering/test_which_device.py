@@ -26,7 +26,9 @@ def two_cards(monkeypatch):
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: (8 << 30, 16 << 30))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda number: "NVIDIA H200")
     monkeypatch.setattr(torch, "ones", lambda size, device: torch.full((size,), 1.0))
-    fake = SimpleNamespace(init=lambda: None, get_devices=lambda: ["cpu", "cuda:0", "cuda:1"], load_module=lambda *_, **__: None)
+    fake = SimpleNamespace(
+        init=lambda: None, get_devices=lambda: ["cpu", "cuda:0", "cuda:1"], load_module=lambda *_, **__: None
+    )
     monkeypatch.setitem(sys.modules, "warp", fake)
     monkeypatch.delenv("LOCAL_RANK", raising=False)
     return fake
@@ -50,17 +52,36 @@ def test_where_there_are_devices(two_cards, monkeypatch):
     assert place_of("auto").name == place_of("cuda:0").name == "cuda:1"
 
 
-@pytest.mark.parametrize("name, value, why", [
-    ("init", failing("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"), "there is no NVIDIA driver"),
-    ("init", failing("The NVIDIA driver on your system is too old (found version 11040)"), "the NVIDIA driver is too old for this PyTorch"),
-    ("init", failing("Unexpected error\nfrom cudaGetDeviceCount()"), "CUDA does not start (Unexpected error)"),
-    ("init", failing("", AssertionError), "CUDA does not start (AssertionError)"),
-    ("device_count", lambda: 0, "there is no CUDA device"),
-    ("mem_get_info", lambda number: (100 << 20, 16 << 30), "it has 100 MiB of free memory, and 1024 MiB are needed"),
-    ("mem_get_info", failing("CUDA error: no kernel image is available for execution on the device\nmore"),
-     "it does not work (CUDA error: no kernel image is available for execution on the device); its driver may be too old, or its memory in "
-     "use"),
-], ids=["no driver", "old driver", "other", "silent", "no device", "little memory", "no kernels"])
+@pytest.mark.parametrize(
+    "name, value, why",
+    [
+        (
+            "init",
+            failing("Found no NVIDIA driver on your system. Please check that you have an NVIDIA GPU"),
+            "there is no NVIDIA driver",
+        ),
+        (
+            "init",
+            failing("The NVIDIA driver on your system is too old (found version 11040)"),
+            "the NVIDIA driver is too old for this PyTorch",
+        ),
+        ("init", failing("Unexpected error\nfrom cudaGetDeviceCount()"), "CUDA does not start (Unexpected error)"),
+        ("init", failing("", AssertionError), "CUDA does not start (AssertionError)"),
+        ("device_count", lambda: 0, "there is no CUDA device"),
+        (
+            "mem_get_info",
+            lambda number: (100 << 20, 16 << 30),
+            "it has 100 MiB of free memory, and 1024 MiB are needed",
+        ),
+        (
+            "mem_get_info",
+            failing("CUDA error: no kernel image is available for execution on the device\nmore"),
+            "it does not work (CUDA error: no kernel image is available for execution on the device); "
+            "its driver may be too old, or its memory in use",
+        ),
+    ],
+    ids=["no driver", "old driver", "other", "silent", "no device", "little memory", "no kernels"],
+)
 def test_what_is_lacking_is_told(two_cards, monkeypatch, name, value, why):
     monkeypatch.setattr(torch.cuda, name, value)
     assert place_of("cuda") == Place(CPU, lack=why)
@@ -79,7 +100,9 @@ def test_packages_that_are_missing(two_cards, monkeypatch):
 
     without("warp")
     for asked in ("cuda", WARP_CPU):
-        assert place_of(asked) == Place(CPU, lack='NVIDIA Warp is not installed (pip install "multiview-registration[gpu]")')
+        assert place_of(asked) == Place(
+            CPU, lack='NVIDIA Warp is not installed (pip install "multiview-registration[gpu]")'
+        )
     without("torch", "warp")
     assert "PyTorch is not installed" in place_of("cuda:1").lack
     assert place_of("cpu") == Place(CPU)

@@ -8,10 +8,20 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.geometry.camera import Camera
 
 
-def c_arm(rao_lao_deg=0.0, cra_cau_deg=0.0, *, size=(96, 72), pixel_mm=(2.0, 2.0), principal_point=None, mirrored=False) -> Camera:
+def c_arm(
+    rao_lao_deg=0.0, cra_cau_deg=0.0, *, size=(96, 72), pixel_mm=(2.0, 2.0), principal_point=None, mirrored=False
+) -> Camera:
     """A camera 700 mm from an isocentre in the middle of the patient, 1000 mm from its detector."""
-    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=pixel_mm, size=size, rao_lao_deg=rao_lao_deg,
-                cra_cau_deg=cra_cau_deg, principal_point=principal_point, mirrored=mirrored).camera()
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=700,
+        pixel_mm=pixel_mm,
+        size=size,
+        rao_lao_deg=rao_lao_deg,
+        cra_cau_deg=cra_cau_deg,
+        principal_point=principal_point,
+        mirrored=mirrored,
+    ).camera()
 
 
 def dot_image(size: tuple[int, int], pixel, sigma: float = 1.2) -> np.ndarray:
@@ -31,8 +41,13 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
 
     registration = Registration.create(scene, "Test")
     for name, camera in cameras.items():
-        add_xray(registration, name, camera_content(camera), dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3)))),
-                 pixel_mm)
+        add_xray(
+            registration,
+            name,
+            camera_content(camera),
+            dot_image(camera.size, camera.project((points or {}).get(name, np.zeros(3)))),
+            pixel_mm,
+        )
     return registration
 
 

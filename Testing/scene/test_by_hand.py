@@ -89,7 +89,9 @@ def test_turn_is_counter_clockwise_in_the_image(registration, view):
     assert np.allclose(seen(registration, view), centre, atol=1e-9)
     after = seen(registration, view, beside) - centre
     assert before[0] > 0
-    assert np.degrees(np.arctan2(-after[1], after[0])) == pytest.approx(20.0, abs=2.0)  # the ray is not quite square to the image
+    assert np.degrees(np.arctan2(-after[1], after[0])) == pytest.approx(
+        20.0, abs=2.0
+    )  # the ray is not quite square to the image
 
 
 def test_tilt_takes_the_near_side_along(registration, view):
@@ -163,8 +165,14 @@ def dragging(hand, registration, view):
     from MultiViewRegistrationLib.scene.dragging import Dragging
 
     calls = []
-    made = Dragging(hand.interactor, registration, view, begin=lambda: calls.append("begin"), moved=lambda: calls.append("moved"),
-                    end=lambda: calls.append("end"))
+    made = Dragging(
+        hand.interactor,
+        registration,
+        view,
+        begin=lambda: calls.append("begin"),
+        moved=lambda: calls.append("moved"),
+        end=lambda: calls.append("end"),
+    )
     made.calls = calls
     yield made
     made.stop()
@@ -173,7 +181,9 @@ def dragging(hand, registration, view):
 def test_the_ct_follows_the_mouse(hand, dragging, registration, view):
     start = hand.at(view.ras_of(seen(registration, view)))
     hand.drag([start, start + [20, 5], start + [60, -40]])
-    assert np.abs(hand.at(view.ras_of(seen(registration, view))) - start - [60, -40]).max() < 1e-6  # though the view is zoomed
+    assert (
+        np.abs(hand.at(view.ras_of(seen(registration, view))) - start - [60, -40]).max() < 1e-6
+    )  # though the view is zoomed
     assert dragging.calls == ["begin", "moved", "moved", "end"]
     assert not hand.seen_by_others
 
@@ -181,7 +191,9 @@ def test_the_ct_follows_the_mouse(hand, dragging, registration, view):
 def test_shift_turns_about_the_centre_as_far_as_the_mouse_goes(hand, dragging, registration, view):
     before, middle = seen(registration, view), hand.at(view.ras_of(seen(registration, view)))
     angles = np.radians([0, 30, 60, 90])
-    hand.drag(middle + 80 * np.stack([np.cos(angles), np.sin(angles)], 1), shift=True)  # counter-clockwise on the screen
+    hand.drag(
+        middle + 80 * np.stack([np.cos(angles), np.sin(angles)], 1), shift=True
+    )  # counter-clockwise on the screen
     assert np.allclose(seen(registration, view), before, atol=1e-9)
     turned = Rotation.from_matrix(registration.world_from_ct[:3, :3])
     assert np.degrees(turned.magnitude()) == pytest.approx(90.0, abs=1.0)
@@ -196,7 +208,9 @@ def test_ctrl_tilts(hand, dragging, registration, view):
     assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(10.0)
 
 
-@pytest.mark.parametrize("key, shift, pixels", [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))])
+@pytest.mark.parametrize(
+    "key, shift, pixels", [("Right", False, (1, 0)), ("Up", False, (0, -1)), ("Left", True, (-10, 0))]
+)
 def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, pixels):
     before = seen(registration, view)
     hand.press(key, shift=shift)
@@ -205,7 +219,9 @@ def test_arrows_move_by_pixels(hand, dragging, registration, view, key, shift, p
     assert not hand.seen_by_others
 
 
-@pytest.mark.parametrize("key, shift, degrees", [("bracketleft", False, 0.5), ("bracketright", False, 0.5), ("braceleft", True, 5)])
+@pytest.mark.parametrize(
+    "key, shift, degrees", [("bracketleft", False, 0.5), ("bracketright", False, 0.5), ("braceleft", True, 5)]
+)
 def test_brackets_turn(hand, dragging, registration, key, shift, degrees):
     hand.press(key, shift=shift)
     assert np.degrees(Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()) == pytest.approx(degrees)

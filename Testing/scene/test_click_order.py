@@ -24,14 +24,17 @@ def names_of(clicks, chosen=()):
     return "".join(named)
 
 
-@pytest.mark.parametrize("clicks, names", [
-    ("CT CT CT AP AP AP LAT LAT LAT", "123123123"),  # image by image
-    ("CT AP LAT CT AP LAT CT AP LAT", "111222333"),  # landmark by landmark
-    ("AP LAT CT LAT AP CT", "111222"),
-    ("CT AP CT AP LAT CT AP LAT", "11222333"),  # the first is not seen in LAT
-    ("CT AP LAT CT LAT CT AP LAT", "11122333"),  # the second is not seen in AP
-    ("CT CT CT AP AP AP", "123123"),
-])
+@pytest.mark.parametrize(
+    "clicks, names",
+    [
+        ("CT CT CT AP AP AP LAT LAT LAT", "123123123"),  # image by image
+        ("CT AP LAT CT AP LAT CT AP LAT", "111222333"),  # landmark by landmark
+        ("AP LAT CT LAT AP CT", "111222"),
+        ("CT AP CT AP LAT CT AP LAT", "11222333"),  # the first is not seen in LAT
+        ("CT AP LAT CT LAT CT AP LAT", "11122333"),  # the second is not seen in AP
+        ("CT CT CT AP AP AP", "123123"),
+    ],
+)
 def test_both_ways_of_clicking(clicks, names):
     assert names_of(clicks.split()) == names
 

@@ -17,7 +17,9 @@ def rendering(slicer_app, monkeypatch):
     import slicer
 
     logic = slicer_app.volume_rendering._logic
-    monkeypatch.setattr(slicer, "modules", SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: logic)), raising=False)
+    monkeypatch.setattr(
+        slicer, "modules", SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: logic)), raising=False
+    )
     return logic
 
 

@@ -47,15 +47,29 @@ def mark(view, role):
     from vtk.util.numpy_support import vtk_to_numpy
 
     node = view.node.GetNodeReference(role)
-    return np.zeros((0, 2)) if node is None else view.camera.project(lps(vtk_to_numpy(node.GetPolyData().GetPoints().GetData())))
+    return (
+        np.zeros((0, 2))
+        if node is None
+        else view.camera.project(lps(vtk_to_numpy(node.GetPolyData().GetPoints().GetData())))
+    )
 
 
-@pytest.mark.parametrize("places, expected", [
-    ([], []), (["A"], [0]), ([None], [0]),
-    (["A", "B"], [0, 1]), (["A", "B", "C"], [0, 1, 2]),
-    (["A", "A"], [1]), (["A", "B", "A"], [2]), (["A", "B", "A", "B"], [2, 3]),
-    (["A", "B", None], [2]), ([None, "A"], [1]), ([None, None], [1]),
-])
+@pytest.mark.parametrize(
+    "places, expected",
+    [
+        ([], []),
+        (["A"], [0]),
+        ([None], [0]),
+        (["A", "B"], [0, 1]),
+        (["A", "B", "C"], [0, 1, 2]),
+        (["A", "A"], [1]),
+        (["A", "B", "A"], [2]),
+        (["A", "B", "A", "B"], [2, 3]),
+        (["A", "B", None], [2]),
+        ([None, "A"], [1]),
+        ([None, None], [1]),
+    ],
+)
 def test_which_points_belong_together(places, expected):
     from MultiViewRegistrationLib.scene.cursor import kept
 
@@ -130,7 +144,9 @@ def test_a_point_that_is_moved_takes_the_rest_along(cursor, registration):
         cursor.points.SetNthControlPointPosition(i, *view.ras_of(pixel(view, there)))
     assert cursor.update()
     assert np.allclose(cursor.reading.ras, there, atol=1e-4)
-    cursor.points.SetNthControlPointPosition(0, *ap.ras_of([-20, 30]))  # over the edge of the image it is still seen in it
+    cursor.points.SetNthControlPointPosition(
+        0, *ap.ras_of([-20, 30])
+    )  # over the edge of the image it is still seen in it
     cursor.update()
     assert np.allclose(cursor.reading.seen[ap.node.GetID()], [-20, 30])
 
@@ -139,7 +155,9 @@ def test_rays_that_miss_each_other_are_a_caution(cursor, registration):
     ap, lat, _ = registration.xrays
     see(cursor, ap)
     see(cursor, lat, off=(0, 5))
-    assert cursor.reading.residual_mm == pytest.approx(5 * 2 * 0.7 / 2, rel=0.1)  # half of five pixels of 2 mm, at the patient
+    assert cursor.reading.residual_mm == pytest.approx(
+        5 * 2 * 0.7 / 2, rel=0.1
+    )  # half of five pixels of 2 mm, at the patient
     assert "rays" in cursor.reading.caution
     assert cursor.reading.residual_px == pytest.approx(2.5, rel=0.15)
 
@@ -155,7 +173,11 @@ def test_views_that_leave_the_depth_open_are_a_caution(registration, cursor):
 
 def test_clear_leaves_no_mark(cursor, registration, scene):
     def models():
-        return [scene.GetNthNode(i).GetName() for i in range(scene.GetNumberOfNodes()) if scene.GetNthNode(i).IsA("vtkMRMLModelNode")]
+        return [
+            scene.GetNthNode(i).GetName()
+            for i in range(scene.GetNumberOfNodes())
+            if scene.GetNthNode(i).IsA("vtkMRMLModelNode")
+        ]
 
     before = models()
     for view in registration.xrays[:2]:

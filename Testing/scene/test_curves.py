@@ -23,8 +23,13 @@ def result(ct, anatomy):
     views = make_views(ct)
     found = refine(anatomy, views, NEAR)
     told = assess(anatomy, views, found, NEAR)
-    return SimpleNamespace(case=SimpleNamespace(views=views, shared_unknowns=CALIBRATED), views=found.views, refinement=found,
-                           assessment=told, world_from_ct=found.world_from_ct)
+    return SimpleNamespace(
+        case=SimpleNamespace(views=views, shared_unknowns=CALIBRATED),
+        views=found.views,
+        refinement=found,
+        assessment=told,
+        world_from_ct=found.world_from_ct,
+    )
 
 
 def test_similarity_ends_at_what_the_result_has(result):
@@ -42,8 +47,11 @@ def test_the_predicted_error_falls_to_that_of_the_result(result):
     assert np.allclose(last, result.world_from_ct)
     assert (expected[-1], bound[-1]) == (prediction.mean_mm, prediction.upper95_mm)
     first = result.refinement.levels[0].steps[0].world_from_ct
-    way = np.linalg.norm(rigid.transform_points(first, result.assessment.targets)
-                         - rigid.transform_points(result.world_from_ct, result.assessment.targets), axis=1)
+    way = np.linalg.norm(
+        rigid.transform_points(first, result.assessment.targets)
+        - rigid.transform_points(result.world_from_ct, result.assessment.targets),
+        axis=1,
+    )
     assert way.min() < expected[0] < np.hypot(way.max(), prediction.mean_mm) and (expected <= bound).all()
 
 

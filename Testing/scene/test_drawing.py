@@ -278,7 +278,10 @@ def test_its_greys_are_those_of_the_x_ray(drawing, registration, clock):
     display.SetAndObserveColorNodeID("vtkMRMLColorTableNodeInvertedGrey")
     drawing.step()
     assert window(registration) == pytest.approx(((low + 0.3) / 1.3, (high - 0.7) / 1.3), abs=0.02 * (high - low))
-    assert registration.xrays[0].node.GetNodeReference("drr").GetDisplayNode().GetColorNodeID() == "vtkMRMLColorTableNodeInvertedGrey"
+    assert (
+        registration.xrays[0].node.GetNodeReference("drr").GetDisplayNode().GetColorNodeID()
+        == "vtkMRMLColorTableNodeInvertedGrey"
+    )
 
 
 def test_greys_that_suit_stay_also_at_rest(drawing, registration, clock):
@@ -344,6 +347,7 @@ def test_a_view_that_somebody_looks_at_is_drawn_first_and_alone(drawing, registr
 
 def test_the_others_leave_time_for_the_view_that_somebody_looks_at(registration, clock):
     """At a pace at which both can be drawn at 42 pixels, one can be at 64 where the other is at 32."""
+
     class Slow(Nothing):
         def render(self, camera, world_from_ct, *, wanted):
             clock.now += 0.0115 * {64: 4, 42: 2, 32: 1}[camera.size[0]]

@@ -62,7 +62,9 @@ def move_by_hand(registration):
     registration.world_from_ct = rigid.from_rotation_translation(np.eye(3), [1.0, 0, 0]) @ registration.world_from_ct
 
 
-@pytest.mark.parametrize("change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")])
+@pytest.mark.parametrize(
+    "change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")]
+)
 def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
     from MultiViewRegistrationLib.scene.export import write_result
 

@@ -47,7 +47,9 @@ def paint(segment):
     import slicer
     from vtk.util.numpy_support import vtk_to_numpy
 
-    labelmap = segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
+    labelmap = segment.GetRepresentation(
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    )
     voxels = vtk_to_numpy(labelmap.GetPointData().GetScalars())
     voxels[len(voxels) // 3 :: 7] ^= 1
     labelmap.GetPointData().GetScalars().Modified()
@@ -56,7 +58,9 @@ def paint(segment):
 def shift(segment):
     import slicer
 
-    labelmap = segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
+    labelmap = segment.GetRepresentation(
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    )
     labelmap.SetOrigin(*(x + 1 for x in labelmap.GetOrigin()))
 
 
@@ -73,20 +77,23 @@ def change_geometry(view):
     view.change(camera=camera)
 
 
-@pytest.mark.parametrize("change", [
-    lambda scene, registration: raise_voxels(registration.ct),
-    lambda scene, registration: registration.ct.SetSpacing(2, 2, 2.1),
-    lambda scene, registration: registration.node.SetParameter("ctUnit", "relative"),
-    with_structure,
-    with_mask,
-    lambda scene, registration: raise_voxels(registration.xrays[0].source),
-    lambda scene, registration: change_geometry(registration.xrays[1]),
-    lambda scene, registration: registration.xrays[1].change(flipped=True),
-    lambda scene, registration: registration.xrays[1].change(rotation_sd_deg=1.0),
-    lambda scene, registration: registration.xrays[1].change(use=False),
-    lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
-    lambda scene, registration: scene.RemoveNode(registration.ct),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda scene, registration: raise_voxels(registration.ct),
+        lambda scene, registration: registration.ct.SetSpacing(2, 2, 2.1),
+        lambda scene, registration: registration.node.SetParameter("ctUnit", "relative"),
+        with_structure,
+        with_mask,
+        lambda scene, registration: raise_voxels(registration.xrays[0].source),
+        lambda scene, registration: change_geometry(registration.xrays[1]),
+        lambda scene, registration: registration.xrays[1].change(flipped=True),
+        lambda scene, registration: registration.xrays[1].change(rotation_sd_deg=1.0),
+        lambda scene, registration: registration.xrays[1].change(use=False),
+        lambda scene, registration: scene.RemoveNode(registration.xrays[1].node),
+        lambda scene, registration: scene.RemoveNode(registration.ct),
+    ],
+)
 def test_what_makes_a_result_stale(scene, registration, change):
     before = told(registration)
     change(scene, registration)
@@ -132,8 +139,11 @@ def test_what_does_not(scene, registration, change):
     assert told(registration) == before
 
 
-@pytest.mark.parametrize("directions", [np.diag([-1, -1, 1]), np.diag([-1, 1, 1]), np.eye(3)[[2, 1, 0]]],
-                         ids=["as DICOM", "left-handed", "left-handed, from the side"])
+@pytest.mark.parametrize(
+    "directions",
+    [np.diag([-1, -1, 1]), np.diag([-1, 1, 1]), np.eye(3)[[2, 1, 0]]],
+    ids=["as DICOM", "left-handed", "left-handed, from the side"],
+)
 def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registration, tmp_path, directions):
     import slicer
     import vtk
@@ -143,7 +153,10 @@ def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registratio
     registration.world_from_ct = np.eye(4)
     registration.ct.SetIJKToRASDirections(*directions.ravel())
     with_structure(scene, registration)
-    beside, place = slicer.vtkOrientedImageData(), vtk.vtkMatrix4x4()  # another segment, which widens what is saved for the first
+    beside, place = (
+        slicer.vtkOrientedImageData(),
+        vtk.vtkMatrix4x4(),
+    )  # another segment, which widens what is saved for the first
     registration.ct.GetIJKToRASMatrix(place)
     beside.SetImageToWorldMatrix(place)
     beside.SetExtent(-3, 50, 2, 60, 0, 9)

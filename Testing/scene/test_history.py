@@ -27,6 +27,7 @@ def history(registration):
 @pytest.fixture
 def move(registration, history):
     """Move the CT, and note it."""
+
     def to(number):
         registration.world_from_ct = POSES[number]
         history.note(f"move {number}")
@@ -52,7 +53,14 @@ def test_back_and_forth(registration, history, move):
     for step in (history.undo, history.undo, history.undo, history.redo, history.redo, history.redo):
         step()
         ways.append((at(registration), history.can_undo, history.can_redo))
-    assert ways == [(1, True, True), (0, False, True), (0, False, True), (1, True, True), (2, True, False), (2, True, False)]
+    assert ways == [
+        (1, True, True),
+        (0, False, True),
+        (0, False, True),
+        (1, True, True),
+        (2, True, False),
+        (2, True, False),
+    ]
 
 
 def test_undo_after_a_new_branch_leads_to_where_it_began(registration, history, move):

@@ -50,7 +50,10 @@ def test_a_pose_that_was_set_is_assessed_where_it_is(session, registration, judg
 def test_it_is_stale_once_the_ct_moves(session, registration, judging):
     assessed(session, judging)
     registration.world_from_ct = ELSEWHERE
-    assert judging.told(session)[:2] == ["Verdict: not assessed. Look at the overlays of every X-ray.", judging.ASSESS_ANEW]
+    assert judging.told(session)[:2] == [
+        "Verdict: not assessed. Look at the overlays of every X-ray.",
+        judging.ASSESS_ANEW,
+    ]
     assert judging.verdict(session) == ""
     entry = assessed(session, judging)
     assert entry.verdict == "reject" == judging.verdict(session)

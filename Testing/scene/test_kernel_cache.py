@@ -32,8 +32,14 @@ def printed(tmp_path):
     """A function: what a process prints that loads the kernels, by the cache of this test."""
 
     def run(**environment) -> list[str]:
-        done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, timeout=300, check=True,
-                              env={**os.environ, "PYTHONPATH": str(LIBRARY), "NUMBA_CACHE_DIR": str(tmp_path), **environment})
+        done = subprocess.run(
+            [sys.executable, "-c", CHILD],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+            env={**os.environ, "PYTHONPATH": str(LIBRARY), "NUMBA_CACHE_DIR": str(tmp_path), **environment},
+        )
         return done.stdout.splitlines()
 
     return run

@@ -37,7 +37,9 @@ def look(session) -> None:
 
 def test_the_newest_that_is_finished_is_used_until_one_is_chosen(registration, store, ct):
     learning = session_of(registration).learning
-    assert learning.models == [] and learning.model is None and "There is no regressor for this CT" in learning.lacking()
+    assert (
+        learning.models == [] and learning.model is None and "There is no regressor for this CT" in learning.lacking()
+    )
     old, new = store.add(ct, "2026-11-19-101500"), store.add(ct, "2026-11-20-101501")
     store.add(ct, "2026-11-20-101502", finished=False)
     learning = session_of(registration).learning
@@ -55,7 +57,7 @@ def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_
     assert slicer_app.io_manager.write_scene(tmp_path / "scene.mrb")
     scene.Clear(False)
     slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
-    loaded, = Registration.all(scene)
+    (loaded,) = Registration.all(scene)
     assert session_of(loaded).learning.model == old
 
 
@@ -78,7 +80,9 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
 
 
 def test_a_ct_is_only_taken_where_there_are_models(registration, monkeypatch):
-    monkeypatch.setattr("MultiViewRegistrationLib.scene.learning.take_ct", lambda registration: pytest.fail("it was taken"))
+    monkeypatch.setattr(
+        "MultiViewRegistrationLib.scene.learning.take_ct", lambda registration: pytest.fail("it was taken")
+    )
     assert session_of(registration).learning.models == []
 
 

@@ -47,7 +47,10 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
     entry = session.history.current
     assert error_mm(entry.pose) < 0.3 and entry.verdict == "check"
     assert f"view1, assumed: {LEFT_OUT}" in entry.reasons
-    assert case_content(session)["views"][0]["assumptions"] == [LEFT_OUT] and "assumptions" not in case_content(session)["views"][1]
+    assert (
+        case_content(session)["views"][0]["assumptions"] == [LEFT_OUT]
+        and "assumptions" not in case_content(session)["views"][1]
+    )
 
 
 def test_nothing_is_left_out_where_the_pose_was_moved_or_all_fits(scene, ct, views):

@@ -103,7 +103,9 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
     peer = pyigtl.OpenIGTLinkServer(port=port, local_server=True)
     try:
         message = peer.wait_for_message("CTToReference", SOON_S)
-        np.testing.assert_allclose(message.matrix, FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP, atol=1e-5)
+        np.testing.assert_allclose(
+            message.matrix, FLIP @ reference_from_world @ session.registration.world_from_ct @ FLIP, atol=1e-5
+        )
         assert "stale" in message.metadata["Override"]  # the frame was not there when the result was found
         assert session.link.told == f"connected to 127.0.0.1:{port}"
     finally:

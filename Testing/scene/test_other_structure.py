@@ -18,7 +18,9 @@ COUNT, BLANK = 4, 2
 @pytest.fixture(scope="module")
 def track(tmp_path_factory):
     """Of a case whose images have four frames, the third one blank."""
-    return write_track(write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, BLANK), tmp_path_factory.mktemp("out") / "track")
+    return write_track(
+        write_blinking_case(tmp_path_factory.mktemp("moving"), COUNT, BLANK), tmp_path_factory.mktemp("out") / "track"
+    )
 
 
 @pytest.fixture
@@ -71,7 +73,9 @@ def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
             fallen = detector.pixels(points @ matrix[:3, :3].T + matrix[:3, 3])
             lines = session.sequence.other.outline(detector).reshape(-1, 2)
             assert len(lines) > 40  # of its outermost points, none of a speck, nothing lies outside
-            np.testing.assert_allclose([lines.min(axis=0), lines.max(axis=0)], [fallen.min(axis=0), fallen.max(axis=0)], atol=0.5)
+            np.testing.assert_allclose(
+                [lines.min(axis=0), lines.max(axis=0)], [fallen.min(axis=0), fallen.max(axis=0)], atol=0.5
+            )
     go(session, BLANK)
     assert len(session.sequence.other.outline(seen[0])) == 0
     go(session, 0)
@@ -88,9 +92,14 @@ def test_of_a_masked_ct_its_bone_alone_is_seen():
 
     ct = make_ct()
     mask = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2
-    whole, half = (vtk_to_numpy(bone_surface.of_structure(one).GetPoints().GetData()) * [-1, -1, 1] for one in (ct, replace(ct, mask=mask)))
+    whole, half = (
+        vtk_to_numpy(bone_surface.of_structure(one).GetPoints().GetData()) * [-1, -1, 1]
+        for one in (ct, replace(ct, mask=mask))
+    )
     index = [(points - ct.volume.ct_from_index[:3, 3]) / ct.volume.spacing_mm for points in (whole, half)]
-    near = [ct.volume.values[k - 2:k + 3, j - 2:j + 3, i - 2:i + 3] for i, j, k in np.rint(index[0][::50]).astype(int)]
+    near = [
+        ct.volume.values[k - 2 : k + 3, j - 2 : j + 3, i - 2 : i + 3] for i, j, k in np.rint(index[0][::50]).astype(int)
+    ]
     assert np.mean([cube.min() < BONE_HU < cube.max() for cube in near]) > 0.95
     middle = ct.volume.values.shape[2] // 2
     assert index[0][:, 0].min() < middle - 5 and middle - 2 < index[1][:, 0].min() < middle + 2
@@ -105,7 +114,11 @@ def test_it_goes_with_the_sequence_and_is_not_saved(session, scene, track, tmp_p
     before = scene.GetNumberOfNodes()
     session.sequence.close()
     frames = 2 * len(session.registration.xrays)  # volumes that stood in for the sources, with what stores them
-    assert session.sequence.other is None and not scene.IsNodePresent(again) and scene.GetNumberOfNodes() == before - 3 - frames
+    assert (
+        session.sequence.other is None
+        and not scene.IsNodePresent(again)
+        and scene.GetNumberOfNodes() == before - 3 - frames
+    )
     scene.Clear(False)
     slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
     names = [scene.GetNthNode(n).GetName() or "" for n in range(scene.GetNumberOfNodes())]
@@ -117,7 +130,10 @@ def test_where_its_ct_is_not_there_the_motion_is_told_all_the_same(session, trac
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "inputs": dict.fromkeys(told["inputs"], "0" * 64)}))
     assert held(session, path) is None
-    assert "Its bone is not shown: " in session.sequence.other.problem and "is not what was tracked" in session.sequence.other.problem
+    assert (
+        "Its bone is not shown: " in session.sequence.other.problem
+        and "is not what was tracked" in session.sequence.other.problem
+    )
     path.write_text(json.dumps({**told, "sequence": {"cases": ["nowhere/case.json"]}}))
     assert held(session, path) is None and "nowhere/case.json, which is not there" in session.sequence.other.problem
     session.stop()

@@ -81,7 +81,10 @@ def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving)
             assert np.ptp(difference) < 1e-4  # but for a constant, by the mask
             assert np.ptp(session.xray(view).line_integrals - there.xray.line_integrals) < 1e-4
             from MultiViewRegistrationLib.scene.case import xray_of
-            assert np.ptp((xray_of(view).line_integrals - there.xray.line_integrals)[there.xray.valid]) < 1e-4  # its source, too
+
+            assert (
+                np.ptp((xray_of(view).line_integrals - there.xray.line_integrals)[there.xray.valid]) < 1e-4
+            )  # its source, too
 
 
 def test_a_frame_that_cannot_be_read_is_told_and_playing_goes_on(session):
@@ -151,7 +154,9 @@ def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatc
         shown(session, number)
         pictures = [picture(view) for view in session.registration.xrays]
         assert not readiness.step()
-        assert all(np.array_equal(a, picture(view)) for a, view in zip(pictures, session.registration.xrays, strict=True))
+        assert all(
+            np.array_equal(a, picture(view)) for a, view in zip(pictures, session.registration.xrays, strict=True)
+        )
     assert windows == [(display.GetWindowLevelMin(), display.GetWindowLevelMax()) for display in displays]
 
 
@@ -162,7 +167,9 @@ def test_the_drr_follows(session):
     for number in (0, 2):
         shown(session, number)
         session.drawing.step()
-        drrs.append([view.node.GetNodeReference("drr").GetImageData().GetMTime() for view in session.registration.xrays])
+        drrs.append(
+            [view.node.GetNodeReference("drr").GetImageData().GetMTime() for view in session.registration.xrays]
+        )
     assert all(after > before for before, after in zip(*drrs, strict=True))
 
 
@@ -177,8 +184,12 @@ def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tr
 
     def state():
         views = registration.xrays
-        return (fingerprint(registration), registration.world_from_ct.tolist(), [view.content for view in views],
-                [picture(view).tolist() for view in views])
+        return (
+            fingerprint(registration),
+            registration.world_from_ct.tolist(),
+            [view.content for view in views],
+            [picture(view).tolist() for view in views],
+        )
 
     before = state()
     read.play(session)
@@ -216,7 +227,11 @@ def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_giv
         session.poll()
         if session.sequence.player is not None:
             numbers.add(session.sequence.player.number)
-    assert numbers >= {0, 1, BLANK}  # which is not followed: it comes at once after the one before, which may not be seen
+    assert numbers >= {
+        0,
+        1,
+        BLANK,
+    }  # which is not followed: it comes at once after the one before, which may not be seen
     assert (session.sequence.ended, session.sequence.message) == ("done", "")
     poll(session, 5, lambda: session.sequence.player.number == COUNT - 1)
     stored = json.loads((tracked / "track.json").read_text())["frames"]
@@ -232,7 +247,9 @@ def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
     from MultiViewRegistrationLib.tracking.tracker import Tracker
 
     follow = Tracker.follow
-    monkeypatch.setattr(Tracker, "follow", lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1])
+    monkeypatch.setattr(
+        Tracker, "follow", lambda self, number, *given: (time.sleep(0.5), follow(self, number, *given))[1]
+    )
     session = loaded(scene, moving)
     session.sequence.track("quick", "given")
     poll(session, 60, lambda: session.sequence.player is not None)
@@ -252,7 +269,7 @@ def test_frames_that_the_scene_has_are_tracked(scene, moving):
     for view in registration.xrays:
         registration.remove_xray(view)
     for name, camera in contents.items():
-        view, = read(moving.parent / f"{name}.mha")(registration)
+        (view,) = read(moving.parent / f"{name}.mha")(registration)
         view.change(camera=camera)
         view.place()
     session.case_path = None

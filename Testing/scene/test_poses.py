@@ -18,13 +18,16 @@ def registration(scene, ct, views):
     return make_registration(scene, ct, views)
 
 
-@pytest.mark.parametrize("shift, names", [
-    ((0, 0, 0), []),
-    ((0, 0, 90), []),  # its edge is still seen
-    ((0, 0, 150), ["view1", "view2"]),
-    ((400, 0, 0), ["view1"]),  # along the beam of the other
-    ((-900, 0, 0), ["view1", "view2"]),  # behind its source
-])
+@pytest.mark.parametrize(
+    "shift, names",
+    [
+        ((0, 0, 0), []),
+        ((0, 0, 90), []),  # its edge is still seen
+        ((0, 0, 150), ["view1", "view2"]),
+        ((400, 0, 0), ["view1"]),  # along the beam of the other
+        ((-900, 0, 0), ["view1", "view2"]),  # behind its source
+    ],
+)
 def test_which_xrays_do_not_show_the_ct(registration, shift, names):
     from MultiViewRegistrationLib.scene.poses import blind
 
@@ -48,8 +51,13 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
     for view, given in zip(registration.xrays, views, strict=True):
         back = rigid.from_rotation_translation(np.eye(3), -middle)
         camera = replace(given.camera, camera_from_world=given.camera.camera_from_world @ back)
-        view.change(camera={"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(),
-                            "size": list(camera.size)})
+        view.change(
+            camera={
+                "intrinsics": camera.intrinsics.tolist(),
+                "camera_from_world": camera.camera_from_world.tolist(),
+                "size": list(camera.size),
+            }
+        )
     centre_ct(registration)
     assert np.allclose(centre(registration), middle, atol=1e-3)
     assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))
@@ -77,7 +85,9 @@ def test_what_is_lacking(scene, registration):
         return lacking(session)
 
     assert lacking(session) == "" and (registration.start, registration.refinement) == ("search", "joint")
-    assert {start: lacks(start) for start in ("given", "search", "by hand")} == dict.fromkeys(("given", "search", "by hand"), "")
+    assert {start: lacks(start) for start in ("given", "search", "by hand")} == dict.fromkeys(
+        ("given", "search", "by hand"), ""
+    )
     assert "Click four landmarks" in lacks("landmarks")
     assert lacks("regressor") == ""  # nobody has looked into the store yet
     assert "a start that does not search" in lacks("search", "xvr") == lacks("auto", "xvr")

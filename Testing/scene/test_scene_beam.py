@@ -43,7 +43,9 @@ def in_view(pixel, camera, size):
 
 
 @pytest.mark.parametrize("mirrored", (False, True))
-@pytest.mark.parametrize("principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))])
+@pytest.mark.parametrize(
+    "principal_point, size", [(None, (320, 240)), ((70.3, 20.2), (200, 300)), ((40.0, 60.0), (333, 211))]
+)
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
     from rendering import resize
 
@@ -147,5 +149,8 @@ def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
     camera = eye.get_camera_node().GetCamera()
     for view in registration.xrays:
         columns, rows = view.size
-        left, right = (camera.GetViewTransformMatrix().MultiplyPoint([*view.ras_of((column, rows / 2)), 1.0]) for column in (0, columns))
+        left, right = (
+            camera.GetViewTransformMatrix().MultiplyPoint([*view.ras_of((column, rows / 2)), 1.0])
+            for column in (0, columns)
+        )
         assert left[0] / left[2] > right[0] / right[2]  # depths are negative before the eye

@@ -37,15 +37,29 @@ def view(scene):
 
 
 def camera(angle=20):
-    return CArm(source_to_detector_mm=1000, source_to_isocentre_mm=700, pixel_mm=(1.25, 1.25), size=SIZE, rao_lao_deg=angle,
-                cra_cau_deg=5).camera()
+    return CArm(
+        source_to_detector_mm=1000,
+        source_to_isocentre_mm=700,
+        pixel_mm=(1.25, 1.25),
+        size=SIZE,
+        rao_lao_deg=angle,
+        cra_cau_deg=5,
+    ).camera()
 
 
 def opencv(*cameras, distortion=None):
     """Cameras as named JSON, with OpenCV's meaning."""
-    return {name: {"camera_matrix": one.intrinsics.tolist(), "R": one.camera_from_world[:3, :3].tolist(),
-                   "t": one.camera_from_world[:3, 3].tolist(), "image_width": SIZE[0], "image_height": SIZE[1],
-                   **({"distortion_coefficients": distortion} if distortion else {})} for name, one in cameras}
+    return {
+        name: {
+            "camera_matrix": one.intrinsics.tolist(),
+            "R": one.camera_from_world[:3, :3].tolist(),
+            "t": one.camera_from_world[:3, 3].tolist(),
+            "image_width": SIZE[0],
+            "image_height": SIZE[1],
+            **({"distortion_coefficients": distortion} if distortion else {}),
+        }
+        for name, one in cameras
+    }
 
 
 def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
@@ -64,8 +78,11 @@ def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
     found = read_cameras(path, SIZE, ALL).found
     assert camera_of(xray, found) == 0
     use_camera(registration, xray, found[0], path)
-    np.testing.assert_allclose(xray.camera.projection_matrix / xray.camera.projection_matrix[2, 3],
-                               camera().projection_matrix / camera().projection_matrix[2, 3], atol=1e-9)
+    np.testing.assert_allclose(
+        xray.camera.projection_matrix / xray.camera.projection_matrix[2, 3],
+        camera().projection_matrix / camera().projection_matrix[2, 3],
+        atol=1e-9,
+    )
     assert xray.content["from"] == "m.txt"
 
 
@@ -92,7 +109,7 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     before, unbent = fingerprint(registration), xray_of(xray)
     path = tmp_path / "c.json"
     path.write_text(json.dumps(opencv(("LAT", camera()), distortion=LENS)))
-    found, = read_cameras(path, SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
+    (found,) = read_cameras(path, SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
     assert "5 coefficients" in describe_camera(found)
     use_camera(registration, xray, found, path)
     sitk.WriteImage(sitk.GetImageFromArray(phantom()[1][0].xray.line_integrals), str(tmp_path / "LAT.mha"))
@@ -100,9 +117,13 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
     volume.SetSpacing((2, 2, 2))
     volume.SetOrigin((-47, -47, -47))
     sitk.WriteImage(volume, str(tmp_path / "ct.nrrd"))
-    content = {"version": 1, "ct": "ct.nrrd", "views": [{"name": "LAT", "image": "LAT.mha", "intensity": "log", **found.content()}]}
+    content = {
+        "version": 1,
+        "ct": "ct.nrrd",
+        "views": [{"name": "LAT", "image": "LAT.mha", "intensity": "log", **found.content()}],
+    }
     (tmp_path / "case.json").write_text(json.dumps(content))
-    expected, = Case.load(tmp_path / "case.json").views
+    (expected,) = Case.load(tmp_path / "case.json").views
     here = xray_of(xray)
     np.testing.assert_array_equal(here.line_integrals, expected.xray.line_integrals)
     np.testing.assert_array_equal(here.valid, expected.xray.valid)
@@ -122,19 +143,22 @@ def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
 
     registration, xray = view
     (tmp_path / "c.json").write_text(json.dumps(opencv(("LAT", camera()), distortion=LENS)))
-    found, = read_cameras(tmp_path / "c.json", SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
+    (found,) = read_cameras(tmp_path / "c.json", SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
     use_camera(registration, xray, found, tmp_path / "c.json")
     session = Session(registration)
-    case, = write_case_folder(session, tmp_path / "out")()
+    (case,) = write_case_folder(session, tmp_path / "out")()
     there, back = session.case().views[0].xray, Case.load(case).views[0].xray
     np.testing.assert_allclose(back.line_integrals[back.valid], there.line_integrals[there.valid], atol=1e-6)
     np.testing.assert_array_equal(back.valid, there.valid)
 
 
-@pytest.mark.parametrize("change, word", [
-    ({"image_width": 5, "image_height": 5}, "image of 5 x 5 pixels"),
-    ({"t": [0, 0, -700.0]}, "behind the X-ray source"),
-])
+@pytest.mark.parametrize(
+    "change, word",
+    [
+        ({"image_width": 5, "image_height": 5}, "image of 5 x 5 pixels"),
+        ({"t": [0, 0, -700.0]}, "behind the X-ray source"),
+    ],
+)
 def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, tmp_path, change, word):
     from MultiViewRegistrationLib.scene.calibration import read_cameras, use_camera
 
@@ -142,7 +166,7 @@ def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, t
     content = opencv(("LAT", camera(0)))
     content["LAT"] |= change
     (tmp_path / "c.json").write_text(json.dumps(content))
-    found, = read_cameras(tmp_path / "c.json", SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
+    (found,) = read_cameras(tmp_path / "c.json", SIZE, {"unit": "mm", "axes": "lps", "first_pixel": "0"}).found
     with pytest.raises(InputError, match=word):
         use_camera(registration, xray, found, "c.json")
     assert not xray.placed
@@ -154,13 +178,17 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
     (tmp_path / "a.xml").write_text("<html/>")
     assert "expected <" in read_cameras(tmp_path / "a.xml", SIZE, {}).problem
     assert "cannot be read" in read_cameras(tmp_path / "nowhere.txt", SIZE, {}).problem
-    rtk = ('<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3"><SourceToIsocenterDistance>700'
-           '</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance><Projection><GantryAngle>10</GantryAngle>'
-           '</Projection></RTKThreeDCircularGeometry>')
+    rtk = (
+        '<?xml version="1.0"?><!DOCTYPE RTKGEOMETRY><RTKThreeDCircularGeometry version="3"><SourceToIsocenterDistance>700'
+        "</SourceToIsocenterDistance><SourceToDetectorDistance>1000</SourceToDetectorDistance><Projection><GantryAngle>10</GantryAngle>"
+        "</Projection></RTKThreeDCircularGeometry>"
+    )
     (tmp_path / "g.xml").write_text(rtk)
     asked = read_cameras(tmp_path / "g.xml", SIZE, {"detector_spacing_mm": "many"})
     assert 'found "many", expected 2 numbers' in asked.problem
-    asked = read_cameras(tmp_path / "g.xml", SIZE, {"detector_spacing_mm": "1.25, 1.25", "detector_origin_mm": "-79.4 -79.4"})
+    asked = read_cameras(
+        tmp_path / "g.xml", SIZE, {"detector_spacing_mm": "1.25, 1.25", "detector_origin_mm": "-79.4 -79.4"}
+    )
     assert len(asked.found) == 1 and asked.found[0].size == SIZE
     assert not needs_hdf5(tmp_path / "g.xml") and not needs_hdf5(tmp_path / "nowhere")
 

@@ -119,7 +119,9 @@ def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, 
     assert second.ct.GetParentTransformNode() is second.ct_transform
     gone = there - nodes(scene)
     assert len(second.xrays) == 2 and all(view.node.GetNodeReference("frustum") for view in second.xrays)
-    assert not gone & {node.GetID() for view in second.xrays for node in (view.node, view.source, view.node.GetNodeReference("label"))}
+    assert not gone & {
+        node.GetID() for view in second.xrays for node in (view.node, view.source, view.node.GetNodeReference("label"))
+    }
     third = complete(scene, "Third")
     assert [tags.tag_of(view) for view in third.xrays] == ["XRay1", "XRay2"]
 
@@ -129,7 +131,11 @@ def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
     complete(scene)
     scene.Clear(False)
     node = view.get_view_node()
-    assert not node.HasSliceOrientationPreset("X-ray") and not node.GetSliceVisible() and not view.get_background_volume_id()
+    assert (
+        not node.HasSliceOrientationPreset("X-ray")
+        and not node.GetSliceVisible()
+        and not view.get_background_volume_id()
+    )
     registration = complete(scene)
     assert view.get_background_volume_id() == registration.xrays[0].node.GetID()
 
@@ -143,11 +149,20 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
     inside = slicer.util.getSubjectHierarchyItemChildren(folder.folder_of(registration), recursive=True)
     assert sorted(tree.GetItemName(item) for item in inside) == [
-        "AP", "AP DRR", "Landmarks AP", "Landmarks CT", "Test CT to world", "lateral"]
+        "AP",
+        "AP DRR",
+        "Landmarks AP",
+        "Landmarks CT",
+        "Test CT to world",
+        "lateral",
+    ]
     registration.node.SetName("Renamed")
     display.show(registration)
     assert tree.GetItemName(folder.folder_of(registration)) == "Renamed"
-    tree.SetItemParent(tree.GetItemByDataNode(registration.xrays[1].node), other := tree.CreateFolderItem(tree.GetSceneItemID(), "mine"))
+    tree.SetItemParent(
+        tree.GetItemByDataNode(registration.xrays[1].node),
+        other := tree.CreateFolderItem(tree.GetSceneItemID(), "mine"),
+    )
     display.show(registration)
     assert tree.GetItemParent(tree.GetItemByDataNode(registration.xrays[1].node)) == other
 

@@ -41,7 +41,7 @@ def test_head_up_and_right_on_the_left(slicer_app, axes, signs):
     rows, columns = grey.shape
     assert np.unravel_index(grey.argmax(), grey.shape) < (rows / 2, columns / 2)
     half = rows // 2, columns // 2
-    opposite = max(grey[: half[0], -half[1]:].sum(), grey[-half[0]:, : half[1]].sum())
+    opposite = max(grey[: half[0], -half[1] :].sum(), grey[-half[0] :, : half[1]].sum())
     assert grey[: half[0], : half[1]].sum() > 1.2 * opposite
     along = {axis: SPACING[k] for k, axis in enumerate(axes)}  # mm by LPS axis
     assert found.aspect == pytest.approx(along[2] / along[0])
@@ -86,12 +86,15 @@ def in_scene(scene, values):
     return registration
 
 
-@pytest.mark.parametrize("values, word", [
-    (np.full((6, 6, 6), np.nan, np.float32), "not finite"),
-    (np.arange(216).reshape(6, 6, 6).astype(np.int16), "no voxel below 0"),
-    (np.full((6, 6, 6), -1000, np.int16), "nothing but air"),
-    (np.zeros((1, 6, 6), np.int16), "three-dimensional"),
-])
+@pytest.mark.parametrize(
+    "values, word",
+    [
+        (np.full((6, 6, 6), np.nan, np.float32), "not finite"),
+        (np.arange(216).reshape(6, 6, 6).astype(np.int16), "no voxel below 0"),
+        (np.full((6, 6, 6), -1000, np.int16), "nothing but air"),
+        (np.zeros((1, 6, 6), np.int16), "three-dimensional"),
+    ],
+)
 def test_a_sentence_where_it_cannot_be_used(scene, values, word):
     from MultiViewRegistrationLib.scene.ct_preview import take_preview
 
@@ -116,7 +119,9 @@ def test_under_a_transform_that_is_not_linear(scene):
 
     registration = in_scene(scene, np.linspace(-1000, 500, 216).reshape(6, 6, 6).astype(np.float32))
     assert take_preview(registration)().bone_ml > 0
-    registration.ct_transform.SetAndObserveTransformNodeID(scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID())
+    registration.ct_transform.SetAndObserveTransformNodeID(
+        scene.AddNewNodeByClass("vtkMRMLBSplineTransformNode", "warp").GetID()
+    )
     with pytest.raises(InputError, match="^Body: lies under the transform .* not linear"):
         take_preview(registration)
 

@@ -13,7 +13,9 @@ def dots(scene, name: str, shift: float):
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
     from MultiViewRegistrationLib.scene.loading import add_mask, place_landmarks
 
-    registration = registration_of(scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])})
+    registration = registration_of(
+        scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])}
+    )
     registration.node.SetName(name)
     place_landmarks(registration, [Landmark("tip", np.zeros(3), {"AP": np.array([40.0, 30.0])})])
     used = np.ones((72, 96), bool)
@@ -30,7 +32,9 @@ def shown_of(registration) -> dict:
     views = registration.xrays
     return {
         "tags": [tag_of(view) for view in views],
-        "drawn": [view.node.GetNodeReference(role) is not None for view in views for role in ("frustum", "label", "label3D")],
+        "drawn": [
+            view.node.GetNodeReference(role) is not None for view in views for role in ("frustum", "label", "label3D")
+        ],
         "visible": sum(display.GetVisibility() for display in _displays(registration)),
     }
 
@@ -50,7 +54,9 @@ def test_another_registration_takes_the_place_of_the_one_before(slicer_app, scen
     of_second = [pixels(view) for view in [*views, eye]]
     assert all((one != other).any() for one, other in zip(of_first[1], of_second, strict=False))
     first.remove()
-    assert all((pixels(view) == picture).all() for view, picture in zip([*views, eye], of_second, strict=True))  # there was nothing of it
+    assert all(
+        (pixels(view) == picture).all() for view, picture in zip([*views, eye], of_second, strict=True)
+    )  # there was nothing of it
 
 
 def test_it_comes_back_as_it_was(slicer_app, scene, watch):
@@ -121,7 +127,9 @@ def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
     overlay.lay(registration, 0.0)
     composite, foreign = tags.composite_node(scene, "XRay1"), registration.ct
     drr = view.node.GetNodeReference("drr")
-    tag = scene.AddObserver(scene.NodeAboutToBeRemovedEvent, lambda *_args: composite.SetForegroundVolumeID(foreign.GetID()))
+    tag = scene.AddObserver(
+        scene.NodeAboutToBeRemovedEvent, lambda *_args: composite.SetForegroundVolumeID(foreign.GetID())
+    )
     scene.RemoveNode(drr)  # by a person, in Slicer's Data module
     scene.RemoveObserver(tag)
     assert composite.GetForegroundVolumeID() is None and composite.GetBackgroundVolumeID() == view.node.GetID()

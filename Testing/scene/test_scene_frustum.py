@@ -63,4 +63,6 @@ def test_a_skipped_view_is_grey(scene):
     registration = registration_of(scene, {"AP": c_arm()})
     registration.xrays[0].change(use=False)
     display.show(registration)
-    assert registration.xrays[0].node.GetNodeReference("frustum").GetDisplayNode().GetColor() == pytest.approx(frustum.SKIPPED)
+    assert registration.xrays[0].node.GetNodeReference("frustum").GetDisplayNode().GetColor() == pytest.approx(
+        frustum.SKIPPED
+    )

@@ -9,7 +9,13 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
 
-READING = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "rao_lao_deg": 30, "cra_cau_deg": -10}
+READING = {
+    "source_to_detector_mm": 1000,
+    "source_to_isocentre_mm": 700,
+    "pixel_mm": [2, 2],
+    "rao_lao_deg": 30,
+    "cra_cau_deg": -10,
+}
 POINTS = np.random.default_rng(3).uniform(-60, 60, (20, 3))
 RAS_FROM_LPS = np.diag([-1.0, -1, 1, 1])
 
@@ -56,7 +62,9 @@ def test_a_c_arm(registration):
     np.testing.assert_allclose(view.ras_of((47.5, 35.5)) * (-1, -1, 1), 300 * towards, atol=1e-9)
     assert view.camera.intrinsics[0, 0] < 0
     assert (describe(view), certainty(view)) == ("LAO 30\u00b0, CAU 10\u00b0", "\u00b11\u00b0, 3 mm")
-    assert "Seen from the detector" in summary(registration, view) and "700 mm before the CT" in summary(registration, view)
+    assert "Seen from the detector" in summary(registration, view) and "700 mm before the CT" in summary(
+        registration, view
+    )
 
 
 def test_certainty_that_was_told_stays(registration):
@@ -75,8 +83,11 @@ def test_a_wrong_c_arm_changes_nothing(registration):
     view = registration.xrays[0]
     set_c_arm(view, READING)
     before = view.content
-    for wrong, word in (({"source_to_isocentre_mm": 1200}, "source_to_isocentre_mm"), ({"cra_cau_deg": 100}, "cra_cau_deg"),
-                        ({"pixel_mm": [0, 1]}, "pixel_mm")):
+    for wrong, word in (
+        ({"source_to_isocentre_mm": 1200}, "source_to_isocentre_mm"),
+        ({"cra_cau_deg": 100}, "cra_cau_deg"),
+        ({"pixel_mm": [0, 1]}, "pixel_mm"),
+    ):
         with pytest.raises(InputError, match=f"^AP: c_arm.{word}"):
             set_c_arm(view, {**READING, **wrong})
         assert view.content == before
@@ -117,6 +128,7 @@ def test_a_ct_that_no_image_shows_decides_nothing(registration):
         set_matrix(registration, view, matrix(mirrored=True))
     other = add_xray(registration, "LAT", None, dot_image((96, 72), (40, 30)))
     from MultiViewRegistrationLib.scene.loading import camera_content
+
     other.change(camera=camera_content(c_arm(90)))
     set_matrix(registration, view, matrix(mirrored=True))  # where the two views meet is before both
     assert view.camera.intrinsics[0, 0] < 0

@@ -22,7 +22,7 @@ def add(registration, path, frame=0):
     from MultiViewRegistrationLib.scene.adding import read
     from MultiViewRegistrationLib.scene.image import change_image
 
-    view, = read(path)(registration)
+    (view,) = read(path)(registration)
     change_image(view, frame=frame)
     return view
 
@@ -37,7 +37,9 @@ def use(registration, view, **changes):
 def two_frames(tmp_path, **tags):
     """A run during which the table moved by 9 mm left, 6 down, 3 to its head."""
     names = ("TableTopVerticalPosition", "TableTopLongitudinalPosition", "TableTopLateralPosition")
-    before, after = ({"TablePositionSequence": item(**dict(zip(names, place, strict=True)))} for place in ("000", "693"))
+    before, after = (
+        {"TablePositionSequence": item(**dict(zip(names, place, strict=True)))} for place in ("000", "693")
+    )
     return write_enhanced(tmp_path / "run.dcm", [{**enhanced(0, 0), **before}, {**enhanced(90, 10), **after}], **tags)
 
 
@@ -65,7 +67,10 @@ def test_an_isocentre_that_a_person_says_is_off_stays(scene, registration, tmp_p
     first, second = (add(registration, path, frame) for frame in (0, 1))
     use(registration, first)
     use(registration, second, isocentre_offset_mm=[1.0, 2.0])
-    assert second.content["c_arm"]["isocentre_offset_mm"] == [1.0, 2.0] and TABLE_MOVED not in second.content["assumptions"]
+    assert (
+        second.content["c_arm"]["isocentre_offset_mm"] == [1.0, 2.0]
+        and TABLE_MOVED not in second.content["assumptions"]
+    )
 
 
 def test_a_moved_table_without_the_patient_position_is_refused(scene, registration, tmp_path):
@@ -81,7 +86,10 @@ def test_what_headers_do_not_tell_is_told_as_assumed(scene, registration, tmp_pa
     """That the table stood still; no more once a matrix is given."""
     from MultiViewRegistrationLib.scene.geometry import matrix_of, set_matrix
 
-    paths = [write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"]) for n in (0, 1)]
+    paths = [
+        write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"])
+        for n in (0, 1)
+    ]
     first, second = (add(registration, path) for path in paths)
     use(registration, first)
     use(registration, second)
@@ -91,8 +99,17 @@ def test_what_headers_do_not_tell_is_told_as_assumed(scene, registration, tmp_pa
 
 
 def test_two_machines_share_no_isocentre_in_the_scene_either(scene, registration, tmp_path):
-    paths = [write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"],
-                      DeviceSerialNumber=f"SECRET-{n}") for n in (0, 1)]
+    paths = [
+        write_xa(
+            tmp_path / f"{n}.dcm",
+            90 * n,
+            0,
+            pixels(n + 1),
+            PatientOrientation=["PL"[n == 0], "F"],
+            DeviceSerialNumber=f"SECRET-{n}",
+        )
+        for n in (0, 1)
+    ]
     first, second = (add(registration, path) for path in paths)
     use(registration, first)
     with pytest.raises(InputError, match="taken by different machines") as caught:

@@ -22,14 +22,19 @@ def xray_of(scene, camera, **content):
     return view
 
 
-@pytest.mark.parametrize("rao_lao, cra_cau, text", [
-    (12.04, 5.0, "LAO 12.0°  CRA 5.0°"), (-30.0, -20.26, "RAO 30.0°  CAU 20.3°"), (-0.01, 0.01, "LAO 0.0°  CRA 0.0°"),
-])
+@pytest.mark.parametrize(
+    "rao_lao, cra_cau, text",
+    [
+        (12.04, 5.0, "LAO 12.0°  CRA 5.0°"),
+        (-30.0, -20.26, "RAO 30.0°  CAU 20.3°"),
+        (-0.01, 0.01, "LAO 0.0°  CRA 0.0°"),
+    ],
+)
 def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
     from MultiViewRegistrationLib.scene import labels
 
     assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
-    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2])) [1:] == [text, "SID 1000 mm"]
+    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
     assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
 
 
@@ -56,20 +61,25 @@ def test_without_a_geometry_there_is_a_name(scene):
     assert view.node.GetNodeReference("frustum") is None and view.node.GetNodeReference("label3D") is None
 
 
-@pytest.mark.parametrize("rao_lao, cra_cau, mirrored, left_right_top_bottom", [
-    (0, 0, False, ("L", "R", "H", "F")),  # as the source behind the patient sees it
-    (0, 0, True, ("R", "L", "H", "F")),  # as seen facing the patient
-    (90, 0, True, ("A", "P", "H", "F")),
-    (-90, 0, True, ("P", "A", "H", "F")),
-    (45, 0, True, ("RA", "LP", "H", "F")),
-    (0, 89.9, False, ("L", "R", "P", "A")),
-])
+@pytest.mark.parametrize(
+    "rao_lao, cra_cau, mirrored, left_right_top_bottom",
+    [
+        (0, 0, False, ("L", "R", "H", "F")),  # as the source behind the patient sees it
+        (0, 0, True, ("R", "L", "H", "F")),  # as seen facing the patient
+        (90, 0, True, ("A", "P", "H", "F")),
+        (-90, 0, True, ("P", "A", "H", "F")),
+        (45, 0, True, ("RA", "LP", "H", "F")),
+        (0, 89.9, False, ("L", "R", "P", "A")),
+    ],
+)
 def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
     from MultiViewRegistrationLib.scene import labels
 
     view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
     sides = labels.sides_of(view)
-    assert tuple("".join(sorted(side)) for side in sides) == tuple("".join(sorted(side)) for side in left_right_top_bottom)
+    assert tuple("".join(sorted(side)) for side in sides) == tuple(
+        "".join(sorted(side)) for side in left_right_top_bottom
+    )
     # A point on the patient's left is seen on the side that says so.
     for letter, point in (("L", (60, 0, 0)), ("R", (-60, 0, 0)), ("H", (0, 0, 60)), ("A", (0, -60, 0))):
         across, down = view.camera.project(point) - view.camera.project((0, 0, 0))
@@ -87,8 +97,12 @@ def test_labels_stay_in_the_view_whatever_it_shows(slicer_app, scene, watch):
     registration.xrays[0].node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)  # the image is black
     display.show(registration)
     node = view.get_view_node()
-    for change in (lambda: None, lambda: node.SetFieldOfView(40, 30, 1), lambda: node.SetXYZOrigin(70, 50, 0),
-                   lambda: resize(view, 400, 300)):
+    for change in (
+        lambda: None,
+        lambda: node.SetFieldOfView(40, 30, 1),
+        lambda: node.SetXYZOrigin(70, 50, 0),
+        lambda: resize(view, 400, 300),
+    ):
         change()
         drawn = pixels(view).max(axis=2) > 100
         rows, columns = drawn.shape
@@ -104,12 +118,18 @@ def test_points_are_not_placed_into_labels(slicer_app, scene):
     slice_view(slicer_app)
     selection = slicer_app.app_logic.GetSelectionNode()
     registration = registration_of(scene, {"AP": c_arm(12, 5)})
-    for active in (scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode"), scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode")):
+    for active in (
+        scene.AddNewNodeByClass("vtkMRMLMarkupsLineNode"),
+        scene.AddNewNodeByClass("vtkMRMLMarkupsFiducialNode"),
+    ):
         display.hide(registration)
         selection.SetReferenceActivePlaceNodeClassName(active.GetClassName())
         selection.SetReferenceActivePlaceNodeID(active.GetID())
         display.show(registration)
-        assert (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()) == (active.GetClassName(), active.GetID())
+        assert (selection.GetActivePlaceNodeClassName(), selection.GetActivePlaceNodeID()) == (
+            active.GetClassName(),
+            active.GetID(),
+        )
 
 
 def test_the_label_in_3d_is_at_the_source(scene):

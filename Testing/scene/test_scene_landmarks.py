@@ -39,8 +39,14 @@ def shown_at(view, point):
 def content(markups):
     from MultiViewRegistrationLib.scene.markups import placed
 
-    return {} if markups is None else {
-        markups.GetNthControlPointLabel(i): np.array(markups.GetNthControlPointPositionWorld(i)) for i in placed(markups)}
+    return (
+        {}
+        if markups is None
+        else {
+            markups.GetNthControlPointLabel(i): np.array(markups.GetNthControlPointPositionWorld(i))
+            for i in placed(markups)
+        }
+    )
 
 
 def test_points_find_their_list_and_their_partners(registration):
@@ -117,12 +123,17 @@ def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
     put(in_ap, ap.ras_of([40.25, 33.5]))
     tidy(registration)
     source = ap.camera.source * [-1, -1, 1]
-    in_ap.SetNthControlPointPositionWorld(0, *(source + 0.7 * (ap.ras_of([50.0, 20.0]) - source)))  # pulled off it in 3D
+    in_ap.SetNthControlPointPositionWorld(
+        0, *(source + 0.7 * (ap.ras_of([50.0, 20.0]) - source))
+    )  # pulled off it in 3D
     tidy(registration)
     assert np.allclose(content(in_ap)["1"], ap.ras_of([50.0, 20.0]), atol=1e-6)
     camera = ap.content["camera"]
     turn = np.array([[0.96, -0.28, 0, 3], [0.28, 0.96, 0, -4], [0, 0, 1, 5], [0, 0, 0, 1]])
-    ap.change(camera={**camera, "camera_from_world": (np.array(camera["camera_from_world"]) @ turn).tolist()}, pixel_mm=[2.2, 2.2])
+    ap.change(
+        camera={**camera, "camera_from_world": (np.array(camera["camera_from_world"]) @ turn).tolist()},
+        pixel_mm=[2.2, 2.2],
+    )
     ap.place()
     tidy(registration)
     assert np.allclose(content(in_ap)["1"], ap.ras_of([50.0, 20.0]), atol=1e-6)
@@ -172,7 +183,10 @@ def test_distances(registration):
     markups("Fiducial", "planned", [("tip", (0, 0, 0)), ("head", (0, 0, 40))])
     reached = markups("Fiducial", "reached", [("tip", (1, 2, 2))])
     assert {d.name: round(d.mm, 9) for d in distances(registration)} == {
-        "Screw": 13.0, "tip to head": 40.0, "tip: planned to reached": 3.0}
+        "Screw": 13.0,
+        "tip to head": 40.0,
+        "tip: planned to reached": 3.0,
+    }
     reached.GetDisplayNode().SetVisibility(False)
     assert [d.name for d in distances(registration)] == ["Screw", "tip to head"]
 

@@ -60,13 +60,27 @@ def test_one_that_leaves_nothing_is_refused(view):
     assert view.mask is good
 
 
-@pytest.mark.parametrize("geometry", [{"rao_lao_deg": -70}, {"mirrored": True}, {"source_to_detector_mm": 1300}, {"pixel_mm": [1.0, 3.0]},
-                                      {"principal_point": [10, 60], "roll_deg": 33}])
+@pytest.mark.parametrize(
+    "geometry",
+    [
+        {"rao_lao_deg": -70},
+        {"mirrored": True},
+        {"source_to_detector_mm": 1300},
+        {"pixel_mm": [1.0, 3.0]},
+        {"principal_point": [10, 60], "roll_deg": 33},
+    ],
+)
 def test_it_goes_with_the_image(view, geometry):
     from MultiViewRegistrationLib.scene.geometry import set_c_arm
     from MultiViewRegistrationLib.scene.mask import set_mask
 
-    reading = {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "rao_lao_deg": 0, "cra_cau_deg": 5}
+    reading = {
+        "source_to_detector_mm": 1000,
+        "source_to_isocentre_mm": 700,
+        "pixel_mm": [2, 2],
+        "rao_lao_deg": 0,
+        "cra_cau_deg": 5,
+    }
     set_mask(view, drawn(view))
     set_c_arm(view, {**reading, **geometry})
     np.testing.assert_array_equal(valid(view), USED)
@@ -103,7 +117,16 @@ def test_one_drawn_on_the_volume_it_was_made_from(view):
     view.source.SetOrigin(50, 60, 70)
     set_mask(view, drawn(view, volume=view.source))
     np.testing.assert_array_equal(valid(view), USED)
-    set_c_arm(view, {"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [2, 2], "rao_lao_deg": 0, "cra_cau_deg": 5})
+    set_c_arm(
+        view,
+        {
+            "source_to_detector_mm": 1000,
+            "source_to_isocentre_mm": 700,
+            "pixel_mm": [2, 2],
+            "rao_lao_deg": 0,
+            "cra_cau_deg": 5,
+        },
+    )
     change_image(view, flipped=True)
     np.testing.assert_array_equal(valid(view), USED[:, ::-1])
 

@@ -93,7 +93,8 @@ def test_different_patients_are_told_without_a_value_until_understood(loaded):
     notices = Notices(registration)
     assert notices.told == [
         "ap and CT are of different patients (PatientID) by their DICOM headers; check that they belong together.",
-        "ap and CT are of different sides of the body (laterality) by their DICOM headers; check that they belong together."]
+        "ap and CT are of different sides of the body (laterality) by their DICOM headers; check that they belong together.",
+    ]
     notices.understood()
     assert notices.told == []
 
@@ -107,7 +108,7 @@ def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
     scene.Commit()
     saved = (tmp_path / "scene.mrml").read_text()
     assert "1.2.3.4" in saved and not any(secret in saved for secret in [*SECRETS, "OTHER-1"])
-    view, = registration.xrays
+    (view,) = registration.xrays
     view.change(use=False)
     assert Notices(registration).told == []
 
@@ -137,13 +138,14 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
     for attribute in (FRAME, KEY):
         registration.ct.RemoveAttribute(attribute)
     registration.ct.SetAttribute("DICOM.instanceUIDs", "1.1 1.2")
-    view, = registration.xrays
+    (view,) = registration.xrays
     source = view.source
     source.SetAttribute("DICOM.instanceUIDs", "2.2")
     added = adding.add_volume(registration, source)
     view.change(use=False)
     assert mismatches(registration) == [
-        f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."]
+        f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
+    ]
     origin = origin_of(registration)
     assert origin.ct_uid == "1.2.3.4" and added.name in origin.views
 
@@ -160,9 +162,20 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
     views = []
     for angle, name in ((0, "AP"), (90, "LAT")):
         write_xray(tmp_path / f"{name}.dcm", np.random.default_rng(angle).integers(2000, 4000, (16, 20)))
-        views.append({"name": name, "image": f"{name}.dcm", "c_arm": {
-            "source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [4, 4], "size": [20, 16], "rao_lao_deg": angle,
-            "cra_cau_deg": 0}})
+        views.append(
+            {
+                "name": name,
+                "image": f"{name}.dcm",
+                "c_arm": {
+                    "source_to_detector_mm": 1000,
+                    "source_to_isocentre_mm": 700,
+                    "pixel_mm": [4, 4],
+                    "size": [20, 16],
+                    "rao_lao_deg": angle,
+                    "cra_cau_deg": 0,
+                },
+            }
+        )
     content = {"version": 1, "ct": "ct", "views": views, "colour": "blue"}
     (tmp_path / "case.json").write_text(json.dumps(content))
     with warned() as told:
@@ -178,14 +191,24 @@ def test_formats_are_those_of_the_command_line(session, tmp_path):
     from MultiViewRegistrationLib.scene.export import formats, poses_offered, write_result
 
     assert list(formats()) == [*KINDS, *CASE_KINDS]
-    session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.diag([-1.0, -1, 1, 1]).tolist()}))
+    session.registration.node.SetParameter(
+        EXTRAS, json.dumps({"reference_from_world": np.diag([-1.0, -1, 1, 1]).tolist()})
+    )
     assert poses_offered(session) == ["world_from_ct", "reference_from_ct"]
     files = write_result(session, tmp_path, [*KINDS, "cameras"], override=True)()
     assert {path.name for path in files} <= {path.name for path in tmp_path.iterdir()}
-    for name in ("world_from_ct.forward.tfm", "reference_from_ct.resampling.h5", "ct_from_reference.ras.txt", "world_from_ct.lps.npy",
-                 "reference_from_ct.lps.json", "reference_from_ct.dcm"):
+    for name in (
+        "world_from_ct.forward.tfm",
+        "reference_from_ct.resampling.h5",
+        "ct_from_reference.ras.txt",
+        "world_from_ct.lps.npy",
+        "reference_from_ct.lps.json",
+        "reference_from_ct.dcm",
+    ):
         assert tmp_path / name in files
     handover, ds = Handover.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
-    assert ds.FrameOfReferenceUID == handover.uids["reference"] == session.registration.node.GetParameter("referenceUID")
+    assert (
+        ds.FrameOfReferenceUID == handover.uids["reference"] == session.registration.node.GetParameter("referenceUID")
+    )
     assert "NOT FOR USE" in ds.SeriesDescription  # the case changed since
     assert "Override" in Path(tmp_path, "world_from_ct.lps.txt").read_text()

@@ -31,8 +31,16 @@ def test_what_is_wrong(registration, readiness):
     ap, lat = registration.xrays
     ap.content = {"intensity": "log"}
     assert "AP: has no geometry" in readiness.of(ap)
-    lat.change(c_arm={"source_to_detector_mm": 1000, "source_to_isocentre_mm": 700, "pixel_mm": [1, 1], "size": [5, 5], "rao_lao_deg": 0,
-                      "cra_cau_deg": 0})
+    lat.change(
+        c_arm={
+            "source_to_detector_mm": 1000,
+            "source_to_isocentre_mm": 700,
+            "pixel_mm": [1, 1],
+            "size": [5, 5],
+            "rao_lao_deg": 0,
+            "cra_cau_deg": 0,
+        }
+    )
     assert "the image has 96 columns" in readiness.of(lat)
     empty = registration.add_xray("empty")
     assert readiness.of(empty).startswith("empty: has no image")

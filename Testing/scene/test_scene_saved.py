@@ -63,17 +63,28 @@ def told(registration) -> dict:
             "source": slicer.util.arrayFromVolume(view.source).tolist(),
             "corner": view.ras_of((0, 0)).round(4).tolist(),
             "plane": np.round(slicer.util.arrayFromVTKMatrix(_ijk_to_ras(view.node)), 4).tolist(),
-            "title": labels.title(view), "sides": labels.sides_of(view),
+            "title": labels.title(view),
+            "sides": labels.sides_of(view),
             "frustum": (np.round(frustum.GetPolyData().GetBounds(), 2).tolist(), frustum.GetDisplayNode().GetColor()),
-            "label": (label.GetNthControlPointLabel(0), np.round(label.GetNthControlPointPosition(0), 2).tolist(), label.GetLocked()),
+            "label": (
+                label.GetNthControlPointLabel(0),
+                np.round(label.GetNthControlPointPosition(0), 2).tolist(),
+                label.GetLocked(),
+            ),
             "mask": view.mask and view.mask.GetName(),
             "drr": view.node.GetNodeReference("drr") and view.node.GetNodeReference("drr").GetName(),
         }
     return {
         "frames": (world_uid(registration), origin_of(registration).ct_uid),
         "ct": (ct.volume.values.tolist(), ct.mask.tolist(), registration.world_from_ct.round(6).tolist()),
-        "landmarks": [(mark.name, mark.ct.round(4).tolist(), {name: pixel.round(3).tolist() for name, pixel in mark.pixels.items()})
-                      for mark in landmarks_of(registration, registration.xrays)],
+        "landmarks": [
+            (
+                mark.name,
+                mark.ct.round(4).tolist(),
+                {name: pixel.round(3).tolist() for name, pixel in mark.pixels.items()},
+            )
+            for mark in landmarks_of(registration, registration.xrays)
+        ],
         "views": views,
     }
 
@@ -152,7 +163,12 @@ def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
     first, second = Registration.all(scene)
     assert first == there
-    assert [tags.tag_of(view) for registration in (first, second) for view in registration.xrays] == ["XRay1", "XRay2", None, None]
+    assert [tags.tag_of(view) for registration in (first, second) for view in registration.xrays] == [
+        "XRay1",
+        "XRay2",
+        None,
+        None,
+    ]
     assert [view.get_background_volume_id() for view in views] == [*kept, None, None]
     assert (pixels(views[1]) == picture).all()
     display.show_alone(scene, second)
@@ -160,7 +176,8 @@ def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     assert not (pixels(views[1]) == picture).all()
     assert told(second)["ct"] == coming["ct"]
     assert {name: view["content"] for name, view in told(second)["views"].items()} == {
-        name: view["content"] for name, view in coming["views"].items()}
+        name: view["content"] for name, view in coming["views"].items()
+    }
     display.show_alone(scene, first)
     assert (pixels(views[1]) == picture).all()
 

@@ -25,17 +25,24 @@ def expected(pixel, image_size, pixel_mm, view_size):
 
     Slicer's views have the middle of the image half a pixel right of, and above, that of the picture's pixels.
     """
-    scale = min(view_size[0] / image_size[0] / pixel_mm[0], view_size[1] / image_size[1] / pixel_mm[1]) * np.array(pixel_mm)
+    scale = min(view_size[0] / image_size[0] / pixel_mm[0], view_size[1] / image_size[1] / pixel_mm[1]) * np.array(
+        pixel_mm
+    )
     return np.array(view_size) / 2 + scale * (np.array(pixel) - (np.array(image_size) - 1) / 2) - (0, 1)
 
 
 @pytest.mark.parametrize("mirrored", (False, True))
-@pytest.mark.parametrize("principal_point, pixel_mm, view_size", [
-    (None, (2.0, 2.0), (320, 240)),
-    ((70.3, 20.2), (2.0, 1.4), (200, 300)),
-    ((40.0, 50.0), (1.4, 2.0), (333, 211)),
-])
-def test_a_point_is_seen_where_the_camera_projects_it(slicer_app, scene, mirrored, principal_point, pixel_mm, view_size):
+@pytest.mark.parametrize(
+    "principal_point, pixel_mm, view_size",
+    [
+        (None, (2.0, 2.0), (320, 240)),
+        ((70.3, 20.2), (2.0, 1.4), (200, 300)),
+        ((40.0, 50.0), (1.4, 2.0), (333, 211)),
+    ],
+)
+def test_a_point_is_seen_where_the_camera_projects_it(
+    slicer_app, scene, mirrored, principal_point, pixel_mm, view_size
+):
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=pixel_mm)
     view = slice_view(slicer_app, size=view_size)
     xray = shown(registration_of(scene, {"AP": camera}, {"AP": POINT}, pixel_mm))
@@ -49,7 +56,9 @@ def test_a_point_is_seen_where_the_camera_projects_it(slicer_app, scene, mirrore
     style.SetPointLabelsVisibility(False)
     style.SetPropertiesLabelVisibility(False)
     xray.node.GetDisplayNode().SetWindowLevelMinMax(1e6, 2e6)
-    in_image = min(view_size[0] / camera.size[0] / pixel_mm[0], view_size[1] / camera.size[1] / pixel_mm[1]) * np.array(pixel_mm)
+    in_image = min(view_size[0] / camera.size[0] / pixel_mm[0], view_size[1] / camera.size[1] / pixel_mm[1]) * np.array(
+        pixel_mm
+    )
     assert np.abs((brightest(pixels(view)) - where) / in_image).max() < 0.5
 
 
@@ -76,7 +85,9 @@ def test_the_slice_looks_along_the_beam(slicer_app, scene, mirrored):
     camera = c_arm(25, 10, mirrored=mirrored)
     view = slice_view(slicer_app)
     shown(registration_of(scene, {"AP": camera}))
-    ras_from_slice = np.array([[view.get_view_node().GetSliceToRAS().GetElement(i, j) for j in range(4)] for i in range(4)])
+    ras_from_slice = np.array(
+        [[view.get_view_node().GetSliceToRAS().GetElement(i, j) for j in range(4)] for i in range(4)]
+    )
     assert np.linalg.det(ras_from_slice[:3, :3]) == pytest.approx(1)
     beam = ras_from_lps(camera.world_from_camera[:3, 2])
     assert ras_from_slice[:3, 2] == pytest.approx(beam if mirrored else -beam)
@@ -91,7 +102,9 @@ def test_a_resized_view_shows_the_whole_image_but_a_zoom_stays(slicer_app, scene
     node = view.get_view_node()
     for size in ((150, 300), (400, 120), (320, 240)):
         resize(view, *size)
-        assert brightest(pixels(view)) == pytest.approx(expected(camera.project(POINT), camera.size, (2, 2), size), abs=0.25)
+        assert brightest(pixels(view)) == pytest.approx(
+            expected(camera.project(POINT), camera.size, (2, 2), size), abs=0.25
+        )
     node.SetFieldOfView(60, 45, 1)
     resize(view, 400, 300)
     assert node.GetFieldOfView()[1] == pytest.approx(45)
@@ -159,8 +172,13 @@ def test_nothing_is_done_twice(slicer_app, scene):
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
     xray = registration.xrays[0]
-    watched = [view.get_view_node(), view._logic.GetSliceCompositeNode(), xray.node, xray.node.GetNodeReference("frustum"),
-               xray.node.GetNodeReference("label")]
+    watched = [
+        view.get_view_node(),
+        view._logic.GetSliceCompositeNode(),
+        xray.node,
+        xray.node.GetNodeReference("frustum"),
+        xray.node.GetNodeReference("label"),
+    ]
     times = [node.GetMTime() for node in watched]
     nodes = scene.GetNumberOfNodes()
     display.show(registration)
@@ -177,7 +195,9 @@ def test_hidden_it_is_a_view_like_any_other(slicer_app, scene):
     display.show(registration)
     display.hide(registration)
     node = view.get_view_node()
-    assert node.GetOrientation() == "Axial" and not node.GetSliceVisible() and not node.HasSliceOrientationPreset("X-ray")
+    assert (
+        node.GetOrientation() == "Axial" and not node.GetSliceVisible() and not node.HasSliceOrientationPreset("X-ray")
+    )
     assert not view.get_background_volume_id()
     assert scene.GetNumberOfNodes() == nodes
     display.show(registration)

@@ -33,6 +33,7 @@ def nothing_held():
 
 # What it is for
 
+
 def test_a_registration_shows_its_way_and_is_remembered(session, registration):
     session.register("given")
     poses, stages = [], []
@@ -66,9 +67,17 @@ def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
     from MultiViewRegistrationLib.scene.loading import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
-    place_landmarks(registration, [
-        Landmark(f"L{i}", point, {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views})
-        for i, point in enumerate(points)])
+    place_landmarks(
+        registration,
+        [
+            Landmark(
+                f"L{i}",
+                point,
+                {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views},
+            )
+            for i, point in enumerate(points)
+        ],
+    )
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 900))
     with pytest.raises(InputError, match="outside every view"):
         session.register("given")
@@ -104,8 +113,18 @@ def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, 
     look(session)
     begun = []
     monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", lambda arguments: None)
-    monkeypatch.setattr(work, "watched", lambda job, pose, tell: begun.append(pose) or {
-        "world_from_ct": TRUE_POSE.tolist(), "seconds": {"total": 1.0}, "software": {"device": "PyTorch on cpu"}})
+    monkeypatch.setattr(
+        work,
+        "watched",
+        lambda job, pose, tell: (
+            begun.append(pose)
+            or {
+                "world_from_ct": TRUE_POSE.tolist(),
+                "seconds": {"total": 1.0},
+                "software": {"device": "PyTorch on cpu"},
+            }
+        ),
+    )
     session.register("regressor", refinement="xvr")
     session.finish()
     assert 0.1 < error_mm(begun[0]) < 5 and error_mm(session.registration.world_from_ct) < 1e-9
@@ -139,10 +158,13 @@ def test_what_was_warned_of_becomes_notes_and_reasons(session, registration, vie
         assert set(session.notes) <= set(session.history.current.reasons)
 
 
-@pytest.mark.parametrize("wrong, message", [
-    ({"start": "by magic"}, "by magic"),
-    ({"start": "search", "refinement": "diffpose"}, "cannot search"),
-])
+@pytest.mark.parametrize(
+    "wrong, message",
+    [
+        ({"start": "by magic"}, "by magic"),
+        ({"start": "search", "refinement": "diffpose"}, "cannot search"),
+    ],
+)
 def test_what_cannot_be_asked_for_is_refused(session, wrong, message):
     with pytest.raises(InputError, match=message):
         session.register(**wrong)
@@ -165,6 +187,7 @@ def test_one_registration_at_a_time(session):
 
 
 # Making the CT ready
+
 
 def test_a_registration_may_begin_while_the_ct_is_prepared(session, registration):
     assert session.prepare() is False and session.preparing

@@ -33,6 +33,7 @@ def nothing_held():
 
 # Cancel
 
+
 def test_cancel_is_at_once_and_takes_the_ct_back(session, registration):
     held = hold(session)
     poll(session, 0.1)
@@ -83,6 +84,7 @@ def test_stop_waits_for_the_thread_but_not_for_long(session):
 
 # What happens in the scene meanwhile
 
+
 def remove_ct(scene, registration):
     scene.RemoveNode(registration.ct)
 
@@ -101,8 +103,10 @@ def replace_ct(scene, registration):
     registration.ct = other
 
 
-@pytest.mark.parametrize("happen, what", [
-    (remove_ct, "the CT"), (remove_transform, "the CT's transform"), (remove_xray, "view2"), (replace_ct, "the CT")])
+@pytest.mark.parametrize(
+    "happen, what",
+    [(remove_ct, "the CT"), (remove_transform, "the CT's transform"), (remove_xray, "view2"), (replace_ct, "the CT")],
+)
 def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, registration, happen, what, caplog):
     held = hold(session)
     poll(session, 0.1)
@@ -117,9 +121,14 @@ def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, re
     assert no_thread_is_left()
 
 
-@pytest.mark.parametrize("end", [lambda scene, registration: registration.remove(),
-                                 lambda scene, registration: scene.RemoveNode(registration.node),
-                                 lambda scene, registration: scene.Clear(False)])
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda scene, registration: registration.remove(),
+        lambda scene, registration: scene.RemoveNode(registration.node),
+        lambda scene, registration: scene.Clear(False),
+    ],
+)
 def test_without_its_registration_it_is_forgotten(scene, session, registration, end, caplog):
     held = hold(session)
     poll(session, 0.1)

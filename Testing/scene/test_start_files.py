@@ -31,12 +31,18 @@ def test_a_transform_file_is_asked_for_axes_and_direction_and_its_centre_counts(
     transform.SetTranslation((inverse[:3, 3] + inverse[:3, :3] @ CENTRE - CENTRE).tolist())
     sitk.WriteTransform(transform, str(tmp_path / "slicer.tfm"))
     asked = read_pose(tmp_path / "slicer.tfm", {})
-    assert [question.key for question in asked.questions] == ["frame", "direction"] and asked.found is None and asked.problem == ""
+    assert (
+        [question.key for question in asked.questions] == ["frame", "direction"]
+        and asked.found is None
+        and asked.problem == ""
+    )
     assert read_pose(tmp_path / "slicer.tfm", {"frame": "lps"}).found is None
     pose = read_pose(tmp_path / "slicer.tfm", {"frame": "lps", "direction": "resampling"}).found
     np.testing.assert_allclose(pose, TRUE_POSE, atol=1e-9)
     np.savetxt(tmp_path / "console.txt", FLIP @ TRUE_POSE @ FLIP)
-    np.testing.assert_allclose(read_pose(tmp_path / "console.txt", {"frame": "ras", "direction": "forward"}).found, TRUE_POSE, atol=1e-9)
+    np.testing.assert_allclose(
+        read_pose(tmp_path / "console.txt", {"frame": "ras", "direction": "forward"}).found, TRUE_POSE, atol=1e-9
+    )
 
 
 def test_a_file_that_says_all_is_not_asked_about(tmp_path):
@@ -57,8 +63,17 @@ def test_what_is_no_rigid_transform_is_told_once_all_is_said(tmp_path):
 
 
 def markups(path, points, system="LPS"):
-    content = {"markups": [{"type": "Fiducial", "coordinateSystem": system, "controlPoints": [
-        {"label": name, "position": list(map(float, point))} for name, point in points.items()]}]}
+    content = {
+        "markups": [
+            {
+                "type": "Fiducial",
+                "coordinateSystem": system,
+                "controlPoints": [
+                    {"label": name, "position": list(map(float, point))} for name, point in points.items()
+                ],
+            }
+        ]
+    }
     path.write_text(json.dumps(content))
     return path
 
@@ -71,8 +86,10 @@ def test_landmarks_of_the_ct_are_put_where_the_file_has_them(registration, tmp_p
     points = {"a": (1, 2, 3), "b": (-10, 5, 0)}
     assert landmarks_to_ct(registration, markups(tmp_path / "p.mrk.json", points)) == 2
     assert clicked(registration)[CT] == ["a", "b"]
-    (tmp_path / "q.fcsv").write_text("# Markups fiducial file version = 4.10\n# CoordinateSystem = RAS\n"
-                                     "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label\nf,-7,-8,9,0,0,0,1,1,1,0,b\n")
+    (tmp_path / "q.fcsv").write_text(
+        "# Markups fiducial file version = 4.10\n# CoordinateSystem = RAS\n"
+        "# columns = id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label\nf,-7,-8,9,0,0,0,1,1,1,0,b\n"
+    )
     assert landmarks_to_ct(registration, tmp_path / "q.fcsv") == 1  # moves b
     placed = dict(_points(registration.node.GetNodeReference("landmarks"), world=False))
     np.testing.assert_allclose([placed["a"], placed["b"]], [[-1, -2, 3], [-7, -8, 9]])
@@ -87,7 +104,9 @@ def test_landmarks_of_an_xray_as_it_lies_in_the_scene_or_on_its_volume(registrat
 
     view, pixel = registration.xrays[0], np.array([40.25, 90.5])
     landmarks_to_ct(registration, markups(tmp_path / "ct.mrk.json", {"a": (0, 0, 0), "b": (1, 0, 0)}))
-    landmarks_to_xray(registration, view, markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}), "scene")
+    landmarks_to_xray(
+        registration, view, markups(tmp_path / "s.mrk.json", {"a": lps_from_ras(view.ras_of(pixel))}), "scene"
+    )
     change_image(view, flipped=flipped)
     column = 127 - pixel[0] if flipped else pixel[0]
     landmarks_to_xray(registration, view, markups(tmp_path / "i.mrk.json", {"b": (column, pixel[1], 0)}), "image")

@@ -19,7 +19,9 @@ def registration(scene):
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
     add_xray(made, "LAT", 95.0, mirrored=True)
-    made.world_from_ct = rigid.from_rotation_translation(Rotation.from_euler("xyz", [10, -20, 15], degrees=True).as_matrix(), [6.0, -9, 4])
+    made.world_from_ct = rigid.from_rotation_translation(
+        Rotation.from_euler("xyz", [10, -20, 15], degrees=True).as_matrix(), [6.0, -9, 4]
+    )
     return made
 
 
@@ -61,8 +63,12 @@ def products(registration):
     """{(X-ray, structure): model node}"""
     from MultiViewRegistrationLib.scene.products import products_of
 
-    return {(view.name, node.GetNodeReference("structure").GetName()): node
-            for view in registration.xrays for node in products_of(view.node) if node.GetNodeReference("structure") is not None}
+    return {
+        (view.name, node.GetNodeReference("structure").GetName()): node
+        for view in registration.xrays
+        for node in products_of(view.node)
+        if node.GetNodeReference("structure") is not None
+    }
 
 
 def drawn_pixels(view, model):
@@ -179,7 +185,9 @@ def test_it_follows_pose_shape_colour_and_camera_and_rests_otherwise(registratio
     view.place()
     before = drawn_pixels(view, drawn)
     assert kept.update()
-    assert np.allclose(drawn_pixels(view, drawn).mean(axis=0), before.mean(axis=0), atol=0.5)  # both read by the new camera
+    assert np.allclose(
+        drawn_pixels(view, drawn).mean(axis=0), before.mean(axis=0), atol=0.5
+    )  # both read by the new camera
     assert not kept.update()
 
 
@@ -237,7 +245,11 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
     assert not products(registration)
     assert kept.update()
     registration.remove()
-    left = [node.GetName() for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes())) if node.IsA("vtkMRMLModelNode")]
+    left = [
+        node.GetName()
+        for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
+        if node.IsA("vtkMRMLModelNode")
+    ]
     assert [name for name in left if "Volume Slice" not in name] == [model.GetName()]
 
 

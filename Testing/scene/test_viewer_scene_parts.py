@@ -27,7 +27,7 @@ def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(sce
     points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData()) * [-1, -1, 1]
     volume = phantom()[0].volume
     index = np.rint((points - volume.ct_from_index[:3, 3]) / 2).astype(int)
-    near = [volume.values[k - 2:k + 3, j - 2:j + 3, i - 2:i + 3] for i, j, k in index[::50]]
+    near = [volume.values[k - 2 : k + 3, j - 2 : j + 3, i - 2 : i + 3] for i, j, k in index[::50]]
     assert np.mean([cube.min() < BONE_HU < cube.max() for cube in near]) > 0.95
     assert node.GetParentTransformNode() is registration.ct_transform
     assert node not in structures_of(registration)

@@ -26,8 +26,11 @@ def session(scene, ct, views, tmp_path, monkeypatch):
 
 
 def result(pose):
-    return {"world_from_ct": pose.tolist(), "seconds": {"load": 1.0, "initialise": 0.0, "refine": 100.0, "assess": 0.0, "total": 101.0},
-            "software": {"version": "1", "device": "CPU, 2 threads, x86_64, PyTorch on cpu"}}
+    return {
+        "world_from_ct": pose.tolist(),
+        "seconds": {"load": 1.0, "initialise": 0.0, "refine": 100.0, "assess": 0.0, "total": 101.0},
+        "software": {"version": "1", "device": "CPU, 2 threads, x86_64, PyTorch on cpu"},
+    }
 
 
 class Child:
@@ -54,7 +57,9 @@ class Child:
             self.state, self.message = "failed", "xvr: found no patch, expected room for one; check the mask."
         elif self._polls > 2 and not self.waits:
             self.state, self.result = "done", result(TRUE_POSE)
-        return ProgressRecord(0.5, "xvr at 32 x 32 px", cost=0.2, world_from_ct=off(TRUE_POSE, (1, 0, 0), (1, 0, 0)).tolist())
+        return ProgressRecord(
+            0.5, "xvr at 32 x 32 px", cost=0.2, world_from_ct=off(TRUE_POSE, (1, 0, 0), (1, 0, 0)).tolist()
+        )
 
     def cancel(self):
         self.cancelled = True
@@ -76,10 +81,14 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
         seen.add(session.under_way.stage if session.under_way else "")
     (job,) = child.made
     assert job.arguments[:1] + job.arguments[2:7] == ["register", "--refine", "xvr", "--device", "auto", "--out"]
-    assert np.allclose(job.case.world_from_ct, STARTED_AT) and np.array_equal(job.case.ct.volume.values, ct.volume.values)
+    assert np.allclose(job.case.world_from_ct, STARTED_AT) and np.array_equal(
+        job.case.ct.volume.values, ct.volume.values
+    )
     for given, view in zip(job.case.views, session.case().views, strict=True):
         assert given.name == view.name and np.allclose(given.camera.projection_matrix, view.camera.projection_matrix)
-        assert np.allclose(given.xray.line_integrals, view.xray.line_integrals) and np.array_equal(given.xray.valid, view.xray.valid)
+        assert np.allclose(given.xray.line_integrals, view.xray.line_integrals) and np.array_equal(
+            given.xray.valid, view.xray.valid
+        )
     assert "xvr at 32 x 32 px" in seen
     entry = session.history.current
     assert np.allclose(registration.world_from_ct, TRUE_POSE) and (entry.method, entry.refinement) == ("given", "xvr")
@@ -96,9 +105,17 @@ def test_landmarks_are_where_a_baseline_begins(session, child, views):
     from MultiViewRegistrationLib.scene.loading import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
-    place_landmarks(session.registration, [
-        Landmark(f"L{i}", point, {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views})
-        for i, point in enumerate(points)])
+    place_landmarks(
+        session.registration,
+        [
+            Landmark(
+                f"L{i}",
+                point,
+                {view.name: view.camera.project(rigid.transform_points(TRUE_POSE, point)) for view in views},
+            )
+            for i, point in enumerate(points)
+        ],
+    )
     session.register("landmarks", refinement="xvr")
     session.finish()
     assert error_mm(child.made[0].case.world_from_ct) < 1e-3 and session.result.landmark_fit.rms_mm < 1e-3

@@ -47,11 +47,14 @@ def test_each_stage_is_seen_even_where_the_work_is_done_long_before():
     assert [(worker.poll().pose, worker.state) for _ in range(3)] == [(2, "running"), (4, "running"), (5, "done")]
 
 
-@pytest.mark.parametrize("error, message", [
-    (InputError("CT: is wrong."), "CT: is wrong."),
-    (ModuleNotFoundError("No module named 'numba'", name="numba"), "The Python package numba is not installed"),
-    (MemoryError(), "There is not enough memory"),
-])
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (InputError("CT: is wrong."), "CT: is wrong."),
+        (ModuleNotFoundError("No module named 'numba'", name="numba"), "The Python package numba is not installed"),
+        (MemoryError(), "There is not enough memory"),
+    ],
+)
 def test_what_a_person_can_mend_is_a_sentence_and_no_traceback(error, message, caplog):
     def work(tell):
         raise error

@@ -61,7 +61,10 @@ def main() -> int:
         failure = traceback.format_exc()
     if "Traceback (most recent call last)" in printed.end() and not failure:
         failure = "A traceback was printed; see above."
-    say(failure or f"All of it is as it should be, in {time.monotonic() - began:.0f} s. Pictures: {options.out}", options.out / RECORD)
+    say(
+        failure or f"All of it is as it should be, in {time.monotonic() - began:.0f} s. Pictures: {options.out}",
+        options.out / RECORD,
+    )
     return 1 if failure else 0
 
 
@@ -81,16 +84,36 @@ def go(options: argparse.Namespace) -> None:
     number = iter(range(1, 100))
     slicer.util.mainWindow().resize(*WINDOW)
     slicer.util.setDataProbeVisible(False)  # the panel has its room
-    walk = self_test.Walk(self_test.open_panel(), partial(say, file=options.out / RECORD),
-                          lambda name: picture(options.out / f"{next(number):02} {name}.png"))
+    walk = self_test.Walk(
+        self_test.open_panel(),
+        partial(say, file=options.out / RECORD),
+        lambda name: picture(options.out / f"{next(number):02} {name}.png"),
+    )
     walk.options = options
     slicer.mrmlScene.Clear()
     walk.run(
-        begins_with_an_empty_scene, loads_a_case, asks_for_packages, self_test.shows_each_xray_in_its_own_pane, adds_slices_of_the_ct,
-        types_numbers, self_test.registers_by_search, shows_every_section, self_test.lays_each_overlay_over_the_xrays,
-        self_test.goes_back_and_forth, moves_the_ct_by_mouse, looks_along_a_beam, puts_the_cursor, draws_a_mask, takes_a_dark_theme,
-        opens_another_patient, registers_again, self_test.exports_the_transform, saves_and_reopens_the_scene, reloads_the_module,
-        self_test.shows_each_xray_in_its_own_pane)
+        begins_with_an_empty_scene,
+        loads_a_case,
+        asks_for_packages,
+        self_test.shows_each_xray_in_its_own_pane,
+        adds_slices_of_the_ct,
+        types_numbers,
+        self_test.registers_by_search,
+        shows_every_section,
+        self_test.lays_each_overlay_over_the_xrays,
+        self_test.goes_back_and_forth,
+        moves_the_ct_by_mouse,
+        looks_along_a_beam,
+        puts_the_cursor,
+        draws_a_mask,
+        takes_a_dark_theme,
+        opens_another_patient,
+        registers_again,
+        self_test.exports_the_transform,
+        saves_and_reopens_the_scene,
+        reloads_the_module,
+        self_test.shows_each_xray_in_its_own_pane,
+    )
 
 
 def say(line: str, file: Path) -> None:
@@ -105,12 +128,16 @@ def picture(path: Path) -> None:
     slicer.util.forceRenderAllViews()
     slicer.app.processEvents()
     window = slicer.util.mainWindow()
-    window.grab().save(str(path)) if slicer.app.platformName == "offscreen" else window.windowHandle().screen().grabWindow(
-        window.winId()).save(str(path))
+    window.grab().save(
+        str(path)
+    ) if slicer.app.platformName == "offscreen" else window.windowHandle().screen().grabWindow(window.winId()).save(
+        str(path)
+    )
 
 
 def when_asked(answer) -> None:
     """Have the next dialog answered once it is up: `answer(dialog)` is tried until it is true."""
+
     def try_it() -> None:
         dialog = slicer.app.activeModalWidget()
         if dialog is None or not answer(dialog):
@@ -138,6 +165,7 @@ def agree(dialog) -> bool:
 
 # Steps ---------------------------------------------------------------------------------------------------------------------
 
+
 def begins_with_an_empty_scene(walk) -> None:
     walk.check(walk.registration is None, "no registration is at work")
     for name in walk.panel.sections:
@@ -160,7 +188,10 @@ def loads_a_case(walk) -> None:
         path = sample_case(Path(slicer.util.modulePath("MultiViewRegistration")).parent)
     walk.options.case = path
     open_case(walk, path)
-    walk.check(walk.panel.ui.registrationSelector.currentNode() is walk.registration.node, "the selector shows the registration")
+    walk.check(
+        walk.panel.ui.registrationSelector.currentNode() is walk.registration.node,
+        "the selector shows the registration",
+    )
     walk.check(walk.registration.ct is not None and walk.registration.xrays, "the CT and the X-rays are there")
     for name in ("ct", "xrays", "start"):
         walk.of(name)
@@ -209,14 +240,21 @@ def types_numbers(walk) -> None:
         type_into(walk, field, typed)
         walk.check(field.text == f"{meant} mm", f'"{typed}" is read as {field.text}')
     type_into(walk, editor.ui.raoLaoEdit, "500")
-    walk.check("500" in editor.ui.checkLabel.text and not editor.ui.applyButton.enabled, editor.ui.checkLabel.text.splitlines()[-1])
+    walk.check(
+        "500" in editor.ui.checkLabel.text and not editor.ui.applyButton.enabled,
+        editor.ui.checkLabel.text.splitlines()[-1],
+    )
     walk.click(editor.ui.resetButton)
     walk.check(box.currentIndex == before, "Reset puts the geometry back")
 
 
 def type_into(walk, field, text: str) -> None:
     """Key by key, into a field or the line of a spin box, and Enter."""
-    line = field if field.inherits("QLineEdit") else next(child for child in field.children() if child.inherits("QLineEdit"))
+    line = (
+        field
+        if field.inherits("QLineEdit")
+        else next(child for child in field.children() if child.inherits("QLineEdit"))
+    )
     line.setFocus()
     line.selectAll()
     for key in [*text, "\r"]:
@@ -234,8 +272,12 @@ def pane(walk, number: int):
 def mouse(walk, view, points: list[tuple[int, int]]) -> None:
     """Press the left button at the first of these points of a slice view (pixels from its lower left), move to the others, release."""
     interactor = view.interactor()
-    for event, (x, y) in [("MouseMoveEvent", points[0]), ("LeftButtonPressEvent", points[0]), *(("MouseMoveEvent", p) for p in points[1:]),
-                          ("LeftButtonReleaseEvent", points[-1])]:
+    for event, (x, y) in [
+        ("MouseMoveEvent", points[0]),
+        ("LeftButtonPressEvent", points[0]),
+        *(("MouseMoveEvent", p) for p in points[1:]),
+        ("LeftButtonReleaseEvent", points[-1]),
+    ]:
         interactor.SetEventInformation(x, y, 0, 0, "\0", 0, "")
         interactor.InvokeEvent(event)
         walk.process(0.05)

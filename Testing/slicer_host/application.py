@@ -64,7 +64,9 @@ class qSlicerModuleManager(QtCore.QObject):
         return getattr(slicer.modules, name.lower(), None)
 
     def modulesNames(self) -> tuple:
-        return tuple(module.name for module in vars(slicer.modules).values() if isinstance(module, qSlicerScriptedLoadableModule))
+        return tuple(
+            module.name for module in vars(slicer.modules).values() if isinstance(module, qSlicerScriptedLoadableModule)
+        )
 
 
 @stand_in
@@ -86,7 +88,9 @@ class qSlicerApplication(QtWidgets.QApplication):
         folder = Path(self._temporary.name)
         for name in ("temporary", "home", "cache", "scenes"):
             (folder / name).mkdir()
-        self.temporaryPath, self.cachePath, self.defaultScenePath = (str(folder / name) for name in ("temporary", "cache", "scenes"))
+        self.temporaryPath, self.cachePath, self.defaultScenePath = (
+            str(folder / name) for name in ("temporary", "cache", "scenes")
+        )
         self._home = str(folder / "home")
         QtCore.QSettings.setDefaultFormat(QtCore.QSettings.IniFormat)
         QtCore.QSettings.setPath(QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope, str(folder / "settings"))

@@ -19,7 +19,9 @@ class Method:
 
     def __call__(self, *arguments, **keywords):
         if keywords:
-            raise ValueError(f"Called {self.__name__}() with keyword arguments, but called slot does not support kwargs.")
+            raise ValueError(
+                f"Called {self.__name__}() with keyword arguments, but called slot does not support kwargs."
+            )
         if self._call.__self__ is not None and not shiboken6.isValid(self._call.__self__):
             raise ValueError(f"Trying to call {self.__name__!r} on a destroyed {self._cls} object")
         result = self._call(*arguments)
@@ -50,7 +52,9 @@ def refuse_keywords(cls: type) -> None:
 
     def init(self, *arguments, **keywords):
         if keywords:
-            raise ValueError(f"Called {cls.__name__}() with keyword arguments, but called slot does not support kwargs.")
+            raise ValueError(
+                f"Called {cls.__name__}() with keyword arguments, but called slot does not support kwargs."
+            )
         make(self, *arguments)
 
     cls.__init__ = init

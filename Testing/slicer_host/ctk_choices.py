@@ -42,7 +42,9 @@ class ctkCheckableComboBox(QtWidgets.QComboBox):
         self.activated.connect(self._toggle)
 
     def _on_data(self, *unused) -> None:
-        checked = [QtCore.QPersistentModelIndex(index) for index in self._indexes() if self.checkState(index) == Qt.Checked]
+        checked = [
+            QtCore.QPersistentModelIndex(index) for index in self._indexes() if self.checkState(index) == Qt.Checked
+        ]
         if checked != self._checked:
             self._checked = checked
             self.checkedIndexesChanged.emit()

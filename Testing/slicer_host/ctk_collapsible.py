@@ -105,7 +105,9 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
 
     def minimumSizeHint(self):
         size = QtWidgets.QWidget.minimumSizeHint(self)
-        return QtCore.QSize(size.width(), self._bar_height() if self._folded or self.layout() is None else size.height())
+        return QtCore.QSize(
+            size.width(), self._bar_height() if self._folded or self.layout() is None else size.height()
+        )
 
     def hitButton(self, position) -> bool:
         return 0 <= position.y() < self._bar_height()
@@ -125,7 +127,8 @@ class ctkCollapsibleButton(_Folding, QtWidgets.QAbstractButton):
         arrow.initFrom(self)
         arrow.rect = QtCore.QRect(8, (self._bar_height() - 10) // 2, 10, 10)
         painter.drawPrimitive(
-            QtWidgets.QStyle.PE_IndicatorArrowRight if self._folded else QtWidgets.QStyle.PE_IndicatorArrowDown, arrow)
+            QtWidgets.QStyle.PE_IndicatorArrowRight if self._folded else QtWidgets.QStyle.PE_IndicatorArrowDown, arrow
+        )
         text = bar.rect.adjusted(24, 0, -8, 0)
         painter.drawItemText(text, int(self.buttonTextAlignment), self.palette, self.enabled, self.text)
 
@@ -159,12 +162,16 @@ class ctkCollapsibleGroupBox(_Folding, QtWidgets.QGroupBox):
         option = QtWidgets.QStyleOptionGroupBox()
         self.initStyleOption(option)
         style, kind = self.style(), QtWidgets.QStyle
-        arrow, label = (style.subControlRect(kind.CC_GroupBox, option, part, self)
-                        for part in (kind.SC_GroupBoxCheckBox, kind.SC_GroupBoxLabel))
+        arrow, label = (
+            style.subControlRect(kind.CC_GroupBox, option, part, self)
+            for part in (kind.SC_GroupBoxCheckBox, kind.SC_GroupBoxLabel)
+        )
         painter = QtWidgets.QStylePainter(self)
         option.subControls = kind.SC_None if self._folded else kind.SC_GroupBoxFrame
         painter.drawComplexControl(kind.CC_GroupBox, option)
-        painter.drawItemText(label, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter, self.palette, self.enabled, self.title)
+        painter.drawItemText(
+            label, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter, self.palette, self.enabled, self.title
+        )
         # CTK draws an arrow for the check box.
         option = QtWidgets.QStyleOption()
         option.initFrom(self)

@@ -17,8 +17,15 @@ class ctkPathLineEdit(QtWidgets.QWidget):
     Modified, Hidden, System, AllDirs, CaseSensitive = 0x80, 0x100, 0x200, 0x400, 0x800
     NoDotAndDotDot, NoDot, NoDotDot = 0x1000, 0x2000, 0x4000
     NoFilter = -1
-    ShowDirsOnly, DontResolveSymlinks, DontConfirmOverwrite, DontUseSheet, DontUseNativeDialog, ReadOnly, HideNameFilterDetails = (
-        1, 2, 4, 8, 16, 32, 64)
+    (
+        ShowDirsOnly,
+        DontResolveSymlinks,
+        DontConfirmOverwrite,
+        DontUseSheet,
+        DontUseNativeDialog,
+        ReadOnly,
+        HideNameFilterDetails,
+    ) = (1, 2, 4, 8, 16, 32, 64)
     AdjustToContents, AdjustToContentsOnFirstShow, AdjustToMinimumContentsLength = range(3)
 
     validInputChanged = Signal(bool)

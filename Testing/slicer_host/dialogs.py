@@ -84,10 +84,19 @@ def _answer(buttons):
 
 
 def _run_message_box(box):
-    record(_KINDS.get(box.icon, "plain"), "\n\n".join(filter(None, [box.text, box.informativeText])), box.windowTitle, box.detailedText)
+    record(
+        _KINDS.get(box.icon, "plain"),
+        "\n\n".join(filter(None, [box.text, box.informativeText])),
+        box.windowTitle,
+        box.detailedText,
+    )
     own = [button for button in box.buttons() if box.standardButton(button) == Box.NoButton]
     if own:  # buttons made by hand: the first that accepts, or that rejects
-        roles = (Box.AcceptRole, Box.YesRole, Box.DestructiveRole, Box.ActionRole) if answers.yes else (Box.RejectRole, Box.NoRole)
+        roles = (
+            (Box.AcceptRole, Box.YesRole, Box.DestructiveRole, Box.ActionRole)
+            if answers.yes
+            else (Box.RejectRole, Box.NoRole)
+        )
         chosen = next((button for button in own if box.buttonRole(button) in roles), None)
         if isinstance(answers.button, str):
             chosen = next(button for button in own if button.text == answers.button)
@@ -109,6 +118,7 @@ def _message_function(kind: str) -> Callable:
 
 
 # other dialogs and menus -----------------------------------------------------------------------------------------------
+
 
 def _run_dialog(dialog) -> int:
     record("dialog", dialog.windowTitle)

@@ -111,7 +111,10 @@ class Host:
         manager = self.app._layout_manager = qSlicerLayoutManager(self.app._core)
         self.main_window.setCentralWidget(manager.viewport())
         if panel is not None:
-            dock, area = QtWidgets.QDockWidget(self.slicer.util.getModule(panel.moduleName).title), QtWidgets.QScrollArea()
+            dock, area = (
+                QtWidgets.QDockWidget(self.slicer.util.getModule(panel.moduleName).title),
+                QtWidgets.QScrollArea(),
+            )
             area.setWidgetResizable(True)
             area.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
             area.setMinimumWidth(panel.parent.width)
@@ -134,7 +137,9 @@ class Host:
         while True:
             began = time.monotonic()
             self.app.processEvents()
-            self.app.sendPostedEvents(None, 52)  # QEvent::DeferredDelete, which a loop that is not Qt's own leaves waiting
+            self.app.sendPostedEvents(
+                None, 52
+            )  # QEvent::DeferredDelete, which a loop that is not Qt's own leaves waiting
             self._raise()
             if until is not None and until():
                 return
@@ -160,12 +165,16 @@ class Host:
         left = QtCore.Qt.LeftButton if button is None else button
         self._do(QtTest.QTest.mouseClick, widget, left, modifiers or QtCore.Qt.NoModifier, position)
 
-    def drag(self, widget, start: tuple[int, int], end: tuple[int, int], button=None, modifiers=None, steps: int = 5) -> None:
+    def drag(
+        self, widget, start: tuple[int, int], end: tuple[int, int], button=None, modifiers=None, steps: int = 5
+    ) -> None:
         """Press a mouse button on a widget at `start` (pixels from its top left), move to `end`, release."""
         from PySide6 import QtCore, QtTest
 
         button, modifiers = button or QtCore.Qt.LeftButton, modifiers or QtCore.Qt.NoModifier
-        points = [QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end))) for i in range(steps + 1)]
+        points = [
+            QtCore.QPoint(*(round(a + (b - a) * i / steps) for a, b in zip(start, end))) for i in range(steps + 1)
+        ]
         self._do(QtTest.QTest.mouseMove, widget, points[0])
         self._do(QtTest.QTest.mousePress, widget, button, modifiers, points[0])
         for point in points[1:]:

@@ -38,8 +38,18 @@ def install(app=None):
     qt = sys.modules["qt"] = qt_module.make_qt()
 
     ctk = sys.modules["ctk"] = types.ModuleType("ctk", "CTK's widgets: stand-ins")
-    for name in ("ctk_collapsible", "ctk_numbers", "ctk_paths", "ctk_choices", "mrml_widgets", "node_selector",
-                 "checkable_node_selector", "segment_widgets", "view_widgets", "layout_manager"):
+    for name in (
+        "ctk_collapsible",
+        "ctk_numbers",
+        "ctk_paths",
+        "ctk_choices",
+        "mrml_widgets",
+        "node_selector",
+        "checkable_node_selector",
+        "segment_widgets",
+        "view_widgets",
+        "layout_manager",
+    ):
         import_module(f".{name}", __package__)
     from .application import qSlicerApplication, select_module
     from .load_ui import UiLoader

@@ -29,7 +29,9 @@ class qSlicerLayoutManager(QtCore.QObject):
         self._logic = slicer.vtkMRMLLayoutLogic()
         self._logic.SetMRMLScene(core.scene)
         self._shown = None
-        self._tag = self._logic.GetLayoutNode().AddObserver(vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._follow())
+        self._tag = self._logic.GetLayoutNode().AddObserver(
+            vtk.vtkCommand.ModifiedEvent, lambda caller, event: self._follow()
+        )
         self._follow()
 
     def _close(self) -> None:
@@ -109,7 +111,9 @@ class qSlicerLayoutManager(QtCore.QObject):
         return tuple(node.GetLayoutName() for node in self._nodes("vtkMRMLSliceNode"))
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
-        return next((self._widget(node) for node in self._nodes("vtkMRMLSliceNode") if node.GetLayoutName() == name), None)
+        return next(
+            (self._widget(node) for node in self._nodes("vtkMRMLSliceNode") if node.GetLayoutName() == name), None
+        )
 
     def threeDWidget(self, which) -> qMRMLThreeDWidget | None:
         nodes = self._nodes("vtkMRMLViewNode")

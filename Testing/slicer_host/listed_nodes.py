@@ -64,7 +64,12 @@ class ListsNodes(SceneWidget):
 
     def _on_modified(self, node) -> None:
         scene = self._get_scene()
-        if node.GetScene() is None or scene.IsClosing() or scene.IsImporting() or node.GetName() == self._names.get(node.GetID()):
+        if (
+            node.GetScene() is None
+            or scene.IsClosing()
+            or scene.IsImporting()
+            or node.GetName() == self._names.get(node.GetID())
+        ):
             return
         self._names[node.GetID()] = node.GetName()
         self._judge(node)
@@ -78,7 +83,11 @@ class ListsNodes(SceneWidget):
         """Which of the types a node is of."""
         for kind in self.nodeTypes:
             if node.IsA(kind) and (self.showChildNodeTypes or node.GetClassName() == kind):
-                return None if self.showChildNodeTypes and any(node.IsA(hidden) for hidden in self.hideChildNodeTypes) else kind
+                return (
+                    None
+                    if self.showChildNodeTypes and any(node.IsA(hidden) for hidden in self.hideChildNodeTypes)
+                    else kind
+                )
         return None
 
     def addAttribute(self, node_type: str, name: str, value=None) -> None:

@@ -22,7 +22,9 @@ class UiLoader(QtUiTools.QUiLoader):
     def createWidget(self, class_name, parent=None, name=""):
         if class_name not in stand_ins:
             if class_name.startswith(("ctk", "q")):
-                raise NotImplementedError(f"no stand-in for {class_name} of widget {name!r}: write one in Testing/slicer_host")
+                raise NotImplementedError(
+                    f"no stand-in for {class_name} of widget {name!r}: write one in Testing/slicer_host"
+                )
             return super().createWidget(class_name, parent, name)
         widget = stand_ins[class_name](parent)
         widget.setObjectName(name)
@@ -34,8 +36,11 @@ class UiLoader(QtUiTools.QUiLoader):
         root = ET.parse(path).getroot()
         later = list(_enumerations(root))
         connections = root.find("connections")
-        pairs = [] if connections is None else [tuple(c.findtext(tag) for tag in ("sender", "signal", "receiver", "slot"))
-                                                for c in connections]
+        pairs = (
+            []
+            if connections is None
+            else [tuple(c.findtext(tag) for tag in ("sender", "signal", "receiver", "slot")) for c in connections]
+        )
         if connections is not None:
             root.remove(connections)
         buffer = QtCore.QBuffer()

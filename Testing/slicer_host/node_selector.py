@@ -96,7 +96,7 @@ class qMRMLNodeComboBox(ListsNodes, QtWidgets.QWidget):
                 box.setItemText(number, name)
             return
         order = [other.GetID() for other in self._all_nodes()]
-        before = set(order[:order.index(node_id)])
+        before = set(order[: order.index(node_id)])
         number = sum(other in before for other in self._listed)
         self._listed.insert(number, node_id)
         item = QtGui.QStandardItem(name)
@@ -147,7 +147,9 @@ class qMRMLNodeComboBox(ListsNodes, QtWidgets.QWidget):
                 label_of_kind = self.nodeTypeLabel(kind)
                 actions.append((f"Create new {label_of_kind}", lambda kind=kind: self._add_by_user(kind)))
                 if self.renameEnabled:
-                    actions.append((f"Create new {label_of_kind} as...", lambda kind=kind: self._add_by_user(kind, True)))
+                    actions.append(
+                        (f"Create new {label_of_kind} as...", lambda kind=kind: self._add_by_user(kind, True))
+                    )
         actions += [(f"Delete current {label}", self.removeCurrentNode)] * self.removeEnabled
         return actions + [(action.text, action.trigger) for action in self._own_actions]
 
@@ -165,7 +167,11 @@ class qMRMLNodeComboBox(ListsNodes, QtWidgets.QWidget):
             self.nodeActivated.emit(self.currentNode())
 
     def _add_by_user(self, node_type: str, ask: bool = False) -> None:
-        name = QtWidgets.QInputDialog.getText(self, f"Create new {self.nodeTypeLabel(node_type)}", "New name:") if ask else ""
+        name = (
+            QtWidgets.QInputDialog.getText(self, f"Create new {self.nodeTypeLabel(node_type)}", "New name:")
+            if ask
+            else ""
+        )
         if ask and not name:
             return
         node = self.addNode(node_type)
@@ -201,7 +207,9 @@ class qMRMLNodeComboBox(ListsNodes, QtWidgets.QWidget):
     def renameCurrentNode(self) -> None:
         node = self.currentNode()
         if node is not None:
-            name = QtWidgets.QInputDialog.getText(self, f"Rename {self._label(node.GetClassName())}", "New name:", None, node.GetName())
+            name = QtWidgets.QInputDialog.getText(
+                self, f"Rename {self._label(node.GetClassName())}", "New name:", None, node.GetName()
+            )
             if name:
                 node.SetName(name)
                 self.currentNodeRenamed.emit(name)

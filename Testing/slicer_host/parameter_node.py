@@ -37,7 +37,9 @@ def parameterNodeWrapper(cls: type) -> type:
     """Decorator: `Cls(node)` reads and writes the node's parameters as attributes. Every field needs a value of its own."""
     fields = typing.get_type_hints(cls, include_extras=True)
     for name, annotated in fields.items():
-        kind, *validators = typing.get_args(annotated) if typing.get_origin(annotated) is typing.Annotated else [annotated]
+        kind, *validators = (
+            typing.get_args(annotated) if typing.get_origin(annotated) is typing.Annotated else [annotated]
+        )
         if kind not in _WORDS:
             raise TypeError(f"{name}: this stand-in stores numbers and texts only, not {kind}")
         setattr(cls, name, _Field(name, kind, validators, getattr(cls, name)))
@@ -76,7 +78,11 @@ def _make(self, parameterNode) -> None:
 
 def _connect_gui(self, gui) -> int:
     """Bind each slider that names a field in its dynamic property SlicerParameterName."""
-    widgets = [widget for widget in vars(gui).values() if isinstance(widget, qt.QWidget) and widget.property("SlicerParameterName")]
+    widgets = [
+        widget
+        for widget in vars(gui).values()
+        if isinstance(widget, qt.QWidget) and widget.property("SlicerParameterName")
+    ]
     pairs = []
     for widget in widgets:
         field = vars(type(self))[widget.property("SlicerParameterName")]

@@ -23,9 +23,20 @@ from .signals import connect, disconnect, see_signals_as_pythonqt
 
 MODULES = (QtCore, QtGui, QtWidgets, QtUiTools)
 #: Properties of Qt 6 that Qt 5, which Slicer is built with, only has as methods, or not at all.
-_NEW = {"accessibleIdentifier", "contentsMargins", "dockLocation", "horizontalSizeConstraint", "keyboardSearchFlags", "labelDrawingMode",
-        "sectionsClickable", "sectionsMovable", "sortIndicatorClearable", "supportedDragActions", "updateThreshold",
-        "verticalSizeConstraint"}
+_NEW = {
+    "accessibleIdentifier",
+    "contentsMargins",
+    "dockLocation",
+    "horizontalSizeConstraint",
+    "keyboardSearchFlags",
+    "labelDrawingMode",
+    "sectionsClickable",
+    "sectionsMovable",
+    "sortIndicatorClearable",
+    "supportedDragActions",
+    "updateThreshold",
+    "verticalSizeConstraint",
+}
 #: Classes on which an unknown attribute cannot be written: Qt's own and the stand-ins for C++ classes.
 cpp_classes: set[type] = set()
 
@@ -104,7 +115,9 @@ def _add_attributes(cls: type) -> None:
         method = cls.__dict__.get(name)
         # The getter of a flag is called isX; a method x beside it is something else (QTimer.singleShot).
         read = _unbound(cls, f"is{capital}") or method or _unbound(cls, f"has{capital}")
-        setattr(cls, name, Attribute(name, method, read, _unbound(cls, f"set{capital}"), meta.property(index).isWritable()))
+        setattr(
+            cls, name, Attribute(name, method, read, _unbound(cls, f"set{capital}"), meta.property(index).isWritable())
+        )
 
 
 def _unbound(cls: type, name: str):
@@ -131,7 +144,9 @@ def _set_attribute(self, name, value):
     elif self.property(name) is not None:
         self.setProperty(name, value)
     else:
-        raise AttributeError(f"{name!r} does not exist on {cls.__name__} and creating new attributes on C++ objects is not allowed")
+        raise AttributeError(
+            f"{name!r} does not exist on {cls.__name__} and creating new attributes on C++ objects is not allowed"
+        )
 
 
 def _is_kept_by_pyside(name: str, value) -> bool:

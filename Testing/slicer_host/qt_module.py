@@ -9,7 +9,18 @@ from PySide6 import QtCore, QtGui, QtUiTools, QtWidgets
 from .dialogs import record
 
 #: What belongs to PySide6 and not to Qt.
-_NOT_QT = {"Signal", "Slot", "Property", "ClassInfo", "SignalInstance", "MetaSignal", "MetaFunction", "QEnum", "QFlag", "Object"}
+_NOT_QT = {
+    "Signal",
+    "Slot",
+    "Property",
+    "ClassInfo",
+    "SignalInstance",
+    "MetaSignal",
+    "MetaFunction",
+    "QEnum",
+    "QFlag",
+    "Object",
+}
 
 
 def make_qt() -> types.ModuleType:

@@ -9,7 +9,12 @@ from pathlib import Path
 import qt
 import slicer
 
-__all__ = ["ScriptedLoadableModule", "ScriptedLoadableModuleLogic", "ScriptedLoadableModuleTest", "ScriptedLoadableModuleWidget"]
+__all__ = [
+    "ScriptedLoadableModule",
+    "ScriptedLoadableModuleLogic",
+    "ScriptedLoadableModuleTest",
+    "ScriptedLoadableModuleWidget",
+]
 
 
 def _without(name: str, ending: str) -> str:
@@ -33,7 +38,9 @@ class ScriptedLoadableModule:
         return str(Path(self.parent.path).parent / "Resources" / filename)
 
     def getDefaultModuleDocumentationLink(self, docPage=None) -> str:
-        url = slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
+        url = (
+            slicer.app.documentationBaseUrl + docPage if docPage else slicer.app.moduleDocumentationUrl(self.moduleName)
+        )
         return f'<p>For more information, see the <a href="{url}">online documentation</a>.</p>'
 
     def runTest(self, msec=100, **kwargs):

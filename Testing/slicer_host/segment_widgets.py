@@ -55,13 +55,21 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
     def _arrange(self) -> None:
         """The widgets, layouts and size policies of Slicer's .ui file; a policy that it does not set may grow in height."""
         self._node_box = qMRMLNodeComboBox(self)
-        self._node_box.nodeTypes, self._node_box.addEnabled, self._node_box.renameEnabled = ["vtkMRMLSegmentationNode"], False, True
+        self._node_box.nodeTypes, self._node_box.addEnabled, self._node_box.renameEnabled = (
+            ["vtkMRMLSegmentationNode"],
+            False,
+            True,
+        )
         self._frame, inner = QtWidgets.QFrame(self), QtWidgets.QFrame()
         self._label, self._message = QtWidgets.QLabel("Segment: ", inner), QtWidgets.QLabel(inner)
         self._multi_box, self._segment_box = ctkCheckableComboBox(inner), QtWidgets.QComboBox(inner)
-        for widget, name in ((self._node_box, "MRMLNodeComboBox_Segmentation"), (self._label, "label_Segment"),
-                             (self._message, "label_Message"), (self._multi_box, "CheckableComboBox_Segment"),
-                             (self._segment_box, "comboBox_Segment")):
+        for widget, name in (
+            (self._node_box, "MRMLNodeComboBox_Segmentation"),
+            (self._label, "label_Segment"),
+            (self._message, "label_Message"),
+            (self._multi_box, "CheckableComboBox_Segment"),
+            (self._segment_box, "comboBox_Segment"),
+        ):
             widget.setObjectName(name)
         self._grid = QtWidgets.QGridLayout(self)
         row, grid = QtWidgets.QHBoxLayout(self._frame), QtWidgets.QGridLayout(inner)
@@ -177,7 +185,9 @@ class qMRMLSegmentSelectorWidget(qMRMLWidget):
         self._selected = chosen
         self._multi_box.blockSignals(True)
         for number, segment_id in enumerate(self.segmentIDs()):
-            self._multi_box.setCheckState(self._multi_box.model().index(number, 0), Qt.Checked if segment_id in chosen else Qt.Unchecked)
+            self._multi_box.setCheckState(
+                self._multi_box.model().index(number, 0), Qt.Checked if segment_id in chosen else Qt.Unchecked
+            )
         self._multi_box.blockSignals(False)
         if chosen != before:
             self._on_segments()

@@ -53,8 +53,13 @@ def disconnect(sender: QtCore.QObject, signature: str, receiver=None) -> bool:
 
 def _taking(count: int, function: Callable) -> Callable:
     """The function as one with so many arguments."""
-    return (lambda: function(), lambda a: function(a), lambda a, b: function(a, b), lambda a, b, c: function(a, b, c),
-            lambda a, b, c, d: function(a, b, c, d))[count]
+    return (
+        lambda: function(),
+        lambda a: function(a),
+        lambda a, b: function(a, b),
+        lambda a, b, c: function(a, b, c),
+        lambda a, b, c, d: function(a, b, c, d),
+    )[count]
 
 
 def _accepts(function: Callable) -> int | None:

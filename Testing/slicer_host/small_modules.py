@@ -24,8 +24,16 @@ def make_packaging() -> types.ModuleType:
         lines = (line.strip() for line in Path(path).read_text(encoding="utf-8").splitlines())
         return [line for line in lines if line and not line.startswith(("#", "-"))]
 
-    def pip_ensure(requirements, constraints=None, skip_packages=None, prompt_install=True, prompt_restart=True, requester=None,
-                   skip_in_testing=True, show_progress=True):
+    def pip_ensure(
+        requirements,
+        constraints=None,
+        skip_packages=None,
+        prompt_install=True,
+        prompt_restart=True,
+        requester=None,
+        skip_in_testing=True,
+        show_progress=True,
+    ):
         record("pip", _words(requirements), requester or "")
         if prompt_install and not answers.yes:
             raise RuntimeError("User declined package installation")

@@ -14,9 +14,20 @@ from .stand_in import stand_in, stored
 
 Qt = QtCore.Qt
 _BUTTONS = {Qt.LeftButton: "Left", Qt.RightButton: "Right", Qt.MiddleButton: "Middle"}
-_KEYS = {Qt.Key_Left: "Left", Qt.Key_Right: "Right", Qt.Key_Up: "Up", Qt.Key_Down: "Down", Qt.Key_Escape: "Escape",
-         Qt.Key_Return: "Return", Qt.Key_Space: "space", Qt.Key_Delete: "Delete", Qt.Key_PageUp: "Prior", Qt.Key_PageDown: "Next",
-         Qt.Key_Shift: "Shift_L", Qt.Key_Control: "Control_L"}
+_KEYS = {
+    Qt.Key_Left: "Left",
+    Qt.Key_Right: "Right",
+    Qt.Key_Up: "Up",
+    Qt.Key_Down: "Down",
+    Qt.Key_Escape: "Escape",
+    Qt.Key_Return: "Return",
+    Qt.Key_Space: "space",
+    Qt.Key_Delete: "Delete",
+    Qt.Key_PageUp: "Prior",
+    Qt.Key_PageDown: "Next",
+    Qt.Key_Shift: "Shift_L",
+    Qt.Key_Control: "Control_L",
+}
 
 
 class _WhenPainted(ScheduledRenderStrategy):
@@ -35,7 +46,9 @@ class _OfNode:
 
     def __init__(self, core, node, widget):
         self._given = node
-        super().__init__(core.scene, core.app_logic, node.GetLayoutName(), scheduled_render_strategy=_WhenPainted(widget))
+        super().__init__(
+            core.scene, core.app_logic, node.GetLayoutName(), scheduled_render_strategy=_WhenPainted(widget)
+        )
 
     def set_scene(self, scene) -> None:
         AbstractView.set_scene(self, scene)
@@ -112,11 +125,15 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
         reader.ShouldRerenderOff()
         reader.Update()
         columns, rows, _ = reader.GetOutput().GetDimensions()
-        return vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3].copy()
+        return (
+            vtk_to_numpy(reader.GetOutput().GetPointData().GetScalars()).reshape(rows, columns, -1)[::-1, :, :3].copy()
+        )
 
     def paintEvent(self, event):
         pixels = self._pixels()
-        image = QtGui.QImage(pixels.data, pixels.shape[1], pixels.shape[0], 3 * pixels.shape[1], QtGui.QImage.Format_RGB888)
+        image = QtGui.QImage(
+            pixels.data, pixels.shape[1], pixels.shape[0], 3 * pixels.shape[1], QtGui.QImage.Format_RGB888
+        )
         QtGui.QPainter(self).drawImage(self.rect, image)
 
     # mouse and keys ----------------------------------------------------------------------------------------------------
@@ -131,7 +148,14 @@ class ctkVTKAbstractView(QtWidgets.QWidget):
             symbol = _KEYS.get(Qt.Key(event.key()), event.text())
             key = event.text()[:1] or chr(0)
         self.interactor().SetEventInformation(
-            x, y, int(bool(modifiers & Qt.ControlModifier)), int(bool(modifiers & Qt.ShiftModifier)), key, repeat, symbol)
+            x,
+            y,
+            int(bool(modifiers & Qt.ControlModifier)),
+            int(bool(modifiers & Qt.ShiftModifier)),
+            key,
+            repeat,
+            symbol,
+        )
         self.interactor().SetAltKey(int(bool(modifiers & Qt.AltModifier)))
         self.interactor().InvokeEvent(name)
         if name == "KeyPressEvent":

@@ -14,7 +14,11 @@ from MultiViewRegistrationLib.tracking.prediction import predicted
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), [10.0, -20.0, 30.0])
 
 
-@given(st.lists(st.floats(-0.2, 0.2), min_size=3, max_size=3), st.lists(st.floats(-20, 20), min_size=3, max_size=3), st.integers(1, 3))
+@given(
+    st.lists(st.floats(-0.2, 0.2), min_size=3, max_size=3),
+    st.lists(st.floats(-20, 20), min_size=3, max_size=3),
+    st.integers(1, 3),
+)
 def test_an_even_screw_is_predicted_exactly(turn, shift, gap):
     """By scipy's matrix exponential, one frame ahead and several."""
     x, y, z = turn

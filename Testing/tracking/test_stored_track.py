@@ -36,7 +36,8 @@ def test_what_was_found_is_read_back(study):
     assert (track.name, track.count, track.names) == ("case", COUNT, [f"frame {n}" for n in range(COUNT)])
     for frame, like in zip(track.frames, told["frames"], strict=True):
         assert (frame.how, frame.verdict, frame.reasons, list(frame.similarity)) == tuple(
-            like[key] for key in ("how", "verdict", "reasons", "similarity"))
+            like[key] for key in ("how", "verdict", "reasons", "similarity")
+        )
         if frame.number != BLANK:
             np.testing.assert_allclose(frame.world_from_ct, like["world_from_ct"], atol=1e-12)
             assert [camera.size for camera in frame.cameras] == [(128, 128)] * 2
@@ -64,7 +65,9 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
         told = {"sequence": files.written(tmp_path)}
         back = FrameFiles.read(Fields("track.json", "", told).section("sequence"), tmp_path)
         assert back.names == files.names and back.own_cases == files.own_cases
-        assert [view.image.path.resolve() for view in back.file(1).views] == [view.image.path.resolve() for view in files.file(1).views]
+        assert [view.image.path.resolve() for view in back.file(1).views] == [
+            view.image.path.resolve() for view in files.file(1).views
+        ]
     assert files.written(None) == {"cases": [case.as_posix()] * 2}
 
 
@@ -72,17 +75,20 @@ def test_frames_of_a_sequence_that_has_fewer_views(study):
     """As in a scene in which an X-ray is skipped."""
     whole = FrameSequence.of_images(study / "case" / "case.json")
     one = FrameSequence(replace(whole.first, views=whole.first.views[1:]), whole.files)
-    frame, = one.load(1).views
+    (frame,) = one.load(1).views
     assert frame.name == "view2"
     np.testing.assert_allclose(frame.xray.line_integrals, whole.load(1).views[1].xray.line_integrals)
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"sequence": None}, "does not tell where its frames are"),
-    ({"sequence": {"cases": ["gone/case.json"]}}, "which is not there, expected the files that were tracked"),
-    ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
-    ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 4"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"sequence": None}, "does not tell where its frames are"),
+        ({"sequence": {"cases": ["gone/case.json"]}}, "which is not there, expected the files that were tracked"),
+        ({"sequence": {"cases": "case.json"}}, "expected a list of paths"),
+        ({"sequence": {"cases": ["../case/case.json"]}, "frames_in_all": 9}, "is of 9 frames, but its files have 4"),
+    ],
+)
 def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, changes, words):
     shutil.copytree(study, tmp_path / "study")
     path = tmp_path / "study" / "track" / "track.json"
@@ -92,12 +98,15 @@ def test_frames_that_are_not_there_are_told_in_one_sentence(study, tmp_path, cha
         StoredTrack.read(path).files()
 
 
-@pytest.mark.parametrize("changes, words", [
-    ({"similarity": ["high"]}, "similarity"),
-    ({"reasons": [1]}, "reasons"),
-    ({"cameras": [{"intrinsics": 1, "camera_from_world": 2, "size": [1, 1]}]}, "cameras"),
-    ({"seconds": -1}, "seconds"),
-])
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"similarity": ["high"]}, "similarity"),
+        ({"reasons": [1]}, "reasons"),
+        ({"cameras": [{"intrinsics": 1, "camera_from_world": 2, "size": [1, 1]}]}, "cameras"),
+        ({"seconds": -1}, "seconds"),
+    ],
+)
 def test_a_frame_that_is_wrong_is_refused(study, tmp_path, changes, words):
     told = json.loads((study / "track" / "track.json").read_text())
     told["frames"][1].update(changes)

@@ -45,8 +45,14 @@ def frames(ct) -> list[list[View]]:
 def spoiled(frames) -> list[list[View]]:
     """The same, the fifth frame being noise."""
     random = np.random.default_rng(1)
-    noise = [View(view.name, XRay(random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32), view.xray.valid), view.camera)
-             for view in frames[4]]
+    noise = [
+        View(
+            view.name,
+            XRay(random.normal(1, 0.3, view.xray.valid.shape).astype(np.float32), view.xray.valid),
+            view.camera,
+        )
+        for view in frames[4]
+    ]
     return [*frames[:4], noise, *frames[5:]]
 
 
@@ -60,7 +66,9 @@ def pelvis(shared_data) -> Pelvis:
 def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_mm):
     found = followed(begun(Anatomy(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:])
     assert [each.how for each in found] == ["followed"] * 9
-    errors = [mtre(each.world_from_ct, pose, pelvis.targets) for each, pose in zip(found, pelvis.poses[1:], strict=True)]
+    errors = [
+        mtre(each.world_from_ct, pose, pelvis.targets) for each, pose in zip(found, pelvis.poses[1:], strict=True)
+    ]
     assert max(errors) < bound_mm
     assert all(each.kept and each.seconds > 0 for each in found)
     if pace == "quick":
@@ -84,13 +92,20 @@ def test_a_lost_frame_is_told_and_the_next_one_is_found_from_the_last_that_was_k
     assert found[3].verdict == "reject" and found[3].reasons[0].startswith("Lost: ") and not found[3].kept
     lost = found[3].world_from_ct
     assert lost is None or not any(np.array_equal(lost, begin) for begin in begins)
-    assert max(phantom.error_mm(each.world_from_ct, pose) for each, pose in zip(found, poses[1:], strict=True) if each.kept) < 0.2
+    assert (
+        max(
+            phantom.error_mm(each.world_from_ct, pose) for each, pose in zip(found, poses[1:], strict=True) if each.kept
+        )
+        < 0.2
+    )
 
 
 def test_a_jump_is_found_again_by_a_search(ct, anatomy, frames):
     poses = swing(3)
     far = phantom.off(poses[2], [9.0, -6.0, 7.0], [18.0, 13.0, -16.0])
-    found = followed(begun(anatomy, frames[0], poses[0], search=Range(15.0, 35.0)), [frames[1], phantom.make_views(ct, pose=far)])
+    found = followed(
+        begun(anatomy, frames[0], poses[0], search=Range(15.0, 35.0)), [frames[1], phantom.make_views(ct, pose=far)]
+    )
     assert [each.how for each in found] == ["followed", "found again"]
     assert phantom.error_mm(found[1].world_from_ct, far) < 0.1
 

@@ -49,8 +49,14 @@ def application(scene, case_file):
     scene.Clear(False)
     registration, told = read_case(case_file)(scene), []
     session = Session(registration)
-    yield SimpleNamespace(scene=scene, registration=registration, session=session, tell=told.append, told=told,
-                          moving=SimpleNamespace(under_way=lambda: False))
+    yield SimpleNamespace(
+        scene=scene,
+        registration=registration,
+        session=session,
+        tell=told.append,
+        told=told,
+        moving=SimpleNamespace(under_way=lambda: False),
+    )
     session.stop()
 
 
@@ -187,12 +193,19 @@ def test_the_newest_are_kept_and_what_is_none_is_removed(monkeypatch, tmp_path):
     for age in (3, 1, 2, 4, 0, None, "later"):
         folder = of_a_dead(own_folders.new_folder(autosave.KIND, autosave.place()))
         if age is not None:
-            state = {"version": 99 if age == "later" else 1, "name": f"{age}", "scene": "../../a.mrml",
-                     "saved": (now - timedelta(days=0 if age == "later" else age)).isoformat()}
+            state = {
+                "version": 99 if age == "later" else 1,
+                "name": f"{age}",
+                "scene": "../../a.mrml",
+                "saved": (now - timedelta(days=0 if age == "later" else age)).isoformat(),
+            }
             (folder / "state.json").write_text(json.dumps(state))
     found = kept()
     assert [(one.name, one.told(now)) for one in found] == [
-        ("0", "14:10"), ("1", "21 November 2026, 14:10"), ("2", "20 November 2026, 14:10")]
+        ("0", "14:10"),
+        ("1", "21 November 2026, 14:10"),
+        ("2", "20 November 2026, 14:10"),
+    ]
     assert all(one.scene.parent == one.folder for one in found)
     assert len(list(autosave.place().iterdir())) == 4  # with that of a later version
 
@@ -219,8 +232,14 @@ def walk(case_file, folder, seconds: float) -> tuple[float, list]:
     log.unlink(missing_ok=True)
     process = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("steps_walk.py")), str(case_file), str(log), str(EVERY_S)],
-        env={**os.environ, "PYTHONPATH": f"{LIBRARY}{os.pathsep}{LIBRARY.parent / 'Testing'}", "TMPDIR": str(folder / "tmp"),
-             "MVREG_DATA": str(folder / "data")}, stderr=subprocess.PIPE)
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{LIBRARY}{os.pathsep}{LIBRARY.parent / 'Testing'}",
+            "TMPDIR": str(folder / "tmp"),
+            "MVREG_DATA": str(folder / "data"),
+        },
+        stderr=subprocess.PIPE,
+    )
     until = time() + 120
     while not (log.exists() and log.read_bytes()) and time() < until and process.poll() is None:
         sleep(0.05)
@@ -254,7 +273,10 @@ def test_killed_at_random_moments_nothing_older_is_lost(scene, case_file, tmp_pa
             number = int(registration.parameter("walk", "0"))
             assert number >= max(old, default=0)
             near = [state for state in states if number <= state[0] <= number + 1]
-            pose, points = registration.world_from_ct, sum(markups.GetNumberOfControlPoints() for markups in lists(registration))
+            pose, points = (
+                registration.world_from_ct,
+                sum(markups.GetNumberOfControlPoints() for markups in lists(registration)),
+            )
             assert any(np.allclose(pose, state[2], atol=1e-9) for state in near) or not near or _moving(pose, near)
             assert not near or points in {state[3] for state in near}
             own_folders.remove(one.folder)
@@ -269,6 +291,10 @@ def _moving(pose, near) -> bool:
 
 
 def test_what_it_raises_is_a_sentence(application, autosave, monkeypatch):
-    monkeypatch.setattr("MultiViewRegistrationLib.viewer.autosave._Storing.write", lambda *_: (_ for _ in ()).throw(InputError("No.")))
+    monkeypatch.setattr(
+        "MultiViewRegistrationLib.viewer.autosave._Storing.write", lambda *_: (_ for _ in ()).throw(InputError("No."))
+    )
     autosave.close()
-    assert application.told == ["The work is not kept for the case that the server ends (No); free some space, or save it."]
+    assert application.told == [
+        "The work is not kept for the case that the server ends (No); free some space, or save it."
+    ]

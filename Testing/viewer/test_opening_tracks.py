@@ -50,11 +50,14 @@ def test_other_files_than_those_that_were_tracked_are_told(study, tmp_path):
         reader(tmp_path / "study" / "track")
 
 
-@pytest.mark.parametrize("sequence", [
-    {"cases": ["../../elsewhere/case.json"]},
-    {"cases": ["/etc/passwd"]},
-    {"cases": ["../case/case.json"], "images": {"view1": ["/etc/passwd", "/etc/passwd"]}},
-])
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        {"cases": ["../../elsewhere/case.json"]},
+        {"cases": ["/etc/passwd"]},
+        {"cases": ["../case/case.json"], "images": {"view1": ["/etc/passwd", "/etc/passwd"]}},
+    ],
+)
 def test_what_was_sent_names_no_file_outside(study, tmp_path, sequence):
     from MultiViewRegistrationLib.viewer.opening import sent
 

@@ -42,7 +42,9 @@ def test_what_dead_servers_left_is_removed_and_nothing_else(place):
     (dead / "patient").mkdir()
     (dead / "patient" / "ct.nrrd").write_text("private")
     living = own_folders.new_folder(own_folders.TEMPORARY)
-    others = [place / name for name in ("mvreg-view-x", "mvreg-view-0-1-a", f"{dead.name}x"[:-3].replace("-view", "-open"))]
+    others = [
+        place / name for name in ("mvreg-view-x", "mvreg-view-0-1-a", f"{dead.name}x"[:-3].replace("-view", "-open"))
+    ]
     for folder in others:
         folder.mkdir()
     link = place / dead.name.replace(dead.name[-4:], "link")

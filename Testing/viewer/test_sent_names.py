@@ -19,10 +19,14 @@ from MultiViewRegistrationLib.io.sent import keep_within
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 
-VOLUME = ('<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" {}></VolumeArchetypeStorage><Volume '
-          'id="vtkMRMLScalarVolumeNode1" name="v" storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>')
-TEXT = ('<TextStorage id="vtkMRMLTextStorageNode1" name="s" {}></TextStorage><Text id="vtkMRMLTextNode1" name="t" '
-        'storageNodeRef="vtkMRMLTextStorageNode1"></Text>')
+VOLUME = (
+    '<VolumeArchetypeStorage id="vtkMRMLVolumeArchetypeStorageNode1" name="s" {}></VolumeArchetypeStorage><Volume '
+    'id="vtkMRMLScalarVolumeNode1" name="v" storageNodeRef="vtkMRMLVolumeArchetypeStorageNode1"></Volume>'
+)
+TEXT = (
+    '<TextStorage id="vtkMRMLTextStorageNode1" name="s" {}></TextStorage><Text id="vtkMRMLTextNode1" name="t" '
+    'storageNodeRef="vtkMRMLTextStorageNode1"></Text>'
+)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +78,11 @@ def leaked(app, path, saved) -> str:
     if text is not None and planted_file.WORD.decode() in (text.GetText() or ""):
         return "text"
     volume = app.scene.GetFirstNodeByClass("vtkMRMLVolumeNode")
-    if volume is not None and volume.GetImageData() and planted_file.WORD in slicer.util.arrayFromVolume(volume).tobytes():
+    if (
+        volume is not None
+        and volume.GetImageData()
+        and planted_file.WORD in slicer.util.arrayFromVolume(volume).tobytes()
+    ):
         return "volume"
     with zipfile.ZipFile(save_scene(app.scene, saved)()) as archive:
         return "saved" if any(planted_file.WORD in archive.read(name) for name in archive.namelist()) else ""
@@ -89,7 +97,9 @@ def test_no_scene_that_was_sent_reads_another_file(app, folder, target, tmp_path
             for nodes in (TEXT, VOLUME, f'<SceneView id="vtkMRMLSceneViewNode1" name="x">{TEXT}</SceneView>'):
                 for spelled in (name, name.replace("/", "&#47;"), name.replace("..", "&#x2e;.")):
                     (folder / "a" / "a.mrml").write_text(scene_of(nodes.format(f'{plain}{key}="{spelled}"')))
-                    found += [f"{key} {spelling} {leak}" for leak in [leaked(app, folder, tmp_path / "saved.mrb")] if leak]
+                    found += [
+                        f"{key} {spelling} {leak}" for leak in [leaked(app, folder, tmp_path / "saved.mrb")] if leak
+                    ]
     assert not found
     assert planted_file.WORD.decode() not in "".join(capfd.readouterr())
 
@@ -101,7 +111,10 @@ def test_no_header_in_a_scene_reads_another_file(app, folder, target, tmp_path):
         if dice.random() < 0.85:
             continue
         (folder / "sent.mrb").unlink(missing_ok=True)
-        pack(folder / "sent.mrb", **{"a/a.mrml": scene_of(VOLUME.format(f'fileName="{path.name}"')), f"a/{path.name}": path.read_bytes()})
+        pack(
+            folder / "sent.mrb",
+            **{"a/a.mrml": scene_of(VOLUME.format(f'fileName="{path.name}"')), f"a/{path.name}": path.read_bytes()},
+        )
         found += [f"{what} {leak}" for leak in [leaked(app, folder, tmp_path / "saved.mrb")] if leak]
     for what, path in planted_file.others(folder / "a", target):
         (folder / "a" / "a.mrml").write_text(scene_of(VOLUME.format(f'fileName="{path.name}"')))
@@ -119,12 +132,21 @@ def test_what_an_archive_holds_becomes_plain_files(app, folder, target, tmp_path
     assert not leaked(app, folder, tmp_path / "saved.mrb")
 
 
-@pytest.mark.parametrize("name, told", [
-    ("a.seq.mrb", "of none of the formats"), ("a.vtm", "of none of the formats"), ("a.mrml", "of none of the formats")])
+@pytest.mark.parametrize(
+    "name, told",
+    [
+        ("a.seq.mrb", "of none of the formats"),
+        ("a.vtm", "of none of the formats"),
+        ("a.mrml", "of none of the formats"),
+    ],
+)
 def test_a_scene_names_only_formats_that_name_nothing(folder, name, told):
     from MultiViewRegistrationLib.viewer.opening import sent
 
-    pack(folder / "s.mrb", **{"a/s.mrml": scene_of(TEXT.format(f'fileName="{name}"')), f"a/{name}": b"x", "a/b/c.txt": b""})
+    pack(
+        folder / "s.mrb",
+        **{"a/s.mrml": scene_of(TEXT.format(f'fileName="{name}"')), f"a/{name}": b"x", "a/b/c.txt": b""},
+    )
     with pytest.raises(InputError, match=told):
         sent(folder)
 
@@ -136,8 +158,13 @@ def test_a_whole_scene_is_read(app, folder):
 
     sitk.WriteImage(sitk.GetImageFromArray(np.full((4, 5, 6), 7, "u1")), str(folder / "v.mhd"))
     sitk.WriteTransform(sitk.Euler3DTransform(), str(folder / "t.h5"))
-    (folder / "s.mrml").write_text(scene_of(VOLUME.format('fileName="v.mhd"') + TEXT.format('fileName="t%20.txt"') + (
-        '<TransformStorage id="vtkMRMLTransformStorageNode1" name="s" fileName="t.h5"></TransformStorage>')))
+    (folder / "s.mrml").write_text(
+        scene_of(
+            VOLUME.format('fileName="v.mhd"')
+            + TEXT.format('fileName="t%20.txt"')
+            + ('<TransformStorage id="vtkMRMLTransformStorageNode1" name="s" fileName="t.h5"></TransformStorage>')
+        )
+    )
     (folder / "t .txt").write_text("Hello.")
     app.scene.Clear(True)
     sent(folder)(app.scene)
@@ -181,10 +208,19 @@ def test_a_volume_in_a_scene_that_memory_cannot_hold_is_refused(folder, monkeypa
     from MultiViewRegistrationLib.viewer.opening import sent
 
     monkeypatch.setattr(memory, "free_bytes", lambda: 1 << 30)
-    head = planted_file.META.replace("24 20 16", "1000 1000 500").replace("Data = True", "Data = True\nCompressedData = True", 1)
-    pack(folder / "s.mrb", **{"a/s.mrml": scene_of(VOLUME.format('fileName="v.mha"')),
-                             "a/v.mha": head.encode() + b"ElementDataFile = LOCAL\n" + bytes(400_000)})
-    with pytest.raises(InputError, match=r"v\.mha: has 5e\+08 voxels, which take 2\.33 GB of memory, but 1 GB are free"):
+    head = planted_file.META.replace("24 20 16", "1000 1000 500").replace(
+        "Data = True", "Data = True\nCompressedData = True", 1
+    )
+    pack(
+        folder / "s.mrb",
+        **{
+            "a/s.mrml": scene_of(VOLUME.format('fileName="v.mha"')),
+            "a/v.mha": head.encode() + b"ElementDataFile = LOCAL\n" + bytes(400_000),
+        },
+    )
+    with pytest.raises(
+        InputError, match=r"v\.mha: has 5e\+08 voxels, which take 2\.33 GB of memory, but 1 GB are free"
+    ):
         sent(folder)
 
 

@@ -31,5 +31,8 @@ def test_a_fault_that_comes_again_and_again_is_told_once(monkeypatch, caplog):
     faulty = Faulty()
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(faulty.run())
-    assert [next(name for name in ("ValueError", "KeyError") if name in told) for told in faulty.told] == ["ValueError", "KeyError"]
+    assert [next(name for name in ("ValueError", "KeyError") if name in told) for told in faulty.told] == [
+        "ValueError",
+        "KeyError",
+    ]
     assert len([record for record in caplog.records if record.exc_info]) == 2

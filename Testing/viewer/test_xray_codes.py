@@ -20,19 +20,35 @@ def test_line_integrals_become_codes_and_nothing_is_0():
     assert np.abs(back - fine).max() < 4 / 60000
 
 
-@pytest.mark.parametrize("movement", [
-    {"shift": [1.0, -2]}, {"turn": [0.1], "beam": [3]}, {},
-])
+@pytest.mark.parametrize(
+    "movement",
+    [
+        {"shift": [1.0, -2]},
+        {"turn": [0.1], "beam": [3]},
+        {},
+    ],
+)
 def test_movements_are_taken(movement):
     from MultiViewRegistrationLib.viewer.xray_view.movement import checked
 
     assert checked(movement) == movement
 
 
-@pytest.mark.parametrize("movement", [
-    {"shift": [1.0]}, {"shift": [1.0, float("nan")]}, {"turn": 3}, {"turn": ["1"]}, {"turn": [True]}, {"beam": [1e6]}, {"jump": [1]},
-    [1], None, "shift",
-])
+@pytest.mark.parametrize(
+    "movement",
+    [
+        {"shift": [1.0]},
+        {"shift": [1.0, float("nan")]},
+        {"turn": 3},
+        {"turn": ["1"]},
+        {"turn": [True]},
+        {"beam": [1e6]},
+        {"jump": [1]},
+        [1],
+        None,
+        "shift",
+    ],
+)
 def test_others_are_refused(movement):
     from MultiViewRegistrationLib.errors import InputError
     from MultiViewRegistrationLib.viewer.xray_view.movement import checked

@@ -11,31 +11,68 @@ from .report_style import STYLE
 from .scene_svg import COLOURS, Scene, scene_svg, xray_svg
 
 SIDES = (("From one side", 40.0, 22.0), ("From the other side, a quarter turn on", 130.0, 22.0))
-_STYLE = STYLE + """
+_STYLE = (
+    STYLE
+    + """
 svg.scene, svg.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
 svg text { paint-order: stroke; stroke: #000; stroke-width: .18em; stroke-linejoin: round; }
 .finding { border-left: 3px solid #f0c244; padding-left: 10px; }
 """
+)
 
 
 def case_page(name: str, scene: Scene, lines: Sequence[str], findings: Sequence[str], notes: Sequence[str] = ()) -> str:
     """The page as HTML text.   lines: what the geometry means.   findings: what is suspicious.   notes: on how it is drawn."""
     head = tag(
-        "head", tag("meta", charset="utf-8"), tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; img-src data:; style-src 'unsafe-inline'"),
-        tag("title", f"{name}: geometry"), tag("style", _STYLE),
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag(
+            "meta",
+            http_equiv="Content-Security-Policy",
+            content="default-src 'none'; img-src data:; style-src 'unsafe-inline'",
+        ),
+        tag("title", f"{name}: geometry"),
+        tag("style", _STYLE),
     )
     body = tag(
         "body",
-        tag("header", tag("h1", f"{name}: geometry"), tag("p", RESEARCH_USE, class_="research"),
-            tag("p", "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R and L, A and P, S and I: the "
-                "patient's right and left, front and back, head and feet, as the CT has them.", class_="quiet")),
-        _section("Suspicious", [tag("p", finding, class_="finding") for finding in findings]
-                 or [tag("p", "Nothing was found that looks wrong. Look at the pictures all the same.")]),
-        _section("The scene", [tag("div", *(_figure(title, scene_svg(scene, *angles)) for title, *angles in SIDES), class_="views"),
-                               *(tag("p", note, class_="quiet") for note in notes)]),
-        _section("The images", [tag("div", *(_figure(view.name, xray_svg(scene, nth), COLOURS[nth % len(COLOURS)])
-                                             for nth, view in enumerate(scene.views)), class_="views")]),
+        tag(
+            "header",
+            tag("h1", f"{name}: geometry"),
+            tag("p", RESEARCH_USE, class_="research"),
+            tag(
+                "p",
+                "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R and L, A and P, S and I: the "
+                "patient's right and left, front and back, head and feet, as the CT has them.",
+                class_="quiet",
+            ),
+        ),
+        _section(
+            "Suspicious",
+            [tag("p", finding, class_="finding") for finding in findings]
+            or [tag("p", "Nothing was found that looks wrong. Look at the pictures all the same.")],
+        ),
+        _section(
+            "The scene",
+            [
+                tag("div", *(_figure(title, scene_svg(scene, *angles)) for title, *angles in SIDES), class_="views"),
+                *(tag("p", note, class_="quiet") for note in notes),
+            ],
+        ),
+        _section(
+            "The images",
+            [
+                tag(
+                    "div",
+                    *(
+                        _figure(view.name, xray_svg(scene, nth), COLOURS[nth % len(COLOURS)])
+                        for nth, view in enumerate(scene.views)
+                    ),
+                    class_="views",
+                )
+            ],
+        ),
         _section("In words", [tag("p", line) for line in lines]),
         tag("footer", tag("p", RESEARCH_USE)),
     )

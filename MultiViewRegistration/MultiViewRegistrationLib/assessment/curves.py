@@ -17,17 +17,31 @@ def curves(losses: Sequence[Sequence[float]], validation: Sequence[Sequence[floa
     losses: [step, loss].   validation: [step, seconds, error together, of each view, ...], mm.
     """
     seconds = [row[1] for row in validation]
-    names = ["both views" if len(validation[0]) == 5 else "all views", *(f"view {n}" for n in range(1, len(validation[0]) - 2))]
+    names = [
+        "both views" if len(validation[0]) == 5 else "all views",
+        *(f"view {n}" for n in range(1, len(validation[0]) - 2)),
+    ]
     lines = [Line(name, seconds, [row[column] for row in validation]) for column, name in enumerate(names, start=2)]
-    error = line_plot(lines if len(lines) > 2 else lines[:1], "Error of random images", "seconds of training", "error (mm)", log=True)
+    error = line_plot(
+        lines if len(lines) > 2 else lines[:1], "Error of random images", "seconds of training", "error (mm)", log=True
+    )
     loss = line_plot([Line("loss", [row[0] for row in losses], [row[1] for row in losses])], "Loss", "step", "loss")
     parts = []
     for number, plot in enumerate((error, loss)):  # a group each: few programs show an SVG within an SVG
         parts.append(tag("g", transform=f"translate({number * (WIDTH + 20)} 0)"))
         parts[-1].extend(list(plot))
     width = 2 * WIDTH + 20
-    whole = tag("svg", tag("style", _STYLE), tag("rect", width="100%", height="100%", fill="#fff"), *parts, *_names(names),
-                xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {width} {HEIGHT}", width=str(width), height=str(HEIGHT))
+    whole = tag(
+        "svg",
+        tag("style", _STYLE),
+        tag("rect", width="100%", height="100%", fill="#fff"),
+        *parts,
+        *_names(names),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {HEIGHT}",
+        width=str(width),
+        height=str(HEIGHT),
+    )
     return ET.tostring(whole, encoding="unicode")
 
 
@@ -36,5 +50,7 @@ def _names(names: Sequence[str]) -> list[ET.Element]:
     if len(names) < 3:
         return []
     colours = [STYLES[number % len(STYLES)][0] for number in range(len(names))]
-    return [tag("text", name, x=WIDTH - RIGHT - 6, y=TOP + 14 * (number + 1), text_anchor="end", style=f"fill: {colour}")
-            for number, (name, colour) in enumerate(zip(names, colours, strict=True))]
+    return [
+        tag("text", name, x=WIDTH - RIGHT - 6, y=TOP + 14 * (number + 1), text_anchor="end", style=f"fill: {colour}")
+        for number, (name, colour) in enumerate(zip(names, colours, strict=True))
+    ]

@@ -86,8 +86,14 @@ class Cause:
 
     def to_json(self) -> dict:
         """`diagnosis` of a result.json."""
-        return {"cause": self.cause, "views": list(self.views), "evidence_gain": self.gain, "similarity": list(self.similarity),
-                "world_from_ct": self.world_from_ct.tolist(), "moved_mm": self.moved_mm}
+        return {
+            "cause": self.cause,
+            "views": list(self.views),
+            "evidence_gain": self.gain,
+            "similarity": list(self.similarity),
+            "world_from_ct": self.world_from_ct.tolist(),
+            "moved_mm": self.moved_mm,
+        }
 
 
 class OutOfTime(Exception):
@@ -95,8 +101,13 @@ class OutOfTime(Exception):
 
 
 def diagnose(
-    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
+    anatomy: Anatomy,
+    views: Sequence[View],
+    found: Refinement,
+    start: np.ndarray,
+    shared: SharedUnknowns = CALIBRATED,
+    progress: Callable[[Progress], object] = lambda _: None,
+    seconds: float = np.inf,
 ) -> Cause | None:
     """The likely cause of a poor fit, None where no hypothesis explains it, or nothing speaks against the fit.
 
@@ -104,12 +115,19 @@ def diagnose(
     progress: called as hypotheses are tried; where it returns False, `errors.Cancelled` is raised.
     seconds: when they are over, and no cause has been found, `OutOfTime` is raised.
     """
-    return next((cause for cause in considered(anatomy, views, found, start, shared, progress, seconds) if cause.holds), None)
+    return next(
+        (cause for cause in considered(anatomy, views, found, start, shared, progress, seconds) if cause.holds), None
+    )
 
 
 def considered(
-    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns = CALIBRATED,
-    progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
+    anatomy: Anatomy,
+    views: Sequence[View],
+    found: Refinement,
+    start: np.ndarray,
+    shared: SharedUnknowns = CALIBRATED,
+    progress: Callable[[Progress], object] = lambda _: None,
+    seconds: float = np.inf,
 ) -> Iterator[Cause]:
     """The likeliest of each kind of causes, whether it holds or not: of the images (KINDS), of the cameras, of the level. As `diagnose`."""
     alone = untied(views, shared)
@@ -118,8 +136,16 @@ def considered(
 
 
 class _Diagnosis:
-    def __init__(self, anatomy: Anatomy, views: list[View], found: Refinement, start: np.ndarray, shared: SharedUnknowns,
-                 progress: Callable[[Progress], object], until: float) -> None:
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        views: list[View],
+        found: Refinement,
+        start: np.ndarray,
+        shared: SharedUnknowns,
+        progress: Callable[[Progress], object],
+        until: float,
+    ) -> None:
         self._anatomy, self._views, self._start, self._shared = anatomy, views, start, shared
         self._pose, self._until = found.world_from_ct, until
         self._similarity = found.fit.similarity
@@ -146,7 +172,10 @@ class _Diagnosis:
         if here is None or min(here.fit.similarity) < ALIKE:  # an image that was turned looks like no CT
             least = coarse[0].run.fit.evidence if coarse else 0.0
             every = list(hypotheses(self._views))
-            asked += [partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence) for kinds in KINDS]
+            asked += [
+                partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence)
+                for kinds in KINDS
+            ]
         asked.append(partial(self._of_cameras, alone, evidence))
         if here:
             asked.append(partial(self._other_level, here))
@@ -177,7 +206,9 @@ class _Diagnosis:
     def _refined(self, views: list[View], answers: list[Answer]) -> list[Answer]:
         return self._registration(views, CALIBRATED).refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
 
-    def _of_images(self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float) -> Cause | None:
+    def _of_images(
+        self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float
+    ) -> Cause | None:
         """The likeliest of a group, if at the coarsest resolution it tells more than `least`, the evidence there as things are."""
         tried = []
         for each in group:
@@ -192,7 +223,9 @@ class _Diagnosis:
         return Cause(each.cause, each.about, each.sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
     def _of_cameras(self, alone: dict[str, np.ndarray], evidence: float) -> Cause | None:
-        if self._shared != CALIBRATED or any(view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]):
+        if self._shared != CALIBRATED or any(
+            view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]
+        ):
             return None  # they were looked for already
         runs: list[tuple[Run, Hypothesis]] = []
         for each in geometries(self._views):
@@ -201,7 +234,9 @@ class _Diagnosis:
             begun = [(pose, np.zeros(6 * len(each.views) + 6)) for pose in poses]
             if each.cause == "angle":
                 begun += _where_each_has_it(each.views, alone)
-            answers = registration.descended(1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun])
+            answers = registration.descended(
+                1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun]
+            )
             for _ in range(ROUNDS - 1):
                 answers = registration.refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
             if answers:
@@ -230,8 +265,10 @@ class _Diagnosis:
             gain = _gain(run, here.fit.evidence)
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
                 fits = "better" if gain > CLEARER else "about as well"
-                sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits {fits}: it may be registered to the wrong "
-                            "vertebra. Count the levels.")
+                sentence = (
+                    f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits {fits}: it may be registered to the wrong "
+                    "vertebra. Count the levels."
+                )
                 return Cause("level", (), sentence, gain, run.fit.similarity, run.world_from_ct)
         return None
 
@@ -246,19 +283,27 @@ class _Diagnosis:
         length, along, _ = self._away(run, self._start)
         if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
             return None
-        sentence = (f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits: the X-rays show another part of it than the start "
-                    "says. Check the start.")
+        sentence = (
+            f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits: the X-rays show another part of it than the start "
+            "says. Check the start."
+        )
         return Cause("part", (), sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
     def _short(self) -> Cause | None:
         """The view that sees most beyond the cut ends of the CT, if that is most of it."""
-        beyond = [float(np.mean(self._anatomy.projector(0).seen(view.camera, self._pose)[view.xray.valid] == 0)) if view.xray.valid.any()
-                  else 0.0 for view in self._views]
+        beyond = [
+            float(np.mean(self._anatomy.projector(0).seen(view.camera, self._pose)[view.xray.valid] == 0))
+            if view.xray.valid.any()
+            else 0.0
+            for view in self._views
+        ]
         view, share = self._views[int(np.argmax(beyond))].name, max(beyond)
         if share < MOST_BEYOND:
             return None
-        sentence = (f"{100 * share:.0f} % of what {view} shows lies beyond the ends of the CT, where nothing can be compared: the CT is "
-                    "too short for it, or another part of the body is shown.")
+        sentence = (
+            f"{100 * share:.0f} % of what {view} shows lies beyond the ends of the CT, where nothing can be compared: the CT is "
+            "too short for it, or another part of the body is shown."
+        )
         return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
 
     def _away(self, run: Run, pose: np.ndarray) -> tuple[float, float, float]:
@@ -300,7 +345,7 @@ def _camera_in_words(each: Hypothesis, run: Run) -> str:
         share = run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]
         longer = "longer" if share > 0 else "shorter"
         return f"{100 * abs(share):.1f} % {longer}, the X-rays fit" if abs(share) >= LEAST_SHARE else ""
-    own = run.corrections[6 * (len(each.views) - 1):][:6]
+    own = run.corrections[6 * (len(each.views) - 1) :][:6]
     turn, shift = float(np.degrees(np.linalg.norm(own[:3]))), float(np.linalg.norm(own[3:]))
     if turn < LEAST_DEG and shift < LEAST_MM:
         return ""

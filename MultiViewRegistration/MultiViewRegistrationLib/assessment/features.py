@@ -83,7 +83,12 @@ class Evidence:
 
 
 def evidence(
-    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray, shared: SharedUnknowns = CALIBRATED,
+    anatomy: Anatomy,
+    views: Sequence[View],
+    found: Refinement,
+    start: np.ndarray,
+    targets: np.ndarray,
+    shared: SharedUnknowns = CALIBRATED,
 ) -> Evidence:
     """Ask a registered pose about itself.
 
@@ -109,14 +114,23 @@ def evidence(
     told = split.told
     unlike = split.explained - split.similarity > UNLIKE
     return Evidence(
-        uncertainty, split, levels[-1].pool, [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)], fit,
+        uncertainty,
+        split,
+        levels[-1].pool,
+        [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
+        fit,
         wider_mm=wider_mm,
         returned_mm=_rms(target_errors(back, pose, targets)),
         alone_mm=np.array(alone),
         alone_sds=np.array(alone) / np.hypot(across_mm, ALONE_MM)[: len(alone)],
         tension=tension(split) if len(views) > 1 else 0.0,
-        halves_mm=halves_mm(split, points, objective.pivot, unknowns.ways(objective, unknowns.none),
-                            sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6]),
+        halves_mm=halves_mm(
+            split,
+            points,
+            objective.pivot,
+            unknowns.ways(objective, unknowns.none),
+            sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
+        ),
         noise_mm=uncertainty.at(points).rms_mm,
         gap=found.rival.gap if found.rival else None,
         similarity=fit.least_similarity,
@@ -126,7 +140,9 @@ def evidence(
     )
 
 
-def halves_mm(split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np.ndarray], hessian: np.ndarray) -> float:
+def halves_mm(
+    split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np.ndarray], hessian: np.ndarray
+) -> float:
     """How far apart the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all: the largest.
 
     points: (N, 3) world mm.   ways: of each view, (k, 6 + n), by pose and free corrections; the corrections stay as they are.
@@ -159,7 +175,9 @@ def tension(split: Tiles) -> float:
         if len(gradients) > 2 * 6:
             total, spread = gradients.sum(axis=0), gradients - gradients.mean(axis=0)
             covariance = spread.T @ spread * cluster_correction(len(gradients), 6)
-            largest = max(largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6)))
+            largest = max(
+                largest, float(np.sqrt(total @ np.linalg.pinv(covariance, rcond=1e-10, hermitian=True) @ total / 6))
+            )
     return largest
 
 
@@ -180,8 +198,13 @@ def _steps(objective: Objective, level: Level, pose: np.ndarray, unknowns: Unkno
 def _alone_mm(objective: Objective, level: Level, index: int, pose: np.ndarray, targets: np.ndarray) -> float:
     """How far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
     view = objective.views[index]
-    only = Objective(objective.projector, [view.exact()], objective.settings, objective.pivot,
-                     objective.rest and [objective.rest[index]])
+    only = Objective(
+        objective.projector,
+        [view.exact()],
+        objective.settings,
+        objective.pivot,
+        objective.rest and [objective.rest[index]],
+    )
     alone = minimise(only, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm)
     if not np.isfinite(alone.fit.cost):
         return np.inf

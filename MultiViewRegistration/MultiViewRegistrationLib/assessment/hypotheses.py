@@ -50,23 +50,41 @@ def hypotheses(views: Sequence[View]) -> Iterator[Hypothesis]:
     for cause, (words, back) in TURNS.items():
         for i, view in enumerate(views):
             if (turned := _turned(view, back)) is not None:
-                yield Hypothesis(cause, (view.name,), _with(views, {i: turned}),
-                                 f"{view.name} seems to be {words}: turned back, it fits. Check how it was loaded.")
+                yield Hypothesis(
+                    cause,
+                    (view.name,),
+                    _with(views, {i: turned}),
+                    f"{view.name} seems to be {words}: turned back, it fits. Check how it was loaded.",
+                )
         every = [_turned(view, back) for view in views]
         if len(views) > 1 and None not in every:
-            yield Hypothesis(cause, (), every, f"All X-rays seem to be {words}: turned back, they fit. Check how they were loaded.")
+            yield Hypothesis(
+                cause, (), every, f"All X-rays seem to be {words}: turned back, they fit. Check how they were loaded."
+            )
     for i, view in enumerate(views):
-        yield Hypothesis("inverted", (view.name,), _with(views, {i: _inverted(view)}),
-                         f"The grey scale of {view.name} seems to be the wrong way round: inverted, it fits. Check its intensity.")
+        yield Hypothesis(
+            "inverted",
+            (view.name,),
+            _with(views, {i: _inverted(view)}),
+            f"The grey scale of {view.name} seems to be the wrong way round: inverted, it fits. Check its intensity.",
+        )
     if len(views) > 1:
-        yield Hypothesis("inverted", (), [_inverted(view) for view in views], "The grey scale of all X-rays seems to be the wrong way "
-                         "round: inverted, they fit. Check their intensity.")
+        yield Hypothesis(
+            "inverted",
+            (),
+            [_inverted(view) for view in views],
+            "The grey scale of all X-rays seems to be the wrong way round: inverted, they fit. Check their intensity.",
+        )
     for i, j in combinations(range(len(views)), 2):
         if views[i].xray.valid.shape == views[j].xray.valid.shape:
             swapped = {i: replace(views[i], xray=views[j].xray), j: replace(views[j], xray=views[i].xray)}
-            yield Hypothesis("swapped", (views[i].name, views[j].name), _with(views, swapped),
-                             f"The images of {views[i].name} and {views[j].name} seem to be exchanged: the other way round, they fit. "
-                             "Check which file belongs to which view.")
+            yield Hypothesis(
+                "swapped",
+                (views[i].name, views[j].name),
+                _with(views, swapped),
+                f"The images of {views[i].name} and {views[j].name} seem to be exchanged: the other way round, they fit. "
+                "Check which file belongs to which view.",
+            )
 
 
 def geometries(views: Sequence[View]) -> Iterator[Hypothesis]:
@@ -74,16 +92,27 @@ def geometries(views: Sequence[View]) -> Iterator[Hypothesis]:
     views = list(views)
     if len(views) < 2:
         return
-    scaled = [replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views]  # a share of the distance is all that counts
-    yield Hypothesis("distance", (), scaled, "The distance from source to detector seems to be wrong: {found}.",
-                     SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * float(views[0].camera.intrinsics[1, 1])))
+    scaled = [
+        replace(view, xray=replace(view.xray, pixel_mm=(1.0, 1.0))) for view in views
+    ]  # a share of the distance is all that counts
+    yield Hypothesis(
+        "distance",
+        (),
+        scaled,
+        "The distance from source to detector seems to be wrong: {found}.",
+        SharedUnknowns(source_to_detector_sd_mm=DISTANCE_SD * float(views[0].camera.intrinsics[1, 1])),
+    )
     # Of two views nobody can say which of them is off. Cameras are told against the first view's, so the one in doubt goes last.
     for i in range(len(views)) if len(views) > 2 else (1,):
         freed = replace(views[i], rotation_sd_deg=ANGLE_SD_DEG, translation_sd_mm=PLACE_SD_MM)
         others = [view for n, view in enumerate(views) if n != i]
         against = "the other X-rays" if len(others) > 1 else others[0].name
-        yield Hypothesis("angle", (views[i].name,) if len(others) > 1 else (others[0].name, views[i].name), [*others, freed],
-                         f"The angle or the place of {views[i].name} against {against} seems to be wrong: {{found}}.")
+        yield Hypothesis(
+            "angle",
+            (views[i].name,) if len(others) > 1 else (others[0].name, views[i].name),
+            [*others, freed],
+            f"The angle or the place of {views[i].name} against {against} seems to be wrong: {{found}}.",
+        )
 
 
 def _with(views: list[View], changed: dict[int, View]) -> list[View]:

@@ -36,9 +36,7 @@ def mtre(estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> float:
     return float(target_errors(estimated, true, targets).mean())
 
 
-def projection_distances_px(
-    camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray
-) -> np.ndarray:
+def projection_distances_px(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Estimated minus true projection of each target in pixels, (N, 2) as (column, row)."""
     return camera.project(rigid.transform_points(estimated, targets)) - camera.project(
         rigid.transform_points(true, targets)
@@ -50,9 +48,7 @@ def mpd_px(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.
     return float(np.linalg.norm(projection_distances_px(camera, estimated, true, targets), axis=-1).mean())
 
 
-def mpd(
-    camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: PixelSize
-) -> float:
+def mpd(camera: Camera, estimated: np.ndarray, true: np.ndarray, targets: np.ndarray, pixel_mm: PixelSize) -> float:
     """mPD: mean distance on the detector between estimated and true projection of the targets, mm."""
     distances = projection_distances_px(camera, estimated, true, targets) * np.asarray(pixel_mm)
     return float(np.linalg.norm(distances, axis=-1).mean())
@@ -181,9 +177,7 @@ def errors(
         mpd_mm=float(np.mean([mpd(camera, *pose, size) for camera, size in known])) if complete else None,
         mrpd_mm=float(np.mean([mrpd(camera, *pose) for camera in cameras])),
         diffpose_score=(
-            float(np.mean([diffpose_score(camera, *pose, size[1]) for camera, size in known]))
-            if complete
-            else None
+            float(np.mean([diffpose_score(camera, *pose, size[1]) for camera, size in known])) if complete else None
         ),
         depth_mm=float(np.abs(split.depth_mm).mean()),
         in_plane_mm=float(split.in_plane_mm.mean()),

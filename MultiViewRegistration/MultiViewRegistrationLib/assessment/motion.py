@@ -39,7 +39,9 @@ class Motion:
     error_px: tuple[float, float]
 
 
-def check_motion(ct: CT, first: View, second: View, world_from_ct_first: np.ndarray, world_from_ct_second: np.ndarray) -> Motion:
+def check_motion(
+    ct: CT, first: View, second: View, world_from_ct_first: np.ndarray, world_from_ct_second: np.ndarray
+) -> Motion:
     """Compare tracked with predicted motion from the first image to the second; both must have the same camera.
 
     The structure's surface must not be overlaid by another bone's, whose motion would be tracked instead.
@@ -89,7 +91,10 @@ def _track(first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray) ->
     rows, columns = first[0].shape
     if not (reach <= column < columns - reach and reach <= row < rows - reach):
         return None
-    patch = [g[row - HALF_PATCH_PX : row + HALF_PATCH_PX + 1, column - HALF_PATCH_PX : column + HALF_PATCH_PX + 1] for g in first]
+    patch = [
+        g[row - HALF_PATCH_PX : row + HALF_PATCH_PX + 1, column - HALF_PATCH_PX : column + HALF_PATCH_PX + 1]
+        for g in first
+    ]
     around = [g[row - reach : row + reach + 1, column - reach : column + reach + 1] for g in second]
     match = sum(fftconvolve(a, p[::-1, ::-1], mode="valid") for a, p in zip(around, patch, strict=True))
     energy = sum(fftconvolve(a * a, np.ones_like(patch[0]), mode="valid") for a in around)
@@ -100,7 +105,9 @@ def _track(first: list[np.ndarray], second: list[np.ndarray], at: np.ndarray) ->
     peak = score[r - 1 : r + 2, c - 1 : c + 2]
     slope = np.array([peak[1, 2] - peak[1, 0], peak[2, 1] - peak[0, 1]]) / 2
     mixed = (peak[2, 2] - peak[2, 0] - peak[0, 2] + peak[0, 0]) / 4
-    curvature = np.array([[peak[1, 2] - 2 * peak[1, 1] + peak[1, 0], mixed], [mixed, peak[2, 1] - 2 * peak[1, 1] + peak[0, 1]]])
+    curvature = np.array(
+        [[peak[1, 2] - 2 * peak[1, 1] + peak[1, 0], mixed], [mixed, peak[2, 1] - 2 * peak[1, 1] + peak[0, 1]]]
+    )
     sharpness = float(np.linalg.eigvalsh(-curvature)[0])
     if sharpness <= 0:
         return None

@@ -60,9 +60,7 @@ def overlays(xray: XRay, drrs: Sequence[np.ndarray], longest_side: int = 1024) -
         valid=resized(xray.valid[part], shape) > 0.99,
         bone=resized(silhouettes[part], shape) > 0.5,
     )
-    return [
-        _at_one_pose(film, resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)
-    ]
+    return [_at_one_pose(film, resized(drr[part], shape), level) for drr, level in zip(drrs, levels, strict=True)]
 
 
 def picture_files(xray: XRay, drrs: Sequence[np.ndarray]) -> dict[str, tuple[bytes, ...]]:

@@ -62,7 +62,11 @@ class Prediction:
         Of one view's depth a model of two or more knows too little.
         """
         times = ONE_VIEW_BEYOND if views == 1 else 1.0
-        return replace(self, mean_mm=max(self.mean_mm, times * noise_mean_mm), upper95_mm=max(self.upper95_mm, times * noise_upper95_mm))
+        return replace(
+            self,
+            mean_mm=max(self.mean_mm, times * noise_mean_mm),
+            upper95_mm=max(self.upper95_mm, times * noise_upper95_mm),
+        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,10 @@ class Model:
 
         bound = optimize.brentq(lambda log_mm: below(log_mm) - 0.95, -15, 15)
         # What a log-normal variable adds to the mean below the bound: exp(m + s^2 / 2) times a normal one of mean m + s^2 there.
-        mean = sum(share * np.exp(log_mean + sd**2 / 2) * stats.norm.cdf(bound, log_mean + sd**2, sd) for share, log_mean, sd in parts)
+        mean = sum(
+            share * np.exp(log_mean + sd**2 / 2) * stats.norm.cdf(bound, log_mean + sd**2, sd)
+            for share, log_mean, sd in parts
+        )
         return Prediction(
             mean_mm=float(mean / 0.95),
             upper95_mm=float(np.exp(bound)),
@@ -127,8 +134,10 @@ def write(models: Mapping[str, Model], without: Mapping[str, Mapping[str, Model]
     models: of each of KINDS.   without: of each kind, by the SHA-256 of a CT's file, what was fitted to all other anatomies.
     about: on what they were fitted, for whoever reads it.
     """
-    told = {kind: {**_to_json(model), "without": {sha256: _to_json(each) for sha256, each in without[kind].items()}}
-            for kind, model in models.items()}
+    told = {
+        kind: {**_to_json(model), "without": {sha256: _to_json(each) for sha256, each in without[kind].items()}}
+        for kind, model in models.items()
+    }
     path.write_text(json.dumps({"about": about, "columns": list(COLUMNS), **told}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -148,4 +157,6 @@ def calibrated(kind: str = "body", apart_from: str = "") -> Model:
 
 
 def _to_json(model: Model) -> dict:
-    return {key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in vars(model).items()}
+    return {
+        key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in vars(model).items()
+    }

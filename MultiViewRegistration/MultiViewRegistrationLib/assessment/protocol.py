@@ -102,9 +102,7 @@ def perturbed(
     )
 
 
-def _moved(
-    world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray
-) -> np.ndarray:
+def _moved(world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
     """The pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
     return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(rotation), shift)) @ world_from_ct
 
@@ -147,8 +145,7 @@ def success_by_interval(
     """Success rate of the registrations that started in each interval [edge, next edge)."""
     start_mm, final_mm = np.asarray(start_mm, float), np.asarray(final_mm, float)
     return [
-        success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm)
-        for low, high in pairwise(edges_mm)
+        success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm) for low, high in pairwise(edges_mm)
     ]
 
 

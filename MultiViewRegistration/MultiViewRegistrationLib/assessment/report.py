@@ -13,9 +13,7 @@ from .html_tree import document, tag
 from .report_sections import case_section, index
 from .report_style import STYLE
 
-RESEARCH_USE = (
-    "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
-)
+RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
 
 
 def report(cases: Sequence[CaseReport], created: str, title: str = "Registration report") -> str:

@@ -36,9 +36,7 @@ def convergence(levels: Sequence[Level]) -> ET.Element:
         "div",
         tag(
             "div",
-            line_plot(
-                cost, "Cost of each step, relative to the first of its level", "step", "cost / first of level"
-            ),
+            line_plot(cost, "Cost of each step, relative to the first of its level", "step", "cost / first of level"),
             line_plot(step, "Size of each step in mm", "step", "size of step (mm)", log=True),
             class_="plots",
         ),

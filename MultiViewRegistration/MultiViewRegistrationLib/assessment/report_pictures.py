@@ -10,8 +10,10 @@ from .case_report import CaseReport, ViewReport
 from .html_tree import tag
 from .overlays import LEGENDS
 
-AGREEMENT = ("Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: tools, tissue that moved, or a wrong "
-             "pose. Dimmed: not compared. The rest agrees.")
+AGREEMENT = (
+    "Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: tools, tissue that moved, or a wrong "
+    "pose. Dimmed: not compared. The rest agrees."
+)
 
 
 def comparison(case: CaseReport, anchor: str) -> ET.Element:
@@ -26,9 +28,7 @@ def comparison(case: CaseReport, anchor: str) -> ET.Element:
         radio = tag("input", type="radio", **fields, **checked)
         return radio, tag("label", value.capitalize(), for_=name, class_="choice")
 
-    controls = [
-        part for kind in kinds for part in choice("kind", kind, f"Show {kind}", checked=kind == kinds[0])
-    ]
+    controls = [part for kind in kinds for part in choice("kind", kind, f"Show {kind}", checked=kind == kinds[0])]
     if case.refined:
         controls += [
             tag("span", class_="gap"),
@@ -44,7 +44,9 @@ def comparison(case: CaseReport, anchor: str) -> ET.Element:
             "p",
             "A click on a picture, or the arrow keys on the buttons, changes between start and result.",
             class_="quiet screen",
-        ) if case.refined else None,
+        )
+        if case.refined
+        else None,
         *controls,
         tag("div", *legends, class_="legends"),
         tag("div", *figures, class_="views"),
@@ -57,9 +59,19 @@ def agreement(case: CaseReport) -> list[ET.Element]:
     shown = [view for view in case.views if view.agreement]
     if not shown:
         return []
-    figures = [tag("figure", tag("figcaption", view.name), tag("div", _image(view.agreement, f"{view.name}, agreement"), class_="map"))
-               for view in shown]
-    return [tag("h3", "Where X-rays and CT agree"), tag("p", AGREEMENT, class_="quiet"), tag("div", *figures, class_="views")]
+    figures = [
+        tag(
+            "figure",
+            tag("figcaption", view.name),
+            tag("div", _image(view.agreement, f"{view.name}, agreement"), class_="map"),
+        )
+        for view in shown
+    ]
+    return [
+        tag("h3", "Where X-rays and CT agree"),
+        tag("p", AGREEMENT, class_="quiet"),
+        tag("div", *figures, class_="views"),
+    ]
 
 
 def _image(file: bytes, alt: str) -> ET.Element:

@@ -16,8 +16,12 @@ from .report_pictures import agreement, comparison
 from .report_tables import number, table
 
 VERDICTS = {
-    "accept": ("\u2713", "accept", "The result agrees with everything that was checked. "
-               "How often that is wrong was measured on simulated X-rays alone."),
+    "accept": (
+        "\u2713",
+        "accept",
+        "The result agrees with everything that was checked. "
+        "How often that is wrong was measured on simulated X-rays alone.",
+    ),
     "check": ("!", "check", "A person must look at the pictures before the result is used."),
     "reject": ("\u2715", "reject", "The result must not be used."),
     None: (
@@ -115,16 +119,16 @@ def _weakest_turn(case: CaseReport) -> ET.Element | None:
     if case.weakest_turn is None:
         return None
     degrees, axis = case.weakest_turn
-    told = (f"below {number(degrees, chr(176), 2)} in 95 of 100 cases, about the direction "
-            f"({', '.join(number(value, '', 2) for value in axis)}) of the world.")
+    told = (
+        f"below {number(degrees, chr(176), 2)} in 95 of 100 cases, about the direction "
+        f"({', '.join(number(value, '', 2) for value in axis)}) of the world."
+    )
     return tag("p", tag("span", "The turn of which the X-rays tell least: ", class_="quiet"), told)
 
 
 def _badge(verdict: str | None) -> ET.Element:
     sign, word, _ = VERDICTS[verdict]
-    return tag(
-        "strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {word.replace(' ', '-')}"
-    )
+    return tag("strong", tag("span", sign, aria_hidden="true"), " ", word, class_=f"badge {word.replace(' ', '-')}")
 
 
 def _start_to_result(case: CaseReport) -> str:
@@ -155,7 +159,10 @@ def _views(case: CaseReport) -> ET.Element:
         return [name, *(value(view) for view in case.views)]
 
     rows = [
-        row(f"{case.similarity_name}, result" if case.refined else case.similarity_name, lambda view: number(view.similarity, "", 3)),
+        row(
+            f"{case.similarity_name}, result" if case.refined else case.similarity_name,
+            lambda view: number(view.similarity, "", 3),
+        ),
         row("C-arm angles", lambda view: _angles(view.camera)),
         row("Angle to the first view", lambda view: number(view.camera.angle_to_first_deg, "\u00b0", 1)),
         row("Source to detector", lambda view: number(view.camera.source_to_detector_mm, "mm", 1)),
@@ -167,8 +174,10 @@ def _views(case: CaseReport) -> ET.Element:
     if case.refined:
         rows.insert(0, row(f"{case.similarity_name}, start", lambda view: number(view.start_similarity, "", 3)))
     if any(view.depth_mm is not None for view in case.views):
-        rows += [row("Error along the beam, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
-                 row("Error across it, 95 % below", lambda view: number(view.in_plane_mm, "mm", 2))]
+        rows += [
+            row("Error along the beam, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
+            row("Error across it, 95 % below", lambda view: number(view.in_plane_mm, "mm", 2)),
+        ]
     if any(view.correction for view in case.views):
         rows.append(row("Camera corrected by", _correction))
     return table(["", *(view.name for view in case.views)], rows)

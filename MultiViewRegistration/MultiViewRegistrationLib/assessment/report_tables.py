@@ -20,8 +20,6 @@ def table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.
     """First column names the row. Wide tables scroll within themselves."""
     if not rows:
         return tag("p", "Not told.", class_="quiet")
-    body = [
-        tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows
-    ]
+    body = [tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows]
     head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
     return tag("div", tag("table", head, tag("tbody", *body)), class_="wide")

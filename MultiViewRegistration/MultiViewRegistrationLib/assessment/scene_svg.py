@@ -70,10 +70,27 @@ def xray_svg(scene: Scene, nth: int) -> ET.Element:
     margin = 0.12 * max(columns, rows)
     em = max(columns, rows) / 28
     box = f"{-margin:.1f} {-margin:.1f} {columns + 2 * margin:.1f} {rows + 2 * margin:.1f}"
-    svg = tag("svg", tag("title", f"{view.name} with the CT's box"), viewBox=box, role="img", class_="xray", font_size=f"{em:.1f}")
+    svg = tag(
+        "svg",
+        tag("title", f"{view.name} with the CT's box"),
+        viewBox=box,
+        role="img",
+        class_="xray",
+        font_size=f"{em:.1f}",
+    )
     svg.append(_picture(view, 900, None))
-    svg.append(tag("rect", x=-0.5, y=-0.5, width=columns, height=rows, fill="none", stroke=COLOURS[nth % len(COLOURS)],
-                   stroke_width=f"{em / 8:.2f}"))
+    svg.append(
+        tag(
+            "rect",
+            x=-0.5,
+            y=-0.5,
+            width=columns,
+            height=rows,
+            fill="none",
+            stroke=COLOURS[nth % len(COLOURS)],
+            stroke_width=f"{em / 8:.2f}",
+        )
+    )
     for a, b in EDGES:
         cut = _before_source(camera, scene.corners[a], scene.corners[b])
         if cut is not None:
@@ -95,7 +112,10 @@ def _basis(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray
         up = np.cross(rays[0], np.eye(3)[np.argmin(np.abs(rays[0]))])
     up = up / np.linalg.norm(up) * (1 if up @ head >= 0 else -1)
     azimuth, elevation = np.radians([azimuth_deg, elevation_deg])
-    away = np.cos(elevation) * (np.cos(azimuth) * rays[0] + np.sin(azimuth) * np.cross(up, rays[0])) - np.sin(elevation) * up
+    away = (
+        np.cos(elevation) * (np.cos(azimuth) * rays[0] + np.sin(azimuth) * np.cross(up, rays[0]))
+        - np.sin(elevation) * up
+    )
     right = np.cross(away, up)
     right /= np.linalg.norm(right)
     return np.stack([right, np.cross(away, right), away])
@@ -105,7 +125,9 @@ def _detector(scene: Scene, nth: int) -> np.ndarray:
     """(4, 3): the outer corners of a view's image on its detector, world mm."""
     camera = scene.views[nth].camera
     columns, rows = camera.size
-    pixels = np.array([(u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))])
+    pixels = np.array(
+        [(u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))]
+    )
     return camera.source + scene.detector_mm[nth] * pixels @ camera.ray_matrix.T
 
 
@@ -154,8 +176,16 @@ def _world_axes(basis: np.ndarray, at: np.ndarray, em: float, origin_shown: bool
         end = basis[:2] @ (at + AXIS_MM * axis)
         parts.append(_line(start, end, "#ffffff", em / 8))
         out = end - start
-        parts.append(_text(name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff", anchor="middle"))
-    told = f"world, {AXIS_MM:.0f} mm" if origin_shown else f"world's axes, {AXIS_MM:.0f} mm (its origin is outside the picture)"
+        parts.append(
+            _text(
+                name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff", anchor="middle"
+            )
+        )
+    told = (
+        f"world, {AXIS_MM:.0f} mm"
+        if origin_shown
+        else f"world's axes, {AXIS_MM:.0f} mm (its origin is outside the picture)"
+    )
     parts.append(_text(told, start + [0, 1.7 * em], "#ffffff", anchor="middle" if origin_shown else None))
     return parts
 
@@ -182,15 +212,38 @@ def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
     image.save(file, "PNG")
     columns, rows = view.camera.size
     matrix = None if affine is None else "matrix(" + " ".join(f"{number:.6g}" for number in affine.T.ravel()) + ")"
-    return tag("image", x=-0.5, y=-0.5, width=columns, height=rows, preserveAspectRatio="none", transform=matrix,
-               href="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"))
+    return tag(
+        "image",
+        x=-0.5,
+        y=-0.5,
+        width=columns,
+        height=rows,
+        preserveAspectRatio="none",
+        transform=matrix,
+        href="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"),
+    )
 
 
 def _line(a: np.ndarray, b: np.ndarray, colour: str, width: float, dash: float | None = None) -> ET.Element:
-    return tag("line", x1=f"{a[0]:.1f}", y1=f"{a[1]:.1f}", x2=f"{b[0]:.1f}", y2=f"{b[1]:.1f}", stroke=colour, stroke_width=f"{width:.2f}",
-               stroke_dasharray=None if dash is None else f"{dash:.1f}")
+    return tag(
+        "line",
+        x1=f"{a[0]:.1f}",
+        y1=f"{a[1]:.1f}",
+        x2=f"{b[0]:.1f}",
+        y2=f"{b[1]:.1f}",
+        stroke=colour,
+        stroke_width=f"{width:.2f}",
+        stroke_dasharray=None if dash is None else f"{dash:.1f}",
+    )
 
 
 def _text(text: str, at: np.ndarray, colour: str, anchor: str | None = None, bold: bool = False) -> ET.Element:
-    return tag("text", text, x=f"{at[0]:.1f}", y=f"{at[1]:.1f}", fill=colour, text_anchor=anchor,
-               font_weight="700" if bold else None)
+    return tag(
+        "text",
+        text,
+        x=f"{at[0]:.1f}",
+        y=f"{at[1]:.1f}",
+        fill=colour,
+        text_anchor=anchor,
+        font_weight="700" if bold else None,
+    )

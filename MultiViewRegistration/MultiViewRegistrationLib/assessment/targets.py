@@ -18,7 +18,11 @@ def default_targets(anatomy: Anatomy, views: Sequence[View], world_from_ct: np.n
     """(N, 3) CT mm: points of bone that lie in the fields of all views at a pose; (0, 3) where there are hardly any."""
     points = anatomy.bone_points()
     points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]
-    return points[np.linspace(0, len(points) - 1, min(MOST, len(points))).astype(int)] if len(points) >= FEWEST else points[:0]
+    return (
+        points[np.linspace(0, len(points) - 1, min(MOST, len(points))).astype(int)]
+        if len(points) >= FEWEST
+        else points[:0]
+    )
 
 
 def in_field(views: Sequence[View], points: np.ndarray) -> np.ndarray:

@@ -38,8 +38,10 @@ def tile_map(xray: XRay, told: Evidence, view: int) -> np.ndarray:
     split = told.split
     for n in np.flatnonzero((split.views == view) & split.told):
         column, row = split.places[n]
-        tile = (slice(round(top + row * side), round(top + (row + 1) * side)),
-                slice(round(left + column * side), round(left + (column + 1) * side)))
+        tile = (
+            slice(round(top + row * side), round(top + (row + 1) * side)),
+            slice(round(left + column * side), round(left + (column + 1) * side)),
+        )
         compared[tile] = True
         lack = split.explained[n] - split.similarity[n]
         missing[tile] = STRONGEST * min(lack / (2 * UNLIKE), 1.0) if lack > UNLIKE else 0.0

@@ -125,7 +125,9 @@ def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknow
     """
     ways = unknowns.ways(objective, unknowns.none)
     count = sum(fit.pixels)
-    gradients = np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
+    gradients = (
+        np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
+    )
     hessian = curvature(objective, fit, split, unknowns)
     meat = gradients.T @ gradients * cluster_correction(len(gradients), len(hessian))
     sd = np.where(np.isfinite(unknowns.sd[unknowns.free]), unknowns.sd[unknowns.free], 0)
@@ -138,7 +140,9 @@ def view_uncertainties(objective: Objective, fit: Evaluation, split: Tiles) -> l
     """The uncertainty that each view by itself would have of the pose, its camera as it is."""
     found = []
     for view, (_, half) in enumerate(fit.by_view):
-        gradients, hessians = (each[split.views == view] for each in (split.gradients[:, :6], split.hessians[:, :6, :6]))
+        gradients, hessians = (
+            each[split.views == view] for each in (split.gradients[:, :6], split.hessians[:, :6, :6])
+        )
         gauss_newton = (np.tril(half) + np.tril(half, -1).T)[:6, :6] * sum(fit.pixels)
         meat = gradients.T @ gradients * cluster_correction(len(gradients), 6)
         found.append(PoseUncertainty(sandwich(_at_least(hessians.sum(axis=0), gauss_newton), meat), objective.pivot))
@@ -149,7 +153,9 @@ def curvature(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unk
     """(6 + n, 6 + n), the Hessian of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
     ways = unknowns.ways(objective, unknowns.none)
-    hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(fit.pixels)
+    hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(
+        fit.pixels
+    )
     hessian[6:, 6:] += np.diag(unknowns.precision(objective, fit))
     return _at_least(hessian, gauss_newton)
 
@@ -157,7 +163,9 @@ def curvature(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unk
 def _at_least(hessian: np.ndarray, gauss_newton: np.ndarray) -> np.ndarray:
     """The Hessian (n, n), in no direction flatter than LEAST_CURVATURE of Gauss and Newton's."""
     scale = np.sqrt(np.maximum(np.diag(gauss_newton), 1e-300))
-    plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(len(scale))  # what is not seen must not stop the decomposition
+    plain = gauss_newton / np.outer(scale, scale) + 1e-9 * np.eye(
+        len(scale)
+    )  # what is not seen must not stop the decomposition
     values, axes = linalg.eigh(hessian / np.outer(scale, scale), plain)
     back = plain @ axes
     return back * np.maximum(values, LEAST_CURVATURE) @ back.T * np.outer(scale, scale)

@@ -34,8 +34,10 @@ SDS_95 = 1.96
 #: Below this gap to the next answer a result is ambiguous. Of the right answers measured (docs/accuracy.md) hardly any has less.
 AMBIGUOUS_GAP = 1.3
 #: Said where there was no time to try all that may be wrong.
-LOOK_ON = ("What may be wrong was looked for no longer than the registration took. To look on: Assess this pose, in the panel or the page, "
-           "or mvreg register --causes.")
+LOOK_ON = (
+    "What may be wrong was looked for no longer than the registration took. To look on: Assess this pose, in the panel or the page, "
+    "or mvreg register --causes."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +88,25 @@ class Assessment:
         if self.weakest_turn is None:
             return None
         degrees, axis = self.weakest_turn
-        return {"wrong_probability": self.prediction.wrong, "noise_mm": self.evidence.noise_mm,
-                "views": [asdict(split) for split in self.splits], "weakest_turn": {"degrees": degrees, "axis": axis.tolist()}}
+        return {
+            "wrong_probability": self.prediction.wrong,
+            "noise_mm": self.evidence.noise_mm,
+            "views": [asdict(split) for split in self.splits],
+            "weakest_turn": {"degrees": degrees, "axis": axis.tolist()},
+        }
 
 
 def assess(
-    anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray, targets: np.ndarray | None = None,
-    shared: SharedUnknowns = CALIBRATED, *, assumed: bool = False, registered: bool = True, model: Model | None = None,
+    anatomy: Anatomy,
+    views: Sequence[View],
+    found: Refinement,
+    start: np.ndarray,
+    targets: np.ndarray | None = None,
+    shared: SharedUnknowns = CALIBRATED,
+    *,
+    assumed: bool = False,
+    registered: bool = True,
+    model: Model | None = None,
 ) -> Assessment:
     """What a registration of all views deserves, or a pose that was set.
 
@@ -118,8 +132,15 @@ def assess(
     beyond = prediction.upper95_mm / at.bound_mm()
     ambiguous = told.gap is not None and told.gap < AMBIGUOUS_GAP
     measured = not (limits or alone or ambiguous)
-    judged = partial(Assessment, prediction=prediction, evidence=told, **_split(corrected, told, at, beyond), beyond=beyond, targets=chosen,
-                     measured=measured)
+    judged = partial(
+        Assessment,
+        prediction=prediction,
+        evidence=told,
+        **_split(corrected, told, at, beyond),
+        beyond=beyond,
+        targets=chosen,
+        measured=measured,
+    )
     verdict = decided(prediction, model, measured)
     if verdict == "accept":
         return judged(verdict, [])
@@ -140,8 +161,14 @@ def decided(prediction: Prediction, model: Model, measured: bool, moved_mm: floa
 
 
 def explained(
-    told: Assessment, anatomy: Anatomy, views: Sequence[View], found: Refinement, start: np.ndarray,
-    shared: SharedUnknowns = CALIBRATED, progress: Callable[[Progress], object] = lambda _: None, seconds: float = np.inf,
+    told: Assessment,
+    anatomy: Anatomy,
+    views: Sequence[View],
+    found: Refinement,
+    start: np.ndarray,
+    shared: SharedUnknowns = CALIBRATED,
+    progress: Callable[[Progress], object] = lambda _: None,
+    seconds: float = np.inf,
 ) -> Assessment:
     """The assessment with the likely cause before its other reasons, if the fit is poor and one is found; as `diagnosis.diagnose`.
 
@@ -173,9 +200,17 @@ def _blamed(told: Assessment, cause: Cause, pose: np.ndarray) -> Assessment:
     verdict = decided(prediction, model, measured=False, moved_mm=cause.moved_mm)
     wider, (degrees, axis) = prediction.upper95_mm / told.prediction.upper95_mm, told.weakest_turn
     splits = [ViewSplit(split.name, prediction.upper95_mm, prediction.upper95_mm) for split in told.splits]
-    others = told.reasons[len(_how_probable(told.prediction, model, told.verdict)):]
-    return replace(told, cause=cause, verdict=verdict, prediction=prediction, beyond=wider * told.beyond, splits=splits,
-                   weakest_turn=(wider * degrees, axis), reasons=[cause.reason, *_how_probable(prediction, model, verdict), *others])
+    others = told.reasons[len(_how_probable(told.prediction, model, told.verdict)) :]
+    return replace(
+        told,
+        cause=cause,
+        verdict=verdict,
+        prediction=prediction,
+        beyond=wider * told.beyond,
+        splits=splits,
+        weakest_turn=(wider * degrees, axis),
+        reasons=[cause.reason, *_how_probable(prediction, model, verdict), *others],
+    )
 
 
 def numbers(told: Evidence) -> dict[str, float]:
@@ -184,14 +219,20 @@ def numbers(told: Evidence) -> dict[str, float]:
     return {name: float(max(value[np.isfinite(value)], default=0.0)) for name, value in values.items()}
 
 
-def _targets(anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.ndarray | None) -> tuple[np.ndarray, list[str]]:
+def _targets(
+    anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.ndarray | None
+) -> tuple[np.ndarray, list[str]]:
     """At which points the error is told, and what is wrong with them."""
     if given is not None:
         shown = in_field(views, rigid.transform_points(pose, given)).any(axis=0)
-        return given, [] if shown.any() else ["No target lies in the field of any X-ray: nothing was compared where the error counts."]
+        return given, [] if shown.any() else [
+            "No target lies in the field of any X-ray: nothing was compared where the error counts."
+        ]
     bone = anatomy.bone_points()
     if len(bone) < FEWEST:
-        return anatomy.corners(), ["The CT shows no bone: the error is told at the corners of the body, and soft tissue may have moved."]
+        return anatomy.corners(), [
+            "The CT shows no bone: the error is told at the corners of the body, and soft tissue may have moved."
+        ]
     default = default_targets(anatomy, views, pose)
     if len(default):
         return default, []
@@ -217,12 +258,19 @@ def _unlike_the_calibration(views: list[View], told: Evidence, shared: SharedUnk
     if len(views) == 1:
         limits.append("Only one X-ray speaks for the pose: it tells little of the depth along its beam.")
     elif _widest_deg(views) < SAME_DIRECTION_DEG:
-        limits.append(f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees apart): they tell little of the "
-                      "depth along their beams.")
-    limits += [f"{view.name} has too little to be compared to confirm the pose." for view, apart in zip(views, told.alone_mm, strict=False)
-               if not np.isfinite(apart)]
+        limits.append(
+            f"The X-rays look in nearly the same direction ({_widest_deg(views):.0f} degrees apart): they tell little of the "
+            "depth along their beams."
+        )
+    limits += [
+        f"{view.name} has too little to be compared to confirm the pose."
+        for view, apart in zip(views, told.alone_mm, strict=False)
+        if not np.isfinite(apart)
+    ]
     if shared != CALIBRATED:
-        limits.append("What is unknown is shared by all X-rays; how often such results are wrong has not been measured yet.")
+        limits.append(
+            "What is unknown is shared by all X-rays; how often such results are wrong has not been measured yet."
+        )
     return limits
 
 
@@ -236,14 +284,14 @@ def _doubts(model: Model, told: Evidence, views: list[View]) -> list[str]:
     sentences = {
         "noise_mm": f"The images determine the pose badly: noise alone explains an error of {told.noise_mm:.2f} mm.",
         "returned_mm": f"Looked at with wider windows and refined again, the pose ends {told.returned_mm:.1f} mm away: it may be an "
-                       "accidental fit.",
+        "accidental fit.",
         "alone_sds": _apart(told, views),
         "tension": _apart(told, views),
         "halves_mm": f"Halves of the images ask for poses {told.halves_mm:.1f} mm apart: something may have moved, or a distance is wrong.",
         "similarity": _least_alike(told, views),
         "wider_similarity": f"Even seen coarsely an X-ray looks little like the CT (local NCC {told.wider_similarity:.2f}).",
         "unlike": f"In {100 * told.unlike:.0f} % of what was compared, X-ray and CT differ by more than noise explains: tools, tissue that "
-                  "moved, or another patient.",
+        "moved, or another patient.",
     }
     said = [sentences[name] for name in model.worse_than_usual(numbers(told))]
     return list(dict.fromkeys(filter(None, said)))
@@ -254,8 +302,10 @@ def _apart(told: Evidence, views: list[View]) -> str:
         return ""
     worst = int(np.argmax(np.where(np.isfinite(told.alone_mm), told.alone_mm, -1)))
     others = "the other X-ray" if len(views) == 2 else "the others"
-    return (f"{views[worst].name} disagrees with {others}: by itself it would move the CT by {told.alone_mm[worst]:.1f} mm across its "
-            "beam. Is its geometry right, its image not mirrored, and did nothing move between the X-rays?")
+    return (
+        f"{views[worst].name} disagrees with {others}: by itself it would move the CT by {told.alone_mm[worst]:.1f} mm across its "
+        "beam. Is its geometry right, its image not mirrored, and did nothing move between the X-rays?"
+    )
 
 
 def _least_alike(told: Evidence, views: list[View]) -> str:
@@ -276,7 +326,11 @@ def _how_probable(prediction: Prediction, model: Model, verdict: str) -> list[st
     told = f"n error above {WRONG_MM:g} mm has a probability of {_percent(prediction.wrong)}"
     if verdict == "reject":
         return [f"Most likely wrong: a{told}."]
-    return [f"A{told}, more than the {_percent(model.accept)} up to which a result is accepted."] if prediction.wrong > model.accept else []
+    return (
+        [f"A{told}, more than the {_percent(model.accept)} up to which a result is accepted."]
+        if prediction.wrong > model.accept
+        else []
+    )
 
 
 def _percent(share: float) -> str:

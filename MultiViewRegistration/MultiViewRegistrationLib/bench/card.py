@@ -35,8 +35,11 @@ REPEATS = 15
 VARIANTS = (("Triton", False, False), ("Triton, bf16", True, False), ("Triton, bf16, torch.compile", True, True))
 
 #: Of what another script measures: the row, its command, and the mark on the page that tells that it was done.
-TRACKING = ("tracking of two 512x512 views" + WHERE,
-            "python Testing/benchmarks/tracking.py --device cuda --page docs/benchmarks.md", "<!-- tracking-chest-cuda: begin -->")
+TRACKING = (
+    "tracking of two 512x512 views" + WHERE,
+    "python Testing/benchmarks/tracking.py --device cuda --page docs/benchmarks.md",
+    "<!-- tracking-chest-cuda: begin -->",
+)
 
 
 def jobs(setting: Setting, batches: tuple[tuple[int, int], ...] = BATCHES, repeats: int = REPEATS) -> list[Job]:
@@ -45,12 +48,19 @@ def jobs(setting: Setting, batches: tuple[tuple[int, int], ...] = BATCHES, repea
     for pixels, batch in batches:
         of_batch = f" {pixels}x{pixels}, {'one' if batch == 1 else batch} at a time{WHERE}"
         variants = [variant for variant in VARIANTS if pixels == COMPILED_AT or not variant[2]]
-        rows = tuple(f"{what}{of_batch}, nanodrr {variant}" for variant, *_ in variants for what in ("image", "image+jacobian"))
+        rows = tuple(
+            f"{what}{of_batch}, nanodrr {variant}" for variant, *_ in variants for what in ("image", "image+jacobian")
+        )
         found.append(Job(PART, rows, 30, partial(_measure, setting, pixels, batch, repeats, rows, variants), "render"))
     many = tuple(of_size for of_size in batches if of_size[1] > 1)
     large = tuple(of_size for of_size in batches if of_size[0] in LARGE)
-    others = [*textures.jobs(setting, many, repeats), *registration.jobs(setting), *growth.on_device(setting),
-              *memory.jobs(setting, large), *search.jobs(setting)]
+    others = [
+        *textures.jobs(setting, many, repeats),
+        *registration.jobs(setting),
+        *growth.on_device(setting),
+        *memory.jobs(setting, large),
+        *search.jobs(setting),
+    ]
     return found + [_on_card(job) for job in others]
 
 
@@ -59,27 +69,44 @@ def unmeasured(measured: set[str], page: str) -> str:
 
     page: what others have put on the page.
     """
-    rows = dict.fromkeys(name.partition(", nanodrr ")[0] for job in jobs(Setting()) for name in job.rows if name not in measured)
+    rows = dict.fromkeys(
+        name.partition(", nanodrr ")[0] for job in jobs(Setting()) for name in job.rows if name not in measured
+    )
     told = []
     for names, command in ((list(rows), COMMAND), ([] if TRACKING[2] in page else [TRACKING[0]], TRACKING[1])):
         if names:
-            told += [f"Not measured yet; `{command}` does it, on a machine with a card:", "",
-                     "|  |  |", "| --- | --- |", *(f"| {name} | not measured |" for name in names), ""]
+            told += [
+                f"Not measured yet; `{command}` does it, on a machine with a card:",
+                "",
+                "|  |  |",
+                "| --- | --- |",
+                *(f"| {name} | not measured |" for name in names),
+                "",
+            ]
     return "\n".join(told).rstrip()
 
 
 def _on_card(job: Job) -> Job:
     """Another part's job, its rows and figures told as those of the card."""
+
     def run(tell: Tell) -> Measured:
         measured = job.run(tell)
-        return Measured([replace(row, name=row.name + WHERE) for row in measured.rows],
-                        {figure + WHERE: lines for figure, lines in measured.curves.items()})
+        return Measured(
+            [replace(row, name=row.name + WHERE) for row in measured.rows],
+            {figure + WHERE: lines for figure, lines in measured.curves.items()},
+        )
 
     return Job(PART, tuple(row + WHERE for row in job.rows), job.seconds, run, job.part)
 
 
 def _measure(
-    setting: Setting, pixels: int, batch: int, repeats: int, names: tuple[str, ...], variants: list[tuple[str, bool, bool]], tell: Tell,
+    setting: Setting,
+    pixels: int,
+    batch: int,
+    repeats: int,
+    names: tuple[str, ...],
+    variants: list[tuple[str, bool, bool]],
+    tell: Tell,
 ) -> Measured:
     camera, poses = setting.camera(pixels), setting.poses(batch)
     samples, our_step, peer_step = nanodrr_peer.samples_for_step(setting.volume, camera, setting.pose)
@@ -89,7 +116,9 @@ def _measure(
     for number, (variant, half, compiled) in enumerate(variants):
         peer, subject = f"nanodrr {variant}", setting.half_subject if half else setting.subject
         try:
-            nanodrr = nanodrr_peer.Renderer(subject, setting.volume, [camera] * batch, poses, samples, compiled=compiled)
+            nanodrr = nanodrr_peer.Renderer(
+                subject, setting.volume, [camera] * batch, poses, samples, compiled=compiled
+            )
             theirs = nanodrr.forward()
             nanodrr.forward_backward()
         except Exception as error:  # whatever a compiler may raise: none installed, a version that it does not know
@@ -97,9 +126,17 @@ def _measure(
             rows += [compared(name, "ms", [], [], peer, failed=failed) for name in names[2 * number : 2 * number + 2]]
             continue
         agreement = min(ncc(images[n], theirs[n]) for n in (0, batch - 1))
-        rows += _rows(setting, camera, poses, nanodrr, repeats, names[2 * number : 2 * number + 2], peer,
-                      failed="" if agreement > LEAST_NCC else f"the images do not agree, NCC {agreement:.3f}",
-                      note=f"images agree, NCC {agreement:.5f}; mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} mm")
+        rows += _rows(
+            setting,
+            camera,
+            poses,
+            nanodrr,
+            repeats,
+            names[2 * number : 2 * number + 2],
+            peer,
+            failed="" if agreement > LEAST_NCC else f"the images do not agree, NCC {agreement:.3f}",
+            note=f"images agree, NCC {agreement:.5f}; mean step {our_step:.3f} mm, nanodrr {peer_step:.3f} mm",
+        )
         tell((number + 1) / len(variants))
     return Measured(rows, {render.FIGURE + WHERE: _points(pixels, rows)} if batch > 1 else {})
 
@@ -107,22 +144,47 @@ def _measure(
 def _points(pixels: int, rows: list[Row]) -> dict[str, list[tuple[float, float]]]:
     """Those of a figure, of a batch and beside nanodrr's first variant."""
     image, jacobian = rows[:2]
-    lines = {"ours, image": image.ours, "ours, image + Jacobian": jacobian.ours, "nanodrr, forward": image.peer,
-             "nanodrr, forward + backward": jacobian.peer}
+    lines = {
+        "ours, image": image.ours,
+        "ours, image + Jacobian": jacobian.ours,
+        "nanodrr, forward": image.peer,
+        "nanodrr, forward + backward": jacobian.peer,
+    }
     return {line: [(pixels**2, time)] for line, time in lines.items() if time is not None}
 
 
 def _rows(
-    setting: Setting, camera: Camera, poses: np.ndarray, nanodrr: nanodrr_peer.Renderer, repeats: int, names: tuple[str, ...], peer: str,
+    setting: Setting,
+    camera: Camera,
+    poses: np.ndarray,
+    nanodrr: nanodrr_peer.Renderer,
+    repeats: int,
+    names: tuple[str, ...],
+    peer: str,
     **said: str,
 ) -> list[Row]:
     cameras = [camera] * len(poses)
-    image, jacobian, forward, backward = alternated([setting.finished(work) for work in (
-        partial(setting.batch.render, cameras, poses), partial(setting.batch.render, cameras, poses, jacobian=True),
-        nanodrr.run, nanodrr.run_backward)], repeats, 1e3 / len(poses))
+    image, jacobian, forward, backward = alternated(
+        [
+            setting.finished(work)
+            for work in (
+                partial(setting.batch.render, cameras, poses),
+                partial(setting.batch.render, cameras, poses, jacobian=True),
+                nanodrr.run,
+                nanodrr.run_backward,
+            )
+        ],
+        repeats,
+        1e3 / len(poses),
+    )
     told = []
-    for name, mine, theirs, what in ((names[0], image, forward, "forward"), (names[1], jacobian, backward, "forward + backward")):
+    for name, mine, theirs, what in (
+        (names[0], image, forward, "forward"),
+        (names[1], jacobian, backward, "forward + backward"),
+    ):
         pace = f"{1e3 / np.median(mine):,.0f} a second, the peer {1e3 / np.median(theirs):,.0f}"
         note = f"{pace}; {said['note']}"
-        told.append(compared(name, "ms", mine, theirs, f"{peer}, {what}", paired=True, failed=said["failed"], note=note))
+        told.append(
+            compared(name, "ms", mine, theirs, f"{peer}, {what}", paired=True, failed=said["failed"], note=note)
+        )
     return told

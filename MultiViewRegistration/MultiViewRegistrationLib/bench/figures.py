@@ -27,7 +27,10 @@ def figures(results: Results, part: str) -> dict[str, tuple[str, str]]:
     drawn = {}
     for name, (of_part, figure, draw) in _FIGURES.items():
         if of_part == part and figure in curves:
-            drawn[name] = (figure[0].upper() + figure[1:], draw({line: sorted(points) for line, points in curves[figure].items()}))
+            drawn[name] = (
+                figure[0].upper() + figure[1:],
+                draw({line: sorted(points) for line, points in curves[figure].items()}),
+            )
     return drawn
 
 
@@ -39,7 +42,9 @@ def _against_pixels(lines: Lines) -> str:
     return log_log_plot(_styled(lines), "Time of an image of the chest CT", "pixels", "time (ms)", x_ticks=sides)
 
 
-def _against(variable: str, title: str, measured: str = "time (ms)", y_shown: tuple[float, ...] = ()) -> Callable[[Lines], str]:
+def _against(
+    variable: str, title: str, measured: str = "time (ms)", y_shown: tuple[float, ...] = ()
+) -> Callable[[Lines], str]:
     def draw(lines: Lines) -> str:
         counts = {x: f"{x:g}" for points in lines.values() for x, _ in points if x < MANY}
         return log_log_plot(_styled(lines), title, variable, measured, x_ticks=counts or None, y_shown=y_shown)
@@ -53,9 +58,16 @@ def _error_against_time(lines: Lines) -> str:
     series = []
     for name, colour, traces in (("ours", BLUE, ours), ("nanodrr, xvr's settings", VERMILION, theirs)):
         label = f"{name}, {len(traces)} start{'s' * (len(traces) > 1)}"
-        series += [Series(label if number == 0 else "", points, colour, markers=False) for number, points in enumerate(traces)]
-    return log_log_plot(series, f"Two-view registration of the chest CT from {registration.START_MTRE_MM:g} mm", "time (s)", "mTRE (mm)",
-                        [Guide(1.0, "1 mm"), Guide(0.1, "0.1 mm")])
+        series += [
+            Series(label if number == 0 else "", points, colour, markers=False) for number, points in enumerate(traces)
+        ]
+    return log_log_plot(
+        series,
+        f"Two-view registration of the chest CT from {registration.START_MTRE_MM:g} mm",
+        "time (s)",
+        "mTRE (mm)",
+        [Guide(1.0, "1 mm"), Guide(0.1, "0.1 mm")],
+    )
 
 
 def _styled(lines: Lines) -> list[Series]:
@@ -71,12 +83,23 @@ def _styled(lines: Lines) -> list[Series]:
 _FIGURES = {
     "pixels": ("render", render.FIGURE, _against_pixels),
     "registration": ("registration", registration.FIGURE, _error_against_time),
-    "voxels": ("growth", growth.FIGURES["voxels"], _against("voxels of the volume", "Time of an image with Jacobian, 200 x 200")),
+    "voxels": (
+        "growth",
+        growth.FIGURES["voxels"],
+        _against("voxels of the volume", "Time of an image with Jacobian, 200 x 200"),
+    ),
     "views": ("growth", growth.FIGURES["views"], _against("views", "Time of images with Jacobian, 128 x 128 each")),
     "threads": ("growth", growth.FIGURES["threads"], _against("threads", "Time of an image with Jacobian, 200 x 200")),
     "poses": ("growth", growth.FIGURES["poses"], _against("poses", "Time of images with Jacobian, 200 x 200 each")),
-    "search-time": ("search", search.FIGURES["search-time"], _against("poses scored", "Time of a search and refinement", "time (s)")),
-    "search-success": ("search", search.FIGURES["search-success"],
-                       _against("poses scored", "Searches that found the pose", "found (%)", (10, 100))),
+    "search-time": (
+        "search",
+        search.FIGURES["search-time"],
+        _against("poses scored", "Time of a search and refinement", "time (s)"),
+    ),
+    "search-success": (
+        "search",
+        search.FIGURES["search-success"],
+        _against("poses scored", "Searches that found the pose", "found (%)", (10, 100)),
+    ),
 }
 _FIGURES |= {f"card-{name}": (card.PART, figure + card.WHERE, draw) for name, (_, figure, draw) in _FIGURES.items()}

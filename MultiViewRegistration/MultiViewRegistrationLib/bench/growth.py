@@ -53,7 +53,10 @@ def on_device(setting: Setting) -> list[Job]:
 def _on_any(setting: Setting) -> list[Job]:
     voxels = tuple(f"image+jacobian {PIXELS}x{PIXELS}, volume at 1/{2**level}" for level in range(LEVELS))
     views = tuple(f"image+jacobian {VIEW_PIXELS}x{VIEW_PIXELS}, {count} view{'s' * (count > 1)}" for count in VIEWS)
-    return [Job("growth", voxels, 40, partial(_voxels, setting, voxels)), Job("growth", views, 45, partial(_views, setting, views))]
+    return [
+        Job("growth", voxels, 40, partial(_voxels, setting, voxels)),
+        Job("growth", views, 45, partial(_views, setting, views)),
+    ]
 
 
 def _voxels(setting: Setting, names: tuple[str, ...], tell: Tell) -> Measured:
@@ -62,8 +65,13 @@ def _voxels(setting: Setting, names: tuple[str, ...], tell: Tell) -> Measured:
         samples, our_step, peer_step = nanodrr_peer.samples_for_step(volume, cameras[0], setting.pose)
         subject = nanodrr_peer.subject_of(volume, setting.device or "cpu")
         nanodrr = partial(nanodrr_peer.Renderer, subject, volume, cameras, setting.pose, samples)
-        curve.add(names[level], volume.values.size, setting.renders(Projector(volume), cameras, poses), nanodrr,
-                  f"{volume.values.size / 1e6:.2g} million voxels, mean step {our_step:.2f} mm, nanodrr {peer_step:.2f} mm")
+        curve.add(
+            names[level],
+            volume.values.size,
+            setting.renders(Projector(volume), cameras, poses),
+            nanodrr,
+            f"{volume.values.size / 1e6:.2g} million voxels, mean step {our_step:.2f} mm, nanodrr {peer_step:.2f} mm",
+        )
         tell((level + 1) / LEVELS)
     return curve.measured()
 
@@ -96,8 +104,14 @@ def _threads(setting: Setting, names: tuple[str, ...], counts: list[int], tell: 
 
 def _both(setting: Setting, cameras: list[Camera], poses: Sequence[np.ndarray]) -> tuple[Callable, Callable]:
     """What renders the volume for us, and what makes nanodrr's renderer of it, which takes as many samples as our mean ray."""
-    samples = round(np.mean([nanodrr_peer.samples_for_step(setting.volume, camera, pose)[0]
-                             for camera, pose in zip(cameras, poses, strict=True)]))
+    samples = round(
+        np.mean(
+            [
+                nanodrr_peer.samples_for_step(setting.volume, camera, pose)[0]
+                for camera, pose in zip(cameras, poses, strict=True)
+            ]
+        )
+    )
     nanodrr = partial(nanodrr_peer.Renderer, setting.subject, setting.volume, cameras, np.stack(poses), samples)
     return setting.renders(setting.projector, cameras, poses), nanodrr
 
@@ -110,13 +124,17 @@ class _Curve:
         self._rows: list[Row] = []
         self._lines: dict[str, list[tuple[float, float]]] = {}
 
-    def add(self, name: str, x: float, ours: Callable, nanodrr: Callable[[], nanodrr_peer.Renderer], note: str = "") -> None:
+    def add(
+        self, name: str, x: float, ours: Callable, nanodrr: Callable[[], nanodrr_peer.Renderer], note: str = ""
+    ) -> None:
         """Measure at x what renders for us, beside what is made for nanodrr."""
         try:
             peer = self._setting.finished(nanodrr().run_backward)
             peer()
         except Exception as error:  # whatever a compiler or too small a device may raise
-            self._rows.append(compared(name, "ms", [], [], PEER, failed=f"nanodrr does not work here ({type(error).__name__})"))
+            self._rows.append(
+                compared(name, "ms", [], [], PEER, failed=f"nanodrr does not work here ({type(error).__name__})")
+            )
             return
         mine, theirs = alternated([ours, peer], REPEATS)
         self._rows.append(compared(name, "ms", mine, theirs, PEER, paired=True, note=note))

@@ -39,7 +39,12 @@ class Guide:
 
 
 def log_log_plot(
-    series: Sequence[Series], title: str, x_label: str, y_label: str, guides: Sequence[Guide] = (), x_ticks: dict[float, str] | None = None,
+    series: Sequence[Series],
+    title: str,
+    x_label: str,
+    y_label: str,
+    guides: Sequence[Guide] = (),
+    x_ticks: dict[float, str] | None = None,
     y_shown: Sequence[float] = (),
 ) -> str:
     """The SVG file. Points that have no logarithm are left out.
@@ -47,9 +52,22 @@ def log_log_plot(
     x_ticks: where the x axis is marked, and how; at round numbers by default.   y_shown: heights to be in the picture in any case.
     """
     drawable = [[(x, y) for x, y in one.points if x > 0 and y > 0 and math.isfinite(x * y)] for one in series]
-    frame = _Frame([point for points in drawable for point in points], [*(guide.y for guide in guides), *y_shown], _label_room(series))
-    svg = tag("svg", tag("title", title), xmlns="http://www.w3.org/2000/svg", viewBox=f"0 0 {WIDTH} {HEIGHT}", width=WIDTH, height=HEIGHT,
-              role="img", font_family="Helvetica, Arial, 'DejaVu Sans', sans-serif", font_size=FONT)
+    frame = _Frame(
+        [point for points in drawable for point in points],
+        [*(guide.y for guide in guides), *y_shown],
+        _label_room(series),
+    )
+    svg = tag(
+        "svg",
+        tag("title", title),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        width=WIDTH,
+        height=HEIGHT,
+        role="img",
+        font_family="Helvetica, Arial, 'DejaVu Sans', sans-serif",
+        font_size=FONT,
+    )
     svg.append(tag("rect", width=WIDTH, height=HEIGHT, fill="#ffffff"))
     svg.append(tag("text", title, x=LEFT, y=24, font_size=LARGE, font_weight="bold", fill=TEXT))
     svg.extend(frame.grid(x_ticks))
@@ -62,19 +80,42 @@ def log_log_plot(
         if not placed:
             continue
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
-        svg.append(tag("polyline", points=path, fill="none", stroke=one.colour, stroke_width=2 if one.markers else 1.5,
-                       stroke_dasharray=one.dash, stroke_linejoin="round"))
+        svg.append(
+            tag(
+                "polyline",
+                points=path,
+                fill="none",
+                stroke=one.colour,
+                stroke_width=2 if one.markers else 1.5,
+                stroke_dasharray=one.dash,
+                stroke_linejoin="round",
+            )
+        )
         if one.markers:
             svg.extend(tag("circle", cx=f"{x:.1f}", cy=f"{y:.1f}", r=3.5, fill=one.colour) for x, y in placed)
         if one.label:
             labels.append((placed[-1], one))
     svg.extend(_placed_labels(labels, frame.right))
     for guide in guides:  # on top of the lines, with a rim
-        svg.append(tag("text", guide.label, x=LEFT + 6, y=f"{frame.down(guide.y) - 6:.1f}", fill=TEXT, font_size=SMALL, stroke="#ffffff",
-                       stroke_width=5, stroke_linejoin="round", paint_order="stroke"))
+        svg.append(
+            tag(
+                "text",
+                guide.label,
+                x=LEFT + 6,
+                y=f"{frame.down(guide.y) - 6:.1f}",
+                fill=TEXT,
+                font_size=SMALL,
+                stroke="#ffffff",
+                stroke_width=5,
+                stroke_linejoin="round",
+                paint_order="stroke",
+            )
+        )
     centre, middle = (LEFT + frame.right) / 2, (TOP + HEIGHT - BOTTOM) / 2
     svg.append(tag("text", x_label, x=f"{centre:.1f}", y=HEIGHT - 12, text_anchor="middle", fill=TEXT))
-    svg.append(tag("text", y_label, x=18, y=middle, text_anchor="middle", fill=TEXT, transform=f"rotate(-90 18 {middle})"))
+    svg.append(
+        tag("text", y_label, x=18, y=middle, text_anchor="middle", fill=TEXT, transform=f"rotate(-90 18 {middle})")
+    )
     return ET.tostring(svg, encoding="unicode") + "\n"
 
 
@@ -110,21 +151,40 @@ class _Frame:
                 marks.append(tag("text", text, x=x, y=bottom + 18, text_anchor="middle", fill=QUIET, font_size=SMALL))
         for value, text in _ticks(*self.y):
             y = self.down(value)
-            marks.append(tag("line", x1=LEFT, x2=f"{self.right:.1f}", y1=f"{y:.1f}", y2=f"{y:.1f}", stroke=GRID if text else FINE_GRID))
+            marks.append(
+                tag(
+                    "line",
+                    x1=LEFT,
+                    x2=f"{self.right:.1f}",
+                    y1=f"{y:.1f}",
+                    y2=f"{y:.1f}",
+                    stroke=GRID if text else FINE_GRID,
+                )
+            )
             if text:
-                marks.append(tag("text", text, x=LEFT - 8, y=f"{y + 4.5:.1f}", text_anchor="end", fill=QUIET, font_size=SMALL))
+                marks.append(
+                    tag("text", text, x=LEFT - 8, y=f"{y + 4.5:.1f}", text_anchor="end", fill=QUIET, font_size=SMALL)
+                )
         return marks
 
 
 def _ticks(low: float, high: float) -> list[tuple[float, str]]:
     """Values from 10^low to 10^high, each with its number or, where there would be too many, ""."""
     told = (1,) if high - low > 2.5 else (1, 2, 5) if high - low > 0.7 else range(1, 10)
-    ticks = [(digit * 10.0**decade, digit in told) for decade in range(math.floor(low), math.ceil(high) + 1) for digit in range(1, 10)]
-    return [(value, _number(value) if shown else "") for value, shown in ticks if low - 1e-9 <= math.log10(value) <= high + 1e-9]
+    ticks = [
+        (digit * 10.0**decade, digit in told)
+        for decade in range(math.floor(low), math.ceil(high) + 1)
+        for digit in range(1, 10)
+    ]
+    return [
+        (value, _number(value) if shown else "")
+        for value, shown in ticks
+        if low - 1e-9 <= math.log10(value) <= high + 1e-9
+    ]
 
 
 def _number(value: float) -> str:
-    """"0.01", "500", "50 k", "2 M"."""
+    """ "0.01", "500", "50 k", "2 M"."""
     for size, letter in ((1e6, " M"), (1e4, " k")):
         if value >= size * (1 - 1e-9):
             return f"{value / (1e3 if letter == ' k' else size):g}{letter}"
@@ -148,9 +208,29 @@ def _placed_labels(labels: list, right: float) -> list[ET.Element]:
         lowest = heights[number] - LABEL_GAP
     marks = []
     for ((x, y), one), height in zip(labels, heights, strict=True):
-        marks.append(tag("line", x1=f"{x:.1f}", y1=f"{y:.1f}", x2=f"{right + 6:.1f}", y2=f"{height:.1f}", stroke=one.colour,
-                         stroke_width="1", stroke_dasharray="1 3"))
-        marks.append(tag("text", one.label, x=f"{right + 15:.1f}", y=f"{height + 4.5:.1f}", fill=TEXT, stroke="none", font_weight="bold",
-                         font_size=SMALL))
+        marks.append(
+            tag(
+                "line",
+                x1=f"{x:.1f}",
+                y1=f"{y:.1f}",
+                x2=f"{right + 6:.1f}",
+                y2=f"{height:.1f}",
+                stroke=one.colour,
+                stroke_width="1",
+                stroke_dasharray="1 3",
+            )
+        )
+        marks.append(
+            tag(
+                "text",
+                one.label,
+                x=f"{right + 15:.1f}",
+                y=f"{height + 4.5:.1f}",
+                fill=TEXT,
+                stroke="none",
+                font_weight="bold",
+                font_size=SMALL,
+            )
+        )
         marks.append(tag("circle", cx=f"{right + 6:.1f}", cy=f"{height:.1f}", r=3.5, fill=one.colour))
     return marks

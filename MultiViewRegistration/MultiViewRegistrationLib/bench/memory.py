@@ -26,8 +26,14 @@ def jobs(setting: Setting, batches: tuple[tuple[int, int], ...] = BATCHES) -> li
     found = []
     for pixels, count in batches:
         name = f"peak memory, image+jacobian {pixels}x{pixels}" + (f", {count} at a time" if count > 1 else "")
-        found.append(Job("memory", (name,), 20 if pixels < 300 else 45,
-                         partial(_measure, setting, name, "nanodrr forward + backward", "render", (pixels, count))))
+        found.append(
+            Job(
+                "memory",
+                (name,),
+                20 if pixels < 300 else 45,
+                partial(_measure, setting, name, "nanodrr forward + backward", "render", (pixels, count)),
+            )
+        )
     run = partial(_measure, setting, REGISTRATION, "nanodrr, xvr's settings", "register", (0, 0))
     return [*found, Job("memory", (REGISTRATION,), 40, run)]
 
@@ -45,8 +51,13 @@ def _peak_mib(setting: Setting, side: str, what: str, batch: tuple[int, int]) ->
     package = __package__
     asked = [side, what, str(setting.case.path), *map(str, batch), *filter(None, [setting.device])]
     # A stdin of its own: with `--progress json` this process waits at the other one, and on Windows so would the child as it starts.
-    done = subprocess.run([sys.executable, "-m", f"{package}.memory_child", *asked],
-                          env={**os.environ, "PYTHONPATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", f"{package}.memory_child", *asked],
+        env={**os.environ, "PYTHONPATH": path},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
     if done.returncode == 0:
         return [float(done.stdout)], ""
     last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}, not enough memory?"])[-1]

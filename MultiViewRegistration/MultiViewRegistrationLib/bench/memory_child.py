@@ -56,12 +56,16 @@ def _our_registration(setting: Setting, pixels: int, count: int) -> None:
 def _nanodrr_render(setting: Setting, pixels: int, count: int) -> None:
     camera = setting.camera(pixels)
     samples, *_ = nanodrr_peer.samples_for_step(setting.volume, camera, setting.pose)
-    nanodrr_peer.Renderer(setting.subject, setting.volume, [camera] * count, setting.poses(count), samples).forward_backward()
+    nanodrr_peer.Renderer(
+        setting.subject, setting.volume, [camera] * count, setting.poses(count), samples
+    ).forward_backward()
 
 
 def _nanodrr_registration(setting: Setting, pixels: int, count: int) -> None:
     """One step at each scale: the peak is that of the last."""
-    nanodrr_registration.register(setting.subject, setting.volume, setting.case.views, setting.starts()[0], 600.0, iterations=1)
+    nanodrr_registration.register(
+        setting.subject, setting.volume, setting.case.views, setting.starts()[0], 600.0, iterations=1
+    )
 
 
 _WORK = {

@@ -73,7 +73,14 @@ class Renderer:
     """Cameras of nanodrr on a subject, one batch, their poses the variable."""
 
     def __init__(
-        self, subject, volume: Volume, cameras: list[Camera], world_from_ct: np.ndarray, samples: int, *, compiled: bool = False,
+        self,
+        subject,
+        volume: Volume,
+        cameras: list[Camera],
+        world_from_ct: np.ndarray,
+        samples: int,
+        *,
+        compiled: bool = False,
     ) -> None:
         """cameras: all of one size.   world_from_ct: (4, 4), or one for each camera (n, 4, 4).
         samples: along each ray's part within the volume.   compiled: by torch.compile, on a card in the mode that nanodrr names as its
@@ -94,7 +101,9 @@ class Renderer:
         # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not say so.
         self._how = {"n_samples": samples, "backend": "triton" if on_card else "torch"}
         self._drr = m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
-        self._pose = batch([ras_from_camera(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]).requires_grad_()
+        self._pose = batch(
+            [ras_from_camera(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
+        ).requires_grad_()
 
     def run(self):
         """The images (cameras, 1, rows, columns) on the device, which may still be at work; no gradient kept."""

@@ -28,8 +28,13 @@ SAMPLES = 500
 
 
 def register(
-    subject, volume: Volume, views: list[View], world_from_ct: np.ndarray, limit_s: float,
-    tell: Callable[[float], object] = lambda seconds: None, iterations: int = ITERATIONS,
+    subject,
+    volume: Volume,
+    views: list[View],
+    world_from_ct: np.ndarray,
+    limit_s: float,
+    tell: Callable[[float], object] = lambda seconds: None,
+    iterations: int = ITERATIONS,
 ) -> tuple[list[tuple[float, np.ndarray]], bool]:
     """Seconds since the start and pose (4, 4) `world_from_ct` after each step, and whether the schedule came to its end in `limit_s`.
 
@@ -52,8 +57,12 @@ def register(
         scaled[:, 1, 1] *= scale
         fixed = _prepared(torch, images, rows, columns)
         optimiser = torch.optim.Adam(
-            [{"params": [pose.rotation], "lr": ROTATION_RATE / 2**stage}, {"params": [pose.shift], "lr": TRANSLATION_RATE / 2**stage}],
-            maximize=True)
+            [
+                {"params": [pose.rotation], "lr": ROTATION_RATE / 2**stage},
+                {"params": [pose.shift], "lr": TRANSLATION_RATE / 2**stage},
+            ],
+            maximize=True,
+        )
         schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, "max", DECAY, PATIENCE, THRESHOLD)
         plateaus, rate = 0, np.inf
         for _ in range(iterations):

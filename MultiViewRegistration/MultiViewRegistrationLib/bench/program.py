@@ -29,7 +29,11 @@ def chosen(jobs: Sequence[Job], only: str) -> list[Job]:
     words = [word.strip() for word in only.split(",") if word.strip()]
     found, parts = [], {name for job in jobs for name in (job.part, job.of)}
     for word in words:
-        matching = [job for job in jobs if word in (job.part, job.of) or (word not in parts and any(word in row for row in job.rows))]
+        matching = [
+            job
+            for job in jobs
+            if word in (job.part, job.of) or (word not in parts and any(word in row for row in job.rows))
+        ]
         if not matching:
             raise InputError(f'--only: found "{word}", expected {", ".join(PARTS)}, or a piece of a row\'s name.')
         found += matching
@@ -37,7 +41,10 @@ def chosen(jobs: Sequence[Job], only: str) -> list[Job]:
 
 
 def run(
-    setting: Setting, only: str = "", page: Path | None = None, tell: Callable[[float, str], object] = lambda fraction, stage: None,
+    setting: Setting,
+    only: str = "",
+    page: Path | None = None,
+    tell: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> Results:
     """Measure, and return what was found in this run: the jobs of the card where the setting has a device, all others where it has none.
 
@@ -56,6 +63,7 @@ def run(
     found: Results = {}
     done, whole = 0.0, sum(job.seconds for job in jobs)
     for job in jobs:
+
         def share(fraction: float, done: float = done, job: Job = job) -> None:
             tell((done + fraction * job.seconds) / whole, job.rows[0])
 

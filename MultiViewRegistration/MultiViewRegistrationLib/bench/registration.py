@@ -51,18 +51,37 @@ def _measure(setting: Setting, peer_limit_s: float, tell: Tell) -> Measured:
     for number, start in enumerate(starts):
         ours.append(_ours(case, setting.anatomy, start))
         if number < PEER_STARTS:
+
             def share(seconds: float, number: int = number) -> None:
                 tell((number + min(1.0, seconds / peer_limit_s)) / PEER_STARTS)
 
-            steps, complete = nanodrr_registration.register(setting.subject, setting.volume, case.views, start, peer_limit_s, share)
+            steps, complete = nanodrr_registration.register(
+                setting.subject, setting.volume, case.views, start, peer_limit_s, share
+            )
             theirs.append(_errors(case, steps))
             ended.append(complete)
     rows = [_reached(name, threshold, ours, theirs) for threshold, name in THRESHOLDS_MM.items()]
     schedule = f"the peer's schedule came to its end in {sum(ended)} of {len(ended)} runs"
-    rows.append(compared(FINAL, "mm", [trace[-1][1] for trace in ours], [trace[-1][1] for trace in theirs], PEER,
-                         note=f"{schedule}; it was stopped after {peer_limit_s:.0f} s otherwise"))
-    rows.append(compared(READY, "s", *ready, "nanodrr Subject", paired=True,
-                         note="ours: attenuation, volumes of all resolutions and their projectors; nanodrr is given the attenuation"))
+    rows.append(
+        compared(
+            FINAL,
+            "mm",
+            [trace[-1][1] for trace in ours],
+            [trace[-1][1] for trace in theirs],
+            PEER,
+            note=f"{schedule}; it was stopped after {peer_limit_s:.0f} s otherwise",
+        )
+    )
+    rows.append(
+        compared(
+            READY,
+            "s",
+            *ready,
+            "nanodrr Subject",
+            paired=True,
+            note="ours: attenuation, volumes of all resolutions and their projectors; nanodrr is given the attenuation",
+        )
+    )
     lines = {f"ours, start {i + 1}": trace for i, trace in enumerate(ours)}
     lines |= {f"nanodrr, start {i + 1}": trace for i, trace in enumerate(theirs)}
     return Measured(rows, {FIGURE: lines})
@@ -108,9 +127,13 @@ def _reached(name: str, threshold_mm: float, ours: list[Trace], theirs: list[Tra
     peer_times = [time_to_stay_below(trace, threshold_mm) for trace in theirs]
     missed = our_times.count(None)
     return compared(
-        name, "s", [time for time in our_times if time is not None],
-        [trace[-1][0] if time is None else time for time, trace in zip(peer_times, theirs, strict=True)], PEER,
+        name,
+        "s",
+        [time for time in our_times if time is not None],
+        [trace[-1][0] if time is None else time for time, trace in zip(peer_times, theirs, strict=True)],
+        PEER,
         peer_at_least=None in peer_times,
         failed=f"{missed} of {len(ours)} starts of ours did not get there" if missed else "",
         note=f"from {START_MTRE_MM:g} mm; ours {len(ours) - missed} of {len(ours)} starts, "
-             f"the peer {len(theirs) - peer_times.count(None)} of {len(theirs)}")
+        f"the peer {len(theirs) - peer_times.count(None)} of {len(theirs)}",
+    )

@@ -31,7 +31,9 @@ def jobs(setting: Setting, sizes: dict[int, int] | None = None) -> list[Job]:
     for pixels, repeats in sizes.items():
         size = f"{pixels}x{pixels}"
         rows = tuple(f"{what} {size}{peer}" for peer in ("", ", RTK") for what in ("image", "image+jacobian"))
-        found.append(Job("render", rows, 3 + 1e-4 * pixels**2 * (repeats + 1), partial(_measure, setting, pixels, repeats, rows)))
+        found.append(
+            Job("render", rows, 3 + 1e-4 * pixels**2 * (repeats + 1), partial(_measure, setting, pixels, repeats, rows))
+        )
     if COMPILED_AT in sizes:
         rows = (f"image+jacobian {COMPILED_AT}x{COMPILED_AT}, nanodrr compiled",)
         found.append(Job("render", rows, 90, partial(_compiled, setting, rows[0])))
@@ -50,16 +52,24 @@ def _measure(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]
         "nanodrr": (ncc(ours.image, nanodrr.forward()[0]), f"; {steps}"),
         "RTK": (ncc(ours.image, rtk.image()), ""),
     }
-    image, jacobian, forward, backward, joseph = alternated([
-        lambda: setting.projector.render(camera, pose),
-        lambda: setting.projector.render(camera, pose, jacobian=True),
-        nanodrr.forward, nanodrr.forward_backward, rtk.forward], repeats)
+    image, jacobian, forward, backward, joseph = alternated(
+        [
+            lambda: setting.projector.render(camera, pose),
+            lambda: setting.projector.render(camera, pose, jacobian=True),
+            nanodrr.forward,
+            nanodrr.forward_backward,
+            rtk.forward,
+        ],
+        repeats,
+    )
     differences = [rtk_peer.IMAGES_FOR_A_JACOBIAN * time for time in joseph]
 
     def row(name: str, ours: list[float], peer: list[float], peer_name: str) -> Row:
         ncc, note = agreement[peer_name.split()[0]]
         failed = "" if ncc > LEAST_NCC else f"the images do not agree, NCC {ncc:.3f}"
-        return compared(name, "ms", ours, peer, peer_name, paired=True, failed=failed, note=f"images agree, NCC {ncc:.5f}{note}")
+        return compared(
+            name, "ms", ours, peer, peer_name, paired=True, failed=failed, note=f"images agree, NCC {ncc:.5f}{note}"
+        )
 
     rows = [
         row(names[0], image, forward, "nanodrr forward"),
@@ -67,9 +77,14 @@ def _measure(setting: Setting, pixels: int, repeats: int, names: tuple[str, ...]
         row(names[2], image, joseph, "RTK Joseph"),
         row(names[3], jacobian, differences, f"RTK Joseph x {rtk_peer.IMAGES_FOR_A_JACOBIAN}"),
     ]
-    lines = {"ours, image": image, "ours, image + Jacobian": jacobian, "nanodrr, forward": forward,
-             "nanodrr, forward + backward": backward, "RTK, image": joseph,
-             f"RTK, image x {rtk_peer.IMAGES_FOR_A_JACOBIAN}": differences}
+    lines = {
+        "ours, image": image,
+        "ours, image + Jacobian": jacobian,
+        "nanodrr, forward": forward,
+        "nanodrr, forward + backward": backward,
+        "RTK, image": joseph,
+        f"RTK, image x {rtk_peer.IMAGES_FOR_A_JACOBIAN}": differences,
+    }
     return Measured(rows, {FIGURE: {line: [(pixels**2, float(np.median(times)))] for line, times in lines.items()}})
 
 
@@ -85,7 +100,9 @@ def _compiled(setting: Setting, name: str, tell: Tell) -> Measured:
         reason = f"torch.compile does not work here ({type(error).__name__})"
         return Measured([compared(name, "ms", [], [], peer, failed=reason)])
     tell(0.6)
-    ours, theirs = alternated([lambda: setting.projector.render(camera, pose, jacobian=True), nanodrr.forward_backward], 7)
+    ours, theirs = alternated(
+        [lambda: setting.projector.render(camera, pose, jacobian=True), nanodrr.forward_backward], 7
+    )
     return Measured([compared(name, "ms", ours, theirs, peer, paired=True)])
 
 

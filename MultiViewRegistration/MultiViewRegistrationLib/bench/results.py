@@ -35,8 +35,13 @@ class Record:
 
     def to_json(self) -> dict:
         """Plain data."""
-        return {"part": self.part, "when": self.when, "machine": self.machine, "rows": [row.to_json() for row in self.rows],
-                "curves": self.curves}
+        return {
+            "part": self.part,
+            "when": self.when,
+            "machine": self.machine,
+            "rows": [row.to_json() for row in self.rows],
+            "curves": self.curves,
+        }
 
 
 Results = dict[str, Record]
@@ -53,8 +58,10 @@ def load(path: Path) -> Results:
             raise ValueError
         return {key: _record(record) for key, record in content["records"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: found something else than results of this version of mvreg bench, expected those or no file; "
-                         "move it away.") from None
+        raise InputError(
+            f"{path}: found something else than results of this version of mvreg bench, expected those or no file; "
+            "move it away."
+        ) from None
 
 
 def save(path: Path, results: Results) -> None:
@@ -73,8 +80,13 @@ def merged(earlier: Results, later: Results, order: list[str]) -> Results:
 def _record(content: dict) -> Record:
     names = {field.name for field in fields(Row)}
     rows = [
-        Row(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items() if name in names})
+        Row(
+            **{name: tuple(value) if isinstance(value, list) else value for name, value in row.items() if name in names}
+        )
         for row in content["rows"]
     ]
-    curves = {figure: {line: [(x, y) for x, y in points] for line, points in lines.items()} for figure, lines in content["curves"].items()}
+    curves = {
+        figure: {line: [(x, y) for x, y in points] for line, points in lines.items()}
+        for figure, lines in content["curves"].items()
+    }
     return Record(content["part"], content["when"], content["machine"], rows, curves)

@@ -41,8 +41,16 @@ class Row:
 
 
 def compared(
-    name: str, unit: str, ours: Sequence[float], peer: Sequence[float], peer_name: str, *, paired: bool = False,
-    peer_at_least: bool = False, failed: str = "", note: str = "",
+    name: str,
+    unit: str,
+    ours: Sequence[float],
+    peer: Sequence[float],
+    peer_name: str,
+    *,
+    paired: bool = False,
+    peer_at_least: bool = False,
+    failed: str = "",
+    note: str = "",
 ) -> Row:
     """The row of measured values; either side may be empty, where it was not or could not be measured.
 
@@ -55,8 +63,20 @@ def compared(
         ratios = peer_array / ours_array if paired else (peer_array[:, None] / ours_array).ravel()
         spread = _range(ratios)
     return Row(
-        name, unit, _median(ours_array), _median(peer_array), peer_name, ratio, (ours_array.size, peer_array.size), spread,
-        _range(ours_array), _range(peer_array), peer_at_least, failed, note)
+        name,
+        unit,
+        _median(ours_array),
+        _median(peer_array),
+        peer_name,
+        ratio,
+        (ours_array.size, peer_array.size),
+        spread,
+        _range(ours_array),
+        _range(peer_array),
+        peer_at_least,
+        failed,
+        note,
+    )
 
 
 def alternated(works: Sequence[Callable[[], object]], repeats: int, factor: float = 1e3) -> list[list[float]]:

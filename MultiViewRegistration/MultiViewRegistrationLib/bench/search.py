@@ -54,8 +54,16 @@ def _measure(setting: Setting, degrees: float, mm: float, names: tuple[str, ...]
         found = [error for _, error in runs if error < SUCCESS_MM]
         share = 100 * len(found) / len(runs)
         median = f"; median mTRE of these {np.median(found):.3f} mm" if found else ""
-        rows.append(compared(name, "s", seconds, [], "none has a search",
-                             note=f"found in {len(found)} of {len(runs)} ({share:.0f} %){median}"))
+        rows.append(
+            compared(
+                name,
+                "s",
+                seconds,
+                [],
+                "none has a search",
+                note=f"found in {len(found)} of {len(runs)} ({share:.0f} %){median}",
+            )
+        )
         if poses:
             times.append((poses, float(np.median(seconds))))
             successes.append((poses, share))

@@ -79,7 +79,9 @@ class Setting:
 
         return BatchProjector(self.projector, self.device)
 
-    def renders(self, projector: Projector, cameras: Sequence[Camera], poses: Sequence[np.ndarray]) -> Callable[[], None]:
+    def renders(
+        self, projector: Projector, cameras: Sequence[Camera], poses: Sequence[np.ndarray]
+    ) -> Callable[[], None]:
         """Renders images with their Jacobians: one after the other on the processor, on a device all at once."""
         if self.device is not None:
             from ..rendering.gpu import BatchProjector
@@ -106,6 +108,7 @@ class Setting:
 
     def finished(self, work: Callable[[], object]) -> Callable[[], None]:
         """Does the work, and waits until the device is done with it."""
+
         def whole() -> None:
             work()
             self.wait()

@@ -15,8 +15,14 @@ def cells(row: Row) -> tuple[str, ...]:
     ratio = "–" if row.ratio is None else f"{at_least}{number(row.ratio)}"
     spread = "–" if row.spread is None else " to ".join(map(number, row.spread))
     return (
-        row.name, _value(row.ours, row.unit), at_least + _value(row.peer, row.unit), row.peer_name,
-        "failed" if row.failed else ratio, spread, "/".join(map(str, row.repeats)), row.failed or row.note,
+        row.name,
+        _value(row.ours, row.unit),
+        at_least + _value(row.peer, row.unit),
+        row.peer_name,
+        "failed" if row.failed else ratio,
+        spread,
+        "/".join(map(str, row.repeats)),
+        row.failed or row.note,
     )
 
 
@@ -32,9 +38,12 @@ def terminal(rows: Sequence[Row]) -> str:
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     right = {1, 2, 4}
     text = "\n".join(
-        "  ".join(cell.rjust(width) if column in right else cell.ljust(width)
-                  for column, (cell, width) in enumerate(zip(line, widths, strict=True))).rstrip()
-        for line in lines)
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
     failed = [f"{row.name}: {row.failed}." for row in rows if row.failed]
     return "\n".join([text, *failed])
 

@@ -26,7 +26,9 @@ def jobs(setting: Setting, batches: tuple[tuple[int, int], ...], repeats: int) -
     """A job for each size and batch, and one for registrations.   batches: pixels a side, and how many images at once."""
     found = []
     for pixels, batch in batches:
-        rows = tuple(f"{what} {pixels}x{pixels}, {batch} at a time, by textures" for what in ("image", "image+jacobian"))
+        rows = tuple(
+            f"{what} {pixels}x{pixels}, {batch} at a time, by textures" for what in ("image", "image+jacobian")
+        )
         found.append(Job("textures", rows, 5, partial(_images, setting, pixels, batch, repeats, rows)))
     rows = ("two-view registration, by textures",)
     return [*found, Job("textures", rows, 20, partial(_registrations, setting, rows[0]))]
@@ -39,14 +41,28 @@ def _images(setting: Setting, pixels: int, batch: int, repeats: int, names: tupl
     cameras, poses = [setting.camera(pixels)] * batch, setting.poses(batch)
     plain, textured = (renderer.render(cameras, poses)[0] for renderer in renderers)
     apart = float((textured - plain).abs().max() / plain.max())
-    works = [setting.finished(partial(renderer.render, cameras, poses, jacobian=jacobian))
-             for jacobian in (False, True) for renderer in renderers]
+    works = [
+        setting.finished(partial(renderer.render, cameras, poses, jacobian=jacobian))
+        for jacobian in (False, True)
+        for renderer in renderers
+    ]
     times = alternated(works, repeats, 1e3 / batch)
     failed = f"the images do not agree, {apart:.2g} of the brightest pixel apart" if apart > MOST_APART else ""
-    return Measured([
-        compared(name, "ms", times[2 * number + 1], times[2 * number], PLAIN, paired=True, failed=failed,
-                 note=f"images at most {apart:.1e} of the brightest pixel apart")
-        for number, name in enumerate(names)])
+    return Measured(
+        [
+            compared(
+                name,
+                "ms",
+                times[2 * number + 1],
+                times[2 * number],
+                PLAIN,
+                paired=True,
+                failed=failed,
+                note=f"images at most {apart:.1e} of the brightest pixel apart",
+            )
+            for number, name in enumerate(names)
+        ]
+    )
 
 
 def _registrations(setting: Setting, name: str, tell: Tell) -> Measured:
@@ -70,5 +86,17 @@ def _registrations(setting: Setting, name: str, tell: Tell) -> Measured:
         tell((number + 1) / len(starts))
     plain, textured = (float(np.max(errors)) for errors in apart)
     failed = f"a pose is {textured:.3f} mm from the processor's" if textured > MOST_MM else ""
-    return Measured([compared(name, "s", times[1], times[0], PLAIN, paired=True, failed=failed, note=(
-        f"poses at most {textured:.4f} mm from the processor's, {PLAIN} {plain:.4f} mm"))])
+    return Measured(
+        [
+            compared(
+                name,
+                "s",
+                times[1],
+                times[0],
+                PLAIN,
+                paired=True,
+                failed=failed,
+                note=(f"poses at most {textured:.4f} mm from the processor's, {PLAIN} {plain:.4f} mm"),
+            )
+        ]
+    )

@@ -20,17 +20,23 @@ UNKNOWN_DETECTOR = 1.5  # times as far as the anatomy: where a detector is drawn
 
 def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
     """The parser of `mvreg case` and what it can do."""
-    parser = commands.add_parser("case", help="make a case step by step, check it, see what its geometry means, or take identity out of it")
+    parser = commands.add_parser(
+        "case", help="make a case step by step, check it, see what its geometry means, or take identity out of it"
+    )
     parts = parser.add_subparsers(required=True, metavar="new|check|show|anonymise")
     add_new(parts, common)
 
-    part = parts.add_parser("check", parents=[common], help="read everything, and say in plain words what it means and what is suspicious")
+    part = parts.add_parser(
+        "check", parents=[common], help="read everything, and say in plain words what it means and what is suspicious"
+    )
     part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
     part.set_defaults(run=_check)
 
     part = parts.add_parser("show", parents=[common], help="draw the scene in 3D, and the CT's box in each image")
     part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
-    part.add_argument("--out", type=Path, metavar="FILE.html", help="the page (default: case.html here; none with --json)")
+    part.add_argument(
+        "--out", type=Path, metavar="FILE.html", help="the page (default: case.html here; none with --json)"
+    )
     part.add_argument("--open", action="store_true", help="open the page in a browser")
     part.set_defaults(run=_show)
 
@@ -49,11 +55,15 @@ def _check(options: argparse.Namespace) -> dict:
         case = Case.load(options.case)
     check = check_case(case)
     answer = check.to_json()
-    answer["findings"] = [str(warning.message) for warning in caught if warning.category is UserWarning] + answer["findings"]
+    answer["findings"] = [str(warning.message) for warning in caught if warning.category is UserWarning] + answer[
+        "findings"
+    ]
     if not options.json:
         print(f"{check.name}: read whole, every field is as it must be.")
         print("\n".join(f"  {line}" for line in answer["lines"]))
-        print("\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing suspicious was found.")
+        print(
+            "\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing suspicious was found."
+        )
     return answer
 
 
@@ -84,12 +94,22 @@ def _page(case: Case, check) -> str:
     unknown = [view.name for view in check.views if view.source_to_detector_mm is None]
     notes = []
     if unknown:
-        notes.append(f"The distance of the detector is not known of {', '.join(unknown)}, and is drawn at {UNKNOWN_DETECTOR} times that of "
-                     "the anatomy; the beam is as it is.")
+        notes.append(
+            f"The distance of the detector is not known of {', '.join(unknown)}, and is drawn at {UNKNOWN_DETECTOR} times that of "
+            "the anatomy; the beam is as it is."
+        )
     if not check.placed:
-        notes.append("The case has no start pose: the CT is drawn with its axes along the world's, where the views meet; a single view, or "
-                     "parallel ones, have it at the world's origin.")
-    return case_page(check.name, Scene(case.views, detector_mm, check.corners, check.world_from_ct), check.lines, check.findings, notes)
+        notes.append(
+            "The case has no start pose: the CT is drawn with its axes along the world's, where the views meet; a single view, or "
+            "parallel ones, have it at the world's origin."
+        )
+    return case_page(
+        check.name,
+        Scene(case.views, detector_mm, check.corners, check.world_from_ct),
+        check.lines,
+        check.findings,
+        notes,
+    )
 
 
 def _anonymise(options: argparse.Namespace) -> dict:

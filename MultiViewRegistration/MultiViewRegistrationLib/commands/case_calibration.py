@@ -11,7 +11,11 @@ from ..errors import InputError
 
 
 def calibrated_geometry(
-    view: str, calibration: Sequence[str], readings: Sequence[str], size: tuple[int, int], until: Callable[..., Any] | None,
+    view: str,
+    calibration: Sequence[str],
+    readings: Sequence[str],
+    size: tuple[int, int],
+    until: Callable[..., Any] | None,
 ) -> dict[str, Any]:
     """What the view's entry of a case.json says of its geometry: "camera", with "distortion" if there is one, or "projection_matrix".
 
@@ -26,8 +30,10 @@ def calibrated_geometry(
     from ..io.calibration.read import read_calibration
 
     if len(calibration) > 2:
-        raise InputError(f"view {view}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
-                         "it; put names with spaces in quotes.")
+        raise InputError(
+            f"view {view}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
+            "it; put names with spaces in quotes."
+        )
     given = dict(map(parse_given, readings))
     while True:
         try:
@@ -41,8 +47,10 @@ def calibrated_geometry(
                 raise InputError(f"view {view}: {str(error).rstrip('.')}, as --given {key}=VALUE.") from None
             else:
                 what, choices = QUESTIONS[key]
-                given[key] = until(f"{view}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
-                                   lambda answer, key=key: parse_given(f"{key}={answer}")[1])
+                given[key] = until(
+                    f"{view}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
+                    lambda answer, key=key: parse_given(f"{key}={answer}")[1],
+                )
     camera = _chosen(view, cameras, calibration)
     for note in camera.notes:
         print(f"mvreg: {view}: {note}", file=sys.stderr)
@@ -57,5 +65,7 @@ def _chosen(view: str, cameras: list, calibration: Sequence[str]):
     if wanted not in names:
         what = "has several cameras" if wanted is None else f'has no camera "{wanted}"'
         more = ", ..." if len(names) > 12 else ""
-        raise InputError(f"view {view}: {calibration[0]} {what}, expected one of {', '.join(names[:12])}{more}; name it behind the file.")
+        raise InputError(
+            f"view {view}: {calibration[0]} {what}, expected one of {', '.join(names[:12])}{more}; name it behind the file."
+        )
     return cameras[names.index(wanted)]

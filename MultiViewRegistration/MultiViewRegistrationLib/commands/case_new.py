@@ -40,11 +40,17 @@ class _OfView(argparse.Action):
 
 
 def add(parts: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
-    part = parts.add_parser("new", parents=[common], help="make a case.json of a CT and X-rays",
-                            description="At a terminal, what is missing is asked for. Files stay where they are, and the case names them "
-                                        "relative to itself.")
+    part = parts.add_parser(
+        "new",
+        parents=[common],
+        help="make a case.json of a CT and X-rays",
+        description="At a terminal, what is missing is asked for. Files stay where they are, and the case names them "
+        "relative to itself.",
+    )
     part.add_argument("--ct", type=Path, metavar="CT", help="file that SimpleITK reads, or a folder of DICOM slices")
-    part.add_argument("--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)")
+    part.add_argument(
+        "--ct-unit", choices=["hu", "relative"], default="hu", help="relative: 0 is nothing (default: %(default)s)"
+    )
     part.add_argument("--ct-mask", type=Path, metavar="FILE", help="register only this structure of the CT")
     add_parts(part)
     part.add_argument("--out", type=Path, metavar="case.json", help="the new file, or its folder")
@@ -52,25 +58,70 @@ def add(parts: argparse._SubParsersAction, common: argparse.ArgumentParser) -> N
     part.add_argument("--copy", action="store_true", help="copy CT and images beside it")
     views = part.add_argument_group("views, each --view followed by its own options")
     views.add_argument("--view", nargs=2, action=_View, dest="views", metavar=("NAME", "IMAGE"))
-    views.add_argument("--projection-matrix", type=Path, action=_OfView, metavar="FILE", default=argparse.SUPPRESS,
-                       help="3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON")
-    views.add_argument("--calibration", nargs="+", action=_OfView, metavar=("FILE", "CAMERA"), default=argparse.SUPPRESS,
-                       help="file of another program (docs/calibration.md), and the name of the camera in it where it has several; the "
-                            "image is freed of distortion on load")
-    views.add_argument("--given", nargs="+", action=_OfView, metavar="KEY=VALUE", default=argparse.SUPPRESS,
-                       help="what the calibration does not say, as unit=mm axes=lps first_pixel=0")
-    views.add_argument("--c-arm", nargs="+", action=_OfView, metavar="KEY=VALUE", default=argparse.SUPPRESS,
-                       help="source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if need be, "
-                            "principal_point, roll_deg, isocentre_offset_mm; a DICOM header's own readings stand for those left out")
-    views.add_argument("--frame", type=int, action=_OfView, default=argparse.SUPPRESS, help="of a multi-frame image, from 0")
-    views.add_argument("--intensity", choices=INTENSITIES, action=_OfView, default=argparse.SUPPRESS,
-                       help="linear: bone dark; log: line integrals, bone bright; auto, as if left out: by looking at the image")
-    views.add_argument("--mask", type=Path, action=_OfView, metavar="FILE", default=argparse.SUPPRESS, help="pixels to use")
-    views.add_argument("--rotation-sd", type=_deviation, action=_OfView, metavar="DEG", default=argparse.SUPPRESS,
-                       help=f"of its geometry, against the first view, or {_UNKNOWN} (0, calibrated, if left out)")
+    views.add_argument(
+        "--projection-matrix",
+        type=Path,
+        action=_OfView,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help="3x4, world LPS mm to pixels; or intrinsics 3x3 and camera_from_world: text, or JSON",
+    )
+    views.add_argument(
+        "--calibration",
+        nargs="+",
+        action=_OfView,
+        metavar=("FILE", "CAMERA"),
+        default=argparse.SUPPRESS,
+        help="file of another program (docs/calibration.md), and the name of the camera in it where it has several; the "
+        "image is freed of distortion on load",
+    )
+    views.add_argument(
+        "--given",
+        nargs="+",
+        action=_OfView,
+        metavar="KEY=VALUE",
+        default=argparse.SUPPRESS,
+        help="what the calibration does not say, as unit=mm axes=lps first_pixel=0",
+    )
+    views.add_argument(
+        "--c-arm",
+        nargs="+",
+        action=_OfView,
+        metavar="KEY=VALUE",
+        default=argparse.SUPPRESS,
+        help="source_to_detector_mm, source_to_isocentre_mm, pixel_mm, rao_lao_deg, cra_cau_deg, mirrored, and, if need be, "
+        "principal_point, roll_deg, isocentre_offset_mm; a DICOM header's own readings stand for those left out",
+    )
+    views.add_argument(
+        "--frame", type=int, action=_OfView, default=argparse.SUPPRESS, help="of a multi-frame image, from 0"
+    )
+    views.add_argument(
+        "--intensity",
+        choices=INTENSITIES,
+        action=_OfView,
+        default=argparse.SUPPRESS,
+        help="linear: bone dark; log: line integrals, bone bright; auto, as if left out: by looking at the image",
+    )
+    views.add_argument(
+        "--mask", type=Path, action=_OfView, metavar="FILE", default=argparse.SUPPRESS, help="pixels to use"
+    )
+    views.add_argument(
+        "--rotation-sd",
+        type=_deviation,
+        action=_OfView,
+        metavar="DEG",
+        default=argparse.SUPPRESS,
+        help=f"of its geometry, against the first view, or {_UNKNOWN} (0, calibrated, if left out)",
+    )
     views.add_argument("--translation-sd", type=_deviation, action=_OfView, metavar="MM", default=argparse.SUPPRESS)
-    views.add_argument("--landmark-pixels", type=Path, action=_OfView, metavar="FILE", default=argparse.SUPPRESS,
-                       help='where it shows the points of --landmarks: "name, column, row" a line')
+    views.add_argument(
+        "--landmark-pixels",
+        type=Path,
+        action=_OfView,
+        metavar="FILE",
+        default=argparse.SUPPRESS,
+        help='where it shows the points of --landmarks: "name, column, row" a line',
+    )
     part.set_defaults(run=_new)
 
 
@@ -110,13 +161,17 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     name, image = given["view"]
     intensity = given.get("intensity", DEFAULT_INTENSITY)
     if intensity == "auto" and ask and not tells_its_intensity(Path(image), given.get("frame")):
-        intensity = _until(ask, f"{name}: is bone dark (linear) or bright, as in line integrals (log): ", _linear_or_log)
+        intensity = _until(
+            ask, f"{name}: is bone dark (linear) or bright, as in line integrals (log): ", _linear_or_log
+        )
     geometries = [option for option in ("projection_matrix", "calibration", "c_arm") if option in given]
     if len(geometries) > 1:
         first, second = (f"--{option.replace('_', '-')}" for option in geometries[:2])
         raise InputError(f"view {name}: has {first} and {second}, expected one of them; keep the one that is right.")
     if "given" in given and "calibration" not in given:
-        raise InputError(f"view {name}: has --given without --calibration, expected the file that it is about; add it, or leave it out.")
+        raise InputError(
+            f"view {name}: has --given without --calibration, expected the file that it is about; add it, or leave it out."
+        )
     keys = {"frame": "frame", "rotation_sd": "rotation_sd_deg", "translation_sd": "translation_sd_mm"}
     more = {key: given[option] for option, key in keys.items() if option in given}
     view = NewView(name, Path(image), given.get("mask"), more={**more, "intensity": intensity})
@@ -125,19 +180,25 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
         return view
     if "calibration" in given:
         rows, columns = load_image(image, given.get("frame")).values.shape
-        view.calibrated = calibrated_geometry(name, given["calibration"], given.get("given", []), (columns, rows),
-                                              ask and partial(_until, ask))
+        view.calibrated = calibrated_geometry(
+            name, given["calibration"], given.get("given", []), (columns, rows), ask and partial(_until, ask)
+        )
         return view
     view.c_arm = dict(parse_reading(reading) for reading in given.get("c_arm", []))
     if ask and not view.c_arm:
-        view.calibrated = _until(ask, f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
-                                 lambda file: _geometry_in(file, name, image, given.get("frame"), ask) if file else None)
+        view.calibrated = _until(
+            ask,
+            f"{name}: file of its projection matrix, or calibration (empty for the readings of a C-arm): ",
+            lambda file: _geometry_in(file, name, image, given.get("frame"), ask) if file else None,
+        )
     for key, reading in view.from_header().items():
         print(f"mvreg: {name}: {key} is {reading} by the DICOM header", file=sys.stderr)
     if ask:
         while lacking := view.lacking():
             key = next(iter(lacking))
-            view.c_arm[key] = _until(ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1])
+            view.c_arm[key] = _until(
+                ask, f"{name}: {C_ARM[key]}: ", lambda value, key=key: parse_reading(f"{key}={value}")[1]
+            )
     return view
 
 

@@ -18,15 +18,30 @@ LOCAL = "local"
 
 def add_options(command: argparse.ArgumentParser) -> None:
     """To the parser of `mvreg evaluate`."""
-    command.add_argument("--scheduler", nargs="?", const=LOCAL, metavar="ADDRESS",
-                         help="share the cases among processes, by Dask: those of the scheduler at this address, such as "
-                              "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already is not done again")
-    command.add_argument("--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)")
-    command.add_argument("--records", type=Path, metavar="DIR",
-                         help="folder of what came of each case, for --scheduler; one that all workers see (default: in your store)")
-    command.add_argument("--minutes", type=float, metavar="N",
-                         help="for --scheduler with --start regressor or auto: first train a regressor so long for each CT and geometry "
-                              "(default: those in your store are taken)")
+    command.add_argument(
+        "--scheduler",
+        nargs="?",
+        const=LOCAL,
+        metavar="ADDRESS",
+        help="share the cases among processes, by Dask: those of the scheduler at this address, such as "
+        "tcp://127.0.0.1:8786, or, without one, processes on this computer; what is done already is not done again",
+    )
+    command.add_argument(
+        "--workers", type=int, metavar="N", help="processes on this computer, for --scheduler (default: one a core)"
+    )
+    command.add_argument(
+        "--records",
+        type=Path,
+        metavar="DIR",
+        help="folder of what came of each case, for --scheduler; one that all workers see (default: in your store)",
+    )
+    command.add_argument(
+        "--minutes",
+        type=float,
+        metavar="N",
+        help="for --scheduler with --start regressor or auto: first train a regressor so long for each CT and geometry "
+        "(default: those in your store are taken)",
+    )
 
 
 def evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
@@ -36,11 +51,21 @@ def evaluator(options: argparse.Namespace) -> Callable[..., Evaluation]:
     given = [name for name in ("workers", "records", "minutes") if getattr(options, name) is not None]
     if options.scheduler is None:
         if given:
-            raise InputError(f"--{given[0]}: found without --scheduler, expected them together; add it, or leave this out.")
+            raise InputError(
+                f"--{given[0]}: found without --scheduler, expected them together; add it, or leave this out."
+            )
         return evaluate
     if options.workers is not None and (options.workers < 1 or options.scheduler != LOCAL):
-        raise InputError(f"--workers: found {options.workers}, expected 1 or more, and no address of a scheduler, which has its own; "
-                         "correct it, or leave it out.")
+        raise InputError(
+            f"--workers: found {options.workers}, expected 1 or more, and no address of a scheduler, which has its own; "
+            "correct it, or leave it out."
+        )
     from ..cohort import evaluate_cohort
 
-    return partial(evaluate_cohort, scheduler=options.scheduler, workers=options.workers, folder=options.records, minutes=options.minutes)
+    return partial(
+        evaluate_cohort,
+        scheduler=options.scheduler,
+        workers=options.workers,
+        folder=options.records,
+        minutes=options.minutes,
+    )

@@ -20,24 +20,49 @@ MATRICES = ("txt", "npy", "json")
 
 def add(commands, common: argparse.ArgumentParser) -> None:
     """Make the command's parser."""
-    command = commands.add_parser("export", parents=[common], help="write a result for other programs, or send it to navigation")
+    command = commands.add_parser(
+        "export", parents=[common], help="write a result for other programs, or send it to navigation"
+    )
     command.add_argument("result", type=Path, help="result.json, or a folder that holds one")
-    command.add_argument("--as", dest="kinds", nargs="+", choices=[*KINDS, "all", *CASE_KINDS], metavar="KIND",
-                         help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
-                              f"{', '.join(CASE_KINDS)}")
+    command.add_argument(
+        "--as",
+        dest="kinds",
+        nargs="+",
+        choices=[*KINDS, "all", *CASE_KINDS],
+        metavar="KIND",
+        help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
+        f"{', '.join(CASE_KINDS)}",
+    )
     command.add_argument("--out", type=Path, help="folder of the files")
-    command.add_argument("--direction", choices=DIRECTIONS,
-                         help="forward: takes points of the CT to the world; resampling: the inverse, which Slicer wants of an ITK file "
-                              "(default: both, each by its name)")
-    command.add_argument("--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)")
-    command.add_argument("--case", type=Path, help="the case of this result: to find out whether a file of it has changed since, and for "
-                                                   "its CT and views")
-    command.add_argument("--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})")
-    command.add_argument("--identity", action="store_true",
-                         help="put the patient and the study of the X-rays' DICOM headers into the DICOM files; needs --case")
-    command.add_argument("--override", action="store_true", help="hand on a result that was rejected or is stale; it then says so")
+    command.add_argument(
+        "--direction",
+        choices=DIRECTIONS,
+        help="forward: takes points of the CT to the world; resampling: the inverse, which Slicer wants of an ITK file "
+        "(default: both, each by its name)",
+    )
+    command.add_argument(
+        "--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)"
+    )
+    command.add_argument(
+        "--case",
+        type=Path,
+        help="the case of this result: to find out whether a file of it has changed since, and for its CT and views",
+    )
+    command.add_argument(
+        "--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})"
+    )
+    command.add_argument(
+        "--identity",
+        action="store_true",
+        help="put the patient and the study of the X-rays' DICOM headers into the DICOM files; needs --case",
+    )
+    command.add_argument(
+        "--override", action="store_true", help="hand on a result that was rejected or is stale; it then says so"
+    )
     command.add_argument("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
-    command.add_argument("--igtl-server", type=int, metavar="PORT", help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C")
+    command.add_argument(
+        "--igtl-server", type=int, metavar="PORT", help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C"
+    )
     command.add_argument("--seconds", type=float, help="of --igtl and --igtl-server, rather than until Ctrl-C")
     command.set_defaults(run=run)
 
@@ -48,8 +73,10 @@ def run(options: argparse.Namespace) -> dict:
 
     links = [link for link in (options.igtl, options.igtl_server) if link is not None]
     if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
-        raise InputError("export: found no single thing to do, expected --as KIND --out DIR, --igtl HOST:PORT or --igtl-server PORT; add "
-                         "what is missing.")
+        raise InputError(
+            "export: found no single thing to do, expected --as KIND --out DIR, --igtl HOST:PORT or --igtl-server PORT; add "
+            "what is missing."
+        )
     named = set(options.kinds or ())
     kinds = [kind for kind in (*KINDS, *CASE_KINDS) if kind in named or kind in KINDS and "all" in named]
     _refuse_idle_options(options, kinds)
@@ -64,19 +91,27 @@ def run(options: argparse.Namespace) -> dict:
 
 def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
     if options.frame and not set(MATRICES) & set(kinds):
-        raise InputError(f"--frame: found {options.frame} without txt, npy or json, expected it with these alone (ITK and DICOM are LPS, "
-                         "OpenIGTLink is RAS); leave it out.")
+        raise InputError(
+            f"--frame: found {options.frame} without txt, npy or json, expected it with these alone (ITK and DICOM are LPS, "
+            "OpenIGTLink is RAS); leave it out."
+        )
     if options.direction == "resampling" and not set(kinds) & {"tfm", "h5", *MATRICES}:
-        raise InputError("--direction: found resampling without a file that has a direction, expected it with tfm, h5, txt, npy or json; "
-                         "leave it out.")
+        raise InputError(
+            "--direction: found resampling without a file that has a direction, expected it with tfm, h5, txt, npy or json; "
+            "leave it out."
+        )
     if options.volume and not {"resampled-ct", "resampled-mask"} & set(kinds):
-        raise InputError(f"--volume: found {options.volume} without resampled-ct or resampled-mask, expected it with these alone; leave it "
-                         "out.")
+        raise InputError(
+            f"--volume: found {options.volume} without resampled-ct or resampled-mask, expected it with these alone; leave it "
+            "out."
+        )
     if options.identity and not {"dicom", "drr"} & set(kinds):
         raise InputError("--identity: found it without dicom or drr, expected it with these alone; leave it out.")
     needing = [*(kind for kind in kinds if kind in CASE_KINDS), *(["--identity"] if options.identity else [])]
     if needing and not options.case:
-        raise InputError(f"--case: is missing, expected the case of this result, of which {', '.join(needing)} is made; add --case CASE.")
+        raise InputError(
+            f"--case: is missing, expected the case of this result, of which {', '.join(needing)} is made; add --case CASE."
+        )
 
 
 def _settled(handover: Handover, options: argparse.Namespace) -> Handover:
@@ -87,8 +122,10 @@ def _settled(handover: Handover, options: argparse.Namespace) -> Handover:
         print("  whether an input has changed since was not looked at: that needs --case", file=sys.stderr)
     if handover.caution and not (handover.overridden or options.override):
         caution = handover.caution[0].lower() + handover.caution[1:].rstrip(".")
-        raise InputError(f"{handover.path}: {caution}, expected a result that stands; register again, or add --override, which every file "
-                         "then tells of.")
+        raise InputError(
+            f"{handover.path}: {caution}, expected a result that stands; register again, or add --override, which every file "
+            "then tells of."
+        )
     return handover
 
 
@@ -103,8 +140,15 @@ def _write(handover: Handover, kinds: list[str], options: argparse.Namespace) ->
     if set(kinds) & set(CASE_KINDS):
         case = Case.load(options.case, world_from_ct=handover.world_from_ct)
         further = case_files(handover, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
-    files = write_exports(handover, options.out, [kind for kind in kinds if kind in KINDS], directions,
-                          [options.frame] if options.frame else AXES, further, next(iter(identities.values()), None))
+    files = write_exports(
+        handover,
+        options.out,
+        [kind for kind in kinds if kind in KINDS],
+        directions,
+        [options.frame] if options.frame else AXES,
+        further,
+        next(iter(identities.values()), None),
+    )
     for file in files:
         print(f"  {file}", file=sys.stderr)
     return files

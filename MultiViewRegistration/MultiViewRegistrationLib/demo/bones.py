@@ -46,7 +46,9 @@ def single_bones(ct: Volume, most: int = 2) -> list[np.ndarray]:
     sizes = np.bincount(pieces.ravel()) * ml
     sizes[0] = 0
     found = [_thick(pieces == piece, spacing) for piece in np.flatnonzero(sizes >= LEAST_ML)]
-    found = [each for each in found if each.sum() * ml >= LEAST_ML and np.percentile(coarse.values[each], 10) < MARROW_HU]
+    found = [
+        each for each in found if each.sum() * ml >= LEAST_ML and np.percentile(coarse.values[each], 10) < MARROW_HU
+    ]
     return [_finer(each, factors, ct.values.shape) for each in sorted(found, key=np.sum, reverse=True)[:most]]
 
 
@@ -71,8 +73,9 @@ class MovedBone:
 
     def __init__(self, whole: Projector, ct: Volume, mask: np.ndarray) -> None:
         """whole: of the CT's body.   mask: bool (k, j, i), of the bone. Where it was there is soft tissue."""
-        box = tuple(slice(max(low - 1, 0), high + 2) for low, high in
-                    ((each.min(), each.max()) for each in np.nonzero(mask)))
+        box = tuple(
+            slice(max(low - 1, 0), high + 2) for low, high in ((each.min(), each.max()) for each in np.nonzero(mask))
+        )
         hu = ct.values[box]
         with_bone, without = base_materials(hu), base_materials(np.where(mask[box], np.float32(SOFT_HU), hu))
         placed = ct.ct_from_index.copy()

@@ -35,7 +35,8 @@ LARGEST_START_MM = 22.0
 
 #: What makes the projector of a CT's body, of what `continued` is given.
 SIMULATORS: dict[str, Callable[..., Projector | SurfaceProjector]] = {
-    "rtk": lambda *ct: Projector(Body.from_hu(*ct)), "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
+    "rtk": lambda *ct: Projector(Body.from_hu(*ct)),
+    "gvxr": lambda *ct: SurfaceProjector(continued(*ct)),
 }
 
 
@@ -52,7 +53,12 @@ class Patient:
     """A CT and all that its cases need of it; making one takes some seconds, a case then one or two."""
 
     def __init__(
-        self, ct_path: str | Path, couch: bool, beyond_mm: float = 130.0, drift: tuple[float, float] = (0, 0), simulator: str = "rtk"
+        self,
+        ct_path: str | Path,
+        couch: bool,
+        beyond_mm: float = 130.0,
+        drift: tuple[float, float] = (0, 0),
+        simulator: str = "rtk",
     ) -> None:
         """ct_path: a CT that load_ct reads, in Hounsfield units, of a patient head first and supine.
 
@@ -149,7 +155,11 @@ def write_case(
         write_atomically(folder / "starts.json", json_text({"starts": starts.tolist()}))
         about = {"world_from_ct": starts[-1].tolist(), "search": SEARCH}
     else:
-        about = {"world_from_ct": nominal.world_from_ct.tolist(), "search": nominal.search, "training": nominal.training}
+        about = {
+            "world_from_ct": nominal.world_from_ct.tolist(),
+            "search": nominal.search,
+            "training": nominal.training,
+        }
     views = []
     for name, camera, xray in zip(names, cameras, xrays):
         image = sitk.GetImageFromArray(xray.take(patient.projector, camera, world_from_ct, rng))
@@ -252,9 +262,7 @@ def targets_of(
     return rng.choice(patient.bone_points[seen], TARGETS, replace=False).round(2)
 
 
-def _c_arm(
-    rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False
-) -> Camera:
+def _c_arm(rng: np.random.Generator, primary_deg: float, secondary_deg: float, mirrored: bool = False) -> Camera:
     """A C-arm with distances and principal point as they vary from one view to the next."""
     principal_point = (np.array(SIZE) - 1) / 2 + rng.uniform(-12, 12, 2)
     return CArm(

@@ -64,5 +64,11 @@ def _weak(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[Simulate
 
 
 KINDS: dict[str, Callable[[np.random.Generator, list[SimulatedXRay]], list[SimulatedXRay]]] = {
-    "wires": _wires, "rods": _rods, "prosthesis": _prosthesis, "blades": _blades, "shutters": _shutters, "scatter": _scatter, "weak": _weak,
+    "wires": _wires,
+    "rods": _rods,
+    "prosthesis": _prosthesis,
+    "blades": _blades,
+    "shutters": _shutters,
+    "scatter": _scatter,
+    "weak": _weak,
 }

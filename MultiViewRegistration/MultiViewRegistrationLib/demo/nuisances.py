@@ -41,6 +41,7 @@ def _round(rng: np.random.Generator, xrays: list[SimulatedXRay]) -> list[Simulat
 
 def _text(rng: np.random.Generator) -> Overlay:
     """A side's letter, a line of words and numbers in a corner, and a scale, as bright or as dark as the image can be."""
+
     def put(image: np.ndarray, camera: Camera) -> np.ndarray:
         columns, rows = camera.size
         stencil = Image.new("L", (columns, rows))
@@ -69,6 +70,7 @@ def _saturated(rng: np.random.Generator) -> Overlay:
 
 def _tools(rng: np.random.Generator) -> Overlay:
     """Shafts and jaws of instruments that come in from the edge, over TOOLS_COVER of each image, and let little through."""
+
     def put(image: np.ndarray, camera: Camera) -> np.ndarray:
         columns, rows = camera.size
         stencil = Image.new("L", (columns, rows))
@@ -90,7 +92,9 @@ def _contrast(rng: np.random.Generator) -> Overlay:
     """Vessels of 3 to 9 mm with contrast agent that wind through the middle, world mm."""
     tubes: list[Wire] = []
     for _ in range(rng.integers(2, 5)):
-        points = np.cumsum(np.vstack([rng.uniform(-50, 50, 3), rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)]), axis=0)
+        points = np.cumsum(
+            np.vstack([rng.uniform(-50, 50, 3), rng.normal(0, 12, (8, 3)) + rng.normal(0, 9, 3)]), axis=0
+        )
         wide = rng.uniform(3, 9)
         tubes += [Wire(tuple(start), tuple(end), wide) for start, end in pairwise(points)]
     return _attenuated(lambda camera: IODINE * sum(chord_lengths(camera, tube) for tube in tubes))
@@ -115,8 +119,12 @@ def _table(rng: np.random.Generator) -> Overlay:
     frame = [tube(aside + x, 30.0) for x in (-75.0, 0.0, 75.0)]
     rail = tube(aside + rng.choice([-1, 1]) * 45.0, 12.0)
     bore = replace(rail, diameter_mm=9.0)
-    return _attenuated(lambda camera: CARBON * sum(chord_lengths(camera, each) for each in frame)
-                       + STEEL * (chord_lengths(camera, rail) - chord_lengths(camera, bore)))
+    return _attenuated(
+        lambda camera: (
+            CARBON * sum(chord_lengths(camera, each) for each in frame)
+            + STEEL * (chord_lengths(camera, rail) - chord_lengths(camera, bore))
+        )
+    )
 
 
 def _attenuated(exponent: Callable[[Camera], np.ndarray]) -> Overlay:
@@ -126,5 +134,10 @@ def _attenuated(exponent: Callable[[Camera], np.ndarray]) -> Overlay:
 
 TAKEN = {**KINDS, "round field": _round}
 OVERLAYS: dict[str, Callable[[np.random.Generator], Overlay]] = {
-    "text": _text, "saturated": _saturated, "tools": _tools, "contrast": _contrast, "cast": _cast, "table": _table,
+    "text": _text,
+    "saturated": _saturated,
+    "tools": _tools,
+    "contrast": _contrast,
+    "cast": _cast,
+    "table": _table,
 }

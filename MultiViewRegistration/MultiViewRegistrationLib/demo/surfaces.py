@@ -69,7 +69,9 @@ class SurfaceProjector:
         columns, rows = camera.size
         image = np.zeros((2, rows, columns), np.float32)
         for label, more in self._surfaces:
-            length_cm = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(rows, columns)[::-1]  # from the lowest row on
+            length_cm = np.array(self._gvxr.computeLBuffer(label), np.float32).reshape(rows, columns)[
+                ::-1
+            ]  # from the lowest row on
             image += more.astype(np.float32)[:, None, None] * length_cm
         return image[..., :: 1 if camera.intrinsics[0, 0] > 0 else -1]
 
@@ -103,15 +105,19 @@ def gvxr_scene():
         import vtk  # noqa: F401
         from gvxrPython3 import gvxr
     except ImportError as error:
-        raise InputError(f'X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and VTK; run pip install '
-                         '"multiview-registration[gvxr]", and on Debian apt install libegl1 libgl1-mesa-dri libxcb-composite0 '
-                         "libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 libxcb-res0 libxcb-xinerama0.") from error
+        raise InputError(
+            f"X-rays by gVirtualXray: found no gvxr that can be loaded ({error}), expected it and VTK; run pip install "
+            '"multiview-registration[gvxr]", and on Debian apt install libegl1 libgl1-mesa-dri libxcb-composite0 '
+            "libxcb-ewmh2 libxcb-icccm4 libxcb-keysyms1 libxcb-res0 libxcb-xinerama0."
+        ) from error
     gvxr.useLogFile(os.devnull)  # instead of standard output
     try:
         gvxr.createOpenGLContext()
     except RuntimeError as error:
-        raise InputError("X-rays by gVirtualXray: found no OpenGL 4.3 to draw with, expected a graphics driver or Mesa's; install one "
-                         "(on Debian libegl1 and libgl1-mesa-dri).") from error
+        raise InputError(
+            "X-rays by gVirtualXray: found no OpenGL 4.3 to draw with, expected a graphics driver or Mesa's; install one "
+            "(on Debian libegl1 and libgl1-mesa-dri)."
+        ) from error
     gvxr.usePointSource()
     gvxr.setMonoChromaticPerPixelAtSDD(0.06, "MeV", 1)  # without a beam it measures no lengths
     gvxr.autoAlignDetector(False)  # else it turns the detector about to face the source wherever its principal point is

@@ -58,16 +58,19 @@ class CArm:
         for name in ("principal_point", "isocentre_offset_mm"):
             pair = rigid.check_numbers(getattr(self, name), (2,), name)
             object.__setattr__(self, name, tuple(pair.tolist()))
-        for name in ("source_to_detector_mm", "source_to_isocentre_mm",
-                     "rao_lao_deg", "cra_cau_deg", "roll_deg"):
+        for name in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg", "roll_deg"):
             number = rigid.check_numbers(getattr(self, name), (), name)
             object.__setattr__(self, name, float(number))
         if not 0 < self.source_to_isocentre_mm < self.source_to_detector_mm:
-            raise InputError(f"source_to_isocentre_mm: found {self.source_to_isocentre_mm:g}, expected more "
-                             f"than 0 and less than source_to_detector_mm, {self.source_to_detector_mm:g}.")
+            raise InputError(
+                f"source_to_isocentre_mm: found {self.source_to_isocentre_mm:g}, expected more "
+                f"than 0 and less than source_to_detector_mm, {self.source_to_detector_mm:g}."
+            )
         if abs(self.cra_cau_deg) > 90:
-            raise InputError(f"cra_cau_deg: found {self.cra_cau_deg:g}, expected -90 to 90; "
-                             "beyond that turn rao_lao_deg and roll_deg by 180.")
+            raise InputError(
+                f"cra_cau_deg: found {self.cra_cau_deg:g}, expected -90 to 90; "
+                "beyond that turn rao_lao_deg and roll_deg by 180."
+            )
         if not isinstance(self.mirrored, bool):
             raise InputError(f"mirrored: found {self.mirrored!r}, expected true or false.")
 
@@ -99,19 +102,31 @@ class CArm:
         x, y, depth = camera.camera_from_world[:3, 3]
         to_detector = np.sqrt(abs(fx) * fy * pixel_mm[0] * pixel_mm[1])
         if not 0 < depth < to_detector:
-            raise InputError(f"camera: the world's origin lies {depth:.6g} mm from the source on its axis, "
-                             f"expected 0 to {to_detector:.6g} mm (the detector); "
-                             "put the origin at the isocentre or correct pixel_mm.")
-        reading = cls(source_to_detector_mm=to_detector, source_to_isocentre_mm=depth,
-                      pixel_mm=pixel_mm, size=camera.size, rao_lao_deg=p, cra_cau_deg=s,
-                      principal_point=camera.principal_point, roll_deg=roll, isocentre_offset_mm=(x, y),
-                      mirrored=bool(fx < 0))
+            raise InputError(
+                f"camera: the world's origin lies {depth:.6g} mm from the source on its axis, "
+                f"expected 0 to {to_detector:.6g} mm (the detector); "
+                "put the origin at the isocentre or correct pixel_mm."
+            )
+        reading = cls(
+            source_to_detector_mm=to_detector,
+            source_to_isocentre_mm=depth,
+            pixel_mm=pixel_mm,
+            size=camera.size,
+            rao_lao_deg=p,
+            cra_cau_deg=s,
+            principal_point=camera.principal_point,
+            roll_deg=roll,
+            isocentre_offset_mm=(x, y),
+            mirrored=bool(fx < 0),
+        )
         moved = _largest_shift_px(camera, reading.camera())
         if moved > tolerance_px:
             width, height = pixel_mm
-            raise InputError(f"camera: pixels of {fy / abs(fx):.6g}:1 (width:height), skewed by {skew:.4g}, "
-                             f"do not fit pixel_mm {width:g}, {height:g} ({moved:.3g} px off, expected up to "
-                             f"{tolerance_px:g}); correct pixel_mm or allow a larger tolerance_px.")
+            raise InputError(
+                f"camera: pixels of {fy / abs(fx):.6g}:1 (width:height), skewed by {skew:.4g}, "
+                f"do not fit pixel_mm {width:g}, {height:g} ({moved:.3g} px off, expected up to "
+                f"{tolerance_px:g}); correct pixel_mm or allow a larger tolerance_px."
+            )
         return reading
 
 

@@ -58,8 +58,10 @@ class Camera:
         P = P / max(np.abs(P).max(), np.finfo(float).tiny)
         lengths = np.linalg.norm(P[:, :3], axis=1)
         if lengths.min() < LEAST_ROW or abs(np.linalg.det(P[:, :3] / lengths[:, None])) < 1e-9:
-            raise InputError("projection_matrix: left 3x3 part is singular, expected the matrix of a point "
-                             "source from world mm to pixels; is it complete and in the right order?")
+            raise InputError(
+                "projection_matrix: left 3x3 part is singular, expected the matrix of a point "
+                "source from world mm to pixels; is it complete and in the right order?"
+            )
         P = P / lengths[2] * _sign(P, in_front)
         z = P[2, :3]
         y = P[1, :3] - P[1, :3] @ z * z
@@ -138,11 +140,15 @@ def check_size(size) -> tuple[int, int]:
 def _check_intrinsics(intrinsics) -> np.ndarray:
     K = rigid.check_numbers(intrinsics, (3, 3), "intrinsics")
     if np.abs(np.tril(K, -1)).max() > 1e-9 * np.abs(K).max() or abs(K[2, 2] - 1) > 1e-9:
-        raise InputError("intrinsics: expected zeros below the diagonal and 1 in the lower right corner; "
-                         "divide by that corner, or give the projection matrix instead.")
+        raise InputError(
+            "intrinsics: expected zeros below the diagonal and 1 in the lower right corner; "
+            "divide by that corner, or give the projection matrix instead."
+        )
     if K[0, 0] == 0 or K[1, 1] <= 0:
-        raise InputError(f"intrinsics: found fx = {K[0, 0]:g} and fy = {K[1, 1]:g}, expected fx other than 0 "
-                         "and fy > 0; for a camera turned upside down change camera_from_world, not fy.")
+        raise InputError(
+            f"intrinsics: found fx = {K[0, 0]:g} and fy = {K[1, 1]:g}, expected fx other than 0 "
+            "and fy > 0; for a camera turned upside down change camera_from_world, not fy."
+        )
     K = np.triu(K)
     K[2, 2] = 1
     return K

@@ -35,12 +35,16 @@ class Distortion:
     def __post_init__(self):
         count = np.size(self.coefficients)
         if count not in COUNTS:
-            raise InputError(f"distortion: found {count} coefficients, expected 4, 5, 8 or 12 in OpenCV's order, k1, k2, p1, p2, k3, ...; "
-                             "add zeros or take away what is 0.")
+            raise InputError(
+                f"distortion: found {count} coefficients, expected 4, 5, 8 or 12 in OpenCV's order, k1, k2, p1, p2, k3, ...; "
+                "add zeros or take away what is 0."
+            )
         numbers = rigid.check_numbers(np.ravel(self.coefficients), (count,), "distortion")
         if numbers[12:].any():
-            raise InputError(f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected none, which X-ray detectors "
-                             "do not have; calibrate without the tilt.")
+            raise InputError(
+                f"distortion: found a tilted sensor ({numbers[12]:g}, {numbers[13]:g}), expected none, which X-ray detectors "
+                "do not have; calibrate without the tilt."
+            )
         numbers = numbers[:12]
         numbers.flags.writeable = False
         object.__setattr__(self, "coefficients", numbers)
@@ -51,8 +55,13 @@ class Distortion:
         x, y = np.moveaxis(np.asarray(points, float), -1, 0)
         r2 = x * x + y * y
         radial = (1 + r2 * (k1 + r2 * (k2 + r2 * k3))) / (1 + r2 * (k4 + r2 * (k5 + r2 * k6)))
-        return np.stack([x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2),
-                         y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + r2 * (s3 + r2 * s4)], -1)
+        return np.stack(
+            [
+                x * radial + 2 * p1 * x * y + p2 * (r2 + 2 * x * x) + r2 * (s1 + r2 * s2),
+                y * radial + p1 * (r2 + 2 * y * y) + 2 * p2 * x * y + r2 * (s3 + r2 * s4),
+            ],
+            -1,
+        )
 
     def undistort(self, points) -> np.ndarray:
         """Ideal points (..., 2) of distorted ones (..., 2), both normalised: x <- x + points - distort(x) until it stands still.
@@ -69,8 +78,10 @@ class Distortion:
                     break
                 if not step.size or np.abs(step).max() < CONVERGED:
                     return ideal
-        raise InputError("distortion: cannot be undone at a point of the image, expected coefficients of a lens that shows each point "
-                         "once; correct them.")
+        raise InputError(
+            "distortion: cannot be undone at a point of the image, expected coefficients of a lens that shows each point "
+            "once; correct them."
+        )
 
     def distort_pixels(self, intrinsics: np.ndarray, pixels) -> np.ndarray:
         """Where the image as it was taken shows what the undistorted one shows at pixels (..., 2)."""

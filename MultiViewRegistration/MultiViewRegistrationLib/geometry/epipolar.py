@@ -41,7 +41,10 @@ def epipolar_line(camera_from: Camera, camera_to: Camera, pixel, box=None) -> np
     P = camera_to.projection_matrix
     # The ray at depth z of its own camera is at begin + z along, homogeneous pixels whose third number is the depth in the other:
     # begin is the epipole, along the vanishing point (9.1).
-    begin, along = P @ np.append(camera_from.source, 1), P[:, :3] @ camera_from.ray_matrix @ np.append(np.asarray(pixel, float), 1)
+    begin, along = (
+        P @ np.append(camera_from.source, 1),
+        P[:, :3] @ camera_from.ray_matrix @ np.append(np.asarray(pixel, float), 1),
+    )
     if np.linalg.norm(begin) <= 1e-12 * np.linalg.norm(P[:, 3]):
         return None
     # Each side of the box is a plane through the source: linear in z, and 0 or more on the inner side of what lies before the source.
@@ -67,19 +70,25 @@ def triangulate(cameras: Sequence[Camera], pixels) -> Triangulation:
     """
     pixels = rigid.check_numbers(pixels, (len(cameras), 2), "pixels")
     if len(cameras) < 2:
-        raise InputError(f"pixels: found {len(cameras)}, expected those of two or more views, as one leaves the depth open; add another.")
+        raise InputError(
+            f"pixels: found {len(cameras)}, expected those of two or more views, as one leaves the depth open; add another."
+        )
     directions = np.stack([camera.ray_directions(pixel) for camera, pixel in zip(cameras, pixels)])
     sources = np.stack([camera.source for camera in cameras])
     cosines = np.abs(directions @ directions.T)
     if cosines.min() > np.cos(np.radians(PARALLEL_DEG)):
-        raise InputError(f"pixels: found rays within {PARALLEL_DEG:g} degree of each other, expected views from different sides, as these "
-                         "leave the depth open; choose another view.")
+        raise InputError(
+            f"pixels: found rays within {PARALLEL_DEG:g} degree of each other, expected views from different sides, as these "
+            "leave the depth open; choose another view."
+        )
     across = np.eye(3) - directions[:, :, None] * directions[:, None]  # (n, 3, 3): onto the plane square to each ray
     point = np.linalg.solve(across.sum(axis=0), np.einsum("nij,nj->i", across, sources))
     behind = [number for number, camera in enumerate(cameras, start=1) if camera.depth(point) <= 0]
     if behind:
-        raise InputError(f"pixels: the rays come nearest to each other behind the source of view {behind[0]}, expected pixels that show "
-                         "one point; check that they do, and the geometry of the views.")
+        raise InputError(
+            f"pixels: the rays come nearest to each other behind the source of view {behind[0]}, expected pixels that show "
+            "one point; check that they do, and the geometry of the views."
+        )
     distances = np.linalg.norm(np.einsum("nij,nj->ni", across, point - sources), axis=1)
     projected = np.stack([camera.project(point) for camera in cameras])
     return Triangulation(point, float(distances.max()), float(np.linalg.norm(projected - pixels, axis=1).max()))

@@ -110,16 +110,22 @@ def check(landmarks: Sequence[Landmark], cameras: Mapping[str, Camera]) -> None:
     for landmark in landmarks:
         label = f'landmarks: "{landmark.name}"'
         if landmark.name in named:
-            raise InputError(f"{label} is given twice, expected each landmark once with all its views; rename or remove one.")
+            raise InputError(
+                f"{label} is given twice, expected each landmark once with all its views; rename or remove one."
+            )
         named.add(landmark.name)
         for view, pixel in landmark.pixels.items():
             if view not in cameras:
                 views = ", ".join(f'"{name}"' for name in cameras)
-                raise InputError(f'{label} is seen in "{view}", which is no view, expected one of {views}; correct the name.')
+                raise InputError(
+                    f'{label} is seen in "{view}", which is no view, expected one of {views}; correct the name.'
+                )
             (column, row), (columns, rows) = pixel, cameras[view].size
             if not (-0.5 <= column <= columns - 0.5 and -0.5 <= row <= rows - 0.5):
-                raise InputError(f'{label} is at column {column:g}, row {row:g} of "{view}", outside its {columns} x {rows} pixels, '
-                                 "expected [column, row] within the image; correct it or leave it out.")
+                raise InputError(
+                    f'{label} is at column {column:g}, row {row:g} of "{view}", outside its {columns} x {rows} pixels, '
+                    "expected [column, row] within the image; correct it or leave it out."
+                )
 
 
 def _lacking(positions: pnp.Positions, used: np.ndarray | slice = np.s_[:]) -> str:
@@ -127,13 +133,17 @@ def _lacking(positions: pnp.Positions, used: np.ndarray | slice = np.s_[:]) -> s
     seen = np.unique(positions.landmark[used])
     count = len(positions.landmark[used])
     if len(seen) < 3 or count < pnp.SAMPLE:
-        return (f"found {len(seen)} with {count} positions in the views, expected four, or three of which one or more are "
-                "seen in two views, as three positions leave several poses; add landmarks or positions")
+        return (
+            f"found {len(seen)} with {count} positions in the views, expected four, or three of which one or more are "
+            "seen in two views, as three positions leave several poses; add landmarks or positions"
+        )
     points = np.array([positions.points[positions.landmark == landmark][0] for landmark in seen])
     along, off, _ = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
     if off <= LINE * along and off <= LINE_MM * np.sqrt(len(points)):  # the latter: one may be far off by mistake
-        return (f"all {len(seen)} that are seen lie on one line of the CT, expected at least one well off it, as the CT could turn about "
-                "that line; add a landmark")
+        return (
+            f"all {len(seen)} that are seen lie on one line of the CT, expected at least one well off it, as the CT could turn about "
+            "that line; add a landmark"
+        )
     return ""
 
 
@@ -153,9 +163,13 @@ def _fit(positions: pnp.Positions, seen: list[tuple[Landmark, str]], pose: np.nd
     pixels = np.linalg.norm(projected - positions.pixels, axis=1)
     distance = np.linalg.norm(positions.offsets(pose), axis=1)
     swapped = _swaps(positions, seen, projected, distance / pixels.clip(1e-12), used, _limit(distance))
-    return LandmarkFit(pose, tuple(
-        Residual(landmark.name, view, float(px), float(mm), bool(use), swapped.get(i, ""))
-        for i, ((landmark, view), px, mm, use) in enumerate(zip(seen, pixels, distance, used))))
+    return LandmarkFit(
+        pose,
+        tuple(
+            Residual(landmark.name, view, float(px), float(mm), bool(use), swapped.get(i, ""))
+            for i, ((landmark, view), px, mm, use) in enumerate(zip(seen, pixels, distance, used))
+        ),
+    )
 
 
 def _limit(distance: np.ndarray) -> float:
@@ -170,7 +184,11 @@ def _limit(distance: np.ndarray) -> float:
 
 
 def _swaps(
-    positions: pnp.Positions, seen: list[tuple[Landmark, str]], projected: np.ndarray, mm_per_px: np.ndarray, used: np.ndarray,
+    positions: pnp.Positions,
+    seen: list[tuple[Landmark, str]],
+    projected: np.ndarray,
+    mm_per_px: np.ndarray,
+    used: np.ndarray,
     limit_mm: float,
 ) -> dict[int, str]:
     """The names by which outliers would fit: each of two landmarks is where the other is said to be."""
@@ -193,6 +211,8 @@ def _mismatched(fit: LandmarkFit) -> str:
     outliers = sorted((residual for residual in fit.residuals if not residual.used), key=lambda each: -each.residual_mm)
     worst = ", ".join(f'"{each.name}" in "{each.view}" by {each.residual_mm:.0f} mm' for each in outliers[:LISTED])
     more = " and more" if len(outliers) > LISTED else ""
-    return (f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more than two thirds of the "
-            f"{len(fit.residuals)} positions within {FARTHEST_MM:g} mm; check their names, left and right, and whether an image is "
-            "mirrored.")
+    return (
+        f"landmarks: no pose fits them, the best one misses {worst or 'some'}{more}, expected more than two thirds of the "
+        f"{len(fit.residuals)} positions within {FARTHEST_MM:g} mm; check their names, left and right, and whether an image is "
+        "mirrored."
+    )

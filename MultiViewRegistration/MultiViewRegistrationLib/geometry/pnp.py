@@ -82,7 +82,9 @@ class Positions:
         """A (n, 2, 3) and b (n, 2) with A @ x_world + b = 0 for a point x_world on its ray, in mm."""
         m = self.normalised
         across = np.concatenate([np.broadcast_to(np.eye(2), (len(m), 2, 2)), -m[..., None]], axis=2)
-        return across @ self.camera_from_world[:, :3, :3], np.einsum("nij,nj->ni", across, self.camera_from_world[:, :3, 3])
+        return across @ self.camera_from_world[:, :3, :3], np.einsum(
+            "nij,nj->ni", across, self.camera_from_world[:, :3, 3]
+        )
 
 
 def robust_poses(positions: Positions, seed: int = 0) -> list[np.ndarray]:
@@ -181,8 +183,11 @@ def distinct(positions: Positions, poses: Sequence[np.ndarray]) -> list[np.ndarr
     to_centre = rigid.from_rotation_translation(np.eye(3), positions.centre)
     kept: list[np.ndarray] = []
     for pose in poses @ to_centre:
-        if all(np.degrees(rigid.rotation_distance(pose, other)) > SAME_DEG or rigid.translation_distance(pose, other) > SAME_MM
-               for other in kept):
+        if all(
+            np.degrees(rigid.rotation_distance(pose, other)) > SAME_DEG
+            or rigid.translation_distance(pose, other) > SAME_MM
+            for other in kept
+        ):
             kept.append(pose)
         if len(kept) == REFINED:
             break

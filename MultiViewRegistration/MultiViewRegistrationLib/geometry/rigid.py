@@ -210,11 +210,14 @@ def check_rigid(matrix, name):
         raise InputError(f"{name}: last row is {_text(T[3])}, expected 0, 0, 0, 1; is the matrix transposed?")
     M = T[:3, :3]
     if np.linalg.det(M) < 0:
-        raise InputError(f"{name}: mirrors space (negative determinant), expected a rotation; "
-                         "undo the flip of an axis.")
+        raise InputError(
+            f"{name}: mirrors space (negative determinant), expected a rotation; undo the flip of an axis."
+        )
     if np.abs(np.linalg.svd(M, compute_uv=False) - 1).max() > RIGID_TOLERANCE:
-        raise InputError(f"{name}: {_deformation(M)}, expected a rigid transform in mm; "
-                         "take out what is not rotation or translation.")
+        raise InputError(
+            f"{name}: {_deformation(M)}, expected a rigid transform in mm; "
+            "take out what is not rotation or translation."
+        )
     return from_rotation_translation(_nearest_rotation(M), T[:3, 3])
 
 
@@ -262,10 +265,14 @@ def _quaternion(R):
     Every row of 4 q q^T is q times one of its components; the largest one loses no digits.
     """
     (a, b, c), (d, e, f), (g, h, i) = np.moveaxis(np.asarray(R, float), (-2, -1), (0, 1))
-    outer = np.array([[1 + a + e + i, h - f, c - g, d - b],
-                      [h - f, 1 + a - e - i, b + d, c + g],
-                      [c - g, b + d, 1 - a + e - i, f + h],
-                      [d - b, c + g, f + h, 1 - a - e + i]])
+    outer = np.array(
+        [
+            [1 + a + e + i, h - f, c - g, d - b],
+            [h - f, 1 + a - e - i, b + d, c + g],
+            [c - g, b + d, 1 - a + e - i, f + h],
+            [d - b, c + g, f + h, 1 - a - e + i],
+        ]
+    )
     outer = np.moveaxis(outer, (0, 1), (-2, -1))
     largest = np.argmax(np.diagonal(outer, axis1=-2, axis2=-1), axis=-1)[..., None, None]
     q = np.take_along_axis(outer, largest, axis=-2)[..., 0, :]

@@ -36,7 +36,9 @@ def _jpeg(encoded: bytes) -> tuple[int, int, int] | None:
 def _j2k(sizes: bytes) -> tuple[int, int, int] | None:
     if len(sizes) < 38:
         return None
-    right, bottom, left, top, tile_columns, tile_rows = (int.from_bytes(sizes[at : at + 4], "big") for at in range(4, 28, 4))
+    right, bottom, left, top, tile_columns, tile_rows = (
+        int.from_bytes(sizes[at : at + 4], "big") for at in range(4, 28, 4)
+    )
     components = int.from_bytes(sizes[36:38], "big")
     if min(tile_columns, tile_rows) < 1 or -(-right // tile_columns) * -(-bottom // tile_rows) > MOST_TILES:
         return None

@@ -90,7 +90,9 @@ def load_ct(path: str | Path, unit: str = "hu", mask: str | Path | None = None) 
     return ct if mask is None else masked(ct, _load_mask(Path(mask), image), mask)
 
 
-def ct_from_array(values: np.ndarray, ct_from_index: np.ndarray, unit: str = "hu", *, name: str | Path = "the CT") -> CT:
+def ct_from_array(
+    values: np.ndarray, ct_from_index: np.ndarray, unit: str = "hu", *, name: str | Path = "the CT"
+) -> CT:
     """The CT in an array, by the rules for one in a file.
 
     values: (nk, nj, ni) of any type, k the slowest axis; they are copied, as float32. With a fourth axis they are colour, or vectors.
@@ -106,7 +108,9 @@ def ct_from_array(values: np.ndarray, ct_from_index: np.ndarray, unit: str = "hu
     ct_from_index = np.asarray(ct_from_index, float)
     spacing = np.linalg.norm(ct_from_index[:3, :3], axis=0)
     if not np.isfinite(ct_from_index).all() or not spacing.all():
-        raise InputError(f"{name}: its place in space is not told by finite numbers and a spacing above 0 mm, but it must be; correct it.")
+        raise InputError(
+            f"{name}: its place in space is not told by finite numbers and a spacing above 0 mm, but it must be; correct it."
+        )
     check_right_angles(name, ct_from_index[:3, :3] / spacing)
     with np.errstate(over="ignore"):  # beyond float32 is not finite
         values = values.astype(np.float32)
@@ -129,7 +133,9 @@ def masked(ct: CT, mask: np.ndarray, name: str | Path = "the mask") -> CT:
     mask = np.asarray(mask)
     if mask.shape != ct.volume.values.shape:
         size, expected = (" x ".join(str(n) for n in shape[::-1]) for shape in (mask.shape, ct.volume.values.shape))
-        raise InputError(f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it on the CT's grid.")
+        raise InputError(
+            f"{name}: the mask has {size} voxels, but the CT's {expected} are expected; export it on the CT's grid."
+        )
     selected = mask != 0
     if not selected.any():
         raise _empty(name)
@@ -209,12 +215,14 @@ def _check_values(name: str | Path, values: np.ndarray, unit: str) -> None:
     if unit == "hu" and low >= 0:
         raise UnitMismatch(
             f"{name}: has no voxel below 0 (values {low:g} to {high:g}), but in Hounsfield units fat and air are; if 0 stands "
-            'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).', "relative",
+            'for nothing, set the unit to "relative", otherwise subtract the offset (often 1024).',
+            "relative",
         )
     if unit == "relative" and low < -0.1 * abs(high):
         raise UnitMismatch(
             f"{name}: has values down to {low:g}, but relative values begin at 0 for nothing; if they are Hounsfield units, "
-            'set the unit to "hu".', "hu",
+            'set the unit to "hu".',
+            "hu",
         )
 
 
@@ -233,9 +241,7 @@ def _load_mask(path: Path, ct_image: sitk.Image) -> np.ndarray:
     array = sitk.GetArrayViewFromImage(image)
     if not np.any(array):
         raise _empty(path)
-    if image.GetSize() == ct_image.GetSize() and np.allclose(
-        affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3
-    ):
+    if image.GetSize() == ct_image.GetSize() and np.allclose(affine_of(image), affine_of(ct_image), rtol=0, atol=1e-3):
         return array != 0
     resampled = sitk.Resample(image, ct_image, sitk.Transform(), sitk.sitkNearestNeighbor, 0.0)
     mask = sitk.GetArrayViewFromImage(resampled) != 0

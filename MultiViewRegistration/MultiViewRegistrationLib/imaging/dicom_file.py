@@ -19,7 +19,12 @@ from ..errors import InputError
 if TYPE_CHECKING:  # the panel opens without pydicom
     import pydicom
 
-IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"
+IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (
+    "1.2.840.10008.1.2",
+    "1.2.840.10008.1.2.1",
+    "1.2.840.10008.1.2.1.99",
+    "1.2.840.10008.1.2.2",
+)
 PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 #: Header elements that are longer are left where they are, by the file's word on their length.
@@ -63,7 +68,9 @@ class DicomFile:
             with quiet():
                 value = (self.header if within is None else within).get(keyword)
         except Exception:  # of many kinds: the value is converted only here
-            self.refuse(f"its DICOM attribute {keyword} is damaged, expected a value that DICOM allows; export the file again.")
+            self.refuse(
+                f"its DICOM attribute {keyword} is damaged, expected a value that DICOM allows; export the file again."
+            )
         return None if value is None or isinstance(value, str) and not value.strip() else value
 
     def numbers(self, keyword: str, within: pydicom.Dataset | None = None) -> np.ndarray:
@@ -135,8 +142,10 @@ def _read(path: str, *state: int) -> DicomFile:
             meta = pydicom.filereader.read_file_meta_info(path)
             syntax = str(meta.get("TransferSyntaxUID", "")).strip()
             if syntax == DEFLATED:
-                raise InputError(f"{path}: is deflated as a whole, which is not read, expected another DICOM transfer syntax; export it "
-                                 "uncompressed.")
+                raise InputError(
+                    f"{path}: is deflated as a whole, which is not read, expected another DICOM transfer syntax; export it "
+                    "uncompressed."
+                )
             data.seek(0)
             header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=LONGEST_ELEMENT)
             header.file_meta = meta
@@ -144,8 +153,10 @@ def _read(path: str, *state: int) -> DicomFile:
     except InputError:
         raise
     except Exception:  # of many kinds where a header is broken
-        raise InputError(f"{path}: its DICOM header is damaged, or the file ends early, expected a whole file; copy or export it "
-                         "again.") from None
+        raise InputError(
+            f"{path}: its DICOM header is damaged, or the file ends early, expected a whole file; copy or export it "
+            "again."
+        ) from None
     return DicomFile(Path(path), header, syntax or (EXPLICIT if explicit else IMPLICIT), at, length)
 
 

@@ -19,8 +19,16 @@ if TYPE_CHECKING:
 RLE = "1.2.840.10008.1.2.5"
 #: Pixels for each byte: an X-ray has noise, and compresses far less.
 MOST_PACKED = 5000
-DESCRIBED = ("SamplesPerPixel", "PhotometricInterpretation", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit",
-             "PixelRepresentation")
+DESCRIBED = (
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
 
 
 def frame_count(file: DicomFile) -> int:
@@ -33,11 +41,18 @@ def frame_count(file: DicomFile) -> int:
 
 def refuse_what_it_cannot_hold(file: DicomFile) -> None:
     """For a reader that makes room for all frames of any kind of image by the header's word. InputError where the file is far too small."""
-    rows, columns, samples, allocated = (file.whole(key, 1) for key in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated"))
+    rows, columns, samples, allocated = (
+        file.whole(key, 1) for key in ("Rows", "Columns", "SamplesPerPixel", "BitsAllocated")
+    )
     claimed, there = rows * columns * samples * frame_count(file), file.path.stat().st_size
-    if min(rows, columns, samples, allocated) < 1 or claimed * (1 / MOST_PACKED if file.compressed else allocated / 8) > there:
-        file.refuse(f"has {columns} x {rows} x {samples} values in each of {frame_count(file)} frames by its header, but {there} bytes, "
-                    "expected a whole file; copy or export it again.")
+    if (
+        min(rows, columns, samples, allocated) < 1
+        or claimed * (1 / MOST_PACKED if file.compressed else allocated / 8) > there
+    ):
+        file.refuse(
+            f"has {columns} x {rows} x {samples} values in each of {frame_count(file)} frames by its header, but {there} bytes, "
+            "expected a whole file; copy or export it again."
+        )
 
 
 def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
@@ -47,13 +62,19 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
     """
     rows, columns, allocated, stored = (file.whole(key) for key in ("Rows", "Columns", "BitsAllocated", "BitsStored"))
     if file.pixels_at is None:
-        file.refuse("has no pixels (PixelData), or ends before them, expected an X-ray image; copy or export the file again.")
+        file.refuse(
+            "has no pixels (PixelData), or ends before them, expected an X-ray image; copy or export the file again."
+        )
     if min(rows, columns) < 1 or allocated not in (8, 16, 32) or not 0 < stored <= allocated:
-        file.refuse(f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it "
-                    "again.")
+        file.refuse(
+            f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it "
+            "again."
+        )
     if rows * columns > MOST_PIXELS:
-        file.refuse(f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MOST_PIXELS >> 20} million; check "
-                    "that it is the right file.")
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MOST_PIXELS >> 20} million; check "
+            "that it is the right file."
+        )
     pixels = _decoded(file, frame, rows, columns) if file.compressed else _plain(file, frame, rows, columns, allocated)
     return _of_bits_stored(file, pixels, allocated, stored)
 
@@ -63,13 +84,19 @@ def _plain(file: DicomFile, frame: int, rows: int, columns: int, allocated: int)
     with file.opened() as data:
         there = len(data) - file.pixels_at
         if min(there, file.pixels_length or there) < size * count:
-            file.refuse(f"ends early: its header tells of {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
-                        "are there, expected a whole file; copy or export it again.")
+            file.refuse(
+                f"ends early: its header tells of {size * count} bytes of pixels, but {min(there, file.pixels_length or there)} "
+                "are there, expected a whole file; copy or export it again."
+            )
         at = file.pixels_at + frame * size
         bytes_ = data[at : at + size]
     sign = "i" if file.whole("PixelRepresentation", 0) else "u"
     order = ">" if file.syntax == BIG_ENDIAN else "<"
-    return np.frombuffer(bytes_, f"{order}{sign}{allocated // 8}").reshape(rows, columns).astype(f"={sign}{allocated // 8}")
+    return (
+        np.frombuffer(bytes_, f"{order}{sign}{allocated // 8}")
+        .reshape(rows, columns)
+        .astype(f"={sign}{allocated // 8}")
+    )
 
 
 def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray:
@@ -79,19 +106,27 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
         uid = pydicom.uid.UID(file.syntax)
     if not uid.is_valid or uid.is_private or uid.type != "Transfer Syntax":
         shown = file.syntax if uid.is_valid else "no UID"
-        file.refuse(f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed.")
+        file.refuse(
+            f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed."
+        )
     encoded = _encoded_frame(file, frame)
     if rows * columns > MOST_PACKED * len(encoded):
-        file.refuse(f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, expected a whole file; copy or "
-                    "export it again.")
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, expected a whole file; copy or "
+            "export it again."
+        )
     if file.syntax != RLE and size_of(encoded) != (columns, rows, 1):
-        file.refuse(f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) are damaged or of another size, "
-                    "expected one size; copy or export it again.")
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, but its compressed pixels ({uid.name}) are damaged or of another size, "
+            "expected one size; copy or export it again."
+        )
     one = _one_frame(file, encoded)
     pixels = _decoded_by_plugins(one)
     pixels = _decoded_by_itk(file, one) if pixels is None else pixels
     if pixels.shape != (rows, columns) or pixels.dtype.kind not in "iu":
-        file.refuse(f"has {columns} x {rows} pixels by its header, but others within, expected one size; export it again.")
+        file.refuse(
+            f"has {columns} x {rows} pixels by its header, but others within, expected one size; export it again."
+        )
     return pixels
 
 
@@ -103,8 +138,10 @@ def _encoded_frame(file: DicomFile, frame: int) -> bytes:
             data.seek(file.pixels_at)
             return _encoded(data, frame, count)
     except Exception:
-        file.refuse(f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
-                    "again.")
+        file.refuse(
+            f"ends early, or frame {frame} is damaged, expected all of the frames that its header tells of; copy or export it "
+            "again."
+        )
 
 
 def _one_frame(file: DicomFile, encoded: bytes) -> pydicom.Dataset:
@@ -120,7 +157,10 @@ def _one_frame(file: DicomFile, encoded: bytes) -> pydicom.Dataset:
     one.SOPClassUID, one.SOPInstanceUID = pydicom.uid.SecondaryCaptureImageStorage, pydicom.uid.generate_uid()
     one.file_meta = pydicom.dataset.FileMetaDataset()
     one.file_meta.TransferSyntaxUID = file.syntax
-    one.file_meta.MediaStorageSOPClassUID, one.file_meta.MediaStorageSOPInstanceUID = one.SOPClassUID, one.SOPInstanceUID
+    one.file_meta.MediaStorageSOPClassUID, one.file_meta.MediaStorageSOPInstanceUID = (
+        one.SOPClassUID,
+        one.SOPInstanceUID,
+    )
     one.PixelData = pydicom.encaps.encapsulate([encoded])
     one["PixelData"].VR = "OB"
     one["PixelData"].is_undefined_length = True
@@ -189,8 +229,10 @@ def _decoded_by_itk(file: DicomFile, one: pydicom.Dataset) -> np.ndarray:
             values = sitk.GetArrayFromImage(read_image(path))
         except Exception:
             name = pydicom.uid.UID(file.syntax).name
-            file.refuse(f"its pixels ({name}) cannot be decoded: they are damaged, or no plugin for pydicom decodes them; install "
-                        "multiview-registration[dicom], or export the file uncompressed.")
+            file.refuse(
+                f"its pixels ({name}) cannot be decoded: they are damaged, or no plugin for pydicom decodes them; install "
+                "multiview-registration[dicom], or export the file uncompressed."
+            )
     values = values.reshape(values.shape[-2:]) if values.ndim == 3 and len(values) == 1 else values
     photometric = file.text("PhotometricInterpretation")
     if photometric == "MONOCHROME1" and values.dtype.kind in "iu":  # ITK turned them round

@@ -7,7 +7,12 @@ import numpy as np
 from .dicom_frame import DicomFrame
 
 GROUP = "FrameDisplayShutterSequence"
-EDGES = ("ShutterLeftVerticalEdge", "ShutterRightVerticalEdge", "ShutterUpperHorizontalEdge", "ShutterLowerHorizontalEdge")
+EDGES = (
+    "ShutterLeftVerticalEdge",
+    "ShutterRightVerticalEdge",
+    "ShutterUpperHorizontalEdge",
+    "ShutterLowerHorizontalEdge",
+)
 
 
 def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
@@ -26,7 +31,9 @@ def open_pixels(frame: DicomFrame, shape: tuple[int, int]) -> np.ndarray | None:
     for name in known:
         is_open &= _SHUTTERS[name](frame, rows[:, None], columns)
     if not is_open.any():
-        frame.file.refuse("its shutters hide every pixel, expected something to be left; export the image without them.")
+        frame.file.refuse(
+            "its shutters hide every pixel, expected something to be left; export the image without them."
+        )
     return is_open
 
 
@@ -38,7 +45,7 @@ def _rectangular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np
 def _circular(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
     """The radius counts pixels along a row; where pixels are not square it has fewer or more rows."""
     row, column = _numbers(frame, "CenterOfCircularShutter", 2)
-    radius, = _numbers(frame, "RadiusOfCircularShutter", 1)
+    (radius,) = _numbers(frame, "RadiusOfCircularShutter", 1)
     spacing = frame.numbers("ImagerPixelSpacing", "FramePixelDataPropertiesSequence")
     tall = spacing[0] / spacing[1] if len(spacing) == 2 and spacing.min() > 0 else 1.0
     return (columns - column) ** 2 + (tall * (rows - row)) ** 2 <= radius**2
@@ -48,8 +55,10 @@ def _polygonal(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.n
     """By how often a ray to the right crosses the polygon's sides."""
     numbers = frame.numbers("VerticesOfThePolygonalShutter", GROUP)
     if len(numbers) < 6 or len(numbers) % 2:
-        frame.file.refuse("its polygonal shutter has no VerticesOfThePolygonalShutter, rows and columns of three or more, expected them; "
-                          "export the image again.")
+        frame.file.refuse(
+            "its polygonal shutter has no VerticesOfThePolygonalShutter, rows and columns of three or more, expected them; "
+            "export the image again."
+        )
     vertices = numbers.reshape(-1, 2)
     inside = np.zeros((len(rows), len(columns)), bool)
     for (row_a, column_a), (row_b, column_b) in zip(vertices, np.roll(vertices, -1, axis=0)):
@@ -68,13 +77,17 @@ def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndar
     packed, size = data.get(0x3000), (data.get(0x0010), data.get(0x0011))
     count = int(data.get(0x0015) or 1)
     if not isinstance(packed, bytes) or not all(isinstance(number, int) and number > 0 for number in size):
-        file.refuse("its bitmap shutter names an overlay (ShutterOverlayGroup) that is not there, expected one with OverlayData; export "
-                    "the image again.")
+        file.refuse(
+            "its bitmap shutter names an overlay (ShutterOverlayGroup) that is not there, expected one with OverlayData; export "
+            "the image again."
+        )
     number = frame.index - int(data.get(0x0051) or 1) + 1 if count > 1 else 0
     height, width = size
     area = height * width
     if 8 * len(packed) < area * count:
-        file.refuse("the overlay of its bitmap shutter ends early, expected a bit for each of its pixels; export the image again.")
+        file.refuse(
+            "the overlay of its bitmap shutter ends early, expected a bit for each of its pixels; export the image again."
+        )
     hidden = np.zeros((len(rows), len(columns)), bool)
     if 0 <= number < count:
         first = number * area
@@ -82,7 +95,9 @@ def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndar
         plane = bits[first % 8 :][:area].reshape(height, width).astype(bool)
         row, column = (int(part) - 1 for part in data.get(0x0050) or (1, 1))
         top, left = max(row, 0), max(column, 0)
-        part = plane[max(-row, 0) :, max(-column, 0) :][: max(hidden.shape[0] - top, 0), : max(hidden.shape[1] - left, 0)]
+        part = plane[max(-row, 0) :, max(-column, 0) :][
+            : max(hidden.shape[0] - top, 0), : max(hidden.shape[1] - left, 0)
+        ]
         hidden[top : top + part.shape[0], left : left + part.shape[1]] = part
     return ~hidden
 
@@ -90,7 +105,9 @@ def _bitmap(frame: DicomFrame, rows: np.ndarray, columns: np.ndarray) -> np.ndar
 def _numbers(frame: DicomFrame, keyword: str, count: int) -> np.ndarray:
     numbers = frame.numbers(keyword, GROUP)
     if len(numbers) != count:
-        frame.file.refuse(f"its shutter has no usable {keyword}, expected {count} number{'s' * (count > 1)}; export the image again.")
+        frame.file.refuse(
+            f"its shutter has no usable {keyword}, expected {count} number{'s' * (count > 1)}; export the image again."
+        )
     return numbers
 
 

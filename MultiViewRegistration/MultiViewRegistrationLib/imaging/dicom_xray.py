@@ -26,7 +26,10 @@ CURVES = {"LIN": "linear", "LOG": "log"}
 
 def is_grey(file: DicomFile) -> bool:
     """Whether its pixels have one grey value each, as those of XA, XRF, CR and DX."""
-    return file.whole("SamplesPerPixel", 1) == 1 and file.text("PhotometricInterpretation") in ("MONOCHROME1", "MONOCHROME2")
+    return file.whole("SamplesPerPixel", 1) == 1 and file.text("PhotometricInterpretation") in (
+        "MONOCHROME1",
+        "MONOCHROME2",
+    )
 
 
 def says_grey_scale(file: DicomFile, frame: int | None = None) -> bool:
@@ -54,8 +57,15 @@ def dicom_image(file: DicomFile, frame: int | None = None) -> RawImage:
     values = values.astype(np.float32)
     if file.text("PhotometricInterpretation") == "MONOCHROME1":
         values, sign = np.float32(low + high) - values, None if sign is None else -sign
-    return RawImage(values, step, high, curve, _pixel_mm(header), bone_bright=None if sign is None else sign < 0,
-                    open=open_pixels(header, stored.shape))
+    return RawImage(
+        values,
+        step,
+        high,
+        curve,
+        _pixel_mm(header),
+        bone_bright=None if sign is None else sign < 0,
+        open=open_pixels(header, stored.shape),
+    )
 
 
 def _relationship(frame: DicomFrame) -> tuple[str | None, int | None]:
@@ -70,7 +80,9 @@ def _to_linear(frame: DicomFrame, curve: str | None) -> pydicom.Dataset | None:
     return next((table for table in tables if frame.file.text("LUTFunction", table) == "TO_LINEAR"), None)
 
 
-def _modality(frame: DicomFrame, stored: np.ndarray, curve: str | None) -> tuple[np.ndarray, float, float, float, str | None, int]:
+def _modality(
+    frame: DicomFrame, stored: np.ndarray, curve: str | None
+) -> tuple[np.ndarray, float, float, float, str | None, int]:
     """Values after the modality LUT, their least and largest, their step, their curve, and -1 where it turned their order round."""
     file = frame.file
     tables = file.items("ModalityLUTSequence")
@@ -78,9 +90,18 @@ def _modality(frame: DicomFrame, stored: np.ndarray, curve: str | None) -> tuple
         values, low, high = _looked_up(file, stored, tables[0])
         falls = _table(file, tables[0])[0]
         turned = -1 if falls[-1] < falls[0] else 1
-        return values, low, high, 1.0, "linear" if curve == "log" and file.text("Modality") in ("XA", "RF") else curve, turned
-    slope, intercept = (number if (number := frame.number(key, "PixelValueTransformationSequence")) is not None else default
-                        for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0)))
+        return (
+            values,
+            low,
+            high,
+            1.0,
+            "linear" if curve == "log" and file.text("Modality") in ("XA", "RF") else curve,
+            turned,
+        )
+    slope, intercept = (
+        number if (number := frame.number(key, "PixelValueTransformationSequence")) is not None else default
+        for key, default in (("RescaleSlope", 1.0), ("RescaleIntercept", 0.0))
+    )
     if slope == 0:
         file.refuse("has a RescaleSlope of 0, expected another number; export it again.")
     low, high = sorted(slope * number + intercept for number in stored_range(file))
@@ -107,8 +128,10 @@ def _table(file: DicomFile, table: pydicom.Dataset) -> tuple[np.ndarray, int]:
     entries = np.array([] if data is None else data).ravel()
     count = int(descriptor[0]) % 65536 or 65536 if len(descriptor) == 3 else -1
     if len(entries) != count or entries.dtype.kind not in "iu" or np.ptp(entries) == 0:
-        raise InputError(f"{file.path}: has a look-up table that does not fit its LUTDescriptor, expected as many entries as that says; "
-                         "export it again.")
+        raise InputError(
+            f"{file.path}: has a look-up table that does not fit its LUTDescriptor, expected as many entries as that says; "
+            "export it again."
+        )
     return entries.astype(np.int64) & 0xFFFF, int(descriptor[1])
 
 

@@ -21,9 +21,17 @@ HEAD = 4096
 LONGEST_HEADER = 16 << 20
 LONGEST_LINE = 480  # of a MetaImage: ITK cuts longer ones
 BEGINNINGS = (
-    (b"\x89PNG", "PNGImageIO"), (b"\xff\xd8\xff", "JPEGImageIO"), (b"II*\0", "TIFFImageIO"), (b"MM\0*", "TIFFImageIO"),
-    (b"II+\0", "TIFFImageIO"), (b"MM\0+", "TIFFImageIO"), (b"BM", "BMPImageIO"), (b"\0\0\0\x0cjP", "JPEG2000ImageIO"),
-    (b"\xff\x4f\xff\x51", "JPEG2000ImageIO"), (b"# vtk DataFile", "VTKImageIO"))
+    (b"\x89PNG", "PNGImageIO"),
+    (b"\xff\xd8\xff", "JPEGImageIO"),
+    (b"II*\0", "TIFFImageIO"),
+    (b"MM\0*", "TIFFImageIO"),
+    (b"II+\0", "TIFFImageIO"),
+    (b"MM\0+", "TIFFImageIO"),
+    (b"BM", "BMPImageIO"),
+    (b"\0\0\0\x0cjP", "JPEG2000ImageIO"),
+    (b"\xff\x4f\xff\x51", "JPEG2000ImageIO"),
+    (b"# vtk DataFile", "VTKImageIO"),
+)
 NIFTI = tuple(size.to_bytes(4, order) for size in (348, 540) for order in ("little", "big"))
 ENDINGS = ((".gipl", "GiplImageIO"), (".gipl.gz", "GiplImageIO"), (".mrc", "MRCImageIO"), (".rec", "MRCImageIO"))
 PAIR = re.compile(r"\.(nii|hdr|img)(\.gz)?$", re.IGNORECASE)
@@ -31,7 +39,9 @@ PAIR = re.compile(r"\.(nii|hdr|img)(\.gz)?$", re.IGNORECASE)
 _SCHEME = re.compile(r"[A-Za-z][\w+.-]*:")  # of a URL, or a drive of Windows
 _CONTROL = re.compile(r"[\0-\x1f\x7f]")
 _META_LINE = re.compile(rb"([!-9;<>-~]+)[ \t]*=[ \t]*([^\0-\x08\x0a-\x1f\x7f]*)")
-_NRRD_LINE = re.compile(rb"(?:#.*|([A-Za-z][A-Za-z _-]*):[ \t]([^\0-\x08\x0a-\x1f\x7f]*)|[^:\0-\x1f]+:=[^\0-\x08\x0a-\x1f\x7f]*)")
+_NRRD_LINE = re.compile(
+    rb"(?:#.*|([A-Za-z][A-Za-z _-]*):[ \t]([^\0-\x08\x0a-\x1f\x7f]*)|[^:\0-\x1f]+:=[^\0-\x08\x0a-\x1f\x7f]*)"
+)
 
 
 @dataclass(frozen=True)
@@ -110,10 +120,14 @@ def _named(path: Path, name: str | None) -> list[Path]:
         return []
     found = inside(name, path.parent)
     if found is None:
-        raise InputError(f"{path}: its header names a file outside its own folder, which is not read; put the voxels beside the header, or "
-                         "save both as one file (.mha, .nrrd).")
+        raise InputError(
+            f"{path}: its header names a file outside its own folder, which is not read; put the voxels beside the header, or "
+            "save both as one file (.mha, .nrrd)."
+        )
     if not found.is_file():
-        raise InputError(f"{path}: its header names the file with the voxels, which is not there; put it beside the header.")
+        raise InputError(
+            f"{path}: its header names the file with the voxels, which is not there; put it beside the header."
+        )
     return [found]
 
 
@@ -169,29 +183,41 @@ def _lines(path: Path) -> Iterable[bytes]:
 
 
 def _odd(path: Path) -> InputError:
-    return InputError(f"{path}: cannot be read as an image, as its header is damaged, or written in an unusual way; save it again, in one "
-                      "file (.mha, .nrrd).")
+    return InputError(
+        f"{path}: cannot be read as an image, as its header is damaged, or written in an unusual way; save it again, in one "
+        "file (.mha, .nrrd)."
+    )
 
 
 def _several(path: Path) -> InputError:
-    return InputError(f"{path}: its header names several files with the voxels, which are not read; save it in one file (.mha, .nrrd).")
+    return InputError(
+        f"{path}: its header names several files with the voxels, which are not read; save it in one file (.mha, .nrrd)."
+    )
 
 
 def _nifti_files(path: Path) -> tuple[Path, ...]:
     """A NIfTI or Analyze image: header and voxels of one name, which the reader finds by that. InputError where one is elsewhere."""
     head, suffix = _beginning(path), PAIR.search(path.name)[1].lower()
-    if suffix == "nii" and head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2"):  # it has its voxels itself
+    if (
+        suffix == "nii" and head[:4] in NIFTI and (head[344:347] == b"n+1" or head[4:7] == b"n+2")
+    ):  # it has its voxels itself
         return (path,)
     stem = PAIR.sub("", path.name).lower()
-    others = [file for file in path.parent.iterdir() if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem]
+    others = [
+        file for file in path.parent.iterdir() if PAIR.search(file.name) and PAIR.sub("", file.name).lower() == stem
+    ]
     for file in others:
         if (file.name != path.name or suffix == "img") and not file.resolve().is_relative_to(path.parent.resolve()):
-            raise InputError(f"{path}: {file.name}, which belongs to it, is a link to a file outside their folder, which is not read; put "
-                             "the file itself there.")
+            raise InputError(
+                f"{path}: {file.name}, which belongs to it, is a link to a file outside their folder, which is not read; put "
+                "the file itself there."
+            )
     files = [path, *(file.resolve() for file in others if file.name != path.name)]
     for file in files:
         if re.search(r"\.(nii|hdr)(\.gz)?$", file.name, re.IGNORECASE) and _beginning(file)[:4] not in NIFTI:
-            raise InputError(f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so export it again.")
+            raise InputError(
+                f"{path}: cannot be read as an image; it is damaged or not NIfTI or Analyze, so export it again."
+            )
     return tuple(files)
 
 

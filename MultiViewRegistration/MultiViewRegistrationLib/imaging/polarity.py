@@ -40,9 +40,7 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     weight = inside.astype(np.float64)
 
     def mean(image: np.ndarray, sigma: float) -> np.ndarray:
-        return ndimage.gaussian_filter(image * weight, sigma) / np.maximum(
-            ndimage.gaussian_filter(weight, sigma), 1e-3
-        )
+        return ndimage.gaussian_filter(image * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-3)
 
     detail = mean(small, FINE) - mean(small, COARSE)
     detail /= np.sqrt(mean(detail**2, COARSE) + (1e-3 * np.ptp(small[inside])) ** 2)

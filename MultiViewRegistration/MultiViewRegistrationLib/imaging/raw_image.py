@@ -44,14 +44,18 @@ def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -
     """
     values = np.asarray(values)
     if values.dtype.kind not in "iuf":
-        raise InputError(f"holds values of type {values.dtype}, but grey levels, integers or floating point, are expected.")
+        raise InputError(
+            f"holds values of type {values.dtype}, but grey levels, integers or floating point, are expected."
+        )
     if values.ndim == 3 and 1 < values.shape[-1] <= MOST_CHANNELS:
         values = _grey(values)
     if values.ndim != 2 or not values.size:
         shape = " x ".join(str(size) for size in values.shape) or "no"
         raise InputError(f"has the shape {shape}, but an X-ray image of rows x columns is expected; give one frame.")
     if pixel_mm is not None and not (np.isfinite(pixel_mm).all() and min(pixel_mm) > 0):
-        raise InputError(f"has pixels of {pixel_mm[0]:g} x {pixel_mm[1]:g} mm, but a size above 0 is expected; correct its spacing.")
+        raise InputError(
+            f"has pixels of {pixel_mm[0]:g} x {pixel_mm[1]:g} mm, but a size above 0 is expected; correct its spacing."
+        )
     integer = values.dtype.kind in "iu"
     with np.errstate(over="ignore"):  # beyond float32 is not finite
         values = values.astype(np.float32)

@@ -112,13 +112,19 @@ def _check_claim(path: Path, reader: sitk.ImageFileReader, stored: int, slices: 
     """
     size = reader.GetSize()
     voxels = math.prod(size) * reader.GetNumberOfComponents() * slices
-    claimed = voxels * sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents()).GetSizeOfPixelComponent()
+    claimed = (
+        voxels * sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents()).GetSizeOfPixelComponent()
+    )
     if claimed > UNCHECKED and claimed > MOST_PACKED * stored:
-        raise InputError(f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, but a "
-                         "whole file is expected; copy or export it again.")
+        raise InputError(
+            f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, but a "
+            "whole file is expected; copy or export it again."
+        )
     if math.prod(size[:2]) > MOST_PIXELS:
-        raise InputError(f"{path}: has {size[0]} x {size[1]} pixels by its header, but at most {MOST_PIXELS >> 20} million are expected; "
-                         "check that it is the right file.")
+        raise InputError(
+            f"{path}: has {size[0]} x {size[1]} pixels by its header, but at most {MOST_PIXELS >> 20} million are expected; "
+            "check that it is the right file."
+        )
     if claimed > UNCHECKED:
         check_room(path, f"{voxels:.3g} voxels", claimed + 4 * voxels)  # they are copied as float32
 
@@ -131,7 +137,9 @@ def read_series(folder: Path, files: Sequence[Path]) -> sitk.Image:
     reader.SetOutputPixelType(sitk.sitkFloat32)
     try:
         with silenced():
-            _check_claim(folder, _reader("GDCMImageIO", files[0]), sum(file.stat().st_size for file in files), len(files))
+            _check_claim(
+                folder, _reader("GDCMImageIO", files[0]), sum(file.stat().st_size for file in files), len(files)
+            )
             image = reader.Execute()
     except RuntimeError:
         raise InputError(
@@ -171,28 +179,17 @@ def _check_orthogonal(path: Path, image: sitk.Image) -> None:
 def _check_nifti(path: Path, image: sitk.Image) -> None:
     """ITK reads two broken kinds of NIfTI without a word: a sheared sform beside a qform, and a cut file."""
     if int(image.GetMetaData("sform_code")) > 0:
-        sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[
-            :, :3
-        ]
+        sform = np.array([[float(x) for x in image.GetMetaData(f"srow_{axis}").split()] for axis in "xyz"])[:, :3]
         check_right_angles(path, sform / np.maximum(np.linalg.norm(sform, axis=0), 1e-12))
     voxels = np.prod([max(1, int(image.GetMetaData(f"dim[{d}]"))) for d in range(1, 8)], dtype=np.int64)
-    expected = (
-        int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8
-    )
-    if (
-        path.suffix == ".nii"
-        and path.stat().st_size < expected
-        or path.suffix == ".gz"
-        and not _holds(path, expected)
-    ):
+    expected = int(float(image.GetMetaData("vox_offset"))) + int(voxels) * int(image.GetMetaData("bitpix")) // 8
+    if path.suffix == ".nii" and path.stat().st_size < expected or path.suffix == ".gz" and not _holds(path, expected):
         raise InputError(f"{path}: the file ends before its last voxel; copy or export it again.")
 
 
 def _holds(path: Path, expected: int) -> bool:
     """Whether a gzip file unpacks to at least `expected` bytes."""
-    with open(
-        path, "rb"
-    ) as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
+    with open(path, "rb") as file:  # a whole file says its unpacked length at its end; only others are unpacked to see
         file.seek(-4, os.SEEK_END)
         if int.from_bytes(file.read(), "little") == expected % 2**32:
             return True

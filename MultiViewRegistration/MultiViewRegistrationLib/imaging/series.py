@@ -119,9 +119,7 @@ def _check_complete(path: Path, header: pydicom.Dataset, rest: int) -> None:
         )
 
 
-def _only_series(
-    folder: Path, headers: list[tuple[Path, pydicom.Dataset]]
-) -> list[tuple[Path, pydicom.Dataset]]:
+def _only_series(folder: Path, headers: list[tuple[Path, pydicom.Dataset]]) -> list[tuple[Path, pydicom.Dataset]]:
     series = defaultdict(list)
     for _, header in headers:
         series[header.get("SeriesInstanceUID")].append(header.get("SeriesNumber"))
@@ -133,9 +131,7 @@ def _only_series(
             "register into a folder of their own."
         )
     if len(headers) == 1:
-        raise InputError(
-            f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series."
-        )
+        raise InputError(f"{folder}: found a single CT slice, but a volume is expected; give all slices of the series.")
     return headers
 
 
@@ -202,9 +198,7 @@ def _stacked(folder: Path, slices: list[_Slice]) -> list[Path]:
         )
     aside = np.linalg.norm(positions - positions[0] - np.outer(depth - depth[0], normal), axis=1).max()
     if aside > POSITION_TOLERANCE_MM + np.tan(np.radians(TILT_TOLERANCE_DEG)) * length:
-        raise _tilted(
-            folder, f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices"
-        )
+        raise _tilted(folder, f"{np.degrees(np.arctan2(aside, length)):.1f} degrees by the positions of its slices")
     index = np.arange(len(depth))
     uneven = np.abs(depth - np.polyval(np.polyfit(index, depth, 1), index)).max()
     if uneven > min(POSITION_TOLERANCE_MM, 0.2 * spacing):

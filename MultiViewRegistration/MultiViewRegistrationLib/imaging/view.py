@@ -60,7 +60,5 @@ class View:
     def cropped(self, left: int, top: int, columns: int, rows: int) -> View:
         """The part of the view whose top-left pixel is (left, top)."""
         part = np.s_[top : top + rows, left : left + columns]
-        xray = XRay(
-            np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm
-        )
+        xray = XRay(np.ascontiguousarray(self.xray.line_integrals[part]), self.xray.valid[part], self.xray.pixel_mm)
         return replace(self, xray=xray, camera=self.camera.cropped(left, top, columns, rows))

@@ -24,9 +24,7 @@ class Volume:
         object.__setattr__(self, "values", np.ascontiguousarray(self.values, dtype=np.float32))
         object.__setattr__(self, "ct_from_index", np.array(self.ct_from_index, dtype=np.float64))
         if self.values.ndim != 3 or self.ct_from_index.shape != (4, 4):
-            raise ValueError(
-                f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}"
-            )
+            raise ValueError(f"a volume is (k, j, i) and 4x4, not {self.values.shape} and {self.ct_from_index.shape}")
 
     @property
     def index_from_ct(self) -> np.ndarray:
@@ -46,7 +44,9 @@ class Volume:
         a cut end.
         """
         fi, fj, fk = factors
-        values = np.empty([-(-size // factor) for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)], np.float32)
+        values = np.empty(
+            [-(-size // factor) for size, factor in zip(self.values.shape, (fk, fj, fi), strict=True)], np.float32
+        )
         for k, slab in enumerate(values):  # one at a time: they fit the cache, and no second volume is needed
             slab[:] = _block_mean(_block_mean(_block_mean(self.values[k * fk : (k + 1) * fk], fk, 0), fj, 1), fi, 2)[0]
         index_from_pooled = np.diag([fi, fj, fk, 1.0])
@@ -65,8 +65,11 @@ def pyramid(volume: Volume, levels: int) -> list[Volume]:
     made = [(np.ones(3, int), volume)]
     for level in range(1, levels):
         factors = np.maximum(1, np.rint(np.median(spacing) * 2.0**level / spacing)).astype(int)
-        by, source = next((factors // of, source) for of, source in reversed(made)
-                          if not (factors % of).any() and not (size % of)[factors > of].any())
+        by, source = next(
+            (factors // of, source)
+            for of, source in reversed(made)
+            if not (factors % of).any() and not (size % of)[factors > of].any()
+        )
         made.append((factors, source.pooled(tuple(int(f) for f in by))))
     return [pooled for _, pooled in made]
 

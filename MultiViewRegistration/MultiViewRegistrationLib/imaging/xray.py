@@ -96,7 +96,9 @@ def load_frames(path: str | Path) -> list[RawImage]:
     dicom = read_dicom(path)
     if dicom is not None and is_grey(dicom):
         count = frame_count(dicom)
-        check_room(path, f"{count} frames", 8 * count * dicom.whole("Rows") * dicom.whole("Columns"))  # as float32, and what they come from
+        check_room(
+            path, f"{count} frames", 8 * count * dicom.whole("Rows") * dicom.whole("Columns")
+        )  # as float32, and what they come from
         return [dicom_image(dicom, frame) for frame in range(count)]
     image = _other_image(path, dicom)
     return [_raw_frame(path, image, values) for values in _frames(path, image)]
@@ -201,11 +203,7 @@ def to_line_integrals(
     if not valid.any():
         raise InputError("has no valid pixel; check its mask.")
     if intensity == "linear":
-        air = (
-            np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE)
-            if i0 is None
-            else -np.log(i0)
-        )
+        air = np.percentile(line_integrals[valid], 100 - DIRECT_EXPOSURE_PERCENTILE) if i0 is None else -np.log(i0)
         line_integrals -= np.float32(air)
     return XRay(line_integrals, valid, raw.pixel_mm)
 

@@ -61,19 +61,24 @@ def read_geometry(view: Fields) -> Geometry:
     """The one geometry in an entry of "views"."""
     given = [key for key in GEOMETRIES if view.has(key)]
     if len(given) != 1:
-        what, remedy = (" and ".join(given), "keep one") if given else (
-            "no geometry, and its image no DICOM header with one", "add the one you know")
+        what, remedy = (
+            (" and ".join(given), "keep one")
+            if given
+            else ("no geometry, and its image no DICOM header with one", "add the one you know")
+        )
         expected = f"one of {', '.join(GEOMETRIES)}"
         raise InputError(f"{view.file}: {view.name} has {what}, expected {expected}; {remedy}.")
     key = given[0]
     if key != "camera" and view.has("distortion"):
-        view.refuse("distortion", f"stands beside {key}", "a camera, whose intrinsics it goes with",
-                    "give the geometry as a camera, or undistort the image")
+        view.refuse(
+            "distortion",
+            f"stands beside {key}",
+            "a camera, whose intrinsics it goes with",
+            "give the geometry as a camera, or undistort the image",
+        )
     geometry = Geometry(f"{view.file}: {view.label(key)}")
     if key == "projection_matrix":
-        matrix = view.array(
-            key, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100
-        )
+        matrix = view.array(key, (3, 4), "3 rows of 4 numbers that take world mm (LPS) to pixels", limit=1e100)
         _built(Camera.from_projection_matrix, view, projection_matrix=matrix, size=(1, 1))
         return replace(geometry, projection_matrix=matrix)
     section = view.section(key)
@@ -107,9 +112,7 @@ def _c_arm(geometry: Geometry, fields: Fields) -> Geometry:
         "size": fields.array("size", (2,), "[columns, rows] of the image"),
     }
     for key in ("source_to_detector_mm", "source_to_isocentre_mm", "rao_lao_deg", "cra_cau_deg"):
-        readings[key] = fields.number(
-            key, "a number of degrees" if key.endswith("_deg") else "a number of mm"
-        )
+        readings[key] = fields.number(key, "a number of degrees" if key.endswith("_deg") else "a number of mm")
     if fields.has("principal_point"):
         readings["principal_point"] = fields.array("principal_point", (2,), "a pixel [column, row]")
     if fields.has("roll_deg"):
@@ -131,9 +134,7 @@ def _built(kind: Callable[..., Camera], fields: Fields, **values: Any) -> Camera
         raise InputError(f"{fields.file}: {fields.label(str(error))}") from None
 
 
-def settle(
-    geometries: list[Geometry], sizes: list[tuple[int, int]], ct_centre: np.ndarray | None
-) -> list[Camera]:
+def settle(geometries: list[Geometry], sizes: list[tuple[int, int]], ct_centre: np.ndarray | None) -> list[Camera]:
     """The camera of each view, for images of `sizes` (columns, rows) and a CT at `ct_centre` (3,), world mm.
 
     Without a start pose `ct_centre` is None, and the views' meeting_point stands for it.

@@ -69,8 +69,13 @@ class Case:
     assumptions: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def load(cls, path: str | os.PathLike, last: Case | None = None, world_from_ct: np.ndarray | None = None,
-             read_ct: Callable[[], CT] | None = None) -> Case:
+    def load(
+        cls,
+        path: str | os.PathLike,
+        last: Case | None = None,
+        world_from_ct: np.ndarray | None = None,
+        read_ct: Callable[[], CT] | None = None,
+    ) -> Case:
         """Load a case.json, or the one in a folder, with all that it names.
 
         last: a case loaded before, whose CT is taken if it is the same.
@@ -159,8 +164,10 @@ def in_field(view: ViewFile, valid: np.ndarray | None = None) -> XRay:
     try:
         if valid is not None and valid.shape != image.values.shape:
             (rows, columns), (expected_rows, expected_columns) = image.values.shape, valid.shape
-            raise InputError(f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
-                             "frame; give images of one size.")
+            raise InputError(
+                f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
+                "frame; give images of one size."
+            )
         xray = to_line_integrals(image, view.intensity, valid=valid)
     except InputError as error:
         raise InputError(f"{view.image.path}: {error}") from None
@@ -183,10 +190,14 @@ def image_of(view: ViewFile) -> RawImage:
 def mask_of(view: ViewFile) -> np.ndarray:
     """The mask (rows, columns) that a view names, True = use; as it is drawn on the stored image, it loses the distortion with that."""
     used, geometry = load_image(view.mask.path).values != 0, view.geometry
-    return used if geometry.distortion is None else undistorted_mask(used, geometry.camera.intrinsics, geometry.distortion)
+    return (
+        used if geometry.distortion is None else undistorted_mask(used, geometry.camera.intrinsics, geometry.distortion)
+    )
 
 
-def views_of(where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None) -> list[View]:
+def views_of(
+    where: str, files: list[ViewFile], xrays: list[XRay], ct: CT, world_from_ct: np.ndarray | None
+) -> list[View]:
     """The views that these entries and images make, the cameras settled by each other and by where the CT is.
 
     where: what messages begin with, the case's file for one.
@@ -219,9 +230,15 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
     bent = {view.name: view.geometry for view in file.views if view.geometry.distortion is not None}
     try:
         return [
-            replace(landmark, pixels={
-                name: bent[name].distortion.undistort_pixels(bent[name].camera.intrinsics, pixel) if name in bent else pixel
-                for name, pixel in landmark.pixels.items()})
+            replace(
+                landmark,
+                pixels={
+                    name: bent[name].distortion.undistort_pixels(bent[name].camera.intrinsics, pixel)
+                    if name in bent
+                    else pixel
+                    for name, pixel in landmark.pixels.items()
+                },
+            )
             for landmark in file.landmarks
         ]
     except InputError as error:
@@ -246,8 +263,7 @@ def _check_visible(where: str, files: list[ViewFile], seen: list[bool]) -> None:
     for view, sees_ct in zip(files, seen):
         if not sees_ct:
             warnings.warn(
-                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; "
-                "check its geometry.",
+                f"{where}: {view.field} does not show the CT at the start pose world_from_ct; check its geometry.",
                 stacklevel=2,
             )
 

@@ -22,7 +22,9 @@ from .xray_header.assumptions import ASSUMPTIONS
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name that is made of these alone tells nothing of a person.
-_PLAIN_NAME = re.compile(r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE)
+_PLAIN_NAME = re.compile(
+    r"(view|camera|ap|pa|lat|lateral|oblique|inlet|outlet|lao|rao|cra|cau|left|right)?[ _-]?\d{0,2}", re.IGNORECASE
+)
 _FILES = {"ct", "mask", "image", "frame"}
 
 
@@ -73,7 +75,9 @@ def _kept(value: Any, schema: dict, root: dict, dropped: set[str]) -> Any:
         kept = {}
         for key, item in value.items():
             inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
-            if isinstance(inner, dict) and (not isinstance(item, str) or key == "name" or item in inner.get("enum", ())):
+            if isinstance(inner, dict) and (
+                not isinstance(item, str) or key == "name" or item in inner.get("enum", ())
+            ):
                 kept[key] = _kept(item, inner, root, dropped)
             elif key not in _FILES:
                 dropped.add(key)
@@ -106,9 +110,19 @@ def _image(given: ViewFile, xray: XRay) -> tuple[RawImage, str]:
     intensity, inverted = recognised(raw) if given.intensity == "auto" else (given.intensity, False)
     values = raw.white - raw.values if inverted else raw.values
     step = raw.step
-    if step and not (step == 1 and np.array_equal(values, np.rint(values))):  # a file of whole numbers could not hold them
+    if step and not (
+        step == 1 and np.array_equal(values, np.rint(values))
+    ):  # a file of whole numbers could not hold them
         values, step = values + (step / 2 if intensity == "linear" else 0), 0.0
-    plain = replace(raw, values=values.astype(np.float32), step=step, pixel_mm=xray.pixel_mm, curve=None, bone_bright=None, open=None)
+    plain = replace(
+        raw,
+        values=values.astype(np.float32),
+        step=step,
+        pixel_mm=xray.pixel_mm,
+        curve=None,
+        bone_bright=None,
+        open=None,
+    )
     valid = xray.valid
     if valid.all():
         return plain, intensity
@@ -134,8 +148,10 @@ def _going_on(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 def _told(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str]) -> list[str]:
     known = json.loads(SCHEMA.read_text(encoding="utf-8"))["properties"]
-    told = ["The files of CT, images and masks were written anew as MetaImage and PNG, without any header, under neutral names.",
-            "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked."]
+    told = [
+        "The files of CT, images and masks were written anew as MetaImage and PNG, without any header, under neutral names.",
+        "Pixels that no view uses (beyond the field, burnt-in text that was found) were blanked.",
+    ]
     renamed = sum(name != new for name, new in names.items())
     if renamed:
         told.append(f"{renamed} view{'s were' if renamed > 1 else ' was'} renamed.")
@@ -145,7 +161,11 @@ def _told(file: CaseFile, names: dict[str, str], content: dict, dropped: set[str
     if dropped_known:
         told.append(f"Left out of the case: {', '.join(dropped_known)}.")
     if others := len(dropped - known.keys()):
-        told.append(f"{others} key{'s' * (others > 1)} of the case with free text, or that this program does not know, "
-                    f"{'were' if others > 1 else 'was'} left out.")
-    told.append("Not taken out, look yourself: text burnt into the field of an image that was not found, and the face in a CT of a head.")
+        told.append(
+            f"{others} key{'s' * (others > 1)} of the case with free text, or that this program does not know, "
+            f"{'were' if others > 1 else 'was'} left out."
+        )
+    told.append(
+        "Not taken out, look yourself: text burnt into the field of an image that was not found, and the face in a CT of a head."
+    )
     return told

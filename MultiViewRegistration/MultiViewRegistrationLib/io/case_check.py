@@ -111,7 +111,10 @@ class CaseCheck:
         return {
             "name": self.name,
             "views": [_view_json(view) for view in self.views],
-            "pairs": [{"views": [pair.first, pair.second], "angle_deg": pair.angle_deg, "gap_mm": pair.gap_mm} for pair in self.pairs],
+            "pairs": [
+                {"views": [pair.first, pair.second], "angle_deg": pair.angle_deg, "gap_mm": pair.gap_mm}
+                for pair in self.pairs
+            ],
             "world_from_ct": self.world_from_ct.tolist(),
             "start_pose": "given" if self.placed else "assumed",
             "ct_corners_world": self.corners.tolist(),
@@ -134,12 +137,16 @@ def check_case(case: Case) -> CaseCheck:
     ct_from_index = case.ct.volume.ct_from_index
     unit = np.stack(np.meshgrid(*[(np.arange(SAMPLES) + 0.5) / SAMPLES] * 3, indexing="ij"), -1).reshape(-1, 3)
     bits = (np.arange(8)[:, None] >> np.arange(3)) & 1
-    box, corners = (rigid.transform_points(world_from_ct, rigid.transform_points(ct_from_index, low + (high - low) * part))
-                    for part in (unit, bits))
+    box, corners = (
+        rigid.transform_points(world_from_ct, rigid.transform_points(ct_from_index, low + (high - low) * part))
+        for part in (unit, bits)
+    )
     isocentre = _place(case, meeting)
     return CaseCheck(
         name=case.name,
-        views=[_view(view, case.views[:nth], world_from_ct, box, corners, isocentre) for nth, view in enumerate(case.views)],
+        views=[
+            _view(view, case.views[:nth], world_from_ct, box, corners, isocentre) for nth, view in enumerate(case.views)
+        ],
         pairs=[_pair(a, b) for a, b in combinations(case.views, 2)],
         world_from_ct=world_from_ct,
         placed=case.world_from_ct is not None,
@@ -154,7 +161,10 @@ def check_case(case: Case) -> CaseCheck:
 
 
 def _points(case: Case) -> list[PointsCheck]:
-    given = {"targets": case.targets, "landmarks": np.array([landmark.ct for landmark in case.landmarks]).reshape(-1, 3)}
+    given = {
+        "targets": case.targets,
+        "landmarks": np.array([landmark.ct for landmark in case.landmarks]).reshape(-1, 3),
+    }
     index_from_ct = np.linalg.inv(case.ct.volume.ct_from_index)
     low, high = ct_box(replace(case.ct, mask=None))
     checked = []
@@ -176,7 +186,12 @@ def _place(case: Case, meeting: np.ndarray | None) -> np.ndarray:
 
 
 def _view(
-    view: View, before: list[View], world_from_ct: np.ndarray, box: np.ndarray, corners: np.ndarray, isocentre: np.ndarray
+    view: View,
+    before: list[View],
+    world_from_ct: np.ndarray,
+    box: np.ndarray,
+    corners: np.ndarray,
+    isocentre: np.ndarray,
 ) -> ViewCheck:
     """before: the views before this one.   box: (N, 3) points that fill the CT's box, world mm; the rest as in CaseCheck."""
     camera = view.camera
@@ -203,7 +218,9 @@ def _view(
         mirrored=bool(camera.intrinsics[0, 0] < 0),
         rotation_sd_deg=view.rotation_sd_deg,
         translation_sd_mm=view.translation_sd_mm,
-        same_image_as=next((o.name for o in before if np.array_equal(o.xray.line_integrals, view.xray.line_integrals)), None),
+        same_image_as=next(
+            (o.name for o in before if np.array_equal(o.xray.line_integrals, view.xray.line_integrals)), None
+        ),
     )
 
 
@@ -222,8 +239,11 @@ def _view_json(view: ViewCheck) -> dict:
     return {
         "name": view.name,
         "projection_matrix": camera.projection_matrix.tolist(),
-        "camera": {"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(),
-                   "size": list(camera.size)},
+        "camera": {
+            "intrinsics": camera.intrinsics.tolist(),
+            "camera_from_world": camera.camera_from_world.tolist(),
+            "size": list(camera.size),
+        },
         "size": list(camera.size),
         "source": camera.source.tolist(),
         "source_to_detector_mm": view.source_to_detector_mm,

@@ -148,12 +148,23 @@ def _of_header(entry: Fields, folder: Path) -> HeaderView | None:
     """None for an entry that has its geometry, and for one that is refused when it is read."""
     values = entry.values
     image, frame, c_arm = (values.get(key) for key in ("image", "frame", "c_arm"))
-    if any(key in values for key in GEOMETRIES if key != "c_arm") or not isinstance(c_arm, (dict, type(None))) or not is_incomplete(c_arm):
+    if (
+        any(key in values for key in GEOMETRIES if key != "c_arm")
+        or not isinstance(c_arm, (dict, type(None)))
+        or not is_incomplete(c_arm)
+    ):
         return None
     if not isinstance(image, str) or not (frame is None or type(frame) is int) or "\0" in image:
         return None
     refuse_elsewhere(entry.file, folder, image)
-    path = next((path for path in (folder / image, folder / image.replace("\\", "/")) if os.path.isfile(path) and is_dicom(path)), None)
+    path = next(
+        (
+            path
+            for path in (folder / image, folder / image.replace("\\", "/"))
+            if os.path.isfile(path) and is_dicom(path)
+        ),
+        None,
+    )
     exact = not {"rotation_sd_deg", "translation_sd_mm"} & values.keys()
     return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
 
@@ -166,7 +177,9 @@ def _view(fields: Fields, folder: Path) -> ViewFile:
         name=name,
         image=image,
         frame=frame,
-        intensity=fields.choice("intensity", INTENSITIES) if fields.has("intensity") else _default_intensity(image.path, frame),
+        intensity=fields.choice("intensity", INTENSITIES)
+        if fields.has("intensity")
+        else _default_intensity(image.path, frame),
         mask=_input_file(fields, "mask", folder) if fields.has("mask") else None,
         geometry=read_geometry(fields),
         rotation_sd_deg=_standard_deviation(fields, "rotation_sd_deg"),
@@ -197,9 +210,7 @@ def view_name(fields: Fields) -> str:
     """The view's name; InputError for one that could not be part of a file's."""
     name = fields.text("name", "a name for the view")
     if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > LONGEST_NAME:
-        expected = (
-            f"at most {LONGEST_NAME} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
-        )
+        expected = f"at most {LONGEST_NAME} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
         fields.refuse("name", f"is {found(name)}", expected, "rename the view, as files get its name")
     return name
 
@@ -221,9 +232,7 @@ def _standard_deviation(fields: Fields, key: str) -> float | None:
     """Calibrated where nothing is said."""
     if not fields.has(key):
         return 0.0
-    return (
-        None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
-    )
+    return None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
 
 
 def _shared_unknowns(fields: Fields) -> SharedUnknowns:
@@ -233,7 +242,11 @@ def _shared_unknowns(fields: Fields) -> SharedUnknowns:
     shared = fields.section("shared_unknowns")
     deviations = {
         key: shared.number(key, f"a standard deviation in {unit} above 0; leave out what is known exactly", above=0)
-        for key, unit in (("source_to_detector_sd_mm", "mm"), ("principal_point_sd_px", "pixels"), ("isocentre_sd_mm", "mm"))
+        for key, unit in (
+            ("source_to_detector_sd_mm", "mm"),
+            ("principal_point_sd_px", "pixels"),
+            ("isocentre_sd_mm", "mm"),
+        )
         if shared.has(key)
     }
     shared.warn_unread()
@@ -268,7 +281,9 @@ def _training(fields: Fields) -> dict[str, float]:
             ranges[key] = training.number(key, expected, least=0, most=math.inf if most is None else most)
     training.warn_unread()
     if len(ranges) == len(TRAINING) and not any(ranges.values()):
-        fields.refuse("training", "has 0 everywhere", "a range above 0, as a single pose is nothing to learn", "widen it")
+        fields.refuse(
+            "training", "has 0 everywhere", "a range above 0, as a single pose is nothing to learn", "widen it"
+        )
     return ranges
 
 

@@ -104,8 +104,10 @@ def parse_reading(text: str) -> tuple[str, Any]:
         raise InputError(f'--c-arm: found "{shown(text)}", expected key=value with one of {keys}; correct it.')
     if key == "mirrored":
         if value not in ("true", "false"):
-            raise InputError(f'--c-arm: mirrored is "{shown(value)}", expected true (as seen from the detector) or false (as the source '
-                             "sees it); choose one.")
+            raise InputError(
+                f'--c-arm: mirrored is "{shown(value)}", expected true (as seen from the detector) or false (as the source '
+                "sees it); choose one."
+            )
         return key, value == "true"
     try:
         numbers = [float(part) for part in value.split(",")]
@@ -115,8 +117,10 @@ def parse_reading(text: str) -> tuple[str, Any]:
     if key == "pixel_mm" and len(numbers) == 1:
         numbers *= 2
     if len(numbers) != most or not np.isfinite(numbers).all():
-        raise InputError(f'--c-arm: {key} is "{shown(value)}", expected {"two numbers with a comma between" if most == 2 else "a number"}; '
-                         "correct it.")
+        raise InputError(
+            f'--c-arm: {key} is "{shown(value)}", expected {"two numbers with a comma between" if most == 2 else "a number"}; '
+            "correct it."
+        )
     return key, numbers if most == 2 else numbers[0]
 
 
@@ -130,10 +134,16 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     not known, by name; nothing is written then.
     """
     if path.exists() and not force:
-        raise InputError(f"{shown(path)}: exists already, expected the name of a new file; choose another, or replace it with --force.")
+        raise InputError(
+            f"{shown(path)}: exists already, expected the name of a new file; choose another, or replace it with --force."
+        )
     _refuse_gaps(new)
     _with_headers(new)
-    sources = [source for source in (new.ct, new.mask, *(part for view in new.views for part in (view.image, view.mask))) if source]
+    sources = [
+        source
+        for source in (new.ct, new.mask, *(part for view in new.views for part in (view.image, view.mask)))
+        if source
+    ]
     for source in sources:
         if not source.exists():
             raise InputError(f"{shown(source)}: no such file; check the path.")
@@ -148,14 +158,20 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
                     case = Case.load(probe)
                 except InputError as error:
                     raise InputError(str(error).replace(shown(probe), shown(path))) from None
-            named = _copied(sources, staging) if copy else {source: _relative(source, path.parent) for source in sources}
+            named = (
+                _copied(sources, staging) if copy else {source: _relative(source, path.parent) for source in sources}
+            )
             taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
             if taken:
-                raise InputError(f"{shown(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder.")
+                raise InputError(
+                    f"{shown(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder."
+                )
             probe.write_text(_text(new, named))
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
-                         "to; choose another.") from None
+        raise InputError(
+            f"{shown(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
+            "to; choose another."
+        ) from None
     for warning in caught:
         warnings.warn(str(warning.message).replace(shown(probe), shown(path)), stacklevel=2)
     case.path = path
@@ -164,18 +180,32 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
 
 
 def _refuse_gaps(new: NewCase) -> None:
-    lacking = [f"view {shown(view.name)}: lacks " + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
-               for view in new.views if (lacks := view.lacking())]
+    lacking = [
+        f"view {shown(view.name)}: lacks " + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
+        for view in new.views
+        if (lacks := view.lacking())
+    ]
     if lacking:
-        raise InputError(f"{'; '.join(lacking)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
-                         "or --c-arm with these keys.")
+        raise InputError(
+            f"{'; '.join(lacking)}, expected a projection matrix or all readings of a C-arm; give --projection-matrix FILE, "
+            "or --c-arm with these keys."
+        )
 
 
 def _with_headers(new: NewCase) -> None:
     """Completes the views that leave something to their headers, and writes into their entries what is assumed then."""
-    views = {view.name: HeaderView(f"view {shown(view.name)}", view.name, view.image, view.more.get("frame"), view.c_arm,
-                                   not {"rotation_sd_deg", "translation_sd_mm"} & view.more.keys())
-             for view in new.views if view.from_header()}
+    views = {
+        view.name: HeaderView(
+            f"view {shown(view.name)}",
+            view.name,
+            view.image,
+            view.more.get("frame"),
+            view.c_arm,
+            not {"rotation_sd_deg", "translation_sd_mm"} & view.more.keys(),
+        )
+        for view in new.views
+        if view.from_header()
+    }
     completed = dict(zip(views, complete("mvreg case new", list(views.values()))))
     for view in new.views:
         if view.name in completed:
@@ -189,7 +219,10 @@ def _text(new: NewCase, named: dict[Path, str | Path]) -> str:
         mask = {"mask": os.fspath(named[view.mask])} if view.mask else {}
         views.append({"name": view.name, "image": os.fspath(named[view.image]), **mask, **view.more, **view.geometry})
     mask = {"mask": os.fspath(named[new.mask])} if new.mask else {}
-    return json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1) + "\n"
+    return (
+        json.dumps({"version": VERSION, "ct": os.fspath(named[new.ct]), **mask, **new.more, "views": views}, indent=1)
+        + "\n"
+    )
 
 
 def _relative(source: Path, folder: Path) -> str:

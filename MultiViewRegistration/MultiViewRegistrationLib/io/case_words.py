@@ -29,8 +29,11 @@ def lines(check: CaseCheck) -> list[str]:
     told += [f"{name}, assumed: {sentence}" for name, assumed in check.assumptions.items() for sentence in assumed]
     size = np.linalg.norm(check.corners[[1, 2, 4]] - check.corners[0], axis=1)
     middle = _point(check.corners.mean(0))
-    where = f"at the start pose its middle is at {middle} in the world" if check.placed else (
-        f"it has no start pose, and is taken here with its axes along the world's, its middle at {middle}")
+    where = (
+        f"at the start pose its middle is at {middle} in the world"
+        if check.placed
+        else (f"it has no start pose, and is taken here with its axes along the world's, its middle at {middle}")
+    )
     what = "The structure that the mask selects" if check.structure else "The CT"
     return [*told, f"{what}: {size[0]:.0f} x {size[1]:.0f} x {size[2]:.0f} mm; {where}.", *_part_lines(check)]
 
@@ -38,7 +41,9 @@ def lines(check: CaseCheck) -> list[str]:
 def _part_lines(check: CaseCheck) -> list[str]:
     """The search, the points and the tracker's frame."""
     about = "about the start pose" if check.placed else "about that place"
-    told = [f"A search goes {check.search['rotation_deg']:g} degrees and {check.search['translation_mm']:g} mm {about}."]
+    told = [
+        f"A search goes {check.search['rotation_deg']:g} degrees and {check.search['translation_mm']:g} mm {about}."
+    ]
     for points in check.points:
         inside = "all" if points.inside == points.count else f"{points.inside} of them"
         told.append(f"The case has {points.count} {points.what}, {inside} within the box of the CT.")
@@ -48,15 +53,26 @@ def _part_lines(check: CaseCheck) -> list[str]:
 
 
 def _view_lines(view: ViewCheck, structure: bool) -> list[str]:
-    detector = "not known (the image has no pixel size)" if view.source_to_detector_mm is None else f"{view.source_to_detector_mm:.0f} mm"
+    detector = (
+        "not known (the image has no pixel size)"
+        if view.source_to_detector_mm is None
+        else f"{view.source_to_detector_mm:.0f} mm"
+    )
     width, height = view.field_mm
     (left, top), (right, bottom) = view.ct_corners.min(0), view.ct_corners.max(0)
     columns, rows = view.camera.size
-    box = (f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} x {rows}"
-           if (view.ct_depths > 0).all() else "is partly behind the source")
-    known = ("not known" if view.rotation_sd_deg is None or view.translation_sd_mm is None else "taken as exact"
-             if not view.rotation_sd_deg and not view.translation_sd_mm
-             else f"known to {view.rotation_sd_deg:g} degrees and {view.translation_sd_mm:g} mm")
+    box = (
+        f"falls on columns {left:.0f} to {right:.0f}, rows {top:.0f} to {bottom:.0f} of {columns} x {rows}"
+        if (view.ct_depths > 0).all()
+        else "is partly behind the source"
+    )
+    known = (
+        "not known"
+        if view.rotation_sd_deg is None or view.translation_sd_mm is None
+        else "taken as exact"
+        if not view.rotation_sd_deg and not view.translation_sd_mm
+        else f"known to {view.rotation_sd_deg:g} degrees and {view.translation_sd_mm:g} mm"
+    )
     stored = "mirrored, as seen from the detector" if view.mirrored else "as the source sees it, not mirrored"
     return [
         f"{view.name}: source at {_point(view.camera.source)} in the world; source to detector {detector}; at the isocentre, "
@@ -87,17 +103,27 @@ def findings(check: CaseCheck) -> list[str]:
     told = [finding for view in check.views for finding in _of_view(view, check)]
     for pair in check.pairs:
         if min(pair.angle_deg, 180 - pair.angle_deg) < NEARLY_PARALLEL_DEG:
-            told.append(f"{pair.first} and {pair.second} are nearly parallel ({pair.angle_deg:.1f} degrees), so depth is hardly seen; "
-                        "check their angles.")
+            told.append(
+                f"{pair.first} and {pair.second} are nearly parallel ({pair.angle_deg:.1f} degrees), so depth is hardly seen; "
+                "check their angles."
+            )
         elif pair.gap_mm > FAR_APART_MM:
-            told.append(f"{pair.first} and {pair.second} have middle rays that pass {pair.gap_mm:.0f} mm apart, so they hardly show the "
-                        "same anatomy; check that both are given in one world, in mm.")
-    told += [f"{points.count - points.inside} of {points.count} {points.what} lie outside of the CT; check that they are of this CT, in "
-             "LPS mm." for points in check.points if points.inside < points.count]
+            told.append(
+                f"{pair.first} and {pair.second} have middle rays that pass {pair.gap_mm:.0f} mm apart, so they hardly show the "
+                "same anatomy; check that both are given in one world, in mm."
+            )
+    told += [
+        f"{points.count - points.inside} of {points.count} {points.what} lie outside of the CT; check that they are of this CT, in "
+        "LPS mm."
+        for points in check.points
+        if points.inside < points.count
+    ]
     mirrored = [view.name for view in check.views if view.mirrored]
     if mirrored and len(mirrored) < len(check.views):
-        told.append(f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "
-                    "each image.")
+        told.append(
+            f"{', '.join(mirrored)} is mirrored and the other views are not, which is rare on one machine; check left and right in "
+            "each image."
+        )
     return told
 
 
@@ -105,21 +131,31 @@ def _of_view(view: ViewCheck, check: CaseCheck) -> list[str]:
     told = []
     if view.inside < HARDLY_INSIDE:
         where = "at the start pose" if check.placed else "put where the views meet"
-        told.append(f"{view.name} hardly shows the CT {where} ({100 * view.inside:.0f} % of its box is inside the image); check the start "
-                    "pose and the view's geometry.")
+        told.append(
+            f"{view.name} hardly shows the CT {where} ({100 * view.inside:.0f} % of its box is inside the image); check the start "
+            "pose and the view's geometry."
+        )
     if view.source_to_detector_mm is not None and not DETECTOR_MM[0] <= view.source_to_detector_mm <= DETECTOR_MM[1]:
-        told.append(f"{view.name} has {view.source_to_detector_mm:.4g} mm from source to detector, unlike a C-arm; check the unit of its "
-                    "geometry and the pixel size.")
+        told.append(
+            f"{view.name} has {view.source_to_detector_mm:.4g} mm from source to detector, unlike a C-arm; check the unit of its "
+            "geometry and the pixel size."
+        )
     if not ANATOMY_MM[0] <= view.anatomy_depth_mm <= ANATOMY_MM[1]:
-        told.append(f"{view.name} has the anatomy {view.anatomy_depth_mm:.4g} mm from the source, unlike a C-arm; check that its geometry "
-                    "is in mm.")
+        told.append(
+            f"{view.name} has the anatomy {view.anatomy_depth_mm:.4g} mm from the source, unlike a C-arm; check that its geometry "
+            "is in mm."
+        )
     elif view.source_to_detector_mm is not None and view.anatomy_depth_mm > view.source_to_detector_mm:
         told.append(f"{view.name} has the anatomy behind the detector; check the pixel size and the source's distance.")
     if not PIXEL_MM[0] <= view.pixel_at_anatomy_mm <= PIXEL_MM[1]:
-        told.append(f"{view.name} has pixels of {view.pixel_at_anatomy_mm:.3g} mm at the anatomy, unlike an X-ray image; check the unit "
-                    "of its geometry and the size of the image.")
+        told.append(
+            f"{view.name} has pixels of {view.pixel_at_anatomy_mm:.3g} mm at the anatomy, unlike an X-ray image; check the unit "
+            "of its geometry and the size of the image."
+        )
     if view.same_image_as is not None:
-        told.append(f"{view.name} has the same image as {view.same_image_as}, taken with another camera; check which image is which.")
+        told.append(
+            f"{view.name} has the same image as {view.same_image_as}, taken with another camera; check which image is which."
+        )
     return told
 
 

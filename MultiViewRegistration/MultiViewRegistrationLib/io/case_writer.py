@@ -24,7 +24,10 @@ _FILES = ("ct", "ct_unit", "mask", "image", "frame")  # of which the writer know
 
 
 def write_case(
-    folder: str | os.PathLike, content: dict[str, Any], ct: CT, images: Mapping[str, RawImage],
+    folder: str | os.PathLike,
+    content: dict[str, Any],
+    ct: CT,
+    images: Mapping[str, RawImage],
     masks: Mapping[str, np.ndarray] | None = None,
 ) -> Path:
     """Write a folder with a case.json and all files that it names. Returns the path of the case.json.
@@ -56,8 +59,10 @@ def write_case(
                 raise InputError(str(error).replace(shown(path), shown(folder / "case.json"), 1)) from None
             path.write_bytes(json.dumps(written, indent=1, allow_nan=False).encode() + b"\n")
     except OSError as error:
-        raise InputError(f"{shown(folder)}: the case cannot be written there ({error.strerror or error}), expected a folder with room that "
-                         "may be written to; free some space, or choose another folder.") from None
+        raise InputError(
+            f"{shown(folder)}: the case cannot be written there ({error.strerror or error}), expected a folder with room that "
+            "may be written to; free some space, or choose another folder."
+        ) from None
     return folder / "case.json"
 
 

@@ -121,7 +121,10 @@ class Fields:
         values = self.value(key, expected)
         if not isinstance(values, list):
             self.refuse(key, f"is {found(values)}", expected)
-        return [Fields(self.file, self.name, {f"{key}[{n}]": value}).text(f"{key}[{n}]", "text") for n, value in enumerate(values)]
+        return [
+            Fields(self.file, self.name, {f"{key}[{n}]": value}).text(f"{key}[{n}]", "text")
+            for n, value in enumerate(values)
+        ]
 
     def choice(self, key: str, options: tuple[str, ...]) -> str:
         expected = " or ".join(found(option) for option in options)

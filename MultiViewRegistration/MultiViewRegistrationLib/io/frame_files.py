@@ -96,8 +96,12 @@ def _paths(fields: Fields, key: str, folder: Path, homes: Sequence[Path]) -> lis
     paths = [folder / name for name in names]
     missing = next((path for path in paths if not path.exists()), None)
     if missing:
-        fields.refuse(key, f"names {shown(missing)}, which is not there", "the files that were tracked",
-                      "put them back, or track them again")
+        fields.refuse(
+            key,
+            f"names {shown(missing)}, which is not there",
+            "the files that were tracked",
+            "put them back, or track them again",
+        )
     return paths
 
 
@@ -114,12 +118,16 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
     """The files of each view, in the case's order."""
     views = [view.name for view in file.views]
     if sorted(images) != sorted(views):
-        raise InputError(f"--images: found {', '.join(map(shown, images))}, expected each view of {shown(file.path)} once, "
-                         f"{', '.join(views)}; correct it.")
+        raise InputError(
+            f"--images: found {', '.join(map(shown, images))}, expected each view of {shown(file.path)} once, "
+            f"{', '.join(views)}; correct it."
+        )
     counts = {name: len(files) for name, files in images.items()}
     if len(set(counts.values())) > 1 or max(counts.values()) < 2:
         told = ", ".join(f"{count} of {shown(name)}" for name, count in counts.items())
-        raise InputError(f"--images: found {told}, expected two images or more and as many of each view; correct the lists.")
+        raise InputError(
+            f"--images: found {told}, expected two images or more and as many of each view; correct the lists."
+        )
     missing = next((path for files in images.values() for path in files if not path.is_file()), None)
     if missing:
         raise InputError(f"{shown(missing)}: is no file, expected an X-ray image; correct the path.")
@@ -132,12 +140,16 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
     count = min(counts.values())
     if count < 2:
         name = min(counts, key=counts.get)
-        raise InputError(f'{shown(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
-                         "give a case for each frame, or the images with --images.")
+        raise InputError(
+            f'{shown(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
+            "give a case for each frame, or the images with --images."
+        )
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{number} of {name}" for name, number in counts.items())
-        warnings.warn(f"{shown(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
-                      stacklevel=3)
+        warnings.warn(
+            f"{shown(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
+            stacklevel=3,
+        )
     return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
 
 

@@ -54,16 +54,20 @@ def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
     try:
         import h5py
     except ImportError:
-        raise InputError(f'{shown(path)}: to read HDF5 needs the package h5py, which is missing; install it, or '
-                         '"multiview-registration[hdf5]".') from None
+        raise InputError(
+            f"{shown(path)}: to read HDF5 needs the package h5py, which is missing; install it, or "
+            '"multiview-registration[hdf5]".'
+        ) from None
     if not os.path.isfile(path):
         what = "is not a file" if os.path.exists(path) else "does not exist"
         raise InputError(f"{shown(path)}: {what}, expected {layout}; check the path.")
     try:
         file = h5py.File(path, "r")
     except DAMAGED:
-        raise InputError(f"{shown(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
-                         "download it again.") from None
+        raise InputError(
+            f"{shown(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
+            "download it again."
+        ) from None
     with file:
         yield Hdf5(shown(path), layout, file)
 
@@ -105,7 +109,9 @@ class Hdf5:
         """InputError where a group that the user named is not one of these; kind: what it is, for the message."""
         if group not in among:
             there = shown(", ".join(among[:20])) or "at least one"
-            raise InputError(f'{self.name}: has no {kind} "{shown(group)}", expected one of {there}; choose one of these.')
+            raise InputError(
+                f'{self.name}: has no {kind} "{shown(group)}", expected one of {there}; choose one of these.'
+            )
 
     def pixels(self, path: str, dimensions: int, expected: str) -> np.ndarray:
         """Numbers of any type in `dimensions` axes, none of them empty; they need not be finite."""
@@ -186,7 +192,9 @@ class Hdf5:
         except (AttributeError, *DAMAGED):  # a named type, or damage
             self.refuse(path, "cannot be read", expected)
         if elsewhere:
-            self.refuse(path, "keeps its values in another file", "all values in this file", "repack the file with h5repack")
+            self.refuse(
+                path, "keeps its values in another file", "all values in this file", "repack the file with h5repack"
+            )
         if claimed > LARGEST or claimed > UNCHECKED + MOST_PACKED * stored:
             self.refuse(path, f"claims {claimed} bytes, of which {stored} are in the file", expected)
         if claimed > UNCHECKED:
@@ -200,7 +208,7 @@ class Hdf5:
         for depth, part in enumerate(parts, start=1):
             here = "/".join(parts[:depth])
             if not isinstance(node, h5py.Group):
-                self.refuse("/".join(parts[:depth - 1]), "is a data set", "a group")
+                self.refuse("/".join(parts[: depth - 1]), "is a data set", "a group")
             try:
                 link = node.get(part, getlink=True)
                 if isinstance(link, h5py.HardLink):
@@ -209,7 +217,9 @@ class Hdf5:
             except DAMAGED:
                 self.refuse(here, "cannot be read", "a part of the layout", "copy or download the file again")
             if link is None:
-                self.refuse(here, "is missing", f"it in {self.layout}", "check that it is that file, and the names given")
+                self.refuse(
+                    here, "is missing", f"it in {self.layout}", "check that it is that file, and the names given"
+                )
             self.refuse(here, "is a link to another place", "what belongs there", "repack the file without links")
         return node
 

@@ -27,7 +27,10 @@ def differences(case: CaseFile) -> list[str]:
     """A sentence for each of COMPARED in which the CT and X-rays of a case differ, as far as they are DICOM; it names the entries of the
     case, and no value."""
     entries = [("ct", case.ct.path), *((f"{view.field}.image", view.image.path) for view in case.views if view.image)]
-    return [f"{shown(case.path)}: {sentence}" for sentence in contradictions([(entry, read_identity(path)) for entry, path in entries])]
+    return [
+        f"{shown(case.path)}: {sentence}"
+        for sentence in contradictions([(entry, read_identity(path)) for entry, path in entries])
+    ]
 
 
 def contradictions(entries: list[tuple[str, dict[str, str]]]) -> list[str]:
@@ -49,8 +52,10 @@ def read_identity(path: Path) -> dict[str, str]:
             dicom = read_dicom(file)
             if dicom is None or path.is_dir() and dicom.text("Modality") != "CT":
                 continue
-            values = {what: next(filter(None, (str(dicom.value(tag) or "").strip() for tag in tags)), "")
-                      for what, tags in COMPARED.items()}
+            values = {
+                what: next(filter(None, (str(dicom.value(tag) or "").strip() for tag in tags)), "")
+                for what, tags in COMPARED.items()
+            }
         except InputError:  # a damaged header is told of where the image is read
             continue
         return {what: value for what, value in values.items() if value and value not in BOTH_SIDES}

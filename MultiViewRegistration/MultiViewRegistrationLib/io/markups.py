@@ -56,8 +56,10 @@ def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[L
     known = [landmark.name for landmark in landmarks]
     if not set(known) & points.keys():
         names = ", ".join(found(name) for name in known[:6]) or "none"
-        raise InputError(f"{shown(path)}: names none of the case's landmarks, expected one or more of theirs ({names}); rename the "
-                         "points, or add landmarks with their pixels to the case.")
+        raise InputError(
+            f"{shown(path)}: names none of the case's landmarks, expected one or more of theirs ({names}); rename the "
+            "points, or add landmarks with their pixels to the case."
+        )
     return [replace(landmark, ct=points.get(landmark.name, landmark.ct)) for landmark in landmarks]
 
 
@@ -67,27 +69,38 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     heads = dict(match.groups() for match in map(_HEAD.match, lines) if match)
     system = heads.get("CoordinateSystem", heads.get("coordinateSystem"))
     if system is None and not any(line.startswith("# Fiducial List file") for line in lines):
-        raise InputError(f'{file}: has no line "# CoordinateSystem = ...", expected LPS or RAS; add that line if you know which, or save '
-                         "it again with Slicer.")
+        raise InputError(
+            f'{file}: has no line "# CoordinateSystem = ...", expected LPS or RAS; add that line if you know which, or save '
+            "it again with Slicer."
+        )
     signs = _signs(file, "RAS" if system is None else system)
     columns = [name.strip() for name in heads["columns"].split(",")] if "columns" in heads else COLUMNS
     try:
         places = [columns.index(name) for name in ("label", "x", "y", "z")]
     except ValueError:
-        raise InputError(f"{file}: has the columns {found(', '.join(columns))}, expected label, x, y and z among them; save it again with "
-                         "Slicer.") from None
-    return [_fcsv_point(file, number, row, places, signs)
-            for number, row in enumerate(_rows(file, lines), start=1) if any(cell.strip() for cell in row)]
+        raise InputError(
+            f"{file}: has the columns {found(', '.join(columns))}, expected label, x, y and z among them; save it again with "
+            "Slicer."
+        ) from None
+    return [
+        _fcsv_point(file, number, row, places, signs)
+        for number, row in enumerate(_rows(file, lines), start=1)
+        if any(cell.strip() for cell in row)
+    ]
 
 
 def text_lines(path: str | os.PathLike, expected: str = "a .fcsv or .mrk.json file") -> list[str]:
     """The lines of a text file in UTF-8. InputError for what cannot be read, is none, or is too large, in which `expected` is named."""
     try:
         if os.path.getsize(path) > LONGEST_FILE:
-            raise InputError(f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected {expected}; choose another file.")
+            raise InputError(
+                f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected {expected}; choose another file."
+            )
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected {expected}; check the path.") from None
+        raise InputError(
+            f"{shown(path)}: cannot be read ({error.strerror}), expected {expected}; check the path."
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{shown(path)}: is no text in UTF-8, expected {expected}; choose another file.") from None
 
@@ -96,8 +109,9 @@ def _rows(file: str, lines: list[str]) -> list[list[str]]:
     try:
         return list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
     except csv.Error as error:
-        raise InputError(f"{file}: is not a list of fiducials ({error}), expected values between commas; save it again with Slicer."
-                         ) from None
+        raise InputError(
+            f"{file}: is not a list of fiducials ({error}), expected values between commas; save it again with Slicer."
+        ) from None
 
 
 def _fcsv_point(file: str, number: int, row: list[str], places: list[int], signs: np.ndarray) -> tuple[str, np.ndarray]:
@@ -105,8 +119,9 @@ def _fcsv_point(file: str, number: int, row: list[str], places: list[int], signs
         label, *words = [row[place].strip() for place in places]
         point = np.array([float(word) for word in words])
     except (IndexError, ValueError):
-        raise InputError(f"{file}: point {number} is {found(','.join(row))}, expected a label and numbers for x, y and z; correct it."
-                         ) from None
+        raise InputError(
+            f"{file}: point {number} is {found(','.join(row))}, expected a label and numbers for x, y and z; correct it."
+        ) from None
     if not np.all(np.abs(point) <= LARGEST_NUMBER):
         raise InputError(f"{file}: point {number} is {found(','.join(row))}, expected finite numbers; correct it.")
     return label, signs * point
@@ -114,7 +129,9 @@ def _fcsv_point(file: str, number: int, row: list[str], places: list[int], signs
 
 def _signs(file: str, system: str) -> np.ndarray:
     if system.upper() not in SIGNS:
-        raise InputError(f"{file}: has the coordinate system {found(system)}, expected LPS or RAS; save it again with one of these.")
+        raise InputError(
+            f"{file}: has the coordinate system {found(system)}, expected LPS or RAS; save it again with one of these."
+        )
     return np.array(SIGNS[system.upper()])
 
 

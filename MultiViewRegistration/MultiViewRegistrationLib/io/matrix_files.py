@@ -73,8 +73,13 @@ def write_npy(path: str | os.PathLike, named: NamedMatrix, caution: str | None =
 
 def write_json(path: str | os.PathLike, named: NamedMatrix, caution: str | None = None) -> None:
     """An object with the matrix under the name of its frames, "axes", "unit" and "meaning"; with a `caution` "override", too."""
-    content = {named.name: named.matrix.tolist(), "axes": named.axes.upper(), "unit": "mm", "meaning": named.meaning,
-               **({} if caution is None else {"override": caution})}
+    content = {
+        named.name: named.matrix.tolist(),
+        "axes": named.axes.upper(),
+        "unit": "mm",
+        "meaning": named.meaning,
+        **({} if caution is None else {"override": caution}),
+    }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
 
@@ -87,7 +92,9 @@ def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
     try:
         size = os.path.getsize(path)
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path.") from None
+        raise InputError(
+            f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
+        ) from None
     if size > LONGEST_FILE:
         raise InputError(f"{shown(path)}: has {size} bytes, expected {EXPECTED}; choose another file.")
     if suffix == ".npy":
@@ -99,7 +106,9 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise InputError(f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path.") from None
+        raise InputError(
+            f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
+        ) from None
     except UnicodeDecodeError:
         raise InputError(f"{shown(path)}: is no text, expected {EXPECTED}; choose another file.") from None
     words = [word for line in text.splitlines() for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word]
@@ -107,7 +116,9 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
     if strange is not None:
         raise InputError(f"{shown(path)}: has {found(strange[:30])} in it, expected {EXPECTED}; correct it.")
     if len(words) != 16:
-        raise InputError(f"{shown(path)}: has {len(words) or 'no'} number{'s' * (len(words) != 1)}, expected {EXPECTED}; correct it.")
+        raise InputError(
+            f"{shown(path)}: has {len(words) or 'no'} number{'s' * (len(words) != 1)}, expected {EXPECTED}; correct it."
+        )
     head = _HEAD.search(text)
     said = (head[1], head[2].lower()) if head else (None, None)
     return NamedMatrix(np.array([float(word) for word in words]).reshape(4, 4), *said)
@@ -120,8 +131,10 @@ def _from_npy(path: str | os.PathLike) -> NamedMatrix:
         name, axes = said[0].groups() if len(said) == 1 else (None, None)
         array = array.reshape(())[said[0][0]] if name else array
     if array.shape != (4, 4) or array.dtype.kind not in "fiu":
-        raise InputError(f"{shown(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
-                         "numpy.save.")
+        raise InputError(
+            f"{shown(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
+            "numpy.save."
+        )
     return NamedMatrix(np.array(array, float), name, axes)
 
 

@@ -13,8 +13,10 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 
-EXPECTED = ("12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then camera_from_world), with nothing but spaces, "
-            "commas and brackets between")
+EXPECTED = (
+    "12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then camera_from_world), with nothing but spaces, "
+    "commas and brackets between"
+)
 LONGEST_FILE = 1_000_000
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
@@ -38,7 +40,9 @@ def read_matrix_file(path: str | os.PathLike) -> MatrixText:
     path = Path(path)
     try:
         if path.stat().st_size > LONGEST_FILE:
-            raise InputError(f"{path}: has {path.stat().st_size} bytes, expected a text with {EXPECTED}; choose another file.")
+            raise InputError(
+                f"{path}: has {path.stat().st_size} bytes, expected a text with {EXPECTED}; choose another file."
+            )
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror}), expected a text file; check the path.") from None
@@ -100,9 +104,13 @@ def _from_json(text: str, name: str) -> MatrixText:
         size = content.get("size")
         size = None if size is None else (int(size[0]), int(size[1]))
     except (KeyError, IndexError, TypeError, ValueError):
-        several = " (a case with several views: add its views instead)" if isinstance(views, list) and len(views) > 1 else ""
-        raise InputError(f'{name} has no camera{several}, expected "projection_matrix" as 3 rows of 4 numbers, or "intrinsics" and '
-                         '"camera_from_world" as 3x3 and 4x4; correct it.') from None
+        several = (
+            " (a case with several views: add its views instead)" if isinstance(views, list) and len(views) > 1 else ""
+        )
+        raise InputError(
+            f'{name} has no camera{several}, expected "projection_matrix" as 3 rows of 4 numbers, or "intrinsics" and '
+            '"camera_from_world" as 3x3 and 4x4; correct it.'
+        ) from None
     return MatrixText(_product(intrinsics, pose, name), size)
 
 

@@ -39,8 +39,12 @@ def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
         raise
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror}), expected a NumPy file; check the path.") from None
-    except Exception:  # zipfile, zlib, struct and NumPy's parser of headers each have their own, tokenize.TokenError for one
-        raise InputError(f"{file} cannot be read as a NumPy file, expected a whole .npy or .npz; save it again.") from None
+    except (
+        Exception
+    ):  # zipfile, zlib, struct and NumPy's parser of headers each have their own, tokenize.TokenError for one
+        raise InputError(
+            f"{file} cannot be read as a NumPy file, expected a whole .npy or .npz; save it again."
+        ) from None
 
 
 def numbers(array: np.ndarray, name: str) -> np.ndarray:
@@ -58,7 +62,9 @@ def _array(stream: BinaryIO, name: str) -> np.ndarray:
         raise InputError(f"{name} holds Python objects, expected numbers; save it as an array of floats.")
     count = int(np.prod(shape, dtype=object))
     if count * max(dtype.itemsize, 1) > 8 * MOST_NUMBERS:
-        raise InputError(f"{name} claims {count} numbers, expected matrices of at most {MOST_NUMBERS}; choose another file.")
+        raise InputError(
+            f"{name} claims {count} numbers, expected matrices of at most {MOST_NUMBERS}; choose another file."
+        )
     data = stream.read(count * dtype.itemsize)
     if len(data) < count * dtype.itemsize:
         raise InputError(f"{name} ends before its last number, expected {count}; save it again.")

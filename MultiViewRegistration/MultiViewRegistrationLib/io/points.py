@@ -33,8 +33,14 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
         points = np.array([point for _, point in labelled_points(path)])
     else:
         if axes not in AXES:
-            what = "does not say whether its axes are LPS (DICOM, ITK) or RAS (Slicer's scene)" if axes is None else f'is "{shown(axes)}"'
-            raise InputError(f"--targets: {shown(path)} {what}, and a wrong guess would not show; add lps or ras behind the file.")
+            what = (
+                "does not say whether its axes are LPS (DICOM, ITK) or RAS (Slicer's scene)"
+                if axes is None
+                else f'is "{shown(axes)}"'
+            )
+            raise InputError(
+                f"--targets: {shown(path)} {what}, and a wrong guess would not show; add lps or ras behind the file."
+            )
         points = _rows(path) * _SIGNS[axes]
     if not len(points):
         raise InputError(f"{shown(path)}: has no points, expected targets in the CT; choose another file.")
@@ -45,19 +51,26 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """Pixels (2,) [column, row] by the landmark's name, from a text with "name, column, row" a line. InputError for anything else."""
     pixels: dict[str, np.ndarray] = {}
     try:
-        rows = list(csv.reader(line for line in text_lines(path, EXPECTED) if line.strip() and not line.startswith("#")))
+        rows = list(
+            csv.reader(line for line in text_lines(path, EXPECTED) if line.strip() and not line.startswith("#"))
+        )
     except csv.Error as error:
-        raise InputError(f"{shown(path)}: is no list of pixels ({error}), expected lines of name, column, row; correct it.") from None
+        raise InputError(
+            f"{shown(path)}: is no list of pixels ({error}), expected lines of name, column, row; correct it."
+        ) from None
     for number, row in enumerate(rows, start=1):
         try:
             name, *words = (word.strip() for word in row)
             column, line = (float(word) for word in words)
         except ValueError:
-            raise InputError(f"{shown(path)}: line {number} is {shown(','.join(row))[:60]}, expected name, column, row; correct it."
-                             ) from None
+            raise InputError(
+                f"{shown(path)}: line {number} is {shown(','.join(row))[:60]}, expected name, column, row; correct it."
+            ) from None
         if not name or name in pixels or not max(abs(column), abs(line)) <= LARGEST_NUMBER:
-            raise InputError(f"{shown(path)}: line {number} is {shown(','.join(row))[:60]}, expected a name of its own and two pixels that "
-                             "are finite; correct it.")
+            raise InputError(
+                f"{shown(path)}: line {number} is {shown(','.join(row))[:60]}, expected a name of its own and two pixels that "
+                "are finite; correct it."
+            )
         pixels[name] = np.array([column, line])
     return pixels
 
@@ -65,7 +78,11 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
 def _rows(path: str | os.PathLike) -> np.ndarray:
     rows = [[word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word] for line in text_lines(path, EXPECTED)]
     try:
-        points = np.array([row for row in rows if row], float).reshape(-1, 3) if all(len(row) in (0, 3) for row in rows) else None
+        points = (
+            np.array([row for row in rows if row], float).reshape(-1, 3)
+            if all(len(row) in (0, 3) for row in rows)
+            else None
+        )
     except ValueError:
         points = None
     if points is None or not (np.abs(points) <= LARGEST_NUMBER).all():

@@ -30,7 +30,9 @@ def as_sent(text: str) -> str:
     """A text for a person, with files and folders that came so named as they came, and not by where they lie here."""
     for home in _HOMES:
         text = text.replace(f"{home}/", "").replace(str(home), NAMELESS)
-    return re.sub(rf"{re.escape(tempfile.gettempdir())}/mvreg-[^/\s]+/", "", text)  # what the program has written for itself
+    return re.sub(
+        rf"{re.escape(tempfile.gettempdir())}/mvreg-[^/\s]+/", "", text
+    )  # what the program has written for itself
 
 
 def refuse_elsewhere(file: str, folder: Path, name: str, homes: Sequence[Path] = ()) -> None:
@@ -41,8 +43,10 @@ def refuse_elsewhere(file: str, folder: Path, name: str, homes: Sequence[Path] =
     homes = homes or [home for home in [home_of(folder)] if home]
     if homes and not any(_lies_in(home, folder, name) for home in homes):
         file = Path(file).name
-        raise InputError(f"{file}: names a file outside the folder that was sent, expected all of them in it; drop the whole folder, or "
-                         f"start mvreg view with the path of the {Path(file).stem}.")
+        raise InputError(
+            f"{file}: names a file outside the folder that was sent, expected all of them in it; drop the whole folder, or "
+            f"start mvreg view with the path of the {Path(file).stem}."
+        )
 
 
 def _lies_in(home: Path, folder: Path, name: str) -> bool:

@@ -75,11 +75,15 @@ class FrameSequence:
         for path in paths[1:]:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:
-                raise InputError(f"{shown(file.path)}: has the views {', '.join(view.name for view in file.views)}, expected those of the "
-                                 f"first frame, {', '.join(views)}; give cases of the same views.")
+                raise InputError(
+                    f"{shown(file.path)}: has the views {', '.join(view.name for view in file.views)}, expected those of the "
+                    f"first frame, {', '.join(views)}; give cases of the same views."
+                )
             if _anatomy(file, hashed) != first.anatomy_key:
-                raise InputError(f"{shown(file.path)}: names another CT or mask than the first frame, expected the same; give cases of one "
-                                 "structure.")
+                raise InputError(
+                    f"{shown(file.path)}: names another CT or mask than the first frame, expected the same; give cases of one "
+                    "structure."
+                )
             truths.append(file.truth_world_from_ct)
         known = {number: truth for number, truth in enumerate(truths) if truth is not None}
         return cls(first, FrameFiles.of_cases(paths), known)

@@ -77,13 +77,13 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
 def _matrix(path: str | os.PathLike) -> np.ndarray:
     file, wanted = shown(path), "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # of which SimpleITK would take the first, or make one
-        raise InputError(f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that.")
+        raise InputError(
+            f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that."
+        )
     try:
         transform = sitk.ReadTransform(os.fspath(path))
     except (RuntimeError, UnicodeDecodeError):  # the second where ITK quotes bytes that are no text
-        raise InputError(
-            f"{file} cannot be read as a transform, {wanted}; check the path and the format."
-        ) from None
+        raise InputError(f"{file} cannot be read as a transform, {wanted}; check the path and the format.") from None
     kind = transform.Downcast().GetName()
     if transform.GetDimension() != 3 or not transform.IsLinear() or kind == "CompositeTransform":
         raise InputError(

@@ -18,5 +18,7 @@ def read_number(text: str, name: str) -> float:
     if _NUMBER.fullmatch(typed):
         return float(typed.replace(",", "."))
     if len(re.findall(r"[.,]", typed)) > 1 and re.fullmatch(r"[-+\d.,]+", typed):
-        raise InputError(f'{name}: "{text.strip()}" has more than one point or comma; write it with one, before the decimals.')
+        raise InputError(
+            f'{name}: "{text.strip()}" has more than one point or comma; write it with one, before the decimals.'
+        )
     raise InputError(f'{name}: found "{text.strip()}", expected a number; correct it.')

@@ -100,8 +100,14 @@ class ByHandPage:
         for name, view in views.items():
             interactor = None if name in self._dragging else _interactor(tag_of(view))
             if interactor is not None:
-                self._dragging[name] = Dragging(interactor, self._registration, view, begin=self._moves.begin,
-                                                moved=lambda: None, end=self._moves.end)
+                self._dragging[name] = Dragging(
+                    interactor,
+                    self._registration,
+                    view,
+                    begin=self._moves.begin,
+                    moved=lambda: None,
+                    end=self._moves.end,
+                )
 
 
 def _interactor(tag: str | None):

@@ -60,7 +60,11 @@ class CalibrationFields:
             raise InputError(_("The file does not say, and nothing is assumed: {what}.").format(what=", ".join(open_)))
         named = [camera for camera in asked.found if camera.name == self._chosen]
         if not named:
-            raise InputError(_("The file has {count} cameras: choose that of {name}.").format(count=len(asked.found), name=self._view.name))
+            raise InputError(
+                _("The file has {count} cameras: choose that of {name}.").format(
+                    count=len(asked.found), name=self._view.name
+                )
+            )
         return named[0]
 
     def tell(self) -> str:

@@ -21,10 +21,17 @@ class CertaintyEditor(XRayEditor):
 
     def connect(self) -> None:
         ui = self.ui
-        angles = NumberField(ui.anglesEdit, _("Certainty of the angles"), 0.01, 180, DEG, "\u00b1 ", done=self._on_changed)
-        place = NumberField(ui.placeEdit, _("Certainty of the place"), 0.01, 1000, " mm", "\u00b1 ", done=self._on_changed)
+        angles = NumberField(
+            ui.anglesEdit, _("Certainty of the angles"), 0.01, 180, DEG, "\u00b1 ", done=self._on_changed
+        )
+        place = NumberField(
+            ui.placeEdit, _("Certainty of the place"), 0.01, 1000, " mm", "\u00b1 ", done=self._on_changed
+        )
         self.fields = (angles, place)
-        self._rows = {"rotation_sd_deg": (ui.anglesBox, angles, READ_OFF[0]), "translation_sd_mm": (ui.placeBox, place, READ_OFF[1])}
+        self._rows = {
+            "rotation_sd_deg": (ui.anglesBox, angles, READ_OFF[0]),
+            "translation_sd_mm": (ui.placeBox, place, READ_OFF[1]),
+        }
         for box, _field, _usual in self._rows.values():
             box.connect("currentIndexChanged(int)", self._on_changed)
 
@@ -45,7 +52,8 @@ class CertaintyEditor(XRayEditor):
         unknown = all(box.currentIndex == UNKNOWN for box, _field, _usual in self._rows.values())
         if unknown and shared_unknowns_of(self.registration) == SharedUnknowns():
             return _("This X-ray is registered alone; its geometry relative to {reference} is found with it.").format(
-                reference=reference.name)
+                reference=reference.name
+            )
         return _("Relative to {reference}, the first X-ray that is used.").format(reference=reference.name)
 
     def _on_changed(self, *unused) -> None:
@@ -53,4 +61,6 @@ class CertaintyEditor(XRayEditor):
             return
         with self.panel.acting():
             deviations = {EXACTLY: lambda field: 0.0, ABOUT: lambda field: field.value, UNKNOWN: lambda field: None}
-            self.view.change(**{key: deviations[box.currentIndex](field) for key, (box, field, _usual) in self._rows.items()})
+            self.view.change(
+                **{key: deviations[box.currentIndex](field) for key, (box, field, _usual) in self._rows.items()}
+            )

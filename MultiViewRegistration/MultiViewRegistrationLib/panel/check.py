@@ -37,7 +37,11 @@ class CheckSection(Section):
         judged = verdict_state(self.session)
         if judged:
             return judged
-        return State(PROBLEM, _("assess anew")) if judging.outdated(self.session) else State(READY, _("look at every X-ray"))
+        return (
+            State(PROBLEM, _("assess anew"))
+            if judging.outdated(self.session)
+            else State(READY, _("look at every X-ray"))
+        )
 
     def follow(self) -> None:
         self._adopt()

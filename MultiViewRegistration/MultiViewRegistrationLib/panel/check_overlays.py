@@ -15,9 +15,15 @@ from .part import Part
 
 #: Each mode's name, and what its colours say.
 OVERLAYS = {
-    "blend": (_("Blend"), _("The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen.")),
+    "blend": (
+        _("Blend"),
+        _("The CT rendered as an X-ray (DRR), in the X-ray's greys. Where the CT ends, the X-ray alone is seen."),
+    ),
     "flicker": (_("Flicker"), _("X-ray and DRR by turns: nothing must jump.")),
-    "checkerboard": (_("Checkerboard"), _("Tiles of X-ray and DRR by turns: lines of bone must run on from tile to tile.")),
+    "checkerboard": (
+        _("Checkerboard"),
+        _("Tiles of X-ray and DRR by turns: lines of bone must run on from tile to tile."),
+    ),
     "edges": (_("Edges of bones"), _("Orange: edges of the CT's bones, or of the structure that is registered.")),
     "colours": (_("Two colours"), _("X-ray in orange, DRR in blue: grey where they agree.")),
     "difference": (_("Difference"), _("Orange: the X-ray is brighter; blue: the DRR is brighter; dark: they agree.")),
@@ -100,7 +106,11 @@ class Overlays(Part):
             return
         with self.panel.acting():
             if index:
-                beam.look([view for view in self.registration.xrays if view.placed][index - 1], three_d.camera(), three_d.size())
+                beam.look(
+                    [view for view in self.registration.xrays if view.placed][index - 1],
+                    three_d.camera(),
+                    three_d.size(),
+                )
             else:
                 beam.off(three_d.camera())
 

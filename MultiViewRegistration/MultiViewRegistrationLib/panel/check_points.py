@@ -90,7 +90,9 @@ class Points(Part):
 
     def _on_line(self) -> None:
         with self.panel.acting():
-            line = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsLineNode", slicer.mrmlScene.GenerateUniqueName(_("Distance")))
+            line = slicer.mrmlScene.AddNewNodeByClass(
+                "vtkMRMLMarkupsLineNode", slicer.mrmlScene.GenerateUniqueName(_("Distance"))
+            )
             line.CreateDefaultDisplayNodes()
             place(line)
 
@@ -99,7 +101,9 @@ class Points(Part):
         for distance in distances(self.registration) if self.registration.ct is not None else ():
             length = _("{mm:.1f} mm").format(mm=distance.mm)
             if distance.at_ct_mm is not None:
-                length = _("{ct:.1f} mm at the CT's depth ({mm:.1f} mm on the detector)").format(ct=distance.at_ct_mm, mm=distance.mm)
+                length = _("{ct:.1f} mm at the CT's depth ({mm:.1f} mm on the detector)").format(
+                    ct=distance.at_ct_mm, mm=distance.mm
+                )
             rows.append((distance.name, length))
         if rows != self._distances:
             self._distances = rows

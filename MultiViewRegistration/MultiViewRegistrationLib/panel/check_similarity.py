@@ -47,8 +47,13 @@ class Judgement(Part):
 
     def _show_similarity(self) -> None:
         values = self._similarity.values
-        fill(self.ui.similarityTable, [(view.name, _told(values.get(view.name)) if view.used else _("skipped"))
-                                       for view in self.registration.xrays])
+        fill(
+            self.ui.similarityTable,
+            [
+                (view.name, _told(values.get(view.name)) if view.used else _("skipped"))
+                for view in self.registration.xrays
+            ],
+        )
 
     def _show_verdict(self) -> None:
         judged = judging.verdict(self.session)

@@ -132,7 +132,10 @@ class CTSection(Section):
             return State(PROBLEM, _("cannot be used"))
         segmentation, segment_id = self.registration.segmentation, self.registration.segment_id
         segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
-        return State(READY, f"{self.registration.ct.GetName()}, {segment.GetName()}" if segment else self.registration.ct.GetName())
+        return State(
+            READY,
+            f"{self.registration.ct.GetName()}, {segment.GetName()}" if segment else self.registration.ct.GetName(),
+        )
 
     # What goes on beside
 
@@ -164,7 +167,9 @@ class CTSection(Section):
             if reading.state != "done":
                 raise InputError(reading.message)
             ct, header = reading.result
-            node = volume_node(slicer.mrmlScene, name_of(Path(self._read_name)), ct.volume.values, ct.volume.ct_from_index)
+            node = volume_node(
+                slicer.mrmlScene, name_of(Path(self._read_name)), ct.volume.values, ct.volume.ct_from_index
+            )
             keep_header(node, header)
             self.registration.ct = node
             ct_in_3d.follow(self.registration)
@@ -194,8 +199,11 @@ class CTSection(Section):
             paths = without_data_files(paths)
             folders = {path.parent for path in paths}
             if len(paths) > 1 and len(folders) > 1:
-                raise InputError(_("CT: {count} files of several folders were dropped, expected one folder or one file; drop that.").format(
-                    count=len(paths)))
+                raise InputError(
+                    _(
+                        "CT: {count} files of several folders were dropped, expected one folder or one file; drop that."
+                    ).format(count=len(paths))
+                )
             self._read(paths[0] if len(paths) == 1 else folders.pop())
 
     def _on_unit(self, index: int) -> None:

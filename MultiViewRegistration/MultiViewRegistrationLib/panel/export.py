@@ -53,19 +53,23 @@ class ExportSection(Section):
             self.ui.overrideCheckBox.checked = False
         name = self.registration.ct_transform.GetName()
         self.ui.transformNameLabel.text = name
-        self.ui.transformNameLabel.toolTip = _("{name}: the transform node that the CT is under, to harden, to stream, or to use as any "
-                                               "other transform.").format(name=name)
+        self.ui.transformNameLabel.toolTip = _(
+            "{name}: the transform node that the CT is under, to harden, to stream, or to use as any other transform."
+        ).format(name=name)
         self.ui.doubtLabel.text = doubt
         self.ui.doubtLabel.setVisible(bool(doubt))
         self.ui.overrideCheckBox.setVisible(bool(doubt))
         offered = export.poses_offered(self.session)
         self.ui.framesLabel.text = _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
-            poses=_(" and ").join(offered))
+            poses=_(" and ").join(offered)
+        )
         for kind, box in self._formats.items():
             missing = export.lacking(self.registration, kind)
             box.enabled, box.toolTip = not missing, missing
             box.checked = box.checked and not missing
-        self.ui.framesLabel.toolTip = _("reference_from_ct, in the frame of the tracker, comes with a case that has reference_from_world.")
+        self.ui.framesLabel.toolTip = _(
+            "reference_from_ct, in the frame of the tracker, comes with a case that has reference_from_world."
+        )
         if self.session.message:
             self.ui.writtenLabel.text = ""
         self._show_whether_it_can()
@@ -98,10 +102,16 @@ class ExportSection(Section):
         ui.sendButton.text = _("Offer") if as_server else _("Send")
         ui.sendButton.enabled = settled and not self.session.running
         ui.sendButton.toolTip = (
-            _("Wait until the work under way is done.") if self.session.running
-            else _("Register first, or override the caution above.") if not settled
-            else _("Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected.") if as_server
-            else _("Send the CT's pose, its verdict and the overlays to this server, until it is disconnected."))
+            _("Wait until the work under way is done.")
+            if self.session.running
+            else _("Register first, or override the caution above.")
+            if not settled
+            else _(
+                "Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected."
+            )
+            if as_server
+            else _("Send the CT's pose, its verdict and the overlays to this server, until it is disconnected.")
+        )
         self._show_connection()
 
     def _missing(self, settled: bool) -> str:
@@ -144,17 +154,20 @@ class ExportSection(Section):
             if ui.caseCheckBox.checked:
                 writers.append(export.write_case_folder(self.session, folder))
             if ui.resultCheckBox.checked:
-                writers.append(export.write_result(self.session, folder, self._kinds(), override=ui.overrideCheckBox.checked))
+                writers.append(
+                    export.write_result(self.session, folder, self._kinds(), override=ui.overrideCheckBox.checked)
+                )
             ui.writtenLabel.text = _("Writing...")
             self.session.run(lambda: [file for write in writers for file in write()], self._on_written)
 
     def _on_written(self, files: list[Path]) -> None:
         report = [file for file in files if file.name == "report.html"]
         if report:
-            self._report, = report
+            (self._report,) = report
             self.ui.openReportButton.enabled = True
         self.ui.writtenLabel.text = _("Written to {folder}: {files}.").format(
-            folder=files[0].parent, files=", ".join(file.name for file in files))
+            folder=files[0].parent, files=", ".join(file.name for file in files)
+        )
 
     def _on_open_report(self) -> None:
         with self.panel.acting():

@@ -19,9 +19,21 @@ class NumberField:
     whole: no decimals.   typed: called with every key.   done: called once a person is done with it, and has changed something.
     """
 
-    def __init__(self, edit, name: str, low: float, high: float, unit: str = "", before: str = "", *, blank: str = "",
-                 nothing: float | None = None, whole: bool = False,
-                 typed: Callable[[], object] = lambda: None, done: Callable[[], object] = lambda: None) -> None:
+    def __init__(
+        self,
+        edit,
+        name: str,
+        low: float,
+        high: float,
+        unit: str = "",
+        before: str = "",
+        *,
+        blank: str = "",
+        nothing: float | None = None,
+        whole: bool = False,
+        typed: Callable[[], object] = lambda: None,
+        done: Callable[[], object] = lambda: None,
+    ) -> None:
         self.edit, self.name, self.low, self.high, self.unit = edit, name, low, high, unit
         self._before, self._blank, self._nothing, self._whole = before, blank, nothing, whole
         self._typed, self._done = typed, done

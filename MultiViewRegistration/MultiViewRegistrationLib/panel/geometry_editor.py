@@ -19,7 +19,9 @@ from .matrix_fields import MatrixFields
 from .xray_editor import XRayEditor
 
 C_ARM, MATRIX, FILE = range(3)
-CALIBRATIONS = _("Calibrations (*.txt *.csv *.dat *.json *.yaml *.yml *.xml *.npy *.npz *.h5 *.hdf5 *.mha *.mhd *.nrrd);;All files (*)")
+CALIBRATIONS = _(
+    "Calibrations (*.txt *.csv *.dat *.json *.yaml *.yml *.xml *.npy *.npz *.h5 *.hdf5 *.mha *.mhd *.nrrd);;All files (*)"
+)
 
 
 class GeometryEditor(XRayEditor):
@@ -106,7 +108,11 @@ class GeometryEditor(XRayEditor):
         self.ui.resetButton.enabled = changed
         if changed or not self.view.placed:
             told = "" if problem or self.ui.modeBox.currentIndex != FILE else self._calibration.tell() + " "
-            header = [] if self.view.placed or self.ui.modeBox.currentIndex != C_ARM else proposed(self.registration, self.view)
+            header = (
+                []
+                if self.view.placed or self.ui.modeBox.currentIndex != C_ARM
+                else proposed(self.registration, self.view)
+            )
             self.ui.checkLabel.text = "\n".join([*header, problem or told + _("Changed, not applied yet.")])
         else:
             self.ui.checkLabel.text = summary(self.registration, self.view)
@@ -127,10 +133,15 @@ class GeometryEditor(XRayEditor):
 
     def _keep_draft(self, origin: str = "") -> None:
         node_id = self.view.node.GetID()
-        self._drafts[node_id] = {"mode": self.ui.modeBox.currentIndex, "c_arm": self._c_arm.draft(), "cells": self._matrix.cells(),
-                                 "axes": self.ui.axesBox.currentIndex, "size": self._matrix.size,
-                                 "calibration": self._calibration.draft(),
-                                 "origin": origin or self._drafts.get(node_id, {}).get("origin", _("entered"))}
+        self._drafts[node_id] = {
+            "mode": self.ui.modeBox.currentIndex,
+            "c_arm": self._c_arm.draft(),
+            "cells": self._matrix.cells(),
+            "axes": self.ui.axesBox.currentIndex,
+            "size": self._matrix.size,
+            "calibration": self._calibration.draft(),
+            "origin": origin or self._drafts.get(node_id, {}).get("origin", _("entered")),
+        }
         self._shown = (node_id, self.view.content, self.view.size, False)
         self._tell()
 

@@ -43,12 +43,14 @@ class HistoryTable:
     def _fill(self, row: int, entry) -> None:
         when = datetime.fromisoformat(entry.time)
         seconds = "" if entry.seconds is None else f"{entry.seconds:.1f}"
-        for column, (text, tip) in enumerate((
-            (when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
-            (method_in_words(entry), "\n".join([*started_in_words(entry), *entry.reasons])),
-            (worst(entry.similarity), "\n".join(f"{name} {value:.3f}" for name, value in entry.similarity.items())),
-            (seconds, ""),
-        )):
+        for column, (text, tip) in enumerate(
+            (
+                (when.strftime("%H:%M:%S"), when.strftime("%Y-%m-%d %H:%M:%S")),
+                (method_in_words(entry), "\n".join([*started_in_words(entry), *entry.reasons])),
+                (worst(entry.similarity), "\n".join(f"{name} {value:.3f}" for name, value in entry.similarity.items())),
+                (seconds, ""),
+            )
+        ):
             item = qt.QTableWidgetItem(text)
             item.setToolTip(tip)
             self._table.setItem(row, column, item)

@@ -35,8 +35,12 @@ class LandmarkFile:
         ready = bool(self._place) if of_xray else registration.ct is not None
         ui.landmarkFileButton.enabled = ready
         ui.landmarkFileButton.toolTip = (
-            _("Read .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.") if ready
-            else _("Say first where the points lie.") if of_xray else _("Choose a CT first."))
+            _("Read .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
+            if ready
+            else _("Say first where the points lie.")
+            if of_xray
+            else _("Choose a CT first.")
+        )
 
     def _views(self) -> list:
         return [view for view in self._section.registration.xrays if view.used and view.placed]

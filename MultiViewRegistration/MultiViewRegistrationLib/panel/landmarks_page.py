@@ -84,7 +84,11 @@ class LandmarksPage:
     def _next(self, where: str) -> str:
         """The name that the next click gets there."""
         registration = self._section.registration
-        owner = registration.node if where == landmarks.CT else next(view.node for view in registration.xrays if view.name == where)
+        owner = (
+            registration.node
+            if where == landmarks.CT
+            else next(view.node for view in registration.xrays if view.name == where)
+        )
         return landmarks.next_name(registration, owner.GetNodeReference(landmarks.LANDMARKS), self._order.next(where))
 
     def _fill(self, clicked: dict, coming: dict, residuals: dict) -> None:
@@ -107,11 +111,17 @@ class LandmarksPage:
         if fit is None:
             return _("Click an empty cell to say which landmark comes next there.")
         used = sum(residual.used for residual in fit.residuals)
-        told = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(mm=fit.rms_mm, used=used)
+        told = _("The landmarks fit their pose within {mm:.1f} mm (root mean square of {used} positions).").format(
+            mm=fit.rms_mm, used=used
+        )
         if used == len(fit.residuals):
             return told
         misfits = len(fit.residuals) - used
-        return told + " " + _("Those with {mark} do not fit and were left out: {count}.").format(mark=MISFIT, count=misfits)
+        return (
+            told
+            + " "
+            + _("Those with {mark} do not fit and were left out: {count}.").format(mark=MISFIT, count=misfits)
+        )
 
     def _on_place(self, on: bool) -> None:
         section = self._section
@@ -138,9 +148,20 @@ class LandmarksPage:
 def _cell(clicked: bool, coming: bool, residual):
     if residual is None:
         item = qt.QTableWidgetItem(CLICKED if clicked else NEXT if coming else "")
-        item.setToolTip(_("Clicked.") if clicked else _("The next click here is this landmark.") if coming else
-                        _("Not clicked yet. Click this cell to make it the next one here."))
+        item.setToolTip(
+            _("Clicked.")
+            if clicked
+            else _("The next click here is this landmark.")
+            if coming
+            else _("Not clicked yet. Click this cell to make it the next one here.")
+        )
         return item
-    item = qt.QTableWidgetItem(("" if residual.used else f"{MISFIT} ") + _("{mm:.1f} mm").format(mm=residual.residual_mm))
-    item.setToolTip(_("{px:.1f} pixels from where the landmarks' pose has it: {fate}.").format(px=residual.residual_px, fate=residual.fate))
+    item = qt.QTableWidgetItem(
+        ("" if residual.used else f"{MISFIT} ") + _("{mm:.1f} mm").format(mm=residual.residual_mm)
+    )
+    item.setToolTip(
+        _("{px:.1f} pixels from where the landmarks' pose has it: {fate}.").format(
+            px=residual.residual_px, fate=residual.fate
+        )
+    )
     return item

@@ -54,8 +54,12 @@ class MatrixFields:
     def matrix(self) -> np.ndarray:
         """(3, 4), from world LPS mm to pixels. InputError where a cell holds no number."""
         if not any(self.cells()):
-            raise InputError(_("Matrix: none is given, expected 12 numbers; enter them, paste them, or read them from a file."))
-        matrix = np.reshape([_number(text, *cell) for cell, text in zip(np.ndindex(3, 4), self.cells(), strict=True)], (3, 4))
+            raise InputError(
+                _("Matrix: none is given, expected 12 numbers; enter them, paste them, or read them from a file.")
+            )
+        matrix = np.reshape(
+            [_number(text, *cell) for cell, text in zip(np.ndindex(3, 4), self.cells(), strict=True)], (3, 4)
+        )
         return matrix @ RAS_FROM_LPS if self.ui.axesBox.currentIndex == RAS else matrix
 
 

@@ -40,7 +40,9 @@ class Opening:
         path, reader = Path(path), reader or read_case
         self._panel.tell("")
         self._before, self._reading = self._panel.registration, Worker(lambda tell: reader(path))
-        self._show(_("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem))
+        self._show(
+            _("Reading {name}...").format(name=path.parent.name if path.stem in ("case", "track") else path.stem)
+        )
         self._timer.start()
 
     def stop(self) -> None:

@@ -38,8 +38,12 @@ def lacking(requirements: str) -> str:
     if not missing:
         return ""
     if len(missing) == 1:
-        return _("{by} needs the Python package {name}, which does not come with Slicer.").format(by=by, name=missing[0])
-    return _("{by} needs the Python packages {names}, which do not come with Slicer.").format(by=by, names=" and ".join(missing))
+        return _("{by} needs the Python package {name}, which does not come with Slicer.").format(
+            by=by, name=missing[0]
+        )
+    return _("{by} needs the Python packages {names}, which do not come with Slicer.").format(
+        by=by, names=" and ".join(missing)
+    )
 
 
 def ensure(requirements: str) -> None:
@@ -52,7 +56,9 @@ def ensure(requirements: str) -> None:
         return
     question = _("{lacking}\n\nInstall into Slicer's Python now?").format(lacking=lacking(requirements))
     if not slicer.util.confirmOkCancelDisplay(question, REQUESTER):
-        message = _("Packages: {names} is not installed, expected your consent to install it; press the button once more, and agree.")
+        message = _(
+            "Packages: {names} is not installed, expected your consent to install it; press the button once more, and agree."
+        )
         raise InputError(message.format(names=names))
     why = _install(requirements)
     importlib.invalidate_caches()
@@ -60,8 +66,12 @@ def ensure(requirements: str) -> None:
         message = _("Packages: {names} could not be installed: {why}.")
         raise InputError(message.format(names=names, why=why or _("Python does not find it; restart Slicer")))
     if version("numpy") != np.__version__:
-        raise InputError(_("Packages: {names} needs another numpy than the one at work, and both are installed now; save the scene, and "
-                           "restart Slicer.").format(names=names))
+        raise InputError(
+            _(
+                "Packages: {names} needs another numpy than the one at work, and both are installed now; save the scene, and "
+                "restart Slicer."
+            ).format(names=names)
+        )
 
 
 def ensure_for_regressor(resource_path: Callable[[str], str]) -> None:
@@ -85,11 +95,19 @@ def ensure_torch(instead: str) -> None:
     try:
         import PyTorchUtils
     except ModuleNotFoundError:
-        raise InputError(_("PyTorch: Slicer's extension PyTorch is not installed, but it is what installs torch; install it with the "
-                           "Extensions Manager, and restart Slicer.")) from None
+        raise InputError(
+            _(
+                "PyTorch: Slicer's extension PyTorch is not installed, but it is what installs torch; install it with the "
+                "Extensions Manager, and restart Slicer."
+            )
+        ) from None
     if PyTorchUtils.PyTorchUtilsLogic().installTorch(askConfirmation=True, torchVersionRequirement=TORCH) is None:
-        raise InputError(_("PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "
-                           "or {instead}.").format(instead=instead))
+        raise InputError(
+            _(
+                "PyTorch: torch is not installed, expected your consent to install it; press the button once more, and agree, "
+                "or {instead}."
+            ).format(instead=instead)
+        )
 
 
 def _missing(requirements: str) -> list[str]:

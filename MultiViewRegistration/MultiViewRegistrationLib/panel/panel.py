@@ -130,7 +130,9 @@ class Panel(slicer.util.VTKObservationMixin):
             self.tell(str(error))
         except Exception as error:
             logging.exception("MultiViewRegistration")
-            self.tell(_("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error))
+            self.tell(
+                _("Something unexpected went wrong ({error}); the Python console has the details.").format(error=error)
+            )
         finally:
             if ticking:
                 self._timer.start()

@@ -33,12 +33,16 @@ class PoseFile:
 
     def refresh(self) -> None:
         ui, asked = self._section.ui, self._asked
-        ui.poseFileLabel.text = Path(self._path).name if self._path else _("an ITK or Slicer transform, a 4\u00d74 matrix")
+        ui.poseFileLabel.text = (
+            Path(self._path).name if self._path else _("an ITK or Slicer transform, a 4\u00d74 matrix")
+        )
         ui.poseFileLabel.toolTip = self._path
         self._rows.show(asked.questions, self._answers)
         ui.placeCTButton.setVisible(bool(self._path) and not asked.problem)
         ui.placeCTButton.enabled = asked.found is not None and not self._section.session.running
-        ui.placeCTButton.toolTip = _("Put the CT where the file has it.") if asked.found is not None else _("Answer both questions first.")
+        ui.placeCTButton.toolTip = (
+            _("Put the CT where the file has it.") if asked.found is not None else _("Answer both questions first.")
+        )
         ui.poseProblemLabel.text = asked.problem
         ui.poseProblemLabel.setVisible(bool(asked.problem))
 

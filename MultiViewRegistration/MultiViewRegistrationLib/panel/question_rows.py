@@ -24,7 +24,9 @@ class QuestionRows:
     def __init__(self, widget: qt.QWidget, answered: Callable) -> None:
         self._widget, self._answered = widget, answered
         self._questions: list[Question] = []
-        self._rows: dict[str, tuple] = {}  # label and widget, made once: a row may ask for others to be shown while it is at work
+        self._rows: dict[
+            str, tuple
+        ] = {}  # label and widget, made once: a row may ask for others to be shown while it is at work
 
     def show(self, questions: list[Question], answers: dict[str, str]) -> None:
         """Ask these, with the answers so far."""
@@ -34,7 +36,9 @@ class QuestionRows:
                 self._rows[question.key] = self._row(question)
             widget, answer = self._rows[question.key][1], answers.get(question.key, "")
             if question.choices:
-                widget.setCurrentIndex(next((i for i, (value, _text) in enumerate(question.choices, start=1) if value == answer), 0))
+                widget.setCurrentIndex(
+                    next((i for i, (value, _text) in enumerate(question.choices, start=1) if value == answer), 0)
+                )
             elif not widget.hasFocus():
                 widget.setText(answer)
         asked = [question.key for question in questions]

@@ -39,16 +39,27 @@ class RegisterSection(Section):
         for refinement, text in REFINEMENTS.items():
             ui.refinementComboBox.addItem(text, refinement)
         ui.refinementComboBox.connect("currentIndexChanged(int)", self._on_refinement)
-        self._shortcuts = [self._shortcut(keys, button) for keys, button in (
-            (KEYS, ui.registerButton), ("Ctrl+Z", ui.undoButton), ("Ctrl+Y", ui.redoButton), ("Ctrl+Shift+Z", ui.redoButton))]
+        self._shortcuts = [
+            self._shortcut(keys, button)
+            for keys, button in (
+                (KEYS, ui.registerButton),
+                ("Ctrl+Z", ui.undoButton),
+                ("Ctrl+Y", ui.redoButton),
+                ("Ctrl+Shift+Z", ui.redoButton),
+            )
+        ]
 
     def refresh(self) -> None:
         ui, session = self.ui, self.session
         self._lacking = lacking(session)
         ui.registerButton.enabled = not self._lacking and not session.running
         ui.registerButton.toolTip = (
-            _("A registration is under way.") if session.under_way else _("Wait until the work under way is done.") if session.running else
-            self._lacking or _("Find where the CT lies in the world of the X-rays ({keys}).").format(keys=KEYS))
+            _("A registration is under way.")
+            if session.under_way
+            else _("Wait until the work under way is done.")
+            if session.running
+            else self._lacking or _("Find where the CT lies in the world of the X-rays ({keys}).").format(keys=KEYS)
+        )
         ui.cancelButton.enabled = session.under_way is not None
         ui.refinementComboBox.setCurrentIndex(list(REFINEMENTS).index(self.registration.refinement))
         ui.refinementComboBox.enabled = not session.running
@@ -95,7 +106,9 @@ class RegisterSection(Section):
         ui.progressBar.setMaximum(100 if run.progress else 0)  # 0: nobody knows how long, the bar goes to and fro
         ui.progressBar.value = round(100 * run.progress.fraction) if run.progress else 0
         stage = run.stage[:1].upper() + run.stage[1:]
-        ui.statusLabel.text = ", ".join(filter(None, [stage, _("{seconds:.1f} s").format(seconds=run.seconds), run.left]))
+        ui.statusLabel.text = ", ".join(
+            filter(None, [stage, _("{seconds:.1f} s").format(seconds=run.seconds), run.left])
+        )
 
     def _show_outcome(self) -> None:
         ui, session = self.ui, self.session

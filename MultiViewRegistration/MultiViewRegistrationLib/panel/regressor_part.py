@@ -27,7 +27,9 @@ class RegressorPart(Part):
         self._shown, self._selected = None, None  # the folder of the model in the selected row
         set_up(ui.modelsTable, COLUMNS)
         ui.modelsTable.cellClicked.connect(self._on_row)
-        self._minutes = NumberField(ui.minutesEdit, _("Minutes of training"), 1, 120, _(" min"), whole=True, done=self._on_minutes)
+        self._minutes = NumberField(
+            ui.minutesEdit, _("Minutes of training"), 1, 120, _(" min"), whole=True, done=self._on_minutes
+        )
         self._minutes.write(2)
         ui.trainButton.clicked.connect(self._on_train)
         ui.resumeButton.clicked.connect(self._on_resume)
@@ -100,8 +102,10 @@ class RegressorPart(Part):
             return _("Regressor and Automatic, above, use this one.")
         if any(model.finished for model in learning.models):
             return _("Click one to have Regressor and Automatic use it.")
-        return _("There is none for this CT yet. A network is trained for it once, in minutes, and then tells where the CT is without a "
-                 "start.")
+        return _(
+            "There is none for this CT yet. A network is trained for it once, in minutes, and then tells where the CT is without a "
+            "start."
+        )
 
     def _show_buttons(self) -> None:
         ui, learning, model = self.ui, self.learning, self._model
@@ -112,7 +116,9 @@ class RegressorPart(Part):
         ui.minutesEdit.enabled = not busy
         ui.resumeButton.setVisible(model is not None and not model.finished and not busy)
         ui.resumeButton.enabled = not lacking
-        ui.resumeButton.toolTip = lacking or _("Go on with the training in the selected row, for as long as it was to be.")
+        ui.resumeButton.toolTip = lacking or _(
+            "Go on with the training in the selected row, for as long as it was to be."
+        )
         ui.removeModelButton.setVisible(model is not None)
         ui.removeModelButton.enabled = not busy
         ui.removeModelButton.toolTip = busy or _("Remove the regressor in the selected row from this computer.")
@@ -126,7 +132,9 @@ class RegressorPart(Part):
         failed = training is not None and training.state == "failed"
         set_tone(ui.trainingLabel, ERROR if failed else PLAIN)
         if learning.under_way:
-            ui.regressorGroupBox.title = f"{TITLE} \u2013 " + _("training {percent}").format(percent=self.percent()).strip()
+            ui.regressorGroupBox.title = (
+                f"{TITLE} \u2013 " + _("training {percent}").format(percent=self.percent()).strip()
+            )
             progress = training.progress
             ui.trainingBar.setMaximum(100 if progress else 0)  # 0: nobody knows how long, the bar goes to and fro
             ui.trainingBar.value = round(100 * progress.fraction) if progress else 0
@@ -137,7 +145,9 @@ class RegressorPart(Part):
             ui.trainingLabel.text = training.message
         elif training is not None and training.state == "cancelled":
             unfinished = any(not model.finished for model in learning.models)
-            ui.trainingLabel.text = _("Cancelled. What was learnt is kept: Resume goes on with it.") if unfinished else _("Cancelled.")
+            ui.trainingLabel.text = (
+                _("Cancelled. What was learnt is kept: Resume goes on with it.") if unfinished else _("Cancelled.")
+            )
         else:
             ui.trainingLabel.text = "\n".join(training.warnings) if training is not None else ""
         ui.trainingLabel.setVisible(bool(ui.trainingLabel.text))
@@ -180,8 +190,9 @@ class RegressorPart(Part):
 
     def _on_remove(self) -> None:
         model = self._model
-        question = _("Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained anew.").format(
-            name=model.name, size=_size(model))
+        question = _(
+            "Remove the regressor {name} ({size}) from this computer? It cannot be brought back, only be trained anew."
+        ).format(name=model.name, size=_size(model))
         if slicer.util.confirmOkCancelDisplay(question, _("Remove regressor")):
             with self.panel.acting():
                 self.learning.remove(model)
@@ -190,8 +201,13 @@ class RegressorPart(Part):
 def _row(model, used: bool) -> tuple[str, ...]:
     minutes, error_mm = model.card.minutes, model.card.error_mm
     error = "" if error_mm is None else _("{mm:.1f} mm").format(mm=error_mm)
-    return (model.name, _("{minutes:g} min").format(minutes=minutes), error, _size(model),
-            IN_USE if used else "" if model.finished else UNFINISHED)
+    return (
+        model.name,
+        _("{minutes:g} min").format(minutes=minutes),
+        error,
+        _size(model),
+        IN_USE if used else "" if model.finished else UNFINISHED,
+    )
 
 
 def _state_tip(model) -> str:

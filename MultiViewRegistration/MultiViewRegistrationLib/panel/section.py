@@ -13,7 +13,15 @@ from ..scene.verdict import headline
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"
-SYMBOLS = {TODO: "\u25cb", READY: "\u25d0", RUNNING: "\u25b6", DONE: "\u2714", PROBLEM: "\u26a0", CHECK: "\u26a0", REJECT: "\u2718"}
+SYMBOLS = {
+    TODO: "\u25cb",
+    READY: "\u25d0",
+    RUNNING: "\u25b6",
+    DONE: "\u2714",
+    PROBLEM: "\u26a0",
+    CHECK: "\u26a0",
+    REJECT: "\u2718",
+}
 
 
 @dataclass(frozen=True)
@@ -27,7 +35,11 @@ class State:
 def verdict_state(session) -> State | None:
     """The verdict on the pose as it is; None where there is none."""
     word = judging.verdict(session)
-    return State({"accept": DONE, "check": CHECK, "reject": REJECT}[word], headline(session.history.current)) if word else None
+    return (
+        State({"accept": DONE, "check": CHECK, "reject": REJECT}[word], headline(session.history.current))
+        if word
+        else None
+    )
 
 
 class Section:

@@ -32,7 +32,9 @@ class Walk:
     widget: the module's Widget.   say: gets a line for each check.   picture: called with the name of what is to be seen, after each step.
     """
 
-    def __init__(self, widget, say: Callable[[str], object] = print, picture: Callable[[str], object] = lambda name: None) -> None:
+    def __init__(
+        self, widget, say: Callable[[str], object] = print, picture: Callable[[str], object] = lambda name: None
+    ) -> None:
         self.widget, self._say, self.picture = widget, say, picture
         self._caught: list[str] = []
         self._hooks = sys.excepthook, threading.excepthook
@@ -85,7 +87,9 @@ class Walk:
         while not until():
             self.process(0.02)
             if time.monotonic() > end:
-                raise AssertionError(f"{what}: not after {seconds:g} s; the panel says: {self.panel.ui.messageLabel.text}")
+                raise AssertionError(
+                    f"{what}: not after {seconds:g} s; the panel says: {self.panel.ui.messageLabel.text}"
+                )
         self.process(0.2)
 
     def check(self, holds: object, what: str) -> None:
@@ -132,13 +136,20 @@ def shows_each_xray_in_its_own_pane(walk: Walk) -> None:
     if not walk.panel.ui.layoutButton.checked:
         walk.click(walk.panel.ui.layoutButton)
     views = walk.registration.xrays
-    walk.wait(lambda: all(composite_node(slicer.mrmlScene, tag_of(view)) for view in views), "the panes of the X-rays", 10)
+    walk.wait(
+        lambda: all(composite_node(slicer.mrmlScene, tag_of(view)) for view in views), "the panes of the X-rays", 10
+    )
     for view in views:
         composite = composite_node(slicer.mrmlScene, tag_of(view))
-        walk.check(composite.GetBackgroundVolumeID() == view.node.GetID(),
-                   f"the pane {tag_of(view)} shows {view.name} of {walk.registration.name}")
+        walk.check(
+            composite.GetBackgroundVolumeID() == view.node.GetID(),
+            f"the pane {tag_of(view)} shows {view.name} of {walk.registration.name}",
+        )
         label = view.node.GetNodeReference("label")
-        walk.check(label is not None and walk.registration.name in label.GetNthControlPointLabel(0), "and says whose X-ray it is")
+        walk.check(
+            label is not None and walk.registration.name in label.GetNthControlPointLabel(0),
+            "and says whose X-ray it is",
+        )
 
 
 def registers_by_search(walk: Walk) -> None:
@@ -189,8 +200,11 @@ def exports_the_transform(walk: Walk) -> None:
         walk.wait(lambda: export.exportButton.enabled, "Export can be clicked", 10)
         walk.click(export.exportButton)
         walk.wait_for_work("the export")
-        walk.check({"result.json", "world_from_ct.slicer.tfm", "report.html"} <= {file.name for file in Path(folder).iterdir()},
-                   export.writtenLabel.text.splitlines()[0])
+        walk.check(
+            {"result.json", "world_from_ct.slicer.tfm", "report.html"}
+            <= {file.name for file in Path(folder).iterdir()},
+            export.writtenLabel.text.splitlines()[0],
+        )
         read, reader = slicer.vtkMRMLLinearTransformNode(), slicer.vtkMRMLTransformStorageNode()
         reader.SetFileName(str(Path(folder, "world_from_ct.slicer.tfm")))
         walk.check(reader.ReadData(read), "Slicer reads the transform's file")
@@ -198,7 +212,13 @@ def exports_the_transform(walk: Walk) -> None:
     walk.check(np.allclose(exported, of_node, atol=1e-6), "and it is the transform of the scene")
 
 
-SHORT = (shows_each_xray_in_its_own_pane, registers_by_search, lays_each_overlay_over_the_xrays, goes_back_and_forth, exports_the_transform)
+SHORT = (
+    shows_each_xray_in_its_own_pane,
+    registers_by_search,
+    lays_each_overlay_over_the_xrays,
+    goes_back_and_forth,
+    exports_the_transform,
+)
 
 
 def open_panel():
@@ -206,4 +226,3 @@ def open_panel():
     slicer.util.selectModule(MODULE)
     slicer.app.processEvents()
     return getattr(slicer.modules, f"{MODULE}Widget")
-

@@ -62,8 +62,12 @@ class SequenceSection(Section):
         self._lacking, self._count = sequence_words.lacking(self.session), sequence.count
         tracking, played = sequence.tracking is not None, sequence.player is not None
         ui.trackButton.enabled = not self._lacking and not running and not played
-        ui.trackButton.toolTip = (_("Wait until the work under way is done.") if running else self._lacking or
-                                  (_("Close the sequence first.") if played else _("Follow the CT through all frames of the X-rays.")))
+        ui.trackButton.toolTip = (
+            _("Wait until the work under way is done.")
+            if running
+            else self._lacking
+            or (_("Close the sequence first.") if played else _("Follow the CT through all frames of the X-rays."))
+        )
         ui.cancelButton.enabled = tracking
         ui.openButton.enabled = not running
         ui.paceComboBox.enabled = not running
@@ -152,8 +156,13 @@ class SequenceSection(Section):
         if self.registration is None:
             return
         ui = self.ui
-        missing = (_("Wait until the work under way is done.") if self.session.running else
-                   "" if ui.folderPath.currentPath else _("Choose a folder."))
+        missing = (
+            _("Wait until the work under way is done.")
+            if self.session.running
+            else ""
+            if ui.folderPath.currentPath
+            else _("Choose a folder.")
+        )
         ui.exportButton.enabled = not missing
         ui.exportButton.toolTip = missing or _("Write the files.")
 
@@ -210,10 +219,14 @@ class SequenceSection(Section):
     def _on_export(self) -> None:
         with self.panel.acting():
             folder, ui = Path(self.ui.folderPath.currentPath), self.ui
-            writers = [self.session.sequence.save(folder, UNITS[ui.unitComboBox.currentIndex]), *self.motion.writers(folder)]
+            writers = [
+                self.session.sequence.save(folder, UNITS[ui.unitComboBox.currentIndex]),
+                *self.motion.writers(folder),
+            ]
             ui.writtenLabel.text = _("Writing...")
             self.session.run(lambda: [file for write in writers for file in write()], self._on_written)
 
     def _on_written(self, files: list[Path]) -> None:
         self.ui.writtenLabel.text = _("Written to {folder}: {files}.").format(
-            folder=files[0].parent, files=", ".join(file.name for file in files))
+            folder=files[0].parent, files=", ".join(file.name for file in files)
+        )

@@ -80,7 +80,9 @@ class MotionPart(Part):
     def _told(self) -> str:
         other = self.session.sequence.other
         motion = other.motion
-        told = _("{title}, since frame {first}, along the axes of this CT.").format(title=motion.title, first=motion.rows[0][0])
+        told = _("{title}, since frame {first}, along the axes of this CT.").format(
+            title=motion.title, first=motion.rows[0][0]
+        )
         return " ".join(filter(None, [told, motion.left_out, other.problem]))
 
     def _on_plot(self, which: int, *_args) -> None:

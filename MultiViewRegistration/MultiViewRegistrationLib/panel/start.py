@@ -25,8 +25,10 @@ RANGES = {
 CUSTOM = _("Custom")
 LEARNED_TIPS = {
     "regressor": _("Begin where a network that was trained for this CT sees it in the X-rays."),
-    "auto": _("Begin where the regressor sees the CT, in all X-rays together and in each alone, and where a small search finds it. "
-              "The best end wins."),
+    "auto": _(
+        "Begin where the regressor sees the CT, in all X-rays together and in each alone, and where a small search finds it. "
+        "The best end wins."
+    ),
 }
 LEARNED_HINTS = {
     "regressor": _("The regressor tells the pose; where the CT is now does not matter."),
@@ -42,10 +44,20 @@ class StartSection(Section):
 
     def connect(self) -> None:
         ui = self.ui
-        self._buttons = {"given": ui.givenRadioButton, "search": ui.searchRadioButton, "landmarks": ui.landmarksRadioButton,
-                         "by hand": ui.byHandRadioButton, "regressor": ui.regressorRadioButton,
-                         "auto": ui.autoRadioButton}
-        self._pages = {"given": ui.givenPage, "search": ui.searchPage, "landmarks": ui.landmarksPage, "by hand": ui.byHandPage}
+        self._buttons = {
+            "given": ui.givenRadioButton,
+            "search": ui.searchRadioButton,
+            "landmarks": ui.landmarksRadioButton,
+            "by hand": ui.byHandRadioButton,
+            "regressor": ui.regressorRadioButton,
+            "auto": ui.autoRadioButton,
+        }
+        self._pages = {
+            "given": ui.givenPage,
+            "search": ui.searchPage,
+            "landmarks": ui.landmarksPage,
+            "by hand": ui.byHandPage,
+        }
         self._parameters = None
         self._lacking, self._seen = "", b""
         self.landmarks, self.by_hand, self.regressors = LandmarksPage(self), ByHandPage(self), RegressorPart(self)
@@ -112,7 +124,8 @@ class StartSection(Section):
             return State(DONE, name)
         if start == "search":
             name = _("{name}, {degrees:g}° and {mm:g} mm").format(
-                name=name, degrees=self.parameters.rotation_deg, mm=self.parameters.translation_mm)
+                name=name, degrees=self.parameters.rotation_deg, mm=self.parameters.translation_mm
+            )
         return State(READY, name)
 
     def tick(self) -> None:
@@ -181,12 +194,19 @@ class StartSection(Section):
     def _on_transform(self, node_id: str = "") -> None:
         button, node = self.ui.copyButton, self.ui.transformSelector.currentNode()
         button.enabled = node is not None and self.registration is not None and not self.session.running
-        button.toolTip = (_("Choose a transform first.") if node is None else
-                          _("Move the CT to where this transform puts things; it is copied, and the transform itself stays as it is."))
+        button.toolTip = (
+            _("Choose a transform first.")
+            if node is None
+            else _(
+                "Move the CT to where this transform puts things; it is copied, and the transform itself stays as it is."
+            )
+        )
 
     def _on_copy(self) -> None:
         with self.panel.acting():
-            self._moved("transform", lambda: poses.copy_pose(self.registration, self.ui.transformSelector.currentNode()))
+            self._moved(
+                "transform", lambda: poses.copy_pose(self.registration, self.ui.transformSelector.currentNode())
+            )
 
     def _on_centre(self) -> None:
         with self.panel.acting():

@@ -89,7 +89,10 @@ def _is_narrow() -> bool:
     """Whether three slice views abreast would widen the window."""
     manager = slicer.app.layoutManager()
     slice_widget = manager.sliceWidget("Red") if manager is not None else None
-    return slice_widget is not None and manager.viewport().width < len(layout.CT_SLICES) * slice_widget.minimumSizeHint.width()
+    return (
+        slice_widget is not None
+        and manager.viewport().width < len(layout.CT_SLICES) * slice_widget.minimumSizeHint.width()
+    )
 
 
 def _show_in_slices(ct) -> None:

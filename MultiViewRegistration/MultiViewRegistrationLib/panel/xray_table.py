@@ -23,7 +23,9 @@ class XRayTable:
         header = table.horizontalHeader()
         header.minimumSectionSize = 24
         for column in range(table.columnCount):
-            header.setSectionResizeMode(column, qt.QHeaderView.Stretch if column == NAME else qt.QHeaderView.ResizeToContents)
+            header.setSectionResizeMode(
+                column, qt.QHeaderView.Stretch if column == NAME else qt.QHeaderView.ResizeToContents
+            )
 
     def show(self, registration: Registration, selected: XRayView | None, trouble: dict[str, str]) -> None:
         """Fill it.
@@ -52,7 +54,10 @@ class XRayTable:
         }
         origin = view.content.get("from", "")
         image = _("made from {volume}").format(volume=source.GetName()) if source else _("its volume is gone")
-        tips = {NAME: f"{view.name}, {image}", GEOMETRY: trouble or (f"{texts[GEOMETRY]} ({origin})" if origin else texts[GEOMETRY])}
+        tips = {
+            NAME: f"{view.name}, {image}",
+            GEOMETRY: trouble or (f"{texts[GEOMETRY]} ({origin})" if origin else texts[GEOMETRY]),
+        }
         for column, text in texts.items():
             item = self._item(row, column)
             if item.text() != text:

@@ -51,12 +51,20 @@ class XRaysSection(Section):
         self._failures: list[str] = []
         self._readiness: Readiness | None = None
         self.table = XRayTable(ui.xrayTable)
-        self.geometry, self.image, self.certainty = self.editors = GeometryEditor(self), ImageEditor(self), CertaintyEditor(self)
+        self.geometry, self.image, self.certainty = self.editors = (
+            GeometryEditor(self),
+            ImageEditor(self),
+            CertaintyEditor(self),
+        )
         self._boxes = (ui.geometryBox, ui.imageBox, ui.certaintyBox)
         for box, editor in zip(self._boxes, self.editors, strict=True):
             box.layout().addWidget(editor.widget)
         style = self.widget.style()
-        icons = {ui.upButton: qt.QStyle.SP_ArrowUp, ui.downButton: qt.QStyle.SP_ArrowDown, ui.removeButton: qt.QStyle.SP_TrashIcon}
+        icons = {
+            ui.upButton: qt.QStyle.SP_ArrowUp,
+            ui.downButton: qt.QStyle.SP_ArrowDown,
+            ui.removeButton: qt.QStyle.SP_TrashIcon,
+        }
         for button, icon in icons.items():
             button.icon = style.standardIcon(icon)
         ui.xrayTable.itemSelectionChanged.connect(self._on_selected)
@@ -68,11 +76,23 @@ class XRaysSection(Section):
         ui.upButton.clicked.connect(lambda: self._on_move(-1))
         ui.downButton.clicked.connect(lambda: self._on_move(1))
         self._shared = [  # as SharedUnknowns has them
-            NumberField(edit, _("Uncertain {what}").format(what=what), 0, high, unit, "\u00b1 ", blank=_("known"), nothing=0.0,
-                        done=self._on_shared)
-            for edit, what, high, unit in ((ui.sharedDistanceEdit, _("source to detector"), 500, " mm"),
-                                           (ui.sharedPointEdit, _("principal point"), 1000, " px"),
-                                           (ui.sharedIsocentreEdit, _("isocentre"), 500, " mm"))]
+            NumberField(
+                edit,
+                _("Uncertain {what}").format(what=what),
+                0,
+                high,
+                unit,
+                "\u00b1 ",
+                blank=_("known"),
+                nothing=0.0,
+                done=self._on_shared,
+            )
+            for edit, what, high, unit in (
+                (ui.sharedDistanceEdit, _("source to detector"), 500, " mm"),
+                (ui.sharedPointEdit, _("principal point"), 1000, " px"),
+                (ui.sharedIsocentreEdit, _("isocentre"), 500, " mm"),
+            )
+        ]
         self.fields = (*self._shared, *self.certainty.fields, self.image.frame)
         self._drop = FileDrop(self.button, self._read)
         self._shortcut = qt.QShortcut(qt.QKeySequence("Del"), ui.xrayTable)
@@ -117,7 +137,9 @@ class XRaysSection(Section):
             box.setVisible(bool(views))
         for box, editor in zip(self._boxes, self.editors, strict=True):
             editor.show(self.selected)
-            box.title = _("{what} of {name}").format(what=editor.TITLE, name=self.selected.name) if views else editor.TITLE
+            box.title = (
+                _("{what} of {name}").format(what=editor.TITLE, name=self.selected.name) if views else editor.TITLE
+            )
         for field, deviation in zip(self._shared, astuple(shared_unknowns_of(registration)), strict=True):
             field.show(deviation or 0.0, registration.node.GetID())
         self._enable()
@@ -126,8 +148,9 @@ class XRaysSection(Section):
         """What a person should know first: of the selected X-ray, of two that are the same."""
         twins = self._readiness.twins()
         if twins is not None:
-            return _("{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it.").format(
-                a=twins[0].name, b=twins[1].name)
+            return _(
+                "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
+            ).format(a=twins[0].name, b=twins[1].name)
         return trouble.get(view.name, "") if view is not None and describe(view) != "needs geometry" else ""
 
     def _enable(self) -> None:
@@ -247,7 +270,9 @@ class XRaysSection(Section):
         view = self.selected
         if not self.asked or view is None:
             return
-        if not slicer.util.confirmYesNoDisplay(_("Remove the X-ray {name}, with its geometry and mask?").format(name=view.name)):
+        if not slicer.util.confirmYesNoDisplay(
+            _("Remove the X-ray {name}, with its geometry and mask?").format(name=view.name)
+        ):
             return
         with self.panel.acting():
             row = self.registration.xrays.index(view)

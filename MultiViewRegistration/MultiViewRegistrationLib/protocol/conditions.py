@@ -15,11 +15,34 @@ REACH_MM, INTERVALS = 40.0, 8
 PARTS = ("body", "bone")
 #: Views and the angle between the first and the others, degrees.
 GEOMETRIES = ((1, 0), (2, 15), (2, 30), (2, 45), (2, 60), (2, 90), (3, 30), (3, 60), (3, 90))
-NUISANCES = ("blades", "shutters", "round field", "saturated", "text", "tools", "wires", "rods", "prosthesis", "contrast", "cast", "table",
-             "scatter", "weak", "motion", "neighbours")
+NUISANCES = (
+    "blades",
+    "shutters",
+    "round field",
+    "saturated",
+    "text",
+    "tools",
+    "wires",
+    "rods",
+    "prosthesis",
+    "contrast",
+    "cast",
+    "table",
+    "scatter",
+    "weak",
+    "motion",
+    "neighbours",
+)
 #: One of each of these at once.
-TOGETHER = (("wires", "rods", "prosthesis"), ("blades", "shutters", "round field"), ("text",), ("tools",),
-            ("contrast", "cast", "table", "saturated"), ("scatter", "weak"), ("motion", "neighbours"))
+TOGETHER = (
+    ("wires", "rods", "prosthesis"),
+    ("blades", "shutters", "round field"),
+    ("text",),
+    ("tools",),
+    ("contrast", "cast", "table", "saturated"),
+    ("scatter", "weak"),
+    ("motion", "neighbours"),
+)
 #: See `faults.FAULTS`.
 ERRORS = ("encoder 1", "encoder 2", "turned", "scaled", "flipped")
 
@@ -58,14 +81,25 @@ class Trial:
 
 
 def _of(part: str) -> list[Condition]:
-    geometries = [Condition(f"{views} view{'s' * (views > 1)}" + (f", {apart} degrees" if views > 1 else ""), part, views, apart)
-                  for views, apart in GEOMETRIES]
+    geometries = [
+        Condition(f"{views} view{'s' * (views > 1)}" + (f", {apart} degrees" if views > 1 else ""), part, views, apart)
+        for views, apart in GEOMETRIES
+    ]
     alone = [Condition(name, part, nuisances=(name,)) for name in NUISANCES if name != "neighbours" or part == "bone"]
-    together = [Condition(f"all at once, {views} views, {apart} degrees", part, views, apart, together=True)
-                for views, apart in ((2, 90), (2, 45), (3, 90))]
+    together = [
+        Condition(f"all at once, {views} views, {apart} degrees", part, views, apart, together=True)
+        for views, apart in ((2, 90), (2, 45), (3, 90))
+    ]
     errors = [Condition(name, part, error=name) for name in ERRORS]
     with_tools = Condition("encoder 1, tools", part, nuisances=("tools",), error="encoder 1")
-    return [*geometries, *alone, *together, *errors, Condition("encoder 1, 3 views", part, 3, 60, error="encoder 1"), with_tools]
+    return [
+        *geometries,
+        *alone,
+        *together,
+        *errors,
+        Condition("encoder 1, 3 views", part, 3, 60, error="encoder 1"),
+        with_tools,
+    ]
 
 
 CONDITIONS = tuple(condition for part in PARTS for condition in _of(part))

@@ -25,7 +25,9 @@ def off(rng: np.random.Generator, pose: np.ndarray, centre: np.ndarray, degrees:
 def turned(rng: np.random.Generator, views: list[View]) -> list[View]:
     """The last view's angle about the isocentre, the world origin, and its place are wrong by 0.5 to 10 degrees and mm, taken as exact."""
     camera = views[-1].camera
-    wrong = camera.camera_from_world @ off(rng, np.eye(4), np.zeros(3), 10 ** rng.uniform(-0.3, 1), 10 ** rng.uniform(-0.3, 1))
+    wrong = camera.camera_from_world @ off(
+        rng, np.eye(4), np.zeros(3), 10 ** rng.uniform(-0.3, 1), 10 ** rng.uniform(-0.3, 1)
+    )
     return [*views[:-1], replace(views[-1], camera=replace(camera, camera_from_world=wrong))]
 
 
@@ -33,8 +35,10 @@ def scaled(rng: np.random.Generator, views: list[View]) -> list[View]:
     """The distance from source to detector is wrong by up to 10 % in all views."""
     scale = np.diag([1 + rng.choice([-1, 1]) * rng.uniform(0.01, 0.1)] * 2 + [1.0])
     centre = [np.array([[1, 0, u], [0, 1, v], [0, 0, 1.0]]) for u, v in (view.camera.principal_point for view in views)]
-    return [replace(view, camera=replace(view.camera, intrinsics=to @ scale @ np.linalg.inv(to) @ view.camera.intrinsics))
-            for view, to in zip(views, centre, strict=True)]
+    return [
+        replace(view, camera=replace(view.camera, intrinsics=to @ scale @ np.linalg.inv(to) @ view.camera.intrinsics))
+        for view, to in zip(views, centre, strict=True)
+    ]
 
 
 def flipped(rng: np.random.Generator, views: list[View]) -> list[View]:
@@ -49,7 +53,11 @@ def encoder(rng: np.random.Generator, views: list[View], degrees: float = 1.0, m
     for view in views[1:]:
         turn, shift = np.radians(degrees) * rng.normal(size=3), mm * rng.normal(size=3)
         pose = view.camera.camera_from_world @ rigid.from_rotation_translation(rigid.exp_so3(turn), shift)
-        wrong.append(replace(view, camera=replace(view.camera, camera_from_world=pose), rotation_sd_deg=degrees, translation_sd_mm=mm))
+        wrong.append(
+            replace(
+                view, camera=replace(view.camera, camera_from_world=pose), rotation_sd_deg=degrees, translation_sd_mm=mm
+            )
+        )
     return [views[0], *wrong]
 
 
@@ -60,6 +68,9 @@ def _mirrored(view: View) -> View:
 
 #: By the names of `conditions.ERRORS`.
 FAULTS: dict[str, Fault] = {
-    "encoder 1": partial(encoder, degrees=1.0, mm=2.0), "encoder 2": partial(encoder, degrees=2.0, mm=5.0),
-    "turned": turned, "scaled": scaled, "flipped": flipped,
+    "encoder 1": partial(encoder, degrees=1.0, mm=2.0),
+    "encoder 2": partial(encoder, degrees=2.0, mm=5.0),
+    "turned": turned,
+    "scaled": scaled,
+    "flipped": flipped,
 }

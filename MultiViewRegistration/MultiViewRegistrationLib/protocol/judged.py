@@ -15,9 +15,19 @@ def judged(row: dict, model: Model) -> dict:
     told, cause = model.predict(row["features"]).no_less_than(*noise), row.get("cause")
     if cause and cause["evidence_gain"] >= CLEARER:
         told, moved_mm = told.moved(cause["moved_mm"]).no_less_than(*noise), cause["moved_mm"]
-        verdict, split = decided(told, model, False, moved_mm), {"depth95_mm": told.upper95_mm, "in_plane95_mm": told.upper95_mm}
+        verdict, split = (
+            decided(told, model, False, moved_mm),
+            {"depth95_mm": told.upper95_mm, "in_plane95_mm": told.upper95_mm},
+        )
     else:
         verdict, wider = decided(told, model, row["measured"]), told.upper95_mm / (row["beyond"] * row["noise95_mm"])
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
-    return {**row, **split, "wrong": told.wrong, "mean_mm": told.mean_mm, "upper95_mm": told.upper95_mm, "bounded": told.bounded,
-            "verdict": verdict}
+    return {
+        **row,
+        **split,
+        "wrong": told.wrong,
+        "mean_mm": told.mean_mm,
+        "upper95_mm": told.upper95_mm,
+        "bounded": told.bounded,
+        "verdict": verdict,
+    }

@@ -49,7 +49,9 @@ class Trial:
 
 def trials(cases: int) -> list[Trial]:
     """A case at a time, as images and CT of each take a while to read."""
-    each = [(case, interval, repeat) for case in range(cases) for repeat in range(REPEATS) for interval in range(INTERVALS)]
+    each = [
+        (case, interval, repeat) for case in range(cases) for repeat in range(REPEATS) for interval in range(INTERVALS)
+    ]
     return [Trial(number, *what) for number, what in enumerate(each)]
 
 
@@ -60,7 +62,9 @@ class RealCase:
         """InputError where the file is no case with a start pose, or itk-rtk is missing."""
         self.case = Case.load(path)
         if self.case.world_from_ct is None:
-            raise InputError(f"{path}: the case has no start pose (world_from_ct), expected where its bone is, about; add it.")
+            raise InputError(
+                f"{path}: the case has no start pose (world_from_ct), expected where its bone is, about; add it."
+            )
         self.name, self.anatomy = path.stem, Anatomy(self.case.ct)
         volume = self.case.ct.volume
         self._joseph = Joseph((volume.values,), volume.ct_from_index)
@@ -74,10 +78,15 @@ class RealCase:
         for _ in range(MOST_DRAWS):
             truth = off(rng, self._real, centre, rng.uniform(0, TURNED_DEG), rng.uniform(*APART_MM))
             seen = in_field(self.case.views, rigid.transform_points(truth, points)).all(axis=0)
-            if seen.mean() >= SHOWN * in_field(self.case.views, rigid.transform_points(self._real, points)).all(axis=0).mean():
+            if (
+                seen.mean()
+                >= SHOWN * in_field(self.case.views, rigid.transform_points(self._real, points)).all(axis=0).mean()
+            ):
                 break
         else:
-            raise InputError(f"{self.name}: at none of {MOST_DRAWS} poses beside it do all X-rays show its bone, expected larger fields.")
+            raise InputError(
+                f"{self.name}: at none of {MOST_DRAWS} poses beside it do all X-rays show its bone, expected larger fields."
+            )
         targets = rng.choice(points[seen], min(TARGETS, int(seen.sum())), replace=False)
         views = [self._with_bone(view, truth) for view in self.case.views]
         low, high = (REACH_MM / INTERVALS * (interval + end) for end in (0, 1))
@@ -86,13 +95,17 @@ class RealCase:
 
     def _with_bone(self, view: View, pose: np.ndarray) -> View:
         added = self.density * self._joseph.project(view.camera, pose)[0]
-        return replace(view, xray=replace(view.xray, line_integrals=(view.xray.line_integrals + added).astype(np.float32)))
+        return replace(
+            view, xray=replace(view.xray, line_integrals=(view.xray.line_integrals + added).astype(np.float32))
+        )
 
     def _density(self, view: View) -> float:
         """By which the projection of the bone explains its own X-ray best, where it is: least squares of what differs within windows."""
         bone = self._joseph.project(view.camera, self._real)[0]
         within = (bone > 0) & view.xray.valid
-        projected, shown = (image - local_moments(image, within, RADIUS)[0] for image in (bone, view.xray.line_integrals))
+        projected, shown = (
+            image - local_moments(image, within, RADIUS)[0] for image in (bone, view.xray.line_integrals)
+        )
         return float(np.sum(projected[within] * shown[within]) / np.sum(projected[within] ** 2))
 
 
@@ -101,9 +114,20 @@ def measured(trial: Trial, real: RealCase, seed: int) -> tuple[dict, bytes | Non
     cameras = [view.camera for view in real.case.views]
     axes = [camera.camera_from_world[2, :3] for camera in cameras]
     apart = float(np.degrees(np.arccos(np.clip(axes[0] @ axes[-1], -1, 1))))
-    row = {"number": trial.number, "condition": real.name, "part": "bone", "group": "geometry", "ct": real.name, "bone": None,
-           "views": len(cameras), "apart_deg": round(apart), "error": None, "repeat": trial.repeat, "nuisances": [],
-           "density": real.density}
+    row = {
+        "number": trial.number,
+        "condition": real.name,
+        "part": "bone",
+        "group": "geometry",
+        "ct": real.name,
+        "bone": None,
+        "views": len(cameras),
+        "apart_deg": round(apart),
+        "error": None,
+        "repeat": trial.repeat,
+        "nuisances": [],
+        "density": real.density,
+    }
     try:
         case = real.planted(np.random.default_rng([seed, trial.number]), trial.interval)
     except InputError as error:

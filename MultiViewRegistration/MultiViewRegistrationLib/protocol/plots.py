@@ -38,7 +38,9 @@ def reliability_plot(rows: Rows) -> bytes:
 
 def _said_and_found(draw: ImageDraw.ImageDraw, rows: Rows, left: int) -> None:
     ticks = [(_log_odds(share), f"{100 * share:g} %") for share in (RAREST, 0.01, 0.1, 0.5, 0.9, 0.99, 1 - RAREST)]
-    _axes(draw, left, ticks, f"said: probability of an error above {WRONG_MM:g} mm, by its log odds", "found, of so many")
+    _axes(
+        draw, left, ticks, f"said: probability of an error above {WRONG_MM:g} mm, by its log odds", "found, of so many"
+    )
     for _, _, said, found in reliability(rows):
         low, high = (_at(left, _log_odds(said), _log_odds(end)) for end in found.interval)
         draw.line([low, high], fill=QUIET, width=4)

@@ -29,8 +29,10 @@ class Records:
         self.sha256 = {name_of(path): each["sha256"] for path, each in zip(cts, about["cts"], strict=True)}
         file = folder / "protocol.json"
         if file.exists() and _read(file) != about:
-            raise InputError(f"{file}: found registrations of other CTs, another order of them, another seed or another simulator, "
-                             "expected those that were given now; give another --out, or the same CTs in the same order.")
+            raise InputError(
+                f"{file}: found registrations of other CTs, another order of them, another seed or another simulator, "
+                "expected those that were given now; give another --out, or the same CTs in the same order."
+            )
         self._rows.mkdir(parents=True, exist_ok=True)
         self.pictures.mkdir(exist_ok=True)
         if not file.exists():

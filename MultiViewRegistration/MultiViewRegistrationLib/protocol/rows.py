@@ -48,7 +48,7 @@ def rate(hits: np.ndarray, of: np.ndarray) -> SuccessRate:
 
 
 def share(hits: np.ndarray, of: np.ndarray) -> str:
-    """"3 of 200 (1.5 %, 0.5 to 4.3)", with Wilson's 95 % interval."""
+    """ "3 of 200 (1.5 %, 0.5 to 4.3)", with Wilson's 95 % interval."""
     found = rate(hits, of)
     if not found.total:
         return "none"

@@ -35,9 +35,15 @@ class Outcome:
 
 
 def run(
-    cts: Sequence[Path], folder: Path, *, seed: int = 0, limit: int | None = None,
-    progress: Callable[[float, str], object] = lambda fraction, stage: None, conditions: Sequence[Condition] | None = None,
-    least: int = LEAST, simulator: str = "rtk",
+    cts: Sequence[Path],
+    folder: Path,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
+    progress: Callable[[float, str], object] = lambda fraction, stage: None,
+    conditions: Sequence[Condition] | None = None,
+    least: int = LEAST,
+    simulator: str = "rtk",
 ) -> Outcome:
     """Does what is not done yet of the protocol, and keeps it in the folder.
 
@@ -51,9 +57,13 @@ def run(
         if not path.exists():
             raise InputError(f"{path}: found nothing, expected a CT; correct the path.")
         if path.is_dir():
-            raise InputError(f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file.")
+            raise InputError(
+                f"{path}: found a folder, expected a file with a CT in Hounsfield units; write the series as one file."
+            )
     if len({path.name for path in cts}) < len(cts):
-        raise InputError("--protocol: found two CTs with one file name, expected names that tell them apart; rename one.")
+        raise InputError(
+            "--protocol: found two CTs with one file name, expected names that tell them apart; rename one."
+        )
     records = Records(folder, cts, seed, simulator)
     listed = trials(len(cts), conditions or (CONDITIONS if simulator == "rtk" else BODIES), least, seed)
     subjects: dict[int, Subject] = {}
@@ -64,12 +74,23 @@ def run(
         return measured(trial, subjects[trial.ct], seed)
 
     progress(0.0, f"{len(cts)} CTs" if len(cts) > 1 else "the CT")
-    _keep(records, listed, limit, measure, progress, lambda trial: f"{cts[trial.ct].name}, {trial.condition.part}, {trial.condition.name}")
+    _keep(
+        records,
+        listed,
+        limit,
+        measure,
+        progress,
+        lambda trial: f"{cts[trial.ct].name}, {trial.condition.part}, {trial.condition.name}",
+    )
     return Outcome(_as_judged_now(records), len(listed), records, simulator=simulator)
 
 
 def run_real(
-    cases: Sequence[Path], folder: Path, *, seed: int = 0, limit: int | None = None,
+    cases: Sequence[Path],
+    folder: Path,
+    *,
+    seed: int = 0,
+    limit: int | None = None,
     progress: Callable[[float, str], object] = lambda fraction, stage: None,
 ) -> Outcome:
     """The same on real X-rays, to which one more projection of their bone is added at known poses, see `planted`.
@@ -97,8 +118,14 @@ def _as_judged_now(records: Records) -> list[dict]:
     return [judged(row, calibrated(kinds[row["part"]], records.sha256.get(row["ct"], ""))) for row in records.rows()]
 
 
-def _keep(records: Records, listed: Sequence, limit: int | None, measure: Callable, progress: Callable[[float, str], object],
-          name: Callable[..., str]) -> None:
+def _keep(
+    records: Records,
+    listed: Sequence,
+    limit: int | None,
+    measure: Callable,
+    progress: Callable[[float, str], object],
+    name: Callable[..., str],
+) -> None:
     """Does and keeps what is not done yet of a list, up to a limit."""
     if limit is not None and limit < 1:
         raise InputError(f"--limit: found {limit}, expected 1 or more.")

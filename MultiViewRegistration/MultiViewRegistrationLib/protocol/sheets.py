@@ -17,7 +17,9 @@ def contact_sheet(misses: Sequence[tuple[str, bytes]]) -> bytes:
     small = []
     for caption, picture in misses:
         image = Image.open(io.BytesIO(picture)).convert("RGB")
-        small.append((caption, image.resize((max(round(image.width * SIDE / image.height), 1), SIDE), Image.Resampling.LANCZOS)))
+        small.append(
+            (caption, image.resize((max(round(image.width * SIDE / image.height), 1), SIDE), Image.Resampling.LANCZOS))
+        )
     wide, high = max(image.width for _, image in small) + GAP, SIDE + CAPTION + GAP
     sheet = Image.new("RGB", (wide * min(len(small), ACROSS), high * -(-len(small) // ACROSS)), "white")
     draw = ImageDraw.Draw(sheet)

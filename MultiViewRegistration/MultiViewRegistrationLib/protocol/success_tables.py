@@ -25,12 +25,38 @@ def by_condition(rows: Rows) -> str:
     for (part, name), group in grouped(rows, "part", "condition"):
         mm, start = mtre(group), column(group, "start_mm")
         good = mm < SUCCESS_MM
-        body.append((part, name, len(group), share(good, np.ones(len(mm), bool)), share(good, start <= STEP_MM), capture(group),
-                     quantile(mm, 0.5), quantile(mm, 0.95), quantile(mm[start <= STEP_MM], 0.5), quantile(mm[start <= STEP_MM], 0.95),
-                     _median(column(group, "register_s"))))
+        body.append(
+            (
+                part,
+                name,
+                len(group),
+                share(good, np.ones(len(mm), bool)),
+                share(good, start <= STEP_MM),
+                capture(group),
+                quantile(mm, 0.5),
+                quantile(mm, 0.95),
+                quantile(mm[start <= STEP_MM], 0.5),
+                quantile(mm[start <= STEP_MM], 0.95),
+                _median(column(group, "register_s")),
+            )
+        )
     near = f"starts up to {STEP_MM:g} mm"
-    return table(("registered", "condition", "runs", f"under {SUCCESS_MM:g} mm", f"of {near}", "capture range mm", "median mTRE mm",
-                  "95th percentile", f"median, {near}", "95th percentile", "s"), body)
+    return table(
+        (
+            "registered",
+            "condition",
+            "runs",
+            f"under {SUCCESS_MM:g} mm",
+            f"of {near}",
+            "capture range mm",
+            "median mTRE mm",
+            "95th percentile",
+            f"median, {near}",
+            "95th percentile",
+            "s",
+        ),
+        body,
+    )
 
 
 def by_start(rows: Rows) -> str:
@@ -41,21 +67,29 @@ def by_start(rows: Rows) -> str:
     for (part, group, views), each in grouped(sound, "part", "group", "views"):
         rates = protocol.success_by_interval(column(each, "start_mm"), mtre(each), edges)
         kind = "plain" if group == "geometry" else "with nuisances"
-        body.append((f"{part}, {kind}, {views} view{'s' * (views > 1)}", len(each),
-                     *(f"{rate.successes} of {rate.total}" if rate.total else "" for rate in rates)))
+        body.append(
+            (
+                f"{part}, {kind}, {views} view{'s' * (views > 1)}",
+                len(each),
+                *(f"{rate.successes} of {rate.total}" if rate.total else "" for rate in rates),
+            )
+        )
     return table(("registered", "runs", *(f"{low:g} to {high:g} mm" for low, high in pairwise(edges))), body)
 
 
 def against_clean(rows: Rows) -> str:
     """What each nuisance alone costs: its registrations beside those of the same pose and cameras without it."""
     body = []
-    for (part, name), group in grouped([row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1],
-                                       "part", "condition"):
+    for (part, name), group in grouped(
+        [row for row in rows if row["group"] == "nuisance" and len(row.get("nuisances", ())) == 1], "part", "condition"
+    ):
         put, without = beside_clean(group, rows)
         if len(put):
             put, without, pairs = np.median(put), np.median(without), len(put)
             body.append((part, name, pairs, f"{without:.3f}", f"{put:.3f}", f"{put / without:.2f}"))
-    return table(("registered", "nuisance", "pairs", "median mTRE without mm", "with mm", "ratio"), body) if body else ""
+    return (
+        table(("registered", "nuisance", "pairs", "median mTRE without mm", "with mm", "ratio"), body) if body else ""
+    )
 
 
 def beside_clean(chosen: Rows, rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -50,8 +50,18 @@ def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | N
     """
     condition = trial.condition
     bone = trial.repeat % subject.bones if condition.part == "bone" and subject.bones else None
-    row = {"number": trial.number, "condition": condition.name, "part": condition.part, "group": condition.group, "ct": subject.name,
-           "bone": bone, "views": condition.views, "apart_deg": condition.apart_deg, "error": condition.error, "repeat": trial.repeat}
+    row = {
+        "number": trial.number,
+        "condition": condition.name,
+        "part": condition.part,
+        "group": condition.group,
+        "ct": subject.name,
+        "bone": bone,
+        "views": condition.views,
+        "apart_deg": condition.apart_deg,
+        "error": condition.error,
+        "repeat": trial.repeat,
+    }
     if condition.part == "bone" and bone is None:
         return {**row, "skipped": "The CT has no bone that stands by itself."}, None
     try:
@@ -70,8 +80,11 @@ def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], s
         result = register(case, anatomy=anatomy, seed=seed)
     except InputError as error:
         return {**row, "failed": str(error)}, _picture(anatomy, case.views, case.world_from_ct, truth)
-    row |= {"failed": None, **told(result), "camera_off": [cameras_off(cameras, [view.camera for view in views])
-                                                          for views in (case.views, result.views)]}
+    row |= {
+        "failed": None,
+        **told(result),
+        "camera_off": [cameras_off(cameras, [view.camera for view in views]) for views in (case.views, result.views)],
+    }
     wrong = not row["mtre_mm"] <= WRONG_MM
     return row, _picture(anatomy, result.views, result.world_from_ct, truth) if wrong else None
 
@@ -79,7 +92,9 @@ def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], s
 def _picture(anatomy: Anatomy, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
     """At half the X-rays' resolution, which is enough to see what was taken for what, and quick."""
     views = [view.pooled(2) for view in views]
-    return miss_picture([view.xray for view in views], *([anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth)))
+    return miss_picture(
+        [view.xray for view in views], *([anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth))
+    )
 
 
 def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Simulated:
@@ -110,13 +125,24 @@ def simulated(trial: Trial, subject: Subject, bone: int | None, seed: int) -> Si
         views = FAULTS[condition.error](rng, views)
     low, high = (REACH_MM / INTERVALS * (trial.interval + end) for end in (0, 1))
     start = protocol.starting_poses(pose, targets, (low, high), 1, int(rng.integers(2**31))).world_from_ct[0]
-    case = Case(ct=subject.ct(bone), views=views, world_from_ct=start, targets=targets, truth_world_from_ct=pose,
-                name=f"{subject.name}-{trial.number:04d}")
+    case = Case(
+        ct=subject.ct(bone),
+        views=views,
+        world_from_ct=start,
+        targets=targets,
+        truth_world_from_ct=pose,
+        name=f"{subject.name}-{trial.number:04d}",
+    )
     return Simulated(case, names, cameras)
 
 
 def _taken(
-    names: Sequence[str], subject: Subject, bone: int | None, cameras: Sequence[Camera], xrays: Sequence[SimulatedXRay], pose: np.ndarray,
+    names: Sequence[str],
+    subject: Subject,
+    bone: int | None,
+    cameras: Sequence[Camera],
+    xrays: Sequence[SimulatedXRay],
+    pose: np.ndarray,
     rng: np.random.Generator,
 ) -> list[View]:
     """The views, with all that is put on their images afterwards, or moves."""
@@ -144,20 +170,36 @@ def told(result: Result) -> dict:
     case, first = result.case, result.views[0].camera
     split = metrics.split_by_view(first, result.world_from_ct, case.truth_world_from_ct, case.targets)
     said = assessment.splits[0] if assessment.splits else None
-    noise = assessment.evidence and assessment.evidence.uncertainty.at(rigid.transform_points(result.world_from_ct, assessment.targets))
+    noise = assessment.evidence and assessment.evidence.uncertainty.at(
+        rigid.transform_points(result.world_from_ct, assessment.targets)
+    )
     rival, rest_at = result.refinement.rival, result.refinement.rest_at
     return {
-        "mtre_mm": errors.mtre_mm, "mpd_mm": errors.mpd_mm,
-        "depth_mm": float(np.sqrt(np.mean(split.depth_mm**2))), "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
-        "verdict": result.verdict, "reasons": list(assessment.reasons), "cause": assessment.cause.to_json() if assessment.cause else None,
-        "wrong": prediction and prediction.wrong, "mean_mm": prediction and prediction.mean_mm,
-        "upper95_mm": prediction and prediction.upper95_mm, "bounded": prediction and prediction.bounded,
-        "depth95_mm": said and said.depth_mm, "in_plane95_mm": said and said.in_plane_mm,
-        "beyond": assessment.beyond, "rest_at": None if rest_at is None else rest_at.tolist(),
-        "gap": rival and rival.gap, "similarity": list(result.refinement.fit.similarity), "world_from_ct": result.world_from_ct.tolist(),
-        "features": assessment.evidence and verdict.numbers(assessment.evidence), "measured": assessment.measured,
-        "noise_mm": noise and noise.mean_mm, "noise95_mm": noise and noise.bound_mm(), "causes_left": assessment.causes_left,
-        "register_s": result.seconds["initialise"] + result.seconds["refine"], "assess_s": result.seconds["assess"],
+        "mtre_mm": errors.mtre_mm,
+        "mpd_mm": errors.mpd_mm,
+        "depth_mm": float(np.sqrt(np.mean(split.depth_mm**2))),
+        "in_plane_mm": float(np.sqrt(np.mean(split.in_plane_mm**2))),
+        "verdict": result.verdict,
+        "reasons": list(assessment.reasons),
+        "cause": assessment.cause.to_json() if assessment.cause else None,
+        "wrong": prediction and prediction.wrong,
+        "mean_mm": prediction and prediction.mean_mm,
+        "upper95_mm": prediction and prediction.upper95_mm,
+        "bounded": prediction and prediction.bounded,
+        "depth95_mm": said and said.depth_mm,
+        "in_plane95_mm": said and said.in_plane_mm,
+        "beyond": assessment.beyond,
+        "rest_at": None if rest_at is None else rest_at.tolist(),
+        "gap": rival and rival.gap,
+        "similarity": list(result.refinement.fit.similarity),
+        "world_from_ct": result.world_from_ct.tolist(),
+        "features": assessment.evidence and verdict.numbers(assessment.evidence),
+        "measured": assessment.measured,
+        "noise_mm": noise and noise.mean_mm,
+        "noise95_mm": noise and noise.bound_mm(),
+        "causes_left": assessment.causes_left,
+        "register_s": result.seconds["initialise"] + result.seconds["refine"],
+        "assess_s": result.seconds["assess"],
     }
 
 
@@ -167,5 +209,8 @@ def cameras_off(true: list[Camera], given: list[Camera]) -> list[float]:
     for a, b in zip(true[1:], given[1:], strict=True):
         with_first_true = b.camera_from_world @ rigid.inverse(given[0].camera_from_world) @ true[0].camera_from_world
         away = rigid.inverse(a.camera_from_world) @ with_first_true
-        worst = [max(worst[0], float(np.degrees(rigid.rotation_angle(away[:3, :3])))), max(worst[1], float(np.linalg.norm(away[:3, 3])))]
+        worst = [
+            max(worst[0], float(np.degrees(rigid.rotation_angle(away[:3, :3])))),
+            max(worst[1], float(np.linalg.norm(away[:3, 3]))),
+        ]
     return worst

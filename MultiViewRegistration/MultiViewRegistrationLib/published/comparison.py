@@ -25,8 +25,10 @@ class Comparison:
         valid = view.xray.valid
         largest = max(preset.patch, preset.gradient_patch + 2 if preset.gradient_patch else 0)
         if min(valid.shape) < largest or not whole_patches(torch.from_numpy(valid), largest).any():
-            raise InputError(f'view "{view.name}": found no {largest} x {largest} valid pixels at {self.size[0]} x {self.size[1]}, '
-                             f"expected room for such a patch; check its mask, or use another refinement than {preset.name}.")
+            raise InputError(
+                f'view "{view.name}": found no {largest} x {largest} valid pixels at {self.size[0]} x {self.size[1]}, '
+                f"expected room for such a patch; check its mask, or use another refinement than {preset.name}."
+            )
         rows, columns = np.nonzero(valid)
         self._rays = Rays.of(view.camera, np.stack([columns, rows], axis=-1), volume.values)
         self._valid = torch.from_numpy(valid).to(volume.values.device)
@@ -35,7 +37,9 @@ class Comparison:
         self._fixed_image = self._image(self._fixed)
         self._number = torch.zeros(self._valid.shape, dtype=torch.long, device=fixed.device)  # which ray a pixel has
         self._number[self._valid] = torch.arange(len(fixed), device=fixed.device)
-        self._corners = whole_patches(self._valid, preset.patch).nonzero()  # (patches, 2), where a wholly valid patch begins
+        self._corners = whole_patches(
+            self._valid, preset.patch
+        ).nonzero()  # (patches, 2), where a wholly valid patch begins
 
     @property
     def device(self) -> torch.device:

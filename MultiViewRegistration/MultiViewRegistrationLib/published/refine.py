@@ -34,14 +34,21 @@ def choose_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError):
-        raise InputError(f'device: "{name}" cannot be used by PyTorch on this machine, expected "cpu", "auto", or a device that it has, '
-                         'such as "cuda" or "mps"; choose another one.') from None
+        raise InputError(
+            f'device: "{name}" cannot be used by PyTorch on this machine, expected "cpu", "auto", or a device that it has, '
+            'such as "cuda" or "mps"; choose another one.'
+        ) from None
     return device
 
 
 def refine(
-    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, preset: Preset, device: str | torch.device = "cpu",
-    progress: Callable[[Progress], object] = lambda _: None, seed: int = 0,
+    anatomy: Anatomy,
+    views: list[View],
+    world_from_ct: np.ndarray,
+    preset: Preset,
+    device: str | torch.device = "cpu",
+    progress: Callable[[Progress], object] = lambda _: None,
+    seed: int = 0,
 ) -> Refinement:
     """Register a CT to calibrated views from a start pose by a published optimisation.
 
@@ -60,12 +67,16 @@ def refine(
     pivot = rigid.transform_points(world_from_ct, anatomy.centroid)
     motion = _Motion(world_from_ct, pivot)
     traces = []
-    work = np.cumsum([0] + [stage.pixels**2 for stage in preset.stages]) / sum(stage.pixels**2 for stage in preset.stages)
+    work = np.cumsum([0] + [stage.pixels**2 for stage in preset.stages]) / sum(
+        stage.pixels**2 for stage in preset.stages
+    )
     for number, stage in enumerate(preset.stages):
         comparisons = [Comparison(view.pooled(_pool(view, preset, stage)), volume, preset, random) for view in views]
         if number == 0 and not any(comparison.shows(motion(device)) for comparison in comparisons):
-            raise InputError("world_from_ct: from this start pose the X-rays show nothing of the CT, expected a start at which they show "
-                             "most of it; correct the start or the geometry of the views.")
+            raise InputError(
+                "world_from_ct: from this start pose the X-rays show nothing of the CT, expected a start at which they show "
+                "most of it; correct the start or the geometry of the views."
+            )
         name = "{} x {} px".format(*comparisons[0].size)
 
         def tell(share: float, step: Step, number: int = number, name: str = name) -> None:
@@ -94,7 +105,9 @@ class _Motion:
         self._start, self._pivot = world_from_ct, pivot
         self.turn, self.shift = (torch.zeros(3, dtype=torch.float64, requires_grad=True) for _ in range(2))
         to_pivot = rigid.from_rotation_translation(np.eye(3), pivot)
-        self._before, self._after = (torch.from_numpy(matrix) for matrix in (rigid.inverse(to_pivot) @ world_from_ct, to_pivot))
+        self._before, self._after = (
+            torch.from_numpy(matrix) for matrix in (rigid.inverse(to_pivot) @ world_from_ct, to_pivot)
+        )
 
     def __call__(self, device: torch.device) -> Tensor:
         """The pose (4, 4), a tensor with its gradient."""
@@ -124,10 +137,12 @@ def _descend(
     motion: _Motion, comparisons: list[Comparison], preset: Preset, stage: Stage, tell: Callable[[float, Step], None]
 ) -> list[Step]:
     """Adam at one resolution, with a fresh state, as published."""
-    optimiser = torch.optim.Adam([
-        {"params": [motion.turn], "lr": preset.rotation_rate / stage.divisor},
-        {"params": [motion.shift], "lr": preset.translation_rate / stage.divisor},
-    ])
+    optimiser = torch.optim.Adam(
+        [
+            {"params": [motion.turn], "lr": preset.rotation_rate / stage.divisor},
+            {"params": [motion.shift], "lr": preset.translation_rate / stage.divisor},
+        ]
+    )
     follow = _schedule(optimiser, preset)
     steps: list[Step] = []
     before = motion.pose()
@@ -169,7 +184,8 @@ def _schedule(optimiser: torch.optim.Optimizer, preset: Preset) -> Callable[[flo
 
         return follow
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimiser, mode="max", factor=plan.factor, patience=plan.patience, threshold=plan.threshold)
+        optimiser, mode="max", factor=plan.factor, patience=plan.patience, threshold=plan.threshold
+    )
     rates = {optimiser.param_groups[0]["lr"]}
 
     def follow_plateau(cost: float) -> bool:

@@ -55,7 +55,9 @@ class Rays:
     @classmethod
     def of(cls, camera: Camera, pixels, like: Tensor) -> Rays:
         """The rays through pixels (n, 2), (u, v), on the device and in the precision of `like`."""
-        return cls(*(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels))))
+        return cls(
+            *(torch.from_numpy(np.array(array)).to(like) for array in (camera.source, camera.ray_directions(pixels)))
+        )
 
     def __getitem__(self, chosen) -> Rays:
         return Rays(self.source, self.directions[chosen])
@@ -79,7 +81,9 @@ def line_integrals(volume: TorchVolume, rays: Rays, world_from_ct: Tensor, step_
     portion = -(-len(near) // _PORTIONS)
     more = portion * _PORTIONS - len(near)  # of no direction, and so within the source
     along, near = functional.pad(directions[hit], (0, 0, 0, more)), functional.pad(near, (0, more))
-    points = torch.addcmul(source, (near[:, None] + steps)[..., None], along[:, None]).reshape(_PORTIONS, 1, portion, count, 3)
+    points = torch.addcmul(source, (near[:, None] + steps)[..., None], along[:, None]).reshape(
+        _PORTIONS, 1, portion, count, 3
+    )
     samples = functional.grid_sample(volume.values.expand(_PORTIONS, -1, -1, -1, -1), points, align_corners=True)
     sums = step_mm * samples.reshape(-1, count).sum(-1)[: len(near) - more]
     return torch.zeros_like(directions[:, 0]).masked_scatter(hit, sums)

@@ -28,7 +28,10 @@ Find = Callable[[Anatomy, list[View], Callable[[Progress], object]], Refinement]
 
 
 def register_among(
-    anatomy: Anatomy, views: list[View], find: Find, progress: Callable[[Progress], object] = lambda _: None,
+    anatomy: Anatomy,
+    views: list[View],
+    find: Find,
+    progress: Callable[[Progress], object] = lambda _: None,
     starts: Sequence[np.ndarray] = (),
 ) -> Refinement:
     """What `find` finds; of a structure whose CT is known as a whole, what it is found to be before the rest of that.
@@ -40,8 +43,12 @@ def register_among(
     """
     if anatomy.whole is None:
         return find(anatomy, views, progress)
-    placed = placed_rest(anatomy, views, find, lambda told: progress(replace(
-        told, fraction=WHOLE_SHARE * told.fraction, stage=f"the whole CT: {told.stage}")))
+    placed = placed_rest(
+        anatomy,
+        views,
+        find,
+        lambda told: progress(replace(told, fraction=WHOLE_SHARE * told.fraction, stage=f"the whole CT: {told.stage}")),
+    )
 
     def after(told: Progress) -> object:
         return progress(replace(told, fraction=WHOLE_SHARE + (1 - WHOLE_SHARE) * told.fraction))
@@ -54,12 +61,23 @@ def register_among(
     found = _Among(anatomy.among(rest_at), exact, rest_at, after, CALIBRATED).refinement(others)
     if found is None:  # the structure is not in the X-rays where the CT is
         return find(anatomy, views, after)
-    return replace(found, views=placed.views, shared=placed.shared, candidates=placed.candidates + found.candidates,
-                   refined=placed.refined + found.refined, searched=placed.searched + found.searched, taken=placed.taken, rest_at=rest_at)
+    return replace(
+        found,
+        views=placed.views,
+        shared=placed.shared,
+        candidates=placed.candidates + found.candidates,
+        refined=placed.refined + found.refined,
+        searched=placed.searched + found.searched,
+        taken=placed.taken,
+        rest_at=rest_at,
+    )
 
 
 def placed_rest(
-    anatomy: Anatomy, views: list[View], find: Find, progress: Callable[[Progress], object] = lambda _: None,
+    anatomy: Anatomy,
+    views: list[View],
+    find: Find,
+    progress: Callable[[Progress], object] = lambda _: None,
 ) -> Refinement | None:
     """The whole CT registered of which this is a structure; None where the X-rays do not look like it."""
     if anatomy.whole is None:
@@ -79,5 +97,9 @@ class _Among(Registration):
         found = self.search(0, self._centre, plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE, with_start=True)
         coarse = merged(found.answers, [answer.run for answer in self.descended(0, others)], self.anatomy.centroid)
         kept, rivals = narrowed(coarse, *plan.PLAUSIBLE_AMONG)
-        fine = merged(self.refined(1, kept), [answer.run for answer in self.descended(1, others)], self.anatomy.centroid)
-        return self.finished(fine, rivals, [LevelTrace(self._size(0), answer.run.steps) for answer in coarse[:1]], [self._centre])
+        fine = merged(
+            self.refined(1, kept), [answer.run for answer in self.descended(1, others)], self.anatomy.centroid
+        )
+        return self.finished(
+            fine, rivals, [LevelTrace(self._size(0), answer.run.steps) for answer in coarse[:1]], [self._centre]
+        )

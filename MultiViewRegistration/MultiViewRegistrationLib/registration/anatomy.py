@@ -66,7 +66,9 @@ class Anatomy:
         if ct.mask is None or ct.unit != "hu":
             return None
         whole = Anatomy(replace(ct, mask=None))
-        whole.centroid = self.centroid  # the X-rays show what lies about the structure, and it is what the start is off by
+        whole.centroid = (
+            self.centroid
+        )  # the X-rays show what lies about the structure, and it is what the start is off by
         return whole
 
     def among(self, rest_at: np.ndarray | None) -> Anatomy:
@@ -86,7 +88,9 @@ class Anatomy:
     def _in_tissue(self) -> Anatomy:
         """The structure by what it attenuates more than soft tissue does."""
         other, finest = copy(self), self._volumes[0]
-        other._volumes = pyramid(Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), _VOLUME_LEVELS)
+        other._volumes = pyramid(
+            Volume(np.maximum(finest.values - np.float32(WATER), 0), finest.ct_from_index), _VOLUME_LEVELS
+        )
         other._projectors, other._making = {}, Lock()
         return other
 
@@ -108,7 +112,9 @@ class Anatomy:
             return self.projector(level)
         if level not in self._bones:
             volume = self._volumes[level]
-            self._bones[level] = Projector(Volume(np.maximum(volume.values - BONE_PER_MM, 0), volume.ct_from_index), self._cut)
+            self._bones[level] = Projector(
+                Volume(np.maximum(volume.values - BONE_PER_MM, 0), volume.ct_from_index), self._cut
+            )
         return self._bones[level]
 
     def drr(self, camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:

@@ -23,8 +23,10 @@ def untied(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[i
 
 
 def register_views(
-    views: list[View], find: Callable[[list[View], Callable[[Progress], object]], Refinement],
-    progress: Callable[[Progress], object] = lambda _: None, shared: SharedUnknowns = CALIBRATED,
+    views: list[View],
+    find: Callable[[list[View], Callable[[Progress], object]], Refinement],
+    progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
     """All views registered: those that are tied to the first together, each of the others by itself.
 
@@ -39,7 +41,9 @@ def register_views(
     def found(done: int, chosen: list[int]) -> Refinement:
         def tell(told: Progress) -> object:
             fraction = (done + told.fraction) / (1 + len(alone))
-            return progress(replace(told, fraction=fraction, world_from_ct=told.world_from_ct if pose is None else pose))
+            return progress(
+                replace(told, fraction=fraction, world_from_ct=told.world_from_ct if pose is None else pose)
+            )
 
         return find([views[i] for i in chosen], tell)
 

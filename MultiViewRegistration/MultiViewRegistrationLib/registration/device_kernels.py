@@ -75,7 +75,11 @@ def keep_where(near: wp.array2d(dtype=wp.float32), mask: wp.array(dtype=wp.float
 
 @wp.kernel
 def sum_across(
-    images: wp.array2d(dtype=wp.float32), radii: wp.array(dtype=wp.int32), rows: int, columns: int, out: wp.array2d(dtype=wp.float32),
+    images: wp.array2d(dtype=wp.float32),
+    radii: wp.array(dtype=wp.int32),
+    rows: int,
+    columns: int,
+    out: wp.array2d(dtype=wp.float32),
 ):
     """Sums over windows along the rows, cut off at the border; radii by image."""
     k, i = wp.tid()
@@ -89,7 +93,11 @@ def sum_across(
 
 @wp.kernel
 def sum_down(
-    images: wp.array2d(dtype=wp.float32), radii: wp.array(dtype=wp.int32), rows: int, columns: int, out: wp.array2d(dtype=wp.float32),
+    images: wp.array2d(dtype=wp.float32),
+    radii: wp.array(dtype=wp.int32),
+    rows: int,
+    columns: int,
+    out: wp.array2d(dtype=wp.float32),
 ):
     """Sums over windows along the columns."""
     k, i = wp.tid()
@@ -102,7 +110,9 @@ def sum_down(
 
 
 @wp.kernel
-def slopes_by_intrinsics(cameras: wp.array2d(dtype=wp.float32), rows: int, columns: int, jacobian: wp.array2d(dtype=wp.float32)):
+def slopes_by_intrinsics(
+    cameras: wp.array2d(dtype=wp.float32), rows: int, columns: int, jacobian: wp.array2d(dtype=wp.float32)
+):
     """Fill the last three of nine derivatives from the first six: see `intrinsics.by_intrinsics`.
 
     cameras: by image, its directions R^T K^-1 (9), pivot minus source (3) and principal point (2).
@@ -127,7 +137,11 @@ def slopes_by_intrinsics(cameras: wp.array2d(dtype=wp.float32), rows: int, colum
 
 @wp.kernel
 def count_pixels(
-    image: wp.array(dtype=wp.float32), mask: wp.array(dtype=wp.float32), shows: float, pixels: int, lanes: int,
+    image: wp.array(dtype=wp.float32),
+    mask: wp.array(dtype=wp.float32),
+    shows: float,
+    pixels: int,
+    lanes: int,
     sums: wp.array2d(dtype=wp.float32),
 ):
     """Begin the sums of each lane: its pixels, and those of more than `shows`."""
@@ -174,8 +188,14 @@ def _compared(of_lane: _sums, m: float, f: float) -> _sums:
 
 @wp.kernel
 def intensity_terms(
-    image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32), fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32), pixels: int, views: int, derivatives: int, terms: wp.array2d(dtype=wp.float32),
+    image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
+    fixed: wp.array(dtype=wp.float32),
+    mask: wp.array(dtype=wp.float32),
+    pixels: int,
+    views: int,
+    derivatives: int,
+    terms: wp.array2d(dtype=wp.float32),
 ):
     """What is summed over windows: the mask, DRR and its square, X-ray and its square, each derivative and its product with the DRR."""
     i = wp.tid()
@@ -195,9 +215,18 @@ def intensity_terms(
 
 @wp.kernel
 def add_intensity(
-    image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32), fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32), terms: wp.array2d(dtype=wp.float32), pixels: int, views: int, derivatives: int, floor: float,
-    cauchy: float, lanes: int, sums: wp.array2d(dtype=wp.float32),
+    image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
+    fixed: wp.array(dtype=wp.float32),
+    mask: wp.array(dtype=wp.float32),
+    terms: wp.array2d(dtype=wp.float32),
+    pixels: int,
+    views: int,
+    derivatives: int,
+    floor: float,
+    cauchy: float,
+    lanes: int,
+    sums: wp.array2d(dtype=wp.float32),
 ):
     """Add the intensities' share in cost, products, gradient and Hessian; see `similarity.intensity_residual`."""
     t = wp.tid()
@@ -227,8 +256,15 @@ def add_intensity(
 
 @wp.kernel
 def gradient_terms(
-    image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32), fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32), pixels: int, views: int, columns: int, derivatives: int, terms: wp.array2d(dtype=wp.float32),
+    image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
+    fixed: wp.array(dtype=wp.float32),
+    mask: wp.array(dtype=wp.float32),
+    pixels: int,
+    views: int,
+    columns: int,
+    derivatives: int,
+    terms: wp.array2d(dtype=wp.float32),
 ):
     """What is summed over windows: the mask, the squared gradients of DRR and X-ray, and how each derivative makes the DRR's grow."""
     i = wp.tid()
@@ -252,9 +288,19 @@ def gradient_terms(
 
 @wp.kernel
 def add_gradient(
-    image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32), fixed: wp.array(dtype=wp.float32),
-    mask: wp.array(dtype=wp.float32), terms: wp.array2d(dtype=wp.float32), pixels: int, views: int, columns: int, derivatives: int,
-    floor: float, cauchy: float, lanes: int, sums: wp.array2d(dtype=wp.float32),
+    image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
+    fixed: wp.array(dtype=wp.float32),
+    mask: wp.array(dtype=wp.float32),
+    terms: wp.array2d(dtype=wp.float32),
+    pixels: int,
+    views: int,
+    columns: int,
+    derivatives: int,
+    floor: float,
+    cauchy: float,
+    lanes: int,
+    sums: wp.array2d(dtype=wp.float32),
 ):
     """Add the gradients' share in cost, products, gradient and Hessian; see `similarity.gradient_residual`."""
     t = wp.tid()

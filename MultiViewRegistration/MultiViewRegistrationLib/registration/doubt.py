@@ -22,7 +22,10 @@ TRIES, DEVIATIONS, LEFT = 12, 2.5, 0.5
 
 
 def along_doubt(
-    anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray, covariance: np.ndarray,
+    anatomy: Anatomy,
+    views: Sequence[View],
+    world_from_ct: np.ndarray,
+    covariance: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The pose (4, 4) along the direction of the largest variance with the most evidence at the second resolution, and its covariance.
 

@@ -23,8 +23,10 @@ def by_intrinsics(camera: Camera, pivot: np.ndarray, jacobian: np.ndarray, out: 
     u, v = np.arange(columns, dtype=np.float32), np.arange(rows, dtype=np.float32)[:, None]
     q = [a * u + b * v + c for a, b, c in directions]
     # dI/dw about the source: a turn about s is one about the pivot and a shift by w x (pivot - s).
-    turn = [jacobian[i] + lever[(i + 1) % 3] * jacobian[3 + (i + 2) % 3] - lever[(i + 2) % 3] * jacobian[3 + (i + 1) % 3]
-            for i in range(3)]
+    turn = [
+        jacobian[i] + lever[(i + 1) % 3] * jacobian[3 + (i + 2) % 3] - lever[(i + 2) % 3] * jacobian[3 + (i + 1) % 3]
+        for i in range(3)
+    ]
     # -dI/du = turn . (q x q_u) / |q|^2 = q_u . (turn x q) / |q|^2
     square = q[0] ** 2 + q[1] ** 2 + q[2] ** 2
     across = [(turn[(i + 1) % 3] * q[(i + 2) % 3] - turn[(i + 2) % 3] * q[(i + 1) % 3]) / square for i in range(3)]

@@ -77,7 +77,12 @@ class Evaluation:
     @property
     def least_similarity(self) -> float:
         """Of the views that show enough of the CT to be compared; 0 where none does."""
-        return float(min((each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= FEWEST_PIXELS), default=0.0))
+        return float(
+            min(
+                (each for each, shown in zip(self.similarity, self.shown, strict=True) if shown >= FEWEST_PIXELS),
+                default=0.0,
+            )
+        )
 
     @property
     def evidence(self) -> float:
@@ -137,8 +142,14 @@ class Objective:
     together: Callable[[list[Objective], list[Asked]], list[Look]] | None = None
     """Looks at a pose for each of several objectives at once, where that is better than a thread for each."""
 
-    def __init__(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray,
-                 rest: Sequence[np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        projector: Projector,
+        views: list[View],
+        settings: Settings,
+        pivot: np.ndarray,
+        rest: Sequence[np.ndarray] | None = None,
+    ) -> None:
         self.projector = projector
         self.views = views
         self.settings = settings
@@ -151,7 +162,12 @@ class Objective:
         self._usable = sum(int(valid.sum()) for valid in self._valid)
 
     def project(
-        self, world_from_ct: np.ndarray, cameras: list[Camera] | None = None, *, jacobian: bool = True, intrinsics: bool = False,
+        self,
+        world_from_ct: np.ndarray,
+        cameras: list[Camera] | None = None,
+        *,
+        jacobian: bool = True,
+        intrinsics: bool = False,
     ) -> list[Projection]:
         """Render every view at a pose, by its own camera or by others.
 
@@ -161,15 +177,27 @@ class Objective:
         seen = [self.projector.seen(camera, world_from_ct) for camera in cameras]
         derivatives = 9 if intrinsics else 6
         projections = [
-            Projection(np.empty(valid.shape, np.float32),
-                       np.empty((derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32), valid & rays)
+            Projection(
+                np.empty(valid.shape, np.float32),
+                np.empty((derivatives, *valid.shape) if jacobian else (derivatives, 0, 0), np.float32),
+                valid & rays,
+            )
             for valid, rays in zip(self._valid, seen, strict=True)
         ]
-        threads.run([
-            task for camera, projection, mask in zip(cameras, projections, self._masks, strict=True)
-            for task in self.projector.tasks(camera, world_from_ct, projection.image, projection.jacobian[:6],
-                                             pivot=self.pivot, wanted=projection.comparable | _grown(mask))
-        ])
+        threads.run(
+            [
+                task
+                for camera, projection, mask in zip(cameras, projections, self._masks, strict=True)
+                for task in self.projector.tasks(
+                    camera,
+                    world_from_ct,
+                    projection.image,
+                    projection.jacobian[:6],
+                    pivot=self.pivot,
+                    wanted=projection.comparable | _grown(mask),
+                )
+            ]
+        )
         if jacobian and intrinsics:
             for camera, projection in zip(cameras, projections, strict=True):
                 by_intrinsics(camera, self.pivot, projection.jacobian[:6], projection.jacobian[6:])
@@ -184,8 +212,10 @@ class Objective:
         return Objective(self.projector, self._views_without(pixels), self.settings, self.pivot, self.rest)
 
     def _views_without(self, pixels: Sequence[np.ndarray]) -> list[View]:
-        return [replace(view, xray=replace(view.xray, valid=view.xray.valid & ~left_out))
-                for view, left_out in zip(self.views, pixels, strict=True)]
+        return [
+            replace(view, xray=replace(view.xray, valid=view.xray.valid & ~left_out))
+            for view, left_out in zip(self.views, pixels, strict=True)
+        ]
 
     def look(self, asked: Asked) -> Look:
         """Look at a pose, before it is known whether to go there."""
@@ -214,7 +244,11 @@ class Objective:
         if settings.silhouette_mm is not None:
             similarity.keep_near(projection.image, int(silhouette_margin(settings, camera, self.pivot)), mask)
         self._masks[index] = mask
-        seen = mask > 0 if settings.silhouette_mm is not None else (projection.image > settings.intensity_floor) & (mask > 0)
+        seen = (
+            mask > 0
+            if settings.silhouette_mm is not None
+            else (projection.image > settings.intensity_floor) & (mask > 0)
+        )
         self._shown[index] = int(np.count_nonzero(seen))
         self._weights[index] = [
             similarity.window_weight(mask, radius) if radius else None
@@ -252,16 +286,30 @@ class Objective:
         jacobian = projection.jacobian if derivative else np.empty((len(projection.jacobian), 0, 0), np.float32)
         image = projection.image if self.rest is None else projection.image + self.rest[index]
         for residual_of, radius, floor, weight in (
-            (similarity.intensity_residual, settings.intensity_radius, settings.intensity_floor, self._weights[index][0]),
+            (
+                similarity.intensity_residual,
+                settings.intensity_radius,
+                settings.intensity_floor,
+                self._weights[index][0],
+            ),
             (similarity.gradient_residual, settings.gradient_radius, settings.gradient_floor, self._weights[index][1]),
         ):
             if radius:
-                yield Residual(*residual_of(image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor))
+                yield Residual(
+                    *residual_of(image, jacobian, self.views[index].xray.line_integrals, mask, weight, radius, floor)
+                )
 
-    def _compare(self, index: int, projection: Projection, derivative: bool) -> tuple[float, np.ndarray, np.ndarray, float]:
+    def _compare(
+        self, index: int, projection: Projection, derivative: bool
+    ) -> tuple[float, np.ndarray, np.ndarray, float]:
         settings, mask = self.settings, self._masks[index]
         derivatives = len(projection.jacobian)
-        gradient, hessian, products, cost = np.zeros(derivatives), np.zeros((derivatives, derivatives)), np.zeros(3), 0.0
+        gradient, hessian, products, cost = (
+            np.zeros(derivatives),
+            np.zeros((derivatives, derivatives)),
+            np.zeros(3),
+            0.0,
+        )
         for residual, change, sums in self.residuals(index, projection, derivative=derivative):
             cost += similarity.normal_equations(residual, change, mask, settings.cauchy, gradient, hessian)
             products += sums

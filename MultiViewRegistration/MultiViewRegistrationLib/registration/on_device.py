@@ -55,27 +55,48 @@ class Device:
     def __init__(self, name: str, *, textures: bool = False) -> None:
         self.name, self.textures = name, textures
 
-    def objective(self, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray,
-                  rest: Sequence[np.ndarray] | None = None) -> DeviceObjective:
+    def objective(
+        self,
+        projector: Projector,
+        views: list[View],
+        settings: Settings,
+        pivot: np.ndarray,
+        rest: Sequence[np.ndarray] | None = None,
+    ) -> DeviceObjective:
         images = _Images(self._batch(projector), views, settings, Room(self.name, kept=True), rest)
         return DeviceObjective(images, projector, views, settings, pivot, rest)
 
-    def scorer(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray,
-               rest: Sequence[np.ndarray] | None = None) -> DeviceScorer:
+    def scorer(
+        self,
+        projector: Projector,
+        views: list[View],
+        settings: Settings,
+        centroid: np.ndarray,
+        rest: Sequence[np.ndarray] | None = None,
+    ) -> DeviceScorer:
         return DeviceScorer(_Images(self._batch(projector), views, settings, Room(self.name), rest), centroid)
 
     def _batch(self, projector: Projector) -> BatchProjector:
         how = self.name, self.textures
         if how not in projector.on_devices:
-            projector.on_devices[how] = _within_memory(partial(BatchProjector, projector, self.name, textures=self.textures))
+            projector.on_devices[how] = _within_memory(
+                partial(BatchProjector, projector, self.name, textures=self.textures)
+            )
         return projector.on_devices[how]
 
 
 class DeviceObjective(Objective):
     """An objective whose `look` the device takes; everything else is done on the CPU, as the caller wants each pixel."""
 
-    def __init__(self, images: _Images, projector: Projector, views: list[View], settings: Settings, pivot: np.ndarray,
-                 rest: Sequence[np.ndarray] | None) -> None:
+    def __init__(
+        self,
+        images: _Images,
+        projector: Projector,
+        views: list[View],
+        settings: Settings,
+        pivot: np.ndarray,
+        rest: Sequence[np.ndarray] | None,
+    ) -> None:
         super().__init__(projector, views, settings, pivot, rest)
         self._images = images
         self._kept: Tensor | None = None
@@ -99,14 +120,21 @@ class DeviceObjective(Objective):
 
     def answer(self, before: np.ndarray, after: np.ndarray, derivatives: int, mask: Tensor) -> Look:
         """The look that the device's sums make: before (views,), robust squares over the pixels kept so far, and after (views, SUMS)."""
+
         def cost() -> float:
             settled = self._settled
-            return float(before.sum() / sum(settled.pixels)) if settled is not None and np.isfinite(settled.cost) else np.inf
+            return (
+                float(before.sum() / sum(settled.pixels))
+                if settled is not None and np.isfinite(settled.cost)
+                else np.inf
+            )
 
         def settle() -> Evaluation:
             self._kept = mask
-            self._settled = self._fit([_part(sums, derivatives) for sums in after], *(
-                tuple(int(number) for number in after[:, column]) for column in (kernels.PIXELS, kernels.SHOWN)))
+            self._settled = self._fit(
+                [_part(sums, derivatives) for sums in after],
+                *(tuple(int(number) for number in after[:, column]) for column in (kernels.PIXELS, kernels.SHOWN)),
+            )
             return self._settled
 
         return Look(cost, settle)
@@ -121,13 +149,18 @@ class DeviceScorer:
     def scores(self, poses: np.ndarray) -> np.ndarray:
         """See `scoring.Scorer.scores`."""
         most = max(1, PIXELS_AT_ONCE // self._images.pixels)
-        found = [_halved(self._of, list(poses[first : first + most]), self._images.room) for first in range(0, len(poses), most)]
+        found = [
+            _halved(self._of, list(poses[first : first + most]), self._images.room)
+            for first in range(0, len(poses), most)
+        ]
         return np.concatenate(found).T if found else np.empty((self._images.views, 0), np.float32)
 
     def _of(self, poses: list[np.ndarray]) -> list[np.ndarray]:
         images = self._images
         rendered = images.rendered(poses, None, rigid.transform_points(np.stack(poses), self._centroid))
-        sums = images.compared(rendered, rendered.mask, derivatives=0).cpu().numpy().reshape(len(poses), images.views, -1)
+        sums = (
+            images.compared(rendered, rendered.mask, derivatives=0).cpu().numpy().reshape(len(poses), images.views, -1)
+        )
         pixels, products = sums[..., kernels.PIXELS], sums[..., kernels.PRODUCTS : kernels.PRODUCTS + 3]
         whole = images.settings.silhouette_mm is not None
         share = np.ones_like(pixels) if whole else pixels / np.maximum(images.usable, 1)
@@ -152,8 +185,14 @@ class _Images:
     room: of what is worked on; where it keeps that, what was rendered lasts until the next time.   rest: as in `Objective`.
     """
 
-    def __init__(self, projector: BatchProjector, views: list[View], settings: Settings, room: Room,
-                 rest: Sequence[np.ndarray] | None) -> None:
+    def __init__(
+        self,
+        projector: BatchProjector,
+        views: list[View],
+        settings: Settings,
+        room: Room,
+        rest: Sequence[np.ndarray] | None,
+    ) -> None:
         self.settings, self.views, self.device, self.room = settings, len(views), projector.device, room
         self.projector, self._cameras = projector, [view.camera for view in views]
         self._columns, self._rows = (max(view.camera.size[axis] for view in views) for axis in (0, 1))
@@ -174,7 +213,12 @@ class _Images:
             self._rest = sent(added, self.device)
 
     def rendered(
-        self, poses: Sequence[np.ndarray], cameras: Sequence[Sequence[Camera]] | None, pivots: np.ndarray, *, kept: Tensor | None = None,
+        self,
+        poses: Sequence[np.ndarray],
+        cameras: Sequence[Sequence[Camera]] | None,
+        pivots: np.ndarray,
+        *,
+        kept: Tensor | None = None,
         derivatives: int = 0,
     ) -> _Rendered:
         """All views at n poses.
@@ -182,16 +226,26 @@ class _Images:
         cameras: by pose and view, the given ones by default.   pivots: (n, 3) world mm.
         kept: (n, views, rows, columns), pixels that are to be rendered in any case, with their neighbours.   derivatives: 0, 6 or 9.
         """
-        seen_by = [camera for by_view in (cameras or [self._given] * len(poses)) for camera in map(self._padded, by_view)]
+        seen_by = [
+            camera for by_view in (cameras or [self._given] * len(poses)) for camera in map(self._padded, by_view)
+        ]
         everywhere, about = np.repeat(poses, self.views, axis=0), np.repeat(pivots, self.views, axis=0)
         comparable = self.projector.seen(seen_by, everywhere, self.room).view(len(poses), *self._valid.shape)
         comparable &= self._valid
         wanted = comparable
         if kept is not None:
             wanted = self.room.empty("wanted", *comparable.shape, dtype=torch.uint8).copy_(comparable)
-            self._launch(kernels.add_neighbours, wanted.numel(), [kept.view(-1), self._rows, self._columns, wanted.view(-1)])
+            self._launch(
+                kernels.add_neighbours, wanted.numel(), [kept.view(-1), self._rows, self._columns, wanted.view(-1)]
+            )
         image, jacobian = self.projector.render(
-            seen_by, everywhere, jacobian=derivatives > 0, pivot=about, wanted=wanted.view(-1, self._rows, self._columns), room=self.room)
+            seen_by,
+            everywhere,
+            jacobian=derivatives > 0,
+            pivot=about,
+            wanted=wanted.view(-1, self._rows, self._columns),
+            room=self.room,
+        )
         if jacobian is None:
             jacobian = self.room.empty("no derivatives", 0, 0)
         elif derivatives == 6:
@@ -201,8 +255,11 @@ class _Images:
             all_nine[:6] = jacobian.view(6, -1)
             jacobian = all_nine
             numbers = np.stack([_beam(camera, pivot) for camera, pivot in zip(seen_by, about, strict=True)])
-            self._launch(kernels.slopes_by_intrinsics, image.numel(), [
-                self.room.sent("cameras", numbers), self._rows, self._columns, jacobian])
+            self._launch(
+                kernels.slopes_by_intrinsics,
+                image.numel(),
+                [self.room.sent("cameras", numbers), self._rows, self._columns, jacobian],
+            )
         mask = self.room.empty("mask", *image.shape)
         self._launch(kernels.erode, mask.numel(), [comparable.view(-1), self._rows, self._columns, mask.view(-1)])
         if self.settings.silhouette_mm is not None:
@@ -221,10 +278,22 @@ class _Images:
         self._launch(kernels.count_pixels, len(sums), [image, mask, shows, pixels, lanes, sums])
         common = [image, rendered.jacobian, self._fixed, mask]
         for radius, floor, shape, terms_of, number, add in (
-            (settings.intensity_radius, settings.intensity_floor, [pixels, self.views], kernels.intensity_terms,
-             kernels.INTENSITY_TERMS + 2 * derivatives, kernels.add_intensity),
-            (settings.gradient_radius, settings.gradient_floor, [pixels, self.views, self._columns], kernels.gradient_terms,
-             kernels.GRADIENT_TERMS + derivatives, kernels.add_gradient),
+            (
+                settings.intensity_radius,
+                settings.intensity_floor,
+                [pixels, self.views],
+                kernels.intensity_terms,
+                kernels.INTENSITY_TERMS + 2 * derivatives,
+                kernels.add_intensity,
+            ),
+            (
+                settings.gradient_radius,
+                settings.gradient_floor,
+                [pixels, self.views, self._columns],
+                kernels.gradient_terms,
+                kernels.GRADIENT_TERMS + derivatives,
+                kernels.add_gradient,
+            ),
         ):
             if radius:
                 terms = self.room.empty("terms", number, len(image))
@@ -266,13 +335,21 @@ def _looks(pairs: list[tuple[DeviceObjective, Asked]]) -> list[Look]:
     if all(mask is not None for mask in kept):
         before = images.room.empty("kept", len(kept), *kept[0].shape)
         torch.stack(kept, out=before)
-    rendered = images.rendered([asked.world_from_ct for _, asked in pairs], cameras, np.stack([own.pivot for own, _ in pairs]),
-                               kept=before, derivatives=derivatives)
+    rendered = images.rendered(
+        [asked.world_from_ct for _, asked in pairs],
+        cameras,
+        np.stack([own.pivot for own, _ in pairs]),
+        kept=before,
+        derivatives=derivatives,
+    )
     after = images.compared(rendered, rendered.mask, derivatives=derivatives)
     costs = after[:, :1] if before is None else images.compared(rendered, before, derivatives=0)[:, : kernels.COST + 1]
     numbers = torch.cat([costs, after], dim=1).cpu().numpy().reshape(len(pairs), images.views, -1)
     masks = rendered.mask.view(len(pairs), images.views, *rendered.mask.shape[1:]).clone()
-    return [own.answer(of_it[:, 0], of_it[:, 1:], derivatives, mask) for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True)]
+    return [
+        own.answer(of_it[:, 0], of_it[:, 1:], derivatives, mask)
+        for (own, _), of_it, mask in zip(pairs, numbers, masks, strict=True)
+    ]
 
 
 def _part(sums: np.ndarray, derivatives: int) -> tuple[float, np.ndarray, np.ndarray, float]:

@@ -39,8 +39,14 @@ class Minimum(NamedTuple):
 
 
 def descent(
-    objective: Objective, world_from_ct: np.ndarray, *, iterations: int, tolerance_mm: float,
-    on_step: Callable[[Step], None] = lambda step: None, unknowns: Unknowns | None = None, corrections: np.ndarray | None = None,
+    objective: Objective,
+    world_from_ct: np.ndarray,
+    *,
+    iterations: int,
+    tolerance_mm: float,
+    on_step: Callable[[Step], None] = lambda step: None,
+    unknowns: Unknowns | None = None,
+    corrections: np.ndarray | None = None,
 ) -> Generator[Asked, Look, Minimum]:
     """Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963): yields where it wants to look, and is sent the look.
 

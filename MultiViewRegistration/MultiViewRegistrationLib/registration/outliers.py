@@ -24,8 +24,10 @@ def outliers(objective: Objective, projections: Sequence[Projection]) -> list[np
     """By view, bool (rows, columns), at the pose that was linearised last, whose projections these are; None where they are too few to
     matter. The objective has to compare intensities.
     """
-    found = [_outlying(next(objective.residuals(n, projection, derivative=False)).residual[0], objective.masks[n])
-             for n, projection in enumerate(projections)]
+    found = [
+        _outlying(next(objective.residuals(n, projection, derivative=False)).residual[0], objective.masks[n])
+        for n, projection in enumerate(projections)
+    ]
     share = sum(np.count_nonzero(each & (mask > 0)) for each, mask in zip(found, objective.masks, strict=True))
     if share < LEAST_SHARE * sum(np.count_nonzero(mask) for mask in objective.masks):
         return None

@@ -95,7 +95,10 @@ class Refinement:
 
 
 def refine(
-    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object] = lambda _: None,
+    anatomy: Anatomy,
+    views: list[View],
+    world_from_ct: np.ndarray,
+    progress: Callable[[Progress], object] = lambda _: None,
     shared: SharedUnknowns = CALIBRATED,
 ) -> Refinement:
     """Register a CT to views from a start pose, all views sharing the one pose; cameras are corrected within their uncertainty.
@@ -115,14 +118,22 @@ def refine(
         reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
     refinement = Registration(anatomy, views, world_from_ct, progress, shared).run(reach, effort, with_start=True)
     if refinement is None:
-        raise InputError("world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
-                         "at which they show most of it; correct the start or the geometry of the views.")
+        raise InputError(
+            "world_from_ct: from this start pose the X-rays show too little of the CT, expected a start "
+            "at which they show most of it; correct the start or the geometry of the views."
+        )
     return refinement
 
 
 def refine_anywhere(
-    anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, reach: Range,
-    progress: Callable[[Progress], object] = lambda _: None, shared: SharedUnknowns = CALIBRATED, *, seed: int = 0,
+    anatomy: Anatomy,
+    views: list[View],
+    world_from_ct: np.ndarray,
+    reach: Range,
+    progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED,
+    *,
+    seed: int = 0,
     effort: plan.Effort | None = None,
 ) -> Refinement:
     """Register a CT to views when all that is known is that its pose lies within `reach` of `world_from_ct`.
@@ -133,13 +144,16 @@ def refine_anywhere(
     InputError where no pose within the range shows enough of the CT.
     """
     registration = Registration(anatomy, views, world_from_ct, progress, shared, seed=seed)
-    blind = [view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())]
+    blind = [
+        view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())
+    ]
     refinement = None if blind else registration.run(reach, effort or plan.effort(reach, structure=anatomy.structure))
     if refinement is None:
         raise InputError(
             f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
             f"{', '.join(blind) or 'any view'} show enough of the CT, expected a range that holds its pose; correct the centre "
-            "(world_from_ct), the range, or the geometry of the views.")
+            "(world_from_ct), the range, or the geometry of the views."
+        )
     return refinement
 
 
@@ -151,8 +165,16 @@ class Registration:
     At the coarsest level cameras are taken as exact: what encoders are off by, and more, hardly shows there.
     """
 
-    def __init__(self, anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable[[Progress], object],
-                 shared: SharedUnknowns, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        views: list[View],
+        world_from_ct: np.ndarray,
+        progress: Callable[[Progress], object],
+        shared: SharedUnknowns,
+        *,
+        seed: int = 0,
+    ) -> None:
         kernels.prepare()  # before threads would compile them at the same time
         self.anatomy, self._views, self._centre = anatomy, views, world_from_ct
         self._levels = anatomy.levels(views, world_from_ct)
@@ -166,12 +188,18 @@ class Registration:
         with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
         """
         answers, rivals, traces = self._coarse(reach, effort, with_start=with_start)
-        if with_start and not self.anatomy.structure and not (answers and answers[0].run.fit.least_similarity >= plan.PLACED):
+        if (
+            with_start
+            and not self.anatomy.structure
+            and not (answers and answers[0].run.fit.least_similarity >= plan.PLACED)
+        ):
             more, dropped, _ = self._coarse(plan.FARTHER, plan.effort(plan.FARTHER, structure=False))
             answers, rivals = merged(answers, [answer.run for answer in more], self.anatomy.centroid), rivals + dropped
         return self.finished(answers, rivals, traces, [self._centre] if with_start else [])
 
-    def _coarse(self, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> tuple[list[Answer], list[Gap], list[LevelTrace]]:
+    def _coarse(
+        self, reach: Range, effort: plan.Effort, *, with_start: bool = False
+    ) -> tuple[list[Answer], list[Gap], list[LevelTrace]]:
         """The second level's answers within a range, and what was left behind at the coarsest."""
         found = self.search(0, self._centre, reach, effort, with_start=with_start)
         kept, rivals = narrowed(found.answers, *plan.PLAUSIBLE)
@@ -181,7 +209,11 @@ class Registration:
         return answers, rivals, [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])]
 
     def finished(
-        self, answers: list[Answer], rivals: list[Gap], traces: list[LevelTrace], near: Sequence[np.ndarray] = (),
+        self,
+        answers: list[Answer],
+        rivals: list[Gap],
+        traces: list[LevelTrace],
+        near: Sequence[np.ndarray] = (),
     ) -> Refinement | None:
         """The best of the second level's answers, refined on. Others go along as long as they are nearly as good.
 
@@ -205,22 +237,46 @@ class Registration:
         rival = self._rival(best.world_from_ct, rivals + narrowed(answers, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
         corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
-        return Refinement(best.world_from_ct, best.fit, traces, corrected, best.corrections[-6:], self._scored, self._begun, rival,
-                          self._searched, min(best.origins, default=None))
+        return Refinement(
+            best.world_from_ct,
+            best.fit,
+            traces,
+            corrected,
+            best.corrections[-6:],
+            self._scored,
+            self._begun,
+            rival,
+            self._searched,
+            min(best.origins, default=None),
+        )
 
-    def search(self, number: int, centre: np.ndarray, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> Found:
+    def search(
+        self, number: int, centre: np.ndarray, reach: Range, effort: plan.Effort, *, with_start: bool = False
+    ) -> Found:
         """The distinct minima of a level within a range about a pose, the coarsest being number 0."""
         began = perf_counter()
         level, room_mm = self._levels[number], ROOM_MM + reach.translation_mm
         objective = self.anatomy.objective(self._views, level, centre, room_mm)
         scorer = self.anatomy.scorer(self._views, level, centre, room_mm)
-        found = search(objective, scorer, level, self.anatomy.centroid, centre, reach, effort, with_start=with_start,
-                       seed=self._seed, tell=partial(self._tell, number, f"searching at {self._size(number)}"))
+        found = search(
+            objective,
+            scorer,
+            level,
+            self.anatomy.centroid,
+            centre,
+            reach,
+            effort,
+            with_start=with_start,
+            seed=self._seed,
+            tell=partial(self._tell, number, f"searching at {self._size(number)}"),
+        )
         self._searched += perf_counter() - began
         self._scored, self._begun = self._scored + found.scored, self._begun + found.refined
         return found
 
-    def with_second_look(self, answers: list[Answer], centre: np.ndarray, reach: Range, *, with_start: bool = False) -> list[Answer]:
+    def with_second_look(
+        self, answers: list[Answer], centre: np.ndarray, reach: Range, *, with_start: bool = False
+    ) -> list[Answer]:
         """The second level's answers with those that a search there finds; a structure's own windows need none."""
         if self.anatomy.structure:
             return answers
@@ -230,10 +286,20 @@ class Registration:
     def refined(self, number: int, begun: list[Answer]) -> list[Answer]:
         """The answers to which those of the level before lead at a level."""
         runs = [answer.run for answer in begun]
-        return self.descended(number, [run.world_from_ct for run in runs], [run.origins for run in runs], [run.corrections for run in runs])
+        return self.descended(
+            number,
+            [run.world_from_ct for run in runs],
+            [run.origins for run in runs],
+            [run.corrections for run in runs],
+        )
 
-    def descended(self, number: int, poses: Sequence[np.ndarray], origins: list[frozenset[int]] | None = None,
-                  corrections: list[np.ndarray] | None = None) -> list[Answer]:
+    def descended(
+        self,
+        number: int,
+        poses: Sequence[np.ndarray],
+        origins: list[frozenset[int]] | None = None,
+        corrections: list[np.ndarray] | None = None,
+    ) -> list[Answer]:
         """The answers of a level to which poses lead; cameras as given at first, unless there are corrections of them already."""
         if not len(poses):
             return []
@@ -248,7 +314,9 @@ class Registration:
             self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
 
         unknowns = self._unknowns if number else None
-        answers = merged([], descend(objective, level, poses, centroid, on_step, unknowns, corrections, origins), centroid)
+        answers = merged(
+            [], descend(objective, level, poses, centroid, on_step, unknowns, corrections, origins), centroid
+        )
         if len(poses) > 1 and answers:
             self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
         return answers
@@ -260,7 +328,9 @@ class Registration:
         other = [n for n, pose in enumerate(near) if distance(pose, best.world_from_ct, centroid) > HERE_MM]
         poses, origins = [near[n] for n in other], [frozenset([n]) for n in other]
         direct = [*self.descended(last, poses, origins), *self.refined(last, self.descended(last - 1, poses, origins))]
-        return merged(answers, [answer.run for answer in direct if answer.run.fit.evidence > best.fit.evidence], centroid)
+        return merged(
+            answers, [answer.run for answer in direct if answer.run.fit.evidence > best.fit.evidence], centroid
+        )
 
     def _without_outliers(self, run: Run) -> Run | None:
         """Where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there; None where
@@ -280,8 +350,15 @@ class Registration:
         left_out = outliers(objective, projections)
         if left_out is None:
             return None
-        runs = descend(objective.without(left_out), level, [run.world_from_ct], self.anatomy.centroid, unknowns=self._unknowns,
-                       corrections=[run.corrections], origins=[run.origins])
+        runs = descend(
+            objective.without(left_out),
+            level,
+            [run.world_from_ct],
+            self.anatomy.centroid,
+            unknowns=self._unknowns,
+            corrections=[run.corrections],
+            origins=[run.origins],
+        )
         return replace(runs[0], fit=objective.look(asked(runs[0])).settle()) if runs else None
 
     def _rival(self, best: np.ndarray, rivals: list[Gap]) -> Rival | None:
@@ -318,4 +395,6 @@ def narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answe
     """The best answer with those of no less than 1 / `limit` its evidence, at most so many, and the poses of the others with their gaps."""
     gaps = [answers[0].run.fit.evidence / max(answer.run.fit.evidence, 1e-9) for answer in answers]
     kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
-    return [answers[n] for n in kept], [(answer.run.world_from_ct, gaps[n]) for n, answer in enumerate(answers) if n not in kept]
+    return [answers[n] for n in kept], [
+        (answer.run.world_from_ct, gaps[n]) for n, answer in enumerate(answers) if n not in kept
+    ]

@@ -140,7 +140,12 @@ def pixel_at(view: View, point: np.ndarray) -> float:
 
 
 def plan(
-    views: list[View], centre: np.ndarray, extent_mm: float, voxel_mm: float, volumes: int, compared: Sequence[tuple[Settings, int, float]],
+    views: list[View],
+    centre: np.ndarray,
+    extent_mm: float,
+    voxel_mm: float,
+    volumes: int,
+    compared: Sequence[tuple[Settings, int, float]],
 ) -> list[Level]:
     """The levels, coarse to fine.
 
@@ -152,8 +157,10 @@ def plan(
     """
     before = [view for view in views if view.camera.depth(centre) > 0]
     if not before:
-        raise InputError("world_from_ct: has the CT behind the source of every view, expected a pose at which the X-rays show it; correct "
-                         "the pose or the geometry of the views.")
+        raise InputError(
+            "world_from_ct: has the CT behind the source of every view, expected a pose at which the X-rays show it; correct "
+            "the pose or the geometry of the views."
+        )
     pixel_mm = float(np.mean([pixel_at(view, centre) for view in before]))
     field_mm = min(min(view.camera.size) * pixel_at(view, centre) for view in before)
     coarsest = max(0, round(np.log2(min(extent_mm, field_mm) / COARSEST_PIXELS / pixel_mm)))

@@ -25,8 +25,10 @@ class Range:
     def __post_init__(self) -> None:
         turn, shift = self.rotation_deg, self.translation_mm
         if not (0 <= turn <= 180 and 0 <= shift < np.inf and turn + shift > 0):
-            raise InputError(f"search: found a range of {turn:g} degrees and {shift:g} mm, expected 0 to 180 degrees and 0 mm or more, "
-                             "not both 0; widen it.")
+            raise InputError(
+                f"search: found a range of {turn:g} degrees and {shift:g} mm, expected 0 to 180 degrees and 0 mm or more, "
+                "not both 0; widen it."
+            )
 
     def poses(self, world_from_ct: np.ndarray, centroid: np.ndarray, points: np.ndarray) -> np.ndarray:
         """The poses (N, 4, 4) at points (N, 6) of the unit cube, evenly spread in rotation and translation about a pose.
@@ -38,7 +40,8 @@ class Range:
         angle = np.interp(points[:, 0] * below[-1], below, grid)
         distance = self.translation_mm * np.cbrt(points[:, 3])
         motion = rigid.from_rotation_translation(
-            rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])), distance[:, None] * _directions(points[:, 4:6]))
+            rigid.exp_so3(angle[:, None] * _directions(points[:, 1:3])), distance[:, None] * _directions(points[:, 4:6])
+        )
         return rigid.about(rigid.transform_points(world_from_ct, centroid), motion) @ world_from_ct
 
     def holds(self, pose: np.ndarray, world_from_ct: np.ndarray, centroid: np.ndarray) -> bool:
@@ -72,7 +75,9 @@ def facing(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
 
     centroid: (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the isocentre of a C-arm.
     """
-    across = [np.eye(3) - np.outer(camera.camera_from_world[2, :3], camera.camera_from_world[2, :3]) for camera in cameras]
+    across = [
+        np.eye(3) - np.outer(camera.camera_from_world[2, :3], camera.camera_from_world[2, :3]) for camera in cameras
+    ]
     # Least squares of the distances from the rays; the origin, hardly weighted, decides what they leave open.
     normal = sum(across) + 1e-6 * np.eye(3)
     meeting = np.linalg.solve(normal, sum(a @ camera.source for a, camera in zip(across, cameras, strict=True)))

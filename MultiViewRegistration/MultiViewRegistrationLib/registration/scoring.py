@@ -30,8 +30,14 @@ class Scorer:
     centroid: (3,) CT mm, of the anatomy, at whose depth `settings.silhouette_mm` is measured.   rest: as in `Objective`.
     """
 
-    def __init__(self, projector: Projector, views: list[View], settings: Settings, centroid: np.ndarray,
-                 rest: Sequence[np.ndarray] | None = None) -> None:
+    def __init__(
+        self,
+        projector: Projector,
+        views: list[View],
+        settings: Settings,
+        centroid: np.ndarray,
+        rest: Sequence[np.ndarray] | None = None,
+    ) -> None:
         self._projector = projector
         self._settings = settings
         self._views = views
@@ -42,8 +48,13 @@ class Scorer:
         """(views, N) the scores of the poses world_from_ct (N, 4, 4); 0 where a view shows nothing of the CT."""
         found = np.empty((len(self._views), len(poses)), np.float32)
         blocks = [slice(first, first + _BLOCK) for first in range(0, len(poses), _BLOCK)]
-        threads.run([partial(self._score, view, rest, poses[block], out[block])
-                     for view, rest, out in zip(self._views, self._rest, found, strict=True) for block in blocks])
+        threads.run(
+            [
+                partial(self._score, view, rest, poses[block], out[block])
+                for view, rest, out in zip(self._views, self._rest, found, strict=True)
+                for block in blocks
+            ]
+        )
         return found
 
     def _score(self, view: View, rest: np.ndarray, poses: np.ndarray, out: np.ndarray) -> None:
@@ -53,15 +64,49 @@ class Scorer:
         if settings.silhouette_mm is not None:
             margins = silhouette_margin(settings, view.camera, rigid.transform_points(poses, self._centroid))
         cut = projector.cut_across(view.camera, poses)
-        score_poses(projector.values, projector.shape, projector.grid.stored, cut, projector.end_slices, rays.source, rays.directions,
-                    rays.world_from_index, rays.depth_mm, view.xray.line_integrals, view.xray.valid.view(np.uint8), rest,
-                    settings.intensity_radius, settings.intensity_floor, settings.gradient_radius, settings.gradient_floor,
-                    margins, out)
+        score_poses(
+            projector.values,
+            projector.shape,
+            projector.grid.stored,
+            cut,
+            projector.end_slices,
+            rays.source,
+            rays.directions,
+            rays.world_from_index,
+            rays.depth_mm,
+            view.xray.line_integrals,
+            view.xray.valid.view(np.uint8),
+            rest,
+            settings.intensity_radius,
+            settings.intensity_floor,
+            settings.gradient_radius,
+            settings.gradient_floor,
+            margins,
+            out,
+        )
 
 
 @nb.njit(nogil=True, cache=True)
-def score_poses(values, shape, stored, cut, end_slices, sources, directions, world_from_index, depths, fixed, valid, rest,
-                intensity_radius, intensity_floor, gradient_radius, gradient_floor, margins, out):
+def score_poses(
+    values,
+    shape,
+    stored,
+    cut,
+    end_slices,
+    sources,
+    directions,
+    world_from_index,
+    depths,
+    fixed,
+    valid,
+    rest,
+    intensity_radius,
+    intensity_floor,
+    gradient_radius,
+    gradient_floor,
+    margins,
+    out,
+):
     """Fill `out` (N,) with the scores of N poses in one view.
 
     shape, stored: of the volume, and as it is stored, see `Grid`.
@@ -82,8 +127,12 @@ def score_poses(values, shape, stored, cut, end_slices, sources, directions, wor
         source = sources[n]
         seen = valid.copy()
         if cut[n].any():
-            cpu.mark_unseen(cut[n], end_slices, shape, source, directions[n], world_from_index[n], depths[n], (0, rows), seen)
-        cpu.project_rows(values, stored, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing)
+            cpu.mark_unseen(
+                cut[n], end_slices, shape, source, directions[n], world_from_index[n], depths[n], (0, rows), seen
+            )
+        cpu.project_rows(
+            values, stored, source, directions[n], world_from_index[n], source, (0, rows), seen, image, nothing
+        )
         similarity.erode(seen, mask)
         share = mask.sum() / max(usable, 1)
         if margins[n]:
@@ -97,8 +146,12 @@ def score_poses(values, shape, stored, cut, end_slices, sources, directions, wor
         products = np.zeros(3)
         if intensity_radius:
             weight = similarity.window_weight(mask, intensity_radius)
-            products += similarity.intensity_residual(image, nothing, fixed, mask, weight, intensity_radius, intensity_floor)[2]
+            products += similarity.intensity_residual(
+                image, nothing, fixed, mask, weight, intensity_radius, intensity_floor
+            )[2]
         if gradient_radius:
             weight = similarity.window_weight(mask, gradient_radius)
-            products += similarity.gradient_residual(image, nothing, fixed, mask, weight, gradient_radius, gradient_floor)[2]
+            products += similarity.gradient_residual(
+                image, nothing, fixed, mask, weight, gradient_radius, gradient_floor
+            )[2]
         out[n] = products[0] / math.sqrt(products[1] * products[2] + 1e-12) * math.sqrt(share)

@@ -62,8 +62,17 @@ class Found:
 
 
 def search(
-    objective: Objective, scorer: Scorer, level: Level, centroid: np.ndarray, world_from_ct: np.ndarray, reach: Range, effort: Effort,
-    *, with_start: bool, seed: int, tell: Callable[[float, np.ndarray, float], None],
+    objective: Objective,
+    scorer: Scorer,
+    level: Level,
+    centroid: np.ndarray,
+    world_from_ct: np.ndarray,
+    reach: Range,
+    effort: Effort,
+    *,
+    with_start: bool,
+    seed: int,
+    tell: Callable[[float, np.ndarray, float], None],
 ) -> Found:
     """Look through `reach` about a pose, each round scoring as many poses as all before it, until sure or at the end of the effort.
 
@@ -82,7 +91,9 @@ def search(
         first = [world_from_ct] if with_start and not begun else []
         chosen = first + _promising(poses, scores, begun + first, centroid, effort.refined - len(first))
         runs = descend(objective, level, chosen, centroid)
-        answers = merged(answers, [run for run in runs if reach.holds(run.world_from_ct, world_from_ct, centroid)], centroid)
+        answers = merged(
+            answers, [run for run in runs if reach.holds(run.world_from_ct, world_from_ct, centroid)], centroid
+        )
         begun += chosen
         if answers:
             tell(len(poses) / effort.most, answers[0].run.world_from_ct, answers[0].run.fit.cost)
@@ -97,7 +108,9 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
     return float(rigid.geodesic_distance(pose @ to_centroid, other @ to_centroid, RADIUS_MM))
 
 
-def _promising(poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], centroid: np.ndarray, count: int) -> list[np.ndarray]:
+def _promising(
+    poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], centroid: np.ndarray, count: int
+) -> list[np.ndarray]:
     """The `count` best poses that lie apart from each other and from those that were refined already."""
     chosen: list[np.ndarray] = []
     for index in np.argsort(-scores, kind="stable"):
@@ -109,8 +122,14 @@ def _promising(poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], c
 
 
 def descend(
-    objective: Objective, level: Level, poses: Sequence[np.ndarray], centroid: np.ndarray, on_step: Callable[[Step], None] | None = None,
-    unknowns: Unknowns | None = None, corrections: list[np.ndarray] | None = None, origins: list[frozenset[int]] | None = None,
+    objective: Objective,
+    level: Level,
+    poses: Sequence[np.ndarray],
+    centroid: np.ndarray,
+    on_step: Callable[[Step], None] | None = None,
+    unknowns: Unknowns | None = None,
+    corrections: list[np.ndarray] | None = None,
+    origins: list[frozenset[int]] | None = None,
 ) -> list[Run]:
     """A descent from each pose, side by side; those that show too little of the CT are left out.
 
@@ -127,10 +146,21 @@ def descend(
 
     # An objective remembers which pixels count: each descent needs its own.
     objectives = [objective.about(rigid.transform_points(pose, centroid)) for pose in poses]
-    ends = followed(objectives, [
-        descent(own, pose, iterations=level.iterations, tolerance_mm=level.tolerance_mm, on_step=partial(taken, number),
-                unknowns=unknowns, corrections=corrections and corrections[number])
-        for number, (own, pose) in enumerate(zip(objectives, poses, strict=True))])
+    ends = followed(
+        objectives,
+        [
+            descent(
+                own,
+                pose,
+                iterations=level.iterations,
+                tolerance_mm=level.tolerance_mm,
+                on_step=partial(taken, number),
+                unknowns=unknowns,
+                corrections=corrections and corrections[number],
+            )
+            for number, (own, pose) in enumerate(zip(objectives, poses, strict=True))
+        ],
+    )
     runs = [Run(*end, steps[number], origins[number] if origins else frozenset()) for number, end in enumerate(ends)]
     return [run for run in runs if np.isfinite(run.fit.cost)]
 

@@ -35,8 +35,15 @@ class Start:
 
 
 def refine_from(
-    anatomy: Anatomy, views: list[View], starts: Sequence[Start], progress: Callable[[Progress], object] = lambda _: None,
-    shared: SharedUnknowns = CALIBRATED, *, centre: np.ndarray | None = None, reach: Range | None = None, seed: int = 0,
+    anatomy: Anatomy,
+    views: list[View],
+    starts: Sequence[Start],
+    progress: Callable[[Progress], object] = lambda _: None,
+    shared: SharedUnknowns = CALIBRATED,
+    *,
+    centre: np.ndarray | None = None,
+    reach: Range | None = None,
+    seed: int = 0,
 ) -> Refinement:
     """Register a CT to views from several starts of which any may be right, or none.
 
@@ -48,15 +55,28 @@ def refine_from(
     """
     refinement = _FromStarts(anatomy, views, starts[:MOST_STARTS], progress, shared, centre, reach, seed).refinement()
     if refinement is None:
-        raise InputError("start: from none of the poses to start from do the X-rays show enough of the CT, expected one at which they show "
-                         "most of it; correct the geometry of the views, or use another start.")
+        raise InputError(
+            "start: from none of the poses to start from do the X-rays show enough of the CT, expected one at which they show "
+            "most of it; correct the geometry of the views, or use another start."
+        )
     return refinement
 
 
 class _FromStarts(Registration):
-    def __init__(self, anatomy: Anatomy, views: list[View], starts: Sequence[Start], progress: Callable[[Progress], object],
-                 shared: SharedUnknowns, centre: np.ndarray | None, reach: Range | None, seed: int) -> None:
-        super().__init__(anatomy, views, starts[0].world_from_ct if centre is None else centre, progress, shared, seed=seed)
+    def __init__(
+        self,
+        anatomy: Anatomy,
+        views: list[View],
+        starts: Sequence[Start],
+        progress: Callable[[Progress], object],
+        shared: SharedUnknowns,
+        centre: np.ndarray | None,
+        reach: Range | None,
+        seed: int,
+    ) -> None:
+        super().__init__(
+            anatomy, views, starts[0].world_from_ct if centre is None else centre, progress, shared, seed=seed
+        )
         self._starts, self._reach = starts, reach
         self._near = [n for n, start in enumerate(starts) if start.expected_mm <= plan.CAPTURED_MM]
         self._rivals: list = []
@@ -68,7 +88,9 @@ class _FromStarts(Registration):
         for centre, reach in self._last_ranges():
             if not self._settled(answers):
                 answers = self.with_second_look(answers, centre, reach, with_start=reach is not self._reach)
-        return self.finished(answers, self._rivals, self._traces, [start.world_from_ct for start in self._starts[:MOST_NEAR]])
+        return self.finished(
+            answers, self._rivals, self._traces, [start.world_from_ct for start in self._starts[:MOST_NEAR]]
+        )
 
     def _settled(self, answers: list[Answer]) -> bool:
         """Whether nothing is left to be looked for: of a structure, which others overlie, it says more that several ways led there."""
@@ -81,7 +103,9 @@ class _FromStarts(Registration):
 
         One that is hardly farther off does both, as the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
         """
-        answers = self._descended(1, [n for n, start in enumerate(self._starts) if start.expected_mm <= 3 * plan.CAPTURED_MM])
+        answers = self._descended(
+            1, [n for n, start in enumerate(self._starts) if start.expected_mm <= 3 * plan.CAPTURED_MM]
+        )
         coarse = self._descended(0, [n for n in range(len(self._starts)) if n not in self._near])
         if not self._near:
             coarse = self._with(coarse, self._around(0))
@@ -108,7 +132,9 @@ class _FromStarts(Registration):
         """The coarsest level's answers about a start."""
         start = self._starts[n]
         reach = self._range_about(start)
-        found = self.search(0, start.world_from_ct, reach, plan.around(reach, structure=self.anatomy.structure), with_start=True)
+        found = self.search(
+            0, start.world_from_ct, reach, plan.around(reach, structure=self.anatomy.structure), with_start=True
+        )
         return [replace(answer, run=replace(answer.run, origins=frozenset([n]))) for answer in found.answers]
 
     def _last_ranges(self) -> list[tuple[np.ndarray, Range]]:

@@ -69,8 +69,12 @@ def _of_view(objective: Objective, index: int, projection: Projection) -> tuple[
         drr = residual + fixed
         sharp = weight - mask * _missing(residual, drr, weight, mask)
         for pair, (p, o) in enumerate(zip(*lower, strict=True)):
-            hessians[pair] += _sums((sharp * np.sum(change[p] * change[o], axis=0) - bend * along[p] * along[o])[None])[0]
-        products += _sums(mask * np.stack([np.sum(a * b, axis=0) for a, b in ((drr, fixed), (drr, drr), (fixed, fixed))]))
+            hessians[pair] += _sums((sharp * np.sum(change[p] * change[o], axis=0) - bend * along[p] * along[o])[None])[
+                0
+            ]
+        products += _sums(
+            mask * np.stack([np.sum(a * b, axis=0) for a, b in ((drr, fixed), (drr, drr), (fixed, fixed))])
+        )
     used = pixels > 0
     full = np.zeros((int(used.sum()), derivatives, derivatives))
     full[:, lower[0], lower[1]] = full[:, lower[1], lower[0]] = hessians[:, used].T

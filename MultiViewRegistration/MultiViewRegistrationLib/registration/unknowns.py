@@ -52,7 +52,11 @@ class Unknowns:
         for i, view in enumerate(views[1:], start=1):
             sd[i, :3] = np.inf if view.rotation_sd_deg is None else np.radians(view.rotation_sd_deg)
             sd[i, 3:] = np.inf if view.translation_sd_mm is None else view.translation_sd_mm
-        sd[-1] = [shared.source_to_detector_sd_mm or 0, *[shared.principal_point_sd_px or 0] * 2, *[shared.isocentre_sd_mm or 0] * 3]
+        sd[-1] = [
+            shared.source_to_detector_sd_mm or 0,
+            *[shared.principal_point_sd_px or 0] * 2,
+            *[shared.isocentre_sd_mm or 0] * 3,
+        ]
         self.sd = sd.ravel()
         self.free = np.flatnonzero(self.sd)
         self.none = np.zeros(self.sd.size)
@@ -101,7 +105,9 @@ class Unknowns:
             return fit.gradient, fit.hessian
         ways = self.ways(objective, corrections)
         gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
-        hessian = sum(way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(ways, fit.by_view, strict=True))
+        hessian = sum(
+            way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(ways, fit.by_view, strict=True)
+        )
         precision = self.precision(objective, fit)
         gradient[6:] += precision * corrections[self.free]
         hessian[6:, 6:] += np.diag(precision)
@@ -109,7 +115,9 @@ class Unknowns:
 
     def ways(self, objective: Objective, corrections: np.ndarray) -> list[np.ndarray]:
         """By view, (6 or 9, 6 + n): what its projection's Jacobian is by, by pose and free corrections."""
-        return [self._derivative(i, corrections, view.camera, objective.pivot) for i, view in enumerate(objective.views)]
+        return [
+            self._derivative(i, corrections, view.camera, objective.pivot) for i, view in enumerate(objective.views)
+        ]
 
     def precision(self, objective: Objective, fit: Evaluation) -> np.ndarray:
         """(n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
@@ -164,6 +172,8 @@ def _source_to_detector(view: View, shared: SharedUnknowns) -> float:
     if view.xray.pixel_mm is not None:
         return float(view.camera.intrinsics[1, 1] * view.xray.pixel_mm[1])
     if shared.source_to_detector_sd_mm:
-        raise InputError(f'shared_unknowns.source_to_detector_sd_mm: the image of view "{view.name}" does not tell its pixel size, '
-                         "expected one, as it turns the scale of the image into mm; give the view's geometry as c_arm, or leave this out.")
+        raise InputError(
+            f'shared_unknowns.source_to_detector_sd_mm: the image of view "{view.name}" does not tell its pixel size, '
+            "expected one, as it turns the scale of the image into mm; give the view's geometry as c_arm, or leave this out."
+        )
     return 1.0

@@ -70,7 +70,9 @@ class Bases:
         body = np.stack([ndimage.binary_fill_holes(layer) for layer in body])
         return Bases(self.values * body, self.ct_from_index)
 
-    def continued(self, axis: int, end: int, length_mm: float, drift: np.ndarray, smooth_mm: float, bone_fade_mm: float) -> Bases:
+    def continued(
+        self, axis: int, end: int, length_mm: float, drift: np.ndarray, smooth_mm: float, bone_fade_mm: float
+    ) -> Bases:
         """The volume with its last layer repeated beyond one of its faces.
 
         axis: 0, 1, 2 for i, j, k.   end: 0 for the face where it begins, 1 for that where it ends.
@@ -130,9 +132,14 @@ def varied(bases: Bases, cut: np.ndarray, rng: np.random.Generator, *, structure
             drift = rng.normal(0, 0.12 if lengthwise else 0.3, 2)
             if structure:
                 drift += np.clip(bases.course(axis, end), -2, 2)
-            bases = bases.continued(axis, end, rng.uniform(120, 180) if lengthwise else rng.uniform(10, 120), drift,
-                                    smooth_mm=rng.uniform(1, 4) if lengthwise else rng.uniform(4, 12),
-                                    bone_fade_mm=np.inf if lengthwise else 20.0)
+            bases = bases.continued(
+                axis,
+                end,
+                rng.uniform(120, 180) if lengthwise else rng.uniform(10, 120),
+                drift,
+                smooth_mm=rng.uniform(1, 4) if lengthwise else rng.uniform(4, 12),
+                bone_fade_mm=np.inf if lengthwise else 20.0,
+            )
     return bases
 
 
@@ -183,7 +190,12 @@ class Stacks:
         stack = np.where(oblique[3 + axis, each] <= MOST_OBLIQUE, 3 + axis, axis)
         source = rigid.transform_points(index_from_world[stack, each], camera.source)
         world_from_index = world_from_ct @ self.ct_from_index[stack]
-        return Rays(stack, source, np.ascontiguousarray(directions[stack, each]), np.ascontiguousarray(world_from_index[:, :3, :3]))
+        return Rays(
+            stack,
+            source,
+            np.ascontiguousarray(directions[stack, each]),
+            np.ascontiguousarray(world_from_index[:, :3, :3]),
+        )
 
 
 def _stack(bases: Bases, axis: int, factor: int) -> tuple[Grid, np.ndarray]:

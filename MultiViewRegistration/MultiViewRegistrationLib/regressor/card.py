@@ -91,7 +91,9 @@ class Card:
                 text = stream.read(MOST_BYTES + 1)
             content = json.loads(text)
         except FileNotFoundError:
-            raise InputError(f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train.") from None
+            raise InputError(
+                f"{folder}: found no {CARD}, expected the folder of a trained model; train one with mvreg train."
+            ) from None
         except (ValueError, NotADirectoryError):
             raise InputError(f"{path}: is damaged, expected the card of a trained model; train it anew.") from None
         if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
@@ -108,21 +110,39 @@ class Card:
 
 def _fault(content: dict) -> str:
     """What is wrong with a card's content, in words; "" if nothing is."""
-    kinds = {"str": str, "int": int, "float": (int, float), "list": list, "dict": dict, "list | None": (list, type(None))}
+    kinds = {
+        "str": str,
+        "int": int,
+        "float": (int, float),
+        "list": list,
+        "dict": dict,
+        "list | None": (list, type(None)),
+    }
     known = {field.name: kinds[field.type] for field in fields(Card)}
     for name, kind in known.items():
         if name not in content or not isinstance(content[name], kind) or isinstance(content[name], bool):
             return f'"{name}" is missing or of another kind'
     if content.keys() - known.keys():
         return f'"{min(content.keys() - known.keys())}" is not known'
-    matrices = [content["world_from_ct"], *(camera.get("camera_from_world") for camera in content["cameras"] if isinstance(camera, dict))]
+    matrices = [
+        content["world_from_ct"],
+        *(camera.get("camera_from_world") for camera in content["cameras"] if isinstance(camera, dict)),
+    ]
     if len(matrices) < 2 or not all(_numbers(matrix, 4, 4) for matrix in matrices):
         return "a matrix is not 4 rows of 4 numbers"
-    if not all(_numbers(camera.get("intrinsics"), 3, 3) and _numbers([camera.get("size")], 1, 2) for camera in content["cameras"]):
+    if not all(
+        _numbers(camera.get("intrinsics"), 3, 3) and _numbers([camera.get("size")], 1, 2)
+        for camera in content["cameras"]
+    ):
         return "a camera is not as in case.json"
     if not _numbers([content["centroid"]], 1, 3) or not _numbers([list(content["half_widths"].values())], 1, 6):
         return '"centroid" or "half_widths" are no numbers'
-    if not all(_numbers([row], 1, len(row)) for key in ("losses", "validation") for row in content[key] if isinstance(row, list)):
+    if not all(
+        _numbers([row], 1, len(row))
+        for key in ("losses", "validation")
+        for row in content[key]
+        if isinstance(row, list)
+    ):
         return "a learning curve holds what is no number"
     if not 0 <= content["hardness"] <= 1:
         return '"hardness" is not between 0 and 1'
@@ -132,6 +152,9 @@ def _fault(content: dict) -> str:
 
 
 def _numbers(rows: object, height: int, width: int) -> bool:
-    return (isinstance(rows, list) and len(rows) == height
-            and all(isinstance(row, list) and len(row) == width for row in rows)
-            and all(isinstance(x, (int, float)) and math.isfinite(x) for row in rows for x in row))
+    return (
+        isinstance(rows, list)
+        and len(rows) == height
+        and all(isinstance(row, list) and len(row) == width for row in rows)
+        and all(isinstance(x, (int, float)) and math.isfinite(x) for row in rows for x in row)
+    )

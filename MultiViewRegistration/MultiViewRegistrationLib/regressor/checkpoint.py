@@ -51,9 +51,13 @@ def load(folder: Path) -> tuple[Card, dict[str, Tensor]]:
     card = Card.read(folder)
     path = Path(folder) / card.weights
     if not card.weights.endswith(SUFFIX) or not path.is_file():
-        raise InputError(f"{folder}: found no weights as safetensors, expected those that {CARD} tells of; train the model anew.")
+        raise InputError(
+            f"{folder}: found no weights as safetensors, expected those that {CARD} tells of; train the model anew."
+        )
     if path.stat().st_size > MOST_BYTES or sha256(path) != card.weights_sha256:
-        raise InputError(f"{path}: is not the file that was written (cut short, damaged or changed); train the model anew.")
+        raise InputError(
+            f"{path}: is not the file that was written (cut short, damaged or changed); train the model anew."
+        )
     try:
         return card, from_bytes(path.read_bytes())
     except SafetensorError:

@@ -25,7 +25,12 @@ Criterion = Callable[[Network, Tensor, Tensor], Tensor]
 
 
 def make_criterion(
-    name: str, network: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray, device: str = "cpu",
+    name: str,
+    network: str,
+    ct: CT,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    device: str = "cpu",
 ) -> Criterion:
     """The loss of that name: "likelihood", each view by itself, or a preset of `losses.PRESETS`.
 
@@ -39,8 +44,10 @@ def make_criterion(
     if name == LIKELIHOOD:
         return likelihood
     if network != "pose":
-        raise InputError(f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "pose", or the '
-                         f'loss "{LIKELIHOOD}".')
+        raise InputError(
+            f'the loss "{name}" is one of poses, which the network "{network}" does not say; use the network "pose", or the '
+            f'loss "{LIKELIHOOD}".'
+        )
     return _Published(name, ct, cameras, world_from_ct, device)
 
 
@@ -60,7 +67,9 @@ class _Published:
     def __init__(self, name: str, ct: CT, cameras: Sequence[Camera], world_from_ct: np.ndarray, device: str) -> None:
         centre = rigid.transform_points(world_from_ct, ct.centroid())
         depths = [float(camera.depth(centre)) for camera in cameras]
-        pixel_mm = float(np.mean([d / np.abs(np.diag(c.intrinsics)[:2]).mean() for d, c in zip(depths, cameras, strict=True)]))
+        pixel_mm = float(
+            np.mean([d / np.abs(np.diag(c.intrinsics)[:2]).mean() for d, c in zip(depths, cameras, strict=True)])
+        )
         volume = attenuation(ct)
         volume = volume.pooled(tuple(np.maximum(1, np.rint(_VOXEL * pixel_mm / volume.spacing_mm)).astype(int)))
         self._losses = Losses(cameras, depths, volume, PRESETS[name], device)
@@ -71,7 +80,9 @@ class _Published:
         if not torch.isfinite(poses).all():
             return poses.sum()
         with torch.no_grad():
-            xrays = torch.stack([self._losses.drr(view, camera_from_ct[:, view]) for view in range(images.shape[1])], dim=1)
+            xrays = torch.stack(
+                [self._losses.drr(view, camera_from_ct[:, view]) for view in range(images.shape[1])], dim=1
+            )
         scales = network.scale_loss(predicted, camera_from_ct.flatten(0, 1))
         return self._losses(poses, camera_from_ct, xrays).mean() + scales.mean()
 

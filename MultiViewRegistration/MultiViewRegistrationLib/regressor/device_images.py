@@ -47,7 +47,9 @@ class DeviceImages:
         self._how = hardened(self._how, hardness)
 
     @torch.no_grad()
-    def batch(self, world_from_ct: Tensor | np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0) -> Tensor:
+    def batch(
+        self, world_from_ct: Tensor | np.ndarray, windows: Sequence[Window], key: np.uint64, first: int = 0
+    ) -> Tensor:
         """Random images (n, views, 2, rows, columns) float32 on the device: those of `TrainingImages.batch`, to within 1e-4.
 
         Arguments as there; poses may be on the device.
@@ -80,7 +82,9 @@ class DeviceImages:
         states, noise = (torch.empty(shape, dtype=torch.int64, device=self._device) for shape in ((count, 1), count))
         numbers = self._empty(count, drawn.NUMBERS, dtype=torch.float64)
         capsules = self._empty(count, drawn.MOST_CAPSULES, drawn.CAPSULE, dtype=torch.float64)
-        self._launch(draw_images, mm, as_struct(self._how), rows, columns, key, first, mm, states, numbers, capsules, noise)
+        self._launch(
+            draw_images, mm, as_struct(self._how), rows, columns, key, first, mm, states, numbers, capsules, noise
+        )
         return numbers, capsules, noise
 
     def _march(self, stacks: _Words, key: Tensor, poses: Tensor, cameras: Tensor, rows: int, columns: int) -> Tensor:
@@ -132,7 +136,9 @@ class _Words:
         numbers = [np.concatenate([one.shapes, one.stored[:, :2], one.steps], axis=1) for one in stacks]
         table = np.concatenate([first, np.concatenate(numbers)], axis=1).astype(float)
         assert table.shape[1] == STACK
-        matrices = [np.concatenate([getattr(one, name) for one in stacks]) for name in ("index_from_ct", "ct_from_index")]
+        matrices = [
+            np.concatenate([getattr(one, name) for one in stacks]) for name in ("index_from_ct", "ct_from_index")
+        ]
         self.tables = [sent(np.ascontiguousarray(each), device) for each in (table, *matrices)]
         self.words = sent(np.concatenate(flat).view(np.int32), device)
 
@@ -180,7 +186,10 @@ def _scattered(through: Tensor, numbers: Tensor, blurs: Sequence[Tensor]) -> tup
 
 def _shading(numbers: Tensor, rows: int, columns: int) -> Tensor:
     """(n, rows, columns) float64; see `exposure._shading`."""
-    x, y = ((2.0 * (torch.arange(size, device=numbers.device, dtype=torch.float64) + 0.5) / size - 1.0) for size in (columns, rows))
+    x, y = (
+        (2.0 * (torch.arange(size, device=numbers.device, dtype=torch.float64) + 0.5) / size - 1.0)
+        for size in (columns, rows)
+    )
     a, b, c, d, e = numbers[:, drawn.SHADE : drawn.SHADE + 5, None, None].unbind(1)
     y = y[:, None]
     return (a * x + b * y + c * x * x + d * x * y + e * y * y).exp()

@@ -26,12 +26,53 @@ RAYS = 30
 #: Of a CT: single slices across its three axes, and double ones.
 _STACKS = wp.constant(6)
 _MOST_OBLIQUE = wp.constant(f64(MOST_OBLIQUE))
-_STACK, _FIRST, _SHAPE, _STORED, _STEPS, _SOURCE, _DIRECTIONS, _WORLD = (wp.constant(number) for number in (STACK, 0, 1, 4, 6, 9, 12, 21))
-(_SOFT, _OTHERS_SOFT, _BONE, _DENSE, _SOFT_END, _BONE_END, _METAL_END, _SOFTER, _PHOTONS, _BRIGHTEST, _DARKEST, _BORDER, _BLADES, _ROUND,
- _BOXES, _MOST_BOXES, _GHOSTS, _GHOST, _MOST_GHOSTS) = (wp.constant(number) for number in (
-    drawn.SOFT, drawn.OTHERS_SOFT, drawn.BONE, drawn.DENSE, drawn.SOFT_END, drawn.BONE_END, drawn.METAL_END, drawn.SOFTER, drawn.PHOTONS,
-    drawn.BRIGHTEST, drawn.DARKEST, drawn.BORDER, drawn.BLADES, drawn.ROUND, drawn.BOXES, drawn.MOST_BOXES, drawn.GHOSTS, drawn.GHOST,
-    drawn.MOST_GHOSTS))
+_STACK, _FIRST, _SHAPE, _STORED, _STEPS, _SOURCE, _DIRECTIONS, _WORLD = (
+    wp.constant(number) for number in (STACK, 0, 1, 4, 6, 9, 12, 21)
+)
+(
+    _SOFT,
+    _OTHERS_SOFT,
+    _BONE,
+    _DENSE,
+    _SOFT_END,
+    _BONE_END,
+    _METAL_END,
+    _SOFTER,
+    _PHOTONS,
+    _BRIGHTEST,
+    _DARKEST,
+    _BORDER,
+    _BLADES,
+    _ROUND,
+    _BOXES,
+    _MOST_BOXES,
+    _GHOSTS,
+    _GHOST,
+    _MOST_GHOSTS,
+) = (
+    wp.constant(number)
+    for number in (
+        drawn.SOFT,
+        drawn.OTHERS_SOFT,
+        drawn.BONE,
+        drawn.DENSE,
+        drawn.SOFT_END,
+        drawn.BONE_END,
+        drawn.METAL_END,
+        drawn.SOFTER,
+        drawn.PHOTONS,
+        drawn.BRIGHTEST,
+        drawn.DARKEST,
+        drawn.BORDER,
+        drawn.BLADES,
+        drawn.ROUND,
+        drawn.BOXES,
+        drawn.MOST_BOXES,
+        drawn.GHOSTS,
+        drawn.GHOST,
+        drawn.MOST_GHOSTS,
+    )
+)
 _BY_SOFTER, _BY_HARDER = wp.constant(wp.vec3d(*SOFTER_BY_MEAN)), wp.constant(wp.vec3d(*HARDER_BY_MEAN))
 _COARSE, _FADE, _THINNEST = wp.constant(f64(COARSE)), wp.constant(f64(FADE)), wp.constant(f64(THINNEST))
 _STRIDE = wp.constant(u64(int(STRIDE)))
@@ -47,7 +88,9 @@ def _three(numbers: wp.array2d(dtype=f64), n: int, first: int) -> wp.vec3d:
 def _turn(matrices: wp.array3d(dtype=f64), n: int) -> wp.mat33d:
     """The upper left 3 x 3 of a matrix."""
     m = matrices
-    return wp.mat33d(m[n, 0, 0], m[n, 0, 1], m[n, 0, 2], m[n, 1, 0], m[n, 1, 1], m[n, 1, 2], m[n, 2, 0], m[n, 2, 1], m[n, 2, 2])
+    return wp.mat33d(
+        m[n, 0, 0], m[n, 0, 1], m[n, 0, 2], m[n, 1, 0], m[n, 1, 1], m[n, 1, 2], m[n, 2, 0], m[n, 2, 1], m[n, 2, 2]
+    )
 
 
 @wp.func
@@ -64,8 +107,14 @@ def _oblique(index_from_ct: wp.array3d(dtype=f64), stack: int, direction: wp.vec
 
 @wp.kernel
 def aim(
-    stacks: wp.array2d(dtype=f64), index_from_ct: wp.array3d(dtype=f64), ct_from_index: wp.array3d(dtype=f64),
-    key: wp.array(dtype=wp.int64), poses: wp.array3d(dtype=f64), cameras: wp.array3d(dtype=f64), rows: int, columns: int,
+    stacks: wp.array2d(dtype=f64),
+    index_from_ct: wp.array3d(dtype=f64),
+    ct_from_index: wp.array3d(dtype=f64),
+    key: wp.array(dtype=wp.int64),
+    poses: wp.array3d(dtype=f64),
+    cameras: wp.array3d(dtype=f64),
+    rows: int,
+    columns: int,
     rays: wp.array2d(dtype=f64),
 ):
     """What `march_rays` needs of one image: the stack into which its middle looks most straight, and its rays there.
@@ -122,13 +171,23 @@ def _widened(word: u64) -> u64:
 
 @wp.func
 def _sums(
-    words: wp.array(dtype=wp.int32), offset: int, row: int, plane: int, count: int, b: f64, c: f64, slope_b: f64, slope_c: f64,
+    words: wp.array(dtype=wp.int32),
+    offset: int,
+    row: int,
+    plane: int,
+    count: int,
+    b: f64,
+    c: f64,
+    slope_b: f64,
+    slope_c: f64,
 ) -> wp.vec3d:
     """Sums of the three lanes over `count` planes, times 64; see `march._march`."""
     one = f64(1048576.0)
     half = f64(65536.0)
     place = u64(wp.int64(b * one + half)) + (u64(wp.int64(c * one + half)) << u64(32))
-    move = u64(wp.int64(wp.floor(slope_b * one + f64(0.5)))) + (u64(wp.int64(wp.floor(slope_c * one + f64(0.5)))) << u64(32))
+    move = u64(wp.int64(wp.floor(slope_b * one + f64(0.5)))) + (
+        u64(wp.int64(wp.floor(slope_c * one + f64(0.5)))) << u64(32)
+    )
     at = int(offset)
     total = u64(0)
     sums = wp.vec3d()
@@ -151,7 +210,11 @@ def _sums(
 
 @wp.kernel
 def march_rays(
-    words: wp.array(dtype=wp.int32), rays: wp.array2d(dtype=f64), rows: int, columns: int, bases: wp.array4d(dtype=wp.float32),
+    words: wp.array(dtype=wp.int32),
+    rays: wp.array2d(dtype=f64),
+    rows: int,
+    columns: int,
+    bases: wp.array4d(dtype=wp.float32),
 ):
     """Line integrals of the three bases along one ray: see `march.project`.
 
@@ -161,7 +224,11 @@ def march_rays(
     for lane in range(3):
         bases[n, lane, r, c] = 0.0
     source = _three(rays, n, _SOURCE)
-    q = _three(rays, n, _DIRECTIONS + 6) + f64(c) * _three(rays, n, _DIRECTIONS) + f64(r) * _three(rays, n, _DIRECTIONS + 3)
+    q = (
+        _three(rays, n, _DIRECTIONS + 6)
+        + f64(c) * _three(rays, n, _DIRECTIONS)
+        + f64(r) * _three(rays, n, _DIRECTIONS + 3)
+    )
     if wp.abs(q[2]) < f64(1e-9):
         return
     one = f64(1.0)
@@ -185,8 +252,17 @@ def march_rays(
         return
     row = int(rays[n, _STORED])
     plane = row * int(rays[n, _STORED + 1])
-    sums = _sums(words, int(rays[n, _FIRST]) + int(first) * plane, row, plane, count, wp.max(start_0 + first * slope_0, f64(0.0)),
-                 wp.max(start_1 + first * slope_1, f64(0.0)), slope_0, slope_1)
+    sums = _sums(
+        words,
+        int(rays[n, _FIRST]) + int(first) * plane,
+        row,
+        plane,
+        count,
+        wp.max(start_0 + first * slope_0, f64(0.0)),
+        wp.max(start_1 + first * slope_1, f64(0.0)),
+        slope_0,
+        slope_1,
+    )
     world = wp.matrix_from_rows(_three(rays, n, _WORLD), _three(rays, n, _WORLD + 3), _three(rays, n, _WORLD + 6))
     mm = wp.length(world * q) / wp.abs(q[2]) / f64(64.0)
     for lane in range(3):
@@ -206,7 +282,9 @@ def _between(images: wp.array4d(dtype=wp.float32), n: int, of: int, x: f64, y: f
 
 
 @wp.func
-def _ghost(bases: wp.array4d(dtype=wp.float32), numbers: wp.array2d(dtype=f64), n: int, first: int, along: f64, r: int, c: int) -> wp.vec3d:
+def _ghost(
+    bases: wp.array4d(dtype=wp.float32), numbers: wp.array2d(dtype=f64), n: int, first: int, along: f64, r: int, c: int
+) -> wp.vec3d:
     """Soft tissue and bone of a copy of the anatomy; see `exposure._add_ghost`."""
     half = f64(0.5)
     rows, columns = f64(bases.shape[2]), f64(bases.shape[3])
@@ -222,13 +300,24 @@ def _ghost(bases: wp.array4d(dtype=wp.float32), numbers: wp.array2d(dtype=f64), 
     if u < f64(0.0) or v < f64(0.0) or u >= right or v >= bottom:
         return wp.vec3d()
     faded = wp.min(f64(1.0), _FADE * wp.min(wp.min(u, v), wp.min(right - u, bottom - v)))
-    return wp.vec3d(faded * numbers[n, first + 5] * _between(bases, n, 0, u, v),
-                    faded * numbers[n, first + 6] * (_between(bases, n, 1, u, v) + _between(bases, n, 2, u, v)), f64(0.0))
+    return wp.vec3d(
+        faded * numbers[n, first + 5] * _between(bases, n, 0, u, v),
+        faded * numbers[n, first + 6] * (_between(bases, n, 1, u, v) + _between(bases, n, 2, u, v)),
+        f64(0.0),
+    )
 
 
 @wp.func
 def _capsule(
-    capsules: wp.array3d(dtype=f64), n: int, k: int, along: f64, mm: f64, rows: int, columns: int, r: int, c: int,
+    capsules: wp.array3d(dtype=f64),
+    n: int,
+    k: int,
+    along: f64,
+    mm: f64,
+    rows: int,
+    columns: int,
+    r: int,
+    c: int,
 ) -> f64:
     """Nepers of a capsule; see `exposure.capsule`."""
     zero = f64(0.0)
@@ -260,8 +349,13 @@ def _capsule(
 
 @wp.kernel
 def attenuate(
-    bases: wp.array4d(dtype=wp.float32), others: wp.array4d(dtype=wp.float32), numbers: wp.array2d(dtype=f64),
-    capsules: wp.array3d(dtype=f64), along: wp.array(dtype=f64), mm: wp.array(dtype=f64), through: wp.array3d(dtype=wp.float32),
+    bases: wp.array4d(dtype=wp.float32),
+    others: wp.array4d(dtype=wp.float32),
+    numbers: wp.array2d(dtype=f64),
+    capsules: wp.array3d(dtype=f64),
+    along: wp.array(dtype=f64),
+    mm: wp.array(dtype=f64),
+    through: wp.array3d(dtype=wp.float32),
 ):
     """Share of the quanta that come through to one pixel: see `exposure._tissue` and `_detect`.
 
@@ -271,10 +365,17 @@ def attenuate(
     n, r, c = wp.tid()
     bone = numbers[n, _BONE]
     dense = numbers[n, _DENSE]
-    nepers = wp.vec3d(numbers[n, _SOFT] * f64(bases[n, 0, r, c]), bone * f64(bases[n, 1, r, c]) + dense * f64(bases[n, 2, r, c]), f64(0.0))
+    nepers = wp.vec3d(
+        numbers[n, _SOFT] * f64(bases[n, 0, r, c]),
+        bone * f64(bases[n, 1, r, c]) + dense * f64(bases[n, 2, r, c]),
+        f64(0.0),
+    )
     if others.shape[0] > 0:
-        nepers += wp.vec3d(numbers[n, _OTHERS_SOFT] * f64(others[n, 0, r, c]),
-                           bone * f64(others[n, 1, r, c]) + dense * f64(others[n, 2, r, c]), f64(0.0))
+        nepers += wp.vec3d(
+            numbers[n, _OTHERS_SOFT] * f64(others[n, 0, r, c]),
+            bone * f64(others[n, 1, r, c]) + dense * f64(others[n, 2, r, c]),
+            f64(0.0),
+        )
     for ghost in range(_MOST_GHOSTS):
         if numbers[n, _GHOSTS + ghost * _GHOST + 2] > f64(0.0):
             nepers += _ghost(bases, numbers, n, _GHOSTS + ghost * _GHOST, along[n], r, c)
@@ -318,17 +419,26 @@ def _open(numbers: wp.array2d(dtype=f64), n: int, rows: int, columns: int, r: in
     for box in range(_MOST_BOXES):
         from_top = r - int(numbers[n, _BOXES + 4 * box])
         from_left = c - int(numbers[n, _BOXES + 4 * box + 1])
-        if (from_top >= 0 and from_top < int(numbers[n, _BOXES + 4 * box + 2])
-                and from_left >= 0 and from_left < int(numbers[n, _BOXES + 4 * box + 3])):
+        if (
+            from_top >= 0
+            and from_top < int(numbers[n, _BOXES + 4 * box + 2])
+            and from_left >= 0
+            and from_left < int(numbers[n, _BOXES + 4 * box + 3])
+        ):
             return False
     return True
 
 
 @wp.kernel
 def detect(
-    through: wp.array3d(dtype=wp.float32), coarse: wp.array4d(dtype=wp.float32), typical: wp.array(dtype=f64),
-    numbers: wp.array2d(dtype=f64), noise: wp.array(dtype=u64), inside: wp.array3d(dtype=wp.uint8),
-    line: wp.array3d(dtype=wp.float32), valid: wp.array3d(dtype=wp.uint8),
+    through: wp.array3d(dtype=wp.float32),
+    coarse: wp.array4d(dtype=wp.float32),
+    typical: wp.array(dtype=f64),
+    numbers: wp.array2d(dtype=f64),
+    noise: wp.array(dtype=u64),
+    inside: wp.array3d(dtype=wp.uint8),
+    line: wp.array3d(dtype=wp.float32),
+    valid: wp.array3d(dtype=wp.uint8),
 ):
     """The log image and the field at one pixel: see `exposure._detect` and `expose`.
 

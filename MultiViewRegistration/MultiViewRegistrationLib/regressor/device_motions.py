@@ -24,15 +24,20 @@ class DeviceMotions:
         self._device, self._normally = known_device(device), motions.normally
         arrays = (motions.before, motions.factors, motions.after, motions.middle, motions.reach)
         self._before, self._factors, self._after, self._middle, self._reach = (
-            sent(np.ascontiguousarray(array, float), self._device) for array in arrays)
+            sent(np.ascontiguousarray(array, float), self._device) for array in arrays
+        )
 
     @torch.no_grad()
     def sample(self, key: np.uint64, numbers: range, what: np.uint64 = POSE) -> Tensor:
         """(n, 4, 4) float64 on the device: those of `Motions.sample`, but for rounding. Arguments as there."""
         six = torch.empty((len(numbers), 6), dtype=torch.float64, device=self._device)
         states = torch.empty((len(numbers), 1), dtype=torch.int64, device=self._device)
-        launch(draw_sixes, len(numbers), self._device, [
-            told(key, self._device), numbers.start, int(what), self._middle, self._reach, self._normally, states, six])
+        launch(
+            draw_sixes,
+            len(numbers),
+            self._device,
+            [told(key, self._device), numbers.start, int(what), self._middle, self._reach, self._normally, states, six],
+        )
         motion = self._before
         for one in se3.exp(torch.einsum("kij,nj->nki", self._factors, six)).unbind(1):
             motion = motion @ one

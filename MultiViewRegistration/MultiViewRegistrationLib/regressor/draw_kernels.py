@@ -22,8 +22,14 @@ _IMAGES = wp.constant(u64(int(IMAGES)))
 
 @wp.kernel
 def draw_sixes(
-    key: wp.array(dtype=wp.int64), first: int, what: u64, middle: wp.array(dtype=f64), reach: wp.array(dtype=f64), normally: bool,
-    states: wp.array2d(dtype=u64), six: wp.array2d(dtype=f64),
+    key: wp.array(dtype=wp.int64),
+    first: int,
+    what: u64,
+    middle: wp.array(dtype=f64),
+    reach: wp.array(dtype=f64),
+    normally: bool,
+    states: wp.array2d(dtype=u64),
+    six: wp.array2d(dtype=f64),
 ):
     """The six numbers of a pose's motion; see `motions.Motions.sample`.
 
@@ -36,8 +42,16 @@ def draw_sixes(
 
 @wp.kernel
 def draw_images(
-    how: HOW, rows: int, columns: int, key: wp.array(dtype=wp.int64), first: int, mm: wp.array2d(dtype=f64), states: wp.array2d(dtype=u64),
-    numbers: wp.array2d(dtype=f64), capsules: wp.array3d(dtype=f64), noise: wp.array(dtype=u64),
+    how: HOW,
+    rows: int,
+    columns: int,
+    key: wp.array(dtype=wp.int64),
+    first: int,
+    mm: wp.array2d(dtype=f64),
+    states: wp.array2d(dtype=u64),
+    numbers: wp.array2d(dtype=f64),
+    capsules: wp.array3d(dtype=f64),
+    noise: wp.array(dtype=u64),
 ):
     """An image's numbers and capsules, and the state of its noise; see `randomise.draw`. Images lie pose by pose, view by view.
 

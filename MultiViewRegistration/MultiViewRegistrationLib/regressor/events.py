@@ -12,7 +12,9 @@ from .card import Card
 def require() -> None:
     """InputError where TensorBoard's package is missing."""
     if find_spec("tensorboard") is None:
-        raise InputError("tensorboard: found no package of that name, expected it for the learning curves; pip install tensorboard.")
+        raise InputError(
+            "tensorboard: found no package of that name, expected it for the learning curves; pip install tensorboard."
+        )
 
 
 def write(folder: Path, card: Card) -> None:

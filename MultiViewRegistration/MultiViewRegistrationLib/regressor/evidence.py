@@ -61,27 +61,37 @@ class Votes:
 
     def at(self, poses: np.ndarray) -> Normal:
         pixels, by_motion = self._projected(poses)
-        x, y = (here - there[..., None] for here, there in zip(self._positions, np.moveaxis(pixels.astype(np.float32), -1, 0), strict=True))
+        x, y = (
+            here - there[..., None]
+            for here, there in zip(self._positions, np.moveaxis(pixels.astype(np.float32), -1, 0), strict=True)
+        )
         distance = np.sqrt(x * x + y * y)
         weight = self._inverse_scales / np.maximum(distance, self._least)
         cost = np.einsum("sko,ko->s", distance, self._inverse_scales)
         pull = np.stack([(weight * x).sum(axis=-1), (weight * y).sum(axis=-1)], axis=-1)
         rows = by_motion.reshape(len(poses), -1, 6)
         matrix = np.swapaxes(rows, -1, -2) @ (np.repeat(weight.sum(axis=-1), 2, axis=-1)[..., None] * rows)
-        share = self.worth / (2 * self.scales.size)  # 2: what a median in the plane knows less than a mean, of Laplace's distribution
+        share = self.worth / (
+            2 * self.scales.size
+        )  # 2: what a median in the plane knows less than a mean, of Laplace's distribution
         return Normal(share * cost, share * matrix, share * (pull.reshape(len(poses), 1, -1) @ rows)[:, 0])
 
     def joined(self, others: Sequence[Votes]) -> Votes:
         """With the votes of other looks at the same X-ray, by cameras of the same source: they err together, and tell no more than one."""
         carried = [other._carried(self.camera) for other in others]
-        return replace(self, positions=np.concatenate([self.positions, *(positions for positions, _ in carried)], axis=1),
-                       scales=np.concatenate([self.scales, *(scales for _, scales in carried)], axis=1))
+        return replace(
+            self,
+            positions=np.concatenate([self.positions, *(positions for positions, _ in carried)], axis=1),
+            scales=np.concatenate([self.scales, *(scales for _, scales in carried)], axis=1),
+        )
 
     def _carried(self, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
         """Positions and scales in the image of another camera of the same source."""
         turn = camera.camera_from_world[:3, :3] @ self.camera.camera_from_world[:3, :3].T
         there_from_here = camera.intrinsics @ turn @ np.linalg.inv(self.camera.intrinsics)
-        there = rigid.rotate(there_from_here, np.concatenate([self.positions, np.ones_like(self.positions[..., :1])], axis=-1))
+        there = rigid.rotate(
+            there_from_here, np.concatenate([self.positions, np.ones_like(self.positions[..., :1])], axis=-1)
+        )
         return there[..., :2] / there[..., 2:], self.scales * camera.intrinsics[1, 1] / self.camera.intrinsics[1, 1]
 
     def _projected(self, poses: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

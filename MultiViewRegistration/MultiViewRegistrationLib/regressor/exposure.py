@@ -40,7 +40,9 @@ def expose(bases, others, mm, numbers, capsules, noise, work, line, valid):
             for c in range(line.shape[1]):
                 if valid[r, c] == 0:
                     line[r, c] = numbers[drawn.BORDER]
-        valid[:] = 1  # not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong (numba 0.62 to 0.68)
+        valid[:] = (
+            1  # not in the loop: with both stores under one condition LLVM's code for AVX-512 is wrong (numba 0.62 to 0.68)
+        )
     _binomial(line, numbers[drawn.BLUR], work[3])
 
 
@@ -65,7 +67,12 @@ def _tissue(bases, others, mm, numbers, capsules, soft, bone, metal):
         if ghost[2] > 0.0:
             _add_ghost(bases, ghost, along, soft, bone)
     for n in range(int(numbers[drawn.METAL_END])):
-        _add_capsule(soft if n < numbers[drawn.SOFT_END] else bone if n < numbers[drawn.BONE_END] else metal, mm, capsules[n], along)
+        _add_capsule(
+            soft if n < numbers[drawn.SOFT_END] else bone if n < numbers[drawn.BONE_END] else metal,
+            mm,
+            capsules[n],
+            along,
+        )
 
 
 @nb.njit(nogil=True, fastmath=True)
@@ -77,8 +84,9 @@ def _detect(soft, bone, metal, numbers, noise, line):
         for c in range(columns):
             s, b, m = soft[r, c], bone[r, c], metal[r, c]
             if softer > 0.0:
-                through = (softer * math.exp(-(SOFTER_BY_MEAN[0] * s + SOFTER_BY_MEAN[1] * b + SOFTER_BY_MEAN[2] * m))
-                           + (1.0 - softer) * math.exp(-(HARDER_BY_MEAN[0] * s + HARDER_BY_MEAN[1] * b + HARDER_BY_MEAN[2] * m)))
+                through = softer * math.exp(
+                    -(SOFTER_BY_MEAN[0] * s + SOFTER_BY_MEAN[1] * b + SOFTER_BY_MEAN[2] * m)
+                ) + (1.0 - softer) * math.exp(-(HARDER_BY_MEAN[0] * s + HARDER_BY_MEAN[1] * b + HARDER_BY_MEAN[2] * m))
             else:
                 through = math.exp(-(s + b + m))
             line[r, c] = min(through, 1.0)

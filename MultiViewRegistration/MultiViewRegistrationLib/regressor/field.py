@@ -81,11 +81,22 @@ def close_field(valid, numbers):
         for c in range(columns):
             x, y = (c + 0.5) / columns - 0.5, (r + 0.5) / rows - 0.5
             a, b = x * ux + y * uy, y * ux - x * uy
-            if (left > 0 and a < left - reach) or (right > 0 and a > reach - right) or (
-                    top > 0 and b < top - reach) or (bottom > 0 and b > reach - bottom):
+            if (
+                (left > 0 and a < left - reach)
+                or (right > 0 and a > reach - right)
+                or (top > 0 and b < top - reach)
+                or (bottom > 0 and b > reach - bottom)
+            ):
                 valid[r, c] = 0
             if radius > 0 and (x - middle_x) ** 2 + (y - middle_y) ** 2 > radius * radius:
                 valid[r, c] = 0
     for n in range(drawn.MOST_BOXES):
-        first, height, width = drawn.BOXES + 4 * n, int(numbers[drawn.BOXES + 4 * n + 2]), int(numbers[drawn.BOXES + 4 * n + 3])
-        valid[int(numbers[first]) : int(numbers[first]) + height, int(numbers[first + 1]) : int(numbers[first + 1]) + width] = 0
+        first, height, width = (
+            drawn.BOXES + 4 * n,
+            int(numbers[drawn.BOXES + 4 * n + 2]),
+            int(numbers[drawn.BOXES + 4 * n + 3]),
+        )
+        valid[
+            int(numbers[first]) : int(numbers[first]) + height,
+            int(numbers[first + 1]) : int(numbers[first + 1]) + width,
+        ] = 0

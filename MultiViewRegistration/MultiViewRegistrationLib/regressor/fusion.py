@@ -58,7 +58,10 @@ class Candidate:
 
 
 def fuse(
-    views: Sequence[Evidence], centroid: np.ndarray, world_from_ct: np.ndarray, slack: Sequence[np.ndarray | None] | None = None,
+    views: Sequence[Evidence],
+    centroid: np.ndarray,
+    world_from_ct: np.ndarray,
+    slack: Sequence[np.ndarray | None] | None = None,
 ) -> list[Candidate]:
     """Distinct poses for a refinement to start from, the most credible one first.
 
@@ -74,9 +77,14 @@ def fuse(
     if len(views) == 1:
         return alone
     slack = slack or [None] * len(views)
-    views = [view if more is None else Guess(own.world_from_ct, own.covariance + more, centroid)
-             for view, own, more in zip(views, alone, slack, strict=True)]
-    alone = [own if more is None else replace(own, covariance=own.covariance + more) for own, more in zip(alone, slack, strict=True)]
+    views = [
+        view if more is None else Guess(own.world_from_ct, own.covariance + more, centroid)
+        for view, own, more in zip(views, alone, slack, strict=True)
+    ]
+    alone = [
+        own if more is None else replace(own, covariance=own.covariance + more)
+        for own, more in zip(alone, slack, strict=True)
+    ]
     starts = np.stack([world_from_ct] + [own.world_from_ct for own in alone])
 
     def together(numbers: tuple[int, ...]) -> tuple[float, Candidate]:
@@ -102,7 +110,10 @@ def distinct(candidates: Sequence[Candidate], centroid: np.ndarray, same_mm: flo
 
 
 def geometry_slack(
-    rotation_sd_deg: float | None, translation_sd_mm: float | None, centroid: np.ndarray, world_from_ct: np.ndarray,
+    rotation_sd_deg: float | None,
+    translation_sd_mm: float | None,
+    centroid: np.ndarray,
+    world_from_ct: np.ndarray,
 ) -> np.ndarray | None:
     """Covariance (6, 6) of where the CT seems to be through a camera that is known so well: see `View`; None for one known exactly.
 
@@ -120,7 +131,10 @@ def geometry_slack(
 
 
 def descend(
-    views: Sequence[Evidence], poses: np.ndarray, centroid: np.ndarray, iterations: int = ITERATIONS,
+    views: Sequence[Evidence],
+    poses: np.ndarray,
+    centroid: np.ndarray,
+    iterations: int = ITERATIONS,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The minima of the summed cost that the method of Levenberg and Marquardt reaches from poses (S, 4, 4).
 
@@ -160,7 +174,9 @@ def _best(views: Sequence[Evidence], starts: np.ndarray, centroid: np.ndarray, n
 
 def _starts(world_from_ct: np.ndarray, centroid: np.ndarray) -> np.ndarray:
     """(7, 4, 4)."""
-    turns = [np.zeros(6)] + [sign * np.radians(TURN_DEG) * np.eye(6)[axis] for axis, sign in itertools.product(range(3), (1, -1))]
+    turns = [np.zeros(6)] + [
+        sign * np.radians(TURN_DEG) * np.eye(6)[axis] for axis, sign in itertools.product(range(3), (1, -1))
+    ]
     return moved(np.broadcast_to(world_from_ct, (7, 4, 4)), np.stack(turns), centroid)
 
 

@@ -101,10 +101,15 @@ class OnDevice:
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            warnings.warn(f"{self.place.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
-                          f"{self._at_once} at a time, which teaches the same.", stacklevel=2)
+            warnings.warn(
+                f"{self.place.name} has too little free memory to learn from {at_once} poses at a time; from here on it takes "
+                f"{self._at_once} at a time, which teaches the same.",
+                stacklevel=2,
+            )
 
-    def _gone_through(self, network: Network, criterion: Criterion, images: Tensor, poses: Tensor, at_once: int) -> float:
+    def _gone_through(
+        self, network: Network, criterion: Criterion, images: Tensor, poses: Tensor, at_once: int
+    ) -> float:
         network.zero_grad(set_to_none=True)
         total = torch.zeros((), device=images.device)
         for first in range(0, len(images), at_once):

@@ -29,6 +29,7 @@ _VOXEL_OF_BODY, _VOXEL_OF_STRUCTURE = 1.25, 0.7
 #: Images that a thread makes at a time.
 _BLOCK = 8
 
+
 class Scene(NamedTuple):
     """Of n images of a view: what chance decides about what is in them.
 
@@ -53,7 +54,9 @@ class TrainingImages:
     Of a CT with a mask what lies around the structure is rendered with it, moved a little: `others` beside `stacks`, a variant each.
     """
 
-    def __init__(self, ct: CT, pixel_mm: float, how: Randomisation | None = None, *, variants: int = 4, seed: int = 0) -> None:
+    def __init__(
+        self, ct: CT, pixel_mm: float, how: Randomisation | None = None, *, variants: int = 4, seed: int = 0
+    ) -> None:
         structure = ct.mask is not None or ct.unit == "relative"
         self.centroid = ct.centroid()
         self.stacks = _variants(attenuation(ct), pixel_mm, structure, variants, seed)
@@ -82,7 +85,9 @@ class TrainingImages:
         """The same without any chance, of the structure alone where there is one."""
         return self._make(self.scenes(world_from_ct, windows, None, 0), windows, _in_floats(CLEAN))
 
-    def scenes(self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64 | None, first: int) -> list[Scene]:
+    def scenes(
+        self, world_from_ct: np.ndarray, windows: Sequence[Window], key: np.uint64 | None, first: int
+    ) -> list[Scene]:
         """What there is to be made an image of, one a view; arguments as of `batch`, without chance where there is no key."""
         poses = np.asarray(world_from_ct, float)
         if poses.ndim == 3:
@@ -109,9 +114,19 @@ class TrainingImages:
             rays_2 = stacks_2.rays(camera, others) if with_others else rays
             for first in range(0, len(out), _BLOCK):
                 block = slice(first, first + _BLOCK)
-                tasks.append(partial(
-                    _make_images, *_arguments(stacks, rays, block), *_arguments(stacks_2, rays_2, block),
-                    with_others, how, mm[block], windows[view].inside.view(np.uint8), states[block], out[block, view]))
+                tasks.append(
+                    partial(
+                        _make_images,
+                        *_arguments(stacks, rays, block),
+                        *_arguments(stacks_2, rays_2, block),
+                        with_others,
+                        how,
+                        mm[block],
+                        windows[view].inside.view(np.uint8),
+                        states[block],
+                        out[block, view],
+                    )
+                )
         threads.run(tasks)
         return out
 
@@ -128,14 +143,43 @@ def _in_floats(how: Randomisation) -> Randomisation:
 
 
 def _arguments(stacks: Stacks, rays: Rays, block: slice) -> tuple:
-    return (stacks.words, stacks.shapes, stacks.stored, stacks.steps, rays.stack[block], rays.source[block], rays.directions[block],
-            rays.world_from_index[block])
+    return (
+        stacks.words,
+        stacks.shapes,
+        stacks.stored,
+        stacks.steps,
+        rays.stack[block],
+        rays.source[block],
+        rays.directions[block],
+        rays.world_from_index[block],
+    )
 
 
 @nb.njit(nogil=True, cache=True)
-def _make_images(words, shapes, stored, steps, stack, source, directions, world_from_index,
-                 words_2, shapes_2, stored_2, steps_2, stack_2, source_2, directions_2, world_from_index_2,
-                 with_others, how, mm, inside, states, out):
+def _make_images(
+    words,
+    shapes,
+    stored,
+    steps,
+    stack,
+    source,
+    directions,
+    world_from_index,
+    words_2,
+    shapes_2,
+    stored_2,
+    steps_2,
+    stack_2,
+    source_2,
+    directions_2,
+    world_from_index_2,
+    with_others,
+    how,
+    mm,
+    inside,
+    states,
+    out,
+):
     rows, columns = inside.shape
     bases = np.empty((BASES, rows, columns), np.float32)
     others = np.empty((BASES, rows, columns) if with_others else (0, 0, 0), np.float32)
@@ -149,7 +193,16 @@ def _make_images(words, shapes, stored, steps, stack, source, directions, world_
         project(words[s], shapes[s], stored[s], steps[s], source[n], directions[n], world_from_index[n], bases)
         if with_others:
             s = stack_2[n]
-            project(words_2[s], shapes_2[s], stored_2[s], steps_2[s], source_2[n], directions_2[n], world_from_index_2[n], others)
+            project(
+                words_2[s],
+                shapes_2[s],
+                stored_2[s],
+                steps_2[s],
+                source_2[n],
+                directions_2[n],
+                world_from_index_2[n],
+                others,
+            )
         state[0] = states[n]
         valid = inside.copy()
         noise = draw(how, rows, columns, mm[n], state, numbers, capsules)

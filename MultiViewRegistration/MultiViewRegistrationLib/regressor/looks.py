@@ -1,5 +1,4 @@
-"""A doubtful X-ray shown to a network once more and more, each time a little otherwise: what it errs in differs, and all together err less.
-"""
+"""Test-time augmentation: average the predictions over slightly transformed images."""
 
 from __future__ import annotations
 
@@ -28,4 +27,9 @@ class Look(NamedTuple):
 
 
 #: Towards each corner.
-FOUR = (Look(0.06, 0.06, 12.0, 1.05), Look(-0.06, 0.06, -12.0, 0.95), Look(0.06, -0.06, -6.0, 0.95), Look(-0.06, -0.06, 6.0, 1.05))
+FOUR = (
+    Look(0.06, 0.06, 12.0, 1.05),
+    Look(-0.06, 0.06, -12.0, 0.95),
+    Look(0.06, -0.06, -6.0, 0.95),
+    Look(-0.06, -0.06, 6.0, 1.05),
+)

@@ -68,11 +68,20 @@ class Losses:
     """
 
     def __init__(
-        self, cameras: Sequence[Camera], source_to_isocentre_mm: Sequence[float], volume: Volume, weights: Weights, device: str = "cpu",
+        self,
+        cameras: Sequence[Camera],
+        source_to_isocentre_mm: Sequence[float],
+        volume: Volume,
+        weights: Weights,
+        device: str = "cpu",
     ) -> None:
         self.cameras, self.weights = tuple(cameras), weights
-        self._radius_mm = torch.tensor([float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64, device=device)
-        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras])).to(device)
+        self._radius_mm = torch.tensor(
+            [float(distance) for distance in source_to_isocentre_mm], dtype=torch.float64, device=device
+        )
+        self._camera_from_world = torch.from_numpy(np.stack([camera.camera_from_world for camera in self.cameras])).to(
+            device
+        )
         self._world_from_camera = se3.inverse(self._camera_from_world)
         self._values, self._ct_from_index = torch.from_numpy(volume.values).to(device), volume.ct_from_index
 
@@ -88,10 +97,16 @@ class Losses:
         own, cross = [(a, a) for a in views], [(a, b) for a in views for b in views if a != b]
         poses = through(predicted, self._camera_from_world)
         found = {}
-        for name, loss, pairs in (("pose", self._pose, own), ("image", self._image, own),
-                                  ("cross_pose", self._pose, cross), ("cross_image", self._image, cross)):
+        for name, loss, pairs in (
+            ("pose", self._pose, own),
+            ("image", self._image, own),
+            ("cross_pose", self._pose, cross),
+            ("cross_image", self._image, cross),
+        ):
             if getattr(self.weights, name) and pairs:
-                found[name] = loss([a for a, _ in pairs], torch.stack([poses[:, a, b] for a, b in pairs], dim=1), true, xrays).mean(-1)
+                found[name] = loss(
+                    [a for a, _ in pairs], torch.stack([poses[:, a, b] for a, b in pairs], dim=1), true, xrays
+                ).mean(-1)
         return found
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
@@ -108,7 +123,9 @@ class Losses:
 
     def _image(self, views: list[int], predicted: Tensor, true: Tensor, xrays: Tensor) -> Tensor:
         """(n, len(views)) of predicted camera_from_ct (n, len(views), 4, 4), each in its view."""
-        return image_loss(_of(xrays, views), torch.stack([self.drr(a, predicted[:, n]) for n, a in enumerate(views)], dim=1))
+        return image_loss(
+            _of(xrays, views), torch.stack([self.drr(a, predicted[:, n]) for n, a in enumerate(views)], dim=1)
+        )
 
     def drr(self, view: int, camera_from_ct: Tensor) -> Tensor:
         """(n, rows, columns) of a view, by its number, at camera_from_ct (n, 4, 4)."""

@@ -72,7 +72,9 @@ def _march(words, offset, stride_b, stride_c, stride_a, count, b, c, slope_b, sl
             low = _widened((low << _3) + wb * (u64(right[o]) - low))
             high = _widened((high << _3) + wb * (u64(across[o]) - high))
             total += (low << _3) + wc * (high - low)
-            if total == _NEVER:  # a way out of the loop that is never taken: without it LLVM gathers voxels by AVX-512, which is slower
+            if (
+                total == _NEVER
+            ):  # a way out of the loop that is never taken: without it LLVM gathers voxels by AVX-512, which is slower
                 break
             at += to_a
             place += move
@@ -118,8 +120,18 @@ def project(words, shape, stored, steps, source, directions, world_from_index, o
             z = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
             mm = math.sqrt(x * x + y * y + z * z) * abs(per_plane) / _WEIGHTS
             plane = stored[0] * stored[1]
-            sums = _march(words, int(first) * plane, 1, stored[0], plane, count,
-                          max(start_0 + first * slope_0, 0.0), max(start_1 + first * slope_1, 0.0), slope_0, slope_1)
+            sums = _march(
+                words,
+                int(first) * plane,
+                1,
+                stored[0],
+                plane,
+                count,
+                max(start_0 + first * slope_0, 0.0),
+                max(start_1 + first * slope_1, 0.0),
+                slope_0,
+                slope_1,
+            )
             out[0, r, col] = mm * steps[0] * sums[0]
             out[1, r, col] = mm * steps[1] * sums[1]
             out[2, r, col] = mm * steps[2] * sums[2]

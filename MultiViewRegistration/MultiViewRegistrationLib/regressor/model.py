@@ -41,7 +41,9 @@ class Model:
     def check_ct(self, ct: CT) -> None:
         """InputError where the model is of another CT."""
         if ct_sha256(ct) != self.card.ct_sha256:
-            raise InputError(f"{self.folder}: the model is of another CT, and knows nothing of this one; train one for this CT.")
+            raise InputError(
+                f"{self.folder}: the model is of another CT, and knows nothing of this one; train one for this CT."
+            )
 
     def check_views(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> None:
         """InputError where a view sees the anatomy as none did in training; arguments as of `candidates`."""
@@ -56,21 +58,31 @@ class Model:
         InputError where a view sees the anatomy as none did in training.
         """
         nominal, trained = self._placed(views, world_from_ct)
-        slack = [geometry_slack(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views]
+        slack = [
+            geometry_slack(view.rotation_sd_deg, view.translation_sd_mm, self._centroid, nominal) for view in views
+        ]
         slack[0] = None  # the others are known against the first
-        first = [said for said, in self._said(views, trained, [Look()])]
+        first = [said for (said,) in self._said(views, trained, [Look()])]
         found = fuse(first, self._centroid, nominal, slack)
         if self.network.MORE_LOOKS and not (found[0].agree and found[0].expected_mm() < SURE_MM):
             more = self._said(views, trained, self.network.MORE_LOOKS)
-            found = fuse([said.joined(others) for said, others in zip(first, more, strict=True)], self._centroid, nominal, slack)
+            found = fuse(
+                [said.joined(others) for said, others in zip(first, more, strict=True)], self._centroid, nominal, slack
+            )
         return found
 
     def _said(self, views: Sequence[View], trained: Sequence[int], looks: Sequence[Look]) -> list[list[Evidence]]:
         """What the network says of each X-ray at each look.   trained: for each view, which one of the training it is."""
-        cameras = [look.camera(self._cameras[n], view.camera) for n, view in zip(trained, views, strict=True) for look in looks]
+        cameras = [
+            look.camera(self._cameras[n], view.camera) for n, view in zip(trained, views, strict=True) for look in looks
+        ]
         images = np.empty((len(cameras), 2, *cameras[0].size[::-1]), np.float32)
-        threads.run([partial(prepare, view.xray, view.camera, Window.whole(camera), image) for view, camera, image in
-                     zip((view for view in views for _ in looks), cameras, images, strict=True)])
+        threads.run(
+            [
+                partial(prepare, view.xray, view.camera, Window.whole(camera), image)
+                for view, camera, image in zip((view for view in views for _ in looks), cameras, images, strict=True)
+            ]
+        )
         with torch.no_grad():
             predicted = self.network(torch.from_numpy(images), torch.tensor(trained).repeat_interleave(len(looks)))
         said = self.network.evidence(predicted, cameras)
@@ -79,7 +91,11 @@ class Model:
     def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None = None) -> tuple[np.ndarray, float, float]:
         """The nominal pose (4, 4) in the world of these views, and how far from it poses were trained: degrees and mm, of a ball."""
         widths = self._poses.half_widths
-        return self._placed(views, world_from_ct)[0], min(float(np.linalg.norm(widths[:3])), 180.0), float(np.linalg.norm(widths[3:]))
+        return (
+            self._placed(views, world_from_ct)[0],
+            min(float(np.linalg.norm(widths[:3])), 180.0),
+            float(np.linalg.norm(widths[3:])),
+        )
 
     def _placed(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, list[int]]:
         """The nominal pose in the world of these views, and for each the view of the training that saw the anatomy most alike.
@@ -88,7 +104,9 @@ class Model:
         by each camera, lies within the range of poses that were trained for one.
         """
         best = None
-        for nominal in [np.array(self.card.world_from_ct)] + ([] if world_from_ct is None else [np.asarray(world_from_ct, float)]):
+        for nominal in [np.array(self.card.world_from_ct)] + (
+            [] if world_from_ct is None else [np.asarray(world_from_ct, float)]
+        ):
             off = np.array([[self._off(view.camera, camera, nominal) for camera in self._cameras] for view in views])
             worst = off.min(axis=1).max()
             if best is None or worst < best[0]:
@@ -96,8 +114,10 @@ class Model:
         worst, nominal, off = best
         if worst > 1:
             view = views[int(off.min(axis=1).argmax())]
-            raise InputError(f'view "{view.name}": its camera sees the CT otherwise than any that the model in {self.folder} was trained '
-                             "for, expected a geometry within the range of its training; train a model for this case.")
+            raise InputError(
+                f'view "{view.name}": its camera sees the CT otherwise than any that the model in {self.folder} was trained '
+                "for, expected a geometry within the range of its training; train a model for this case."
+            )
         return nominal, off.argmin(axis=1).tolist()
 
     def _off(self, camera: Camera, trained: Camera, nominal: np.ndarray) -> float:
@@ -109,18 +129,29 @@ class Model:
 
 def cameras_of(card: Card) -> list[Camera]:
     """Of the images it is trained on."""
-    return [Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"])) for c in card.cameras]
+    return [
+        Camera(np.array(c["intrinsics"], float), np.array(c["camera_from_world"], float), tuple(c["size"]))
+        for c in card.cameras
+    ]
 
 
 def poses_of(card: Card) -> PoseRange:
     """The poses it is trained on."""
-    return PoseRange(camera=cameras_of(card)[0], world_from_ct=np.array(card.world_from_ct), centroid=np.array(card.centroid),
-                     **card.half_widths)
+    return PoseRange(
+        camera=cameras_of(card)[0],
+        world_from_ct=np.array(card.world_from_ct),
+        centroid=np.array(card.centroid),
+        **card.half_widths,
+    )
 
 
 def camera_to_json(camera: Camera) -> dict:
     """A camera as case.json has it."""
-    return {"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(), "size": list(camera.size)}
+    return {
+        "intrinsics": camera.intrinsics.tolist(),
+        "camera_from_world": camera.camera_from_world.tolist(),
+        "size": list(camera.size),
+    }
 
 
 def load_model(folder: str | Path) -> Model:
@@ -130,10 +161,16 @@ def load_model(folder: str | Path) -> Model:
     state = {name.removeprefix("network."): tensor for name, tensor in tensors.items() if name.startswith("network.")}
     wrong = InputError(f"{folder}: its weights do not fit its card; train the model anew.")
     if not all(torch.isfinite(tensor).all() for tensor in state.values()) or not card.validation:
-        raise wrong if card.validation else InputError(f"{folder}: the training was stopped before it had learnt anything; resume it.")
+        raise (
+            wrong
+            if card.validation
+            else InputError(f"{folder}: the training was stopped before it had learnt anything; resume it.")
+        )
     try:
         landmarks = state["landmarks"].numpy() if card.network == "voting" else np.zeros((1, 3))
-        network = make_network(card.network, cameras_of(card), np.array(card.world_from_ct), np.array(card.centroid), landmarks)
+        network = make_network(
+            card.network, cameras_of(card), np.array(card.world_from_ct), np.array(card.centroid), landmarks
+        )
         network.load_state_dict(state)
     except (RuntimeError, KeyError):
         raise wrong from None

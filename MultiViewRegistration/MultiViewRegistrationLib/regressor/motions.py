@@ -94,8 +94,14 @@ def neighbours(centroid: np.ndarray, deg: float, mm: float) -> Motions:
     deg, mm: standard deviations about and along each axis.
     """
     shift = rigid.from_rotation_translation(np.eye(3), centroid)
-    return Motions(shift, np.stack([along(mm=np.eye(3)), along(rad=np.eye(3))]), rigid.inverse(shift), np.zeros(6),
-                   np.repeat([np.radians(deg), mm], 3), True)
+    return Motions(
+        shift,
+        np.stack([along(mm=np.eye(3)), along(rad=np.eye(3))]),
+        rigid.inverse(shift),
+        np.zeros(6),
+        np.repeat([np.radians(deg), mm], 3),
+        True,
+    )
 
 
 def along(rad: np.ndarray | float = 0.0, mm: np.ndarray | float = 0.0) -> np.ndarray:

@@ -1,8 +1,8 @@
 """What the two networks have in common, and which there are.
 
-    predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
-    loss = network.loss(predicted, camera_from_ct, view)     # (n,)
-    poses = fuse(network.evidence(predicted, cameras), centroid, world_from_ct)      # of images of one pose
+predicted = network(images, view)                        # images of any views and any poses, (n, 2, 64, 64)
+loss = network.loss(predicted, camera_from_ct, view)     # (n,)
+poses = fuse(network.evidence(predicted, cameras), centroid, world_from_ct)      # of images of one pose
 """
 
 from __future__ import annotations
@@ -63,7 +63,12 @@ def calibrate(network: Network, squared_errors: np.ndarray) -> None:
 
 
 def make_network(
-    name: str, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, landmarks: np.ndarray, seed: int = 0,
+    name: str,
+    cameras: Sequence[Camera],
+    world_from_ct: np.ndarray,
+    centroid: np.ndarray,
+    landmarks: np.ndarray,
+    seed: int = 0,
 ) -> Network:
     """A network with random weights, the same for the same seed.
 
@@ -76,5 +81,9 @@ def make_network(
         raise InputError(f'the network "{name}" is not known, expected one of {", ".join(NAMES)}; correct its name.')
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = VotingNetwork(cameras, landmarks, centroid) if name == "voting" else PoseNetwork(cameras, world_from_ct, centroid)
+        network = (
+            VotingNetwork(cameras, landmarks, centroid)
+            if name == "voting"
+            else PoseNetwork(cameras, world_from_ct, centroid)
+        )
     return network.to(memory_format=torch.channels_last)

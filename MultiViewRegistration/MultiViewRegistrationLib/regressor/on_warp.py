@@ -28,8 +28,17 @@ def _struct_of(how: type[Randomisation]):
 HOW = _struct_of(Randomisation)
 """A `Randomisation` as kernels take it."""
 #: What the annotations of such functions stand for.
-_TYPES = {"float": wp.float64, "int": wp.int32, "bool": wp.bool, "Word": wp.uint64, "State": wp.array(dtype=wp.uint64), "Ends": wp.vec2d,
-          "Row": wp.array(dtype=wp.float64), "Rows": wp.array2d(dtype=wp.float64), "Randomisation": HOW}
+_TYPES = {
+    "float": wp.float64,
+    "int": wp.int32,
+    "bool": wp.bool,
+    "Word": wp.uint64,
+    "State": wp.array(dtype=wp.uint64),
+    "Ends": wp.vec2d,
+    "Row": wp.array(dtype=wp.float64),
+    "Rows": wp.array2d(dtype=wp.float64),
+    "Randomisation": HOW,
+}
 
 
 def as_struct(how: Randomisation):

@@ -37,7 +37,9 @@ class Optimiser:
         kernels = [p for p in network.body.parameters() if p.ndim == 4]
         chosen = {id(p) for p in kernels}
         self._kernels = Muon(kernels, self.KERNEL_RATE, self.MOMENTUM, self.DECAY)
-        self._rest = torch.optim.AdamW([p for p in self._all if id(p) not in chosen], self.RATE, (0.9, 0.99), weight_decay=0.0)
+        self._rest = torch.optim.AdamW(
+            [p for p in self._all if id(p) not in chosen], self.RATE, (0.9, 0.99), weight_decay=0.0
+        )
         self._parts = {"kernels": self._kernels, "rest": self._rest}
 
     def step(self, progress: float) -> float:
@@ -54,8 +56,12 @@ class Optimiser:
 
     def tensors(self) -> dict[str, Tensor]:
         """All that it remembers, by names that `load_tensors` knows."""
-        return {f"{part}.{number}.{name}": tensor for part, optimiser in self._parts.items()
-                for number, state in optimiser.state_dict()["state"].items() for name, tensor in state.items()}
+        return {
+            f"{part}.{number}.{name}": tensor
+            for part, optimiser in self._parts.items()
+            for number, state in optimiser.state_dict()["state"].items()
+            for name, tensor in state.items()
+        }
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Remember what `tensors` said; names that are not its own are ignored. KeyError where there is none of them."""

@@ -49,13 +49,17 @@ class PoseNetwork(nn.Module):
 
     MORE_LOOKS = ()
 
-    def __init__(self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = WIDTH) -> None:
+    def __init__(
+        self, cameras: Sequence[Camera], world_from_ct: np.ndarray, centroid: np.ndarray, width: int = WIDTH
+    ) -> None:
         super().__init__()
         nominal = np.stack([camera.camera_from_world @ world_from_ct for camera in cameras])
         self.register_buffer("nominal", torch.tensor(nominal, dtype=torch.float32))
         self.register_buffer("centroid", torch.tensor(centroid, dtype=torch.float32))
         self.register_buffer("certainty", torch.tensor(1.0))
-        self.stem = nn.Sequential(nn.Conv2d(2, width, 7, 2, 3, bias=False), norm(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1))
+        self.stem = nn.Sequential(
+            nn.Conv2d(2, width, 7, 2, 3, bias=False), norm(width), nn.ReLU(inplace=True), nn.MaxPool2d(3, 2, 1)
+        )
         self.body = nn.Sequential(*(stage(width * max(1, 2**n // 2), width * 2**n, 2, min(n, 1) + 1) for n in range(4)))
         self.rotation, self.translation, self.spread = (nn.Linear(8 * width * POOLED**2, size) for size in (3, 3, 6))
         for head in (self.rotation, self.translation, self.spread):
@@ -87,7 +91,9 @@ class PoseNetwork(nn.Module):
         """What the images say of one pose of the CT, for `fuse`: image n was taken by camera n."""
         centroid = self.centroid.double().cpu().numpy()
         unit = np.repeat(UNIT, 3)
-        variances = 2 * (unit * np.exp(predicted.log_scales.detach().double().cpu().numpy())) ** 2 / self.certainty.item()
+        variances = (
+            2 * (unit * np.exp(predicted.log_scales.detach().double().cpu().numpy())) ** 2 / self.certainty.item()
+        )
         poses = predicted.camera_from_ct.detach().double().cpu().numpy()
         guesses = []
         for camera, pose, variance in zip(cameras, poses, variances, strict=True):

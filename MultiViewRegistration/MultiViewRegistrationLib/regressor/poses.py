@@ -63,12 +63,19 @@ class PoseRange:
                 raise InputError(f"training.{axis}: found {width:g}, expected {expected}; correct it.")
             object.__setattr__(self, axis, width)
         if not self.half_widths.any():
-            raise InputError("training: all ranges are 0, expected one above 0, as a single pose is nothing to learn; widen it.")
+            raise InputError(
+                "training: all ranges are 0, expected one above 0, as a single pose is nothing to learn; widen it."
+            )
 
     @classmethod
     def of_case(
-        cls, cameras: Mapping[str, Camera], world_from_ct: np.ndarray, centroid: np.ndarray, corners: np.ndarray,
-        search: Mapping[str, float], training: Mapping[str, float] | None = None,
+        cls,
+        cameras: Mapping[str, Camera],
+        world_from_ct: np.ndarray,
+        centroid: np.ndarray,
+        corners: np.ndarray,
+        search: Mapping[str, float],
+        training: Mapping[str, float] | None = None,
     ) -> PoseRange:
         """The range of a case.
 
@@ -81,11 +88,18 @@ class PoseRange:
         Unknown keys warn. InputError for a half-width as above, or ranges or a nominal pose that put the CT out of a view's field.
         """
         turn, shift = search["rotation_deg"], search["translation_mm"]
-        widths = {axis: min(turn, largest) if axis.endswith("_deg") else shift for axis, largest in zip(AXES, LARGEST, strict=True)}
+        widths = {
+            axis: min(turn, largest) if axis.endswith("_deg") else shift
+            for axis, largest in zip(AXES, LARGEST, strict=True)
+        }
         given = _known(training or {})
-        whole = cls(camera=next(iter(cameras.values())), world_from_ct=world_from_ct, centroid=centroid, **(widths | given))
-        ranges = [replace(whole, **{axis: tenths / 10 * widths[axis] for axis in AXES[3:] if axis not in given})
-                  for tenths in range(10, 0, -1)]
+        whole = cls(
+            camera=next(iter(cameras.values())), world_from_ct=world_from_ct, centroid=centroid, **(widths | given)
+        )
+        ranges = [
+            replace(whole, **{axis: tenths / 10 * widths[axis] for axis in AXES[3:] if axis not in given})
+            for tenths in range(10, 0, -1)
+        ]
         found = next((narrowed for narrowed in ranges if narrowed._fault(cameras, corners) is None), whole)
         found.check_field(cameras, corners)
         return found
@@ -103,8 +117,10 @@ class PoseRange:
     def motions(self) -> Motions:
         """What draws poses, even in each of the six axes: a shift after turns Rz(roll) Rx(-tilt) Ry(orbital), in the camera."""
         before, after = _about(self._centre_in_camera, self.camera, self.world_from_ct)
-        roll, tilt, orbital = (np.radians(sign) * np.outer(axis, number) for sign, axis, number in zip(
-            (1, -1, 1), np.eye(3)[[2, 0, 1]], np.eye(3)[[2, 1, 0]], strict=True))
+        roll, tilt, orbital = (
+            np.radians(sign) * np.outer(axis, number)
+            for sign, axis, number in zip((1, -1, 1), np.eye(3)[[2, 0, 1]], np.eye(3)[[2, 1, 0]], strict=True)
+        )
         factors = [along(mm=np.eye(3)), *(along(rad=turn) for turn in (roll, tilt, orbital))]
         return Motions(before, np.stack(factors), after, np.zeros(6), self.half_widths, False)
 
@@ -140,17 +156,25 @@ class PoseRange:
 
     def _fault(self, cameras: Mapping[str, Camera], corners: np.ndarray) -> str | None:
         """What is wrong with the range in a view's field; of all ends of it, and what lies between two, the worst is told."""
-        steps = np.array(sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero))  # the nominal pose first
+        steps = np.array(
+            sorted(itertools.product((0, -1, 1), repeat=6), key=np.count_nonzero)
+        )  # the nominal pose first
         poses = self.poses(steps * self.half_widths)
         for name, camera in cameras.items():
             shown = _shown(camera, poses, corners)
             if shown[0] < IN_FIELD:
-                return (f'world_from_ct: at this pose the CT is out of the field of view "{name}", expected that all views show it; '
-                        "correct the pose or the geometry of the view.")
+                return (
+                    f'world_from_ct: at this pose the CT is out of the field of view "{name}", expected that all views show it; '
+                    "correct the pose or the geometry of the view."
+                )
             if shown.min() < IN_FIELD:
-                where = ", ".join(f"{axis} {value:g}" for axis, value in zip(AXES, steps[shown.argmin()] * self.half_widths) if value)
-                return (f'training: at {where} the CT is out of the field of view "{name}", expected ranges at whose ends all views '
-                        "show it; narrow them, or correct world_from_ct.")
+                where = ", ".join(
+                    f"{axis} {value:g}" for axis, value in zip(AXES, steps[shown.argmin()] * self.half_widths) if value
+                )
+                return (
+                    f'training: at {where} the CT is out of the field of view "{name}", expected ranges at whose ends all views '
+                    "show it; narrow them, or correct world_from_ct."
+                )
         return None
 
 
@@ -188,7 +212,9 @@ class DiffPosePoses:
         """The poses within SPREAD standard deviations of the mean, axis by axis, about the origin."""
         tilt, roll, orbital, columns, beam, rows = SPREAD * np.array(self.SD)
         widths = dict(zip(AXES, (*np.degrees([orbital, tilt, roll]), columns, rows, beam), strict=True))
-        return PoseRange(camera=self.camera, world_from_ct=self.poses(np.array(self.MEAN)), centroid=self.origin, **widths)
+        return PoseRange(
+            camera=self.camera, world_from_ct=self.poses(np.array(self.MEAN)), centroid=self.origin, **widths
+        )
 
     def motions(self) -> Motions:
         """What draws poses: the inverse of the C-arm's motion."""
@@ -228,7 +254,9 @@ def _shown(camera: Camera, poses: np.ndarray, corners: np.ndarray) -> np.ndarray
     """
     points = rigid.transform_points(poses[:, None], corners)
     before = (camera.depth(points) > 0).all(axis=1)
-    pixels = camera.project(np.where(before[:, None, None], points, camera.world_from_camera[:3, 3] + camera.world_from_camera[:3, 2]))
+    pixels = camera.project(
+        np.where(before[:, None, None], points, camera.world_from_camera[:3, 3] + camera.world_from_camera[:3, 2])
+    )
     low, high = pixels.min(axis=1), pixels.max(axis=1)
     size = np.array(camera.size)
     inside = (np.minimum(high, size - 0.5) - np.maximum(low, -0.5)).clip(min=0).prod(axis=1)

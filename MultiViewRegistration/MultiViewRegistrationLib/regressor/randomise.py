@@ -66,19 +66,40 @@ BODY = Randomisation()
 #: What a body's network can learn from besides where it has the time; a short training ends further off with it.
 HARD_BODY = BODY._replace(bone=(0.35, 1.5), scatter=(0.0, 2.5), metal_share=0.5, straight_share=0.5)
 #: One bone, and the CT has nothing else: what surrounds it in the X-ray is made up.
-BONE = BODY._replace(soft=(0.6, 1.2), bone=(0.5, 2.5), soft_removed_share=0.0, all_bone=1.0, scatter=(0.0, 0.7), glare=(0.0, 0.7),
-                     shading=0.1, metal_share=0.25, bones_share=0.8, tissue_share=0.85, ghost_share=0.6)
+BONE = BODY._replace(
+    soft=(0.6, 1.2),
+    bone=(0.5, 2.5),
+    soft_removed_share=0.0,
+    all_bone=1.0,
+    scatter=(0.0, 0.7),
+    glare=(0.0, 0.7),
+    shading=0.1,
+    metal_share=0.25,
+    bones_share=0.8,
+    tissue_share=0.85,
+    ghost_share=0.6,
+)
 #: The CT as it is, without any chance.
-CLEAN = Randomisation(*((1.0, 1.0) if name in ("soft", "bone", "dense") else (0.0, 0.0) if isinstance(value, tuple) else 0.0
-                        for name, value in BODY._asdict().items()))
+CLEAN = Randomisation(
+    *(
+        (1.0, 1.0) if name in ("soft", "bone", "dense") else (0.0, 0.0) if isinstance(value, tuple) else 0.0
+        for name, value in BODY._asdict().items()
+    )
+)
 
 
 def hardened(how: Randomisation, hardness: float) -> Randomisation:
     """So far, 0 to 1, from BODY to HARD_BODY; any other as it is."""
     if how != BODY:
         return how
-    return Randomisation(*(tuple(np.add(easy, hardness * np.subtract(hard, easy)).tolist()) if isinstance(easy, tuple)
-                           else easy + hardness * (hard - easy) for easy, hard in zip(BODY, HARD_BODY, strict=True)))
+    return Randomisation(
+        *(
+            tuple(np.add(easy, hardness * np.subtract(hard, easy)).tolist())
+            if isinstance(easy, tuple)
+            else easy + hardness * (hard - easy)
+            for easy, hard in zip(BODY, HARD_BODY, strict=True)
+        )
+    )
 
 
 @nb.njit(nogil=True)

@@ -38,7 +38,9 @@ def joined() -> Iterator[None]:
     if not (dist.is_available() and dist.is_torchelastic_launched()) or dist.is_initialized():
         yield
         return
-    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get("WORLD_SIZE"):  # all on this machine: nobody else may listen
+    if os.environ.get("LOCAL_WORLD_SIZE") == os.environ.get(
+        "WORLD_SIZE"
+    ):  # all on this machine: nobody else may listen
         loopback = {"Linux": "lo", "Darwin": "lo0"}.get(platform.system())
         if loopback:
             os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
@@ -49,7 +51,9 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if "gloo" not in str(error):
             raise
-        raise OSError(errno.ECONNRESET, "another process of this training ended; go on with --resume", "torchrun") from None
+        raise OSError(
+            errno.ECONNRESET, "another process of this training ended; go on with --resume", "torchrun"
+        ) from None
     finally:
         dist.destroy_process_group()
         signal.signal(signal.SIGTERM, before)

@@ -19,8 +19,12 @@ class Block(nn.Module):
     def __init__(self, channels_in: int, channels: int, stride: int = 1) -> None:
         super().__init__()
         self.path = nn.Sequential(
-            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), norm(channels), nn.ReLU(inplace=True),
-            nn.Conv2d(channels, channels, 3, 1, 1, bias=False), norm(channels))
+            nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False),
+            norm(channels),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(channels, channels, 3, 1, 1, bias=False),
+            norm(channels),
+        )
         nn.init.zeros_(self.path[-1].weight)
         shortcut = [nn.AvgPool2d(stride)] if stride > 1 else []
         if channels != channels_in:

@@ -20,8 +20,18 @@ from torch import Tensor
 
 #: Where a closed formula would cancel or divide by 0, for angles a < 1, its power series in a^2 gives double precision.
 _EXP_CURVATURE = tuple((-1) ** n / math.factorial(2 * n + 3) for n in range(9))
-_LOG_CURVATURE = (1 / 12, 1 / 720, 1 / 30240, 1 / 1209600, 1 / 47900160, 691 / 1307674368000, 1 / 74724249600,
-                  3617 / 10670622842880000, 43867 / 5109094217170944000, 174611 / 802857662698291200000)
+_LOG_CURVATURE = (
+    1 / 12,
+    1 / 720,
+    1 / 30240,
+    1 / 1209600,
+    1 / 47900160,
+    691 / 1307674368000,
+    1 / 74724249600,
+    3617 / 10670622842880000,
+    43867 / 5109094217170944000,
+    174611 / 802857662698291200000,
+)
 
 
 def hat(w: Tensor) -> Tensor:
@@ -58,7 +68,9 @@ def log_so3(R: Tensor) -> Tensor:
     square = vector.square().sum(-1, keepdim=True)
     small = square < 1e-8
     length = torch.where(small, 1.0, square).sqrt()
-    return vector * torch.where(small, 2 + square / 3, 2 * torch.atan2(length, scalar) / length)  # asin(x) / x = 1 + x^2 / 6 + ...
+    return vector * torch.where(
+        small, 2 + square / 3, 2 * torch.atan2(length, scalar) / length
+    )  # asin(x) / x = 1 + x^2 / 6 + ...
 
 
 def log(T: Tensor) -> Tensor:
@@ -89,7 +101,9 @@ def inverse(T: Tensor) -> Tensor:
 def rotation_angle(T: Tensor) -> Tensor:
     """Angles (...) in radians, 0 to pi, of rotations (..., 3, 3) or poses (..., 4, 4); see `rigid.rotation_angle`."""
     R = T[..., :3, :3]
-    doubled_sine = torch.stack([R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], -1)
+    doubled_sine = torch.stack(
+        [R[..., 2, 1] - R[..., 1, 2], R[..., 0, 2] - R[..., 2, 0], R[..., 1, 0] - R[..., 0, 1]], -1
+    )
     trace = R.diagonal(dim1=-2, dim2=-1).sum(-1)
     return torch.atan2(torch.linalg.vector_norm(doubled_sine, dim=-1), trace - 1)
 
@@ -160,10 +174,27 @@ def _quaternion(R: Tensor) -> Tensor:
     Every row of 4 q q^T is q times one of its components; the largest one loses no digits (Shepperd 1978).
     """
     a, b, c, d, e, f, g, h, i = R.flatten(-2).unbind(-1)
-    outer = torch.stack([1 + a + e + i, h - f, c - g, d - b,
-                         h - f, 1 + a - e - i, b + d, c + g,
-                         c - g, b + d, 1 - a + e - i, f + h,
-                         d - b, c + g, f + h, 1 - a - e + i], -1).unflatten(-1, (4, 4))
+    outer = torch.stack(
+        [
+            1 + a + e + i,
+            h - f,
+            c - g,
+            d - b,
+            h - f,
+            1 + a - e - i,
+            b + d,
+            c + g,
+            c - g,
+            b + d,
+            1 - a + e - i,
+            f + h,
+            d - b,
+            c + g,
+            f + h,
+            1 - a - e + i,
+        ],
+        -1,
+    ).unflatten(-1, (4, 4))
     largest = outer.detach().diagonal(dim1=-2, dim2=-1).argmax(-1)[..., None, None].expand(*R.shape[:-2], 1, 4)
     q = outer.gather(-2, largest)[..., 0, :]
     return q * torch.where(q[..., :1] < 0, -1.0, 1.0) / torch.linalg.vector_norm(q, dim=-1, keepdim=True)

@@ -21,7 +21,16 @@ _TITANIUM, _STEEL = 0.15, 0.7
 
 @nb.njit(nogil=True)
 def _put(
-    numbers: Row, capsules: Rows, x0: float, y0: float, x1: float, y1: float, r0: float, r1: float, hollow: float, amount: float,
+    numbers: Row,
+    capsules: Rows,
+    x0: float,
+    y0: float,
+    x1: float,
+    y1: float,
+    r0: float,
+    r1: float,
+    hollow: float,
+    amount: float,
 ):
     """One capsule more."""
     n = int(numbers[drawn.METAL_END])
@@ -49,11 +58,28 @@ def add_metal(numbers: Row, capsules: Rows, half: float, state: State):
     kind = whole(state, 0, 7)
     if kind == 0:
         for _ in range(whole(state, 1, 4)):
-            _bar(numbers, capsules, state, uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, TURN),
-                 uniform(state, 40.0, 160.0), uniform(state, 0.4, 1.5), steel)
+            _bar(
+                numbers,
+                capsules,
+                state,
+                uniform(state, -half, half),
+                uniform(state, -half, half),
+                uniform(state, 0.0, TURN),
+                uniform(state, 40.0, 160.0),
+                uniform(state, 0.4, 1.5),
+                steel,
+            )
     elif kind == 1:
         for _ in range(whole(state, 1, 3)):
-            _screw(numbers, capsules, state, uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, TURN), steel)
+            _screw(
+                numbers,
+                capsules,
+                state,
+                uniform(state, -half, half),
+                uniform(state, -half, half),
+                uniform(state, 0.0, TURN),
+                steel,
+            )
     elif kind == 2:
         _rods_and_screws(numbers, capsules, state, x, y, angle, steel)
     elif kind == 3:
@@ -64,15 +90,33 @@ def add_metal(numbers: Row, capsules: Rows, half: float, state: State):
         _markers(numbers, capsules, state, x, y, angle, steel)
     elif kind == 6:  # an instrument that reaches in from the border
         far = 2.0 * half
-        _put(numbers, capsules, x, y, x + far * math.cos(angle), y + far * math.sin(angle), uniform(state, 0.5, 5.0),
-             uniform(state, 3.0, 14.0), perhaps(state, 0.4, 0.0, 0.9), 0.6 * steel)
+        _put(
+            numbers,
+            capsules,
+            x,
+            y,
+            x + far * math.cos(angle),
+            y + far * math.sin(angle),
+            uniform(state, 0.5, 5.0),
+            uniform(state, 3.0, 14.0),
+            perhaps(state, 0.4, 0.0, 0.9),
+            0.6 * steel,
+        )
     else:
         _cable(numbers, capsules, state, x, y, angle, steel)
 
 
 @nb.njit(nogil=True)
 def _bar(
-    numbers: Row, capsules: Rows, state: State, x: float, y: float, angle: float, length: float, radius: float, amount: float,
+    numbers: Row,
+    capsules: Rows,
+    state: State,
+    x: float,
+    y: float,
+    angle: float,
+    length: float,
+    radius: float,
+    amount: float,
 ):
     """A rod seen under some angle: the shorter it looks, the longer the beam's way in it."""
     seen = uniform(state, 0.35, 1.0)
@@ -104,7 +148,18 @@ def _rods_and_screws(numbers: Row, capsules: Rows, state: State, x: float, y: fl
             along = length * ((float(n) + 0.5) / float(pairs) - 0.5)
             hx, hy = sx + along * ux, sy + along * uy
             _put(numbers, capsules, hx, hy, hx, hy, head, head, 0.0, amount)
-            _put(numbers, capsules, hx, hy, hx + reach * math.cos(turn), hy + reach * math.sin(turn), radius, radius, 0.0, amount)
+            _put(
+                numbers,
+                capsules,
+                hx,
+                hy,
+                hx + reach * math.cos(turn),
+                hy + reach * math.sin(turn),
+                radius,
+                radius,
+                0.0,
+                amount,
+            )
     for _ in range(whole(state, 0, 2)):
         along = uniform(state, -0.45, 0.45) * length
         cx, cy, dx, dy = x + along * ux, y + along * uy, -0.5 * apart * uy, 0.5 * apart * ux
@@ -120,7 +175,9 @@ def _prosthesis(numbers: Row, capsules: Rows, state: State, x: float, y: float, 
     nx, ny = x + neck * math.cos(angle), y + neck * math.sin(angle)
     wide = uniform(state, 7.0, 12.0)
     _put(numbers, capsules, x, y, nx, ny, 0.7 * wide, wide, 0.0, amount)
-    _put(numbers, capsules, nx, ny, nx + stem * math.cos(bend), ny + stem * math.sin(bend), wide, 0.5 * wide, 0.0, amount)
+    _put(
+        numbers, capsules, nx, ny, nx + stem * math.cos(bend), ny + stem * math.sin(bend), wide, 0.5 * wide, 0.0, amount
+    )
 
 
 @nb.njit(nogil=True)
@@ -183,13 +240,30 @@ def add_bone(numbers: Row, capsules: Rows, half: float, state: State):
         for _ in range(whole(state, 2, 8)):
             cx, cy = x + uniform(state, -22.0, 22.0), y + uniform(state, -22.0, 22.0)
             turn, long, radius = uniform(state, 0.0, 0.5 * TURN), uniform(state, 0.0, 10.0), uniform(state, 3.0, 9.0)
-            _put(numbers, capsules, cx, cy, cx + long * math.cos(turn), cy + long * math.sin(turn), radius,
-                 uniform(state, 0.6, 1.2) * radius, 0.85 if chance(state, 0.5) else 0.0, amount)
+            _put(
+                numbers,
+                capsules,
+                cx,
+                cy,
+                cx + long * math.cos(turn),
+                cy + long * math.sin(turn),
+                radius,
+                uniform(state, 0.6, 1.2) * radius,
+                0.85 if chance(state, 0.5) else 0.0,
+                amount,
+            )
 
 
 @nb.njit(nogil=True)
 def _finger(
-    numbers: Row, capsules: Rows, state: State, x: float, y: float, angle: float, hollow: float, amount: float,
+    numbers: Row,
+    capsules: Rows,
+    state: State,
+    x: float,
+    y: float,
+    angle: float,
+    hollow: float,
+    amount: float,
 ):
     """A row of ever shorter bones with joints between them."""
     radius, length = uniform(state, 3.0, 6.0), uniform(state, 30.0, 60.0)
@@ -209,7 +283,18 @@ def add_soft_tissue(numbers: Row, capsules: Rows, half: float, state: State):
         x, y = uniform(state, -0.3, 0.3) * half, uniform(state, -0.3, 0.3) * half
         dx, dy = 3.0 * half * math.cos(angle), 3.0 * half * math.sin(angle)
         back, radius = uniform(state, 0.2, 1.0), uniform(state, 12.0, 40.0)
-        _put(numbers, capsules, x - back * dx, y - back * dy, x + dx, y + dy, radius * uniform(state, 0.6, 1.2), radius, 0.0, amount)
+        _put(
+            numbers,
+            capsules,
+            x - back * dx,
+            y - back * dy,
+            x + dx,
+            y + dy,
+            radius * uniform(state, 0.6, 1.2),
+            radius,
+            0.0,
+            amount,
+        )
         last = int(numbers[drawn.METAL_END]) - 1
         capsules[last, 8] = 1.0
         capsules[last, 9] = x
@@ -218,5 +303,15 @@ def add_soft_tissue(numbers: Row, capsules: Rows, half: float, state: State):
         x, y, angle = uniform(state, -half, half), uniform(state, -half, half), uniform(state, 0.0, 0.5 * TURN)
         length, radius = uniform(state, 0.0, 1.5) * half, uniform(state, 6.0, 25.0)
         share = uniform(state, -0.3, 0.7)
-        _put(numbers, capsules, x, y, x + length * math.cos(angle), y + length * math.sin(angle), radius, radius * uniform(state, 0.5, 1.5),
-             0.0, share * amount)
+        _put(
+            numbers,
+            capsules,
+            x,
+            y,
+            x + length * math.cos(angle),
+            y + length * math.sin(angle),
+            radius,
+            radius * uniform(state, 0.5, 1.5),
+            0.0,
+            share * amount,
+        )

@@ -1,6 +1,6 @@
 """The models of this user, in folders by the CT that they are for. Standard library only.
 
-    <data>/models/<first 16 characters of the CT's SHA-256>/<name>/card.json, weights-....safetensors
+<data>/models/<first 16 characters of the CT's SHA-256>/<name>/card.json, weights-....safetensors
 """
 
 from __future__ import annotations
@@ -82,7 +82,9 @@ def remove(stored: Stored) -> None:
     try:
         shutil.rmtree(stored.folder)
     except OSError as error:
-        raise InputError(f"{stored.folder}: could not be removed ({error.strerror or error}); close what uses it.") from None
+        raise InputError(
+            f"{stored.folder}: could not be removed ({error.strerror or error}); close what uses it."
+        ) from None
     with suppress(OSError):
         stored.folder.parent.rmdir()
 
@@ -92,5 +94,9 @@ def _models(parent: Path) -> list[Stored]:
     found = []
     for folder in parent.glob("*/"):
         with suppress(InputError, OSError):
-            found.append(Stored(folder, Card.read(folder), sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())))
+            found.append(
+                Stored(
+                    folder, Card.read(folder), sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+                )
+            )
     return sorted(found, key=lambda stored: (stored.card.created, stored.name), reverse=True)

@@ -98,7 +98,9 @@ class Plan:
 class Training:
     """A network being trained. Its state is in its folder whenever `run` is not at work, and at least every 20 seconds."""
 
-    def __init__(self, ct: CT, windows: Sequence[Window], card: Card, folder: Path, tensors: dict | None = None) -> None:
+    def __init__(
+        self, ct: CT, windows: Sequence[Window], card: Card, folder: Path, tensors: dict | None = None
+    ) -> None:
         self.card, self.folder, self._ct = card, folder, ct
         self._windows = tuple(windows)
         self._cameras = tuple(window.camera for window in windows)
@@ -107,8 +109,9 @@ class Training:
         if card.poses == DIFFPOSE:
             self._drawn = DiffPosePoses.about(self._cameras[0], self._poses.world_from_ct, self._poses.centroid)
         self._landmarks = choose_landmarks(ct)
-        self._network = make_network(card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks,
-                                     card.seed)
+        self._network = make_network(
+            card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks, card.seed
+        )
         self._put(work_on(card.device.partition(",")[0]))
         if tensors is not None:
             self._restore(tensors)
@@ -119,7 +122,9 @@ class Training:
         card, pixel_mm = self.card, float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
         self._work, self._images = work, work.images(self._ct, pixel_mm, card.seed)
         self._images.harden(card.hardness)
-        self._criterion = make_criterion(card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device)
+        self._criterion = make_criterion(
+            card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device
+        )
         self._motions = work.motions(self._drawn.motions())
         self._camera_from_world = in_cameras(self._cameras, torch.eye(4, dtype=torch.float64)).to(work.device)
         self._network.to(work.device)
@@ -127,7 +132,9 @@ class Training:
         self.card = replace(card, device=str(work.place))
 
     @classmethod
-    def begin(cls, ct: CT, cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray, plan: Plan, folder: Path) -> Training:
+    def begin(
+        cls, ct: CT, cameras: Sequence[Camera], poses: PoseRange, corners: np.ndarray, plan: Plan, folder: Path
+    ) -> Training:
         """A new training.
 
         cameras: of the X-rays, one a view.   corners: (8, 3) CT mm, of the box around all that attenuates.
@@ -138,16 +145,30 @@ class Training:
         if not 0 < plan.minutes < 1e4:
             raise InputError(f"minutes: found {plan.minutes:g}, expected more than 0 and less than 10000; correct it.")
         if ranks.any_of(ranks.rank() == 0 and folder.exists() and any(folder.iterdir())):
-            raise InputError(f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training.")
+            raise InputError(
+                f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training."
+            )
         card = Card(
-            ct_sha256=ct_sha256(ct), cameras=[], world_from_ct=np.asarray(poses.world_from_ct).tolist(),
-            centroid=np.asarray(poses.centroid).tolist(), half_widths={axis: getattr(poses, axis) for axis in AXES}, poses=plan.poses,
-            network=plan.network, loss=plan.loss, seed=plan.seed, minutes=plan.minutes, steps=1, every=1,
+            ct_sha256=ct_sha256(ct),
+            cameras=[],
+            world_from_ct=np.asarray(poses.world_from_ct).tolist(),
+            centroid=np.asarray(poses.centroid).tolist(),
+            half_widths={axis: getattr(poses, axis) for axis in AXES},
+            poses=plan.poses,
+            network=plan.network,
+            loss=plan.loss,
+            seed=plan.seed,
+            minutes=plan.minutes,
+            steps=1,
+            every=1,
             device=plan.device,
             created=datetime.now().isoformat(timespec="seconds"),
-            versions={"multiview-registration": __version__, "torch": torch.__version__})
+            versions={"multiview-registration": __version__, "torch": torch.__version__},
+        )
         windows = _windows(cameras, poses, corners)
-        training = cls(ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder)
+        training = cls(
+            ct, windows, replace(card, cameras=[camera_to_json(window.camera) for window in windows]), folder
+        )
         training._or_on_cores(training._set_pace)
         return training
 
@@ -160,13 +181,17 @@ class Training:
         ranks.wait()  # for the first, which writes
         card, tensors = checkpoint.load(folder)
         if card.finished:
-            raise InputError(f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
-                             "a new model for longer instead.")
+            raise InputError(
+                f"{folder}: this training is at its end after {card.done} steps, expected one that was stopped before; train "
+                "a new model for longer instead."
+            )
         if ct_sha256(ct) != card.ct_sha256:
             raise InputError(f"{folder}: this training is of another CT; expected the case that it began with.")
         windows = _windows(cameras, poses_of(card), corners)
         if [camera_to_json(window.camera) for window in windows] != card.cameras:
-            raise InputError(f"{folder}: this training is of other views or cameras; expected the case that it began with.")
+            raise InputError(
+                f"{folder}: this training is of other views or cameras; expected the case that it began with."
+            )
         return cls(ct, windows, card, folder, tensors)
 
     def run(self, progress: Callable[[float, str, float | None], object] = lambda *_: None) -> Model:
@@ -201,8 +226,11 @@ class Training:
             warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
         within = self.card.expected[2]
         if within < _ENOUGH:
-            warnings.warn(f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
-                          "train for longer.", stacklevel=2)
+            warnings.warn(
+                f"Only {100 * within:.0f} % of the random images were found within {NEAR_MM:g} mm, where a refinement begins; "
+                "train for longer.",
+                stacklevel=2,
+            )
         return Model(self.card, self._network.cpu().eval(), self.folder)
 
     def _tell(self, progress: Callable, what: str = "") -> None:
@@ -227,7 +255,11 @@ class Training:
             camera_from_ct = self._camera_from_world @ torch.as_tensor(world_from_ct)[:, None]
             return torch.as_tensor(images), camera_from_ct.float()
 
-        return ranks.mean(averaged.learn(made, parts)) if averaged else self._work.learn(network, self._criterion, made, parts)
+        return (
+            ranks.mean(averaged.learn(made, parts))
+            if averaged
+            else self._work.learn(network, self._criterion, made, parts)
+        )
 
     def _or_on_cores(self, work: Callable[[], Answer]) -> Answer:
         """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""
@@ -236,8 +268,10 @@ class Training:
         except torch.OutOfMemoryError as error:
             if ranks.together():
                 raise MemoryError(str(error)) from None
-            warnings.warn(f"{self._work.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
-                          stacklevel=2)
+            warnings.warn(
+                f"{self._work.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
+                stacklevel=2,
+            )
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
         self._put(OnCores())
         if tensors:
@@ -275,15 +309,25 @@ class Training:
     def _validate(self, count: int) -> None:
         """The errors of always the same images, and with them how certain the network may be."""
         began = time.perf_counter()
-        *errors, squared = ranks.of_first(lambda: np.column_stack(self._errors(count)), (count, len(self._windows) + 2)).T
+        *errors, squared = ranks.of_first(
+            lambda: np.column_stack(self._errors(count)), (count, len(self._windows) + 2)
+        ).T
         errors = np.stack(errors, axis=1)
         together = errors[:, 0]
         row = [self.card.done, self.card.seconds, *(float(np.exp(np.log(e).mean())) for e in errors.T)]
-        expected = [float(np.percentile(together, 50)), float(np.percentile(together, 95)), float(np.mean(together < NEAR_MM))]
+        expected = [
+            float(np.percentile(together, 50)),
+            float(np.percentile(together, 95)),
+            float(np.mean(together < NEAR_MM)),
+        ]
         with self._changing():
             calibrate(self._network, squared)
-            self.card = replace(self.card, validation=[*self.card.validation, row], expected=expected,
-                                seconds=self.card.seconds + time.perf_counter() - began)
+            self.card = replace(
+                self.card,
+                validation=[*self.card.validation, row],
+                expected=expected,
+                seconds=self.card.seconds + time.perf_counter() - began,
+            )
 
     def _errors(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
@@ -295,10 +339,17 @@ class Training:
         for true, image in zip(truth, images, strict=True):
             with torch.no_grad():
                 evidence = self._network.evidence(self._network(image, view), self._cameras)
-            found = [fuse(views, centroid, self._poses.world_from_ct)[0] for views in (evidence, *([one] for one in evidence))]
+            found = [
+                fuse(views, centroid, self._poses.world_from_ct)[0]
+                for views in (evidence, *([one] for one in evidence))
+            ]
             where = rigid.transform_points(true, self._landmarks)
-            errors.append([np.linalg.norm(rigid.transform_points(each.world_from_ct, self._landmarks) - where, axis=1).mean()
-                           for each in found])
+            errors.append(
+                [
+                    np.linalg.norm(rigid.transform_points(each.world_from_ct, self._landmarks) - where, axis=1).mean()
+                    for each in found
+                ]
+            )
             squared.append(found[0].squared_error(true, centroid))
         return np.array(errors), np.array(squared)
 
@@ -346,7 +397,9 @@ class Training:
 
     def _restore(self, tensors: dict) -> None:
         try:
-            self._network.load_state_dict({name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")})
+            self._network.load_state_dict(
+                {name.removeprefix("network."): t for name, t in tensors.items() if name.startswith("network.")}
+            )
             self._optimiser.load_tensors(tensors)
         except (RuntimeError, KeyError):
             raise InputError(f"{self.folder}: its weights do not fit its card; train the model anew.") from None
@@ -377,7 +430,9 @@ def _one_thread() -> Iterator[None]:
 
 def _same_every_time() -> AbstractContextManager:
     """Convolutions on a CUDA device by algorithms that give the same bits every time."""
-    return torch.backends.cudnn.flags(enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True)
+    return torch.backends.cudnn.flags(
+        enabled=torch.backends.cudnn.enabled, benchmark=False, deterministic=True, allow_tf32=True
+    )
 
 
 def _least_seconds(work: Callable[[], object], repeats: int) -> float:

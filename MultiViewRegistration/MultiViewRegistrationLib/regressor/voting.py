@@ -60,7 +60,10 @@ class VotingNetwork(nn.Module):
         size = np.diag([*1 / np.array(cameras[0].size), 1.0])
         shift = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])
         middle = np.array([[1, 0, -0.5], [0, 1, -0.5], [0, 0, 1]])
-        self.register_buffer("widths_from_camera", torch.tensor(np.stack([middle @ size @ shift @ c.intrinsics for c in cameras])).float())
+        self.register_buffer(
+            "widths_from_camera",
+            torch.tensor(np.stack([middle @ size @ shift @ c.intrinsics for c in cameras])).float(),
+        )
         self.register_buffer("landmarks", torch.tensor(landmarks, dtype=torch.float32))
         self.register_buffer("centroid", torch.tensor(centroid, dtype=torch.float32))
         self.register_buffer("certainty", torch.tensor(1.0))
@@ -97,8 +100,17 @@ class VotingNetwork(nn.Module):
         positions = predicted.positions.detach().double().permute(0, 2, 3, 1).cpu().numpy()
         scales = predicted.log_scales.detach().double().exp().cpu().numpy()
         worth = WORTH * self.certainty.item()
-        return [Votes(camera, landmarks, centroid, (p + 0.5) * camera.size - 0.5, s * math.sqrt(camera.size[0] * camera.size[1]), worth)
-                for camera, p, s in zip(cameras, positions, scales, strict=True)]
+        return [
+            Votes(
+                camera,
+                landmarks,
+                centroid,
+                (p + 0.5) * camera.size - 0.5,
+                s * math.sqrt(camera.size[0] * camera.size[1]),
+                worth,
+            )
+            for camera, p, s in zip(cameras, positions, scales, strict=True)
+        ]
 
 
 class _Body(nn.Module):

@@ -39,7 +39,9 @@ class Window:
         points: (n, 3) world mm; only as much of the image as shows them, where that is less.
         """
         columns, rows = camera.size
-        mm = np.abs(np.diag(camera.intrinsics)[:2]).mean() / np.abs(np.diag(camera.intrinsics)[:2])  # of a pixel, up to one scale
+        mm = np.abs(np.diag(camera.intrinsics)[:2]).mean() / np.abs(
+            np.diag(camera.intrinsics)[:2]
+        )  # of a pixel, up to one scale
         extent = np.array([columns, rows]) * mm
         middle, side = (extent - mm) / 2, extent.max()
         if points is not None:
@@ -50,8 +52,13 @@ class Window:
                 room = np.maximum(extent - side, 0) / 2  # what is off the image shows nothing
                 middle = np.clip((low + high) / 2, middle - room, middle + room)
         scale = size / side * mm
-        grid_from_pixels = np.array([[scale[0], 0, (size - 1) / 2 - size / side * middle[0]],
-                                     [0, scale[1], (size - 1) / 2 - size / side * middle[1]], [0, 0, 1]])
+        grid_from_pixels = np.array(
+            [
+                [scale[0], 0, (size - 1) / 2 - size / side * middle[0]],
+                [0, scale[1], (size - 1) / 2 - size / side * middle[1]],
+                [0, 0, 1],
+            ]
+        )
         grid = Camera(grid_from_pixels @ camera.intrinsics, camera.camera_from_world, (size, size))
         u, v = _carried(np.linalg.inv(grid_from_pixels), size)
         return cls(grid, (u >= -0.5) & (u <= columns - 0.5) & (v >= -0.5) & (v <= rows - 0.5))
@@ -111,7 +118,9 @@ def _resample(image, usable, pixels_from_grid, line, valid):
                 w = h[2, 0] * x + h[2, 1] * y + h[2, 2]
                 for j in range(samples):
                     share = 1.0 / (w + j * along[2])
-                    u = int((p + j * along[0]) * share + 1.5) - 1  # of what is above -1.5, as floor(. + 0.5), in half the time
+                    u = (
+                        int((p + j * along[0]) * share + 1.5) - 1
+                    )  # of what is above -1.5, as floor(. + 0.5), in half the time
                     v = int((q + j * along[1]) * share + 1.5) - 1
                     if 0 <= u < columns and 0 <= v < rows and usable[v, u]:
                         total += image[v, u]

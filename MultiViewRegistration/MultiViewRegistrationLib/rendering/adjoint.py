@@ -24,7 +24,9 @@ from .drr import Grid
 i32 = nb.int32
 
 
-def back_project(gradient: np.ndarray, cameras: list[Camera], poses: np.ndarray, shape, ct_from_index: np.ndarray) -> np.ndarray:
+def back_project(
+    gradient: np.ndarray, cameras: list[Camera], poses: np.ndarray, shape, ct_from_index: np.ndarray
+) -> np.ndarray:
     """A^T g, summed over the images: what a gradient by images comes to for the volume that they show.
 
     gradient: (n, rows, columns), whose precision is that of the computation and of the result.   cameras: n.
@@ -41,8 +43,9 @@ def back_project(gradient: np.ndarray, cameras: list[Camera], poses: np.ndarray,
 
     def add(slices: tuple[int, int]) -> None:
         for image, through in zip(gradient, rays, strict=True):
-            back_project_slices(grid.values, grid.shape, through.source, through.directions,
-                                through.world_from_index, slices, image)
+            back_project_slices(
+                grid.values, grid.shape, through.source, through.directions, through.world_from_index, slices, image
+            )
 
     threads.run([partial(add, slices) for slices in threads.row_blocks(nk, samples)])
     return np.ascontiguousarray(grid.padded[1:-1, 1:-1, 1:-1])

@@ -48,7 +48,9 @@ def drr(volume: Tensor, ct_from_index, camera: Camera, world_from_ct: Tensor) ->
     Raises InputError for a pose that is not finite, ValueError for other shapes and precisions.
     """
     if volume.ndim != 3 or volume.dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"volume: expected (nk, nj, ni) in float32 or float64, not {tuple(volume.shape)} in {volume.dtype}")
+        raise ValueError(
+            f"volume: expected (nk, nj, ni) in float32 or float64, not {tuple(volume.shape)} in {volume.dtype}"
+        )
     if world_from_ct.shape[-2:] != (4, 4):
         raise ValueError(f"world_from_ct: expected (..., 4, 4), not {tuple(world_from_ct.shape)}")
     ct_from_index = np.asarray(ct_from_index, float)
@@ -77,8 +79,19 @@ class _OnCpu:
         for n, (pose, pivot) in enumerate(zip(poses, pivots, strict=True)):
             rays = grid.rays(camera, pose)
             tasks += [
-                partial(cpu.project_rows, grid.values, grid.stored, rays.source, rays.directions,
-                        rays.world_from_index, camera.source - pivot, block, nothing, images[n], jacobians[:, n])
+                partial(
+                    cpu.project_rows,
+                    grid.values,
+                    grid.stored,
+                    rays.source,
+                    rays.directions,
+                    rays.world_from_index,
+                    camera.source - pivot,
+                    block,
+                    nothing,
+                    images[n],
+                    jacobians[:, n],
+                )
                 for block in threads.row_blocks(rows, samples)
             ]
         threads.run(tasks)
@@ -89,7 +102,9 @@ class _OnCpu:
         place = self._shape, self._ct_from_index
 
         def by_volume(gradient: Tensor) -> Tensor:
-            return torch.from_numpy(back_project(np.ascontiguousarray(gradient.numpy()), [camera] * len(poses), poses.numpy(), *place))
+            return torch.from_numpy(
+                back_project(np.ascontiguousarray(gradient.numpy()), [camera] * len(poses), poses.numpy(), *place)
+            )
 
         return by_volume
 
@@ -121,7 +136,9 @@ class _Projection(torch.autograd.Function):
     @staticmethod
     def forward(ctx, volume, poses, kernels: _OnCpu | _OnDevice, camera: Camera):
         matrices = poses.detach().double()
-        pivots = (matrices @ kernels.centre)[:, :3]  # in the middle of the volume, so that single precision has few digits to lose
+        pivots = (matrices @ kernels.centre)[
+            :, :3
+        ]  # in the middle of the volume, so that single precision has few digits to lose
         images, ctx.jacobians = kernels.project(camera, matrices, pivots, ctx.needs_input_grad[1])
         ctx.by_volume = kernels.adjoint(camera, matrices)
         ctx.matrices, ctx.pivots, ctx.pose_dtype = matrices, pivots, poses.dtype
@@ -134,7 +151,9 @@ class _Projection(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             by_volume = ctx.by_volume(gradient)
         if ctx.needs_input_grad[1]:
-            wrench = torch.stack([(part * gradient).sum(dim=(1, 2), dtype=torch.float64) for part in ctx.jacobians], dim=1)
+            wrench = torch.stack(
+                [(part * gradient).sum(dim=(1, 2), dtype=torch.float64) for part in ctx.jacobians], dim=1
+            )
             by_pose = _gradient_by_matrix(ctx.matrices, ctx.pivots, wrench).to(ctx.pose_dtype)
         return by_volume, by_pose, None, None
 

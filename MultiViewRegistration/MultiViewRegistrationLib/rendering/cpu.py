@@ -151,9 +151,17 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                 qz = world_from_index[2, 0] * q[0] + world_from_index[2, 1] * q[1] + world_from_index[2, 2] * q[2]
                 w = math.sqrt(qx * qx + qy * qy + qz * qz) / abs(q[a])
                 mu, gb, gc, kgb, kgc = _march(
-                    values, i32(int(first) * stride[a]), i32(stride[a]), i32(stride[b]), i32(stride[c]), count,
-                    real(max(start_b + first * slope_b, 0.0)), real(max(start_c + first * slope_c, 0.0)),
-                    real(slope_b), real(slope_c))
+                    values,
+                    i32(int(first) * stride[a]),
+                    i32(stride[a]),
+                    i32(stride[b]),
+                    i32(stride[c]),
+                    count,
+                    real(max(start_b + first * slope_b, 0.0)),
+                    real(max(start_c + first * slope_c, 0.0)),
+                    real(slope_b),
+                    real(slope_c),
+                )
                 image[r, col] = w * mu
                 if not with_jacobian:
                     continue
@@ -163,12 +171,24 @@ def project_rows(values, shape, source, directions, world_from_index, lever, row
                 g[a] = -(slope_b * g[b] + slope_c * g[c])
                 h[a] = -(mu / q[a] + slope_b * h[b] + slope_c * h[c])
                 # Covariant: world gradient = index_from_world^T g. The CT moves, so every sign turns.
-                gx = -w * (index_from_world[0, 0] * g[0] + index_from_world[1, 0] * g[1] + index_from_world[2, 0] * g[2])
-                gy = -w * (index_from_world[0, 1] * g[0] + index_from_world[1, 1] * g[1] + index_from_world[2, 1] * g[2])
-                gz = -w * (index_from_world[0, 2] * g[0] + index_from_world[1, 2] * g[1] + index_from_world[2, 2] * g[2])
-                hx = -w * (index_from_world[0, 0] * h[0] + index_from_world[1, 0] * h[1] + index_from_world[2, 0] * h[2])
-                hy = -w * (index_from_world[0, 1] * h[0] + index_from_world[1, 1] * h[1] + index_from_world[2, 1] * h[2])
-                hz = -w * (index_from_world[0, 2] * h[0] + index_from_world[1, 2] * h[1] + index_from_world[2, 2] * h[2])
+                gx = -w * (
+                    index_from_world[0, 0] * g[0] + index_from_world[1, 0] * g[1] + index_from_world[2, 0] * g[2]
+                )
+                gy = -w * (
+                    index_from_world[0, 1] * g[0] + index_from_world[1, 1] * g[1] + index_from_world[2, 1] * g[2]
+                )
+                gz = -w * (
+                    index_from_world[0, 2] * g[0] + index_from_world[1, 2] * g[1] + index_from_world[2, 2] * g[2]
+                )
+                hx = -w * (
+                    index_from_world[0, 0] * h[0] + index_from_world[1, 0] * h[1] + index_from_world[2, 0] * h[2]
+                )
+                hy = -w * (
+                    index_from_world[0, 1] * h[0] + index_from_world[1, 1] * h[1] + index_from_world[2, 1] * h[2]
+                )
+                hz = -w * (
+                    index_from_world[0, 2] * h[0] + index_from_world[1, 2] * h[1] + index_from_world[2, 2] * h[2]
+                )
                 jacobian[0, r, col] = lever[1] * gz - lever[2] * gy + qy * hz - qz * hy
                 jacobian[1, r, col] = lever[2] * gx - lever[0] * gz + qz * hx - qx * hz
                 jacobian[2, r, col] = lever[0] * gy - lever[1] * gx + qx * hy - qy * hx
@@ -196,8 +216,11 @@ def mark_unseen(cut, end_slices, shape, source, directions, world_from_index, de
                 q[axis] = directions[2, axis] + col * directions[0, axis] + r * directions[1, axis]
             length = 0.0
             for axis in range(3):
-                length += (world_from_index[axis, 0] * q[0] + world_from_index[axis, 1] * q[1]
-                           + world_from_index[axis, 2] * q[2]) ** 2
+                length += (
+                    world_from_index[axis, 0] * q[0]
+                    + world_from_index[axis, 1] * q[1]
+                    + world_from_index[axis, 2] * q[2]
+                ) ** 2
             length = math.sqrt(length)
             step = UNSEEN_TISSUE_MM / (2.5 * length)  # the third sample is too much, after 6 mm on average
             unseen = 0.0

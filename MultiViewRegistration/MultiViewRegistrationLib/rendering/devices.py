@@ -49,7 +49,9 @@ def place_of(asked: str) -> Place:
     InputError for another word.
     """
     if asked not in (CPU, AUTO, WARP_CPU) and not re.fullmatch(r"cuda(:\d{1,3})?", asked):
-        raise InputError(f'device: found "{asked}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0); correct it.')
+        raise InputError(
+            f'device: found "{asked}", expected auto, cpu, cuda or cuda:N (the Nth CUDA device, from 0); correct it.'
+        )
     if asked == CPU:
         return Place(CPU)
     if asked == WARP_CPU:
@@ -80,9 +82,17 @@ def lacking(number: int) -> str:
         told = str(error).strip() or type(error).__name__
         if "no NVIDIA driver" in told:
             return "there is no NVIDIA driver"
-        return "the NVIDIA driver is too old for this PyTorch" if "too old" in told else f"CUDA does not start ({told.splitlines()[0]})"
+        return (
+            "the NVIDIA driver is too old for this PyTorch"
+            if "too old" in told
+            else f"CUDA does not start ({told.splitlines()[0]})"
+        )
     if number >= count:
-        return f"PyTorch finds {count} CUDA device{'s' * (count > 1)}, counted from 0" if count else "there is no CUDA device"
+        return (
+            f"PyTorch finds {count} CUDA device{'s' * (count > 1)}, counted from 0"
+            if count
+            else "there is no CUDA device"
+        )
     return _useless(number)
 
 

@@ -1,6 +1,6 @@
 """Digitally reconstructed radiographs: the one entry to rendering.
 
-    image = render(volume, camera, world_from_ct).image
+image = render(volume, camera, world_from_ct).image
 """
 
 from __future__ import annotations
@@ -72,8 +72,10 @@ class Grid:
         nk, nj, ni = (size + 2 for size in trimmed.shape)
         row = -(-ni // ROW) * ROW if ni > LONG_ROW else ni
         if (nk + 2) * nj * row > MAX_VOXELS:
-            raise InputError(f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
-                             "the X-rays show, or resample it to larger voxels.")
+            raise InputError(
+                f"the CT has {trimmed.size:.3g} voxels, but at most {MAX_VOXELS:.3g} can be projected; crop it to what "
+                "the X-rays show, or resample it to larger voxels."
+            )
         with_slack = np.zeros((nk + 2, nj, row), values.dtype)  # two slices more, see cpu.project_rows
         with_slack[1 : nk - 1, 1:-1, 1 : ni - 1] = trimmed
         shift = np.eye(4)
@@ -128,12 +130,16 @@ class Projector:
         self.voxel_mm = float(np.cbrt(abs(np.linalg.det(self.ct_from_index[:3, :3]))))
         self.end_slices = tuple(
             (np.moveaxis(grid.padded, axis, 0)[index] > TISSUE_PER_MM).astype(np.uint8, order="C")
-            for axis in (2, 1, 0) for index in (1, -2))
+            for axis in (2, 1, 0)
+            for index in (1, -2)
+        )
         self.cut = cut_ends(volume) if cut is None else cut
         self.on_devices: dict = {}
         """What devices hold of it, see `gpu.BatchProjector`."""
 
-    def render(self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
+    def render(
+        self, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None
+    ) -> Rendering:
         """See `render`."""
         columns, rows = camera.size
         image = np.empty((rows, columns), np.float32)
@@ -149,8 +155,19 @@ class Projector:
             raise ValueError(f"wanted has the shape {wanted.shape}, but the image {image.shape}")
         samples = (image.size if wanted.size == 0 else int(np.count_nonzero(wanted))) * max(self.shape)
         return [
-            partial(cpu.project_rows, self.values, self.grid.stored, rays.source, rays.directions, rays.world_from_index,
-                    camera.source - np.asarray(pivot, float), block, wanted, image, jacobian)
+            partial(
+                cpu.project_rows,
+                self.values,
+                self.grid.stored,
+                rays.source,
+                rays.directions,
+                rays.world_from_index,
+                camera.source - np.asarray(pivot, float),
+                block,
+                wanted,
+                image,
+                jacobian,
+            )
             for block in threads.row_blocks(image.shape[0], samples)
         ]
 
@@ -161,8 +178,17 @@ class Projector:
         cut = self.cut_across(camera, world_from_ct)
         if cut.any():
             rays = self.grid.rays(camera, world_from_ct)
-            cpu.mark_unseen(cut, self.end_slices, self.shape, rays.source, rays.directions, rays.world_from_index, rays.depth_mm,
-                            (0, rows), seen)
+            cpu.mark_unseen(
+                cut,
+                self.end_slices,
+                self.shape,
+                rays.source,
+                rays.directions,
+                rays.world_from_index,
+                rays.depth_mm,
+                (0, rows),
+                seen,
+            )
         return seen
 
     def cut_across(self, camera: Camera, world_from_ct) -> np.ndarray:
@@ -175,7 +201,9 @@ class Projector:
         return self.cut & ~np.repeat(np.abs(cosines) > FACING_COSINE, 2, axis=-1)
 
 
-def render(volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None) -> Rendering:
+def render(
+    volume: Volume, camera: Camera, world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), wanted=None
+) -> Rendering:
     """Project an attenuation volume (1/mm) into a camera.
 
     world_from_ct: (4, 4) rigid, mm.

@@ -79,8 +79,15 @@ class BatchRenderer:
         self._place: WeakKeyDictionary[Camera, list[Tensor]] = WeakKeyDictionary()
 
     def render(
-        self, cameras: Sequence[Camera], world_from_ct, *, jacobian: bool = False, pivot=(0.0, 0.0, 0.0), rays: Tensor | None = None,
-        wanted: Tensor | None = None, room: Room | None = None,
+        self,
+        cameras: Sequence[Camera],
+        world_from_ct,
+        *,
+        jacobian: bool = False,
+        pivot=(0.0, 0.0, 0.0),
+        rays: Tensor | None = None,
+        wanted: Tensor | None = None,
+        room: Room | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """The line integrals (n, rows, columns), float32, and their derivatives (6, n, rows, columns) by the pose if asked for.
 
@@ -96,7 +103,9 @@ class BatchRenderer:
         beams = room.sent("beams", self._beams(cameras, world_from_ct, pivot))
         return self._followed(beams, _size(cameras), jacobian, rays, wanted, room)
 
-    def render_there(self, camera: Camera, world_from_ct: Tensor, pivots: Tensor, *, jacobian: bool) -> tuple[Tensor, Tensor | None]:
+    def render_there(
+        self, camera: Camera, world_from_ct: Tensor, pivots: Tensor, *, jacobian: bool
+    ) -> tuple[Tensor, Tensor | None]:
         """The same at poses that are on the device already, and do not leave it.
 
         world_from_ct: (n, 4, 4) and pivots: (n, 3) float64, mm, on the device. InputError for a pose that is not finite.
@@ -104,8 +113,15 @@ class BatchRenderer:
         if not torch.isfinite(world_from_ct).all():
             raise InputError(NOT_FINITE)
         if camera not in self._place:
-            self._place[camera] = [sent(array, self.device) for array in (
-                self.grid.index_from_ct, self.grid.ct_from_index[:3, :3], camera.ray_matrix, camera.source)]
+            self._place[camera] = [
+                sent(array, self.device)
+                for array in (
+                    self.grid.index_from_ct,
+                    self.grid.ct_from_index[:3, :3],
+                    camera.ray_matrix,
+                    camera.source,
+                )
+            ]
         index_from_ct, along_index, ray_matrix, source = self._place[camera]
         turn, shift = world_from_ct[:, :3, :3], world_from_ct[:, :3, 3:]
         index_from_world = index_from_ct[:3, :3] @ turn.mT
@@ -115,7 +131,13 @@ class BatchRenderer:
         return self._followed(beams, tuple(camera.size), jacobian, None, None, Room(self.device))
 
     def _followed(
-        self, beams: Tensor, size: tuple[int, int], jacobian: bool, rays: Tensor | None, wanted: Tensor | None, room: Room,
+        self,
+        beams: Tensor,
+        size: tuple[int, int],
+        jacobian: bool,
+        rays: Tensor | None,
+        wanted: Tensor | None,
+        room: Room,
     ) -> tuple[Tensor, Tensor | None]:
         """See `render`.   beams: (n, BEAM) float64 on the device."""
         n, (columns, rows) = len(beams), size
@@ -123,10 +145,17 @@ class BatchRenderer:
         image, derivative = room.empty("image", count), room.empty("derivative", 6, count if jacobian else 0)
         asked = room.empty("no rays", 0, dtype=torch.int32) if rays is None else rays.contiguous()
         followed = room.empty("all rays", 0, dtype=torch.uint8) if wanted is None else wanted.contiguous().view(-1)
-        launch(self._kernel, count, self.device, [
-            self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative])
+        launch(
+            self._kernel,
+            count,
+            self.device,
+            [self._values, *self.grid.stored, beams, rows, columns, asked, followed, image, derivative],
+        )
         if rays is None:
-            image, derivative = image.view(n, rows, columns), derivative.view(6, *([n, rows, columns] if jacobian else [0]))
+            image, derivative = (
+                image.view(n, rows, columns),
+                derivative.view(6, *([n, rows, columns] if jacobian else [0])),
+            )
         return image, derivative if jacobian else None
 
     def _beams(self, cameras: Sequence[Camera], world_from_ct, pivot) -> np.ndarray:
@@ -154,13 +183,27 @@ class BatchProjector(BatchRenderer):
             cut[of_it] = self._projector.cut_across(camera, poses[of_it])
             depth[of_it] = self.grid.rays(camera, poses[of_it]).depth_mm
         if cut.any():
-            launch(mark_unseen_rays, seen.numel(), self.device, [
-                room.sent("cut", cut), *self._end_slices, *self.grid.shape,
-                room.sent("beams", self._beams(cameras, poses, (0.0, 0.0, 0.0))), room.sent("depth", depth), rows, columns, seen.view(-1)])
+            launch(
+                mark_unseen_rays,
+                seen.numel(),
+                self.device,
+                [
+                    room.sent("cut", cut),
+                    *self._end_slices,
+                    *self.grid.shape,
+                    room.sent("beams", self._beams(cameras, poses, (0.0, 0.0, 0.0))),
+                    room.sent("depth", depth),
+                    rows,
+                    columns,
+                    seen.view(-1),
+                ],
+            )
         return seen
 
 
-def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, shape, ct_from_index: np.ndarray) -> Tensor:
+def back_project(
+    gradient: Tensor, cameras: Sequence[Camera], world_from_ct, shape, ct_from_index: np.ndarray
+) -> Tensor:
     """A^T g, summed over the images: what a gradient by images comes to for the volume that they show. See `adjoint.back_project`.
 
     gradient: (n, rows, columns) float32, on the device of the work.   cameras: n.   world_from_ct: (n, 4, 4), mm.
@@ -173,8 +216,12 @@ def back_project(gradient: Tensor, cameras: Sequence[Camera], world_from_ct, sha
     grid = Grid(np.empty(0, np.float32), (ni, nj, nk), ct_from_index @ into_air, (ni, nj, nk))
     values = torch.zeros((nk + 2) * nj * ni, device=gradient.device)
     beams = sent(_beams(grid, cameras, world_from_ct, np.zeros((len(cameras), 3))), str(gradient.device))
-    launch(back_project_rays, gradient.numel(), str(gradient.device), [
-        values, ni, nj, nk, beams, rows, columns, gradient.contiguous().view(-1)])
+    launch(
+        back_project_rays,
+        gradient.numel(),
+        str(gradient.device),
+        [values, ni, nj, nk, beams, rows, columns, gradient.contiguous().view(-1)],
+    )
     return values.view(nk + 2, nj, ni)[1 : nk - 1, 1:-1, 1:-1].contiguous()
 
 
@@ -185,8 +232,10 @@ def known_device(device: str) -> str:
         device = f"cuda:{torch.cuda.current_device()}"
     known = [str(one) for one in wp.get_devices()]
     if device not in known:
-        raise InputError(f'the device is "{device}", but one of {", ".join(known)} is expected; choose one of them, or look whether its '
-                         "driver works.")
+        raise InputError(
+            f'the device is "{device}", but one of {", ".join(known)} is expected; choose one of them, or look whether its '
+            "driver works."
+        )
     return device
 
 
@@ -210,7 +259,13 @@ def _beams(grid: Grid, cameras: Sequence[Camera], world_from_ct, pivots: np.ndar
     beams, poses = np.empty((len(cameras), BEAM)), np.asarray(world_from_ct, float)
     for camera, of_it in _by_camera(cameras):
         rays = grid.rays(camera, poses[of_it])
-        parts = (rays.source, rays.directions, np.linalg.inv(rays.world_from_index), rays.world_from_index, camera.source - pivots[of_it])
+        parts = (
+            rays.source,
+            rays.directions,
+            np.linalg.inv(rays.world_from_index),
+            rays.world_from_index,
+            camera.source - pivots[of_it],
+        )
         beams[of_it] = np.concatenate([part.reshape(len(of_it), -1) for part in parts], axis=1)
     return beams
 
@@ -239,7 +294,10 @@ def launch(kernel: wp.Kernel, threads: int | tuple[int, ...], device: str, argum
     packed = _packed.get(key)
     if packed is None:
         # As bare descriptors: those that hold their tensors would keep their places from being used again.
-        bare = [wp.from_torch(argument, return_ctype=True) if isinstance(argument, Tensor) else argument for argument in arguments]
+        bare = [
+            wp.from_torch(argument, return_ctype=True) if isinstance(argument, Tensor) else argument
+            for argument in arguments
+        ]
         packed = wp.launch(kernel, dim=threads, inputs=bare, device=device, record_cmd=True)
         if len(_packed) >= MOST_PACKED:
             _packed.clear()

@@ -46,7 +46,9 @@ def render(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pixels=
     return (image * q_mm.norm(dim=1)).reshape(pixels.shape[:-1])
 
 
-def jacobian(values: Tensor, ct_from_index, camera: Camera, world_from_ct, pivot=(0.0, 0.0, 0.0), pixels=None) -> Tensor:
+def jacobian(
+    values: Tensor, ct_from_index, camera: Camera, world_from_ct, pivot=(0.0, 0.0, 0.0), pixels=None
+) -> Tensor:
     """d image / d (omega, v) for the motion `x -> pivot + exp(omega) (x - pivot) + v` of the CT in the world, at (0, 0).
 
     omega in rad, v in mm.   pivot: (3,) world mm.   The others as in `render`. Returns (6, ...), its result by each of the six.

@@ -12,7 +12,8 @@ wp.set_module_options({"enable_backward": False, "fast_math": True})
 #: Numbers of a pose: source, step_u, step_v, corner, index_from_world, world_from_index, lever; see `cpu.project_rows`.
 BEAM = 33
 _SOURCE, _STEP_U, _STEP_V, _CORNER, _INDEX_FROM_WORLD, _WORLD_FROM_INDEX, _LEVER = (
-    wp.constant(number) for number in (0, 3, 6, 9, 12, 21, 30))
+    wp.constant(number) for number in (0, 3, 6, 9, 12, 21, 30)
+)
 _UNSEEN_MM = wp.constant(wp.float64(UNSEEN_TISSUE_MM))
 _FAR = wp.constant(wp.float64(1e9))
 Sums = wp.types.vector(length=5, dtype=wp.float32)
@@ -31,8 +32,11 @@ def _matrix(beams: wp.array2d(dtype=wp.float64), n: int, first: int) -> wp.mat33
 @wp.func
 def _direction(beams: wp.array2d(dtype=wp.float64), n: int, row: int, column: int) -> wp.vec3d:
     """Of a ray, in voxels per mm of depth."""
-    return (_vector(beams, n, _CORNER) + wp.float64(column) * _vector(beams, n, _STEP_U)
-            + wp.float64(row) * _vector(beams, n, _STEP_V))
+    return (
+        _vector(beams, n, _CORNER)
+        + wp.float64(column) * _vector(beams, n, _STEP_U)
+        + wp.float64(row) * _vector(beams, n, _STEP_V)
+    )
 
 
 @wp.func
@@ -105,8 +109,16 @@ def _crossings(shape: wp.vec3d, source: wp.vec3d, q: wp.vec3d) -> Crossings:
 
 @wp.func
 def _march(
-    values: wp.array(dtype=wp.float32), offset: int, stride_a: int, stride_b: int, stride_c: int, count: int,
-    b: float, c: float, slope_b: float, slope_c: float,
+    values: wp.array(dtype=wp.float32),
+    offset: int,
+    stride_a: int,
+    stride_b: int,
+    stride_c: int,
+    count: int,
+    b: float,
+    c: float,
+    slope_b: float,
+    slope_c: float,
 ) -> Sums:
     """Sums over `count` planes of mu, its two derivatives in the plane, and these times the plane's number."""
     mu, gb, gc, kgb, kgc = float(0.0), float(0.0), float(0.0), float(0.0), float(0.0)  # noqa: UP018 (Warp's way to a variable)
@@ -144,8 +156,17 @@ def ray_of(thread: int, rays: wp.array(dtype=wp.int32)) -> int:
 
 @wp.func
 def begun(
-    thread: int, ray: int, ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
-    wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32),
+    thread: int,
+    ray: int,
+    ni: int,
+    nj: int,
+    nk: int,
+    beams: wp.array2d(dtype=wp.float64),
+    rows: int,
+    columns: int,
+    wanted: wp.array(dtype=wp.uint8),
+    image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
 ) -> Crossings:
     """The planes that a ray crosses, none where it is not wanted; its pixel is 0 so far."""
     image[thread] = 0.0
@@ -156,14 +177,24 @@ def begun(
         if wanted[ray] == wp.uint8(0):
             return Crossings()
     n = ray // (rows * columns)
-    return _crossings(wp.vec3d(wp.float64(ni), wp.float64(nj), wp.float64(nk)), _vector(beams, n, _SOURCE),
-                      _direction(beams, n, (ray // columns) % rows, ray % columns))
+    return _crossings(
+        wp.vec3d(wp.float64(ni), wp.float64(nj), wp.float64(nk)),
+        _vector(beams, n, _SOURCE),
+        _direction(beams, n, (ray // columns) % rows, ray % columns),
+    )
 
 
 @wp.func
 def done(
-    thread: int, ray: int, at: Crossings, sums: Sums, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
-    image: wp.array(dtype=wp.float32), jacobian: wp.array2d(dtype=wp.float32),
+    thread: int,
+    ray: int,
+    at: Crossings,
+    sums: Sums,
+    beams: wp.array2d(dtype=wp.float64),
+    rows: int,
+    columns: int,
+    image: wp.array(dtype=wp.float32),
+    jacobian: wp.array2d(dtype=wp.float32),
 ):
     """Make pixel and derivative of the sums over the planes that a ray crosses, see `_march`."""
     n = ray // (rows * columns)
@@ -198,8 +229,16 @@ def done(
 
 @wp.kernel
 def project_rays(
-    values: wp.array(dtype=wp.float32), ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
-    rays: wp.array(dtype=wp.int32), wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32),
+    values: wp.array(dtype=wp.float32),
+    ni: int,
+    nj: int,
+    nk: int,
+    beams: wp.array2d(dtype=wp.float64),
+    rows: int,
+    columns: int,
+    rays: wp.array(dtype=wp.int32),
+    wanted: wp.array(dtype=wp.uint8),
+    image: wp.array(dtype=wp.float32),
     jacobian: wp.array2d(dtype=wp.float32),
 ):
     """One ray: see `cpu.project_rows`."""
@@ -209,15 +248,32 @@ def project_rays(
     if at.count > 0:
         stride = wp.vec3i(1, ni, ni * nj)
         a, b, c = at.axes[0], at.axes[1], at.axes[2]
-        sums = _march(values, at.first * stride[a], stride[a], stride[b], stride[c], at.count,
-                      float(at.b), float(at.c), float(at.slope_b), float(at.slope_c))
+        sums = _march(
+            values,
+            at.first * stride[a],
+            stride[a],
+            stride[b],
+            stride[c],
+            at.count,
+            float(at.b),
+            float(at.c),
+            float(at.slope_b),
+            float(at.slope_c),
+        )
         done(thread, ray, at, sums, beams, rows, columns, image, jacobian)
 
 
 @wp.func
 def _is_tissue(
-    side: int, row: int, column: int, i0: wp.array2d(dtype=wp.uint8), i1: wp.array2d(dtype=wp.uint8), j0: wp.array2d(dtype=wp.uint8),
-    j1: wp.array2d(dtype=wp.uint8), k0: wp.array2d(dtype=wp.uint8), k1: wp.array2d(dtype=wp.uint8),
+    side: int,
+    row: int,
+    column: int,
+    i0: wp.array2d(dtype=wp.uint8),
+    i1: wp.array2d(dtype=wp.uint8),
+    j0: wp.array2d(dtype=wp.uint8),
+    j1: wp.array2d(dtype=wp.uint8),
+    k0: wp.array2d(dtype=wp.uint8),
+    k1: wp.array2d(dtype=wp.uint8),
 ) -> bool:
     tissue = wp.uint8(0)
     if side == 0:
@@ -237,9 +293,21 @@ def _is_tissue(
 
 @wp.kernel
 def mark_unseen_rays(
-    cut: wp.array2d(dtype=wp.uint8), i0: wp.array2d(dtype=wp.uint8), i1: wp.array2d(dtype=wp.uint8), j0: wp.array2d(dtype=wp.uint8),
-    j1: wp.array2d(dtype=wp.uint8), k0: wp.array2d(dtype=wp.uint8), k1: wp.array2d(dtype=wp.uint8), ni: int, nj: int, nk: int,
-    beams: wp.array2d(dtype=wp.float64), depth: wp.array(dtype=wp.float64), rows: int, columns: int, seen: wp.array(dtype=wp.uint8),
+    cut: wp.array2d(dtype=wp.uint8),
+    i0: wp.array2d(dtype=wp.uint8),
+    i1: wp.array2d(dtype=wp.uint8),
+    j0: wp.array2d(dtype=wp.uint8),
+    j1: wp.array2d(dtype=wp.uint8),
+    k0: wp.array2d(dtype=wp.uint8),
+    k1: wp.array2d(dtype=wp.uint8),
+    ni: int,
+    nj: int,
+    nk: int,
+    beams: wp.array2d(dtype=wp.float64),
+    depth: wp.array(dtype=wp.float64),
+    rows: int,
+    columns: int,
+    seen: wp.array(dtype=wp.uint8),
 ):
     """One ray: see `cpu.mark_unseen`."""
     ray = wp.tid()
@@ -267,7 +335,9 @@ def mark_unseen_rays(
             span = _clip(source[c], q[c], zero, shape[c] - one, span)
             z = span[0] + half * step
             while z < span[1] and unseen <= _UNSEEN_MM:
-                if _is_tissue(side, int(source[c] + z * q[c] + half), int(source[b] + z * q[b] + half), i0, i1, j0, j1, k0, k1):
+                if _is_tissue(
+                    side, int(source[c] + z * q[c] + half), int(source[b] + z * q[b] + half), i0, i1, j0, j1, k0, k1
+                ):
                     unseen += step * length
                 z += step
     if unseen > _UNSEEN_MM:
@@ -276,7 +346,13 @@ def mark_unseen_rays(
 
 @wp.kernel
 def back_project_rays(
-    values: wp.array(dtype=wp.float32), ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
+    values: wp.array(dtype=wp.float32),
+    ni: int,
+    nj: int,
+    nk: int,
+    beams: wp.array2d(dtype=wp.float64),
+    rows: int,
+    columns: int,
     gradient: wp.array(dtype=wp.float32),
 ):
     """Adds one ray to all voxels that it looks at, with the weights of `project_rays`."""

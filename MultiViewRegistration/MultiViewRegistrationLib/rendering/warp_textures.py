@@ -20,8 +20,13 @@ _PLACES = wp.constant(256.0)
 
 def texture_of(values: np.ndarray, device: str) -> wp.Texture3D:
     """Values (nk, nj, ni), float32, on a device; the centre of voxel (i, j, k) lies at (i, j, k) + 0.5."""
-    texture = wp.Texture3D(values, filter_mode=wp.TextureFilterMode.LINEAR, address_mode=wp.TextureAddressMode.CLAMP,
-                           normalized_coords=False, device=device)
+    texture = wp.Texture3D(
+        values,
+        filter_mode=wp.TextureFilterMode.LINEAR,
+        address_mode=wp.TextureAddressMode.CLAMP,
+        normalized_coords=False,
+        device=device,
+    )
     wp.synchronize_device(device)  # it was sent on Warp's stream, and will be read on torch's
     return texture
 
@@ -72,8 +77,16 @@ def _march(values: wp.Texture3D, at: Crossings, with_slopes: bool) -> Sums:
 
 @wp.kernel
 def project_rays_by_texture(
-    values: wp.Texture3D, ni: int, nj: int, nk: int, beams: wp.array2d(dtype=wp.float64), rows: int, columns: int,
-    rays: wp.array(dtype=wp.int32), wanted: wp.array(dtype=wp.uint8), image: wp.array(dtype=wp.float32),
+    values: wp.Texture3D,
+    ni: int,
+    nj: int,
+    nk: int,
+    beams: wp.array2d(dtype=wp.float64),
+    rows: int,
+    columns: int,
+    rays: wp.array(dtype=wp.int32),
+    wanted: wp.array(dtype=wp.uint8),
+    image: wp.array(dtype=wp.float32),
     jacobian: wp.array2d(dtype=wp.float32),
 ):
     """One ray: see `cpu.project_rows`."""

@@ -33,7 +33,9 @@ def add_volume(registration: Registration, volume) -> XRayView:
     InputError where it is no X-ray; nothing is left of the view then.
     """
     if volume is registration.ct:
-        raise InputError(f"{volume.GetName()}: is the CT of this registration, expected an X-ray; choose another volume.")
+        raise InputError(
+            f"{volume.GetName()}: is the CT of this registration, expected an X-ray; choose another volume."
+        )
     copied = XRayView(volume) if volume.GetAttribute(ATTRIBUTE) else None
     with _new_view(registration, volume.GetName()) as view:
         if copied is not None:
@@ -66,13 +68,19 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
         entries = read_views(case, path)
         return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
     frames = load_frames(path)
-    content = {**_grey_values(frames[0]), **header_content(path, len(frames)), **content_of(image_origin(path, None)),
-               "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm)}
+    content = {
+        **_grey_values(frames[0]),
+        **header_content(path, len(frames)),
+        **content_of(image_origin(path, None)),
+        "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm),
+    }
     identity = read_identity(path)
     return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
 
 
-def _add_frames(registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]) -> XRayView:
+def _add_frames(
+    registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]
+) -> XRayView:
     with _new_view(registration, name) as view:
         view.change(**content)
         set_source(view, source_node(view, name, *frames))
@@ -85,8 +93,10 @@ def _add_frames(registration: Registration, name: str, frames: list[RawImage], c
 def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:
     there = len(registration.xrays)
     if there + len(entries) > MOST_VIEWS:
-        raise InputError(f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MOST_VIEWS} can be "
-                         "shown; remove some first.")
+        raise InputError(
+            f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MOST_VIEWS} can be "
+            "shown; remove some first."
+        )
     views = [add_entry(registration, entry) for entry in entries]
     known = {key: value for key, value in asdict(shared_unknowns_of(registration)).items() if value is not None}
     set_shared_unknowns(registration, SharedUnknowns(**{**asdict(shared), **known}))

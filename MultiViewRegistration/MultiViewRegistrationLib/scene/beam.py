@@ -115,5 +115,10 @@ def _pivot_mm(view: XRayView) -> float:
 
 
 def _state(camera_node) -> dict:
-    return {"position": camera_node.GetPosition(), "focal_point": camera_node.GetFocalPoint(), "view_up": camera_node.GetViewUp(),
-            "view_angle": camera_node.GetViewAngle(), "parallel": camera_node.GetParallelProjection()}
+    return {
+        "position": camera_node.GetPosition(),
+        "focal_point": camera_node.GetFocalPoint(),
+        "view_up": camera_node.GetViewUp(),
+        "view_angle": camera_node.GetViewAngle(),
+        "parallel": camera_node.GetParallelProjection(),
+    }

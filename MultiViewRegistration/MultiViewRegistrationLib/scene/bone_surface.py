@@ -48,7 +48,9 @@ def take(registration: Registration) -> Callable[[], vtkPolyData]:
     image, spacing_mm, to_ras = vtkImageData(), ct.GetSpacing(), vtkMatrix4x4()
     image.ShallowCopy(ct.GetImageData())
     ct.GetIJKToRASMatrix(to_ras)
-    level = BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
+    level = (
+        BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
+    )
     return lambda: surface(image, level, _steps(spacing_mm), to_ras)
 
 
@@ -84,7 +86,9 @@ def of_structure(ct: CT) -> vtkPolyData:
     image.SetDimensions(*values.shape[::-1])
     image.GetPointData().SetScalars(numpy_to_vtk(np.ascontiguousarray(values).ravel(), deep=True))
     there = [np.flatnonzero((values >= level).any(axis=axes)) for axes in ((0, 1), (0, 2), (1, 2))]
-    longest_mm = max((np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)), default=0.0)
+    longest_mm = max(
+        (np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)), default=0.0
+    )
     steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
     return surface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
 
@@ -92,8 +96,12 @@ def of_structure(ct: CT) -> vtkPolyData:
 def surface(image, level: float, steps, to_ras) -> vtkPolyData:
     """Where an image (vtkImageData) reaches a level, of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
     thin, edges, smooth, place, transform = (
-        vtkImageShrink3D(), vtkFlyingEdges3D(), vtkWindowedSincPolyDataFilter(), vtkTransformPolyDataFilter(),
-        vtkTransform())
+        vtkImageShrink3D(),
+        vtkFlyingEdges3D(),
+        vtkWindowedSincPolyDataFilter(),
+        vtkTransformPolyDataFilter(),
+        vtkTransform(),
+    )
     thin.SetInputData(image)
     thin.SetShrinkFactors(*map(int, steps))
     thin.MeanOn()

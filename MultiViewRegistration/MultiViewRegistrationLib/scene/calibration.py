@@ -12,29 +12,80 @@ from .registration import Registration
 from .xray import XRayView
 
 #: What a file may leave open; `io.calibration.calibrated.QUESTIONS` has the same in the words of the command line. The size is the image's.
-QUESTIONS = {question.key: question for question in (
-    Question("unit", "Lengths in", "The unit of the file's lengths.", (("mm", "mm"), ("cm", "cm"), ("m", "m")), stand_in="mm"),
-    Question("axes", "World axes", "Which way the file's world axes run.", (
-        ("lps", "LPS (DICOM, ITK)"), ("ras", "RAS (3D Slicer)"), ("own", "its own (a calibration object's)")), stand_in="lps"),
-    Question("first_pixel", "First pixel at", "Which coordinates the centre of the top-left pixel has.", (
-        ("0", "0 (OpenCV)"), ("0.5", "0.5 (its corner is 0, 0)"), ("1", "1 (MATLAB)")), numbers=1, stand_in="0"),
-    Question("projects_to", "Projects to", "What a 4x4 matrix with a perspective in its last row projects to.",
-             (("opengl", "-1 to 1, y up (OpenGL, VTK, ImFusion)"),), stand_in="opengl"),
-    Question("detector_spacing_mm", "Detector pixel, mm", "Of the image of projections: between columns, between rows.", numbers=2,
-             stand_in="1 1"),
-    Question("detector_origin_mm", "Detector origin, mm", "Where on the detector the centre of the top-left pixel lies: the origin of the "
-             "image of projections.", numbers=2, stand_in="0 0"),
-    Question("intrinsics", "Intrinsics, pixels", "Of a camera at the source that looks along its own z axis, by rows: fx 0 cx, 0 fy cy, "
-             "0 0 1.", numbers=9),
-    Question("camera_frame", "Camera's frame", "The name, in the file, of the frame at the source: x along columns, y down rows, z to the "
-             "detector."),
-    Question("world_frame", "World's frame", "The name, in the file, of the frame that is to be the world."),
-    Question("fixed_transforms", "Configuration", "The path of the Plus configuration, or of the transform file, that says where the "
-             'camera is on what is tracked; "none" where a transform is the camera\'s own.'),
-    Question("direction", "Direction", "Whether the transform takes points of the C-arm to the world, or is the inverse, which the files "
-             "that Slicer saves have.", (("forward", "the C-arm to the world"), ("resampling", "the world to the C-arm (saved by Slicer)")),
-             stand_in="forward"),
-)}
+QUESTIONS = {
+    question.key: question
+    for question in (
+        Question(
+            "unit",
+            "Lengths in",
+            "The unit of the file's lengths.",
+            (("mm", "mm"), ("cm", "cm"), ("m", "m")),
+            stand_in="mm",
+        ),
+        Question(
+            "axes",
+            "World axes",
+            "Which way the file's world axes run.",
+            (("lps", "LPS (DICOM, ITK)"), ("ras", "RAS (3D Slicer)"), ("own", "its own (a calibration object's)")),
+            stand_in="lps",
+        ),
+        Question(
+            "first_pixel",
+            "First pixel at",
+            "Which coordinates the centre of the top-left pixel has.",
+            (("0", "0 (OpenCV)"), ("0.5", "0.5 (its corner is 0, 0)"), ("1", "1 (MATLAB)")),
+            numbers=1,
+            stand_in="0",
+        ),
+        Question(
+            "projects_to",
+            "Projects to",
+            "What a 4x4 matrix with a perspective in its last row projects to.",
+            (("opengl", "-1 to 1, y up (OpenGL, VTK, ImFusion)"),),
+            stand_in="opengl",
+        ),
+        Question(
+            "detector_spacing_mm",
+            "Detector pixel, mm",
+            "Of the image of projections: between columns, between rows.",
+            numbers=2,
+            stand_in="1 1",
+        ),
+        Question(
+            "detector_origin_mm",
+            "Detector origin, mm",
+            "Where on the detector the centre of the top-left pixel lies: the origin of the image of projections.",
+            numbers=2,
+            stand_in="0 0",
+        ),
+        Question(
+            "intrinsics",
+            "Intrinsics, pixels",
+            "Of a camera at the source that looks along its own z axis, by rows: fx 0 cx, 0 fy cy, 0 0 1.",
+            numbers=9,
+        ),
+        Question(
+            "camera_frame",
+            "Camera's frame",
+            "The name, in the file, of the frame at the source: x along columns, y down rows, z to the detector.",
+        ),
+        Question("world_frame", "World's frame", "The name, in the file, of the frame that is to be the world."),
+        Question(
+            "fixed_transforms",
+            "Configuration",
+            "The path of the Plus configuration, or of the transform file, that says where the "
+            'camera is on what is tracked; "none" where a transform is the camera\'s own.',
+        ),
+        Question(
+            "direction",
+            "Direction",
+            "Whether the transform takes points of the C-arm to the world, or is the inverse, which the files "
+            "that Slicer saves have.",
+            (("forward", "the C-arm to the world"), ("resampling", "the world to the C-arm (saved by Slicer)")),
+            stand_in="forward",
+        ),
+    )
+}
 
 
 def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> Asked:
@@ -74,7 +125,11 @@ def use_camera(registration: Registration, view: XRayView, camera: Calibrated, o
 
 def describe_camera(camera: Calibrated) -> str:
     """What was read, in a sentence or two."""
-    told = "A projection matrix" if camera.camera is None else f"A camera of {camera.size[0]} \u00d7 {camera.size[1]} pixels"
+    told = (
+        "A projection matrix"
+        if camera.camera is None
+        else f"A camera of {camera.size[0]} \u00d7 {camera.size[1]} pixels"
+    )
     if camera.distortion is not None:
         told += f", with distortion ({len(camera.distortion.coefficients)} coefficients): the image will be undistorted"
     return " ".join([f"{told}.", *camera.notes])

@@ -59,7 +59,11 @@ def reference_from_world_of(registration: Registration) -> np.ndarray | None:
 
 
 def case_of(
-    registration: Registration, image_of: Callable[[XRayView], XRay] | None = None, ct: CT | None = None, *, placed: bool = True,
+    registration: Registration,
+    image_of: Callable[[XRayView], XRay] | None = None,
+    ct: CT | None = None,
+    *,
+    placed: bool = True,
 ) -> Case:
     """The CT, the X-rays that are used, and the pose as it is now.
 
@@ -71,7 +75,9 @@ def case_of(
     ct = ct or ct_of(registration)
     views = [view for view in registration.xrays if view.used]
     if not views:
-        raise InputError("X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped.")
+        raise InputError(
+            "X-rays: there is none to use, expected at least one, better two; add an X-ray, or use one that is skipped."
+        )
     files = [_entry(view) for view in views]
     world_from_ct = registration.world_from_ct if placed else None
     extras = json.loads(registration.parameter(EXTRAS, "{}"))
@@ -111,8 +117,16 @@ def take_ct(registration: Registration) -> Callable[[], CT]:
     if node is None:
         raise InputError("CT: none is chosen, expected a volume; select or load one.")
     refuse_nonlinear(node)
-    voxels, place, unit, name = _voxels(node), lps_from_ras(place_of(node)), registration.parameter(CT_UNIT, "hu"), node.GetName()
-    structure, structure_name = _structure(registration), registration.segmentation and registration.segmentation.GetName()
+    voxels, place, unit, name = (
+        _voxels(node),
+        lps_from_ras(place_of(node)),
+        registration.parameter(CT_UNIT, "hu"),
+        node.GetName(),
+    )
+    structure, structure_name = (
+        _structure(registration),
+        registration.segmentation and registration.segmentation.GetName(),
+    )
 
     def work() -> CT:
         ct = ct_from_array(voxels, place, unit, name=name)
@@ -126,7 +140,9 @@ def xray_of(view: XRayView) -> XRay:
     content = view.content
     try:
         if view.source is not None:
-            xray = to_line_integrals(frame_of(view.source, content), content.get("intensity", "linear"), content.get("inverted", False))
+            xray = to_line_integrals(
+                frame_of(view.source, content), content.get("intensity", "linear"), content.get("inverted", False)
+            )
         else:  # somebody deleted it; the picture has its line integrals
             xray = to_line_integrals(raw_image(_voxels(view.node)[0], content.get("pixel_mm")), "log")
     except InputError as error:
@@ -135,8 +151,10 @@ def xray_of(view: XRayView) -> XRay:
     if used is None:
         return xray
     if not (xray.valid & used).any():
-        raise InputError(f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, expected segments over what is "
-                         "to be used; correct it, or choose none.")
+        raise InputError(
+            f"{view.name}: the mask {view.mask.GetName()} leaves nothing of the X-ray's field, expected segments over what is "
+            "to be used; correct it, or choose none."
+        )
     return XRay(xray.line_integrals, xray.valid & used, xray.pixel_mm)
 
 
@@ -145,8 +163,13 @@ def landmarks_of(registration: Registration, views: list[XRayView]) -> list[Land
     in_ct = registration.node.GetNodeReference(LANDMARKS)
     if in_ct is None:
         return []
-    seen = {view.name: {label: view.camera.project(lps_from_ras(point))
-                        for label, point in _points(view.node.GetNodeReference(LANDMARKS), world=True)} for view in views}
+    seen = {
+        view.name: {
+            label: view.camera.project(lps_from_ras(point))
+            for label, point in _points(view.node.GetNodeReference(LANDMARKS), world=True)
+        }
+        for view in views
+    }
     landmarks = []
     for label, point in _points(in_ct, world=False):
         pixels = {name: points[label] for name, points in seen.items() if label in points}
@@ -159,16 +182,28 @@ def _points(markups, *, world: bool) -> list[tuple[str, np.ndarray]]:
     """Label and position, RAS, of the control points that have been placed."""
     if markups is None:
         return []
-    placed = [i for i in range(markups.GetNumberOfControlPoints())
-              if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined]
+    placed = [
+        i
+        for i in range(markups.GetNumberOfControlPoints())
+        if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
+    ]
     position = markups.GetNthControlPointPositionWorld if world else markups.GetNthControlPointPosition
     return [(markups.GetNthControlPointLabel(i), np.array(position(i))) for i in placed]
 
 
 def _entry(view: XRayView) -> ViewFile:
     content = view.content
-    return ViewFile(view.name, view.name, None, None, content.get("intensity", "linear"), None, view.geometry,
-                    content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0))
+    return ViewFile(
+        view.name,
+        view.name,
+        None,
+        None,
+        content.get("intensity", "linear"),
+        None,
+        view.geometry,
+        content.get("rotation_sd_deg", 0.0),
+        content.get("translation_sd_mm", 0.0),
+    )
 
 
 def frame_of(volume, content: dict) -> RawImage:
@@ -176,7 +211,9 @@ def frame_of(volume, content: dict) -> RawImage:
     front."""
     frames, frame = any_voxels(volume), content.get("frame") or 0
     if not 0 <= frame < len(frames):
-        raise InputError(f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}.")
+        raise InputError(
+            f"frame {frame} is asked for, but the image has {len(frames)}; choose one from 0 to {len(frames) - 1}."
+        )
     return raw_of(frames[frame], content)
 
 
@@ -206,8 +243,10 @@ def _voxels(node) -> np.ndarray:
         raise InputError(f"{node.GetName()}: {error}") from None
     components = node.GetImageData().GetNumberOfScalarComponents()
     if components > 1:
-        raise InputError(f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a grey image; convert it "
-                         "(Vector to Scalar Volume).")
+        raise InputError(
+            f"{node.GetName()}: has {components} values a voxel (colour or vectors), expected a grey image; convert it "
+            "(Vector to Scalar Volume)."
+        )
     return values
 
 
@@ -217,11 +256,15 @@ def _structure(registration: Registration) -> np.ndarray | None:
     if node is None:
         return None
     if not segment or node.GetSegmentation().GetSegment(segment) is None:
-        raise InputError(f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none.")
+        raise InputError(
+            f"{node.GetName()}: the segment to register is not there, expected one of its segments; choose one, or none."
+        )
     selected = segments_on(node, [segment], registration.ct)
     if not selected.any():
         name = node.GetSegmentation().GetSegment(segment).GetName()
-        raise InputError(f"{node.GetName()}: the segment {name} has no voxel within the CT, expected the structure to register; draw it.")
+        raise InputError(
+            f"{node.GetName()}: the segment {name} has no voxel within the CT, expected the structure to register; draw it."
+        )
     return selected
 
 
@@ -248,7 +291,9 @@ def segments_on(segmentation, segment_ids: list[str], volume) -> np.ndarray:
         segmentation.GetBinaryLabelmapRepresentation(segment_id, labelmap)
         if labelmap.IsEmpty():
             continue
-        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(labelmap, reference, resampled, False, True)
+        slicer.vtkOrientedImageDataResample.ResampleOrientedImageToReferenceOrientedImage(
+            labelmap, reference, resampled, False, True
+        )
         covered |= vtk_to_numpy(resampled.GetPointData().GetScalars()).reshape(covered.shape) != 0
     return covered
 

@@ -54,4 +54,7 @@ def _pictures(anatomy, view, poses) -> list[np.ndarray]:
 
     factor = -(-max(view.camera.size) // SIDE)
     camera, film = view.camera.pooled(factor), film_of(view.xray.pooled(factor))
-    return [picture("edges", film, rendered(anatomy, camera, pose, LEVEL, bones=True), structure=anatomy.structure) for pose in poses]
+    return [
+        picture("edges", film, rendered(anatomy, camera, pose, LEVEL, bones=True), structure=anatomy.structure)
+        for pose in poses
+    ]

@@ -59,8 +59,14 @@ def preview(ct: CT) -> CTPreview:
     threshold = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * values.max()
     bone = np.count_nonzero(values > threshold if ct.mask is None else (values > threshold) & ct.mask)
     picture, aspect = _picture(ct)
-    return CTPreview(values.shape[::-1], tuple(spacing.tolist()), bone * voxel_ml,
-                     None if ct.mask is None else np.count_nonzero(ct.mask) * voxel_ml, picture, aspect)
+    return CTPreview(
+        values.shape[::-1],
+        tuple(spacing.tolist()),
+        bone * voxel_ml,
+        None if ct.mask is None else np.count_nonzero(ct.mask) * voxel_ml,
+        picture,
+        aspect,
+    )
 
 
 def facts(found: CTPreview, unit: str) -> list[str]:

@@ -27,7 +27,11 @@ class Follower:
             return
         moved = self._place is not None and not np.allclose(place, self._place, rtol=0, atol=1e-6)
         for node in nodes:
-            if moved and not _shows(node, place, CORE) and (self._shows_core.get(node.GetID()) or not _shows(node, place, 1.0)):
+            if (
+                moved
+                and not _shows(node, place, CORE)
+                and (self._shows_core.get(node.GetID()) or not _shows(node, place, 1.0))
+            ):
                 was = node.StartModify()
                 node.SetXYZOrigin(0, 0, 0)
                 node.JumpSliceByCentering(*place[:3, 3])

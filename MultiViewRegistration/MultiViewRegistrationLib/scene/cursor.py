@@ -101,7 +101,12 @@ class LinkedCursor:
 
     def _keep(self, markups, given: np.ndarray) -> np.ndarray:
         """The points that belong together; the others are taken out of the list."""
-        indices = kept([detector and detector.view.node.GetID() for detector in (detector_of(point, self._detectors) for point in given)])
+        indices = kept(
+            [
+                detector and detector.view.node.GetID()
+                for detector in (detector_of(point, self._detectors) for point in given)
+            ]
+        )
         if len(indices) < len(given):
             index_of = placed(markups)
             for i in sorted(set(range(len(given))) - set(indices), reverse=True):
@@ -119,12 +124,22 @@ class LinkedCursor:
         self.reading = reading
         for detector in self._detectors:
             shown = detector.slice_id is not None
-            lines = [line for line in (_epipolar(other, reading.seen.get(other.view.node.GetID()), detector)
-                                       for other in self._detectors if other is not detector) if line is not None]
+            lines = [
+                line
+                for line in (
+                    _epipolar(other, reading.seen.get(other.view.node.GetID()), detector)
+                    for other in self._detectors
+                    if other is not detector
+                )
+                if line is not None
+            ]
             _mark(detector.view.node, LINE, 2, detector.on_plane(lines) if shown and lines else None, detector.slice_id)
             _mark(detector.view.node, CROSS, 3, _cross(reading, detector) if shown else None, detector.slice_id)
-        rays = [(detector.source, detector.on_plane(reading.seen[detector.view.node.GetID()]))
-                for detector in self._detectors if detector.view.node.GetID() in reading.seen]
+        rays = [
+            (detector.source, detector.on_plane(reading.seen[detector.view.node.GetID()]))
+            for detector in self._detectors
+            if detector.view.node.GetID() in reading.seen
+        ]
         _mark(self._registration.node, RAY, 2, np.array(rays) if rays else None)
         _ball(self._registration.node, reading.ras if rays else None)
 
@@ -155,8 +170,10 @@ def read(points, among: list[Detector]) -> Reading:
         return Reading(seen, caution=str(error))
     caution = ""
     if found.residual_mm > CAUTION_MM:
-        caution = (f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, "
-                   "or the geometry of the views does not fit.")
+        caution = (
+            f"The rays miss each other and pass the point up to {found.residual_mm:.1f} mm off: the clicks show different points, "
+            "or the geometry of the views does not fit."
+        )
     return Reading(seen, ras_from_lps(found.point), found.residual_mm, found.residual_px, caution)
 
 

@@ -20,9 +20,14 @@ def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
     from ..registration.apart import untied
 
     steps, alone = _steps(result), untied(result.case.views, result.case.shared_unknowns)
-    names = [view.name for nth, view in enumerate(result.views) if nth not in alone]  # the others have no part in the steps
-    return [(name, [(number, step.similarity[nth]) for number, step in enumerate(steps, start=1)])
-            for nth, name in enumerate(names) if steps]
+    names = [
+        view.name for nth, view in enumerate(result.views) if nth not in alone
+    ]  # the others have no part in the steps
+    return [
+        (name, [(number, step.similarity[nth]) for number, step in enumerate(steps, start=1)])
+        for nth, name in enumerate(names)
+        if steps
+    ]
 
 
 def predicted(result) -> list[tuple[str, list[tuple[int, float]]]]:
@@ -37,9 +42,17 @@ def predicted(result) -> list[tuple[str, list[tuple[int, float]]]]:
         return []
     end = rigid.transform_points(result.world_from_ct, told.targets)
     poses = [step.world_from_ct for step in _steps(result)]
-    to_go = [np.sqrt(np.mean(np.sum((rigid.transform_points(pose, told.targets) - end) ** 2, axis=1))) for pose in poses]
-    return [(name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)]) for name, further in (
-        ("expected", told.prediction.mean_mm), ("below, in 95 of 100", told.prediction.upper95_mm)) if to_go]
+    to_go = [
+        np.sqrt(np.mean(np.sum((rigid.transform_points(pose, told.targets) - end) ** 2, axis=1))) for pose in poses
+    ]
+    return [
+        (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
+        for name, further in (
+            ("expected", told.prediction.mean_mm),
+            ("below, in 95 of 100", told.prediction.upper95_mm),
+        )
+        if to_go
+    ]
 
 
 def errors_at_targets(result) -> list[float]:
@@ -70,9 +83,14 @@ def maps(result) -> list[tuple[str, str, np.ndarray]]:
     if assessment is None or assessment.evidence is None:
         return []
     xrays = {view.name: view.xray for view in result.views}
-    return [(split.name,
-             f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
-             tile_map(xrays[split.name], assessment.evidence, nth)) for nth, split in enumerate(assessment.splits)]
+    return [
+        (
+            split.name,
+            f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
+            tile_map(xrays[split.name], assessment.evidence, nth),
+        )
+        for nth, split in enumerate(assessment.splits)
+    ]
 
 
 def _steps(result) -> list:

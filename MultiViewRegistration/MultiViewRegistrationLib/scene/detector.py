@@ -82,7 +82,9 @@ def _detector(view: XRayView, stamp: tuple) -> Detector | None:
     except InputError:
         return None
     tag = tag_of(view)
-    return Detector(view, tag and f"vtkMRMLSliceNode{tag}", camera, ras_from_lps(world_from_pixel(camera, depth_mm)), stamp)
+    return Detector(
+        view, tag and f"vtkMRMLSliceNode{tag}", camera, ras_from_lps(world_from_pixel(camera, depth_mm)), stamp
+    )
 
 
 def detector_of(point, among: list[Detector]) -> Detector | None:

@@ -9,7 +9,12 @@ from .tags import claim, give_up, tag_of
 from .xray import XRayView
 
 #: What of a registration Slicer shows by itself, and the attribute of a display node that was hidden with its registration.
-SHOWN_BY_SLICER = ("vtkMRMLMarkupsNode", "vtkMRMLModelNode", "vtkMRMLSegmentationNode", "vtkMRMLVolumeRenderingDisplayNode")
+SHOWN_BY_SLICER = (
+    "vtkMRMLMarkupsNode",
+    "vtkMRMLModelNode",
+    "vtkMRMLSegmentationNode",
+    "vtkMRMLVolumeRenderingDisplayNode",
+)
 HIDDEN = "MultiViewRegistration.hidden"
 
 
@@ -81,5 +86,12 @@ def _displays(registration: Registration) -> list:
     """The display nodes of what was made for a registration and its X-rays, of SHOWN_BY_SLICER."""
     owners = [registration.node, *(view.node for view in registration.xrays)]
     nodes = [node for owner in owners for node in products_of(owner) if any(map(node.IsA, SHOWN_BY_SLICER))]
-    return [display for node in nodes for display in (
-        [node] if node.IsA("vtkMRMLDisplayNode") else map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes())))]
+    return [
+        display
+        for node in nodes
+        for display in (
+            [node]
+            if node.IsA("vtkMRMLDisplayNode")
+            else map(node.GetNthDisplayNode, range(node.GetNumberOfDisplayNodes()))
+        )
+    ]

@@ -39,7 +39,11 @@ def distances(registration: Registration) -> list[Distance]:
     usable CT where a distance in an X-ray asks for it.
     """
     among = detectors(registration)
-    pairs = [(node.GetName(), *world_points(node)) for node in _shown("vtkMRMLMarkupsLineNode", registration) if len(placed(node)) == 2]
+    pairs = [
+        (node.GetName(), *world_points(node))
+        for node in _shown("vtkMRMLMarkupsLineNode", registration)
+        if len(placed(node)) == 2
+    ]
     named = [(node.GetName(), _points(node)) for node in _shown("vtkMRMLMarkupsFiducialNode", registration)]
     for _, points in named:
         if len(points) <= MOST_POINTS:
@@ -60,10 +64,18 @@ def _distance(registration: Registration, among: list[Detector], name: str, a: n
 
 def _shown(kind: str, registration: Registration) -> list:
     nodes = slicer.util.getNodesByClass(kind, registration.scene)
-    return [node for node in nodes if node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility()
-            and not node.GetNodeReferenceID(OWNER)]
+    return [
+        node
+        for node in nodes
+        if node.GetDisplayNode() is not None
+        and node.GetDisplayNode().GetVisibility()
+        and not node.GetNodeReferenceID(OWNER)
+    ]
 
 
 def _points(node) -> dict[str, np.ndarray]:
     """RAS mm (3,) of the points that have been placed, by their names."""
-    return {node.GetNthControlPointLabel(i) or str(i + 1): np.array(node.GetNthControlPointPositionWorld(i)) for i in placed(node)}
+    return {
+        node.GetNthControlPointLabel(i) or str(i + 1): np.array(node.GetNthControlPointPositionWorld(i))
+        for i in placed(node)
+    }

@@ -38,16 +38,29 @@ class Dragging:
     InputError without a usable CT, or where the view has no geometry.
     """
 
-    def __init__(self, interactor, registration: Registration, view: XRayView, *, begin: Callable[[], object],
-                 moved: Callable[[], object], end: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        interactor,
+        registration: Registration,
+        view: XRayView,
+        *,
+        begin: Callable[[], object],
+        moved: Callable[[], object],
+        end: Callable[[], object],
+    ) -> None:
         self._interactor, self._registration, self._view = interactor, registration, view
         self._begin, self._moved, self._end = begin, moved, end
         self._detectors = detectors(registration)
         self._last: np.ndarray | None = None
         self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
         _ = by_hand.centre_in_ct(registration), view.camera  # what is missing is told now, not while the mouse moves
-        reactions = {"LeftButtonPressEvent": self._press, "LeftButtonDoubleClickEvent": self._press, "MouseMoveEvent": self._drag,
-                     "LeftButtonReleaseEvent": self._release, "KeyPressEvent": self._key}
+        reactions = {
+            "LeftButtonPressEvent": self._press,
+            "LeftButtonDoubleClickEvent": self._press,
+            "MouseMoveEvent": self._drag,
+            "LeftButtonReleaseEvent": self._release,
+            "KeyPressEvent": self._key,
+        }
         self._tags = [self._observe(event, reaction) for event, reaction in reactions.items()]
 
     def stop(self) -> None:
@@ -92,7 +105,9 @@ class Dragging:
         return True
 
     def _key(self) -> bool:
-        key = (self._interactor.GetKeySym() or "").replace("brace", "bracket")  # what [ and ] are with Shift on many keyboards
+        key = (self._interactor.GetKeySym() or "").replace(
+            "brace", "bracket"
+        )  # what [ and ] are with Shift on many keyboards
         if not any(key in keys for keys in (ARROWS, TURNS, BEAM)):
             return False
         if self._last is not None:

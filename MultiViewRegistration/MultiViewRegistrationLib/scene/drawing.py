@@ -55,7 +55,9 @@ class Drawing:
         PICTURES, foreground, remove, show_drr, shade, show_picture and picture_of.
     """
 
-    def __init__(self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]) -> None:
+    def __init__(
+        self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]
+    ) -> None:
         self._registration, self._anatomy, self._xray = registration, anatomy, xray
         self.mode, self.onto = "blend", overlay
         self._coarse, self._pace = FIRST, 0.0
@@ -120,7 +122,11 @@ class Drawing:
 
     def _is_stale(self, name: str, detector: Detector, of: tuple) -> bool:
         drawn = self._drawn.get(name)
-        return drawn is None or drawn.of != of or (self.onto.foreground(detector.view, self.mode) is None and not drawn.failed)
+        return (
+            drawn is None
+            or drawn.of != of
+            or (self.onto.foreground(detector.view, self.mode) is None and not drawn.failed)
+        )
 
     # Drawing
 
@@ -131,7 +137,9 @@ class Drawing:
             pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
             factor = _factor(detector, pixels)
             camera = detector.camera.pooled(factor)
-            drr = overlay.rendered(anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges")
+            drr = overlay.rendered(
+                anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
+            )
             self._show(detector, of, drr, factor)
             self._drawn[name] = Drawn(of, failed=of[-1] is None)
         self._moved = perf_counter()
@@ -182,7 +190,9 @@ class Drawing:
             self.onto.remove(detector.view)
         elif self.mode in self.onto.PICTURES:
             film = self._film(detector, xray, factor)
-            self.onto.show_picture(detector, self.onto.picture_of(self.mode, film, drr, structure=of[1].structure), factor)
+            self.onto.show_picture(
+                detector, self.onto.picture_of(self.mode, film, drr, structure=of[1].structure), factor
+            )
         else:
             drr = _shown(drr)
             if _name(detector) not in self._greys:

@@ -45,11 +45,16 @@ def formats() -> dict[str, str]:
 
 def lacking(registration: Registration, kind: str) -> str:
     """What a kind of file needs that the registration does not have, in a sentence; "" for nothing."""
-    return "Choose a structure in section 1. CT first." if kind == "resampled-mask" and registration.segmentation is None else ""
+    return (
+        "Choose a structure in section 1. CT first."
+        if kind == "resampled-mask" and registration.segmentation is None
+        else ""
+    )
 
 
-def write_result(session: Session, folder: str | os.PathLike, kinds: Sequence[str] = (), *, override: bool = False
-                 ) -> Callable[[], list[Path]]:
+def write_result(
+    session: Session, folder: str | os.PathLike, kinds: Sequence[str] = (), *, override: bool = False
+) -> Callable[[], list[Path]]:
     """The writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do; returns the
     files but for the overlays.
 
@@ -67,9 +72,14 @@ def write_result(session: Session, folder: str | os.PathLike, kinds: Sequence[st
         try:
             finding().save(folder, override=doubt or None)
         except OSError as error:
-            raise InputError(f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
-                             "may be written to; free some space, or choose another folder.") from None
-        written = [Path(folder, name) for name in ("result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm")]
+            raise InputError(
+                f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
+                "may be written to; free some space, or choose another folder."
+            ) from None
+        written = [
+            Path(folder, name)
+            for name in ("result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm")
+        ]
         return written + (_further(Handover.read(folder), folder, kinds, case) if kinds else [])
 
     return write
@@ -98,7 +108,10 @@ def take_messages(session: Session, *, override: bool = False) -> Callable[[], t
 
 def poses_offered(session: Session) -> list[str]:
     """The names of the poses that an export has."""
-    return ["world_from_ct", *(["reference_from_ct"] if reference_from_world_of(session.registration) is not None else [])]
+    return [
+        "world_from_ct",
+        *(["reference_from_ct"] if reference_from_world_of(session.registration) is not None else []),
+    ]
 
 
 def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[], list[Path]]:
@@ -125,7 +138,8 @@ def case_content(session: Session) -> dict:
         "relative_geometry": case.relative_geometry,
         "training": case.training or None,
         "targets": case.targets,
-        "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks] or None,
+        "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks]
+        or None,
         "reference_from_world": case.reference_from_world,
         "truth": None if case.truth_world_from_ct is None else {"world_from_ct": case.truth_world_from_ct},
     }
@@ -159,6 +173,8 @@ def settled(session: Session, override: bool) -> str:
     """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
     doubt = session.doubt()
     if doubt and not override:
-        raise InputError(f"Export: {doubt[0].lower()}{doubt[1:].rstrip('.')}, expected a result that stands; register again, or override "
-                         "this.")
+        raise InputError(
+            f"Export: {doubt[0].lower()}{doubt[1:].rstrip('.')}, expected a result that stands; register again, or override "
+            "this."
+        )
     return doubt

@@ -27,7 +27,13 @@ def fingerprint(registration: Registration) -> str:
 
     Neither the pose nor the name of anything is in it, nor what a registration corrected.
     """
-    return _digest([of_ct(registration), registration.parameter(EXTRAS), [of_view(view) for view in registration.xrays if view.used]])
+    return _digest(
+        [
+            of_ct(registration),
+            registration.parameter(EXTRAS),
+            [of_view(view) for view in registration.xrays if view.used],
+        ]
+    )
 
 
 def of_ct(registration: Registration) -> str:
@@ -40,7 +46,9 @@ def of_view(view: XRayView) -> str:
     """Of one X-ray, its mask, and its geometry as it was given."""
     content = view.content
     mask = view.mask and [_segment(view.mask, segment_id) for segment_id in view.mask.GetSegmentation().GetSegmentIDs()]
-    return _digest([_volume(view.source or view.node), {key: content.get(key) for key in ASKED} | _distortion(content), mask])
+    return _digest(
+        [_volume(view.source or view.node), {key: content.get(key) for key in ASKED} | _distortion(content), mask]
+    )
 
 
 def of_volume(node) -> str:
@@ -79,7 +87,9 @@ def _volume(node) -> list | None:
 def _segment(segmentation, segment_id: str) -> list | None:
     """Of the voxels that a segment fills and where they lie: the box around them grows and shrinks as a scene is saved and loaded."""
     segment = segmentation and segmentation.GetSegmentation().GetSegment(segment_id)
-    labelmap = segment and segment.GetRepresentation(slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName())
+    labelmap = segment and segment.GetRepresentation(
+        slicer.vtkSegmentationConverter.GetSegmentationBinaryLabelmapRepresentationName()
+    )
     if not labelmap:
         return None
     key = labelmap.GetMTime(), segment.GetLabelValue()

@@ -74,7 +74,9 @@ class FileImages:
         entries = {view.name: view for view in self.files.file(number).views}
         lost = next((name for name in self._valid if name not in entries), None)
         if lost:
-            raise InputError(f"{self.names[number]}: has no view {lost}, expected the views of the first frame; correct its case.")
+            raise InputError(
+                f"{self.names[number]}: has no view {lost}, expected the views of the first frame; correct its case."
+            )
         return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
 
     def _image(self, entry: ViewFile, valid: np.ndarray) -> FrameImage:
@@ -82,10 +84,14 @@ class FileImages:
         try:
             if raw.values.shape != valid.shape:
                 (rows, columns), (expected_rows, expected_columns) = raw.values.shape, valid.shape
-                raise InputError(f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
-                                 "frame.")
+                raise InputError(
+                    f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
+                    "frame."
+                )
             settings = greys_of(entry, raw)
-            xray = to_line_integrals(raw, settings["intensity"], settings["inverted"], valid=None if self.files.own_cases else valid)
+            xray = to_line_integrals(
+                raw, settings["intensity"], settings["inverted"], valid=None if self.files.own_cases else valid
+            )
         except InputError as error:
             raise InputError(f"{entry.image.path.name}: {error}") from None
         if self.files.own_cases and entry.mask is not None:
@@ -103,7 +109,9 @@ class SliceImages:
     files = None
 
     def __init__(self, views: Mapping[str, tuple[XRayView, XRay]]) -> None:
-        self._stacks = {name: (any_voxels(view.source), view.content, xray.valid) for name, (view, xray) in views.items()}
+        self._stacks = {
+            name: (any_voxels(view.source), view.content, xray.valid) for name, (view, xray) in views.items()
+        }
         count = min(len(stack) - (content.get("frame") or 0) for stack, content, _ in self._stacks.values())
         first = next(content.get("frame") or 0 for _, content, _ in self._stacks.values())
         self.names = [f"frame {first + number}" for number in range(count)]
@@ -119,7 +127,9 @@ class SliceImages:
         frame = (content.get("frame") or 0) + number
         try:
             raw = raw_of(stack[frame], content)
-            xray = to_line_integrals(raw, content.get("intensity", "linear"), content.get("inverted", False), valid=valid)
+            xray = to_line_integrals(
+                raw, content.get("intensity", "linear"), content.get("inverted", False), valid=valid
+            )
         except InputError as error:
             raise InputError(f"{name}, frame {frame}: {error}") from None
         return FrameImage(xray, {"frame": frame})

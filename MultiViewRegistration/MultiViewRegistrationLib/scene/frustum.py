@@ -52,7 +52,9 @@ def remove(view: XRayView) -> None:
 def corners(camera: Camera, depth_mm: float) -> np.ndarray:
     """(4, 3) where the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
     columns, rows = camera.size
-    pixels = [(u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))]
+    pixels = [
+        (u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))
+    ]
     return camera.source + depth_mm * np.array(pixels) @ camera.ray_matrix.T
 
 
@@ -63,7 +65,9 @@ def polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
     dashes = np.arange(0, depth_mm, DASH_MM)[: int(depth_mm / DASH_MM) // 2 * 2].reshape(-1, 2) / depth_mm
     dashes = camera.source + dashes[..., None] * (foot - camera.source)
     source = np.broadcast_to(camera.source, (4, 3))
-    segments = np.concatenate([np.stack([source, edge], axis=1), np.stack([edge, np.roll(edge, -1, axis=0)], axis=1), dashes])
+    segments = np.concatenate(
+        [np.stack([source, edge], axis=1), np.stack([edge, np.roll(edge, -1, axis=0)], axis=1), dashes]
+    )
 
     points, lines = vtkPoints(), vtkCellArray()
     points.SetData(numpy_to_vtk(ras_from_lps(segments.reshape(-1, 3)).copy(), deep=True))

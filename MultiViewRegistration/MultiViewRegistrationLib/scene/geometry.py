@@ -18,8 +18,14 @@ from .registration import Registration
 from .xray import XRayView, place_of
 
 #: The readings of a C-arm that a registration needs, as a person knows them.
-READINGS = {"rao_lao_deg": "LAO/RAO angle", "cra_cau_deg": "CRA/CAU angle", "source_to_detector_mm": "source to detector",
-            "source_to_isocentre_mm": "source to isocentre", "pixel_mm": "pixel size", "mirrored": "seen from source or detector"}
+READINGS = {
+    "rao_lao_deg": "LAO/RAO angle",
+    "cra_cau_deg": "CRA/CAU angle",
+    "source_to_detector_mm": "source to detector",
+    "source_to_isocentre_mm": "source to isocentre",
+    "pixel_mm": "pixel size",
+    "mirrored": "seen from source or detector",
+}
 ANGLES = ("rao_lao_deg", "cra_cau_deg")
 #: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
 READ_OFF = (1.0, 3.0)
@@ -51,15 +57,23 @@ def check_reading(reading: dict) -> None:
     if not reading["source_to_isocentre_mm"] > 0:
         raise InputError("Source to isocentre: none is given, expected the distance in mm; enter it.")
     if not reading["source_to_isocentre_mm"] < reading["source_to_detector_mm"]:
-        raise InputError(f"Source to isocentre: {reading['source_to_isocentre_mm']:g} mm, expected less than source to detector, "
-                         f"{reading['source_to_detector_mm']:g} mm; correct one of them.")
+        raise InputError(
+            f"Source to isocentre: {reading['source_to_isocentre_mm']:g} mm, expected less than source to detector, "
+            f"{reading['source_to_detector_mm']:g} mm; correct one of them."
+        )
     if not min(reading["pixel_mm"]) > 0:
-        raise InputError("Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them.")
+        raise InputError(
+            "Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them."
+        )
     if reading["mirrored"] is None:
-        raise InputError("Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector.")
+        raise InputError(
+            "Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector."
+        )
 
 
-def set_matrix(registration: Registration, view: XRayView, projection_matrix, size=None, origin: str = "entered") -> None:
+def set_matrix(
+    registration: Registration, view: XRayView, projection_matrix, size=None, origin: str = "entered"
+) -> None:
     """Give a view the camera of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
 
     size: (columns, rows) of the image it is for, where that is known.
@@ -67,22 +81,33 @@ def set_matrix(registration: Registration, view: XRayView, projection_matrix, si
     InputError where it is no camera's, is for another size, or has what the image shows behind the source.
     """
     _check_size(view, size, "matrix")
-    geometry = read_geometry(Fields(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()}))
+    geometry = read_geometry(
+        Fields(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()})
+    )
     point = _point_shown(registration, view, geometry)
     try:
-        camera, = settle([geometry], [view.size], point)
+        (camera,) = settle([geometry], [view.size], point)
     except InputError:
         if point is None:
-            raise InputError(f"{view.name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
-                             "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by "
-                             "-1 if the image is not mirrored.") from None
-        raise InputError(f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
-                         "correct it, or multiply that of an image stored mirrored by -1.") from None
+            raise InputError(
+                f"{view.name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
+                "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by "
+                "-1 if the image is not mirrored."
+            ) from None
+        raise InputError(
+            f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
+            "correct it, or multiply that of an image stored mirrored by -1."
+        ) from None
     _give(view, camera=camera_content(camera), **{"from": origin})
 
 
-def set_camera(registration: Registration, view: XRayView, camera: Camera, distortion: Distortion | None = None, origin: str = "entered"
-               ) -> None:
+def set_camera(
+    registration: Registration,
+    view: XRayView,
+    camera: Camera,
+    distortion: Distortion | None = None,
+    origin: str = "entered",
+) -> None:
     """Give a view a camera, and the distortion of its image as it was taken, which is undone.
 
     InputError where it is for another size, has what the image shows behind the source, or cannot be undistorted.
@@ -91,16 +116,20 @@ def set_camera(registration: Registration, view: XRayView, camera: Camera, disto
     geometry = Geometry(view.name, camera=camera)
     point = _point_shown(registration, view, geometry)
     if point is not None and camera.depth(point) <= 0:
-        raise InputError(f"{view.name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
-                         "the unit and the axes, or choose another camera.")
+        raise InputError(
+            f"{view.name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
+            "the unit and the axes, or choose another camera."
+        )
     bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
     _give(view, camera=camera_content(camera), **bent, **{"from": origin})
 
 
 def _check_size(view: XRayView, size, what: str) -> None:
     if size is not None and tuple(size) != view.size:
-        raise InputError(f"{view.name}: the {what} is for an image of {size[0]} x {size[1]} pixels, but this one has {view.size[0]} x "
-                         f"{view.size[1]}; give that of the image as it is stored.")
+        raise InputError(
+            f"{view.name}: the {what} is for an image of {size[0]} x {size[1]} pixels, but this one has {view.size[0]} x "
+            f"{view.size[1]}; give that of the image as it is stored."
+        )
 
 
 def _give(view: XRayView, **content) -> None:
@@ -133,12 +162,23 @@ def reading_of(view: XRayView) -> dict:
             reading = CArm.from_camera(view.geometry.plain_camera(view.size), pixel_mm)
         except InputError:  # a world whose origin is no isocentre
             return {"pixel_mm": pixel_mm}
-        return {"source_to_detector_mm": reading.source_to_detector_mm, "source_to_isocentre_mm": reading.source_to_isocentre_mm,
-                "pixel_mm": list(reading.pixel_mm), "principal_point": list(reading.principal_point), "rao_lao_deg": reading.rao_lao_deg,
-                "cra_cau_deg": reading.cra_cau_deg, "roll_deg": reading.roll_deg,
-                "isocentre_offset_mm": list(reading.isocentre_offset_mm), "mirrored": reading.mirrored}
+        return {
+            "source_to_detector_mm": reading.source_to_detector_mm,
+            "source_to_isocentre_mm": reading.source_to_isocentre_mm,
+            "pixel_mm": list(reading.pixel_mm),
+            "principal_point": list(reading.principal_point),
+            "rao_lao_deg": reading.rao_lao_deg,
+            "cra_cau_deg": reading.cra_cau_deg,
+            "roll_deg": reading.roll_deg,
+            "isocentre_offset_mm": list(reading.isocentre_offset_mm),
+            "mirrored": reading.mirrored,
+        }
     of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
-    return {**({"pixel_mm": pixel_mm} if pixel_mm else {}), **content.get("header", {}), **(of_frames[frame] if of_frames else {})}
+    return {
+        **({"pixel_mm": pixel_mm} if pixel_mm else {}),
+        **content.get("header", {}),
+        **(of_frames[frame] if of_frames else {}),
+    }
 
 
 def matrix_of(view: XRayView) -> np.ndarray | None:
@@ -159,7 +199,7 @@ def describe(view: XRayView) -> str:
 
 
 def angle(degrees: float, positive: str, negative: str) -> str:
-    """"LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
+    """ "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
     return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
 
 

@@ -28,8 +28,13 @@ def header_content(path: Path, frames: int) -> dict:
         return {}
     first, *_ = readings = [{key: value for key, value in one.values.items() if key != "size"} for one in found]
     differing = [{key: value for key, value in reading.items() if value != first.get(key)} for reading in readings]
-    return {"header": first, **({"header_of_frames": differing} if any(differing) else {}), "header_lacks": list(found[0].lacking),
-            "assumptions": found[0].assumptions, "stands": [_content(one) for one in found]}
+    return {
+        "header": first,
+        **({"header_of_frames": differing} if any(differing) else {}),
+        "header_lacks": list(found[0].lacking),
+        "assumptions": found[0].assumptions,
+        "stands": [_content(one) for one in found],
+    }
 
 
 def proposed(registration: Registration, view: XRayView) -> list[str]:
@@ -42,7 +47,9 @@ def proposed(registration: Registration, view: XRayView) -> list[str]:
     told += [f"The header lacks: {lacking}."] if lacking else []
     assumptions = list(content["assumptions"])
     if (other := _of_same_world(registration, view)) and moved_mm(_world_of(other), _stand_of(view)):
-        assumptions.append(f"{TABLE_MOVED} What is applied here is carried after the patient, to where he lay for {other.name}.")
+        assumptions.append(
+            f"{TABLE_MOVED} What is applied here is carried after the patient, to where he lay for {other.name}."
+        )
     return told + ([f"Assumed: {' '.join(assumptions)}"] if assumptions else [])
 
 
@@ -70,14 +77,19 @@ def use_reading(registration: Registration, view: XRayView, reading: dict, origi
 
 def _of_same_world(registration: Registration, view: XRayView) -> XRayView | None:
     """Another X-ray whose geometry came from its header before."""
-    return next((other for other in registration.xrays if other != view and other.placed and "world" in other.content), None)
+    return next(
+        (other for other in registration.xrays if other != view and other.placed and "world" in other.content), None
+    )
 
 
 def _content(found: Found) -> dict:
     """How patient and table lay to the machine, for a scene; of the machine's number no more than is needed to compare it."""
     lies = found.patient_from_isocentre
-    return {"machine": hashlib.sha256(found.machine.encode()).hexdigest() if found.machine else "",
-            "table": found.table and [found.table[0], found.table[1].tolist()], "patient": None if lies is None else lies.tolist()}
+    return {
+        "machine": hashlib.sha256(found.machine.encode()).hexdigest() if found.machine else "",
+        "table": found.table and [found.table[0], found.table[1].tolist()],
+        "patient": None if lies is None else lies.tolist(),
+    }
 
 
 def _stand_of(view: XRayView) -> Found | None:
@@ -91,5 +103,8 @@ def _world_of(view: XRayView) -> Found:
 
 def _found(content: dict) -> Found:
     table, lies = content["table"], content["patient"]
-    return Found(machine=content["machine"], table=table and (table[0], np.array(table[1])),
-                 patient_from_isocentre=None if lies is None else np.array(lies))
+    return Found(
+        machine=content["machine"],
+        table=table and (table[0], np.array(table[1])),
+        patient_from_isocentre=None if lies is None else np.array(lies),
+    )

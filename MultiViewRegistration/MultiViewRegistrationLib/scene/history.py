@@ -50,7 +50,12 @@ class Entry:
 
     @classmethod
     def now(cls, method: str, world_from_ct: np.ndarray, **more) -> Entry:
-        return cls(datetime.now().astimezone().isoformat(timespec="seconds"), method, np.asarray(world_from_ct).tolist(), **more)
+        return cls(
+            datetime.now().astimezone().isoformat(timespec="seconds"),
+            method,
+            np.asarray(world_from_ct).tolist(),
+            **more,
+        )
 
     @classmethod
     def of(cls, content: dict) -> Entry:
@@ -162,7 +167,10 @@ class History:
     @property
     def _after(self) -> int | None:
         position = self.position
-        return max((number for number, entry in enumerate(self.entries) if entry.after == position and position >= 0), default=None)
+        return max(
+            (number for number, entry in enumerate(self.entries) if entry.after == position and position >= 0),
+            default=None,
+        )
 
     def _cameras(self) -> dict[str, dict]:
         kept = {view.name: view.content.get("corrected") for view in self._registration.xrays}

@@ -45,7 +45,10 @@ def remember(node, identity: dict[str, str]) -> None:
 def mismatches(registration: Registration) -> list[str]:
     """A sentence, without any value, for each of patient, side and day in which the CT and the X-rays that are used differ."""
     views = [view for view in registration.xrays if view.used]
-    entries = [("CT", _identity(registration.ct)), *((view.name, _identity(view.node) or _identity(view.source)) for view in views)]
+    entries = [
+        ("CT", _identity(registration.ct)),
+        *((view.name, _identity(view.node) or _identity(view.source)) for view in views),
+    ]
     return contradictions(entries)
 
 

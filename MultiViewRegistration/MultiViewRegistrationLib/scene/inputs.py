@@ -34,7 +34,13 @@ class Inputs:
         self.case_path = case.path
         xrays = {view.name: view.xray for view in case.views}
         self._made[""] = of_ct(self.registration), case.ct
-        self._made.update({view.node.GetID(): (of_view(view), xrays[view.name]) for view in self.registration.xrays if view.name in xrays})
+        self._made.update(
+            {
+                view.node.GetID(): (of_view(view), xrays[view.name])
+                for view in self.registration.xrays
+                if view.name in xrays
+            }
+        )
 
     def know_xray(self, view: XRayView, xray) -> None:
         """The `imaging.xray.XRay` that a view has just been given, with its picture."""
@@ -53,10 +59,15 @@ class Inputs:
         case = case_of(self.registration, self.xray, self.ct(), placed=placed)
         for a, b in combinations(case.views, 2):
             if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
-                raise InputError(f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
-                                 "or skip it.")
+                raise InputError(
+                    f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
+                    "or skip it."
+                )
         case.dicom = origin_of(self.registration)
-        case.inputs = {"ct": of_ct(self.registration), **{view.name: of_view(view) for view in self.registration.xrays if view.used}}
+        case.inputs = {
+            "ct": of_ct(self.registration),
+            **{view.name: of_view(view) for view in self.registration.xrays if view.used},
+        }
         return case
 
     def corrected_case(self):

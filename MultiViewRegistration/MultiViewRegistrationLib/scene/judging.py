@@ -29,18 +29,29 @@ def assess(session: Session) -> None:
         return explained(finding())
 
     def keep(result) -> None:
-        if known is not None and known.refinement is result.refinement:  # of a registration, whose entry has its verdict already
+        if (
+            known is not None and known.refinement is result.refinement
+        ):  # of a registration, whose entry has its verdict already
             if session.result is known:
                 seconds = session.history.current.seconds + result.seconds["total"] - known.seconds["total"]
                 session.remember(session.history.amend(reasons=list(result.reasons), seconds=seconds), result)
             return
         session.history.note(session.history.unnoted if session.history.entries else "by hand")
         cameras = session.history.current.cameras
-        similarity = {view.name: float(value) for view, value in zip(result.views, result.refinement.fit.similarity, strict=True)}
+        similarity = {
+            view.name: float(value) for view, value in zip(result.views, result.refinement.fit.similarity, strict=True)
+        }
         entry = Entry.now(
-            session.history.current.method, pose, cameras=cameras, similarity=similarity, reasons=list(result.reasons),
-            seconds=result.seconds["total"], verdict=result.verdict, upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
-            assessed=inputs)
+            session.history.current.method,
+            pose,
+            cameras=cameras,
+            similarity=similarity,
+            reasons=list(result.reasons),
+            seconds=result.seconds["total"],
+            verdict=result.verdict,
+            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
+            assessed=inputs,
+        )
         session.history.add(entry)
         session.remember(entry, result)
 
@@ -54,8 +65,11 @@ def outdated(session: Session) -> str:
         return session.doubt()
     if session.history.moved:
         return ASSESS_ANEW
-    return "" if entry.assessed == fingerprint(session.registration) else (
-        "The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose anew.")
+    return (
+        ""
+        if entry.assessed == fingerprint(session.registration)
+        else ("The assessment is stale: the CT, an X-ray or its geometry has changed since; assess the pose anew.")
+    )
 
 
 def verdict(session: Session) -> str:

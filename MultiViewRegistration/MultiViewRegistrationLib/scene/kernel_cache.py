@@ -63,12 +63,25 @@ def _nothing_compiled() -> Iterator[None]:
 def _fill_cache(prepare: Callable) -> None:
     """Have a child process call `prepare`; whatever becomes of it, this one goes on."""
     low = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # the window comes first; elsewhere `nice` does that
-    library = Path(__file__).absolute().parents[2]  # not resolved: the cache goes by the path that a module was imported by
+    library = (
+        Path(__file__).absolute().parents[2]
+    )  # not resolved: the cache goes by the path that a module was imported by
     path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
     try:
-        command = [python(), "-c", "import os; getattr(os, 'nice', id)(5); "
-                   f"from {prepare.__module__} import {prepare.__name__}; {prepare.__name__}()"]
-        subprocess.run(command, env={**os.environ, "PYTHONPATH": path}, creationflags=HIDDEN | low, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LONGEST)
+        command = [
+            python(),
+            "-c",
+            "import os; getattr(os, 'nice', id)(5); "
+            f"from {prepare.__module__} import {prepare.__name__}; {prepare.__name__}()",
+        ]
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path},
+            creationflags=HIDDEN | low,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=LONGEST,
+        )
     except (InputError, OSError, subprocess.TimeoutExpired):  # there is no interpreter, say
         pass

@@ -126,8 +126,12 @@ def _places(view: XRayView, node, texts: list[str]) -> np.ndarray:
         highest = top - margin - letter[1]
         if margin + grow * TITLE_LETTER_WIDTH * max(map(len, lines)) > centre - width[3] / 2:  # the title is in the way
             highest = min(highest, xy[0][1] - letter[1])
-        xy += [(left + margin, middle), (right - margin - width[2], middle),
-               (centre - width[3] / 2, highest), (centre - width[4] / 2, bottom + margin)]
+        xy += [
+            (left + margin, middle),
+            (right - margin - width[2], middle),
+            (centre - width[3] / 2, highest),
+            (centre - width[4] / 2, bottom + margin),
+        ]
     return np.array([(*place, 0, 1) for place in xy]) @ ras_from_xy[:3].T
 
 

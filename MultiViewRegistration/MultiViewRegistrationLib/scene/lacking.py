@@ -47,7 +47,11 @@ def at_start(session: Session, start: str, refinement: str = "joint") -> str:
         return f'The refinement "{refinement}" needs a pose to begin with: choose a start that does not search, or the refinement "joint".'
     if start == "landmarks":
         return _landmarks_lacking(registration)
-    if start not in PLACELESS and any(view.used and view.placed for view in registration.xrays) and not poses.seen(registration):
+    if (
+        start not in PLACELESS
+        and any(view.used and view.placed for view in registration.xrays)
+        and not poses.seen(registration)
+    ):
         return "The CT lies outside all X-rays: centre it there, or move it."
     return ""
 
@@ -58,5 +62,9 @@ def _landmarks_lacking(registration) -> str:
     pairs = [label for labels in in_xrays for label in labels if label in in_ct]
     if len(set(pairs)) >= LANDMARKS and len(pairs) >= POSITIONS:
         return ""
-    so_far = f"{len(set(pairs))} so far, with {len(pairs)} {'position' if len(pairs) == 1 else 'positions'}" if pairs else "none so far"
+    so_far = (
+        f"{len(set(pairs))} so far, with {len(pairs)} {'position' if len(pairs) == 1 else 'positions'}"
+        if pairs
+        else "none so far"
+    )
     return f"Click four landmarks in the CT and in an X-ray, or three of which one is in two X-rays; {so_far}."

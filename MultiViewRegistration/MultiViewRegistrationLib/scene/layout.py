@@ -14,9 +14,18 @@ GROUP = 100
 BEFORE = "MultiViewRegistration.layoutBefore"
 #: Rows of views for so many X-rays, right of the 3D view, which is as high as all; 0 is the 3D view among the X-rays.
 BESIDE_3D = {1: [[1]], 2: [[1], [2]], 4: [[1, 2], [3, 4]], 6: [[1, 2], [3, 4], [5, 6]]}
-WITH_3D = {3: [[0, 1], [2, 3]], 5: [[0, 1, 2], [3, 4, 5]], 7: [[0, 1, 2, 3], [4, 5, 6, 7]], 8: [[0, 1, 2], [3, 4, 5], [6, 7, 8]]}
+WITH_3D = {
+    3: [[0, 1], [2, 3]],
+    5: [[0, 1, 2], [3, 4, 5]],
+    7: [[0, 1, 2, 3], [4, 5, 6, 7]],
+    8: [[0, 1, 2], [3, 4, 5], [6, 7, 8]],
+}
 #: Slicer's own views of the CT: tag, orientation, label, colour.
-CT_SLICES = (("Red", "Axial", "R", "#F34A33"), ("Green", "Coronal", "G", "#6EB04B"), ("Yellow", "Sagittal", "Y", "#EDD54C"))
+CT_SLICES = (
+    ("Red", "Axial", "R", "#F34A33"),
+    ("Green", "Coronal", "G", "#6EB04B"),
+    ("Yellow", "Sagittal", "Y", "#EDD54C"),
+)
 
 TABS = '<layout type="tab">'
 
@@ -34,8 +43,10 @@ def description(tags: list[str], ct_slices: bool = False, *, tabs: bool = False)
         views = _layout("vertical", *[_layout("horizontal", *[cells[i] for i in row]) for row in WITH_3D[len(tags)]])
     if not ct_slices:
         return views
-    slices = [_view("vtkMRMLSliceNode", name, orientation=orientation, viewlabel=label, viewcolor=colour)
-              for name, orientation, label, colour in CT_SLICES]
+    slices = [
+        _view("vtkMRMLSliceNode", name, orientation=orientation, viewlabel=label, viewcolor=colour)
+        for name, orientation, label, colour in CT_SLICES
+    ]
     beside = _tabs(*slices) if tabs else _layout("horizontal", *slices)
     return _layout("vertical", views, beside, split=(660, 340))
 
@@ -46,7 +57,9 @@ def register(scene) -> None:
     for base in (WITHOUT_CT, WITH_CT):
         for views in range(1, MOST_VIEWS + 1):
             if node is not None and not node.IsLayoutDescription(base + views):
-                node.AddLayoutDescription(base + views, description([tag(i + 1) for i in range(views)], base == WITH_CT))
+                node.AddLayoutDescription(
+                    base + views, description([tag(i + 1) for i in range(views)], base == WITH_CT)
+                )
 
 
 def show(registration: Registration, ct_slices: bool = False, tabs: bool | None = None) -> bool:
@@ -126,10 +139,18 @@ def _tabs(*items: str) -> str:
 
 def _xray(tag: str) -> str:
     red, green, blue = (round(255 * part) for part in colour(tag))
-    return _view("vtkMRMLSliceNode", tag, orientation="Axial", viewlabel=f"X{number_of(tag)}",
-                 viewcolor=f"#{red:02X}{green:02X}{blue:02X}", viewgroup=str(group(tag)))
+    return _view(
+        "vtkMRMLSliceNode",
+        tag,
+        orientation="Axial",
+        viewlabel=f"X{number_of(tag)}",
+        viewcolor=f"#{red:02X}{green:02X}{blue:02X}",
+        viewgroup=str(group(tag)),
+    )
 
 
 def _view(class_name: str, name: str, **properties: str) -> str:
-    inside = "".join(f'<property name="{key}" action="default">{escape(value)}</property>' for key, value in properties.items())
+    inside = "".join(
+        f'<property name="{key}" action="default">{escape(value)}</property>' for key, value in properties.items()
+    )
     return f'<view class="{class_name}" singletontag="{name}">{inside}</view>'

@@ -145,7 +145,11 @@ class Learning:
     def _chosen(self) -> Path | None:
         """The folder that was chosen for this CT; it need not be there any more."""
         folder = self._registration.parameter(MODEL)
-        return Path(folder) if folder and self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration)) else None
+        return (
+            Path(folder)
+            if folder and self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration))
+            else None
+        )
 
     def _find(self, of_any_ct: list) -> None:
         """Find those of this CT, which is taken, and costs time and memory, only where there are some of any."""

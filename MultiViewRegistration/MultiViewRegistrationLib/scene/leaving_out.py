@@ -18,13 +18,19 @@ def leave_out(session: Session) -> str:
     """
     why, result = judging.outdated(session), session.result
     if why or result is None or result.assessment is None:
-        raise InputError(f"Mask: {_lower(why or 'This pose was not assessed.')}, expected a pose that was; register, or assess this pose.")
+        raise InputError(
+            f"Mask: {_lower(why or 'This pose was not assessed.')}, expected a pose that was; register, or assess this pose."
+        )
     if result.verdict == "reject":
-        raise InputError("Mask: this pose was rejected, expected one that is nearly right: of a wrong one it is the CT that does not fit.")
+        raise InputError(
+            "Mask: this pose was rejected, expected one that is nearly right: of a wrong one it is the CT that does not fit."
+        )
     masks = result.suggested_masks()
     if not masks:
-        raise InputError("Mask: nothing differs by more than noise explains, expected a tool or something that moved; draw a mask where "
-                         "you see one.")
+        raise InputError(
+            "Mask: nothing differs by more than noise explains, expected a tool or something that moved; draw a mask where "
+            "you see one."
+        )
     valid, told = {view.name: view.xray.valid for view in result.views}, []
     for view in [view for view in session.registration.xrays if view.name in masks]:
         add_mask(view, f"{view.name} without what does not fit", masks[view.name])

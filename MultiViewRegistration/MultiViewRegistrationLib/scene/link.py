@@ -26,7 +26,9 @@ SAME = 1e-6
 def address(host: str, port: int) -> tuple[str, int]:
     """What `Link.send_to` takes. InputError for a host that is none."""
     if not host.strip():
-        raise InputError("OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it.")
+        raise InputError(
+            "OpenIGTLink: found no host, expected the name or address of the computer with the server; enter it."
+        )
     return igtl.address(f"{host.strip()}:{port}")
 
 

@@ -55,8 +55,15 @@ def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Worker
 def of_files(case: Case, file: CaseFile, ready: Worker | None = None) -> ReadCase:
     """The same of a case that was loaded from what a case.json says."""
     ct = case.ct
-    return ReadCase(case, file, _read_views(case, file), read_identity(file.ct.path), whole_numbers(ct.volume.values), ct.centroid(),
-                    ready)
+    return ReadCase(
+        case,
+        file,
+        _read_views(case, file),
+        read_identity(file.ct.path),
+        whole_numbers(ct.volume.values),
+        ct.centroid(),
+        ready,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +126,10 @@ def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
 
 
 def _read_views(case: Case, file: CaseFile) -> list[ViewEntry]:
-    return [_read_view(*view, content_of(case.dicom.views.get(view[0].name))) for view in zip(case.views, file.views, strict=True)]
+    return [
+        _read_view(*view, content_of(case.dicom.views.get(view[0].name)))
+        for view in zip(case.views, file.views, strict=True)
+    ]
 
 
 def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
@@ -130,10 +140,22 @@ def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
     c_arm = entry.geometry.c_arm
     geometry = {"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}
     assumed = {"assumptions": list(entry.assumptions)} if entry.assumptions else {}
-    return ViewEntry(view.name, {
-        **geometry, **assumed, **greys_of(entry, raw), "rotation_sd_deg": view.rotation_sd_deg,
-        "translation_sd_mm": view.translation_sd_mm, "pixel_mm": view.xray.pixel_mm, "from": "case.json", **origin},
-        (name_of(entry.image.path), raw, view.xray), mask, read_identity(entry.image.path))
+    return ViewEntry(
+        view.name,
+        {
+            **geometry,
+            **assumed,
+            **greys_of(entry, raw),
+            "rotation_sd_deg": view.rotation_sd_deg,
+            "translation_sd_mm": view.translation_sd_mm,
+            "pixel_mm": view.xray.pixel_mm,
+            "from": "case.json",
+            **origin,
+        },
+        (name_of(entry.image.path), raw, view.xray),
+        mask,
+        read_identity(entry.image.path),
+    )
 
 
 def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
@@ -168,7 +190,11 @@ def white_of(raw: RawImage, inverted: bool) -> dict:
 
 def camera_content(camera: Camera) -> dict:
     """A camera as a case.json has it."""
-    return {"intrinsics": camera.intrinsics.tolist(), "camera_from_world": camera.camera_from_world.tolist(), "size": list(camera.size)}
+    return {
+        "intrinsics": camera.intrinsics.tolist(),
+        "camera_from_world": camera.camera_from_world.tolist(),
+        "size": list(camera.size),
+    }
 
 
 def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):

@@ -8,8 +8,11 @@ import slicer
 
 def placed(markups) -> list[int]:
     """The control points that have been placed; the others wait for it, or follow the mouse."""
-    return [i for i in range(markups.GetNumberOfControlPoints())
-            if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined]
+    return [
+        i
+        for i in range(markups.GetNumberOfControlPoints())
+        if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
+    ]
 
 
 def world_points(markups) -> np.ndarray:
@@ -36,7 +39,10 @@ def stop_placing(scene) -> None:
 def is_placing(markups) -> bool:
     """Whether a click would add a point to these markups."""
     selection, interaction = _modes(markups.GetScene())
-    return interaction.GetCurrentInteractionMode() == interaction.Place and selection.GetActivePlaceNodeID() == markups.GetID()
+    return (
+        interaction.GetCurrentInteractionMode() == interaction.Place
+        and selection.GetActivePlaceNodeID() == markups.GetID()
+    )
 
 
 def _modes(scene) -> tuple:

@@ -50,8 +50,11 @@ def show(view: XRayView, *, filled: bool = False) -> None:
     if view.mask is None or view.mask_on_source or view.mask.GetDisplayNode() is None:
         return
     display = view.mask.GetDisplayNode()
-    views = tuple(node.GetID() for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", view.node.GetScene())
-                  if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view))
+    views = tuple(
+        node.GetID()
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", view.node.GetScene())
+        if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view)
+    )
     was = display.StartModify()
     if tuple(display.GetViewNodeIDs()) != views:
         display.SetViewNodeIDs(list(views))

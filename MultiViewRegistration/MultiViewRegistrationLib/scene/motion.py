@@ -38,7 +38,10 @@ class Motion:
     @property
     def rows(self) -> list[tuple[int, float, float]]:
         """Of each frame its number, the turn in degrees, and the shift of the moving centroid in mm, since the first of them."""
-        return [(each.number, float(np.linalg.norm(each.rotation_deg)), float(np.linalg.norm(each.shift_mm))) for each in self.motion]
+        return [
+            (each.number, float(np.linalg.norm(each.rotation_deg)), float(np.linalg.norm(each.shift_mm)))
+            for each in self.motion
+        ]
 
     @property
     def left_out(self) -> str:
@@ -70,4 +73,6 @@ def motion_of(path: str | os.PathLike, played: Played) -> Motion:
     motion = motion_against(fixed, moving, f"{played.name}, which is played", shown(Path(path).name))
     stored = isinstance(played.track, StoredTrack)
     beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
-    return Motion(played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside))
+    return Motion(
+        played.name, moving.name, played.count, motion, curves(motion), moving.poses, lambda: moving.structure(beside)
+    )

@@ -18,7 +18,9 @@ def rename(registration: Registration, view: XRayView, name: str) -> None:
     """
     before, name = view.name, view_name(Fields("X-rays", "", {"name": name.strip()}))
     if any(other != view and other.name.casefold() == name.casefold() for other in registration.xrays):
-        raise InputError(f'X-rays: another view has the name "{name}", expected one of its own for each; choose another.')
+        raise InputError(
+            f'X-rays: another view has the name "{name}", expected one of its own for each; choose another.'
+        )
     for made in products_of(view.node):
         if made.GetName().startswith(f"{before} "):  # "AP DRR"
             made.SetName(name + made.GetName().removeprefix(before))

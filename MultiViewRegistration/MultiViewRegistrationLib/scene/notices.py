@@ -26,7 +26,11 @@ class Notices:
     @property
     def told(self) -> list[str]:
         """What is to be told now."""
-        return [sentence for sentence in [*mismatches(self._registration), *self._warned] if sentence not in self._understood]
+        return [
+            sentence
+            for sentence in [*mismatches(self._registration), *self._warned]
+            if sentence not in self._understood
+        ]
 
     def understood(self) -> None:
         """Tell these no more."""

@@ -109,7 +109,9 @@ def lay(registration: Registration, seconds: float) -> None:
     seconds: of any clock, which tells whose turn it is to flicker.
     """
     mode = mode_of(registration)
-    opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(mode, 1.0)
+    opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(
+        mode, 1.0
+    )
     for view in registration.xrays:
         slice_view.lay_over(view, foreground(view, mode), opacity)
 

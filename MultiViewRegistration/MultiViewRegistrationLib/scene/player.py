@@ -69,7 +69,9 @@ class Player:
         self._newest, self._put = True, None
         self._due = 0.0
         self._read: tuple[int, Worker] | None = None
-        self._before = {view.node.GetID(): inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views}
+        self._before = {
+            view.node.GetID(): inputs.xray(view) for view in inputs.registration.xrays if view.name in played.views
+        }
         saved_sequence.keep_before(inputs.registration, played.views)
         self._open.add(self)
 
@@ -185,7 +187,9 @@ class Player:
 
 def _show_image(view: XRayView, image: FrameImage, inputs: Inputs) -> None:
     shown = [view.node.GetNodeReference(role) for role in (FRAME, STILL)]
-    if view.source in shown and view.size == image.xray.valid.shape[::-1]:  # the image has not been replaced by another one
+    if (
+        view.source in shown and view.size == image.xray.valid.shape[::-1]
+    ):  # the image has not been replaced by another one
         image.show(view, inputs)
 
 

@@ -16,10 +16,14 @@ from .registration import Registration
 def copy_pose(registration: Registration, transform) -> None:
     """Put the CT where a transform node puts things, its parents included. InputError where that is no rigid motion."""
     if not transform.IsTransformToWorldLinear():
-        raise InputError(f"{transform.GetName()}: is not a linear transform, expected one that turns and shifts; choose another.")
+        raise InputError(
+            f"{transform.GetName()}: is not a linear transform, expected one that turns and shifts; choose another."
+        )
     matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
     transform.GetMatrixTransformToWorld(matrix)
-    registration.world_from_ct = rigid.check_rigid(transform_to_lps(slicer.util.arrayFromVTKMatrix(matrix)), transform.GetName())
+    registration.world_from_ct = rigid.check_rigid(
+        transform_to_lps(slicer.util.arrayFromVTKMatrix(matrix)), transform.GetName()
+    )
 
 
 def centre_ct(registration: Registration) -> None:
@@ -31,7 +35,9 @@ def centre_ct(registration: Registration) -> None:
 
     cameras = [view.camera for view in registration.xrays if view.used and view.placed]
     if not cameras:
-        raise InputError("X-rays: none that is used has a geometry, expected one that says where its beam goes; enter it.")
+        raise InputError(
+            "X-rays: none that is used has a geometry, expected one that says where its beam goes; enter it."
+        )
     registration.world_from_ct = facing(cameras, centre_in_ct(registration))
 
 
@@ -46,8 +52,11 @@ def blind(registration: Registration) -> list[str]:
     low, high = np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5
     centre = rigid.transform_points(world_from_index, (low + high) / 2)
     views = [view for view in registration.xrays if view.used and view.placed]
-    return [view.name for view in views
-            if not (_shows(view.camera, centre) or sees(view.camera, world_from_index, low, high))]  # the latter takes milliseconds
+    return [
+        view.name
+        for view in views
+        if not (_shows(view.camera, centre) or sees(view.camera, world_from_index, low, high))
+    ]  # the latter takes milliseconds
 
 
 def seen(registration: Registration) -> bool:

@@ -26,8 +26,11 @@ def product(owner, role: str, class_name: str, name: str, *, hidden: bool = Fals
 def products_of(owner) -> list:
     """All nodes that were made for `owner`."""
     scene = owner.GetScene()
-    return [node for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
-            if node.GetNodeReferenceID(OWNER) == owner.GetID()]
+    return [
+        node
+        for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
+        if node.GetNodeReferenceID(OWNER) == owner.GetID()
+    ]
 
 
 def remove_with_products(node) -> None:

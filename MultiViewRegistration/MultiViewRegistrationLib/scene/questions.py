@@ -37,8 +37,10 @@ class Question:
         except InputError:
             numbers = []
         if len(numbers) != self.numbers:
-            raise InputError(f'{self.label}: found "{text}", expected {self.numbers} number{"s" * (self.numbers > 1)} with spaces between; '
-                             "correct it.")
+            raise InputError(
+                f'{self.label}: found "{text}", expected {self.numbers} number{"s" * (self.numbers > 1)} with spaces between; '
+                "correct it."
+            )
         return numbers[0] if self.numbers == 1 else np.array(numbers)
 
 

@@ -53,7 +53,14 @@ class Readiness:
         """Two views that are used and have the same geometry, if there are any."""
         placed = [view for view in self._registration.xrays if view.used and view.placed]
         matrices = [view.camera.projection_matrix for view in placed]
-        return next(((placed[i], placed[j]) for i, j in combinations(range(len(placed)), 2) if np.allclose(matrices[i], matrices[j])), None)
+        return next(
+            (
+                (placed[i], placed[j])
+                for i, j in combinations(range(len(placed)), 2)
+                if np.allclose(matrices[i], matrices[j])
+            ),
+            None,
+        )
 
     def _source_changed(self, view: XRayView) -> bool:
         """Whether the volume that a picture was made from is another one now; what it was is remembered from the first look on."""

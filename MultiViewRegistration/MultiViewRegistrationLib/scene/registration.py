@@ -41,7 +41,9 @@ class Registration:
         node.SetName(scene.GenerateUniqueName(name))
         node.SetAttribute("ModuleName", MODULE)
         node.SetModuleName(MODULE)
-        node.SetHideFromEditors(False)  # it is born hidden, and Slicer's selectors look only at nodes that are visible when they are added
+        node.SetHideFromEditors(
+            False
+        )  # it is born hidden, and Slicer's selectors look only at nodes that are visible when they are added
         return cls(scene.AddNode(node))
 
     @classmethod
@@ -214,5 +216,7 @@ def refuse_nonlinear(node) -> None:
         return
     while parent.IsLinear():
         parent = parent.GetParentTransformNode()
-    raise InputError(f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, expected a linear one or none; "
-                     "harden that transform on it, or take it out.")
+    raise InputError(
+        f"{node.GetName()}: lies under the transform {parent.GetName()}, which is not linear, expected a linear one or none; "
+        "harden that transform on it, or take it out."
+    )

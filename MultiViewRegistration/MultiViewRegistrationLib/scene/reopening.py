@@ -31,8 +31,10 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     handover, told = Handover.read(path), read_json(path)
     case = Path(case) if case is not None else path.with_name("case.json")
     if not case.exists():
-        raise InputError(f"{path.name}: found no case.json beside it, expected the case that the result was found from; name it "
-                         "(--case CASE), or put both into one folder.")
+        raise InputError(
+            f"{path.name}: found no case.json beside it, expected the case that the result was found from; name it "
+            "(--case CASE), or put both into one folder."
+        )
     return ReadResult(read_case(case), handover, told, handover.beside(case).caution)
 
 
@@ -67,8 +69,10 @@ def _entry(registration: Registration, handover: Handover, told: dict, caution: 
     for of_view in told["views"]:
         view = views.get(of_view["name"])
         if view is None:
-            raise InputError("result.json: tells of views that its case does not have, expected the case that it was found from; name "
-                             "that one.")
+            raise InputError(
+                "result.json: tells of views that its case does not have, expected the case that it was found from; name "
+                "that one."
+            )
         if isinstance(of_view.get("similarity"), (int, float)):
             similarity[view.name] = float(of_view["similarity"])
         if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
@@ -78,7 +82,13 @@ def _entry(registration: Registration, handover: Handover, told: dict, caution: 
             cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
     reasons = [str(reason) for reason in told.get("reasons", [])]
     return Entry.now(
-        str(told.get("start", {}).get("method", "given")), handover.world_from_ct, similarity=similarity, cameras=cameras,
-        fingerprint="" if caution else fingerprint(registration), reasons=[*([caution] if caution else []), *reasons],
-        seconds=told.get("seconds", {}).get("total"), verdict=handover.verdict,
-        upper95_mm=(told.get("predicted_tre_mm") or {}).get("upper95"))
+        str(told.get("start", {}).get("method", "given")),
+        handover.world_from_ct,
+        similarity=similarity,
+        cameras=cameras,
+        fingerprint="" if caution else fingerprint(registration),
+        reasons=[*([caution] if caution else []), *reasons],
+        seconds=told.get("seconds", {}).get("total"),
+        verdict=handover.verdict,
+        upper95_mm=(told.get("predicted_tre_mm") or {}).get("upper95"),
+    )

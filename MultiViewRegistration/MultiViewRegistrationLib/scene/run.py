@@ -34,7 +34,9 @@ class Run:
     progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
     """
 
-    def __init__(self, registration: Registration, asked: Asked, worker: Worker, preparing: Callable[[], str], told: list[str]) -> None:
+    def __init__(
+        self, registration: Registration, asked: Asked, worker: Worker, preparing: Callable[[], str], told: list[str]
+    ) -> None:
         self._registration, self.asked, self.worker, self.told = registration, asked, worker, told
         self._preparing = preparing
         self.fingerprint = fingerprint(registration)
@@ -92,7 +94,10 @@ class Run:
     def _inputs(self) -> list:
         """Without which there is nothing to register, or nothing to show it on: what it is, the node, and a look at what is there."""
         registration = self._registration
-        looks = [("the CT", lambda: registration.ct), ("the CT's transform", lambda: registration.node.GetNodeReference(CT_TRANSFORM))]
+        looks = [
+            ("the CT", lambda: registration.ct),
+            ("the CT's transform", lambda: registration.node.GetNodeReference(CT_TRANSFORM)),
+        ]
         looks += [(view.name, partial(_still, registration, view.node)) for view in registration.xrays if view.used]
         return [(what, look(), look) for what, look in looks]
 

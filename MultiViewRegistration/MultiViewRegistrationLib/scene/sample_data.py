@@ -99,7 +99,9 @@ def _through_slicer() -> bytes:
     """
     from SampleData import SampleDataLogic
 
-    widget = getattr(slicer.modules, "SampleDataWidget", None)  # there once its panel was opened, and shows how far the download is
+    widget = getattr(
+        slicer.modules, "SampleDataWidget", None
+    )  # there once its panel was opened, and shows how far the download is
     logic = SampleDataLogic(widget.logMessage if widget else None)
     wheel = SAMPLE["wheel"]
     path = Path(logic.downloadFileIntoCache(wheel["address"], wheel["name"], f"SHA256:{wheel['sha256']}"))

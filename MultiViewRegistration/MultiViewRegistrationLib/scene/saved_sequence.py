@@ -31,8 +31,10 @@ def refuse_lost(registration: Registration) -> None:
     """InputError where an X-ray has lost the volume that could be put back."""
     lost = next((view.name for view in registration.xrays if view.used and view.source is None), None)
     if lost:
-        raise InputError(f"{lost}: the volume of its image was removed, expected it while frames are shown in its place; add the X-ray "
-                         "again.")
+        raise InputError(
+            f"{lost}: the volume of its image was removed, expected it while frames are shown in its place; add the X-ray "
+            "again."
+        )
 
 
 def keep_before(registration: Registration, names: list[str]) -> None:
@@ -120,7 +122,9 @@ def images_of(inputs: Inputs, track, files) -> FileImages | SliceImages:
     if files is not None and xrays:
         return FileImages(files, {name: xray.valid for name, (_, xray) in xrays.items()})
     if not xrays or len(SliceImages(xrays)) < track.count:
-        raise InputError("Sequence: its X-rays are not those that were tracked, expected the same; add them again, and track them.")
+        raise InputError(
+            "Sequence: its X-rays are not those that were tracked, expected the same; add them again, and track them."
+        )
     return SliceImages(xrays)
 
 
@@ -132,8 +136,10 @@ def _find(content: dict, beside: Path | None) -> tuple:
         return StoredTrack.of(content, "Sequence", Path()), None, ""
     where = content["sequence"]
     if where is None:
-        raise InputError("Sequence: the scene was sent without the files of its frames, expected them on this computer; start mvreg view "
-                         "with the path of the scene, or open its track.json.")
+        raise InputError(
+            "Sequence: the scene was sent without the files of its frames, expected them on this computer; start mvreg view "
+            "with the path of the scene, or open its track.json."
+        )
     names = [*where["cases"], *(name for files in where.get("images", {}).values() for name in files)]
     for moved, there in _homes(names, beside):
         if all(path.exists() for path in there.values()):
@@ -143,8 +149,10 @@ def _find(content: dict, beside: Path | None) -> tuple:
             if same or not moved:
                 return track, files, "" if same else OTHER_FILES
     lost = next((name for name in names if not Path(name).exists()), names[0])
-    raise InputError(f"Sequence: {shown(lost)} is not there, expected the files that were tracked; put them back and open the scene again, "
-                     "or open its track.json.")
+    raise InputError(
+        f"Sequence: {shown(lost)} is not there, expected the files that were tracked; put them back and open the scene again, "
+        "or open its track.json."
+    )
 
 
 def _at(where: dict, there: dict[str, Path]) -> dict:
@@ -158,7 +166,11 @@ def _homes(names: list[str], beside: Path | None) -> Iterator[tuple[bool, dict[s
     yield False, {name: Path(name) for name in names}
     with suppress(ValueError):  # of several drives
         home = posixpath.commonpath([posixpath.dirname(name) for name in names])
-        for folder in () if beside is None else (beside, beside / posixpath.basename(home), beside.parent / posixpath.basename(home)):
+        for folder in (
+            ()
+            if beside is None
+            else (beside, beside / posixpath.basename(home), beside.parent / posixpath.basename(home))
+        ):
             yield True, {name: folder / posixpath.relpath(name, home) for name in names}
 
 

@@ -143,7 +143,9 @@ class Sequence:
         InputError without a sequence, and as `motion_of`.
         """
         if self.player is None:
-            raise InputError("Motion: no sequence is open, expected the one against which the other moves; track it, or open it.")
+            raise InputError(
+                "Motion: no sequence is open, expected the one against which the other moves; track it, or open it."
+            )
         motion = motion_of(path, self.player.played)
         self.let_go()
         self.other = OtherStructure(self._session.registration, motion)
@@ -240,7 +242,9 @@ class Sequence:
             return
         if self.player is None:
             views = [view.name for view in track.sequence.first.views]
-            self._play(Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track))
+            self._play(
+                Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track)
+            )
         elif monotonic() - self._kept > KEEP_S:
             self._keep()
         self.player.show_newest()
@@ -248,8 +252,12 @@ class Sequence:
     @property
     def workers(self) -> list[Worker]:
         """Those at work."""
-        at_work = [self.tracking and self.tracking.worker, self.player and self.player.under_way, self.other and self.other.worker,
-                   self.seeking and self.seeking[1]]
+        at_work = [
+            self.tracking and self.tracking.worker,
+            self.player and self.player.under_way,
+            self.other and self.other.worker,
+            self.seeking and self.seeking[1],
+        ]
         return [worker for worker in at_work if worker is not None]
 
 
@@ -265,14 +273,22 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
 
     track = StoredTrack.read(path)
     files = track.files() if case is None else FrameFiles.of_images(Path(case))
-    sequence = FrameSequence.of_cases(files.cases) if files.own_cases else FrameSequence.of_images(files.cases[0], files.images)
+    sequence = (
+        FrameSequence.of_cases(files.cases)
+        if files.own_cases
+        else FrameSequence.of_images(files.cases[0], files.images)
+    )
     first = sequence.first
     names = [view.name for view in first.views]
     if track.views and not set(track.views) <= set(names):
-        raise InputError(f"{shown(Path(path).name)}: has the views {', '.join(map(shown, track.views))}, but its case has "
-                         f"{', '.join(names)}, expected the same; put the case back, or track it again.")
+        raise InputError(
+            f"{shown(Path(path).name)}: has the views {', '.join(map(shown, track.views))}, but its case has "
+            f"{', '.join(names)}, expected the same; put the case back, or track it again."
+        )
     if track.inputs and first.inputs != track.inputs:
-        warnings.warn(f"{first.name}: its files are not those that were tracked; the poses may not fit them.", stacklevel=2)
+        warnings.warn(
+            f"{first.name}: its files are not those that were tracked; the poses may not fit them.", stacklevel=2
+        )
     return ReadTrack(track, files, of_files(first, files.file(0)))
 
 

@@ -28,8 +28,14 @@ def told(player: Player) -> list[str]:
     if frame is None:
         return [f"No frame of {played.name} is shown yet."]
     name = played.images.names[frame.number]
-    lines = [f"Frame {frame.number}" + (f" ({name})" if name != f"frame {frame.number}" else "") + f": {frame.how}, {frame.verdict}."]
-    alike = ", ".join(f"{view} {value:.2f}" for view, value in zip(played.views, frame.similarity, strict=False) if np.isfinite(value))
+    lines = [
+        f"Frame {frame.number}"
+        + (f" ({name})" if name != f"frame {frame.number}" else "")
+        + f": {frame.how}, {frame.verdict}."
+    ]
+    alike = ", ".join(
+        f"{view} {value:.2f}" for view, value in zip(played.views, frame.similarity, strict=False) if np.isfinite(value)
+    )
     if alike:
         lines.append(f"Similarity: {alike}.")
     if frame.upper95_mm is not None:
@@ -47,7 +53,11 @@ def counted(player: Player) -> str:
     counts = {verdict: sum(frame.verdict == verdict for frame in played.frames) for verdict in VERDICTS}
     parts = [f"{count} {verdict}" for verdict, count in counts.items() if count]
     left = played.count - len(played.frames)
-    return f"{len(played.frames)} of {played.count} frames: " + ", ".join(parts + ([f"{left} not tracked"] if left else [])) + "."
+    return (
+        f"{len(played.frames)} of {played.count} frames: "
+        + ", ".join(parts + ([f"{left} not tracked"] if left else []))
+        + "."
+    )
 
 
 def runs(player: Player) -> list[tuple[str, int]]:

@@ -68,7 +68,12 @@ class Session(Inputs):
     @property
     def running(self) -> bool:
         """Whether a registration, or other work that a person asked for, is under way."""
-        return self._run is not None or self._errand is not None or self.sequence.tracking is not None or self.sequence.seeking is not None
+        return (
+            self._run is not None
+            or self._errand is not None
+            or self.sequence.tracking is not None
+            or self.sequence.seeking is not None
+        )
 
     @property
     def under_way(self) -> Run | None:
@@ -97,8 +102,10 @@ class Session(Inputs):
         if start in LEARNED and self.learning.lacking():
             raise InputError(self.learning.lacking())
         if start in SEARCHED and refinement != "joint":
-            raise InputError(f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
-                             'the refinement "joint".')
+            raise InputError(
+                f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
+                'the refinement "joint".'
+            )
         with warned() as told:
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.learning.model if start in LEARNED else None
@@ -109,7 +116,9 @@ class Session(Inputs):
             first_time_s = monotonic() - began if self._preparation.stage == work.FIRST_TIME else 0.0
             return work.registered(case, anatomy, start, refinement, seed, model, tell), first_time_s
 
-        self.registration.world_from_ct = self.registration.world_from_ct  # under its transform, should somebody have removed that
+        self.registration.world_from_ct = (
+            self.registration.world_from_ct
+        )  # under its transform, should somebody have removed that
         self.history.note(self.history.unnoted if self.history.entries else "before")
         self.message, self.notes, self.ended = "", [], ""
         self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), lambda: self.preparing, told)
@@ -191,7 +200,9 @@ class Session(Inputs):
 
     def remember(self, entry: Entry, result) -> None:
         """Keep the `result.Result` that an entry of the history tells of, for as long as the session lasts."""
-        same = {key: other for key, other in self._results.items() if other.anatomy is result.anatomy}  # others hold a CT each
+        same = {
+            key: other for key, other in self._results.items() if other.anatomy is result.anatomy
+        }  # others hold a CT each
         self._results = {**same, entry.key: result}
 
     def error(self) -> float | None:
@@ -312,12 +323,19 @@ class Session(Inputs):
         except Exception as error:
             logging.exception("MultiViewRegistration")
             self.ended = "failed"
-            self.message = f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
+            self.message = (
+                f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
+            )
 
     def _give_time(self, wait: float) -> None:
         """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
-        asked = [self._run and self._run.worker, self._errand and self._errand[0], *self._preparation.working,
-                 self.learning.worker, *self.sequence.workers]
+        asked = [
+            self._run and self._run.worker,
+            self._errand and self._errand[0],
+            *self._preparation.working,
+            self.learning.worker,
+            *self.sequence.workers,
+        ]
         working = [*filter(None, asked), *self._ending]
         if working:
             working[0].wait(wait)
@@ -348,14 +366,28 @@ class Session(Inputs):
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
         views = list(zip(result.case.views, result.views, strict=True))
-        corrected = {given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
-                     for given, view in views if view.camera is not given.camera}
-        similarity = dict(zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True))
+        corrected = {
+            given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
+            for given, view in views
+            if view.camera is not given.camera
+        }
+        similarity = dict(
+            zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True)
+        )
         entry = Entry.now(
-            run.asked.start, result.world_from_ct, similarity=similarity, cameras=corrected, fingerprint=run.fingerprint,
-            reasons=[*result.reasons, *self.notes], seconds=run.seconds, first_time_s=first_time_s,
-            refinement="" if run.asked.refinement == "joint" else run.asked.refinement, started=work.started(result),
-            verdict=result.verdict, upper95_mm=(result.predicted_tre_mm or {}).get("upper95"))
+            run.asked.start,
+            result.world_from_ct,
+            similarity=similarity,
+            cameras=corrected,
+            fingerprint=run.fingerprint,
+            reasons=[*result.reasons, *self.notes],
+            seconds=run.seconds,
+            first_time_s=first_time_s,
+            refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
+            started=work.started(result),
+            verdict=result.verdict,
+            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
+        )
         self.history.add(entry)
         self.history.put(entry)
         self.remember(entry, result)

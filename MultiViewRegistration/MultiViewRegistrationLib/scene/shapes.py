@@ -81,7 +81,9 @@ def _segments(node, display) -> list[Part]:
     parts = []
     for segment_id in segmentation.GetSegmentIDs():
         segment = segmentation.GetSegment(segment_id)
-        shown = segment.GetRepresentation(SURFACE) or segment.GetRepresentation(segmentation.GetSourceRepresentationName())
+        shown = segment.GetRepresentation(SURFACE) or segment.GetRepresentation(
+            segmentation.GetSourceRepresentationName()
+        )
         if display.GetSegmentVisibility(segment_id) and shown is not None:
             parts.append(Part(node, segment_id, segment.GetName(), segment.GetColor(), (shown.GetMTime(),)))
     return parts

@@ -49,7 +49,9 @@ class Similarity:
 
     def _inputs(self) -> tuple:
         registration = self._session.registration
-        views = [view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays]  # cameras as they were corrected, too
+        views = [
+            view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays
+        ]  # cameras as they were corrected, too
         return registration.world_from_ct.tobytes(), fingerprint(registration), *views
 
 

@@ -18,16 +18,33 @@ from .registration import Registration
 from .xray import XRayView, lens_of, place_of
 
 #: What a file with a pose may leave open.
-QUESTIONS = {question.key: question for question in (
-    Question("frame", "Axes", "Which way the axes run, of both of its frames.", (
-        ("lps", "LPS (DICOM, ITK; all .tfm and .h5)"), ("ras", "RAS (3D Slicer's scene)")), stand_in="lps"),
-    Question("direction", "Direction", "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
-             "and the files that Slicer saves have.", (
-                 ("forward", "the CT to the world"), ("resampling", "the world to the CT (saved by Slicer)")), stand_in="forward"),
-)}
+QUESTIONS = {
+    question.key: question
+    for question in (
+        Question(
+            "frame",
+            "Axes",
+            "Which way the axes run, of both of its frames.",
+            (("lps", "LPS (DICOM, ITK; all .tfm and .h5)"), ("ras", "RAS (3D Slicer's scene)")),
+            stand_in="lps",
+        ),
+        Question(
+            "direction",
+            "Direction",
+            "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
+            "and the files that Slicer saves have.",
+            (("forward", "the CT to the world"), ("resampling", "the world to the CT (saved by Slicer)")),
+            stand_in="forward",
+        ),
+    )
+}
 #: Where the points of a file with an X-ray's landmarks lie.
-PLACES = Question("place", "Points lie", "What the coordinates in the file are, before its LPS or RAS.", (
-    ("scene", "on the X-ray as it lies in the scene"), ("image", "on the image's own volume")))
+PLACES = Question(
+    "place",
+    "Points lie",
+    "What the coordinates in the file are, before its LPS or RAS.",
+    (("scene", "on the X-ray as it lies in the scene"), ("image", "on the image's own volume")),
+)
 
 
 def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> Asked:
@@ -62,8 +79,10 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
     size = np.array(view.size)
     beside = [name for name, pixel in pixels.items() if not (np.abs(pixel - (size - 1) / 2) <= size / 2).all()]
     if beside:
-        raise InputError(f'{os.fspath(path)}: the landmark "{beside[0]}" falls beside the image of {view.name}, expected it to be shown '
-                         "there; say otherwise where the points lie, or choose another file.")
+        raise InputError(
+            f'{os.fspath(path)}: the landmark "{beside[0]}" falls beside the image of {view.name}, expected it to be shown '
+            "there; say otherwise where the points lie, or choose another file."
+        )
     _put(landmark_list(registration, view), {name: view.ras_of(pixel) for name, pixel in pixels.items()}, world=True)
     return len(pixels)
 
@@ -71,7 +90,9 @@ def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os
 def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
     """Takes points of the volume, LPS mm, to pixels of the image that was made from it: flipped, and undistorted, as that is."""
     if view.source is None:
-        raise InputError(f"{view.name}: its volume is gone, expected the one that the points lie on; say that they lie in the scene.")
+        raise InputError(
+            f"{view.name}: its volume is gone, expected the one that the points lie on; say that they lie in the scene."
+        )
     index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
     content = view.content
     lens = lens_of(content)
@@ -89,6 +110,8 @@ def _put(markups, points: dict[str, np.ndarray], *, world: bool) -> None:
     labels = {markups.GetNthControlPointLabel(i): i for i in range(markups.GetNumberOfControlPoints())}
     for name, point in points.items():
         if name in labels:
-            (markups.SetNthControlPointPositionWorld if world else markups.SetNthControlPointPosition)(labels[name], *map(float, point))
+            (markups.SetNthControlPointPositionWorld if world else markups.SetNthControlPointPosition)(
+                labels[name], *map(float, point)
+            )
         else:
             (markups.AddControlPointWorld if world else markups.AddControlPoint)(*map(float, point), name)

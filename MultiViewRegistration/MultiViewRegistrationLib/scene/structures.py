@@ -37,10 +37,18 @@ def structures_of(registration: Registration) -> list:
     """The nodes that are projected, whether or not they are shown at present."""
     if registration.parameter(STRUCTURES) == "chosen":
         count = registration.node.GetNumberOfNodeReferences(STRUCTURE)
-        return [node for node in (registration.node.GetNthNodeReference(STRUCTURE, i) for i in range(count)) if node is not None]
+        return [
+            node
+            for node in (registration.node.GetNthNodeReference(STRUCTURE, i) for i in range(count))
+            if node is not None
+        ]
     other = registration.node.GetNodeReference(OTHER)
-    return [node for kind in KINDS for node in slicer.util.getNodesByClass(kind, registration.scene) if node is other or (
-        _moves_with_ct(node, registration) and not node.GetHideFromEditors())]  # of the CT's own surface there is the DRR
+    return [
+        node
+        for kind in KINDS
+        for node in slicer.util.getNodesByClass(kind, registration.scene)
+        if node is other or (_moves_with_ct(node, registration) and not node.GetHideFromEditors())
+    ]  # of the CT's own surface there is the DRR
 
 
 def _moves_with_ct(node, registration: Registration) -> bool:

@@ -14,8 +14,14 @@ SHOWN_IN = "MultiViewRegistration.sliceView"
 #: (red, green, blue) of the first X-ray, the second, ...: apart from each other and from the red, green and yellow of Slicer's own slice
 #: views, and to be seen on the blue of its 3D view as well as on an X-ray.
 COLOURS = (
-    (1.00, 0.60, 0.05), (0.25, 0.95, 0.85), (1.00, 0.45, 0.80), (0.72, 0.95, 0.20),
-    (0.98, 0.98, 0.95), (0.80, 0.55, 1.00), (0.85, 0.72, 0.50), (0.55, 0.85, 1.00),
+    (1.00, 0.60, 0.05),
+    (0.25, 0.95, 0.85),
+    (1.00, 0.45, 0.80),
+    (0.72, 0.95, 0.20),
+    (0.98, 0.98, 0.95),
+    (0.80, 0.55, 1.00),
+    (0.85, 0.72, 0.50),
+    (0.55, 0.85, 1.00),
 )
 
 
@@ -74,4 +80,6 @@ def composite_node(scene, tag: str | None):
 
 def slice_nodes(scene) -> list:
     """Those of all X-rays, also of X-rays that are gone."""
-    return [node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene) if number_of(node.GetLayoutName() or "")]
+    return [
+        node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene) if number_of(node.GetLayoutName() or "")
+    ]

@@ -66,7 +66,9 @@ class Tracking:
     track: the `track_files.Track`, whose frames grow; None while the first is prepared.   images: of the frames.   worker: does it.
     """
 
-    def __init__(self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str) -> None:
+    def __init__(
+        self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str
+    ) -> None:
         """images: of the scene, of files, or the case.json whose images have them.   ready: gives the `Anatomy` to a worker's thread.
 
         start, pace: of `sequences.follow`.
@@ -112,9 +114,13 @@ class Tracking:
         sequence = FrameSequence(case, files)
         for here, there in zip(case.views, sequence.read(0).views, strict=True):
             difference = (here.xray.line_integrals - there.xray.line_integrals)[here.xray.valid]
-            if np.ptp(difference) > SAME or not np.allclose(here.camera.projection_matrix, there.camera.projection_matrix):
-                raise InputError(f"{here.name}: its image or geometry is not that of {shown(files.cases[0].name)} any more, expected the "
-                                 "same, as the other frames have them from there; open the case again.")
+            if np.ptp(difference) > SAME or not np.allclose(
+                here.camera.projection_matrix, there.camera.projection_matrix
+            ):
+                raise InputError(
+                    f"{here.name}: its image or geometry is not that of {shown(files.cases[0].name)} any more, expected the "
+                    "same, as the other frames have them from there; open the case again."
+                )
         return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
 
 
@@ -124,12 +130,16 @@ def frames_of(inputs: Inputs) -> SliceImages | Path:
     if frames_in(inputs.registration) > 1:
         turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
         if turning:
-            raise InputError(f"Track: the C-arm of {turning} turns from frame to frame, expected one geometry for all frames; make a "
-                             "case.json, and open that.")
+            raise InputError(
+                f"Track: the C-arm of {turning} turns from frame to frame, expected one geometry for all frames; make a "
+                "case.json, and open that."
+            )
         return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
     if inputs.case_path is None:
-        raise InputError("Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
-                         "names them.")
+        raise InputError(
+            "Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
+            "names them."
+        )
     return inputs.case_path
 
 

@@ -28,7 +28,9 @@ class Training:
         self.progress: ProgressRecord | None = None
         self.folder: Path | None = None
         self.warnings: list[str] = []
-        self._how = ["--minutes", minutes, "--device", AUTO] if unfinished is None else ["--out", unfinished, "--resume"]
+        self._how = (
+            ["--minutes", minutes, "--device", AUTO] if unfinished is None else ["--out", unfinished, "--resume"]
+        )
         self._place = tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True)
         self._job: Job | None = None
         self.worker = Worker(lambda tell: written(case, case.world_from_ct, self._place.name))

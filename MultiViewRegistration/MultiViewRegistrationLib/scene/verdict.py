@@ -8,7 +8,7 @@ from .history import Entry
 
 WORDS = {
     "accept": "Verdict: accept. The pose agrees with everything that was checked; "
-              "how often that is wrong was measured on simulated X-rays alone.",
+    "how often that is wrong was measured on simulated X-rays alone.",
     "check": "Verdict: check. Look at the overlays of every X-ray before the pose is used.",
     "reject": "Verdict: reject. The pose must not be used.",
 }

@@ -37,4 +37,6 @@ def _listen() -> None:
 
     show.by_thread = True
     warnings.showwarning = show
-    warnings.filterwarnings("always", category=UserWarning, module=rf"{_PACKAGE}\b")  # also when the same is said once more
+    warnings.filterwarnings(
+        "always", category=UserWarning, module=rf"{_PACKAGE}\b"
+    )  # also when the same is said once more

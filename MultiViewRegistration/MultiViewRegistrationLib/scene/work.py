@@ -74,11 +74,29 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
     fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
     begun = fit.world_from_ct if fit else seen_by(model, case, anatomy) if start == "regressor" else case.world_from_ct
     with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
-        job = Job(["register", written(case, begun, folder), "--refine", refinement, "--device", "auto", "--out", Path(folder, "result")])
+        job = Job(
+            [
+                "register",
+                written(case, begun, folder),
+                "--refine",
+                refinement,
+                "--device",
+                "auto",
+                "--out",
+                Path(folder, "result"),
+            ]
+        )
         told = watched(job, begun, tell)
     result = assess(case, np.array(told["world_from_ct"]), anatomy, start)
-    return replace(result, start_world_from_ct=begun, seconds=told["seconds"], landmark_fit=fit, refined_by=refinement,
-                   assessment=None, torch_device=told["software"]["device"].rpartition(" on ")[2])
+    return replace(
+        result,
+        start_world_from_ct=begun,
+        seconds=told["seconds"],
+        landmark_fit=fit,
+        refined_by=refinement,
+        assessment=None,
+        torch_device=told["software"]["device"].rpartition(" on ")[2],
+    )
 
 
 def seen_by(model: Path | None, case, anatomy) -> np.ndarray:
@@ -88,7 +106,9 @@ def seen_by(model: Path | None, case, anatomy) -> np.ndarray:
 
     found = find_model(case, model)
     if found is None:
-        raise InputError("Start: there is no regressor for this CT, expected a trained one; train one, or choose another start.")
+        raise InputError(
+            "Start: there is no regressor for this CT, expected a trained one; train one, or choose another start."
+        )
     return poses_by(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
 
 
@@ -98,13 +118,24 @@ def written(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
     from ..io.case_writer import write_case
     from .loading import camera_content
 
-    views = [{"name": view.name, "camera": camera_content(view.camera), "intensity": "log", "rotation_sd_deg": view.rotation_sd_deg,
-              "translation_sd_mm": view.translation_sd_mm} for view in case.views]
+    views = [
+        {
+            "name": view.name,
+            "camera": camera_content(view.camera),
+            "intensity": "log",
+            "rotation_sd_deg": view.rotation_sd_deg,
+            "translation_sd_mm": view.translation_sd_mm,
+        }
+        for view in case.views
+    ]
     placed = {} if world_from_ct is None else {"world_from_ct": world_from_ct}
     return write_case(
-        folder, {"version": 1, "views": views, "search": case.search, **placed}, case.ct,
+        folder,
+        {"version": 1, "views": views, "search": case.search, **placed},
+        case.ct,
         {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
-        {view.name: view.xray.valid for view in case.views})
+        {view.name: view.xray.valid for view in case.views},
+    )
 
 
 def watched(job, world_from_ct: np.ndarray, tell: Callable) -> dict:

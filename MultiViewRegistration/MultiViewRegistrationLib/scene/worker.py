@@ -91,14 +91,25 @@ class Worker:
         except InputError as error:
             self._outcome = "failed", as_sent(str(error))
         except ModuleNotFoundError as error:
-            self._outcome = "failed", (f"The Python package {error.name} is not installed, but this work needs it; begin it once more, and "
-                                       "agree to its being installed.")
+            self._outcome = (
+                "failed",
+                (
+                    f"The Python package {error.name} is not installed, but this work needs it; begin it once more, and "
+                    "agree to its being installed."
+                ),
+            )
         except MemoryError:
-            self._outcome = "failed", "There is not enough memory for this work; close what is not needed, or crop the CT."
+            self._outcome = (
+                "failed",
+                "There is not enough memory for this work; close what is not needed, or crop the CT.",
+            )
         except Exception as error:  # also Cancelled, which is known only where numba is
             if not self._cancelled:  # a mistake of ours: a message, not the end of the host
                 logging.exception("MultiViewRegistration")
-                self._outcome = "failed", f"The work ended with an error of the program, {type(error).__name__}: {as_sent(str(error))}"
+                self._outcome = (
+                    "failed",
+                    f"The work ended with an error of the program, {type(error).__name__}: {as_sent(str(error))}",
+                )
         finally:
             if self._cancelled:
                 self._outcome = "cancelled", ""

@@ -82,7 +82,9 @@ class XRayView:
         """Set entries of the content. A new geometry takes the place of the one before, and of its correction."""
         content = self.content
         if any(key in entries for key in GEOMETRIES):
-            content = {key: value for key, value in content.items() if key not in (*GEOMETRIES, "distortion", "corrected")}
+            content = {
+                key: value for key, value in content.items() if key not in (*GEOMETRIES, "distortion", "corrected")
+            }
         self.content = {**content, **entries}
 
     @property

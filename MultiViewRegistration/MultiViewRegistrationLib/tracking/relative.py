@@ -34,7 +34,9 @@ class Relative:
 
 
 def relative_motion(
-    fixed: Sequence[np.ndarray | None], moving: Sequence[np.ndarray | None], centroid: np.ndarray,
+    fixed: Sequence[np.ndarray | None],
+    moving: Sequence[np.ndarray | None],
+    centroid: np.ndarray,
 ) -> list[Relative]:
     """Of each frame in which there are both poses world_from_ct (4, 4), the motion since the first of them.
 
@@ -42,7 +44,11 @@ def relative_motion(
 
     The finite helical axis is that of Woltring et al., J. Biomechanics 18 (1985).
     """
-    both = [(n, rigid.inverse(a) @ b) for n, (a, b) in enumerate(zip(fixed, moving, strict=True)) if a is not None and b is not None]
+    both = [
+        (n, rigid.inverse(a) @ b)
+        for n, (a, b) in enumerate(zip(fixed, moving, strict=True))
+        if a is not None and b is not None
+    ]
     return [_relative(number, pose, both[0][1], centroid) for number, pose in both]
 
 

@@ -39,7 +39,9 @@ LESS_ALIKE = 0.1
 REMEMBERED = 15
 #: Steps below this are left to the finest resolution; not those of a structure, whose last level, of narrow windows, captures little.
 LEFT_MM = 0.5
-FOLLOWED = "Followed from frame to frame without an assessment of its own: how often such poses are wrong was not measured."
+FOLLOWED = (
+    "Followed from frame to frame without an assessment of its own: how often such poses are wrong was not measured."
+)
 REST_LOST = "Lost: the rest of the CT, before which it is compared, was not found."
 
 
@@ -96,7 +98,9 @@ class Tracker:
     Cameras are taken as exact.
     """
 
-    def __init__(self, anatomy: Anatomy, pace: Pace, search: Range, targets: np.ndarray | None = None, *, assumed: bool = False) -> None:
+    def __init__(
+        self, anatomy: Anatomy, pace: Pace, search: Range, targets: np.ndarray | None = None, *, assumed: bool = False
+    ) -> None:
         self._anatomy, self._pace, self._search, self._targets, self._assumed = anatomy, pace, search, targets, assumed
         self._rest = Tracker(anatomy.whole, replace(pace, assessed=False), search) if anatomy.whole else None
         self._compared = anatomy
@@ -119,7 +123,7 @@ class Tracker:
         """The next frame may begin from this one."""
         if found.kept:
             self._kept = [*self._kept[-1:], (found.number, found.world_from_ct)]
-            self._similarity = [*self._similarity[1 - REMEMBERED:], found.similarity]
+            self._similarity = [*self._similarity[1 - REMEMBERED :], found.similarity]
         if found.rest:
             self._rest.keep(found.rest)
 
@@ -179,7 +183,13 @@ class Tracker:
         try:
             found = refine_from(self._compared, views, starts, centre=poses[1], reach=self._search)
         except InputError:
-            return Tracked(number, "lost", None, "reject", ["Lost: within the range of the search the X-rays show too little of the CT."])
+            return Tracked(
+                number,
+                "lost",
+                None,
+                "reject",
+                ["Lost: within the range of the search the X-rays show too little of the CT."],
+            )
         found = replace(found, rest_at=self._compared.rest_at)
         told = self._assessed(views, found, poses[1])
         if not self._alike(found.fit.similarity):
@@ -199,11 +209,15 @@ class Tracker:
     def _unlike(self, views: list[View], found: Refinement) -> str:
         usual = self._usual()
         worst = int(np.argmin(np.array(found.fit.similarity) - usual))
-        return (f"the best pose found looks less like {views[worst].name} (local NCC {found.fit.similarity[worst]:.2f}) than the frames "
-                f"before did ({usual[worst]:.2f}).")
+        return (
+            f"the best pose found looks less like {views[worst].name} (local NCC {found.fit.similarity[worst]:.2f}) than the frames "
+            f"before did ({usual[worst]:.2f})."
+        )
 
 
-def _finished(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm: float) -> tuple[np.ndarray, Evaluation]:
+def _finished(
+    objective: Objective, level: Level, pose: np.ndarray, tolerance_mm: float
+) -> tuple[np.ndarray, Evaluation]:
     """By one step of Gauss and Newton that is short enough to be right without a look at where it leads, else by a descent.
 
     The pose (4, 4), and the fit there or that step before.
@@ -219,5 +233,13 @@ def _finished(objective: Objective, level: Level, pose: np.ndarray, tolerance_mm
 
 def _tracked(number: int, how: str, found: Refinement, told: Assessment) -> Tracked:
     upper = told.prediction.upper95_mm if told.prediction else None
-    return Tracked(number, how, found.world_from_ct, told.verdict, told.reasons, tuple(map(float, found.fit.similarity)), upper,
-                   tuple(view.camera for view in found.views))
+    return Tracked(
+        number,
+        how,
+        found.world_from_ct,
+        told.verdict,
+        told.reasons,
+        tuple(map(float, found.fit.similarity)),
+        upper,
+        tuple(view.camera for view in found.views),
+    )

@@ -54,7 +54,9 @@ class Application:
         vtkOutputWindow.GetInstance().SetDisplayModeToNever()  # the log has it
         self.scene = slicer.mrmlScene = self.slicer_app.scene
         rendering = self.slicer_app.app_logic.GetModuleLogic("VolumeRendering")
-        slicer.modules = SimpleNamespace(volumerendering=SimpleNamespace(logic=lambda: rendering))  # where Slicer has it
+        slicer.modules = SimpleNamespace(
+            volumerendering=SimpleNamespace(logic=lambda: rendering)
+        )  # where Slicer has it
         self.registration: Registration | None = None
         self.session: Session | None = None
         self._watch = Watch(self.scene)
@@ -67,8 +69,14 @@ class Application:
         self.sections = {kind.NAME: kind(self) for kind in SECTIONS}
         self._unmade = [*self.sections.values()]
         ct, xrays, start, sequence = (self.sections[name] for name in ("ct", "xrays", "start", "sequence"))
-        self.takers = {"ct": ct.take, "xrays": xrays.take, "calibration": xrays.geometry.take, "pose": start.pose_file.take,
-                       "landmarks": start.landmarks.file.take, "motion": sequence.motion.take}
+        self.takers = {
+            "ct": ct.take,
+            "xrays": xrays.take,
+            "calibration": xrays.geometry.take,
+            "pose": start.pose_file.take,
+            "landmarks": start.landmarks.file.take,
+            "motion": sequence.motion.take,
+        }
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):
             self.scene.AddObserver(event, self._on_changed)
         self.state.open_steps, self.state.opening_another = [], False
@@ -91,7 +99,10 @@ class Application:
         self.session = registration and Session(registration)
         self._observed = None
         if registration is not None:
-            self._observed = registration.node, registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed)
+            self._observed = (
+                registration.node,
+                registration.node.AddObserver(vtkCommand.ModifiedEvent, self._on_changed),
+            )
         display.show_alone(self.scene, registration)
         self.points.adopt()
         self.views.adopt()
@@ -157,7 +168,9 @@ class Application:
 
     def _tell_unexpected(self, error: Exception) -> None:
         logging.error("MultiViewRegistration", exc_info=error)
-        self.tell(f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details.")
+        self.tell(
+            f"Something unexpected went wrong ({type(error).__name__}); the terminal of mvreg view has the details."
+        )
 
     def close(self) -> None:
         """The server ends."""

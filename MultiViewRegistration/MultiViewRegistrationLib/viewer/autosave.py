@@ -40,7 +40,9 @@ class Kept:
 
     def told(self, now: datetime) -> str:
         """When it was saved, as a person says it."""
-        return f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved.day} {self.saved:%B %Y, %H:%M}"
+        return (
+            f"{self.saved:%H:%M}" if self.saved.date() == now.date() else f"{self.saved.day} {self.saved:%B %Y, %H:%M}"
+        )
 
 
 def place() -> Path:
@@ -61,7 +63,9 @@ def _read(folder: Path) -> Kept | None:
     try:
         told = json.loads((folder / STATE).read_text(encoding="utf-8"))
         if told["version"] == VERSION:
-            return Kept(folder, str(told["name"]), datetime.fromisoformat(told["saved"]), folder / Path(told["scene"]).name)
+            return Kept(
+                folder, str(told["name"]), datetime.fromisoformat(told["saved"]), folder / Path(told["scene"]).name
+            )
     except FileNotFoundError:
         own_folders.remove(folder)
     except (OSError, ValueError, KeyError, TypeError):
@@ -103,7 +107,12 @@ class Autosave:
         """Save, where it is time to."""
         self._take_written()
         application = self._application
-        if monotonic() < self._due or self._writing is not None or application.registration is None or application.moving.under_way():
+        if (
+            monotonic() < self._due
+            or self._writing is not None
+            or application.registration is None
+            or application.moving.under_way()
+        ):
             return
         self._due = monotonic() + EVERY_S
         self.save()
@@ -158,8 +167,12 @@ class Autosave:
         present = {node.GetID() for node in _storable(scene)}
         self._large = {key: value for key, value in large.items() if key in present}
         files = [mrml.name, *small, *(file for _, file in self._large.values())]
-        state = {"version": VERSION, "name": self._application.registration.name, "saved": datetime.now().isoformat(timespec="seconds"),
-                 "scene": mrml.name}
+        state = {
+            "version": VERSION,
+            "name": self._application.registration.name,
+            "saved": datetime.now().isoformat(timespec="seconds"),
+            "scene": mrml.name,
+        }
         self._writing = Worker(lambda tell: commit(folder, state, files))
 
     def _take_written(self) -> None:
@@ -177,7 +190,9 @@ class Autosave:
 
     def _tell(self, why: str) -> None:
         self._digest = ""
-        self._application.tell(f"The work is not kept for the case that the server ends ({why.rstrip('.')}); free some space, or save it.")
+        self._application.tell(
+            f"The work is not kept for the case that the server ends ({why.rstrip('.')}); free some space, or save it."
+        )
 
 
 def commit(folder: Path, state: dict, files: list[str]) -> None:

@@ -47,7 +47,9 @@ class CalibrationPart:
     calibration: of the X-ray that is edited.   keep: called with what a person has made of that.
     """
 
-    def __init__(self, application, calibration: Callable[[], Calibration], keep: Callable[[Calibration], None]) -> None:
+    def __init__(
+        self, application, calibration: Callable[[], Calibration], keep: Callable[[Calibration], None]
+    ) -> None:
         self._application, self._calibration, self._keep = application, calibration, keep
         self.forget()
 
@@ -62,20 +64,38 @@ class CalibrationPart:
         of = "xrays.geometry.calibration"
         Files(target="calibration", hint="a calibration: OpenCV, MayaCam, RTK, xReg, Plus, matrices")
         html.Div(f"{{{{ {of}.file }}}}", v_if=f"{of}.file", classes="mv-name mt-2")
-        v.VSelect(v_if=f"{of}.files.length > 1", label="Calibration file", items=(f"{of}.files",), model_value=(f"{of}.file",),
-                  update_modelValue=(self.choose_file, "[$event]"), classes="mt-2")
+        v.VSelect(
+            v_if=f"{of}.files.length > 1",
+            label="Calibration file",
+            items=(f"{of}.files",),
+            model_value=(f"{of}.file",),
+            update_modelValue=(self.choose_file, "[$event]"),
+            classes="mt-2",
+        )
         build_questions(f"{of}.questions", self.answer)
-        v.VSelect(v_if=f"{of}.cameras.length > 1", label="Camera", items=(f"{of}.cameras",), model_value=(f"{of}.camera",),
-                  update_modelValue=(self.choose_camera, "[$event]"), classes="mt-2")
+        v.VSelect(
+            v_if=f"{of}.cameras.length > 1",
+            label="Camera",
+            items=(f"{of}.cameras",),
+            model_value=(f"{of}.camera",),
+            update_modelValue=(self.choose_camera, "[$event]"),
+            classes="mt-2",
+        )
         html.Div(f"{{{{ {of}.told }}}}", classes="mv-fact")
 
     def content(self, view: XRayView, given: Calibration) -> dict:
         """What the widgets show, for one X-ray."""
         asked, known = self._asked(view, given), self._camera(view, given)
-        return {"file": _name(given, given.path) if given.path else "", "files": [_name(given, path) for path in given.files],
-                "questions": questions_content([_asked_here(question, given) for question in asked.questions], given.answers),
-                "cameras": [camera.name for camera in asked.found or []], "camera": known.name if known else None,
-                "told": describe_camera(known) if known else ""}
+        return {
+            "file": _name(given, given.path) if given.path else "",
+            "files": [_name(given, path) for path in given.files],
+            "questions": questions_content(
+                [_asked_here(question, given) for question in asked.questions], given.answers
+            ),
+            "cameras": [camera.name for camera in asked.found or []],
+            "camera": known.name if known else None,
+            "told": describe_camera(known) if known else "",
+        }
 
     def camera(self, view: XRayView, given: Calibration) -> Calibrated:
         """The one that is chosen for an X-ray. InputError for what hinders it."""
@@ -84,7 +104,9 @@ class CalibrationPart:
         asked = self._asked(view, given)
         if asked.problem:
             raise InputError(without(given.folder, asked.problem))
-        open_ = [question.label for question in asked.questions if not self._answers(given).get(question.key, "").strip()]
+        open_ = [
+            question.label for question in asked.questions if not self._answers(given).get(question.key, "").strip()
+        ]
         if open_:
             raise InputError(f"The file does not say, and nothing is assumed: {', '.join(open_)}.")
         camera = self._camera(view, given)
@@ -108,7 +130,9 @@ class CalibrationPart:
         answers, size = self._answers(given), view.size
         key = given.path, size, tuple(sorted(answers.items()))
         if key != self._key:
-            self._asked_last = Asked(self._asked_last.questions if self._key[:1] == key[:1] else [], problem="The file is being read.")
+            self._asked_last = Asked(
+                self._asked_last.questions if self._key[:1] == key[:1] else [], problem="The file is being read."
+            )
             self._key, self._reading = key, Worker(lambda tell: read_cameras(given.path, size, answers))
             self._reading.wait(_AT_ONCE)
         self.tick()
@@ -171,5 +195,8 @@ def _asked_here(question: Question, given: Calibration) -> Question:
     if question.key != BESIDE:
         return question
     others = [_name(given, path) for path in given.files if path != given.path]
-    return replace(question, tip="What says where the camera is on what is tracked: send that file together with this one.",
-                   choices=((NONE, "none: what is tracked is the camera"), *((name, name) for name in others)))
+    return replace(
+        question,
+        tip="What says where the camera is on what is tracked: send that file together with this one.",
+        choices=((NONE, "none: what is tracked is the camera"), *((name, name) for name in others)),
+    )

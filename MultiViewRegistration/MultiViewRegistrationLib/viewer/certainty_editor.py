@@ -25,17 +25,32 @@ class CertaintyEditor(XRayEditor):
         html.Div("{{ xrays.certainty.hint }}", classes="mv-fact")
         for key, label, unit, _usual in ROWS:
             with html.Div(classes="mv-grid2"):
-                v.VSelect(label=label, items=(str([EXACTLY, ABOUT, UNKNOWN]),), model_value=(f"xrays.certainty.{key}.known",),
-                          update_modelValue=(self.set_known, f"['{key}', $event]"), disabled=("xrays.certainty.reference",))
-                NumberField(v_if=f"xrays.certainty.{key}.known === '{ABOUT}'", label="Standard deviation", suffix=unit, min=0, step=0.5,
-                            model_value=(f"xrays.certainty.{key}.deviation",), disabled=("xrays.certainty.reference",),
-                            change=(self.set_deviation, f"['{key}', $event.target.value]"))
+                v.VSelect(
+                    label=label,
+                    items=(str([EXACTLY, ABOUT, UNKNOWN]),),
+                    model_value=(f"xrays.certainty.{key}.known",),
+                    update_modelValue=(self.set_known, f"['{key}', $event]"),
+                    disabled=("xrays.certainty.reference",),
+                )
+                NumberField(
+                    v_if=f"xrays.certainty.{key}.known === '{ABOUT}'",
+                    label="Standard deviation",
+                    suffix=unit,
+                    min=0,
+                    step=0.5,
+                    model_value=(f"xrays.certainty.{key}.deviation",),
+                    disabled=("xrays.certainty.reference",),
+                    change=(self.set_deviation, f"['{key}', $event.target.value]"),
+                )
 
     def content(self) -> dict:
         view, told = self.view, {}
         for key, _label, _unit, usual in ROWS:
             deviation = view.content.get(key, 0.0) if view is not None else 0.0
-            told[key] = {"known": UNKNOWN if deviation is None else ABOUT if deviation > 0 else EXACTLY, "deviation": deviation or usual}
+            told[key] = {
+                "known": UNKNOWN if deviation is None else ABOUT if deviation > 0 else EXACTLY,
+                "deviation": deviation or usual,
+            }
         reference = view is None or view == reference_of(self.registration)
         return {**told, "reference": reference, "hint": "" if view is None else self._hint(told)}
 
@@ -45,7 +60,9 @@ class CertaintyEditor(XRayEditor):
             return "This is the reference, the first X-ray that is used: how well the others' geometry is known is told against it."
         unknown = all(told[key]["known"] == UNKNOWN for key, *_ in ROWS)
         if unknown and shared_unknowns_of(self.registration) == SharedUnknowns():
-            return f"This X-ray is registered alone; where it was taken from is found with it, against {reference.name}."
+            return (
+                f"This X-ray is registered alone; where it was taken from is found with it, against {reference.name}."
+            )
         return f"Against {reference.name}, the first X-ray that is used."
 
     def set_known(self, key: str, known: str) -> None:
@@ -57,4 +74,6 @@ class CertaintyEditor(XRayEditor):
     def set_deviation(self, key: str, deviation) -> None:
         """The standard deviation of what is known about."""
         with self.application.acting():
-            self.view.change(**{{row[0]: row[0] for row in ROWS}[key]: max(0.0, number(deviation, "Standard deviation"))})
+            self.view.change(
+                **{{row[0]: row[0] for row in ROWS}[key]: max(0.0, number(deviation, "Standard deviation"))}
+            )

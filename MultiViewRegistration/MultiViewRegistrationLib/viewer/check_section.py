@@ -32,10 +32,20 @@ class CheckSection(Section):
         self._left_out = ""
 
     def build(self) -> None:
-        html.Div("{{ line }}", v_for="(line, index) in check.verdict", key="line",
-                 classes=("index ? 'mv-fact' : 'mv-verdict mv-' + check.judged",), role="status")
-        v.VBtn("Assess this pose", click=self.assess, size="small", variant="tonal",
-               title="Say how far the pose as it is can be trusted, without a registration.")
+        html.Div(
+            "{{ line }}",
+            v_for="(line, index) in check.verdict",
+            key="line",
+            classes=("index ? 'mv-fact' : 'mv-verdict mv-' + check.judged",),
+            role="status",
+        )
+        v.VBtn(
+            "Assess this pose",
+            click=self.assess,
+            size="small",
+            variant="tonal",
+            title="Say how far the pose as it is can be trusted, without a registration.",
+        )
         html.H4("Similarity, where the CT is now (local NCC)", classes="mv-sub")
         with html.Div(v_for="row in check.similarity", key="row.name", classes="mv-bar-row"):
             html.Span("{{ row.name }}", classes="mv-name")
@@ -49,8 +59,13 @@ class CheckSection(Section):
             with html.Div(v_for="map in check.maps", key="map.name"):
                 html.Div("{{ map.name }}: {{ map.told }}", classes="mv-fact")
                 html.Img(src=("map.picture",), alt=("`Where ${map.name} disagrees with the CT`",), classes="mv-map")
-            v.VBtn("Leave out what does not fit", click=self.leave_out, size="small", variant="tonal",
-                   title="Give the X-rays masks without what disagrees, as tools; they are chosen in X-rays, Image.")
+            v.VBtn(
+                "Leave out what does not fit",
+                click=self.leave_out,
+                size="small",
+                variant="tonal",
+                title="Give the X-rays masks without what disagrees, as tools; they are chosen in X-rays, Image.",
+            )
             html.Div("{{ check.left_out }}", classes="mv-fact", role="status")
         with html.Details(v_if="check.predicted.length", classes="mv-details"):
             html.Summary("Predicted error at the targets")
@@ -71,17 +86,38 @@ class CheckSection(Section):
         with html.Details(v_if="check.cost.length", classes="mv-details"):
             html.Summary("How the refinement went")
             Plot(title="Similarity", across="step", up="local NCC", curves=("check.rising",))
-            Plot(title="Error to expect at the targets, had it ended there", across="step", up="mm, log scale", log=True,
-                 curves=("check.falling",))
+            Plot(
+                title="Error to expect at the targets, had it ended there",
+                across="step",
+                up="mm, log scale",
+                log=True,
+                curves=("check.falling",),
+            )
             Plot(title="Cost, of each level's first", across="step", up="%", curves=("check.cost",))
-            Plot(title="How far each step moved the CT", across="step", up="mm, log scale", log=True, curves=("check.movement",))
+            Plot(
+                title="How far each step moved the CT",
+                across="step",
+                up="mm, log scale",
+                log=True,
+                curves=("check.movement",),
+            )
         html.H4("Linked cursor", classes="mv-sub")
-        html.Div("{{ check.cursor.length ? check.cursor.join(' ') : 'Click a point in an X-ray: it is a line in the others.' }}",
-                 classes="mv-fact", role="status")
+        html.Div(
+            "{{ check.cursor.length ? check.cursor.join(' ') : 'Click a point in an X-ray: it is a line in the others.' }}",
+            classes="mv-fact",
+            role="status",
+        )
         with html.Div(classes="mv-row"):
-            v.VBtn("{{ check.placing ? 'Stop' : 'Click in the slices' }}", click=self.place, size="small", variant="tonal",
-                   color=("check.placing ? 'primary' : ''",))
-            v.VBtn("Clear", v_if="check.cursor.length", click=self.application.points.clear, size="small", variant="text")
+            v.VBtn(
+                "{{ check.placing ? 'Stop' : 'Click in the slices' }}",
+                click=self.place,
+                size="small",
+                variant="tonal",
+                color=("check.placing ? 'primary' : ''",),
+            )
+            v.VBtn(
+                "Clear", v_if="check.cursor.length", click=self.application.points.clear, size="small", variant="text"
+            )
 
     def adopt(self) -> None:
         self._similarity = self.session and Similarity(self.session)
@@ -90,10 +126,19 @@ class CheckSection(Section):
     def content(self) -> dict:
         views = self.registration.xrays if self.registration is not None else []
         values = self._similarity.values if self._similarity is not None else {}
-        judged, verdict = (judging.verdict(self.session), judging.told(self.session)) if self.session else ("", [NOT_ASSESSED])
-        return {"similarity": [_row(view, values.get(view.name)) for view in views], "verdict": verdict, "judged": judged,
-                "cursor": self.application.points.told(), "placing": self._placing(), **self._plots(),
-                "maps": self._maps, "left_out": self._left_out}
+        judged, verdict = (
+            (judging.verdict(self.session), judging.told(self.session)) if self.session else ("", [NOT_ASSESSED])
+        )
+        return {
+            "similarity": [_row(view, values.get(view.name)) for view in views],
+            "verdict": verdict,
+            "judged": judged,
+            "cursor": self.application.points.told(),
+            "placing": self._placing(),
+            **self._plots(),
+            "maps": self._maps,
+            "left_out": self._left_out,
+        }
 
     def _plots(self) -> dict:
         """Of the result that the CT is at, made once for each."""
@@ -108,7 +153,9 @@ class CheckSection(Section):
         entry = self.session.history.current
         if entry is None or not entry.fingerprint:
             return State(TODO)
-        return State(PROBLEM, "caution") if entry.reasons or self.session.doubt() else State(READY, "look at every X-ray")
+        return (
+            State(PROBLEM, "caution") if entry.reasons or self.session.doubt() else State(READY, "look at every X-ray")
+        )
 
     def tick(self) -> None:
         if self._similarity.update(0):
@@ -117,7 +164,9 @@ class CheckSection(Section):
             self._drawing.poll(0)
             if self._drawing.state != "running":
                 found, self._drawing = self._drawing.result or [], None
-                self._maps = [{"name": name, "told": told, "picture": data_url(picture)} for name, told, picture in found]
+                self._maps = [
+                    {"name": name, "told": told, "picture": data_url(picture)} for name, told, picture in found
+                ]
                 self.application.invalidate()
 
     def assess(self) -> None:
@@ -159,9 +208,26 @@ def _plots_of(result) -> dict:
     widest = max((bound for _, bound in predicted), default=0.0) or 1.0
     return {
         "mean": f"{np.mean(errors):.2f} mm" if errors else "",
-        **{key: [{"name": name, "points": points} for name, points in curve(result)] for key, curve in (
-            ("rising", curves.similarity), ("falling", curves.predicted), ("cost", curves.cost), ("movement", curves.movement))},
-        "predicted": [{"name": f"target {number}", "value": f"{mm:.2f}, below {bound:.2f} mm",
-                       "share": mm / widest, "bound": bound / widest} for number, (mm, bound) in enumerate(predicted, start=1)],
-        "targets": [{"name": f"target {number}", "value": f"{mm:.2f} mm", "share": mm / most} for number, mm in enumerate(errors, start=1)],
+        **{
+            key: [{"name": name, "points": points} for name, points in curve(result)]
+            for key, curve in (
+                ("rising", curves.similarity),
+                ("falling", curves.predicted),
+                ("cost", curves.cost),
+                ("movement", curves.movement),
+            )
+        },
+        "predicted": [
+            {
+                "name": f"target {number}",
+                "value": f"{mm:.2f}, below {bound:.2f} mm",
+                "share": mm / widest,
+                "bound": bound / widest,
+            }
+            for number, (mm, bound) in enumerate(predicted, start=1)
+        ],
+        "targets": [
+            {"name": f"target {number}", "value": f"{mm:.2f} mm", "share": mm / most}
+            for number, mm in enumerate(errors, start=1)
+        ],
     }

@@ -25,8 +25,10 @@ class ComparisonPart:
         section.application.state.comparison = CLOSED
 
     def build(self) -> None:
-        with (v.VDialog(model_value=("comparison.open",), update_modelValue=(self.close, "[]"), max_width=1200),
-              v.VCard(title="Two poses side by side")):
+        with (
+            v.VDialog(model_value=("comparison.open",), update_modelValue=(self.close, "[]"), max_width=1200),
+            v.VCard(title="Two poses side by side"),
+        ):
             with v.VCardText():
                 html.Div("{{ comparison.text }}", classes="mv-fact", role="status")
                 with html.Table(classes="mv-compared"):
@@ -36,7 +38,9 @@ class ComparisonPart:
                     with html.Tbody(), html.Tr(v_for="row in comparison.rows", key="row.name"):
                         html.Th("{{ row.name }}")
                         with html.Td(v_for="(picture, index) in row.pictures", key="index"):
-                            html.Img(src=("picture",), alt=("`Edges of bone over ${row.name}, ${comparison.names[index]}`",))
+                            html.Img(
+                                src=("picture",), alt=("`Edges of bone over ${row.name}, ${comparison.names[index]}`",)
+                            )
             with v.VCardActions():
                 v.VSpacer()
                 v.VBtn("Close", click=self.close)
@@ -58,10 +62,17 @@ class ComparisonPart:
             self._show({**CLOSED, "open": True, "text": worker.message})
             return
         found = worker.result
-        self._show({"open": True, "names": self._names,
-                    "text": f"The CT's centre is {found.mm:.2f} mm apart, and it is turned by {found.degrees:.2f}°. Orange: edges of bone.",
-                    "rows": [{"name": name, "pictures": [data_url(picture) for picture in pictures]}
-                             for name, *pictures in found.pictures]})
+        self._show(
+            {
+                "open": True,
+                "names": self._names,
+                "text": f"The CT's centre is {found.mm:.2f} mm apart, and it is turned by {found.degrees:.2f}°. Orange: edges of bone.",
+                "rows": [
+                    {"name": name, "pictures": [data_url(picture) for picture in pictures]}
+                    for name, *pictures in found.pictures
+                ],
+            }
+        )
 
     def compare(self, number: int) -> None:
         """Compare with an entry, by its number."""

@@ -78,9 +78,19 @@ class CTSection(Section):
                     v.VBtn("{{ ct.instead }}", click=self.read_instead, size="small", color="primary")
                     v.VBtn("Cancel", click=self.forget_sent, size="small", variant="text")
         with html.Div(v_if="ct.name", classes="mv-row"):
-            v.VSelect(label="Values", items=("ct.units",), model_value=("ct.unit",), update_modelValue=(self.set_unit, "[$event]"))
-            v.VSelect(label="Register", items=("ct.structures",), model_value=("ct.structure",), disabled=("ct.structures.length < 2",),
-                      update_modelValue=(self.set_structure, "[$event]"))
+            v.VSelect(
+                label="Values",
+                items=("ct.units",),
+                model_value=("ct.unit",),
+                update_modelValue=(self.set_unit, "[$event]"),
+            )
+            v.VSelect(
+                label="Register",
+                items=("ct.structures",),
+                model_value=("ct.structure",),
+                disabled=("ct.structures.length < 2",),
+                update_modelValue=(self.set_structure, "[$event]"),
+            )
 
     def adopt(self) -> None:
         self._forget_sent()  # for another patient
@@ -98,12 +108,22 @@ class CTSection(Section):
         registration, ct = self.registration, self.registration and self.registration.ct
         self._look_again()
         unit = registration.parameter(CT_UNIT, "hu") if registration else "hu"
-        return {"name": ct.GetName() if ct else "", "reading": self._sent.name if self._reading else "",
-                "mismatch": as_sent(str(self._mismatch or "")), "instead": INSTEAD[self._mismatch.unit] if self._mismatch else "",
-                "facts": facts(self._preview, unit) if self._preview else [], "picture": self._picture, "problem": self._problem,
-                "unit": unit, "units": [{"value": unit, "title": UNIT_NAMES[unit]} for unit in CT_UNITS],
-                "structure": _key(registration.segmentation, registration.segment_id) if registration else WHOLE,
-                "structures": [{"value": WHOLE, "title": "the whole CT"}, *(_structures(registration.scene) if registration else ())]}
+        return {
+            "name": ct.GetName() if ct else "",
+            "reading": self._sent.name if self._reading else "",
+            "mismatch": as_sent(str(self._mismatch or "")),
+            "instead": INSTEAD[self._mismatch.unit] if self._mismatch else "",
+            "facts": facts(self._preview, unit) if self._preview else [],
+            "picture": self._picture,
+            "problem": self._problem,
+            "unit": unit,
+            "units": [{"value": unit, "title": UNIT_NAMES[unit]} for unit in CT_UNITS],
+            "structure": _key(registration.segmentation, registration.segment_id) if registration else WHOLE,
+            "structures": [
+                {"value": WHOLE, "title": "the whole CT"},
+                *(_structures(registration.scene) if registration else ()),
+            ],
+        }
 
     def state(self) -> State:
         if self._reading is not None:
@@ -153,7 +173,9 @@ class CTSection(Section):
         files = without_data_files(file for file in folder.rglob("*") if file.is_file())
         folders = {file.parent for file in files}
         if len(files) > 1 and len(folders) > 1:
-            raise InputError(f"CT: {len(files)} files of several folders were sent, expected one folder or one file; send that.")
+            raise InputError(
+                f"CT: {len(files)} files of several folders were sent, expected one folder or one file; send that."
+            )
         path = files[0] if len(files) == 1 else folders.pop()
         with self.application.acting():
             self.application.begin()
@@ -177,7 +199,9 @@ class CTSection(Section):
                 raise InputError(reading.message)
             volume = reading.result.volume
             self.registration.node.SetParameter(CT_UNIT, unit)
-            self.registration.ct = volume_node(self.application.scene, name_of(Path(name)), volume.values, volume.ct_from_index)
+            self.registration.ct = volume_node(
+                self.application.scene, name_of(Path(name)), volume.values, volume.ct_from_index
+            )
             ct_in_3d.follow(self.registration)
 
     def read_instead(self) -> None:
@@ -202,7 +226,9 @@ class CTSection(Section):
         """Register a segment alone, by its `_key`; "" for the whole CT."""
         with self.application.acting():
             node_id, _, segment_id = key.partition("/")
-            self.registration.choose_segment(self.application.scene.GetNodeByID(node_id) if node_id else None, segment_id)
+            self.registration.choose_segment(
+                self.application.scene.GetNodeByID(node_id) if node_id else None, segment_id
+            )
 
 
 def _key(segmentation, segment_id: str) -> str:
@@ -211,6 +237,13 @@ def _key(segmentation, segment_id: str) -> str:
 
 def _structures(scene) -> list[dict]:
     """The segments that could be registered: all but the masks of X-rays."""
-    nodes = [node for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene) if not node.GetNodeReferenceID(OWNER)]
-    return [{"value": _key(node, segment_id), "title": node.GetSegmentation().GetSegment(segment_id).GetName()}
-            for node in nodes for segment_id in node.GetSegmentation().GetSegmentIDs()]
+    nodes = [
+        node
+        for node in slicer.util.getNodesByClass("vtkMRMLSegmentationNode", scene)
+        if not node.GetNodeReferenceID(OWNER)
+    ]
+    return [
+        {"value": _key(node, segment_id), "title": node.GetSegmentation().GetSegment(segment_id).GetName()}
+        for node in nodes
+        for segment_id in node.GetSegmentation().GetSegmentIDs()
+    ]

@@ -58,6 +58,10 @@ class Downloads:
         if path is None or not path.is_file():
             return web.Response(status=404, text="This file is not offered, or not any more; export again.\n")
         shown = "inline" if path.suffix == ".html" else "attachment"
-        return web.FileResponse(path, headers={
-            "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(path.name)}",
-            "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'"})
+        return web.FileResponse(
+            path,
+            headers={
+                "Content-Disposition": f"{shown}; filename*=UTF-8''{quote(path.name)}",
+                "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            },
+        )

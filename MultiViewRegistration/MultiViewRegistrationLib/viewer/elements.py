@@ -9,8 +9,13 @@ from trame_client.widgets import vue
 from trame_client.widgets.core import AbstractElement
 
 #: What any element may have, and trame would leave out.
-vue.SHARED_ATTRIBUTES += [("aria_label", "aria-label"), ("aria_pressed", "aria-pressed"), ("aria_current", "aria-current"), "role",
-                          "alt"]
+vue.SHARED_ATTRIBUTES += [
+    ("aria_label", "aria-label"),
+    ("aria_pressed", "aria-pressed"),
+    ("aria_current", "aria-current"),
+    "role",
+    "alt",
+]
 MODULE = {
     "serve": {"__mvreg_page": str(Path(__file__).parent / "browser")},
     "scripts": ["__mvreg_page/page.js"],

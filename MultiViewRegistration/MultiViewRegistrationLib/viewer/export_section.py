@@ -35,20 +35,50 @@ class ExportSection(Section):
 
     def build(self) -> None:
         html.Div("⚠ {{ exporting.doubt }}", v_if="exporting.doubt", classes="mv-caution")
-        v.VCheckbox(label="Export it all the same; the files then say so", v_if="exporting.doubt", hide_details=True, density="compact",
-                    model_value=("exporting.override",), update_modelValue=(self.override, "[$event]"))
-        v.VCheckbox(label="Result: transforms, overlays, report", hide_details=True, density="compact",
-                    model_value=("exporting.result",), update_modelValue=(self.choose, "['result', $event]"))
-        v.VSelect(label="Files for other programs", items=("exporting.formats",), v_if="exporting.result", multiple=True, chips=True,
-                  clearable=True, model_value=("exporting.kinds",), update_modelValue=(self.choose_kinds, "[$event]"))
-        html.Div("Of {{ exporting.poses }}; transforms in both directions, matrices in LPS and in RAS.", v_if="exporting.kinds.length",
-                 classes="mv-fact")
-        v.VCheckbox(label="Case: CT, X-rays and case.json, from this pose", hide_details=True, density="compact",
-                    model_value=("exporting.case",), update_modelValue=(self.choose, "['case', $event]"))
+        v.VCheckbox(
+            label="Export it all the same; the files then say so",
+            v_if="exporting.doubt",
+            hide_details=True,
+            density="compact",
+            model_value=("exporting.override",),
+            update_modelValue=(self.override, "[$event]"),
+        )
+        v.VCheckbox(
+            label="Result: transforms, overlays, report",
+            hide_details=True,
+            density="compact",
+            model_value=("exporting.result",),
+            update_modelValue=(self.choose, "['result', $event]"),
+        )
+        v.VSelect(
+            label="Files for other programs",
+            items=("exporting.formats",),
+            v_if="exporting.result",
+            multiple=True,
+            chips=True,
+            clearable=True,
+            model_value=("exporting.kinds",),
+            update_modelValue=(self.choose_kinds, "[$event]"),
+        )
+        html.Div(
+            "Of {{ exporting.poses }}; transforms in both directions, matrices in LPS and in RAS.",
+            v_if="exporting.kinds.length",
+            classes="mv-fact",
+        )
+        v.VCheckbox(
+            label="Case: CT, X-rays and case.json, from this pose",
+            hide_details=True,
+            density="compact",
+            model_value=("exporting.case",),
+            update_modelValue=(self.choose, "['case', $event]"),
+        )
         with html.Div(classes="mv-row"):
             Fetch(trigger="mvreg_export", label="Export", icon="mdi-download", disabled=("!!exporting.missing",))
             html.Span("{{ exporting.missing }}", classes="mv-fact")
-        with html.Ul(v_if="exporting.files.length", classes="mv-links"), html.Li(v_for="file in exporting.files", key="file.address"):
+        with (
+            html.Ul(v_if="exporting.files.length", classes="mv-links"),
+            html.Li(v_for="file in exporting.files", key="file.address"),
+        ):
             html.A("{{ file.name }}", href=("file.address",), target="_blank")
             html.Span(" {{ file.size }}", classes="mv-fact")
         self.link.build()
@@ -60,12 +90,25 @@ class ExportSection(Section):
         doubt = self.session.doubt() if self.session is not None else ""
         if doubt != self._doubt:  # what was overridden was another
             self._doubt, self._override = doubt, False
-        offered = {} if self.session is None else {
-            kind: words for kind, words in export.formats().items() if not export.lacking(self.registration, kind)}
-        return {"doubt": doubt, "override": self._override, "result": self._result, "case": self._case, "missing": self._missing(),
-                "files": self._files, "formats": [{"title": words, "value": kind} for kind, words in offered.items()],
-                "kinds": [kind for kind in self._kinds if kind in offered],
-                "poses": " and ".join(export.poses_offered(self.session)) if self.session is not None else "", **self.link.content()}
+        offered = (
+            {}
+            if self.session is None
+            else {
+                kind: words for kind, words in export.formats().items() if not export.lacking(self.registration, kind)
+            }
+        )
+        return {
+            "doubt": doubt,
+            "override": self._override,
+            "result": self._result,
+            "case": self._case,
+            "missing": self._missing(),
+            "files": self._files,
+            "formats": [{"title": words, "value": kind} for kind, words in offered.items()],
+            "kinds": [kind for kind in self._kinds if kind in offered],
+            "poses": " and ".join(export.poses_offered(self.session)) if self.session is not None else "",
+            **self.link.content(),
+        }
 
     def state(self) -> State:
         if self.session.doubt():
@@ -85,7 +128,11 @@ class ExportSection(Section):
             return "Wait until the work under way is done."
         if not (self._result or self._case):
             return "Choose what to write."
-        return "Register first, or override the caution above." if self._result and self._doubt and not self._override else ""
+        return (
+            "Register first, or override the caution above."
+            if self._result and self._doubt and not self._override
+            else ""
+        )
 
     def override(self, on: bool) -> None:
         """Whether the files are written in spite of what speaks against it."""

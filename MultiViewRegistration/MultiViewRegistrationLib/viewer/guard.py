@@ -17,14 +17,23 @@ ENTRY = ("/", "/index.html")
 HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[\w.-]+)(:(?P<port>\d+))?", re.ASCII | re.IGNORECASE)
 #: Of every answer that does not say otherwise: nobody frames it, embeds it, keeps it, or learns the address that it came from.
 HEADERS = {
-    "X-Frame-Options": "DENY", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Resource-Policy": "same-origin"}
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
 #: Vue compiles the page's templates in the browser, which needs unsafe-eval; Vuetify writes its theme into a style element.
-POLICY = ("default-src 'none'; script-src 'self' 'unsafe-eval' {inline}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
-          "font-src 'self' data:; connect-src 'self' ws://{host}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'")
+POLICY = (
+    "default-src 'none'; script-src 'self' 'unsafe-eval' {inline}; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' ws://{host}; base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+)
 #: Sets the cookie, and goes on from a page of this site: after a redirect from elsewhere a browser would keep a strict cookie back.
-ENTERED = ('<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Multi-view 2D/3D registration</title>'
-           '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">Go on</a>')
+ENTERED = (
+    '<!DOCTYPE html><meta charset="utf-8"><link rel="icon" href="data:,"><title>Multi-view 2D/3D registration</title>'
+    '<meta http-equiv="refresh" content="0; url=index.html"><a href="index.html">Go on</a>'
+)
 
 
 def protect(app: web.Application, token: str, names: tuple[str, ...] | None) -> None:

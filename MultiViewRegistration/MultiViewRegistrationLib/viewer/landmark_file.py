@@ -32,11 +32,20 @@ class LandmarkFile:
     def build(self) -> None:
         with html.Details(classes="mv-details"):
             html.Summary("Landmarks from a file")
-            v.VSelect(label="Landmarks of", items=("start.landmark_file.owners",), model_value=("start.landmark_file.of",),
-                      update_modelValue=(self.choose, "[$event]"), classes="mt-2")
+            v.VSelect(
+                label="Landmarks of",
+                items=("start.landmark_file.owners",),
+                model_value=("start.landmark_file.of",),
+                update_modelValue=(self.choose, "[$event]"),
+                classes="mt-2",
+            )
             build_questions("start.landmark_file.questions", self.answer)
-            Files(target="landmarks", hint="landmarks: .mrk.json or .fcsv, as Slicer saves them", accept=KINDS,
-                  disabled=("!start.landmark_file.ready",))
+            Files(
+                target="landmarks",
+                hint="landmarks: .mrk.json or .fcsv, as Slicer saves them",
+                accept=KINDS,
+                disabled=("!start.landmark_file.ready",),
+            )
             html.Div("{{ start.landmark_file.told }}", classes="mv-fact")
 
     def adopt(self) -> None:
@@ -47,10 +56,16 @@ class LandmarkFile:
         """What the widgets show."""
         registration, view = self._section.registration, self._view()
         ready = bool(self._place) if view is not None else registration is not None and registration.ct is not None
-        return {"of": CT if view is None else self._of, "ready": ready, "told": "" if ready else self._lacks(view),
-                "owners": [{"value": CT, "title": "the CT"},
-                           *({"value": other.node.GetID(), "title": other.name} for other in self._views())],
-                "questions": questions_content([PLACES] if view is not None else [], {PLACES.key: self._place})}
+        return {
+            "of": CT if view is None else self._of,
+            "ready": ready,
+            "told": "" if ready else self._lacks(view),
+            "owners": [
+                {"value": CT, "title": "the CT"},
+                *({"value": other.node.GetID(), "title": other.name} for other in self._views()),
+            ],
+            "questions": questions_content([PLACES] if view is not None else [], {PLACES.key: self._place}),
+        }
 
     def _lacks(self, view) -> str:
         return "Choose a CT first." if view is None else "Say first where the points lie."

@@ -33,14 +33,36 @@ class LandmarksPart:
                 with html.Tbody(), html.Tr(v_for="row in start.landmarks", key="row.name"):
                     html.Td("{{ row.name }}")
                     with html.Td(v_for="(cell, index) in row.cells", key="index"):
-                        html.Span("{{ cell.text }}", v_if="cell.text", classes=("cell.off ? 'mv-problem' : ''",), title=("cell.tip",))
-                        html.Button("click next", v_else=True, type="button", classes="mv-link mv-fact",
-                                    click=(self.next_at, "[start.landmark_places[index], row.name]"))
+                        html.Span(
+                            "{{ cell.text }}",
+                            v_if="cell.text",
+                            classes=("cell.off ? 'mv-problem' : ''",),
+                            title=("cell.tip",),
+                        )
+                        html.Button(
+                            "click next",
+                            v_else=True,
+                            type="button",
+                            classes="mv-link mv-fact",
+                            click=(self.next_at, "[start.landmark_places[index], row.name]"),
+                        )
                     with html.Td():
-                        v.VBtn(icon="mdi-delete-outline", size="x-small", variant="text", click=(self.remove, "[row.name]"),
-                               title="Remove this landmark", aria_label=("'Remove landmark ' + row.name",))
-            v.VBtn("{{ start.clicking ? 'Stop clicking' : 'Click landmarks' }}", click=self.toggle, size="small", variant="tonal",
-                   color=("start.clicking ? 'primary' : ''",), classes="mt-2")
+                        v.VBtn(
+                            icon="mdi-delete-outline",
+                            size="x-small",
+                            variant="text",
+                            click=(self.remove, "[row.name]"),
+                            title="Remove this landmark",
+                            aria_label=("'Remove landmark ' + row.name",),
+                        )
+            v.VBtn(
+                "{{ start.clicking ? 'Stop clicking' : 'Click landmarks' }}",
+                click=self.toggle,
+                size="small",
+                variant="tonal",
+                color=("start.clicking ? 'primary' : ''",),
+                classes="mt-2",
+            )
             html.Div("{{ start.landmarks_told }}", classes="mv-fact")
             self.file.build()
 
@@ -53,21 +75,35 @@ class LandmarksPart:
         """What the widgets show."""
         registration = self._section.registration
         if registration is None:
-            return {"landmarks": [], "landmark_places": [], "clicking": False, "landmarks_told": "",
-                    "landmark_file": self.file.content()}
+            return {
+                "landmarks": [],
+                "landmark_places": [],
+                "clicking": False,
+                "landmarks_told": "",
+                "landmark_file": self.file.content(),
+            }
         clicked, fit = landmarks.clicked(registration), self._fit()
         residuals = {} if fit is None else {(one.name, one.view): one for one in fit.residuals}
         names = list(dict.fromkeys(name for placed in clicked.values() for name in placed))
-        rows = [{"name": name, "cells": [_cell(name in clicked[where], residuals.get((name, where))) for where in clicked]}
-                for name in names]
+        rows = [
+            {"name": name, "cells": [_cell(name in clicked[where], residuals.get((name, where))) for where in clicked]}
+            for name in names
+        ]
         told = lacking.at_start(self._section.session, "landmarks")
         if not told and fit is not None:
             told = f"The landmarks fit their pose within {fit.rms_mm:.1f} mm (root mean square)."
         if self.clicking:
-            told = ("Click the same point in the slices of the CT and in each X-ray. There a cross is what was clicked, and a circle where "
-                    f"the CT has it now. {told}")
-        return {"landmarks": rows, "landmark_places": list(clicked), "clicking": self.clicking, "landmarks_told": told,
-                "landmark_file": self.file.content()}
+            told = (
+                "Click the same point in the slices of the CT and in each X-ray. There a cross is what was clicked, and a circle where "
+                f"the CT has it now. {told}"
+            )
+        return {
+            "landmarks": rows,
+            "landmark_places": list(clicked),
+            "clicking": self.clicking,
+            "landmarks_told": told,
+            "landmark_file": self.file.content(),
+        }
 
     def tick(self) -> None:
         """Name what was clicked, and follow what was moved."""
@@ -134,5 +170,8 @@ class LandmarksPart:
 def _cell(clicked: bool, residual) -> dict:
     if not clicked or residual is None:
         return {"text": "✔" if clicked else "", "tip": "", "off": False}
-    return {"text": f"{residual.residual_mm:.1f} mm", "off": not residual.used,
-            "tip": f"{residual.residual_px:.1f} pixels from where the landmarks' pose has it: {residual.fate}."}
+    return {
+        "text": f"{residual.residual_mm:.1f} mm",
+        "off": not residual.used,
+        "tip": f"{residual.residual_px:.1f} pixels from where the landmarks' pose has it: {residual.fate}.",
+    }

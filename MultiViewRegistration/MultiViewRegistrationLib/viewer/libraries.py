@@ -15,15 +15,21 @@ from threading import Thread
 
 _MODULE = EXTENSION_SUFFIXES[0]
 #: Package and names. What others need comes first: the system is quicker then, and no other import has to wait for it long.
-IN_ORDER = (("slicer_core", "third_party.libs/*.so*"), ("vtkmodules", "vtkFiltersGeneral" + _MODULE),
-            ("vtkmodules", "vtkRenderingOpenGL2" + _MODULE), ("vtkmodules", "vtkInteractionWidgets" + _MODULE),
-            ("slicer_core", "*" + _MODULE))
+IN_ORDER = (
+    ("slicer_core", "third_party.libs/*.so*"),
+    ("vtkmodules", "vtkFiltersGeneral" + _MODULE),
+    ("vtkmodules", "vtkRenderingOpenGL2" + _MODULE),
+    ("vtkmodules", "vtkInteractionWidgets" + _MODULE),
+    ("slicer_core", "*" + _MODULE),
+)
 
 
 def load_beside() -> None:
     """Begin, in a thread. What cannot be loaded is left to its import, which says why."""
     if os.name == "posix":
-        Thread(target=_load, name="MultiViewRegistration").start()  # which the process's end waits for, else it may crash
+        Thread(
+            target=_load, name="MultiViewRegistration"
+        ).start()  # which the process's end waits for, else it may crash
 
 
 def _load() -> None:

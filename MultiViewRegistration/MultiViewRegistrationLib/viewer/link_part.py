@@ -26,16 +26,36 @@ class LinkPart:
     def build(self) -> None:
         with html.Details(classes="mv-details", open=("exporting.linked",)):
             html.Summary("OpenIGTLink: the pose, its verdict and the overlays to navigation")
-            v.VSelect(label="How", items=(MODES,), model_value=("exporting.link_mode",), update_modelValue=(self.set, "['mode', $event]"),
-                      classes="mt-3")
+            v.VSelect(
+                label="How",
+                items=(MODES,),
+                model_value=("exporting.link_mode",),
+                update_modelValue=(self.set, "['mode', $event]"),
+                classes="mt-3",
+            )
             with html.Div(classes="mv-grid2"):
-                v.VTextField(label="Host", model_value=("exporting.link_host",), disabled=("exporting.link_mode === 'server'",),
-                             change=(self.set, "['host', $event.target.value]"))
-                NumberField(label="Port", min=1, max=LARGEST_PORT, step=1, model_value=("exporting.link_port",),
-                            change=(self.set, "['port', $event.target.value]"))
+                v.VTextField(
+                    label="Host",
+                    model_value=("exporting.link_host",),
+                    disabled=("exporting.link_mode === 'server'",),
+                    change=(self.set, "['host', $event.target.value]"),
+                )
+                NumberField(
+                    label="Port",
+                    min=1,
+                    max=LARGEST_PORT,
+                    step=1,
+                    model_value=("exporting.link_port",),
+                    change=(self.set, "['port', $event.target.value]"),
+                )
             with html.Div(classes="mv-row"):
-                v.VBtn("{{ exporting.link_mode === 'server' ? 'Offer' : 'Send' }}", click=self.begin, size="small", variant="tonal",
-                       disabled=("!exporting.link_ready",))
+                v.VBtn(
+                    "{{ exporting.link_mode === 'server' ? 'Offer' : 'Send' }}",
+                    click=self.begin,
+                    size="small",
+                    variant="tonal",
+                    disabled=("!exporting.link_ready",),
+                )
                 v.VBtn("Disconnect", click=self.end, size="small", variant="text", disabled=("!exporting.linked",))
                 html.Span("{{ exporting.link_told }}", classes="mv-fact", role="status")
 
@@ -43,8 +63,14 @@ class LinkPart:
         """What the widgets show."""
         session = self._section.session
         ready = session is not None and not session.running and (self._section.overridden or not session.doubt())
-        return {"link_mode": self._mode, "link_host": self._host, "link_port": self._port, "link_ready": ready,
-                "linked": session is not None and session.link.open, "link_told": self._now()}
+        return {
+            "link_mode": self._mode,
+            "link_host": self._host,
+            "link_port": self._port,
+            "link_ready": ready,
+            "linked": session is not None and session.link.open,
+            "link_told": self._now(),
+        }
 
     def tick(self) -> None:
         """Follow the connection."""
@@ -68,15 +94,20 @@ class LinkPart:
             elif what == "port":
                 port = number(value, "Port")
                 if port % 1 or not 1 <= port <= LARGEST_PORT:
-                    raise InputError(f"Port: found {port:g}, expected a whole number from 1 to {LARGEST_PORT}; correct it.")
+                    raise InputError(
+                        f"Port: found {port:g}, expected a whole number from 1 to {LARGEST_PORT}; correct it."
+                    )
                 self._port = int(port)
 
     def begin(self) -> None:
         """Send or offer the pose as it is now."""
         with self._section.application.acting():
             goes_to = self._section.session.link
-            start = (partial(goes_to.serve, self._port) if self._mode == SERVER else
-                     partial(goes_to.send_to, *link.address(self._host, self._port)))
+            start = (
+                partial(goes_to.serve, self._port)
+                if self._mode == SERVER
+                else partial(goes_to.send_to, *link.address(self._host, self._port))
+            )
             making = export.take_messages(self._section.session, override=self._section.overridden)
             self._section.session.run(making, lambda made: start(*made))
 

@@ -32,27 +32,54 @@ class MotionPart:
             html.Summary("Motion of another structure against this one")
             Files(target="motion", hint="track.json of the other, from the same frames", accept=".json")
             with html.Div(v_if="sequence.motion.title"):
-                html.Div("{{ sequence.motion.title }}, since frame {{ sequence.motion.since }}, along the axes of this CT.",
-                         classes="mv-name mt-2")
+                html.Div(
+                    "{{ sequence.motion.title }}, since frame {{ sequence.motion.since }}, along the axes of this CT.",
+                    classes="mv-name mt-2",
+                )
                 html.Div("{{ sequence.motion.left_out }}", v_if="sequence.motion.left_out", classes="mv-caution")
                 html.Div("{{ sequence.motion.unseen }}", v_if="sequence.motion.unseen", classes="mv-caution")
-                Plot(v_for="plot in sequence.motion.plots", key="plot.title", title=("plot.title",), across="frame", up=("plot.unit",),
-                     curves=("plot.curves",), here=("player.number",))
-                with (html.Div(classes="mv-scroll", tabindex=0, role="region", aria_label="Motion by frame"),
-                      html.Table(classes="mv-table", aria_label="Motion by frame")):
+                Plot(
+                    v_for="plot in sequence.motion.plots",
+                    key="plot.title",
+                    title=("plot.title",),
+                    across="frame",
+                    up=("plot.unit",),
+                    curves=("plot.curves",),
+                    here=("player.number",),
+                )
+                with (
+                    html.Div(classes="mv-scroll", tabindex=0, role="region", aria_label="Motion by frame"),
+                    html.Table(classes="mv-table", aria_label="Motion by frame"),
+                ):
                     with html.Thead(), html.Tr():
                         for title in ("Frame", "Turn (°)", "Shift (mm)"):
                             html.Th(title)
-                    with html.Tbody(), html.Tr(v_for="row in sequence.motion.rows", key="row.number",
-                                               classes=("row.number === player.number ? 'selected' : ''",)):
+                    with (
+                        html.Tbody(),
+                        html.Tr(
+                            v_for="row in sequence.motion.rows",
+                            key="row.number",
+                            classes=("row.number === player.number ? 'selected' : ''",),
+                        ),
+                    ):
                         with html.Td():
-                            html.Button("{{ row.number }}", type="button", classes="mv-link", title="Show this frame",
-                                        click=(self._section.go, "[row.number]"),
-                                        aria_current=("row.number === player.number ? 'true' : 'false'",))
+                            html.Button(
+                                "{{ row.number }}",
+                                type="button",
+                                classes="mv-link",
+                                title="Show this frame",
+                                click=(self._section.go, "[row.number]"),
+                                aria_current=("row.number === player.number ? 'true' : 'false'",),
+                            )
                         html.Td("{{ row.turn }}")
                         html.Td("{{ row.shift }}")
                 with html.Div(classes="mv-row"):
-                    Fetch(trigger="mvreg_motion_export", label="Export motion", icon="mdi-download", disabled=("sequence.busy",))
+                    Fetch(
+                        trigger="mvreg_motion_export",
+                        label="Export motion",
+                        icon="mdi-download",
+                        disabled=("sequence.busy",),
+                    )
                     html.Span("motion.csv with all numbers, motion.html", classes="mv-fact")
                     v.VBtn("Remove", click=self.remove, size="small", variant="text")
 
@@ -82,7 +109,9 @@ class MotionPart:
 
     def _open(self, path: Path) -> None:
         if self._section.session is None:
-            raise InputError("Motion: nothing is open, expected a sequence against which the other moves; track it, or open it.")
+            raise InputError(
+                "Motion: nothing is open, expected a sequence against which the other moves; track it, or open it."
+            )
         self._section.session.sequence.hold_against(path)
 
     def remove(self) -> None:
@@ -96,7 +125,9 @@ class MotionPart:
         application = self._section.application
         with application.acting():
             if other is None:
-                raise InputError("Motion: there is none, expected one to export; choose the other structure's track.json.")
+                raise InputError(
+                    "Motion: there is none, expected one to export; choose the other structure's track.json."
+                )
             folder = application.downloads.new_folder() / "motion"
             session.run(lambda: packed(other.motion.save(folder), folder), written.append)
         while session.running and not written:
@@ -108,8 +139,21 @@ def told_of(motion: Motion) -> dict:
     """A motion as the page shows it."""
     numbers = [each.number for each in motion.motion]
     return {
-        "title": motion.title, "since": numbers[0], "left_out": motion.left_out,
-        "plots": [{"title": f"{name}, {unit}", "unit": unit, "curves": [
-            {"name": line, "points": [[at, round(value, 6)] for at, value in zip(numbers, values, strict=True)]}
-            for line, values in lines]} for name, unit, lines in motion.curves],
-        "rows": [{"number": number, "turn": f"{turn:.2f}", "shift": f"{shift:.2f}"} for number, turn, shift in motion.rows]}
+        "title": motion.title,
+        "since": numbers[0],
+        "left_out": motion.left_out,
+        "plots": [
+            {
+                "title": f"{name}, {unit}",
+                "unit": unit,
+                "curves": [
+                    {"name": line, "points": [[at, round(value, 6)] for at, value in zip(numbers, values, strict=True)]}
+                    for line, values in lines
+                ],
+            }
+            for name, unit, lines in motion.curves
+        ],
+        "rows": [
+            {"number": number, "turn": f"{turn:.2f}", "shift": f"{shift:.2f}"} for number, turn, shift in motion.rows
+        ],
+    }

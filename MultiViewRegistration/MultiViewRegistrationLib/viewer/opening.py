@@ -44,7 +44,9 @@ class Opening:
         case: of a result or a track, see `read_result`.   early: what has begun with the path already.
         """
         if early is not None:
-            self._begin(path.name, lambda tell: read_case(path, early.case.result_for(tell), early.ready), also=early.case)
+            self._begin(
+                path.name, lambda tell: read_case(path, early.case.result_for(tell), early.ready), also=early.case
+            )
         else:
             self._begin(path.name, lambda tell: reader(path, case))
 
@@ -90,12 +92,20 @@ class Opening:
                     raise InputError(reading.message)
                 self._application.replace(reading.result)
                 if self._application.session is not None:
-                    self._application.session.notices.loaded([*(self._also.warnings if self._also else []), *reading.warnings])
+                    self._application.session.notices.loaded(
+                        [*(self._also.warnings if self._also else []), *reading.warnings]
+                    )
             finally:
                 self._after()
 
-    def _begin(self, what: str, work, after: Callable[[], object] = lambda: None, also: Worker | None = None,
-               kept: Path | None = None) -> None:
+    def _begin(
+        self,
+        what: str,
+        work,
+        after: Callable[[], object] = lambda: None,
+        also: Worker | None = None,
+        kept: Path | None = None,
+    ) -> None:
         """also: another worker that does a part of the work, and may warn."""
         with self._application.acting():
             if self._reading is not None:
@@ -109,7 +119,9 @@ class Opening:
 
     def _show_left(self) -> None:
         now = datetime.now()
-        self._application.state.left = [{"key": one.folder.name, "name": one.name, "saved": one.told(now)} for one in self._left]
+        self._application.state.left = [
+            {"key": one.folder.name, "name": one.name, "saved": one.told(now)} for one in self._left
+        ]
 
 
 def reader(path: Path, case: Path | None = None):
@@ -117,13 +129,17 @@ def reader(path: Path, case: Path | None = None):
     if path.is_dir():
         inside = [name for name in NAMED if (path / name).is_file()]
         if not inside:
-            raise InputError(f"{path.name}: holds none of {', '.join(NAMED)}, expected one of them; choose another folder.")
+            raise InputError(
+                f"{path.name}: holds none of {', '.join(NAMED)}, expected one of them; choose another folder."
+            )
         path = path / inside[0]
     if path.suffix.lower() in SCENES:
         return read_scene(path)
     if path.suffix.lower() != ".json":
-        raise InputError(f"{path.name}: cannot be opened as a whole, expected one of {', '.join(NAMED)}, or a scene (.mrb); a CT or X-ray "
-                         "goes to the step of that name.")
+        raise InputError(
+            f"{path.name}: cannot be opened as a whole, expected one of {', '.join(NAMED)}, or a scene (.mrb); a CT or X-ray "
+            "goes to the step of that name."
+        )
     if path.name == "track.json":
         return read_track(path, case)
     if case is not None or path.name == "result.json":
@@ -133,7 +149,9 @@ def reader(path: Path, case: Path | None = None):
 
 def sent(folder: Path):
     """The same for files that a page sent: of several the scene, the result, the track, or the case among them."""
-    files = sorted((file for file in folder.rglob("*") if file.is_file()), key=lambda file: (len(file.parts), file.name))
+    files = sorted(
+        (file for file in folder.rglob("*") if file.is_file()), key=lambda file: (len(file.parts), file.name)
+    )
     scenes = [file for file in files if file.suffix.lower() in SCENES]
     named = [file for name in NAMED for file in files if file.name == name]
     others = [file for file in files if file.suffix.lower() == ".json"]

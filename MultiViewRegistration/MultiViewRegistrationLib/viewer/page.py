@@ -12,8 +12,13 @@ from .section import DONE, PROBLEM, READY, RUNNING, TODO
 from .starting import THEME, TITLE
 
 #: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of its own.
-ICONS = {TODO: "mdi-circle-outline", READY: "mdi-circle-half-full", RUNNING: "mdi-play-circle", DONE: "mdi-check-circle",
-         PROBLEM: "mdi-alert"}
+ICONS = {
+    TODO: "mdi-circle-outline",
+    READY: "mdi-circle-half-full",
+    RUNNING: "mdi-play-circle",
+    DONE: "mdi-check-circle",
+    PROBLEM: "mdi-alert",
+}
 
 
 def build(application) -> None:
@@ -27,11 +32,31 @@ def build(application) -> None:
             with html.Aside(classes="mv-steps", aria_label="Steps"):
                 _head(application)
                 v.VProgressLinear(v_if="saving", indeterminate=True, height=3)
-                html.Div("Reading {{ opening }}…", v_if="opening && has_registration", classes="mv-fact mv-message", role="status")
-                v.VAlert("{{ message }}", v_if="message", type="error", variant="tonal", density="compact", classes="mv-message",
-                         role="alert", closable=True, click_close="message = ''")
-                with v.VAlert(v_if="notices.length", type="warning", variant="tonal", density="compact", classes="mv-message",
-                              role="alert"):
+                html.Div(
+                    "Reading {{ opening }}…",
+                    v_if="opening && has_registration",
+                    classes="mv-fact mv-message",
+                    role="status",
+                )
+                v.VAlert(
+                    "{{ message }}",
+                    v_if="message",
+                    type="error",
+                    variant="tonal",
+                    density="compact",
+                    classes="mv-message",
+                    role="alert",
+                    closable=True,
+                    click_close="message = ''",
+                )
+                with v.VAlert(
+                    v_if="notices.length",
+                    type="warning",
+                    variant="tonal",
+                    density="compact",
+                    classes="mv-message",
+                    role="alert",
+                ):
                     html.Div("{{ notice }}", v_for="notice in notices", key="notice")
                     v.VBtn("Understood", click=application.understood, size="small", variant="tonal")
                 with html.Div(classes="mv-list"):
@@ -48,16 +73,28 @@ def _head(application) -> None:
     with html.Div(classes="mv-head"):
         html.H1(TITLE, classes="mv-title")
         _open_another(application)
-        elements.Fetch(v_if="has_registration", trigger="mvreg_save", label="Save", icon="mdi-content-save",
-                       title="Save the scene as a file that 3D Slicer and this page open (.mrb)")
+        elements.Fetch(
+            v_if="has_registration",
+            trigger="mvreg_save",
+            label="Save",
+            icon="mdi-content-save",
+            title="Save the scene as a file that 3D Slicer and this page open (.mrb)",
+        )
 
 
 def _open_another(application) -> None:
     """A button for a dialog: what is open is only ever closed there, where it can be kept."""
     with html.Div(v_if="has_registration"), v.VDialog(v_model=("opening_another",), max_width=560):
         with v.Template(v_slot_activator="{ props }"):
-            v.VBtn("Open", v_bind="props", prepend_icon="mdi-folder-open", size="small", variant="tonal", disabled=("!!opening",),
-                   title="Open another case, result or scene")
+            v.VBtn(
+                "Open",
+                v_bind="props",
+                prepend_icon="mdi-folder-open",
+                size="small",
+                variant="tonal",
+                disabled=("!!opening",),
+                title="Open another case, result or scene",
+            )
         with v.VCard(title="Open something else"), v.VCardText():
             html.P("What is open now will be closed. Save it first if it is to be kept.")
             _openable(application, "What would you like to open?")
@@ -66,8 +103,13 @@ def _open_another(application) -> None:
 
 def _openable(application, drop: str) -> None:
     """Files of a case, a result or a scene, or a case with nothing in it."""
-    with elements.Files(target="open", hint="case.json, result.json or scene (.mrb), with all its files", folder=True,
-                        disabled=("!!opening",), classes="mv-drop"):
+    with elements.Files(
+        target="open",
+        hint="case.json, result.json or scene (.mrb), with all its files",
+        folder=True,
+        disabled=("!!opening",),
+        classes="mv-drop",
+    ):
         html.H3(drop)
     v.VBtn("Begin with an empty case", click=application.begin_empty, variant="text", disabled=("!!opening",))
 
@@ -77,7 +119,11 @@ def _steps(application) -> None:
         for number, section in enumerate(application.sections.values(), start=1):
             with v.VExpansionPanel(value=section.NAME):
                 with v.VExpansionPanelTitle(classes="mv-step"):
-                    v.VIcon(f"{{{{ icons[{section.NAME}.state.kind] }}}}", size="small", classes=(f"'mv-' + {section.NAME}.state.kind",))
+                    v.VIcon(
+                        f"{{{{ icons[{section.NAME}.state.kind] }}}}",
+                        size="small",
+                        classes=(f"'mv-' + {section.NAME}.state.kind",),
+                    )
                     html.Span(f"{number}. {section.TITLE}", classes="mv-step-name")
                     html.Span(f"{{{{ {section.NAME}.state.text }}}}", classes="mv-step-text")
                 with v.VExpansionPanelText():
@@ -86,17 +132,32 @@ def _steps(application) -> None:
 
 def _views(application) -> None:
     with html.Div(classes=("'mv-views' + (views.maximised ? ' one' : '')",)):
-        with (html.Div(classes="mv-xrays", v_show="!views.maximised || views.xrays.some(x => x.template === views.maximised)",
-                       style=("{ gridTemplateColumns: `repeat(${views.maximised ? 1 : views.columns}, minmax(0, 1fr))` }",)),
-              html.Div(v_for="xray in views.xrays", key="xray.template", classes="mv-cell",
-                       v_show="!views.maximised || views.maximised === xray.template", style=("{ borderTopColor: xray.colour }",))):
+        with (
+            html.Div(
+                classes="mv-xrays",
+                v_show="!views.maximised || views.xrays.some(x => x.template === views.maximised)",
+                style=("{ gridTemplateColumns: `repeat(${views.maximised ? 1 : views.columns}, minmax(0, 1fr))` }",),
+            ),
+            html.Div(
+                v_for="xray in views.xrays",
+                key="xray.template",
+                classes="mv-cell",
+                v_show="!views.maximised || views.maximised === xray.template",
+                style=("{ borderTopColor: xray.colour }",),
+            ),
+        ):
             client.ServerTemplate(name=("xray.template",))
-        with html.Div(classes="mv-scene", v_show="!views.maximised || views.maximised.startsWith('view_')"
-                      " && !views.xrays.some(x => x.template === views.maximised)"):
+        with html.Div(
+            classes="mv-scene",
+            v_show="!views.maximised || views.maximised.startsWith('view_')"
+            " && !views.xrays.some(x => x.template === views.maximised)",
+        ):
             with html.Div(classes="mv-cell mv-3d", v_show="!views.maximised || views.maximised === 'view_3D'"):
                 client.ServerTemplate(name="view_3D")
             for name, *_ in layout.CT_SLICES:
-                with html.Div(classes="mv-cell", v_show=f"views.slices && !views.maximised || views.maximised === 'view_{name}'"):
+                with html.Div(
+                    classes="mv-cell", v_show=f"views.slices && !views.maximised || views.maximised === 'view_{name}'"
+                ):
                     client.ServerTemplate(name=f"view_{name}")
 
 
@@ -105,12 +166,29 @@ def _start_page(application) -> None:
         v.VIcon("mdi-vector-triangle", size="64", color="primary")
         html.H2("Find where a CT lies in the world of two or more X\u2011rays.")
         with html.Div(v_for="one in left", key="one.key", classes="mv-row"):
-            v.VBtn("Go on where you were ({{ one.name }}, {{ one.saved }})", click=(application.opening.go_on, "[one.key]"),
-                   color="primary", disabled=("!!opening",), prepend_icon="mdi-history", classes="mv-as-written",
-                   title="As this program kept it before it ended")
-            v.VBtn("Remove", click=(application.opening.remove_left, "[one.key]"), variant="text", disabled=("!!opening",),
-                   title="Remove it from this computer")
-        v.VBtn("Open the demo", click=application.opening.open_demo, size="x-large", color="primary", disabled=("!!opening",))
+            v.VBtn(
+                "Go on where you were ({{ one.name }}, {{ one.saved }})",
+                click=(application.opening.go_on, "[one.key]"),
+                color="primary",
+                disabled=("!!opening",),
+                prepend_icon="mdi-history",
+                classes="mv-as-written",
+                title="As this program kept it before it ended",
+            )
+            v.VBtn(
+                "Remove",
+                click=(application.opening.remove_left, "[one.key]"),
+                variant="text",
+                disabled=("!!opening",),
+                title="Remove it from this computer",
+            )
+        v.VBtn(
+            "Open the demo",
+            click=application.opening.open_demo,
+            size="x-large",
+            color="primary",
+            disabled=("!!opening",),
+        )
         html.P("A chest CT and two X-rays of it, with a start that is off.", classes="mv-fact")
         html.P("Reading {{ opening }}…", v_if="opening", role="status")
         _openable(application, "Or drop a case here")

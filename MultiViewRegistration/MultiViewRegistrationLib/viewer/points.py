@@ -48,7 +48,9 @@ class Points:
             r, a, s = self.cursor.ct_ras
             told.append(f"In the CT at R {r:.1f}, A {a:.1f}, S {s:.1f} mm.")
             if reading.residual_mm is not None:
-                told.append(f"The rays miss it by up to {reading.residual_mm:.1f} mm, {reading.residual_px:.1f} pixels.")
+                told.append(
+                    f"The rays miss it by up to {reading.residual_mm:.1f} mm, {reading.residual_px:.1f} pixels."
+                )
         elif len(reading.seen) == 1:
             told.append("Click the same point in another X-ray, on the line.")
         return [*told, *filter(None, [reading.caution])]

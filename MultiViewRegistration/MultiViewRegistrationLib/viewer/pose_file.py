@@ -31,14 +31,25 @@ class PoseFile:
         self._asked = Asked([])
 
     def build(self) -> None:
-        with html.Details(v_if="['given', 'search', 'by hand'].includes(start.start) && start.numbers.length", classes="mv-details"):
+        with html.Details(
+            v_if="['given', 'search', 'by hand'].includes(start.start) && start.numbers.length", classes="mv-details"
+        ):
             html.Summary("A pose from a file")
             Files(target="pose", hint="a pose: ITK or Slicer transform, 4 × 4 matrix", accept=KINDS)
             html.Div("{{ start.pose_file.name }}", v_if="start.pose_file.name", classes="mv-name mt-2")
             build_questions("start.pose_file.questions", self.answer)
-            html.Div("{{ start.pose_file.problem }}", v_if="start.pose_file.problem", classes="mv-problem", role="alert")
-            v.VBtn("Put the CT there", v_if="start.pose_file.name && !start.pose_file.problem", click=self.place, size="small",
-                   variant="tonal", classes="mt-2", disabled=("!start.pose_file.ready || register.running",))
+            html.Div(
+                "{{ start.pose_file.problem }}", v_if="start.pose_file.problem", classes="mv-problem", role="alert"
+            )
+            v.VBtn(
+                "Put the CT there",
+                v_if="start.pose_file.name && !start.pose_file.problem",
+                click=self.place,
+                size="small",
+                variant="tonal",
+                classes="mt-2",
+                disabled=("!start.pose_file.ready || register.running",),
+            )
 
     def adopt(self) -> None:
         """There is another registration at work."""
@@ -49,8 +60,12 @@ class PoseFile:
     def content(self) -> dict:
         """What the widgets show."""
         asked, path = self._asked, self._path
-        return {"name": path.name if path else "", "questions": questions_content(asked.questions, self._answers),
-                "problem": without(path.parent, asked.problem) if path else "", "ready": asked.found is not None}
+        return {
+            "name": path.name if path else "",
+            "questions": questions_content(asked.questions, self._answers),
+            "problem": without(path.parent, asked.problem) if path else "",
+            "ready": asked.found is not None,
+        }
 
     # What a person does
 

@@ -12,8 +12,12 @@ from ..scene.words import method_in_words, started_in_words, took, worst
 from .comparison_part import ComparisonPart
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 
-REFINEMENTS = {"joint": "Joint, all X-rays together", "diffpose": "DiffPose (published baseline)",
-               "cui2025": "Cui et al. 2025 (published baseline)", "xvr": "xvr (published baseline)"}
+REFINEMENTS = {
+    "joint": "Joint, all X-rays together",
+    "diffpose": "DiffPose (published baseline)",
+    "cui2025": "Cui et al. 2025 (published baseline)",
+    "xvr": "xvr (published baseline)",
+}
 IDLE = {"running": False, "percent": None, "text": ""}
 
 
@@ -29,42 +33,94 @@ class RegisterSection(Section):
 
     def build(self) -> None:
         with html.Div(classes="mv-row"):
-            v.VBtn("Register", click=self.register, disabled=("!!register.lacking || register.busy",), color="primary",
-                   prepend_icon="mdi-target", title=("register.lacking || 'Find where the CT lies (Ctrl+Enter)'",))
+            v.VBtn(
+                "Register",
+                click=self.register,
+                disabled=("!!register.lacking || register.busy",),
+                color="primary",
+                prepend_icon="mdi-target",
+                title=("register.lacking || 'Find where the CT lies (Ctrl+Enter)'",),
+            )
             v.VBtn("Cancel", click=self.cancel, disabled=("!register.running",), variant="outlined")
-            v.VBtn(icon="mdi-undo", click=self.undo, disabled=("!register.can_undo",), variant="text", size="small", title="Undo (Ctrl+Z)",
-                   aria_label="Undo")
-            v.VBtn(icon="mdi-redo", click=self.redo, disabled=("!register.can_redo",), variant="text", size="small", title="Redo (Ctrl+Y)",
-                   aria_label="Redo")
+            v.VBtn(
+                icon="mdi-undo",
+                click=self.undo,
+                disabled=("!register.can_undo",),
+                variant="text",
+                size="small",
+                title="Undo (Ctrl+Z)",
+                aria_label="Undo",
+            )
+            v.VBtn(
+                icon="mdi-redo",
+                click=self.redo,
+                disabled=("!register.can_redo",),
+                variant="text",
+                size="small",
+                title="Redo (Ctrl+Y)",
+                aria_label="Redo",
+            )
         with html.Div(v_if="progress.running", role="status"):
-            v.VProgressLinear(model_value=("progress.percent",), indeterminate=("progress.percent === null",), height=6, classes="mt-2",
-                              color="primary")
+            v.VProgressLinear(
+                model_value=("progress.percent",),
+                indeterminate=("progress.percent === null",),
+                height=6,
+                classes="mt-2",
+                color="primary",
+            )
             html.Div("{{ progress.text }}", classes="mv-fact")
         html.Div("{{ register.lacking }}", v_if="register.lacking && !register.outcome", classes="mv-fact")
-        html.Div("{{ register.outcome }}", v_if="register.outcome && !progress.running", classes="mv-outcome", role="status")
+        html.Div(
+            "{{ register.outcome }}", v_if="register.outcome && !progress.running", classes="mv-outcome", role="status"
+        )
         html.Div("⚠ {{ note }}", v_for="note in register.notes", key="note", classes="mv-caution")
         with html.Table(v_if="register.history.length", classes="mv-table mv-history", aria_label="History of poses"):
             with html.Thead(), html.Tr():
                 for title in ("Time", "Method", "Similarity", "s", ""):
                     html.Th(title)
-            with (html.Tbody(), html.Tr(v_for="entry in register.history", key="entry.number",
-                                        classes=("entry.current ? 'selected' : ''",))):
+            with (
+                html.Tbody(),
+                html.Tr(
+                    v_for="entry in register.history", key="entry.number", classes=("entry.current ? 'selected' : ''",)
+                ),
+            ):
                 html.Td("{{ entry.time }}")
-                with html.Td(title=("entry.tip",)), html.Button(type="button", classes="mv-link", click=(self.go, "[entry.number]"),
-                                                                disabled=("register.busy",), title="Put the CT there",
-                                                                aria_current=("entry.current ? 'true' : 'false'",)):
+                with (
+                    html.Td(title=("entry.tip",)),
+                    html.Button(
+                        type="button",
+                        classes="mv-link",
+                        click=(self.go, "[entry.number]"),
+                        disabled=("register.busy",),
+                        title="Put the CT there",
+                        aria_current=("entry.current ? 'true' : 'false'",),
+                    ),
+                ):
                     html.Span("{{ entry.method }}")
                 html.Td("{{ entry.similarity }}")
                 html.Td("{{ entry.seconds }}")
                 with html.Td():
-                    v.VBtn(icon="mdi-compare", size="x-small", variant="text", v_if="!entry.current", title="Compare with where the CT is",
-                           click=(self.comparison.compare, "[entry.number]"), aria_label=("'Compare with ' + entry.method",),
-                           disabled=("register.busy",))
+                    v.VBtn(
+                        icon="mdi-compare",
+                        size="x-small",
+                        variant="text",
+                        v_if="!entry.current",
+                        title="Compare with where the CT is",
+                        click=(self.comparison.compare, "[entry.number]"),
+                        aria_label=("'Compare with ' + entry.method",),
+                        disabled=("register.busy",),
+                    )
         self.comparison.build()
         with html.Details(classes="mv-details"):
             html.Summary("Refinement")
-            v.VSelect(items=([{"value": key, "title": title} for key, title in REFINEMENTS.items()],), classes="mt-2", label="Refinement",
-                      model_value=("register.refinement",), update_modelValue=(self.refine, "[$event]"), disabled=("register.busy",))
+            v.VSelect(
+                items=([{"value": key, "title": title} for key, title in REFINEMENTS.items()],),
+                classes="mt-2",
+                label="Refinement",
+                model_value=("register.refinement",),
+                update_modelValue=(self.refine, "[$event]"),
+                disabled=("register.busy",),
+            )
 
     def adopt(self) -> None:
         self._ready = False
@@ -73,13 +129,34 @@ class RegisterSection(Section):
 
     def content(self) -> dict:
         if self.registration is None:
-            return {"lacking": "Open a case first.", "running": False, "busy": False, "ready": False, "ended": "", "can_undo": False,
-                    "can_redo": False, "outcome": "", "notes": [], "history": [], "refinement": "joint"}
+            return {
+                "lacking": "Open a case first.",
+                "running": False,
+                "busy": False,
+                "ready": False,
+                "ended": "",
+                "can_undo": False,
+                "can_redo": False,
+                "outcome": "",
+                "notes": [],
+                "history": [],
+                "refinement": "joint",
+            }
         session = self.session
         history, idle = session.history, not session.running
-        return {"lacking": lacking(session), "running": session.under_way is not None, "busy": session.running,
-                "ready": self._ready, "ended": session.ended, "can_undo": history.can_undo and idle, "can_redo": history.can_redo and idle,
-                "outcome": self._outcome(), "notes": self._notes(), "history": _rows(history), "refinement": self.registration.refinement}
+        return {
+            "lacking": lacking(session),
+            "running": session.under_way is not None,
+            "busy": session.running,
+            "ready": self._ready,
+            "ended": session.ended,
+            "can_undo": history.can_undo and idle,
+            "can_redo": history.can_redo and idle,
+            "outcome": self._outcome(),
+            "notes": self._notes(),
+            "history": _rows(history),
+            "refinement": self.registration.refinement,
+        }
 
     def state(self) -> State:
         session = self.session
@@ -109,7 +186,10 @@ class RegisterSection(Section):
         percent = round(100 * run.progress.fraction) if run.progress else None
         stage = run.stage[:1].upper() + run.stage[1:]
         self.application.state.progress = {
-            "running": True, "percent": percent, "text": ", ".join(filter(None, [stage, f"{run.seconds:.1f} s", run.left]))}
+            "running": True,
+            "percent": percent,
+            "text": ", ".join(filter(None, [stage, f"{run.seconds:.1f} s", run.left])),
+        }
 
     def _outcome(self) -> str:
         session = self.session
@@ -177,7 +257,15 @@ class RegisterSection(Section):
 def _rows(history) -> list[dict]:
     """The entries, the newest first."""
     position = -1 if history.moved else history.position
-    return [{"number": number, "time": datetime.fromisoformat(entry.time).strftime("%H:%M:%S"), "method": method_in_words(entry),
-             "similarity": worst(entry.similarity), "seconds": "" if entry.seconds is None else f"{entry.seconds:.1f}",
-             "tip": " ".join([*started_in_words(entry), *entry.reasons]), "current": number == position}
-            for number, entry in enumerate(history.entries)][::-1]
+    return [
+        {
+            "number": number,
+            "time": datetime.fromisoformat(entry.time).strftime("%H:%M:%S"),
+            "method": method_in_words(entry),
+            "similarity": worst(entry.similarity),
+            "seconds": "" if entry.seconds is None else f"{entry.seconds:.1f}",
+            "tip": " ".join([*started_in_words(entry), *entry.reasons]),
+            "current": number == position,
+        }
+        for number, entry in enumerate(history.entries)
+    ][::-1]

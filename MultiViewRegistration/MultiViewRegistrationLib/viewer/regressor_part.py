@@ -25,28 +25,62 @@ class RegressorPart:
         with html.Details(classes="mv-details", open=("start.training.begun",)):
             html.Summary("Regressor: a network that finds this CT without a start")
             html.Div("{{ start.models_told }}", classes="mv-fact")
-            with (html.Table(v_if="start.models.length", classes="mv-table"), html.Tbody(),
-                  html.Tr(v_for="model in start.models", key="model.id")):
+            with (
+                html.Table(v_if="start.models.length", classes="mv-table"),
+                html.Tbody(),
+                html.Tr(v_for="model in start.models", key="model.id"),
+            ):
                 html.Td("{{ model.name }}")
                 html.Td("{{ model.minutes }}", title=("model.device",))
                 html.Td("{{ model.error }}")
                 with html.Td():
-                    v.VBtn("{{ model.used ? 'In use' : model.finished ? 'Use' : 'Resume' }}", click=(self.choose, "[model.id]"),
-                           size="x-small", variant="tonal", disabled=("model.used || start.training.running",))
+                    v.VBtn(
+                        "{{ model.used ? 'In use' : model.finished ? 'Use' : 'Resume' }}",
+                        click=(self.choose, "[model.id]"),
+                        size="x-small",
+                        variant="tonal",
+                        disabled=("model.used || start.training.running",),
+                    )
                     with v.VMenu():
                         with v.Template(v_slot_activator="{ props }"):
-                            v.VBtn(icon="mdi-delete-outline", size="x-small", variant="text", v_bind="props", title="Remove this regressor",
-                                   aria_label=("'Remove regressor ' + model.name",), disabled=("start.training.running",))
+                            v.VBtn(
+                                icon="mdi-delete-outline",
+                                size="x-small",
+                                variant="text",
+                                v_bind="props",
+                                title="Remove this regressor",
+                                aria_label=("'Remove regressor ' + model.name",),
+                                disabled=("start.training.running",),
+                            )
                         with v.VList(density="compact"):
-                            v.VListItem(title=("`Remove ${model.name} from this computer`",), click=(self.remove, "[model.id]"))
+                            v.VListItem(
+                                title=("`Remove ${model.name} from this computer`",), click=(self.remove, "[model.id]")
+                            )
             with html.Div(classes="mv-row"):
-                NumberField(label="Train for", suffix="min", min=0.5, step=0.5, model_value=("start.minutes",),
-                             change=(self.set_minutes, "[$event.target.value]"))
-                v.VBtn("Train", click=self.train, size="small", variant="tonal",
-                       disabled=("!!start.train_lacking || start.training.running",), title=("start.train_lacking",))
+                NumberField(
+                    label="Train for",
+                    suffix="min",
+                    min=0.5,
+                    step=0.5,
+                    model_value=("start.minutes",),
+                    change=(self.set_minutes, "[$event.target.value]"),
+                )
+                v.VBtn(
+                    "Train",
+                    click=self.train,
+                    size="small",
+                    variant="tonal",
+                    disabled=("!!start.train_lacking || start.training.running",),
+                    title=("start.train_lacking",),
+                )
                 v.VBtn("Stop", v_if="start.training.running", click=self.stop, size="small", variant="outlined")
-            v.VProgressLinear(v_if="start.training.running", model_value=("start.training.percent",), height=6, classes="mt-2",
-                              indeterminate=("start.training.percent === null",))
+            v.VProgressLinear(
+                v_if="start.training.running",
+                model_value=("start.training.percent",),
+                height=6,
+                classes="mt-2",
+                indeterminate=("start.training.percent === null",),
+            )
             html.Div("{{ start.training.text }}", v_if="start.training.text", classes="mv-fact", role="status")
 
     def adopt(self) -> None:
@@ -64,15 +98,33 @@ class RegressorPart:
     def content(self) -> dict:
         """What the widgets show."""
         if self._section.registration is None:
-            return {"models": [], "models_told": "", "minutes": self._minutes, "train_lacking": "Choose a CT first.",
-                    "training": self._training()}
+            return {
+                "models": [],
+                "models_told": "",
+                "minutes": self._minutes,
+                "train_lacking": "Choose a CT first.",
+                "training": self._training(),
+            }
         learning = self._learning
         listed = [model for model in learning.models if model.finished or not learning.under_way]
-        return {"models": [{"id": str(model.folder), "name": model.name, "minutes": f"{model.card.minutes:g} min",
-                            "device": f"On {model.card.device}",
-                            "error": "" if model.card.error_mm is None else f"{model.card.error_mm:.1f} mm",
-                            "used": model.folder == learning.model, "finished": model.finished} for model in listed],
-                "models_told": self._told(), "minutes": self._minutes, "train_lacking": self._lacking(), "training": self._training()}
+        return {
+            "models": [
+                {
+                    "id": str(model.folder),
+                    "name": model.name,
+                    "minutes": f"{model.card.minutes:g} min",
+                    "device": f"On {model.card.device}",
+                    "error": "" if model.card.error_mm is None else f"{model.card.error_mm:.1f} mm",
+                    "used": model.folder == learning.model,
+                    "finished": model.finished,
+                }
+                for model in listed
+            ],
+            "models_told": self._told(),
+            "minutes": self._minutes,
+            "train_lacking": self._lacking(),
+            "training": self._training(),
+        }
 
     def _told(self) -> str:
         learning = self._learning
@@ -99,10 +151,19 @@ class RegressorPart:
         if self._learning.under_way:
             progress = training.progress
             left = progress.left if progress and not training.ending else ""
-            return {"begun": True, "running": True, "percent": round(100 * progress.fraction) if progress else None,
-                    "text": ", ".join(filter(None, [training.stage[:1].upper() + training.stage[1:], left]))}
+            return {
+                "begun": True,
+                "running": True,
+                "percent": round(100 * progress.fraction) if progress else None,
+                "text": ", ".join(filter(None, [training.stage[:1].upper() + training.stage[1:], left])),
+            }
         told = {"failed": training.message, "cancelled": "Cancelled. What was learnt is kept: Resume goes on with it."}
-        return {"begun": True, "running": False, "percent": None, "text": told.get(training.state, "\n".join(training.warnings))}
+        return {
+            "begun": True,
+            "running": False,
+            "percent": None,
+            "text": told.get(training.state, "\n".join(training.warnings)),
+        }
 
     def tick(self) -> None:
         """Follow the store and the training."""

@@ -64,14 +64,26 @@ class RemoteView:
         cursor = f"{self.template}_cursor"
         window = RcaWindow(view.render_window(), state=server.state, active_view_cursor=cursor)
         self._scheduler = RcaImageRenderScheduler(
-            window, interactive_quality=MOVING_QUALITY, rca_encoder=RcaImageEncoder.JPEG, target_fps=FPS_BESIDE)
+            window, interactive_quality=MOVING_QUALITY, rca_encoder=RcaImageEncoder.JPEG, target_fps=FPS_BESIDE
+        )
         server.state.setdefault(cursor, "default")
-        with (ViewLayout(server, template_name=self.template),
-              html.Div(classes="mv-fill", mouseenter=(self._pace, "[true]"), mouseleave=(self._pace, "[false]"))):
-            rca.RemoteControlledArea(name=self.template, display="image", send_mouse_move=True, event_throttle_ms=("20",),
-                                     image_style=(WHOLE,), style=(f"{{ cursor: {cursor} }}",), classes="mv-fill")
+        with (
+            ViewLayout(server, template_name=self.template),
+            html.Div(classes="mv-fill", mouseenter=(self._pace, "[true]"), mouseleave=(self._pace, "[false]")),
+        ):
+            rca.RemoteControlledArea(
+                name=self.template,
+                display="image",
+                send_mouse_move=True,
+                event_throttle_ms=("20",),
+                image_style=(WHOLE,),
+                style=(f"{{ cursor: {cursor} }}",),
+                classes="mv-fill",
+            )
             beside()
-        adapter = LastPage(window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False)
+        adapter = LastPage(
+            window=window, name=self.template, scheduler=self._scheduler, do_schedule_render_on_interaction=False
+        )
         self._strategy = Patience(self._scheduler, hold)
         view.set_scheduled_render(self._strategy)
         server.controller.rc_area_register(adapter)  # the server is running

@@ -12,9 +12,42 @@ from ..imaging.image_source import image_source, inside
 from ..imaging.reading import check_image
 from ..io.hdf5 import is_hdf5, refuse_other_files
 
-IMAGES = (".nrrd", ".nhdr", ".nii", ".gz", ".mha", ".mhd", ".hdr", ".img", ".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".dcm")
+IMAGES = (
+    ".nrrd",
+    ".nhdr",
+    ".nii",
+    ".gz",
+    ".mha",
+    ".mhd",
+    ".hdr",
+    ".img",
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".tif",
+    ".tiff",
+    ".bmp",
+    ".dcm",
+)
 #: Of models, points, transforms, tables, colours, texts: the readers of these open nothing but the file itself.
-OTHERS = (".vtk", ".vtp", ".stl", ".ply", ".obj", ".json", ".fcsv", ".acsv", ".tfm", ".h5", ".txt", ".xml", ".tsv", ".csv", ".ctbl", ".vp")
+OTHERS = (
+    ".vtk",
+    ".vtp",
+    ".stl",
+    ".ply",
+    ".obj",
+    ".json",
+    ".fcsv",
+    ".acsv",
+    ".tfm",
+    ".h5",
+    ".txt",
+    ".xml",
+    ".tsv",
+    ".csv",
+    ".ctbl",
+    ".vp",
+)
 
 
 def check_scene(mrml: Path, home: Path | None) -> None:
@@ -35,8 +68,10 @@ def _check_all(mrml: Path, home: Path | None) -> None:
         if not path.is_file():  # told of where it is loaded
             continue
         if path.suffix.lower() not in (*IMAGES, *OTHERS):
-            raise InputError(f"{mrml.name}: names {path.name}, which is of none of the formats that are read in a scene; remove it there, "
-                             "or save it in another format.")
+            raise InputError(
+                f"{mrml.name}: names {path.name}, which is of none of the formats that are read in a scene; remove it there, "
+                "or save it in another format."
+            )
         _check(path)
         if path.suffix.lower() in IMAGES:
             check_image(path)
@@ -59,8 +94,10 @@ def _names(mrml: Path) -> Iterator[str]:
     for element in root.iter():
         for key, value in element.attrib.items():
             if key.lower().startswith("uri") and value.strip():
-                raise InputError(f"{mrml.name}: names a file on a network, which is not fetched; load the scene in 3D Slicer, and save it "
-                                 "with its data, as .mrb.")
+                raise InputError(
+                    f"{mrml.name}: names a file on a network, which is not fetched; load the scene in 3D Slicer, and save it "
+                    "with its data, as .mrb."
+                )
             if key.lower().startswith(("filename", "filelistmember")) and value.strip():
                 yield from {value, unquote(value)}  # some spaces and signs are written as %20 and the like, and read so
 
@@ -70,7 +107,9 @@ def _path(mrml: Path, name: str, home: Path | None) -> Path:
         return mrml.parent / name
     found = inside(name, mrml.parent) if home is not None else None
     if found is None:
-        raise InputError(f"{mrml.name}: names a file outside its own folder, expected a scene that is whole; save it as .mrb.")
+        raise InputError(
+            f"{mrml.name}: names a file outside its own folder, expected a scene that is whole; save it as .mrb."
+        )
     return found
 
 

@@ -69,7 +69,9 @@ def save_scene(scene, path: Path) -> Callable[[], Path]:
     (folder / path.stem).mkdir()
     if not scene.SaveSceneToSlicerDataBundleDirectory(os.fspath(folder / path.stem), None):
         shutil.rmtree(folder, ignore_errors=True)
-        raise InputError(f"{path.name}: the scene could not be written, expected room in the folder for temporary files; free some.")
+        raise InputError(
+            f"{path.name}: the scene could not be written, expected room in the folder for temporary files; free some."
+        )
 
     def pack() -> Path:
         try:
@@ -92,18 +94,24 @@ def _unpacked(path: Path, folder: Path) -> Path:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if not member.is_dir()]
             if len(members) > MOST_FILES:
-                raise InputError(f"{path.name}: holds {len(members)} files, expected a scene of at most {MOST_FILES}; choose another file.")
+                raise InputError(
+                    f"{path.name}: holds {len(members)} files, expected a scene of at most {MOST_FILES}; choose another file."
+                )
             room = min(LARGEST_BYTES, shutil.disk_usage(folder).free)
             if sum(member.file_size for member in members) > room:
-                raise InputError(f"{path.name}: would take more than {room / 2**30:.3g} GB unpacked, which is all that is taken, or free "
-                                 "on the disk for temporary files; save it with less in it, or free some space.")
+                raise InputError(
+                    f"{path.name}: would take more than {room / 2**30:.3g} GB unpacked, which is all that is taken, or free "
+                    "on the disk for temporary files; save it with less in it, or free some space."
+                )
             for member in members:
                 target = folder / safe_path(member.filename)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(member) as source, target.open("wb") as file:
                     shutil.copyfileobj(source, file)
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise InputError(f"{path.name}: cannot be unpacked ({error}), expected a scene of 3D Slicer (.mrb); save it again.") from None
+        raise InputError(
+            f"{path.name}: cannot be unpacked ({error}), expected a scene of 3D Slicer (.mrb); save it again."
+        ) from None
     scenes = sorted(folder.rglob("*.mrml"), key=lambda file: len(file.parts))
     if not scenes:
         raise InputError(f"{path.name}: holds no .mrml, expected a scene of 3D Slicer (.mrb); choose another file.")

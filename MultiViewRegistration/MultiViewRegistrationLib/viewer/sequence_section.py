@@ -18,8 +18,24 @@ from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 UNITS = ("mm", "cm", "m")
 #: Of a strip of verdicts: the colours that the words for them have, and that of frames that were not come to.
 COLOURS = {"accept": "#7fd1ae", "check": "#ffc04d", "reject": "#ff8a70", "": "#232b33"}
-IDLE = {"there": False, "tracking": False, "percent": None, "text": "", "number": 0, "count": 1, "last": 0, "playing": False,
-        "told": [], "judged": "", "strip": "", "place": 0.0, "counts": [], "counted": "", "rate": RATE, "loop": False}
+IDLE = {
+    "there": False,
+    "tracking": False,
+    "percent": None,
+    "text": "",
+    "number": 0,
+    "count": 1,
+    "last": 0,
+    "playing": False,
+    "told": [],
+    "judged": "",
+    "strip": "",
+    "place": 0.0,
+    "counts": [],
+    "counted": "",
+    "rate": RATE,
+    "loop": False,
+}
 BUTTONS = (("mdi-skip-previous", "First frame", "first"), ("mdi-step-backward", "One frame back", "back"))
 BUTTONS_AFTER = (("mdi-step-forward", "One frame on", "on"), ("mdi-skip-next", "Last frame", "last"))
 
@@ -40,16 +56,37 @@ class SequenceSection(Section):
 
     def build(self) -> None:
         with html.Div(v_if="!player.there || player.tracking", classes="mv-row"):
-            v.VBtn("Track", click=self.track, disabled=("!!sequence.lacking || sequence.busy",), color="primary",
-                   prepend_icon="mdi-motion-play-outline", title=("sequence.lacking || 'Follow the CT through all frames of the X-rays'",))
-            v.VBtn("Cancel", click=self.cancel, disabled=("!player.tracking",), variant="outlined",
-                   title="Stop; the frames that are done stay")
-        v.VSelect(label="Pace", v_if="!player.there && !player.tracking",
-                  items=([{"value": pace, "title": title} for pace, title in sequence_words.PACES.items()],),
-                  model_value=("sequence.pace",), update_modelValue=(self.choose_pace, "[$event]"), classes="mt-3")
+            v.VBtn(
+                "Track",
+                click=self.track,
+                disabled=("!!sequence.lacking || sequence.busy",),
+                color="primary",
+                prepend_icon="mdi-motion-play-outline",
+                title=("sequence.lacking || 'Follow the CT through all frames of the X-rays'",),
+            )
+            v.VBtn(
+                "Cancel",
+                click=self.cancel,
+                disabled=("!player.tracking",),
+                variant="outlined",
+                title="Stop; the frames that are done stay",
+            )
+        v.VSelect(
+            label="Pace",
+            v_if="!player.there && !player.tracking",
+            items=([{"value": pace, "title": title} for pace, title in sequence_words.PACES.items()],),
+            model_value=("sequence.pace",),
+            update_modelValue=(self.choose_pace, "[$event]"),
+            classes="mt-3",
+        )
         with html.Div(v_if="player.tracking", role="status"):
-            v.VProgressLinear(model_value=("player.percent",), indeterminate=("!player.percent",), height=6, classes="mt-2",
-                              color="primary")
+            v.VProgressLinear(
+                model_value=("player.percent",),
+                indeterminate=("!player.percent",),
+                height=6,
+                classes="mt-2",
+                color="primary",
+            )
             html.Div("{{ player.text }}", classes="mv-fact")
         html.Div("{{ sequence.lacking }}", v_if="sequence.lacking && !player.there", classes="mv-fact")
         html.Div("{{ sequence.message }}", v_if="sequence.message", classes="mv-problem", role="alert")
@@ -57,37 +94,93 @@ class SequenceSection(Section):
             self._build_player()
             with html.Details(classes="mv-details"):
                 html.Summary("Export the poses")
-                html.Div("poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it was tracked here.",
-                         classes="mv-fact")
+                html.Div(
+                    "poses.csv, and track.tra for Autoscoper, without rejected frames; track.json where it was tracked here.",
+                    classes="mv-fact",
+                )
                 with html.Div(classes="mv-row"):
-                    v.VSelect(label="Lengths in track.tra", items=(str(list(UNITS)),), model_value=("sequence.unit",),
-                              update_modelValue=(self.choose_unit, "[$event]"))
-                    Fetch(trigger="mvreg_track_export", label="Export poses", icon="mdi-download", disabled=("sequence.busy",))
+                    v.VSelect(
+                        label="Lengths in track.tra",
+                        items=(str(list(UNITS)),),
+                        model_value=("sequence.unit",),
+                        update_modelValue=(self.choose_unit, "[$event]"),
+                    )
+                    Fetch(
+                        trigger="mvreg_track_export",
+                        label="Export poses",
+                        icon="mdi-download",
+                        disabled=("sequence.busy",),
+                    )
             self.motion.build()
-            v.VBtn("Close the sequence", click=self.close, size="small", variant="text", disabled=("sequence.busy",), classes="mt-2",
-                   title="Put X-rays and CT back as they were before; what was tracked here and not exported is gone then")
+            v.VBtn(
+                "Close the sequence",
+                click=self.close,
+                size="small",
+                variant="text",
+                disabled=("sequence.busy",),
+                classes="mt-2",
+                title="Put X-rays and CT back as they were before; what was tracked here and not exported is gone then",
+            )
 
     def _build_player(self) -> None:
         with html.Div(classes="mv-row mv-player", role="group", aria_label="Player"):
             for icon, name, way in BUTTONS:
                 _button(icon, name, (self.step, f"['{way}']"))
-            v.VBtn(icon=("player.playing ? 'mdi-pause' : 'mdi-play'",), click=self.toggle, size="small", color="primary", variant="flat",
-                   title=("player.playing ? 'Pause' : 'Play'",), aria_label=("player.playing ? 'Pause' : 'Play'",))
+            v.VBtn(
+                icon=("player.playing ? 'mdi-pause' : 'mdi-play'",),
+                click=self.toggle,
+                size="small",
+                color="primary",
+                variant="flat",
+                title=("player.playing ? 'Pause' : 'Play'",),
+                aria_label=("player.playing ? 'Pause' : 'Play'",),
+            )
             for icon, name, way in BUTTONS_AFTER:
                 _button(icon, name, (self.step, f"['{way}']"))
-            v.VBtn(icon="mdi-repeat", click=self.toggle_loop, size="x-small", variant="text", color=("player.loop ? 'primary' : ''",),
-                   title="Begin anew at the end", aria_label="Begin anew at the end", aria_pressed=("player.loop ? 'true' : 'false'",))
-            v.VSelect(label="Speed", items=([{"value": rate, "title": f"{rate} / s"} for rate in RATES],), model_value=("player.rate",),
-                      update_modelValue=(self.choose_rate, "[$event]"), title="Frames a second", classes="mv-rate")
-        v.VSlider(model_value=("player.number",), update_modelValue=(self.go, "[$event]"), min=0, max=("player.count - 1",), step=1,
-                  aria_label="Frame", classes="mt-2")
-        with html.Div(classes="mv-strip", style=("{ background: player.strip }",), role="img", aria_label=("player.counted",)):
+            v.VBtn(
+                icon="mdi-repeat",
+                click=self.toggle_loop,
+                size="x-small",
+                variant="text",
+                color=("player.loop ? 'primary' : ''",),
+                title="Begin anew at the end",
+                aria_label="Begin anew at the end",
+                aria_pressed=("player.loop ? 'true' : 'false'",),
+            )
+            v.VSelect(
+                label="Speed",
+                items=([{"value": rate, "title": f"{rate} / s"} for rate in RATES],),
+                model_value=("player.rate",),
+                update_modelValue=(self.choose_rate, "[$event]"),
+                title="Frames a second",
+                classes="mv-rate",
+            )
+        v.VSlider(
+            model_value=("player.number",),
+            update_modelValue=(self.go, "[$event]"),
+            min=0,
+            max=("player.count - 1",),
+            step=1,
+            aria_label="Frame",
+            classes="mt-2",
+        )
+        with html.Div(
+            classes="mv-strip", style=("{ background: player.strip }",), role="img", aria_label=("player.counted",)
+        ):
             html.Div(classes="mv-strip-here", style=("{ left: player.place + '%' }",))
         with html.Div(classes="mv-fact"):
-            html.Span("● {{ count.count }} {{ count.name }}", v_for="count in player.counts", key="count.name",
-                      classes=("'mv-count mv-' + count.name",))
-        html.Div("{{ line }}", v_for="(line, index) in player.told", key="index",
-                 classes=("index ? 'mv-fact' : 'mv-verdict mv-' + player.judged",))
+            html.Span(
+                "● {{ count.count }} {{ count.name }}",
+                v_for="count in player.counts",
+                key="count.name",
+                classes=("'mv-count mv-' + count.name",),
+            )
+        html.Div(
+            "{{ line }}",
+            v_for="(line, index) in player.told",
+            key="index",
+            classes=("index ? 'mv-fact' : 'mv-verdict mv-' + player.judged",),
+        )
 
     def adopt(self) -> None:
         self._lacking, self._count, self._strip = "", None, (None, 0, {})
@@ -130,23 +223,47 @@ class SequenceSection(Section):
             return told
         number = player.number or 0
         frame = player.frame
-        return told | self._verdicts(player) | {
-            "there": True, "number": number, "last": max(player.last, 0), "playing": player.playing, "rate": player.rate,
-            "loop": player.loop, "told": sequence_words.told(player), "judged": frame.verdict if frame else "",
-            "count": player.played.count, "place": 100 * number / max(player.played.count - 1, 1)}
+        return (
+            told
+            | self._verdicts(player)
+            | {
+                "there": True,
+                "number": number,
+                "last": max(player.last, 0),
+                "playing": player.playing,
+                "rate": player.rate,
+                "loop": player.loop,
+                "told": sequence_words.told(player),
+                "judged": frame.verdict if frame else "",
+                "count": player.played.count,
+                "place": 100 * number / max(player.played.count - 1, 1),
+            }
+        )
 
     def _verdicts(self, player) -> dict:
         """The strip of the frames' verdicts, made anew where frames have come."""
         if self._strip[:2] != (player, player.last):
-            parts, at, width = [], -0.5, max(player.played.count - 1, 1)  # the first and the last frame lie at the ends, as of the slider
+            parts, at, width = (
+                [],
+                -0.5,
+                max(player.played.count - 1, 1),
+            )  # the first and the last frame lie at the ends, as of the slider
             for verdict, length in sequence_words.runs(player):
                 parts.append(f"{COLOURS[verdict]} {100 * at / width:.2f}% {100 * (at + length) / width:.2f}%")
                 at += length
-            counts = {name: sum(length for verdict, length in sequence_words.runs(player) if verdict == name)
-                      for name in sequence_words.VERDICTS}
-            self._strip = player, player.last, {
-                "strip": f"linear-gradient(90deg, {', '.join(parts)})", "counted": sequence_words.counted(player),
-                "counts": [{"name": name, "count": number} for name, number in counts.items() if number]}
+            counts = {
+                name: sum(length for verdict, length in sequence_words.runs(player) if verdict == name)
+                for name in sequence_words.VERDICTS
+            }
+            self._strip = (
+                player,
+                player.last,
+                {
+                    "strip": f"linear-gradient(90deg, {', '.join(parts)})",
+                    "counted": sequence_words.counted(player),
+                    "counts": [{"name": name, "count": number} for name, number in counts.items() if number],
+                },
+            )
         return self._strip[2]
 
     # What a person does
@@ -176,8 +293,12 @@ class SequenceSection(Section):
         """To the frame that is "first", "back", "on", or "last"."""
         player = self._at_play()
         if player is not None:
-            {"first": lambda: player.go(0), "back": lambda: player.step(-1), "on": lambda: player.step(1),
-             "last": lambda: player.go(player.last)}.get(way, player.pause)()
+            {
+                "first": lambda: player.go(0),
+                "back": lambda: player.step(-1),
+                "on": lambda: player.step(1),
+                "last": lambda: player.go(player.last),
+            }.get(way, player.pause)()
 
     def go(self, number: int) -> None:
         """To a frame, by its number."""

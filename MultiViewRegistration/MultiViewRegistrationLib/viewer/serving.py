@@ -26,8 +26,16 @@ LOCAL_NAMES = (LOCAL, "localhost", "[::1]")
 OPENED, OPENED_S = "mvreg-open", 60.0
 
 
-def serve(path: Path | None, demo: Callable[[], Path], *, case: Path | None = None, host: str = LOCAL, port: int = 0,
-          open_browser: bool = True, tell: Callable[[str], object] = lambda text: print(text, flush=True)) -> None:
+def serve(
+    path: Path | None,
+    demo: Callable[[], Path],
+    *,
+    case: Path | None = None,
+    host: str = LOCAL,
+    port: int = 0,
+    open_browser: bool = True,
+    tell: Callable[[str], object] = lambda text: print(text, flush=True),
+) -> None:
     """Serve the page until Ctrl-C. InputError where the address is taken, or is none of this computer's.
 
     path, case: what to open at once, see `opening.Opening.open`.   demo: makes the demo's case, returns its path.
@@ -73,9 +81,18 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
     server.controller.on_server_bind.add(bound)
     server.controller.on_server_ready.add(ready)
     starting.build(server)
-    serving = asyncio.ensure_future(server.start(
-        port=port, host=host, open_browser=False, show_connection_info=False, disable_logging=True, exec_mode="coroutine", timeout=0,
-        thread=True))  # thread: Ctrl-C is ours
+    serving = asyncio.ensure_future(
+        server.start(
+            port=port,
+            host=host,
+            open_browser=False,
+            show_connection_info=False,
+            disable_logging=True,
+            exec_mode="coroutine",
+            timeout=0,
+            thread=True,
+        )
+    )  # thread: Ctrl-C is ours
     following = asyncio.ensure_future(_work(server, uploads, downloads, path, case, demo, begun))
     try:
         await asyncio.wait([serving, following], return_when=asyncio.FIRST_COMPLETED)
@@ -83,8 +100,10 @@ async def _serve(path, case, demo, host, port, open_browser, tell) -> None:
             if ended.done():
                 ended.result()
     except OSError as error:
-        raise InputError(f"{host}:{port}: cannot be served on ({error.strerror or error}), expected an address of this computer and a port "
-                         "that is free; choose another one, or leave --port out.") from None
+        raise InputError(
+            f"{host}:{port}: cannot be served on ({error.strerror or error}), expected an address of this computer and a port "
+            "that is free; choose another one, or leave --port out."
+        ) from None
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
@@ -107,7 +126,9 @@ def _open_browser(address: str) -> Callable[[], object]:
         own_folders.remove(folder)
     folder = own_folders.new_folder(OPENED, home)
     page = folder / "mvreg-view.html"
-    page.write_text(f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8")
+    page.write_text(
+        f'<!DOCTYPE html><meta charset="utf-8"><meta http-equiv="refresh" content="0; url={address}">', encoding="utf-8"
+    )
     asyncio.get_running_loop().call_later(OPENED_S, own_folders.remove, folder)
     webbrowser.open(page.as_uri())
     return lambda: own_folders.remove(folder)
@@ -117,7 +138,13 @@ async def _work(server, uploads, downloads, path, case, demo, begun) -> None:
     """All but the serving, from the imports to the end."""
     try:
         await server.ready
-        for name in ("slicer", "trame_slicer.core", ".page", ".application", "..registration.kernels"):  # Ctrl-C waits for one
+        for name in (
+            "slicer",
+            "trame_slicer.core",
+            ".page",
+            ".application",
+            "..registration.kernels",
+        ):  # Ctrl-C waits for one
             await asyncio.to_thread(import_module, name, __package__)
         from ..registration import kernels
         from . import page

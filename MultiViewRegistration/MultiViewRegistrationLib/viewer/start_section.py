@@ -21,8 +21,12 @@ from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 from .xray_editor import number
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
-RANGES = {"Known well (5°, 15 mm)": (5, 15), "As usual (15°, 45 mm)": (15, 45), "Hardly known (45°, 100 mm)": (45, 100),
-          "Anywhere (90°, 150 mm)": (90, 150)}
+RANGES = {
+    "Known well (5°, 15 mm)": (5, 15),
+    "As usual (15°, 45 mm)": (15, 45),
+    "Hardly known (45°, 100 mm)": (45, 100),
+    "Anywhere (90°, 150 mm)": (90, 150),
+}
 CUSTOM = "Custom"
 #: Of a search: the key, its label and unit, and how far it may go.
 LIMITS = (("rotation_deg", "Turned by up to", "°", 180), ("translation_mm", "Shifted by up to", "mm", 500))
@@ -48,29 +52,62 @@ class StartSection(Section):
         self._seen = b""
 
     def build(self) -> None:
-        with v.VRadioGroup(model_value=("start.start",), update_modelValue=(self.choose, "[$event]"), inline=True, aria_label="Start"):
+        with v.VRadioGroup(
+            model_value=("start.start",), update_modelValue=(self.choose, "[$event]"), inline=True, aria_label="Start"
+        ):
             for start in ORDER:
                 v.VRadio(label=METHODS[start], value=start, disabled=(f"start.without.includes('{start}')",))
         with html.Div(v_if="start.start === 'search' || start.start === 'auto'", classes="mv-row"):
-            v.VSelect(label="How far", items=("start.ranges",), model_value=("start.range",),
-                      update_modelValue=(self.set_range, "[$event]"))
+            v.VSelect(
+                label="How far",
+                items=("start.ranges",),
+                model_value=("start.range",),
+                update_modelValue=(self.set_range, "[$event]"),
+            )
         with html.Div(v_if="start.start === 'search' || start.start === 'auto'", classes="mv-grid2"):
             for key, label, unit, most in LIMITS:
-                NumberField(label=label, suffix=unit, min=1, max=most, model_value=(f"start.{key}",),
-                             change=(self.set_search, f"['{key}', {most}, $event.target.value]"))
+                NumberField(
+                    label=label,
+                    suffix=unit,
+                    min=1,
+                    max=most,
+                    model_value=(f"start.{key}",),
+                    change=(self.set_search, f"['{key}', {most}, $event.target.value]"),
+                )
         html.Div("{{ start.hint }}", v_if="start.hint", classes="mv-fact")
         with html.Div(v_if="start.numbers.length && start.start !== 'landmarks'", classes="mv-grid3"):
             for which, (name, unit) in enumerate(zip(pose_numbers.NAMES, pose_numbers.UNITS, strict=True)):
-                NumberField(label=name, suffix=unit, step=0.1, model_value=(f"start.numbers[{which}]",),
-                             disabled=("register.running",), title="Of the CT's centre in the world of the X-rays",
-                             change=(self.set_number, f"[{which}, $event.target.value]"))
-        with html.Div(v_if="['given', 'search', 'by hand'].includes(start.start) && start.numbers.length", classes="mv-row"):
-            v.VBtn("Centre the CT in the X-rays", click=self.centre, size="small", variant="tonal", disabled=("register.running",))
+                NumberField(
+                    label=name,
+                    suffix=unit,
+                    step=0.1,
+                    model_value=(f"start.numbers[{which}]",),
+                    disabled=("register.running",),
+                    title="Of the CT's centre in the world of the X-rays",
+                    change=(self.set_number, f"[{which}, $event.target.value]"),
+                )
+        with html.Div(
+            v_if="['given', 'search', 'by hand'].includes(start.start) && start.numbers.length", classes="mv-row"
+        ):
+            v.VBtn(
+                "Centre the CT in the X-rays",
+                click=self.centre,
+                size="small",
+                variant="tonal",
+                disabled=("register.running",),
+            )
             with v.VMenu(v_if="start.transforms.length"):
                 with v.Template(v_slot_activator="{ props }"):
-                    v.VBtn("Copy a transform", v_bind="props", size="small", variant="text", disabled=("register.running",))
+                    v.VBtn(
+                        "Copy a transform", v_bind="props", size="small", variant="text", disabled=("register.running",)
+                    )
                 with v.VList(density="compact"):
-                    v.VListItem(v_for="node in start.transforms", key="node.id", title=("node.name",), click=(self.copy, "[node.id]"))
+                    v.VListItem(
+                        v_for="node in start.transforms",
+                        key="node.id",
+                        title=("node.name",),
+                        click=(self.copy, "[node.id]"),
+                    )
         self.pose_file.build()
         self.landmarks.build()
         self.regressors.build()
@@ -83,17 +120,40 @@ class StartSection(Section):
 
     def content(self) -> dict:
         if self.registration is None:
-            return {"start": "search", "hint": "", "without": list(LEARNED), "ranges": [*RANGES, CUSTOM], "range": CUSTOM,
-                    **DEFAULT_SEARCH, "numbers": [], "transforms": [], "pose_file": self.pose_file.content(),
-                    **self.landmarks.content(), **self.regressors.content()}
+            return {
+                "start": "search",
+                "hint": "",
+                "without": list(LEARNED),
+                "ranges": [*RANGES, CUSTOM],
+                "range": CUSTOM,
+                **DEFAULT_SEARCH,
+                "numbers": [],
+                "transforms": [],
+                "pose_file": self.pose_file.content(),
+                **self.landmarks.content(),
+                **self.regressors.content(),
+            }
         registration = self.registration
         search = {key: float(registration.parameter(key, str(default))) for key, default in DEFAULT_SEARCH.items()}
         chosen = search["rotation_deg"], search["translation_mm"]
-        without = [] if self.session.learning.model is not None else [start for start in LEARNED if start != self.registration.start]
-        return {"start": self.registration.start, "hint": self._hint(), "without": without, "ranges": [*RANGES, CUSTOM],
-                "range": next((name for name, range_ in RANGES.items() if range_ == chosen), CUSTOM), **search,
-                "numbers": self._numbers(), "transforms": self._transforms(), "pose_file": self.pose_file.content(),
-                **self.landmarks.content(), **self.regressors.content()}
+        without = (
+            []
+            if self.session.learning.model is not None
+            else [start for start in LEARNED if start != self.registration.start]
+        )
+        return {
+            "start": self.registration.start,
+            "hint": self._hint(),
+            "without": without,
+            "ranges": [*RANGES, CUSTOM],
+            "range": next((name for name, range_ in RANGES.items() if range_ == chosen), CUSTOM),
+            **search,
+            "numbers": self._numbers(),
+            "transforms": self._transforms(),
+            "pose_file": self.pose_file.content(),
+            **self.landmarks.content(),
+            **self.regressors.content(),
+        }
 
     def _numbers(self) -> list[str]:
         if self.registration.ct is None or self.registration.ct.GetImageData() is None:
@@ -105,9 +165,11 @@ class StartSection(Section):
 
     def _transforms(self) -> list[dict]:
         own = self.registration.ct_transform
-        return [{"id": node.GetID(), "name": node.GetName()}
-                for node in slicer.util.getNodesByClass("vtkMRMLTransformNode", self.registration.scene)
-                if node is not own and not node.GetHideFromEditors()]
+        return [
+            {"id": node.GetID(), "name": node.GetName()}
+            for node in slicer.util.getNodesByClass("vtkMRMLTransformNode", self.registration.scene)
+            if node is not own and not node.GetHideFromEditors()
+        ]
 
     def _hint(self) -> str:
         start = self.registration.start

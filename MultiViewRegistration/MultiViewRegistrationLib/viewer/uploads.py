@@ -56,7 +56,9 @@ class Uploads:
             try:
                 await self._store(request, folder)
                 if target != "open" and self.belongs_to() is not session:
-                    raise InputError("Upload: what the files were sent for was closed meanwhile; send them again where they belong.")
+                    raise InputError(
+                        "Upload: what the files were sent for was closed meanwhile; send them again where they belong."
+                    )
                 self.take(target, folder)
             except BaseException:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -64,7 +66,10 @@ class Uploads:
         except InputError as error:
             return web.Response(status=400, text=as_sent(str(error)))
         except OSError as error:
-            return web.Response(status=507, text=f"Upload: the server cannot keep the files ({error.strerror or error}); free some space.")
+            return web.Response(
+                status=507,
+                text=f"Upload: the server cannot keep the files ({error.strerror or error}); free some space.",
+            )
         return web.Response(text="Taken.")
 
     async def _store(self, request: web.Request, folder: Path) -> None:
@@ -74,15 +79,19 @@ class Uploads:
                 continue
             count += 1
             if count > MOST_FILES:
-                raise InputError(f"Upload: found more than {MOST_FILES} files, expected the slices of one CT, or a few X-rays; drop these.")
+                raise InputError(
+                    f"Upload: found more than {MOST_FILES} files, expected the slices of one CT, or a few X-rays; drop these."
+                )
             path = folder / safe_path(unquote(part.filename))
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("wb") as file:
                 while chunk := await part.read_chunk(CHUNK):
                     size += len(chunk)
                     if size > self._largest:
-                        raise InputError(f"Upload: is larger than {self._largest / 2**30:.3g} GB, which is the most; crop the CT, or "
-                                         "start mvreg view with the file's path where it lies.")
+                        raise InputError(
+                            f"Upload: is larger than {self._largest / 2**30:.3g} GB, which is the most; crop the CT, or "
+                            "start mvreg view with the file's path where it lies."
+                        )
                     file.write(chunk)
         if not count:
             raise InputError("Upload: found no file, expected at least one; choose it.")
@@ -91,7 +100,15 @@ class Uploads:
 def safe_path(name: str) -> PurePosixPath:
     """The path below a folder that a file's name means. InputError for one that would leave it, or is none."""
     path = PurePosixPath(name.replace("\\", "/"))
-    odd = path.is_absolute() or ".." in path.parts or not path.parts or ":" in path.parts[0] or any(ord(c) < 32 for c in name)
+    odd = (
+        path.is_absolute()
+        or ".." in path.parts
+        or not path.parts
+        or ":" in path.parts[0]
+        or any(ord(c) < 32 for c in name)
+    )
     if odd or max(len(part.encode()) for part in path.parts) > 255:
-        raise InputError(f'Upload: found a file named "{name[:80]}", expected a name that stays in its folder; rename it.')
+        raise InputError(
+            f'Upload: found a file named "{name[:80]}", expected a name that stays in its folder; rename it.'
+        )
     return path

@@ -12,16 +12,33 @@ def over_3d(views) -> None:
     with html.Div(classes="mv-over mv-tools", role="toolbar", aria_label="3D view"):
         _button("mdi-fit-to-page-outline", "Show all: X-rays, sources and CT", click=views.stand_back)
         _button("mdi-bone", "Bone surface of the CT", click=(views.show_bones, "[!in_3d.bones]"), active="in_3d.bones")
-        _button("mdi-cube-scan", "Volume rendering of the CT (slow without a graphics card)", active="in_3d.volume",
-                click=(views.show_volume, "[!in_3d.volume]"), disabled=("!in_3d.possible",))
+        _button(
+            "mdi-cube-scan",
+            "Volume rendering of the CT (slow without a graphics card)",
+            active="in_3d.volume",
+            click=(views.show_volume, "[!in_3d.volume]"),
+            disabled=("!in_3d.possible",),
+        )
         with v.VMenu():
             with v.Template(v_slot_activator="{ props }"):
-                v.VBtn(icon="mdi-eye-outline", size="x-small", variant="text", v_bind="props", title="Look from the source of an X-ray",
-                       aria_label="Look from the source of an X-ray", color=("in_3d.along ? 'primary' : ''",))
+                v.VBtn(
+                    icon="mdi-eye-outline",
+                    size="x-small",
+                    variant="text",
+                    v_bind="props",
+                    title="Look from the source of an X-ray",
+                    aria_label="Look from the source of an X-ray",
+                    color=("in_3d.along ? 'primary' : ''",),
+                )
             with v.VList(density="compact"):
                 v.VListItem(title="From anywhere", click=(views.look_along, "['']"), active=("!in_3d.along",))
-                v.VListItem(v_for="source in in_3d.sources", key="source.value", title=("`From the source of ${source.title}`",),
-                            click=(views.look_along, "[source.value]"), active=("in_3d.along === source.value",))
+                v.VListItem(
+                    v_for="source in in_3d.sources",
+                    key="source.value",
+                    title=("`From the source of ${source.title}`",),
+                    click=(views.look_along, "[source.value]"),
+                    active=("in_3d.along === source.value",),
+                )
         _maximise(views, "view_3D")
 
 
@@ -34,10 +51,24 @@ def over_slice(views, name: str, orientation: str, colour: str) -> None:
 
 
 def _maximise(views, template: str) -> None:
-    v.VBtn(icon=(f"views.maximised === '{template}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'",), size="x-small", variant="text",
-           click=(views.maximise, f"['{template}']"), title="This view alone, or all", aria_label="This view alone, or all")
+    v.VBtn(
+        icon=(f"views.maximised === '{template}' ? 'mdi-arrow-collapse' : 'mdi-arrow-expand'",),
+        size="x-small",
+        variant="text",
+        click=(views.maximise, f"['{template}']"),
+        title="This view alone, or all",
+        aria_label="This view alone, or all",
+    )
 
 
 def _button(icon: str, title: str, *, active: str = "false", **more) -> None:
-    v.VBtn(icon=icon, size="x-small", variant="text", title=title, aria_label=title, color=(f"{active} ? 'primary' : ''",),
-           aria_pressed=(f"{active} ? 'true' : 'false'",), **more)
+    v.VBtn(
+        icon=icon,
+        size="x-small",
+        variant="text",
+        title=title,
+        aria_label=title,
+        color=(f"{active} ? 'primary' : ''",),
+        aria_pressed=(f"{active} ? 'true' : 'false'",),
+        **more,
+    )

@@ -42,7 +42,9 @@ class Views:
         self._to_come = [("3D", self.three_d, lambda: view_tools.over_3d(self))]
         for name, orientation, label, tone in layout.CT_SLICES:
             view = SliceView(application.scene, app.app_logic, name, NoScheduleRendering())
-            view.set_view_properties(ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000"))
+            view.set_view_properties(
+                ViewProps(label=label, orientation=orientation, color=tone, background_color="#000000")
+            )
             self.slices.append(view)
             self._to_come.append((name, view, partial(view_tools.over_slice, self, name, orientation, tone)))
         self._state.views = {"case": "", "xrays": [], "columns": 1, "slices": True, "maximised": ""}
@@ -52,7 +54,11 @@ class Views:
     def _others_first(self) -> bool:
         """Whether 3D and slices wait, which take the server's whole time: the X-rays come first, when they are opened, under a hand, and
         for the most part while a sequence is played."""
-        return self._application.moving.under_way() or self.opening or (self._playing() and monotonic() % EVERY_S > BESIDE_S)
+        return (
+            self._application.moving.under_way()
+            or self.opening
+            or (self._playing() and monotonic() % EVERY_S > BESIDE_S)
+        )
 
     def _playing(self) -> bool:
         session = self._application.session
@@ -63,8 +69,11 @@ class Views:
     def opening(self) -> bool:
         """Whether X-rays have just been opened, and are not all seen yet with the CT over them."""
         session = self._application.session
-        return (session is not None and monotonic() - self._opened < LONGEST_S
-                and (session.preparing and session.anatomy is None or self.awaited(("film", "layer"))))
+        return (
+            session is not None
+            and monotonic() - self._opened < LONGEST_S
+            and (session.preparing and session.anatomy is None or self.awaited(("film", "layer")))
+        )
 
     def awaited(self, parts: tuple[str, ...]) -> bool:
         """Whether no page has asked yet for these parts of all X-rays."""
@@ -109,7 +118,9 @@ class Views:
         if not self.opening:
             self._bones.follow(self._application.registration, 0)
         if not self._application.moving.under_way():
-            self._slices_follow.follow(self._application.registration.ct, [view.get_view_node() for view in self.slices])
+            self._slices_follow.follow(
+                self._application.registration.ct, [view.get_view_node() for view in self.slices]
+            )
         self._fit_beam()
 
     def _follow_others(self) -> None:
@@ -129,9 +140,16 @@ class Views:
         there = registration is not None
         seen = there and beam.along(beam.camera_of(self.three_d.get_view_node()))
         self._state.in_3d = {
-            "bones": there and bone_surface.is_shown(registration), "volume": there and ct_in_3d.is_shown(registration),
-            "possible": there and ct_in_3d.can_show(registration), "along": seen.node.GetID() if seen else "",
-            "sources": [{"value": view.node.GetID(), "title": view.name} for view in (registration.xrays if there else ()) if view.placed]}
+            "bones": there and bone_surface.is_shown(registration),
+            "volume": there and ct_in_3d.is_shown(registration),
+            "possible": there and ct_in_3d.can_show(registration),
+            "along": seen.node.GetID() if seen else "",
+            "sources": [
+                {"value": view.node.GetID(), "title": view.name}
+                for view in (registration.xrays if there else ())
+                if view.placed
+            ],
+        }
 
     def show_bones(self, shown: bool) -> None:
         """Show the surface of the CT's bone in 3D, or hide it."""
@@ -189,9 +207,19 @@ class Views:
         for view in views:
             if view.node not in self._cells:
                 self._cells[view.node] = xray_cell.build(self._application, view)
-        self._state.views = {**self._state.views, "columns": min(len(views), COLUMNS) or 1, "xrays": [
-            {"template": xray_cell.template_of(self._cells[view.node]), "name": view.name, "used": view.used,
-             "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"} for view in views]}
+        self._state.views = {
+            **self._state.views,
+            "columns": min(len(views), COLUMNS) or 1,
+            "xrays": [
+                {
+                    "template": xray_cell.template_of(self._cells[view.node]),
+                    "name": view.name,
+                    "used": view.used,
+                    "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",
+                }
+                for view in views
+            ],
+        }
 
     def set_mode(self, mode: str) -> None:
         """One of overlay.MODES."""
@@ -202,7 +230,9 @@ class Views:
     def set_opacity(self, opacity: float) -> None:
         """From 0, the X-ray alone, to 1, the DRR alone."""
         with self._application.acting():
-            self._application.registration.node.SetParameter(overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3)))
+            self._application.registration.node.SetParameter(
+                overlay.OPACITY, str(round(min(max(float(opacity), 0.0), 1.0), 3))
+            )
 
     def show_slices(self) -> None:
         """Have slices of the CT to click in."""

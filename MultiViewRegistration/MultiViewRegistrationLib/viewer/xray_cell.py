@@ -10,9 +10,17 @@ from .xray_view.view import XRayView
 def build(application, view):
     """The `xray_view.XRayView` of an X-ray, its element made in a template of its own, `template_of` it."""
     points, moving = application.points, application.moving
-    cell = XRayView(application.server, application.session, view, may_move=moving.possible, on_begin=moving.begin,
-                    on_moved=moving.moved, on_end=moving.end, on_point=lambda column, row: points.put(view, column, row),
-                    cursor=lambda: points.cursor)
+    cell = XRayView(
+        application.server,
+        application.session,
+        view,
+        may_move=moving.possible,
+        on_begin=moving.begin,
+        on_moved=moving.moved,
+        on_end=moving.end,
+        on_point=lambda column, row: points.put(view, column, row),
+        cursor=lambda: points.cursor,
+    )
     with ViewLayout(application.server, template_name=template_of(cell)):
         cell.build()
     return cell

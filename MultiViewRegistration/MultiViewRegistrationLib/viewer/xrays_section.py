@@ -56,40 +56,84 @@ class XRaysSection(Section):
 
     def build(self) -> None:
         self.application.state.xray_editor = "geometry"
-        Files(target="xrays", hint="X-rays: DICOM, PNG, TIFF, MHA, NRRD; or a case.json with its files", accept=KINDS, folder=True)
+        Files(
+            target="xrays",
+            hint="X-rays: DICOM, PNG, TIFF, MHA, NRRD; or a case.json with its files",
+            accept=KINDS,
+            folder=True,
+        )
         html.Div("Reading {{ xrays.reading }}…", v_if="xrays.reading", classes="mv-fact", role="status")
         with html.Table(v_if="xrays.rows.length", classes="mv-table mv-xray-table"):
             with html.Thead(), html.Tr():
                 for title in ("Use", "Name", "Geometry", "Similarity"):
                     html.Th(title)
-            with html.Tbody(), html.Tr(v_for="row in xrays.rows", key="row.id", classes=("row.id === xrays.selected ? 'selected' : ''",)):
+            with (
+                html.Tbody(),
+                html.Tr(
+                    v_for="row in xrays.rows", key="row.id", classes=("row.id === xrays.selected ? 'selected' : ''",)
+                ),
+            ):
                 with html.Td():
-                    v.VCheckbox(model_value=("row.used",), update_modelValue=(self.use, "[row.id, $event]"),
-                                aria_label=("'Use ' + row.name",))
-                with html.Td(), html.Button(type="button", classes="mv-link", click=(self.select, "[row.id]"),
-                                            title="Edit name, geometry, image and certainty",
-                                            aria_pressed=("row.id === xrays.selected ? 'true' : 'false'",)):
+                    v.VCheckbox(
+                        model_value=("row.used",),
+                        update_modelValue=(self.use, "[row.id, $event]"),
+                        aria_label=("'Use ' + row.name",),
+                    )
+                with (
+                    html.Td(),
+                    html.Button(
+                        type="button",
+                        classes="mv-link",
+                        click=(self.select, "[row.id]"),
+                        title="Edit name, geometry, image and certainty",
+                        aria_pressed=("row.id === xrays.selected ? 'true' : 'false'",),
+                    ),
+                ):
                     html.Span(style=("{ background: row.colour }",), classes="mv-dot")
                     html.Span("{{ row.name }}")
-                html.Td("{{ row.geometry }}", title=("row.trouble || row.certainty",),
-                        classes=("row.trouble ? 'mv-problem-text' : ''",))
+                html.Td(
+                    "{{ row.geometry }}",
+                    title=("row.trouble || row.certainty",),
+                    classes=("row.trouble ? 'mv-problem-text' : ''",),
+                )
                 html.Td("{{ row.similarity }}")
         html.Div("{{ xrays.problem }}", v_if="xrays.problem", classes="mv-problem", role="alert")
         with html.Div(v_if="xrays.selected", classes="mv-editor"):
             with html.Div(classes="mv-row"):
-                v.VTextField(label="Name", model_value=("xrays.name",),
-                             change=(self.rename, "[$event.target.value]"))
-                v.VBtn(icon="mdi-arrow-up", size="x-small", variant="text", click=(self.move, "[-1]"), disabled=("!xrays.can_up",),
-                       title="Earlier: the first is the one that the others' geometry is held against", aria_label="Earlier")
-                v.VBtn(icon="mdi-arrow-down", size="x-small", variant="text", click=(self.move, "[1]"), disabled=("!xrays.can_down",),
-                       title="Later", aria_label="Later")
+                v.VTextField(label="Name", model_value=("xrays.name",), change=(self.rename, "[$event.target.value]"))
+                v.VBtn(
+                    icon="mdi-arrow-up",
+                    size="x-small",
+                    variant="text",
+                    click=(self.move, "[-1]"),
+                    disabled=("!xrays.can_up",),
+                    title="Earlier: the first is the one that the others' geometry is held against",
+                    aria_label="Earlier",
+                )
+                v.VBtn(
+                    icon="mdi-arrow-down",
+                    size="x-small",
+                    variant="text",
+                    click=(self.move, "[1]"),
+                    disabled=("!xrays.can_down",),
+                    title="Later",
+                    aria_label="Later",
+                )
                 with v.VMenu():
                     with v.Template(v_slot_activator="{ props }"):
-                        v.VBtn(icon="mdi-delete-outline", size="x-small", variant="text", v_bind="props", title="Remove this X-ray",
-                               aria_label="Remove this X-ray")
+                        v.VBtn(
+                            icon="mdi-delete-outline",
+                            size="x-small",
+                            variant="text",
+                            v_bind="props",
+                            title="Remove this X-ray",
+                            aria_label="Remove this X-ray",
+                        )
                     with v.VList(density="compact"):
                         v.VListItem(title=("`Remove ${xrays.name}, with its geometry and mask`",), click=self.remove)
-            with v.VBtnToggle(v_model=("xray_editor",), mandatory=True, density="compact", variant="outlined", divided=True):
+            with v.VBtnToggle(
+                v_model=("xray_editor",), mandatory=True, density="compact", variant="outlined", divided=True
+            ):
                 for editor in self.editors:
                     v.VBtn(editor.TITLE, value=editor.NAME, size="small")
             for editor in self.editors:
@@ -100,8 +144,15 @@ class XRaysSection(Section):
             with v.VExpansionPanelText():
                 html.Div("Standard deviations; 0 for what is known.", classes="mv-fact")
                 for number, (label, unit) in enumerate(SHARED):
-                    NumberField(label=label, suffix=unit, min=0, step=0.5, model_value=(f"xrays.shared[{number}]",),
-                                 classes="mt-2", change=(self.share, f"[{number}, $event.target.value]"))
+                    NumberField(
+                        label=label,
+                        suffix=unit,
+                        min=0,
+                        step=0.5,
+                        model_value=(f"xrays.shared[{number}]",),
+                        classes="mt-2",
+                        change=(self.share, f"[{number}, $event.target.value]"),
+                    )
 
     def adopt(self) -> None:
         self._readiness = self.session and Readiness(self.session)
@@ -119,19 +170,29 @@ class XRaysSection(Section):
         row = next((number for number, view in enumerate(views) if view == self.selected), -1)
         shared = astuple(shared_unknowns_of(registration)) if registration is not None else (None,) * len(SHARED)
         return {
-            "rows": [self._row(view, similarity.get(view.name)) for view in views], "selected": self._selected,
-            "name": self.selected.name if self.selected else "", "can_up": row > 0, "can_down": 0 <= row < len(views) - 1,
-            "problem": self._problem(), "reading": self._waiting[0][0].name if self._reading is not None else "",
+            "rows": [self._row(view, similarity.get(view.name)) for view in views],
+            "selected": self._selected,
+            "name": self.selected.name if self.selected else "",
+            "can_up": row > 0,
+            "can_down": 0 <= row < len(views) - 1,
+            "problem": self._problem(),
+            "reading": self._waiting[0][0].name if self._reading is not None else "",
             "shared": [deviation or 0 for deviation in shared],
             **{editor.NAME: editor.content() for editor in self.editors},
         }
 
     def _row(self, view: XRayView, similarity: float | None) -> dict:
         known = "reference" if view == reference_of(self.registration) else certainty(view)
-        return {"id": view.node.GetID(), "name": view.name, "used": view.used, "geometry": describe(view),
-                "certainty": known if view.placed else "", "trouble": self._readiness.of(view),
-                "similarity": "" if similarity is None else f"{similarity:.2f}",
-                "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")"}
+        return {
+            "id": view.node.GetID(),
+            "name": view.name,
+            "used": view.used,
+            "geometry": describe(view),
+            "certainty": known if view.placed else "",
+            "trouble": self._readiness.of(view),
+            "similarity": "" if similarity is None else f"{similarity:.2f}",
+            "colour": "rgb(" + ", ".join(str(round(255 * part)) for part in colour(tag_of(view) or "")) + ")",
+        }
 
     def _problem(self) -> str:
         """What a person should know first: of two that are the same, of the selected X-ray."""
@@ -139,8 +200,10 @@ class XRaysSection(Section):
             return ""
         twins = self._readiness.twins()
         if twins is not None:
-            return (f"{twins[0].name} and {twins[1].name} have the same geometry, expected another for each; correct that of one, or skip "
-                    "it.")
+            return (
+                f"{twins[0].name} and {twins[1].name} have the same geometry, expected another for each; correct that of one, or skip "
+                "it."
+            )
         view = self.selected
         return self._readiness.of(view) if view is not None and describe(view) != "needs geometry" else ""
 
@@ -251,5 +314,7 @@ def _deviation(text: str) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 <= value < 1e6:
-        raise InputError(f'X-rays: found "{str(text)[:20]}" for a standard deviation, expected a number from 0; enter it.')
+        raise InputError(
+            f'X-rays: found "{str(text)[:20]}" for a standard deviation, expected a number from 0; enter it.'
+        )
     return value or None

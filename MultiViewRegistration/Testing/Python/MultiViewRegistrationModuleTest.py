@@ -24,14 +24,18 @@ def distances_mm(case, transform_node):
 
 
 class MultiViewRegistrationModuleTest(unittest.TestCase):
-
     def setUp(self):
         slicer.mrmlScene.Clear()
         self.folder = Path(slicer.util.modulePath("MultiViewRegistration")).parent
 
     def test_resources_are_packaged(self):
         resources = self.folder / "Resources"
-        for name in ("UI/MultiViewRegistration.ui", "Icons/MultiViewRegistration.png", "SampleData/Chest/case.json", "requirements.txt"):
+        for name in (
+            "UI/MultiViewRegistration.ui",
+            "Icons/MultiViewRegistration.png",
+            "SampleData/Chest/case.json",
+            "requirements.txt",
+        ):
             self.assertTrue((resources / name).is_file(), name)
 
     def test_a_case_that_is_not_there_is_told_and_leaves_nothing(self):
@@ -41,7 +45,9 @@ class MultiViewRegistrationModuleTest(unittest.TestCase):
             logic.loadCase(self.folder / "no such case.json")
         self.assertEqual(slicer.mrmlScene.GetNumberOfNodes(), nodes)
 
-    @unittest.skipUnless(importlib.util.find_spec("numba"), "needs the Python package numba, which the module asks for in its panel")
+    @unittest.skipUnless(
+        importlib.util.find_spec("numba"), "needs the Python package numba, which the module asks for in its panel"
+    )
     def test_the_sample_is_registered_to_its_truth(self):
         try:
             path = sample_case(self.folder)

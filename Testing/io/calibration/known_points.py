@@ -55,5 +55,7 @@ def refusal(function, *arguments, **named):
     with pytest.raises(InputError) as error:
         function(*arguments, **named)
     message = str(error.value)
-    assert len(message.splitlines()) == 1 and message.endswith((".", "?")) and not re.search(r"[.!?] [A-Z]", message), message
+    assert len(message.splitlines()) == 1 and message.endswith((".", "?")) and not re.search(r"[.!?] [A-Z]", message), (
+        message
+    )
     return message

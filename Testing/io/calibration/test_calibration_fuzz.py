@@ -19,13 +19,26 @@ from test_rtk_geometry import XML
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 
-GIVEN = {"unit": "mm", "axes": "ras", "first_pixel": 0.5, "projects_to": "opengl", "size": SIZE, "detector_spacing_mm": (1, 1),
-         "detector_origin_mm": (0, 0), "intrinsics": K, "camera_frame": "Camera", "world_frame": "Reference", "direction": "forward",
-         "fixed_transforms": "none"}
+GIVEN = {
+    "unit": "mm",
+    "axes": "ras",
+    "first_pixel": 0.5,
+    "projects_to": "opengl",
+    "size": SIZE,
+    "detector_spacing_mm": (1, 1),
+    "detector_origin_mm": (0, 0),
+    "intrinsics": K,
+    "camera_frame": "Camera",
+    "world_frame": "Reference",
+    "direction": "forward",
+    "fixed_transforms": "none",
+}
 
 
-TRANSFORM = ("#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 5 6 7\n"
-             "FixedParameters: 0 0 0\n")
+TRANSFORM = (
+    "#Insight Transform File V1.0\n#Transform 0\nTransform: AffineTransform_double_3_3\nParameters: 1 0 0 0 1 0 0 0 1 5 6 7\n"
+    "FixedParameters: 0 0 0\n"
+)
 
 
 def _npz():
@@ -34,12 +47,47 @@ def _npz():
     return file.getvalue()
 
 
-SEEDS = [text.encode() for text in (
-    opencv_files.YAML, opencv_files.XML, opencv_files.JSON, XML, plus(), text_of(), text_of_1(), TRANSFORM, rows(K @ POSE[:3]),
-    json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}),
-    "views:\n- name: AP\n  P: [[1, 2, 3, 4], [5, 6, 7, 9], [9, 8, 1, 2]]\n- - a\n  - {b: [c]}\n")] + [_npz(), _npz()[60:]]
-WORDS = [b"[", b"]", b"{", b"}", b":", b"- ", b"\n", b"\n  ", b"nan", b"1e999", b"-1", b"0", b"&a ", b"*a", b"!!",
-         b'"', b"<", b"/>", b"\0", b"\xff", b", ", b"data", b"rows: 9"]
+SEEDS = [
+    text.encode()
+    for text in (
+        opencv_files.YAML,
+        opencv_files.XML,
+        opencv_files.JSON,
+        XML,
+        plus(),
+        text_of(),
+        text_of_1(),
+        TRANSFORM,
+        rows(K @ POSE[:3]),
+        json.dumps({"K": K.tolist(), "R": R.tolist(), "t": T.tolist()}),
+        "views:\n- name: AP\n  P: [[1, 2, 3, 4], [5, 6, 7, 9], [9, 8, 1, 2]]\n- - a\n  - {b: [c]}\n",
+    )
+] + [_npz(), _npz()[60:]]
+WORDS = [
+    b"[",
+    b"]",
+    b"{",
+    b"}",
+    b":",
+    b"- ",
+    b"\n",
+    b"\n  ",
+    b"nan",
+    b"1e999",
+    b"-1",
+    b"0",
+    b"&a ",
+    b"*a",
+    b"!!",
+    b'"',
+    b"<",
+    b"/>",
+    b"\0",
+    b"\xff",
+    b", ",
+    b"data",
+    b"rows: 9",
+]
 
 
 @st.composite
@@ -77,8 +125,18 @@ def test_any_text(tmp_path_factory, text):
     read_or_refuse(tmp_path_factory.getbasetemp() / "any", text.encode())
 
 
-@pytest.mark.parametrize("data", [b"", b"[" * 100_000, b'{"a":' * 100_000, b"- " * 1000 + b"1", b"a: " + b"[" * 5000 + b"]" * 5000,
-                                  b"<opencv_storage>" + b"<a>" * 3000 + b"</a>" * 3000 + b"</opencv_storage>", b"\x1f\x8b\x08\0"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"[" * 100_000,
+        b'{"a":' * 100_000,
+        b"- " * 1000 + b"1",
+        b"a: " + b"[" * 5000 + b"]" * 5000,
+        b"<opencv_storage>" + b"<a>" * 3000 + b"</a>" * 3000 + b"</opencv_storage>",
+        b"\x1f\x8b\x08\0",
+    ],
+)
 def test_deep_and_strange_files(tmp_path, data):
     (tmp_path / "a").write_bytes(data)
     refusal(read_calibration, tmp_path / "a", **GIVEN)

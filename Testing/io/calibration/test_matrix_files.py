@@ -22,11 +22,20 @@ P = K @ POSE[:3]
 LPS = {"unit": "mm", "axes": "lps", "first_pixel": 0}
 
 
-@pytest.mark.parametrize(("text", "count"), [
-    (rows(P), 1), (rows(P) + "\n\n" + rows(P), 2), (rows(np.vstack([P, [0, 0, 0, 1]])), 1), (rows(P.reshape(1, 12), ", "), 1),
-    (rows(np.stack([P.ravel()] * 5)), 5), (rows(np.vstack([P] * 4)), 4), (rows(np.vstack([P, [0, 0, 0, 1]] * 3)), 3), (str(P.tolist()), 1),
-    ("# c-arm\n" + rows(P, "; "), 1),
-])
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (rows(P), 1),
+        (rows(P) + "\n\n" + rows(P), 2),
+        (rows(np.vstack([P, [0, 0, 0, 1]])), 1),
+        (rows(P.reshape(1, 12), ", "), 1),
+        (rows(np.stack([P.ravel()] * 5)), 5),
+        (rows(np.vstack([P] * 4)), 4),
+        (rows(np.vstack([P, [0, 0, 0, 1]] * 3)), 3),
+        (str(P.tolist()), 1),
+        ("# c-arm\n" + rows(P, "; "), 1),
+    ],
+)
 def test_text(tmp_path, text, count):
     views = read_text(tmp_path, text, **LPS)
     assert len(views) == count == len({view.name for view in views})
@@ -35,7 +44,7 @@ def test_text(tmp_path, text, count):
 
 
 def test_text_of_another_unit_and_axes(tmp_path):
-    view, = read_text(tmp_path, rows(P), unit="m", axes="ras", first_pixel=1)
+    (view,) = read_text(tmp_path, rows(P), unit="m", axes="ras", first_pixel=1)
     check(view, 1000 * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS) - 1)
 
 
@@ -49,7 +58,12 @@ def test_numpy(tmp_path):
     np.save(tmp_path / "many.npy", np.stack([P, 2 * P]))
     np.savez_compressed(tmp_path / "named.npz", AP=P, LAT=P)
     np.savez(tmp_path / "parts.npz", mtx=K, dist=np.zeros((1, 5)), R=R, t=T, size=SIZE)
-    for name, names in (("one.npy", ["one"]), ("many.npy", ["many 1", "many 2"]), ("named.npz", ["AP", "LAT"]), ("parts.npz", ["parts"])):
+    for name, names in (
+        ("one.npy", ["one"]),
+        ("many.npy", ["many 1", "many 2"]),
+        ("named.npz", ["AP", "LAT"]),
+        ("parts.npz", ["parts"]),
+    ):
         views = read_calibration(tmp_path / name, **LPS)
         assert [view.name for view in views] == names
         for view in views:
@@ -67,7 +81,9 @@ def test_a_pickle_is_refused(tmp_path):
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_claim_of_many_gigabytes_is_not_believed(tmp_path, packed):
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f8", "fortran_order": False, "shape": (100_000, 3, 4, 10_000)})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<f8", "fortran_order": False, "shape": (100_000, 3, 4, 10_000)}
+    )
     path = tmp_path / ("a.npz" if packed else "a.npy")
     if packed:
         with zipfile.ZipFile(path, "w") as archive:
@@ -98,8 +114,11 @@ def test_opengl_by_vtk(tmp_path):
     matrix = camera.GetCompositeProjectionTransformMatrix(SIZE[0] / SIZE[1], -1, 1)
     matrix = np.array([[matrix.GetElement(i, j) for j in range(4)] for i in range(4)])
     clip = matrix @ np.c_[POINTS, np.ones(20)].T
-    edges = (clip[:2] / clip[3]).T * (0.5, -0.5) + 0.5  # of the image: 0 at the left and top edges, 1 at the right and bottom ones
-    view, = read_text(tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE)
+    edges = (clip[:2] / clip[3]).T * (
+        0.5,
+        -0.5,
+    ) + 0.5  # of the image: 0 at the left and top edges, 1 at the right and bottom ones
+    (view,) = read_text(tmp_path, rows(matrix), unit="mm", axes="lps", projects_to="opengl", size=SIZE)
     check(view, POINTS, edges * SIZE - 0.5)
     np.testing.assert_allclose(view.camera.source, (300, -500, 250), atol=1e-6)
     assert view.camera.intrinsics[0, 0] > 0
@@ -118,10 +137,12 @@ def plus(carm_from_camera=CARM_FROM_CAMERA, to="Camera"):
     def matrix(values):
         return " ".join(map(repr, values.ravel().tolist()))
 
-    return ('<PlusConfiguration version="2.9"><CoordinateDefinitions>'
-            f'<Transform From="CArm" To="Reference" Matrix="{matrix(WORLD_FROM_CARM)}"/>'
-            f'<Transform From="CArm" To="{to}" Matrix="{matrix(rigid.inverse(carm_from_camera))}"/>'
-            '<Transform From="Stylus" To="Tip" Matrix="1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"/></CoordinateDefinitions></PlusConfiguration>')
+    return (
+        '<PlusConfiguration version="2.9"><CoordinateDefinitions>'
+        f'<Transform From="CArm" To="Reference" Matrix="{matrix(WORLD_FROM_CARM)}"/>'
+        f'<Transform From="CArm" To="{to}" Matrix="{matrix(rigid.inverse(carm_from_camera))}"/>'
+        '<Transform From="Stylus" To="Tip" Matrix="1 0 0 0 0 1 0 0 0 0 1 0 0 0 0 1"/></CoordinateDefinitions></PlusConfiguration>'
+    )
 
 
 FRAMES = {**LPS, "intrinsics": K, "size": SIZE, "camera_frame": "Camera", "world_frame": "Reference"}
@@ -129,11 +150,13 @@ FRAMES = {**LPS, "intrinsics": K, "size": SIZE, "camera_frame": "Camera", "world
 
 def test_a_tracked_c_arm(tmp_path):
     """A point's coordinates go from the reference to the C-arm's marker to the camera; one of the two transforms is written inverted."""
-    view, = read_text(tmp_path, plus(), "plus.xml", **FRAMES)
+    (view,) = read_text(tmp_path, plus(), "plus.xml", **FRAMES)
     check(view, POINTS, pinhole(POINTS))
-    same = tracked_view("C-arm", "AP", WORLD_FROM_CARM, CARM_FROM_CAMERA, Given(**{**FRAMES, "camera_frame": None, "world_frame": None}))
+    same = tracked_view(
+        "C-arm", "AP", WORLD_FROM_CARM, CARM_FROM_CAMERA, Given(**{**FRAMES, "camera_frame": None, "world_frame": None})
+    )
     check(same, POINTS, pinhole(POINTS))
-    moved, = read_text(tmp_path, plus(), "plus.xml", **{**FRAMES, "axes": "ras"})
+    (moved,) = read_text(tmp_path, plus(), "plus.xml", **{**FRAMES, "axes": "ras"})
     check(moved, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
 
 
@@ -164,14 +187,18 @@ def test_a_recording_of_a_tracked_c_arm(tmp_path, name):
     assert 'to "Tracker"' in refusal(read_calibration, tmp_path / name, **{**given, "world_frame": "Tracker"})
 
 
-@pytest.mark.parametrize(("text", "given", "word"), [
-    (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
-    (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
-    (plus(), {"intrinsics": None}, "set intrinsics to"), (plus(), {"unit": None}, "set unit to"),
-    (plus(), {"camera_frame": None}, "set camera_frame"),
-    (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"),
-    (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
-])
+@pytest.mark.parametrize(
+    ("text", "given", "word"),
+    [
+        (plus(), {"world_frame": "Tip"}, 'no chain of transforms from "Camera" to "Tip"'),
+        (plus(), {"camera_frame": "Probe"}, 'camera_frame "Probe"'),
+        (plus(), {"intrinsics": None}, "set intrinsics to"),
+        (plus(), {"unit": None}, "set unit to"),
+        (plus(), {"camera_frame": None}, "set camera_frame"),
+        (plus().replace('Matrix="1 0 0 0 0', 'Matrix="2 0 0 0 0'), {}, "from Stylus to Tip"),
+        (plus().replace('Matrix="1 0', 'Matrix="1'), {}, "16 numbers"),
+    ],
+)
 def test_no_tracked_c_arm(tmp_path, text, given, word):
     assert word in refusal(read_text, tmp_path, text, "plus.xml", **{**FRAMES, **given})
 
@@ -181,7 +208,7 @@ def test_numbers_are_read_as_they_are_written(tmp_path_factory, numbers, between
     path = tmp_path_factory.getbasetemp() / "numbers.txt"
     path.write_text(rows(np.reshape(numbers, (3, 4)), between))
     try:
-        view, = read_calibration(path, **LPS)
+        (view,) = read_calibration(path, **LPS)
     except InputError as error:
         assert "projection_matrix" in str(error)
     else:

@@ -15,20 +15,22 @@ from MultiViewRegistrationLib.io.calibration.mayacam import read_mayacam
 
 
 def text_of(unit=1.0):
-    return (f"image size\n{SIZE[0]},{SIZE[1]}\n\ncamera matrix\n{rows(K, ',')}\n\nrotation\n{rows(R, ',')}\n\n"
-            f"translation\n{rows((T / unit)[:, None])}\n")
+    return (
+        f"image size\n{SIZE[0]},{SIZE[1]}\n\ncamera matrix\n{rows(K, ',')}\n\nrotation\n{rows(R, ',')}\n\n"
+        f"translation\n{rows((T / unit)[:, None])}\n"
+    )
 
 
 @pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("cm", 10), ("m", 1000)])
 def test_it_projects_as_opencv(tmp_path, unit, mm):
-    view, = read_text(tmp_path, text_of(mm), unit=unit)
+    (view,) = read_text(tmp_path, text_of(mm), unit=unit)
     assert view.name == "camera" and view.camera.size == SIZE
     check(view, POINTS, pinhole(POINTS))
 
 
 def test_it_projects_as_autoscoper(tmp_path):
     """Autoscoper's own steps on loading (libautoscoper/src/Camera.cpp), and its image plane, whose rows run from the top down."""
-    view, = read_text(tmp_path, text_of(), unit="mm")
+    (view,) = read_text(tmp_path, text_of(), unit="mm")
     t, rotation = T * (-1, 1, -1), R.T.copy()  # read into columns
     rotation[:, 0] *= -1
     rotation[:, 2] *= -1
@@ -60,7 +62,7 @@ SQUARE = np.array([[1500.0, 0, 322.5], [0, 1500, 236.25], [0, 0, 1]])  # 1.0 has
 @pytest.mark.parametrize(("unit", "mm"), [("mm", 1), ("cm", 10)])
 def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
     """Autoscoper's film plane (loadMayaCam1): its middle at scale (w / 2 - u0, h / 2 - v0, z) in the camera's frame, y up."""
-    view, = read_text(tmp_path, text_of_1(mm), "camera.csv", unit=unit)
+    (view,) = read_text(tmp_path, text_of_1(mm), "camera.csv", unit=unit)
     numbers = np.array([line.split(",") for line in text_of_1().splitlines()], float)
     place, turns, _, (u0, v0, z), (_, w, h) = numbers
     right, up, back = Rotation.from_euler("ZYX", turns[::-1], degrees=True).as_matrix().T
@@ -81,16 +83,22 @@ def test_mayacam_1_projects_as_autoscoper(tmp_path, unit, mm):
 def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path):
     """The numbers in its documentation: the object is at the origin, which the image shows."""
     text = "-737.5,-514.9,94.3\n89.7,-2.0,-55.2\n3.9,4.1,-632.5\n840.2,839.2,-6325.8\n0.1,1760,1760\n"
-    view, = read_text(tmp_path, text, "camera.csv", unit="mm")
+    (view,) = read_text(tmp_path, text, "camera.csv", unit="mm")
     assert view.camera.depth(np.zeros(3)) == pytest.approx(900, abs=10)
     assert ((view.camera.project(np.zeros(3)) > 0) & (view.camera.project(np.zeros(3)) < 1760)).all()
-    without, = read_text(tmp_path, text.replace("1760", "0"), "camera.csv", unit="mm")
+    (without,) = read_text(tmp_path, text.replace("1760", "0"), "camera.csv", unit="mm")
     assert without.camera.size == (1024, 1024)
 
 
-@pytest.mark.parametrize(("old", "new", "word"), [
-    (",-1500.0\n0.1", ",1500.0\n0.1", "focal length in pixels below 0"), (",640.0,480", ",640.5,480", "640.5, 480"),
-    (",640.0,480.0", ",640", "five lines of three"), (",480.0", ",480.0\n1,2,3", "five lines of three")])
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        (",-1500.0\n0.1", ",1500.0\n0.1", "focal length in pixels below 0"),
+        (",640.0,480", ",640.5,480", "640.5, 480"),
+        (",640.0,480.0", ",640", "five lines of three"),
+        (",480.0", ",480.0\n1,2,3", "five lines of three"),
+    ],
+)
 def test_what_is_no_mayacam_1(tmp_path, old, new, word):
     assert old in text_of_1()
     assert word in refusal(read_mayacam, text_of_1().replace(old, new), "a.csv", "a", Given(unit="mm"))
@@ -101,19 +109,25 @@ def test_the_wrists_cameras_are_those_of_its_cases(tmp_path, shared_data, i):
     """Their epipolar geometry was held against beads that both cameras see: right within 0.4 pixels."""
     case = json.loads((shared_data / "wrist" / "radius_0002.json").read_text())
     known = np.array(case["views"][i]["projection_matrix"])
-    view, = read_text(tmp_path, WRIST[i], unit="mm")
+    (view,) = read_text(tmp_path, WRIST[i], unit="mm")
     bone = np.array(case["world_from_ct"])[:3, 3] + POINTS / 3
     u, v, w = known @ np.c_[bone, np.ones(len(bone))].T
     assert (w > 0).all()
     check(view, bone, np.stack([u / w, v / w], 1), atol=1e-5)
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    (text_of().replace("rotation", "turn"), '"turn" where "rotation" belongs'), (text_of().partition("translation")[0], "end of the file"),
-    (text_of().replace("640,480", "640"), "image size is not 1 line of 2"), (text_of().replace("640,", "640.5,"), "640.5, 480"),
-    (text_of() + "image size\n1,1", "goes on"), (text_of().replace("1500.0", "nan"), "camera matrix is not 3 lines"),
-    (text_of().replace(repr(R[0, 0].item()), "3.0"), "camera_from_world"),
-])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        (text_of().replace("rotation", "turn"), '"turn" where "rotation" belongs'),
+        (text_of().partition("translation")[0], "end of the file"),
+        (text_of().replace("640,480", "640"), "image size is not 1 line of 2"),
+        (text_of().replace("640,", "640.5,"), "640.5, 480"),
+        (text_of() + "image size\n1,1", "goes on"),
+        (text_of().replace("1500.0", "nan"), "camera matrix is not 3 lines"),
+        (text_of().replace(repr(R[0, 0].item()), "3.0"), "camera_from_world"),
+    ],
+)
 def test_what_is_none(tmp_path, text, word):
     assert word in refusal(read_text, tmp_path, text, unit="mm")
 

@@ -12,17 +12,27 @@ from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.io.calibration.read import format_of
 
-FILES = {"camera.yml": opencv_files.YAML, "camera.xml": opencv_files.XML, "camera.json": opencv_files.JSON,
-         "old.yml": opencv_files.YAML.replace("%YAML 1.2", "%YAML:1.0")}
+FILES = {
+    "camera.yml": opencv_files.YAML,
+    "camera.xml": opencv_files.XML,
+    "camera.json": opencv_files.JSON,
+    "old.yml": opencv_files.YAML.replace("%YAML 1.2", "%YAML:1.0"),
+}
 COEFFICIENTS = [-0.31, 0.12, 0.002, -0.0015, 0.05, 0.01, -0.02, 0.003, 0.001, -0.002, 0.0015, 0.0005]
 #: cv2.projectPoints (OpenCV 5.0.0) of the first points, with the distortion.
-PROJECTED = [[427.44615036, 181.34045377], [287.11490729, 286.65445933], [350.61841943, 360.23680682],
-             [494.2884198, 234.8490875], [316.79348902, 122.6186708], [428.62768159, 195.88801085]]
+PROJECTED = [
+    [427.44615036, 181.34045377],
+    [287.11490729, 286.65445933],
+    [350.61841943, 360.23680682],
+    [494.2884198, 234.8490875],
+    [316.79348902, 122.6186708],
+    [428.62768159, 195.88801085],
+]
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_points_fall_where_opencv_has_them(tmp_path, name):
-    view, = read_text(tmp_path, FILES[name], name, unit="mm", axes="own")
+    (view,) = read_text(tmp_path, FILES[name], name, unit="mm", axes="own")
     assert format_of(tmp_path / name) == "opencv" and view.size == SIZE and view.name == name.partition(".")[0]
     check(view, POINTS, pinhole(POINTS))
     bent = view.distortion.distort_pixels(view.camera.intrinsics, view.camera.project(POINTS[:6]))
@@ -31,16 +41,16 @@ def test_points_fall_where_opencv_has_them(tmp_path, name):
 
 def test_units_and_axes(tmp_path):
     for unit, mm in (("mm", 1), ("cm", 10), ("m", 1000)):
-        view, = read_text(tmp_path, opencv_files.YAML, "a.yml", unit=unit, axes="ras")
+        (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit=unit, axes="ras")
         check(view, mm * POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))  # POINTS are in RAS and that unit
 
 
 def test_the_content_is_that_of_a_case(tmp_path):
-    view, = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
+    (view,) = read_text(tmp_path, opencv_files.YAML, "a.yml", unit="mm", axes="own")
     content = view.content()
     assert content["distortion"] == COEFFICIENTS
     (tmp_path / "case.json").write_text(json.dumps({"version": 1, "views": [{"name": "AP", **content}]}))
-    again, = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
+    (again,) = read_text(tmp_path, (tmp_path / "case.json").read_text(), "case.json")
     np.testing.assert_allclose(again.camera.projection_matrix, view.camera.projection_matrix, rtol=1e-12, atol=1e-9)
     assert again.name == "AP" and again.distortion.coefficients.tolist() == COEFFICIENTS
 
@@ -54,8 +64,8 @@ camera_matrix:   # intrinsics
     - {K[1, 1]}
     - {K[1, 2]}
   - [0, 0, 1]
-rvec: [{', '.join(map(repr, RVEC))}]
-tvec: [{', '.join(map(repr, T.tolist()))}]
+rvec: [{", ".join(map(repr, RVEC))}]
+tvec: [{", ".join(map(repr, T.tolist()))}]
 image_size: [640, 480]
 """
 ROS = f"""
@@ -83,15 +93,23 @@ views:
 TWO = {"left": NAMED, "right": {"camera_matrix": K.tolist(), "rvec": RVEC, "tvec": T.tolist(), "size": [640, 480]}}
 
 
-@pytest.mark.parametrize(("name", "text", "names"), [
-    ("a.json", json.dumps(NAMED), ["a"]), ("a.json", json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}), ["a"]),
-    ("a.json", json.dumps({"intrinsic": K.tolist(), "extrinsic": POSE[:3].tolist(), "name": "AP"}), ["AP"]),
-    ("a.json", json.dumps({"projection_matrix": (K @ POSE[:3]).tolist()}), ["a"]), ("a.json", json.dumps((K @ POSE[:3]).tolist()), ["a"]),
-    ("a.json", json.dumps({"AP": (K @ POSE[:3]).tolist(), "LAT": (K @ POSE[:3]).tolist()}), ["AP", "LAT"]),
-    ("a.json", json.dumps(TWO), ["left", "right"]), ("a.json", json.dumps({"cameras": [NAMED, NAMED]}), ["view 1", "view 2"]),
-    ("a.yaml", FLAT, ["a"]), ("a.yaml", ROS, ["cam"]), ("a.yaml", LISTED, ["AP", "LAT"]),
-    ("a.json", json.dumps({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T], [*RVEC, *T]]}), ["a 1", "a 2"]),
-])
+@pytest.mark.parametrize(
+    ("name", "text", "names"),
+    [
+        ("a.json", json.dumps(NAMED), ["a"]),
+        ("a.json", json.dumps({"intrinsics": K.tolist(), "camera_from_world": POSE.tolist()}), ["a"]),
+        ("a.json", json.dumps({"intrinsic": K.tolist(), "extrinsic": POSE[:3].tolist(), "name": "AP"}), ["AP"]),
+        ("a.json", json.dumps({"projection_matrix": (K @ POSE[:3]).tolist()}), ["a"]),
+        ("a.json", json.dumps((K @ POSE[:3]).tolist()), ["a"]),
+        ("a.json", json.dumps({"AP": (K @ POSE[:3]).tolist(), "LAT": (K @ POSE[:3]).tolist()}), ["AP", "LAT"]),
+        ("a.json", json.dumps(TWO), ["left", "right"]),
+        ("a.json", json.dumps({"cameras": [NAMED, NAMED]}), ["view 1", "view 2"]),
+        ("a.yaml", FLAT, ["a"]),
+        ("a.yaml", ROS, ["cam"]),
+        ("a.yaml", LISTED, ["AP", "LAT"]),
+        ("a.json", json.dumps({"K": K.tolist(), "extrinsic_parameters": [[*RVEC, *T], [*RVEC, *T]]}), ["a 1", "a 2"]),
+    ],
+)
 def test_names_that_people_give(tmp_path, name, text, names):
     views = read_text(tmp_path, text, name, unit="mm", axes="lps", first_pixel=0)
     assert [view.name for view in views] == names
@@ -104,51 +122,67 @@ def test_the_first_pixel_is_asked_for_where_it_is_not_opencv(tmp_path):
     read_text(tmp_path, ROS, "a.yaml", **given)
     assert "set first_pixel to 0 (OpenCV), 0.5" in refusal(read_text, tmp_path, json.dumps(NAMED), "a.json", **given)
     for first in (0.5, 1):
-        view, = read_text(tmp_path, json.dumps(NAMED), "a.json", first_pixel=first, **given)
+        (view,) = read_text(tmp_path, json.dumps(NAMED), "a.json", first_pixel=first, **given)
         check(view, POINTS, pinhole(POINTS) - first)
 
 
-@pytest.mark.parametrize(("given", "word"), [
-    ({"axes": "lps"}, "set unit to"), ({"unit": "mm"}, "set axes to"), ({"unit": "inch"}, "unit: found 'inch'"),
-    ({"unit": "mm", "axes": "lps", "first_pixel": 2}, "first_pixel: found 2"),
-    ({"unit": "mm", "axes": "lps", "size": (0, 1)}, "size: found 0"),
-])
+@pytest.mark.parametrize(
+    ("given", "word"),
+    [
+        ({"axes": "lps"}, "set unit to"),
+        ({"unit": "mm"}, "set axes to"),
+        ({"unit": "inch"}, "unit: found 'inch'"),
+        ({"unit": "mm", "axes": "lps", "first_pixel": 2}, "first_pixel: found 2"),
+        ({"unit": "mm", "axes": "lps", "size": (0, 1)}, "size: found 0"),
+    ],
+)
 def test_what_is_asked_for(tmp_path, given, word):
     assert word in refusal(read_text, tmp_path, opencv_files.YAML, "a.yml", **given)
 
 
-@pytest.mark.parametrize(("change", "word"), [
-    (("rows: 3\n   cols: 3", "rows: 300000\n   cols: 3"), "300000 rows"), (("tvec", "vector"), "no pose"),
-    (("1500.", "no"), "without numbers"),
-    (("rows: 1\n   cols: 12", "rows: 1\n   cols: 11"), "11 columns with 12"), (("12., -7.5, 700. ]", "12., -7.5"), "cannot be read"),
-    (("data: [ 1500.", "data: *all"), "cannot be read"), (("image_width: 640", "image_width: 640\nimage_width: 640"), "twice"),
-    (("image_width: 640", "image_width: 640.5"), "image size"), (("image_width: 640\n", ""), "has distortion but not the size"),
-    (("0.91915808", "0.5"), "R and t"), (("camera_matrix", "camera"), "no cameras"), (("tvec", "P: 1\ntvec"), "both a projection matrix"),
-    (("tvec", "t: [1, 2, 3]\ntvec"), "translation twice"),
-])
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (("rows: 3\n   cols: 3", "rows: 300000\n   cols: 3"), "300000 rows"),
+        (("tvec", "vector"), "no pose"),
+        (("1500.", "no"), "without numbers"),
+        (("rows: 1\n   cols: 12", "rows: 1\n   cols: 11"), "11 columns with 12"),
+        (("12., -7.5, 700. ]", "12., -7.5"), "cannot be read"),
+        (("data: [ 1500.", "data: *all"), "cannot be read"),
+        (("image_width: 640", "image_width: 640\nimage_width: 640"), "twice"),
+        (("image_width: 640", "image_width: 640.5"), "image size"),
+        (("image_width: 640\n", ""), "has distortion but not the size"),
+        (("0.91915808", "0.5"), "R and t"),
+        (("camera_matrix", "camera"), "no cameras"),
+        (("tvec", "P: 1\ntvec"), "both a projection matrix"),
+        (("tvec", "t: [1, 2, 3]\ntvec"), "translation twice"),
+    ],
+)
 def test_what_is_none(tmp_path, change, word):
     assert change[0] in opencv_files.YAML
     assert word in refusal(read_text, tmp_path, opencv_files.YAML.replace(*change), "a.yml", unit="mm", axes="own")
 
 
 def test_xml_with_entities_is_refused(tmp_path):
-    bomb = '<?xml version="1.0"?><!DOCTYPE o [<!ENTITY a "1"><!ENTITY b "&a;&a;">]>' + opencv_files.XML.partition("?>")[2]
+    bomb = (
+        '<?xml version="1.0"?><!DOCTYPE o [<!ENTITY a "1"><!ENTITY b "&a;&a;">]>' + opencv_files.XML.partition("?>")[2]
+    )
     assert "declares entities" in refusal(read_text, tmp_path, bomb, "a.xml", unit="mm", axes="own")
 
 
 def test_a_mirrored_camera_has_negative_fx(tmp_path):
     mirrored = K * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]]
     given = {"unit": "mm", "axes": "lps", "first_pixel": 0}
-    view, = read_text(tmp_path, json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE}), "a.json", **given)
+    (view,) = read_text(tmp_path, json.dumps({**NAMED, "K": mirrored.tolist(), "size": SIZE}), "a.json", **given)
     check(view, POINTS, pinhole(POINTS, mirrored))
     assert view.camera.intrinsics[0, 0] < 0
     upside_down = K * [[1, 1, 1], [1, -1, 1], [1, 1, 1]]
-    view, = read_text(tmp_path, json.dumps({**NAMED, "K": upside_down.tolist(), "size": SIZE}), "a.json", **given)
+    (view,) = read_text(tmp_path, json.dumps({**NAMED, "K": upside_down.tolist(), "size": SIZE}), "a.json", **given)
     check(view, POINTS, pinhole(POINTS, upside_down))
 
 
 def test_rows_of_a_matrix_are_no_names(tmp_path):
     text = f"K:\n{rows(K)}\nE:\n{rows(POSE)}\n"
-    view, = read_text(tmp_path, text, unit="mm", axes="lps", first_pixel=0)
+    (view,) = read_text(tmp_path, text, unit="mm", axes="lps", first_pixel=0)
     assert format_of(tmp_path / "camera.txt") == "text"
     check(view, POINTS, pinhole(POINTS))

@@ -14,14 +14,19 @@ from MultiViewRegistrationLib.io.calibration.rtk import matrix_of
 SPACING, ORIGIN, SIZE = (0.8, 0.9), (-150.5, -120.25), (400, 300)
 DETECTOR = {"detector_spacing_mm": SPACING, "detector_origin_mm": ORIGIN, "size": SIZE}
 #: Source to isocentre, source to detector, gantry, projection offsets, out of plane, in plane, source offsets, as AddProjection has them.
-PROJECTIONS = [(700.0, 1020.0, 0.0, 0, 0, 0, 0, 0, 0),
-               (700.0, 1020.0, 30.0, 5, -3, 10, 2, 1, -4), (690.0, 1000.0, 215.0, 0, 40, -7, 90, 0, 2)]
+PROJECTIONS = [
+    (700.0, 1020.0, 0.0, 0, 0, 0, 0, 0, 0),
+    (700.0, 1020.0, 30.0, 5, -3, 10, 2, 1, -4),
+    (690.0, 1000.0, 215.0, 0, 40, -7, 90, 0, 2),
+]
 
 
 @pytest.fixture(scope="module")
 def rtk():
     """A function: RTK's class of a name, for images of a kind. `itk.RTK` would load every library of ITK, which takes 16 s."""
-    pytest.importorskip("itk.rtkThreeDCircularProjectionGeometryPython", reason="RTK is not installed (pip install itk-rtk)")
+    pytest.importorskip(
+        "itk.rtkThreeDCircularProjectionGeometryPython", reason="RTK is not installed (pip install itk-rtk)"
+    )
     return lambda name, kind="": getattr(import_module(f"itk.rtk{name}Python"), f"rtk{name}{kind}")
 
 
@@ -81,21 +86,26 @@ MATRIX = " ".join(map(repr, NUMBERS))
 
 
 def test_a_projection_with_parameters_or_a_matrix_alone(tmp_path):
-    by_parameters, = read_text(tmp_path, XML, **DETECTOR)
+    (by_parameters,) = read_text(tmp_path, XML, **DETECTOR)
     alone = XML.replace("<GantryAngle>10</GantryAngle>", f"<Matrix>{MATRIX}</Matrix>").replace("1000<", "0<")
-    by_matrix, = read_text(tmp_path, alone, **DETECTOR)
+    (by_matrix,) = read_text(tmp_path, alone, **DETECTOR)
     np.testing.assert_allclose(by_matrix.projection_matrix, by_parameters.projection_matrix, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("change", "word"), [
-    (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"), (("10<", "ten<"), "GantryAngle is not 1"),
-    (("1000<", "0<"), "no source at a finite"),
-    (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
-    (("<Projection><GantryAngle>10</GantryAngle></Projection>", ""), "no projection"),
-    (("<Projection>", "<Projection><Matrix>1 2</Matrix>"), "Matrix is not 12"), (("</RTKThreeDCircularGeometry>", ""), "is not XML"),
-    (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
-    (('"1.0"?>', '"1.0"?><!DOCTYPE a SYSTEM "b">'), "declares"),
-])
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (("<GantryAngle>10", f"<Matrix>{MATRIX}</Matrix><GantryAngle>11"), "do not give"),
+        (("10<", "ten<"), "GantryAngle is not 1"),
+        (("1000<", "0<"), "no source at a finite"),
+        (("<Projection>", "<RadiusCylindricalDetector>9</RadiusCylindricalDetector><Projection>"), "cylind"),
+        (("<Projection><GantryAngle>10</GantryAngle></Projection>", ""), "no projection"),
+        (("<Projection>", "<Projection><Matrix>1 2</Matrix>"), "Matrix is not 12"),
+        (("</RTKThreeDCircularGeometry>", ""), "is not XML"),
+        (('"1.0"?>', '"1.0"?><!DOCTYPE a [<!ENTITY b "c">]>'), "declares entities"),
+        (('"1.0"?>', '"1.0"?><!DOCTYPE a SYSTEM "b">'), "declares"),
+    ],
+)
 def test_what_is_none(tmp_path, change, word):
     assert change[0] in XML
     assert word in refusal(read_text, tmp_path, XML.replace(*change), **DETECTOR)

@@ -31,7 +31,9 @@ def test_transforms_that_slicer_saved(tmp_path, ending):
         assert storage.WriteData(node)
     path = tmp_path / f"CArmToReference{ending}"
     assert format_of(path) == "transform"
-    view, = read_calibration(path, **GIVEN, direction="resampling", axes="ras", fixed_transforms=tmp_path / f"CameraToCArm{ending}")
+    (view,) = read_calibration(
+        path, **GIVEN, direction="resampling", axes="ras", fixed_transforms=tmp_path / f"CameraToCArm{ending}"
+    )
     check(view, POINTS @ LPS_FROM_RAS.T, pinhole(POINTS))
     assert view.name == "CArmToReference"
 
@@ -43,12 +45,19 @@ def test_a_cameras_own_pose_by_simpleitk(tmp_path, axes):
     transform.SetMatrix(rigid.inverse(POSE)[:3, :3].ravel().tolist())
     transform.SetTranslation(rigid.inverse(POSE)[:3, 3].tolist())
     sitk.WriteTransform(transform, str(tmp_path / "camera.tfm"))
-    view, = read_calibration(tmp_path / "camera.tfm", **GIVEN, direction="forward", axes=axes, fixed_transforms="none")
+    (view,) = read_calibration(
+        tmp_path / "camera.tfm", **GIVEN, direction="forward", axes=axes, fixed_transforms="none"
+    )
     check(view, POINTS, pinhole(POINTS))
     source = transform.TransformPoint((0.0, 0.0, 0.0))
     np.testing.assert_allclose(view.camera.source, source, atol=1e-9)
-    back, = read_calibration(_written(tmp_path / "back.tfm", transform.GetInverse()), **GIVEN, direction="resampling", axes=axes,
-                             fixed_transforms="none")
+    (back,) = read_calibration(
+        _written(tmp_path / "back.tfm", transform.GetInverse()),
+        **GIVEN,
+        direction="resampling",
+        axes=axes,
+        fixed_transforms="none",
+    )
     check(back, POINTS, pinhole(POINTS))
 
 

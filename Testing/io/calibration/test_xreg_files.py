@@ -31,7 +31,9 @@ def write(path, intrinsic=XREG_K, z=-700, frame=TOWARD_SOURCE, count=2):
     return path
 
 
-@pytest.mark.parametrize(("intrinsic", "z", "frame"), [(XREG_K, -700, TOWARD_SOURCE), (K, 700, "origin-at-focal-pt-det-pos-z")])
+@pytest.mark.parametrize(
+    ("intrinsic", "z", "frame"), [(XREG_K, -700, TOWARD_SOURCE), (K, 700, "origin-at-focal-pt-det-pos-z")]
+)
 def test_points_fall_where_xreg_has_them(tmp_path, intrinsic, z, frame):
     """phys_pt_to_ind_pt: intrins * (extrins * x), divided by its third number."""
     views = read_calibration(write(tmp_path / "a.h5", intrinsic, z, frame))
@@ -39,7 +41,9 @@ def test_points_fall_where_xreg_has_them(tmp_path, intrinsic, z, frame):
     for i, view in enumerate(views):
         index = intrinsic @ (R @ POINTS.T + np.array([[5 + i], [-3], [z]]))
         check(view, POINTS, (index[:2] / index[2]).T)
-        assert view.size == SIZE and (view.camera.intrinsics[0, 0] < 0) == (z < 0)  # x, y and toward the source: as seen from the detector
+        assert view.size == SIZE and (view.camera.intrinsics[0, 0] < 0) == (
+            z < 0
+        )  # x, y and toward the source: as seen from the detector
         np.testing.assert_allclose(view.camera.source, -R.T @ (5 + i, -3, z), atol=1e-9)
 
 
@@ -48,7 +52,7 @@ def test_a_camera_model_alone(tmp_path):
     with h5py.File(path) as file, h5py.File(tmp_path / "b.h5", "w") as alone:
         for key in file["proj-000/cam"]:
             file.copy(f"proj-000/cam/{key}", alone)
-    view, = read_calibration(tmp_path / "b.h5")
+    (view,) = read_calibration(tmp_path / "b.h5")
     np.testing.assert_array_equal(view.projection_matrix, read_calibration(path)[0].projection_matrix)
 
 
@@ -59,15 +63,21 @@ def _spoil(path, key, value):
             file[f"proj-000/cam/{key}"] = value
 
 
-@pytest.mark.parametrize(("key", "value", "word"), [
-    ("intrinsic", None, "cam/intrinsic is missing"), ("intrinsic", np.eye(4), "shape 4 x 4, expected 3x3"),
-    ("num-rows", "many", "num-rows holds values of type object"),
-    ("extrinsic", 2 * np.eye(4), "extrinsic"), ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'),
-    ("num-cols", 0, "num-cols is 0, expected"),
-    ("cam-coord-frame-type", np.zeros((300, 300)), "holds values of type float64"),
-    ("cam-coord-frame-type", np.bytes_(b"x" * 2000), "no short text"),
-    ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "a link to another place"), ("intrinsic", np.full((3, 3), np.nan), "not finite"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "word"),
+    [
+        ("intrinsic", None, "cam/intrinsic is missing"),
+        ("intrinsic", np.eye(4), "shape 4 x 4, expected 3x3"),
+        ("num-rows", "many", "num-rows holds values of type object"),
+        ("extrinsic", 2 * np.eye(4), "extrinsic"),
+        ("cam-coord-frame-type", "origin-on-det", '"origin-on-det"'),
+        ("num-cols", 0, "num-cols is 0, expected"),
+        ("cam-coord-frame-type", np.zeros((300, 300)), "holds values of type float64"),
+        ("cam-coord-frame-type", np.bytes_(b"x" * 2000), "no short text"),
+        ("intrinsic", h5py.ExternalLink("other.h5", "/k"), "a link to another place"),
+        ("intrinsic", np.full((3, 3), np.nan), "not finite"),
+    ],
+)
 def test_what_is_none(tmp_path, key, value, word):
     path = write(tmp_path / "a.h5", count=1)
     _spoil(path, key, value)
@@ -105,7 +115,7 @@ def test_a_damaged_file(tmp_path_factory, data):
         whole[data.draw(st.integers(8, len(whole) - 1))] = data.draw(st.integers(0, 255))
     (folder / "damaged.h5").write_bytes(whole)
     try:
-        view, = read_calibration(folder / "damaged.h5")
+        (view,) = read_calibration(folder / "damaged.h5")
     except InputError as error:
         assert "damaged.h5" in str(error) and len(str(error).splitlines()) == 1
     else:

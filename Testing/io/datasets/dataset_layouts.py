@@ -31,7 +31,9 @@ def projected(intrinsic: np.ndarray, camera_from_volume: np.ndarray, points: np.
     return x[:, :2] / x[:, 2:]
 
 
-def xray(intrinsic: np.ndarray, camera_from_volume: np.ndarray, index_from_volume: np.ndarray, hu: np.ndarray, depths) -> np.ndarray:
+def xray(
+    intrinsic: np.ndarray, camera_from_volume: np.ndarray, index_from_volume: np.ndarray, hu: np.ndarray, depths
+) -> np.ndarray:
     """Detected intensity (rows, columns) by sums along rays: points z K^-1 (column, row, 1) of the layout's camera, for the z in depths."""
     pixels = np.stack(np.meshgrid(np.arange(SIZE[0]), np.arange(SIZE[1])), -1).reshape(-1, 2)
     rays = np.concatenate([pixels, np.ones((len(pixels), 1))], 1) @ np.linalg.inv(intrinsic).T
@@ -80,8 +82,14 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
     landmarks[4] = centre + [0, 0, 300]  # beyond every image
     with h5py.File(path, "w") as file:
         parameters = file.create_group("proj-params")
-        for name, value in {"extrinsic": extrinsic, "intrinsic": intrinsic, "num-cols": SIZE[0], "num-rows": SIZE[1],
-                            "pixel-col-spacing": PIXEL_MM[0], "pixel-row-spacing": PIXEL_MM[1]}.items():
+        for name, value in {
+            "extrinsic": extrinsic,
+            "intrinsic": intrinsic,
+            "num-cols": SIZE[0],
+            "num-rows": SIZE[1],
+            "pixel-col-spacing": PIXEL_MM[0],
+            "pixel-row-spacing": PIXEL_MM[1],
+        }.items():
             parameters[name] = value
         specimen = file.create_group(SPECIMEN)
         _image(specimen, "vol", hu, [2, 2, 2], ORIGIN, compression="gzip")
@@ -97,8 +105,13 @@ def write_deepfluoro(path: Path) -> DeepFluoro:
                 group[f"gt-landmarks/{name}"] = pixel[:, None].astype(np.float32)
             pose = (np.linalg.inv(camera) @ extrinsic).astype(np.float32)
             femur = (np.linalg.inv(camera @ rigid_matrix([0, 0, 0], [1, 0, 0])) @ extrinsic).astype(np.float32)
-            for name, value in {"cam-to-pelvis-vol": pose, "cam-to-left-femur-vol": femur, "cam-to-right-femur-vol": femur,
-                                "left-femur-good-fov": 1, "right-femur-good-fov": 0}.items():
+            for name, value in {
+                "cam-to-pelvis-vol": pose,
+                "cam-to-left-femur-vol": femur,
+                "cam-to-right-femur-vol": femur,
+                "left-femur-good-fov": 1,
+                "right-femur-good-fov": 0,
+            }.items():
                 group[f"gt-poses/{name}"] = value
             group["rot-180-for-up"] = number
     return DeepFluoro(path, intrinsic, landmarks.astype(np.float32).astype(float), cameras, [0, 1])
@@ -126,7 +139,7 @@ def write_ljubljana(path: Path) -> Ljubljana:
     """A frontal and a lateral X-ray of a part of the phantom of 44 x 48 x 40 voxels."""
     hu = make_ct().volume.values[4:44, :, 2:46]
     values = (np.maximum(hu, -1000) + 1000).astype(np.uint16)  # [z, y, x]
-    middle = (np.array(hu.shape[::-1]) - 1)  # mm
+    middle = np.array(hu.shape[::-1]) - 1  # mm
     index_from_volume = np.diag([0.5, 0.5, 0.5, 1])
     cameras, intrinsics = {}, {}
     for name, turn in {"ap": [85, 4, 3], "lat": [60, 65, -55]}.items():
@@ -143,6 +156,8 @@ def write_ljubljana(path: Path) -> Ljubljana:
         for name, camera in cameras.items():
             group = subject.create_group(f"proj-{name}")
             group["extrinsic"], group["intrinsic"] = camera, intrinsics[name]
-            group["pixels"] = xray(intrinsics[name], camera, index_from_volume, hu, np.arange(650.0, 791.0)).astype(np.float32)
+            group["pixels"] = xray(intrinsics[name], camera, index_from_volume, hu, np.arange(650.0, 791.0)).astype(
+                np.float32
+            )
             group["col-spacing"], group["row-spacing"] = PIXEL_MM
     return Ljubljana(path, points, cameras, intrinsics)

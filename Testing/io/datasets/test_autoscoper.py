@@ -95,16 +95,19 @@ def test_a_trial_in_cm_has_ten_times_the_mm(trial):
     np.testing.assert_allclose(tenfold[:3, :3], first[:3, :3])
 
 
-@pytest.mark.parametrize(("old", "new", "parts"), [
-    ("mayaCam_csv ./cam2.txt\n", "", ["1 mayaCam_csv and 2 CameraRootDir"]),
-    ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", ["2 VolumeFile, 1 VoxelSize"]),
-    ("VoxelSize 0.4 0.5 0.6", "VoxelSize 0.4 0.5", ['VoxelSize "0.4 0.5"']),
-    ("VolumeFlip 1 0 1", "VolumeFlip 1 nan 1", ['VolumeFlip "1 nan 1"']),
-    ("cam1.txt", "none.txt", ["none.txt", "cannot be read"]),
-    ("radiographs/cam1", "nowhere", ["nowhere", "CameraRootDir"]),
-    ("volumes/radius.tif", "volumes/none/radius.tif", ["no such file"]),
-    (TRIAL, "\0" * 50, ["0 mayaCam_csv"]),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("mayaCam_csv ./cam2.txt\n", "", ["1 mayaCam_csv and 2 CameraRootDir"]),
+        ("VoxelSize 0.4 0.5 0.6\nVolumeFile", "VolumeFile", ["2 VolumeFile, 1 VoxelSize"]),
+        ("VoxelSize 0.4 0.5 0.6", "VoxelSize 0.4 0.5", ['VoxelSize "0.4 0.5"']),
+        ("VolumeFlip 1 0 1", "VolumeFlip 1 nan 1", ['VolumeFlip "1 nan 1"']),
+        ("cam1.txt", "none.txt", ["none.txt", "cannot be read"]),
+        ("radiographs/cam1", "nowhere", ["nowhere", "CameraRootDir"]),
+        ("volumes/radius.tif", "volumes/none/radius.tif", ["no such file"]),
+        (TRIAL, "\0" * 50, ["0 mayaCam_csv"]),
+    ],
+)
 @pytest.mark.filterwarnings("ignore:.*is not known")
 def test_what_is_wrong_in_a_trial_is_refused(trial, old, new, parts):
     trial.write_text(TRIAL.replace(old, new))
@@ -128,15 +131,22 @@ def test_frames_of_other_numbers_and_unknown_keys_warn(trial, tmp_path):
         read_trial(trial)
 
 
-@pytest.mark.parametrize(("old", "new", "part"), [
-    ("image size", "size", '"size" where "image size"'),
-    ("1760,1760", "1024,1760", "1024 x 1760"),
-    ("rotation", "rot", '"rot" where "rotation"'),
-    ("0,0,1", "0,0", "camera matrix"),
-    ("901.390251307", "inf", "translation"),
-    ("0.607312219389,-0.0123667267546,0.794367000982", "-0.607312219389,0.0123667267546,-0.794367000982", "rotation"),
-    ("image size\n", "-737.5,-514.9,94.3\n", "MayaCam 1.0"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "part"),
+    [
+        ("image size", "size", '"size" where "image size"'),
+        ("1760,1760", "1024,1760", "1024 x 1760"),
+        ("rotation", "rot", '"rot" where "rotation"'),
+        ("0,0,1", "0,0", "camera matrix"),
+        ("901.390251307", "inf", "translation"),
+        (
+            "0.607312219389,-0.0123667267546,0.794367000982",
+            "-0.607312219389,0.0123667267546,-0.794367000982",
+            "rotation",
+        ),
+        ("image size\n", "-737.5,-514.9,94.3\n", "MayaCam 1.0"),
+    ],
+)
 def test_what_is_wrong_in_a_calibration_is_refused(tmp_path, old, new, part):
     (tmp_path / "cam.txt").write_text(WRIST[0].replace(old, new))
     assert part in refusal(lambda: read_camera(tmp_path / "cam.txt", (1760, 1760), MM))

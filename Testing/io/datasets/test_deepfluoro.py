@@ -47,7 +47,9 @@ def seen_at(case, points):
 
 def test_cameras_put_points_where_the_layout_does(written, case):
     for pixels, camera in zip(seen_at(case, written.landmarks), written.cameras, strict=True):
-        np.testing.assert_allclose(pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3)  # of float32 poses
+        np.testing.assert_allclose(
+            pixels, projected(written.intrinsic, camera, written.landmarks), atol=2e-3
+        )  # of float32 poses
     for view in case.views:
         assert view.camera.intrinsics[0, 0] < 0  # stored as seen from the detector
         assert (view.camera.depth(rigid.transform_points(case.truth_world_from_ct, written.landmarks[:4])) > 0).all()
@@ -77,7 +79,9 @@ def test_images_are_as_stored_or_cut_and_turned_by_name(written):
 def test_a_cut_and_turned_image_shows_the_same_points(written, tmp_path):
     case = Case.load(read_deepfluoro(written.path, SPECIMEN, [0, 1], crop=10, upright=True).write(tmp_path))
     first, second = seen_at(case, written.landmarks)
-    np.testing.assert_allclose(first, projected(written.intrinsic, written.cameras[0], written.landmarks) - 10, atol=2e-3)
+    np.testing.assert_allclose(
+        first, projected(written.intrinsic, written.cameras[0], written.landmarks) - 10, atol=2e-3
+    )
     stored = projected(written.intrinsic, written.cameras[1], written.landmarks)
     np.testing.assert_allclose(second, np.array(SIZE) - 1 - stored - 10, atol=2e-3)
 
@@ -95,30 +99,54 @@ def test_the_start_is_frontal_with_left_at_the_right_and_knows_no_truth(written,
     def move(file):  # the patient and the landmarks in the image, by 20 pixels of a 1.5 mm detector
         group = file[f"{SPECIMEN}/projections/{number:03d}"]
         extrinsic = file["proj-params/extrinsic"][:]
-        moved = rigid.from_rotation_translation(np.eye(3), [20.0, 0, 0]) @ extrinsic @ np.linalg.inv(group["gt-poses/cam-to-pelvis-vol"][:])
+        moved = (
+            rigid.from_rotation_translation(np.eye(3), [20.0, 0, 0])
+            @ extrinsic
+            @ np.linalg.inv(group["gt-poses/cam-to-pelvis-vol"][:])
+        )
         group["gt-poses/cam-to-pelvis-vol"][...] = np.linalg.inv(moved) @ extrinsic
         for name, pixel in zip(NAMES, projected(written.intrinsic, moved, written.landmarks), strict=True):
             group[f"gt-landmarks/{name}"][...] = pixel[:, None]
 
-    np.testing.assert_allclose(read_deepfluoro(changed(move), SPECIMEN, [number]).content["world_from_ct"], start, atol=1e-9)
+    np.testing.assert_allclose(
+        read_deepfluoro(changed(move), SPECIMEN, [number]).content["world_from_ct"], start, atol=1e-9
+    )
 
 
 #: What the authors' Readme shows of the real file in figures: 17-1882, X-ray 000, cam-to-left-femur-vol and FH-l; and the nominal camera
 #: of the C-arm in their xReg (lib/file_formats/xregCIOSFusionDICOM.cpp).
-REAL_POSE = np.array([[0.16417126, -0.137650, 0.9767806, -124.5839], [-0.016588, -0.990461, -0.136789, 191.90346],
-                      [0.9862925, 0.0062534, -0.164888, -848.7315], [0, 0, 0, 1]])
+REAL_POSE = np.array(
+    [
+        [0.16417126, -0.137650, 0.9767806, -124.5839],
+        [-0.016588, -0.990461, -0.136789, 191.90346],
+        [0.9862925, 0.0062534, -0.164888, -848.7315],
+        [0, 0, 0, 1],
+    ]
+)
 REAL_HEAD = np.array([[93.2263, 37.9197, -941.5]])
 REAL_DETECTOR = Detector(
     np.array([[-1020 / 0.194, 0, 767.5], [0, -1020 / 0.194, 767.5], [0, 0, 1]]),
-    np.array([[0.00141739, 0.00000577, 0.99999910, -157.58222], [-0.99999076, -0.00407584, 0.00141740, -2.67575],
-              [0.00407584, -0.99999183, 0, -631.77647], [0, 0, 0, 1]]), (1536, 1536), (0.194, 0.194))
+    np.array(
+        [
+            [0.00141739, 0.00000577, 0.99999910, -157.58222],
+            [-0.99999076, -0.00407584, 0.00141740, -2.67575],
+            [0.00407584, -0.99999183, 0, -631.77647],
+            [0, 0, 0, 1],
+        ]
+    ),
+    (1536, 1536),
+    (0.194, 0.194),
+)
 
 
 def test_real_numbers_of_the_set_mean_what_they_are_read_as():
     """The left femoral head is before the source, on the image, at its right; ASIS-r, they show, is at (29.8, 626.0). And it is frontal."""
     world_from_ct = rigid.inverse(rigid.check_rigid(REAL_POSE, "pose"))
     camera_from_ct = REAL_DETECTOR.extrinsic @ world_from_ct
-    (column, row), depth = REAL_DETECTOR.project(world_from_ct, REAL_HEAD)[0], rigid.transform_points(camera_from_ct, REAL_HEAD)[0, 2]
+    (column, row), depth = (
+        REAL_DETECTOR.project(world_from_ct, REAL_HEAD)[0],
+        rigid.transform_points(camera_from_ct, REAL_HEAD)[0, 2],
+    )
     assert 768 < column < 1536 and 626 < row < 1536
     assert -depth / REAL_DETECTOR.source_to_detector_mm == pytest.approx(START_DEPTH, abs=0.02)
     assert np.degrees(rigid.rotation_angle(camera_from_ct[:3, :3] @ AP.T)) < 15
@@ -132,7 +160,11 @@ def test_registration_from_nearby_ends_at_the_truth(written, case):
     assert result.errors.mtre_mm < 0.3
     told = result.to_json()
     assert told["relative_geometry"] == "truth" and any("true poses" in reason for reason in told["reasons"])
-    assert told["errors"]["mpd_mm"] < 0.5 and told["errors"]["mrpd_mm"] < 0.3 and told["errors"]["diffpose_score"] is not None
+    assert (
+        told["errors"]["mpd_mm"] < 0.5
+        and told["errors"]["mrpd_mm"] < 0.3
+        and told["errors"]["diffpose_score"] is not None
+    )
 
 
 def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
@@ -141,26 +173,31 @@ def test_a_bone_has_its_own_mask_and_pose(written, tmp_path):
     moved = np.linalg.inv(pelvis) @ imported.content["truth"]["world_from_ct"]
     np.testing.assert_allclose(moved, rigid_matrix([0, 0, 0], [1, 0, 0]), atol=1e-3)
     assert imported.ct.mask.any() and not imported.ct.mask[:, :, :32].any() and not imported.ct.mask[:, :, 40:].any()
-    np.testing.assert_array_equal(imported.content["targets"], read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"][2:3])  # FH-l
+    np.testing.assert_array_equal(
+        imported.content["targets"], read_deepfluoro(written.path, SPECIMEN, [0]).content["targets"][2:3]
+    )  # FH-l
     message = refusal(lambda: read_deepfluoro(written.path, SPECIMEN, [0], bone="right-femur"))
     assert "projections/000/gt-poses/right-femur-good-fov" in message
 
 
-@pytest.mark.parametrize(("path", "value", "parts"), [
-    ("proj-params/intrinsic", np.diag([700.0, 700, 1]), ["proj-params/intrinsic", "below 0"]),
-    ("proj-params/intrinsic", np.eye(4), ["proj-params/intrinsic", "4 x 4"]),
-    ("proj-params/extrinsic", np.diag([1.0, 1, -1, 1]), ["proj-params/extrinsic"]),
-    ("proj-params/pixel-row-spacing", 0.00015, ["proj-params/pixel-row-spacing", "mm"]),
-    ("proj-params/num-rows", 1536, ["projections/000/image/pixels", "1536"]),
-    (f"{SPECIMEN}/vol/pixels", np.zeros((4, 4)), ["vol/pixels", "4 x 4"]),
-    (f"{SPECIMEN}/vol/pixels", "text", ["vol/pixels", "type"]),
-    (f"{SPECIMEN}/vol/spacing", [0.002, 0.002, 0.002], ["vol/spacing", "mm"]),
-    (f"{SPECIMEN}/vol/origin", [0.0, np.nan, 0], ["vol/origin", "finite"]),
-    (f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol", np.eye(4), ["projections/000"]),
-    (f"{SPECIMEN}/projections/000/image/spacing", [0.194, 0.194], ["image/spacing"]),
-    (f"{SPECIMEN}/projections/000/rot-180-for-up", 7, ["rot-180-for-up", "0 or 1"]),
-    (f"{SPECIMEN}/vol-landmarks/FH-l", [1.0, 2], ["vol-landmarks/FH-l", "3 mm"]),
-])
+@pytest.mark.parametrize(
+    ("path", "value", "parts"),
+    [
+        ("proj-params/intrinsic", np.diag([700.0, 700, 1]), ["proj-params/intrinsic", "below 0"]),
+        ("proj-params/intrinsic", np.eye(4), ["proj-params/intrinsic", "4 x 4"]),
+        ("proj-params/extrinsic", np.diag([1.0, 1, -1, 1]), ["proj-params/extrinsic"]),
+        ("proj-params/pixel-row-spacing", 0.00015, ["proj-params/pixel-row-spacing", "mm"]),
+        ("proj-params/num-rows", 1536, ["projections/000/image/pixels", "1536"]),
+        (f"{SPECIMEN}/vol/pixels", np.zeros((4, 4)), ["vol/pixels", "4 x 4"]),
+        (f"{SPECIMEN}/vol/pixels", "text", ["vol/pixels", "type"]),
+        (f"{SPECIMEN}/vol/spacing", [0.002, 0.002, 0.002], ["vol/spacing", "mm"]),
+        (f"{SPECIMEN}/vol/origin", [0.0, np.nan, 0], ["vol/origin", "finite"]),
+        (f"{SPECIMEN}/projections/000/gt-poses/cam-to-pelvis-vol", np.eye(4), ["projections/000"]),
+        (f"{SPECIMEN}/projections/000/image/spacing", [0.194, 0.194], ["image/spacing"]),
+        (f"{SPECIMEN}/projections/000/rot-180-for-up", 7, ["rot-180-for-up", "0 or 1"]),
+        (f"{SPECIMEN}/vol-landmarks/FH-l", [1.0, 2], ["vol-landmarks/FH-l", "3 mm"]),
+    ],
+)
 def test_what_differs_from_the_layout_is_named_by_its_path(changed, path, value, parts):
     def replace(file):
         del file[path]
@@ -215,7 +252,9 @@ def test_a_down_sampled_file_makes_images_labels_and_landmarks_but_no_case(small
     files = write_small(tmp_path / "out", read)
     assert sorted(file.name for file in files) == ["002.mha", "002_labels.png", "landmarks.json"]
     np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(files[0]))), images[2])
-    np.testing.assert_array_equal(sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2])
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / "002_labels.png"))), labels[2]
+    )
 
 
 def test_a_down_sampled_file_that_differs_is_refused(small):

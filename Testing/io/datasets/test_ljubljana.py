@@ -28,7 +28,9 @@ def case(written, tmp_path_factory):
 def test_cameras_put_points_where_the_layout_does(written, case):
     for view in case.views:
         pixels = view.camera.project(rigid.transform_points(case.truth_world_from_ct, written.points))
-        np.testing.assert_allclose(pixels, projected(written.intrinsics[view.name], written.cameras[view.name], written.points), atol=1e-6)
+        np.testing.assert_allclose(
+            pixels, projected(written.intrinsics[view.name], written.cameras[view.name], written.points), atol=1e-6
+        )
         assert view.xray.pixel_mm == (1.5, 1.4)
     np.testing.assert_array_equal(case.targets, written.points)
     assert case.relative_geometry == "truth" and case.ct.unit == "relative"
@@ -50,8 +52,12 @@ def test_a_cut_image_shows_the_same_points(written):
     camera = read_ljubljana(written.path, 3, ["lat"], crop=7).content["views"][0]["camera"]
     content = read_ljubljana(written.path, 3, ["lat"], crop=7).content
     assert "relative_geometry" not in content
-    pixels = projected(camera["intrinsics"], camera["camera_from_world"] @ content["truth"]["world_from_ct"], written.points)
-    np.testing.assert_allclose(pixels, projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7, atol=1e-6)
+    pixels = projected(
+        camera["intrinsics"], camera["camera_from_world"] @ content["truth"]["world_from_ct"], written.points
+    )
+    np.testing.assert_allclose(
+        pixels, projected(written.intrinsics["lat"], written.cameras["lat"], written.points) - 7, atol=1e-6
+    )
 
 
 def test_voxels_below_a_threshold_are_nothing(written, case):
@@ -59,18 +65,21 @@ def test_voxels_below_a_threshold_are_nothing(written, case):
     np.testing.assert_array_equal(values, np.where(case.ct.volume.values < 1500, 0, case.ct.volume.values))
 
 
-@pytest.mark.parametrize(("path", "value", "parts"), [
-    ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
-    ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),  # too small for the points
-    ("volume/spacing", [2.0, 2], ["volume/spacing", "3 numbers"]),
-    ("points", np.zeros((5, 2)), ["subject03/points", "5, 2"]),
-    ("proj-ap/extrinsic", np.diag([1.0, 1, 1, 2]), ["proj-ap/extrinsic"]),
-    ("proj-ap/extrinsic", np.eye(4), ["proj-ap/extrinsic", "no point on the image"]),
-    ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), ["proj-ap/extrinsic", "z = -"]),
-    ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), ["proj-ap/intrinsic", "mm from the source"]),
-    ("proj-ap/col-spacing", 154.0, ["proj-ap/col-spacing", "is 154"]),
-    ("proj-ap/pixels", np.zeros((2, 100, 120)), ["proj-ap/pixels", "2 x 100 x 120"]),
-])
+@pytest.mark.parametrize(
+    ("path", "value", "parts"),
+    [
+        ("volume/pixels", np.zeros((40, 48, 44), np.int16) - 500, ["volume/pixels"]),
+        ("volume/pixels", np.ones((4, 4, 4)), ["subject03/points", "in the volume"]),  # too small for the points
+        ("volume/spacing", [2.0, 2], ["volume/spacing", "3 numbers"]),
+        ("points", np.zeros((5, 2)), ["subject03/points", "5, 2"]),
+        ("proj-ap/extrinsic", np.diag([1.0, 1, 1, 2]), ["proj-ap/extrinsic"]),
+        ("proj-ap/extrinsic", np.eye(4), ["proj-ap/extrinsic", "no point on the image"]),
+        ("proj-ap/extrinsic", np.diag([1.0, -1, -1, 1]), ["proj-ap/extrinsic", "z = -"]),
+        ("proj-ap/intrinsic", np.diag([-700.0, -700, 1]), ["proj-ap/intrinsic", "mm from the source"]),
+        ("proj-ap/col-spacing", 154.0, ["proj-ap/col-spacing", "is 154"]),
+        ("proj-ap/pixels", np.zeros((2, 100, 120)), ["proj-ap/pixels", "2 x 100 x 120"]),
+    ],
+)
 def test_what_differs_from_the_layout_is_named_by_its_path(written, tmp_path, path, value, parts):
     changed = tmp_path / "changed.h5"
     changed.write_bytes(written.path.read_bytes())

@@ -45,8 +45,11 @@ def test_poses_are_written_and_read_as_autoscoper_saves_them(tmp_path):
     write_tra(tmp_path / "a.tra", [POSE, None, OTHER], unit_mm=10)
     lines = (tmp_path / "a.tra").read_text().splitlines()
     assert lines[1] == ",".join(["NaN"] * 16) and len(lines) == 3
-    np.testing.assert_allclose(np.array(lines[0].split(","), float)[[0, 1, 4, 3, 7]],
-                               [POSE[0, 0], POSE[0, 1], POSE[1, 0], 11, -7.55], rtol=1e-12)
+    np.testing.assert_allclose(
+        np.array(lines[0].split(","), float)[[0, 1, 4, 3, 7]],
+        [POSE[0, 0], POSE[0, 1], POSE[1, 0], 11, -7.55],
+        rtol=1e-12,
+    )
     np.testing.assert_allclose(read_tra(tmp_path / "a.tra", 2, 0, 1, 10.0), OTHER, atol=1e-9)
     assert "not tracked" in refusal(read_tra, tmp_path / "a.tra", 1, 0, 1, 10.0)
 
@@ -55,7 +58,9 @@ def test_columns_spaces_and_several_volumes_are_read(tmp_path):
     def text(*matrices, between=" "):
         return between.join(repr(number) for matrix in matrices for number in matrix.ravel().tolist())
 
-    (tmp_path / "a.tra").write_text(text(POSE, OTHER) + "\n" + text(POSE.T, OTHER.T, between=", ") + "\n" + text(OTHER) + "\n")
+    (tmp_path / "a.tra").write_text(
+        text(POSE, OTHER) + "\n" + text(POSE.T, OTHER.T, between=", ") + "\n" + text(OTHER) + "\n"
+    )
     for frame in (0, 1):
         np.testing.assert_allclose(read_tra(tmp_path / "a.tra", frame, 1, 2, 1.0), OTHER, atol=1e-12)
     np.testing.assert_allclose(read_tra(tmp_path / "a.tra", 2, 1, 2, 1.0), OTHER, atol=1e-12)
@@ -70,24 +75,57 @@ def test_a_trial_gets_its_start_and_truth_from_tracked_poses(trial, tmp_path, ca
     turned = autoscoper_from_ct((5, 6, 7), [4, 5, 6])
     np.testing.assert_allclose(imported.content["world_from_ct"], start @ turned, atol=1e-9)
     np.testing.assert_allclose(imported.content["truth"]["world_from_ct"], POSE @ turned, atol=1e-9)
-    assert main(["import", "autoscoper", str(trial), "--frame", "1", "--intensity", "linear", "--unit", "cm", "--volume", "radius",
-                 "--truth", str(tmp_path / "truth.tra"), "--out", str(tmp_path / "case")]) == 0
+    assert (
+        main(
+            [
+                "import",
+                "autoscoper",
+                str(trial),
+                "--frame",
+                "1",
+                "--intensity",
+                "linear",
+                "--unit",
+                "cm",
+                "--volume",
+                "radius",
+                "--truth",
+                str(tmp_path / "truth.tra"),
+                "--out",
+                str(tmp_path / "case"),
+            ]
+        )
+        == 0
+    )
     assert "taken as the truth" in capsys.readouterr().err
     np.testing.assert_allclose(Case.load(tmp_path / "case").truth_world_from_ct, POSE @ turned, atol=1e-9)
 
 
-@pytest.mark.parametrize(("text", "word"), [
-    ("1,2,3,4,5,6", "as matrices"), ("1,2,3", "3 numbers"), (",".join(["x"] * 16), "something else"),
-    (",".join(["NaN"] * 16), "not tracked"), (",".join(["1e30"] * 16), "beyond 1e+09"),
-    (",".join(map(str, np.eye(4).ravel())), "by rows or by columns"),
-    (",".join(map(str, (2 * POSE - np.diag([0, 0, 0, 1])).ravel())), "line 1"), ("", "has 0 lines"), ("\xff", "16 numbers")])
+@pytest.mark.parametrize(
+    ("text", "word"),
+    [
+        ("1,2,3,4,5,6", "as matrices"),
+        ("1,2,3", "3 numbers"),
+        (",".join(["x"] * 16), "something else"),
+        (",".join(["NaN"] * 16), "not tracked"),
+        (",".join(["1e30"] * 16), "beyond 1e+09"),
+        (",".join(map(str, np.eye(4).ravel())), "by rows or by columns"),
+        (",".join(map(str, (2 * POSE - np.diag([0, 0, 0, 1])).ravel())), "line 1"),
+        ("", "has 0 lines"),
+        ("\xff", "16 numbers"),
+    ],
+)
 def test_what_is_none(tmp_path, text, word):
     (tmp_path / "a.tra").write_text(text)
     assert word in refusal(read_tra, tmp_path / "a.tra", 0, 0, 1, 1.0)
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats() | st.sampled_from([0, 1, "NaN", "", "a"]), max_size=34).map(lambda words: ",".join(map(str, words))))
+@given(
+    st.lists(st.floats() | st.sampled_from([0, 1, "NaN", "", "a"]), max_size=34).map(
+        lambda words: ",".join(map(str, words))
+    )
+)
 def test_any_line_is_a_pose_or_refused(tmp_path_factory, line):
     path = tmp_path_factory.getbasetemp() / "any.tra"
     path.write_text(line)

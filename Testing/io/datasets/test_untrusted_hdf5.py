@@ -59,23 +59,27 @@ def empty(file):
     file["group/pixels"] = h5py.Empty(np.float32)
 
 
-@pytest.mark.parametrize(("how", "parts"), [
-    (external_link, ["group/pixels is a link"]),
-    (soft_link, ["group/pixels is a link"]),
-    (loop, ["group is a link"]),
-    (external_storage, ["another file"]),
-    (virtual, ["another file"]),
-    (huge, ["claims 10000000000 bytes, of which 0"]),
-    (empty, ["group/pixels is empty"]),
-    (lambda file: file.create_group("group"), ["group/pixels is missing"]),
-    (lambda file: file.create_group("group/pixels"), ["group/pixels is a group"]),
-    (lambda file: file.create_dataset("group", data=3), ["group is a data set"]),
-    (lambda file: file.create_dataset("group/pixels", data="words"), ["type"]),
-    (lambda file: file.create_dataset("group/pixels", data=[b"ab", b"cd"]), ["type"]),
-    (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), complex)), ["type complex"]),
-    (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), [("a", "f4")])), ["type"]),
-    (lambda file: file.create_dataset("group/pixels", (0, 5), np.float32), ["0 x 5"]),
-], ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(
+    ("how", "parts"),
+    [
+        (external_link, ["group/pixels is a link"]),
+        (soft_link, ["group/pixels is a link"]),
+        (loop, ["group is a link"]),
+        (external_storage, ["another file"]),
+        (virtual, ["another file"]),
+        (huge, ["claims 10000000000 bytes, of which 0"]),
+        (empty, ["group/pixels is empty"]),
+        (lambda file: file.create_group("group"), ["group/pixels is missing"]),
+        (lambda file: file.create_group("group/pixels"), ["group/pixels is a group"]),
+        (lambda file: file.create_dataset("group", data=3), ["group is a data set"]),
+        (lambda file: file.create_dataset("group/pixels", data="words"), ["type"]),
+        (lambda file: file.create_dataset("group/pixels", data=[b"ab", b"cd"]), ["type"]),
+        (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), complex)), ["type complex"]),
+        (lambda file: file.create_dataset("group/pixels", data=np.zeros((2, 2), [("a", "f4")])), ["type"]),
+        (lambda file: file.create_dataset("group/pixels", (0, 5), np.float32), ["0 x 5"]),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
 def test_what_is_not_plain_data_in_the_file_is_refused(tmp_path, how, parts):
     message = refusal(pixels, written(tmp_path / "file.h5", how))
     assert all(part in message for part in parts), message
@@ -116,10 +120,27 @@ def whole(tmp_path_factory):
     return path, sorted(names)
 
 
-VALUES = st.sampled_from([
-    0, -1, 1e300, np.nan, "text", b"x", h5py.SoftLink("/subject03"), h5py.ExternalLink("other.h5", "/"), h5py.Empty("f"),
-    np.zeros((0, 3)), np.eye(4), -np.eye(4), np.eye(3), np.full((3, 3), np.inf), np.zeros((4, 4, 4)), np.ones(3), np.zeros((5, 3), bool),
-])
+VALUES = st.sampled_from(
+    [
+        0,
+        -1,
+        1e300,
+        np.nan,
+        "text",
+        b"x",
+        h5py.SoftLink("/subject03"),
+        h5py.ExternalLink("other.h5", "/"),
+        h5py.Empty("f"),
+        np.zeros((0, 3)),
+        np.eye(4),
+        -np.eye(4),
+        np.eye(3),
+        np.full((3, 3), np.inf),
+        np.zeros((4, 4, 4)),
+        np.ones(3),
+        np.zeros((5, 3), bool),
+    ]
+)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)

@@ -13,9 +13,15 @@ from MultiViewRegistrationLib.cli import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.xray_header.assumptions import ASSUMPTIONS
 
-ROUND = {"ShutterShape": ["CIRCULAR", "RECTANGULAR"], "CenterOfCircularShutter": ["60", "70"], "RadiusOfCircularShutter": "50",
-         "ShutterLeftVerticalEdge": "25", "ShutterRightVerticalEdge": "128", "ShutterUpperHorizontalEdge": "5",
-         "ShutterLowerHorizontalEdge": "100"}
+ROUND = {
+    "ShutterShape": ["CIRCULAR", "RECTANGULAR"],
+    "CenterOfCircularShutter": ["60", "70"],
+    "RadiusOfCircularShutter": "50",
+    "ShutterLeftVerticalEdge": "25",
+    "ShutterRightVerticalEdge": "128",
+    "ShutterUpperHorizontalEdge": "5",
+    "ShutterLowerHorizontalEdge": "100",
+}
 
 
 def detected(seed: int) -> np.ndarray:
@@ -30,15 +36,26 @@ def detected(seed: int) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore:.*different patients")
-@pytest.mark.parametrize("tags", [
-    {},
-    ROUND,
-    {**ROUND, "PhotometricInterpretation": "MONOCHROME1", "PixelIntensityRelationshipSign": 1},
-    {**ROUND, "PixelIntensityRelationshipSign": -1},
-    {**ROUND, "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": 1},
-    {**ROUND, "RescaleSlope": "0.25", "RescaleIntercept": "10"},
-    {"RescaleSlope": "-1", "RescaleIntercept": "4095", "PixelIntensityRelationshipSign": -1, "PhotometricInterpretation": "MONOCHROME1"},
-], ids=lambda tags: " ".join(f"{key}={value}" for key, value in tags.items() if "Shutter" not in key) + " shutter" * (len(tags) > 4))
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        ROUND,
+        {**ROUND, "PhotometricInterpretation": "MONOCHROME1", "PixelIntensityRelationshipSign": 1},
+        {**ROUND, "PixelIntensityRelationshipSign": -1},
+        {**ROUND, "PixelIntensityRelationship": "LOG", "PixelIntensityRelationshipSign": 1},
+        {**ROUND, "RescaleSlope": "0.25", "RescaleIntercept": "10"},
+        {
+            "RescaleSlope": "-1",
+            "RescaleIntercept": "4095",
+            "PixelIntensityRelationshipSign": -1,
+            "PhotometricInterpretation": "MONOCHROME1",
+        },
+    ],
+    ids=lambda tags: (
+        " ".join(f"{key}={value}" for key, value in tags.items() if "Shutter" not in key) + " shutter" * (len(tags) > 4)
+    ),
+)
 def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
     content = minimal()
     for number, entry in enumerate(content["views"]):
@@ -48,8 +65,16 @@ def test_the_copy_is_the_same_case(write_case, tmp_path, tags):
         if tags.get("PixelIntensityRelationshipSign") == -1:
             image = 4095 - image
         image = np.rint(image).astype(np.uint16)
-        write_xa(tmp_path / f"{number}.dcm", 90 * number, 0, image, BitsStored=12, HighBit=11,
-                 PatientOrientation=["LP"[number], "F"], **tags)
+        write_xa(
+            tmp_path / f"{number}.dcm",
+            90 * number,
+            0,
+            image,
+            BitsStored=12,
+            HighBit=11,
+            PatientOrientation=["LP"[number], "F"],
+            **tags,
+        )
         del entry["projection_matrix"]
         entry["image"] = f"{number}.dcm"
     before = Case.load(write_case(content))

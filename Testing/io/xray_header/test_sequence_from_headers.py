@@ -14,9 +14,16 @@ from MultiViewRegistrationLib.io.sequence import FrameSequence
 def run(path, primary, *increments):
     """A run whose frames turn by these from the first, and have other images."""
     image = pixels(seed=int(primary) % 7, frames=len(increments))
-    return write_xa(path, str(primary), "1", image, PositionerPrimaryAngleIncrement=list(increments),
-                    PositionerSecondaryAngleIncrement=["0"] * len(increments), PositionerMotion="DYNAMIC",
-                    PatientOrientation=["P" if primary else "L", "F"])
+    return write_xa(
+        path,
+        str(primary),
+        "1",
+        image,
+        PositionerPrimaryAngleIncrement=list(increments),
+        PositionerSecondaryAngleIncrement=["0"] * len(increments),
+        PositionerMotion="DYNAMIC",
+        PatientOrientation=["P" if primary else "L", "F"],
+    )
 
 
 def test_frames_begin_at_the_cases_own_and_each_has_its_camera(write_case, tmp_path):

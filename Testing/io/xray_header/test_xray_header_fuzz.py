@@ -32,22 +32,69 @@ quickly = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=l
 def whole(tmp_path_factory) -> list[bytes]:
     """Good files: XA with everything, a run that turns, enhanced XA, JPEG, JPEG 2000 and RLE."""
     folder = tmp_path_factory.mktemp("whole")
-    shutters = {"ShutterShape": ["CIRCULAR", "RECTANGULAR", "POLYGONAL"], "CenterOfCircularShutter": ["8", "10"],
-                "RadiusOfCircularShutter": "9",
-                "ShutterLeftVerticalEdge": "1", "ShutterRightVerticalEdge": "19", "ShutterUpperHorizontalEdge": "1",
-                "ShutterLowerHorizontalEdge": "15", "VerticesOfThePolygonalShutter": ["1", "1", "1", "19", "15", "19", "15", "1"]}
+    shutters = {
+        "ShutterShape": ["CIRCULAR", "RECTANGULAR", "POLYGONAL"],
+        "CenterOfCircularShutter": ["8", "10"],
+        "RadiusOfCircularShutter": "9",
+        "ShutterLeftVerticalEdge": "1",
+        "ShutterRightVerticalEdge": "19",
+        "ShutterUpperHorizontalEdge": "1",
+        "ShutterLowerHorizontalEdge": "15",
+        "VerticesOfThePolygonalShutter": ["1", "1", "1", "19", "15", "19", "15", "1"],
+    }
     paths = [
-        write_xa(folder / "xa.dcm", 10, 20, PatientOrientation=["L", "F"], FieldOfViewRotation="90", FieldOfViewHorizontalFlip="NO",
-                 PixelAspectRatio=["1", "1"], PixelSpacing=["0.2", "0.2"], RescaleSlope="2", RescaleIntercept="-1", **shutters),
-        write_xa(folder / "run.dcm", 10, 20, pixels(frames=3), PositionerPrimaryAngleIncrement=["0", "1", "2"], PositionerMotion="DYNAMIC",
-                 TableVerticalIncrement=["0", "1", "2"], TableLateralIncrement="0", TableLongitudinalIncrement="0"),
-        write_enhanced(folder / "enhanced.dcm", [enhanced(1, 2, 3, TableHeadTiltAngle=5.0, TableXPositionToIsocenter=1.0,
-                                                          TableYPositionToIsocenter=1.0, TableZPositionToIsocenter=1.0), enhanced(2, 3)],
-                       PositionOfIsocenterProjection=[8.0, 10.0], DetectorElementSpacing=[0.154, 0.154],
-                       shared={"FieldOfViewSequence": item(FieldOfViewOrigin=[0.0, 1.0], FieldOfViewRotation=90.0,
-                                                           FieldOfViewHorizontalFlip="YES")}),
+        write_xa(
+            folder / "xa.dcm",
+            10,
+            20,
+            PatientOrientation=["L", "F"],
+            FieldOfViewRotation="90",
+            FieldOfViewHorizontalFlip="NO",
+            PixelAspectRatio=["1", "1"],
+            PixelSpacing=["0.2", "0.2"],
+            RescaleSlope="2",
+            RescaleIntercept="-1",
+            **shutters,
+        ),
+        write_xa(
+            folder / "run.dcm",
+            10,
+            20,
+            pixels(frames=3),
+            PositionerPrimaryAngleIncrement=["0", "1", "2"],
+            PositionerMotion="DYNAMIC",
+            TableVerticalIncrement=["0", "1", "2"],
+            TableLateralIncrement="0",
+            TableLongitudinalIncrement="0",
+        ),
+        write_enhanced(
+            folder / "enhanced.dcm",
+            [
+                enhanced(
+                    1,
+                    2,
+                    3,
+                    TableHeadTiltAngle=5.0,
+                    TableXPositionToIsocenter=1.0,
+                    TableYPositionToIsocenter=1.0,
+                    TableZPositionToIsocenter=1.0,
+                ),
+                enhanced(2, 3),
+            ],
+            PositionOfIsocenterProjection=[8.0, 10.0],
+            DetectorElementSpacing=[0.154, 0.154],
+            shared={
+                "FieldOfViewSequence": item(
+                    FieldOfViewOrigin=[0.0, 1.0], FieldOfViewRotation=90.0, FieldOfViewHorizontalFlip="YES"
+                )
+            },
+        ),
     ]
-    for name, syntax in (("jpeg", "1.2.840.10008.1.2.4.50"), ("j2k", "1.2.840.10008.1.2.4.90"), ("rle", "1.2.840.10008.1.2.5")):
+    for name, syntax in (
+        ("jpeg", "1.2.840.10008.1.2.4.50"),
+        ("j2k", "1.2.840.10008.1.2.4.90"),
+        ("rle", "1.2.840.10008.1.2.5"),
+    ):
         path = write_xa(folder / f"{name}.dcm", 10, 20, pixels(dtype=np.uint8))
         data = pydicom.dcmread(path)
         data.PixelData = encaps.encapsulate([_coded(name, data.pixel_array)])
@@ -68,7 +115,9 @@ def _coded(name: str, image: np.ndarray) -> bytes:
         packed = b"".join(bytes([len(run) - 1]) + run for row in image for run in [row.tobytes()])
         return np.array([1, 64, *[0] * 14], "<u4").tobytes() + packed + b"\0" * (len(packed) % 2)
     stream = BytesIO()
-    Image.fromarray(image).save(stream, {"jpeg": "JPEG", "j2k": "JPEG2000"}[name], **({"no_jp2": True} if name == "j2k" else {}))
+    Image.fromarray(image).save(
+        stream, {"jpeg": "JPEG", "j2k": "JPEG2000"}[name], **({"no_jp2": True} if name == "j2k" else {})
+    )
     return stream.getvalue()
 
 
@@ -83,7 +132,7 @@ def check(data: bytes, frame: int) -> None:
         try:
             found = read_header(path, frame)
             if found is not None:
-                (reading, _), = complete("case.json", [HeaderView("views[0]", "AP", path, frame)])
+                ((reading, _),) = complete("case.json", [HeaderView("views[0]", "AP", path, frame)])
                 camera = CArm(**reading).camera()
                 assert np.isfinite(camera.projection_matrix).all()
         except InputError as error:
@@ -106,16 +155,55 @@ def test_files_with_other_bytes_or_cut_short(whole, data):
     check(bytes(content[:cut]), data.draw(st.integers(0, 2)))
 
 
-KEYWORDS = ["Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "NumberOfFrames", "PixelRepresentation", "SamplesPerPixel",
-            "DistanceSourceToDetector", "DistanceSourceToPatient", "ImagerPixelSpacing", "PixelSpacing", "PixelAspectRatio",
-            "PositionerPrimaryAngle", "PositionerSecondaryAngle", "PositionerPrimaryAngleIncrement", "PositionerSecondaryAngleIncrement",
-            "FieldOfViewRotation", "FieldOfViewOrigin", "RescaleSlope", "RescaleIntercept", "PositionOfIsocenterProjection",
-            "DetectorElementSpacing", "RadiusOfCircularShutter", "CenterOfCircularShutter", "VerticesOfThePolygonalShutter",
-            "ShutterLeftVerticalEdge", "TableVerticalIncrement", "DetectorBinning", "PhysicalDetectorSize"]
-WORDS = ["PatientPosition", "PatientOrientation", "FieldOfViewHorizontalFlip", "PhotometricInterpretation", "PixelIntensityRelationship",
-         "ShutterShape", "PositionerMotion"]
-numbers = st.integers(-5, 70000) | st.floats(allow_nan=True, allow_infinity=True) | st.sampled_from([0, 1e300, -1e-300, 10**30])
-words = st.text("LRPAHFXS\\", max_size=5) | st.sampled_from(["YES", "BITMAP", "MONOCHROME1", "RGB", "LOG", "DISP", "HFDL", "DYNAMIC", ""])
+KEYWORDS = [
+    "Rows",
+    "Columns",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "NumberOfFrames",
+    "PixelRepresentation",
+    "SamplesPerPixel",
+    "DistanceSourceToDetector",
+    "DistanceSourceToPatient",
+    "ImagerPixelSpacing",
+    "PixelSpacing",
+    "PixelAspectRatio",
+    "PositionerPrimaryAngle",
+    "PositionerSecondaryAngle",
+    "PositionerPrimaryAngleIncrement",
+    "PositionerSecondaryAngleIncrement",
+    "FieldOfViewRotation",
+    "FieldOfViewOrigin",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "PositionOfIsocenterProjection",
+    "DetectorElementSpacing",
+    "RadiusOfCircularShutter",
+    "CenterOfCircularShutter",
+    "VerticesOfThePolygonalShutter",
+    "ShutterLeftVerticalEdge",
+    "TableVerticalIncrement",
+    "DetectorBinning",
+    "PhysicalDetectorSize",
+]
+WORDS = [
+    "PatientPosition",
+    "PatientOrientation",
+    "FieldOfViewHorizontalFlip",
+    "PhotometricInterpretation",
+    "PixelIntensityRelationship",
+    "ShutterShape",
+    "PositionerMotion",
+]
+numbers = (
+    st.integers(-5, 70000)
+    | st.floats(allow_nan=True, allow_infinity=True)
+    | st.sampled_from([0, 1e300, -1e-300, 10**30])
+)
+words = st.text("LRPAHFXS\\", max_size=5) | st.sampled_from(
+    ["YES", "BITMAP", "MONOCHROME1", "RGB", "LOG", "DISP", "HFDL", "DYNAMIC", ""]
+)
 
 
 @quickly
@@ -125,7 +213,11 @@ def test_attributes_with_other_values(whole, data):
 
     dataset = pydicom.dcmread(BytesIO(data.draw(st.sampled_from(whole))))
     for keyword in data.draw(st.lists(st.sampled_from(KEYWORDS + WORDS), max_size=4, unique=True)):
-        drawn = [data.draw(words)] if keyword in WORDS else [f"{number:.6g}" for number in data.draw(st.lists(numbers, max_size=3))]
+        drawn = (
+            [data.draw(words)]
+            if keyword in WORDS
+            else [f"{number:.6g}" for number in data.draw(st.lists(numbers, max_size=3))]
+        )
         group = dataset
         if data.draw(st.booleans()):
             group = _some_group(dataset, data) or dataset
@@ -136,6 +228,10 @@ def test_attributes_with_other_values(whole, data):
 
 
 def _some_group(dataset: pydicom.Dataset, data) -> pydicom.Dataset | None:
-    sequences = [element.value[0] for shared in dataset.get("SharedFunctionalGroupsSequence", []) for element in shared
-                 if element.VR == "SQ" and element.value]
+    sequences = [
+        element.value[0]
+        for shared in dataset.get("SharedFunctionalGroupsSequence", [])
+        for element in shared
+        if element.VR == "SQ" and element.value
+    ]
     return data.draw(st.sampled_from(sequences)) if sequences else None

@@ -49,11 +49,14 @@ SLICER = """
     qSlicerSimpleMarkupsWidget qSlicerWidget
 """.split()
 _LABEL = re.compile(r"\b(public|protected|private|signals|Q_SIGNALS)\s*(slots|Q_SLOTS)?\s*:(?!:)")
-_CLASS = re.compile(r"\bclass\s+(?:[A-Z_]\w*_(?:EXPORT|API)\s+|Q_\w+_EXPORT\s+|QDESIGNER_\w+\s+)?(\w+)\s*(?:final\s*)?(:[^;{]*)?\{")
+_CLASS = re.compile(
+    r"\bclass\s+(?:[A-Z_]\w*_(?:EXPORT|API)\s+|Q_\w+_EXPORT\s+|QDESIGNER_\w+\s+)?(\w+)\s*(?:final\s*)?(:[^;{]*)?\{"
+)
 _BALANCED = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 
 
 # headers ---------------------------------------------------------------------------------------------------------------
+
 
 def headers_in_folder(folder: Path) -> Iterable[str]:
     return (path.read_text(encoding="utf-8", errors="replace") for path in sorted(folder.glob("Qt*/*.h")))
@@ -61,8 +64,11 @@ def headers_in_folder(folder: Path) -> Iterable[str]:
 
 def headers_in_repository(repository: Path, names: list[str]) -> Iterable[str]:
     """Headers whose names end so; in these projects a class lies in a header of its name."""
+
     def git(*arguments: str) -> str:
-        return subprocess.run(["git", "-C", str(repository), *arguments], check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            ["git", "-C", str(repository), *arguments], check=True, capture_output=True, text=True
+        ).stdout
 
     for path in git("ls-tree", "-r", "--name-only", "HEAD").splitlines():
         if path.endswith(tuple(f"/{name}.h" for name in names) + ("PythonQtDecorators.h",)):
@@ -71,10 +77,13 @@ def headers_in_repository(repository: Path, names: list[str]) -> Iterable[str]:
 
 # parsing ---------------------------------------------------------------------------------------------------------------
 
+
 def classes_of(header: str) -> dict[str, tuple[str, str]]:
     """Name -> (bases, body) of the classes that a header defines. The namespace Qt is one to Qt's moc."""
     text = re.sub(r"/\*.*?\*/|//[^\n]*", " ", header, flags=re.S)
-    text = re.sub(r"^[ \t]*#[ \t]*if QT_DEPRECATED_SINCE.*?^[ \t]*#[ \t]*endif", "", text, flags=re.S | re.M)  # gone in Qt 6
+    text = re.sub(
+        r"^[ \t]*#[ \t]*if QT_DEPRECATED_SINCE.*?^[ \t]*#[ \t]*endif", "", text, flags=re.S | re.M
+    )  # gone in Qt 6
     text = re.sub(r"^[ \t]*#(?:[^\n\\]|\\\n|\\.)*", "", text, flags=re.M)
     found = {match[1]: (match[2] or "", _body(text, match.end())) for match in _CLASS.finditer(text)}
     if "Qt" in found:
@@ -87,7 +96,7 @@ def _body(text: str, start: int) -> str:
     while depth and position < len(text):
         depth += {"{": 1, "}": -1}.get(text[position], 0)
         position += 1
-    return text[start:position - 1]
+    return text[start : position - 1]
 
 
 def api_of(name: str, bases: str, body: str, *, every_method: bool) -> dict[str, str]:
@@ -144,9 +153,15 @@ def _statements(part: str) -> list[str]:
     return [" ".join(statement.split()) for statement in part.split(";")]
 
 
-def _add_function(names: dict[str, list[str]], statement: str, cls: str, access: str, is_slot: bool, every_method: bool) -> None:
+def _add_function(
+    names: dict[str, list[str]], statement: str, cls: str, access: str, is_slot: bool, every_method: bool
+) -> None:
     match = re.match(r"(?P<before>[^()=]*?)\b(?P<name>\w+)\s*(?P<arguments>\(.*)", statement)
-    if not match or re.search(r"\b(friend|operator|typedef|using|return)\b", statement) or match["name"] in (cls, "int", "bool", "void"):
+    if (
+        not match
+        or re.search(r"\b(friend|operator|typedef|using|return)\b", statement)
+        or match["name"] in (cls, "int", "bool", "void")
+    ):
         return
     if match["before"].rstrip().endswith("~") or not match["before"].strip():
         return
@@ -171,17 +186,26 @@ def _signatures(name: str, arguments: str) -> list[str]:
         if default:
             signatures.append(f"{name}({','.join(types)})")
         types.append(_moc_type(plain))
-    return [*signatures, f"{name}({','.join(types)})"] if "QPrivateSignal" not in types else [f"{name}({','.join(types[:-1])})"]
+    return (
+        [*signatures, f"{name}({','.join(types)})"]
+        if "QPrivateSignal" not in types
+        else [f"{name}({','.join(types[:-1])})"]
+    )
 
 
 def _moc_type(argument: str) -> str:
     text = re.sub(r"\s*([*&<>,])\s*", r"\1", argument.strip())
     text = re.sub(r"(?<=[*&>])\w+$|(?<=\w)\s+\w+$(?<!\bint)(?<!\bdouble)(?<!\bchar)(?<!\blong)", "", text)
     text = re.sub(r"\bconst\s+(\w[\w:<>*,]*)&$", r"\1", text)
-    return text.removesuffix("&").replace("unsigned int", "uint").replace(" ", "") if not text.startswith("const ") else text
+    return (
+        text.removesuffix("&").replace("unsigned int", "uint").replace(" ", "")
+        if not text.startswith("const ")
+        else text
+    )
 
 
 # writing ---------------------------------------------------------------------------------------------------------------
+
 
 def decorations(headers: Iterable[str]) -> dict[str, list[str]]:
     """Class -> methods that decorators add: the object is their first argument, or they are called static_Class_name."""
@@ -196,7 +220,9 @@ def decorations(headers: Iterable[str]) -> dict[str, list[str]]:
     return found
 
 
-def collect(names: list[str], headers: Callable[[list[str]], Iterable[str]], *, every_method: bool) -> dict[str, dict[str, str]]:
+def collect(
+    names: list[str], headers: Callable[[list[str]], Iterable[str]], *, every_method: bool
+) -> dict[str, dict[str, str]]:
     """The API of the classes and of those of their bases that are among the headers."""
     found: dict[str, dict[str, str]] = {}
     missing = list(names)
@@ -220,15 +246,19 @@ def collect(names: list[str], headers: Callable[[list[str]], Iterable[str]], *, 
 
 def functions_of_util(repository: Path) -> str:
     """Names that `slicer.util` has at its top level."""
-    source = subprocess.run(["git", "-C", str(repository), "show", "HEAD:Base/Python/slicer/util.py"],
-                            check=True, capture_output=True, text=True).stdout
+    source = subprocess.run(
+        ["git", "-C", str(repository), "show", "HEAD:Base/Python/slicer/util.py"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
     names = [node.name for node in ast.parse(source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))]
     names += [node.targets[0].id for node in ast.parse(source).body if isinstance(node, ast.Assign)]
     return " ".join(sorted({name for name in names if not name.startswith("_")}))
 
 
 def _keep_classes_only(tables: dict[str, dict[str, dict[str, str]]]) -> None:
-    """"item>QTableWidgetItem" stays, "setText>void" becomes "setText"; what overloads do not agree on is not said."""
+    """ "item>QTableWidgetItem" stays, "setText>void" becomes "setText"; what overloads do not agree on is not said."""
     known = {name for table in tables.values() for name in table}
     for table in tables.values():
         for names in table.values():
@@ -236,8 +266,10 @@ def _keep_classes_only(tables: dict[str, dict[str, dict[str, str]]]) -> None:
             for call in names.get("calls", "").split():
                 name, _, cls = call.partition(">")
                 returned.setdefault(name, set()).add(cls)
-            calls = [f"{name}>{cls}" if len(several) == 1 and (cls := next(iter(several))) in known else name
-                     for name, several in returned.items()]
+            calls = [
+                f"{name}>{cls}" if len(several) == 1 and (cls := next(iter(several))) in known else name
+                for name, several in returned.items()
+            ]
             if calls:
                 names["calls"] = " ".join(calls)
 

@@ -27,8 +27,13 @@ class ExamplePanel(ScriptedLoadableModule):
         import SampleData
 
         SampleData.SampleDataLogic.registerCustomSampleDataSource(
-            category="Example", sampleName="One", uris="https://example.org/one.nrrd", fileNames="one.nrrd", nodeNames="one",
-            checksums="SHA256:0")
+            category="Example",
+            sampleName="One",
+            uris="https://example.org/one.nrrd",
+            fileNames="one.nrrd",
+            nodeNames="one",
+            checksums="SHA256:0",
+        )
 
 
 @parameterNodeWrapper

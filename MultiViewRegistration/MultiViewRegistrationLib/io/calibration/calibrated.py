@@ -18,32 +18,55 @@ from ..fields import LARGEST_NUMBER
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
 AXES = {"lps": np.eye(3), "ras": np.diag([-1.0, -1, 1]), "own": np.eye(3)}
-CHOICES = {"unit": tuple(UNITS), "axes": tuple(AXES), "first_pixel": (0, 0.5, 1), "projects_to": ("opengl",),
-           "direction": DIRECTIONS}
+CHOICES = {
+    "unit": tuple(UNITS),
+    "axes": tuple(AXES),
+    "first_pixel": (0, 0.5, 1),
+    "projects_to": ("opengl",),
+    "direction": DIRECTIONS,
+}
 
 LARGEST_IN_MATRIX = 1e100  # a projection matrix may have any scale
 
 #: What may be asked for: what it is, and what to set it to.
 QUESTIONS = {
     "unit": ("the unit of its lengths", '"mm", "cm" or "m"'),
-    "axes": ("which way its world axes run",
-             '"lps" (DICOM, ITK), "ras" (3D Slicer), or "own" (of a calibration object, which becomes the world as it is)'),
-    "first_pixel": ("which coordinates the centre of the top-left pixel has", "0 (OpenCV), 0.5 (its corner is 0, 0), or 1 (MATLAB)"),
-    "projects_to": ("what its 4x4 matrix with a perspective in its last row projects to",
-                    '"opengl" (OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward)'),
+    "axes": (
+        "which way its world axes run",
+        '"lps" (DICOM, ITK), "ras" (3D Slicer), or "own" (of a calibration object, which becomes the world as it is)',
+    ),
+    "first_pixel": (
+        "which coordinates the centre of the top-left pixel has",
+        "0 (OpenCV), 0.5 (its corner is 0, 0), or 1 (MATLAB)",
+    ),
+    "projects_to": (
+        "what its 4x4 matrix with a perspective in its last row projects to",
+        '"opengl" (OpenGL, VTK, ImFusion: x and y run from -1 to 1, y upward)',
+    ),
     "size": ("the size of the image", "its columns and rows"),
     "detector_spacing_mm": ("the size of a pixel on the detector", "the mm between columns and between rows"),
-    "detector_origin_mm": ("where on the detector the image lies",
-                           "the detector's mm at the centre of the top-left pixel, as the image's Origin"),
-    "intrinsics": ("the camera's intrinsics", "3 rows of 3 numbers, in pixels, for a camera that looks along its own z axis"),
-    "camera_frame": ("which of its frames is the camera's",
-                     "the name of the frame at the source with x along columns, y down rows, z to the detector"),
+    "detector_origin_mm": (
+        "where on the detector the image lies",
+        "the detector's mm at the centre of the top-left pixel, as the image's Origin",
+    ),
+    "intrinsics": (
+        "the camera's intrinsics",
+        "3 rows of 3 numbers, in pixels, for a camera that looks along its own z axis",
+    ),
+    "camera_frame": (
+        "which of its frames is the camera's",
+        "the name of the frame at the source with x along columns, y down rows, z to the detector",
+    ),
     "world_frame": ("which of its frames is the world", "the name of a frame"),
-    "fixed_transforms": ("where the camera is on what is tracked",
-                         'the path of a Plus configuration, or of a transform file, with that transform ("none" if the file itself is the '
-                         "camera's pose)"),
-    "direction": ("which way its transform goes",
-                  '"forward" (points of the C-arm to the world) or "resampling" (the inverse, as Slicer saves transforms)'),
+    "fixed_transforms": (
+        "where the camera is on what is tracked",
+        'the path of a Plus configuration, or of a transform file, with that transform ("none" if the file itself is the '
+        "camera's pose)",
+    ),
+    "direction": (
+        "which way its transform goes",
+        '"forward" (points of the C-arm to the world) or "resampling" (the inverse, as Slicer saves transforms)',
+    ),
 }
 
 
@@ -87,7 +110,9 @@ class Given:
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
-            raise Unsaid(f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.", key)
+            raise Unsaid(
+                f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.", key
+            )
         return value
 
     def scale(self, file: str, kind: str) -> float:
@@ -119,8 +144,11 @@ class Calibrated:
         """What a view of a case.json says of it: "camera" with "distortion", if any, or "projection_matrix"."""
         if self.camera is None:
             return {"projection_matrix": self.projection_matrix.tolist()}
-        camera = {"intrinsics": self.camera.intrinsics.tolist(), "camera_from_world": self.camera.camera_from_world.tolist(),
-                  "size": list(self.camera.size)}
+        camera = {
+            "intrinsics": self.camera.intrinsics.tolist(),
+            "camera_from_world": self.camera.camera_from_world.tolist(),
+            "size": list(self.camera.size),
+        }
         distortion = {} if self.distortion is None else {"distortion": self.distortion.coefficients.tolist()}
         return {"camera": camera, **distortion}
 
@@ -143,15 +171,24 @@ def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tupl
     return Calibrated(name, P, size, camera if size else None, None, notes)
 
 
-def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, distortion: Distortion | None = None,
-               notes: tuple[str, ...] = ()) -> Calibrated:
+def from_parts(
+    file: str,
+    name: str,
+    intrinsics,
+    camera_from_world,
+    size=None,
+    distortion: Distortion | None = None,
+    notes: tuple[str, ...] = (),
+) -> Calibrated:
     """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
 
     InputError, beginning with `file` and `name`, where they are no camera's; Unsaid where there is distortion and no size.
     """
     if distortion is not None and size is None:
-        raise Unsaid(f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and rows.",
-                     "size")
+        raise Unsaid(
+            f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and rows.",
+            "size",
+        )
     for values, what in ((intrinsics, "intrinsics"), (camera_from_world, "camera_from_world")):
         check_magnitude(values, f"{file}: {name}: {what}")
     try:
@@ -168,7 +205,9 @@ def from_parts(file: str, name: str, intrinsics, camera_from_world, size=None, d
 def check_magnitude(numbers, name: str, largest: float = LARGEST_NUMBER) -> None:
     """InputError, beginning with `name`, for numbers that are not finite or so large that they are a slip."""
     if not (np.abs(numbers) <= largest).all():
-        raise InputError(f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it.")
+        raise InputError(
+            f"{name} has a number that is not finite or beyond {largest:g}, expected pixels and lengths; correct it."
+        )
 
 
 def in_contract(P: np.ndarray, given: Given, file: str, kind: str) -> np.ndarray:
@@ -201,4 +240,7 @@ def pose_in_mm(camera_from_world: np.ndarray, given: Given, file: str, kind: str
 def renamed(views: list[Calibrated]) -> list[Calibrated]:
     """The views, those of a name that others have too with their number behind."""
     names = [view.name for view in views]
-    return [replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view for i, view in enumerate(views, start=1)]
+    return [
+        replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view
+        for i, view in enumerate(views, start=1)
+    ]

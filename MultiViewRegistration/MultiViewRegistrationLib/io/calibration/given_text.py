@@ -21,7 +21,9 @@ def parse_given(text: str) -> tuple[str, Any]:
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or key not in QUESTIONS:
-        raise InputError(f'--given: found "{shown(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.')
+        raise InputError(
+            f'--given: found "{shown(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
+        )
     if key not in _NUMBERS:
         if not value or key in CHOICES and value not in CHOICES[key]:
             raise InputError(f'--given: {key} is "{shown(value)}", expected {QUESTIONS[key][1]}; choose one of these.')

@@ -48,4 +48,3 @@ def _rows(text: str) -> np.ndarray | None:
 def _fourth_rows(numbers: np.ndarray) -> bool:
     """Whether every fourth row of four is 0, 0, 0, 1, where 3 and 4 rows a matrix would fit."""
     return bool((numbers.reshape(-1, 4)[3::4] == (0, 0, 0, 1)).all())
-

@@ -37,7 +37,16 @@ def read_mayacam(text: str, file: str, name: str, given: Given) -> list[Calibrat
     scale = given.scale(file, KIND)
     pose = rigid.from_rotation_translation(parts["rotation"], scale * parts["translation"][:, 0])
     size = tuple(parts["image size"][0].tolist())
-    return [from_parts(file, name, parts["camera matrix"], pose, _whole(size, file), notes=("The world is the calibration object's.",))]
+    return [
+        from_parts(
+            file,
+            name,
+            parts["camera matrix"],
+            pose,
+            _whole(size, file),
+            notes=("The world is the calibration object's.",),
+        )
+    ]
 
 
 def _of_1(text: str) -> np.ndarray | None:
@@ -55,21 +64,29 @@ def _whole(size: tuple[float, float], file: str) -> tuple[int, int]:
 def _parts(text: str, file: str) -> dict[str, np.ndarray]:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if _numbers(lines[0] if lines else "") is not None:
-        raise InputError(f"{file} begins with numbers, as MayaCam 1.0 does, expected five lines of three; export it again.")
+        raise InputError(
+            f"{file} begins with numbers, as MayaCam 1.0 does, expected five lines of three; export it again."
+        )
     parts = {}
     for heading, (rows, columns) in SECTIONS.items():
         found = lines.pop(0) if lines else "the end of the file"
         if found.lower() != heading:
-            raise InputError(f'{file} has "{found[:30]}" where "{heading}" belongs, expected MayaCam 2.0 ({", ".join(SECTIONS)}); '
-                             "export it again.")
+            raise InputError(
+                f'{file} has "{found[:30]}" where "{heading}" belongs, expected MayaCam 2.0 ({", ".join(SECTIONS)}); '
+                "export it again."
+            )
         block = [_numbers(line) for line in lines[:rows]]
         del lines[:rows]
         if [len(row or ()) for row in block] != [columns] * rows:
-            raise InputError(f"{file}: {heading} is not {rows} line{'s' * (rows > 1)} of {columns}, expected numbers with commas between; "
-                             "export it again.")
+            raise InputError(
+                f"{file}: {heading} is not {rows} line{'s' * (rows > 1)} of {columns}, expected numbers with commas between; "
+                "export it again."
+            )
         parts[heading] = np.array(block)
     if lines:
-        raise InputError(f'{file} goes on with "{lines[0][:30]}" after the translation, expected the end; give one camera a file.')
+        raise InputError(
+            f'{file} goes on with "{lines[0][:30]}" after the translation, expected the end; give one camera a file.'
+        )
     return parts
 
 

@@ -50,8 +50,10 @@ def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: boo
     "distortion_coefficients" and its image's size; NAMES has the names that are known. R and t take the world to the camera.
     """
     if not isinstance(tree, dict):
-        raise InputError(f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add "
-                         "them.")
+        raise InputError(
+            f"{file} has no names in it, expected those of a camera, as projection_matrix, or camera_matrix, R and t; add "
+            "them."
+        )
     if opencv and given.first_pixel is None:
         given = _with_first_pixel(given)
     parts = _parts(tree, file)
@@ -65,8 +67,10 @@ def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: boo
         elif (matrix := _matrix(value)) is not None:
             found += views_of_arrays(matrix, file, key, given)
     if not found or len(found) > MOST_VIEWS:
-        raise InputError(f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
-                         "rename what it has.")
+        raise InputError(
+            f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
+            "rename what it has."
+        )
     return found
 
 
@@ -74,10 +78,14 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, given: Given) ->
     """The views of matrices (3, 4), (4, 4) or with one axis before: projections to pixels, whose fourth row, if any, is 0, 0, 0, 1, or
     OpenGL's. InputError for other shapes."""
     if matrices.ndim not in (2, 3) or matrices.shape[-2:] not in ((3, 4), (4, 4)) or len(matrices) > MOST_VIEWS:
-        raise InputError(f"{file}: {shown(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those.")
+        raise InputError(
+            f"{file}: {shown(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those."
+        )
     several = matrices.ndim == 3
-    return [_view_of_matrix(matrix, file, f"{name} {i}" if several else name, given)
-            for i, matrix in enumerate(matrices if several else matrices[None], start=1)]
+    return [
+        _view_of_matrix(matrix, file, f"{name} {i}" if several else name, given)
+        for i, matrix in enumerate(matrices if several else matrices[None], start=1)
+    ]
 
 
 def _view_of_matrix(matrix: np.ndarray, file: str, name: str, given: Given) -> Calibrated:
@@ -117,7 +125,9 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
         if meaning is None or value is None or isinstance(value, dict) or isinstance(value, str) != (meaning == "name"):
             continue
         if meaning in parts:
-            raise InputError(f'{file} has {meaning} twice, the second time as "{shown(str(key))}", expected it once; keep one of the two.')
+            raise InputError(
+                f'{file} has {meaning} twice, the second time as "{shown(str(key))}", expected it once; keep one of the two.'
+            )
         parts[meaning] = value
     return parts
 
@@ -127,8 +137,10 @@ def _views(parts: dict[str, Any], file: str, name: str, given: Given) -> list[Ca
     size = _size(parts, where) or given.size
     if "matrix" in parts:
         if "intrinsics" in parts:
-            raise InputError(f"{where} has both a projection matrix and intrinsics, expected one of them (ROS has a matrix for rectified "
-                             "images that knows no world); keep the one with the pose.")
+            raise InputError(
+                f"{where} has both a projection matrix and intrinsics, expected one of them (ROS has a matrix for rectified "
+                "images that knows no world); keep the one with the pose."
+            )
         matrix = _array(parts["matrix"], where, "projection_matrix")
         if matrix.size in (12, 16) and matrix.ndim == 1:
             matrix = matrix.reshape(-1, 4)
@@ -138,7 +150,10 @@ def _views(parts: dict[str, Any], file: str, name: str, given: Given) -> list[Ca
     distortion = _distortion(parts, where)
     poses = [pose_in_mm(pose, given, where, kind) for pose in _poses(parts, where)]
     names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
-    return [from_parts(file, shown(view), intrinsics, pose, size, distortion) for view, pose in zip(names, poses, strict=True)]
+    return [
+        from_parts(file, shown(view), intrinsics, pose, size, distortion)
+        for view, pose in zip(names, poses, strict=True)
+    ]
 
 
 def _size(parts: dict[str, Any], where: str) -> tuple[int, int] | None:
@@ -176,22 +191,39 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
     if "pose" in parts:
         pose = _array(parts["pose"], where, "camera_from_world")
         if pose.size not in (12, 16):
-            raise InputError(f"{where}: camera_from_world has {pose.size} numbers, expected 3 or 4 rows of 4; correct it.")
+            raise InputError(
+                f"{where}: camera_from_world has {pose.size} numbers, expected 3 or 4 rows of 4; correct it."
+            )
         rows = pose.reshape(-1, 4)
-        return [rigid.check_rigid(rows if len(rows) == 4 else np.vstack([rows, [0, 0, 0, 1]]), f"{where}: camera_from_world")]
+        return [
+            rigid.check_rigid(
+                rows if len(rows) == 4 else np.vstack([rows, [0, 0, 0, 1]]), f"{where}: camera_from_world"
+            )
+        ]
     if "poses" in parts:  # OpenCV's calibration sample: a row for each image, rvec and tvec
         rows = _array(parts["poses"], where, "extrinsic_parameters")
         if rows.ndim != 2 or rows.shape[1] != 6 or not 0 < len(rows) <= MOST_VIEWS:
-            raise InputError(f"{where}: extrinsic_parameters has the shape {rows.shape}, expected 6 numbers a row; correct it.")
+            raise InputError(
+                f"{where}: extrinsic_parameters has the shape {rows.shape}, expected 6 numbers a row; correct it."
+            )
         return [rigid.from_rotation_translation(rigid.exp_so3(row[:3]), row[3:]) for row in rows]
     if not {"rotation", "translation"} <= parts.keys():
-        raise InputError(f"{where} has intrinsics but no pose, expected R and t that take the world to the camera; add them.")
+        raise InputError(
+            f"{where} has intrinsics but no pose, expected R and t that take the world to the camera; add them."
+        )
     rotations, translations = _array(parts["rotation"], where, "R"), _array(parts["translation"], where, "t")
     count = translations.size // 3
     per_pose = rotations.size // max(count, 1)
-    if not 0 < count <= MOST_VIEWS or translations.size != 3 * count or rotations.size != per_pose * count or per_pose not in (3, 9):
-        raise InputError(f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
-                         "vector) and 3 for each pose; correct them.")
+    if (
+        not 0 < count <= MOST_VIEWS
+        or translations.size != 3 * count
+        or rotations.size != per_pose * count
+        or per_pose not in (3, 9)
+    ):
+        raise InputError(
+            f"{where} has {rotations.size} numbers in R and {translations.size} in t, expected 9 (or 3 of a rotation "
+            "vector) and 3 for each pose; correct them."
+        )
     matrices = rotations.reshape(count, 3, 3) if per_pose == 9 else rigid.exp_so3(rotations.reshape(count, 3))
     poses = rigid.from_rotation_translation(matrices, translations.reshape(count, 3))
     return [rigid.check_rigid(pose, f"{where}: R and t") for pose in poses]

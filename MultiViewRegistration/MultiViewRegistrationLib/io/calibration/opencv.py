@@ -38,10 +38,14 @@ def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
         data = np.asarray(tree["data"], float)
         rows, columns = float(tree["rows"]), float(tree["cols"])
     except (TypeError, ValueError):
-        raise InputError(f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again.") from None
+        raise InputError(
+            f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again."
+        ) from None
     if data.ndim != 1 or data.size != rows * columns:
-        raise InputError(f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
-                         "them; save it again.")
+        raise InputError(
+            f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
+            "them; save it again."
+        )
     return data.reshape(int(rows), int(columns))
 
 

@@ -70,8 +70,10 @@ def read_sequence(header: bytes, file: str, given: Given) -> list[Calibrated]:
     tracked = {number: frames for number, frames in whole.items() if _chain(frames, camera, world) is not None}
     if not tracked:
         names = ", ".join(map(shown, sorted({name for frames in whole.values() for name in frames}))) or "none"
-        raise InputError(f'{file} has no frame in which "{shown(camera)}" was tracked to "{shown(world)}", expected one (it tells of '
-                         f"{names}); correct the names.")
+        raise InputError(
+            f'{file} has no frame in which "{shown(camera)}" was tracked to "{shown(world)}", expected one (it tells of '
+            f"{names}); correct the names."
+        )
     return [_view(frames, file, f"frame {number}", given) for number, frames in tracked.items()]
 
 
@@ -104,7 +106,11 @@ def _add(frames: Frames, source: str, target: str, numbers: str, where: str) -> 
 
 
 def _joined(*parts: Frames) -> Frames:
-    return {name: {target: matrix for part in parts for target, matrix in part.get(name, {}).items()} for part in parts for name in part}
+    return {
+        name: {target: matrix for part in parts for target, matrix in part.get(name, {}).items()}
+        for part in parts
+        for name in part
+    }
 
 
 def _view(frames: Frames, file: str, name: str, given: Given) -> Calibrated:
@@ -112,11 +118,15 @@ def _view(frames: Frames, file: str, name: str, given: Given) -> Calibrated:
     for key, frame in (("camera_frame", camera), ("world_frame", world)):
         if frame not in frames:
             known = ", ".join(map(shown, sorted(frames))) or "none"
-            raise InputError(f'{file} has no transform of {key} "{shown(frame)}", expected one of its frames ({known}); correct the name.')
+            raise InputError(
+                f'{file} has no transform of {key} "{shown(frame)}", expected one of its frames ({known}); correct the name.'
+            )
     world_from_camera = _chain(frames, camera, world)
     if world_from_camera is None:
-        raise InputError(f'{file} has no chain of transforms from "{shown(camera)}" to "{shown(world)}", expected one; add what is '
-                         "missing.")
+        raise InputError(
+            f'{file} has no chain of transforms from "{shown(camera)}" to "{shown(world)}", expected one; add what is '
+            "missing."
+        )
     return tracked_view(file, name or camera, world_from_camera, np.eye(4), given)
 
 

@@ -41,7 +41,9 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
     path, known = Path(path), Given(**given)
     found, content = _recognise(path, _head(path))
     if format not in (None, found):
-        raise InputError(f"{shown(path)} is of the format {found}, expected {format}; leave the format out, or choose another file.")
+        raise InputError(
+            f"{shown(path)} is of the format {found}, expected {format}; leave the format out, or choose another file."
+        )
     return renamed(_views(found, content, path, known))
 
 
@@ -87,7 +89,9 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         root = xml_root(text, file)
         formats = {rtk.ROOT: "rtk", opencv.ROOT: "opencv", plus.ROOT: "plus"}
         if root.tag not in formats:
-            raise InputError(f"{file} is XML of <{shown(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file.")
+            raise InputError(
+                f"{file} is XML of <{shown(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file."
+            )
         return formats[root.tag], root
     if text.lstrip().startswith(("{", "[")) and _is_json(text):
         content = read_json(path)
@@ -119,7 +123,7 @@ def _is_yaml(text: str) -> bool:
         return True
     lines = [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith(("#", "%"))]
     named = [line for line in lines if line[0].isalpha() and ":" in line]
-    bare = [line for line in lines if line[0].isdigit() or line[0] in "+."  or line[0] == "-" and line[1:2].isdigit()]
+    bare = [line for line in lines if line[0].isdigit() or line[0] in "+." or line[0] == "-" and line[1:2].isdigit()]
     return bool(named) and not bare
 
 
@@ -147,7 +151,9 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
             return views_of_arrays(arrays[path.stem], file, name, given)
         content = arrays
     elif found == "opencv":
-        content = opencv.with_arrays(content if isinstance(content, (dict, list)) else opencv.tree_of_xml(content, file), file)
+        content = opencv.with_arrays(
+            content if isinstance(content, (dict, list)) else opencv.tree_of_xml(content, file), file
+        )
     elif isinstance(content, list):
         return views_of_arrays(_bare(content, file), file, name, given)
     return views_of_named(content, file, name, given, opencv=found == "opencv")
@@ -157,7 +163,9 @@ def _bare(content: list, file: str) -> np.ndarray:
     try:
         return np.asarray(content, float)
     except (TypeError, ValueError):
-        raise InputError(f"{file} is a list, but not of 3x4 matrices, expected those; write it as rows of numbers.") from None
+        raise InputError(
+            f"{file} is a list, but not of 3x4 matrices, expected those; write it as rows of numbers."
+        ) from None
 
 
 def _views_of_case(content: dict, file: str) -> list[Calibrated]:

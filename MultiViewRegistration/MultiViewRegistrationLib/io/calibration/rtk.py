@@ -13,8 +13,17 @@ from .calibrated import Calibrated, Given, from_matrix
 
 KIND = "an RTK geometry"
 ROOT = "RTKThreeDCircularGeometry"
-PARAMETERS = ("SourceToIsocenterDistance", "SourceToDetectorDistance", "GantryAngle", "SourceOffsetX", "SourceOffsetY",
-              "ProjectionOffsetX", "ProjectionOffsetY", "InPlaneAngle", "OutOfPlaneAngle")
+PARAMETERS = (
+    "SourceToIsocenterDistance",
+    "SourceToDetectorDistance",
+    "GantryAngle",
+    "SourceOffsetX",
+    "SourceOffsetY",
+    "ProjectionOffsetX",
+    "ProjectionOffsetY",
+    "InPlaneAngle",
+    "OutOfPlaneAngle",
+)
 NOTE = "The world is RTK's fixed frame, in which the CT was scanned: y along the axis of rotation."
 AGREE = 1e-4  # of a matrix's largest number: what is printed, and old versions' digits
 
@@ -55,20 +64,31 @@ def _matrix(projection: Element, shared: dict[str, float], where: str) -> np.nda
     written = projection.find("Matrix")
     if written is None:
         if by_parameters is None:
-            raise InputError(f"{where} has no source at a finite distance, expected SourceToIsocenterDistance and SourceToDetectorDistance "
-                             "above 0; parallel beams are no camera's.")
+            raise InputError(
+                f"{where} has no source at a finite distance, expected SourceToIsocenterDistance and SourceToDetectorDistance "
+                "above 0; parallel beams are no camera's."
+            )
         return by_parameters
     matrix = np.reshape(_numbers(projection, "Matrix", where, 12), (3, 4))
     if by_parameters is not None and np.abs(matrix - by_parameters).max() > AGREE * np.abs(by_parameters).max():
-        raise InputError(f"{where} has a Matrix that its angles and distances do not give, expected one geometry; remove "
-                         "what is wrong of the two.")
+        raise InputError(
+            f"{where} has a Matrix that its angles and distances do not give, expected one geometry; remove "
+            "what is wrong of the two."
+        )
     return matrix
 
 
 def matrix_of(
-    *, SourceToIsocenterDistance: float, SourceToDetectorDistance: float, GantryAngle: float = 0,
-    SourceOffsetX: float = 0, SourceOffsetY: float = 0, ProjectionOffsetX: float = 0, ProjectionOffsetY: float = 0,
-    InPlaneAngle: float = 0, OutOfPlaneAngle: float = 0,
+    *,
+    SourceToIsocenterDistance: float,
+    SourceToDetectorDistance: float,
+    GantryAngle: float = 0,
+    SourceOffsetX: float = 0,
+    SourceOffsetY: float = 0,
+    ProjectionOffsetX: float = 0,
+    ProjectionOffsetY: float = 0,
+    InPlaneAngle: float = 0,
+    OutOfPlaneAngle: float = 0,
 ) -> np.ndarray:
     """RTK's matrix (3, 4) of these parameters, by their names in the file; degrees and mm.
 
@@ -93,5 +113,7 @@ def _numbers(parent: Element, key: str, where: str, count: int) -> list[float]:
     except ValueError:
         numbers = []
     if len(numbers) != count or not (np.abs(numbers) <= LARGEST_NUMBER).all():
-        raise InputError(f"{where}: {key} is not {count} finite number{'s' * (count > 1)}, expected that; export it again.")
+        raise InputError(
+            f"{where}: {key} is not {count} finite number{'s' * (count > 1)}, expected that; export it again."
+        )
     return numbers

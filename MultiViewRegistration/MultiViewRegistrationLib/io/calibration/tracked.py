@@ -11,7 +11,9 @@ from .calibrated import Calibrated, Given, first_pixel_at_0, from_parts, pose_in
 KIND = "a tracked C-arm"
 
 
-def tracked_view(file: str, name: str, world_from_carm: np.ndarray, carm_from_camera: np.ndarray, given: Given) -> Calibrated:
+def tracked_view(
+    file: str, name: str, world_from_carm: np.ndarray, carm_from_camera: np.ndarray, given: Given
+) -> Calibrated:
     """The view of a C-arm whose marker is tracked.
 
     world_from_carm: (4, 4) the marker's pose in the tracker's reference at the moment of the X-ray.
@@ -22,7 +24,9 @@ def tracked_view(file: str, name: str, world_from_carm: np.ndarray, carm_from_ca
     """
     intrinsics = first_pixel_at_0(given, file, KIND) @ given.need("intrinsics", file, KIND)
     try:
-        world_from_camera = rigid.check_rigid(world_from_carm, "world_from_carm") @ rigid.check_rigid(carm_from_camera, "carm_from_camera")
+        world_from_camera = rigid.check_rigid(world_from_carm, "world_from_carm") @ rigid.check_rigid(
+            carm_from_camera, "carm_from_camera"
+        )
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
     pose = pose_in_mm(rigid.inverse(world_from_camera), given, file, KIND)

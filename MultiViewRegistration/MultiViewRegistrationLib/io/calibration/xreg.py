@@ -32,8 +32,10 @@ def read_xreg(path: Path) -> list[Calibrated]:
         if not cameras and file.has("intrinsic"):
             cameras = {"camera": ""}
         if not cameras:
-            raise InputError(f"{shown(path)} has neither proj-000 nor a camera model, expected xReg's projection data; name the file that "
-                             "has it.")
+            raise InputError(
+                f"{shown(path)} has neither proj-000 nor a camera model, expected xReg's projection data; name the file that "
+                "has it."
+            )
         return [_view(file, name, group) for name, group in list(cameras.items())[:MOST_VIEWS]]
 
 
@@ -45,7 +47,9 @@ def _view(file: Hdf5, name: str, group: str) -> Calibrated:
         file.refuse(f"{group}cam-coord-frame-type", f'is "{shown(frame)[:40]}"', frames, "save it with one of these")
     intrinsic = file.matrix(f"{group}intrinsic", (3, 3), "3x3 numbers, in pixels")
     extrinsic = file.matrix(f"{group}extrinsic", (4, 4), "4x4 numbers, in mm")
-    size = tuple(int(file.number(f"{group}{key}", "a number of pixels", 1, LARGEST_SIZE)) for key in ("num-cols", "num-rows"))
+    size = tuple(
+        int(file.number(f"{group}{key}", "a number of pixels", 1, LARGEST_SIZE)) for key in ("num-cols", "num-rows")
+    )
     pose = rigid.check_rigid(extrinsic, f"{file.name}: {group}extrinsic")
     notes = ("The world is that of the file's extrinsic.",)
     return from_matrix(file.name, shown(name), DEPTHS[frame] * intrinsic @ pose[:3], size, signed=True, notes=notes)

@@ -34,8 +34,10 @@ def parse_yaml(text: str, file: str) -> Any:
 
 
 def _refuse(what: str, file: str) -> NoReturn:
-    raise InputError(f'{file} cannot be read at "{shown(what.strip())[:40]}", expected names with numbers or lists of them; correct it '
-                     "there.")
+    raise InputError(
+        f'{file} cannot be read at "{shown(what.strip())[:40]}", expected names with numbers or lists of them; correct it '
+        "there."
+    )
 
 
 def _lines(text: str, file: str) -> list[Line]:
@@ -92,7 +94,7 @@ def _mapping(lines: list[Line], i: int, indent: int, file: str, depth: int) -> t
         key = match[1].strip("\"'")
         if key in values:
             raise InputError(f'{file} has "{shown(key)[:40]}" twice, expected it once; keep one of the two.')
-        content = _TAG.sub("", lines[i][1][match.end():], count=1)
+        content = _TAG.sub("", lines[i][1][match.end() :], count=1)
         i += 1
         if content:
             values[key] = _value(content, file)

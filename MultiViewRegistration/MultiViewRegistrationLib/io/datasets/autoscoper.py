@@ -60,32 +60,50 @@ def read_trial(path: str | os.PathLike) -> Trial:
         with open(path, encoding="utf-8-sig") as file:
             text = file.read(LONGEST_FILE)
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{name}: cannot be read ({getattr(error, 'strerror', 'no text')}), expected an Autoscoper trial (.cfg); check "
-                         "the path.") from None
+        raise InputError(
+            f"{name}: cannot be read ({getattr(error, 'strerror', 'no text')}), expected an Autoscoper trial (.cfg); check "
+            "the path."
+        ) from None
     found: dict[str, list[str]] = {key: [] for key in LISTS}
     for line in text.splitlines():
         key, _, value = line.strip().partition(" ")
         if key in found:
             found[key].append(value.strip())
         elif key and not key.startswith("#") and key not in IGNORED:
-            warnings.warn(f'{name}: the key "{shown(key[:40])}" is not known and was ignored; correct or remove it.', stacklevel=2)
+            warnings.warn(
+                f'{name}: the key "{shown(key[:40])}" is not known and was ignored; correct or remove it.', stacklevel=2
+            )
     cameras, folders, files, flips, sizes = (found[key] for key in LISTS)
     if not cameras or len(cameras) != len(folders):
-        raise InputError(f"{name}: has {len(cameras)} mayaCam_csv and {len(folders)} CameraRootDir, expected one of each for every camera; "
-                         "correct it.")
+        raise InputError(
+            f"{name}: has {len(cameras)} mayaCam_csv and {len(folders)} CameraRootDir, expected one of each for every camera; "
+            "correct it."
+        )
     if not files or len(files) != len(sizes) or len(flips) not in (0, len(files)):
-        raise InputError(f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} VolumeFlip, expected one of each "
-                         "for every volume; correct it.")
+        raise InputError(
+            f"{name}: has {len(files)} VolumeFile, {len(sizes)} VoxelSize and {len(flips)} VolumeFlip, expected one of each "
+            "for every volume; correct it."
+        )
     volumes = [
-        Volume(_path(path, file), tuple(_three(name, "VoxelSize", size, 1e-5, 50)),
-               tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1)))
+        Volume(
+            _path(path, file),
+            tuple(_three(name, "VoxelSize", size, 1e-5, 50)),
+            tuple(flag > 0 for flag in _three(name, "VolumeFlip", flip, 0, 1)),
+        )
         for file, size, flip in zip(files, sizes, flips or ["0 0 0"] * len(files), strict=True)
     ]
-    return Trial(name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes)
+    return Trial(
+        name, [_path(path, camera) for camera in cameras], [_path(path, folder) for folder in folders], volumes
+    )
 
 
 def read_autoscoper(
-    path: str | os.PathLike, frame: int, intensity: str, unit: str, volume: str | None = None, start: str | os.PathLike | None = None,
+    path: str | os.PathLike,
+    frame: int,
+    intensity: str,
+    unit: str,
+    volume: str | None = None,
+    start: str | os.PathLike | None = None,
     truth: str | os.PathLike | None = None,
 ) -> Imported:
     """A case of one volume of a trial and its radiographs of one instant.
@@ -116,10 +134,16 @@ def read_autoscoper(
         images[name] = RawImage(image.values, image.step, image.white)  # a TIFF's dots per inch are those of paper
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
-        warnings.warn(f"{trial.name}: frame {frame} is {', '.join(map(shown, names))}, whose numbers differ; check that they are of one "
-                      "instant.", stacklevel=2)
+        warnings.warn(
+            f"{trial.name}: frame {frame} is {', '.join(map(shown, names))}, whose numbers differ; check that they are of one "
+            "instant.",
+            stacklevel=2,
+        )
     content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
-    notes = [f"Frame {frame} is {', '.join(map(shown, names))}.", "The volume's values are taken as relative, 0 for nothing."]
+    notes = [
+        f"Frame {frame} is {', '.join(map(shown, names))}.",
+        "The volume's values are taken as relative, 0 for nothing.",
+    ]
 
     def tracked(file: str | os.PathLike) -> list:
         world_from_autoscoper = read_tra(file, frame, trial.volumes.index(chosen), len(trial.volumes), unit_mm)
@@ -144,15 +168,19 @@ def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) ->
     name = shown(path)
     camera = read_mayacam(text_of(read_bytes(Path(path)), name), name, "camera", given)[0].camera
     if sorted(camera.size) != sorted(size):
-        raise InputError(f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "
-                         f"{size[1]}; give the calibration of these images.")
+        raise InputError(
+            f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "
+            f"{size[1]}; give the calibration of these images."
+        )
     return Camera(camera.intrinsics, camera.camera_from_world, size)
 
 
 def _path(trial: Path, written: str) -> Path:
     if inside(written, trial.parent) is None:
-        raise InputError(f"{shown(trial)}: names {shown(written)[:80]}, which is not in its own folder, expected all files of the trial "
-                         "there; put them there, and name them relative to it.")
+        raise InputError(
+            f"{shown(trial)}: names {shown(written)[:80]}, which is not in its own folder, expected all files of the trial "
+            "there; put them there, and name them relative to it."
+        )
     return trial.parent / written.replace("\\", "/")
 
 
@@ -162,7 +190,9 @@ def _three(name: str, key: str, text: str, least: float, most: float) -> list[fl
     except ValueError:
         values = []
     if len(values) != 3 or not all(least <= value <= most for value in values):
-        raise InputError(f'{name}: has {key} "{shown(text[:40])}", expected three numbers from {least:g} to {most:g}; correct it.')
+        raise InputError(
+            f'{name}: has {key} "{shown(text[:40])}", expected three numbers from {least:g} to {most:g}; correct it.'
+        )
     return values
 
 
@@ -179,16 +209,24 @@ def _chosen(trial: Trial, name: str | None) -> Volume:
 def _ct(volume: Volume, unit_mm: float) -> CT:
     values = sitk.GetArrayFromImage(read_image(volume.path))
     axes = [2 - axis for axis, flip in enumerate(volume.flip) if flip]  # of the array: k, j, i
-    return ct_from_array(np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path)
+    return ct_from_array(
+        np.flip(values, axes), np.diag([*(unit_mm * np.array(volume.voxel)), 1.0]), "relative", name=volume.path
+    )
 
 
 def _radiograph(trial: Trial, folder: Path, frame: int) -> Path:
     try:
-        files = sorted(file for file in folder.iterdir() if file.suffix.lower() in TIFF and not file.name.startswith("."))
+        files = sorted(
+            file for file in folder.iterdir() if file.suffix.lower() in TIFF and not file.name.startswith(".")
+        )
     except OSError as error:
-        raise InputError(f"{trial.name}: the folder {shown(folder)} cannot be read ({error.strerror}), expected TIFF images in it; correct "
-                         "CameraRootDir.") from None
+        raise InputError(
+            f"{trial.name}: the folder {shown(folder)} cannot be read ({error.strerror}), expected TIFF images in it; correct "
+            "CameraRootDir."
+        ) from None
     if not 0 <= frame < len(files):
-        raise InputError(f"{trial.name}: frame {frame} is asked for, but {shown(folder)} has {len(files) or 'no'} TIFF images; give a "
-                         f"frame from 0 to {max(0, len(files) - 1)}.")
+        raise InputError(
+            f"{trial.name}: frame {frame} is asked for, but {shown(folder)} has {len(files) or 'no'} TIFF images; give a "
+            f"frame from 0 to {max(0, len(files) - 1)}."
+        )
     return files[frame]

@@ -49,7 +49,9 @@ BONES = {
     "right-femur": Bone("cam-to-right-femur-vol", (6,), "right-femur-good-fov", "FH-r"),
 }
 MOST_APART_PX = 5.0  # between the file's 2D landmarks (median) and where its own geometry puts the 3D ones
-START_DEPTH = 0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
+START_DEPTH = (
+    0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
+)
 SEARCH = {"rotation_deg": 45.0, "translation_mm": 150.0}
 #: Camera from CT axes of an AP image whose patient is upright: columns to the patient's left, rows to the feet, Z to the back.
 AP = np.array([[1.0, 0, 0], [0, 0, -1], [0, 1, 0]])
@@ -86,7 +88,13 @@ class Projection:
 
 
 def read_deepfluoro(
-    path: str | os.PathLike, specimen: str, views: Sequence[int], *, bone: str | None = None, crop: int = 0, upright: bool = False,
+    path: str | os.PathLike,
+    specimen: str,
+    views: Sequence[int],
+    *,
+    bone: str | None = None,
+    crop: int = 0,
+    upright: bool = False,
     all_targets: bool = False,
 ) -> Imported:
     """A case of one specimen and the X-rays with these numbers, with its truth.
@@ -111,8 +119,10 @@ def read_deepfluoro(
         detector = _detector(file)
         file.require(specimen, "specimen", sorted(set(file.names("")) - {PARAMETERS}))
         ct = _ct(file, specimen, bone)
-        landmarks = {name: file.vector(f"{specimen}/vol-landmarks/{name}", 3, "a point of 3 mm in LPS")
-                     for name in file.names(f"{specimen}/vol-landmarks")}
+        landmarks = {
+            name: file.vector(f"{specimen}/vol-landmarks/{name}", 3, "a point of 3 mm in LPS")
+            for name in file.names(f"{specimen}/vol-landmarks")
+        }
         projections = [_projection(file, specimen, number, detector, bone, landmarks) for number in views]
     only = bone and BONES[bone].landmark
     points = [point for name, point in landmarks.items() if only in (None, name)]
@@ -124,17 +134,28 @@ def _detector(file: Hdf5) -> Detector:
         return file.number(f"{PARAMETERS}/{name}", expected, least, most)
 
     intrinsic = file.matrix(f"{PARAMETERS}/intrinsic", (3, 3), "a 3 x 3 matrix")
-    if not (intrinsic[0, 0] < 0 and intrinsic[1, 1] < 0 and np.allclose(intrinsic[[1, 2, 2, 2], [0, 0, 1, 2]], (0, 0, 0, 1))):
-        file.refuse(f"{PARAMETERS}/intrinsic", f"has fx = {intrinsic[0, 0]:g} and fy = {intrinsic[1, 1]:g}",
-                    "an upper triangular matrix with fx and fy below 0, as z is toward the source")
-    extrinsic = rigid.check_rigid(file.matrix(f"{PARAMETERS}/extrinsic", (4, 4), "a rigid 4 x 4 matrix"),
-                                  f"{file.name}: {PARAMETERS}/extrinsic")
+    if not (
+        intrinsic[0, 0] < 0 and intrinsic[1, 1] < 0 and np.allclose(intrinsic[[1, 2, 2, 2], [0, 0, 1, 2]], (0, 0, 0, 1))
+    ):
+        file.refuse(
+            f"{PARAMETERS}/intrinsic",
+            f"has fx = {intrinsic[0, 0]:g} and fy = {intrinsic[1, 1]:g}",
+            "an upper triangular matrix with fx and fy below 0, as z is toward the source",
+        )
+    extrinsic = rigid.check_rigid(
+        file.matrix(f"{PARAMETERS}/extrinsic", (4, 4), "a rigid 4 x 4 matrix"), f"{file.name}: {PARAMETERS}/extrinsic"
+    )
     size = tuple(int(number(f"num-{axis}", "a number of pixels", 8, 20000)) for axis in ("cols", "rows"))
-    pixel_mm = tuple(number(f"pixel-{axis}-spacing", "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for axis in ("col", "row"))
+    pixel_mm = tuple(
+        number(f"pixel-{axis}-spacing", "a pixel's mm on the detector, 0.01 to 10", 0.01, 10) for axis in ("col", "row")
+    )
     detector = Detector(intrinsic, extrinsic, size, pixel_mm)
     if not 200 <= detector.source_to_detector_mm <= 5000:
-        file.refuse(f"{PARAMETERS}/intrinsic", f"and the pixel size have the detector {detector.source_to_detector_mm:g} mm from "
-                    "the source", "200 to 5000 mm")
+        file.refuse(
+            f"{PARAMETERS}/intrinsic",
+            f"and the pixel size have the detector {detector.source_to_detector_mm:g} mm from the source",
+            "200 to 5000 mm",
+        )
     return detector
 
 
@@ -142,7 +163,9 @@ def _ct(file: Hdf5, specimen: str, bone: str | None) -> CT:
     group = f"{specimen}/vol"
     values = file.pixels(f"{group}/pixels", 3, "slices x rows x columns in HU")
     ct_from_index = np.eye(4)
-    ct_from_index[:3, :3] = file.matrix(f"{group}/dir-mat", (3, 3), "a 3 x 3 matrix") * _spacing(file, f"{group}/spacing", 3)
+    ct_from_index[:3, :3] = file.matrix(f"{group}/dir-mat", (3, 3), "a 3 x 3 matrix") * _spacing(
+        file, f"{group}/spacing", 3
+    )
     ct_from_index[:3, 3] = file.vector(f"{group}/origin", 3, "a point of 3 mm in LPS")
     ct = ct_from_array(values, ct_from_index, "hu", name=f"{file.name}: {group}/pixels")
     if bone is None:
@@ -159,28 +182,45 @@ def _spacing(file: Hdf5, path: str, length: int) -> np.ndarray:
 
 
 def _projection(
-    file: Hdf5, specimen: str, number: int, detector: Detector, bone: str | None, landmarks: dict[str, np.ndarray],
+    file: Hdf5,
+    specimen: str,
+    number: int,
+    detector: Detector,
+    bone: str | None,
+    landmarks: dict[str, np.ndarray],
 ) -> Projection:
     group = f"{specimen}/projections/{number:03d}"
     pixels = file.pixels(f"{group}/image/pixels", 2, "rows x columns")
     if pixels.shape != detector.size[::-1]:
-        file.refuse(f"{group}/image/pixels", f"has {pixels.shape[0]} rows and {pixels.shape[1]} columns",
-                    f"{detector.size[1]} and {detector.size[0]}, as {PARAMETERS} says")
+        file.refuse(
+            f"{group}/image/pixels",
+            f"has {pixels.shape[0]} rows and {pixels.shape[1]} columns",
+            f"{detector.size[1]} and {detector.size[0]}, as {PARAMETERS} says",
+        )
     if not np.allclose(_spacing(file, f"{group}/image/spacing", 2), detector.pixel_mm, rtol=1e-3):
         file.refuse(f"{group}/image/spacing", "is another one", f"that of {PARAMETERS}, {list(detector.pixel_mm)} mm")
     _check_landmarks(file, group, detector, _world_from_ct(file, f"{group}/gt-poses/{PELVIS_POSE}"), landmarks)
     chosen = BONES[bone or "pelvis"]
     if chosen.good and not file.number(f"{group}/gt-poses/{chosen.good}", "0 or 1", 0, 1):
-        file.refuse(f"{group}/gt-poses/{chosen.good}", "is 0: too little of the femur is seen for a true pose", "1", "choose other views")
+        file.refuse(
+            f"{group}/gt-poses/{chosen.good}",
+            "is 0: too little of the femur is seen for a true pose",
+            "1",
+            "choose other views",
+        )
     turned = bool(file.number(f"{group}/rot-180-for-up", "0 or 1", 0, 1))
-    return Projection(number, raw_image(pixels, detector.pixel_mm), _world_from_ct(file, f"{group}/gt-poses/{chosen.pose}"), turned)
+    return Projection(
+        number, raw_image(pixels, detector.pixel_mm), _world_from_ct(file, f"{group}/gt-poses/{chosen.pose}"), turned
+    )
 
 
 def _world_from_ct(file: Hdf5, path: str) -> np.ndarray:
     return rigid.inverse(rigid.check_rigid(file.matrix(path, (4, 4), "a rigid 4 x 4 matrix"), f"{file.name}: {path}"))
 
 
-def _check_landmarks(file: Hdf5, group: str, detector: Detector, world_from_ct: np.ndarray, landmarks: dict[str, np.ndarray]) -> None:
+def _check_landmarks(
+    file: Hdf5, group: str, detector: Detector, world_from_ct: np.ndarray, landmarks: dict[str, np.ndarray]
+) -> None:
     """The file holds each landmark twice, in the CT and in the image: what it is read as must bring the two together."""
     names = [name for name in file.names(f"{group}/gt-landmarks") if name in landmarks]
     if not names:
@@ -188,22 +228,36 @@ def _check_landmarks(file: Hdf5, group: str, detector: Detector, world_from_ct: 
     points = np.array([landmarks[name] for name in names])
     depths = rigid.transform_points(detector.extrinsic @ world_from_ct, points)[:, 2]
     if np.median(depths) >= 0:
-        file.refuse(f"{group}/gt-poses/cam-to-pelvis-vol", f"has the landmarks at z = {np.median(depths):.0f} mm of the camera",
-                    "z below 0, as z is toward the source")
+        file.refuse(
+            f"{group}/gt-poses/cam-to-pelvis-vol",
+            f"has the landmarks at z = {np.median(depths):.0f} mm of the camera",
+            "z below 0, as z is toward the source",
+        )
     pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row") for name in names]
     apart = np.median(np.linalg.norm(detector.project(world_from_ct, points) - pixels, axis=1))
     if not apart <= MOST_APART_PX:
-        file.refuse(f"{group}/gt-landmarks", f"lie {apart:.1f} pixels (median) from where pose and intrinsic put vol-landmarks",
-                    f"at most {MOST_APART_PX:g}")
+        file.refuse(
+            f"{group}/gt-landmarks",
+            f"lie {apart:.1f} pixels (median) from where pose and intrinsic put vol-landmarks",
+            f"at most {MOST_APART_PX:g}",
+        )
 
 
 def _case(
-    ct: CT, detector: Detector, projections: list[Projection], landmarks: np.ndarray, crop: int, upright: bool, all_targets: bool,
+    ct: CT,
+    detector: Detector,
+    projections: list[Projection],
+    landmarks: np.ndarray,
+    crop: int,
+    upright: bool,
+    all_targets: bool,
 ) -> Imported:
     first, several = projections[0], len(projections) > 1
     columns, rows = detector.size
     if crop < 0 or 2 * crop > min(detector.size) - 8:
-        raise InputError(f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less.")
+        raise InputError(
+            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
+        )
     entries, images, cameras = [], {}, []
     middle = rigid.transform_points(first.world_from_ct, ct.centroid())
     for projection in projections:
@@ -211,12 +265,17 @@ def _case(
         turn = upright and projection.turned
         camera_from_world = detector.extrinsic @ projection.world_from_ct @ rigid.inverse(first.world_from_ct)
         pixels = np.array([[-1.0, 0, columns - 1], [0, -1, rows - 1], [0, 0, 1]]) if turn else np.eye(3)
-        camera = Camera.from_projection_matrix(pixels @ detector.intrinsic @ camera_from_world[:3], detector.size, in_front=middle)
+        camera = Camera.from_projection_matrix(
+            pixels @ detector.intrinsic @ camera_from_world[:3], detector.size, in_front=middle
+        )
         cameras.append(camera.cropped(crop, crop, columns - 2 * crop, rows - 2 * crop))
         entries.append(view_entry(name, cameras[-1], "linear"))
         images[name] = _cut(projection.image, turn, crop)
     seen = all_targets | in_any_view(rigid.transform_points(first.world_from_ct, landmarks), cameras)
-    notes = [f"{seen.sum()} of {len(landmarks)} landmarks are targets" + ("." if all_targets else ": those that fall on an image.")]
+    notes = [
+        f"{seen.sum()} of {len(landmarks)} landmarks are targets"
+        + ("." if all_targets else ": those that fall on an image.")
+    ]
     if several:
         notes.append(LEAKS)
     content = {
@@ -233,7 +292,7 @@ def _case(
 def _cut(image: RawImage, turn: bool, crop: int) -> RawImage:
     values = image.values[::-1, ::-1] if turn else image.values
     rows, columns = values.shape
-    values = np.ascontiguousarray(values[crop:rows - crop, crop:columns - crop])
+    values = np.ascontiguousarray(values[crop : rows - crop, crop : columns - crop])
     return RawImage(values, image.step, image.white, image.curve, image.pixel_mm)
 
 

@@ -43,9 +43,11 @@ class SmallProjection:
 def refuse_small(file: Hdf5) -> NoReturn:
     """The InputError for a file without geometry where the full one is needed."""
     if file.has("land-names"):
-        raise InputError(f"{file.name}: is {LAYOUT}, which has X-rays, their segmentation and landmarks but neither CT, intrinsics nor "
-                         "poses, so that no case can be made of it; give the full-resolution file, or use mvreg import deepfluoro-small "
-                         "for its images.")
+        raise InputError(
+            f"{file.name}: is {LAYOUT}, which has X-rays, their segmentation and landmarks but neither CT, intrinsics nor "
+            "poses, so that no case can be made of it; give the full-resolution file, or use mvreg import deepfluoro-small "
+            "for its images."
+        )
     file.refuse("proj-params", "is missing", f"it in {file.layout}")
 
 
@@ -58,7 +60,9 @@ def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> 
     if group not in GROUPS.values():
         raise InputError(f'specimen: found "{specimen}", expected one of {", ".join(GROUPS)}; choose one of these.')
     with opened(path, LAYOUT) as file:
-        count = int(file.number("land-names/num-lands", f"a number of landmarks, 1 to {MOST_LANDMARKS}", 1, MOST_LANDMARKS))
+        count = int(
+            file.number("land-names/num-lands", f"a number of landmarks, 1 to {MOST_LANDMARKS}", 1, MOST_LANDMARKS)
+        )
         names = [file.text(f"land-names/land-{number:02d}", "a landmark's name") for number in range(count)]
         images = file.pixels(f"{group}/projs", 3, "X-rays x rows x columns")
         labels = file.pixels(f"{group}/segs", 3, "X-rays x rows x columns of labels")
@@ -68,9 +72,20 @@ def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> 
         if landmarks.shape != (len(images), 2, count):
             file.refuse(f"{group}/lands", f"has the shape {landmarks.shape}", f"{(len(images), 2, count)}")
         if not views or not all(0 <= number < len(images) for number in views):
-            file.refuse(f"{group}/projs", f"has {len(images)} X-rays", f"numbers from 0 to {len(images) - 1}", "correct the views")
-    return {number: SmallProjection(images[number].astype(np.float32), labels[number].astype(np.uint8),
-                                    dict(zip(names, landmarks[number].T.astype(float).tolist(), strict=True))) for number in views}
+            file.refuse(
+                f"{group}/projs",
+                f"has {len(images)} X-rays",
+                f"numbers from 0 to {len(images) - 1}",
+                "correct the views",
+            )
+    return {
+        number: SmallProjection(
+            images[number].astype(np.float32),
+            labels[number].astype(np.uint8),
+            dict(zip(names, landmarks[number].T.astype(float).tolist(), strict=True)),
+        )
+        for number in views
+    }
 
 
 def write_small(folder: str | os.PathLike, projections: dict[int, SmallProjection]) -> list[Path]:

@@ -15,8 +15,10 @@ from ...imaging.xray import RawImage
 from ..case_writer import write_case
 
 #: Said where `relative_geometry` is "truth".
-LEAKS = ("The views' geometry relative to each other comes from the true poses, as the file has no other: what is measured with it is "
-         "better than anything without the truth could be.")
+LEAKS = (
+    "The views' geometry relative to each other comes from the true poses, as the file has no other: what is measured with it is "
+    "better than anything without the truth could be."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +43,11 @@ def view_entry(name: str, camera: Camera, intensity: str) -> dict[str, Any]:
     return {
         "name": name,
         "intensity": intensity,
-        "camera": {"intrinsics": camera.intrinsics, "camera_from_world": camera.camera_from_world, "size": list(camera.size)},
+        "camera": {
+            "intrinsics": camera.intrinsics,
+            "camera_from_world": camera.camera_from_world,
+            "size": list(camera.size),
+        },
     }
 
 

@@ -31,7 +31,9 @@ VIEWS = ("ap", "lat", "ap-max", "lat-max")
 SHARE_INSIDE = 0.9  # of the points that must lie in the volume
 
 
-def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], *, crop: int = 0, threshold: float = 0) -> Imported:
+def read_ljubljana(
+    path: str | os.PathLike, subject: int, views: Sequence[str], *, crop: int = 0, threshold: float = 0
+) -> Imported:
     """A case of one subject, from 1, and these of VIEWS, with its truth.
 
     crop: pixels to cut off each side; 0 leaves the images undisturbed.
@@ -43,7 +45,9 @@ def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], 
     Raises InputError for what differs from the layout, naming the HDF5 path.
     """
     if not views or len(set(views)) < len(views) or not set(views) <= set(VIEWS):
-        raise InputError(f"views: found {', '.join(views) or 'none'}, expected some of {', '.join(VIEWS)}, each once; correct them.")
+        raise InputError(
+            f"views: found {', '.join(views) or 'none'}, expected some of {', '.join(VIEWS)}, each once; correct them."
+        )
     group = f"subject{subject:02d}"
     with opened(path, LAYOUT) as file:
         file.require(group, "group", file.names(""))
@@ -52,10 +56,14 @@ def read_ljubljana(path: str | os.PathLike, subject: int, views: Sequence[str], 
         _check_points(file, f"{group}/points", points, ct)
         read = [_view(file, f"{group}/proj-{view}", points, crop) for view in views]
     world_from_ct = read[0][0].camera_from_world  # as long as the world is the volume
-    cameras = [replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct)) for camera, _ in read]
+    cameras = [
+        replace(camera, camera_from_world=camera.camera_from_world @ rigid.inverse(world_from_ct)) for camera, _ in read
+    ]
     seen = in_any_view(rigid.transform_points(world_from_ct, points), cameras)
-    notes = [f"{seen.sum()} of {len(points)} points are targets: those that fall on an image.",
-             "The first voxel's centre is taken as the origin of the points; the file does not say whether it is that or its corner."]
+    notes = [
+        f"{seen.sum()} of {len(points)} points are targets: those that fall on an image.",
+        "The first voxel's centre is taken as the origin of the points; the file does not say whether it is that or its corner.",
+    ]
     if len(views) > 1:
         notes.append(LEAKS)
     content = {
@@ -74,7 +82,9 @@ def _volume(file: Hdf5, group: str, threshold: float) -> CT:
     spacing = file.vector(f"{group}/spacing", 3, "3 numbers of mm")
     if not ((spacing > 0.01) & (spacing < 20)).all():
         file.refuse(f"{group}/spacing", f"is {spacing.tolist()}", "mm between 0.01 and 20")
-    return ct_from_array(values.transpose(2, 1, 0), np.diag([*spacing, 1.0]), "relative", name=f"{file.name}: {group}/pixels")
+    return ct_from_array(
+        values.transpose(2, 1, 0), np.diag([*spacing, 1.0]), "relative", name=f"{file.name}: {group}/pixels"
+    )
 
 
 def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
@@ -83,8 +93,11 @@ def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
     index = rigid.transform_points(ct.volume.index_from_ct, points)
     inside = ((index >= -1) & (index <= np.array(ct.volume.values.shape[::-1]))).all(1).mean()
     if inside < SHARE_INSIDE:
-        file.refuse(path, f"has {100 * inside:.0f} % of its points in the volume", f"at least {100 * SHARE_INSIDE:.0f} %, in mm from its "
-                    "first voxel and with volume/pixels indexed [x, y, z]")
+        file.refuse(
+            path,
+            f"has {100 * inside:.0f} % of its points in the volume",
+            f"at least {100 * SHARE_INSIDE:.0f} %, in mm from its first voxel and with volume/pixels indexed [x, y, z]",
+        )
 
 
 def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[Camera, RawImage]:
@@ -94,20 +107,30 @@ def _view(file: Hdf5, group: str, points: np.ndarray, crop: int) -> tuple[Camera
     intrinsic = file.matrix(f"{group}/intrinsic", (3, 3), "a 3 x 3 matrix")
     extrinsic = file.matrix(f"{group}/extrinsic", (4, 4), "a rigid 4 x 4 matrix")
     camera_from_volume = rigid.check_rigid(extrinsic, f"{file.name}: {group}/extrinsic")
-    pixel_mm = tuple(file.number(f"{group}/{axis}-spacing", "a pixel's mm, 0.01 to 10", 0.01, 10) for axis in ("col", "row"))
+    pixel_mm = tuple(
+        file.number(f"{group}/{axis}-spacing", "a pixel's mm, 0.01 to 10", 0.01, 10) for axis in ("col", "row")
+    )
     middle = points.mean(0)
     depth = (camera_from_volume @ [*middle, 1])[2]
     source_to_detector_mm = intrinsic[1, 1] * pixel_mm[1]
     if not (200 <= source_to_detector_mm <= 5000 and intrinsic[2, 2] == 1):
-        file.refuse(f"{group}/intrinsic", f"and the pixel size have the detector {source_to_detector_mm:g} mm from the source",
-                    "200 to 5000 mm")
+        file.refuse(
+            f"{group}/intrinsic",
+            f"and the pixel size have the detector {source_to_detector_mm:g} mm from the source",
+            "200 to 5000 mm",
+        )
     if not 0 < depth < source_to_detector_mm:
-        file.refuse(f"{group}/extrinsic", f"has the points at z = {depth:.0f} mm of the camera",
-                    f"them between the source and the detector at {source_to_detector_mm:.0f} mm")
+        file.refuse(
+            f"{group}/extrinsic",
+            f"has the points at z = {depth:.0f} mm of the camera",
+            f"them between the source and the detector at {source_to_detector_mm:.0f} mm",
+        )
     camera = Camera.from_projection_matrix(intrinsic @ camera_from_volume[:3], (columns, rows), middle)
     if not in_any_view(points, [camera]).any():
         file.refuse(f"{group}/extrinsic", "has no point on the image", "a camera that sees them")
     if crop < 0 or 2 * crop > min(rows, columns) - 8:
-        raise InputError(f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less.")
-    values = np.ascontiguousarray(pixels[crop:rows - crop, crop:columns - crop])
+        raise InputError(
+            f"crop: found {crop}, expected pixels from 0 that leave an image of {columns} x {rows}; choose less."
+        )
+    values = np.ascontiguousarray(pixels[crop : rows - crop, crop : columns - crop])
     return camera.cropped(crop, crop, columns - 2 * crop, rows - 2 * crop), raw_image(values, pixel_mm)

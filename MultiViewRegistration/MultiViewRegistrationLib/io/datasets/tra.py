@@ -33,25 +33,34 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
     name = shown(path)
     lines = [line for line in text_of(read_bytes(Path(path)), name).splitlines() if line.strip()]
     if not 0 <= frame < len(lines):
-        raise InputError(f"{name}: frame {frame} is asked for, but the file has {len(lines)} lines, expected one for each frame; give the "
-                         "tracking of this trial.")
+        raise InputError(
+            f"{name}: frame {frame} is asked for, but the file has {len(lines)} lines, expected one for each frame; give the "
+            "tracking of this trial."
+        )
     words = [word for word in _BETWEEN.split(lines[frame].strip()) if word]
     if len(words) in (6, 6 * volumes):
-        raise InputError(f"{name}: has x, y, z and angles, of which it does not say the unit, expected {EXPECTED}; save the tracking as "
-                         "matrices.")
+        raise InputError(
+            f"{name}: has x, y, z and angles, of which it does not say the unit, expected {EXPECTED}; save the tracking as "
+            "matrices."
+        )
     if len(words) not in (16, 16 * volumes):
-        raise InputError(f"{name}: line {frame + 1} has {len(words)} numbers, expected {EXPECTED}; save the tracking again.")
+        raise InputError(
+            f"{name}: line {frame + 1} has {len(words)} numbers, expected {EXPECTED}; save the tracking again."
+        )
     first = 16 * volume if len(words) > 16 else 0
     try:
-        numbers = np.array(words[first:first + 16], float)
+        numbers = np.array(words[first : first + 16], float)
     except ValueError:
-        raise InputError(f"{name}: line {frame + 1} has something else than numbers, expected {EXPECTED}; save the tracking again."
-                         ) from None
+        raise InputError(
+            f"{name}: line {frame + 1} has something else than numbers, expected {EXPECTED}; save the tracking again."
+        ) from None
     if np.isnan(numbers).all():
         raise InputError(f"{name}: frame {frame} was not tracked, expected a pose; choose another frame.")
     if not (np.abs(numbers) <= LARGEST_NUMBER).all():
-        raise InputError(f"{name}: line {frame + 1} has numbers that are not finite or beyond {LARGEST_NUMBER:g}, expected {EXPECTED}; "
-                         "save the tracking again.")
+        raise InputError(
+            f"{name}: line {frame + 1} has numbers that are not finite or beyond {LARGEST_NUMBER:g}, expected {EXPECTED}; "
+            "save the tracking again."
+        )
     pose = _by_rows(numbers.reshape(4, 4), name)
     pose[:3, 3] *= unit_mm
     return rigid.check_rigid(pose, f"{name}: line {frame + 1}")
@@ -88,6 +97,8 @@ def autoscoper_from_ct(shape: tuple[int, int, int], voxel_mm: Sequence[float]) -
 def _by_rows(matrix: np.ndarray, name: str) -> np.ndarray:
     rows, columns = ((last == (0, 0, 0, 1)).all() for last in (matrix[3], matrix[:, 3]))
     if rows == columns:
-        raise InputError(f"{name}: does not tell whether its matrices are by rows or by columns, expected 0, 0, 0, 1 at the end of one of "
-                         "them; save the tracking again.")
+        raise InputError(
+            f"{name}: does not tell whether its matrices are by rows or by columns, expected 0, 0, 0, 1 at the end of one of "
+            "them; save the tracking again."
+        )
     return np.array(matrix if rows else matrix.T)

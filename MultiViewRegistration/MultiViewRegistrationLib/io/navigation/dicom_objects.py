@@ -62,8 +62,10 @@ def identity_of(path: Path) -> Dataset | None:
 def agreed_identity(identities: list[Dataset]) -> Dataset:
     """The first of several, which are of one patient; InputError where they are not."""
     if len({str(identity.PatientID) for identity in identities}) > 1:
-        raise InputError("--identity: the images of the case have different PatientIDs, expected those of one patient; leave --identity "
-                         "out, or correct the case.")
+        raise InputError(
+            "--identity: the images of the case have different PatientIDs, expected those of one patient; leave --identity "
+            "out, or correct the case."
+        )
     return identities[0]
 
 
@@ -79,7 +81,7 @@ def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
 def line(text: str) -> str:
     """A DICOM LO in the default character set."""
     plain = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in " ".join(text.split()))
-    return plain if len(plain) <= LONGEST else plain[:LONGEST - 3].rstrip() + "..."
+    return plain if len(plain) <= LONGEST else plain[: LONGEST - 3].rstrip() + "..."
 
 
 def save(path: str | os.PathLike, data: Dataset) -> None:
@@ -91,5 +93,7 @@ def save(path: str | os.PathLike, data: Dataset) -> None:
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION
     with written_atomically(path) as temporary:
-        file = FileDataset(temporary, data, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False, is_little_endian=True)
+        file = FileDataset(
+            temporary, data, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False, is_little_endian=True
+        )
         file.save_as(temporary)

@@ -26,8 +26,13 @@ _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
 
 
 def write_exports(
-    handover: Handover, folder: str | os.PathLike, kinds: Sequence[str] = KINDS, directions: Sequence[str] = DIRECTIONS,
-    axes: Sequence[str] = AXES, further: Mapping[str, Callable[[Path], object]] | None = None, identity: Dataset | None = None,
+    handover: Handover,
+    folder: str | os.PathLike,
+    kinds: Sequence[str] = KINDS,
+    directions: Sequence[str] = DIRECTIONS,
+    axes: Sequence[str] = AXES,
+    further: Mapping[str, Callable[[Path], object]] | None = None,
+    identity: Dataset | None = None,
 ) -> list[Path]:
     """Write a result's poses as files that appear together or not at all; returns them.
 
@@ -52,21 +57,32 @@ def write_exports(
             elif kind == "dicom":
                 jobs[f"{name}.dcm"] = partial(_dicom, handover=handover, target=name.split("_")[0], identity=identity)
             else:
-                jobs |= {f"{name}.{direction}.{kind}": partial(_itk, kind=kind, name=name, pose=pose, direction=direction,
-                                                              caution=handover.caution) for direction in directions}
+                jobs |= {
+                    f"{name}.{direction}.{kind}": partial(
+                        _itk, kind=kind, name=name, pose=pose, direction=direction, caution=handover.caution
+                    )
+                    for direction in directions
+                }
     jobs |= further or {}
     try:
         with staged(folder, last=list(jobs)[-1]) as staging:
             for file, write in jobs.items():
                 write(staging / file)
     except OSError as error:
-        raise InputError(f"{folder}: the export cannot be written there ({error.strerror or error}), expected a folder with room that "
-                         "may be written to; free some space, or choose another folder.") from None
+        raise InputError(
+            f"{folder}: the export cannot be written there ({error.strerror or error}), expected a folder with room that "
+            "may be written to; free some space, or choose another folder."
+        ) from None
     return [Path(folder) / file for file in jobs]
 
 
 def _matrices(
-    name: str, pose: np.ndarray, kind: str, directions: Sequence[str], axes: Sequence[str], caution: str | None,
+    name: str,
+    pose: np.ndarray,
+    kind: str,
+    directions: Sequence[str],
+    axes: Sequence[str],
+    caution: str | None,
 ) -> dict[str, partial]:
     jobs = {}
     for direction in directions:
@@ -74,7 +90,9 @@ def _matrices(
         if direction == "resampling":
             named = NamedMatrix(rigid.inverse(pose), "_from_".join(reversed(name.split("_from_"))), "lps")
         for each in axes:
-            jobs[f"{named.name}.{each}.{kind}"] = partial(_MATRIX_WRITERS[kind], named=named.in_axes(each), caution=caution)
+            jobs[f"{named.name}.{each}.{kind}"] = partial(
+                _MATRIX_WRITERS[kind], named=named.in_axes(each), caution=caution
+            )
     return jobs
 
 

@@ -78,7 +78,9 @@ class Handover:
         return cls(
             path=path,
             world_from_ct=rigid_matrix(fields, "world_from_ct"),
-            reference_from_world=rigid_matrix(fields, "reference_from_world") if fields.has("reference_from_world") else None,
+            reference_from_world=rigid_matrix(fields, "reference_from_world")
+            if fields.has("reference_from_world")
+            else None,
             verdict=verdict,
             caution=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
@@ -91,7 +93,11 @@ class Handover:
         """The same, with a caution where files of the case it was found from are others now."""
         file = CaseFile.read(case)
         by_name, by_path = hashes(file)
-        changed = {path for path, (name, digest) in zip(by_path, by_name.items(), strict=True) if self.inputs.get(name) != digest}
+        changed = {
+            path
+            for path, (name, digest) in zip(by_path, by_name.items(), strict=True)
+            if self.inputs.get(name) != digest
+        }
         others = [role for role, path in _roles(file) if path in changed]
         if not others:
             return self
@@ -101,7 +107,11 @@ class Handover:
     @property
     def poses(self) -> dict[str, np.ndarray]:
         """The poses that are offered, forward, by name."""
-        further = {} if self.reference_from_world is None else {"reference_from_ct": self.reference_from_world @ self.world_from_ct}
+        further = (
+            {}
+            if self.reference_from_world is None
+            else {"reference_from_ct": self.reference_from_world @ self.world_from_ct}
+        )
         return {"world_from_ct": self.world_from_ct, **further}
 
     def with_uids(self) -> Handover:

@@ -35,8 +35,14 @@ def _is_host(text: str) -> bool:
         return False
 
 
-def send_to(host: str, port: int, messages: Messages, stop: threading.Event, tell: Callable[[str], object], interval_s: float = INTERVAL_S
-            ) -> None:
+def send_to(
+    host: str,
+    port: int,
+    messages: Messages,
+    stop: threading.Event,
+    tell: Callable[[str], object],
+    interval_s: float = INTERVAL_S,
+) -> None:
     """Be a client of a server until `stop` is set: all messages at each connection, the small ones again at each interval."""
     told = ""
     while not stop.is_set():
@@ -55,7 +61,9 @@ def send_to(host: str, port: int, messages: Messages, stop: threading.Event, tel
         stop.wait(RETRY_S)
 
 
-def serve(port: int, messages: Messages, stop: threading.Event, tell: Callable[[str], object], interval_s: float = INTERVAL_S) -> None:
+def serve(
+    port: int, messages: Messages, stop: threading.Event, tell: Callable[[str], object], interval_s: float = INTERVAL_S
+) -> None:
     """Be a server on this machine alone (127.0.0.1) until `stop` is set, for any number of clients.
 
     InputError where the port is taken.
@@ -63,8 +71,10 @@ def serve(port: int, messages: Messages, stop: threading.Event, tell: Callable[[
     try:
         listening = socket.create_server((LOCAL, port))
     except (OSError, OverflowError) as error:
-        raise InputError(f"--igtl-server: port {port} cannot be opened ({getattr(error, 'strerror', None) or error}), expected a free one; "
-                         "choose another.") from None
+        raise InputError(
+            f"--igtl-server: port {port} cannot be opened ({getattr(error, 'strerror', None) or error}), expected a free one; "
+            "choose another."
+        ) from None
     clients = []
     with listening:
         listening.settimeout(0.2)
@@ -75,14 +85,21 @@ def serve(port: int, messages: Messages, stop: threading.Event, tell: Callable[[
             except TimeoutError:
                 continue
             clients = [client for client in clients if client.is_alive()]
-            clients.append(threading.Thread(target=_serve_one, args=(connection, messages, stop, tell, interval_s), daemon=True))
+            clients.append(
+                threading.Thread(target=_serve_one, args=(connection, messages, stop, tell, interval_s), daemon=True)
+            )
             clients[-1].start()
     for client in clients:
         client.join(2.0)
 
 
-def _serve_one(connection: socket.socket, messages: Messages, stop: threading.Event, tell: Callable[[str], object], interval_s: float
-               ) -> None:
+def _serve_one(
+    connection: socket.socket,
+    messages: Messages,
+    stop: threading.Event,
+    tell: Callable[[str], object],
+    interval_s: float,
+) -> None:
     tell("a client connected")
     with connection, suppress(OSError):  # it is gone, and may come back
         _feed(connection, messages, stop, interval_s)

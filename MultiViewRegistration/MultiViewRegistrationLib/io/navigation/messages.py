@@ -41,10 +41,15 @@ def messages_of(handover: Handover) -> Messages:
     try:
         import pyigtl
     except ImportError:
-        raise InputError("OpenIGTLink: the Python package pyigtl is missing, expected it; pip install multiview-registration[navigation]."
-                         ) from None
-    told = {"Verdict": json.dumps(handover.verdict), "TransformStatus": "UNKNOWN" if handover.caution else "OK",
-            **({"Override": handover.caution} if handover.caution else {}), **({"Basis": BASIS} if handover.verdict else {})}
+        raise InputError(
+            "OpenIGTLink: the Python package pyigtl is missing, expected it; pip install multiview-registration[navigation]."
+        ) from None
+    told = {
+        "Verdict": json.dumps(handover.verdict),
+        "TransformStatus": "UNKNOWN" if handover.caution else "OK",
+        **({"Override": handover.caution} if handover.caution else {}),
+        **({"Basis": BASIS} if handover.verdict else {}),
+    }
 
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
         message = kind(device_name=device, **content)
@@ -53,7 +58,9 @@ def messages_of(handover: Handover) -> Messages:
         return message.pack()
 
     def pose(name: str, matrix: np.ndarray) -> Callable[[], bytes]:
-        return lambda: packed(pyigtl.TransformMessage, DEVICES[name], {"Pose": f"{name}, mm, RAS"}, matrix=turned(matrix))
+        return lambda: packed(
+            pyigtl.TransformMessage, DEVICES[name], {"Pose": f"{name}, mm, RAS"}, matrix=turned(matrix)
+        )
 
     def overlay(number: int, pixels: np.ndarray) -> Callable[[], bytes]:
         return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", {}, image=pixels)
@@ -68,7 +75,11 @@ def messages_of(handover: Handover) -> Messages:
 
     return Messages(
         small=[*(pose(name, matrix) for name, matrix in handover.poses.items()), packed_status],
-        images=[overlay(number, _pixels(view.picture)) for number, view in enumerate(handover.views, start=1) if view.picture],
+        images=[
+            overlay(number, _pixels(view.picture))
+            for number, view in enumerate(handover.views, start=1)
+            if view.picture
+        ],
     )
 
 
@@ -76,8 +87,12 @@ def _status(handover: Handover) -> bytes:
     """The body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS). The message is JSON."""
     code = DISABLED if handover.caution else OK if handover.verdict == "accept" else NOT_READY
     name = "override" if handover.caution else handover.verdict or "not assessed"
-    message = {"verdict": handover.verdict, "override": handover.caution, "poses": [DEVICES[name] for name in handover.poses],
-               **({"basis": BASIS} if handover.verdict else {})}
+    message = {
+        "verdict": handover.verdict,
+        "override": handover.caution,
+        "poses": [DEVICES[name] for name in handover.poses],
+        **({"basis": BASIS} if handover.verdict else {}),
+    }
     return struct.pack("> H q 20s", code, 0, name.encode()) + json.dumps(message).encode("ascii") + b"\0"
 
 
@@ -89,8 +104,9 @@ def _pixels(picture) -> np.ndarray:
         with Image.open(picture) as image:
             return np.asarray(image.convert("RGB"))[None]
     except (OSError, ValueError, Image.DecompressionBombError):
-        raise InputError(f"{picture}: cannot be read as a picture, expected the overlay of a view; write the result again, or remove it."
-                         ) from None
+        raise InputError(
+            f"{picture}: cannot be read as a picture, expected the overlay of a view; write the result again, or remove it."
+        ) from None
 
 
 def _ascii(text: str) -> str:

@@ -17,7 +17,11 @@ RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 def write_cameras(
-    path: str | os.PathLike, cameras: Sequence[Camera], target_from_world: np.ndarray, centre: np.ndarray, caution: str | None = None,
+    path: str | os.PathLike,
+    cameras: Sequence[Camera],
+    target_from_world: np.ndarray,
+    centre: np.ndarray,
+    caution: str | None = None,
 ) -> None:
     """Write a vtkMRMLCameraNode for each camera, "X-ray 1" and so on, in the target's RAS mm.
 
@@ -27,15 +31,19 @@ def write_cameras(
     """
     root = ElementTree.Element("MRML", version=VERSION, userTags="")
     for number, camera in enumerate(cameras, start=1):
-        ElementTree.SubElement(root, "Camera", {
-            "id": f"vtkMRMLCameraNode{number}",
-            "name": f"X-ray {number}",
-            "description": f"NOT FOR USE: {caution} {_described(camera)}" if caution else _described(camera),
-            "hideFromEditors": "false",
-            **_placed(camera, RAS_FROM_LPS @ target_from_world, centre),
-            "parallelProjection": "false",
-            "appliedTransform": _text(np.eye(4)),
-        })
+        ElementTree.SubElement(
+            root,
+            "Camera",
+            {
+                "id": f"vtkMRMLCameraNode{number}",
+                "name": f"X-ray {number}",
+                "description": f"NOT FOR USE: {caution} {_described(camera)}" if caution else _described(camera),
+                "hideFromEditors": "false",
+                **_placed(camera, RAS_FROM_LPS @ target_from_world, centre),
+                "parallelProjection": "false",
+                "appliedTransform": _text(np.eye(4)),
+            },
+        )
     ElementTree.indent(root)
     write_atomically(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
 
@@ -58,7 +66,9 @@ def _described(camera: Camera) -> str:
     x, y = np.sign(camera.intrinsics[0, 0]) * off[0], -off[1]
     said = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
     if max(abs(x), abs(y)) > 1e-9:
-        said.append(f"Its principal point is off the middle: GetCamera().SetWindowCenter({x:.9g}, {y:.9g}) in a view as wide as the image.")
+        said.append(
+            f"Its principal point is off the middle: GetCamera().SetWindowCenter({x:.9g}, {y:.9g}) in a view as wide as the image."
+        )
     if camera.intrinsics[0, 0] < 0:
         said.append("The image is stored mirrored: what this camera sees is its mirror image.")
     return " ".join(said)

@@ -33,7 +33,9 @@ def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
 def resampled_mask(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
     """The CT's mask (uint8, 1 within) on the grid of `resampled_ct`, by the nearest voxel. InputError where the CT has none."""
     if ct.mask is None:
-        raise InputError("resampled-mask: the case has no mask, expected one; leave resampled-mask out, or name the mask in the case.")
+        raise InputError(
+            "resampled-mask: the case has no mask, expected one; leave resampled-mask out, or name the mask in the case."
+        )
     return _resampled(ct.mask.astype(np.uint8), ct, target_from_ct, sitk.sitkNearestNeighbor, 0)
 
 
@@ -62,12 +64,25 @@ def _resampled(values: np.ndarray, ct: CT, target_from_ct: np.ndarray, interpola
     transform.SetMatrix(index_from_target[:3, :3].ravel().tolist())
     transform.SetTranslation(index_from_target[:3, 3].tolist())
     image = sitk.GetImageFromArray(values)
-    kind = sitk.sitkFloat32 if interpolator == sitk.sitkLinear else image.GetPixelID()  # ITK cuts the fractions off of whole numbers
-    return sitk.Resample(image, size.tolist(), transform, interpolator, low.tolist(), [spacing] * 3, np.eye(3).ravel().tolist(), outside,
-                         kind)
+    kind = (
+        sitk.sitkFloat32 if interpolator == sitk.sitkLinear else image.GetPixelID()
+    )  # ITK cuts the fractions off of whole numbers
+    return sitk.Resample(
+        image,
+        size.tolist(),
+        transform,
+        interpolator,
+        low.tolist(),
+        [spacing] * 3,
+        np.eye(3).ravel().tolist(),
+        outside,
+        kind,
+    )
 
 
-def _grid(target_from_index: np.ndarray, shape: tuple[int, ...], spacing: float) -> tuple[float, np.ndarray, np.ndarray]:
+def _grid(
+    target_from_index: np.ndarray, shape: tuple[int, ...], spacing: float
+) -> tuple[float, np.ndarray, np.ndarray]:
     """Spacing, centre of the first voxel (3,) and size (3,) of a grid that holds a box of voxels to their outer faces.
 
     They are numbers of single precision, all that NIfTI keeps of a grid's place.
@@ -78,7 +93,9 @@ def _grid(target_from_index: np.ndarray, shape: tuple[int, ...], spacing: float)
     low, high = corners.min(axis=0), corners.max(axis=0)
     size = np.maximum(np.ceil((high - low) / spacing - 1e-6), 1).astype(int)
     if size.prod(dtype=float) > MOST_VOXELS:
-        raise InputError(f"the resampled CT would have {size.prod(dtype=float):.3g} voxels, expected at most {MOST_VOXELS:.3g}; crop the "
-                         "CT.")
+        raise InputError(
+            f"the resampled CT would have {size.prod(dtype=float):.3g} voxels, expected at most {MOST_VOXELS:.3g}; crop the "
+            "CT."
+        )
     first = (low + high - spacing * (size - 1)) / 2
     return spacing, first.astype(np.float32).astype(float), size

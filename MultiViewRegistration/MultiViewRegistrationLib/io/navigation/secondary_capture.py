@@ -15,8 +15,10 @@ from .dicom_objects import MANUFACTURER, line, new_object, reference_to, save
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 SIMULATED = "SIMULATED X-ray (DRR of CT)"
-DERIVATION = ("Simulated radiograph (DRR): line integrals of attenuation through a CT at its registered pose, bone bright, on the pixels "
-              "of the X-ray with its lens distortion removed, if any. Computed, not taken: not an X-ray of the patient.")
+DERIVATION = (
+    "Simulated radiograph (DRR): line integrals of attenuation through a CT at its registered pose, bone bright, on the pixels "
+    "of the X-ray with its lens distortion removed, if any. Computed, not taken: not an X-ray of the patient."
+)
 BRIGHTEST = 99.9  # percentile at the upper end of the window
 THOUSANDTHS = 1000  # a window must be 1 wide at least (C.11.2.1.2), where a line integral is 5 or so
 
@@ -35,7 +37,9 @@ class Drr:
     identity: Dataset | None = None
 
 
-def write_secondary_capture(path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, caution: str | None = None) -> None:
+def write_secondary_capture(
+    path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, caution: str | None = None
+) -> None:
     """Write it in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
 
     study_uid: taken where there is no identity, whose study counts otherwise.   caution: is the first thing that its descriptions say.

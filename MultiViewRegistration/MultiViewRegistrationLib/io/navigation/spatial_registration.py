@@ -16,7 +16,9 @@ from .handover import Handover
 SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 
 
-def write_spatial_registration(path: str | os.PathLike, handover: Handover, target: str, identity: Dataset | None = None) -> None:
+def write_spatial_registration(
+    path: str | os.PathLike, handover: Handover, target: str, identity: Dataset | None = None
+) -> None:
     """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
 
     The object's frame of reference is the target. Each item's matrix takes points of its own frame to that one (C.20.2.1.1): identity for
@@ -31,8 +33,13 @@ def write_spatial_registration(path: str | os.PathLike, handover: Handover, targ
     caution, unassessed = handover.caution, handover.verdict in (None, "check")
     data.SeriesDescription = line(f"NOT FOR USE: {caution}" if caution else f"{target} from CT")
     data.ContentLabel = "NOT_FOR_USE" if caution else "REGISTRATION"
-    data.ContentDescription = line(f"NOT FOR USE: {caution}" if caution else
-                                   "To be checked by a person: accuracy not assessed" if unassessed else "Rigid registration, accepted")
+    data.ContentDescription = line(
+        f"NOT FOR USE: {caution}"
+        if caution
+        else "To be checked by a person: accuracy not assessed"
+        if unassessed
+        else "Rigid registration, accepted"
+    )
     data.ContentCreatorName = ""
     data.FrameOfReferenceUID = handover.uids[target]
     data.PositionReferenceIndicator = ""

@@ -14,5 +14,18 @@ SAME_TABLE = "The table, and the patient on it, had not moved since the first vi
 TABLE_MOVED = "The patient had moved with the table since the first view, and not on it."
 LEFT_OUT = "What did not fit at an earlier pose, and its mask leaves out, is none of the CT."
 
-ASSUMPTIONS = (AT_PATIENT, BY_MAGNIFICATION, SPACING_AT_ISOCENTRE, BY_BINNING, HEAD_UP, QUARTERS, BY_LETTERS, IN_IMAGE, ON_DETECTOR, EXACT,
-               SAME_TABLE, TABLE_MOVED, LEFT_OUT)
+ASSUMPTIONS = (
+    AT_PATIENT,
+    BY_MAGNIFICATION,
+    SPACING_AT_ISOCENTRE,
+    BY_BINNING,
+    HEAD_UP,
+    QUARTERS,
+    BY_LETTERS,
+    IN_IMAGE,
+    ON_DETECTOR,
+    EXACT,
+    SAME_TABLE,
+    TABLE_MOVED,
+    LEFT_OUT,
+)

@@ -38,7 +38,9 @@ def _elements_per_pixel(found: Found, frame: DicomFrame, element: np.ndarray) ->
     return binning if len(binning) == 2 and binning.min() > 0 else None
 
 
-def _in_image(found: Found, frame: DicomFrame, at: np.ndarray, origin: np.ndarray, per_pixel: np.ndarray) -> list[float]:
+def _in_image(
+    found: Found, frame: DicomFrame, at: np.ndarray, origin: np.ndarray, per_pixel: np.ndarray
+) -> list[float]:
     """[column, row] of the stored image for a place (row, column) on the detector, counted from the centre of its first element."""
     row, column = (at - origin + 0.5) / per_pixel - 0.5
     columns, rows = found.values["size"]

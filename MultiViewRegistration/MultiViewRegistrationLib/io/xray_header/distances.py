@@ -8,7 +8,11 @@ from ...imaging.dicom_frame import DicomFrame
 from .assumptions import AT_PATIENT, BY_BINNING, BY_MAGNIFICATION, SPACING_AT_ISOCENTRE
 from .found import Found
 
-GEOMETRY, PROPERTIES, DETECTOR = "XRayGeometrySequence", "FramePixelDataPropertiesSequence", "FrameDetectorParametersSequence"
+GEOMETRY, PROPERTIES, DETECTOR = (
+    "XRayGeometrySequence",
+    "FramePixelDataPropertiesSequence",
+    "FrameDetectorParametersSequence",
+)
 #: By which share two attributes that say the same may differ.
 ROUNDING = 0.01
 SHORTEST_MM, LONGEST_MM = 1.0, 1e4
@@ -42,7 +46,9 @@ def _isocentre(found: Found, frame: DicomFrame) -> None:
             found.values[key] = to_detector / factor
     if key in found.values:
         if to_detector is not None and found.values[key] >= to_detector:
-            found.lacking[key] = f"{name} is {found.values.pop(key):g} mm, not less than the {to_detector:g} mm from source to detector"
+            found.lacking[key] = (
+                f"{name} is {found.values.pop(key):g} mm, not less than the {to_detector:g} mm from source to detector"
+            )
         elif told:
             found.assumptions.append(told)
 

@@ -22,7 +22,9 @@ def field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
     flip = {"YES": True, "NO": False}.get(frame.text("FieldOfViewHorizontalFlip", FIELD))
     turn = frame.number("FieldOfViewRotation", FIELD) or 0.0
     if turn % 90 or not 0 <= turn < 360:
-        frame.file.refuse(f"its FieldOfViewRotation is {turn:g}, expected 0, 90, 180 or 270 degrees; export the file again.")
+        frame.file.refuse(
+            f"its FieldOfViewRotation is {turn:g}, expected 0, 90, 180 or 270 degrees; export the file again."
+        )
     return int(turn), flip
 
 
@@ -70,7 +72,9 @@ def _letters(texts: list[str]) -> np.ndarray | None:
     """(2, 3): unit vectors, LPS, of where rows and columns run, by letters of which the first counts most; None for no such letters."""
     if len(texts) != 2 or not all(texts) or any(letter not in LETTERS for text in texts for letter in text):
         return None
-    ways = np.array([sum(np.array(LETTERS[letter], float) / 2**nth for nth, letter in enumerate(text)) for text in texts])
+    ways = np.array(
+        [sum(np.array(LETTERS[letter], float) / 2**nth for nth, letter in enumerate(text)) for text in texts]
+    )
     lengths = np.linalg.norm(ways, axis=1)
     return None if lengths.min() < 0.5 else ways / lengths[:, None]
 

@@ -33,17 +33,30 @@ def find_patient(found: Found, frame: DicomFrame) -> None:
     turns = (("TableHorizontalRotationAngle", 1, 1), ("TableHeadTiltAngle", 0, 1), ("TableCradleTiltAngle", 2, -1))
     isocentre_from_table = np.eye(3)
     for name, axis, sign in turns:
-        isocentre_from_table = isocentre_from_table @ c_arm.about_axis(axis, sign * (frame.number(name, ISOCENTRE) or 0.0))
+        isocentre_from_table = isocentre_from_table @ c_arm.about_axis(
+            axis, sign * (frame.number(name, ISOCENTRE) or 0.0)
+        )
     found.patient_from_isocentre = np.array(position, float) @ isocentre_from_table.T
 
 
 def find_angles(found: Found, frame: DicomFrame) -> float | None:
     """rao_lao_deg and cra_cau_deg: the patient's. How far the detector is turned about the beam as it stands, as roll_deg; None where the
     header does not say it."""
-    angles = [frame.number(name, ISOCENTRE) for name in (
-        "PositionerIsocenterPrimaryAngle", "PositionerIsocenterSecondaryAngle", "PositionerIsocenterDetectorRotationAngle")]
+    angles = [
+        frame.number(name, ISOCENTRE)
+        for name in (
+            "PositionerIsocenterPrimaryAngle",
+            "PositionerIsocenterSecondaryAngle",
+            "PositionerIsocenterDetectorRotationAngle",
+        )
+    ]
     in_isocentre = None not in angles
-    if in_isocentre and found.patient_from_isocentre is not None and found.needs("rao_lao_deg") and found.needs("cra_cau_deg"):
+    if (
+        in_isocentre
+        and found.patient_from_isocentre is not None
+        and found.needs("rao_lao_deg")
+        and found.needs("cra_cau_deg")
+    ):
         primary, secondary, rotation = angles
         if abs(primary) > 180 or abs(secondary) > 90 or abs(rotation) > 180:
             why = f"its isocentre's angles of {primary:g}, {secondary:g} and {rotation:g} degrees are out of range"
@@ -51,14 +64,21 @@ def find_angles(found: Found, frame: DicomFrame) -> float | None:
             found.lack("cra_cau_deg", why)
             return None
         turned = c_arm.rotation(primary, secondary) @ c_arm.about_axis(2, rotation)
-        found.values["rao_lao_deg"], found.values["cra_cau_deg"], roll = c_arm.angles(found.patient_from_isocentre @ turned)
+        found.values["rao_lao_deg"], found.values["cra_cau_deg"], roll = c_arm.angles(
+            found.patient_from_isocentre @ turned
+        )
         return float(roll)
     for key, (name, largest) in ANGLES.items():
         if not found.needs(key):
             continue
         start = frame.number(name, POSITIONER)
         if start is None:
-            found.lack(key, f"{name}, or PatientPosition for {name.replace('Positioner', 'PositionerIsocenter')}" if in_isocentre else name)
+            found.lack(
+                key,
+                f"{name}, or PatientPosition for {name.replace('Positioner', 'PositionerIsocenter')}"
+                if in_isocentre
+                else name,
+            )
         elif abs(start) > largest:
             found.lack(key, f"{name} is {start:g} degrees, beyond {largest:g}")
         else:

@@ -56,8 +56,12 @@ def _is_value(key: str, value: Any) -> bool:
     if key == "mirrored":
         return isinstance(value, bool)
     if key in PAIRS:
-        return isinstance(value, (list, tuple, np.ndarray)) and len(value) == 2 and all(_is_number(part) for part in value) and (
-            key not in ("pixel_mm", "size") or min(value) > 0)
+        return (
+            isinstance(value, (list, tuple, np.ndarray))
+            and len(value) == 2
+            and all(_is_number(part) for part in value)
+            and (key not in ("pixel_mm", "size") or min(value) > 0)
+        )
     return key in NUMBERS and _is_number(value)
 
 

@@ -47,7 +47,9 @@ def moved(first: Found, other: Found) -> np.ndarray | None:
 
 def carry(values: dict, patient_moved: np.ndarray) -> None:
     """Make a complete reading that of a world which the patient, moved by (3,) mm along his own axes (LPS), took with him."""
-    camera_from_world = c_arm.rotation(values["rao_lao_deg"], values["cra_cau_deg"]) @ c_arm.about_axis(2, -values.get("roll_deg", 0.0))
+    camera_from_world = c_arm.rotation(values["rao_lao_deg"], values["cra_cau_deg"]) @ c_arm.about_axis(
+        2, -values.get("roll_deg", 0.0)
+    )
     x, y, depth = camera_from_world.T @ patient_moved
     offset = values.get("isocentre_offset_mm", (0.0, 0.0))
     values["isocentre_offset_mm"] = [float(offset[0] + x), float(offset[1] + y)]

@@ -16,8 +16,10 @@ from .found import Found
 from .read import NEEDED, read_header
 from .table import carry, moved
 
-HOW = ("add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "
-       "instead (or mvreg case new ... --projection-matrix FILE)")
+HOW = (
+    "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "
+    "instead (or mvreg case new ... --projection-matrix FILE)"
+)
 #: Below which a table stands where it did.
 STILL_MM = 1e-6
 
@@ -46,8 +48,11 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     views do not share one isocentre.
     """
     found = [read_header(view.image, view.frame, view.given) for view in views]
-    lacking = [f"{view.field} ({quoted(view.name)}) lacks " + ", ".join(f"{key} ({why})" for key, why in one.lacking.items())
-               for view, one in zip(views, found) if one.lacking]
+    lacking = [
+        f"{view.field} ({quoted(view.name)}) lacks " + ", ".join(f"{key} ({why})" for key, why in one.lacking.items())
+        for view, one in zip(views, found)
+        if one.lacking
+    ]
     if lacking:
         raise InputError(f"{where}: {'; '.join(lacking)} in its DICOM header, expected all readings of a C-arm; {HOW}.")
     readings = []
@@ -63,7 +68,9 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     return readings
 
 
-def share_isocentre(where: str, names: tuple[str, str], first: Found, other: Found, values: dict[str, Any], how: str) -> list[str]:
+def share_isocentre(
+    where: str, names: tuple[str, str], first: Found, other: Found, values: dict[str, Any], how: str
+) -> list[str]:
     """Carries a complete reading (`values`) to the patient as he lay at another view, the first. What is assumed for it, a sentence each.
 
     where: what messages begin with.   names: of the first view and of this one.   how: what is to be done where it cannot be.
@@ -76,8 +83,10 @@ def share_isocentre(where: str, names: tuple[str, str], first: Found, other: Fou
     if not moved_mm(first, other):
         return []
     if other.patient_from_isocentre is None:
-        raise InputError(f"{where}: the table moved between {names[0]} and {names[1]}, but the header lacks PatientPosition, expected "
-                         f"how the patient lies on it; {how}.")
+        raise InputError(
+            f"{where}: the table moved between {names[0]} and {names[1]}, but the header lacks PatientPosition, expected "
+            f"how the patient lies on it; {how}."
+        )
     carry(values, other.patient_from_isocentre @ moved(first, other))
     return [TABLE_MOVED]
 
@@ -91,8 +100,10 @@ def moved_mm(first: Found, other: Found) -> float:
 
 def _check_machine(where: str, names: tuple[str, str], first: Found, other: Found) -> None:
     if first.machine and other.machine and first.machine != other.machine:
-        raise InputError(f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "
-                         "isocentre, expected views of one; give a projection_matrix or camera to each, in one world.")
+        raise InputError(
+            f"{where}: {names[1]} and {names[0]} were taken by different machines (DeviceSerialNumber), which share no "
+            "isocentre, expected views of one; give a projection_matrix or camera to each, in one world."
+        )
 
 
 def is_incomplete(c_arm: dict[str, Any] | None) -> bool:

@@ -35,7 +35,9 @@ class Film:
         pooled = -(-max(values.shape) // LONGEST)
         if pooled > 1:
             rows, columns = (side // pooled for side in values.shape)
-            values = values[: rows * pooled, : columns * pooled].reshape(rows, pooled, columns, pooled).mean(axis=(1, 3))
+            values = (
+                values[: rows * pooled, : columns * pooled].reshape(rows, pooled, columns, pooled).mean(axis=(1, 3))
+            )
         shown = np.ones(values.shape, bool)
         if display.GetApplyThreshold():  # collimator blades
             shown = (values >= display.GetLowerThreshold()) & (values <= display.GetUpperThreshold())

@@ -44,12 +44,22 @@ def checked(movement) -> dict[str, list[float]]:
         if kind not in NUMBERS:
             raise InputError(f"Movement: expected one of {', '.join(NUMBERS)}, found another.")
         if not are_numbers(numbers, NUMBERS[kind]):
-            raise InputError(f"Movement: {kind} needs {NUMBERS[kind]} finite numbers up to {FARTHEST:g}; found something else.")
+            raise InputError(
+                f"Movement: {kind} needs {NUMBERS[kind]} finite numbers up to {FARTHEST:g}; found something else."
+            )
     return movement
 
 
 def are_numbers(values, how_many: int) -> bool:
     """Whether this is a list of so many finite numbers of a size that occurs."""
-    return isinstance(values, list) and len(values) == how_many and all(
-        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) and abs(value) <= FARTHEST
-        for value in values)
+    return (
+        isinstance(values, list)
+        and len(values) == how_many
+        and all(
+            isinstance(value, (int, float))
+            and not isinstance(value, bool)
+            and math.isfinite(value)
+            and abs(value) <= FARTHEST
+            for value in values
+        )
+    )

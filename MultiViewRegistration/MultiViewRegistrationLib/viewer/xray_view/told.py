@@ -24,14 +24,25 @@ NO_HANDLES = {"centre": None, "mm_per_pixel": None}
 def labels_of(view: XRayView) -> dict:
     """Its name and the C-arm's angles, the patient's sides at its edges, and the colour in which these are written."""
     red, green, blue = (round(255 * part) for part in colour(tag_of(view) or ""))
-    return {"label": view.name, "title": labels.title(view), "sides": labels.sides_of(view), "colour": f"rgb({red}, {green}, {blue})"}
+    return {
+        "label": view.name,
+        "title": labels.title(view),
+        "sides": labels.sides_of(view),
+        "colour": f"rgb({red}, {green}, {blue})",
+    }
 
 
 def image_of(view: XRayView) -> dict:
     """Its size, the shape of its pixels, and how it is shown; a size of 0 without an image."""
     spacing, display = view.node.GetSpacing(), view.node.GetDisplayNode()
-    shown = {} if display is None else {
-        "window": [display.GetWindowLevelMin(), display.GetWindowLevelMax()], "inverted": display.GetColorNodeID() == INVERTED}
+    shown = (
+        {}
+        if display is None
+        else {
+            "window": [display.GetWindowLevelMin(), display.GetWindowLevelMax()],
+            "inverted": display.GetColorNodeID() == INVERTED,
+        }
+    )
     return {"size": list(view.size), "tall": spacing[1] / spacing[0], "window": [0.0, 1.0], "inverted": False, **shown}
 
 
@@ -41,7 +52,10 @@ def handles_of(registration: Registration, view: XRayView) -> dict:
         centre = by_hand.centre(registration)
         if view.camera.depth(centre) <= 0:
             return NO_HANDLES
-        return {"centre": rounded(view.camera.project(centre)), "mm_per_pixel": rounded(by_hand.mm_per_pixel(registration, view), 6)}
+        return {
+            "centre": rounded(view.camera.project(centre)),
+            "mm_per_pixel": rounded(by_hand.mm_per_pixel(registration, view), 6),
+        }
     except InputError:
         return NO_HANDLES
 
@@ -53,11 +67,17 @@ def marks_of(reading: Reading, detector: Detector, among: list[Detector]) -> dic
     that is known.
     """
     seen = reading.seen.get(detector.view.node.GetID())
-    lines = [epipolar_line(other.camera, detector.camera, reading.seen[other.view.node.GetID()])
-             for other in among if other.stamp != detector.stamp and other.view.node.GetID() in reading.seen]
+    lines = [
+        epipolar_line(other.camera, detector.camera, reading.seen[other.view.node.GetID()])
+        for other in among
+        if other.stamp != detector.stamp and other.view.node.GetID() in reading.seen
+    ]
     shown = reading.ras is not None and detector.depth(reading.ras) > 0
-    return {"seen": None if seen is None else rounded(seen), "lines": [rounded(line) for line in lines if line is not None],
-            "point": rounded(detector.pixels(reading.ras)) if shown else None}
+    return {
+        "seen": None if seen is None else rounded(seen),
+        "lines": [rounded(line) for line in lines if line is not None],
+        "point": rounded(detector.pixels(reading.ras)) if shown else None,
+    }
 
 
 def anatomy_of(session: Session, detector: Detector) -> dict:
@@ -67,8 +87,11 @@ def anatomy_of(session: Session, detector: Detector) -> dict:
     outline: lines (k, 2, 2) of another structure that is held against the one of a sequence.
     """
     of_ct, here = landmarks.in_xray(session.registration, detector)
-    marks = [{"name": name, "of": of, "at": rounded(pixel)} for of, placed in (("ct", of_ct), ("clicked", here))
-             for name, pixel in placed.items()]
+    marks = [
+        {"name": name, "of": of, "at": rounded(pixel)}
+        for of, placed in (("ct", of_ct), ("clicked", here))
+        for name, pixel in placed.items()
+    ]
     other = session.sequence.other
     return {"landmarks": marks, "outline": [] if other is None else rounded(other.outline(detector), 1)}
 

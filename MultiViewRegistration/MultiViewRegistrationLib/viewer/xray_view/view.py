@@ -42,10 +42,19 @@ class XRayView:
     on_point: called with the pixel (column, row) that a person clicked.   cursor: gives the linked cursor to show, None for none.
     """
 
-    def __init__(self, server, session: Session, xray: Node, *, may_move: Callable[[], bool] = lambda: True,
-                 on_begin: Callable[[], object] = _nothing, on_moved: Callable[[], object] = _nothing,
-                 on_end: Callable[[], object] = _nothing, on_point: Callable[[float, float], object] = _nothing,
-                 cursor: Callable[[], LinkedCursor | None] = _nothing) -> None:
+    def __init__(
+        self,
+        server,
+        session: Session,
+        xray: Node,
+        *,
+        may_move: Callable[[], bool] = lambda: True,
+        on_begin: Callable[[], object] = _nothing,
+        on_moved: Callable[[], object] = _nothing,
+        on_end: Callable[[], object] = _nothing,
+        on_point: Callable[[float, float], object] = _nothing,
+        cursor: Callable[[], LinkedCursor | None] = _nothing,
+    ) -> None:
         self._server, self._session, self._xray = server, session, xray
         self._may_move, self._on_begin, self._on_moved, self._on_end = may_move, on_begin, on_moved, on_end
         self._on_point, self._cursor = on_point, cursor
@@ -131,15 +140,28 @@ class XRayView:
         registration, layer = self._session.registration, self._layer()
         self._detectors = detectors(registration, self._detectors)
         handles = handles_of(registration, node) if layer is not None else NO_HANDLES
-        told = {**self._labels_of(node), **image_of(node), **handles, **self._marks_of(node),
-                "name": self.name, "film": self._film_of(node), "layer": layer.stamp if layer is not None else 0,
-                "mode": overlay.mode_of(registration), "opacity": overlay.opacity_of(registration),
-                "movable": layer is not None and self._may_move()}
+        told = {
+            **self._labels_of(node),
+            **image_of(node),
+            **handles,
+            **self._marks_of(node),
+            "name": self.name,
+            "film": self._film_of(node),
+            "layer": layer.stamp if layer is not None else 0,
+            "mode": overlay.mode_of(registration),
+            "opacity": overlay.opacity_of(registration),
+            "movable": layer is not None and self._may_move(),
+        }
         if self._told != told:
             self._told = self._server.state[self.name] = told
 
     def _labels_of(self, node: Node) -> dict:
-        key = node.name, node.case_name, node.used, next((detector.stamp for detector in self._detectors if detector.view == node), None)
+        key = (
+            node.name,
+            node.case_name,
+            node.used,
+            next((detector.stamp for detector in self._detectors if detector.view == node), None),
+        )
         if self._labels[0] != key:
             self._labels = key, labels_of(node)
         return self._labels[1]
@@ -159,14 +181,22 @@ class XRayView:
         detector: Detector | None = next((detector for detector in self._detectors if detector.view == node), None)
         if detector is None:
             return {"seen": None, "lines": [], "point": None, "landmarks": [], "outline": []}
-        return {**marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
-                **anatomy_of(self._session, detector)}
+        return {
+            **marks_of(Reading() if cursor is None else cursor.reading, detector, self._detectors),
+            **anatomy_of(self._session, detector),
+        }
 
     # What the page asks for
 
     def _answers(self) -> dict[str, Callable]:
-        return {"film": self._give_film, "layer": self._give_layer, "move": self._move, "window": self._set_window,
-                "inverted": self._set_inverted, "point": self._point}
+        return {
+            "film": self._give_film,
+            "layer": self._give_layer,
+            "move": self._move,
+            "window": self._set_window,
+            "inverted": self._set_inverted,
+            "point": self._point,
+        }
 
     def _give_film(self) -> dict:
         node = self._node()
@@ -174,8 +204,15 @@ class XRayView:
             return {}
         self._given.add("film")
         film = self._film[1]
-        return {"stamp": self._films, "columns": film.codes.shape[1], "rows": film.codes.shape[0], "pooled": film.pooled, "low": film.low,
-                "high": film.high, "pixels": film.codes.tobytes()}
+        return {
+            "stamp": self._films,
+            "columns": film.codes.shape[1],
+            "rows": film.codes.shape[0],
+            "pooled": film.pooled,
+            "low": film.low,
+            "high": film.high,
+            "pixels": film.codes.tobytes(),
+        }
 
     def _give_layer(self, have: int = 0) -> dict:
         """The newest layer, unless the page has that."""
@@ -187,8 +224,14 @@ class XRayView:
         self._given.add("layer")
         film = self._film[1]
         shown = layer.image if layer.greys is None else coded(layer.greys.as_xray(layer.image), film.low, film.high)
-        return {"stamp": layer.stamp, "kind": layer.kind, "columns": shown.shape[1], "rows": shown.shape[0], "factor": layer.factor,
-                "pixels": shown.tobytes()}
+        return {
+            "stamp": layer.stamp,
+            "kind": layer.kind,
+            "columns": shown.shape[1],
+            "rows": shown.shape[0],
+            "factor": layer.factor,
+            "pixels": shown.tobytes(),
+        }
 
     def _move(self, movement: dict, last: bool) -> dict:
         """Move the CT, and draw it there at once; in the other X-rays once this picture is on its way.

@@ -19,11 +19,11 @@ from slicer.util import VTKObservationMixin
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
-from MultiViewRegistrationLib.scene.cleanup import Watch
-from MultiViewRegistrationLib.scene.display import hide, is_shown
-from MultiViewRegistrationLib.scene.registration import MODULE, Registration
-from MultiViewRegistrationLib.scene.sample_data import register_sample_data, sample_case
-from MultiViewRegistrationLib.scene.session import Session
+from MultiViewRegistrationLib.mrml.cleanup import Watch
+from MultiViewRegistrationLib.mrml.display import hide, is_shown
+from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
+from MultiViewRegistrationLib.mrml.sample_data import register_sample_data, sample_case
+from MultiViewRegistrationLib.session.session import Session
 
 TUTORIAL = "https://github.com/MultiViewRegistration/SlicerMultiViewRegistration/blob/main/docs/slicer.md"
 
@@ -206,13 +206,13 @@ class MultiViewRegistrationLogic(ScriptedLoadableModuleLogic):
 
     def loadCase(self, path) -> Registration:
         """A new registration with all that a case.json names. InputError for what is wrong in it."""
-        from MultiViewRegistrationLib.scene.loading import read_case
+        from MultiViewRegistrationLib.mrml.loading import read_case
 
         return self.take(read_case(os.fspath(path)))
 
     def loadTrack(self, path) -> Registration:
         """A new registration with the case of a track.json, whose sequence its session plays. InputError for what is wrong in either."""
-        from MultiViewRegistrationLib.scene.sequence import read_track
+        from MultiViewRegistrationLib.session.sequence import read_track
 
         return self.take(read_track(os.fspath(path)))
 

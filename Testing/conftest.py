@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from phantom import make_ct, make_views
 
-from MultiViewRegistrationLib.demo.surfaces import gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 

@@ -15,7 +15,7 @@ class Held:
     made: ClassVar[list[Held]] = []
 
     def __init__(self, pose=None) -> None:
-        from MultiViewRegistrationLib import workflow
+        from MultiViewRegistrationLib import api as workflow
 
         self._go, self._pose, self._real, self.asked = threading.Event(), pose, workflow.register, []
         self._patch = pytest.MonkeyPatch()

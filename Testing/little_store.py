@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from MultiViewRegistrationLib import jobs
+from MultiViewRegistrationLib.jobs import child_process as jobs
 from MultiViewRegistrationLib.regressor import store
 from MultiViewRegistrationLib.regressor.card import CARD, Card
 
@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.regressor.card import CARD, Card
 CHILD = """
 sha, behaviour, arguments = sys.argv[1], sys.argv[2], sys.argv[3:]
 import json, time
-from MultiViewRegistrationLib.progress import ProgressRecord, stopped_by_end_of_stdin
+from MultiViewRegistrationLib.jobs.progress import ProgressRecord, stopped_by_end_of_stdin
 from little_store import store, write_model
 told = {"arguments": arguments}
 if behaviour == "reads its case":
@@ -96,7 +96,7 @@ class LittleStore:
         self.folder, self.asked, self._patch, self._sha = folder, [], monkeypatch, sha_of(ct)
         monkeypatch.setenv("MVREG_DATA", str(folder))
         self.behave("learns")
-        monkeypatch.setattr("MultiViewRegistrationLib.learning.find_model", self._find_model)
+        monkeypatch.setattr("MultiViewRegistrationLib.regressor.learning.find_model", self._find_model)
 
     def behave(self, behaviour: str) -> None:
         """What the next child does: "learns", "reads its case" first, "waits" to be cancelled, "lingers" even then, "fails", "stumbles"."""

@@ -22,9 +22,9 @@ import SimpleITK as sitk  # noqa: E402
 from PIL import Image, ImageDraw  # noqa: E402
 from scipy.ndimage import gaussian_filter  # noqa: E402
 
-from MultiViewRegistrationLib.demo.cases import PIXEL_MM, SIZE, Patient, json_text, random_pose, write_case  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import PIXEL_MM, SIZE, Patient, json_text, random_pose, write_case  # noqa: E402
 
 SAMPLE = MODULE / "Resources" / "SampleData" / "Chest"
 THUMBNAIL = MODULE / "Resources" / "Icons" / "MultiViewRegistrationChest.png"

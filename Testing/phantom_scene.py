@@ -23,9 +23,9 @@ def phantom() -> tuple:
 
 def make_registration(scene, ct: CT, views: list[View], pose: np.ndarray = TRUE_POSE, name: str = "Registration"):
     """A `scene.registration.Registration` of a CT at a pose and views, whose images are line integrals."""
-    from MultiViewRegistrationLib.scene.image import set_source
-    from MultiViewRegistrationLib.scene.loading import camera_content, volume_node
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.image import set_source
+    from MultiViewRegistrationLib.mrml.loading import camera_content, volume_node
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, name)
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
@@ -49,7 +49,7 @@ def phantom_registration(scene, name: str = "Phantom", world_from_ct: np.ndarray
 
 def settled_session(scene, name: str = "Phantom"):
     """A session whose pose passes for the result of a registration, which nobody ran."""
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(phantom_registration(scene, name))
     settle(session)
@@ -58,8 +58,8 @@ def settled_session(scene, name: str = "Phantom"):
 
 def settle(session) -> None:
     """Have the pose as it is pass for the result of a registration."""
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
-    from MultiViewRegistrationLib.scene.history import Entry
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.session.history import Entry
 
     registration = session.registration
     session.history.add(Entry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))

@@ -118,7 +118,7 @@ def test_what_slicer_brings_is_new_enough(dependencies):
 
 def test_every_sample_says_where_it_is_from():
     samples = json.loads(
-        (MODULE / "MultiViewRegistrationLib" / "demo" / "sample-data.json").read_text(encoding="utf-8")
+        (MODULE / "MultiViewRegistrationLib" / "io" / "datasets" / "sample-data.json").read_text(encoding="utf-8")
     )
     for sample in samples.values():
         assert (

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib import jobs
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.jobs import Job
+from MultiViewRegistrationLib.jobs import child_process as jobs
+from MultiViewRegistrationLib.jobs.child_process import Job
 
 LIBRARY = str(Path(jobs.__file__).resolve().parents[1])
 POSIX = pytest.mark.skipif(os.name == "nt", reason="needs POSIX process groups and shell scripts")
@@ -21,7 +21,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="needs POSIX process groups a
 #: What a child begins with. `arguments` are those that were given to the job.
 CHILD = """
 import json, os, signal, subprocess, sys, time
-from MultiViewRegistrationLib.progress import ProgressRecord, stopped_by_end_of_stdin
+from MultiViewRegistrationLib.jobs.progress import ProgressRecord, stopped_by_end_of_stdin
 arguments = sys.argv[1:-3]
 def tell(fraction, stage="working"):
     print(ProgressRecord(fraction, stage).to_line(), file=sys.stderr, flush=True)
@@ -202,7 +202,7 @@ def test_what_a_crashed_child_started_ends_with_it(child, tmp_path):
 
 def test_main_thread_busy_in_a_long_call_is_ended_all_the_same(child, tmp_path):
     job = child("""
-import MultiViewRegistrationLib.progress as progress
+import MultiViewRegistrationLib.jobs.progress as progress
 progress.LAST_SECONDS = 0.3
 progress._interrupt = lambda: None  # as if it sat in a library that returns much later
 with stopped_by_end_of_stdin():
@@ -249,7 +249,7 @@ def test_it_ends_when_its_host_is_gone(tmp_path, end):
     beats = tmp_path / "beats"
     script = f"""
 import sys, time
-from MultiViewRegistrationLib import jobs
+from MultiViewRegistrationLib.jobs import child_process as jobs
 jobs.program = lambda: [sys.executable, "-c", {CHILD + BEATING!r}]
 job = jobs.Job([{str(beats)!r}])
 while not job.poll():

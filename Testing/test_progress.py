@@ -11,8 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib import progress
-from MultiViewRegistrationLib.progress import JsonProgress, ProgressRecord, TimeLeft, left_in_words
+from MultiViewRegistrationLib.jobs import progress
+from MultiViewRegistrationLib.jobs.progress import JsonProgress, ProgressRecord, TimeLeft, left_in_words
 
 LIBRARY = Path(__file__).resolve().parents[1] / "MultiViewRegistration"
 

@@ -14,8 +14,8 @@ def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
     """The folder of a case's frames, tracked."""
     from MultiViewRegistrationLib.io.sequence import FrameSequence
     from MultiViewRegistrationLib.registration.anatomy import Anatomy
-    from MultiViewRegistrationLib.sequences import follow
-    from MultiViewRegistrationLib.track_files import Track
+    from MultiViewRegistrationLib.sequence.run import follow
+    from MultiViewRegistrationLib.sequence.track_files import Track
 
     sequence = FrameSequence.of_images(case)
     track = Track(sequence, Anatomy(sequence.first.ct), pace)

@@ -8,10 +8,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import assess as assess
+    from .api import explained as explained
+    from .api import register as register
     from .io.case import Case as Case
-    from .workflow import assess as assess
-    from .workflow import explained as explained
-    from .workflow import register as register
 
 __version__ = "0.1.0"
 
@@ -23,7 +23,7 @@ def __getattr__(name: str) -> Any:
 
         return Case
     if name in ("register", "assess", "explained"):
-        from . import workflow
+        from . import api as workflow
 
         return getattr(workflow, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

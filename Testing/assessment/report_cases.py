@@ -7,9 +7,9 @@ import io
 import numpy as np
 from PIL import Image
 
-from MultiViewRegistrationLib.assessment.case_report import CameraSummary, CaseReport, Level, ViewReport
 from MultiViewRegistrationLib.assessment.metrics import Errors
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.report.case_report import CameraSummary, CaseReport, Level, ViewReport
 
 KINDS = ("edges", "checkerboard", "difference")
 

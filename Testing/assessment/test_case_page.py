@@ -9,9 +9,9 @@ import numpy as np
 import phantom
 import pytest
 
-from MultiViewRegistrationLib.assessment.case_page import case_page
-from MultiViewRegistrationLib.assessment.scene_svg import BOX, EDGES, Scene, scene_svg, xray_svg
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.report.case_page import case_page
+from MultiViewRegistrationLib.report.scene_svg import BOX, EDGES, Scene, scene_svg, xray_svg
 
 CORNERS = 48.0 * (2 * ((np.arange(8)[:, None] >> np.arange(3)) & 1) - 1)
 

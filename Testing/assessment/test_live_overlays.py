@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment.live_overlays import film_of, layer, picture
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.report.live_overlays import film_of, layer, picture
 
 SIZE = 256
 ROWS, COLUMNS = np.indices((SIZE, SIZE))

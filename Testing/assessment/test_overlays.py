@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from MultiViewRegistrationLib.assessment import overlays as pictures
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.report import overlays as pictures
 
 SIZE = 640
 ROWS, COLUMNS = np.indices((SIZE, SIZE))

@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 from report_cases import case, picture, view
 
-from MultiViewRegistrationLib.assessment.case_report import Correction, Level, summarise
-from MultiViewRegistrationLib.assessment.report import RESEARCH_USE, report
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.geometry.landmarks import Residual
+from MultiViewRegistrationLib.report.case_report import Correction, Level, summarise
+from MultiViewRegistrationLib.report.report import RESEARCH_USE, report
 
 VOID = {"meta", "img", "input", "br", "hr", "link"}
 

@@ -8,11 +8,11 @@ import numpy as np
 from phantom import TRUE_POSE
 
 from MultiViewRegistrationLib.assessment.features import evidence
-from MultiViewRegistrationLib.assessment.tile_map import tile_map, without_unlike
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import Refinement
+from MultiViewRegistrationLib.report.tile_map import tile_map, without_unlike
 
 
 def with_tool(view, column: int, row: int):

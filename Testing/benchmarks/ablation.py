@@ -30,9 +30,9 @@ from rows import Rows  # noqa: E402
 
 from MultiViewRegistrationLib import __version__  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
-from MultiViewRegistrationLib.evaluation_tables import table  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
+from MultiViewRegistrationLib.studies.evaluation_tables import table  # noqa: E402
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 python=${PYTHON:-.venv/bin/python}
-mvreg() { "$python" -c 'import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())' "$@"; }
+mvreg() { "$python" -c 'import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())' "$@"; }
 export PYTHONPATH=MultiViewRegistration${PYTHONPATH:+:$PYTHONPATH}
 
 data=../shared/data cases=build/cases anatomies=(chest)
@@ -39,7 +39,7 @@ and a screw, a CT cut off sideways within the body, asymmetrical shutters over 2
 that are not in the CT. `pelvis-lateral`, `-oblique` and `-three-views-wires` come from another simulation, whose body beyond the CT is its end slices
 repeated. The wrist is real: biplane radiographs of a cadaver, one CT for each bone.'
 
-chest=$("$python" -c 'from MultiViewRegistrationLib.demo.chest import chest_ct; print(chest_ct())')
+chest=$("$python" -c 'from MultiViewRegistrationLib.io.datasets.chest import chest_ct; print(chest_ct())')
 protocol=("$chest")
 [[ -d $data ]] && protocol+=("$data/pelvis/pelvis.nii.gz")
 mvreg evaluate --protocol "${protocol[@]}" --out build/protocol > /dev/null

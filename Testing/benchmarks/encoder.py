@@ -21,7 +21,7 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 
-from MultiViewRegistrationLib.assessment import metrics, protocol  # noqa: E402
+from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns, View  # noqa: E402
@@ -29,6 +29,7 @@ from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine  # noqa: E402
 from MultiViewRegistrationLib.registration.unknowns import CALIBRATED  # noqa: E402
+from MultiViewRegistrationLib.studies import statistics as protocol  # noqa: E402
 
 Random = np.random.Generator
 

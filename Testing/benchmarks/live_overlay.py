@@ -25,11 +25,11 @@ import slicer  # noqa: E402
 from trame_slicer.core import SlicerApp  # noqa: E402
 
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
-from MultiViewRegistrationLib.scene import overlay  # noqa: E402
-from MultiViewRegistrationLib.scene.loading import load_case  # noqa: E402
-from MultiViewRegistrationLib.scene.session import Session  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.mrml import overlay  # noqa: E402
+from MultiViewRegistrationLib.mrml.loading import load_case  # noqa: E402
+from MultiViewRegistrationLib.session.session import Session  # noqa: E402
 
 SAMPLE = ROOT / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 #: Modes that draw nothing of their own.

@@ -13,9 +13,9 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 
-from MultiViewRegistrationLib.demo.cases import Patient, random_case  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import Patient, random_case  # noqa: E402
 
 METAL_NAMES = {None: [], "wires": ["wires"], "implant": ["metal"]}
 PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"

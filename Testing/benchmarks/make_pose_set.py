@@ -19,14 +19,14 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 
-from MultiViewRegistrationLib.demo.cases import Nominal, Patient, random_cameras, random_pose, write_case  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.demo.hard import KINDS, hard_xrays, plain_xray  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import Nominal, Patient, random_cameras, random_pose, write_case  # noqa: E402
+from MultiViewRegistrationLib.simulation.hard import KINDS, hard_xrays, plain_xray  # noqa: E402
 
 ANATOMIES = ("chest", "pelvis")
 PELVIS = ROOT.parent / "shared" / "data" / "pelvis" / "pelvis.nii.gz"

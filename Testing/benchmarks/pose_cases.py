@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
-from MultiViewRegistrationLib import learning
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.regressor.card import CARD, Card
 from MultiViewRegistrationLib.regressor.model import Model, load_model
 

@@ -36,13 +36,13 @@ from pose_cases import PoseCase, counted, identity  # noqa: E402
 from rows import Rows  # noqa: E402
 
 from MultiViewRegistrationLib import __version__  # noqa: E402
-from MultiViewRegistrationLib.assessment.protocol import success_rate  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
-from MultiViewRegistrationLib.evaluation_tables import table  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import NEAR_MM  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import Model  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
+from MultiViewRegistrationLib.studies.evaluation_tables import table  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import success_rate  # noqa: E402
 
 STARTS = ("search", "regressor", "auto")
 PLAIN_MINUTES, HARD_MINUTES, ONE_VIEW_MINUTES, WRIST_MINUTES = 2.0, 10.0, 4.0, 10.0

@@ -8,12 +8,12 @@ from time import perf_counter
 import numpy as np
 import pose_cases
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.guided import poses_by
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.regressor.initialise import poses_by
 from MultiViewRegistrationLib.regressor.model import Model
-from MultiViewRegistrationLib.workflow import register
 
 
 def poses(model: Model, case: Case) -> dict:

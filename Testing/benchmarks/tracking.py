@@ -27,19 +27,19 @@ import numpy as np  # noqa: E402
 import SimpleITK as sitk  # noqa: E402
 from make_cases import PELVIS  # noqa: E402
 
+from MultiViewRegistrationLib.api import register  # noqa: E402
 from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
-from MultiViewRegistrationLib.demo.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.devices import Workplace  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.io.sequence import FrameSequence  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
+from MultiViewRegistrationLib.registration.devices import Workplace  # noqa: E402
 from MultiViewRegistrationLib.registration.ranges import Range  # noqa: E402
-from MultiViewRegistrationLib.tracking.tracker import PACES, Tracked, Tracker  # noqa: E402
-from MultiViewRegistrationLib.workflow import register  # noqa: E402
+from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
 
 #: The motion is a swing to and fro along a twist of this length in degrees and mm, a period in so many frames.
 SWING_DEG, SWING_MM, PERIOD = 6.0, 10.0, 30

@@ -19,11 +19,11 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor.images import TrainingImages  # noqa: E402
 from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402

@@ -22,18 +22,12 @@ import numpy as np  # noqa: E402
 from scipy import optimize  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
-from MultiViewRegistrationLib.assessment.prediction import (  # noqa: E402
-    COLUMNS,
-    WRONG_MM,
-    Model,
-    Prediction,
-    columns,
-)
-from MultiViewRegistrationLib.assessment.protocol import auroc  # noqa: E402
+from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, Prediction, columns  # noqa: E402
 from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP, decided  # noqa: E402
-from MultiViewRegistrationLib.protocol.judged import judged  # noqa: E402
-from MultiViewRegistrationLib.protocol.records import name_of  # noqa: E402
-from MultiViewRegistrationLib.protocol.rows import is_sound, share  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol.judged import judged  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol.records import name_of  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol.rows import is_sound, share  # noqa: E402
+from MultiViewRegistrationLib.studies.statistics import auroc  # noqa: E402
 
 #: Ridge on the scaled weights, in rows.
 RIDGE = 1.0

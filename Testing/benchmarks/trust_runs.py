@@ -29,11 +29,11 @@ from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
-from MultiViewRegistrationLib.protocol.faults import encoder, flipped, off, scaled, turned  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
 from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
+from MultiViewRegistrationLib.studies.protocol.faults import encoder, flipped, off, scaled, turned  # noqa: E402
 
 #: Whose CT is taken for whose.
 STRANGERS = {"chest": "pelvis", "pelvis": "chest"}

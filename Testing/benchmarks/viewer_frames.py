@@ -25,7 +25,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 
 #: For the page.
 ABOUT = """How soon a picture in the page of `mvreg view` follows the mouse that drags the CT, by `Testing/benchmarks/viewer_frames.py`:

@@ -29,7 +29,7 @@ from served import Served, Tab  # noqa: E402
 from viewer_frames import SAMPLE  # noqa: E402
 
 from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 
 STEPS = (
     "the address is printed",

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pose_cases
 
-from MultiViewRegistrationLib.assessment.protocol import perturbed
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.regressor.model import Model
-from MultiViewRegistrationLib.workflow import register
+from MultiViewRegistrationLib.studies.statistics import perturbed
 
 FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "wrist"
 OFF_DEG, OFF_MM = 30.0, 30.0

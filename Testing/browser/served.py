@@ -27,7 +27,7 @@ MVREG = [
     "-c",
     "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
     "signal.signal(getattr(signal, 'SIGHUP', signal.SIGTERM), signal.SIG_DFL); "
-    "from MultiViewRegistrationLib.cli import main; sys.exit(main())",
+    "from MultiViewRegistrationLib.cli.main import main; sys.exit(main())",
 ]
 PATIENCE_S = 90.0
 #: What a browser begins a websocket with.

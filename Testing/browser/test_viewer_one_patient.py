@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from phantom_case import write_phantom_case
 from served import Served, Tab
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 
@@ -239,7 +239,7 @@ def test_files_added_to_an_empty_case_over_another(tab, cases, alone):
 
 def test_cases_over_the_demo(open_tab, serve, cases, alone, shared_data):
     """A real wrist, and then the phantom."""
-    from MultiViewRegistrationLib.demo.sample import demo_at_hand
+    from MultiViewRegistrationLib.simulation.sample import demo_at_hand
 
     try:
         demo = demo_at_hand()

@@ -23,9 +23,9 @@ class World:
         import slicer
         from trame_slicer.core import SlicerApp
 
-        from MultiViewRegistrationLib.scene import display
-        from MultiViewRegistrationLib.scene.cursor import LinkedCursor
-        from MultiViewRegistrationLib.scene.session import Session
+        from MultiViewRegistrationLib.mrml import display
+        from MultiViewRegistrationLib.mrml.cursor import LinkedCursor
+        from MultiViewRegistrationLib.session.session import Session
 
         slicer.mrmlScene = SlicerApp().scene
         session = Session(phantom_registration(slicer.mrmlScene, "<b>Phantom</b>"))
@@ -65,7 +65,7 @@ def pose(shown) -> np.ndarray:
 
 def moved(shown) -> np.ndarray:
     """How the CT's centre moved since the start, mm."""
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     centre = np.append(by_hand.centre_in_ct(shown.registration), 1)
     return (pose(shown) @ centre - START @ centre)[:3]
@@ -82,7 +82,7 @@ def projected(camera, point) -> np.ndarray:
 
 
 def centre(shown) -> np.ndarray:
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     return (START @ np.append(by_hand.centre_in_ct(shown.registration), 1))[:3]
 

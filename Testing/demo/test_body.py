@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.demo.body import Body, base_materials, bone_points, middle, without_couch
-from MultiViewRegistrationLib.demo.spectrum import BONE, WATER, at_energy, transmission
 from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.simulation.body import Body, base_materials, bone_points, middle, without_couch
+from MultiViewRegistrationLib.simulation.spectrum import BONE, WATER, at_energy, transmission
 
 OBLIQUE = np.array([[0.0, -2.0, 0.0, 10.0], [-1.0, 0.0, 0.0, -20.0], [0.0, 0.0, 3.0, 30.0], [0.0, 0.0, 0.0, 1.0]])
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from bony_phantom import BONES, SPACING, write_bony_ct
 
-from MultiViewRegistrationLib.demo.body import Body
-from MultiViewRegistrationLib.demo.bones import MovedBone, single_bones
-from MultiViewRegistrationLib.demo.cases import random_cameras
-from MultiViewRegistrationLib.demo.projector import Projector
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.simulation.body import Body
+from MultiViewRegistrationLib.simulation.bones import MovedBone, single_bones
+from MultiViewRegistrationLib.simulation.cases import random_cameras
+from MultiViewRegistrationLib.simulation.projector import Projector
 
 
 @pytest.fixture(scope="module")

@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.demo import cases
-from MultiViewRegistrationLib.demo.cases import (
+from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.simulation import cases
+from MultiViewRegistrationLib.simulation.cases import (
     SEARCH,
     Nominal,
     Patient,
@@ -16,13 +20,9 @@ from MultiViewRegistrationLib.demo.cases import (
     start_poses,
     write_case,
 )
-from MultiViewRegistrationLib.demo.implants import random_implant
-from MultiViewRegistrationLib.demo.simulator import chord_lengths
-from MultiViewRegistrationLib.demo.truncation import crop_sideways
-from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.simulation.implants import random_implant
+from MultiViewRegistrationLib.simulation.simulator import chord_lengths
+from MultiViewRegistrationLib.simulation.truncation import crop_sideways
 
 
 def test_starts_have_errors_in_equal_steps_and_lie_in_the_search_range():

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib.demo import chest
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.datasets import chest
 
 
 @pytest.fixture

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.demo.cases import SIZE
-from MultiViewRegistrationLib.demo.hard import KINDS, hard_xrays, plain_xray
-from MultiViewRegistrationLib.demo.simulator import Ball, SimulatedXRay, Wire
-from MultiViewRegistrationLib.demo.spectrum import BONE, BONE_DENSITY, WATER, at_energy
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.simulation.cases import SIZE
+from MultiViewRegistrationLib.simulation.hard import KINDS, hard_xrays, plain_xray
+from MultiViewRegistrationLib.simulation.simulator import Ball, SimulatedXRay, Wire
+from MultiViewRegistrationLib.simulation.spectrum import BONE, BONE_DENSITY, WATER, at_energy
 
 CAMERA = Camera([[1500.0, 0, 20], [0, 1500, 15], [0, 0, 1]], np.eye(4), (40, 30))
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.demo import nuisances
-from MultiViewRegistrationLib.demo.cases import random_cameras
-from MultiViewRegistrationLib.demo.nuisances import OVERLAYS, TAKEN, overlays_with, xrays_with
-from MultiViewRegistrationLib.demo.simulator import FULL_SCALE
 from MultiViewRegistrationLib.imaging.raw_image import raw_image
 from MultiViewRegistrationLib.imaging.xray import to_line_integrals
+from MultiViewRegistrationLib.simulation import nuisances
+from MultiViewRegistrationLib.simulation.cases import random_cameras
+from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS, TAKEN, overlays_with, xrays_with
+from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE
 
 
 @pytest.fixture

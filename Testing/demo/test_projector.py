@@ -8,12 +8,12 @@ import SimpleITK as sitk
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.demo.body import Body
-from MultiViewRegistrationLib.demo.projector import Projector
-from MultiViewRegistrationLib.demo.simulator import SimulatedXRay
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import load_ct
+from MultiViewRegistrationLib.simulation.body import Body
+from MultiViewRegistrationLib.simulation.projector import Projector
+from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
 
 pytest.importorskip(
     "itk.rtkJosephForwardProjectionImageFilterPython",

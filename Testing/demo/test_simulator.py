@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from MultiViewRegistrationLib.demo.simulator import Ball, SimulatedXRay, Wire, chord_lengths
 from MultiViewRegistrationLib.geometry.camera import Camera
+from MultiViewRegistrationLib.simulation.simulator import Ball, SimulatedXRay, Wire, chord_lengths
 
 
 class Slab:

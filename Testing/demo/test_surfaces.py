@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from test_projector import details, grid, posed, shift_px
 
-from MultiViewRegistrationLib.demo.body import Body
-from MultiViewRegistrationLib.demo.projector import Projector
-from MultiViewRegistrationLib.demo.simulator import SimulatedXRay
-from MultiViewRegistrationLib.demo.spectrum import ENERGIES_KEV, SIGNAL_SHARE, WATER, transmission
-from MultiViewRegistrationLib.demo.surfaces import SurfaceProjector, gvxr_scene
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.volume import Volume
+from MultiViewRegistrationLib.simulation.body import Body
+from MultiViewRegistrationLib.simulation.projector import Projector
+from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay
+from MultiViewRegistrationLib.simulation.spectrum import ENERGIES_KEV, SIGNAL_SHARE, WATER, transmission
+from MultiViewRegistrationLib.simulation.surfaces import SurfaceProjector, gvxr_scene
 
 pytestmark = pytest.mark.usefixtures("gvxr")
 

@@ -14,13 +14,7 @@ from pydicom.sequence import Sequence
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging import dicom_pixels
 from MultiViewRegistrationLib.imaging.dicom_file import read_dicom
-from MultiViewRegistrationLib.imaging.xray import (
-    load_frames,
-    load_image,
-    load_xray,
-    recognised,
-    to_line_integrals,
-)
+from MultiViewRegistrationLib.imaging.xray import load_frames, load_image, load_xray, recognised, to_line_integrals
 
 SHAPE = (48, 64)  # rows, columns
 WRITES_SYNTAX = pytest.mark.skipif(

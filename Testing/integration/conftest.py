@@ -11,9 +11,9 @@ import pytest
 from phantom_case import write_phantom_case
 
 from MultiViewRegistrationLib import Case
-from MultiViewRegistrationLib.cli import main
-from MultiViewRegistrationLib.demo.chest import chest_ct
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 
 SAMPLE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "Resources" / "SampleData" / "Chest"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from MultiViewRegistrationLib.geometry import rigid
 
-MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli import main; sys.exit(main())"]
+MVREG = [sys.executable, "-c", "import sys; from MultiViewRegistrationLib.cli.main import main; sys.exit(main())"]
 LIBRARY = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(LIBRARY), os.environ.get("PYTHONPATH", "")])}
 
@@ -33,6 +33,6 @@ class Missing:
             raise ModuleNotFoundError("No module named " + name, name=name)
 
 sys.meta_path.insert(0, Missing())
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

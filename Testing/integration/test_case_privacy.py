@@ -9,7 +9,7 @@ import phantom
 import pytest
 from planted_dicom import IDENTITY, SECRETS, write_ct, write_xray
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 
 

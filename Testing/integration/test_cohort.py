@@ -18,10 +18,10 @@ from program import ENVIRONMENT, MVREG
 distributed = pytest.importorskip("distributed", reason="needs Dask distributed: pip install distributed")
 psutil = pytest.importorskip("psutil")
 
-from MultiViewRegistrationLib import cohort, cohort_training, cohort_worker  # noqa: E402
-from MultiViewRegistrationLib.cohort_records import Plan, Record  # noqa: E402
 from MultiViewRegistrationLib.io.case_file import CaseFile  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import Card  # noqa: E402
+from MultiViewRegistrationLib.studies import cohort, cohort_training, cohort_worker  # noqa: E402
+from MultiViewRegistrationLib.studies.cohort_records import Plan, Record  # noqa: E402
 
 #: Nobody but this computer's user may read it in what processes tell each other.
 PATIENT = "Mustermann"

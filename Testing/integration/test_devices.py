@@ -15,14 +15,14 @@ from phantom import error_mm
 from phantom_case import write_phantom_case
 from program import ENVIRONMENT, MVREG, WITHOUT
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.cli import main
-from MultiViewRegistrationLib.devices import Workplace
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.evaluation import evaluate
-from MultiViewRegistrationLib.evaluation_page import page
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.workflow import register
+from MultiViewRegistrationLib.registration.devices import Workplace
+from MultiViewRegistrationLib.studies.evaluation import evaluate
+from MultiViewRegistrationLib.studies.evaluation_page import page
 
 torch = pytest.importorskip("torch", reason="a device needs torch: pip install torch")
 warp = pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")

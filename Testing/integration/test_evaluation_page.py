@@ -9,10 +9,10 @@ import numpy as np
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.assessment import metrics
-from MultiViewRegistrationLib.assessment.motion import Motion
-from MultiViewRegistrationLib.evaluation import Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run
-from MultiViewRegistrationLib.evaluation_page import page
 from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.studies.evaluation import Agreement, CaseOutcome, Evaluation, Failed, MotionOutcome, Run
+from MultiViewRegistrationLib.studies.evaluation_page import page
+from MultiViewRegistrationLib.studies.motion_statistics import Motion
 
 TARGETS = np.array([[0.0, 0, 0], [30, 0, 0], [0, 30, 0], [0, 0, 30]])
 CAMERAS = [view.camera for view in make_views(make_ct(), noise=0.0)]

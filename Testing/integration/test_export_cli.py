@@ -11,7 +11,7 @@ import phantom
 import pytest
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import write_transform
 

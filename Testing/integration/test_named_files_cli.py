@@ -12,7 +12,7 @@ import planted_file
 import pytest
 import SimpleITK as sitk
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.protocol import planted
-from MultiViewRegistrationLib.protocol.page import page
-from MultiViewRegistrationLib.protocol.run import run_real
+from MultiViewRegistrationLib.studies.protocol import planted
+from MultiViewRegistrationLib.studies.protocol.page import page
+from MultiViewRegistrationLib.studies.protocol.run import run_real
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ import time
 import pytest
 from program import ENVIRONMENT, MVREG
 
-from MultiViewRegistrationLib.jobs import Job
-from MultiViewRegistrationLib.progress import ProgressRecord
+from MultiViewRegistrationLib.jobs.child_process import Job
+from MultiViewRegistrationLib.jobs.progress import ProgressRecord
 
 
 def polled(job: Job, until=lambda record: False) -> list[ProgressRecord]:

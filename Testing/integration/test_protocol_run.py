@@ -13,15 +13,15 @@ from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.assessment.prediction import calibrated
 from MultiViewRegistrationLib.assessment.verdict import LOOK_ON
-from MultiViewRegistrationLib.cli import main
-from MultiViewRegistrationLib.demo.surfaces import gvxr_scene
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.protocol import run as running
-from MultiViewRegistrationLib.protocol.conditions import Condition
-from MultiViewRegistrationLib.protocol.judged import judged
-from MultiViewRegistrationLib.protocol.page import page
-from MultiViewRegistrationLib.protocol.records import Records
-from MultiViewRegistrationLib.protocol.run import run
+from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
+from MultiViewRegistrationLib.studies.protocol import run as running
+from MultiViewRegistrationLib.studies.protocol.conditions import Condition
+from MultiViewRegistrationLib.studies.protocol.judged import judged
+from MultiViewRegistrationLib.studies.protocol.page import page
+from MultiViewRegistrationLib.studies.protocol.records import Records
+from MultiViewRegistrationLib.studies.protocol.run import run
 
 FEW = (
     Condition("1 view", "body", 1, 0),
@@ -192,7 +192,7 @@ def test_without_rtk_it_says_what_to_install(ct, tmp_path):
     script = (
         "import sys\n"
         "sys.modules['itk'] = None\n"
-        "from MultiViewRegistrationLib.cli import main\n"
+        "from MultiViewRegistrationLib.cli.main import main\n"
         f"sys.exit(main(['evaluate', '--protocol', {str(ct)!r}, '--out', {str(tmp_path / 'out')!r}]))"
     )
     done = subprocess.run([MVREG[0], "-c", script], env=ENVIRONMENT, capture_output=True, text=True, timeout=120)

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from program import ENVIRONMENT, WITHOUT
 
-from MultiViewRegistrationLib import refinements
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.evaluation import evaluate
-from MultiViewRegistrationLib.evaluation_page import page
 from MultiViewRegistrationLib.io.case import Case
+from MultiViewRegistrationLib.published import methods as refinements
 from MultiViewRegistrationLib.published.presets import DIFFPOSE, PRESETS, Stage
-from MultiViewRegistrationLib.workflow import register
+from MultiViewRegistrationLib.studies.evaluation import evaluate
+from MultiViewRegistrationLib.studies.evaluation_page import page
 
 
 @pytest.fixture

@@ -12,15 +12,16 @@ import pytest
 from fake_model import FakeModel
 from phantom import TRUE_POSE, error_mm, off
 
-from MultiViewRegistrationLib import guided, learning
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.evaluation import evaluate
-from MultiViewRegistrationLib.evaluation_page import pages
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.ranges import Range
-from MultiViewRegistrationLib.workflow import register
+from MultiViewRegistrationLib.regressor import initialise as guided
+from MultiViewRegistrationLib.regressor import learning
+from MultiViewRegistrationLib.studies.evaluation import evaluate
+from MultiViewRegistrationLib.studies.evaluation_page import pages
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
 published = pytest.importorskip("MultiViewRegistrationLib.published.refine")

@@ -12,9 +12,9 @@ import pytest
 from fake_model import FakeModel
 from phantom import TRUE_POSE
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.io import case_file as rooms
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.workflow import register
 
 SCHEMA = json.loads((Path(rooms.__file__).parent / "result.schema.json").read_text())
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from program import mtre_mm
 
-from MultiViewRegistrationLib.assessment import metrics, protocol
+from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine, refine_anywhere
 from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.studies import statistics as protocol
 
 
 def changed(case_file, folder, **changes):

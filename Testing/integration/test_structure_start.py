@@ -12,15 +12,15 @@ from bony_phantom import write_bony_ct
 from moving import swing, write_moving_case
 from scipy import ndimage
 
+from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.protocol.conditions import Condition, Trial
-from MultiViewRegistrationLib.protocol.subject import Subject
-from MultiViewRegistrationLib.protocol.trial import simulated
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
-from MultiViewRegistrationLib.sequences import follow
-from MultiViewRegistrationLib.tracking.tracker import REST_LOST
-from MultiViewRegistrationLib.workflow import assess, register
+from MultiViewRegistrationLib.sequence.run import follow
+from MultiViewRegistrationLib.sequence.tracker import REST_LOST
+from MultiViewRegistrationLib.studies.protocol.conditions import Condition, Trial
+from MultiViewRegistrationLib.studies.protocol.subject import Subject
+from MultiViewRegistrationLib.studies.protocol.trial import simulated
 
 
 @pytest.fixture(scope="module")

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.demo.nuisances import OVERLAYS
-from MultiViewRegistrationLib.demo.simulator import FULL_SCALE
 from MultiViewRegistrationLib.registration import pipeline
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.outliers import outliers
+from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS
+from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE
 
 
 @pytest.fixture(scope="module")

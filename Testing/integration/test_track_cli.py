@@ -17,10 +17,10 @@ from moving import swing, write_blinking_case
 from PIL import Image
 from program import ENVIRONMENT, MVREG
 
-from MultiViewRegistrationLib import sequences
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
 from MultiViewRegistrationLib.io.datasets.tra import autoscoper_from_ct, read_tra
+from MultiViewRegistrationLib.sequence import run as sequences
 
 COUNT, LOST = 6, 3
 

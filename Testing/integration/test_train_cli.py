@@ -11,13 +11,13 @@ from dataclasses import replace
 import pytest
 from program import ENVIRONMENT, MVREG
 
-from MultiViewRegistrationLib import learning
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.api import register
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.refinements import Refiner
+from MultiViewRegistrationLib.published.methods import Refiner
+from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.rendering import devices
-from MultiViewRegistrationLib.workflow import register
 
 pytest.importorskip("torch", reason="a regressor needs torch: pip install torch")
 pytest.importorskip("safetensors")

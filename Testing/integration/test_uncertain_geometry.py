@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
-from MultiViewRegistrationLib.workflow import register
 
 CASES = ("pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from MultiViewRegistrationLib.assessment import protocol
-from MultiViewRegistrationLib.assessment.motion import check_motion
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
 from MultiViewRegistrationLib.registration.ranges import Range
-from MultiViewRegistrationLib.tracking.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.studies import statistics as protocol
+from MultiViewRegistrationLib.studies.motion_statistics import check_motion
 
 STARTS = 4
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import START, camera, full
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_anonymise import without_free_text
 

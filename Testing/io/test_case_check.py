@@ -9,7 +9,7 @@ import pytest
 import SimpleITK as sitk
 from tiny_case import READING, START, camera, changed, minimal
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_check import check_case
 

@@ -17,7 +17,6 @@ from scipy.ndimage import map_coordinates
 from scipy.spatial.transform import Rotation
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.case_exports import case_files, identities_of
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
@@ -28,6 +27,7 @@ from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.handover import Handover
 from MultiViewRegistrationLib.io.navigation.resampled import resampled_ct, resampled_mask
 from MultiViewRegistrationLib.io.navigation.secondary_capture import Drr, write_secondary_capture
+from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
 REFERENCE = pose(2)
 POSE = np.eye(4)

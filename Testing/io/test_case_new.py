@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from planted_dicom import write_xray
 from tiny_case import START, camera, refusal
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_new import C_ARM, C_ARM_OPTIONAL, parse_reading

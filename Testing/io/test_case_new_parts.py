@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 from tiny_case import SIZE, START, camera, refusal
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.calibration.given_text import parse_given
 from MultiViewRegistrationLib.io.case import Case

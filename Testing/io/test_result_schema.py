@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from tiny_case import REMOVED, changed
 
-from MultiViewRegistrationLib import result
 from MultiViewRegistrationLib.io import case_file
+from MultiViewRegistrationLib.report import result
 
 SCHEMA = json.loads((Path(case_file.__file__).parent / "result.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)

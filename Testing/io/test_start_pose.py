@@ -15,13 +15,7 @@ from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.axes import turned
-from MultiViewRegistrationLib.io.matrix_files import (
-    NamedMatrix,
-    read_named_matrix,
-    write_json,
-    write_npy,
-    write_text,
-)
+from MultiViewRegistrationLib.io.matrix_files import NamedMatrix, read_named_matrix, write_json, write_npy, write_text
 from MultiViewRegistrationLib.io.start_pose import read_start_pose
 from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
 

@@ -11,7 +11,7 @@ POINT = np.array([9.0, -6.0, 12.0])  # LPS mm in the CT's frame
 
 def at_check(host, monkeypatch) -> Person:
     """Without views. The CT comes to rest soon."""
-    from MultiViewRegistrationLib.scene import drawing
+    from MultiViewRegistrationLib.session import drawing
 
     monkeypatch.setattr(drawing, "REST", 0.05)
     person = Person(host)
@@ -103,7 +103,7 @@ def screw(person, name="Screw"):
 
 
 def projections(registration) -> list:
-    from MultiViewRegistrationLib.scene.products import products_of
+    from MultiViewRegistrationLib.mrml.products import products_of
 
     return [
         node

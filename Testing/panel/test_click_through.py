@@ -12,9 +12,9 @@ import pytest
 import SimpleITK as sitk
 from person import Person, likeness, threads
 
-from MultiViewRegistrationLib.demo.chest import chest_ct
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.rigid import transform_points
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 
 SAMPLE = json.loads(
     (

@@ -20,13 +20,13 @@ def person(host):
 
 
 def registrations(person) -> list:
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     return Registration.all(person.host.scene)
 
 
 def phantom(person):
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     ct = make_ct()
     return volume_node(person.host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
@@ -90,7 +90,7 @@ def test_a_scene_that_was_closed_leaves_a_blank_panel(person, tmp_path):
 
 
 def test_the_button_of_the_views_tells_what_is_shown(person, ct, views):
-    from MultiViewRegistrationLib.scene.layout import layout_node, shown
+    from MultiViewRegistrationLib.mrml.layout import layout_node, shown
 
     button = person.ui.layoutButton
     assert not button.enabled

@@ -126,7 +126,7 @@ def test_the_choice_is_the_registrations(viewer):
 
 
 def test_another_registration_leaves_nothing_untrue_behind(viewer):
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
 
     ball(viewer)
     viewer.host.process(0.1)
@@ -147,8 +147,8 @@ def test_another_registration_leaves_nothing_untrue_behind(viewer):
 
 
 def test_the_3d_view_looks_along_a_beam_and_back(viewer):
-    from MultiViewRegistrationLib.scene import beam
-    from MultiViewRegistrationLib.scene.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml import beam
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     box = viewer.of("check").beamComboBox
     view = viewer.views.threeDWidget(0).threeDView()
@@ -266,7 +266,7 @@ def test_nodes_that_are_deleted_while_they_are_shown(viewer):
 
 
 def test_without_a_ct_or_geometry_nothing_is_drawn_and_nothing_breaks(person):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     empty = Registration.create(person.host.scene, "Empty")
     empty.add_xray("AP")

@@ -73,7 +73,7 @@ def test_structures_follow_the_ct(viewer):
 
 
 def test_the_linked_cursor_by_clicks(viewer):
-    from MultiViewRegistrationLib.scene.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     ui, views = viewer.of("check"), viewer.registration.xrays
     choose(viewer, "None, the X-ray alone")
@@ -98,7 +98,7 @@ def test_the_linked_cursor_by_clicks(viewer):
 
 
 def test_the_button_follows_what_the_mouse_does(viewer):
-    from MultiViewRegistrationLib.scene.markups import stop_placing
+    from MultiViewRegistrationLib.mrml.markups import stop_placing
 
     ui = viewer.of("check")
     viewer.host.click(ui.cursorButton)

@@ -16,7 +16,7 @@ MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration" / "MultiV
 @pytest.fixture
 def opened(host):
     """The module with an empty registration."""
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     host.load_module(MODULE)
     widget = host.open_module(width=450)
@@ -32,7 +32,7 @@ def section(opened):
 
 @pytest.fixture
 def phantom(host):
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     ct = make_ct()
     return volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
@@ -91,7 +91,7 @@ def test_it_is_chosen_and_looked_at(host, section, phantom):
 
 
 def test_it_is_looked_at_in_a_thread(host, section, phantom, monkeypatch):
-    from MultiViewRegistrationLib.scene import ct_preview
+    from MultiViewRegistrationLib.session import ct_preview
 
     threads, look = [], ct_preview.preview
     monkeypatch.setattr(ct_preview, "preview", lambda ct: threads.append(threading.current_thread()) or look(ct))
@@ -145,7 +145,7 @@ def test_under_a_transform_that_is_not_linear(host, opened, section, phantom):
 
 
 def test_a_structure(host, section, phantom):
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
 
     ct = make_ct()
     mask = ct.volume.values > 300

@@ -254,7 +254,7 @@ def test_all_that_the_command_line_writes_can_be_chosen(registered, tmp_path):
 
 
 def test_with_a_trackers_frame_it_says_that_it_writes_that_too(person):
-    from MultiViewRegistrationLib.scene.case import EXTRAS
+    from MultiViewRegistrationLib.mrml.case import EXTRAS
 
     person.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": np.eye(4).tolist()}))
     person.panel.refresh()

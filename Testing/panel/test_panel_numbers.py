@@ -9,7 +9,7 @@ from xrays_section import add, enter_c_arm, open_module
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.matrix_text import read_matrix
 from MultiViewRegistrationLib.io.typed_number import read_number
-from MultiViewRegistrationLib.scene.questions import Question
+from MultiViewRegistrationLib.session.questions import Question
 
 
 @pytest.fixture(params=["en_US", "de_DE"])
@@ -236,7 +236,7 @@ def test_what_is_not_finished_counts_when_register_is_pressed(host, ct, views):
 
 
 def test_certainty_and_shared_numbers(host, section):
-    from MultiViewRegistrationLib.scene.case import shared_unknowns_of
+    from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
 
     add(host, section, "AP")
     add(host, section, "LAT", 1)

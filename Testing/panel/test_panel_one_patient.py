@@ -107,7 +107,7 @@ def chooses_in_the_selector(person) -> object:
 
 
 def opens_a_case(person, tmp_path) -> object:
-    from MultiViewRegistrationLib.scene.export import write_case_folder
+    from MultiViewRegistrationLib.session.export import write_case_folder
 
     person.panel.choose(person.b)
     write_case_folder(person.panel.session, tmp_path)()
@@ -140,7 +140,7 @@ def test_none_is_chosen(person):
 
 
 def test_a_registration_without_xrays_is_chosen(person):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     person.panel.choose(Registration.create(person.host.scene, "Empty"))
     person.host.process(0.2)
@@ -171,7 +171,7 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
     if elsewhere:
         person.host.enter(person.widget)
     person.host.process(0.5)
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     person.a, person.b = sorted(Registration.all(person.host.scene), key=lambda registration: registration.name)
     sees_only(person, person.b)
@@ -179,7 +179,7 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
 
 def test_the_program_loads_another_case_while_one_is_shown(person, tmp_path):
     """By a script; nobody has chosen it."""
-    from MultiViewRegistrationLib.scene.export import write_case_folder
+    from MultiViewRegistrationLib.session.export import write_case_folder
 
     person.panel.choose(person.b)
     write_case_folder(person.panel.session, tmp_path)()

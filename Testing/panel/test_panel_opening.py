@@ -20,7 +20,7 @@ def person(host):
 @pytest.fixture
 def case(person, ct, views, tmp_path) -> Path:
     """A case.json in a folder "hip"; its registration is not in the scene any more."""
-    from MultiViewRegistrationLib.scene.export import write_case_folder
+    from MultiViewRegistrationLib.session.export import write_case_folder
 
     registration = make_registration(person.host.scene, ct, views)
     person.panel.choose(registration)
@@ -71,7 +71,7 @@ def test_a_case_is_read_beside_the_panel(person, case, reading, begin):
 
 
 def test_another_choice_takes_its_place(person, ct, views, case, reading):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     opens(person, case)
     other = make_registration(person.host.scene, ct, views)
@@ -84,7 +84,7 @@ def test_another_choice_takes_its_place(person, ct, views, case, reading):
 
 
 def test_another_file_takes_its_place(person, case, reading):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     opens(person, case)
     opens(person, __file__)

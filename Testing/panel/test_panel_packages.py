@@ -24,7 +24,7 @@ ERROR: Could not install packages due to an OSError: [Errno 28] No space left on
 def person(host, monkeypatch):
     """In a Slicer without numba, as far as anybody looks for it before it is imported; pip brings it."""
     from MultiViewRegistrationLib.panel import packages
-    from MultiViewRegistrationLib.scene import session
+    from MultiViewRegistrationLib.session import session
 
     person, find_spec = Person(host), packages.find_spec
     for module in (packages, session):

@@ -156,8 +156,8 @@ def test_a_ct_with_numbers_that_are_none_is_a_message(driven):
     ],
 )
 def test_the_headers_carry_the_verdict(driven, verdict, upper95_mm, told, state):
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
-    from MultiViewRegistrationLib.scene.history import Entry
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.session.history import Entry
 
     driven.session.history.add(
         Entry.now(
@@ -180,7 +180,7 @@ def test_the_headers_carry_the_verdict(driven, verdict, upper95_mm, told, state)
 
 
 def test_what_a_person_must_know_is_in_plain_sight(driven):
-    from MultiViewRegistrationLib.scene.history import Entry
+    from MultiViewRegistrationLib.session.history import Entry
 
     driven.choose_start("search")
     driven.press_register()
@@ -203,7 +203,7 @@ def test_a_failure_is_a_message_beside_the_button(driven, monkeypatch):
     def register(*arguments, **options):
         raise InputError("X-rays: they show too little of the CT, expected most of it; correct the pose.")
 
-    monkeypatch.setattr("MultiViewRegistrationLib.workflow.register", register)
+    monkeypatch.setattr("MultiViewRegistrationLib.api.register", register)
     driven.choose_start("given")
     driven.press_register()
     driven.wait()

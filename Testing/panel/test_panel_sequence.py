@@ -13,7 +13,7 @@ from person import Person, threads
 from phantom import error_mm
 from tracked import write_track, write_turning
 
-from MultiViewRegistrationLib.tracking.tracker import Tracker
+from MultiViewRegistrationLib.sequence.tracker import Tracker
 
 COUNT, BLANK = 5, 3
 
@@ -92,7 +92,7 @@ def test_a_tracked_sequence_is_opened_played_and_put_away(playing):
 
 def follow_when_seen(monkeypatch, seen: set) -> None:
     """However busy the machine is, a frame is followed when the number of the one before has been seen."""
-    from MultiViewRegistrationLib import sequences
+    from MultiViewRegistrationLib.sequence import run as sequences
 
     real = sequences.follow
 
@@ -147,7 +147,7 @@ def test_frames_are_tracked_shown_as_they_come_and_exported(person, moving, tmp_
 
 
 def host_registrations(person):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     return Registration.all(person.host.scene)
 

@@ -18,7 +18,7 @@ def driven(host, ct, views):
 
 
 def transform(driven, name, pose, parent=None):
-    from MultiViewRegistrationLib.scene.frames import set_transform
+    from MultiViewRegistrationLib.mrml.frames import set_transform
 
     node = driven.host.scene.AddNewNodeByClass("vtkMRMLLinearTransformNode", name)
     set_transform(node, pose)
@@ -145,8 +145,8 @@ def click_points(driven, points, view=None):
     """Points of the CT, LPS mm, clicked in the CT or in a view; as a click does it: without a name."""
     import vtk
 
-    from MultiViewRegistrationLib.scene.frames import ras_from_lps
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
 
     active = landmark_list(driven.registration)
     for point in points:
@@ -270,7 +270,7 @@ def test_without_views_the_handles_are_there_and_the_history_follows(driven):
 
 
 def test_a_registration_ends_moving_by_hand(driven, monkeypatch):
-    from MultiViewRegistrationLib.scene import work
+    from MultiViewRegistrationLib.session import work
 
     go, registered = threading.Event(), work.registered
     monkeypatch.setattr(work, "registered", lambda *arguments: go.wait(20.0) and registered(*arguments))

@@ -42,8 +42,8 @@ def test_the_image(host, opened, section):
 
 
 def test_a_mask_drawn_and_chosen(host, opened, section):
-    from MultiViewRegistrationLib.scene.case import xray_of
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.case import xray_of
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
 
     add(host, section)
     place(host, section, 30)
@@ -70,7 +70,7 @@ def test_a_mask_drawn_and_chosen(host, opened, section):
 
 
 def test_certainty(host, section):
-    from MultiViewRegistrationLib.scene.case import shared_unknowns_of
+    from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
 
     for n, name in enumerate(("AP", "LAT")):
         add(host, section, name, n)
@@ -102,7 +102,7 @@ def test_a_number_being_typed_is_not_taken_away(host, section):
     """What is looked at in the background has the panel shown anew at any moment, also between two keys."""
     from PySide6 import QtCore, QtTest
 
-    from MultiViewRegistrationLib.scene.case import shared_unknowns_of
+    from MultiViewRegistrationLib.mrml.case import shared_unknowns_of
 
     add(host, section)
     section.ui.certaintyBox.collapsed = section.ui.sharedBox.collapsed = False

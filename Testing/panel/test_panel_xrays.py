@@ -165,8 +165,8 @@ def test_more_than_can_be_shown(host, opened, section):
 
 
 def test_the_similarity_of_the_result_where_the_ct_is(host, section):
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
-    from MultiViewRegistrationLib.scene.history import Entry, History
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.session.history import Entry, History
 
     add(host, section)
     registration = section.registration
@@ -210,7 +210,7 @@ def test_nodes_that_are_deleted(host, opened, section):
 
 
 def test_another_registration(host, opened, section):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     add(host, section)
     host.type(section.geometry.ui.distanceEdit, "999")

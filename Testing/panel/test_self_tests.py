@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib.demo.chest import chest_ct
 from MultiViewRegistrationLib.errors import InputError
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 

@@ -17,7 +17,7 @@ def detected(line_integrals: np.ndarray) -> np.ndarray:
 def test_volumes_a_keyboard_and_a_hand(host, ct, views):
     import slicer
 
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     volume_node(host.scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
     for name, view in zip(("front", "side"), views, strict=True):

@@ -14,8 +14,8 @@ USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)
 
 def open_module(host):
     """The module with a registration that has a CT and no X-rays."""
-    from MultiViewRegistrationLib.scene.loading import volume_node
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     host.load_module(MODULE)
     widget = host.open_module(width=450)
@@ -55,7 +55,7 @@ def rest(host, section) -> None:
 
 def place(host, section, *angles: float) -> None:
     """Give the X-rays these angles, without the widgets."""
-    from MultiViewRegistrationLib.scene.geometry import set_c_arm
+    from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     for view, angle in zip(section.registration.xrays, angles, strict=True):
         set_c_arm(

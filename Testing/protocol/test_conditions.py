@@ -6,8 +6,8 @@ from collections import Counter
 
 import pytest
 
-from MultiViewRegistrationLib.demo.nuisances import OVERLAYS, TAKEN
-from MultiViewRegistrationLib.protocol.conditions import (
+from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS, TAKEN
+from MultiViewRegistrationLib.studies.protocol.conditions import (
     CONDITIONS,
     ERRORS,
     INTERVALS,
@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.protocol.conditions import (
     TOGETHER,
     trials,
 )
-from MultiViewRegistrationLib.protocol.faults import FAULTS
+from MultiViewRegistrationLib.studies.protocol.faults import FAULTS
 
 
 @pytest.mark.parametrize("cts", [1, 2, 3])

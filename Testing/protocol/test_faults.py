@@ -9,8 +9,8 @@ import pytest
 from phantom import make_ct, make_views
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.protocol.faults import FAULTS, turned
-from MultiViewRegistrationLib.protocol.trial import cameras_off
+from MultiViewRegistrationLib.studies.protocol.faults import FAULTS, turned
+from MultiViewRegistrationLib.studies.protocol.trial import cameras_off
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from protocol_rows import failed, row
 
-from MultiViewRegistrationLib.protocol.page import page
-from MultiViewRegistrationLib.protocol.records import Records
-from MultiViewRegistrationLib.protocol.run import Outcome
-from MultiViewRegistrationLib.protocol.sheets import ACROSS, CAPTION, GAP, SIDE
+from MultiViewRegistrationLib.studies.protocol.page import page
+from MultiViewRegistrationLib.studies.protocol.records import Records
+from MultiViewRegistrationLib.studies.protocol.run import Outcome
+from MultiViewRegistrationLib.studies.protocol.sheets import ACROSS, CAPTION, GAP, SIDE
 
 
 @pytest.fixture

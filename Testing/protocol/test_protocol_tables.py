@@ -10,10 +10,10 @@ from PIL import Image
 from protocol_rows import failed, row
 from scipy import stats
 
-from MultiViewRegistrationLib.assessment.protocol import auroc
-from MultiViewRegistrationLib.protocol import success_tables, trust_tables
-from MultiViewRegistrationLib.protocol.plots import reliability_plot
-from MultiViewRegistrationLib.protocol.rows import grouped, mtre, quantile, share
+from MultiViewRegistrationLib.studies.protocol import success_tables, trust_tables
+from MultiViewRegistrationLib.studies.protocol.plots import reliability_plot
+from MultiViewRegistrationLib.studies.protocol.rows import grouped, mtre, quantile, share
+from MultiViewRegistrationLib.studies.statistics import auroc
 
 
 def cells(table, name, at=0):

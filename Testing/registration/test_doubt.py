@@ -10,9 +10,9 @@ from fake_model import FakeModel
 from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.guided import DOUBT_MM, poses_by
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.doubt import LEFT, along_doubt
+from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, poses_by
 
 
 def astray(view, anatomy, mm):

@@ -18,14 +18,14 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("itk", reason="needs RTK: pip install itk-rtk")
 
-from MultiViewRegistrationLib.demo.cases import Patient  # noqa: E402
-from MultiViewRegistrationLib.demo.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.demo.simulator import SimulatedXRay  # noqa: E402
+from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor import training  # noqa: E402
 from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
 from MultiViewRegistrationLib.regressor.voting import choose_landmarks  # noqa: E402
+from MultiViewRegistrationLib.simulation.cases import Patient  # noqa: E402
+from MultiViewRegistrationLib.simulation.simulator import SimulatedXRay  # noqa: E402
 
 SIZE, PIXEL_MM = 128, 2.32
 

@@ -16,15 +16,7 @@ from MultiViewRegistrationLib.regressor import drawn
 from MultiViewRegistrationLib.regressor.exposure import capsule
 from MultiViewRegistrationLib.regressor.images import TrainingImages
 from MultiViewRegistrationLib.regressor.motions import key_of
-from MultiViewRegistrationLib.regressor.randomise import (
-    BODY,
-    BONE,
-    CLEAN,
-    HARD_BODY,
-    Randomisation,
-    draw,
-    hardened,
-)
+from MultiViewRegistrationLib.regressor.randomise import BODY, BONE, CLEAN, HARD_BODY, Randomisation, draw, hardened
 from MultiViewRegistrationLib.regressor.window import Window, prepare
 
 

@@ -31,7 +31,7 @@ def scene(slicer_app):
 @pytest.fixture
 def watch(scene):
     """Looks after the scene, as it does wherever the module is open."""
-    from MultiViewRegistrationLib.scene.cleanup import Watch
+    from MultiViewRegistrationLib.mrml.cleanup import Watch
 
     watch = Watch(scene)
     yield watch

@@ -36,8 +36,8 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
 
     points: by name; the isocentre where there is none.
     """
-    from MultiViewRegistrationLib.scene.loading import camera_content
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.loading import camera_content
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene, "Test")
     for name, camera in cameras.items():
@@ -54,8 +54,8 @@ def registration_of(scene, cameras: dict[str, Camera], points=None, pixel_mm=(2.
 def add_xray(registration, name: str, camera: dict, image: np.ndarray, pixel_mm=(2.0, 2.0)):
     """A further X-ray, of line integrals (rows, columns)."""
     from MultiViewRegistrationLib.imaging.xray import RawImage
-    from MultiViewRegistrationLib.scene.image import set_source
-    from MultiViewRegistrationLib.scene.loading import source_node
+    from MultiViewRegistrationLib.mrml.image import set_source
+    from MultiViewRegistrationLib.mrml.loading import source_node
 
     view = registration.add_xray(name)
     view.change(**({"camera": camera} if camera else {}), intensity="log", pixel_mm=list(pixel_mm))
@@ -67,8 +67,8 @@ def add_xray(registration, name: str, camera: dict, image: np.ndarray, pixel_mm=
 def complete(scene, name: str = "Test"):
     """A registration with CT, landmarks and two X-rays, one with a DRR, all shown."""
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.scene import display
-    from MultiViewRegistrationLib.scene.loading import place_landmarks, volume_node
+    from MultiViewRegistrationLib.mrml import display
+    from MultiViewRegistrationLib.mrml.loading import place_landmarks, volume_node
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))

@@ -13,7 +13,7 @@ ELSEWHERE = off(TRUE_POSE, (0, 0, 10), (20, 0, 0))
 
 
 def new_session(registration):
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
 
     return Session(registration)
 
@@ -54,7 +54,7 @@ def nodes(scene):
 
 def playing(scene, track):
     """A session with a track.json open at its first frame, for a fixture; it ends with the test."""
-    from MultiViewRegistrationLib.scene.sequence import read_track
+    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(track)
     session = new_session(read(scene))

@@ -20,9 +20,9 @@ def body(blades: float = 9.0, metal: float | None = None) -> np.ndarray:
 
 def shown(scene, image) -> tuple[np.ndarray, object]:
     """Which pixels are not transparent, and the display node."""
-    from MultiViewRegistrationLib.scene.image import refresh
-    from MultiViewRegistrationLib.scene.loading import camera_content
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.image import refresh
+    from MultiViewRegistrationLib.mrml.loading import camera_content
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     view = add_xray(registration, "AP", camera_content(c_arm(size=(200, 160))), image.astype(np.float32))
@@ -55,8 +55,8 @@ def test_where_they_cannot_be_told_apart_all_is_shown(scene, image):
 def test_an_image_without_them_after_one_with_them_is_shown_as_a_whole(scene):
     import slicer
 
-    from MultiViewRegistrationLib.scene.image import refresh
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.image import refresh
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     _, display = shown(scene, body())
     [registration] = Registration.all(scene)

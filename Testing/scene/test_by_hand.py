@@ -15,7 +15,7 @@ LUMP = np.array([10.0, 6.0, -4.0])  # LPS mm in the CT: the middle of the bone
 def registration(scene):
     import slicer
 
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     values = np.full((20, 24, 28), -1000, np.int16)
@@ -43,15 +43,15 @@ def seen(registration, view, in_ct=LUMP):
 
 
 def test_the_centre_is_that_of_the_bone(registration):
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     assert np.allclose(by_hand.centre_in_ct(registration), LUMP)
     assert np.allclose(by_hand.centre(registration), LUMP + START[:3, 3])
 
 
 def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
-    from MultiViewRegistrationLib.scene import by_hand
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
 
     by_hand.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
@@ -62,15 +62,15 @@ def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
 
 def test_without_a_ct_it_says_so(scene):
     from MultiViewRegistrationLib.errors import InputError
-    from MultiViewRegistrationLib.scene import by_hand
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     with pytest.raises(InputError, match="CT"):
         by_hand.centre_in_ct(Registration.create(scene))
 
 
 def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     before, depth = seen(registration, view), view.camera.depth(by_hand.centre(registration))
     by_hand.shift(registration, view, 7.0, -3.0)
@@ -80,7 +80,7 @@ def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
 
 
 def test_turn_is_counter_clockwise_in_the_image(registration, view):
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     centre, right = seen(registration, view), 10 * view.camera.ray_matrix @ [1, 0, 0] * 100
     beside = LUMP + right
@@ -95,7 +95,7 @@ def test_turn_is_counter_clockwise_in_the_image(registration, view):
 
 
 def test_tilt_takes_the_near_side_along(registration, view):
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     mirrored = np.sign(view.camera.intrinsics[0, 0])  # a mirrored image is looked at from the detector
     near = LUMP - 10 * mirrored * view.camera.camera_from_world[2, :3]
@@ -110,7 +110,7 @@ def test_tilt_takes_the_near_side_along(registration, view):
 
 
 def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     before, source = seen(registration, view), view.camera.source
     distance = np.linalg.norm(by_hand.centre(registration) - source)
@@ -120,7 +120,7 @@ def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
 
 
 def test_handles_turn_about_the_centre(registration):
-    from MultiViewRegistrationLib.scene import by_hand
+    from MultiViewRegistrationLib.mrml import by_hand
 
     by_hand.show_handles(registration, True)
     display = registration.ct_transform.GetDisplayNode()
@@ -162,7 +162,7 @@ def hand(slicer_app, registration, view):
 
 @pytest.fixture
 def dragging(hand, registration, view):
-    from MultiViewRegistrationLib.scene.dragging import Dragging
+    from MultiViewRegistrationLib.mrml.dragging import Dragging
 
     calls = []
     made = Dragging(

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from little_scene import c_arm, registration_of
 
-from MultiViewRegistrationLib.scene import ct_in_3d
+from MultiViewRegistrationLib.mrml import ct_in_3d
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def rendering(slicer_app, monkeypatch):
 
 
 def volume(scene, name: str):
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     return volume_node(scene, name, np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))
 
@@ -78,7 +78,7 @@ def test_another_ct_takes_its_place(scene, registration, rendering):
 
 
 def test_nothing_stays_behind(scene, registration, rendering):
-    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.mrml import display
 
     ct_in_3d.show(registration)
     display.show(registration)

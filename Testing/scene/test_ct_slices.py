@@ -13,8 +13,8 @@ def slices(scene):
     """A volume of 100 mm about CENTRE under a transform, an axial slice through it, and what has it follow."""
     import slicer
 
-    from MultiViewRegistrationLib.scene.ct_slices import Follower
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml.ct_slices import Follower
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     place = np.diag([2.0, 2.0, 2.0, 1.0])
     place[:3, 3] = CENTRE * [-1, -1, 1] - 49

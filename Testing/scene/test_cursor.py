@@ -12,7 +12,7 @@ POINT = np.array([12.0, -7.0, 25.0])  # RAS mm
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
@@ -23,7 +23,7 @@ def registration(scene):
 
 @pytest.fixture
 def cursor(registration):
-    from MultiViewRegistrationLib.scene.cursor import LinkedCursor
+    from MultiViewRegistrationLib.mrml.cursor import LinkedCursor
 
     return LinkedCursor(registration)
 
@@ -71,7 +71,7 @@ def mark(view, role):
     ],
 )
 def test_which_points_belong_together(places, expected):
-    from MultiViewRegistrationLib.scene.cursor import kept
+    from MultiViewRegistrationLib.mrml.cursor import kept
 
     assert kept(places) == expected
 
@@ -205,7 +205,7 @@ def test_the_crosshair_is_followed_while_it_is_moved(cursor, registration, scene
 
 
 def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slicer_app):
-    from MultiViewRegistrationLib.scene.markups import is_placing, place, stop_placing
+    from MultiViewRegistrationLib.mrml.markups import is_placing, place, stop_placing
 
     ap, lat, oblique = registration.xrays
     shown = {view.name: window_of(slicer_app, view, (360, 270)) for view in registration.xrays}

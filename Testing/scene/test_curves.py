@@ -13,7 +13,7 @@ from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
-from MultiViewRegistrationLib.scene import curves
+from MultiViewRegistrationLib.session import curves
 
 NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [4.0, 2.0, -3.0])
 

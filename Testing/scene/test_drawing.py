@@ -31,7 +31,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     """The X-rays have 128 x 128 pixels; the scale of fineness is made for them."""
-    from MultiViewRegistrationLib.scene import drawing
+    from MultiViewRegistrationLib.session import drawing
 
     clock = Clock()
     monkeypatch.setattr(drawing, "perf_counter", clock)
@@ -48,8 +48,8 @@ def registration(scene):
 
 
 def drawing_of(registration, anatomy, xray=None):
-    from MultiViewRegistrationLib.scene.case import xray_of
-    from MultiViewRegistrationLib.scene.drawing import Drawing
+    from MultiViewRegistrationLib.mrml.case import xray_of
+    from MultiViewRegistrationLib.session.drawing import Drawing
 
     made = {}
 
@@ -68,7 +68,7 @@ def drawing(registration, anatomy, clock):
 
 def sides(registration, mode="blend") -> list[int]:
     """Columns of each view's overlay, 0 where there is none."""
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
 
     shown = [overlay.foreground(view, mode) for view in registration.xrays]
     return [node.GetImageData().GetDimensions()[0] if node is not None else 0 for node in shown]
@@ -110,7 +110,7 @@ def test_coarse_while_it_moves_sharp_at_rest(drawing, registration, clock):
 
 
 def test_it_begins_coarsely_and_is_finer_as_soon_as_the_machine_proves_fast(registration, anatomy, clock, monkeypatch):
-    from MultiViewRegistrationLib.scene import drawing
+    from MultiViewRegistrationLib.session import drawing
 
     monkeypatch.setattr(drawing, "FIRST", 2)
     made = drawing_of(registration, anatomy)
@@ -123,7 +123,7 @@ def test_it_begins_coarsely_and_is_finer_as_soon_as_the_machine_proves_fast(regi
 
 
 def test_a_sharp_image_is_drawn_in_parts_and_given_up_when_the_ct_moves(drawing, registration, clock, anatomy):
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
 
     drawing.step()
     clock.now += 1
@@ -198,7 +198,7 @@ def test_nothing_is_drawn_of_what_is_not_known(registration, anatomy, clock):
 
 
 def test_an_x_ray_that_cannot_be_used_keeps_no_other_from_being_drawn(registration, anatomy, clock):
-    from MultiViewRegistrationLib.scene.case import xray_of
+    from MultiViewRegistrationLib.mrml.case import xray_of
 
     def broken(view):
         if view.name == "view1":
@@ -222,7 +222,7 @@ def test_a_volume_that_somebody_deletes_comes_back(drawing, registration, scene,
 
 
 def test_an_x_ray_that_is_removed_is_forgotten(drawing, registration, clock):
-    from MultiViewRegistrationLib.scene.products import remove_with_products
+    from MultiViewRegistrationLib.mrml.products import remove_with_products
 
     drawing.step()
     remove_with_products(registration.xrays[0].node)
@@ -247,7 +247,7 @@ def test_another_mode_takes_the_place_of_the_one_before(drawing, registration, c
 
 
 def test_an_image_that_is_turned_round_is_drawn_anew(registration, anatomy, clock):
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
     drawing = drawing_of(registration, anatomy, session.xray)

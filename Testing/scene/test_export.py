@@ -19,8 +19,8 @@ CASE = "pelvis-lateral"
 
 @pytest.fixture
 def session(scene, shared_data):
-    from MultiViewRegistrationLib.scene.loading import load_case
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(load_case(scene, shared_data / "sim" / CASE / "case.json"))
     yield session
@@ -36,7 +36,7 @@ def registered(session):
 
 
 def test_a_result_is_handed_on(registered, tmp_path):
-    from MultiViewRegistrationLib.scene.export import write_result
+    from MultiViewRegistrationLib.session.export import write_result
 
     write_result(registered, tmp_path)()
     told = json.loads((tmp_path / "result.json").read_text())
@@ -66,7 +66,7 @@ def move_by_hand(registration):
     "change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")]
 )
 def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
-    from MultiViewRegistrationLib.scene.export import write_result
+    from MultiViewRegistrationLib.session.export import write_result
 
     change(registered.registration)
     with pytest.raises(InputError, match=f"{why}.*override"):
@@ -79,7 +79,7 @@ def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tm
 
 
 def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
-    from MultiViewRegistrationLib.scene.export import write_result
+    from MultiViewRegistrationLib.session.export import write_result
 
     session.registration.world_from_ct = session.case().truth_world_from_ct
     with pytest.raises(InputError, match="no result"):
@@ -89,7 +89,7 @@ def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
 
 
 def test_a_case_is_written_that_registers_alike(registered, tmp_path):
-    from MultiViewRegistrationLib.scene.export import write_case_folder
+    from MultiViewRegistrationLib.session.export import write_case_folder
 
     there = registered.case()
     back = Case.load(write_case_folder(registered, tmp_path)()[0])
@@ -103,7 +103,7 @@ def test_a_case_is_written_that_registers_alike(registered, tmp_path):
 
 
 def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path):
-    from MultiViewRegistrationLib.scene.export import write_case_folder
+    from MultiViewRegistrationLib.session.export import write_case_folder
 
     session.registration.xrays[0].change(flipped=True)
     session.registration.xrays[1].change(inverted=True)
@@ -114,7 +114,7 @@ def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path
 
 def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
     from MultiViewRegistrationLib.io import files
-    from MultiViewRegistrationLib.scene.export import write_result
+    from MultiViewRegistrationLib.session.export import write_result
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -126,7 +126,7 @@ def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
 
 
 def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(session, tmp_path):
-    from MultiViewRegistrationLib.scene.export import write_case_folder
+    from MultiViewRegistrationLib.session.export import write_case_folder
 
     there = session.case()
     for view in session.registration.xrays:

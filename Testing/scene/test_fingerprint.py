@@ -14,7 +14,7 @@ def registration(scene, ct, views):
 
 
 def told(registration):
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
 
     return fingerprint(registration)
 
@@ -26,7 +26,7 @@ def blob(shape):
 
 
 def with_structure(scene, registration):
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
 
     node, segment = segmentation_node(scene, "Bone", blob((48, 48, 48)), registration.ct)
     registration.choose_segment(node, segment)
@@ -34,8 +34,8 @@ def with_structure(scene, registration):
 
 
 def with_mask(scene, registration):
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
-    from MultiViewRegistrationLib.scene.xray import MASK
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.xray import MASK
 
     view = registration.xrays[0]
     node, segment = segmentation_node(scene, "Mask", blob((1, 128, 128)) | True, view.node)
@@ -148,7 +148,7 @@ def test_it_is_the_same_in_a_scene_that_was_saved(slicer_app, scene, registratio
     import slicer
     import vtk
 
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration.world_from_ct = np.eye(4)
     registration.ct.SetIJKToRASDirections(*directions.ravel())

@@ -10,7 +10,7 @@ DRR = np.linspace(1, 5, 4000, dtype=np.float32).reshape(50, 80)
 
 
 def greys_of(line_integrals, drr=DRR, valid=None):
-    from MultiViewRegistrationLib.scene.greys import Greys
+    from MultiViewRegistrationLib.mrml.greys import Greys
 
     return Greys.of(line_integrals, np.ones(drr.shape, bool) if valid is None else valid, drr)
 
@@ -44,7 +44,7 @@ def test_a_flat_image_has_greys_all_the_same():
 
 
 def test_a_drr_alone_fills_the_window():
-    from MultiViewRegistrationLib.scene.greys import Greys
+    from MultiViewRegistrationLib.mrml.greys import Greys
 
     assert Greys.alone(DRR, (10, 20)).window(10, 20) == pytest.approx((1.04, 4.96), abs=0.01)
     assert np.isfinite(Greys.alone(np.full_like(DRR, np.nan), (10, 20)).window(10, 20)).all()

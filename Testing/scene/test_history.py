@@ -19,7 +19,7 @@ def registration(scene, ct, views):
 
 @pytest.fixture
 def history(registration):
-    from MultiViewRegistrationLib.scene.history import History
+    from MultiViewRegistrationLib.session.history import History
 
     return History(registration)
 
@@ -99,7 +99,7 @@ def test_a_pose_that_nobody_noted_is_not_lost(registration, history, move):
 
 
 def test_cameras_go_back_with_the_pose(registration, history, move):
-    from MultiViewRegistrationLib.scene.fingerprint import of_geometry
+    from MultiViewRegistrationLib.mrml.fingerprint import of_geometry
 
     view = registration.xrays[1]
     move(0)
@@ -121,8 +121,8 @@ def test_cameras_go_back_with_the_pose(registration, history, move):
 
 
 def test_it_is_saved_with_the_scene(slicer_app, scene, registration, history, move, tmp_path):
-    from MultiViewRegistrationLib.scene.history import History
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
+    from MultiViewRegistrationLib.session.history import History
 
     for number in (0, 1, 2):
         move(number)

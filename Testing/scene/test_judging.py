@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.errors import InputError
 
 @pytest.fixture
 def judging():
-    from MultiViewRegistrationLib.scene import judging
+    from MultiViewRegistrationLib.session import judging
 
     return judging
 

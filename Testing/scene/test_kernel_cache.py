@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib.scene import kernel_cache
+from MultiViewRegistrationLib.session import kernel_cache
 
 LIBRARY = Path(kernel_cache.__file__).parents[2]
 CHILD = """
 import threading
 from numba.core import event
 from MultiViewRegistrationLib.registration import kernels
-from MultiViewRegistrationLib.scene.kernel_cache import load
+from MultiViewRegistrationLib.session.kernel_cache import load
 
 class Compiled(event.Listener):
     def on_start(self, event): pass

@@ -22,7 +22,7 @@ def registration(scene, store, ct, views):
 
 def session_of(registration):
     """A session that has looked for models."""
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
     look(session)
@@ -49,7 +49,7 @@ def test_the_newest_that_is_finished_is_used_until_one_is_chosen(registration, s
 
 
 def test_the_choice_is_saved_with_the_scene(registration, store, ct, scene, tmp_path, slicer_app):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     old = store.add(ct, "2026-11-19-101500")
     store.add(ct, "2026-11-20-101501")
@@ -81,7 +81,7 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
 
 def test_a_ct_is_only_taken_where_there_are_models(registration, monkeypatch):
     monkeypatch.setattr(
-        "MultiViewRegistrationLib.scene.learning.take_ct", lambda registration: pytest.fail("it was taken")
+        "MultiViewRegistrationLib.session.learning.take_ct", lambda registration: pytest.fail("it was taken")
     )
     assert session_of(registration).learning.models == []
 

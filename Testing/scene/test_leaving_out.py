@@ -27,8 +27,8 @@ def session(scene, ct, views):
 
 
 def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
-    from MultiViewRegistrationLib.scene.export import case_content
-    from MultiViewRegistrationLib.scene.leaving_out import leave_out
+    from MultiViewRegistrationLib.session.export import case_content
+    from MultiViewRegistrationLib.session.leaving_out import leave_out
 
     with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
         leave_out(session)
@@ -54,7 +54,7 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
 
 
 def test_nothing_is_left_out_where_the_pose_was_moved_or_all_fits(scene, ct, views):
-    from MultiViewRegistrationLib.scene.leaving_out import leave_out
+    from MultiViewRegistrationLib.session.leaving_out import leave_out
 
     session = new_session(make_registration(scene, ct, views, TRUE_POSE))
     session.register("given")

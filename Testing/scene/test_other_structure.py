@@ -44,7 +44,7 @@ def go(session, number: int) -> None:
 
 
 def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, track, tmp_path):
-    from MultiViewRegistrationLib.scene.frames import transform_of
+    from MultiViewRegistrationLib.mrml.frames import transform_of
 
     path = write_turning(track, tmp_path / "turning")
     node, poses = held(session, path), [frame["world_from_ct"] for frame in json.loads(path.read_text())["frames"]]
@@ -60,8 +60,8 @@ def test_it_moves_with_the_frames_and_is_not_seen_where_it_was_lost(session, tra
 def test_it_is_drawn_in_the_x_rays_too(session, track, tmp_path):
     import slicer
 
-    from MultiViewRegistrationLib.scene.detector import detectors
-    from MultiViewRegistrationLib.scene.structures import choose_structures, structures_of
+    from MultiViewRegistrationLib.mrml.detector import detectors
+    from MultiViewRegistrationLib.mrml.structures import choose_structures, structures_of
 
     node = held(session, write_turning(track, tmp_path / "turning"))
     seen = detectors(session.registration)
@@ -88,7 +88,7 @@ def test_of_a_masked_ct_its_bone_alone_is_seen():
     from dataclasses import replace
 
     from MultiViewRegistrationLib.imaging.ct import BONE_HU
-    from MultiViewRegistrationLib.scene import bone_surface
+    from MultiViewRegistrationLib.mrml import bone_surface
 
     ct = make_ct()
     mask = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2

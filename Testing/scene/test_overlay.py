@@ -52,7 +52,7 @@ def registration(scene):
 
 
 def detectors_of(registration):
-    from MultiViewRegistrationLib.scene.detector import detectors
+    from MultiViewRegistrationLib.mrml.detector import detectors
 
     return detectors(registration)
 
@@ -73,7 +73,7 @@ def centre_ras(node) -> np.ndarray:
 @pytest.mark.parametrize("level", [0, 1])
 def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor, level):
     """97 x 73 pixels: the last blocks are incomplete, and left out."""
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
 
     for detector in detectors_of(registration):
         drr = overlay.rendered(marker, detector.camera.pooled(factor), np.eye(4), level)
@@ -87,8 +87,8 @@ def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor
 
 @pytest.mark.parametrize("factor", [1, 3])
 def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
-    from MultiViewRegistrationLib.scene import display, overlay
-    from MultiViewRegistrationLib.scene.greys import Greys
+    from MultiViewRegistrationLib.mrml import display, overlay
+    from MultiViewRegistrationLib.mrml.greys import Greys
 
     shown = {tag: slice_view(slicer_app, tag, (388, 292)) for tag in ("XRay1", "XRay2")}  # four pixels wide each
     display.show(registration)
@@ -108,8 +108,8 @@ def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
 
 
 def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
-    from MultiViewRegistrationLib.scene import display, overlay
-    from MultiViewRegistrationLib.scene.greys import Greys
+    from MultiViewRegistrationLib.mrml import display, overlay
+    from MultiViewRegistrationLib.mrml.greys import Greys
 
     view = slice_view(slicer_app, "XRay1", (388, 292))
     detector = detectors_of(registration)[0]
@@ -133,9 +133,9 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
 
 
 def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
-    from MultiViewRegistrationLib.scene import overlay
-    from MultiViewRegistrationLib.scene.display import show
-    from MultiViewRegistrationLib.scene.tags import composite_node
+    from MultiViewRegistrationLib.mrml import overlay
+    from MultiViewRegistrationLib.mrml.display import show
+    from MultiViewRegistrationLib.mrml.tags import composite_node
 
     show(registration)
     for detector in detectors_of(registration):
@@ -156,7 +156,7 @@ def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
 
 
 def test_what_is_no_longer_true_is_not_left_in_the_scene(registration, marker):
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
 
     [detector, _] = detectors_of(registration)
     drr = overlay.rendered(marker, detector.camera, np.eye(4), 0)
@@ -170,7 +170,7 @@ def test_what_is_no_longer_true_is_not_left_in_the_scene(registration, marker):
 
 
 def test_two_registrations_have_an_overlay_each(registration, scene, marker):
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
 
     other = registration_of(scene, {"AP": CAMERAS["AP"]})
     for one in (registration, other):
@@ -182,9 +182,9 @@ def test_two_registrations_have_an_overlay_each(registration, scene, marker):
 
 
 def test_the_modes_that_draw_pictures_are_those_there_are():
-    from MultiViewRegistrationLib.assessment import live_overlays
     from MultiViewRegistrationLib.imaging.xray import XRay
-    from MultiViewRegistrationLib.scene import overlay
+    from MultiViewRegistrationLib.mrml import overlay
+    from MultiViewRegistrationLib.report import live_overlays
 
     image = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32) + 3
     film = live_overlays.film_of(XRay(image, np.ones(image.shape, bool)))

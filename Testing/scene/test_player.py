@@ -23,7 +23,7 @@ def moving(tmp_path_factory):
 
 
 def loaded(scene, path):
-    from MultiViewRegistrationLib.scene.loading import read_case
+    from MultiViewRegistrationLib.mrml.loading import read_case
 
     read = read_case(path)
     session = new_session(read(scene))
@@ -38,8 +38,8 @@ def tracked(moving, tmp_path_factory):
 
     from MultiViewRegistrationLib.io.sequence import FrameSequence
     from MultiViewRegistrationLib.registration.anatomy import Anatomy
-    from MultiViewRegistrationLib.sequences import follow
-    from MultiViewRegistrationLib.track_files import Track
+    from MultiViewRegistrationLib.sequence.run import follow
+    from MultiViewRegistrationLib.sequence.track_files import Track
 
     out: Path = tmp_path_factory.mktemp("out") / "track"
     sequence = FrameSequence.of_images(moving)
@@ -80,7 +80,7 @@ def test_a_frame_shows_its_x_rays_and_the_ct_where_it_was_found(session, moving)
             difference = picture(view) - there.xray.line_integrals
             assert np.ptp(difference) < 1e-4  # but for a constant, by the mask
             assert np.ptp(session.xray(view).line_integrals - there.xray.line_integrals) < 1e-4
-            from MultiViewRegistrationLib.scene.case import xray_of
+            from MultiViewRegistrationLib.mrml.case import xray_of
 
             assert (
                 np.ptp((xray_of(view).line_integrals - there.xray.line_integrals)[there.xray.valid]) < 1e-4
@@ -142,7 +142,7 @@ def test_steps_end_where_the_sequence_does(session):
 def test_what_looks_after_the_x_rays_leaves_a_frame_as_it_is(session, monkeypatch):
     """It would seek its field again, which takes longer than to show it, and have the brightness jump."""
     from MultiViewRegistrationLib.imaging import xray as module
-    from MultiViewRegistrationLib.scene.readiness import Readiness
+    from MultiViewRegistrationLib.session.readiness import Readiness
 
     readiness = Readiness(session)
     while readiness.step():
@@ -174,8 +174,8 @@ def test_the_drr_follows(session):
 
 
 def test_a_pose_of_the_sequence_is_no_result_and_closing_puts_all_back(scene, tracked):
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
-    from MultiViewRegistrationLib.scene.sequence import read_track
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(tracked)
     session = new_session(read(scene))
@@ -209,7 +209,7 @@ def test_a_pose_that_is_left_for_one_of_the_history_is_noted_as_the_sequences(se
 
 
 def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_gives(scene, moving, tracked, monkeypatch):
-    from MultiViewRegistrationLib.tracking.tracker import Tracker
+    from MultiViewRegistrationLib.sequence.tracker import Tracker
 
     numbers, follow, end = set(), Tracker.follow, time.monotonic() + 60
 
@@ -244,7 +244,7 @@ def test_tracking_from_the_scene_shows_each_frame_and_gives_what_the_library_giv
 
 
 def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
-    from MultiViewRegistrationLib.tracking.tracker import Tracker
+    from MultiViewRegistrationLib.sequence.tracker import Tracker
 
     follow = Tracker.follow
     monkeypatch.setattr(
@@ -261,7 +261,7 @@ def test_what_is_cancelled_keeps_its_frames(scene, moving, monkeypatch):
 
 def test_frames_that_the_scene_has_are_tracked(scene, moving):
     """Somebody has added multi-frame X-rays, and entered their geometry."""
-    from MultiViewRegistrationLib.scene.adding import read
+    from MultiViewRegistrationLib.session.adding import read
 
     session = loaded(scene, moving)
     registration = session.registration

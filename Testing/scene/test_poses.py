@@ -29,14 +29,14 @@ def registration(scene, ct, views):
     ],
 )
 def test_which_xrays_do_not_show_the_ct(registration, shift, names):
-    from MultiViewRegistrationLib.scene.poses import blind
+    from MultiViewRegistrationLib.mrml.poses import blind
 
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), shift)
     assert blind(registration) == names
 
 
 def test_an_xray_that_is_skipped_has_no_say(registration):
-    from MultiViewRegistrationLib.scene.poses import blind
+    from MultiViewRegistrationLib.mrml.poses import blind
 
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
     registration.xrays[0].change(use=False)
@@ -44,8 +44,8 @@ def test_an_xray_that_is_skipped_has_no_say(registration):
 
 
 def test_a_ct_is_centred_where_the_beams_meet(registration, views):
-    from MultiViewRegistrationLib.scene.by_hand import centre
-    from MultiViewRegistrationLib.scene.poses import centre_ct
+    from MultiViewRegistrationLib.mrml.by_hand import centre
+    from MultiViewRegistrationLib.mrml.poses import centre_ct
 
     middle = np.array([12.0, -7.0, 30.0])
     for view, given in zip(registration.xrays, views, strict=True):
@@ -64,7 +64,7 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
 
 
 def test_without_a_geometry_there_is_no_centre(registration):
-    from MultiViewRegistrationLib.scene.poses import centre_ct
+    from MultiViewRegistrationLib.mrml.poses import centre_ct
 
     for view in registration.xrays:
         view.change(camera=None)
@@ -73,9 +73,9 @@ def test_without_a_geometry_there_is_no_centre(registration):
 
 
 def test_what_is_lacking(scene, registration):
-    from MultiViewRegistrationLib.scene.lacking import lacking
-    from MultiViewRegistrationLib.scene.registration import Registration
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.registration import Registration
+    from MultiViewRegistrationLib.session.lacking import lacking
+    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(registration)
 

@@ -8,14 +8,9 @@ import pytest
 import sample_data_module
 import slicer
 
-from MultiViewRegistrationLib.demo import chest
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.scene.sample_data import (
-    CATEGORY,
-    SAMPLE_NAME,
-    register_sample_data,
-    sample_case,
-)
+from MultiViewRegistrationLib.io.datasets import chest
+from MultiViewRegistrationLib.mrml.sample_data import CATEGORY, SAMPLE_NAME, register_sample_data, sample_case
 
 MODULE = Path(__file__).resolve().parents[2] / "MultiViewRegistration"
 CT = b"a chest"

@@ -25,8 +25,8 @@ from trame_slicer.core import SlicerApp
 app = SlicerApp()
 slicer.mrmlScene = app.scene
 app.io_manager.load_scene(sys.argv[1])
-from MultiViewRegistrationLib.scene.registration import Registration
-from MultiViewRegistrationLib.scene.session import Session
+from MultiViewRegistrationLib.mrml.registration import Registration
+from MultiViewRegistrationLib.session.session import Session
 session = Session(Registration.all(app.scene)[0])
 session.poll()
 session.finish()
@@ -54,7 +54,7 @@ def copy(study, tmp_path):
 
 def opened(scene, track):
     """A session that plays a track.json, and what the scene had before."""
-    from MultiViewRegistrationLib.scene.sequence import read_track
+    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(track)
     session = new_session(read(scene))
@@ -68,7 +68,7 @@ def state(registration) -> tuple:
     """All that a sequence changes."""
     import slicer
 
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
 
     views = registration.xrays
     return (
@@ -96,7 +96,7 @@ def reopened(
     app, path, until=lambda session: session.sequence.player is not None and session.sequence.player.number is not None
 ):
     """The session of the one registration of a scene that was saved, when its sequence is there, or something was told."""
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     app.scene.Clear(False)
     assert app.io_manager.load_scene(path)
@@ -212,8 +212,8 @@ def test_a_frame_that_cannot_be_read_is_told_as_before(slicer_app, scene, study,
 
 
 def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp_path):
-    from MultiViewRegistrationLib.scene.adding import read
-    from MultiViewRegistrationLib.scene.loading import read_case
+    from MultiViewRegistrationLib.mrml.loading import read_case
+    from MultiViewRegistrationLib.session.adding import read
 
     session = new_session(read_case(copy / "case" / "case.json")(scene))
     registration = session.registration
@@ -244,8 +244,8 @@ def test_frames_that_are_in_the_scene_need_no_files(slicer_app, scene, copy, tmp
 
 
 def test_a_scene_saved_while_it_is_tracked_has_the_frames_so_far(slicer_app, scene, study, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.scene.loading import read_case
-    from MultiViewRegistrationLib.scene.sequence import Sequence
+    from MultiViewRegistrationLib.mrml.loading import read_case
+    from MultiViewRegistrationLib.session.sequence import Sequence
 
     read = read_case(study / "case" / "case.json")
     session = new_session(read(scene))
@@ -280,7 +280,7 @@ def test_the_volume_that_an_x_ray_was_made_from_stays_as_it_is(scene, study):
     """It may be a person's own, and Slicer would save a frame over his file."""
     import slicer
 
-    from MultiViewRegistrationLib.scene.sequence import read_track
+    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(study / "track")
     session = new_session(read(scene))
@@ -296,10 +296,10 @@ def test_the_volume_that_an_x_ray_was_made_from_stays_as_it_is(scene, study):
 
 
 def test_a_mask_drawn_on_the_image_as_it_was_counts_for_a_frame_and_stays(slicer_app, scene, study, tmp_path):
-    from MultiViewRegistrationLib.scene.case import drawn
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
-    from MultiViewRegistrationLib.scene.sequence import read_track
-    from MultiViewRegistrationLib.scene.xray import MASK
+    from MultiViewRegistrationLib.mrml.case import drawn
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.xray import MASK
+    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(study / "track")
     session = new_session(read(scene))
@@ -323,8 +323,8 @@ def test_a_mask_drawn_on_the_image_as_it_was_counts_for_a_frame_and_stays(slicer
 def test_an_image_that_was_replaced_meanwhile_stays(slicer_app, scene, study, tmp_path):
     import slicer
 
-    from MultiViewRegistrationLib.scene.image import set_source
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml.image import set_source
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     session, before = opened(scene, study / "track")
     go(session, 1)
@@ -350,7 +350,7 @@ def test_the_session_of_a_script_leaves_a_sequence_that_is_played_alone(scene, s
 
 
 def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_app, scene, study, tmp_path):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     session, before = opened(scene, study / "track")
     go(session, 2)
@@ -367,7 +367,7 @@ def test_what_begins_before_the_first_poll_begins_as_before_the_sequence(slicer_
 
 def test_an_x_ray_without_its_volume_is_refused_in_a_sentence(scene, study):
     from MultiViewRegistrationLib.errors import InputError
-    from MultiViewRegistrationLib.scene.sequence import read_track
+    from MultiViewRegistrationLib.session.sequence import read_track
 
     read = read_track(study / "track")
     session = new_session(read(scene))

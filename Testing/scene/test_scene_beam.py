@@ -14,7 +14,7 @@ POINT = np.array([30.0, -20.0, 25.0])
 @pytest.fixture
 def eye(slicer_app, scene):
     """A 3D view on black, with a small bright ball at POINT and nothing else."""
-    from MultiViewRegistrationLib.scene.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     view = threed_view(slicer_app)
     view.set_background_color([0, 0, 0])
@@ -49,7 +49,7 @@ def in_view(pixel, camera, size):
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
     from rendering import resize
 
-    from MultiViewRegistrationLib.scene import beam
+    from MultiViewRegistrationLib.mrml import beam
 
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT}, (2.0, 1.4))
@@ -62,7 +62,7 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
     from rendering import slice_view
 
-    from MultiViewRegistrationLib.scene import beam, display, frustum, labels
+    from MultiViewRegistrationLib.mrml import beam, display, frustum, labels
 
     camera = c_arm(25, 10, principal_point=(70.3, 20.2))
     slice_view(slicer_app)
@@ -79,7 +79,7 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
 
 def test_the_source_is_not_in_its_own_way(eye, scene):
     """The frustum's lines end in the corners, and the ball at the source is not seen from within."""
-    from MultiViewRegistrationLib.scene import beam, frustum
+    from MultiViewRegistrationLib.mrml import beam, frustum
 
     registration = registration_of(scene, {"AP": c_arm(25, 10)}, {"AP": POINT})
     frustum.show(registration.xrays[0])
@@ -93,7 +93,7 @@ def test_the_source_is_not_in_its_own_way(eye, scene):
 
 
 def test_off_again_it_is_where_it_was(eye, scene):
-    from MultiViewRegistrationLib.scene import beam
+    from MultiViewRegistrationLib.mrml import beam
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
     node = eye.get_camera_node()
@@ -110,9 +110,9 @@ def test_off_again_it_is_where_it_was(eye, scene):
 
 
 def test_it_follows_a_new_geometry(eye, scene):
-    from MultiViewRegistrationLib.scene import beam, display
-    from MultiViewRegistrationLib.scene.frames import lps_from_ras
-    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.mrml import beam, display
+    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
+    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     registration = registration_of(scene, {"AP": c_arm()})
     view, node = registration.xrays[0], eye.get_camera_node()
@@ -123,7 +123,8 @@ def test_it_follows_a_new_geometry(eye, scene):
 
 
 def test_the_overview_shows_all_of_it(eye, scene):
-    from MultiViewRegistrationLib.scene import frustum, overview
+    from MultiViewRegistrationLib.mrml import frustum
+    from MultiViewRegistrationLib.session import overview
 
     registration = registration_of(scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)})
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
@@ -142,7 +143,7 @@ def test_the_overview_shows_all_of_it(eye, scene):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
     """From the source's side, or the detector's: left in an image is left in the 3D view."""
-    from MultiViewRegistrationLib.scene import overview
+    from MultiViewRegistrationLib.session import overview
 
     registration = registration_of(scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)})
     assert overview.stand_back(registration, eye.get_camera_node(), (320, 240))

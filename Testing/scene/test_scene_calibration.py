@@ -24,9 +24,9 @@ FLIP = np.diag([-1.0, -1, 1])
 def view(scene):
     """An X-ray without a geometry, in a registration with a CT."""
     from MultiViewRegistrationLib.imaging.xray import raw_image
-    from MultiViewRegistrationLib.scene.image import set_source
-    from MultiViewRegistrationLib.scene.loading import source_node, volume_node
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.image import set_source
+    from MultiViewRegistrationLib.mrml.loading import source_node, volume_node
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration, ct = Registration.create(scene, "Test"), make_ct()
     registration.ct = volume_node(scene, "Phantom", ct.volume.values, ct.volume.ct_from_index)
@@ -63,7 +63,7 @@ def opencv(*cameras, distortion=None):
 
 
 def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
-    from MultiViewRegistrationLib.scene.calibration import camera_of, read_cameras, use_camera
+    from MultiViewRegistrationLib.session.calibration import camera_of, read_cameras, use_camera
 
     registration, xray = view
     P, path = camera().projection_matrix.copy(), tmp_path / "m.txt"
@@ -87,7 +87,7 @@ def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
 
 
 def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
-    from MultiViewRegistrationLib.scene.calibration import camera_of, read_cameras
+    from MultiViewRegistrationLib.session.calibration import camera_of, read_cameras
 
     path = tmp_path / "c.json"
     answers = {"unit": "mm", "axes": "own", "first_pixel": "0"}
@@ -99,11 +99,11 @@ def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
 
 
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
-    from MultiViewRegistrationLib.scene.calibration import describe_camera, read_cameras, use_camera
-    from MultiViewRegistrationLib.scene.case import xray_of
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
-    from MultiViewRegistrationLib.scene.geometry import set_matrix, summary
-    from MultiViewRegistrationLib.scene.mask import draw_mask
+    from MultiViewRegistrationLib.mrml.case import xray_of
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.mask import draw_mask
+    from MultiViewRegistrationLib.session.calibration import describe_camera, read_cameras, use_camera
+    from MultiViewRegistrationLib.session.geometry import set_matrix, summary
 
     registration, xray = view
     before, unbent = fingerprint(registration), xray_of(xray)
@@ -137,9 +137,9 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
 
 
 def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
-    from MultiViewRegistrationLib.scene.calibration import read_cameras, use_camera
-    from MultiViewRegistrationLib.scene.export import write_case_folder
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.calibration import read_cameras, use_camera
+    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.session import Session
 
     registration, xray = view
     (tmp_path / "c.json").write_text(json.dumps(opencv(("LAT", camera()), distortion=LENS)))
@@ -160,7 +160,7 @@ def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
     ],
 )
 def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, tmp_path, change, word):
-    from MultiViewRegistrationLib.scene.calibration import read_cameras, use_camera
+    from MultiViewRegistrationLib.session.calibration import read_cameras, use_camera
 
     registration, xray = view
     content = opencv(("LAT", camera(0)))
@@ -173,7 +173,7 @@ def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, t
 
 
 def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
-    from MultiViewRegistrationLib.scene.calibration import needs_hdf5, read_cameras
+    from MultiViewRegistrationLib.session.calibration import needs_hdf5, read_cameras
 
     (tmp_path / "a.xml").write_text("<html/>")
     assert "expected <" in read_cameras(tmp_path / "a.xml", SIZE, {}).problem
@@ -195,6 +195,6 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
 
 def test_all_that_a_reader_may_ask_is_asked_in_words():
     from MultiViewRegistrationLib.io.calibration import calibrated
-    from MultiViewRegistrationLib.scene import calibration
+    from MultiViewRegistrationLib.session import calibration
 
     assert set(calibration.QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}

@@ -19,8 +19,8 @@ def nodes(scene):
 
 @pytest.mark.parametrize("name", SIM)
 def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
-    from MultiViewRegistrationLib.scene.case import case_of
-    from MultiViewRegistrationLib.scene.loading import load_case
+    from MultiViewRegistrationLib.mrml.case import case_of
+    from MultiViewRegistrationLib.mrml.loading import load_case
 
     path = shared_data / "sim" / name / "case.json"
     loaded, back = Case.load(path), case_of(load_case(scene, path))
@@ -37,9 +37,9 @@ def test_a_case_comes_back_as_it_went_in(scene, shared_data, name):
 
 
 def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, shared_data):
-    from MultiViewRegistrationLib.scene.image import change_image
-    from MultiViewRegistrationLib.scene.loading import read_case
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.image import change_image
+    from MultiViewRegistrationLib.mrml.loading import read_case
+    from MultiViewRegistrationLib.session.session import Session
 
     read = read_case(shared_data / "sim" / SIM[0] / "case.json")
     session = Session(read(scene))
@@ -51,9 +51,9 @@ def test_what_a_scene_was_filled_from_is_not_made_again_until_it_changes(scene, 
 
 
 def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(scene, shared_data):
-    from MultiViewRegistrationLib.scene.loading import read_case
-    from MultiViewRegistrationLib.scene.registration import CT_UNIT
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.loading import read_case
+    from MultiViewRegistrationLib.mrml.registration import CT_UNIT
+    from MultiViewRegistrationLib.session.session import Session
     from MultiViewRegistrationLib.viewer import early
 
     begun = early.begin(shared_data / "sim" / SIM[0])
@@ -69,9 +69,9 @@ def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(sc
 
 
 def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
-    from MultiViewRegistrationLib.scene.export import case_content
-    from MultiViewRegistrationLib.scene.loading import load_case
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.session.export import case_content
+    from MultiViewRegistrationLib.session.session import Session
 
     folder = shared_data / "sim" / SIM[0]
     content = json.loads((folder / "case.json").read_text())
@@ -87,7 +87,7 @@ def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
 
 
 def test_nothing_stays_behind_but_the_ct(scene, shared_data):
-    from MultiViewRegistrationLib.scene.loading import load_case
+    from MultiViewRegistrationLib.mrml.loading import load_case
 
     before = nodes(scene)
     registration = load_case(scene, shared_data / "sim" / SIM[0] / "case.json")
@@ -99,7 +99,7 @@ def test_nothing_stays_behind_but_the_ct(scene, shared_data):
 
 
 def test_a_case_that_cannot_be_loaded_leaves_nothing_behind(scene, shared_data, tmp_path):
-    from MultiViewRegistrationLib.scene.loading import load_case
+    from MultiViewRegistrationLib.mrml.loading import load_case
 
     content = json.loads((shared_data / "sim" / SIM[0] / "case.json").read_text())
     content["views"][0]["image"] = "missing.mha"

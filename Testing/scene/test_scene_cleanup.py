@@ -47,7 +47,7 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
 
 
 def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import beam, display
+    from MultiViewRegistrationLib.mrml import beam, display
 
     first, second, eye = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), threed_view(slicer_app)
     eye.render()
@@ -74,7 +74,7 @@ def test_a_folder_that_is_deleted_takes_all_but_the_ct(slicer_app, scene, watch)
     registration = complete(scene)
     ct = registration.ct
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    from MultiViewRegistrationLib.scene import folder
+    from MultiViewRegistrationLib.mrml import folder
 
     tree.RemoveItem(folder.folder_of(registration), True, True)
     assert registration.xrays == [] and registration.ct is ct
@@ -90,9 +90,9 @@ def test_without_its_transform_the_ct_gets_another(scene, watch):
 
 
 def test_without_its_ct_it_waits_for_another(scene, watch):
-    from MultiViewRegistrationLib.scene import display
-    from MultiViewRegistrationLib.scene.case import case_of
-    from MultiViewRegistrationLib.scene.loading import volume_node
+    from MultiViewRegistrationLib.mrml import display
+    from MultiViewRegistrationLib.mrml.case import case_of
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     registration = complete(scene)
     scene.RemoveNode(registration.ct)
@@ -105,7 +105,7 @@ def test_without_its_ct_it_waits_for_another(scene, watch):
 
 
 def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import tags
+    from MultiViewRegistrationLib.mrml import tags
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     first, second = complete(scene), complete(scene, "Other")
@@ -143,7 +143,7 @@ def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
 def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     import slicer
 
-    from MultiViewRegistrationLib.scene import display, folder
+    from MultiViewRegistrationLib.mrml import display, folder
 
     registration = complete(scene)
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
@@ -168,7 +168,7 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
 
 
 def test_stopped_it_does_nothing_more(scene):
-    from MultiViewRegistrationLib.scene.cleanup import Watch
+    from MultiViewRegistrationLib.mrml.cleanup import Watch
 
     watch = Watch(scene)
     registration = complete(scene)

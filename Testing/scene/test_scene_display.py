@@ -11,7 +11,7 @@ from rendering import pixels, slice_view, threed_view
 def dots(scene, name: str, shift: float):
     """A registration with two X-rays, each with a dot, a landmark list and a mask."""
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.scene.loading import add_mask, place_landmarks
+    from MultiViewRegistrationLib.mrml.loading import add_mask, place_landmarks
 
     registration = registration_of(
         scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])}
@@ -26,8 +26,8 @@ def dots(scene, name: str, shift: float):
 
 def shown_of(registration) -> dict:
     """What of a registration is to be seen: tags, frusta, labels, and the visible display nodes of markups and segmentations."""
-    from MultiViewRegistrationLib.scene.display import _displays
-    from MultiViewRegistrationLib.scene.tags import tag_of
+    from MultiViewRegistrationLib.mrml.display import _displays
+    from MultiViewRegistrationLib.mrml.tags import tag_of
 
     views = registration.xrays
     return {
@@ -40,7 +40,7 @@ def shown_of(registration) -> dict:
 
 
 def test_another_registration_takes_the_place_of_the_one_before(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.mrml import display
 
     views, eye = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)], threed_view(slicer_app)
     first = dots(scene, "first", 0)
@@ -60,7 +60,7 @@ def test_another_registration_takes_the_place_of_the_one_before(slicer_app, scen
 
 
 def test_it_comes_back_as_it_was(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.mrml import display
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     first, second = dots(scene, "first", 0), dots(scene, "second", 20)
@@ -76,7 +76,7 @@ def test_it_comes_back_as_it_was(slicer_app, scene, watch):
 
 
 def test_every_pane_has_the_name_of_the_case(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.mrml import display
 
     slice_view(slicer_app)
     registration = dots(scene, "first", 0)
@@ -93,7 +93,7 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
     """Slicer puts any other volume in the place of one that is removed while a slice view shows it."""
     import vtk
 
-    from MultiViewRegistrationLib.scene import overlay, tags
+    from MultiViewRegistrationLib.mrml import overlay, tags
 
     slice_view(slicer_app)
     registration = complete(scene)
@@ -119,7 +119,7 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
 
 
 def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import overlay, tags
+    from MultiViewRegistrationLib.mrml import overlay, tags
 
     slice_view(slicer_app)
     registration = complete(scene)
@@ -136,7 +136,7 @@ def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
 
 
 def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import display, mask
+    from MultiViewRegistrationLib.mrml import display, mask
 
     first, second, red = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), slice_view(slicer_app, "Red")
     registration = dots(scene, "first", 0)
@@ -154,7 +154,7 @@ def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
 
 
 def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.scene import display, tags
+    from MultiViewRegistrationLib.mrml import display, tags
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     registration = registration_of(scene, {"AP": c_arm()})

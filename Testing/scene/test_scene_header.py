@@ -13,14 +13,14 @@ from MultiViewRegistrationLib.io.xray_header.views import HeaderView, complete
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     return Registration.create(scene)
 
 
 def add(registration, path, frame=0):
-    from MultiViewRegistrationLib.scene.adding import read
-    from MultiViewRegistrationLib.scene.image import change_image
+    from MultiViewRegistrationLib.mrml.image import change_image
+    from MultiViewRegistrationLib.session.adding import read
 
     (view,) = read(path)(registration)
     change_image(view, frame=frame)
@@ -28,8 +28,8 @@ def add(registration, path, frame=0):
 
 
 def use(registration, view, **changes):
-    from MultiViewRegistrationLib.scene.geometry import reading_of
-    from MultiViewRegistrationLib.scene.header import use_reading
+    from MultiViewRegistrationLib.session.geometry import reading_of
+    from MultiViewRegistrationLib.session.header import use_reading
 
     use_reading(registration, view, {**reading_of(view), **changes})
 
@@ -44,7 +44,7 @@ def two_frames(tmp_path, **tags):
 
 
 def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
-    from MultiViewRegistrationLib.scene.header import proposed
+    from MultiViewRegistrationLib.session.header import proposed
 
     path = two_frames(tmp_path, PatientPosition="FFS")
     first, second = (add(registration, path, frame) for frame in (0, 1))
@@ -84,7 +84,7 @@ def test_a_moved_table_without_the_patient_position_is_refused(scene, registrati
 
 def test_what_headers_do_not_tell_is_told_as_assumed(scene, registration, tmp_path):
     """That the table stood still; no more once a matrix is given."""
-    from MultiViewRegistrationLib.scene.geometry import matrix_of, set_matrix
+    from MultiViewRegistrationLib.session.geometry import matrix_of, set_matrix
 
     paths = [
         write_xa(tmp_path / f"{n}.dcm", 90 * n, 0, pixels(n + 1), PatientOrientation=["PL"[n == 0], "F"])

@@ -11,7 +11,7 @@ CT_POINTS = np.array([[30.0, 10, 20], [-25, 15, -10], [5, -30, 25], [10, 25, -30
 
 @pytest.fixture
 def registration(scene):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
@@ -37,7 +37,7 @@ def shown_at(view, point):
 
 
 def content(markups):
-    from MultiViewRegistrationLib.scene.markups import placed
+    from MultiViewRegistrationLib.mrml.markups import placed
 
     return (
         {}
@@ -50,9 +50,9 @@ def content(markups):
 
 
 def test_points_find_their_list_and_their_partners(registration):
-    from MultiViewRegistrationLib.scene.case import landmarks_of
-    from MultiViewRegistrationLib.scene.landmarks import lists, missing, tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.case import landmarks_of
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.landmarks import lists, missing, tidy
 
     ap, lat = registration.xrays
     active = landmark_list(registration)  # one list for all clicks
@@ -70,8 +70,8 @@ def test_points_find_their_list_and_their_partners(registration):
 
 
 def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
-    from MultiViewRegistrationLib.scene.landmarks import missing, next_name, tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.landmarks import missing, next_name, tidy
 
     ap, lat = registration.xrays
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
@@ -97,8 +97,8 @@ def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
 
 
 def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
-    from MultiViewRegistrationLib.scene.landmarks import tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.landmarks import tidy
 
     ap = registration.xrays[0]
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
@@ -115,8 +115,8 @@ def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
 
 
 def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
-    from MultiViewRegistrationLib.scene.landmarks import tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.landmarks import tidy
 
     ap = registration.xrays[0]
     in_ap = landmark_list(registration, ap)
@@ -140,8 +140,8 @@ def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
 
 
 def test_nothing_happens_where_all_is_in_order(registration):
-    from MultiViewRegistrationLib.scene.landmarks import lists, tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.landmarks import lists, tidy
 
     tidy(registration)
     assert not lists(registration)
@@ -154,9 +154,9 @@ def test_nothing_happens_where_all_is_in_order(registration):
 
 
 def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
-    from MultiViewRegistrationLib.scene.landmarks import missing, tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
-    from MultiViewRegistrationLib.scene.markups import place, stop_placing
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.markups import place, stop_placing
+    from MultiViewRegistrationLib.session.landmarks import missing, tidy
 
     shown = [window_of(slicer_app, view, (240, 180)) for view in registration.xrays]
     place(landmark_list(registration))
@@ -169,7 +169,7 @@ def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
 
 
 def test_distances(registration):
-    from MultiViewRegistrationLib.scene.distances import distances
+    from MultiViewRegistrationLib.mrml.distances import distances
 
     def markups(kind, name, points):
         node = registration.scene.AddNewNodeByClass(f"vtkMRMLMarkups{kind}Node", name)
@@ -194,7 +194,7 @@ def test_distances(registration):
 def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
     import slicer
 
-    from MultiViewRegistrationLib.scene.distances import distances
+    from MultiViewRegistrationLib.mrml.distances import distances
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(-2, -2, -2)
@@ -215,9 +215,9 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
 
 def test_a_person_says_which_landmark_comes_next_where(registration):
-    from MultiViewRegistrationLib.scene.click_order import ClickOrder
-    from MultiViewRegistrationLib.scene.landmarks import clicked, remove, tidy
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.click_order import ClickOrder
+    from MultiViewRegistrationLib.session.landmarks import clicked, remove, tidy
 
     ap, lat = registration.xrays
     active = landmark_list(registration)

@@ -29,8 +29,8 @@ def views_of(logic) -> list[str]:
 
 @pytest.mark.parametrize("number", range(1, 9))
 def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number):
-    from MultiViewRegistrationLib.scene import layout
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml import layout
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     registration = Registration.create(scene)
     for _ in range(number):
@@ -43,7 +43,7 @@ def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number
 
 
 def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
-    from MultiViewRegistrationLib.scene import layout, tags
+    from MultiViewRegistrationLib.mrml import layout, tags
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
@@ -57,7 +57,7 @@ def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
 
 
 def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
-    from MultiViewRegistrationLib.scene import layout
+    from MultiViewRegistrationLib.mrml import layout
 
     node = layout_logic.GetLayoutNode()
     registration = registration_of(scene, {"AP": c_arm()})
@@ -71,8 +71,8 @@ def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
 
 
 def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic):
-    from MultiViewRegistrationLib.scene import display, layout
-    from MultiViewRegistrationLib.scene.products import remove_with_products
+    from MultiViewRegistrationLib.mrml import display, layout
+    from MultiViewRegistrationLib.mrml.products import remove_with_products
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
@@ -84,7 +84,7 @@ def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic)
 
 
 def test_two_registrations_have_views_of_their_own(scene, layout_logic):
-    from MultiViewRegistrationLib.scene import display, layout, tags
+    from MultiViewRegistrationLib.mrml import display, layout, tags
 
     first = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     second = registration_of(scene, {"AP": c_arm(10)})
@@ -99,7 +99,7 @@ def test_two_registrations_have_views_of_their_own(scene, layout_logic):
 
 
 def test_no_layout_to_change_is_no_failure(scene):
-    from MultiViewRegistrationLib.scene import display, layout
+    from MultiViewRegistrationLib.mrml import display, layout
 
     registration = registration_of(scene, {"AP": c_arm()})
     layout.register(scene)
@@ -112,7 +112,7 @@ def test_no_layout_to_change_is_no_failure(scene):
 def test_the_web_viewer_reads_it(scene):
     from trame_slicer.views import slicer_layout_to_vue
 
-    from MultiViewRegistrationLib.scene import layout
+    from MultiViewRegistrationLib.mrml import layout
 
     for number in range(1, 9):
         tags = [f"XRay{i + 1}" for i in range(number)]

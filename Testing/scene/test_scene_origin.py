@@ -20,16 +20,16 @@ def session(scene):
 
 
 def uids(session, folder) -> dict:
-    from MultiViewRegistrationLib.scene.export import write_result
+    from MultiViewRegistrationLib.session.export import write_result
 
     write_result(session, folder)()
     return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
 
 
 def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(session, tmp_path, scene):
-    from MultiViewRegistrationLib.scene.case import EXTRAS
-    from MultiViewRegistrationLib.scene.registration import Registration
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.case import EXTRAS
+    from MultiViewRegistrationLib.mrml.registration import Registration
+    from MultiViewRegistrationLib.session.session import Session
 
     first = uids(session, tmp_path / "1")
     assert set(first) == {"world", "ct"} and uids(session, tmp_path / "2") == first
@@ -50,7 +50,7 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
 
 
 def test_another_geometry_is_another_world_and_the_first_again_the_first(session):
-    from MultiViewRegistrationLib.scene.dicom_origin import world_uid
+    from MultiViewRegistrationLib.mrml.dicom_origin import world_uid
 
     registration, view = session.registration, session.registration.xrays[0]
     before, camera = world_uid(registration), view.content["camera"]
@@ -66,10 +66,10 @@ def test_another_geometry_is_another_world_and_the_first_again_the_first(session
 def loaded(scene, tmp_path):
     """A function: a registration of DICOM files that were read as the panel reads them, with these tags."""
     from MultiViewRegistrationLib.imaging.ct import load_ct
-    from MultiViewRegistrationLib.scene import adding
-    from MultiViewRegistrationLib.scene.identity import header_of_ct, keep_header
-    from MultiViewRegistrationLib.scene.loading import volume_node
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.identity import header_of_ct, keep_header
+    from MultiViewRegistrationLib.mrml.loading import volume_node
+    from MultiViewRegistrationLib.mrml.registration import Registration
+    from MultiViewRegistrationLib.session import adding
 
     def load(ct: dict | None = None, ap: dict | None = None):
         hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
@@ -87,7 +87,7 @@ def loaded(scene, tmp_path):
 
 
 def test_different_patients_are_told_without_a_value_until_understood(loaded):
-    from MultiViewRegistrationLib.scene.notices import Notices
+    from MultiViewRegistrationLib.session.notices import Notices
 
     registration = loaded(ap={"PatientID": "OTHER-1", "ImageLaterality": "R"})
     notices = Notices(registration)
@@ -100,7 +100,7 @@ def test_different_patients_are_told_without_a_value_until_understood(loaded):
 
 
 def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
-    from MultiViewRegistrationLib.scene.notices import Notices
+    from MultiViewRegistrationLib.session.notices import Notices
 
     registration = loaded(ct={"PatientID": "OTHER-1"})
     assert Notices(registration).told
@@ -114,7 +114,7 @@ def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
 
 
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):
-    from MultiViewRegistrationLib.scene.dicom_origin import origin_of
+    from MultiViewRegistrationLib.mrml.dicom_origin import origin_of
 
     origin = origin_of(loaded())
     header = pydicom.dcmread(tmp_path / "ap.dcm")
@@ -125,9 +125,9 @@ def test_the_files_uids_go_into_the_result(loaded, tmp_path):
 def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, monkeypatch):
     import slicer
 
-    from MultiViewRegistrationLib.scene import adding
-    from MultiViewRegistrationLib.scene.dicom_origin import FRAME, origin_of
-    from MultiViewRegistrationLib.scene.identity import KEY, mismatches
+    from MultiViewRegistrationLib.mrml.dicom_origin import FRAME, origin_of
+    from MultiViewRegistrationLib.mrml.identity import KEY, mismatches
+    from MultiViewRegistrationLib.session import adding
 
     class Database:
         def fileForInstance(self, uid: str) -> str:
@@ -151,9 +151,9 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
 
 def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
-    from MultiViewRegistrationLib.scene.loading import load_case
-    from MultiViewRegistrationLib.scene.session import Session
-    from MultiViewRegistrationLib.scene.warned import warned
+    from MultiViewRegistrationLib.mrml.collect_warnings import warned
+    from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.session.session import Session
 
     hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
     affine = np.diag([4.0, 4, 4, 1])
@@ -187,8 +187,8 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
 
 def test_formats_are_those_of_the_command_line(session, tmp_path):
     from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
-    from MultiViewRegistrationLib.scene.case import EXTRAS
-    from MultiViewRegistrationLib.scene.export import formats, poses_offered, write_result
+    from MultiViewRegistrationLib.mrml.case import EXTRAS
+    from MultiViewRegistrationLib.session.export import formats, poses_offered, write_result
 
     assert list(formats()) == [*KINDS, *CASE_KINDS]
     session.registration.node.SetParameter(

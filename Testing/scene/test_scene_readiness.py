@@ -14,8 +14,8 @@ def registration(scene):
 
 @pytest.fixture
 def readiness(registration):
-    from MultiViewRegistrationLib.scene.readiness import Readiness
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.readiness import Readiness
+    from MultiViewRegistrationLib.session.session import Session
 
     return Readiness(Session(registration))
 
@@ -52,7 +52,7 @@ def test_what_is_wrong(registration, readiness):
 
 
 def registration_camera():
-    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     return camera_content(c_arm(0))
 

@@ -15,10 +15,10 @@ def full(scene):
     import slicer
 
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.scene import display
-    from MultiViewRegistrationLib.scene import slice_view as views
-    from MultiViewRegistrationLib.scene.loading import place_landmarks, segmentation_node, volume_node
-    from MultiViewRegistrationLib.scene.xray import MASK, place
+    from MultiViewRegistrationLib.mrml import display
+    from MultiViewRegistrationLib.mrml import slice_view as views
+    from MultiViewRegistrationLib.mrml.loading import place_landmarks, segmentation_node, volume_node
+    from MultiViewRegistrationLib.mrml.xray import MASK, place
 
     cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
     registration = registration_of(scene, cameras, dict.fromkeys(cameras, POINT))
@@ -48,9 +48,9 @@ def told(registration) -> dict:
     """All that is to come back."""
     import slicer
 
-    from MultiViewRegistrationLib.scene import labels
-    from MultiViewRegistrationLib.scene.case import ct_of, landmarks_of
-    from MultiViewRegistrationLib.scene.dicom_origin import origin_of, world_uid
+    from MultiViewRegistrationLib.mrml import labels
+    from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
+    from MultiViewRegistrationLib.mrml.dicom_origin import origin_of, world_uid
 
     ct = ct_of(registration)
     views = {}
@@ -118,8 +118,8 @@ def changed(picture, before) -> float:
 
 @pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
 def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
-    from MultiViewRegistrationLib.scene import beam
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml import beam
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     first, eye = slice_view(slicer_app), threed_view(slicer_app)
     slice_view(slicer_app, "XRay2")
@@ -150,8 +150,8 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
 
 def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     """The one that was there keeps its views, and only one is shown at a time; each keeps what is its own."""
-    from MultiViewRegistrationLib.scene import display, tags
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml import display, tags
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     coming = told(full(scene))

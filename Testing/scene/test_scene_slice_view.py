@@ -12,7 +12,7 @@ POINT = np.array([30.0, -20.0, 25.0])
 
 def shown(registration):
     """Its first X-ray in its slice view, without labels."""
-    from MultiViewRegistrationLib.scene import display, labels
+    from MultiViewRegistrationLib.mrml import display, labels
 
     display.show(registration)
     view = registration.xrays[0]
@@ -66,8 +66,8 @@ def test_a_point_is_seen_where_the_camera_projects_it(
 def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
     from little_scene import add_xray
 
-    from MultiViewRegistrationLib.scene.loading import camera_content
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.loading import camera_content
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     camera = c_arm(80, -15, mirrored=mirrored)
     view = slice_view(slicer_app)
@@ -80,7 +80,7 @@ def test_left_stays_left_and_up_stays_up(slicer_app, scene, mirrored):
 
 @pytest.mark.parametrize("mirrored", (False, True))
 def test_the_slice_looks_along_the_beam(slicer_app, scene, mirrored):
-    from MultiViewRegistrationLib.scene.frames import ras_from_lps
+    from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     camera = c_arm(25, 10, mirrored=mirrored)
     view = slice_view(slicer_app)
@@ -123,7 +123,7 @@ def test_it_stays_on_the_image(slicer_app, scene, watch):
 
 
 def test_it_follows_its_image_when_the_geometry_changes(slicer_app, scene):
-    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()}, {"AP": POINT})
@@ -149,8 +149,8 @@ def test_it_is_linked_to_nothing_and_takes_no_other_volume(slicer_app, scene):
 
 
 def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
-    from MultiViewRegistrationLib.scene import display
-    from MultiViewRegistrationLib.scene import slice_view as views
+    from MultiViewRegistrationLib.mrml import display
+    from MultiViewRegistrationLib.mrml import slice_view as views
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})
@@ -166,7 +166,7 @@ def test_what_lies_over_it_is_its_own_and_stays(slicer_app, scene):
 
 
 def test_nothing_is_done_twice(slicer_app, scene):
-    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.mrml import display
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
@@ -187,7 +187,7 @@ def test_nothing_is_done_twice(slicer_app, scene):
 
 
 def test_hidden_it_is_a_view_like_any_other(slicer_app, scene):
-    from MultiViewRegistrationLib.scene import display
+    from MultiViewRegistrationLib.mrml import display
 
     view = slice_view(slicer_app)
     registration = registration_of(scene, {"AP": c_arm()})

@@ -64,7 +64,7 @@ def test_other_starts(session, registration, start):
 def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
     from MultiViewRegistrationLib.geometry import rigid
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.scene.loading import place_landmarks
+    from MultiViewRegistrationLib.mrml.loading import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(
@@ -107,12 +107,12 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
 
 
 def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, ct, monkeypatch, tmp_path):
-    from MultiViewRegistrationLib.scene import work
+    from MultiViewRegistrationLib.session import work
 
     LittleStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
     look(session)
     begun = []
-    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", lambda arguments: None)
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", lambda arguments: None)
     monkeypatch.setattr(
         work,
         "watched",
@@ -143,8 +143,8 @@ def test_where_the_ct_is_does_not_matter_to_a_learned_start(session, registratio
 
 
 def test_what_was_warned_of_becomes_notes_and_reasons(session, registration, views):
-    from MultiViewRegistrationLib.scene.image import set_source
-    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.mrml.image import set_source
+    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     away = views[0].camera.camera_from_world.copy()
     away[0, 3] += 2000
@@ -223,7 +223,7 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
 
 
 def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
-    from MultiViewRegistrationLib.scene import work
+    from MultiViewRegistrationLib.session import work
 
     tries = []
 
@@ -247,7 +247,7 @@ def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
 
 
 def test_nothing_is_prepared_before_the_packages_are_there(session, monkeypatch):
-    from MultiViewRegistrationLib.scene import session as module
+    from MultiViewRegistrationLib.session import session as module
 
     monkeypatch.setattr(module, "find_spec", lambda name: None)
     assert session.prepare() is False and not session.preparing

@@ -165,7 +165,7 @@ def test_a_ct_that_changed_meanwhile_makes_the_result_stale_at_once(session, reg
 
 
 def test_a_correction_is_not_put_on_a_geometry_that_came_meanwhile(scene, ct, views):
-    from MultiViewRegistrationLib.scene.loading import camera_content
+    from MultiViewRegistrationLib.mrml.loading import camera_content
 
     uncertain = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
     registration = make_registration(scene, ct, uncertain, STARTED_AT)

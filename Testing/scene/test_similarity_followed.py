@@ -12,7 +12,7 @@ from phantom_scene import phantom_registration
 
 @pytest.fixture
 def session(scene):
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
 
     session = Session(phantom_registration(scene))
     until = time.monotonic() + 30
@@ -32,7 +32,7 @@ def measured(similarity, seconds: float = 60.0) -> bool:
 
 
 def test_it_is_measured_once_for_a_pose_and_again_for_another(session):
-    from MultiViewRegistrationLib.scene.similarity import Similarity
+    from MultiViewRegistrationLib.session.similarity import Similarity
 
     similarity = Similarity(session)
     assert similarity.values == {}
@@ -49,7 +49,7 @@ def test_it_is_measured_once_for_a_pose_and_again_for_another(session):
 
 
 def test_it_waits_while_the_ct_moves(session):
-    from MultiViewRegistrationLib.scene.similarity import Similarity
+    from MultiViewRegistrationLib.session.similarity import Similarity
 
     similarity = Similarity(session)
     session.drawing.step()
@@ -59,7 +59,7 @@ def test_it_waits_while_the_ct_moves(session):
 
 
 def test_a_ct_in_no_view_has_none(session):
-    from MultiViewRegistrationLib.scene.similarity import Similarity
+    from MultiViewRegistrationLib.session.similarity import Similarity
 
     similarity = Similarity(session)
     assert measured(similarity)

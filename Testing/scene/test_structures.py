@@ -14,7 +14,7 @@ RADIUS, CENTRE = 20.0, np.array([8.0, -14.0, 11.0])  # RAS mm, in the CT's frame
 @pytest.fixture
 def registration(scene):
     from MultiViewRegistrationLib.geometry import rigid
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     made = Registration.create(scene)
     add_xray(made, "AP", 5.0)
@@ -52,7 +52,7 @@ def line_markups(registration, ends, name="Screw"):
 
 
 def projections(registration):
-    from MultiViewRegistrationLib.scene.structures import Projections
+    from MultiViewRegistrationLib.mrml.structures import Projections
 
     made = Projections(registration)
     made.update()
@@ -61,7 +61,7 @@ def projections(registration):
 
 def products(registration):
     """{(X-ray, structure): model node}"""
-    from MultiViewRegistrationLib.scene.products import products_of
+    from MultiViewRegistrationLib.mrml.products import products_of
 
     return {
         (view.name, node.GetNodeReference("structure").GetName()): node
@@ -75,7 +75,7 @@ def drawn_pixels(view, model):
     """Where the points of a model in an X-ray's detector plane are in its image, and that they are in that plane."""
     from vtk.util.numpy_support import vtk_to_numpy
 
-    from MultiViewRegistrationLib.scene.frames import lps_from_ras
+    from MultiViewRegistrationLib.mrml.frames import lps_from_ras
 
     points = lps_from_ras(vtk_to_numpy(model.GetPolyData().GetPoints().GetData()))
     assert np.allclose(view.camera.depth(points), view.detector_mm, atol=1e-3)
@@ -113,7 +113,7 @@ def test_a_sphere_is_drawn_as_its_conic(registration):
 def test_a_segment_is_drawn_as_its_conic(registration):
     import slicer
 
-    from MultiViewRegistrationLib.scene.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.loading import segmentation_node
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(*(CENTRE - 30))
@@ -207,7 +207,7 @@ def test_what_is_hidden_or_gone_is_not_drawn(registration):
 
 
 def test_chosen_structures_are_drawn_wherever_they_are(registration):
-    from MultiViewRegistrationLib.scene.structures import choose_structures, structures_of
+    from MultiViewRegistrationLib.mrml.structures import choose_structures, structures_of
 
     model, line = sphere_model(registration), line_markups(registration, [[0, 0, 0], [10, 0, 0]])
     model.SetAndObserveTransformNodeID(None)
@@ -226,7 +226,7 @@ def test_chosen_structures_are_drawn_wherever_they_are(registration):
 
 
 def test_an_x_ray_that_is_not_shown_is_not_drawn_on(registration):
-    from MultiViewRegistrationLib.scene.tags import claim, give_up
+    from MultiViewRegistrationLib.mrml.tags import claim, give_up
 
     sphere_model(registration)
     kept = projections(registration)
@@ -254,7 +254,7 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
 
 
 def test_a_saved_scene_comes_back_with_its_projections(registration, scene, tmp_path):
-    from MultiViewRegistrationLib.scene.registration import Registration
+    from MultiViewRegistrationLib.mrml.registration import Registration
 
     sphere_model(registration, resolution=24)
     projections(registration)

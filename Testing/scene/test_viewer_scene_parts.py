@@ -16,8 +16,8 @@ from MultiViewRegistrationLib.errors import InputError
 
 def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(scene):
     from MultiViewRegistrationLib.imaging.ct import BONE_HU
-    from MultiViewRegistrationLib.scene import bone_surface
-    from MultiViewRegistrationLib.scene.structures import structures_of
+    from MultiViewRegistrationLib.mrml import bone_surface
+    from MultiViewRegistrationLib.mrml.structures import structures_of
 
     registration = phantom_registration(scene)
     assert not bone_surface.is_current(registration)
@@ -37,7 +37,7 @@ def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(sce
 
 @pytest.mark.parametrize("which, value", [(0, 12.5), (2, -30.0), (3, 20.0), (5, -100.0)])
 def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value):
-    from MultiViewRegistrationLib.scene import pose_numbers
+    from MultiViewRegistrationLib.session import pose_numbers
 
     registration = phantom_registration(scene)
     wanted = pose_numbers.numbers(registration)
@@ -49,8 +49,8 @@ def test_one_number_of_the_pose_changes_and_the_others_stay(scene, which, value)
 
 
 def test_two_poses_side_by_side(scene):
-    from MultiViewRegistrationLib.scene import comparison
-    from MultiViewRegistrationLib.scene.history import Entry
+    from MultiViewRegistrationLib.session import comparison
+    from MultiViewRegistrationLib.session.history import Entry
 
     session = settled_session(scene)
     here, moved = session.registration.world_from_ct, session.registration.world_from_ct.copy()
@@ -68,10 +68,10 @@ def test_two_poses_side_by_side(scene):
 
 
 def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
+    from MultiViewRegistrationLib.api import register
     from MultiViewRegistrationLib.io.case import Case
-    from MultiViewRegistrationLib.scene.reopening import read_result
-    from MultiViewRegistrationLib.scene.session import Session
-    from MultiViewRegistrationLib.workflow import register
+    from MultiViewRegistrationLib.session.reopening import read_result
+    from MultiViewRegistrationLib.session.session import Session
 
     case_file = write_phantom_case(tmp_path)
     result = register(Case.load(case_file), "given")

@@ -19,7 +19,7 @@ STARTED_AT = off(TRUE_POSE, (3, 2, 0), (5, 0, 4))
 
 @pytest.fixture
 def session(scene, ct, views, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     return Session(make_registration(scene, ct, views, STARTED_AT))
@@ -48,7 +48,7 @@ class Child:
         Child.made.append(self)
 
     def poll(self):
-        from MultiViewRegistrationLib.progress import ProgressRecord
+        from MultiViewRegistrationLib.jobs.progress import ProgressRecord
 
         self._polls += 1
         if self.cancelled:
@@ -68,7 +68,7 @@ class Child:
 @pytest.fixture
 def child(monkeypatch):
     Child.made.clear()
-    monkeypatch.setattr("MultiViewRegistrationLib.jobs.Job", Child)
+    monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", Child)
     return Child
 
 
@@ -102,7 +102,7 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
 def test_landmarks_are_where_a_baseline_begins(session, child, views):
     from MultiViewRegistrationLib.geometry import rigid
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.scene.loading import place_landmarks
+    from MultiViewRegistrationLib.mrml.loading import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(

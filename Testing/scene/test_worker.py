@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.scene.warned import warned
-from MultiViewRegistrationLib.scene.worker import Stopped, Worker
+from MultiViewRegistrationLib.mrml.background_task import Stopped, Worker
+from MultiViewRegistrationLib.mrml.collect_warnings import warned
 
 
 def ended(worker: Worker) -> Worker:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.linalg import expm
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.tracking.prediction import predicted
+from MultiViewRegistrationLib.sequence.prediction import predicted
 
 POSE = rigid.from_rotation_translation(rigid.exp_so3([0.3, -0.2, 0.5]), [10.0, -20.0, 30.0])
 

@@ -16,7 +16,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.fields import Fields
 from MultiViewRegistrationLib.io.frame_files import FrameFiles
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.track_files import StoredTrack
+from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 
 COUNT, BLANK = 4, 2
 

@@ -13,8 +13,8 @@ from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import refine
 from MultiViewRegistrationLib.registration.ranges import Range
-from MultiViewRegistrationLib.tracking import tracker as module
-from MultiViewRegistrationLib.tracking.tracker import PACES, Tracked, Tracker
+from MultiViewRegistrationLib.sequence import tracker as module
+from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 
 SEARCH = Range(10.0, 20.0)
 

@@ -25,8 +25,8 @@ NUMBER = "walk"
 
 
 async def walk(case: Path, log) -> None:
-    from MultiViewRegistrationLib.scene.landmarks import lists
-    from MultiViewRegistrationLib.scene.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.session.landmarks import lists
     from MultiViewRegistrationLib.viewer.application import Application
 
     server = get_server("walk", client_type="vue3")

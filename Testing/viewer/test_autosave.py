@@ -43,8 +43,8 @@ def case_file(tmp_path_factory):
 @pytest.fixture
 def application(scene, case_file):
     """What `Autosave` needs of the application, the phantom open."""
-    from MultiViewRegistrationLib.scene.loading import read_case
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.mrml.loading import read_case
+    from MultiViewRegistrationLib.session.session import Session
 
     scene.Clear(False)
     registration, told = read_case(case_file)(scene), []
@@ -113,7 +113,7 @@ def move(registration) -> np.ndarray:
 
 
 def test_it_is_the_scene_and_private(application, autosave, scene):
-    from MultiViewRegistrationLib.scene.fingerprint import fingerprint
+    from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
     from MultiViewRegistrationLib.viewer.autosave import place
 
     pose, inputs = move(application.registration), fingerprint(application.registration)
@@ -255,7 +255,7 @@ def walk(case_file, folder, seconds: float) -> tuple[float, list]:
 
 
 def test_killed_at_random_moments_nothing_older_is_lost(scene, case_file, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.scene.landmarks import lists
+    from MultiViewRegistrationLib.session.landmarks import lists
     from MultiViewRegistrationLib.viewer import own_folders
 
     monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))

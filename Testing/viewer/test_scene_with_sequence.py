@@ -26,8 +26,8 @@ def scene():
 @pytest.fixture(scope="module")
 def saved(scene, tmp_path_factory):
     """The .mrb that the page saves at frame 2."""
-    from MultiViewRegistrationLib.scene.sequence import read_track
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.sequence import read_track
+    from MultiViewRegistrationLib.session.session import Session
     from MultiViewRegistrationLib.viewer.scene_files import save_scene
 
     folder = tmp_path_factory.mktemp("study")
@@ -50,7 +50,7 @@ def poll(session, until) -> None:
 
 def opened(scene, path):
     """The session of the scene, once its sequence is there, or something was told."""
-    from MultiViewRegistrationLib.scene.session import Session
+    from MultiViewRegistrationLib.session.session import Session
     from MultiViewRegistrationLib.viewer.scene_files import read_scene
 
     load = read_scene(path)

@@ -173,7 +173,7 @@ def test_a_whole_scene_is_read(app, folder):
 
 
 def test_no_case_that_was_sent_reads_another_file(folder, target):
-    from MultiViewRegistrationLib.scene import adding
+    from MultiViewRegistrationLib.session import adding
     from MultiViewRegistrationLib.viewer.opening import sent
 
     case = json.loads(write_phantom_case(folder).read_text())

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..demo.projector import Joseph
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.volume import Volume
 from ..rendering.threads import available_threads
+from ..simulation.projector import Joseph
 
 #: An image and central differences in six directions.
 IMAGES_FOR_A_JACOBIAN = 13

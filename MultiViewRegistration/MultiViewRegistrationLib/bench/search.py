@@ -14,12 +14,12 @@ from time import perf_counter
 import numpy as np
 
 from ..assessment.metrics import mtre
-from ..assessment.protocol import SUCCESS_MM
 from ..errors import InputError
 from ..registration import kernels
 from ..registration.pipeline import refine_anywhere
 from ..registration.plan import Effort
 from ..registration.ranges import Range
+from ..studies.statistics import SUCCESS_MM
 from .job import Job, Measured, Tell
 from .rows import compared
 from .setting import Setting

@@ -9,16 +9,16 @@ from functools import cached_property, partial
 import numpy as np
 
 from .. import __version__
-from ..assessment import protocol
-from ..demo.cases import demo_case
-from ..demo.chest import cache_folder, chest_ct
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..imaging.volume import Volume
 from ..io.case import Case
+from ..io.datasets.chest import cache_folder, chest_ct
 from ..registration.anatomy import Anatomy
 from ..rendering.drr import Projector
+from ..simulation.cases import demo_case
+from ..studies import statistics as protocol
 from . import nanodrr_peer, rtk_peer
 
 START_MTRE_MM = 24.0

@@ -6,10 +6,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene import by_hand
-from ..scene.dragging import Dragging
-from ..scene.hand_moves import HandMoves
-from ..scene.tags import tag_of
+from ..mrml import by_hand
+from ..mrml.dragging import Dragging
+from ..mrml.tags import tag_of
+from ..session.hand_moves import HandMoves
 from . import packages
 
 IN_3D = _("In the 3D view: handles.")

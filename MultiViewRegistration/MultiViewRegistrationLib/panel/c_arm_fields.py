@@ -7,7 +7,7 @@ from itertools import chain
 
 from slicer.i18n import tr as _
 
-from ..scene.geometry import DEG, READINGS
+from ..session.geometry import DEG, READINGS
 from .fields import NumberField
 
 #: What stands in the widgets where nothing is known: no distance, no angle, and nothing chosen for left and right.

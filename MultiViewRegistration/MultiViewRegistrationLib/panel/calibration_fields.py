@@ -10,9 +10,9 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..io.calibration.calibrated import Calibrated
-from ..scene.calibration import camera_of, describe_camera, read_cameras
-from ..scene.questions import Asked
-from ..scene.xray import XRayView
+from ..mrml.xray import XRayView
+from ..session.calibration import camera_of, describe_camera, read_cameras
+from ..session.questions import Asked
 from .question_rows import CHOOSE, QuestionRows
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from slicer.i18n import tr as _
 
 from ..imaging.view import SharedUnknowns
-from ..scene.case import shared_unknowns_of
-from ..scene.geometry import DEG, READ_OFF, reference_of
+from ..mrml.case import shared_unknowns_of
+from ..session.geometry import DEG, READ_OFF, reference_of
 from .fields import NumberField
 from .xray_editor import XRayEditor
 

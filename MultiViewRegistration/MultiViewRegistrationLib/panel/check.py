@@ -7,7 +7,7 @@ from contextlib import suppress
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import judging
+from ..session import judging
 from .check_overlays import Overlays
 from .check_points import Points
 from .check_similarity import Judgement

@@ -7,9 +7,9 @@ from time import monotonic
 import qt
 from slicer.i18n import tr as _
 
-from ..scene import beam, overlay
-from ..scene.registration import Registration
-from ..scene.structures import Projections, choose_structures, structures_of
+from ..mrml import beam, overlay
+from ..mrml.registration import Registration
+from ..mrml.structures import Projections, choose_structures, structures_of
 from . import packages, three_d
 from .part import Part
 

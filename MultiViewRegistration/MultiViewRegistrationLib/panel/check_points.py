@@ -7,9 +7,9 @@ from time import monotonic
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene.cursor import CURSOR, LinkedCursor
-from ..scene.distances import distances
-from ..scene.markups import is_placing, place, stop_placing
+from ..mrml.cursor import CURSOR, LinkedCursor
+from ..mrml.distances import distances
+from ..mrml.markups import is_placing, place, stop_placing
 from .part import Part
 from .tables import fill, set_up
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from slicer.i18n import tr as _
 
-from ..scene import judging
-from ..scene.leaving_out import leave_out
-from ..scene.similarity import Similarity
+from ..session import judging
+from ..session.leaving_out import leave_out
+from ..session.similarity import Similarity
 from . import packages
 from .looks import CAUTION, ERROR, PLAIN, set_tone
 from .part import Part

@@ -12,12 +12,12 @@ from ..errors import InputError
 from ..imaging.ct import load_ct
 from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
-from ..scene import bone_surface, ct_in_3d, layout
-from ..scene.ct_preview import CTPreview, facts, seen_in, take_preview
-from ..scene.identity import header_of_ct, keep_header
-from ..scene.loading import name_of, volume_node
-from ..scene.registration import CT_UNIT
-from ..scene.worker import Worker
+from ..mrml import bone_surface, ct_in_3d, layout
+from ..mrml.background_task import Worker
+from ..mrml.identity import header_of_ct, keep_header
+from ..mrml.loading import name_of, volume_node
+from ..mrml.registration import CT_UNIT
+from ..session.ct_preview import CTPreview, facts, seen_in, take_preview
 from . import packages
 from .drop import FileDrop
 from .pictures import pixmap

@@ -11,7 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import export, link
+from ..session import export, link
 from . import packages
 from .fields import NumberField
 from .section import DONE, READY, TODO, Section, State

@@ -8,10 +8,10 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..io.matrix_text import MatrixText, read_matrix
-from ..scene.calibration import needs_hdf5, use_camera
-from ..scene.geometry import check_reading, matrix_of, reading_of, set_matrix, summary
-from ..scene.header import proposed, use_reading
-from ..scene.xray import XRayView
+from ..mrml.xray import XRayView
+from ..session.calibration import needs_hdf5, use_camera
+from ..session.geometry import check_reading, matrix_of, reading_of, set_matrix, summary
+from ..session.header import proposed, use_reading
 from . import packages
 from .c_arm_fields import CArmFields, unusual
 from .calibration_fields import CalibrationFields

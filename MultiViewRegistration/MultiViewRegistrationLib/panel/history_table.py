@@ -8,7 +8,7 @@ from datetime import datetime
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.words import method_in_words, started_in_words, worst
+from ..session.words import method_in_words, started_in_words, worst
 from .tables import fit_rows
 
 

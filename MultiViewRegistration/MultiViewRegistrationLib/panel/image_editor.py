@@ -7,10 +7,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene import mask
-from ..scene.image import change_image
-from ..scene.mask import draw_mask, set_mask
-from ..scene.segments import drawn_on
+from ..mrml import mask
+from ..mrml.image import change_image
+from ..mrml.mask import draw_mask, set_mask
+from ..mrml.segments import drawn_on
 from .fields import NumberField
 from .pictures import pixmap
 from .xray_editor import XRayEditor

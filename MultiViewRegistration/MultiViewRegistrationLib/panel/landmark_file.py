@@ -5,7 +5,7 @@ from __future__ import annotations
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.start_files import PLACES, landmarks_to_ct, landmarks_to_xray
+from ..session.start_files import PLACES, landmarks_to_ct, landmarks_to_xray
 from .question_rows import QuestionRows
 
 KINDS = _("Markups (*.mrk.json *.fcsv *.json);;All files (*)")

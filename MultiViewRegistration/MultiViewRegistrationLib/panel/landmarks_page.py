@@ -5,10 +5,10 @@ from __future__ import annotations
 import qt
 from slicer.i18n import tr as _
 
-from ..scene import lacking, landmarks
-from ..scene.click_order import ClickOrder
-from ..scene.loading import landmark_list
-from ..scene.markups import is_placing, place, stop_placing
+from ..mrml.loading import landmark_list
+from ..mrml.markups import is_placing, place, stop_placing
+from ..session import lacking, landmarks
+from ..session.click_order import ClickOrder
 from .tables import fit_rows
 
 CLICKED, MISFIT, NEXT = "✔", "⚠", _("next")

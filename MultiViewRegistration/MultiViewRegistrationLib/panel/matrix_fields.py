@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..io.matrix_text import MatrixText
 from ..io.typed_number import read_number
-from ..scene.frames import RAS_FROM_LPS
+from ..mrml.frames import RAS_FROM_LPS
 from .tables import fit_rows
 
 LPS, RAS = range(2)

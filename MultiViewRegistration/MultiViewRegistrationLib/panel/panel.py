@@ -12,9 +12,9 @@ import vtk
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..scene import display
-from ..scene.registration import MODULE, Registration
-from ..scene.session import Session
+from ..mrml import display
+from ..mrml.registration import MODULE, Registration
+from ..session.session import Session
 from .looks import Looks
 from .notices import Notices
 from .opening import Opening

@@ -7,9 +7,9 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.calibration import needs_hdf5
-from ..scene.questions import Asked
-from ..scene.start_files import read_pose
+from ..session.calibration import needs_hdf5
+from ..session.questions import Asked
+from ..session.start_files import read_pose
 from . import packages
 from .question_rows import QuestionRows
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.questions import Question
+from ..session.questions import Question
 
 CHOOSE = _("choose...")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.lacking import lacking
-from ..scene.session import LEARNED
-from ..scene.words import started_in_words, took
+from ..session.lacking import lacking
+from ..session.session import LEARNED
+from ..session.words import started_in_words, took
 from . import packages
 from .history_table import HistoryTable
 from .looks import ERROR, PLAIN, set_tone

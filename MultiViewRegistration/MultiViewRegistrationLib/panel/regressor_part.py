@@ -5,8 +5,8 @@ from __future__ import annotations
 import slicer
 from slicer.i18n import tr as _
 
-from ..scene.lacking import inputs
-from ..scene.session import LEARNED
+from ..session.lacking import inputs
+from ..session.session import LEARNED
 from . import packages
 from .fields import NumberField
 from .looks import ERROR, PLAIN, set_tone

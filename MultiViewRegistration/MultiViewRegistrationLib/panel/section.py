@@ -8,8 +8,8 @@ import qt
 import slicer
 
 from ..errors import InputError
-from ..scene import judging
-from ..scene.verdict import headline
+from ..session import judging
+from ..session.verdict import headline
 
 TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
 CHECK, REJECT = "check", "reject"

@@ -16,9 +16,9 @@ import numpy as np
 import qt
 import slicer
 
-from ..scene import overlay
-from ..scene.registration import MODULE
-from ..scene.tags import composite_node, tag_of
+from ..mrml import overlay
+from ..mrml.registration import MODULE
+from ..mrml.tags import composite_node, tag_of
 
 #: Seconds that a step may take, a compilation of all kernels included.
 PATIENCE = 300.0

@@ -7,9 +7,9 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from ..scene import sequence_words
-from ..scene.player import RATES
-from ..scene.sequence import read_track
+from ..session import sequence_words
+from ..session.player import RATES
+from ..session.sequence import read_track
 from . import packages
 from .looks import ERROR, PLAIN, set_tone
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State

@@ -9,8 +9,8 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from ..scene import motion_plot
-from ..scene.motion import Motion
+from ..session import motion_plot
+from ..session.motion import Motion
 from .part import Part
 from .tables import set_up
 

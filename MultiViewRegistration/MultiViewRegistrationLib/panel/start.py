@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from ..scene import lacking, poses
-from ..scene.geometry import DEG
-from ..scene.session import LEARNED
+from ..mrml import poses
+from ..session import lacking
+from ..session.geometry import DEG
+from ..session.session import LEARNED
 from .by_hand_page import ByHandPage
 from .fields import NumberField
 from .landmark_file import LandmarkFile

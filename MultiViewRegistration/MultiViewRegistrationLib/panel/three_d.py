@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import slicer
 
-from ..scene import beam, overview
-from ..scene.registration import Registration
+from ..mrml import beam
+from ..mrml.registration import Registration
+from ..session import overview
 
 
 def camera():

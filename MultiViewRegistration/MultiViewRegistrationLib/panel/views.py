@@ -5,7 +5,7 @@ from __future__ import annotations
 import qt
 import slicer
 
-from ..scene import display, layout
+from ..mrml import display, layout
 from . import three_d
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import slicer
 
-from ..scene.xray import XRayView
+from ..mrml.xray import XRayView
 
 
 class XRayEditor:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import qt
 from slicer.i18n import tr as _
 
-from ..scene.geometry import certainty, describe, reference_of
-from ..scene.registration import Registration
-from ..scene.similarity import similarities
-from ..scene.xray import XRayView
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
+from ..session.geometry import certainty, describe, reference_of
+from ..session.similarity import similarities
 from .tables import fit_rows
 
 USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)

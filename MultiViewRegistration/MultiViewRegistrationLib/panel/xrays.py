@@ -13,13 +13,13 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..imaging.image_source import without_data_files
 from ..imaging.view import SharedUnknowns
-from ..scene import adding
-from ..scene.case import set_shared_unknowns, shared_unknowns_of
-from ..scene.geometry import describe
-from ..scene.naming import rename
-from ..scene.readiness import Readiness
-from ..scene.worker import Worker
-from ..scene.xray import XRayView
+from ..mrml.background_task import Worker
+from ..mrml.case import set_shared_unknowns, shared_unknowns_of
+from ..mrml.xray import XRayView
+from ..session import adding
+from ..session.geometry import describe
+from ..session.naming import rename
+from ..session.readiness import Readiness
 from .certainty_editor import CertaintyEditor
 from .drop import FileDrop
 from .fields import NumberField

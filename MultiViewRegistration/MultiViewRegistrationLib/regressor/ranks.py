@@ -1,6 +1,6 @@
 """One training on several processes, of one machine or of many: those that PyTorch's `torchrun` started, called ranks.
 
-    torchrun --standalone --nproc-per-node 2 -m MultiViewRegistrationLib.cli train CASE --out DIR
+    torchrun --standalone --nproc-per-node 2 -m MultiViewRegistrationLib.cli.main train CASE --out DIR
 
 Each rank draws images of its own, `Averaged` gives all of them the mean gradient, and so their networks stay the same. What one of them
 decides for all, when to stop for one, all of them hear of. Elsewhere there is one rank, and everything here is as if it were not.

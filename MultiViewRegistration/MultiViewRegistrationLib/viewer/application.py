@@ -19,13 +19,13 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
 from ..io.sent import as_sent
-from ..scene import display, markups
-from ..scene.cleanup import Watch
-from ..scene.loading import ReadCase
-from ..scene.registration import Registration
-from ..scene.reopening import ReadResult
-from ..scene.sequence import ReadTrack
-from ..scene.session import Session
+from ..mrml import display, markups
+from ..mrml.cleanup import Watch
+from ..mrml.loading import ReadCase
+from ..mrml.registration import Registration
+from ..session.reopening import ReadResult
+from ..session.sequence import ReadTrack
+from ..session.session import Session
 from .autosave import Autosave
 from .downloads import Downloads
 from .moving import Moving

@@ -11,10 +11,10 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..io.calibration.calibrated import Calibrated
-from ..scene.calibration import camera_of, describe_camera, read_cameras
-from ..scene.questions import Asked, Question
-from ..scene.worker import Worker
-from ..scene.xray import XRayView
+from ..mrml.background_task import Worker
+from ..mrml.xray import XRayView
+from ..session.calibration import camera_of, describe_camera, read_cameras
+from ..session.questions import Asked, Question
 from .elements import Files
 from .questions_part import build_questions, questions_content
 from .sent_files import all_of, without

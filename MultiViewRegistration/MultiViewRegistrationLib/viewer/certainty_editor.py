@@ -6,8 +6,8 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..imaging.view import SharedUnknowns
-from ..scene.case import shared_unknowns_of
-from ..scene.geometry import READ_OFF, reference_of
+from ..mrml.case import shared_unknowns_of
+from ..session.geometry import READ_OFF, reference_of
 from .elements import NumberField
 from .xray_editor import XRayEditor, number
 

@@ -6,13 +6,13 @@ import numpy as np
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene import curves, judging
-from ..scene.cursor import CURSOR
-from ..scene.leaving_out import leave_out
-from ..scene.markups import is_placing, place, stop_placing
-from ..scene.similarity import Similarity
-from ..scene.verdict import NOT_ASSESSED
-from ..scene.worker import Worker
+from ..mrml.background_task import Worker
+from ..mrml.cursor import CURSOR
+from ..mrml.markups import is_placing, place, stop_placing
+from ..session import curves, judging
+from ..session.leaving_out import leave_out
+from ..session.similarity import Similarity
+from ..session.verdict import NOT_ASSESSED
 from .elements import Plot
 from .picture import data_url
 from .section import PROBLEM, READY, TODO, Section, State

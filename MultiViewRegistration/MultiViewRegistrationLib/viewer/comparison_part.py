@@ -6,10 +6,10 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene import comparison
-from ..scene.history import Entry
-from ..scene.words import method_in_words
-from ..scene.worker import Worker
+from ..mrml.background_task import Worker
+from ..session import comparison
+from ..session.history import Entry
+from ..session.words import method_in_words
 from .picture import data_url
 
 CLOSED = {"open": False, "text": "", "names": [], "rows": []}

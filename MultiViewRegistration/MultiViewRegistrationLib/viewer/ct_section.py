@@ -15,12 +15,12 @@ from ..imaging.ct import load_ct
 from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
 from ..io.sent import as_sent
-from ..scene import ct_in_3d
-from ..scene.ct_preview import facts, seen_in, take_preview
-from ..scene.loading import name_of, volume_node
-from ..scene.products import OWNER
-from ..scene.registration import CT_UNIT
-from ..scene.worker import Worker
+from ..mrml import ct_in_3d
+from ..mrml.background_task import Worker
+from ..mrml.loading import name_of, volume_node
+from ..mrml.products import OWNER
+from ..mrml.registration import CT_UNIT
+from ..session.ct_preview import facts, seen_in, take_preview
 from .elements import Files
 from .picture import data_url
 from .section import PROBLEM, READY, RUNNING, TODO, Section, State

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..scene.work import make_ready
-from ..scene.worker import Worker
+from ..mrml.background_task import Worker
+from ..session.work import make_ready
 
 
 @dataclass(frozen=True, eq=False)

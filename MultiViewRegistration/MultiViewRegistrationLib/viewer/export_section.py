@@ -9,7 +9,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene import export
+from ..session import export
 from .downloads import packed
 from .elements import Fetch
 from .link_part import LinkPart

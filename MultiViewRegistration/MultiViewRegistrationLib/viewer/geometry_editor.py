@@ -9,10 +9,10 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..io.matrix_text import read_matrix
-from ..scene.calibration import use_camera
-from ..scene.frames import RAS_FROM_LPS
-from ..scene.geometry import ANGLES, check_reading, matrix_of, reading_of, set_matrix, summary
-from ..scene.header import proposed, use_reading
+from ..mrml.frames import RAS_FROM_LPS
+from ..session.calibration import use_camera
+from ..session.geometry import ANGLES, check_reading, matrix_of, reading_of, set_matrix, summary
+from ..session.header import proposed, use_reading
 from .calibration_part import Calibration, CalibrationPart
 from .elements import NumberField
 from .xray_editor import XRayEditor, number

@@ -6,8 +6,8 @@ import slicer
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene.image import change_image
-from ..scene.mask import set_mask
+from ..mrml.image import change_image
+from ..mrml.mask import set_mask
 from .elements import NumberField
 from .xray_editor import XRayEditor, number
 

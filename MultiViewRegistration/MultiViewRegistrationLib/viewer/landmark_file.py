@@ -9,7 +9,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene.start_files import PLACES, landmarks_to_ct, landmarks_to_xray
+from ..session.start_files import PLACES, landmarks_to_ct, landmarks_to_xray
 from .elements import Files
 from .questions_part import build_questions, questions_content
 from .sent_files import only_one, without

@@ -5,10 +5,10 @@ from __future__ import annotations
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene import lacking, landmarks
-from ..scene.click_order import ClickOrder
-from ..scene.loading import landmark_list
-from ..scene.markups import is_placing, place, stop_placing
+from ..mrml.loading import landmark_list
+from ..mrml.markups import is_placing, place, stop_placing
+from ..session import lacking, landmarks
+from ..session.click_order import ClickOrder
 from .landmark_file import LandmarkFile
 
 

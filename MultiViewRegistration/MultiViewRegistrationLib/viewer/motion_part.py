@@ -10,7 +10,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene.motion import Motion
+from ..session.motion import Motion
 from .downloads import packed
 from .elements import Fetch, Files, Plot
 from .export_section import LOOK_S

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ..scene.hand_moves import HandMoves
+from ..session.hand_moves import HandMoves
 
 #: Seconds after the last movement for which a hand is taken to be at it, while a button is down, and after that.
 HELD, LET_GO = 1.0, 0.3

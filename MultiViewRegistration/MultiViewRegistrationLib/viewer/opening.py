@@ -8,10 +8,10 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
-from ..scene.loading import read_case
-from ..scene.reopening import read_result
-from ..scene.sequence import read_track
-from ..scene.worker import Worker
+from ..mrml.background_task import Worker
+from ..mrml.loading import read_case
+from ..session.reopening import read_result
+from ..session.sequence import read_track
 from . import autosave, own_folders
 from .early import Early
 from .scene_files import read_scene

@@ -6,7 +6,7 @@ from trame.ui.vuetify3 import VAppLayout
 from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
 
-from ..scene import layout
+from ..mrml import layout
 from . import elements, views_bar
 from .section import DONE, PROBLEM, READY, RUNNING, TODO
 from .starting import THEME, TITLE

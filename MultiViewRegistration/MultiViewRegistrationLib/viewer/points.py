@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..scene.cursor import LinkedCursor
-from ..scene.detector import detectors
+from ..mrml.cursor import LinkedCursor
+from ..mrml.detector import detectors
 
 
 class Points:

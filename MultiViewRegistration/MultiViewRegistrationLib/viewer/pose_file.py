@@ -9,8 +9,8 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene.questions import Asked
-from ..scene.start_files import read_pose
+from ..session.questions import Asked
+from ..session.start_files import read_pose
 from .elements import Files
 from .questions_part import build_questions, questions_content
 from .sent_files import only_one, without

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene.questions import Question
+from ..session.questions import Question
 
 
 def build_questions(shown: str, answer: Callable) -> None:

@@ -7,8 +7,8 @@ from datetime import datetime
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene.lacking import lacking
-from ..scene.words import method_in_words, started_in_words, took, worst
+from ..session.lacking import lacking
+from ..session.words import method_in_words, started_in_words, took, worst
 from .comparison_part import ComparisonPart
 from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
 

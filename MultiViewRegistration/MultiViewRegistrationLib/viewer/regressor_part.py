@@ -8,7 +8,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene.lacking import inputs
+from ..session.lacking import inputs
 from .elements import NumberField
 from .xray_editor import number
 

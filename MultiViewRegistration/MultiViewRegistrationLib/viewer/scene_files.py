@@ -14,8 +14,8 @@ import slicer
 
 from ..errors import InputError
 from ..io.sent import home_of
-from ..scene import saved_sequence
-from ..scene.registration import Registration
+from ..mrml.registration import Registration
+from ..session import saved_sequence
 from .scene_check import check_scene
 from .uploads import LARGEST_BYTES, MOST_FILES, safe_path
 

@@ -7,8 +7,8 @@ import asyncio
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..scene import sequence_words
-from ..scene.player import RATE, RATES
+from ..session import sequence_words
+from ..session.player import RATE, RATES
 from .downloads import packed
 from .elements import Fetch
 from .export_section import LOOK_S

@@ -9,10 +9,11 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..scene import lacking, pose_numbers, poses
-from ..scene.case import DEFAULT_SEARCH
-from ..scene.session import LEARNED, STARTS
-from ..scene.words import METHODS
+from ..mrml import poses
+from ..mrml.case import DEFAULT_SEARCH
+from ..session import lacking, pose_numbers
+from ..session.session import LEARNED, STARTS
+from ..session.words import METHODS
 from .elements import NumberField
 from .landmarks_part import LandmarksPart
 from .pose_file import PoseFile

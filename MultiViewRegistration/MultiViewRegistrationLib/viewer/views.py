@@ -8,8 +8,9 @@ from time import monotonic
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewProps
 
-from ..scene import beam, bone_surface, ct_in_3d, ct_slices, layout, overlay, overview
-from ..scene.tags import colour, slice_node, tag_of
+from ..mrml import beam, bone_surface, ct_in_3d, ct_slices, layout, overlay
+from ..mrml.tags import colour, slice_node, tag_of
+from ..session import overview
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
 from .xray_view.view import XRayView

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InputError
-from ..scene.xray import XRayView
+from ..mrml.xray import XRayView
 
 
 class XRayEditor:

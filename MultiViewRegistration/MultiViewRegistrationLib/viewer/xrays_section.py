@@ -12,15 +12,15 @@ from trame.widgets import vuetify3 as v
 from ..errors import InputError
 from ..imaging.image_source import without_data_files
 from ..imaging.view import SharedUnknowns
-from ..scene import adding
-from ..scene.case import set_shared_unknowns, shared_unknowns_of
-from ..scene.geometry import certainty, describe, reference_of
-from ..scene.naming import rename
-from ..scene.readiness import Readiness
-from ..scene.similarity import similarities
-from ..scene.tags import colour, tag_of
-from ..scene.worker import Worker
-from ..scene.xray import XRayView
+from ..mrml.background_task import Worker
+from ..mrml.case import set_shared_unknowns, shared_unknowns_of
+from ..mrml.tags import colour, tag_of
+from ..mrml.xray import XRayView
+from ..session import adding
+from ..session.geometry import certainty, describe, reference_of
+from ..session.naming import rename
+from ..session.readiness import Readiness
+from ..session.similarity import similarities
 from .certainty_editor import CertaintyEditor
 from .elements import Files, NumberField
 from .geometry_editor import GeometryEditor

@@ -10,11 +10,11 @@ from dataset_layouts import NAMES, SIZE, SPECIMEN, projected, rigid_matrix, writ
 from phantom import off
 from tiny_case import refusal
 
+from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.deepfluoro import AP, START_DEPTH, Detector, read_deepfluoro
 from MultiViewRegistrationLib.io.datasets.deepfluoro_small import read_small, write_small
-from MultiViewRegistrationLib.workflow import register
 
 
 @pytest.fixture(scope="module")

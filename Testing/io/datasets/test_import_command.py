@@ -8,7 +8,7 @@ import h5py
 import pytest
 from dataset_layouts import SPECIMEN, write_deepfluoro
 
-from MultiViewRegistrationLib import cli
+from MultiViewRegistrationLib.cli.main import main as cli
 from MultiViewRegistrationLib.io.case_file import CaseFile
 
 

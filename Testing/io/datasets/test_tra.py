@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from test_autoscoper import trial
 from tiny_case import refusal
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper

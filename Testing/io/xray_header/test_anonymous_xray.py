@@ -9,7 +9,7 @@ import pytest
 from imaging.xray_files import write_xa
 from tiny_case import minimal
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.xray_header.assumptions import ASSUMPTIONS
 

@@ -10,16 +10,10 @@ import pytest
 from imaging.xray_files import COLUMNS, ROWS, SIZE, enhanced, item, pixels, write_enhanced, write_xa
 from tiny_case import START, minimal, refusal
 
-from MultiViewRegistrationLib.cli import main
+from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.xray_header.assumptions import (
-    BY_LETTERS,
-    IN_IMAGE,
-    QUARTERS,
-    SAME_TABLE,
-    TABLE_MOVED,
-)
+from MultiViewRegistrationLib.io.xray_header.assumptions import BY_LETTERS, IN_IMAGE, QUARTERS, SAME_TABLE, TABLE_MOVED
 from MultiViewRegistrationLib.io.xray_header.positioner import PATIENT_FROM_TABLE
 from MultiViewRegistrationLib.io.xray_header.read import read_header
 

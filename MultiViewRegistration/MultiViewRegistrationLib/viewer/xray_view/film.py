@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import slicer
 
-from ...scene.xray import XRayView
+from ...mrml.xray import XRayView
 
 #: Pixels along the longest side from which on the page gets blocks of pixels instead.
 LONGEST = 2048

@@ -10,10 +10,10 @@ from itertools import count
 
 import numpy as np
 
-from ...scene import overlay
-from ...scene.detector import Detector
-from ...scene.greys import Greys
-from ...scene.xray import XRayView
+from ...mrml import overlay
+from ...mrml.detector import Detector
+from ...mrml.greys import Greys
+from ...mrml.xray import XRayView
 
 _stamps = count(1)
 
@@ -66,7 +66,7 @@ class Layers:
 
     @staticmethod
     def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-        from ...assessment.live_overlays import layer
+        from ...report.live_overlays import layer
 
         return layer(mode, film, drr, structure=structure)
 

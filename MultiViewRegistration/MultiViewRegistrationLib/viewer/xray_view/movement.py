@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from ...errors import InputError
-from ...scene import by_hand
-from ...scene.registration import Registration
-from ...scene.xray import XRayView
+from ...mrml import by_hand
+from ...mrml.registration import Registration
+from ...mrml.xray import XRayView
 
 #: What can be asked for, and how many numbers say how far: pixels of the X-ray (columns, rows), mm along these, degrees counter-clockwise,
 #: degrees (right, down), mm away from the source.

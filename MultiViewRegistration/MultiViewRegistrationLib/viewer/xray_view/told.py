@@ -6,13 +6,14 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.epipolar import epipolar_line
-from ...scene import by_hand, labels, landmarks
-from ...scene.cursor import Reading
-from ...scene.detector import Detector
-from ...scene.registration import Registration
-from ...scene.session import Session
-from ...scene.tags import colour, tag_of
-from ...scene.xray import XRayView
+from ...mrml import by_hand, labels
+from ...mrml.cursor import Reading
+from ...mrml.detector import Detector
+from ...mrml.registration import Registration
+from ...mrml.tags import colour, tag_of
+from ...mrml.xray import XRayView
+from ...session import landmarks
+from ...session.session import Session
 
 #: Where bright is shown as black.
 INVERTED = "vtkMRMLColorTableNodeInvertedGrey"

@@ -8,11 +8,11 @@ from itertools import count
 from time import monotonic
 
 from ...errors import InputError
-from ...scene import overlay
-from ...scene.cursor import LinkedCursor, Reading
-from ...scene.detector import Detector, detectors
-from ...scene.session import Session
-from ...scene.xray import XRayView as Node
+from ...mrml import overlay
+from ...mrml.cursor import LinkedCursor, Reading
+from ...mrml.detector import Detector, detectors
+from ...mrml.xray import XRayView as Node
+from ...session.session import Session
 from .component import XRayCanvas
 from .film import Film, coded
 from .layers import Layers

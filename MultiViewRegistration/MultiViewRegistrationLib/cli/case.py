@@ -1,0 +1,122 @@
+"""`mvreg case`: make, check, show and anonymise the file that describes what there is to register."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import warnings
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from .case_new import add as add_new
+
+if TYPE_CHECKING:
+    from ..io.case import Case
+
+UNKNOWN_DETECTOR = 1.5  # times as far as the anatomy: where a detector is drawn whose distance is not known
+
+
+def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    """The parser of `mvreg case` and what it can do."""
+    parser = commands.add_parser(
+        "case", help="make a case step by step, check it, see what its geometry means, or take identity out of it"
+    )
+    parts = parser.add_subparsers(required=True, metavar="new|check|show|anonymise")
+    add_new(parts, common)
+
+    part = parts.add_parser(
+        "check", parents=[common], help="read everything, and say in plain words what it means and what is suspicious"
+    )
+    part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    part.set_defaults(run=_check)
+
+    part = parts.add_parser("show", parents=[common], help="draw the scene in 3D, and the CT's box in each image")
+    part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    part.add_argument(
+        "--out", type=Path, metavar="FILE.html", help="the page (default: case.html here; none with --json)"
+    )
+    part.add_argument("--open", action="store_true", help="open the page in a browser")
+    part.set_defaults(run=_show)
+
+    part = parts.add_parser("anonymise", parents=[common], help="copy a case without names, IDs, dates and headers")
+    part.add_argument("case", type=Path, help="case.json, or a folder that holds one")
+    part.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new or empty folder")
+    part.set_defaults(run=_anonymise)
+
+
+def _check(options: argparse.Namespace) -> dict:
+    from ..io.case import Case
+    from ..io.case_check import check_case
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        case = Case.load(options.case)
+    check = check_case(case)
+    answer = check.to_json()
+    answer["findings"] = [str(warning.message) for warning in caught if warning.category is UserWarning] + answer[
+        "findings"
+    ]
+    if not options.json:
+        print(f"{check.name}: read whole, every field is as it must be.")
+        print("\n".join(f"  {line}" for line in answer["lines"]))
+        print(
+            "\n".join(f"  Suspicious: {finding}" for finding in answer["findings"]) or "  Nothing suspicious was found."
+        )
+    return answer
+
+
+def _show(options: argparse.Namespace) -> dict:
+    from ..io.case import Case
+    from ..io.case_check import check_case
+    from ..io.files import write_atomically
+
+    if options.out and options.out.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"--out: found {options.out.name}, expected the name of a page, as in case.html; correct it.")
+    case = Case.load(options.case)
+    check = check_case(case)
+    out = options.out or (None if options.json else Path("case.html"))
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(out, _page(case, check))
+        print(f"Wrote {out}", file=sys.stderr)
+        if options.open:
+            webbrowser.open(out.resolve().as_uri())
+    return check.to_json()
+
+
+def _page(case: Case, check) -> str:
+    from ..report.case_page import case_page
+    from ..report.scene_svg import Scene
+
+    detector_mm = [view.source_to_detector_mm or UNKNOWN_DETECTOR * view.anatomy_depth_mm for view in check.views]
+    unknown = [view.name for view in check.views if view.source_to_detector_mm is None]
+    notes = []
+    if unknown:
+        notes.append(
+            f"The distance of the detector is not known of {', '.join(unknown)}, and is drawn at {UNKNOWN_DETECTOR} times that of "
+            "the anatomy; the beam is as it is."
+        )
+    if not check.placed:
+        notes.append(
+            "The case has no start pose: the CT is drawn with its axes along the world's, where the views meet; a single view, or "
+            "parallel ones, have it at the world's origin."
+        )
+    return case_page(
+        check.name,
+        Scene(case.views, detector_mm, check.corners, check.world_from_ct),
+        check.lines,
+        check.findings,
+        notes,
+    )
+
+
+def _anonymise(options: argparse.Namespace) -> dict:
+    from ..io.case_anonymise import anonymise
+
+    path, left_out = anonymise(options.case, options.out)
+    if not options.json:
+        print(f"Wrote {path}. Left out or changed:")
+        print("\n".join(f"  {sentence}" for sentence in left_out))
+    return {"case": str(path), "left_out": left_out}

@@ -1,0 +1,177 @@
+"""`mvreg export`: a result as files for other programs, or to navigation through OpenIGTLink."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..io.axes import AXES, DIRECTIONS
+from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
+
+if TYPE_CHECKING:
+    from ..io.navigation.handover import Handover
+
+MATRICES = ("txt", "npy", "json")
+
+
+def add(commands, common: argparse.ArgumentParser) -> None:
+    """Make the command's parser."""
+    command = commands.add_parser(
+        "export", parents=[common], help="write a result for other programs, or send it to navigation"
+    )
+    command.add_argument("result", type=Path, help="result.json, or a folder that holds one")
+    command.add_argument(
+        "--as",
+        dest="kinds",
+        nargs="+",
+        choices=[*KINDS, "all", *CASE_KINDS],
+        metavar="KIND",
+        help=f"what to write of the pose: {', '.join(KINDS)} or all of these; of the case at this pose, with --case: "
+        f"{', '.join(CASE_KINDS)}",
+    )
+    command.add_argument("--out", type=Path, help="folder of the files")
+    command.add_argument(
+        "--direction",
+        choices=DIRECTIONS,
+        help="forward: takes points of the CT to the world; resampling: the inverse, which Slicer wants of an ITK file "
+        "(default: both, each by its name)",
+    )
+    command.add_argument(
+        "--frame", choices=AXES, help="axes of the matrices in txt, npy and json (default: both, each by its name)"
+    )
+    command.add_argument(
+        "--case",
+        type=Path,
+        help="the case of this result: to find out whether a file of it has changed since, and for its CT and views",
+    )
+    command.add_argument(
+        "--volume", choices=VOLUME_FORMATS, help=f"file of a resampled CT or mask (default: {VOLUME_FORMATS[0]})"
+    )
+    command.add_argument(
+        "--identity",
+        action="store_true",
+        help="put the patient and the study of the X-rays' DICOM headers into the DICOM files; needs --case",
+    )
+    command.add_argument(
+        "--override", action="store_true", help="hand on a result that was rejected or is stale; it then says so"
+    )
+    command.add_argument("--igtl", metavar="HOST:PORT", help="send it to an OpenIGTLink server, until Ctrl-C")
+    command.add_argument(
+        "--igtl-server", type=int, metavar="PORT", help="offer it as an OpenIGTLink server on 127.0.0.1, until Ctrl-C"
+    )
+    command.add_argument("--seconds", type=float, help="of --igtl and --igtl-server, rather than until Ctrl-C")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> dict:
+    """Do it; returns what was written, and whether it carries a caution."""
+    from ..io.navigation.handover import Handover
+
+    links = [link for link in (options.igtl, options.igtl_server) if link is not None]
+    if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
+        raise InputError(
+            "export: found no single thing to do, expected --as KIND --out DIR, --igtl HOST:PORT or --igtl-server PORT; add "
+            "what is missing."
+        )
+    named = set(options.kinds or ())
+    kinds = [kind for kind in (*KINDS, *CASE_KINDS) if kind in named or kind in KINDS and "all" in named]
+    _refuse_idle_options(options, kinds)
+    if options.seconds is not None and not 0 < options.seconds < 1e6:
+        raise InputError(f"--seconds: found {options.seconds:g}, expected a number above 0; correct it.")
+    handover = _settled(Handover.read(options.result), options)
+    files = _write(handover, kinds, options) if kinds else []
+    if links:
+        _send(handover, options)
+    return {"files": [str(file) for file in files], "verdict": handover.verdict, "override": handover.caution}
+
+
+def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
+    if options.frame and not set(MATRICES) & set(kinds):
+        raise InputError(
+            f"--frame: found {options.frame} without txt, npy or json, expected it with these alone (ITK and DICOM are LPS, "
+            "OpenIGTLink is RAS); leave it out."
+        )
+    if options.direction == "resampling" and not set(kinds) & {"tfm", "h5", *MATRICES}:
+        raise InputError(
+            "--direction: found resampling without a file that has a direction, expected it with tfm, h5, txt, npy or json; "
+            "leave it out."
+        )
+    if options.volume and not {"resampled-ct", "resampled-mask"} & set(kinds):
+        raise InputError(
+            f"--volume: found {options.volume} without resampled-ct or resampled-mask, expected it with these alone; leave it "
+            "out."
+        )
+    if options.identity and not {"dicom", "drr"} & set(kinds):
+        raise InputError("--identity: found it without dicom or drr, expected it with these alone; leave it out.")
+    needing = [*(kind for kind in kinds if kind in CASE_KINDS), *(["--identity"] if options.identity else [])]
+    if needing and not options.case:
+        raise InputError(
+            f"--case: is missing, expected the case of this result, of which {', '.join(needing)} is made; add --case CASE."
+        )
+
+
+def _settled(handover: Handover, options: argparse.Namespace) -> Handover:
+    """The result, its inputs compared; InputError where something speaks against it that nobody has overridden."""
+    if options.case:
+        handover = handover.beside(options.case)
+    elif not options.json:
+        print("  whether an input has changed since was not looked at: that needs --case", file=sys.stderr)
+    if handover.caution and not (handover.overridden or options.override):
+        caution = handover.caution[0].lower() + handover.caution[1:].rstrip(".")
+        raise InputError(
+            f"{handover.path}: {caution}, expected a result that stands; register again, or add --override, which every file "
+            "then tells of."
+        )
+    return handover
+
+
+def _write(handover: Handover, kinds: list[str], options: argparse.Namespace) -> list[Path]:
+    from ..io.case import Case
+    from ..io.navigation.exports import write_exports
+    from ..report.exports import case_files, identities_of
+
+    directions = [options.direction] if options.direction else DIRECTIONS
+    identities = identities_of(options.case) if options.identity else {}
+    further = {}
+    if set(kinds) & set(CASE_KINDS):
+        case = Case.load(options.case, world_from_ct=handover.world_from_ct)
+        further = case_files(handover, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
+    files = write_exports(
+        handover,
+        options.out,
+        [kind for kind in kinds if kind in KINDS],
+        directions,
+        [options.frame] if options.frame else AXES,
+        further,
+        next(iter(identities.values()), None),
+    )
+    for file in files:
+        print(f"  {file}", file=sys.stderr)
+    return files
+
+
+def _send(handover: Handover, options: argparse.Namespace) -> None:
+    from ..io.navigation.igtl import address, send_to, serve
+    from ..io.navigation.messages import messages_of
+
+    def tell(text: str) -> None:
+        print(f"  OpenIGTLink: {text}", file=sys.stderr, flush=True)
+
+    messages, stop = messages_of(handover), threading.Event()
+    if not messages.images:
+        tell("there are no overlays beside the result.json, so no IMAGE is sent")
+    if options.seconds is not None:
+        timer = threading.Timer(options.seconds, stop.set)
+        timer.daemon = True
+        timer.start()
+    try:
+        if options.igtl is not None:
+            send_to(*address(options.igtl), messages, stop, tell)
+        else:
+            serve(options.igtl_server, messages, stop, tell)
+    except KeyboardInterrupt:  # the way to end it
+        stop.set()

@@ -1,0 +1,76 @@
+"""`mvreg view`: the same work as in 3D Slicer's panel in a web page."""
+
+from __future__ import annotations
+
+import argparse
+from importlib.util import find_spec
+from pathlib import Path
+
+from ..errors import InputError
+
+
+def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
+    """Make the command's parser."""
+    command = commands.add_parser(
+        "view", parents=[common], help="work in a web page: look, register, check, export, until Ctrl-C"
+    )
+    command.add_argument(
+        "path",
+        type=Path,
+        nargs="?",
+        metavar="CASE|RESULT|TRACK|SCENE.mrb",
+        help="case.json, result.json, track.json, or a folder that holds one, or a scene of Slicer (default: the start "
+        "page)",
+    )
+    command.add_argument(
+        "--case",
+        type=Path,
+        help="the case of a RESULT (default: the case.json beside it) or of a TRACK (default: the one that was tracked)",
+    )
+    command.add_argument(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="address to serve on; on another than this computer's own nothing is encrypted (default: %(default)s)",
+    )
+    command.add_argument("--port", type=int, default=0, help="default: any that is free")
+    command.add_argument("--no-browser", action="store_true", help="only print the page's address")
+    command.set_defaults(run=_view)
+
+
+def _view(options: argparse.Namespace) -> dict:
+    if not 0 <= options.port < 2**16:
+        raise InputError(
+            f"--port: found {options.port}, expected a number from 1 to 65535; correct it, or leave it out."
+        )
+    if options.path is not None and not options.path.exists():
+        raise InputError(
+            f"{options.path} is not there, expected a case.json, a result.json, a track.json, a folder that holds one, "
+            "or a scene; correct the path."
+        )
+    if find_spec("trame_slicer") is None:
+        raise InputError(
+            'mvreg view: found no trame-slicer, expected the extra "viewer"; install it: pip install '
+            '"multiview-registration[viewer]", or pip install -e ".[viewer]" in a copy of the source.'
+        )
+    from ..viewer import libraries, vtk_on_demand
+
+    libraries.load_beside()
+    vtk_on_demand.put_off()
+    from ..viewer.serving import serve
+
+    serve(
+        options.path,
+        _demo,
+        case=options.case,
+        host=options.host,
+        port=options.port,
+        open_browser=not options.no_browser,
+    )
+    return {}
+
+
+def _demo() -> Path:
+    from ..simulation.sample import demo_at_hand  # imports what the start of the page need not wait for
+
+    return demo_at_hand()

@@ -1,0 +1,284 @@
+"""Files into the scene: a CT, an X-ray, or a whole case.json."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
+
+from ..geometry.camera import Camera
+from ..geometry.landmarks import Landmark
+from ..imaging.view import View
+from ..imaging.xray import RawImage, XRay, recognised
+from ..io.case import Case, image_of, mask_of
+from ..io.case_file import CaseFile, ViewFile
+from ..io.identity import read_identity
+from .background_task import Worker
+from .by_hand import keep_centre
+from .case import LANDMARKS, grid_of, keep_extras
+from .dicom_origin import content_of, keep_frame
+from .frames import ras_from_lps
+from .identity import remember
+from .image import set_source
+from .products import OWNER, product
+from .registration import CT_UNIT, Registration
+from .xray import MASK, XRayView
+
+#: The name of a mask that a DICOM header has.
+SHUTTER = "shutter"
+#: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the voxels that are asked.
+SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
+#: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
+LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
+
+
+def load_case(scene, path: str | os.PathLike) -> Registration:
+    """A registration with all that a case.json names. InputError for what is wrong in it; nothing is left in the scene then."""
+    return read_case(path)(scene)
+
+
+def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Worker | None = None) -> ReadCase:
+    """`load_case` in two steps: everything is read and checked now, in any thread; what is returned puts it into a scene, in the main
+    thread.
+
+    loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
+    """
+    return of_files(loaded or Case.load(path), CaseFile.read(path), ready)
+
+
+def of_files(case: Case, file: CaseFile, ready: Worker | None = None) -> ReadCase:
+    """The same of a case that was loaded from what a case.json says."""
+    ct = case.ct
+    return ReadCase(
+        case,
+        file,
+        _read_views(case, file),
+        read_identity(file.ct.path),
+        whole_numbers(ct.volume.values),
+        ct.centroid(),
+        ready,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class ReadCase:
+    """A case.json with all that it names, on the way into a scene.
+
+    identity: of the CT, see `io.identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `by_hand`.
+    ready: the worker that makes the CT ready meanwhile, if any, see `Session.know`.
+    """
+
+    case: Case
+    file: CaseFile
+    entries: list[ViewEntry]
+    identity: dict[str, str]
+    voxels: np.ndarray
+    centre: np.ndarray
+    ready: Worker | None = None
+
+    def __call__(self, scene) -> Registration:
+        """The registration that it becomes there. InputError where there is no room for it."""
+        case = self.case
+        registration = Registration.create(scene, case.name)
+        ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
+        keep_frame(ct, case.dicom.ct_uid)
+        remember(ct, self.identity)
+        registration.ct = ct
+        registration.node.SetParameter(CT_UNIT, case.ct.unit)
+        if case.ct.mask is not None:
+            registration.choose_segment(*segmentation_node(scene, name_of(self.file.mask.path), case.ct.mask, ct))
+        keep_centre(registration, self.centre)
+        for key, value in case.search.items():
+            registration.node.SetParameter(key, str(value))
+        keep_extras(registration, case)
+        if case.world_from_ct is not None:
+            registration.world_from_ct = case.world_from_ct
+        for entry in self.entries:
+            add_entry(registration, entry)
+        place_landmarks(registration, case.landmarks)
+        return registration
+
+
+@dataclass(frozen=True, eq=False)
+class ViewEntry:
+    """A view of a case.json with its pixels, on the way into a scene.
+
+    content: as `XRayView.content`.   frame: the pixels, with the name of their file, and what was made of them.
+    mask: (rows, columns), with the name of its file.   identity: see `io.identity`.
+    """
+
+    name: str
+    content: dict
+    frame: tuple[str, RawImage, XRay]
+    mask: tuple[str, np.ndarray] | None
+    identity: dict[str, str]
+
+
+def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
+    """The views of a case that was loaded from this file. InputError for what cannot be read."""
+    return _read_views(case, CaseFile.read(path))
+
+
+def _read_views(case: Case, file: CaseFile) -> list[ViewEntry]:
+    return [
+        _read_view(*view, content_of(case.dicom.views.get(view[0].name)))
+        for view in zip(case.views, file.views, strict=True)
+    ]
+
+
+def _read_view(view: View, entry: ViewFile, origin: dict) -> ViewEntry:
+    raw = image_of(entry)
+    mask = entry.mask and (name_of(entry.mask.path), mask_of(entry))
+    if raw.open is not None:
+        mask = (mask[0], mask[1] & raw.open) if mask else (SHUTTER, raw.open)
+    c_arm = entry.geometry.c_arm
+    geometry = {"camera": camera_content(view.camera)} if c_arm is None else {"c_arm": c_arm}
+    assumed = {"assumptions": list(entry.assumptions)} if entry.assumptions else {}
+    return ViewEntry(
+        view.name,
+        {
+            **geometry,
+            **assumed,
+            **greys_of(entry, raw),
+            "rotation_sd_deg": view.rotation_sd_deg,
+            "translation_sd_mm": view.translation_sd_mm,
+            "pixel_mm": view.xray.pixel_mm,
+            "from": "case.json",
+            **origin,
+        },
+        (name_of(entry.image.path), raw, view.xray),
+        mask,
+        read_identity(entry.image.path),
+    )
+
+
+def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
+    """Add a view of a case.json. InputError where there is no room for more."""
+    view = registration.add_xray(entry.name)
+    view.change(**entry.content)
+    remember(view.node, entry.identity)
+    file, raw, xray = entry.frame
+    set_source(view, source_node(view, file, raw), xray if entry.mask is None else None)  # that has the mask already
+    if entry.mask is not None:
+        add_mask(view, *entry.mask)
+    return view
+
+
+def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
+    """Use of a view's image only where `used` (rows, columns) is True, by a segmentation that goes with it."""
+    segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
+    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+    view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+
+
+def greys_of(entry: ViewFile, raw: RawImage) -> dict:
+    """The entries of a view's content that say what the grey values of its image are. InputError where the image does not tell."""
+    intensity, inverted = recognised(raw) if entry.intensity == "auto" else (entry.intensity, False)
+    return {**white_of(raw, inverted), "intensity": intensity, "inverted": inverted}
+
+
+def white_of(raw: RawImage, inverted: bool) -> dict:
+    """The entry of a view's content that says about which value its grey scale is turned round."""
+    return {"white": raw.white} if inverted else {}
+
+
+def camera_content(camera: Camera) -> dict:
+    """A camera as a case.json has it."""
+    return {
+        "intrinsics": camera.intrinsics.tolist(),
+        "camera_from_world": camera.camera_from_world.tolist(),
+        "size": list(camera.size),
+    }
+
+
+def volume_node(scene, name: str, values: np.ndarray, world_from_index: np.ndarray):
+    """A vtkMRMLScalarVolumeNode of an array (slices, rows, columns) that lies so in LPS; Hounsfield units as whole numbers."""
+    values = whole_numbers(values)
+    node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(ras_from_lps(world_from_index)))
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)  # which goes through all voxels
+    display.SetWindowLevelMinMax(*np.percentile(values[THIN], SHOWN))
+    slicer.util.updateVolumeFromArray(node, values)
+    return node
+
+
+def whole_numbers(values: np.ndarray) -> np.ndarray:
+    """float32 values (slices, rows, columns) as int16, where they are the same."""
+    if values.dtype != np.float32:
+        return values
+    whole = np.empty(values.shape, np.int16)
+    for of, into in zip(values, whole, strict=True):  # by slices: they fit the cache
+        into[:] = of
+        if not np.array_equal(of, into):
+            return values
+    return whole
+
+
+def source_node(view: XRayView, name: str, *frames: RawImage):
+    """The volume of an X-ray as its file has it, a slice for each frame.
+
+    It goes with the view, and is not shown in lists of volumes: the view stands for it.
+    """
+    node = volume_node(view.node.GetScene(), name, stored(*frames), np.eye(4))
+    node.SetHideFromEditors(True)
+    node.SetNodeReferenceID(OWNER, view.node.GetID())
+    return node
+
+
+def stored(*frames: RawImage) -> np.ndarray:
+    """(frames, rows, columns): images as the volume of an X-ray has them, as whole numbers where they are such."""
+    whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
+    return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
+
+
+def segmentation_node(scene, name: str, selected: np.ndarray, volume):
+    """A segmentation with one segment, True in `selected` (slices, rows, columns) on a volume's grid, and the segment's ID."""
+    labelmap = grid_of(volume)
+    labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
+    vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = selected.ravel()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
+
+
+def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> None:
+    """Markups for landmarks: a list in the CT, and one at each X-ray that shows any."""
+    for landmark in landmarks:
+        _add_point(landmark_list(registration), landmark.name, ras_from_lps(landmark.ct))
+        for view in registration.xrays:
+            if view.name in landmark.pixels:
+                _add_point(landmark_list(registration, view), landmark.name, view.ras_of(landmark.pixels[view.name]))
+
+
+def landmark_list(registration: Registration, view: XRayView | None = None):
+    """The list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
+    owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
+    node = owner.GetNodeReference(LANDMARKS)
+    if node is None:
+        node = product(owner, LANDMARKS, "vtkMRMLMarkupsFiducialNode", f"Landmarks {where}")
+        node.CreateDefaultDisplayNodes()
+        node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
+        display = node.GetDisplayNode()
+        display.SetGlyphTypeFromString("CrossDot2D")  # what lies under it stays in sight
+        display.SetSelectedColor(*LANDMARK_COLOURS[view is not None])
+        if view is None:
+            node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    return node
+
+
+def _add_point(markups, label: str, position) -> None:
+    markups.AddControlPoint(*position, label)
+
+
+def name_of(path: Path) -> str:
+    """A file's name without what says its format."""
+    return re.sub(r"(\.nii)?\.[A-Za-z]\w{0,4}$", "", path.name) or path.name

@@ -1,0 +1,141 @@
+"""What lies over an X-ray: the DRR, or a picture made of both, in volumes on the X-ray's plane."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+
+from . import slice_view
+from .detector import Detector
+from .greys import Greys
+from .registration import Registration
+from .xray import XRayView
+
+DRR = "drr"
+PICTURE = "picture"
+#: In these modes the foreground is the DRR, in PICTURES a picture made of X-ray and DRR (assessment.live_overlays).
+BLENDS = ("blend", "flicker")
+PICTURES = ("checkerboard", "edges", "colours", "difference")
+MODES = (*BLENDS, *PICTURES, "off")
+#: Parameters of a registration.
+MODE, OPACITY = "overlay", "opacity"
+#: Seconds that each of the two is seen in turn.
+FLICKER_S = 0.5
+#: What a DRR's voxel has where it says nothing: transparent, and so low that its neighbours are not dimmed when they are interpolated.
+NOTHING = -1e4
+
+
+def mode_of(registration: Registration) -> str:
+    """One of MODES."""
+    mode = registration.parameter(MODE, MODES[0])
+    return mode if mode in MODES else MODES[0]
+
+
+def opacity_of(registration: Registration) -> float:
+    """From 0, the X-ray alone, to 1, the DRR alone."""
+    return float(registration.parameter(OPACITY, "0.5"))
+
+
+def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: bool = False) -> np.ndarray:
+    """The DRR (rows, columns), NaN where rays go through a cut end of the CT.
+
+    anatomy: a `registration.anatomy.Anatomy`.   level: of its pyramid, 0 the finest.
+    bones: of bone alone, for edges, which are smoothed anyhow, so that they need no second volume of the finest level.
+    """
+    seen = anatomy.projector(level).seen(camera, world_from_ct)
+    projector = anatomy.bones(max(level, 1)) if bones else anatomy.projector(level)
+    image = projector.render(camera, world_from_ct, wanted=seen).image
+    image[seen == 0] = np.nan
+    return image
+
+
+def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """The picture, uint8 (rows, columns, 3), of one of PICTURES, as `assessment.live_overlays.picture`."""
+    from ..report.live_overlays import picture  # it needs Pillow
+
+    return picture(mode, film, drr, structure=structure)
+
+
+def show_drr(detector: Detector, drr: np.ndarray, factor: int) -> None:
+    """Put a DRR into the view's volume.
+
+    drr: (rows, columns), NaN where it says nothing, of the camera pooled by `factor`.
+    """
+    node = _volume(detector.view, DRR, "vtkMRMLScalarVolumeNode", "DRR")
+    slicer.util.updateVolumeFromArray(node, np.where(np.isnan(drr), np.float32(NOTHING), drr)[None])
+    _place(node, detector, factor)
+
+
+def show_picture(detector: Detector, picture: np.ndarray, factor: int) -> None:
+    """Put a picture, uint8 (rows, columns, 3), into the view's volume."""
+    node = _volume(detector.view, PICTURE, "vtkMRMLVectorVolumeNode", "overlay")
+    slicer.util.updateVolumeFromArray(node, picture[None])
+    _place(node, detector, factor)
+
+
+def shade(view: XRayView, greys: Greys) -> None:
+    """Show the DRR as the X-ray is shown: in its window, and in its colours, should a person have inverted them."""
+    node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
+    if node is None or like is None:
+        return
+    low, high = greys.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
+    display = node.GetDisplayNode()
+    was = display.StartModify()
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high)
+    display.SetInterpolate(like.GetInterpolate())
+    display.SetAndObserveColorNodeID(like.GetColorNodeID())
+    display.SetLowerThreshold(0.0)
+    display.SetUpperThreshold(1e6)
+    display.SetApplyThreshold(True)
+    display.EndModify(was)
+
+
+def xray_window(view: XRayView) -> tuple[float, float]:
+    """(low, high) line integrals between which the X-ray is shown."""
+    display = view.node.GetDisplayNode()
+    return display.GetWindowLevelMin(), display.GetWindowLevelMax()
+
+
+def foreground(view: XRayView, mode: str):
+    """The volume to lie over the X-ray in this mode; None where there is none (yet)."""
+    role = _role(mode)
+    return role and view.node.GetNodeReference(role)
+
+
+def lay(registration: Registration, seconds: float) -> None:
+    """Show in each X-ray's slice view what the registration's mode asks for.
+
+    seconds: of any clock, which tells whose turn it is to flicker.
+    """
+    mode = mode_of(registration)
+    opacity = {"blend": opacity_of(registration), "flicker": float(seconds % (2 * FLICKER_S) < FLICKER_S)}.get(
+        mode, 1.0
+    )
+    for view in registration.xrays:
+        slice_view.lay_over(view, foreground(view, mode), opacity)
+
+
+def remove(view: XRayView, but: str = "off") -> None:
+    """Remove the volumes that a mode has no use for, as they no longer tell where the CT is."""
+    for role in {DRR, PICTURE} - {_role(but)}:
+        view.remove_product(role)
+
+
+def _role(mode: str) -> str | None:
+    return None if mode == "off" else DRR if mode in BLENDS else PICTURE
+
+
+def _volume(view: XRayView, role: str, class_name: str, suffix: str):
+    node = view.product(role, class_name, f"{view.name} {suffix}")
+    if node.GetDisplayNode() is None:
+        node.CreateDefaultDisplayNodes()
+        node.SetSelectable(False)
+    return node
+
+
+def _place(node, detector: Detector, factor: int) -> None:
+    """Lay a volume on the detector's plane, each of its pixels over `factor` x `factor` of the X-ray's."""
+    pixel_from_pooled = np.diag([factor, factor, 1.0, 1.0])
+    pixel_from_pooled[:2, 3] = (factor - 1) / 2
+    node.SetIJKToRASMatrix(slicer.util.vtkMatrixFromArray(detector.ras_from_pixel @ pixel_from_pooled))

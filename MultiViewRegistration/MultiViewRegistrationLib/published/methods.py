@@ -1,0 +1,75 @@
+"""The refinements to choose from: the program's own, and the published ones on torch."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.view import SharedUnknowns, View
+from ..registration.devices import Workplace
+from ..registration.pipeline import Anatomy, Refinement, refine
+from ..registration.unknowns import CALIBRATED
+from .presets import PRESETS
+
+NAMES = ("joint", *PRESETS)
+
+
+@dataclass(frozen=True)
+class Refiner:
+    """A refinement by its name.
+
+    run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
+    torch_device: where a published one runs, by torch.
+    place: where the joint one works.
+    """
+
+    name: str
+    run: Callable[..., Refinement]
+    torch_device: str | None = None
+    place: Workplace = field(default_factory=Workplace)
+
+    @property
+    def trains_on(self) -> str:
+        """Where a regressor is trained for it, see `learning.train`: on the same device, where networks can be trained there."""
+        return self.torch_device if (self.torch_device or "").startswith("cuda") else self.place.name
+
+
+def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
+    """The refinement of a name.
+
+    name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.presets`.
+    device: of "joint": a `devices.Workplace` or what it takes; where that is not there, a warning says so, and the processor does the work.
+        Of torch, for the published ones: "cpu", "cuda", "mps", ..., or "auto".
+
+    InputError for another name; for a published one where torch is not installed, or for a device that is not there.
+    """
+    if name == "joint":
+        return Refiner(name, refine, place=device if isinstance(device, Workplace) else Workplace(device))
+    if name not in PRESETS:
+        raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
+    try:
+        from . import refine as published
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise InputError(
+            f'refinement "{name}": needs PyTorch, which is not installed; install it with '
+            'pip install "multiview-registration[torch]", or use the refinement "joint".'
+        ) from None
+    chosen = str(published.choose_device(device))
+
+    def run(
+        anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
+    ) -> Refinement:
+        if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
+            warnings.warn(
+                f'The geometry of the views is said to be uncertain; the refinement "{name}" takes it as exact.',
+                stacklevel=2,
+            )
+        return published.refine(anatomy, views, world_from_ct, PRESETS[name], chosen, progress)
+
+    return Refiner(name, run, chosen)

@@ -1,0 +1,237 @@
+"""Registrations that begin with what a regressor says of the X-rays: `--start regressor`, and `--start auto`, where a search goes along."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.ct import CT
+from ..imaging.view import SharedUnknowns, View
+from ..io.case import Case
+from ..published.methods import Refiner
+from ..registration.anatomy import Anatomy
+from ..registration.apart import untied
+from ..registration.doubt import along_doubt
+from ..registration.pipeline import Progress, Refinement, refine_anywhere
+from ..registration.plan import CAPTURED_MM, MOST_EXPECTED_MM
+from ..registration.ranges import Range
+from ..registration.starts import Start, refine_from
+from ..registration.unknowns import CALIBRATED
+from ..rendering.devices import CPU
+
+#: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
+DOUBT_MM = 2 * CAPTURED_MM
+
+
+class Candidate(Protocol):
+    """See `regressor.fusion.Candidate`."""
+
+    world_from_ct: np.ndarray
+    covariance: np.ndarray
+    views: tuple[int, ...]
+    agree: bool
+
+    def expected_mm(self) -> float: ...
+
+
+class Model(Protocol):
+    """What a registration needs of a regressor, see `regressor.model.Model`."""
+
+    card: Any
+    folder: Path | None
+
+    def candidates(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> list[Candidate]: ...
+
+    def reach(self, views: Sequence[View], world_from_ct: np.ndarray | None) -> tuple[np.ndarray, float, float]: ...
+
+    def check_ct(self, ct: CT) -> None: ...
+
+
+@dataclass(frozen=True)
+class Said:
+    """A pose (4 rows of 4) that the regressor named, the views it is from in words, and the error to expect, root mean square."""
+
+    views: str
+    expected_mm: float
+    agree: bool
+    world_from_ct: list[list[float]]
+
+
+@dataclass(frozen=True)
+class Started:
+    """How a registration began that asked for a regressor.
+
+    model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
+    device: where that was done, see `regressor.card.Card`.   trained: whether it was done for this registration.
+    candidates: what it said, the most credible first.
+    taken: which of them the answer came from, "search" where it came from none.
+    """
+
+    model: str | None
+    minutes: float | None
+    device: str | None
+    trained: bool
+    candidates: list[Said]
+    taken: str
+
+    @property
+    def expected_mm(self) -> float | None:
+        """The error to expect of the most credible candidate, root mean square of points 60 mm from the anatomy's centre."""
+        return self.candidates[0].expected_mm if self.candidates else None
+
+    def to_json(self) -> dict:
+        return {**asdict(self), "expected_mm": self.expected_mm}
+
+    def __str__(self) -> str:
+        if not self.candidates:
+            return (
+                "no model of this CT" if self.model is None else "a model that cannot say anything of these views"
+            ) + ": searched for"
+        name = f" {self.model}" if self.model else ""
+        trained = ", trained for this" if self.trained else ""
+        length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}" + (
+            f" on {self.device}" if self.device != CPU else ""
+        )
+        return f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
+
+
+class Guided:
+    """The registration of a case's views from what a model says of them, and how it began.
+
+    model: None for a plain search.   anatomy, views: the case's.
+    world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
+        as one does, through the range of the training, where the model itself knows the pose no better than by MOST_EXPECTED_MM.
+
+    InputError for views of which the model cannot say anything, but where a search goes along: then there is a warning, and that alone
+    is done.
+    """
+
+    def __init__(
+        self,
+        model: Model | None,
+        anatomy: Anatomy,
+        views: Sequence[View],
+        world_from_ct: np.ndarray | None,
+        shared: SharedUnknowns = CALIBRATED,
+        *,
+        trained: bool = False,
+        centre: np.ndarray | None = None,
+        reach: Range | None = None,
+        seed: int = 0,
+    ) -> None:
+        self._model, self._anatomy, self._nominal, self._shared, self._trained = (
+            model,
+            anatomy,
+            world_from_ct,
+            shared,
+            trained,
+        )
+        self._centre, self._reach, self._seed = centre, reach, seed
+        self.seconds = 0.0
+        """That the model took."""
+        alone = untied(views, shared)
+        self._together = [view for i, view in enumerate(views) if i not in alone]
+        self.candidates = self._ask(self._together)
+        """Of the views that are registered together, the most credible first; none where there is only a search."""
+
+    def run(self, by: Refiner, anatomy: Anatomy, views: list[View], tell: Callable[[Progress], object]) -> Refinement:
+        """Views registered, those that belong together or one of the others, see `register_views`; a published refinement begins with the
+        most credible pose, and without one it is an InputError."""
+        together = [view.name for view in views] == [view.name for view in self._together]
+        candidates = self.candidates if together else self._ask(views)
+        if by.name != "joint":
+            if not candidates:
+                raise no_pose(by)
+            return by.run(anatomy, views, candidates[0].world_from_ct, tell, self._shared)
+        if not candidates:
+            return refine_anywhere(anatomy, views, self._centre, self._reach, tell, self._shared, seed=self._seed)
+        starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
+        centre, reach = self._centre, self._reach
+        if reach is None and starts[0].expected_mm > MOST_EXPECTED_MM:
+            centre, *far = self._model.reach(views, self._nominal)
+            reach = Range(*far)
+        return refine_from(anatomy, views, starts, tell, self._shared, centre=centre, reach=reach, seed=self._seed)
+
+    def started(self, refinement: Refinement, by: Refiner) -> Started:
+        """How the registration began that led here."""
+        said = [
+            Said(
+                of_views(candidate, self._together),
+                candidate.expected_mm(),
+                candidate.agree,
+                candidate.world_from_ct.tolist(),
+            )
+            for candidate in self.candidates
+        ]
+        taken = refinement.taken if by.name == "joint" else 0
+        model = self._model
+        of = (
+            (None, None, None)
+            if model is None
+            else (Path(model.folder or "").name, float(model.card.minutes), model.card.device)
+        )
+        return Started(*of, self._trained, said, "search" if taken is None else said[taken].views)
+
+    def _ask(self, views: list[View]) -> list[Candidate]:
+        if self._model is None:
+            return []
+        began = perf_counter()
+        try:
+            return poses_by(self._model, self._anatomy, views, self._nominal)
+        except InputError as error:
+            if self._reach is None:
+                raise
+            warnings.warn(f"{error} The pose is searched for, without the model.", stacklevel=3)
+            return []
+        finally:
+            self.seconds += perf_counter() - began
+
+
+def poses_by(
+    model: Model, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None
+) -> list[Candidate]:
+    """What a model says of X-rays, the most credible pose first: of a body of which it is not sure, its own moved `along_doubt`.
+
+    Arguments and InputError as of `regressor.model.Model.candidates`.
+    """
+    said = model.candidates(views, world_from_ct)
+    if anatomy.structure or said[0].expected_mm() < DOUBT_MM:
+        return said
+    pose, covariance = along_doubt(anatomy, views, said[0].world_from_ct, said[0].covariance)
+    return [replace(said[0], world_from_ct=pose, covariance=covariance), *said]
+
+
+def model_for(case: Case, start: str, model: str | Path | Model | None) -> Model | None:
+    """The regressor that a start uses, see `learning.find_model`; None where there is none. What needs none needs no PyTorch, either."""
+    if start not in ("regressor", "auto"):
+        return None
+    from .learning import find_model, missing_packages
+
+    if start == "auto" and model is None and missing_packages():
+        return None
+    return find_model(case, model)
+
+
+def of_views(candidate: Candidate, views: Sequence[View]) -> str:
+    """From which of the views a candidate is: "both views together", "AP alone"."""
+    names = [views[i].name for i in candidate.views]
+    if len(names) == 1:
+        return f"{names[0]} alone"
+    if len(names) < len(views):
+        return f"{', '.join(names[:-1])} and {names[-1]} together"
+    return "both views together" if len(names) == 2 else f"all {len(names)} views together"
+
+
+def no_pose(by: Refiner) -> InputError:
+    """A published refinement needs a pose to start from."""
+    return InputError(
+        f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
+        "start."
+    )

@@ -1,0 +1,141 @@
+"""What an export makes of a result and its case together: the CT in the X-rays' world, simulated X-rays, and the views' cameras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.ct import attenuation
+from ..io.case import Case, ct_box
+from ..io.case_file import CaseFile
+from ..io.dicom_origin import new_uid
+from ..io.fields import found, shown
+from ..io.navigation.handover import Handover
+from ..rendering.drr import Projector
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+Writers = dict[str, Callable[[Path], object]]
+
+
+def case_files(
+    handover: Handover,
+    case: Case,
+    kinds: Sequence[str],
+    volume_format: str,
+    identities: dict[str, Dataset] | None = None,
+) -> Writers:
+    """Files by their name, each with what writes it to a path, for `write_exports`.
+
+    kinds: of `navigation.CASE_KINDS`. "resampled-ct" and "resampled-mask" come as ct_in_world and ct_in_reference, where a tracker's frame
+        is known; "cameras" as cameras_in_ct, too, for a scene in which the CT lies where its file has it; "drr" as drr_view1.dcm, ...
+    volume_format: one of `navigation.VOLUME_FORMATS`.   identities: for DICOM, by the view's name, see `identities_of`.
+
+    Raises InputError where the result is of other views, and as `resampled_mask`.
+    """
+    cameras = cameras_of(handover, case)
+    files: Writers = {}
+    if "resampled-ct" in kinds:
+        files |= _volumes("ct", handover, case, volume_format)
+    if "resampled-mask" in kinds:
+        files |= _volumes("mask", handover, case, volume_format)
+    if "drr" in kinds:
+        files |= _drrs(handover, case, cameras, identities or {})
+    if "cameras" in kinds:
+        files |= _cameras(handover, case, cameras)
+    return files
+
+
+def cameras_of(handover: Handover, case: Case) -> list[Camera]:
+    """The cameras of the case's views as the registration left them. InputError for a view that the result does not have."""
+    handed = {view.name: view for view in handover.views}
+    for view in case.views:
+        if view.name not in handed:
+            raise InputError(
+                f"{shown(handover.path)}: has no view {found(view.name)}, which the case has, expected the result of this "
+                "case; give the one that it was found from."
+            )
+    return [handed[view.name].corrected(view.camera) for view in case.views]
+
+
+def identities_of(case: Path) -> dict[str, Dataset]:
+    """Patient and study of the X-rays of a case that are DICOM and say them, by the view's name.
+
+    InputError where none does, or they are of several patients.
+    """
+    from ..io.navigation.dicom_objects import agreed_identity, identity_of
+
+    file = CaseFile.read(case)
+    identities = {view.name: identity for view in file.views if (identity := identity_of(view.image.path)) is not None}
+    if not identities:
+        raise InputError(
+            f"--identity: no X-ray of {shown(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
+            "out."
+        )
+    agreed_identity(list(identities.values()))
+    return identities
+
+
+def _volumes(what: str, handover: Handover, case: Case, volume_format: str) -> Writers:
+    from ..io.navigation.resampled import resampled_ct, resampled_mask, write_volume
+
+    make = resampled_ct if what == "ct" else resampled_mask
+    if what == "mask" and case.ct.mask is None:
+        make(case.ct, np.eye(4))  # says so before anything is written
+
+    def write(path: Path, name: str, pose: np.ndarray) -> None:
+        target = name.split("_")[0]
+        said = f"The {what} resampled by {name}, {target} LPS mm."
+        write_volume(path, make(case.ct, pose), f"NOT FOR USE: {handover.caution} {said}" if handover.caution else said)
+
+    return {
+        f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)
+        for name, pose in handover.poses.items()
+    }
+
+
+def _drrs(handover: Handover, case: Case, cameras: list[Camera], identities: dict[str, Dataset]) -> Writers:
+    from ..io.navigation.secondary_capture import Drr, write_secondary_capture
+
+    projector = Projector(attenuation(case.ct))
+    images = {view.name: view.image for view in handover.views}
+    study, series = new_uid(), {}
+
+    def write(path: Path, number: int) -> None:
+        view, camera = case.views[number - 1], cameras[number - 1]
+        identity = identities.get(view.name)
+        own_study = study if identity is None else str(identity.StudyInstanceUID)
+        image = projector.render(camera, handover.world_from_ct).image
+        write_secondary_capture(
+            path,
+            Drr(image, number, view.xray.pixel_mm, images[view.name], identity),
+            own_study,
+            series.setdefault(own_study, new_uid()),
+            handover.caution,
+        )
+
+    return {f"drr_view{number}.dcm": partial(write, number=number) for number in range(1, len(cameras) + 1)}
+
+
+def _cameras(handover: Handover, case: Case, cameras: list[Camera]) -> Writers:
+    from ..io.navigation.mrml_cameras import write_cameras
+
+    frames = {"world": np.eye(4), "ct": rigid.inverse(handover.world_from_ct)}
+    if handover.reference_from_world is not None:
+        frames["reference"] = handover.reference_from_world
+    middle = np.mean(ct_box(case.ct), axis=0)
+    centre = rigid.transform_points(handover.world_from_ct @ case.ct.volume.ct_from_index, middle)
+    return {
+        f"cameras_in_{frame}.mrml": partial(
+            write_cameras, cameras=cameras, target_from_world=target_from_world, centre=centre, caution=handover.caution
+        )
+        for frame, target_from_world in frames.items()
+    }

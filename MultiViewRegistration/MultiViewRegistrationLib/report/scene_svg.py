@@ -1,0 +1,249 @@
+"""A case's geometry drawn as SVG: the scene in 3D from a side, and an X-ray with the CT's box and the patient's directions in it.
+
+The scene is an orthographic projection, in which a flat image is mapped by an affine matrix: the X-rays on the detectors are exact.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from ..figures.html_tree import tag
+from ..imaging.view import View
+
+COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
+"""Of the views, told apart with any colour vision, and named beside what they colour."""
+BOX = "#f0c244"
+PATIENT = {"L": "#ff8a80", "P": "#8fd694", "S": "#9ab8ff"}
+OPPOSITE = {"L": "R", "P": "A", "S": "I"}
+AXIS_MM = 100.0
+EDGES = [(n, n | bit) for bit in (1, 2, 4) for n in range(8) if not n & bit]
+NEAREST = 1.0  # mm before the source: lines are cut there
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """views: the case's.   detector_mm: how far from its source each view's detector is drawn.
+    corners: (8, 3) of the CT's box, world mm, corner n at the high end of axis i where bit 2^i of n is set.   world_from_ct: (4, 4)."""
+
+    views: list[View]
+    detector_mm: list[float]
+    corners: np.ndarray
+    world_from_ct: np.ndarray
+
+    @property
+    def middle(self) -> np.ndarray:
+        return self.corners.mean(0)
+
+
+def scene_svg(scene: Scene, azimuth_deg: float, elevation_deg: float) -> ET.Element:
+    """The scene from a side: azimuth 0 looks along the first view's beam, 90 across it; elevation is towards the patient's head."""
+    basis = _basis(scene, azimuth_deg, elevation_deg)
+    shown = [scene.corners, np.array([view.camera.source for view in scene.views])]
+    shown += [_detector(scene, nth) for nth in range(len(scene.views))]
+    flat = np.concatenate(shown) @ basis[:2].T
+    low, high = flat.min(0), flat.max(0)
+    extent = float((high - low).max())
+    origin_shown = bool((basis[:2] @ np.zeros(3) > low).all() and (basis[:2] @ np.zeros(3) < high).all())
+    low, high, em = low - 0.12 * extent, high + 0.12 * extent, extent / 38
+    box = f"{low[0]:.1f} {low[1]:.1f} {high[0] - low[0]:.1f} {high[1] - low[1]:.1f}"
+    svg = tag("svg", tag("title", "The scene in 3D"), viewBox=box, role="img", class_="scene", font_size=f"{em:.1f}")
+    for nth in sorted(range(len(scene.views)), key=lambda nth: -float(basis[2] @ _detector(scene, nth).mean(0))):
+        svg.extend(_frustum(scene, nth, basis, em))
+    svg.extend(_line(basis[:2] @ scene.corners[a], basis[:2] @ scene.corners[b], BOX, em / 9) for a, b in EDGES)
+    reach = max(0.3 * float(np.linalg.norm(scene.corners[7] - scene.corners[0])), 4 * em)
+    svg.extend(_patient_axes(lambda point: basis[:2] @ point, scene, reach, em))
+    corner = basis[:2].T @ (np.array([low[0], high[1]]) + [3 * em, -3 * em] + [AXIS_MM / 2, -AXIS_MM / 2])
+    svg.extend(_world_axes(basis, np.zeros(3) if origin_shown else corner, em, origin_shown))
+    return svg
+
+
+def xray_svg(scene: Scene, nth: int) -> ET.Element:
+    """A view's image with the outline of the CT's box and the patient's directions from its middle, with room around."""
+    view = scene.views[nth]
+    camera, (columns, rows) = view.camera, view.camera.size
+    margin = 0.12 * max(columns, rows)
+    em = max(columns, rows) / 28
+    box = f"{-margin:.1f} {-margin:.1f} {columns + 2 * margin:.1f} {rows + 2 * margin:.1f}"
+    svg = tag(
+        "svg",
+        tag("title", f"{view.name} with the CT's box"),
+        viewBox=box,
+        role="img",
+        class_="xray",
+        font_size=f"{em:.1f}",
+    )
+    svg.append(_picture(view, 900, None))
+    svg.append(
+        tag(
+            "rect",
+            x=-0.5,
+            y=-0.5,
+            width=columns,
+            height=rows,
+            fill="none",
+            stroke=COLOURS[nth % len(COLOURS)],
+            stroke_width=f"{em / 8:.2f}",
+        )
+    )
+    for a, b in EDGES:
+        cut = _before_source(camera, scene.corners[a], scene.corners[b])
+        if cut is not None:
+            svg.append(_line(*camera.project(cut), BOX, em / 9))
+    if camera.depth(scene.middle) > NEAREST:
+        reach = 0.28 * min(columns, rows) * camera.depth(scene.middle) / abs(camera.intrinsics[0, 0])
+        svg.extend(_patient_axes(camera.project, scene, reach, em))
+    return svg
+
+
+def _basis(scene: Scene, azimuth_deg: float, elevation_deg: float) -> np.ndarray:
+    """(3, 3), rows: to the right of the picture, down, and away from the viewer, in the world."""
+    rays = [view.camera.ray_directions((np.array(view.camera.size) - 1) / 2) for view in scene.views]
+    head = scene.world_from_ct[:3, 2]
+    across = max((np.cross(rays[0], ray) for ray in rays), key=np.linalg.norm)  # square to the plane of the beams
+    up = across if np.linalg.norm(across) > 0.2 else head
+    up = up - up @ rays[0] * rays[0]
+    if np.linalg.norm(up) < 0.05:
+        up = np.cross(rays[0], np.eye(3)[np.argmin(np.abs(rays[0]))])
+    up = up / np.linalg.norm(up) * (1 if up @ head >= 0 else -1)
+    azimuth, elevation = np.radians([azimuth_deg, elevation_deg])
+    away = (
+        np.cos(elevation) * (np.cos(azimuth) * rays[0] + np.sin(azimuth) * np.cross(up, rays[0]))
+        - np.sin(elevation) * up
+    )
+    right = np.cross(away, up)
+    right /= np.linalg.norm(right)
+    return np.stack([right, np.cross(away, right), away])
+
+
+def _detector(scene: Scene, nth: int) -> np.ndarray:
+    """(4, 3): the outer corners of a view's image on its detector, world mm."""
+    camera = scene.views[nth].camera
+    columns, rows = camera.size
+    pixels = np.array(
+        [(u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))]
+    )
+    return camera.source + scene.detector_mm[nth] * pixels @ camera.ray_matrix.T
+
+
+def _frustum(scene: Scene, nth: int, basis: np.ndarray, em: float) -> list[ET.Element]:
+    """The detector with its image, the beam, the source, and their names."""
+    view, colour = scene.views[nth], COLOURS[nth % len(COLOURS)]
+    camera, flat = view.camera, basis[:2]
+    on_detector = scene.detector_mm[nth] * flat @ camera.ray_matrix
+    on_detector[:, 2] += flat @ camera.source
+    detector = _detector(scene, nth) @ flat.T
+    source, centre = flat @ camera.source, flat @ _detector(scene, nth).mean(0)
+    parts = [_picture(view, 240, on_detector)]
+    parts += [_line(detector[n - 1], detector[n], colour, em / 8) for n in range(4)]
+    parts += [_line(source, corner, colour, em / 16) for corner in detector]
+    parts.append(_line(source, centre, colour, em / 12, dash=em))
+    parts.append(tag("circle", cx=f"{source[0]:.1f}", cy=f"{source[1]:.1f}", r=f"{em / 2.2:.1f}", fill=colour))
+    at_right = source[0] > (flat @ scene.middle)[0]  # there the picture ends
+    anchor, aside = ("end", 0) if at_right else (None, 0.8 * em)
+    parts.append(_text(f"{view.name} source", source + [aside, -0.9 * em], colour, anchor))
+    lowest = detector[np.argmax(detector[:, 1])]
+    parts.append(_text(f"{view.name} detector", lowest + [0, 1.3 * em], colour, anchor="middle"))
+    return parts
+
+
+def _patient_axes(place, scene: Scene, reach: float, em: float) -> list[ET.Element]:
+    """Lines along the CT's axes through the middle of its box, with the letters of the patient's directions at their ends."""
+    parts = []
+    for axis, (letter, colour) in enumerate(PATIENT.items()):
+        step = reach * scene.world_from_ct[:3, axis]
+        ends = {letter: place(scene.middle + step), OPPOSITE[letter]: place(scene.middle - step)}
+        along = ends[letter] - ends[OPPOSITE[letter]]
+        length = float(np.linalg.norm(along))
+        parts.append(_line(ends[letter], ends[OPPOSITE[letter]], colour, em / 7))
+        if length < 3 * em:  # along the line of sight: letters would lie on each other
+            continue
+        for name, end in ends.items():
+            out = along / length * (1 if name == letter else -1)
+            parts.append(_text(name, end + 0.8 * em * out + [0, 0.35 * em], colour, anchor="middle", bold=True))
+    return parts
+
+
+def _world_axes(basis: np.ndarray, at: np.ndarray, em: float, origin_shown: bool) -> list[ET.Element]:
+    start = basis[:2] @ at
+    parts = []
+    for name, axis in zip("xyz", np.eye(3)):
+        end = basis[:2] @ (at + AXIS_MM * axis)
+        parts.append(_line(start, end, "#ffffff", em / 8))
+        out = end - start
+        parts.append(
+            _text(
+                name, end + 0.7 * em * out / max(np.linalg.norm(out), em) + [0, 0.35 * em], "#ffffff", anchor="middle"
+            )
+        )
+    told = (
+        f"world, {AXIS_MM:.0f} mm"
+        if origin_shown
+        else f"world's axes, {AXIS_MM:.0f} mm (its origin is outside the picture)"
+    )
+    parts.append(_text(told, start + [0, 1.7 * em], "#ffffff", anchor="middle" if origin_shown else None))
+    return parts
+
+
+def _before_source(camera, a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
+    """(2, 3): the part of a line that lies before the source; None for one behind it."""
+    depths = camera.depth(np.stack([a, b]))
+    if (depths < NEAREST).all():
+        return None
+    if (depths < NEAREST).any():
+        cut = a + (b - a) * (NEAREST - depths[0]) / (depths[1] - depths[0])
+        a, b = (cut, b) if depths[0] < NEAREST else (a, cut)
+    return np.stack([a, b])
+
+
+def _picture(view: View, longest: int, affine: np.ndarray | None) -> ET.Element:
+    """The X-ray, bone bright, on its pixels; with `affine` (2, 3) carried from pixels to where it says."""
+    values, valid = view.xray.line_integrals, view.xray.valid
+    low, high = np.percentile(values[valid], (0.5, 99.5))
+    grey = 235 * np.clip((values - low) / max(high - low, 1e-6), 0, 1) * np.where(valid, 1, 0.2)
+    image = Image.fromarray(grey.astype(np.uint8))
+    image.thumbnail((longest, longest), Image.Resampling.BOX)
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    columns, rows = view.camera.size
+    matrix = None if affine is None else "matrix(" + " ".join(f"{number:.6g}" for number in affine.T.ravel()) + ")"
+    return tag(
+        "image",
+        x=-0.5,
+        y=-0.5,
+        width=columns,
+        height=rows,
+        preserveAspectRatio="none",
+        transform=matrix,
+        href="data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii"),
+    )
+
+
+def _line(a: np.ndarray, b: np.ndarray, colour: str, width: float, dash: float | None = None) -> ET.Element:
+    return tag(
+        "line",
+        x1=f"{a[0]:.1f}",
+        y1=f"{a[1]:.1f}",
+        x2=f"{b[0]:.1f}",
+        y2=f"{b[1]:.1f}",
+        stroke=colour,
+        stroke_width=f"{width:.2f}",
+        stroke_dasharray=None if dash is None else f"{dash:.1f}",
+    )
+
+
+def _text(text: str, at: np.ndarray, colour: str, anchor: str | None = None, bold: bool = False) -> ET.Element:
+    return tag(
+        "text",
+        text,
+        x=f"{at[0]:.1f}",
+        y=f"{at[1]:.1f}",
+        fill=colour,
+        text_anchor=anchor,
+        font_weight="700" if bold else None,
+    )

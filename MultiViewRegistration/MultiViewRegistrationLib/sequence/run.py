@@ -1,0 +1,149 @@
+"""The way through for a sequence of frames, the same in a script and behind `mvreg track`.
+
+sequence = FrameSequence.of_images(Path("case.json"))
+track = Track(sequence, Anatomy(sequence.first.ct))
+for frame in follow(sequence, track.anatomy):      # a frame as soon as it is done
+    track.frames.append(frame)
+track.save("out")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ..api import register
+from ..errors import InputError
+from ..imaging.view import View
+from ..io.case import Case
+from ..io.sequence import Frame, FrameSequence
+from ..registration import kernels
+from ..registration.anatomy import Anatomy
+from ..registration.devices import Workplace
+from ..registration.pipeline import Progress
+from ..registration.ranges import Range
+from ..registration.unknowns import Unknowns
+from .tracker import PACES, Tracked, Tracker
+
+
+def follow(
+    sequence: FrameSequence,
+    anatomy: Anatomy,
+    start: str = "given",
+    pace: str = "thorough",
+    seed: int = 0,
+    progress: Callable[[Progress], object] = lambda _: None,
+    device: str | Workplace = "cpu",
+) -> Iterator[Tracked]:
+    """The frames of a sequence one after another, each as soon as it is done.
+
+    The first frame is registered as `workflow.register` does it, and so is each further one until one is kept; from then on they are
+    followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
+
+    anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `workflow.register`.   pace: one of PACES.
+    progress: of a frame that is registered, see `workflow.register`.   device: see there, or a `Workplace`, which tells where it was done.
+
+    Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
+    frame; and for a pace that is not there.
+    """
+    if pace not in PACES:
+        raise InputError(f'pace: found "{pace}", expected one of {", ".join(PACES)}.')
+    kernels.prepare()
+    case, place = sequence.first, device if isinstance(device, Workplace) else Workplace(device)
+    tracker = Tracker(anatomy, PACES[pace], Range(**case.search), case.targets, assumed=bool(case.assumptions))
+    geometry = _Geometry(case)
+    for number in range(len(sequence)):
+        try:
+            frame = sequence.load(number)
+        except InputError as error:
+            if number == 0:
+                raise
+            yield Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
+            continue
+        if tracker.begun:
+            views = geometry.corrected(frame.views, sequence.names[number])
+            found = place.run(
+                anatomy,
+                lambda there, n=number, views=views, given=frame.given: tracker.on(there).follow(n, views, given),
+            )
+        else:
+            found = _registered(number, case, frame, anatomy, start, seed, progress, geometry, place)
+        tracker.keep(found)
+        yield found
+
+
+def _registered(
+    number: int,
+    case: Case,
+    frame: Frame,
+    anatomy: Anatomy,
+    start: str,
+    seed: int,
+    progress: Callable[[Progress], object],
+    geometry: _Geometry,
+    place: Workplace,
+) -> Tracked:
+    pose = case.world_from_ct if frame.given is None else frame.given
+    try:
+        result = register(
+            replace(case, views=frame.views, world_from_ct=pose), start, progress, anatomy, seed, device=place
+        )
+    except InputError as error:
+        if number == 0:
+            raise
+        return Tracked(number, "lost", None, "reject", [f"Lost: {error}"])
+    if result.verdict != "reject":
+        geometry.learn(result.views)
+    predicted, pose = result.predicted_tre_mm, result.world_from_ct
+    cameras, rest_at = tuple(view.camera for view in result.views), result.refinement.rest_at
+    rest = (
+        None
+        if rest_at is None
+        else Tracked(
+            number,
+            "registered",
+            rest_at,
+            "check",
+            [],
+            anatomy.whole.fit(result.views, rest_at, rest_at).similarity,
+            cameras=cameras,
+        )
+    )
+    return Tracked(
+        number,
+        "registered",
+        pose,
+        result.verdict,
+        result.reasons,
+        result.refinement.fit.similarity,
+        predicted and predicted["upper95"],
+        cameras,
+        result.seconds["total"] - result.seconds["load"],
+        rest,
+    )
+
+
+class _Geometry:
+    """The cameras as the frame that was registered first left them: what is not known of them is solved for once."""
+
+    def __init__(self, case: Case) -> None:
+        self._given = {view.name: view.camera for view in case.views}
+        self._exact = not Unknowns(case.views, case.shared_unknowns).free.size
+        self._corrected: dict[str, View] = {}
+
+    def learn(self, views: list[View]) -> None:
+        self._corrected = {view.name: view for view in views}
+
+    def corrected(self, views: list[View], name: str) -> list[View]:
+        """The views of a later frame, with exact cameras. InputError where another camera would have to be corrected anew."""
+        if self._exact:
+            return views
+        for view in views:
+            if not np.allclose(view.camera.projection_matrix, self._given[view.name].projection_matrix):
+                raise InputError(
+                    f'{name}: the camera of view "{view.name}" is another one than in the first frame, expected the same in '
+                    "all frames where it is not known exactly; register such frames one by one."
+                )
+        return [replace(view, camera=self._corrected[view.name].camera).exact() for view in views]

@@ -1,0 +1,336 @@
+"""A tracked sequence as files: track.json, a table of its poses, and Autoscoper's .tra; read back to be played, and for motion."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..assessment import metrics
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.camera import Camera
+from ..imaging.ct import CT, load_ct
+from ..io.calibration.calibrated import UNITS
+from ..io.cameras import read_geometry, rigid_matrix
+from ..io.datasets.tra import autoscoper_from_ct, write_tra
+from ..io.fields import Fields, found, read_json, shown
+from ..io.files import sha256, staged
+from ..io.frame_files import FrameFiles
+from ..io.sent import home_of
+from ..io.sequence import FrameSequence
+from ..registration.anatomy import Anatomy
+from ..registration.devices import Workplace
+from ..report.overlays import picture_files
+from ..report.result import software
+from .tracker import Tracked
+
+VERSION = 1
+FILE = "track.json"
+#: Heads of a table's columns with the first three rows of a pose, by rows.
+MATRIX = tuple(f"m{row}{column}" for row in range(3) for column in range(4))
+
+
+@dataclass(eq=False)
+class Track:
+    """A sequence and those of its frames that are done.
+
+    pace, start, place: of `sequences.follow`.
+    """
+
+    sequence: FrameSequence
+    anatomy: Anatomy
+    pace: str = "thorough"
+    start: str = "given"
+    frames: list[Tracked] = field(default_factory=list)
+    place: Workplace = field(default_factory=Workplace)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether frames are left that were not come to."""
+        return len(self.frames) < len(self.sequence)
+
+    def to_json(self, folder: str | os.PathLike | None) -> dict:
+        """The content of a track.json in this folder; of one that will move where there is none."""
+        case, files = self.sequence.first, self.sequence.files
+        return {
+            "version": VERSION,
+            "case": case.name,
+            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
+            "frames_in_all": len(self.sequence),
+            "stopped": self.stopped,
+            "centroid_ct": self.anatomy.centroid.tolist(),
+            "views": list(case.cameras),
+            "frames": [self._told(frame) for frame in self.frames],
+            "start": self.start,
+            "pace": self.pace,
+            "software": software(self.place),
+            "inputs": case.inputs,
+        }
+
+    def _told(self, frame: Tracked) -> dict:
+        pose, truth = frame.world_from_ct, self.sequence.truths.get(frame.number)
+        told = {
+            "number": frame.number,
+            "name": self.sequence.names[frame.number],
+            "how": frame.how,
+            "world_from_ct": None if pose is None else pose.tolist(),
+            "verdict": frame.verdict,
+            "reasons": frame.reasons,
+            "similarity": [value if np.isfinite(value) else None for value in frame.similarity],
+            "cameras": [
+                {
+                    "intrinsics": camera.intrinsics.tolist(),
+                    "camera_from_world": camera.camera_from_world.tolist(),
+                    "size": list(camera.size),
+                }
+                for camera in frame.cameras
+            ],
+            "predicted_upper95_mm": frame.upper95_mm,
+            "seconds": frame.seconds,
+        }
+        if truth is not None and pose is not None:
+            targets = self.sequence.first.targets
+            told["mtre_mm"] = metrics.mtre(pose, truth, self.anatomy.corners() if targets is None else targets)
+        return told
+
+    def overlays(self, tell: Callable[[float, str], object] = lambda fraction, stage: None) -> dict[str, bytes]:
+        """Each view of each frame with the edges of the CT at its pose, rejected ones included: PNG files by their names.
+
+        tell: learns the fraction that is done.
+        """
+        pictures = {}
+        for done, frame in enumerate(self.frames):
+            tell(done / len(self.frames), "drawing the overlays")
+            if frame.world_from_ct is None:
+                continue
+            for view, camera in zip(self.sequence.load(frame.number).views, frame.cameras, strict=True):
+                drr = self.anatomy.drr(camera, frame.world_from_ct)
+                pictures[f"frame{frame.number:04}_{view.name}.png"] = picture_files(view.xray, [drr])["edges"][0]
+        return pictures
+
+    def save(
+        self,
+        folder: str | os.PathLike,
+        unit: str = "mm",
+        pictures: Mapping[str, bytes] | None = None,
+        *,
+        moves: bool = False,
+    ) -> None:
+        """Write track.json, poses.csv and track.tra; all of them appear, or none.
+
+        unit: of the lengths in track.tra, that of the Autoscoper trial, see `calibration.calibrated.UNITS`.
+        pictures: written beside them, by their names.   moves: whether the files will be moved elsewhere, away from their case.
+
+        Frames that were rejected, and those that were not come to, have no pose in track.tra.
+        """
+        with staged(folder, last=FILE) as staging:
+            for name, picture in (pictures or {}).items():
+                (staging / name).write_bytes(picture)
+            write_tables(staging, self.frames, len(self.sequence), self.sequence.first.ct, unit)
+            (staging / FILE).write_text(
+                json.dumps(self.to_json(None if moves else folder), indent=1) + "\n", encoding="utf-8"
+            )
+
+
+def write_tables(folder: Path, frames: Sequence[Tracked], count: int, ct: CT, unit: str = "mm") -> None:
+    """Write poses.csv, and track.tra with a line for each of `count` frames; see `Track.save`."""
+    poses: list[np.ndarray | None] = [None] * count
+    for frame in frames:
+        poses[frame.number] = frame.world_from_ct if frame.kept else None
+    ct_from_tra = ct_from_autoscoper(ct)
+    (folder / "poses.csv").write_text(poses_table(frames), encoding="utf-8", newline="")
+    write_tra(folder / "track.tra", [pose if pose is None else pose @ ct_from_tra for pose in poses], UNITS[unit])
+
+
+@dataclass(frozen=True, eq=False)
+class StoredTrack:
+    """A track.json as it is read back.
+
+    count: how many frames the sequence has.   frames: those that are done, by their numbers; without cameras where these have no size.
+    names: of the frames that are done.   centroid: (3,) of the structure, CT mm.   inputs: SHA-256 of the first frame's files, by name.
+    folder: of the file.
+    """
+
+    name: str
+    count: int
+    frames: list[Tracked]
+    names: list[str]
+    centroid: np.ndarray
+    views: list[str]
+    inputs: dict[str, str]
+    folder: Path
+    _fields: Fields
+
+    @property
+    def poses(self) -> list[np.ndarray | None]:
+        """(4, 4) world_from_ct of each frame of the sequence, None of those that may not be used."""
+        poses: list[np.ndarray | None] = [None] * self.count
+        for frame in self.frames:
+            poses[frame.number] = frame.world_from_ct if frame.kept else None
+        return poses
+
+    def to_json(self, folder: str | os.PathLike | None, files: FrameFiles | None) -> dict:
+        """The content of a track.json in this folder; of one that will move where there is none.   files: where the frames are."""
+        return {
+            **self._fields.values,
+            **({} if files is None else {"sequence": files.written(folder and Path(folder))}),
+        }
+
+    def files(self, folders: Sequence[Path] = ()) -> FrameFiles:
+        """Where the frames are. InputError where that is not told, or they are not there any more.
+
+        folders: the first is the one to which their paths are relative, by default that of the file; a file that a page sent may name
+            files in any of them.
+        """
+        if not self._fields.has("sequence"):
+            raise InputError(
+                f"{self._fields.file}: does not tell where its frames are, expected a sequence that was tracked from files; "
+                "track it from its case.json."
+            )
+        homes = folders if home_of(self.folder) else ()
+        files = FrameFiles.read(self._fields.section("sequence"), folders[0] if folders else self.folder, homes)
+        if len(files) < self.count:
+            raise InputError(
+                f"{self._fields.file}: is of {self.count} frames, but its files have {len(files)}, expected those that were "
+                "tracked; put them back, or track them again."
+            )
+        return files
+
+    def structure(self, beside: Sequence[Path] = ()) -> CT:
+        """What was tracked: the CT of the first frame, with its mask. InputError where it is not there any more, or is another one.
+
+        beside: folders as in `files`, of another track of the same frames: a page is sent the file alone.
+        """
+        try:
+            file = self.files().file(0)
+        except InputError:
+            if not beside:
+                raise
+            file = self.files(beside).file(0)
+        for part in filter(None, (file.ct, file.mask)):
+            if sha256(part.path) not in self.inputs.values():
+                raise InputError(
+                    f"{self._fields.file}: {shown(part.path)} is not what was tracked, expected the same CT and mask; put "
+                    "them back, or track it again."
+                )
+        return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
+
+    @classmethod
+    def read(cls, path: str | os.PathLike) -> StoredTrack:
+        """Read a track.json, or the one in a folder. InputError for what is wrong."""
+        path = Path(path)
+        path = path / FILE if path.is_dir() else path
+        content = read_json(path)
+        if not isinstance(content, dict):
+            raise InputError(f"{shown(path)} is {found(content)}, expected a track.json; choose another file.")
+        return cls.of(content, shown(path), path.parent)
+
+    @classmethod
+    def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
+        """The same of a track.json's content.   name: for messages.   folder: to which its paths are relative."""
+        fields = Fields(name, "", content)
+        version = fields.integer("version", f"the number {VERSION}", least=1)
+        if version > VERSION:
+            fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
+        count = fields.integer("frames_in_all", "how many frames the sequence has", least=1)
+        sections = {}
+        for section in fields.sections("frames", "a list of one or more frames"):
+            number = section.integer("number", "a frame's number, from 0", least=0)
+            if number >= count:
+                section.refuse(
+                    "number", f"is {number}", f"less than frames_in_all, {count}", "track the sequence again"
+                )
+            sections[number] = section
+        frames = [_stored(number, sections[number]) for number in sorted(sections)]
+        names = [
+            sections[frame.number].text("name", "the frame's name")
+            if sections[frame.number].has("name")
+            else f"frame {frame.number}"
+            for frame in frames
+        ]
+        centroid = fields.array("centroid_ct", (3,), "a point [x, y, z] in CT LPS mm")
+        views = fields.texts("views", "the names of the views") if fields.has("views") else []
+        inputs = fields.section("inputs").values if fields.has("inputs") else {}
+        return cls(
+            fields.text("case", "the case's name"), count, frames, names, centroid, views, inputs, folder, fields
+        )
+
+
+def _stored(number: int, fields: Fields) -> Tracked:
+    """A frame as `Track._told` wrote it; what is not needed to use its pose may be missing."""
+    verdict = fields.choice("verdict", ("accept", "check", "reject"))
+    placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
+    how = fields.text("how", "how the pose was found") if fields.has("how") else "followed"
+    reasons = fields.texts("reasons", "a list of sentences") if fields.has("reasons") else []
+    upper95 = fields.values.get("predicted_upper95_mm")
+    return Tracked(
+        number,
+        how,
+        rigid_matrix(fields, "world_from_ct") if placed else None,
+        verdict,
+        reasons,
+        _similarity(fields),
+        None if upper95 is None else fields.number("predicted_upper95_mm", "a number of mm", least=0),
+        _cameras(fields),
+        fields.number("seconds", "a number", least=0) if fields.has("seconds") else 0.0,
+    )
+
+
+def _similarity(fields: Fields) -> tuple[float, ...]:
+    """NaN of a view that shows nothing of the CT."""
+    told = fields.values.get("similarity") or []
+    if not isinstance(told, list) or not all(
+        value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in told
+    ):
+        fields.refuse("similarity", f"is {found(told)}", "a number from -1 to 1 for each view")
+    return tuple(float("nan") if value is None else float(value) for value in told)
+
+
+def _cameras(fields: Fields) -> tuple[Camera, ...]:
+    told = fields.values.get("cameras") or []
+    if not all(isinstance(camera, dict) and "size" in camera for camera in told):
+        return ()
+    return tuple(
+        read_geometry(Fields(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
+        for n, camera in enumerate(told)
+    )
+
+
+def poses_table(frames: Sequence[Tracked]) -> str:
+    """CSV: a line for each frame, the pose world_from_ct by rows; empty where there is none."""
+    header = ["frame", "verdict", "how", "least_similarity", "predicted_upper95_mm", "seconds", *MATRIX]
+    lines = []
+    for frame in frames:
+        numbers = [
+            min(frame.similarity, default=None),
+            frame.upper95_mm,
+            frame.seconds,
+            *([None] * len(MATRIX) if frame.world_from_ct is None else frame.world_from_ct[:3].ravel()),
+        ]
+        lines.append([frame.number, frame.verdict, frame.how, *map(_number, numbers)])
+    return table(header, lines)
+
+
+def table(header: Sequence[str], lines: Sequence[Sequence]) -> str:
+    """CSV text of numbers and words of our own."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([header, *lines])
+    return text.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.9g}"
+
+
+def ct_from_autoscoper(ct: CT) -> np.ndarray:
+    """(4, 4): the CT's frame from Autoscoper's of the same volume, see `tra.autoscoper_from_ct`, wherever the CT lies."""
+    volume = ct.volume
+    ct_from_file = volume.ct_from_index @ np.diag([*(1 / volume.spacing_mm), 1.0])
+    return ct_from_file @ rigid.inverse(autoscoper_from_ct(volume.values.shape, volume.spacing_mm))

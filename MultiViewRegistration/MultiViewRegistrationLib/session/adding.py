@@ -1,0 +1,123 @@
+"""X-rays into a registration: from a volume in the scene, from files, from a case.json."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from ..errors import InputError
+from ..imaging.view import SharedUnknowns
+from ..imaging.xray import RawImage, load_frames, recognised
+from ..io.case import Case
+from ..io.dicom_origin import image_origin
+from ..io.identity import read_identity
+from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
+from ..mrml.dicom_origin import content_of
+from ..mrml.identity import remember
+from ..mrml.image import set_source
+from ..mrml.loading import SHUTTER, ViewEntry, add_entry, add_mask, name_of, read_views, source_node, white_of
+from ..mrml.registration import MOST_VIEWS, Registration
+from ..mrml.xray import ATTRIBUTE, XRayView
+from .header import header_content
+from .naming import clean_name
+
+
+def add_volume(registration: Registration, volume) -> XRayView:
+    """A view of a volume node, which stays as it is: an image, a run of frames, the volume that a sequence shows now.
+
+    The X-ray of a registration, of this or another one, gives a view with the same image and geometry.
+
+    InputError where it is no X-ray; nothing is left of the view then.
+    """
+    if volume is registration.ct:
+        raise InputError(
+            f"{volume.GetName()}: is the CT of this registration, expected an X-ray; choose another volume."
+        )
+    copied = XRayView(volume) if volume.GetAttribute(ATTRIBUTE) else None
+    with _new_view(registration, volume.GetName()) as view:
+        if copied is not None:
+            view.change(**copied.content)
+            set_source(view, copied.source or volume)
+            return view
+        spacing = volume.GetSpacing()[:2]
+        view.change(pixel_mm=None if spacing == (1.0, 1.0) else list(spacing))
+        try:
+            view.change(**_grey_values(frame_of(volume, view.content)))
+        except InputError as error:
+            raise InputError(f"{volume.GetName()}: {error}") from None
+        set_source(view, volume)
+    return view
+
+
+def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
+    """Reads the file of an X-ray (DICOM, PNG, TIFF, MHA, NRRD, ...) or a case.json, in any thread.
+
+    The function returned adds what was read to a registration, in the main thread, and returns the views. Of an X-ray all frames are kept,
+    and the first is shown; what a DICOM header says of the geometry is kept as a proposal ("header"), not as the geometry. Of a case.json
+    the views are added, with geometry, certainty and masks, and what is uncertain in all of them counts from now on; its CT, pose and
+    landmarks are left aside.
+
+    Both raise InputError for what is wrong; nothing is left of a view then.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".json":
+        case = Case.load(path)
+        entries = read_views(case, path)
+        return lambda registration: _add_entries(registration, entries, case.shared_unknowns)
+    frames = load_frames(path)
+    content = {
+        **_grey_values(frames[0]),
+        **header_content(path, len(frames)),
+        **content_of(image_origin(path, None)),
+        "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm),
+    }
+    identity = read_identity(path)
+    return lambda registration: [_add_frames(registration, name_of(path), frames, content, identity)]
+
+
+def _add_frames(
+    registration: Registration, name: str, frames: list[RawImage], content: dict, identity: dict[str, str]
+) -> XRayView:
+    with _new_view(registration, name) as view:
+        view.change(**content)
+        set_source(view, source_node(view, name, *frames))
+        if frames[0].open is not None:
+            add_mask(view, SHUTTER, frames[0].open)
+        remember(view.node, identity)
+    return view
+
+
+def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:
+    there = len(registration.xrays)
+    if there + len(entries) > MOST_VIEWS:
+        raise InputError(
+            f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MOST_VIEWS} can be "
+            "shown; remove some first."
+        )
+    views = [add_entry(registration, entry) for entry in entries]
+    known = {key: value for key, value in asdict(shared_unknowns_of(registration)).items() if value is not None}
+    set_shared_unknowns(registration, SharedUnknowns(**{**asdict(shared), **known}))
+    return views
+
+
+@contextmanager
+def _new_view(registration: Registration, name: str) -> Iterator[XRayView]:
+    """A further view, which is gone again where anything goes wrong with it."""
+    view = registration.add_xray(clean_name(name))
+    try:
+        yield view
+    except Exception:
+        registration.remove_xray(view)
+        raise
+
+
+def _grey_values(raw: RawImage) -> dict:
+    """What the values of an image are, as far as it tells."""
+    try:
+        intensity, inverted = recognised(raw)
+    except InputError:
+        intensity, inverted = "linear", False
+    return {"intensity": intensity, "inverted": inverted, **white_of(raw, inverted)}

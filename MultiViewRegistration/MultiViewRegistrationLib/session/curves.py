@@ -1,0 +1,109 @@
+"""How a registration came to its pose, step by step, and how far off it is at the targets: numbers for plots, and maps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def cost(result) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Of each level of a `result.Result`'s refinement its name and, by the step's number, the cost in % of the level's first."""
+    return _by_level(result, lambda level, step: 100 * step.cost / (level.steps[0].cost or 1.0))
+
+
+def movement(result) -> list[tuple[str, list[tuple[int, float]]]]:
+    """The same with how far each step moved a point of the anatomy, mm."""
+    return _by_level(result, lambda level, step: step.moved_mm)
+
+
+def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
+    """Of each view its name and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
+    from ..registration.apart import untied
+
+    steps, alone = _steps(result), untied(result.case.views, result.case.shared_unknowns)
+    names = [
+        view.name for nth, view in enumerate(result.views) if nth not in alone
+    ]  # the others have no part in the steps
+    return [
+        (name, [(number, step.similarity[nth]) for number, step in enumerate(steps, start=1)])
+        for nth, name in enumerate(names)
+        if steps
+    ]
+
+
+def predicted(result) -> list[tuple[str, list[tuple[int, float]]]]:
+    """The error to expect at the targets after each step, mm, root mean square, and what it stays below in 95 of 100 results.
+
+    That of the pose found, to which the way that was still to go is added in squares. Nothing where nothing was predicted.
+    """
+    from ..geometry import rigid
+
+    told = result.assessment
+    if told is None or told.prediction is None:
+        return []
+    end = rigid.transform_points(result.world_from_ct, told.targets)
+    poses = [step.world_from_ct for step in _steps(result)]
+    to_go = [
+        np.sqrt(np.mean(np.sum((rigid.transform_points(pose, told.targets) - end) ** 2, axis=1))) for pose in poses
+    ]
+    return [
+        (name, [(number, float(np.hypot(mm, further))) for number, mm in enumerate(to_go, start=1)])
+        for name, further in (
+            ("expected", told.prediction.mean_mm),
+            ("below, in 95 of 100", told.prediction.upper95_mm),
+        )
+        if to_go
+    ]
+
+
+def errors_at_targets(result) -> list[float]:
+    """mm at each of the case's targets against its truth; empty where it lacks either."""
+    from ..assessment.metrics import target_errors
+
+    case = result.case
+    if case.targets is None or case.truth_world_from_ct is None:
+        return []
+    return target_errors(result.world_from_ct, case.truth_world_from_ct, case.targets).tolist()
+
+
+def predicted_at_targets(result) -> list[tuple[float, float]]:
+    """mm to expect at each of the case's targets, and what it stays below in 95 of 100 results; empty where it has none."""
+    from ..geometry import rigid
+
+    if result.case.targets is None or result.assessment is None:
+        return []
+    return result.assessment.at_targets(rigid.transform_points(result.world_from_ct, result.case.targets))
+
+
+def maps(result) -> list[tuple[str, str, np.ndarray]]:
+    """Of each view that was assessed its name, how far off the targets may be as seen from it, and uint8 (rows, columns, 3) of where it
+    disagrees; empty where nothing was assessed."""
+    from ..report.tile_map import tile_map
+
+    assessment = result.assessment
+    if assessment is None or assessment.evidence is None:
+        return []
+    xrays = {view.name: view.xray for view in result.views}
+    return [
+        (
+            split.name,
+            f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
+            tile_map(xrays[split.name], assessment.evidence, nth),
+        )
+        for nth, split in enumerate(assessment.splits)
+    ]
+
+
+def _steps(result) -> list:
+    return [step for level in result.refinement.levels for step in level.steps]
+
+
+def _by_level(result, value) -> list[tuple[str, list[tuple[int, float]]]]:
+    curves, number = [], 0
+    for level in result.refinement.levels:
+        points = []
+        for step in level.steps:
+            number += 1
+            points.append((number, float(value(level, step))))
+        if points:
+            curves.append((level.name, points))
+    return curves

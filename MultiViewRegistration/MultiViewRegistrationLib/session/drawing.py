@@ -1,0 +1,263 @@
+"""Overlays that follow the CT: coarse while it moves, sharp once it rests, and never more at a time than a window can wait for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+
+from ..errors import InputError
+from ..mrml import overlay
+from ..mrml.detector import Detector, detectors
+from ..mrml.greys import Greys
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
+
+#: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
+#: as large as they are at the patient, a voxel may be wide.
+COARSE = ((256, 2.2), (256, 3.5), (172, 2.4), (128, 2.2), (128, 3.5), (64, 2.2))
+#: What a view costs so, beside the others.
+COST = (28, 14, 8, 5, 2, 1)
+#: The one to begin with: the first picture is there at once on any machine, and tells its pace.
+FIRST = 3
+SHARP = (768, 1.0)
+#: Seconds without a move after which overlays are drawn sharp.
+REST = 0.25
+#: For so many seconds after somebody looked at one view the others are drawn so many steps more coarsely.
+LOOKED_AT, BESIDE = 1.0, 2
+#: Seconds that the pictures of all views may take: more than ten a second. Finer ones are only tried where they should take less than ROOM.
+FRAME, ROOM = 0.08, 0.06
+#: By how much of what it differs the pace of a machine is corrected after a picture.
+ADAPT = 0.4
+#: Rows of a sharp image that are drawn at once.
+BAND = 32
+#: Line integrals from which on a DRR shows something: a millimetre of water.
+SOMETHING = 0.02
+
+
+@dataclass
+class Drawn:
+    """What a view's overlay was made from, and whether it is sharp; failed: there is none, as the X-ray cannot be used."""
+
+    of: tuple
+    sharp: bool = False
+    failed: bool = False
+
+
+class Drawing:
+    """The overlays of one registration; `step` is called from a timer.
+
+    anatomy: gives the prepared CT, None before there is one.   xray: gives a view's `imaging.xray.XRay`, or raises InputError.
+    mode: one of overlay.MODES.
+    onto: what shows the pictures. `overlay` lays volumes over the X-rays in their slice views; what takes its place has the same BLENDS,
+        PICTURES, foreground, remove, show_drr, shade, show_picture and picture_of.
+    """
+
+    def __init__(
+        self, registration: Registration, anatomy: Callable[[], object], xray: Callable[[XRayView], object]
+    ) -> None:
+        self._registration, self._anatomy, self._xray = registration, anatomy, xray
+        self.mode, self.onto = "blend", overlay
+        self._coarse, self._pace = FIRST, 0.0
+        self._detectors: list[Detector] = []
+        self._drawn: dict[str, Drawn] = {}
+        self._sharpening: tuple[str, Iterator[None]] | None = None
+        self._greys: dict[str, tuple[tuple, Greys]] = {}
+        self._films: dict[str, tuple[tuple, object]] = {}
+        self._moved = 0.0
+        self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
+
+    def step(self, first: XRayView | None = None) -> bool:
+        """Draw what is out of date, all views coarsely or a part of one sharply; whether there was anything to draw.
+
+        first: a view that somebody looks at just now; if it is out of date it is drawn alone, the others more coarsely in the next step.
+        """
+        anatomy = self._anatomy()
+        if first is not None or perf_counter() - self._looked_at[1] > LOOKED_AT:
+            self._looked_at = first, perf_counter()
+        for view in self._registration.xrays:
+            self.onto.remove(view, self.mode if anatomy is not None and view.placed else "off")
+        if anatomy is None or self.mode == "off":
+            self._drawn, self._sharpening = {}, None
+            return False
+        self._detectors = detectors(self._registration, self._detectors)
+        wanted = {_name(detector): (detector, self._wanted(detector, anatomy)) for detector in self._detectors}
+        self._drawn = {name: drawn for name, drawn in self._drawn.items() if name in wanted}
+        stale = {name: (detector, of) for name, (detector, of) in wanted.items() if self._is_stale(name, detector, of)}
+        if stale:
+            urgent = {name: found for name, found in stale.items() if found[0].view == first}
+            self._draw_coarse(urgent or stale, anatomy)
+            return True
+        for detector in self._detectors:
+            self._shade(detector)
+        return perf_counter() - self._moved >= REST and self._draw_sharp(wanted, anatomy)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether the CT has not moved for a while."""
+        return perf_counter() - self._moved > REST
+
+    @property
+    def sharp(self) -> bool:
+        """Whether all that there is to draw is drawn as finely as it will be."""
+        return all(drawn.sharp for drawn in self._drawn.values())
+
+    def finish(self) -> None:
+        """Draw until all is sharp."""
+        while self.step() or not self.sharp:
+            pass
+
+    # What is out of date
+
+    def _wanted(self, detector: Detector, anatomy) -> tuple:
+        """What the overlay of a view is to be made from; the last is None where the X-ray cannot be used."""
+        try:
+            xray = self._xray(detector.view)
+        except InputError:
+            xray = None
+        kind = self.mode if self.mode in self.onto.PICTURES else overlay.DRR
+        return kind, anatomy, detector.stamp, np.round(self._registration.world_from_ct, 9).tobytes(), xray
+
+    def _is_stale(self, name: str, detector: Detector, of: tuple) -> bool:
+        drawn = self._drawn.get(name)
+        return (
+            drawn is None
+            or drawn.of != of
+            or (self.onto.foreground(detector.view, self.mode) is None and not drawn.failed)
+        )
+
+    # Drawing
+
+    def _draw_coarse(self, stale: dict[str, tuple[Detector, tuple]], anatomy) -> None:
+        began, self._sharpening = perf_counter(), None
+        pose = self._registration.world_from_ct
+        for name, (detector, of) in stale.items():
+            pixels, voxels = COARSE[self._step_of(detector, self._coarse)]
+            factor = _factor(detector, pixels)
+            camera = detector.camera.pooled(factor)
+            drr = overlay.rendered(
+                anatomy, camera, pose, _level(anatomy, camera, pose, voxels), bones=self.mode == "edges"
+            )
+            self._show(detector, of, drr, factor)
+            self._drawn[name] = Drawn(of, failed=of[-1] is None)
+        self._moved = perf_counter()
+        self._adapt((self._moved - began) / self._cost([detector for detector, _ in stale.values()], self._coarse))
+
+    def _step_of(self, detector: Detector, coarse: int) -> int:
+        """Which of COARSE a view is drawn by, where the one that is looked at is drawn by this."""
+        beside = self._looked_at[0] is not None and detector.view != self._looked_at[0]
+        return min(coarse + BESIDE * beside, len(COARSE) - 1)
+
+    def _cost(self, drawn: list[Detector], coarse: int) -> float:
+        """What it costs to draw these so, in COST."""
+        return sum(COST[self._step_of(detector, coarse)] for detector in drawn)
+
+    def _draw_sharp(self, wanted: dict[str, tuple[Detector, tuple]], anatomy) -> bool:
+        """Go on with the first view that is not sharp; whether there is one."""
+        name = next((name for name, drawn in self._drawn.items() if not drawn.sharp), None)
+        if name is None:
+            return False
+        if self._sharpening is None or self._sharpening[0] != name:
+            self._sharpening = name, self._sharpen(*wanted[name], anatomy)
+        began = perf_counter()
+        for _ in self._sharpening[1]:
+            if perf_counter() - began > FRAME / 2:
+                return True
+        self._drawn[name].sharp, self._sharpening = True, None
+        return True
+
+    def _sharpen(self, detector: Detector, of: tuple, anatomy) -> Iterator[None]:
+        """Draw a view sharp, a band after the other; it is shown at the end, or never, should the CT move."""
+        pixels, voxels = SHARP
+        factor, pose = _factor(detector, pixels), self._registration.world_from_ct
+        camera = detector.camera.pooled(factor)
+        level = _level(anatomy, camera, pose, voxels)
+        columns, rows = camera.size
+        bands = []
+        for top in range(0, rows, BAND):
+            band = camera.cropped(0, top, columns, min(BAND, rows - top))
+            bands.append(overlay.rendered(anatomy, band, pose, level, bones=self.mode == "edges"))
+            yield
+        drr = np.concatenate(bands)
+        self._fit_greys(detector, of, _shown(drr), factor)
+        self._show(detector, of, drr, factor)
+
+    def _show(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
+        xray = of[-1]
+        if xray is None:
+            self.onto.remove(detector.view)
+        elif self.mode in self.onto.PICTURES:
+            film = self._film(detector, xray, factor)
+            self.onto.show_picture(
+                detector, self.onto.picture_of(self.mode, film, drr, structure=of[1].structure), factor
+            )
+        else:
+            drr = _shown(drr)
+            if _name(detector) not in self._greys:
+                self._fit_greys(detector, of, drr, factor)
+            self.onto.show_drr(detector, drr, factor)
+            self._shade(detector, drr)
+
+    # Greys
+
+    def _shade(self, detector: Detector, drr: np.ndarray | None = None) -> None:
+        """Show the DRR in its greys; in those that fill the X-ray's window, where the two have nothing in common."""
+        greys = self._greys.get(_name(detector))
+        if greys is not None:
+            self.onto.shade(detector.view, greys[1])
+        elif drr is not None:
+            self.onto.shade(detector.view, Greys.alone(drr, overlay.xray_window(detector.view)))
+
+    def _fit_greys(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
+        """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
+        xray = of[-1]
+        if xray is None or self.mode not in self.onto.BLENDS:
+            return
+        pooled = xray.pooled(factor)
+        found = Greys.of(pooled.line_integrals, pooled.valid, drr)
+        known = self._greys.get(_name(detector))
+        same = known is not None and known[0] == (of[1], xray)
+        if found is not None and not (same and found.suits(known[1], *overlay.xray_window(detector.view))):
+            self._greys[_name(detector)] = (of[1], xray), found
+
+    def _film(self, detector: Detector, xray, factor: int):
+        """The X-ray as pictures show it, made once for as long as it is the same."""
+        from ..report.live_overlays import film_of
+
+        key = xray, factor
+        if self._films.get(_name(detector), ((),))[0] != key:
+            self._films[_name(detector)] = key, film_of(xray.pooled(factor))
+        return self._films[_name(detector)][1]
+
+    def _adapt(self, pace: float) -> None:
+        """Draw less finely where pictures take too long, more finely where there is time; one picture that takes long is no reason.
+
+        pace: seconds for each of COST.
+        """
+        self._pace += ADAPT * (pace - self._pace) if self._pace else pace
+        if self._pace * self._cost(self._detectors, self._coarse) > FRAME:
+            self._coarse = min(self._coarse + 1, len(COARSE) - 1)
+        elif self._coarse and self._pace * self._cost(self._detectors, self._coarse - 1) < ROOM:
+            self._coarse -= 1
+
+
+def _name(detector: Detector) -> str:
+    return detector.view.node.GetID()
+
+
+def _factor(detector: Detector, pixels: int) -> int:
+    """By which an image is pooled to have so many pixels along its longest side at most."""
+    return -(-max(detector.camera.size) // pixels)
+
+
+def _level(anatomy, camera, world_from_ct: np.ndarray, voxels: float) -> int:
+    """The level of the CT's pyramid whose voxels are so many pixels wide at most, where the CT is."""
+    centre = world_from_ct[:3, :3] @ anatomy.centroid + world_from_ct[:3, 3]
+    return anatomy.level(voxels * max(float(camera.depth(centre)), 0.0) / float(camera.intrinsics[1, 1]))
+
+
+def _shown(drr: np.ndarray) -> np.ndarray:
+    """The DRR with NaN also where it shows nothing."""
+    return np.where(drr > SOMETHING, drr, np.float32(np.nan))

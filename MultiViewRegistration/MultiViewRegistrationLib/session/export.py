@@ -1,0 +1,180 @@
+"""The pose handed on in files: those of the result, and the case."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import slicer
+
+from ..errors import InputError
+from ..imaging.xray import RawImage, raw_image
+from ..io.cameras import GEOMETRIES
+from ..io.case import Case
+from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
+from ..io.navigation.exports import write_exports
+from ..io.navigation.handover import Handover
+from ..io.navigation.messages import Messages, messages_of
+from ..mrml.case import assumptions_of, drawn, frame_of, reference_from_world_of
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView
+from .session import Session
+
+#: What the kinds of files for other programs are, in a few words; a kind that is not here stands for itself.
+WORDS = {
+    "tfm": "ITK transform, text (.tfm)",
+    "h5": "ITK transform, HDF5 (.h5)",
+    "txt": "4\u00d74 matrix, text (.txt)",
+    "npy": "4\u00d74 matrix, NumPy (.npy)",
+    "json": "4\u00d74 matrix, JSON (.json)",
+    "dicom": "DICOM Spatial Registration (.dcm)",
+    "resampled-ct": f"CT, resampled where it lies (.{VOLUME_FORMATS[0]})",
+    "resampled-mask": f"Structure, resampled where it lies (.{VOLUME_FORMATS[0]})",
+    "drr": "DRRs, DICOM Secondary Capture (.dcm)",
+    "cameras": "Cameras of the X-rays for Slicer (.mrml)",
+}
+
+
+def formats() -> dict[str, str]:
+    """All kinds of files that `mvreg export` writes, and what each is called."""
+    return {kind: WORDS.get(kind, kind) for kind in (*KINDS, *CASE_KINDS)}
+
+
+def lacking(registration: Registration, kind: str) -> str:
+    """What a kind of file needs that the registration does not have, in a sentence; "" for nothing."""
+    return (
+        "Choose a structure in section 1. CT first."
+        if kind == "resampled-mask" and registration.segmentation is None
+        else ""
+    )
+
+
+def write_result(
+    session: Session, folder: str | os.PathLike, kinds: Sequence[str] = (), *, override: bool = False
+) -> Callable[[], list[Path]]:
+    """The writing of result.json, the transforms, overlays and report.html for the pose as it is now, for a thread to do; returns the
+    files but for the overlays.
+
+    kinds: of `formats`, for other programs: beside the others, in both directions and both axes by name, and, with a tracker's frame,
+        as reference_from_ct, too.
+    override: also where `Session.doubt` has something against it; the files then carry that.
+
+    InputError, now, where that is not asked for, or `Session.case` has one; later, where the views show too little of the CT, or the folder
+    cannot be written.
+    """
+    doubt, finding = settled(session, override), session.find_result()
+    case = session.case() if set(kinds) & set(CASE_KINDS) else None
+
+    def write() -> list[Path]:
+        try:
+            finding().save(folder, override=doubt or None)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: the result cannot be written there ({error.strerror or error}), expected a folder with room that "
+                "may be written to; free some space, or choose another folder."
+            ) from None
+        written = [
+            Path(folder, name)
+            for name in ("result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm")
+        ]
+        return written + (_further(Handover.read(folder), folder, kinds, case) if kinds else [])
+
+    return write
+
+
+def _further(handover: Handover, folder: str | os.PathLike, kinds: Sequence[str], case: Case | None) -> list[Path]:
+    from ..report.exports import case_files
+
+    made_of_case = {} if case is None else case_files(handover, case, kinds, VOLUME_FORMATS[0])
+    return write_exports(handover, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case)
+
+
+def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[Handover, Messages]]:
+    """The making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do. InputError as
+    `write_result`, and later where pyigtl is missing."""
+    doubt, finding = settled(session, override), session.find_result()
+
+    def make() -> tuple[Handover, Messages]:
+        with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
+            finding().save(folder, override=doubt or None)
+            handover = Handover.read(folder)
+            return handover, messages_of(handover)
+
+    return make
+
+
+def poses_offered(session: Session) -> list[str]:
+    """The names of the poses that an export has."""
+    return [
+        "world_from_ct",
+        *(["reference_from_ct"] if reference_from_world_of(session.registration) is not None else []),
+    ]
+
+
+def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[], list[Path]]:
+    """The writing of a folder with a case.json that starts at the pose as it is now, and of all files that it names, for a thread to do;
+    returns the case.json alone.
+
+    InputError, now, as `Session.case`; later, as `write_case`.
+    """
+    from ..io.case_writer import write_case
+
+    case, content = session.case(), case_content(session)
+    views = [view for view in session.registration.xrays if view.used]
+    images = {view.name: _image(view) for view in views}
+    masks = {view.name: drawn(view) for view in views if view.mask is not None}
+    return lambda: [write_case(folder, content, case.ct, images, masks)]
+
+
+def case_content(session: Session) -> dict:
+    """What a case.json says of the scene, but for its files."""
+    case, registration = session.case(), session.registration
+    shared = {key: value for key, value in asdict(case.shared_unknowns).items() if value is not None}
+    optional = {
+        "shared_unknowns": shared or None,
+        "relative_geometry": case.relative_geometry,
+        "training": case.training or None,
+        "targets": case.targets,
+        "landmarks": [{"name": mark.name, "ct": mark.ct, "views": dict(mark.pixels)} for mark in case.landmarks]
+        or None,
+        "reference_from_world": case.reference_from_world,
+        "truth": None if case.truth_world_from_ct is None else {"world_from_ct": case.truth_world_from_ct},
+    }
+    return {
+        "views": [_view_content(view) for view in registration.xrays if view.used],
+        "world_from_ct": case.world_from_ct,
+        "search": case.search,
+        **{key: value for key, value in optional.items() if value is not None},
+    }
+
+
+def _view_content(view: XRayView) -> dict:
+    content = view.content
+    kept = (*GEOMETRIES, "rotation_sd_deg", "translation_sd_mm", "intensity")
+    told = {"name": view.name, **{key: content[key] for key in kept if key in content}}
+    if assumed := assumptions_of(view):
+        told["assumptions"] = list(assumed)
+    return told if view.source is not None else {**told, "intensity": "log"}
+
+
+def _image(view: XRayView) -> RawImage:
+    """The image as a case.json can name it, which has no word for a grey scale that was turned round: it is turned back."""
+    content = view.content
+    if view.source is None:  # somebody deleted it; the picture has its line integrals
+        return raw_image(slicer.util.arrayFromVolume(view.node)[0], content.get("pixel_mm"))
+    raw = frame_of(view.source, content)
+    return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
+
+
+def settled(session: Session, override: bool) -> str:
+    """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
+    doubt = session.doubt()
+    if doubt and not override:
+        raise InputError(
+            f"Export: {doubt[0].lower()}{doubt[1:].rstrip('.')}, expected a result that stands; register again, or override "
+            "this."
+        )
+    return doubt

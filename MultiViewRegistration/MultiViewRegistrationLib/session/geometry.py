@@ -1,0 +1,263 @@
+"""How an X-ray was taken: entered as C-arm angles and distances, or as a matrix; told in words."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
+from ..geometry.distortion import Distortion
+from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
+from ..io.fields import Fields
+from ..mrml.frames import lps_from_ras
+from ..mrml.image import refresh
+from ..mrml.loading import camera_content
+from ..mrml.registration import Registration
+from ..mrml.xray import XRayView, place_of
+
+#: The readings of a C-arm that a registration needs, as a person knows them.
+READINGS = {
+    "rao_lao_deg": "LAO/RAO angle",
+    "cra_cau_deg": "CRA/CAU angle",
+    "source_to_detector_mm": "source to detector",
+    "source_to_isocentre_mm": "source to isocentre",
+    "pixel_mm": "pixel size",
+    "mirrored": "seen from source or detector",
+}
+ANGLES = ("rao_lao_deg", "cra_cau_deg")
+#: Angles read off a C-arm, where nobody says how well they are known: (degrees, mm).
+READ_OFF = (1.0, 3.0)
+DEG = "\u00b0"
+
+
+def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
+    """Give a view a C-arm's angles and distances: a case.json's c_arm, whose size may be left out. InputError for what is wrong in them.
+
+    Angles that come with no word on how well they are known are taken for read off the C-arm: see READ_OFF.
+    """
+    reading = {**reading, "size": list(view.size)}
+    read_geometry(Fields(view.name, "", {"c_arm": reading}))
+    if "rotation_sd_deg" not in view.content:
+        view.change(rotation_sd_deg=READ_OFF[0], translation_sd_mm=READ_OFF[1])
+    _give(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
+
+
+def check_reading(reading: dict) -> None:
+    """InputError for what is missing in a C-arm's angles and distances, or does not fit together.
+
+    An angle is None where nobody gave it, as is "mirrored"; a distance 0.
+    """
+    for key in ANGLES:
+        if reading[key] is None:
+            raise InputError(f"{READINGS[key]}: none is given, expected the degrees that the C-arm shows; enter it.")
+    if not reading["source_to_detector_mm"] > 0:
+        raise InputError("Source to detector: none is given, expected the distance in mm; enter it.")
+    if not reading["source_to_isocentre_mm"] > 0:
+        raise InputError("Source to isocentre: none is given, expected the distance in mm; enter it.")
+    if not reading["source_to_isocentre_mm"] < reading["source_to_detector_mm"]:
+        raise InputError(
+            f"Source to isocentre: {reading['source_to_isocentre_mm']:g} mm, expected less than source to detector, "
+            f"{reading['source_to_detector_mm']:g} mm; correct one of them."
+        )
+    if not min(reading["pixel_mm"]) > 0:
+        raise InputError(
+            "Pixel size: none is given, expected the distances of columns and of rows on the detector; enter them."
+        )
+    if reading["mirrored"] is None:
+        raise InputError(
+            "Seen from: nothing is chosen, and left and right depend on it; choose the source or the detector."
+        )
+
+
+def set_matrix(
+    registration: Registration, view: XRayView, projection_matrix, size=None, origin: str = "entered"
+) -> None:
+    """Give a view the camera of a matrix (3, 4), world LPS mm to pixels, at any scale and sign.
+
+    size: (columns, rows) of the image it is for, where that is known.
+
+    InputError where it is no camera's, is for another size, or has what the image shows behind the source.
+    """
+    _check_size(view, size, "matrix")
+    geometry = read_geometry(
+        Fields(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()})
+    )
+    point = _point_shown(registration, view, geometry)
+    try:
+        (camera,) = settle([geometry], [view.size], point)
+    except InputError:
+        if point is None:
+            raise InputError(
+                f"{view.name}: the matrix has a negative determinant, and is either that of an image stored mirrored or has "
+                "the wrong sign, expected a way to tell; move the CT to where this X-ray shows it, or multiply the matrix by "
+                "-1 if the image is not mirrored."
+            ) from None
+        raise InputError(
+            f"{view.name}: the matrix has what the image shows behind the X-ray source, expected it before the source; "
+            "correct it, or multiply that of an image stored mirrored by -1."
+        ) from None
+    _give(view, camera=camera_content(camera), **{"from": origin})
+
+
+def set_camera(
+    registration: Registration,
+    view: XRayView,
+    camera: Camera,
+    distortion: Distortion | None = None,
+    origin: str = "entered",
+) -> None:
+    """Give a view a camera, and the distortion of its image as it was taken, which is undone.
+
+    InputError where it is for another size, has what the image shows behind the source, or cannot be undistorted.
+    """
+    _check_size(view, camera.size, "camera")
+    geometry = Geometry(view.name, camera=camera)
+    point = _point_shown(registration, view, geometry)
+    if point is not None and camera.depth(point) <= 0:
+        raise InputError(
+            f"{view.name}: the camera has what the image shows behind the X-ray source, expected it before the source; check "
+            "the unit and the axes, or choose another camera."
+        )
+    bent = {} if distortion is None else {"distortion": distortion.coefficients.tolist()}
+    _give(view, camera=camera_content(camera), **bent, **{"from": origin})
+
+
+def _check_size(view: XRayView, size, what: str) -> None:
+    if size is not None and tuple(size) != view.size:
+        raise InputError(
+            f"{view.name}: the {what} is for an image of {size[0]} x {size[1]} pixels, but this one has {view.size[0]} x "
+            f"{view.size[1]}; give that of the image as it is stored."
+        )
+
+
+def _give(view: XRayView, **content) -> None:
+    """A new geometry; the image lies there, made anew where its distortion was undone or is to be.
+
+    What was assumed of a header's geometry does not hold for a camera from elsewhere.
+    """
+    before = view.content
+    if "camera" in content:
+        view.content = {key: value for key, value in before.items() if key not in ("assumptions", "world")}
+    view.change(**content)
+    if "distortion" not in before and "distortion" not in content:
+        view.place()
+        return
+    try:
+        refresh(view)
+    except InputError:
+        view.content = before
+        raise
+
+
+def reading_of(view: XRayView) -> dict:
+    """The angles and distances of a view's camera, or what its file's header proposes: some or all keys of a case.json's c_arm."""
+    content = view.content
+    if "c_arm" in content:
+        return content["c_arm"]
+    pixel_mm = content.get("pixel_mm")
+    if view.placed and pixel_mm:
+        try:
+            reading = CArm.from_camera(view.geometry.plain_camera(view.size), pixel_mm)
+        except InputError:  # a world whose origin is no isocentre
+            return {"pixel_mm": pixel_mm}
+        return {
+            "source_to_detector_mm": reading.source_to_detector_mm,
+            "source_to_isocentre_mm": reading.source_to_isocentre_mm,
+            "pixel_mm": list(reading.pixel_mm),
+            "principal_point": list(reading.principal_point),
+            "rao_lao_deg": reading.rao_lao_deg,
+            "cra_cau_deg": reading.cra_cau_deg,
+            "roll_deg": reading.roll_deg,
+            "isocentre_offset_mm": list(reading.isocentre_offset_mm),
+            "mirrored": reading.mirrored,
+        }
+    of_frames, frame = content.get("header_of_frames", []), content.get("frame") or 0
+    return {
+        **({"pixel_mm": pixel_mm} if pixel_mm else {}),
+        **content.get("header", {}),
+        **(of_frames[frame] if of_frames else {}),
+    }
+
+
+def matrix_of(view: XRayView) -> np.ndarray | None:
+    """(3, 4), world LPS mm to pixels, the third row in mm of depth; None without a geometry."""
+    return view.geometry.plain_camera(view.size).projection_matrix if view.placed else None
+
+
+def describe(view: XRayView) -> str:
+    """A view's geometry in a few words: "LAO 30, CRA 10 degrees", "matrix", or what is missing."""
+    content = view.content
+    if view.size == (0, 0):
+        return "no image"
+    if not view.placed:
+        return "needs geometry" if "c_arm" not in content and "camera" not in content else "does not fit"
+    if "c_arm" in content:
+        return f"{angle(content['c_arm']['rao_lao_deg'], 'LAO', 'RAO')}, {angle(content['c_arm']['cra_cau_deg'], 'CRA', 'CAU')}"
+    return "matrix"
+
+
+def angle(degrees: float, positive: str, negative: str) -> str:
+    """ "LAO 30 degrees" for 30, "RAO 30 degrees" for -30, with the sign for degrees."""
+    return f"{positive if degrees >= 0 else negative} {round(abs(degrees), 1):g}{DEG}"
+
+
+def reference_of(registration: Registration) -> XRayView | None:
+    """The view that the geometry of the others is held against: the first that is used."""
+    return next((view for view in registration.xrays if view.used), None)
+
+
+def certainty(view: XRayView) -> str:
+    """How well a view's geometry is known, in a few words."""
+    content = view.content
+    turn, shift = content.get("rotation_sd_deg", 0.0), content.get("translation_sd_mm", 0.0)
+    if turn == shift == 0:
+        return "calibrated"
+    if turn is None and shift is None:
+        return "unknown"
+    turn = "angles unknown" if turn is None else f"\u00b1{turn:g}{DEG}"
+    shift = "place unknown" if shift is None else f"{shift:g} mm"
+    return f"{turn}, {shift}"
+
+
+def summary(registration: Registration, view: XRayView) -> str:
+    """What a view's geometry comes to, in a sentence: something to hold against what is known of the room."""
+    if not view.placed:
+        return ""
+    camera = view.camera
+    seen = "the detector (mirrored)" if camera.intrinsics[0, 0] < 0 else "the source"
+    text = f"Seen from {seen}; source {np.linalg.norm(camera.source):.0f} mm from the world's origin"
+    if _has_ct(registration):
+        world_from_index, low, high = _ct_box(registration)
+        centre = rigid.transform_points(world_from_index, (low + high) / 2)
+        text += f", {camera.depth(centre):.0f} mm before the CT's centre"
+        if not sees(camera, world_from_index, low, high):
+            text += "; the CT is outside the image where it is now"
+    return text + (". The image is undistorted." if "distortion" in view.content else ".")
+
+
+def _has_ct(registration: Registration) -> bool:
+    return registration.ct is not None and registration.ct.GetImageData() is not None
+
+
+def _ct_box(registration: Registration) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """world_from_index (4, 4), LPS, and the lowest and highest (i, j, k) of the CT, at its voxels' outer faces."""
+    world_from_index = registration.world_from_ct @ lps_from_ras(place_of(registration.ct))
+    high = np.array(registration.ct.GetImageData().GetDimensions(), float) - 0.5
+    return world_from_index, np.full(3, -0.5), high
+
+
+def _point_shown(registration: Registration, view: XRayView, geometry: Geometry) -> np.ndarray | None:
+    """A point, world LPS mm, that the image shows: the CT's centre where it falls on it, else where the views meet; None for neither.
+
+    Whether it falls on the image does not depend on the matrix's sign.
+    """
+    camera = geometry.plain_camera(view.size)
+    if _has_ct(registration):
+        world_from_index, low, high = _ct_box(registration)
+        centre = rigid.transform_points(world_from_index, (low + high) / 2)
+        if (np.abs(camera.project(centre) - (np.array(view.size) - 1) / 2) <= np.array(view.size) / 2).all():
+            return centre
+    others = [other.camera for other in registration.xrays if other != view and other.placed]
+    return meeting_point([*others, camera])

@@ -1,0 +1,189 @@
+"""The poses a registration has had: kept in the scene, clicked to go back to, undone and redone. Nothing is ever lost from it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields, replace
+from datetime import datetime
+
+import numpy as np
+
+from ..mrml.fingerprint import of_geometry
+from ..mrml.registration import Registration
+
+PARAMETER = "history"
+POSITION = "historyPosition"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A pose and how it came about.
+
+    time: ISO 8601, local.   method: "given", "search", "landmarks", "by hand", "transform", ...
+    similarity: local NCC by the view's name.   seconds: that it took, of which so many were the preparation at
+        the first start after installing (first_time_s).
+    cameras: those that were corrected, by the view's name, as `XRayView` keeps them.
+    fingerprint: of the inputs that a registration had; "" where the pose is no result of one.
+    reasons: what a person must know before trusting the pose.   refinement: the published one, if one was used.
+    started: of a start that a regressor told: "model", its folder's name; "expected_mm"; "taken", what the pose came from.
+    verdict, upper95_mm: whether it can be trusted, "accept", "check" or "reject", and what its error stays below in 95 of 100 results; None
+        where that was not assessed.
+    assessed: fingerprint of the inputs with which a pose was assessed that is no result of a registration; "" where it was not.
+    after: number of the entry that the registration was at before; None for the first.
+    """
+
+    time: str
+    method: str
+    world_from_ct: list[list[float]]
+    similarity: dict[str, float] = field(default_factory=dict)
+    cameras: dict[str, dict] = field(default_factory=dict)
+    fingerprint: str = ""
+    reasons: list[str] = field(default_factory=list)
+    seconds: float | None = None
+    first_time_s: float = 0.0
+    refinement: str = ""
+    started: dict = field(default_factory=dict)
+    verdict: str | None = None
+    upper95_mm: float | None = None
+    assessed: str = ""
+    after: int | None = None
+
+    @classmethod
+    def now(cls, method: str, world_from_ct: np.ndarray, **more) -> Entry:
+        return cls(
+            datetime.now().astimezone().isoformat(timespec="seconds"),
+            method,
+            np.asarray(world_from_ct).tolist(),
+            **more,
+        )
+
+    @classmethod
+    def of(cls, content: dict) -> Entry:
+        """As it was saved; what a later version added is left out."""
+        return cls(**{known.name: content[known.name] for known in fields(cls) if known.name in content})
+
+    @property
+    def key(self) -> str:
+        """Tells it from the others."""
+        return f"{self.time} {self.method} {self.world_from_ct}"
+
+    @property
+    def pose(self) -> np.ndarray:
+        """(4, 4) world_from_ct, LPS."""
+        return np.array(self.world_from_ct)
+
+
+class History:
+    """The entries of one registration, and at which of them it is.
+
+    unnoted: what a pose is called that nobody has noted by the time that it is left.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        self._registration = registration
+        self.unnoted = "moved"
+
+    @property
+    def entries(self) -> list[Entry]:
+        """The oldest first."""
+        return [Entry.of(entry) for entry in json.loads(self._registration.parameter(PARAMETER, "[]"))]
+
+    @property
+    def position(self) -> int:
+        """Of the entry that the registration is at; -1 without any."""
+        return int(self._registration.parameter(POSITION, "-1"))
+
+    @property
+    def current(self) -> Entry | None:
+        return self.entries[self.position] if self.position >= 0 else None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the CT is elsewhere than the entry says, or there is none."""
+        current = self.current
+        return current is None or not np.allclose(current.pose, self._registration.world_from_ct, rtol=0, atol=1e-6)
+
+    def add(self, entry: Entry) -> None:
+        """Add an entry after all others, and be there."""
+        entries = [*self.entries, replace(entry, after=self.position if self.position >= 0 else None)]
+        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(other) for other in entries]))
+        self._move(len(entries) - 1)
+
+    def amend(self, **changes) -> Entry:
+        """Change what the current entry says, and be at the changed one."""
+        entries = self.entries
+        entries[self.position] = replace(entries[self.position], **changes)
+        self._registration.node.SetParameter(PARAMETER, json.dumps([asdict(entry) for entry in entries]))
+        return entries[self.position]
+
+    def note(self, method: str) -> None:
+        """Add the pose and the cameras as they are now, unless the CT is where the entry says."""
+        if self.moved:
+            self.add(Entry.now(method, self._registration.world_from_ct, cameras=self._cameras()))
+
+    def go(self, position: int) -> Entry:
+        """Put the CT and the cameras back as they were then; a pose that nobody noted yet is, before it is left."""
+        if self.position >= 0:
+            self.note(self.unnoted)
+        entry = self.entries[position]
+        self.put(entry)
+        self._move(position)
+        return entry
+
+    def undo(self) -> Entry | None:
+        """To where the registration was before, if it was anywhere."""
+        return self.go(self._before) if self._before is not None else None
+
+    def redo(self) -> Entry | None:
+        """To what came last after this entry, if anything did."""
+        return self.go(self._after) if self._after is not None else None
+
+    def put(self, entry: Entry) -> None:
+        """Put the CT and the cameras as an entry has them; a camera whose geometry was changed since is taken as given."""
+        self._registration.world_from_ct = entry.pose
+        for view in self._registration.xrays:
+            corrected = entry.cameras.get(view.name)
+            if corrected and corrected.get("of") != of_geometry(view):
+                corrected = None
+            if view.content.get("corrected") != corrected:
+                view.change(corrected=corrected)
+                view.place()
+
+    @property
+    def can_undo(self) -> bool:
+        return self._before is not None
+
+    @property
+    def can_redo(self) -> bool:
+        return self._after is not None
+
+    @property
+    def _before(self) -> int | None:
+        current = self.current
+        if current is None:
+            return None
+        return self.position if self.moved else current.after
+
+    @property
+    def _after(self) -> int | None:
+        position = self.position
+        return max(
+            (number for number, entry in enumerate(self.entries) if entry.after == position and position >= 0),
+            default=None,
+        )
+
+    def _cameras(self) -> dict[str, dict]:
+        kept = {view.name: view.content.get("corrected") for view in self._registration.xrays}
+        return {name: corrected for name, corrected in kept.items() if corrected}
+
+    def rename_view(self, before: str, after: str) -> None:
+        """What was kept under a view's name from now on has another."""
+        entries = json.loads(self._registration.parameter(PARAMETER, "[]"))
+        for entry in entries:
+            for kept in (entry["similarity"], entry["cameras"]):
+                if before in kept:
+                    kept[after] = kept.pop(before)
+        self._registration.node.SetParameter(PARAMETER, json.dumps(entries))
+
+    def _move(self, position: int) -> None:
+        self._registration.node.SetParameter(POSITION, str(position))

@@ -1,0 +1,99 @@
+"""What a scene holds, as the backend takes it, and kept as long as nothing of it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..mrml.case import case_of, ct_of, xray_of
+from ..mrml.dicom_origin import origin_of
+from ..mrml.fingerprint import of_ct, of_view
+from ..mrml.registration import Registration, refuse_nonlinear
+from ..mrml.xray import XRayView
+
+
+class Inputs:
+    """The CT, the X-rays and the case of a registration; only read on the main thread.
+
+    case_path: of the case.json that the scene was filled from, None where it was not, or nobody told.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        self.registration = registration
+        self.case_path: Path | None = None
+        self._made: dict[str, tuple[str, object]] = {}
+        self._shown: dict[str, str] = {}
+
+    def know(self, case) -> None:
+        """The `io.case.Case` that the scene has just been filled from, of which nothing need be made again."""
+        self.case_path = case.path
+        xrays = {view.name: view.xray for view in case.views}
+        self._made[""] = of_ct(self.registration), case.ct
+        self._made.update(
+            {
+                view.node.GetID(): (of_view(view), xrays[view.name])
+                for view in self.registration.xrays
+                if view.name in xrays
+            }
+        )
+
+    def know_xray(self, view: XRayView, xray) -> None:
+        """The `imaging.xray.XRay` that a view has just been given, with its picture."""
+        self._shown[view.node.GetID()] = of = of_view(view)
+        self._made[view.node.GetID()] = of, xray
+
+    def is_shown(self, view: XRayView) -> bool:
+        """Whether a view still has the image, and the picture, that `know_xray` told of."""
+        return self._shown.get(view.node.GetID()) == of_view(view)
+
+    def case(self, *, placed: bool = True):
+        """The `io.case.Case` of the scene as it is. InputError for what is missing or wrong, and for two views with one geometry.
+
+        placed: see `scene.case.case_of`.
+        """
+        case = case_of(self.registration, self.xray, self.ct(), placed=placed)
+        for a, b in combinations(case.views, 2):
+            if np.allclose(a.camera.projection_matrix, b.camera.projection_matrix):
+                raise InputError(
+                    f"X-rays: {a.name} and {b.name} have the same geometry, expected another for each; correct that of one, "
+                    "or skip it."
+                )
+        case.dicom = origin_of(self.registration)
+        case.inputs = {
+            "ct": of_ct(self.registration),
+            **{view.name: of_view(view) for view in self.registration.xrays if view.used},
+        }
+        return case
+
+    def corrected_case(self):
+        """The case with the cameras as a registration has corrected them. InputError as `case`."""
+        case = self.case()
+        cameras = {view.name: view.camera for view in self.registration.xrays}
+        return replace(case, views=[replace(view, camera=cameras[view.name]) for view in case.views])
+
+    def ct(self):
+        """The `imaging.ct.CT`. InputError as `scene.case.ct_of`."""
+        if self.registration.ct is not None:
+            refuse_nonlinear(self.registration.ct)  # of which its fingerprint knows nothing
+        return self._kept("", of_ct(self.registration), lambda: ct_of(self.registration))
+
+    def xray(self, view: XRayView):
+        """The view's `imaging.xray.XRay`. InputError as `scene.case.xray_of`."""
+        return self._kept(view.node.GetID(), of_view(view), lambda: xray_of(view))
+
+    def _kept(self, name: str, key: str, make: Callable[[], object]):
+        """What was made when the key was the same, also where that was an error: a timer asks for it again and again."""
+        if self._made.get(name, ("",))[0] != key:
+            try:
+                self._made[name] = key, make()
+            except InputError as error:
+                self._made[name] = key, error
+        made = self._made[name][1]
+        if isinstance(made, InputError):
+            raise made
+        return made

@@ -1,0 +1,179 @@
+"""The regressors of a registration's CT: those in the store, the one that a registration begins with, and the training under way.
+
+A regressor is a network that was trained for one CT, and tells the pose from the X-rays. Its files are in the user's data folder
+(`regressor.store`), and the scene keeps the folder of the one that was chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ..errors import InputError
+from ..mrml import poses
+from ..mrml.background_task import TURN, Worker
+from ..mrml.case import take_ct
+from ..mrml.fingerprint import of_ct
+from .inputs import Inputs
+from .training import Training
+
+#: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT that it was chosen for.
+MODEL, MODEL_OF = "model", "modelOf"
+MINUTES = 2.0
+
+
+class Learning:
+    """What there is for one registration. `poll` follows a training, `look` the store; both take milliseconds.
+
+    models: `regressor.store.Stored` of the CT, the newest first, as the last look found them.
+    training: the last `Training`, None before the first.
+    """
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs, self._registration = inputs, inputs.registration
+        self.models: list = []
+        self.training: Training | None = None
+        self._of, self._again, self._look, self._then = "", True, None, self._find
+        self._trained_for = ""
+
+    # The models
+
+    def look(self, wait: float = TURN) -> bool:
+        """Look into the store, in a thread, whenever the CT is another one; whether the models are others now.   wait: as `Worker.poll`."""
+        of = of_ct(self._registration)
+        if of != self._of or self._again:
+            others = of != self._of and bool(self.models)
+            self.models = [] if others else self.models
+            self._of, self._again, self._look, self._then = of, False, Worker(lambda tell: _of_any_ct()), self._find
+            return others
+        if self._look is None:
+            return False
+        self._look.poll(wait)
+        if self._look.state == "running":
+            return False
+        done, self._look = self._look, None
+        self._then(done.result or [])
+        return self._look is None
+
+    def look_again(self) -> None:
+        """Have the next `look` look into the store anew."""
+        self._again = True
+
+    @property
+    def looked(self) -> bool:
+        """Whether `models` are those of the CT as it is."""
+        return self._of == of_ct(self._registration) and not self._again and self._look is None
+
+    @property
+    def model(self) -> Path | None:
+        """The folder of the one that a registration begins with: that which was chosen, else the newest that is finished."""
+        return self._chosen or next((model.folder for model in self.models if model.finished), None)
+
+    def choose(self, folder: Path) -> None:
+        """Begin with the model in this folder from now on, as long as the CT is this one."""
+        self._registration.node.SetParameter(MODEL_OF, of_ct(self._registration))
+        self._registration.node.SetParameter(MODEL, str(folder))
+
+    def remove(self, model) -> None:
+        """Remove a `Stored` from the store. InputError where its files cannot be removed."""
+        from ..regressor import store
+
+        store.remove(model)
+        if self._chosen == model.folder:
+            self._registration.node.SetParameter(MODEL, "")
+        self.look_again()
+
+    @property
+    def gone(self) -> str:
+        """A sentence where the model that was chosen is not in the store any more, "" else. A scene may name any folder."""
+        from ..regressor import store
+
+        if self._chosen is None or store.holds(self._chosen):
+            return ""
+        return f"The regressor that was chosen, {self._chosen.name}, is not there any more: choose another one, or train one."
+
+    def lacking(self) -> str:
+        """Why a registration cannot begin with a regressor, a sentence; "" where it can, as far as can be known."""
+        if self.gone:
+            return self.gone
+        if self.model is None and self.looked:
+            return "There is no regressor for this CT: train one, or choose another start."
+        return ""
+
+    # The training
+
+    @property
+    def under_way(self) -> bool:
+        """Whether a training is."""
+        return self.training is not None and self.training.state == "running"
+
+    @property
+    def worker(self) -> Worker | None:
+        """The thread that prepares it, as long as that does."""
+        return self.training.worker if self.under_way and self.training.worker.state == "running" else None
+
+    def train(self, minutes: float = MINUTES, unfinished=None) -> None:
+        """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
+
+        unfinished: a `Stored` to go on with, for as long as it was to be trained.
+        """
+        if self.under_way:
+            raise InputError("Regressor: a training is under way, expected none; wait for it, or cancel it.")
+        case = self._inputs.case(placed=poses.seen(self._registration))
+        self.training = Training(case, minutes, unfinished and unfinished.folder)
+        self._trained_for = of_ct(self._registration)
+
+    def cancel(self) -> None:
+        """Make an end of the training under way; what was learnt is kept, and can be gone on with."""
+        if self.under_way:
+            self.training.cancel()
+
+    def poll(self) -> bool:
+        """Follow the training; whether it has just ended. Then its model is chosen, and a search becomes "auto"."""
+        if self.training is None or not self.training.poll():
+            return False
+        self.look_again()
+        if self.training.state == "done" and self._trained_for == of_ct(self._registration):
+            self.choose(self.training.folder)
+            if self._registration.start == "search":
+                self._registration.node.SetParameter("start", "auto")
+        return True
+
+    # Within
+
+    @property
+    def _chosen(self) -> Path | None:
+        """The folder that was chosen for this CT; it need not be there any more."""
+        folder = self._registration.parameter(MODEL)
+        return (
+            Path(folder)
+            if folder and self._registration.parameter(MODEL_OF) in ("", of_ct(self._registration))
+            else None
+        )
+
+    def _find(self, of_any_ct: list) -> None:
+        """Find those of this CT, which is taken, and costs time and memory, only where there are some of any."""
+        self.models = []
+        if not of_any_ct or self._registration.ct is None:
+            return
+        try:
+            take = take_ct(self._registration)
+        except InputError:  # section CT tells
+            return
+        self._look, self._then = Worker(lambda tell: _of_ct(take)), self._keep
+
+    def _keep(self, models: list) -> None:
+        self.models = models
+
+
+def _of_any_ct() -> list:
+    from ..regressor import store
+
+    return store.all_models()
+
+
+def _of_ct(take: Callable) -> list:
+    from ..regressor import store
+    from ..regressor.ct_hash import ct_sha256
+
+    return store.models_of(ct_sha256(take()))

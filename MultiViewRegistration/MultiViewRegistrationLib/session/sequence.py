@@ -1,0 +1,316 @@
+"""The sequence of a session: tracked here or opened as it was tracked before, and played."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from ..errors import InputError
+from ..io.case import Case
+from ..io.fields import shown
+from ..io.files import staged
+from ..io.frame_files import FrameFiles
+from ..mrml.background_task import TURN, Worker
+from ..mrml.loading import ReadCase, of_files
+from ..mrml.registration import Registration
+from . import saved_sequence
+from .frame_images import FileImages
+from .motion import Motion, motion_of
+from .other_structure import OtherStructure
+from .player import Played, Player
+from .tracking import PACES, Tracking, frames_in, frames_of, how_many
+
+if TYPE_CHECKING:
+    from .session import Session
+
+
+#: Seconds between two times that frames which come are kept in the scene: all of them are written anew.
+KEEP_S = 2.0
+
+
+class Sequence:
+    """What a session tracks and plays.
+
+    player: None without a sequence.   message: why the tracking failed, or the scene's own sequence is not here; "" else.
+
+    other: the structure that is held against the one that is played, in the scene; None without one.
+    ended: how the last tracking ended, "done", "failed" or "cancelled"; "" before it has.
+    seeking: the frame to be shown, and what seeks the files of the scene's own sequence; None where nothing does.
+    count: how many frames the X-rays have, from the one that is shown on; None as long as nobody knows.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.player: Player | None = None
+        self.other: OtherStructure | None = None
+        self.tracking: Tracking | None = None
+        self.message, self.ended = "", ""
+        self._counted: tuple[object, Worker] | None = None
+        self._files: FrameFiles | None = None
+        self._looked = False
+        self.seeking: tuple[int, Worker] | None = None
+        self._kept = 0.0
+
+    def put_away(self) -> tuple[int, Callable[[], tuple]] | None:
+        """Where the scene was saved while a sequence was played, put all back as it was before that; only the first time.
+
+        What `saved_sequence.saved` has of it.
+        """
+        registration = self._session.registration
+        if self._looked or registration.scene is None or registration.scene.IsImporting():
+            return None
+        self._looked, saved = True, saved_sequence.saved(registration)
+        if saved is None or Player.plays(registration):
+            return None
+        saved_sequence.put_back(self._session, {})
+        return saved
+
+    @property
+    def start(self) -> str:
+        """Where the first frame begins: at the result of a registration, where the CT lies at one; else as the step Start says."""
+        registration = self._session.registration
+        return registration.start if self.player is not None or self._session.doubt() else "given"
+
+    @property
+    def count(self) -> int | None:
+        session = self._session
+        if self._files is not None:
+            return len(self._files)
+        in_scene = frames_in(session.registration)
+        if in_scene > 1 or session.case_path is None:
+            return in_scene
+        if self._counted is None or self._counted[0] != session.case_path:
+            if session.anatomy is None:
+                return None  # whoever opens a case waits for other things first
+            path = session.case_path
+            self._counted = path, Worker(lambda tell: how_many(path))
+        worker = self._counted[1]
+        worker.poll(0)
+        return None if worker.state == "running" else worker.result or 1
+
+    def track(self, pace: str = "thorough", start: str | None = None) -> None:
+        """Begin to track the X-rays' frames from the first one on. InputError where that cannot be.
+
+        pace: one of PACES.   start: of the first frame, one of `session.STARTS`; by default `self.start`.
+        """
+        if pace not in PACES:
+            raise InputError(f'Track: found the pace "{pace}", expected one of {", ".join(PACES)}.')
+        session = self._session
+        session.refuse_more()
+        saved_sequence.refuse_lost(session.registration)
+        self.close()
+        start = start or self.start
+        images = self._files or frames_of(session)
+        case = session.case(placed=session.is_placed(start))
+        session.history.note(session.history.unnoted if session.history.entries else "before")
+        self.tracking = Tracking(case, images, session.ready(), start, pace)
+
+    def cancel(self) -> None:
+        """Make an end of the tracking; the frames that are done stay."""
+        if self.tracking is not None:
+            self.tracking.worker.cancel()
+
+    def open(self, played: Played) -> None:
+        """Play a sequence that was tracked before. InputError while another is being tracked, and without the volumes of X-rays."""
+        self._session.refuse_more()
+        saved_sequence.refuse_lost(self._session.registration)
+        self.close()
+        history = self._session.history
+        history.note(history.unnoted if history.entries else "before")
+        self._play(played)
+        self._files = played.images.files
+        self.player.go(0)
+
+    def _play(self, played: Played) -> None:
+        self.player = Player(self._session, played)
+        self._session.history.unnoted = "tracked"
+        self._keep()
+
+    def _keep(self) -> None:
+        """Have a scene that is saved now bring the sequence back."""
+        self._kept = monotonic()
+        saved_sequence.keep_track(self._session.registration, self.player.played.content(None))
+
+    def hold_against(self, path: str | os.PathLike) -> Motion:
+        """The motion of the structure in a track.json against the one that is played. From now on its bone moves with the frames.
+
+        InputError without a sequence, and as `motion_of`.
+        """
+        if self.player is None:
+            raise InputError(
+                "Motion: no sequence is open, expected the one against which the other moves; track it, or open it."
+            )
+        motion = motion_of(path, self.player.played)
+        self.let_go()
+        self.other = OtherStructure(self._session.registration, motion)
+        return motion
+
+    def let_go(self) -> None:
+        """Take the other structure out of the scene, if there is one."""
+        if self.other is not None and self._session.registration.scene is not None:
+            self.other.remove()
+        self.other = None
+
+    def close(self) -> None:
+        """Put everything back as it was before the sequence was played."""
+        self.message = self.ended = ""
+        self.let_go()
+        if self.player is not None:
+            player, self.player = self.player, None
+            self._session.history.unnoted = "moved"
+            if self._session.registration.scene is not None:
+                player.close()
+
+    def save(self, folder: str | os.PathLike, unit: str = "mm", *, moves: bool = False) -> Callable[[], list[Path]]:
+        """What writes poses.csv, track.tra and track.json into a folder, in any thread; returns the files.
+
+        unit, moves: see `track_files.Track.save`.   InputError without a sequence, and as `Inputs.ct`.
+        """
+        if self.player is None:
+            raise InputError("Sequence: there is none, expected one that was tracked; track it, or open one.")
+        ct, played = self._session.ct(), self.player.played
+        played = replace(played, frames=list(played.frames))
+
+        def write() -> list[Path]:
+            from ..sequence.track_files import FILE, write_tables
+
+            with staged(folder, last=FILE) as staging:
+                write_tables(staging, played.frames, played.count, ct, unit)
+                content = played.content(None if moves else Path(folder))
+                (staging / FILE).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+            return [Path(folder) / name for name in ("poses.csv", "track.tra", FILE)]
+
+        return write
+
+    def poll(self, wait: float = TURN) -> bool:
+        """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
+        saved = self.put_away()
+        if saved is not None:
+            self.seeking = saved[0], Worker(lambda tell: saved[1]())
+        ended = self._look_for_saved()
+        ended |= self.tracking is not None and self._look_at_tracking()
+        changed = self.player is not None and self._session.under_way is None and self.player.tick(wait)
+        ended |= self.other is not None and self.player is not None and self.other.follow(self.player.number)
+        return ended or (changed and not self.player.playing and self.tracking is None)
+
+    def _look_for_saved(self) -> bool:
+        """Play the scene's own sequence where it was found; whether that is now, or it was not."""
+        if self.seeking is None:
+            return False
+        number, worker = self.seeking
+        worker.poll(0)
+        if worker.state == "running":
+            return False
+        self.seeking, self.message = None, worker.message
+        if worker.state == "done":
+            track, files, told = worker.result
+            try:
+                images = saved_sequence.images_of(self._session, track, files)
+                self.open(Played(track.name, track.frames, track.count, track.views, images, track))
+                self.player.go(number)
+                self.message = told
+            except InputError as error:
+                self.message = str(error)
+        if self.player is None:
+            self.message = f"{self.message} {saved_sequence.PUT_BACK}"
+        if self.message:
+            self._session.notices.warn(self.message)
+        return True
+
+    def _look_at_tracking(self) -> bool:
+        """Whether it has just ended."""
+        tracking = self.tracking
+        tracking.poll()
+        self._take(tracking)
+        if tracking.worker.state == "running":
+            return False
+        self.tracking, self.message, self.ended = None, tracking.worker.message, tracking.worker.state
+        if self.player is not None:
+            self._keep()
+        return True
+
+    def _take(self, tracking: Tracking) -> None:
+        """Show the newest frame, if any has come."""
+        track = tracking.track
+        if track is None or not track.frames:
+            return
+        if self.player is None:
+            views = [view.name for view in track.sequence.first.views]
+            self._play(
+                Played(track.sequence.first.name, track.frames, len(track.sequence), views, tracking.images, track)
+            )
+        elif monotonic() - self._kept > KEEP_S:
+            self._keep()
+        self.player.show_newest()
+
+    @property
+    def workers(self) -> list[Worker]:
+        """Those at work."""
+        at_work = [
+            self.tracking and self.tracking.worker,
+            self.player and self.player.under_way,
+            self.other and self.other.worker,
+            self.seeking and self.seeking[1],
+        ]
+        return [worker for worker in at_work if worker is not None]
+
+
+def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadTrack:
+    """Reads a track.json, or the one in a folder, with its case, in any thread. InputError for what is wrong in either.
+
+    case: the case.json with multi-frame images that was tracked, where it is not any more where the track has it.
+
+    Warns where the case's files are others than those that were tracked.
+    """
+    from ..io.sequence import FrameSequence
+    from ..sequence.track_files import StoredTrack
+
+    track = StoredTrack.read(path)
+    files = track.files() if case is None else FrameFiles.of_images(Path(case))
+    sequence = (
+        FrameSequence.of_cases(files.cases)
+        if files.own_cases
+        else FrameSequence.of_images(files.cases[0], files.images)
+    )
+    first = sequence.first
+    names = [view.name for view in first.views]
+    if track.views and not set(track.views) <= set(names):
+        raise InputError(
+            f"{shown(Path(path).name)}: has the views {', '.join(map(shown, track.views))}, but its case has "
+            f"{', '.join(names)}, expected the same; put the case back, or track it again."
+        )
+    if track.inputs and first.inputs != track.inputs:
+        warnings.warn(
+            f"{first.name}: its files are not those that were tracked; the poses may not fit them.", stacklevel=2
+        )
+    return ReadTrack(track, files, of_files(first, files.file(0)))
+
+
+@dataclass(frozen=True, eq=False)
+class ReadTrack:
+    """A track.json with the case of its first frame, on the way into a scene.   track: the `track_files.StoredTrack`."""
+
+    track: object
+    files: FrameFiles
+    load: ReadCase
+
+    @property
+    def case(self) -> Case:
+        return self.load.case
+
+    def __call__(self, scene) -> Registration:
+        """The registration that the case becomes there; `play` then plays the sequence."""
+        return self.load(scene)
+
+    def play(self, session: Session) -> None:
+        """Open the sequence in the session of that registration."""
+        track, views = self.track, {view.name: view for view in self.case.views}
+        names = track.views or list(views)
+        images = FileImages(self.files, {name: views[name].xray.valid for name in names})
+        session.sequence.open(Played(track.name, track.frames, track.count, names, images, track))

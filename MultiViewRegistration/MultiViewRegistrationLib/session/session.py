@@ -1,0 +1,394 @@
+"""What of a registration does not live in its scene: the prepared CT, the work under way, the results it came to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from time import monotonic, sleep
+from typing import Any
+
+from ..errors import InputError
+from ..mrml import poses
+from ..mrml.background_task import TURN, Worker
+from ..mrml.collect_warnings import warned
+from ..mrml.dicom_origin import world_uid
+from ..mrml.fingerprint import fingerprint
+from ..mrml.loading import camera_content
+from ..mrml.registration import Registration
+from . import work
+from .drawing import Drawing
+from .history import Entry, History
+from .inputs import Inputs
+from .learning import Learning
+from .link import Link
+from .notices import Notices
+from .preparation import Preparation
+from .run import Asked, Run
+from .sequence import Sequence
+
+#: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
+STARTS = ("given", "search", "landmarks", "by hand", "regressor", "auto")
+#: Of these the pose as it is need not mean anything; those that a network finds, and those that are searched for.
+PLACELESS, LEARNED, SEARCHED = ("landmarks", "regressor", "auto"), ("regressor", "auto"), ("search", "auto")
+#: Seconds between two looks at whether what goes out to navigation still stands; that the thread which sends it gets at each poll.
+HOLD_S, BREATH = 0.3, 0.005
+#: Seconds that `stop` waits for threads to end, after which they end by themselves.
+PATIENCE = 1.0
+
+
+class Session(Inputs):
+    """One registration at work. A timer polls it some 20 times a second, and has `drawing` take a step; nothing waits but the poll.
+
+    message: what went wrong last, a sentence; "" if nothing did.   notes: what the last registration warned of, a sentence each.
+    ended: how the last one ended, "done", "failed" or "cancelled"; "" before it has.
+    learning: the regressors of this CT, and the training of one.
+    sequence: frames that are tracked and played.
+    link: to navigation, through OpenIGTLink.   notices: what a person should read once.
+    """
+
+    def __init__(self, registration: Registration) -> None:
+        super().__init__(registration)
+        self.history = History(registration)
+        self.message, self.notes, self.ended = "", [], ""
+        self.learning = Learning(self)
+        self.sequence = Sequence(self)
+        self.link, self._held = Link(), 0.0
+        self.notices = Notices(registration)
+        self._run: Run | None = None
+        self._errand: tuple[Worker, Callable[[Any], object]] | None = None
+        self._preparation = Preparation(self)
+        self._ending: list[Worker] = []
+        self.drawing = Drawing(registration, lambda: self._preparation.anatomy(), self.xray)
+        self._results: dict[str, object] = {}
+
+    # The work under way
+
+    @property
+    def running(self) -> bool:
+        """Whether a registration, or other work that a person asked for, is under way."""
+        return (
+            self._run is not None
+            or self._errand is not None
+            or self.sequence.tracking is not None
+            or self.sequence.seeking is not None
+        )
+
+    @property
+    def under_way(self) -> Run | None:
+        """The registration under way, which tells how far it is; None without one."""
+        return self._run
+
+    @property
+    def preparing(self) -> str:
+        """What a CT is being made ready by, in a few words; "" where it is not."""
+        return self._preparation.stage if self._preparation.working else ""
+
+    def know(self, case, ready: Worker | None = None) -> None:
+        """As `Inputs.know`.   ready: the worker that does `work.make_ready` with the case's CT, where one has begun to."""
+        super().know(case)
+        if ready is not None:
+            self._preparation.follow(ready)
+
+    def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
+        """Begin a registration. InputError for a start that is not there, and as `case`.
+
+        start: one of STARTS.   refinement: see `refinements.refiner`; the published ones run in a child process.   seed: of a search.
+        """
+        if start not in STARTS:
+            raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')
+        self.refuse_more()
+        if start in LEARNED and self.learning.lacking():
+            raise InputError(self.learning.lacking())
+        if start in SEARCHED and refinement != "joint":
+            raise InputError(
+                f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
+                'the refinement "joint".'
+            )
+        with warned() as told:
+            case = self.case(placed=self.is_placed(start))
+        ready, model = self.ready(), self.learning.model if start in LEARNED else None
+
+        def find(tell):
+            began = monotonic()
+            anatomy = ready(tell)
+            first_time_s = monotonic() - began if self._preparation.stage == work.FIRST_TIME else 0.0
+            return work.registered(case, anatomy, start, refinement, seed, model, tell), first_time_s
+
+        self.registration.world_from_ct = (
+            self.registration.world_from_ct
+        )  # under its transform, should somebody have removed that
+        self.history.note(self.history.unnoted if self.history.entries else "before")
+        self.message, self.notes, self.ended = "", [], ""
+        self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), lambda: self.preparing, told)
+
+    def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
+        """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
+        self.refuse_more()
+        self.message = ""
+        self._errand = Worker(lambda tell: work()), then
+
+    def refuse_more(self) -> None:
+        """InputError while work is under way. What begins before the first poll begins without the sequence of a saved scene."""
+        self.sequence.put_away()
+        if self.running:
+            raise InputError("Register: work is under way, expected none; wait for it, or cancel it.")
+
+    def is_placed(self, start: str) -> bool:
+        """Whether for a start, one of STARTS, the pose as it is means anything."""
+        return start not in PLACELESS or (start in LEARNED and poses.seen(self.registration))
+
+    def ready(self) -> Callable[[Callable], Any]:
+        """Begin to make the CT ready; what gives its `registration.anatomy.Anatomy` to a worker's thread. InputError as `ct`."""
+        self._begin_to_prepare(again=True)
+        return self._preparation.all_ready()
+
+    def prepare(self) -> bool:
+        """Whether the CT is ready for DRRs; if not, begin to make it ready, once the packages for it are installed. InputError as `ct`."""
+        if self._preparation.anatomy() is None and find_spec("numba"):
+            self._begin_to_prepare(again=False)
+        return self._preparation.anatomy() is not None
+
+    def poll(self, wait: float = TURN) -> bool:
+        """Take what the work under way has come to; whether the CT has moved, or any work has ended, a training included.
+
+        Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
+        """
+        self._give_time(wait)
+        if self.registration.scene is None:
+            return self._forget()
+        self._look_at_link()
+        ended = [self._look_at_preparation(), self._look_at_errand(), self.learning.poll(), self.sequence.poll(0)]
+        return self._look_at_registration() or any(ended)
+
+    def cancel(self) -> None:
+        """Make an end of the work under way, at once; the CT goes back to where it was, unless it was moved meanwhile."""
+        if self._errand is not None:
+            self._ending.append(self._errand[0])
+            self._errand = None
+        self._ending += self.sequence.workers
+        self.sequence.cancel()
+        run = self._run
+        if run is not None:
+            run.worker.cancel()
+            run.put_back()
+            self._ending.append(run.worker)
+            self._run, self.ended = None, "cancelled"
+
+    def stop(self, patience: float = PATIENCE) -> None:
+        """Cancel, and give threads so many seconds to end: when the panel is left. A training takes minutes, and goes on."""
+        self.cancel()
+        until = monotonic() + patience
+        for worker in self._ending:
+            worker.wait(max(0.0, until - monotonic()))
+
+    def finish(self) -> None:
+        """Poll until the work under way has ended. InputError where it failed."""
+        while self.running:
+            self.poll()
+        if self.message:
+            raise InputError(self.message)
+
+    # What it came to
+
+    @property
+    def result(self):
+        """The `result.Result` of the history's current entry, None where it is none of this session's."""
+        entry = self.history.current
+        return self._results.get(entry.key) if entry else None
+
+    def remember(self, entry: Entry, result) -> None:
+        """Keep the `result.Result` that an entry of the history tells of, for as long as the session lasts."""
+        same = {
+            key: other for key, other in self._results.items() if other.anatomy is result.anatomy
+        }  # others hold a CT each
+        self._results = {**same, entry.key: result}
+
+    def error(self) -> float | None:
+        """mTRE in mm of that, where its case had the truth."""
+        return self.result.errors.mtre_mm if self.result and self.result.errors else None
+
+    @property
+    def anatomy(self):
+        """The `registration.anatomy.Anatomy` of the CT as it is; None before `prepare` is true."""
+        return self._preparation.anatomy()
+
+    def find_similarity(self) -> Callable[[], dict[str, float]] | None:
+        """What finds the local NCC of each used view, by name, where the CT is now; for a thread. None before a registration could begin.
+
+        InputError as `case`.
+        """
+        anatomy = self._preparation.anatomy()
+        if anatomy is None or self._preparation.working:
+            return None
+        case, pose = self.corrected_case(), self.registration.world_from_ct
+        rest_at = self.result and self.result.refinement.rest_at
+
+        def find() -> dict[str, float]:
+            fit = anatomy.among(rest_at).fit(case.views, pose, pose)
+            return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
+
+        return find
+
+    def find_result(self, *, anew: bool = False) -> Callable[[], object]:
+        """What finds the `result.Result` of the pose as it is, for a thread: the one that is known, or what can be said of it.
+
+        anew: also where one is known, of inputs that have changed since.
+
+        InputError, now, as `case`; later, where the X-rays show too little of the CT.
+        """
+        entry, known = self.history.current, self.result
+        if known is not None and not self.history.moved and not anew:
+            return lambda: known
+        case, ready, method = self.corrected_case(), self.ready(), "by hand" if entry is None else entry.method
+        uid = world_uid(self.registration)
+
+        def find():
+            from ..api import assess
+
+            return replace(assess(case, case.world_from_ct, ready(lambda progress: True), method), world_uid=uid)
+
+        return find
+
+    def doubt(self) -> str:
+        """Why the pose should not be handed on as the result of a registration, in a sentence; "" where nothing speaks against it."""
+        if self.sequence.player is not None and self.sequence.player.at_frame:
+            return "The CT lies where a frame of a sequence has it, which is no result of a registration: export it from the step Sequence."
+        entry = self.history.current
+        if entry is None or not entry.fingerprint:
+            return "This pose is no result of a registration."
+        if self.history.moved:
+            return "The CT was moved by hand since the registration."
+        if entry.fingerprint != fingerprint(self.registration):
+            return "The result is stale: the CT, an X-ray or its geometry has changed since the registration."
+        return ""
+
+    # Within
+
+    def _begin_to_prepare(self, *, again: bool) -> None:
+        self._ending += self._preparation.begin(again=again)
+
+    def _look_at_preparation(self) -> bool:
+        """Whether it has just ended."""
+        ended = self._preparation.look()
+        if ended and self._preparation.message and self._run is None:
+            self.message = self._preparation.message
+        return ended
+
+    def _look_at_link(self) -> None:
+        if self.link.open and monotonic() - self._held > HOLD_S:
+            self.link.hold_against(self.registration.world_from_ct, self.doubt())
+            self._held = monotonic()
+
+    def _look_at_errand(self) -> bool:
+        """Whether it has just ended."""
+        if self._errand is None:
+            return False
+        worker, then = self._errand
+        worker.poll(0)
+        if worker.state == "running":
+            return False
+        self._errand, self.message = None, worker.message
+        if worker.state == "done":
+            with self._telling():
+                then(worker.result)
+        return True
+
+    def _look_at_registration(self) -> bool:
+        """Whether the CT has moved, or it has just ended."""
+        run = self._run
+        if run is None:
+            return False
+        obstacle = run.obstacle()
+        if obstacle:
+            self.cancel()
+            self.message = obstacle
+            return True
+        progress = run.worker.poll(0)
+        if progress is not None:
+            run.show(progress)
+        if run.worker.state == "running":
+            return progress is not None
+        self._end(run)
+        return True
+
+    @contextmanager
+    def _telling(self):
+        """What goes wrong on the way from a thread into the scene becomes a message."""
+        try:
+            yield
+        except InputError as error:
+            self.ended, self.message = "failed", str(error)
+        except Exception as error:
+            logging.exception("MultiViewRegistration")
+            self.ended = "failed"
+            self.message = (
+                f"The result could not be taken because of an error of the program, {type(error).__name__}: {error}"
+            )
+
+    def _give_time(self, wait: float) -> None:
+        """Let the threads get on for so many seconds, if there are any: Python's lock is free only while this waits."""
+        asked = [
+            self._run and self._run.worker,
+            self._errand and self._errand[0],
+            *self._preparation.working,
+            self.learning.worker,
+            *self.sequence.workers,
+        ]
+        working = [*filter(None, asked), *self._ending]
+        if working:
+            working[0].wait(wait)
+        elif self.link.open:
+            sleep(min(wait, BREATH))
+        self._ending = [worker for worker in self._ending if not worker.wait(0)]
+
+    def _forget(self) -> bool:
+        """Cancel all work; whether there was any."""
+        working = self.running or bool(self.preparing) or self.learning.under_way
+        self.cancel()
+        self.learning.cancel()
+        self.link.close()
+        self._ending += self._preparation.working
+        self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
+        return working
+
+    def _end(self, run: Run) -> None:
+        worker, self._run = run.worker, None
+        self.notes, self.ended, self.message = [*run.told, *worker.warnings], worker.state, worker.message
+        if worker.state != "done":
+            run.put_back()
+            return
+        with self._telling():
+            self._keep(run, *worker.result)
+
+    def _keep(self, run: Run, result, first_time_s: float) -> None:
+        """Put the CT and the cameras as a result has them, and remember it."""
+        result = replace(result, world_uid=world_uid(self.registration))
+        views = list(zip(result.case.views, result.views, strict=True))
+        corrected = {
+            given.name: {**camera_content(view.camera), "of": run.geometry[given.name]}
+            for given, view in views
+            if view.camera is not given.camera
+        }
+        similarity = dict(
+            zip((view.name for view in result.views), map(float, result.refinement.fit.similarity), strict=True)
+        )
+        entry = Entry.now(
+            run.asked.start,
+            result.world_from_ct,
+            similarity=similarity,
+            cameras=corrected,
+            fingerprint=run.fingerprint,
+            reasons=[*result.reasons, *self.notes],
+            seconds=run.seconds,
+            first_time_s=first_time_s,
+            refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
+            started=work.started(result),
+            verdict=result.verdict,
+            upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
+        )
+        self.history.add(entry)
+        self.history.put(entry)
+        self.remember(entry, result)

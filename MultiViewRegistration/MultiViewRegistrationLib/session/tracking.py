@@ -1,0 +1,160 @@
+"""A sequence being tracked in a thread: its frames as they come, how far it is, and the time left."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..imaging.xray import count_frames
+from ..io.case import Case
+from ..io.case_file import CaseFile
+from ..io.fields import shown
+from ..io.frame_files import FrameFiles
+from ..jobs.progress import TimeLeft, left_in_words
+from ..mrml.background_task import Worker
+from ..mrml.registration import Registration
+from .frame_images import FileImages, SliceImages
+from .inputs import Inputs
+from .work import WORKFLOW_START
+
+PACES = ("thorough", "quick")
+#: Line integrals of one image may differ by so much from those of the same in memory, but for a constant.
+SAME = 1e-3
+
+
+@dataclass(frozen=True)
+class Step:
+    """How far it is: a share of all frames, and what is being done, a few words."""
+
+    fraction: float
+    stage: str
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSequence:
+    """As `io.sequence.FrameSequence`, of images in the scene; the cameras are those of the first frame."""
+
+    first: Case
+    images: SliceImages
+    files: None = None
+    truths: dict[int, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.images.names)
+
+    @property
+    def names(self) -> list[str]:
+        return self.images.names
+
+    def load(self, number: int):
+        """The `io.sequence.Frame`, from 0. InputError where an image cannot be used."""
+        from ..io.sequence import Frame
+
+        if number == 0:
+            return Frame(self.first.views, self.first.world_from_ct)
+        images = self.images.read(number)
+        return Frame([replace(view, xray=images[view.name].xray) for view in self.first.views])
+
+
+class Tracking:
+    """Frames are followed one after another, from the case and the pose that the scene has now, until the last one or `cancel`.
+
+    track: the `track_files.Track`, whose frames grow; None while the first is prepared.   images: of the frames.   worker: does it.
+    """
+
+    def __init__(
+        self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str
+    ) -> None:
+        """images: of the scene, of files, or the case.json whose images have them.   ready: gives the `Anatomy` to a worker's thread.
+
+        start, pace: of `sequences.follow`.
+        """
+        self._case, self._ready, self._start, self._pace = case, ready, WORKFLOW_START.get(start, start), pace
+        self._given = images
+        self.track, self.images, self.step = None, None, Step(0.0, "preparing")
+        self._time_left = TimeLeft()
+        self.left = ""
+        self.worker = Worker(self._run)
+
+    def poll(self) -> None:
+        """Take how far it is."""
+        told = self.worker.poll(0)
+        if told is not None:
+            self.step, self.left = told, left_in_words(self._time_left.seconds(told.fraction))
+
+    def _run(self, tell: Callable) -> None:
+        from ..sequence.run import follow
+        from ..sequence.track_files import Track
+
+        anatomy = self._ready(lambda _: tell(Step(0.0, "preparing the CT")))
+        sequence, self.images = self._sequence()
+        track = self.track = Track(sequence, anatomy, self._pace, self._start)
+        frames, count = track.frames, len(sequence)
+
+        def registering(told) -> bool:
+            return tell(Step((len(frames) + told.fraction) / count, told.stage))
+
+        for frame in follow(sequence, anatomy, self._start, self._pace, progress=registering):
+            frames.append(frame)
+            if tell(Step(len(frames) / count, f"{len(frames)} of {count} frames are done")) is False:
+                return
+
+    def _sequence(self) -> tuple:
+        if isinstance(self._given, SliceImages):
+            return SceneSequence(self._case, self._given), self._given
+        from ..io.case import hashes
+        from ..io.sequence import FrameSequence
+
+        files = self._given if isinstance(self._given, FrameFiles) else FrameFiles.of_images(self._given)
+        case = replace(self._case, inputs=hashes(files.file(0))[0])
+        sequence = FrameSequence(case, files)
+        for here, there in zip(case.views, sequence.read(0).views, strict=True):
+            difference = (here.xray.line_integrals - there.xray.line_integrals)[here.xray.valid]
+            if np.ptp(difference) > SAME or not np.allclose(
+                here.camera.projection_matrix, there.camera.projection_matrix
+            ):
+                raise InputError(
+                    f"{here.name}: its image or geometry is not that of {shown(files.cases[0].name)} any more, expected the "
+                    "same, as the other frames have them from there; open the case again."
+                )
+        return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})
+
+
+def frames_of(inputs: Inputs) -> SliceImages | Path:
+    """What has the frames of the X-rays that are used. InputError where they are still images."""
+    views = [view for view in inputs.registration.xrays if view.used]
+    if frames_in(inputs.registration) > 1:
+        turning = next((view.name for view in views if view.content.get("header_of_frames")), None)
+        if turning:
+            raise InputError(
+                f"Track: the C-arm of {turning} turns from frame to frame, expected one geometry for all frames; make a "
+                "case.json, and open that."
+            )
+        return SliceImages({view.name: (view, inputs.xray(view)) for view in views})
+    if inputs.case_path is None:
+        raise InputError(
+            "Track: the X-rays have one frame each, expected multi-frame images; add such X-rays, or open a case.json that "
+            "names them."
+        )
+    return inputs.case_path
+
+
+def frames_in(registration: Registration) -> int:
+    """How many frames the X-rays that are used have in the scene itself, each from the one on that it shows."""
+    sources = [(view.source, view.content.get("frame") or 0) for view in registration.xrays if view.used]
+    return min((_slices(source) - frame if source is not None else 1 for source, frame in sources), default=0)
+
+
+def how_many(path: Path) -> int:
+    """How many frames the X-rays of a case.json have from its own on, in any thread; 1 for still images. InputError as `CaseFile.read`."""
+    file = CaseFile.read(path)
+    return min(count_frames(view.image.path) - (view.frame or 0) for view in file.views)
+
+
+def _slices(volume) -> int:
+    image = volume.GetImageData()
+    return image.GetDimensions()[2] if image is not None else 0

@@ -1,0 +1,213 @@
+"""How registrations are judged in bulk: where they start, what is a success, from how far they succeed.
+
+van de Kraats et al., Standardized evaluation methodology for 2-D-3-D registration, IEEE TMI 24(9):1177-1189,
+2005.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.stats import mannwhitneyu
+
+from ..assessment.metrics import mtre
+from ..errors import InputError
+from ..geometry import rigid
+
+SUCCESS_MM = 1.0
+"""Success is a final error below this; van de Kraats et al. take 2 mm."""
+CAPTURE_SHARE = 0.95
+"""An interval of start errors counts as captured where at least this share of its registrations succeeds."""
+
+
+class Starts(NamedTuple):
+    """Start poses with their initial error."""
+
+    world_from_ct: np.ndarray
+    """(n, 4, 4)."""
+    mtre_mm: np.ndarray
+    """(n,)."""
+
+
+def starting_poses(
+    world_from_ct_true: np.ndarray,
+    targets: np.ndarray,
+    edges_mm: Sequence[float],
+    per_interval: int,
+    seed: int,
+) -> Starts:
+    """Start poses whose mTRE is uniform within each interval between neighbouring `edges_mm`, e.g. (0, 2, 4).
+
+    Rotation (about the centroid of `targets` (N, 3), CT mm) and translation are drawn together: their six
+    numbers, angles times the targets' rms distance from the centroid, have a uniformly random direction,
+    and are scaled until the mTRE is the one drawn from the interval. Ordered by interval; the same seed
+    gives the same poses. Raises InputError if the targets coincide: then no rotation moves them.
+    """
+    targets = np.atleast_2d(np.asarray(targets, float))
+    centroid = targets.mean(axis=0)
+    radius_mm = np.sqrt(np.mean(np.sum((targets - centroid) ** 2, axis=1)))
+    if radius_mm < 1e-3:
+        raise InputError(
+            f"targets: found {len(targets)} at one place, expected at least two apart; add further targets."
+        )
+    pivot = rigid.transform_points(world_from_ct_true, centroid)
+    random = np.random.default_rng(seed)
+    edges = np.asarray(edges_mm, float)
+    wanted = np.concatenate([random.uniform(low, high, per_interval) for low, high in pairwise(edges)])
+
+    def start(error_mm: float) -> np.ndarray:
+        direction = random.normal(size=6)
+        direction /= np.linalg.norm(direction)
+
+        def moved(scale: float) -> np.ndarray:
+            return _moved(world_from_ct_true, pivot, scale * direction[:3] / radius_mm, scale * direction[3:])
+
+        def excess(scale: float) -> float:
+            return mtre(moved(scale), world_from_ct_true, targets) - error_mm
+
+        far = error_mm
+        while excess(far) < 0:
+            far *= 1.5
+        return moved(brentq(excess, 0.0, far, xtol=1e-9))
+
+    return Starts(np.stack([start(error) for error in wanted]), wanted)
+
+
+def perturbed(
+    world_from_ct: np.ndarray,
+    centre_ct: np.ndarray,
+    rotation_deg: float,
+    translation_mm: float,
+    n: int,
+    seed: int,
+) -> np.ndarray:
+    """`n` poses (n, 4, 4), each exactly `rotation_deg` and `translation_mm` away.
+
+    They turn about `centre_ct` (3,), CT mm, and that point moves by `translation_mm`. Axes and directions are
+    uniformly random; the same seed gives the same poses.
+    """
+    random = np.random.default_rng(seed)
+    pivot = rigid.transform_points(world_from_ct, np.asarray(centre_ct, float))
+    axes, directions = (v / np.linalg.norm(v, axis=1, keepdims=True) for v in random.normal(size=(2, n, 3)))
+    return np.stack(
+        [
+            _moved(world_from_ct, pivot, np.radians(rotation_deg) * axis, translation_mm * direction)
+            for axis, direction in zip(axes, directions, strict=True)
+        ]
+    )
+
+
+def _moved(world_from_ct: np.ndarray, pivot: np.ndarray, rotation: np.ndarray, shift: np.ndarray) -> np.ndarray:
+    """The pose turned by a rotation vector (rad) about a world point, which moves by `shift` (mm)."""
+    return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(rotation), shift)) @ world_from_ct
+
+
+@dataclass(frozen=True)
+class SuccessRate:
+    """Share of successes with its 95 % Wilson score interval."""
+
+    successes: int
+    total: int
+
+    @property
+    def rate(self) -> float:
+        return self.successes / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson, JASA 22:209-212, 1927: unlike p +- 1.96 s it says something at 0 and at n of n."""
+        if not self.total:
+            return 0.0, 1.0
+        z2 = 1.959963984540054**2
+        centre = (self.successes + z2 / 2) / (self.total + z2)
+        spread = self.successes * (self.total - self.successes) / self.total + z2 / 4
+        half = np.sqrt(z2 * spread) / (self.total + z2)
+        return float(max(centre - half, 0.0)), float(min(centre + half, 1.0))
+
+
+def success_rate(final_mm: np.ndarray, threshold_mm: float = SUCCESS_MM) -> SuccessRate:
+    """Share of final errors (n,) below the threshold. NaN, a registration that gave no answer, is a failure.
+
+    The error is mTRE; for a single view van de Kraats et al. take mRPD.
+    """
+    final_mm = np.atleast_1d(np.asarray(final_mm, float))
+    return SuccessRate(int(np.count_nonzero(final_mm < threshold_mm)), final_mm.size)
+
+
+def success_by_interval(
+    start_mm: np.ndarray, final_mm: np.ndarray, edges_mm: Sequence[float], threshold_mm: float = SUCCESS_MM
+) -> list[SuccessRate]:
+    """Success rate of the registrations that started in each interval [edge, next edge)."""
+    start_mm, final_mm = np.asarray(start_mm, float), np.asarray(final_mm, float)
+    return [
+        success_rate(final_mm[(start_mm >= low) & (start_mm < high)], threshold_mm) for low, high in pairwise(edges_mm)
+    ]
+
+
+def capture_range(
+    start_mm: np.ndarray, final_mm: np.ndarray, edges_mm: Sequence[float], threshold_mm: float = SUCCESS_MM
+) -> float:
+    """Largest start error in mm up to which every interval succeeds in at least 95 % of its registrations.
+
+    An interval without registrations ends it, too: nothing is known about it.
+    """
+    reached = float(edges_mm[0])
+    rates = success_by_interval(start_mm, final_mm, edges_mm, threshold_mm)
+    for rate, high in zip(rates, edges_mm[1:], strict=True):
+        if not rate.rate >= CAPTURE_SHARE:
+            break
+        reached = float(high)
+    return reached
+
+
+def auroc(score: np.ndarray, positive: np.ndarray) -> float:
+    """Probability that a positive has the higher score, ties counting half; NaN where all or none are positive.
+
+    score, positive: (n,), bool the latter. The area under the ROC curve is Mann and Whitney's U by the number of pairs (Hanley and McNeil,
+    Radiology 143:29-36, 1982).
+    """
+    score, positive = np.asarray(score, float), np.asarray(positive, bool)
+    if positive.all() or not positive.any():
+        return float("nan")
+    return float(mannwhitneyu(score[positive], score[~positive]).statistic / positive.sum() / (~positive).sum())
+
+
+class Consensus(NamedTuple):
+    """Agreement of several answers to one question, where nobody knows the truth."""
+
+    world_from_ct: np.ndarray
+    """(4, 4) their robust mean."""
+    rotation_deg: np.ndarray
+    """(n,) angle of each from it."""
+    distance_mm: np.ndarray
+    """(n,) distance of each from it at the centre."""
+    share: float
+    """Share of them within both tolerances."""
+
+
+def consensus(
+    poses: np.ndarray,
+    centre_ct: np.ndarray,
+    within_deg: float = 1.0,
+    within_mm: float = 1.0,
+    radius_mm: float = 50.0,
+) -> Consensus:
+    """Registrations of the same images from different starts, `poses` (n, 4, 4), against their robust mean.
+
+    Agreement is no accuracy: a bias that all of them share does not show. `centre_ct` (3,): centre of the
+    bone, CT mm. `radius_mm`: half its size, by which an angle weighs against a distance when outliers are
+    left out of the mean.
+    """
+    # With the CT's origin at the centre: seen from a distant one, a mean of rotations would move the bone.
+    to_centre = rigid.from_rotation_translation(np.eye(3), np.asarray(centre_ct, float))
+    centred = np.asarray(poses, float) @ to_centre
+    mean, _ = rigid.robust_mean(centred, radius_mm)
+    rotation = np.degrees(rigid.rotation_distance(centred, mean))
+    distance = rigid.translation_distance(centred, mean)
+    share = np.mean((rotation <= within_deg) & (distance <= within_mm))
+    return Consensus(mean @ rigid.inverse(to_centre), rotation, distance, float(share))

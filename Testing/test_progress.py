@@ -139,7 +139,7 @@ def test_lines_of_one_stage_keep_a_distance_and_none_loses_the_pose(capsys, cloc
     assert records[-1] == ProgressRecord(1.0, "writing", None, 99.0, (np.eye(4) * 99).tolist())
 
 
-@pytest.mark.parametrize("module", ["jobs", "progress"])
+@pytest.mark.parametrize("module", ["jobs.child_process", "jobs.progress"])
 def test_the_standard_library_is_enough(module):
     script = f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); import MultiViewRegistrationLib.{module}"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, timeout=60)

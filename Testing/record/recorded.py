@@ -1,0 +1,245 @@
+"""Runs `mvreg` on one case of the record and gathers what must not change: poses, verdicts, numbers, exit codes, names of files."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import functools
+import importlib
+import io
+import json
+import os
+import platform
+import re
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+ROOT = Path(__file__).resolve().parents[2]
+RECORD = Path(__file__).with_name("record.json")
+#: Options and fields that this record was made with, and what they may be called by now.
+RENAMED = {
+    "--causes": "--diagnose", "--off": "--perturb", "--reach": "--max-start-error", "wrong_probability": "failure_probability",
+}  # fmt: skip
+#: Of processors, what decides how compiled code rounds.
+FLAGS = ("avx2", "fma", "avx512f")
+
+
+def fingerprint() -> dict:
+    """What has to be the same for numbers to be the same to 1e-9."""
+    import llvmlite.binding
+
+    features = llvmlite.binding.get_host_cpu_features()
+    return {
+        "processor": llvmlite.binding.get_host_cpu_name(), "flags": [flag for flag in FLAGS if features.get(flag)],
+        "system": f"{platform.system()} {platform.machine()}", "threads": len(os.sched_getaffinity(0)),
+        **{name: version(name) for name in ("numba", "llvmlite", "numpy", "scipy", "SimpleITK")},
+    }  # fmt: skip
+
+
+@functools.cache
+def program() -> Callable[[list[str]], int]:
+    """The function that `mvreg` calls, by pyproject.toml: modules move."""
+    module, function = re.search(
+        r'^mvreg = "([\w.]+):(\w+)"', (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.M
+    ).groups()
+    return getattr(importlib.import_module(module), function)
+
+
+def mvreg(*arguments: str) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr of the program, run in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        warnings.resetwarnings()  # to what Python begins with, not pytest
+        for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+            warnings.simplefilter("ignore", kind)
+        try:
+            status = program()(list(arguments))
+        except SystemExit as end:  # of the parser
+            status = end.code
+    return status, out.getvalue(), err.getvalue()
+
+
+@functools.cache
+def _help(command: str) -> str:
+    return mvreg(command, "--help")[1]
+
+
+def by_its_name(command: str, option: str) -> str:
+    """An option as the program calls it now."""
+    return RENAMED[option] if option in RENAMED and not re.search(rf"{option}\b", _help(command)) else option
+
+
+def outcome(folder: Path, commands: list[list[str]]) -> list[dict]:
+    """What came of each command, one after the other in a folder."""
+    with _in_folder(folder):
+        return [
+            _outcome(folder, command, [by_its_name(command, word) for word in more])
+            for command, *more in commands
+        ]
+
+
+def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
+    status, out, err = mvreg(command, *arguments)
+    if status not in (0, 2):
+        raise AssertionError(f"mvreg {command} {' '.join(arguments)} ended with {status}:\n{err}")
+    told: dict = {"command": command, "exit": status}
+    if status == 2:
+        told["lines of stderr"] = len([line for line in err.splitlines() if "warning" not in line])
+    if "--out" in arguments:
+        written = folder / arguments[arguments.index("--out") + 1]
+        told["files"] = sorted(
+            path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()
+        )
+        told["numbers"] = {
+            name: numbers for name in told["files"] if (numbers := _numbers(written / name)) is not None
+        }
+        for name, read in (("result.json", _of_result), ("track.json", _of_track)):
+            if name in told["files"]:
+                told |= read(json.loads((written / name).read_text(encoding="utf-8")))
+    if command == "evaluate" and status == 0:
+        told["evaluation"] = _errors_of(json.loads(out))
+    if "--page" in arguments:
+        page = folder / arguments[arguments.index("--page") + 1]
+        told["files"] = sorted(
+            path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*") if path.is_file()
+        )
+    return told
+
+
+def field(content: dict, name: str):
+    """A field by the name that it had, or has now."""
+    return content[name if name in content else RENAMED[name]]
+
+
+def _of_result(result: dict) -> dict:
+    # The sentences are free to change, and the identifiers of frames and the seconds are new each time.
+    return {
+        "world_from_ct": result["world_from_ct"], "verdict": result["verdict"], "has reasons": bool(result["reasons"]),
+        "failure_probability": field(result["uncertainty"] or {"wrong_probability": None}, "wrong_probability"),
+        "predicted_tre_mm": result["predicted_tre_mm"], "errors": result["errors"],
+        "similarity": [view["similarity"] for view in result["views"]],
+        "camera_from_world": [view["camera_from_world"] for view in result["views"]],
+    }  # fmt: skip
+
+
+def _of_track(track: dict) -> dict:
+    return {
+        "frames": [
+            {key: frame.get(key) for key in ("number", "world_from_ct", "verdict", "similarity")}
+            for frame in track["frames"]
+        ]
+    }
+
+
+def _errors_of(evaluation: dict) -> list[list[dict]]:
+    """Of each case its runs' errors, in order."""
+    return [[run["errors"] for run in case["runs"]] for case in evaluation["cases"]]
+
+
+def _numbers(path: Path) -> list | None:
+    """Those of a transform, a table of poses or an image; None of another file."""
+    if path.suffix in (".tfm", ".h5"):
+        transform = sitk.ReadTransform(str(path))
+        return [*transform.GetParameters(), *transform.GetFixedParameters()]
+    if path.suffix == ".txt":
+        return np.loadtxt(path).tolist()
+    if path.suffix == ".npy":
+        values = np.load(path)
+        return (values[values.dtype.names[0]] if values.dtype.names else values).tolist()
+    if path.suffix == ".json":
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return (
+            next((value for value in content.values() if np.shape(_or_none(value)) == (4, 4)), None)
+            if "axes" in content
+            else None
+        )
+    if path.suffix in (".csv", ".tra"):
+        with path.open(newline="", encoding="utf-8") as stream:
+            rows = [[_number(cell) for cell in row] for row in csv.reader(stream)]
+        clock = [n for n, name in enumerate(rows[0]) if name == "seconds"]  # never the same twice
+        return [[cell for n, cell in enumerate(row) if n not in clock] for row in rows]
+    if path.suffix == ".mrml":
+        return [
+            float(x)
+            for x in re.findall(r"(?<![\w.])-?\d+\.\d{3,}(?:e-?\d+)?", path.read_text(encoding="utf-8"))
+        ]
+    if path.suffix == ".dcm":
+        return _dicom(path)
+    if path.suffix in (".mha", ".nrrd", ".gz"):
+        values = sitk.GetArrayFromImage(sitk.ReadImage(str(path))).astype(float)
+        return [*values.shape, values.mean(), values.std()]
+    return None
+
+
+def _or_none(value):
+    try:
+        return np.array(value, float)
+    except (ValueError, TypeError):
+        return None
+
+
+def _number(cell: str) -> float | str | None:
+    """NaN, which JSON has not, as None."""
+    try:
+        return float(cell) if np.isfinite(float(cell)) else None
+    except ValueError:
+        return cell
+
+
+def _dicom(path: Path) -> list[float]:
+    import pydicom
+
+    data = pydicom.dcmread(path)
+    if "PixelData" in data:
+        values = data.pixel_array.astype(float)
+        return [*values.shape, values.mean(), values.std()]
+    found: list[float] = []
+
+    def visit(_, element) -> None:
+        if element.keyword == "FrameOfReferenceTransformationMatrix":
+            found.extend(map(float, element.value))
+
+    data.walk(visit)
+    return found
+
+
+@contextlib.contextmanager
+def _in_folder(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+def differences(expected, found, tolerance: float, where: str = "") -> list[str]:
+    """Where two outcomes are not the same: numbers by more than the tolerance, relative to 1 or to what they are; else at all."""
+    if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
+        return [
+            line
+            for key in expected
+            for line in differences(expected[key], found[key], tolerance, f"{where}.{key}")
+        ]
+    if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
+        return [
+            line
+            for n, pair in enumerate(zip(expected, found, strict=True))
+            for line in differences(*pair, tolerance, f"{where}[{n}]")
+        ]
+    if _is_number(expected) and _is_number(found):
+        return (
+            [f"{where}: {expected!r} before, {found!r} now"]
+            if abs(expected - found) > tolerance * max(1, abs(expected))
+            else []
+        )
+    return [] if expected == found else [f"{where}: {expected!r} before, {found!r} now"]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -1,0 +1,233 @@
+"""A body of ellipsoids: its CT by sampling, its X-rays in closed form. Nothing of the program is used, so it stays as it is."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+from scipy.spatial.transform import Rotation
+
+#: Of water, per mm; line integrals are of this times 1 + HU / 1000.
+ATTENUATION = 0.02
+#: Centre, half axes (mm), rotation vector (degrees), HU more than what is there already. The last three are one bone, the structure.
+SOFT = [((0, 0, 0), (44, 34, 46), (0, 0, 0), 1000)]
+REST = [
+    ((-24, 8, 22), (9, 7, 13), (20, 10, 0), 800),
+    ((-12, -14, -24), (12, 5, 7), (0, 30, 20), 700),
+    ((20, 16, -16), (6, 9, 14), (0, -25, 10), 900),
+    ((2, 20, 2), (5, 5, 9), (35, 0, 0), 1000),
+    ((-26, -4, -8), (5, 8, 6), (0, 0, 40), 850),
+    ((12, -18, 30), (8, 4, 5), (10, 0, 25), 750),
+    ((-4, 6, -34), (7, 7, 3), (0, 15, 0), 900),
+]
+STRUCTURE = [
+    ((18, -6, 8), (7, 7, 20), (0, 18, 0), 850),
+    ((23, -9, 26), (9, 6, 6), (0, 0, 30), 400),
+    ((12, -1, -8), (6, 10, 5), (25, 0, 0), 450),
+]
+ELLIPSOIDS = SOFT + REST + STRUCTURE
+#: An other patient's bones.
+OTHER = SOFT + [((y, -x, -z), (b, a, c), (0, 15, 0), hu) for (x, y, z), (a, b, c), _, hu in REST + STRUCTURE]
+
+
+def pose(rotation_deg: Sequence[float], shift_mm: Sequence[float]) -> np.ndarray:
+    """(4, 4) that turns about the origin by a rotation vector and then shifts."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_rotvec(rotation_deg, degrees=True).as_matrix()
+    matrix[:3, 3] = shift_mm
+    return matrix
+
+
+#: world_from_ct of the X-rays, and a start 9 mm off.
+TRUTH = pose([3, -6, 4.5], [3, -4, 2])
+START = pose([3, -2, 4], [6, 5, -4]) @ TRUTH
+
+
+@dataclass(frozen=True)
+class CArm:
+    """A C-arm's reading, and the camera that the program's frames (docs/frames.md) make of it."""
+
+    rao_lao_deg: float = 0
+    cra_cau_deg: float = 0
+    source_to_detector_mm: float = 1000
+    source_to_isocentre_mm: float = 700
+    pixel_mm: float = 1.25
+    size: tuple[int, int] = (128, 128)
+    mirrored: bool = False
+
+    def intrinsics(self) -> np.ndarray:
+        focal = self.source_to_detector_mm / self.pixel_mm
+        (columns, rows), sign = self.size, -1 if self.mirrored else 1
+        return np.array([[sign * focal, 0, (columns - 1) / 2], [0, focal, (rows - 1) / 2], [0, 0, 1.0]])
+
+    def camera_from_world(self) -> np.ndarray:
+        at_zero = [[-1, 0, 0], [0, 0, -1], [0, -1, 0]]
+        turn = (
+            Rotation.from_euler("ZX", [self.rao_lao_deg, -self.cra_cau_deg], degrees=True).as_matrix()
+            @ at_zero
+        )
+        matrix = np.eye(4)
+        matrix[:3, :3] = turn.T
+        matrix[2, 3] = self.source_to_isocentre_mm
+        return matrix
+
+    def projection_matrix(self) -> np.ndarray:
+        return self.intrinsics() @ self.camera_from_world()[:3]
+
+    def reading(self) -> dict:
+        """As "c_arm" of a case.json."""
+        return {
+            "source_to_detector_mm": self.source_to_detector_mm, "source_to_isocentre_mm": self.source_to_isocentre_mm,
+            "pixel_mm": [self.pixel_mm] * 2, "size": list(self.size), "rao_lao_deg": self.rao_lao_deg, "cra_cau_deg": self.cra_cau_deg,
+            "mirrored": self.mirrored,
+        }  # fmt: skip
+
+    def camera(self) -> dict:
+        """As "camera" of a case.json."""
+        return {
+            "intrinsics": self.intrinsics().tolist(), "camera_from_world": self.camera_from_world().tolist(), "size": list(self.size),
+        }  # fmt: skip
+
+    def project(self, world: np.ndarray) -> np.ndarray:
+        """Pixels (N, 2) of points (N, 3) of the world."""
+        x = np.c_[world, np.ones(len(world))] @ self.projection_matrix().T
+        return x[:, :2] / x[:, 2:]
+
+
+def _unit_from_mm(ellipsoid: tuple) -> np.ndarray:
+    """(4, 4) that makes an ellipsoid the unit sphere."""
+    centre, axes, turn, _ = ellipsoid
+    matrix = np.linalg.inv(pose(turn, centre))
+    matrix[:3] /= np.array(axes, float)[:, None]
+    return matrix
+
+
+@functools.lru_cache
+def ct_values(other: bool = False, count: int = 48, spacing_mm: float = 2.0) -> np.ndarray:
+    """HU (k, j, i), int16, of a cube centred on the origin; each voxel is the mean of 8 samples."""
+    at = (np.arange(2 * count) - count + 0.5) * spacing_mm / 2
+    z, y, x = np.meshgrid(at, at, at, indexing="ij", sparse=True)
+    hu = np.full((2 * count,) * 3, -1000.0)
+    for ellipsoid in OTHER if other else ELLIPSOIDS:
+        m = _unit_from_mm(ellipsoid)
+        hu[sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1] += ellipsoid[
+            3
+        ]
+    return np.round(hu.reshape(count, 2, count, 2, count, 2).mean(axis=(1, 3, 5))).astype(np.int16)
+
+
+def structure_mask() -> np.ndarray:
+    """Non-zero (k, j, i) within the structure or at most 2 mm beyond."""
+    at = (np.arange(48) - 23.5) * 2.0
+    z, y, x = np.meshgrid(at, at, at, indexing="ij", sparse=True)
+    inside = np.zeros((48,) * 3, bool)
+    for centre, axes, turn, hu in STRUCTURE:
+        m = _unit_from_mm((centre, np.add(axes, 2), turn, hu))
+        inside |= sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1
+    return inside.astype(np.uint8)
+
+
+def line_integrals(c_arm: CArm, world_from_ct: np.ndarray, ellipsoids: list) -> np.ndarray:
+    """(rows, columns) of the X-ray, without noise."""
+    columns, rows = c_arm.size
+    u, v = np.meshgrid(np.arange(columns, dtype=float), np.arange(rows, dtype=float))
+    directions = np.stack([u, v, np.ones_like(u)], -1) @ np.linalg.inv(c_arm.intrinsics()).T
+    directions /= np.linalg.norm(directions, axis=-1, keepdims=True)
+    ct_from_camera = np.linalg.inv(c_arm.camera_from_world() @ world_from_ct)
+    total = np.zeros(u.shape)
+    for ellipsoid in ellipsoids:
+        unit_from_camera = _unit_from_mm(ellipsoid) @ ct_from_camera
+        d, o = directions @ unit_from_camera[:3, :3].T, unit_from_camera[:3, 3]
+        a, b, c = (d * d).sum(-1), d @ o, o @ o - 1
+        total += ellipsoid[3] / 1000 * ATTENUATION * 2 * np.sqrt(np.maximum(b * b - a * c, 0)) / a
+    return total
+
+
+def xray(
+    c_arm: CArm,
+    world_from_ct: np.ndarray = TRUTH,
+    *,
+    number: int = 0,
+    structure_at: np.ndarray | None = None,
+    ellipsoids: list | None = None,
+) -> np.ndarray:
+    """Detected counts (rows, columns), uint16, with noise, an unknown gain and some scatter.
+
+    number: of the noise.   structure_at: world_from_ct of the structure, if it lies elsewhere than the rest.
+    """
+    if structure_at is None:
+        integrals = line_integrals(c_arm, world_from_ct, ellipsoids or ELLIPSOIDS)
+    else:
+        integrals = line_integrals(c_arm, world_from_ct, SOFT + REST) + line_integrals(
+            c_arm, structure_at, STRUCTURE
+        )
+    noise = np.random.RandomState(number).standard_normal(
+        integrals.shape
+    )  # a stream that numpy keeps for ever
+    counts = 45000 * np.exp(-integrals)
+    return np.clip(np.round(counts + 1500 + 0.7 * np.sqrt(counts) * 4 * noise), 0, 65535).astype(np.uint16)
+
+
+def write_image(
+    path: Path,
+    values: np.ndarray,
+    spacing: Sequence[float] | None = None,
+    origin: Sequence[float] | None = None,
+) -> None:
+    image = sitk.GetImageFromArray(values)
+    if spacing is not None:
+        image.SetSpacing(list(spacing))
+    if origin is not None:
+        image.SetOrigin(list(origin))
+    sitk.WriteImage(image, str(path))
+
+
+def write_ct(path: Path, values: np.ndarray | None = None, spacing_mm: float = 2.0) -> None:
+    """A cube centred on the origin, or what is left of it at its end along z."""
+    values = ct_values() if values is None else values
+    first = -(values.shape[2] - 1) / 2 * spacing_mm
+    write_image(path, values, [spacing_mm] * 3, [first] * 3)
+
+
+TWO_VIEWS = (CArm(), CArm(90))
+TARGETS = (30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)).tolist()
+
+
+def write_body(
+    folder: Path,
+    c_arms: Sequence[CArm] = TWO_VIEWS,
+    *,
+    ct: str = "ct.mha",
+    image: str = "{}.mha",
+    geometry: str = "projection_matrix",
+    **of_xray,
+) -> dict:
+    """Writes CT and X-rays; returns the case.json, parsed, which `save` writes.
+
+    ct, image: names of the files, whose ending is their format.   geometry: "projection_matrix", "camera" or "c_arm".
+    """
+    write_ct(folder / ct)
+    views = []
+    for number, c_arm in enumerate(c_arms):
+        name = f"view{number + 1}"
+        write_image(folder / image.format(name), xray(c_arm, number=number, **of_xray), [c_arm.pixel_mm] * 2)
+        told = {
+            "projection_matrix": lambda each: each.projection_matrix().tolist(), "camera": CArm.camera, "c_arm": CArm.reading,
+        }[geometry](c_arm)  # fmt: skip
+        views.append({"name": name, "image": image.format(name), geometry: told})
+    return {
+        "version": 1, "ct": ct, "views": views, "world_from_ct": START.tolist(), "targets": TARGETS,
+        "truth": {"world_from_ct": TRUTH.tolist()},
+    }  # fmt: skip
+
+
+def save(folder: Path, case: dict, name: str = "case.json") -> None:
+    """A key whose value is None is left out."""
+    (folder / name).write_text(
+        json.dumps({key: value for key, value in case.items() if value is not None}), encoding="utf-8"
+    )

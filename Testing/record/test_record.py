@@ -1,0 +1,38 @@
+"""What `mvreg` gives for the cases of the record is what it gave when the record was made.
+
+Two runs on one machine agree to the last bit: the search draws from its seed, and threads share no sums. So on the same kind of
+processor with the same libraries every number is held to 1e-9; elsewhere, where compiled code rounds otherwise, to LOOSE.
+"""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from record_cases import CASES
+from recorded import RECORD, differences, fingerprint, outcome
+
+#: mm of a pose, and 1 of what has no unit.
+SAME, LOOSE = 1e-9, 1e-3
+
+
+@pytest.fixture(scope="module")
+def record():
+    return json.loads(RECORD.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(each.name, marks=[pytest.mark.slow] if each.slow else []) for each in CASES.values()],
+)
+def test_nothing_has_changed(name, record, tmp_path):
+    case = CASES[name]
+    if case.needs and not case.needs.exists():
+        pytest.skip(f"needs the folder {case.needs.name} of the shared data beside the project")
+    tolerance = SAME if record["made with"] == fingerprint() else LOOSE
+    told = differences(record["cases"][name], outcome(tmp_path, case.make(tmp_path)), tolerance)
+    assert not told, "\n".join(told)
+
+
+def test_the_record_has_every_case(record):
+    assert set(record["cases"]) == set(CASES)

@@ -48,11 +48,7 @@ def main() -> int:
     content = {"made with": fingerprint(), "cases": {name: made[name] for name in CASES if name in made}}
     lines = [f'  "{name}": {json.dumps(value)}' for name, value in content["cases"].items()]
     options.json.write_text(
-        '{\n "made with": '
-        + json.dumps(content["made with"])
-        + ',\n "cases": {\n'
-        + ",\n".join(lines)
-        + "\n }\n}\n",
+        '{\n "made with": ' + json.dumps(content["made with"]) + ',\n "cases": {\n' + ",\n".join(lines) + "\n }\n}\n",
         encoding="utf-8",
     )
     return 0

@@ -58,9 +58,7 @@ def one_view(folder):
 def c_arms_mirrored(folder):
     save(
         folder,
-        write_body(
-            folder, [replace(each, mirrored=True) for each in (CArm(-10, 12), CArm(75, -5))], geometry="c_arm"
-        ),
+        write_body(folder, [replace(each, mirrored=True) for each in (CArm(-10, 12), CArm(75, -5))], geometry="c_arm"),
     )
     return [REGISTER]
 
@@ -76,10 +74,7 @@ def search_without_a_start(folder):
 
 def landmarks(c_arms) -> list[dict]:
     points = np.array(body.TARGETS)[[0, 1, 2, 4, 6, 7]] * [[1], [0.8], [1.1], [0.9], [1], [0.7]]
-    seen = {
-        f"view{n + 1}": each.project(np.c_[points, np.ones(6)] @ body.TRUTH[:3].T)
-        for n, each in enumerate(c_arms)
-    }
+    seen = {f"view{n + 1}": each.project(np.c_[points, np.ones(6)] @ body.TRUTH[:3].T) for n, each in enumerate(c_arms)}
     off = np.random.RandomState(3).standard_normal((2, 6, 2))
     return [
         {"name": f"L{n}", "ct": points[n].tolist(),

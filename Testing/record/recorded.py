@@ -77,10 +77,7 @@ def by_its_name(command: str, option: str) -> str:
 def outcome(folder: Path, commands: list[list[str]]) -> list[dict]:
     """What came of each command, one after the other in a folder."""
     with _in_folder(folder):
-        return [
-            _outcome(folder, command, [by_its_name(command, word) for word in more])
-            for command, *more in commands
-        ]
+        return [_outcome(folder, command, [by_its_name(command, word) for word in more]) for command, *more in commands]
 
 
 def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
@@ -92,12 +89,8 @@ def _outcome(folder: Path, command: str, arguments: list[str]) -> dict:
         told["lines of stderr"] = len([line for line in err.splitlines() if "warning" not in line])
     if "--out" in arguments:
         written = folder / arguments[arguments.index("--out") + 1]
-        told["files"] = sorted(
-            path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()
-        )
-        told["numbers"] = {
-            name: numbers for name in told["files"] if (numbers := _numbers(written / name)) is not None
-        }
+        told["files"] = sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file())
+        told["numbers"] = {name: numbers for name in told["files"] if (numbers := _numbers(written / name)) is not None}
         for name, read in (("result.json", _of_result), ("track.json", _of_track)):
             if name in told["files"]:
                 told |= read(json.loads((written / name).read_text(encoding="utf-8")))
@@ -164,10 +157,7 @@ def _numbers(path: Path) -> list | None:
         clock = [n for n, name in enumerate(rows[0]) if name == "seconds"]  # never the same twice
         return [[cell for n, cell in enumerate(row) if n not in clock] for row in rows]
     if path.suffix == ".mrml":
-        return [
-            float(x)
-            for x in re.findall(r"(?<![\w.])-?\d+\.\d{3,}(?:e-?\d+)?", path.read_text(encoding="utf-8"))
-        ]
+        return [float(x) for x in re.findall(r"(?<![\w.])-?\d+\.\d{3,}(?:e-?\d+)?", path.read_text(encoding="utf-8"))]
     if path.suffix == ".dcm":
         return _dicom(path)
     if path.suffix in (".mha", ".nrrd", ".gz"):
@@ -222,9 +212,7 @@ def differences(expected, found, tolerance: float, where: str = "") -> list[str]
     """Where two outcomes are not the same: numbers by more than the tolerance, relative to 1 or to what they are; else at all."""
     if isinstance(expected, dict) and isinstance(found, dict) and expected.keys() == found.keys():
         return [
-            line
-            for key in expected
-            for line in differences(expected[key], found[key], tolerance, f"{where}.{key}")
+            line for key in expected for line in differences(expected[key], found[key], tolerance, f"{where}.{key}")
         ]
     if isinstance(expected, list) and isinstance(found, list) and len(expected) == len(found):
         return [

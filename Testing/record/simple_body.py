@@ -67,10 +67,7 @@ class CArm:
 
     def camera_from_world(self) -> np.ndarray:
         at_zero = [[-1, 0, 0], [0, 0, -1], [0, -1, 0]]
-        turn = (
-            Rotation.from_euler("ZX", [self.rao_lao_deg, -self.cra_cau_deg], degrees=True).as_matrix()
-            @ at_zero
-        )
+        turn = Rotation.from_euler("ZX", [self.rao_lao_deg, -self.cra_cau_deg], degrees=True).as_matrix() @ at_zero
         matrix = np.eye(4)
         matrix[:3, :3] = turn.T
         matrix[2, 3] = self.source_to_isocentre_mm
@@ -115,9 +112,7 @@ def ct_values(other: bool = False, count: int = 48, spacing_mm: float = 2.0) -> 
     hu = np.full((2 * count,) * 3, -1000.0)
     for ellipsoid in OTHER if other else ELLIPSOIDS:
         m = _unit_from_mm(ellipsoid)
-        hu[sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1] += ellipsoid[
-            3
-        ]
+        hu[sum((m[r, 0] * x + m[r, 1] * y + m[r, 2] * z + m[r, 3]) ** 2 for r in range(3)) < 1] += ellipsoid[3]
     return np.round(hu.reshape(count, 2, count, 2, count, 2).mean(axis=(1, 3, 5))).astype(np.int16)
 
 
@@ -163,12 +158,8 @@ def xray(
     if structure_at is None:
         integrals = line_integrals(c_arm, world_from_ct, ellipsoids or ELLIPSOIDS)
     else:
-        integrals = line_integrals(c_arm, world_from_ct, SOFT + REST) + line_integrals(
-            c_arm, structure_at, STRUCTURE
-        )
-    noise = np.random.RandomState(number).standard_normal(
-        integrals.shape
-    )  # a stream that numpy keeps for ever
+        integrals = line_integrals(c_arm, world_from_ct, SOFT + REST) + line_integrals(c_arm, structure_at, STRUCTURE)
+    noise = np.random.RandomState(number).standard_normal(integrals.shape)  # a stream that numpy keeps for ever
     counts = 45000 * np.exp(-integrals)
     return np.clip(np.round(counts + 1500 + 0.7 * np.sqrt(counts) * 4 * noise), 0, 65535).astype(np.uint16)
 

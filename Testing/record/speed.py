@@ -77,8 +77,7 @@ def measure(trees: list[Path], cases: list[Path], runs: int) -> dict:
                 {
                     "case": case.name,
                     "trees": [
-                        {what: [run[what] for run in some] for what in ("command", "registration")}
-                        for some in seconds
+                        {what: [run[what] for run in some] for what in ("command", "registration")} for some in seconds
                     ],
                 }
             )
@@ -107,8 +106,7 @@ def table(measured: dict) -> str:
 
     two = len(measured["trees"]) == 2
     lines = [
-        f"{each['path']} at {each['commit']}: peak memory {each['peak_memory_mb']:.0f} MB"
-        for each in measured["trees"]
+        f"{each['path']} at {each['commit']}: peak memory {each['peak_memory_mb']:.0f} MB" for each in measured["trees"]
     ]
     for row in measured["rows"]:
         for what in ("command", "registration"):
@@ -117,17 +115,14 @@ def table(measured: dict) -> str:
             if two:
                 # Of neighbours in time, so that a machine that slows down meanwhile says nothing.
                 pairs = np.array(values[1]) / np.array(values[0])
-                ratio = f"   new / old {np.median(values[1]) / np.median(values[0]):.3f}, in pairs {np.median(pairs):.3f}"
+                ratio = (
+                    f"   new / old {np.median(values[1]) / np.median(values[0]):.3f}, in pairs {np.median(pairs):.3f}"
+                )
             lines.append(f"{row['case']:28}{what:14}" + "   ".join(told(each) for each in values) + ratio)
     if two:
         for what in ("command", "registration"):
-            ratios = [
-                np.median(row["trees"][1][what]) / np.median(row["trees"][0][what])
-                for row in measured["rows"]
-            ]
-            lines.append(
-                f"{'all, geometric mean':28}{what:14}new / old {np.exp(np.mean(np.log(ratios))):.3f}"
-            )
+            ratios = [np.median(row["trees"][1][what]) / np.median(row["trees"][0][what]) for row in measured["rows"]]
+            lines.append(f"{'all, geometric mean':28}{what:14}new / old {np.exp(np.mean(np.log(ratios))):.3f}")
     return "\n".join(lines)
 
 
@@ -185,9 +180,7 @@ def work(tree: Path) -> int:
             seconds = json.loads(Path(folder, "out", "result.json").read_text())["seconds"]
         if status != 0:
             raise SystemExit(f"speed.py: mvreg register {line.strip()} ended with {status}")
-        print(
-            json.dumps({"command": command, "registration": seconds["total"] - seconds["load"]}), flush=True
-        )
+        print(json.dumps({"command": command, "registration": seconds["total"] - seconds["load"]}), flush=True)
     return 0
 
 
@@ -200,9 +193,7 @@ def command_line(tree: Path):
 
 
 def commit(tree: Path) -> str:
-    done = subprocess.run(
-        ["git", "-C", str(tree), "describe", "--always", "--dirty"], capture_output=True, text=True
-    )
+    done = subprocess.run(["git", "-C", str(tree), "describe", "--always", "--dirty"], capture_output=True, text=True)
     return done.stdout.strip() or "no commit"
 
 

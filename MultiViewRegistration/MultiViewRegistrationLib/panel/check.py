@@ -8,10 +8,11 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..session import judging
+from ..session.presenters.section import PROBLEM, READY, TODO, State
 from .check_overlays import Overlays
 from .check_points import Points
 from .check_similarity import Judgement
-from .section import PROBLEM, READY, TODO, Section, State, verdict_state
+from .section import Section, verdict_state
 
 
 class CheckSection(Section):

@@ -18,10 +18,11 @@ from ..mrml.identity import header_of_ct, keep_header
 from ..mrml.loading import name_of, volume_node
 from ..mrml.registration import CT_UNIT
 from ..session.ct_preview import CTPreview, facts, seen_in, take_preview
+from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from . import packages
 from .drop import FileDrop
 from .pictures import pixmap
-from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 
 PICTURE_SIZE = (176, 136)
 

@@ -12,9 +12,10 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..session import export, link
+from ..session.presenters.section import DONE, READY, TODO, State
 from . import packages
 from .fields import NumberField
-from .section import DONE, READY, TODO, Section, State
+from .section import Section
 
 #: Seconds between two looks at whether the result still stands.
 LOOK_S = 0.3

@@ -6,12 +6,13 @@ import qt
 from slicer.i18n import tr as _
 
 from ..session.lacking import lacking
+from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from ..session.session import LEARNED
 from ..session.words import started_in_words, took
 from . import packages
 from .history_table import HistoryTable
 from .looks import ERROR, PLAIN, set_tone
-from .section import PROBLEM, READY, RUNNING, TODO, Section, State, verdict_state
+from .section import Section, verdict_state
 
 REFINEMENTS = {
     "joint": _("Joint, all X-rays together"),

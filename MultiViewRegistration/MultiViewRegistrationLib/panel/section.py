@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import qt
 import slicer
 
 from ..errors import InputError
 from ..session import judging
+from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 from ..session.verdict import headline
 
-TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
-CHECK, REJECT = "check", "reject"
 SYMBOLS = {
     TODO: "\u25cb",
     READY: "\u25d0",
@@ -22,14 +21,6 @@ SYMBOLS = {
     CHECK: "\u26a0",
     REJECT: "\u2718",
 }
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a section has come: one of TODO, READY, RUNNING, DONE, PROBLEM, or the verdict CHECK or REJECT, and a few words."""
-
-    kind: str
-    text: str = ""
 
 
 def verdict_state(session) -> State | None:
@@ -50,6 +41,7 @@ class Section:
 
     FILE = ""
     TITLE = ""
+    PRESENTER = Presenter
     #: What is typed here and counts for a registration, `fields.NumberField`s.
     fields: tuple = ()
     #: Whether the work can begin here, without a registration, which is made then.
@@ -57,6 +49,7 @@ class Section:
 
     def __init__(self, panel, button) -> None:
         self.panel, self.button = panel, button
+        self.presenter = self.PRESENTER(panel)
         self.widget = slicer.util.loadUI(panel.resource_path(f"UI/{self.FILE}"))
         self.widget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(self.widget)
@@ -83,6 +76,12 @@ class Section:
         """Whether a signal comes from a person, and a registration can begin with it; see `Panel.begin`."""
         return self.BEGINS and not self.panel.filling
 
+    def do(self, action: Callable, *args) -> None:
+        """Do what a person asks for at a widget; nothing while widgets are filled from the scene."""
+        if self.asked:
+            with self.panel.acting():
+                action(*args)
+
     def check_fields(self) -> None:
         """InputError for what is wrong in a number that was typed here."""
         for field in self.fields:
@@ -97,7 +96,7 @@ class Section:
 
     def state(self) -> State:
         """Told in the header. Only called with a registration."""
-        return State(TODO)
+        return self.presenter.state()
 
     def tick(self) -> None:
         """Called some 20 times a second while the module is shown."""

@@ -9,10 +9,11 @@ from slicer.i18n import tr as _
 
 from ..session import sequence_words
 from ..session.player import RATES
+from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from ..session.sequence import read_track
 from . import packages
 from .looks import ERROR, PLAIN, set_tone
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 from .sequence_motion import MotionPart
 
 UNITS = ("mm", "cm", "m")

@@ -7,6 +7,7 @@ from slicer.i18n import tr as _
 from ..mrml import poses
 from ..session import lacking
 from ..session.geometry import DEG
+from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from ..session.session import LEARNED
 from .by_hand_page import ByHandPage
 from .fields import NumberField
@@ -14,7 +15,7 @@ from .landmark_file import LandmarkFile
 from .landmarks_page import LandmarksPage
 from .pose_file import PoseFile
 from .regressor_part import RegressorPart
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
 RANGES = {

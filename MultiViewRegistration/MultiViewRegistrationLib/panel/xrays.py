@@ -19,13 +19,14 @@ from ..mrml.xray import XRayView
 from ..session import adding
 from ..session.geometry import describe
 from ..session.naming import rename
+from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from ..session.readiness import Readiness
 from .certainty_editor import CertaintyEditor
 from .drop import FileDrop
 from .fields import NumberField
 from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
-from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 from .xray_table import NAME, USE, XRayTable
 
 FILES = "X-rays (*.dcm *.ima *.png *.tif *.tiff *.mha *.mhd *.nrrd *.nii *.nii.gz *.jpg *.bmp);;Cases (*.json);;All files (*)"

@@ -11,11 +11,12 @@ from ..mrml.cursor import CURSOR
 from ..mrml.markups import is_placing, place, stop_placing
 from ..session import curves, judging
 from ..session.leaving_out import leave_out
+from ..session.presenters.section import PROBLEM, READY, TODO, State
 from ..session.similarity import Similarity
 from ..session.verdict import NOT_ASSESSED
 from .elements import Plot
 from .picture import data_url
-from .section import PROBLEM, READY, TODO, Section, State
+from .section import Section
 
 
 class CheckSection(Section):

@@ -21,9 +21,10 @@ from ..mrml.loading import name_of, volume_node
 from ..mrml.products import OWNER
 from ..mrml.registration import CT_UNIT
 from ..session.ct_preview import facts, seen_in, take_preview
+from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from .elements import Files
 from .picture import data_url
-from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 
 UNIT_NAMES = {"hu": "Hounsfield units", "relative": "relative (0 = nothing)"}
 WHOLE = ""

@@ -10,10 +10,11 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..session import export
+from ..session.presenters.section import DONE, READY, TODO, State
 from .downloads import packed
 from .elements import Fetch
 from .link_part import LinkPart
-from .section import DONE, READY, TODO, Section, State
+from .section import Section
 
 #: What is offered beside the archive of all files.
 SINGLE = ("world_from_ct.tfm", "world_from_ct.slicer.tfm", "result.json", "report.html")

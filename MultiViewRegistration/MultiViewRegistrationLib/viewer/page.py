@@ -7,8 +7,8 @@ from trame.widgets import client, html
 from trame.widgets import vuetify3 as v
 
 from ..mrml import layout
+from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO
 from . import elements, views_bar
-from .section import DONE, PROBLEM, READY, RUNNING, TODO
 from .starting import THEME, TITLE
 
 #: Of Material Design Icons, by how far a step has come; each has a word beside it, or a shape of its own.

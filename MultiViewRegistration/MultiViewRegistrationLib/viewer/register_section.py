@@ -8,9 +8,10 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..session.lacking import lacking
+from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from ..session.words import method_in_words, started_in_words, took, worst
 from .comparison_part import ComparisonPart
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 
 REFINEMENTS = {
     "joint": "Joint, all X-rays together",

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict
 
-TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
-
-
-@dataclass(frozen=True)
-class State:
-    """How far a step has come: one of TODO, READY, RUNNING, DONE, PROBLEM, and a few words."""
-
-    kind: str
-    text: str = ""
+from ..session.presenters.section import TODO, Presenter, State
 
 
 class Section:
@@ -24,9 +17,20 @@ class Section:
 
     NAME = ""
     TITLE = ""
+    PRESENTER = Presenter
 
     def __init__(self, application) -> None:
         self.application = application
+        self.presenter = self.PRESENTER(application)
+
+    def acting(self, action: Callable) -> Callable:
+        """The action, as the page calls it: what goes wrong becomes a message, and all pages show what came of it."""
+
+        def act(*args) -> None:
+            with self.application.acting():
+                action(*args)
+
+        return act
 
     @property
     def registration(self):
@@ -43,17 +47,20 @@ class Section:
 
     def content(self) -> dict:
         """What the widgets show of the scene as it is. Also called without a registration."""
-        return {}
+        return asdict(self.presenter.shown())
 
     def state(self) -> State:
         """Told in the header. Only called with a registration."""
-        return State(TODO)
+        return self.presenter.state()
 
     def adopt(self) -> None:
         """There is another registration at work, or none."""
+        self.presenter.reset()
 
     def tick(self) -> None:
         """Called some 20 times a second while there is a registration."""
+        if self.presenter.tick():
+            self.application.invalidate()
 
     def refresh(self) -> None:
         """Show the scene as it is."""

@@ -9,11 +9,12 @@ from trame.widgets import vuetify3 as v
 
 from ..session import sequence_words
 from ..session.player import RATE, RATES
+from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from .downloads import packed
 from .elements import Fetch
 from .export_section import LOOK_S
 from .motion_part import MotionPart
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 
 UNITS = ("mm", "cm", "m")
 #: Of a strip of verdicts: the colours that the words for them have, and that of frames that were not come to.

@@ -12,13 +12,14 @@ from ..errors import InputError
 from ..mrml import poses
 from ..mrml.case import DEFAULT_SEARCH
 from ..session import lacking, pose_numbers
+from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from ..session.session import LEARNED, STARTS
 from ..session.words import METHODS
 from .elements import NumberField
 from .landmarks_part import LandmarksPart
 from .pose_file import PoseFile
 from .regressor_part import RegressorPart
-from .section import DONE, PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 from .xray_editor import number
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.

@@ -19,13 +19,14 @@ from ..mrml.xray import XRayView
 from ..session import adding
 from ..session.geometry import certainty, describe, reference_of
 from ..session.naming import rename
+from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from ..session.readiness import Readiness
 from ..session.similarity import similarities
 from .certainty_editor import CertaintyEditor
 from .elements import Files, NumberField
 from .geometry_editor import GeometryEditor
 from .image_editor import ImageEditor
-from .section import PROBLEM, READY, RUNNING, TODO, Section, State
+from .section import Section
 
 KINDS = ".dcm,.ima,.png,.tif,.tiff,.mha,.mhd,.raw,.zraw,.nrrd,.nhdr,.nii,.gz,.jpg,.bmp,.json"
 #: As SharedUnknowns has them: label and unit.

@@ -1,0 +1,55 @@
+"""What the presenters of all sections have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+TODO, READY, RUNNING, DONE, PROBLEM = "todo", "ready", "running", "done", "problem"
+CHECK, REJECT = "check", "reject"
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a section is: one of TODO, READY, RUNNING, DONE, PROBLEM, or the verdict CHECK or REJECT, and a few words."""
+
+    kind: str
+    text: str = ""
+
+
+class Presenter:
+    """What a section shows, says and does, as plain data and methods; the panel (Qt) and the page (Vue) only bind it.
+
+    Its methods raise InputError, which the host shows; `shown()` of a subclass returns a dataclass of what the widgets show.
+
+    Parameters
+    ----------
+    host
+        The panel or the page's application: has `registration` and `session` (None without one) and `begin()`.
+    """
+
+    TITLE = ""
+
+    def __init__(self, host) -> None:
+        self.host = host
+        self.reset()
+
+    @property
+    def registration(self):
+        """The `mrml.registration.Registration` at work, None without one."""
+        return self.host.registration
+
+    @property
+    def session(self):
+        """Its `session.session.Session`."""
+        return self.host.session
+
+    def reset(self) -> None:
+        """Forget all that belongs to the registration at work before; also called in the beginning."""
+
+    def state(self) -> State:
+        """How far the section is; only called with a registration."""
+        return State(TODO)
+
+    def tick(self) -> bool:
+        """Take what threads have done; whether there is something new to show."""
+        return False

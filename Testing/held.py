@@ -15,11 +15,11 @@ class Held:
     made: ClassVar[list[Held]] = []
 
     def __init__(self, pose=None) -> None:
-        from MultiViewRegistrationLib import api as workflow
+        from MultiViewRegistrationLib import api
 
-        self._go, self._pose, self._real, self.asked = threading.Event(), pose, workflow.register, []
+        self._go, self._pose, self._real, self.asked = threading.Event(), pose, api.register, []
         self._patch = pytest.MonkeyPatch()
-        self._patch.setattr(workflow, "register", self._register)
+        self._patch.setattr(api, "register", self._register)
         self.made.append(self)
 
     def let_go(self) -> None:

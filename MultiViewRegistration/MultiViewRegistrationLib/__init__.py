@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .api import assess as assess
-    from .api import explained as explained
+    from .api import diagnose_misfit as diagnose_misfit
     from .api import register as register
     from .io.case import Case as Case
 
@@ -22,8 +22,8 @@ def __getattr__(name: str) -> Any:
         from .io.case import Case
 
         return Case
-    if name in ("register", "assess", "explained"):
-        from . import api as workflow
+    if name in ("register", "assess", "diagnose_misfit"):
+        from . import api
 
-        return getattr(workflow, name)
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""The way through, the same in a script, in Slicer's console and behind every button.
+"""Register a CT to X-rays, or assess a pose: the same functions for a script, Slicer's console and every button.
 
 case = Case.load("case.json")
 result = register(case, start="given", progress=print)      # pure: no files, no scene
@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
@@ -22,7 +22,7 @@ from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
 from .imaging.view import View
 from .io.case import Case
-from .published.methods import refiner
+from .published.methods import Refiner, refiner
 from .registration import kernels
 from .registration.among import placed_rest, register_among
 from .registration.apart import register_views
@@ -30,128 +30,242 @@ from .registration.devices import Workplace
 from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import Anatomy, Progress, Refinement, refine
 from .registration.ranges import Range, facing
-from .regressor.initialise import Guided, Model, model_for, no_pose
+from .regressor.initialise import Guided, Model, Started, model_for, no_pose
 from .report.result import Result
 
 STARTS = ("given", "search", "landmarks", "regressor", "auto")
-#: Of the time that a registration takes whose regressor is trained first, as its progress has it.
+#: Share of the progress bar that a training takes before its registration.
 TRAINING_SHARE = 0.95
+
+Report = Callable[[Progress], object]
 
 
 def register(
     case: Case,
     start: str = "given",
-    progress: Callable[[Progress], object] = lambda _: None,
+    progress: Report = lambda _: None,
     anatomy: Anatomy | None = None,
     seed: int = 0,
     refinement: str = "joint",
     device: str | Workplace = "cpu",
     model: str | Path | Model | None = None,
     minutes: float = 2.0,
-    causes: bool = False,
+    diagnose: bool = False,
 ) -> Result:
-    """Find the pose of the case's CT in the world of its X-rays.
+    """Find the pose of the case's CT in the world of its X-rays, and assess it.
 
-    start: "given", the case's `world_from_ct`; "search", anywhere within the case's range of it (without one, of the pose with the
-        CT's axes along the world's and its centroid where the views' central rays meet); "landmarks", what the case's `landmarks` say;
-        "regressor", what a regressor of this CT says of the X-rays; "auto", that and a small search, or a search alone where there is
-        no regressor of this CT.
-    progress: called as the pose gets better with a `Progress`; where it returns False, `errors.Cancelled` is raised.
-    anatomy: of the case's CT, where one CT is registered to many X-rays.
-    seed: of the search, and of a training.
-    model: the regressor or its folder; by default the newest of this CT.
-    minutes: of training, where there is none, and `start` is "regressor".
-    refinement, device: see `refinements.refiner`; a training is done there, too.
-    causes: look for the likely cause of a poor fit however long it takes, not only for as long as makes registration and assessment even.
+    Parameters
+    ----------
+    case
+        CT, views and start pose.
+    start
+        "given": the case's `world_from_ct`. "search": anywhere within the case's range of that pose, or of the default pose at the
+        isocentre. "landmarks": the pose that fits the case's landmarks. "regressor": the proposals of a regressor trained on this CT.
+        "auto": these and a small search, or a search alone without a regressor.
+    progress
+        Called with a `Progress` as the pose gets better; returning False cancels.
+    anatomy
+        The prepared CT, to register many X-rays to one CT.
+    seed
+        Of the search and of a training.
+    refinement, device
+        See `published.methods.refiner`; a training runs on that device, too.
+    model
+        The regressor or its folder; by default the newest one of this CT.
+    minutes
+        Length of the training that `start="regressor"` begins if there is no regressor.
+    diagnose
+        Search for the cause of a poor fit to the end. By default the search lasts as long as the registration did.
 
-    Raises InputError where the case has no such start, its landmarks fit no pose, or the views show too little of the CT from it or
-    within the range; for a model of another CT, or of other cameras; and for a refinement that is not there, or cannot run here.
+    Returns
+    -------
+    Result
+        The pose `world_from_ct` (4, 4) in LPS mm with its verdict, reasons and predicted error.
+
+    Raises
+    ------
+    InputError
+        The case lacks the start; its landmarks fit no pose; the views show too little of the CT; the model belongs to another CT or to
+        other cameras; the refinement does not exist, or cannot run here.
+    Cancelled
+        `progress` returned False.
     """
-    if start not in STARTS:
-        raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
-    if case.world_from_ct is None and start == "given":
-        raise InputError(
-            "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or have it searched "
-            "for (--start search)."
-        )
-    by = refiner(refinement, device)
+    _check_start(case, start)
+    method = refiner(refinement, device)
     began = perf_counter()
-    regressor, trained = model_for(case, start, model), 0.0
-    if by.name != "joint" and regressor is None and start in ("search", "auto"):
-        raise no_pose(by)
+    regressor, training = model_for(case, start, model), 0.0
+    if method.name != "joint" and regressor is None and start in ("search", "auto"):
+        raise no_pose(method)
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     if start == "regressor" and regressor is None:
-        regressor, trained = _trained(case, anatomy, minutes, seed, progress, by.trains_on)
+        regressor, training = _train(case, anatomy, minutes, seed, progress, method.trains_on)
         progress = _after_training(progress)
-    landmark_fit, located = None, 0.0
-    if start == "landmarks":
-        landmark_fit, located = _located(case)
-    pose = landmark_fit.world_from_ct if landmark_fit else case.world_from_ct
-    if pose is None and start != "regressor":
-        pose = facing([view.camera for view in case.views], anatomy.centroid)
-        warnings.warn(
-            "world_from_ct: the case has none, so the search starts with the CT's axes along the world's, where the central "
-            "rays of the views meet.",
-            stacklevel=2,
-        )
-    shared, guided = case.shared_unknowns, None
-    if start in ("search", "regressor", "auto"):
-        along = {} if start == "regressor" else {"centre": pose, "reach": Range(**case.search), "seed": seed}
-        guided = Guided(regressor, anatomy, case.views, case.world_from_ct, shared, trained=trained > 0, **along)
-        located = guided.seconds
-        pose = guided.candidates[0].world_from_ct if guided.candidates else pose
-    for each in filter(None, (anatomy, by.name == "joint" and anatomy.whole)):
-        each.prepare(case.views, pose)
-    ready = perf_counter()
-
-    def find(views: list[View], tell: Callable[[Progress], object]) -> Refinement:
-        def found_as(of: Anatomy, views: list[View], tell: Callable[[Progress], object]) -> Refinement:
-            return guided.run(by, of, views, tell) if guided else by.run(of, views, pose, tell, shared)
-
-        if by.name != "joint":
-            return found_as(anatomy, views, tell)
-        starts = [] if start == "search" else [pose]
-        return by.place.run(anatomy, lambda there: register_among(there, views, found_as, tell, starts))
-
-    found = register_views(case.views, find, progress, shared)
-    spent = perf_counter() - ready
-    asked = guided.seconds - located if guided else 0.0  # of views registered by themselves
-    # Only of poses by this refinement was it measured how often they are wrong.
+    located = perf_counter()
+    landmark_fit = _locate(case) if start == "landmarks" else None
+    located = perf_counter() - located
+    pose = landmark_fit.world_from_ct if landmark_fit else _start_pose(case, anatomy, start)
+    loaded = perf_counter() - began - located - training
+    found = find_pose(case, anatomy, method, start, pose, regressor=regressor, seed=seed, progress=progress)
+    pose, assessed = found.start_world_from_ct, perf_counter()
     assessment = None
-    if by.name == "joint":
-        assessment = verdict.assess(
-            anatomy, case.views, found, pose, case.targets, shared, assumed=bool(case.assumptions)
-        )
-        left = math.inf if causes else spent - (perf_counter() - ready - spent)
-        assessment = verdict.explained(assessment, anatomy, case.views, found, pose, shared, progress, left)
+    if method.name == "joint":  # the failure probability was measured for poses of this refinement only
+        arguments = anatomy, case.views, found.refinement, pose
+        assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, assumed=bool(case.assumptions))
+        left = math.inf if diagnose else found.seconds - (perf_counter() - assessed)
+        assessment = verdict.explained(assessment, *arguments, case.shared_unknowns, progress, left)
     seconds = {
-        "load": case.seconds + ready - began - located - trained,
-        "initialise": located + asked + found.searched,
-        "refine": spent - found.searched - asked,
-        "assess": perf_counter() - ready - spent,
-        **({"train": trained} if trained else {}),
+        "load": case.seconds + loaded + found.prepare_seconds,
+        "initialise": located + found.initialise_seconds,
+        "refine": found.refine_seconds,
+        "assess": perf_counter() - assessed,
+        **({"train": training} if training else {}),
     }
-    seconds["total"] = sum(seconds.values())
-    started = guided.started(found, by) if start in ("regressor", "auto") else None
     return Result(
         case,
         anatomy,
         pose,
-        found,
+        found.refinement,
         start,
-        seconds,
+        {**seconds, "total": sum(seconds.values())},
         landmark_fit,
-        by.name,
-        by.torch_device,
-        started,
+        method.name,
+        method.torch_device,
+        found.regressor and replace(found.regressor, trained=training > 0),
         assessment,
-        place=by.place,
+        place=method.place,
     )
 
 
-def explained(result: Result, progress: Callable[[Progress], object] = lambda _: None) -> Result:
-    """The result with the likely cause of its poor fit, looked for to the end, where a registration had no time for that."""
+@dataclass(frozen=True, eq=False)
+class TimedRegistration:
+    """A registration without its assessment, and the seconds that its parts took.
+
+    Attributes
+    ----------
+    refinement
+        The pose and the views with corrected cameras.
+    start_world_from_ct
+        (4, 4) pose from which the refinement started, or about which it searched.
+    regressor
+        The regressor's proposals; None for a start that uses none.
+    prepare_seconds
+        To make the CT's projectors ready.
+    regressor_seconds
+        Of the regressor's predictions.
+    initialise_seconds, refine_seconds
+        Of the regressor and the search, and of the refinement.
+    """
+
+    refinement: Refinement
+    start_world_from_ct: np.ndarray | None
+    regressor: Started | None
+    prepare_seconds: float
+    regressor_seconds: float
+    initialise_seconds: float
+    refine_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """From a prepared CT to the pose."""
+        return self.initialise_seconds + self.refine_seconds
+
+
+def find_pose(
+    case: Case,
+    anatomy: Anatomy,
+    method: Refiner,
+    start: str,
+    pose: np.ndarray | None,
+    *,
+    regressor: Model | None = None,
+    search: Range | None = None,
+    seed: int = 0,
+    with_background: bool = True,
+    progress: Report = lambda _: None,
+) -> TimedRegistration:
+    """Register the case's views from one start, without an assessment: the core of `register`, and of every study.
+
+    Parameters
+    ----------
+    case, anatomy
+        The case, and its prepared CT.
+    method
+        The refinement, see `published.methods.refiner`.
+    start
+        "given" or "landmarks" refine `pose`; "search", "regressor" and "auto" as in `register`.
+    pose
+        (4, 4) world_from_ct in mm; the centre of a search; None for "regressor".
+    regressor
+        For "regressor" and "auto".
+    search
+        Range of a search; by default the case's.
+    seed
+        Of the search.
+    with_background
+        Register a masked structure with the rest of its CT rendered as a fixed background.
+    progress
+        As in `register`.
+
+    Raises
+    ------
+    InputError
+        The views show too little of the CT, or the regressor cannot predict from these views.
+    """
+    shared, initialisation, asked = case.shared_unknowns, None, 0.0
+    if start in ("search", "regressor", "auto"):
+        along = {} if start == "regressor" else {"centre": pose, "reach": search or Range(**case.search), "seed": seed}
+        initialisation = Guided(regressor, anatomy, case.views, case.world_from_ct, shared, **along)
+        asked = initialisation.seconds
+        if initialisation.candidates:
+            pose = initialisation.candidates[0].world_from_ct
+    with_background = with_background and method.name == "joint"
+    began = perf_counter()
+    for each in filter(None, (anatomy, with_background and anatomy.whole)):
+        each.prepare(case.views, pose)
+    prepared = perf_counter()
+
+    def find(of: Anatomy, views: list[View], tell: Report) -> Refinement:
+        if initialisation:
+            return initialisation.run(method, of, views, tell)
+        return method.run(of, views, pose, tell, shared)
+
+    def find_on_device(views: list[View], tell: Report) -> Refinement:
+        if not with_background:
+            return method.place.run(anatomy, lambda there: find(there, views, tell))
+        starts = [] if start == "search" else [pose]
+        return method.place.run(anatomy, lambda there: register_among(there, views, find, tell, starts))
+
+    refinement = register_views(case.views, find_on_device, progress, shared)
+    registered = perf_counter() - prepared
+    regressor_seconds = initialisation.seconds if initialisation else 0.0  # also of views that are registered alone
+    initialise_seconds = regressor_seconds + refinement.searched
+    return TimedRegistration(
+        refinement,
+        pose,
+        initialisation.started(refinement, method) if start in ("regressor", "auto") else None,
+        prepare_seconds=prepared - began,
+        regressor_seconds=regressor_seconds,
+        initialise_seconds=initialise_seconds,
+        refine_seconds=asked + registered - initialise_seconds,
+    )
+
+
+def diagnose_misfit(result: Result, progress: Report = lambda _: None) -> Result:
+    """Finish the search for the cause of a poor fit, where `register` had no time for all of it.
+
+    Parameters
+    ----------
+    result
+        Of `register`.
+    progress
+        As in `register`.
+
+    Returns
+    -------
+    Result
+        With the cause, if one was found, as its first reason; the same result if nothing was left to try.
+    """
     if result.assessment is None or not result.assessment.causes_left:
         return result
     began, case = perf_counter(), result.case
@@ -164,68 +278,52 @@ def explained(result: Result, progress: Callable[[Progress], object] = lambda _:
         case.shared_unknowns,
         progress,
     )
-    seconds = dict(result.seconds)
-    for name in ("assess", "total"):
-        seconds[name] += perf_counter() - began
+    spent = perf_counter() - began
+    seconds = {name: value + spent * (name in ("assess", "total")) for name, value in result.seconds.items()}
     return replace(result, assessment=assessment, seconds=seconds)
 
 
-def _trained(
-    case: Case,
-    anatomy: Anatomy,
-    minutes: float,
-    seed: int,
-    progress: Callable[[Progress], object],
-    device: str,
-) -> tuple[Model, float]:
-    """A regressor that is trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
-    from .regressor.learning import nominal_pose, train
-
-    began, pose = perf_counter(), nominal_pose(case, anatomy)
-
-    def told(fraction: float, stage: str, error_mm: float | None) -> object:
-        return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
-
-    model = train(case, minutes=minutes, seed=seed, progress=told, anatomy=anatomy, device=device)
-    return model, perf_counter() - began
-
-
-def _after_training(progress: Callable[[Progress], object]) -> Callable[[Progress], object]:
-    return lambda told: progress(replace(told, fraction=TRAINING_SHARE + (1 - TRAINING_SHARE) * told.fraction))
-
-
 def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None, method: str = "by hand") -> Result:
-    """The result that a given pose is: set by a person, or kept from before. It is not refined, and the cameras are taken as they are; of a
-    structure, the whole CT is registered from there, to compare the structure before the rest of it.
+    """Assess a pose without refining it: one set by a person, or kept from before.
 
-    Its verdict is at best "check": how often poses are wrong that were not registered was not measured.
+    The cameras are taken as they are. The verdict is at best "check": the failure probability was measured for registered poses only. The
+    whole CT of a masked structure is registered from that pose, as the structure's fixed background.
 
-    world_from_ct: (4, 4) rigid, mm.
-    anatomy: of the case's CT, where it is there already.
-    method: how the pose was found, in words.
+    Parameters
+    ----------
+    case
+        CT and views.
+    world_from_ct
+        (4, 4) rigid, mm.
+    anatomy
+        The prepared CT, if there is one.
+    method
+        How the pose was found, for the result.
 
-    Raises InputError for a pose that is not rigid, or at which no view shows enough of the CT to compare them.
+    Raises
+    ------
+    InputError
+        The pose is not rigid, or no view shows enough of the CT there.
     """
     began = perf_counter()
     pose = rigid.check_rigid(world_from_ct, "world_from_ct")
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     ready = perf_counter()
-    placed = placed_rest(
+    background = placed_rest(
         anatomy, [view.exact() for view in case.views], lambda of, views, tell: refine(of, views, pose, tell)
     )
-    rest_at = placed and placed.world_from_ct
+    rest_at = background and background.world_from_ct
     fit = anatomy.among(rest_at).fit(case.views, pose, pose)
     if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
         raise InputError(
-            "world_from_ct: at this pose the X-rays show too little of the CT, expected a pose at which they show most of it; "
-            "correct the pose or the geometry of the views."
+            "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or the geometry of the views."
         )
-    nothing = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0, rest_at=rest_at)
+    unrefined = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0, rest_at=rest_at)
     assessment = verdict.assess(
         anatomy,
         case.views,
-        nothing,
+        unrefined,
         pose,
         case.targets,
         case.shared_unknowns,
@@ -234,12 +332,32 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None
     )
     seconds = {"load": case.seconds + ready - began, "initialise": 0.0, "refine": 0.0, "assess": perf_counter() - ready}
     seconds["total"] = sum(seconds.values())
-    return Result(case, anatomy, pose, nothing, method, seconds, refined_by=None, assessment=assessment)
+    return Result(case, anatomy, pose, unrefined, method, seconds, refined_by=None, assessment=assessment)
 
 
-def _located(case: Case) -> tuple[LandmarkFit, float]:
-    """The pose that the landmarks say, and the seconds that took."""
-    began = perf_counter()
+def _check_start(case: Case, start: str) -> None:
+    if start not in STARTS:
+        raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
+    if case.world_from_ct is None and start == "given":
+        raise InputError(
+            "world_from_ct: the case has no start pose, expected a rigid 4x4 matrix; add one to the case, or search for the "
+            "pose (--start search)."
+        )
+
+
+def _start_pose(case: Case, anatomy: Anatomy, start: str) -> np.ndarray | None:
+    """The case's start pose, or the default pose at the isocentre; None where a regressor gives it."""
+    if case.world_from_ct is not None or start == "regressor":
+        return case.world_from_ct
+    warnings.warn(
+        "world_from_ct: the case has none; the search starts with the CT's axes along the world's, where the central rays of "
+        "the views meet.",
+        stacklevel=3,
+    )
+    return facing([view.camera for view in case.views], anatomy.centroid)
+
+
+def _locate(case: Case) -> LandmarkFit:
     fit = locate(case.landmarks, case.cameras)
     if fit.alternatives:
         warnings.warn(
@@ -247,4 +365,23 @@ def _located(case: Case) -> tuple[LandmarkFit, float]:
             "or a position in another view.",
             stacklevel=3,
         )
-    return fit, perf_counter() - began
+    return fit
+
+
+def _train(
+    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Report, device: str
+) -> tuple[Model, float]:
+    """A regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
+    from .regressor.learning import nominal_pose, train
+
+    began, pose = perf_counter(), nominal_pose(case, anatomy)
+
+    def report(fraction: float, stage: str, error_mm: float | None) -> object:
+        return progress(Progress(TRAINING_SHARE * fraction, stage, pose, math.nan))
+
+    model = train(case, minutes=minutes, seed=seed, progress=report, anatomy=anatomy, device=device)
+    return model, perf_counter() - began
+
+
+def _after_training(progress: Report) -> Report:
+    return lambda now: progress(replace(now, fraction=TRAINING_SHARE + (1 - TRAINING_SHARE) * now.fraction))

@@ -36,7 +36,7 @@ AMBIGUOUS_GAP = 1.3
 #: Said where there was no time to try all that may be wrong.
 LOOK_ON = (
     "What may be wrong was looked for no longer than the registration took. To look on: Assess this pose, in the panel or the page, "
-    "or mvreg register --causes."
+    "or mvreg register --diagnose."
 )
 
 

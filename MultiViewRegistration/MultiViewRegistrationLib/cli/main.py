@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seed", type=int, default=0, help="of the search (default: %(default)s)")
     command.add_argument(
-        "--causes",
+        "--diagnose",
         action="store_true",
         help="look for the likely cause of a poor fit for longer than the registration took, if need be",
     )
@@ -359,7 +359,7 @@ def _register(options: argparse.Namespace) -> dict:
             device=options.device,
             model=options.model,
             minutes=options.minutes,
-            causes=options.causes,
+            diagnose=options.diagnose,
         )
         line.show(1.0, "writing the results")
         result.save(options.out)

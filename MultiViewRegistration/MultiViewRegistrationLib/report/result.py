@@ -48,7 +48,7 @@ class Result:
     start_world_from_ct: (4, 4).   method: how the start was found, or the pose, where nothing was refined.
     seconds: of "load", "initialise", "refine", "assess" and in "total".
     landmark_fit: of a start from landmarks.
-    refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `workflow.assess`.
+    refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `api.assess`.
     torch_device: on which it ran, if it was one by torch.
     started: what a regressor said, and which of its poses won; None where none was asked for.
     assessment: how far it can be trusted; None where that was not measured: for a pose by a published refinement.

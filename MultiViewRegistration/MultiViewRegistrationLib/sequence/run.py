@@ -39,11 +39,11 @@ def follow(
 ) -> Iterator[Tracked]:
     """The frames of a sequence one after another, each as soon as it is done.
 
-    The first frame is registered as `workflow.register` does it, and so is each further one until one is kept; from then on they are
+    The first frame is registered as `api.register` does it, and so is each further one until one is kept; from then on they are
     followed. A frame that cannot be read, or in which nothing is found, is lost, and says why.
 
-    anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `workflow.register`.   pace: one of PACES.
-    progress: of a frame that is registered, see `workflow.register`.   device: see there, or a `Workplace`, which tells where it was done.
+    anatomy: of the sequence's CT.   start, seed: of the frames that are registered, see `api.register`.   pace: one of PACES.
+    progress: of a frame that is registered, see `api.register`.   device: see there, or a `Workplace`, which tells where it was done.
 
     Raises InputError where the first frame cannot be registered; where a camera that is not known exactly is another one in a later
     frame; and for a pace that is not there.

@@ -24,9 +24,9 @@ def assess(session: Session) -> None:
     known = session.result
 
     def find():
-        from ..api import explained
+        from ..api import diagnose_misfit
 
-        return explained(finding())
+        return diagnose_misfit(finding())
 
     def keep(result) -> None:
         if (

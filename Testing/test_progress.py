@@ -144,12 +144,3 @@ def test_the_standard_library_is_enough(module):
     script = f"import sys; sys.path.insert(0, {str(LIBRARY)!r}); import MultiViewRegistrationLib.{module}"
     done = subprocess.run([sys.executable, "-I", "-S", "-c", script], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-
-
-def test_of_the_ranks_of_one_training_the_first_speaks(monkeypatch, capsys):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "one")
-    for rank in ("1", "0"):
-        monkeypatch.setenv("RANK", rank)
-        JsonProgress().show(0.5, f"of rank {rank}")
-    (line,) = capsys.readouterr().err.splitlines()
-    assert ProgressRecord.from_line(line).stage == "of rank 0"

@@ -120,7 +120,7 @@ def test_neighbours_turn_about_the_centroid_and_shift():
 
 
 def test_poses_of_neighbouring_keys_have_nothing_to_do_with_each_other(camera):
-    """As those of the steps of a training, or of its ranks: together still even, and not alike at the same number."""
+    """As those of the steps of a training: together still even, and not alike at the same number."""
     motions = motions_of("range", camera)
     depths = np.stack(
         [motions.sample(key_of(0, stream, step), range(16))[:, 2, 3] for stream in (0, 2) for step in range(100)]

@@ -156,12 +156,12 @@ def test_a_step_sends_nothing_to_the_device_and_waits_for_few_numbers(network, l
     work = OnDevice(place_of(WARP_CPU))
     work.device = "meta"
     begun._put(work)
-    begun._step(None)  # what it sends once
+    begun._step()  # what it sends once
 
     awaited.clear()
     launched.clear()
     with Sent() as sent:
-        begun._step(None)
+        begun._step()
     assert not sent.by and sent.operations > 500
     assert awaited.count("meta") == numbers
     kernels = {"draw_sixes", "draw_images", "aim", "march_rays", "attenuate", "detect"} | (

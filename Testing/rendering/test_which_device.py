@@ -30,7 +30,6 @@ def two_cards(monkeypatch):
         init=lambda: None, get_devices=lambda: ["cpu", "cuda:0", "cuda:1"], load_module=lambda *_, **__: None
     )
     monkeypatch.setitem(sys.modules, "warp", fake)
-    monkeypatch.delenv("LOCAL_RANK", raising=False)
     return fake
 
 
@@ -41,15 +40,13 @@ def failing(message: str, error: type[Exception] = RuntimeError):
     return fail
 
 
-def test_where_there_are_devices(two_cards, monkeypatch):
+def test_where_there_are_devices(two_cards):
     first = Place("cuda:0", "NVIDIA H200")
     assert place_of("auto") == place_of("cuda") == first
     assert place_of("cuda:1") == Place("cuda:1", "NVIDIA H200")
     assert place_of("cpu") == Place(CPU)
     assert str(first) == "cuda:0, NVIDIA H200" and str(place_of("cpu")) == "cpu"
     assert (first.torch_device, place_of(WARP_CPU).torch_device) == ("cuda:0", "cpu")
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert place_of("auto").name == place_of("cuda:0").name == "cuda:1"
 
 
 @pytest.mark.parametrize(

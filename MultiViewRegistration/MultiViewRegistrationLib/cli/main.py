@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..errors import InputError
 from ..io.axes import AXES, DIRECTIONS
-from ..jobs.progress import first_rank, stopped_by_end_of_stdin
+from ..jobs.progress import stopped_by_end_of_stdin
 from ..published.presets import PRESETS
 from . import case as case_command
 from . import cohort as cohort_command
@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         with stopped_by_end_of_stdin() if options.progress == "json" else nullcontext():
             answer = options.run(options)
-        if options.json and first_rank():
+        if options.json:
             print(json.dumps(answer, indent=1))
         sys.stdout.flush()
     except InputError as error:
@@ -205,7 +205,6 @@ def _parser() -> argparse.ArgumentParser:
         help="where it is trained; auto: on a CUDA device where one can be used (default: %(default)s)",
     )
     command.add_argument("--resume", action="store_true", help="go on with the training in --out, as it was begun")
-    command.add_argument("--tensorboard", action="store_true", help="also write the learning curves for TensorBoard")
     command.set_defaults(run=_train)
 
     command = commands.add_parser(
@@ -433,16 +432,14 @@ def _train(options: argparse.Namespace) -> dict:
             poses=options.poses,
             device=options.device,
             resume=options.resume,
-            tensorboard=options.tensorboard,
             progress=lambda fraction, stage, error_mm: line.show(fraction, stage),
         )
     median, most, within = model.card.expected
-    if first_rank():
-        print(
-            f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
-            f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}",
-            file=sys.stderr,
-        )
+    print(
+        f"{case.name}: trained for {model.card.seconds:.0f} s on {model.card.device}; of random images half are found within "
+        f"{median:.1f} mm, 95 % within {most:.1f} mm, {100 * within:.0f} % within 25 mm.\n  {model.folder}",
+        file=sys.stderr,
+    )
     return card_json(model)
 
 

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from ..geometry.landmarks import Residual
-from ..jobs.progress import TimeLeft, first_rank, left_in_words
+from ..jobs.progress import TimeLeft, left_in_words
 from ..registration.pipeline import Progress
 
 _WIDTH = 30
@@ -18,7 +18,7 @@ class ProgressLine:
     def __init__(self, title: str) -> None:
         self.title = title
         self.left = TimeLeft()
-        self.shown = sys.stderr.isatty() and first_rank()
+        self.shown = sys.stderr.isatty()
 
     def __call__(self, progress: Progress) -> None:
         self.show(progress.fraction, progress.stage)

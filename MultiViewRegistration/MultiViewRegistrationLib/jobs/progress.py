@@ -27,11 +27,6 @@ APART_SECONDS = 0.1
 LAST_SECONDS = 3.0
 
 
-def first_rank() -> bool:
-    """Whether this process is the first of those that torchrun started for one training, which speaks for all; any other process is."""
-    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
-
-
 class TimeLeft:
     """Guesses how long work takes to its end, by the pace of the later half of the time since it began.
 
@@ -124,7 +119,7 @@ class JsonProgress:
         """`fraction` of the whole is done; with it goes the last pose that was told."""
         left = self._left.seconds(fraction)
         now = time.monotonic()
-        if stage == self._stage and now - self._printed < APART_SECONDS or not first_rank():
+        if stage == self._stage and now - self._printed < APART_SECONDS:
             return
         self._printed, self._stage = now, stage
         print(ProgressRecord(float(fraction), stage, left, **self._found).to_line(), file=sys.stderr, flush=True)

@@ -41,7 +41,6 @@ def train(
     resume: bool = False,
     progress: Callable[[float, str, float | None], object] = lambda *_: None,
     anatomy: Anatomy | None = None,
-    tensorboard: bool = False,
     device: str = "cpu",
 ) -> Model:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
@@ -54,42 +53,30 @@ def train(
     resume: go on with what is in the folder, as it was begun and where; the arguments before are ignored.
     progress: called with the fraction done, what it does and the error so far in mm (None at first); where it returns False the training
         stops with `errors.Cancelled`, and can be resumed.
-    anatomy: of the case's CT, where it is there already.   tensorboard: also write the learning curves for TensorBoard, at the end.
-
-    Processes that torchrun started train one model together, see `regressor.ranks`; the first of them writes it and tells of it.
-
+    anatomy: of the case's CT, where it is there already.
     InputError for a range that puts the CT out of a view's field, a plan that is none, a folder that does not fit, or a package that is
     missing. OSError where the model cannot be written.
     """
     _require_torch()
-    from . import events, ranks
     from .training import Plan, Training
 
     anatomy = anatomy or Anatomy(case.ct)
-    if tensorboard:
-        events.require()
     if resume and folder is None:
         raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
-    with ranks.joined():
-        cameras = [view.camera for view in case.views]
-        if resume:
-            training = Training.resume(Path(folder), case.ct, cameras, anatomy.corners())
-        else:
-            reach = _range(case, anatomy, poses)
-            target = Path(folder) if folder is not None else _stored(case)
-            training = Training.begin(
-                case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses, device), target
-            )
-        if ranks.rank() > 0:
-            return training.run()
-        try:
-            model = training.run(progress)
-        finally:
-            if training.card.validation:
-                write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
-    if tensorboard:
-        events.write(training.folder / "tensorboard", training.card)
-    return model
+    cameras = [view.camera for view in case.views]
+    if resume:
+        training = Training.resume(Path(folder), case.ct, cameras, anatomy.corners())
+    else:
+        reach = _range(case, anatomy, poses)
+        target = Path(folder) if folder is not None else _stored(case)
+        training = Training.begin(
+            case.ct, cameras, reach, anatomy.corners(), Plan(minutes, network, loss, seed, poses, device), target
+        )
+    try:
+        return training.run(progress)
+    finally:
+        if training.card.validation:
+            write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
 
 
 def _range(case: Case, anatomy: Anatomy, poses: str) -> PoseRange:

@@ -4,8 +4,7 @@
     model = training.run()                                      # cancelled, it goes on later, from Training.resume(folder, ...)
 
 Minutes become a number of steps once, by the pace of this machine, and all that is drawn for a step follows from the seed and the step's
-number: a training that was cancelled and resumed ends as an unbroken one. Several processes can train it together, see `ranks`: each draws
-images of its own, and the first one validates and saves.
+number: a training that was cancelled and resumed ends as an unbroken one.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering.devices import CPU
-from . import checkpoint, ranks
+from . import checkpoint
 from .card import NEAR_MM, Card
 from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
@@ -68,7 +67,7 @@ _PACED_STEPS = 6
 _CURVE_POINTS = 100
 #: Poses by which a window is made that shows the anatomy at all of them.
 _CORNER_POSES = 200
-#: Keys of what is drawn, beside the seed: for steps, for validations; from there on for the steps of further ranks.
+#: Keys of what is drawn, beside the seed: for steps, for validations.
 _STEPS, _VALIDATION = 0, 1
 
 
@@ -144,7 +143,7 @@ class Training:
         """
         if not 0 < plan.minutes < 1e4:
             raise InputError(f"minutes: found {plan.minutes:g}, expected more than 0 and less than 10000; correct it.")
-        if ranks.any_of(ranks.rank() == 0 and folder.exists() and any(folder.iterdir())):
+        if folder.exists() and any(folder.iterdir()):
             raise InputError(
                 f"{folder}: is not empty, expected a new folder for the model; choose another one, or resume its training."
             )
@@ -178,7 +177,6 @@ class Training:
 
         InputError where there is none, it is at its end, or it began with another CT or geometry.
         """
-        ranks.wait()  # for the first, which writes
         card, tensors = checkpoint.load(folder)
         if card.finished:
             raise InputError(
@@ -198,19 +196,18 @@ class Training:
         """Train to the end, or until the error has stopped falling.
 
         progress: called with the fraction of the training that is done, what it does, and the error so far in mm, None before the first
-        validation; where it returns False, on any rank, `Cancelled` is raised; what was reached is in the folder.
+        validation; where it returns False `Cancelled` is raised; what was reached is in the folder.
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
         with _one_thread(), _same_every_time():
-            averaged = ranks.Averaged(self._network, self._criterion) if ranks.together() else None
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._tell(progress, "looking how well it does")
                         self._or_on_cores(partial(self._validate, VALIDATED))
                         self._hurry_if_stalled()
-                    self._step(averaged)
+                    self._step()
                     self._tell(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
@@ -220,8 +217,6 @@ class Training:
                     self._save()
                 raise
             self._save()
-        if ranks.rank() > 0:
-            return Model(self.card, self._network.cpu().eval(), self.folder)
         if self.card.fault:
             warnings.warn(f"{self.card.fault}; training stopped there, and the state before is kept.", stacklevel=2)
         within = self.card.expected[2]
@@ -237,15 +232,12 @@ class Training:
         card, error = self.card, self.card.error_mm
         so_far = f"{error:.1f} mm" if error is not None else "learning"
         stage = f"{what or f'training, {so_far}'}, step {card.done} of {card.steps}"
-        if ranks.any_of(progress(card.done / card.steps, stage, error) is False):
+        if progress(card.done / card.steps, stage, error) is False:
             raise Cancelled
 
-    def _learn(self, network: Network, step: int, averaged: ranks.Averaged | None = None) -> float:
-        """The loss of a step's images, and its gradients in the parameters: the mean of all ranks where they are averaged.
-
-        Of several ranks, each goes through the parts of its batch one after another.
-        """
-        key = key_of(self.card.seed, _VALIDATION + ranks.rank() if ranks.rank() else _STEPS, step)
+    def _learn(self, network: Network, step: int) -> float:
+        """The loss of a step's images, and its gradients in the parameters."""
+        key = key_of(self.card.seed, _STEPS, step)
         ends = np.linspace(0, max(_PARTS, BATCH // len(self._windows)), _PARTS + 1).round().astype(int).tolist()
         parts = [range(*part) for part in pairwise(ends)]
 
@@ -255,19 +247,13 @@ class Training:
             camera_from_ct = self._camera_from_world @ torch.as_tensor(world_from_ct)[:, None]
             return torch.as_tensor(images), camera_from_ct.float()
 
-        return (
-            ranks.mean(averaged.learn(made, parts))
-            if averaged
-            else self._work.learn(network, self._criterion, made, parts)
-        )
+        return self._work.learn(network, self._criterion, made, parts)
 
     def _or_on_cores(self, work: Callable[[], Answer]) -> Answer:
         """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""
         try:
             return work()
-        except torch.OutOfMemoryError as error:
-            if ranks.together():
-                raise MemoryError(str(error)) from None
+        except torch.OutOfMemoryError:
             warnings.warn(
                 f"{self._work.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
                 stacklevel=2,
@@ -278,9 +264,9 @@ class Training:
             self._optimiser.load_tensors(tensors)
         return work()
 
-    def _step(self, averaged: ranks.Averaged | None) -> None:
+    def _step(self) -> None:
         began, card = time.perf_counter(), self.card
-        loss = self._or_on_cores(lambda: self._learn(self._network, card.done, averaged))
+        loss = self._or_on_cores(lambda: self._learn(self._network, card.done))
         card = self.card
         with self._changing():
             if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
@@ -309,10 +295,7 @@ class Training:
     def _validate(self, count: int) -> None:
         """The errors of always the same images, and with them how certain the network may be."""
         began = time.perf_counter()
-        *errors, squared = ranks.of_first(
-            lambda: np.column_stack(self._errors(count)), (count, len(self._windows) + 2)
-        ).T
-        errors = np.stack(errors, axis=1)
+        errors, squared = self._errors(count)
         together = errors[:, 0]
         row = [self.card.done, self.card.seconds, *(float(np.exp(np.log(e).mean())) for e in errors.T)]
         expected = [
@@ -377,8 +360,8 @@ class Training:
             for _ in range(2):  # compiles, and finds its memory
                 step()
                 self._errors(1)
-            seconds = ranks.most(_least_seconds(step, _PACED_STEPS))
-            validation = ranks.most(VALIDATED * _least_seconds(lambda: self._errors(1), 2))
+            seconds = _least_seconds(step, _PACED_STEPS)
+            validation = VALIDATED * _least_seconds(lambda: self._errors(1), 2)
         budget = 60 * self.card.minutes
         count = int(np.clip(_VALIDATING * budget / validation, _FEWEST, _MOST))
         left = max(budget / 2, budget - (count - 1 + LAST_VALIDATED / VALIDATED) * validation)
@@ -387,8 +370,6 @@ class Training:
         self._images.harden(self.card.hardness)
 
     def _save(self) -> None:
-        if ranks.rank() > 0:
-            return
         tensors = {f"network.{name}": tensor for name, tensor in self._network.state_dict().items()}
         if not self.card.finished:
             tensors |= self._optimiser.tensors()

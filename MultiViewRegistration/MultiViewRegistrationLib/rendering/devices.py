@@ -8,7 +8,6 @@ Nothing fails for want of a device. PyTorch and Warp are imported only where one
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from importlib import import_module
@@ -43,8 +42,7 @@ class Place(NamedTuple):
 def place_of(asked: str) -> Place:
     """The place for "auto", "cpu", "cuda", "cuda:N" or WARP_CPU.
 
-    "auto" is the first CUDA device, or the processor; why not the former is told only where the machine has such a card. Of processes that
-    torchrun started each takes another device, whatever the number.
+    "auto" is the first CUDA device, or the processor; why not the former is told only where the machine has such a card.
 
     InputError for another word.
     """
@@ -57,7 +55,7 @@ def place_of(asked: str) -> Place:
     if asked == WARP_CPU:
         lack = _missing()
         return Place(CPU, lack=lack) if lack else Place(WARP_CPU)
-    number = int(os.environ.get("LOCAL_RANK") or asked.partition(":")[2] or 0)
+    number = int(asked.partition(":")[2] or 0)
     lack = lacking(number)
     if lack:
         return Place(CPU, lack="" if asked == AUTO and not has_card() else lack)

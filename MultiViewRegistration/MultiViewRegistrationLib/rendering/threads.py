@@ -15,16 +15,11 @@ SAMPLES_PER_TASK = 40_000
 
 
 def available_threads() -> int:
-    """Cores this process may use, or the number in the environment variable MVREG_THREADS.
-
-    Processes of one training that torchrun started on this machine (LOCAL_WORLD_SIZE) share them.
-    """
+    """Cores this process may use, or the number in the environment variable MVREG_THREADS."""
     wanted = os.environ.get("MVREG_THREADS", "")
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    sharing = os.environ.get("LOCAL_WORLD_SIZE", "")
-    return max(1, cores // int(sharing)) if sharing.isdigit() and int(sharing) > 0 else cores
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 _here = threading.local()

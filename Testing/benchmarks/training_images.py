@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""How many training images a second: python training_images.py [--ct CT] [--relative] [--size 64] [--images 512] [--device cuda]
+"""How many training images a second: python training_images.py [--ct CT] [--relative] [--size 64] [--images 512]
 
 Two views 90 degrees apart of a C-arm, poses over 15, 15, 30 degrees and 50, 75, 50 mm. The best of some repeats, by one thread and by
-all: others who use the machine only ever take time away. On a device they are made as `mvreg train --device` makes them, and stay there.
+all: others who use the machine only ever take time away.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +18,6 @@ sys.path.insert(0, str(ROOT / "MultiViewRegistration"))
 
 import numpy as np  # noqa: E402
 
-from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.geometry.c_arm import CArm  # noqa: E402
 from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
@@ -27,7 +25,6 @@ from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.regressor.images import TrainingImages  # noqa: E402
 from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.window import Window  # noqa: E402
-from MultiViewRegistrationLib.rendering.devices import CPU, Place, place_of  # noqa: E402
 from MultiViewRegistrationLib.rendering.threads import available_threads  # noqa: E402
 
 REPEATS = 7
@@ -49,29 +46,12 @@ def best_seconds(work) -> float:
     return min(seconds)
 
 
-def on_device(maker: TrainingImages, place: Place, poses: np.ndarray, windows: list[Window]) -> Callable[[], None]:
-    """What makes the images there and waits for them."""
-    import torch
-
-    from MultiViewRegistrationLib.regressor.device_images import DeviceImages
-
-    images = DeviceImages(maker, place.torch_device)
-
-    def work() -> None:
-        images.batch(poses, windows, key_of(1))
-        if place.torch_device != CPU:
-            torch.cuda.synchronize(place.torch_device)
-
-    return work
-
-
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ct", type=Path, help="default: the demo's chest")
     parser.add_argument("--relative", action="store_true", help="its values are relative: a single bone")
     parser.add_argument("--size", type=int, default=64, help="pixels to a side")
     parser.add_argument("--images", type=int, default=512)
-    parser.add_argument("--device", default="cpu", help="as for mvreg train (default: %(default)s)")
     args = parser.parse_args()
 
     arm = dict(
@@ -85,24 +65,13 @@ def main() -> int:
     poses = random_poses(maker.centroid, args.images // 2, np.random.default_rng(0))
 
     count = len(poses) * len(windows)
-    place = place_of(args.device)
-    if place.name != CPU:
-        seconds = best_seconds(on_device(maker, place, poses, windows))
-        print(f"{place}: {count / seconds:.0f} images/s, {1e3 * seconds / count:.3f} ms an image")
-        return 0
-    if place.lack:
-        raise InputError(f"--device {args.device}: {place.lack}; there is nothing to measure.")
     for threads in sorted({1, available_threads()}):
         os.environ["MVREG_THREADS"] = str(threads)
         seconds = best_seconds(lambda: maker.batch(poses, windows, key_of(1)))
         print(
             f"{threads} thread{'s' * (threads > 1)}: {count / seconds:.0f} images/s, {1e3 * seconds / count:.3f} ms an image"
         )
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(f"training_images.py: {error}")
+    main()

@@ -16,7 +16,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.regressor.motions import key_of
+from MultiViewRegistrationLib.regressor.motions import NEIGHBOURS, key_of, neighbours
 from MultiViewRegistrationLib.regressor.poses import AXES, DiffPosePoses, PoseRange
 
 WIDTHS = dict(orbital_deg=15.0, tilt_deg=15.0, roll_deg=30.0, columns_mm=50.0, rows_mm=75.0, beam_mm=60.0)
@@ -314,3 +314,24 @@ def test_diffposes_poses_are_those_of_its_own_steps(seed):
     np.testing.assert_allclose(
         camera.project(in_world[1:]), camera.principal_point + [[0, 0], [50, 0], [0, 50]], atol=1e-8
     )
+
+
+def test_what_lies_around_a_structure_turns_about_its_centroid_and_shifts():
+    motions = neighbours(CENTROID, 8.0, 4.0).sample(key_of(1), range(4000), NEIGHBOURS)
+    shifts = rigid.transform_points(motions, CENTROID) - CENTROID
+    turns = np.degrees(rigid.log_so3(motions[:, :3, :3]))
+    for number, sd in [*((turn, 8.0) for turn in turns.T), *((shift, 4.0) for shift in shifts.T)]:
+        assert stats.kstest(number, stats.norm(0, sd).cdf).pvalue > 1e-3
+    assert np.abs(np.corrcoef(np.concatenate([turns, shifts], axis=1).T) - np.eye(6)).max() < 0.06
+
+
+def test_poses_of_neighbouring_keys_have_nothing_to_do_with_each_other():
+    """As those of the steps of a training: together still even, and not alike at the same number; any part can be drawn alone."""
+    poses = some_range()
+    depths = np.stack(
+        [poses.sample(key_of(0, stream, step), range(16))[:, 2, 3] for stream in (0, 2) for step in range(100)]
+    )
+    assert len(np.unique(depths)) == depths.size
+    assert np.abs(np.corrcoef(depths.T) - np.eye(16)).max() < 0.3
+    assert abs(np.corrcoef(depths[:100].ravel(), depths[100:].ravel())[0, 1]) < 0.08
+    np.testing.assert_array_equal(poses.sample(key_of(3), range(17, 40)), poses.sample(key_of(3), range(40))[17:])

@@ -16,12 +16,13 @@ from MultiViewRegistrationLib.imaging.volume import Volume
 torch = pytest.importorskip("torch")
 safetensors = pytest.importorskip("safetensors.torch")
 
-from MultiViewRegistrationLib.regressor import checkpoint, training  # noqa: E402
+from MultiViewRegistrationLib.regressor import checkpoint, resnet, training  # noqa: E402
 from MultiViewRegistrationLib.regressor.card import CARD, Card  # noqa: E402
 from MultiViewRegistrationLib.regressor.model import load_model  # noqa: E402
 from MultiViewRegistrationLib.regressor.motions import key_of  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import DiffPosePoses, PoseRange  # noqa: E402
 from MultiViewRegistrationLib.regressor.training import Plan, Training  # noqa: E402
+from MultiViewRegistrationLib.rendering.devices import WARP_CPU  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore:Only")  # what learns for a few steps is right too rarely
 
@@ -242,3 +243,101 @@ def test_a_network_that_is_right_too_rarely_says_so(begin, monkeypatch):
     monkeypatch.setattr(begun, "_errors", lambda count: (np.array([[5.0] * 3, [26.0] * 3]), np.full(2, 5.0)))
     with pytest.warns(UserWarning, match="Only 50 % of the random images were found within 25 mm, .* train for longer"):
         begun.run()
+
+
+def gradient(begun: Training) -> torch.Tensor:
+    """Of its first step, of all parameters."""
+    begun._backend.learn(begun._network, begun._criterion, *begun._batch(0))
+    return torch.cat([parameter.grad.flatten().cpu() for parameter in begun._network.parameters()])
+
+
+@pytest.fixture(params=[WARP_CPU, *["cuda"] * torch.cuda.is_available()])
+def device(request):
+    """What a CUDA device does, on the processor, too."""
+    pytest.importorskip("warp", reason="a device needs Warp: pip install warp-lang")
+    return request.param
+
+
+@pytest.mark.parametrize("plan", [{}, {"network": "pose", "loss": "cui2025"}], ids=["voting", "cui2025"])
+def test_a_device_learns_as_the_cores_do(begin, device, plan):
+    mine, theirs = begin("device", device=device, **plan), begin("cores", **plan)
+    tolerance = 1e-3 if device == WARP_CPU else 0.05  # bfloat16
+    expected = gradient(theirs)
+    assert torch.linalg.vector_norm(gradient(mine) - expected) < tolerance * torch.linalg.vector_norm(expected)
+    mine, theirs = mine.run(), theirs.run()
+    for row, expected in zip(mine.card.losses, theirs.card.losses, strict=True):
+        assert row == pytest.approx(expected, rel=0.01)
+    assert Card.read(mine.folder).device.startswith(device) and theirs.card.device == "cpu"
+    assert next(mine.network.parameters()).device.type == "cpu"
+
+
+def test_a_training_on_a_device_can_be_resumed(begin, device, ct, views, anatomy):
+    unbroken = begin("unbroken", device=device).run()
+    with pytest.raises(Cancelled):
+        begin("resumed", device=device).run(stop_at(3))
+    folder = unbroken.folder.parent / "resumed"
+    Training.resume(folder, ct, [view.camera for view in views], anatomy.corners()).run()
+    for name, tensor in weights(unbroken.folder).items():
+        assert torch.equal(tensor, weights(folder)[name]), name
+
+
+def short_of_memory(begun: Training, most: int) -> list[int]:
+    """Leave room for so many poses; returns how many were tried at a time, one after the other."""
+    tried, plenty = [], begun._criterion
+
+    def criterion(network, images, poses):
+        tried.append(len(images))
+        loss = plenty(network, images, poses)
+        if len(images) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB.")
+        return loss
+
+    begun._criterion = criterion
+    return tried
+
+
+def test_out_of_memory_becomes_a_smaller_batch_that_teaches_the_same(begin, device, monkeypatch):
+    monkeypatch.setattr(training, "BATCH", 12)  # six poses in two views
+    expected, scarce = gradient(begin("plenty", device=device)), begin("scarce", device=device)
+    tried = short_of_memory(scarce, 2)
+    with pytest.warns(UserWarning, match=r"too little free memory to learn from \d poses at a time; from here on it"):
+        found = gradient(scarce)
+    assert tried == [6, 3, 2, 2, 2]
+    tolerance = 1e-4 if device == WARP_CPU else 0.05
+    assert torch.linalg.vector_norm(found - expected) < tolerance * torch.linalg.vector_norm(expected)
+    tried.clear()
+    gradient(scarce)
+    assert tried == [2, 2, 2]  # it is remembered
+
+
+@pytest.mark.filterwarnings("ignore:.*to learn from")
+def test_too_little_memory_for_a_single_pose_goes_on_on_the_cores(begin, device, monkeypatch):
+    monkeypatch.setattr(training, "BATCH", 12)
+    begun = begin(steps=4, device=device)
+    with pytest.raises(Cancelled):
+        begun.run(stop_at(2))
+    short_of_memory(begun, 0)
+    with pytest.warns(UserWarning, match="too little free memory for a single pose; the training goes on on the CPU"):
+        model = begun.run()
+    assert model.card.done == 4 and Card.read(model.folder).device == "cpu"
+    unbroken = begin("cores", steps=4).run()
+    assert model.card.losses[-1] == pytest.approx(unbroken.card.losses[-1], rel=0.01)
+
+
+def test_half_precision_stays_in_the_body(begin, device, monkeypatch):
+    """As on a CUDA device, by the processor's own bfloat16."""
+    assert resnet.precision_on(torch.device("cpu")) is torch.float32
+    begun = begin(device=device)
+    whole = gradient(begun)
+    inside, outside = [], []
+    begun._network.body.register_forward_hook(
+        lambda module, given, found: inside.append(torch.is_autocast_enabled("cpu"))
+    )
+    begun._network.head.register_forward_hook(
+        lambda module, given, found: outside.append((torch.is_autocast_enabled("cpu"), found.dtype))
+    )
+    monkeypatch.setattr(resnet, "precision_on", lambda device: torch.bfloat16)
+    half = gradient(begun)
+    assert inside == [True] and outside == [(False, torch.float32)]
+    off = torch.linalg.vector_norm(half - whole) / torch.linalg.vector_norm(whole)
+    assert 1e-4 < off < 0.05

@@ -10,15 +10,16 @@ number: a training that was cancelled and resumed ends as an unbroken one.
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
-from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -32,15 +33,16 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT
 from ..rendering.devices import CPU
 from . import checkpoint
+from .backends import CpuBackend, CudaBackend, make_backend
 from .card import NEAR_MM, Card
 from .criterion import LIKELIHOOD, make_criterion
 from .ct_hash import ct_sha256
 from .fusion import fuse
-from .gradients import OnCores, OnDevice, work_on
+from .images import TrainingImages
 from .losses import in_cameras
 from .model import Model, camera_to_json, poses_of
 from .motions import key_of
-from .network import NAMES, Network, calibrate, make_network
+from .network import NAMES, calibrate, make_network
 from .optimiser import Optimiser
 from .poses import AXES, DiffPosePoses, PoseRange
 from .voting import choose_landmarks
@@ -48,8 +50,6 @@ from .window import Window
 
 #: Images in a step.
 BATCH = 32
-#: A step's images are gone through in so many parts, always the same ones, so that the result does not hang on how many cores there are.
-_PARTS = 2
 #: Poses of a validation on the way, and of the last one.
 VALIDATED, LAST_VALIDATED = 32, 100
 #: Share of the time that validations may take, and how many there are at least and at most.
@@ -76,6 +76,7 @@ RANGE, DIFFPOSE = POSES = ("range", "diffpose")
 
 
 Answer = TypeVar("Answer")
+Batch = tuple[torch.Tensor, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -111,24 +112,24 @@ class Training:
         self._network = make_network(
             card.network, self._cameras, self._poses.world_from_ct, self._poses.centroid, self._landmarks, card.seed
         )
-        self._put(work_on(card.device.partition(",")[0]))
+        pixel_mm = float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
+        self._images = TrainingImages(ct, pixel_mm, seed=card.seed)
+        self._images.harden(card.hardness)
+        self._use(make_backend(card.device.partition(",")[0]))
         if tensors is not None:
             self._restore(tensors)
         self._loss_sum, self._loss_count, self._saved, self._whole = 0.0, 0, time.monotonic(), True
 
-    def _put(self, work: OnCores | OnDevice) -> None:
-        """What learns goes where it is to work."""
-        card, pixel_mm = self.card, float(np.mean([window.pixel_mm_at(self._poses.centre) for window in self._windows]))
-        self._work, self._images = work, work.images(self._ct, pixel_mm, card.seed)
-        self._images.harden(card.hardness)
+    def _use(self, backend: CpuBackend | CudaBackend) -> None:
+        """Move what learns to the device of a backend."""
+        card, device = self.card, backend.place.torch_device
+        self._backend = backend
         self._criterion = make_criterion(
-            card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, work.device
+            card.loss, card.network, self._ct, self._cameras, self._poses.world_from_ct, device
         )
-        self._motions = work.motions(self._drawn.motions())
-        self._camera_from_world = in_cameras(self._cameras, torch.eye(4, dtype=torch.float64)).to(work.device)
-        self._network.to(work.device)
+        self._network.to(device)
         self._optimiser = Optimiser(self._network)
-        self.card = replace(card, device=str(work.place))
+        self.card = replace(card, device=str(backend.place))
 
     @classmethod
     def begin(
@@ -200,14 +201,14 @@ class Training:
 
         Warns, and ends with the last good state, where the loss is no number any more. OSError where the state cannot be saved.
         """
-        with _one_thread(), _same_every_time():
+        with _one_thread(), _same_every_time(), closing(self._batches(self.card.done)) as batches:
             try:
                 while self.card.done < self.card.steps and not self.card.fault:
                     if self.card.done % self.card.every == 0 and not self.card.validated:
                         self._tell(progress, "looking how well it does")
                         self._or_on_cores(partial(self._validate, VALIDATED))
                         self._hurry_if_stalled()
-                    self._step()
+                    self._step(next(batches))
                     self._tell(progress)
                     if time.monotonic() - self._saved > _SAVE_SECONDS:
                         self._save()
@@ -235,19 +236,22 @@ class Training:
         if progress(card.done / card.steps, stage, error) is False:
             raise Cancelled
 
-    def _learn(self, network: Network, step: int) -> float:
-        """The loss of a step's images, and its gradients in the parameters."""
+    def _batch(self, step: int) -> Batch:
+        """Make the images (n, views, 2, rows, columns) of a step and their camera_from_ct (n, views, 4, 4)."""
         key = key_of(self.card.seed, _STEPS, step)
-        ends = np.linspace(0, max(_PARTS, BATCH // len(self._windows)), _PARTS + 1).round().astype(int).tolist()
-        parts = [range(*part) for part in pairwise(ends)]
+        world_from_ct = self._drawn.sample(key, range(max(2, BATCH // len(self._windows))))
+        images = self._images.batch(world_from_ct, self._windows, key)
+        return torch.from_numpy(images), in_cameras(self._cameras, torch.from_numpy(world_from_ct)).float()
 
-        def made(numbers: range) -> tuple[torch.Tensor, torch.Tensor]:
-            world_from_ct = self._motions.sample(key, numbers)
-            images = self._images.batch(world_from_ct, self._windows, key, numbers.start)
-            camera_from_ct = self._camera_from_world @ torch.as_tensor(world_from_ct)[:, None]
-            return torch.as_tensor(images), camera_from_ct.float()
-
-        return self._work.learn(network, self._criterion, made, parts)
+    def _batches(self, step: int) -> Iterator[Batch]:
+        """Make the batches from a step on. While a device learns from one, the cores make the next."""
+        if self._backend.place.name == CPU:
+            yield from map(self._batch, itertools.count(step))
+        with ThreadPoolExecutor(1) as ahead:
+            made = ahead.submit(self._batch, step)
+            for following in itertools.count(step + 1):
+                batch, made = made.result(), ahead.submit(self._batch, following)
+                yield batch
 
     def _or_on_cores(self, work: Callable[[], Answer]) -> Answer:
         """What `work` gives; on this machine's cores, from then on, where the device has too little memory for a single pose."""
@@ -255,18 +259,18 @@ class Training:
             return work()
         except torch.OutOfMemoryError:
             warnings.warn(
-                f"{self._work.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
+                f"{self._backend.place.name} has too little free memory for a single pose; the training goes on on the CPU.",
                 stacklevel=2,
             )
         tensors = {name: tensor.cpu() for name, tensor in self._optimiser.tensors().items()}
-        self._put(OnCores())
+        self._use(CpuBackend())
         if tensors:
             self._optimiser.load_tensors(tensors)
         return work()
 
-    def _step(self) -> None:
+    def _step(self, batch: Batch) -> None:
         began, card = time.perf_counter(), self.card
-        loss = self._or_on_cores(lambda: self._learn(self._network, card.done))
+        loss = self._or_on_cores(lambda: self._backend.learn(self._network, self._criterion, *batch))
         card = self.card
         with self._changing():
             if not math.isfinite(loss) or not math.isfinite(self._optimiser.step(self._progress())):
@@ -316,7 +320,7 @@ class Training:
         """(count, 1 + views) mTRE in mm at the landmarks, of all views together and of each; (count,) squared errors of the former."""
         key = key_of(self.card.seed, _VALIDATION, 0)
         truth = self._drawn.sample(key, range(count))
-        images = torch.as_tensor(self._images.batch(truth, self._windows, key))
+        images = torch.from_numpy(self._images.batch(truth, self._windows, key)).to(self._backend.place.torch_device)
         view, centroid = torch.arange(len(self._windows), device=images.device), self._poses.centroid
         errors, squared = [], []
         for true, image in zip(truth, images, strict=True):
@@ -349,12 +353,12 @@ class Training:
 
     def _set_pace(self) -> None:
         """Minutes become steps, by some steps of a copy."""
-        with _one_thread(), _same_every_time():
+        with _one_thread(), _same_every_time(), closing(self._batches(0)) as batches:
             copied = copy.deepcopy(self._network)
             optimiser = Optimiser(copied)
 
             def step() -> None:
-                self._learn(copied, 0)
+                self._backend.learn(copied, self._criterion, *next(batches))
                 optimiser.step(1.0)
 
             for _ in range(2):  # compiles, and finds its memory

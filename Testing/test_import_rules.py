@@ -52,7 +52,7 @@ HOME_OF = {
         "rendering.warp_textures",
         "rendering.devices",
         "registration.device_kernels",
-        "bench.memory_child",
+        "bench.memory",
     },
     "itk": {"simulation", "bench"},
     "h5py": {"io"},

@@ -4,28 +4,16 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import replace
+from dataclasses import asdict
 
 import numpy as np
 import phantom
 import pytest
 from phantom_case import write_phantom_case
 
-from MultiViewRegistrationLib.bench import (
-    card,
-    growth,
-    memory,
-    memory_child,
-    nanodrr_peer,
-    program,
-    registration,
-    render,
-    textures,
-)
-from MultiViewRegistrationLib.bench.job import Job, Measured
-from MultiViewRegistrationLib.bench.page import write_page
-from MultiViewRegistrationLib.bench.results import Record
-from MultiViewRegistrationLib.bench.rows import compared
+from MultiViewRegistrationLib.bench import memory, nanodrr_peer, page, program, registration, rendering
+from MultiViewRegistrationLib.bench.machine import machine
+from MultiViewRegistrationLib.bench.rows import Job, Measured, Record, compared
 from MultiViewRegistrationLib.bench.setting import Setting
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -48,13 +36,16 @@ def peers():
         pytest.importorskip(package, reason='needs the peers: pip install "multiview-registration[bench]"')
 
 
+def all_jobs(setting):
+    return [*program.jobs_on_processor(setting), *program.jobs_on_card(setting)]
+
+
 def test_the_rows_of_the_contract_are_there():
-    names = [name for job in program.all_jobs(Setting()) for name in job.rows]
+    jobs = all_jobs(Setting())
+    names = [name for job in jobs for name in job.rows]
     assert {"image+jacobian 200x200", "two-view registration to 1 mm", "two-view registration to 0.1 mm"} <= set(names)
     assert {f"image {n}x{n}" for n in (64, 128, 200, 512)} <= set(names)
-    assert len(set(names)) == len(names)
-    keys = [job.key for job in program.all_jobs(Setting())]
-    assert len(set(keys)) == len(keys)
+    assert len(set(names)) == len(names) and len({job.key for job in jobs}) == len(jobs)
 
 
 def test_jobs_are_chosen_by_part_and_by_row():
@@ -69,29 +60,29 @@ def test_jobs_are_chosen_by_part_and_by_row():
     assert program.chosen(jobs, " 128x128 , RTK") == jobs[:2]
     with pytest.raises(InputError, match='"radiograph", expected render, registration, growth, memory, search'):
         program.chosen(jobs, "render,radiograph")
-    on_card = card.jobs(Setting())
-    for part in (*program.PARTS, "textures"):
+    on_card = program.jobs_on_card(Setting())
+    for part in program.PARTS:
         assert program.chosen(on_card, part) == [job for job in on_card if job.of == part] != []
-    assert program.chosen(on_card, card.PART) == on_card
+    assert program.chosen(on_card, page.CARD) == on_card
 
 
 def test_images_agree_and_rows_are_whole(setting, peers):
-    (job,) = render.jobs(setting, {16: 1})
+    (job,) = rendering.jobs(setting, {16: 1})
     measured = job.run(lambda share: None)
     assert [row.name for row in measured.rows] == list(job.rows)
     for row in measured.rows:
         assert row.failed == "" and "images agree" in row.note
-        assert row.ratio == pytest.approx(row.peer / row.ours) and row.ratio > 0 and row.repeats == (1, 1)
-        assert row.to_json().keys() >= CONTRACT and json.dumps(row.to_json(), allow_nan=False)
+        assert row.ratio == pytest.approx(row.peer / row.ours) and row.ratio > 0 and row.repeats == [1, 1]
+        assert asdict(row).keys() >= CONTRACT and json.dumps(asdict(row), allow_nan=False)
     assert measured.rows[3].peer == pytest.approx(13 * measured.rows[2].peer)
-    assert {points[0][0] for points in measured.curves[render.FIGURE].values()} == {256}
+    assert {points[0][0] for points in measured.curves[rendering.FIGURE].values()} == {256}
 
 
 def test_images_that_differ_are_noticed(setting, peers):
     wrong = Setting(setting.case)
     flipped = type(wrong.volume)(wrong.volume.values[::-1].copy(), wrong.volume.ct_from_index)
     wrong.subject = nanodrr_peer.subject_of(flipped)
-    (job,) = render.jobs(wrong, {16: 1})
+    (job,) = rendering.jobs(wrong, {16: 1})
     rows = job.run(lambda share: None).rows
     assert "do not agree" in rows[0].failed and "do not agree" in rows[1].failed
     assert rows[2].failed == rows[3].failed == ""
@@ -107,7 +98,9 @@ def test_both_step_equally_far_and_derive_the_same(setting, peers):
     assert (
         theirs == pytest.approx(ours, rel=0.02) and 2.0 <= ours < 2.3
     )  # 2 mm voxels, looked at straight and a little obliquely
-    gradient = nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], pose, 8 * samples).forward_backward()[0]
+    gradient = (
+        nanodrr_peer.Renderer(setting.subject, setting.volume, [camera], [pose], 8 * samples).run_backward().numpy()[0]
+    )
     by_twist = []
     for twist in 1e-4 * np.eye(6):
         there, back = (nanodrr_peer.ras_from_camera(camera, rigid.exp_se3(sign * twist) @ pose) for sign in (1, -1))
@@ -129,15 +122,13 @@ def test_a_registration_is_there_once_it_stays_there():
     assert registration.time_to_stay_below(trace, 10.0) == 1.0
 
 
+@pytest.mark.slow
 def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     """Its pose has to come back from RAS and cameras to our world_from_ct: then the error falls from where it started."""
     from MultiViewRegistrationLib.assessment.metrics import mtre
-    from MultiViewRegistrationLib.bench import nanodrr_registration
 
     start = rigid.exp_se3([0.02, -0.03, 0.01, 3.0, 2.0, -2.0]) @ setting.pose
-    trace, _ = nanodrr_registration.register(
-        setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4
-    )
+    trace, _ = nanodrr_peer.register(setting.subject, setting.volume, setting.case.views, start, 60.0, iterations=4)
     errors = [mtre(pose, setting.pose, setting.case.targets) for _, pose in trace]
     assert errors[-1] < 0.8 * mtre(start, setting.pose, setting.case.targets)
     assert [seconds for seconds, _ in trace] == sorted(seconds for seconds, _ in trace)
@@ -148,7 +139,8 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
         Job("render", (name,), 1, lambda tell, name=name: Measured([compared(name, "ms", [1.0], [2.0], "peer")]))
         for name in "ab"
     ]
-    monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
+    monkeypatch.setattr(program, "jobs_on_processor", lambda setting: jobs)
+    monkeypatch.setattr(program, "jobs_on_card", lambda setting: [])
     monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
     page, told = tmp_path / "docs" / "page.md", []
     assert list(program.run(setting, "a", page, lambda *at: told.append(at))) == ["render: a"]
@@ -170,25 +162,19 @@ def test_parts_are_written_one_by_one_and_kept(setting, monkeypatch, tmp_path):
 def test_on_a_device_both_render_the_same_in_batches(setting, peers, warp, monkeypatch):
     """Warp and nanodrr on the processor in place of a card; nanodrr in bfloat16, too, and what does not compile is told."""
     monkeypatch.setattr(nanodrr_peer.modules().torch, "compile", lambda *args, **how: 1 / 0)
-    monkeypatch.setattr(card, "COMPILED_AT", 16)
-    there = Setting(setting.case, "cpu")
-    job = card.jobs(there, ((16, 2),), 1)[0]
+    monkeypatch.setattr(rendering, "COMPILED_AT", 16)
+    monkeypatch.setattr(rendering, "BATCHES", ((16, 2),))
+    monkeypatch.setattr(rendering, "BATCH_REPEATS", 1)
+    job = program.jobs_on_card(Setting(setting.case, "cpu"))[0]
     measured = job.run(lambda share: None)
-    rows, lines = measured.rows, measured.curves[render.FIGURE + card.WHERE]
-    assert lines["ours, image"] == [(256, rows[0].ours)] and lines["nanodrr, forward + backward"] == [
-        (256, rows[1].peer)
-    ]
+    rows, lines = measured.rows, measured.curves[rendering.FIGURE + page.ON_CARD]
+    assert lines["ours, image"] == [[256, rows[0].ours]]
+    assert lines["nanodrr, forward + backward"] == [[256, rows[1].peer]]
     assert tuple(row.name for row in rows) == job.rows
-    assert [row.failed for row in rows[4:]] == 2 * [
-        "nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"
-    ]
+    failed = "nanodrr Triton, bf16, torch.compile does not work here (ZeroDivisionError)"
+    assert [row.failed for row in rows[4:]] == 2 * [failed]
     for row in rows[:4]:
         assert row.failed == "" and "images agree" in row.note and "a second, the peer" in row.note
-    flipped = Setting(setting.case, "cpu")
-    flipped.subject = nanodrr_peer.subject_of(
-        type(setting.volume)(setting.volume.values[::-1].copy(), setting.volume.ct_from_index)
-    )
-    assert "do not agree" in card.jobs(flipped, ((16, 2),), 1)[0].run(lambda share: None).rows[0].failed
 
 
 @pytest.fixture
@@ -206,65 +192,38 @@ def small(monkeypatch):
         "POSES": (1, 3),
         "REPEATS": 1,
     }.items():
-        monkeypatch.setattr(growth, name, value)
+        monkeypatch.setattr(rendering, name, value)
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
-def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, warp, small, device):
-    there = Setting(setting.case, device)
-    jobs = growth.jobs(there) if device is None else growth.on_device(there)
-    variables = ["voxels", "views", "poses" if device else "threads"]
-    for job, variable in zip(jobs, variables, strict=True):
+@pytest.mark.parametrize("device, last", [(None, "threads"), ("cpu", "poses")])
+def test_growth_is_measured_on_the_processor_and_on_a_device(setting, peers, warp, small, device, last):
+    jobs = rendering.growth_jobs(Setting(setting.case, device), last)
+    for job, variable in zip(jobs, ["voxels", "views", last], strict=True):
         measured = job.run(lambda share: None)
         assert tuple(row.name for row in measured.rows) == job.rows
         assert all(row.failed == "" and row.ratio > 0 for row in measured.rows)
         ((figure, lines),) = measured.curves.items()
-        assert figure == growth.FIGURES[variable] and list(lines) == [growth.OURS, growth.THEIRS]
-        assert [y for _, y in lines[growth.OURS]] == [row.ours for row in measured.rows]
+        assert figure == rendering.GROWTH[variable] and list(lines) == [rendering.OURS_JACOBIAN, rendering.BACKWARD]
+        assert [y for _, y in lines[rendering.OURS_JACOBIAN]] == [row.ours for row in measured.rows]
     if device:
-        assert [x for x, _ in lines[growth.THEIRS]] == [1, 3]
+        assert [x for x, _ in lines[rendering.BACKWARD]] == [1, 3]
 
 
-def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting, warp, monkeypatch):
-    from MultiViewRegistrationLib.rendering.drr import Projector
-    from MultiViewRegistrationLib.rendering.gpu import BatchProjector
-
-    cameras, poses, made = [setting.camera(16)] * 3, setting.poses(3), {Projector: [], BatchProjector: []}
-    for kind, kept in made.items():
-        render_of = kind.render
-        monkeypatch.setattr(
-            kind, "render", lambda *given, kept=kept, render_of=render_of, **how: kept.append(render_of(*given, **how))
-        )
-    for device in (None, "cpu"):
-        Setting(setting.case, device).renders(setting.projector, cameras, poses)()
-    ((images, jacobians),) = made[BatchProjector]
-    np.testing.assert_allclose(images, [one.image for one in made[Projector]], rtol=0, atol=1e-5 * images.max())
-    assert jacobians.shape == (6, 3, 16, 16) and not np.allclose(images[0], images[1])
+def test_what_a_device_renders_at_once_is_what_the_processor_renders_one_by_one(setting, warp):
+    cameras, poses = [setting.camera(16)] * 3, setting.poses(3)
+    one_by_one, at_once = (
+        np.stack(Setting(setting.case, device).renderer(setting.projector, cameras, poses)(True))
+        for device in (None, "cpu")
+    )
+    np.testing.assert_allclose(at_once, one_by_one, rtol=0, atol=1e-5 * at_once.max())
+    assert not np.allclose(at_once[0], at_once[1])
 
 
 def test_growth_without_a_peer_that_works_is_told(setting, peers, warp, small, monkeypatch):
     monkeypatch.setattr(nanodrr_peer.Renderer, "run_backward", lambda self: 1 / 0)
-    measured = growth.on_device(Setting(setting.case, "cpu"))[2].run(lambda share: None)
+    measured = rendering.growth_jobs(Setting(setting.case, "cpu"), "poses")[2].run(lambda share: None)
     assert [row.failed for row in measured.rows] == 2 * ["nanodrr does not work here (ZeroDivisionError)"]
-    assert not any(measured.curves.values())
-
-
-def test_textures_stand_beside_plain_loads(setting, peers, warp, monkeypatch):
-    there = Setting(replace(setting.case, views=phantom.make_views(setting.case.ct, size=48)), "cpu")
-    images, registrations = textures.jobs(there, ((16, 2),), 1)
-    rows = images.run(lambda share: None).rows
-    assert tuple(row.name for row in rows) == images.rows
-    for row in rows:
-        assert row.failed == "" and row.peer_name == textures.PLAIN and row.repeats == (1, 1)
-    monkeypatch.setattr(
-        Setting, "starts", lambda self: np.stack([phantom.off(phantom.TRUE_POSE, [1, -1, 1], [2, 1, -2])])
-    )
-    (row,) = registrations.run(lambda share: None).rows
-    assert row.failed == "" and row.note.startswith("poses at most 0.000") and row.ratio > 0
-    monkeypatch.setattr(textures, "MOST_APART", 0.0)
-    monkeypatch.setattr(textures, "MOST_MM", 0.0)
-    assert "do not agree" in images.run(lambda share: None).rows[0].failed
-    assert "mm from the processor's" in registrations.run(lambda share: None).rows[0].failed
+    assert not measured.curves
 
 
 @pytest.mark.parametrize("device", [None, "cpu"])
@@ -272,9 +231,9 @@ def test_memory_is_measured_in_a_process_for_each_side(setting, peers, warp, tmp
     """Done here in place of the processes: what each is asked for, and that it can be done."""
 
     def done_here(command, **how):
-        assert command[1:3] == ["-m", "MultiViewRegistrationLib.bench.memory_child"]
+        assert command[1:3] == ["-m", "MultiViewRegistrationLib.bench.memory"]
         monkeypatch.setattr(Setting, "starts", lambda self: self.pose[None])
-        memory_child.main(*command[3:])
+        memory.main(*command[3:])
         told.append(command[3:])
         return subprocess.CompletedProcess(command, 0, capsys.readouterr().out, "")
 
@@ -301,39 +260,34 @@ def test_a_cards_memory_is_that_of_torch_and_of_warp(peers, warp, monkeypatch, h
     )
     monkeypatch.setattr(warp, "is_mempool_supported", lambda device: has_pool)
     monkeypatch.setattr(warp, "get_mempool_used_mem_high", counters["get_mempool_used_mem_high"].__getitem__)
-    assert memory_child.peak_mib_on("cuda:1") == (4 if has_pool else 3)
+    assert memory.peak_mib_on("cuda:1") == (4 if has_pool else 3)
 
 
 def test_the_cards_jobs_run_on_a_device_alone(setting, monkeypatch):
     ran = []
-    jobs = [
-        Job(part, (part,), 1, lambda tell, part=part: ran.append(part) or Measured([]))
-        for part in ("render", card.PART)
-    ]
-    monkeypatch.setattr(program, "all_jobs", lambda setting: jobs)
+    for part in ("processor", "card"):
+        jobs = [Job(part, (part,), 1, lambda tell, part=part: ran.append(part) or Measured([]))]
+        monkeypatch.setattr(program, f"jobs_on_{part}", lambda setting, jobs=jobs: jobs)
     monkeypatch.setattr(nanodrr_peer, "modules", lambda: None)
     program.run(Setting(setting.case))
     program.run(Setting(setting.case, "cpu"))
-    assert ran == ["render", card.PART]
+    assert ran == ["processor", "card"]
 
 
 def test_what_was_not_measured_on_a_card_is_on_the_page_with_what_measures_it(tmp_path):
-    page = tmp_path / "page.md"
-    write_page(page, {})
-    text = page.read_text()
+    path, jobs = tmp_path / "page.md", program.jobs_on_card(Setting())
+    names = [name for job in jobs for name in job.rows]
+    page.write_page(path, {}, names)
+    text = path.read_text()
     assert (
-        "| image+jacobian 200x200, 64 at a time, on the card | not measured |" in text and f"`{card.COMMAND}`" in text
+        "| image+jacobian 200x200, 64 at a time, on the card | not measured |" in text and f"`{page.COMMAND}`" in text
     )
-    assert (
-        "| two-view registration to 1 mm, on the card | not measured |" in text
-        and "| tracking of two 512x512 views" in text
-    )
-    job = next(job for job in card.jobs(Setting()) if "two-view registration to 1 mm, on the card" in job.rows)
-    done = Measured([compared(name, "s", [1.0], [2.0], "peer") for name in job.rows])
-    page.write_text(text + card.TRACKING[2] + "<!-- end -->")
-    write_page(page, {job.key: Record.of(job, done)})
-    assert "two-view registration to 1 mm, on the card | not measured" not in page.read_text()
-    assert (
-        "| two-view registration to 1 mm, on the card | 1.00 s |" in page.read_text()
-        and "| tracking of" not in page.read_text()
-    )
+    assert "| two-view registration to 1 mm, on the card | not measured |" in text
+    assert "| tracking of two 512x512 views" in text
+    job = next(job for job in jobs if "two-view registration to 1 mm, on the card" in job.rows)
+    done = Record(page.CARD, "now", machine(), [compared(name, "s", [1.0], [2.0], "peer") for name in job.rows], {})
+    path.write_text(text + page.TRACKING[2] + "<!-- end -->")
+    page.write_page(path, {job.key: done}, names)
+    text = path.read_text()
+    assert "two-view registration to 1 mm, on the card | not measured" not in text and "| tracking of" not in text
+    assert "| two-view registration to 1 mm, on the card | 1.00 s |" in text

@@ -1,4 +1,4 @@
-"""The results file, the page that is written from it, and running parts again."""
+"""The arithmetic of a row, the results file, and the page that is written from it."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from MultiViewRegistrationLib.bench import card, growth, registration, render
-from MultiViewRegistrationLib.bench.job import Job, Measured
-from MultiViewRegistrationLib.bench.page import write_page
-from MultiViewRegistrationLib.bench.results import Record, load, merged, save
-from MultiViewRegistrationLib.bench.rows import compared
+from MultiViewRegistrationLib.bench import registration, rendering
+from MultiViewRegistrationLib.bench.page import CARD, ON_CARD, write_page
+from MultiViewRegistrationLib.bench.program import load, save
+from MultiViewRegistrationLib.bench.rows import Record, alternated, compared, markdown, number, terminal
 from MultiViewRegistrationLib.errors import InputError
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -30,7 +29,7 @@ def record(name, ratio, *, part="render", when="2026-01-01 12:00+00:00", cpu="Ol
 
 
 def test_what_is_saved_is_loaded(tmp_path):
-    results = {"render: a": record("a", 3.0, curves={render.FIGURE: {"ours, image": [(4096, 1.5)]}})}
+    results = {"render: a": record("a", 3.0, curves={rendering.FIGURE: {"ours, image": [[4096, 1.5]]}})}
     save(tmp_path / "new" / "results.json", results)
     assert load(tmp_path / "new" / "results.json") == results
     assert load(tmp_path / "none.json") == {}
@@ -55,31 +54,16 @@ def test_another_file_is_refused_and_left_alone(tmp_path, content):
     assert path.read_text() == content
 
 
-def test_a_part_run_again_replaces_its_own_results_only():
-    old = {key: record(key, 2.0) for key in ("a", "b", "gone")}
-    new = {"b": record("b", 5.0, cpu="New CPU")}
-    both = merged(old, new, ["b", "a", "c"])
-    assert list(both) == ["b", "a"]
-    assert both["b"].rows[0].ratio == 5.0 and both["a"].rows[0].ratio == 2.0
-
-
-def test_a_record_tells_when_and_where():
-    job = Job("render", ("a",), 1.0, lambda tell: Measured([]))
-    told = Record.of(job, Measured([compared("a", "ms", [1.0], [2.0], "peer")]))
-    assert told.part == "render" and told.when[:2] == "20"
-    assert told.machine["cpu"] and told.machine["threads_used"] >= 1 and "numpy" in told.machine["versions"]
-
-
 def test_the_page_tells_rows_machines_and_figures(tmp_path):
     results = {
         "1": record(
-            "image 64x64", 10.0, curves={render.FIGURE: {"ours, image": [(4096, 1.0)], "RTK, image": [(4096, 9.0)]}}
+            "image 64x64", 10.0, curves={rendering.FIGURE: {"ours, image": [(4096, 1.0)], "RTK, image": [(4096, 9.0)]}}
         ),
         "2": record(
             "image 128x128",
             20.0,
             cpu="New CPU",
-            curves={render.FIGURE: {"ours, image": [(16384, 2.0)], "RTK, image": [(16384, 30.0)]}},
+            curves={rendering.FIGURE: {"ours, image": [(16384, 2.0)], "RTK, image": [(16384, 30.0)]}},
         ),
         "3": record(
             "two-view registration to 1 mm",
@@ -99,24 +83,26 @@ def test_the_page_tells_rows_machines_and_figures(tmp_path):
     figures = [line for line in text.splitlines() if line.startswith("![")]
     assert [line.split("(")[1] for line in figures] == ["benchmarks/pixels.svg)", "benchmarks/registration.svg)"]
     svg = ET.parse(tmp_path / "benchmarks" / "pixels.svg").getroot()
-    assert svg.find(f"{SVG}rect").get("fill") == "#ffffff"
+    assert svg.find(f"{SVG}rect").get("fill") == "#fff"
     assert {"64²", "128²", "ours, image"} <= {element.text for element in svg.iter(f"{SVG}text")}
     assert [len(line.get("points").split()) for line in svg.iter(f"{SVG}polyline")] == [2, 2]
 
 
 def test_a_cards_figures_are_drawn_apart_from_those_of_the_processor(tmp_path):
-    figure = growth.FIGURES["voxels"]
+    figure = rendering.GROWTH["voxels"]
     results = {
-        "1": record("volume at 1/1", 9.0, part="growth", curves={figure: {growth.OURS: [(1e6, 5.0), (1e7, 9.0)]}}),
+        "1": record(
+            "volume at 1/1", 9.0, part="growth", curves={figure: {rendering.OURS_JACOBIAN: [(1e6, 5.0), (1e7, 9.0)]}}
+        ),
         "2": record(
             "volume at 1/1, on the card",
             9.0,
-            part=card.PART,
+            part=CARD,
             curves={
-                figure + card.WHERE: {growth.OURS: [(1e6, 0.5)]},
-                growth.FIGURES["poses"] + card.WHERE: {
-                    growth.OURS: [(1, 0.2), (64, 3.0)],
-                    growth.THEIRS: [(1, 0.4), (64, 9.0)],
+                figure + ON_CARD: {rendering.OURS_JACOBIAN: [(1e6, 0.5)]},
+                rendering.GROWTH["poses"] + ON_CARD: {
+                    rendering.OURS_JACOBIAN: [(1, 0.2), (64, 3.0)],
+                    rendering.BACKWARD: [(1, 0.4), (64, 9.0)],
                 },
             },
         ),
@@ -148,3 +134,37 @@ def test_results_are_plain_json_with_the_fields_of_the_contract(tmp_path):
     save(tmp_path / "results.json", {"1": record("image 64x64", 10.0)})
     row = json.loads((tmp_path / "results.json").read_text())["records"]["1"]["rows"][0]
     assert list(row)[:8] == ["name", "unit", "ours", "peer", "peer_name", "ratio", "repeats", "spread"]
+
+
+def test_the_ratio_is_peer_over_ours_of_the_medians():
+    row = compared("image", "ms", [2.0, 1.0, 90.0], [30.0, 20.0, 40.0], "peer")
+    assert (row.ours, row.peer, row.ratio, row.repeats) == (2.0, 30.0, 15.0, [3, 3])
+    assert row.ours_range == [1.0, 90.0] and row.peer_range == [20.0, 40.0]
+    assert compared("image", "ms", [1, 10], [4, 50], "peer", paired=True).spread == [4, 5]
+    assert compared("image", "ms", [1, 10], [4, 50], "peer").spread == [0.4, 50]
+    assert compared("image", "ms", [1, 10, 5], [20], "peer").spread == [2, 20]
+    row = compared("image", "ms", [1.0], [], "peer", failed="no peer")
+    assert (row.ours, row.peer, row.ratio, row.spread, row.repeats) == (1.0, None, None, None, [1, 0])
+
+
+def test_works_take_turns_after_one_that_is_not_timed():
+    done = []
+    times = alternated([lambda: done.append("a"), lambda: done.append("b")], 3)
+    assert "".join(done) == "ab" * 4
+    assert [len(spent) for spent in times] == [3, 3] and min(map(min, times)) >= 0
+
+
+@pytest.mark.parametrize(
+    "value, text", [(0.0423, "0.042"), (0.999, "1.00"), (9.96, "10.0"), (31.54, "31.5"), (1766, "1766")]
+)
+def test_numbers_have_three_digits(value, text):
+    assert number(value) == text
+
+
+def test_a_lower_bound_and_a_failure_are_told():
+    bound = compared("to 0.1 mm", "s", [0.5], [300.0], "peer", peer_at_least=True)
+    assert bound.cells()[2:5] == ("≥ 300 s", "peer", "≥ 600")
+    wrong = compared("image", "ms", [1.0], [2.0], "peer", failed="the images do not agree")
+    assert wrong.cells()[4] == "failed" and "image: the images do not agree." in terminal([bound, wrong])
+    lines = markdown([wrong, compared("other", "ms", [], [], "peer")]).splitlines()
+    assert "the images do not agree" in lines[2] and len({line.count("|") for line in lines}) == 1

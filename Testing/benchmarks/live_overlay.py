@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 import slicer  # noqa: E402
 from trame_slicer.core import SlicerApp  # noqa: E402
 
-from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
+from MultiViewRegistrationLib.bench.machine import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.mrml import overlay  # noqa: E402
@@ -81,7 +81,7 @@ def main() -> int:
     slicer.mrmlScene = SlicerApp().scene
     with tempfile.TemporaryDirectory() as folder:
         session = chest_session(slicer.mrmlScene, Path(folder))
-    print(f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}\n")
+    print(f"{now()}, {described(machine())}; load average {os.getloadavg()[0]:.1f}\n")
     print(
         "| mode | pictures a second, median | from slowest to fastest tenth | processor time a picture, ms | longest side of the DRR |"
     )

@@ -29,7 +29,7 @@ from make_cases import PELVIS  # noqa: E402
 
 from MultiViewRegistrationLib.api import register  # noqa: E402
 from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
-from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
+from MultiViewRegistrationLib.bench.machine import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
@@ -163,7 +163,7 @@ def main() -> int:
     load = f"; load average {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
     on = place.name if place.name.startswith("cuda") else None
     lines = [
-        f"{args.anatomy}, {len(poses)} frames. {now()}, {told(machine(on))}{load}.",
+        f"{args.anatomy}, {len(poses)} frames. {now()}, {described(machine(on))}{load}.",
         "",
         "| | frames a second | a frame, median | 5 % to 95 % | CPU time | mTRE, median | worst | |",
         "|---|---|---|---|---|---|---|---|",

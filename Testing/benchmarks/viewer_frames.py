@@ -24,7 +24,7 @@ from marked_page import put  # noqa: E402
 from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 
-from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
+from MultiViewRegistrationLib.bench.machine import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 
 #: For the page.
@@ -89,7 +89,7 @@ def main() -> int:
         "",
         ABOUT,
         "",
-        f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}.",
+        f"{now()}, {described(machine())}; load average {os.getloadavg()[0]:.1f}.",
         "",
         "| overlay | pictures a second | event to picture, median | 95 % within | within 200 ms | longest side of the DRR |",
         "|---|---|---|---|---|---|",

@@ -28,7 +28,7 @@ from playwright.sync_api import sync_playwright  # noqa: E402
 from served import Served, Tab  # noqa: E402
 from viewer_frames import SAMPLE  # noqa: E402
 
-from MultiViewRegistrationLib.bench.machine import machine, now, told  # noqa: E402
+from MultiViewRegistrationLib.bench.machine import described, machine, now  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 
 STEPS = (
@@ -82,7 +82,7 @@ def main() -> int:
     args = parser.parse_args()
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    print(f"{now()}, {told(machine())}; load average {os.getloadavg()[0]:.1f}\n")
+    print(f"{now()}, {described(machine())}; load average {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory() as name, sync_playwright() as api:
         folder = Path(name)
         for file in SAMPLE.iterdir():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -21,22 +22,25 @@ def machine(device: str | None = None) -> dict:
 
     device: of torch, on which something is measured; a CUDA device is told with its driver.
     """
+    versions = {"multiview-registration": __version__, "python": platform.python_version()}
+    for name in PACKAGES + (CARD_PACKAGES if device else ()):
+        with suppress(PackageNotFoundError):
+            versions[name] = version(name)
+    memory_gib = None
+    with suppress(AttributeError, ValueError, OSError):  # not on Windows
+        memory_gib = round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
     return {
         **({} if device is None else {"card": _card(device)}),
         "cpu": _cpu(),
         "cores": os.cpu_count(),
         "threads_used": available_threads(),
-        "memory_gib": _memory_gib(),
+        "memory_gib": memory_gib,
         "system": f"{platform.system()} {platform.machine()}",
-        "versions": {
-            "multiview-registration": __version__,
-            "python": platform.python_version(),
-            **{name: found for name in PACKAGES + (CARD_PACKAGES if device else ()) if (found := _version(name))},
-        },
+        "versions": versions,
     }
 
 
-def told(machine: dict) -> str:
+def described(machine: dict) -> str:
     """The machine in one line."""
     versions = ", ".join(f"{name} {number}" for name, number in machine["versions"].items())
     memory = f", {machine['memory_gib']} GiB" if machine["memory_gib"] else ""
@@ -66,17 +70,3 @@ def _cpu() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown CPU"
-
-
-def _memory_gib() -> int | None:
-    try:
-        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
-    except (AttributeError, ValueError, OSError):
-        return None
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

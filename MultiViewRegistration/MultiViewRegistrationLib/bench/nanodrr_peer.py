@@ -1,12 +1,22 @@
-"""The peer nanodrr (github.com/eigenvivek/nanodrr): DRRs in PyTorch, their gradient by autograd, through its documented interface.
+"""The peer nanodrr (github.com/eigenvivek/nanodrr): DRRs in PyTorch, their gradient by autograd, and a registration by it.
 
 It works in RAS, counts pixel centres from 0.5, and takes `n_samples` equally far apart along the part of each ray that lies in the
 volume: no sample is spent between source and volume. Volume and camera are ours; only frames and types change.
+
+The registration is nanodrr's renderer and metrics in the loop of xvr, with xvr's published settings, over two views. xvr (Gopalakrishnan
+et al., arXiv 2503.16309; github.com/eigenvivek/xvr, register/register.py and losses/gmncc.py) registers one view. Here its views share
+one pose: the rotation vector and shift that nanodrr's own `Registration` solves for, about the volume's centre, applied to all cameras at
+once; the objective is the mean over the views. Everything else is as published: three scales, each half the one before, Adam with 1e-2
+(rotation) and 1.0 (mm), halved at each scale, divided by 10 when the similarity has not risen by 1e-4 (relative) for 5 steps, on to the
+next scale the second time, 500 steps at most; images stretched to 0..1, resized bilinearly; similarity half of NCC (global and patches of
+9, half each) and half of gradient NCC (patches of 11).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from time import perf_counter
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,10 +24,16 @@ import numpy as np
 from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
+from ..imaging.view import View
 from ..imaging.volume import Volume
 from ..rendering.threads import available_threads
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+SCALES = (8, 4, 2)
+ITERATIONS = 500
+ROTATION_RATE, TRANSLATION_RATE = 1e-2, 1.0
+DECAY, PATIENCE, THRESHOLD, PLATEAUS = 0.1, 5, 1e-4, 2
+SAMPLES = 500
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +78,7 @@ def ras_from_camera(camera: Camera, world_from_ct: np.ndarray) -> np.ndarray:
     return RAS_FROM_LPS @ rigid.inverse(camera.camera_from_world @ world_from_ct)
 
 
-def beyond(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> float:
+def depth_behind(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> float:
     """A depth in mm behind the volume. nanodrr's rays must end somewhere; clipped to the volume, it does not matter where."""
     size = np.array(volume.values.shape[::-1])
     corners = np.stack(np.meshgrid(*[(-1, n) for n in size], indexing="ij"), -1).reshape(-1, 3)
@@ -76,34 +92,36 @@ class Renderer:
         self,
         subject,
         volume: Volume,
-        cameras: list[Camera],
-        world_from_ct: np.ndarray,
+        cameras: Sequence[Camera],
+        poses: Sequence[np.ndarray],
         samples: int,
         *,
         compiled: bool = False,
     ) -> None:
-        """cameras: all of one size.   world_from_ct: (4, 4), or one for each camera (n, 4, 4).
-        samples: along each ray's part within the volume.   compiled: by torch.compile, on a card in the mode that nanodrr names as its
-            fastest. All on the subject's device.
+        """All on the subject's device.
+
+        Parameters
+        ----------
+        cameras : all of one size.
+        poses : (4, 4) world_from_ct for each camera.
+        samples : along each ray's part within the volume.
+        compiled : whether by torch.compile, on a card in the mode that nanodrr names as its fastest.
         """
         m = modules()
         columns, rows = cameras[0].size
         self._torch, self._subject = m.torch, subject
-
-        poses = np.broadcast_to(world_from_ct, (len(cameras), 4, 4))
+        seen = list(zip(cameras, poses, strict=True))
 
         def batch(values):
             return m.torch.tensor(np.stack(values), dtype=m.torch.float32, device=subject.image.device)
 
-        sdd = batch([beyond(volume, camera, pose) for camera, pose in zip(cameras, poses, strict=True)])
+        sdd = batch([depth_behind(volume, camera, pose) for camera, pose in seen])
         drr = m.drr.DRR(batch([inverse_intrinsics(camera) for camera in cameras]), sdd, rows, columns)
         on_card = subject.image.device.type == "cuda"
         # By name: left to choose, nanodrr takes its slow way where Triton is missing, and does not say so.
         self._how = {"n_samples": samples, "backend": "triton" if on_card else "torch"}
         self._drr = m.torch.compile(drr, mode="reduce-overhead" if on_card else None) if compiled else drr
-        self._pose = batch(
-            [ras_from_camera(camera, pose) for camera, pose in zip(cameras, poses, strict=True)]
-        ).requires_grad_()
+        self._pose = batch([ras_from_camera(camera, pose) for camera, pose in seen]).requires_grad_()
 
     def run(self):
         """The images (cameras, 1, rows, columns) on the device, which may still be at work; no gradient kept."""
@@ -116,13 +134,9 @@ class Renderer:
         self._drr(self._subject, self._pose, **self._how).sum().backward()
         return self._pose.grad
 
-    def forward(self) -> np.ndarray:
-        """The images (cameras, rows, columns)."""
+    def images(self) -> np.ndarray:
+        """(cameras, rows, columns)"""
         return self.run()[:, 0].float().cpu().numpy()
-
-    def forward_backward(self) -> np.ndarray:
-        """The gradient (cameras, 4, 4) of `run_backward`."""
-        return self.run_backward().cpu().numpy()
 
 
 def samples_for_step(volume: Volume, camera: Camera, world_from_ct: np.ndarray) -> tuple[int, float, float]:
@@ -147,3 +161,94 @@ def samples_for_step(volume: Volume, camera: Camera, world_from_ct: np.ndarray) 
     step = 1 / np.abs(directions[crossing]).max(axis=1)
     samples = max(2, round(inside[crossing].mean() / step.mean()))
     return samples, float(step.mean()), float(inside[crossing].mean() / samples)
+
+
+def register(
+    subject,
+    volume: Volume,
+    views: Sequence[View],
+    world_from_ct: np.ndarray,
+    limit_s: float,
+    tell: Callable[[float], object] = lambda seconds: None,
+    iterations: int = ITERATIONS,
+) -> tuple[list[tuple[float, np.ndarray]], bool]:
+    """Seconds since the start and pose (4, 4) `world_from_ct` after each step, and whether the schedule came to its end in `limit_s`.
+
+    subject: on the device of the work.   views: all of one size.   iterations: at each scale, at most.
+    """
+    m = modules()
+    torch = m.torch
+    began = perf_counter()
+    on_device = {"dtype": torch.float32, "device": subject.image.device}
+    images = torch.tensor(np.stack([view.xray.line_integrals for view in views])[:, None], **on_device)
+    pose = _SharedPose(subject, np.stack([ras_from_camera(view.camera, world_from_ct) for view in views]))
+    k_inv = torch.tensor(np.stack([inverse_intrinsics(view.camera) for view in views]), **on_device)
+    sdd = torch.tensor([depth_behind(volume, view.camera, world_from_ct) for view in views], **on_device)
+    multiscale = m.metrics.MultiscaleNormalizedCrossCorrelation2d([None, 9], [0.5, 0.5]).to(on_device["device"])
+    gradient = m.metrics.GradientNormalizedCrossCorrelation2d(11, 0.0).to(on_device["device"])
+    trace: list[tuple[float, np.ndarray]] = []
+    for stage, scale in enumerate(SCALES):
+        rows, columns = (size // scale for size in images.shape[-2:])
+        scaled = k_inv.clone()
+        scaled[:, 0, 0] *= scale
+        scaled[:, 1, 1] *= scale
+        fixed = _prepared(torch, images, rows, columns)
+        optimiser = torch.optim.Adam(
+            [
+                {"params": [pose.rotation], "lr": ROTATION_RATE / 2**stage},
+                {"params": [pose.shift], "lr": TRANSLATION_RATE / 2**stage},
+            ],
+            maximize=True,
+        )
+        schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimiser, "max", DECAY, PATIENCE, THRESHOLD)
+        plateaus, rate = 0, np.inf
+        for _ in range(iterations):
+            optimiser.zero_grad()
+            rendered = m.drr.render(subject, scaled, pose.ras_from_camera(), sdd, rows, columns, SAMPLES)
+            moving = _prepared(torch, rendered, rows, columns)
+            score = (0.5 * multiscale(fixed, moving) + 0.5 * gradient(fixed, moving)).mean()
+            score.backward()
+            optimiser.step()
+            schedule.step(score.detach())
+            trace.append((perf_counter() - began, pose.world_from_ct(world_from_ct)))
+            tell(trace[-1][0])
+            if trace[-1][0] > limit_s:
+                return trace, False
+            lowest = min(schedule.get_last_lr())
+            if lowest < rate:
+                rate, plateaus = lowest, plateaus + 1
+            if plateaus > PLATEAUS:
+                break
+    return trace, True
+
+
+class _SharedPose:
+    """The cameras (n, 4, 4), RAS mm, all moved by one rotation vector and shift about the centre of the volume."""
+
+    def __init__(self, subject, ras_from_camera: np.ndarray) -> None:
+        m = modules()
+        self._convert, torch = m.geometry.convert, m.torch
+        device = subject.image.device
+        self._start = torch.tensor(ras_from_camera, dtype=torch.float32, device=device)
+        self._pivot = torch.eye(4, device=device)
+        self._pivot[:3, 3] = subject.isocenter
+        self.rotation = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))
+        self.shift = torch.nn.Parameter(torch.full((1, 3), 1e-8, device=device))
+
+    def _moved(self):
+        return self._pivot @ self._convert(self.rotation, self.shift, "so3_log") @ self._pivot.inverse()
+
+    def ras_from_camera(self):
+        return self._moved() @ self._start
+
+    def world_from_ct(self, start: np.ndarray) -> np.ndarray:
+        moved = RAS_FROM_LPS @ self._moved()[0].detach().cpu().double().numpy() @ RAS_FROM_LPS
+        return start @ rigid.inverse(moved)
+
+
+def _prepared(torch, images, rows: int, columns: int):
+    """Each image stretched to 0..1, resized, and shifted by xvr's mean and deviation of an X-ray."""
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    stretched = (images - low) / (high - low + 1e-6)
+    resized = torch.nn.functional.interpolate(stretched, (rows, columns), mode="bilinear", align_corners=False)
+    return (resized - 0.15) / 0.1

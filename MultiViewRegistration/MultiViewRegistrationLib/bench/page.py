@@ -1,16 +1,28 @@
-"""docs/benchmarks.md and its figures, written from the results file."""
+"""docs/benchmarks.md and its figures, written from the results of `mvreg bench`."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+from ..figures.line_plot import Axis, Line, line_plot, svg_file
 from ..io.files import write_atomically
-from . import card, growth, memory, registration, render, search
-from .figures import figures
-from .machine import told
-from .results import Record, Results
-from .table import markdown
+from ..studies.tables import grouped
+from . import registration, rendering
+from .machine import described
+from .rows import Record, markdown
+from .setting import START_MTRE_MM
 
+CARD, ON_CARD = "card", ", on the card"
+COMMAND = "mvreg bench --device cuda --page docs/benchmarks.md"
+#: Of what another script measures: the row, its command, and the mark on the page that tells that it was done.
+TRACKING = (
+    "tracking of two 512x512 views" + ON_CARD,
+    "python Testing/benchmarks/tracking.py --device cuda --page docs/benchmarks.md",
+    "<!-- tracking-chest-cuda: begin -->",
+)
 #: How a part begins that another program has put at the end of the page.
 _OTHERS = "<!-- "
 
@@ -26,55 +38,157 @@ GPUs, run here on the same CPU), with the registration loop of [xvr](https://git
 [RTK](https://www.openrtk.org)'s Joseph projector. The CT is the chest of `mvreg demo`, 512 x 512 x 133 voxels of 0.70 x 0.70 x 2.5 mm;
 the X-rays are RTK's, not ours."""
 
-_TITLES = {
-    "render": ("Image, and image with Jacobian", render),
-    "registration": ("Two-view registration", registration),
-    "growth": ("Growth", growth),
-    "memory": ("Peak memory", memory),
-    "search": ("Search without a start", search),
-    card.PART: ("On a CUDA device", card),
+#: What is told of each part before its table.
+_PARTS = {
+    "render": """## Image, and image with Jacobian
+
+An image, and an image with its derivative by the six numbers of a pose, beside nanodrr and RTK.
+
+Full-resolution volume on both sides, same camera and pose, float32, same threads, same mean step along the ray. nanodrr takes its samples
+within the volume, none between source and volume; we leave out the planes of air around the body, too. Of nanodrr the derivative is
+what one step of an optimiser needs: forward, and backward from one number to the pose; ours is that of each pixel. Of RTK, which has
+none, it is 13 images: central differences. A row counts only if the images agree.""",
+    "registration": """## Two-view registration
+
+A registration of two 512x512 X-rays from 24 mm away, beside the peers' loop.
+
+The clock starts with the images loaded and the CT made ready for rendering (its own row tells what that takes). Each side reports its
+pose and the time after each of its steps; errors against the truth are computed afterwards. A registration is at 1 mm from the first
+step after which its mTRE stays below 1 mm. Ours tells each step of each candidate, also of those that it gives up later.""",
+    "growth": """## Growth
+
+How the time of an image with its Jacobian grows with voxels, views and threads. (With pixels: see the images above.)
+
+As there: same step on both sides, nanodrr forward and backward. Coarser volumes are the levels of the CT's pyramid; the step grows
+with the voxels. Several views are one batch for nanodrr.""",
+    "memory": """## Peak memory
+
+Peak memory, each measured in a process of its own that does this one thing.
+
+The figure is the process's largest resident size, nothing subtracted: interpreter, libraries, CT and images are in it, as they are when
+somebody works with it.""",
+    "search": """## Search without a start
+
+The search without a start, against the number of poses that it scores. No peer has one.
+
+The true pose lies anywhere within a range of the pose about which is searched (total angle and distance, evenly spread). Time is that of
+search and refinement together; success is a final mTRE under 1 mm. "As many poses as it needs" is the search as it is: it scores more
+only where it is not yet sure. Whatever the number, a search that is not sure looks through the next resolution with 1024 poses more,
+which counts in its time and its success.""",
+    CARD: """## On a CUDA device
+
+The same on a CUDA device, beside nanodrr there, whose fused Triton kernel then renders.
+
+Same volume, same cameras and poses, same mean step along the ray, on one card in one run, in turns; the clock stops when the card is done.
+Images are rendered in batches, of poses up to 2 degrees and 5 mm apart, and the time is that of one image. nanodrr's variants: all in
+single precision; its volume kept in bfloat16, which its kernel reads in place; and that compiled by torch, which its authors name as
+the fastest. Of nanodrr the derivative is what one step of an optimiser needs, ours is that of each pixel. A row counts only if the
+images agree. Registration, growth, memory and search are those of the other parts, on the card; growth is told with poses in place of
+threads, and several views or poses are one batch. Peak memory is that of the card which tensors took at once, without what CUDA, PyTorch
+and Triton need for themselves.""",
 }
 
 
-def write_page(path: Path, results: Results) -> None:
+def write_page(path: Path, results: Mapping[str, Record], rows_of_card: Sequence[str] = ()) -> None:
     """Write the page at `path`, and its figures in the folder of the same name beside it; each file appears whole or not at all.
 
-    What others have put at the end of the page, between marks, stays.
+    What others have put at the end of the page, between marks, stays. rows_of_card: all that can be measured there.
     """
     _, mark, others = (path.read_text(encoding="utf-8") if path.exists() else "").partition(_OTHERS)
     folder = path.with_suffix("")
     folder.mkdir(parents=True, exist_ok=True)
     sections = [_HEAD]
-    for part, (title, module) in _TITLES.items():
+    for part, about in _PARTS.items():
         records = [record for record in results.values() if record.part == part]
         rows = [row for record in records for row in record.rows]
-        lacking = card.unmeasured({row.name for row in rows}, mark + others) if module is card else ""
-        if not rows and not lacking:
+        missing = _not_measured(rows_of_card, {row.name for row in rows}, mark + others) if part == CARD else []
+        if not rows and not missing:
             continue
-        sections.append(f"## {title}\n\n{_about(module.__doc__)}")
-        sections += [_measured(records), markdown(rows)] if rows else []
-        sections += [lacking] if lacking else []
-        for name, (shown, svg) in figures(results, part).items():
+        sections += [about, *([_measured(records), markdown(rows)] if rows else []), *missing]
+        for name, (shown, svg) in figures(records).items():
             write_atomically(folder / f"{name}.svg", svg)
             sections.append(f"![{shown}]({folder.name}/{name}.svg)")
     write_atomically(path, "\n\n".join(sections) + "\n" + (f"\n{mark}{others}" if mark else ""))
 
 
-def _about(doc: str) -> str:
-    """A part's own words on what it measures: its module's docstring without the part's letter."""
-    text = doc.partition(": ")[2].strip()
-    return text[0].upper() + text[1:]
+def _not_measured(names: Sequence[str], measured: set[str], others: str) -> list[str]:
+    """A list of the rows that are not among those measured, with what measures them. others: what other programs put on the page."""
+    missing = dict.fromkeys(
+        name.partition(", nanodrr ")[0].removesuffix(ON_CARD) + ON_CARD for name in names if name not in measured
+    )
+    told = []
+    for rows, command in ((missing, COMMAND), ([] if TRACKING[2] in others else [TRACKING[0]], TRACKING[1])):
+        if names and rows:
+            body = "\n".join(f"| {name} | not measured |" for name in rows)
+            told.append(
+                f"Not measured yet; `{command}` does it, on a machine with a card:\n\n|  |  |\n| --- | --- |\n{body}"
+            )
+    return told
 
 
-def _measured(records: list[Record]) -> str:
+def _measured(records: Sequence[Record]) -> str:
     """When and on what, said once where it is the same for all."""
-    groups: dict[str, list[Record]] = {}
-    for record in records:
-        groups.setdefault(told(record.machine), []).append(record)
+    groups = grouped(records, lambda record: (described(record.machine),))
     lines = []
-    for machine, group in groups.items():
+    for (machine,), group in groups:
         times = sorted({record.when for record in group})
         when = times[0] if len(times) == 1 else f"{times[0]} to {times[-1]}"
         rows = "" if len(groups) == 1 else " (" + "; ".join(record.rows[0].name for record in group) + ")"
         lines.append(f"Measured {when}{rows} on {machine}.")
     return "\n".join(lines)
+
+
+TIME_MS = Axis("time (ms)", "log")
+
+
+@dataclass(frozen=True)
+class _Figure:
+    """A figure of the page: the key of its points, its axes, and how values of x are written."""
+
+    key: str
+    x: str
+    y: Axis = TIME_MS
+    tick: Callable[[float], str] | None = "{:g}".format
+
+
+_FIGURES = {
+    "pixels": _Figure(rendering.FIGURE, "pixels", tick=lambda x: f"{math.isqrt(int(x))}²"),
+    "registration": _Figure(registration.FIGURE, "time (s)", Axis("mTRE (mm)", "log"), None),
+    "voxels": _Figure(rendering.GROWTH["voxels"], "million voxels", tick=lambda x: f"{x / 1e6:.2g}"),
+    **{name: _Figure(rendering.GROWTH[name], name) for name in ("views", "threads", "poses")},
+    "search-time": _Figure(registration.SEARCH_TIME, "poses scored", Axis("time (s)", "log")),
+    "search-success": _Figure(registration.SEARCH_SUCCESS, "poses scored", Axis("found (%)", limits=(0, 100))),
+}
+#: Okabe and Ito's colours that stand out on white, a marker each, and a dash for what is less work.
+_SIDES = {"ours": ("#0072b2", "circle"), "RTK": ("#009e73", "diamond"), "nanodrr": ("#d55e00", "square")}
+_DASHED = (rendering.OURS, rendering.FORWARD, "RTK, image", "ours, {}° and {} mm".format(*registration.RANGES[0]))
+
+
+def figures(records: Sequence[Record]) -> dict[str, tuple[str, str]]:
+    """File name without ending: what it shows and the SVG, for each figure for which there are points."""
+    curves: dict[str, dict[str, list]] = {}
+    for record in records:
+        for figure, lines in record.curves.items():
+            for line, points in lines.items():
+                curves.setdefault(figure, {}).setdefault(line, []).extend(points)
+    drawn = {}
+    for name, figure in _FIGURES.items():
+        for before, after in (("", ""), ("card-", ON_CARD)):
+            if figure.key + after in curves:
+                shown = (figure.key + after)[0].upper() + (figure.key + after)[1:]
+                drawn[before + name] = shown, _drawn(figure, shown, curves[figure.key + after])
+    return drawn
+
+
+def _drawn(figure: _Figure, title: str, curves: dict[str, list]) -> str:
+    traces = figure.key == registration.FIGURE
+    lines = []
+    for name, points in curves.items():
+        side = name.partition(",")[0]
+        colour, marker = _SIDES[side]
+        style = (colour, None if traces else marker, "6 4" if name in _DASHED else None)
+        told = [line for line in lines if line.style == style] if traces else []
+        shown = "" if told else f"{side}, from {START_MTRE_MM:g} mm" if traces else name
+        lines.append(Line(shown, *zip(*sorted(points), strict=True), style))
+    ticks = figure.tick and {x: figure.tick(x) for points in curves.values() for x, _ in points}
+    return svg_file([line_plot(lines, title, Axis(figure.x, "log", ticks=ticks), figure.y)], lines)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
 from .. import __version__
+from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
@@ -17,9 +18,11 @@ from ..io.case import Case
 from ..io.datasets.chest import cache_folder, chest_ct
 from ..registration.anatomy import Anatomy
 from ..rendering.drr import Projector
+from ..rendering.threads import available_threads
 from ..simulation.cases import demo_case
-from ..studies import statistics as protocol
-from . import nanodrr_peer, rtk_peer
+from ..simulation.projector import Joseph
+from ..studies.statistics import starting_poses
+from . import nanodrr_peer
 
 START_MTRE_MM = 24.0
 STARTS = 5
@@ -31,8 +34,11 @@ class Setting:
     """Data and renderers, shared by all parts of a run."""
 
     def __init__(self, case: Case | None = None, device: str | None = None) -> None:
-        """case: another than the demo's, with truth, targets and two views of one size.
-        device: on which both sides work, as torch has it; None for our own on the processor's threads, and the peers on the processor.
+        """
+        Parameters
+        ----------
+        case : another than the demo's, with truth, targets and two views of one size.
+        device : on which both sides work, as torch names it; None for our own on the processor's threads, and the peers on the processor.
         """
         self.device = device
         if case is not None:
@@ -73,52 +79,47 @@ class Setting:
         return nanodrr_peer.subject_of(self.volume, self.device or "cpu", half=True)
 
     @cached_property
-    def batch(self):
-        """`volume` on the device."""
-        from ..rendering.gpu import BatchProjector
+    def joseph(self) -> Joseph:
+        """RTK's side of `volume`, with as many threads as our own kernels. InputError where itk-rtk is missing."""
+        try:
+            import itk
+        except ImportError as error:
+            raise InputError(
+                "the benchmark runs beside its peers, but the Python package itk-rtk is missing; run "
+                'pip install "multiview-registration[bench]".'
+            ) from error
+        itk.MultiThreaderBase.SetGlobalMaximumNumberOfThreads(available_threads())
+        itk.MultiThreaderBase.SetGlobalDefaultNumberOfThreads(available_threads())
+        return Joseph((self.volume.values,), self.volume.ct_from_index)
 
-        return BatchProjector(self.projector, self.device)
-
-    def renders(
-        self, projector: Projector, cameras: Sequence[Camera], poses: Sequence[np.ndarray]
-    ) -> Callable[[], None]:
-        """Renders images with their Jacobians: one after the other on the processor, on a device all at once."""
+    def renderer(self, projector: Projector, cameras: Sequence[Camera], poses: Sequence[np.ndarray]) -> Callable:
+        """A function that renders images, with their Jacobians if it is called with True: on the processor one after the other, on a
+        device all at once. It returns the images (n, rows, columns) of that volume, which a device may still be working on."""
         if self.device is not None:
             from ..rendering.gpu import BatchProjector
 
-            return self.finished(partial(BatchProjector(projector, self.device).render, cameras, poses, jacobian=True))
+            batch = BatchProjector(projector, self.device)
+            return lambda jacobian: batch.render(cameras, poses, jacobian=jacobian)[0]
 
-        def each() -> None:
-            for camera, pose in zip(cameras, poses, strict=True):
-                projector.render(camera, pose, jacobian=True)
+        def one_by_one(jacobian: bool) -> list[np.ndarray]:
+            seen = zip(cameras, poses, strict=True)
+            return [projector.render(camera, pose, jacobian=jacobian).image for camera, pose in seen]
 
-        return each
-
-    def send(self, projector: Projector) -> None:
-        """Lay a volume on the device, where there is one."""
-        if self.device is not None:
-            from ..rendering.gpu import BatchProjector
-
-            BatchProjector(projector, self.device)
+        return one_by_one
 
     def wait(self) -> None:
         """Until the device is done."""
         if self.device is not None and self.device.startswith("cuda"):
             nanodrr_peer.modules().torch.cuda.synchronize(self.device)
 
-    def finished(self, work: Callable[[], object]) -> Callable[[], None]:
+    def finished(self, work: Callable, *arguments: object) -> Callable[[], None]:
         """Does the work, and waits until the device is done with it."""
 
         def whole() -> None:
-            work()
+            work(*arguments)
             self.wait()
 
         return whole
-
-    @cached_property
-    def joseph(self):
-        """RTK's side of `volume`."""
-        return rtk_peer.joseph_of(self.volume)
 
     @property
     def pose(self) -> np.ndarray:
@@ -144,4 +145,4 @@ class Setting:
     def starts(self) -> np.ndarray:
         """(STARTS, 4, 4) poses with an mTRE of START_MTRE_MM."""
         edges = (START_MTRE_MM, START_MTRE_MM)
-        return protocol.starting_poses(self.pose, self.case.targets, edges, STARTS, seed=0).world_from_ct
+        return starting_poses(self.pose, self.case.targets, edges, STARTS, seed=0).world_from_ct

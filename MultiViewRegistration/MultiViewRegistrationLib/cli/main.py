@@ -13,6 +13,7 @@ import sys
 import warnings
 import webbrowser
 from contextlib import nullcontext
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -328,7 +329,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--device",
         metavar="cuda[:N]",
-        help="measure on this CUDA device, beside nanodrr there: rendering in batches and by textures, registration, "
+        help="measure on this CUDA device, beside nanodrr there: rendering in batches, registration, "
         "growth, memory, search (default: everything on the processor)",
     )
     command.add_argument(
@@ -573,8 +574,8 @@ def _write_page(page: Path, text: str, pictures: dict[str, bytes], append: bool)
 def _bench(options: argparse.Namespace) -> dict:
     from ..bench.machine import machine
     from ..bench.program import run
+    from ..bench.rows import terminal
     from ..bench.setting import Setting
-    from ..bench.table import terminal
     from ..registration.devices import cuda_device
 
     device = None if options.device is None else cuda_device(options.device)
@@ -583,7 +584,7 @@ def _bench(options: argparse.Namespace) -> dict:
     rows = [row for record in results.values() for row in record.rows]
     if not options.json:
         print(terminal(rows))
-    return {"machine": machine(device), "rows": [row.to_json() for row in rows]}
+    return {"machine": machine(device), "rows": [asdict(row) for row in rows]}
 
 
 def _demo(options: argparse.Namespace) -> dict:

@@ -1,16 +1,18 @@
-"""A small line plot as SVG: no plotting package, no image, sharp at any size."""
+"""Line plots as SVG: no plotting package, no image, sharp at any size."""
 
 from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ET
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .html_tree import tag
 
 WIDTH, HEIGHT = 460, 250
 LEFT, RIGHT, TOP, BOTTOM = 58, 12, 14, 42
+#: Width of the names beside the plots of a file.
+NAMES_WIDTH = 210
 STYLES = (
     ("#e69f00", "circle", None),
     ("#56b4e9", "square", "7 3"),
@@ -19,74 +21,79 @@ STYLES = (
     ("#e8703a", "square", None),
 )
 """Okabe-Ito colours, each with its own marker and dash: told apart without colour, too."""
+SCALES = {"linear": float, "log": math.log10, "logit": lambda share: math.log(share / (1 - share))}
+
+_FILE_STYLE = "text { font: 11px sans-serif; fill: #444; stroke: none } .grid { stroke: #ddd }"
 
 
 @dataclass(frozen=True)
 class Line:
+    """A line of a plot.
+
+    Parameters
+    ----------
+    name : "" for a line that is not named beside the plot.
+    x, y : of its points.
+    style : colour, marker ("circle", "square", "diamond"; None for none) and dash (None for a whole line); by default the
+        next of STYLES.
+    joined : whether a line joins the points.
+    """
+
     name: str
     x: Sequence[float]
     y: Sequence[float]
+    style: tuple[str, str | None, str | None] | None = None
+    joined: bool = True
 
 
-def line_plot(lines: Sequence[Line], title: str, x_label: str, y_label: str, log: bool = False) -> ET.Element:
-    """An <svg> of the lines with ticks and labels. What cannot be drawn, NaN or log of zero, is left out."""
-    drawable = [
-        [(x, y) for x, y in zip(line.x, line.y, strict=True) if math.isfinite(y) and (y > 0 or not log)]
+@dataclass(frozen=True)
+class Axis:
+    """An axis of a plot.
+
+    Parameters
+    ----------
+    label : what it shows, and the unit.
+    scale : of SCALES.
+    limits : its ends, on which values beyond are drawn; by default all points lie within.
+    ticks : texts by values; by default round numbers.
+    """
+
+    label: str
+    scale: str = "linear"
+    limits: tuple[float, float] | None = None
+    ticks: Mapping[float, str] | None = None
+
+
+def line_plot(lines: Sequence[Line], title: str, x: Axis, y: Axis) -> ET.Element:
+    """An <svg> of the lines with ticks and labels. What cannot be drawn, NaN or the logarithm of zero, is left out."""
+    points = [
+        [point for point in zip(line.x, line.y, strict=True) if _drawable(point[0], x) and _drawable(point[1], y)]
         for line in lines
     ]
-    frame = _Frame([pair for pairs in drawable for pair in pairs], log)
+    across = _Scale(x, [point[0] for each in points for point in each], LEFT, WIDTH - RIGHT)
+    up = _Scale(y, [point[1] for each in points for point in each], HEIGHT - BOTTOM, TOP, pad=0.06)
     box = f"0 0 {WIDTH} {HEIGHT}"
     svg = tag("svg", tag("title", title), viewBox=box, role="img", aria_label=title, class_="plot")
-    svg.extend(frame.ticks())
-    svg.extend(_labels(x_label, y_label))
-    for number, (line, pairs) in enumerate(zip(lines, drawable, strict=True)):
-        colour, marker, dash = STYLES[number % len(STYLES)]
-        placed = [frame.place(*pair) for pair in pairs]
-        path = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
+    for value, text in up.ticks():
+        height = up.place(value)
+        svg.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{height:.1f}", y2=f"{height:.1f}", class_="grid"))
+        svg.append(tag("text", text, x=LEFT - 6, y=f"{height + 4:.1f}", text_anchor="end"))
+    for value, text in across.ticks(whole=True):
+        svg.append(tag("text", text, x=f"{across.place(value):.1f}", y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
+    centre, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    svg.append(tag("text", x.label, x=centre, y=HEIGHT - 6, text_anchor="middle", class_="axis"))
+    upright = {"x": 12, "y": middle, "transform": f"rotate(-90 12 {middle})"}
+    svg.append(tag("text", y.label, text_anchor="middle", class_="axis", **upright))
+    for number, (line, each) in enumerate(zip(lines, points, strict=True)):
+        colour, marker, dash = _style(line, number)
+        placed = [(across.place(a), up.place(b)) for a, b in each]
         group = tag("g", tag("title", line.name), stroke=colour, fill=colour)
-        group.append(tag("polyline", points=path, fill="none", stroke_width="1.8", stroke_dasharray=dash))
-        group.extend(_marker(marker, x, y) for x, y in placed)
+        if line.joined:
+            path = " ".join(f"{a:.1f},{b:.1f}" for a, b in placed)
+            group.append(tag("polyline", points=path, fill="none", stroke_width="1.8", stroke_dasharray=dash))
+        group.extend(_marker(marker, a, b) for a, b in placed if marker)
         svg.append(group)
     return svg
-
-
-class _Frame:
-    """Where values lie in the picture, and the ticks that tell."""
-
-    def __init__(self, points: Sequence[tuple[float, float]], log: bool) -> None:
-        self.log = log
-        heights = [self._height(y) for _, y in points]
-        self.x = _padded([x for x, _ in points], 0)
-        self.y = _padded(heights, 0.06)
-
-    def _height(self, y: float) -> float:
-        return math.log10(y) if self.log else y
-
-    def place(self, x: float, y: float) -> tuple[float, float]:
-        across = (x - self.x[0]) / (self.x[1] - self.x[0])
-        up = (self._height(y) - self.y[0]) / (self.y[1] - self.y[0])
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
-
-    def ticks(self) -> list[ET.Element]:
-        marks = []
-        values = _log_ticks(*self.y) if self.log else _ticks(*self.y)
-        for value in values:
-            _, y = self.place(self.x[0], value)
-            marks.append(tag("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="grid"))
-            marks.append(tag("text", f"{value:.4g}", x=LEFT - 6, y=f"{y + 4:.1f}", text_anchor="end"))
-        for value in _ticks(*self.x, whole=True):
-            x, _ = self.place(value, values[0])
-            marks.append(tag("text", str(value), x=f"{x:.1f}", y=HEIGHT - BOTTOM + 16, text_anchor="middle"))
-        return marks
-
-
-def _labels(x_label: str, y_label: str) -> list[ET.Element]:
-    centre, middle = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
-    upright = {"x": 12, "y": middle, "transform": f"rotate(-90 12 {middle})"}
-    return [
-        tag("text", x_label, x=centre, y=HEIGHT - 6, text_anchor="middle", class_="axis"),
-        tag("text", y_label, text_anchor="middle", class_="axis", **upright),
-    ]
 
 
 def legend(names: Sequence[str]) -> ET.Element:
@@ -99,6 +106,60 @@ def legend(names: Sequence[str]) -> ET.Element:
         sample.append(_marker(marker, 17, 6))
         items.append(tag("li", sample, name))
     return tag("ul", *items, class_="legend")
+
+
+def svg_file(plots: Sequence[ET.Element], named: Sequence[Line] = ()) -> str:
+    """An SVG file on white: plots side by side, and the names of lines beside them."""
+    width = len(plots) * (WIDTH + 20) + NAMES_WIDTH * bool(named)
+    root = tag(
+        "svg",
+        tag("style", _FILE_STYLE),
+        tag("rect", width="100%", height="100%", fill="#fff"),
+        xmlns="http://www.w3.org/2000/svg",
+        viewBox=f"0 0 {width} {HEIGHT}",
+        width=width,
+        height=HEIGHT,
+    )
+    for number, plot in enumerate(plots):  # a group each: few programs show an SVG within an SVG
+        root.append(tag("g", *plot, transform=f"translate({number * (WIDTH + 20)} 0)"))
+    styles = [(line.name, _style(line, number)) for number, line in enumerate(named) if line.name]
+    left = width - NAMES_WIDTH
+    for number, (name, (colour, marker, dash)) in enumerate(styles):
+        y = TOP + 16 * (number + 1)
+        sample = tag("line", x1=left, x2=left + 26, y1=y - 4, y2=y - 4, stroke_width="1.8", stroke_dasharray=dash)
+        root.append(tag("g", sample, marker and _marker(marker, left + 13, y - 4), stroke=colour, fill=colour))
+        root.append(tag("text", name, x=left + 32, y=y))
+    return ET.tostring(root, encoding="unicode") + "\n"
+
+
+class _Scale:
+    """Where the values of an axis lie between two places in the picture."""
+
+    def __init__(self, axis: Axis, values: Sequence[float], start: float, end: float, pad: float = 0.0) -> None:
+        self._axis, self._start, self._end, self._to = axis, start, end, SCALES[axis.scale]
+        self._low, self._high = map(self._to, axis.limits) if axis.limits else _padded(list(map(self._to, values)), pad)
+
+    def place(self, value: float) -> float:
+        if self._axis.limits:
+            value = min(max(value, self._axis.limits[0]), self._axis.limits[1])
+        share = (self._to(value) - self._low) / (self._high - self._low)
+        return self._start + share * (self._end - self._start)
+
+    def ticks(self, whole: bool = False) -> list[tuple[float, str]]:
+        """Values and their texts. whole: at integers alone, where the scale is linear."""
+        if self._axis.ticks is not None:
+            return list(self._axis.ticks.items())
+        log = self._axis.scale == "log"
+        values = _log_ticks(self._low, self._high) if log else _ticks(self._low, self._high, whole)
+        return [(value, f"{value:.4g}" if value < 1e4 else f"{value:g}") for value in values]
+
+
+def _drawable(value: float, axis: Axis) -> bool:
+    return math.isfinite(value) and (axis.scale == "linear" or value > 0 or axis.limits is not None)
+
+
+def _style(line: Line, number: int) -> tuple[str, str | None, str | None]:
+    return line.style or STYLES[number % len(STYLES)]
 
 
 def _marker(kind: str, x: float, y: float) -> ET.Element:

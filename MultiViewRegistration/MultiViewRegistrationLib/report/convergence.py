@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 
 from ..figures.html_tree import tag
-from ..figures.line_plot import Line, legend, line_plot
+from ..figures.line_plot import Axis, Line, legend, line_plot
 from .case_report import Level
 from .tables import number, table
 
@@ -36,8 +36,13 @@ def convergence(levels: Sequence[Level]) -> ET.Element:
         "div",
         tag(
             "div",
-            line_plot(cost, "Cost of each step, relative to the first of its level", "step", "cost / first of level"),
-            line_plot(step, "Size of each step in mm", "step", "size of step (mm)", log=True),
+            line_plot(
+                cost,
+                "Cost of each step, relative to the first of its level",
+                Axis("step"),
+                Axis("cost / first of level"),
+            ),
+            line_plot(step, "Size of each step in mm", Axis("step"), Axis("size of step (mm)", "log")),
             class_="plots",
         ),
         legend([level.name for level in levels]),

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..figures.html_tree import document, tag
-from ..figures.line_plot import Line, legend, line_plot
+from ..figures.line_plot import Axis, Line, legend, line_plot
 from ..io.fields import shown
 from ..io.files import staged
 from ..report.style import STYLE
@@ -144,7 +144,9 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
     frames, title = [each.number for each in motion], f"{moving} against {fixed}"
     plots = []
     for name, unit, lines in curves(motion):
-        plot = line_plot([Line(label, frames, values) for label, values in lines], f"{name} of {title}", "frame", unit)
+        plot = line_plot(
+            [Line(label, frames, values) for label, values in lines], f"{name} of {title}", Axis("frame"), Axis(unit)
+        )
         plots.append(tag("figure", tag("figcaption", f"{name}, {unit}"), plot, legend([label for label, _ in lines])))
     missing = count - len(motion)
     said = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (

@@ -114,6 +114,13 @@ class SuccessRate:
     successes: int
     total: int
 
+    @classmethod
+    def of(cls, hits: np.ndarray, among: np.ndarray | None = None) -> SuccessRate:
+        """Of those in `among` (n,) bool, by default all, how many are in `hits` (n,) bool."""
+        hits = np.asarray(hits, bool)
+        among = np.ones(len(hits), bool) if among is None else among
+        return cls(int(np.count_nonzero(hits & among)), int(np.count_nonzero(among)))
+
     @property
     def rate(self) -> float:
         return self.successes / self.total if self.total else float("nan")

@@ -122,7 +122,6 @@ def test_a_registration_is_there_once_it_stays_there():
     assert registration.time_to_stay_below(trace, 10.0) == 1.0
 
 
-@pytest.mark.slow
 def test_the_peers_loop_goes_to_the_true_pose(setting, peers):
     """Its pose has to come back from RAS and cameras to our world_from_ct: then the error falls from where it started."""
     from MultiViewRegistrationLib.assessment.metrics import mtre

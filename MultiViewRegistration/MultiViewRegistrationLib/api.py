@@ -22,7 +22,7 @@ from .geometry import rigid
 from .geometry.landmarks import LandmarkFit, locate
 from .imaging.view import View
 from .io.case import Case
-from .published.methods import Refiner, refiner
+from .published.methods import RefinementMethod, refinement_method
 from .registration import kernels
 from .registration.among import placed_rest, register_among
 from .registration.apart import register_views
@@ -30,7 +30,7 @@ from .registration.devices import Workplace
 from .registration.objective import FEWEST_PIXELS
 from .registration.pipeline import Anatomy, Progress, Refinement, refine
 from .registration.ranges import Range, facing
-from .regressor.initialise import Guided, Model, Started, model_for, no_pose
+from .regressor.initialise import Model, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
 from .report.result import Result
 
 STARTS = ("given", "search", "landmarks", "regressor", "auto")
@@ -69,7 +69,7 @@ def register(
     seed
         Of the search and of a training.
     refinement, device
-        See `published.methods.refiner`; a training runs on that device, too.
+        See `published.methods.refinement_method`; a training runs on that device, too.
     model
         The regressor or its folder; by default the newest one of this CT.
     minutes
@@ -91,11 +91,11 @@ def register(
         `progress` returned False.
     """
     _check_start(case, start)
-    method = refiner(refinement, device)
+    method = refinement_method(refinement, device)
     began = perf_counter()
     regressor, training = model_for(case, start, model), 0.0
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
-        raise no_pose(method)
+        raise missing_pose_error(method)
     kernels.prepare()
     anatomy = anatomy or Anatomy(case.ct)
     if start == "regressor" and regressor is None:
@@ -159,7 +159,7 @@ class TimedRegistration:
 
     refinement: Refinement
     start_world_from_ct: np.ndarray | None
-    regressor: Started | None
+    regressor: RegressorReport | None
     prepare_seconds: float
     regressor_seconds: float
     initialise_seconds: float
@@ -174,7 +174,7 @@ class TimedRegistration:
 def find_pose(
     case: Case,
     anatomy: Anatomy,
-    method: Refiner,
+    method: RefinementMethod,
     start: str,
     pose: np.ndarray | None,
     *,
@@ -191,7 +191,7 @@ def find_pose(
     case, anatomy
         The case, and its prepared CT.
     method
-        The refinement, see `published.methods.refiner`.
+        The refinement, see `published.methods.refinement_method`.
     start
         "given" or "landmarks" refine `pose`; "search", "regressor" and "auto" as in `register`.
     pose
@@ -215,7 +215,7 @@ def find_pose(
     shared, initialisation, asked = case.shared_unknowns, None, 0.0
     if start in ("search", "regressor", "auto"):
         along = {} if start == "regressor" else {"centre": pose, "reach": search or Range(**case.search), "seed": seed}
-        initialisation = Guided(regressor, anatomy, case.views, case.world_from_ct, shared, **along)
+        initialisation = RegressorInitialisation(regressor, anatomy, case.views, case.world_from_ct, shared, **along)
         asked = initialisation.seconds
         if initialisation.candidates:
             pose = initialisation.candidates[0].world_from_ct
@@ -243,7 +243,7 @@ def find_pose(
     return TimedRegistration(
         refinement,
         pose,
-        initialisation.started(refinement, method) if start in ("regressor", "auto") else None,
+        initialisation.report(refinement, method) if start in ("regressor", "auto") else None,
         prepare_seconds=prepared - began,
         regressor_seconds=regressor_seconds,
         initialise_seconds=initialise_seconds,

@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.regressor.initialise import poses_by
+from MultiViewRegistrationLib.regressor.initialise import predict_poses
 from MultiViewRegistrationLib.regressor.model import Model
 
 
@@ -20,11 +20,11 @@ def poses(model: Model, case: Case) -> dict:
     """mTRE in mm of all views together and of each alone, what the model expects of the former, and the milliseconds that took."""
     anatomy = pose_cases.ready(case)
     start = perf_counter()
-    together = poses_by(model, anatomy, case.views, case.world_from_ct)[0]
+    together = predict_poses(model, anatomy, case.views, case.world_from_ct)[0]
     ms = 1000 * (perf_counter() - start)
     errors = [mtre(together.world_from_ct, case.truth_world_from_ct, case.targets)]
     if len(case.views) > 1:
-        alone = [poses_by(model, anatomy, [view], case.world_from_ct)[0] for view in case.views]
+        alone = [predict_poses(model, anatomy, [view], case.world_from_ct)[0] for view in case.views]
         errors += [mtre(one.world_from_ct, case.truth_world_from_ct, case.targets) for one in alone]
     return {"mtre_mm": _rounded(errors), "expected_mm": round(together.expected_mm(), 3), "ms": round(ms, 1)}
 
@@ -43,7 +43,7 @@ def registration(start: str, model: Model | None, case: Case) -> dict:
     return {
         "mtre_mm": round(error, 4),
         "seconds": round(seconds, 3),
-        "taken": result.started.taken if result.started else start,
+        "taken": result.started.selected_start if result.started else start,
     }
 
 

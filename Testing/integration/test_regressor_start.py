@@ -49,9 +49,9 @@ def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anat
     assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
     result.save(tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
-    assert saved["started"]["taken"] == "both views together" and saved["started"]["expected_mm"] == pytest.approx(
-        3.0, abs=1e-6
-    )
+    assert saved["started"]["selected_start"] == "both views together" and saved["started"][
+        "expected_mm"
+    ] == pytest.approx(3.0, abs=1e-6)
     assert [said["views"] for said in saved["started"]["candidates"]] == [
         "both views together",
         "view1 alone",
@@ -63,16 +63,16 @@ def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anat
 def test_one_view_that_is_right_is_enough(case, anatomy, model):
     wrong = replace(model, together_mm=50.0, expects_mm=2.0)
     result = register(case, "regressor", anatomy=anatomy, model=wrong)
-    assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "view1 alone"
+    assert error_mm(result.world_from_ct) < 0.1 and result.started.selected_start == "view1 alone"
 
 
 @pytest.mark.filterwarnings("ignore:world_from_ct")
 def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
     lost = replace(model, together_mm=90.0, alone_mm=100.0)
     result = register(case, "auto", anatomy=anatomy, model=lost)
-    assert error_mm(result.world_from_ct) < 0.1 and result.started.taken == "search"
+    assert error_mm(result.world_from_ct) < 0.1 and result.started.selected_start == "search"
     right = register(case, "auto", anatomy=anatomy, model=model)
-    assert error_mm(right.world_from_ct) < 0.1 and right.started.taken == "both views together"
+    assert error_mm(right.world_from_ct) < 0.1 and right.started.selected_start == "both views together"
     assert right.refinement.candidates >= 256, "a small search goes along"
 
 
@@ -81,7 +81,7 @@ def test_a_regressor_that_knows_of_its_ignorance_has_its_range_searched(case, an
     result = register(case, "regressor", anatomy=anatomy, model=lost)
     assert (
         error_mm(result.world_from_ct) < 0.1
-        and result.started.taken == "search"
+        and result.started.selected_start == "search"
         and result.refinement.candidates >= 256
     )
 
@@ -145,14 +145,14 @@ def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, 
     starts = []
     monkeypatch.setattr(published, "refine", begun)
     result = register(case, "regressor", anatomy=anatomy, model=model, refinement="diffpose")
-    assert result.refined_by == "diffpose" and result.started.taken == "both views together"
+    assert result.refined_by == "diffpose" and result.started.selected_start == "both views together"
     np.testing.assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
 
 
 def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):
     lost = replace(case.views[1], rotation_sd_deg=None, translation_sd_mm=None)
     result = register(replace(case, views=[case.views[0], lost]), "regressor", anatomy=anatomy, model=model)
-    assert model.asked == [["view1"], ["view2"]] and result.started.taken == "view1 alone"
+    assert model.asked == [["view1"], ["view2"]] and result.started.selected_start == "view1 alone"
     assert min(result.refinement.fit.similarity) > 0.9
 
 

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.published.methods import Refiner
+from MultiViewRegistrationLib.published.methods import RefinementMethod
 from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.rendering import devices
 
@@ -139,7 +139,7 @@ def test_a_training_for_a_registration_falls_back_with_it(case_file, tmp_path, f
 
 def test_where_a_published_refinement_has_its_network_trained():
     for torch_device, trained_on in (("cuda", "cuda"), ("cuda:1", "cuda:1"), ("mps", "cpu"), ("cpu", "cpu")):
-        assert Refiner("xvr", print, torch_device).trains_on == trained_on
+        assert RefinementMethod("xvr", print, torch_device).trains_on == trained_on
 
 
 def test_bad_wishes_are_sentences(case_file, tmp_path, capsys, few_steps):

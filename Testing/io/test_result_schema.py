@@ -72,7 +72,7 @@ FULL = {
         "minutes": None,
         "device": None,
         "trained": False,
-        "taken": "search",
+        "selected_start": "search",
         "expected_mm": 2.5,
         "candidates": [{"views": "AP alone", "expected_mm": 2.5, "agree": True, "world_from_ct": POSE}],
     },

@@ -12,7 +12,7 @@ from phantom import TRUE_POSE, error_mm, off
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.doubt import LEFT, along_doubt
-from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, poses_by
+from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, predict_poses
 
 
 def astray(view, anatomy, mm):
@@ -44,7 +44,7 @@ def test_where_nothing_of_the_ct_is_shown_the_pose_stays(anatomy, views):
 def test_only_a_body_of_which_the_model_is_unsure_is_moved(anatomy, views, ct):
     def said(expects_mm, of):
         model = FakeModel(TRUE_POSE, anatomy.centroid, together_mm=expects_mm, expects_mm=expects_mm)
-        return model.candidates(views, None), poses_by(model, of, views, None)
+        return model.candidates(views, None), predict_poses(model, of, views, None)
 
     for expects_mm, of in ((DOUBT_MM - 1, anatomy), (DOUBT_MM + 4, Anatomy(replace(ct, mask=ct.volume.values > 300)))):
         plain, asked = said(expects_mm, of)

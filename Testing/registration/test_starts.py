@@ -25,7 +25,7 @@ def start(off_mm, expected_mm, seed=0):
 
 def test_what_is_near_needs_no_coarse_level(anatomy, views):
     near = refine_from(anatomy, views, [start(4, 3)])
-    assert error_mm(near.world_from_ct) < 0.1 and near.taken == 0
+    assert error_mm(near.world_from_ct) < 0.1 and near.selected_start == 0
     assert near.searched == 0 and near.candidates == 0
     assert [level.name for level in near.levels] == ["64 x 64 px", "128 x 128 px"]
 
@@ -33,7 +33,7 @@ def test_what_is_near_needs_no_coarse_level(anatomy, views):
 @pytest.mark.parametrize("off_mm", [8, 16, 24])
 def test_what_is_farther_off_is_looked_about_as_far_as_it_may_be_off(anatomy, views, off_mm):
     found = refine_from(anatomy, views, [start(off_mm, off_mm, seed=off_mm)])
-    assert error_mm(found.world_from_ct) < 0.1 and found.taken == 0
+    assert error_mm(found.world_from_ct) < 0.1 and found.selected_start == 0
     assert found.candidates >= 128 and found.levels[0].name == "32 x 32 px"
 
 
@@ -43,20 +43,20 @@ def test_wrong_ones_do_not_prevent_the_right_one(anatomy, views, order):
     starts = [start(60, 1, seed=1), start(50, 3, seed=2), start(6, 6, seed=3)]
     found = refine_from(anatomy, views, [starts[n] for n in order])
     assert error_mm(found.world_from_ct) < 0.1
-    assert found.taken == order.index(2)
+    assert found.selected_start == order.index(2)
 
 
 def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
     starts = [start(60, 2, seed=1), start(70, 5, seed=2)]
     centre = missed(TRUE_POSE, np.zeros(3), 30, np.random.default_rng(4))
     found = refine_from(anatomy, views, starts, centre=centre, reach=REACH)
-    assert error_mm(found.world_from_ct) < 0.1 and found.taken is None and found.candidates >= plan.ALONG.poses
+    assert error_mm(found.world_from_ct) < 0.1 and found.selected_start is None and found.candidates >= plan.ALONG.poses
     assert found.rival is None or found.rival.gap > 1.3
 
 
 def test_a_search_goes_along_and_the_start_that_leads_there_too_is_named(anatomy, views):
     found = refine_from(anatomy, views, [start(2, 2)], centre=TRUE_POSE, reach=REACH)
-    assert found.taken == 0 and found.candidates == plan.ALONG.poses and found.searched > 0
+    assert found.selected_start == 0 and found.candidates == plan.ALONG.poses and found.searched > 0
 
 
 def test_what_is_not_alike_is_looked_about(anatomy, views, monkeypatch):

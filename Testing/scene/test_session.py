@@ -103,7 +103,11 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
     assert store.asked == [newest] and error_mm(registration.world_from_ct) < 0.1
     entry = session.history.current
     assert entry.method == session.result.method == start
-    assert entry.started == {"model": newest.name, "expected_mm": pytest.approx(3.0), "taken": "both views together"}
+    assert entry.started == {
+        "model": newest.name,
+        "expected_mm": pytest.approx(3.0),
+        "selected_start": "both views together",
+    }
 
 
 def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, ct, monkeypatch, tmp_path):

@@ -19,7 +19,7 @@ NAMES = ("joint", *PRESETS)
 
 
 @dataclass(frozen=True)
-class Refiner:
+class RefinementMethod:
     """A refinement by its name.
 
     run: takes what `registration.pipeline.refine` takes, and gives a `Refinement`; the published ones take cameras as exact, and warn.
@@ -38,7 +38,7 @@ class Refiner:
         return self.torch_device if (self.torch_device or "").startswith("cuda") else self.place.name
 
 
-def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
+def refinement_method(name: str, device: str | Workplace = "cpu") -> RefinementMethod:
     """The refinement of a name.
 
     name: "joint", second order over all views, which needs no torch; or "diffpose", "cui2025", "xvr", see `published.presets`.
@@ -48,7 +48,7 @@ def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
     InputError for another name; for a published one where torch is not installed, or for a device that is not there.
     """
     if name == "joint":
-        return Refiner(name, refine, place=device if isinstance(device, Workplace) else Workplace(device))
+        return RefinementMethod(name, refine, place=device if isinstance(device, Workplace) else Workplace(device))
     if name not in PRESETS:
         raise InputError(f'refinement: found "{name}", expected one of {", ".join(NAMES)}.')
     try:
@@ -72,4 +72,4 @@ def refiner(name: str, device: str | Workplace = "cpu") -> Refiner:
             )
         return published.refine(anatomy, views, world_from_ct, PRESETS[name], chosen, progress)
 
-    return Refiner(name, run, chosen)
+    return RefinementMethod(name, run, chosen)

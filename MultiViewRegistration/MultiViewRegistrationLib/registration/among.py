@@ -68,7 +68,7 @@ def register_among(
         candidates=placed.candidates + found.candidates,
         refined=placed.refined + found.refined,
         searched=placed.searched + found.searched,
-        taken=placed.taken,
+        selected_start=placed.selected_start,
         rest_at=rest_at,
     )
 

@@ -76,7 +76,7 @@ class Refinement:
     candidates: how many poses were scored.   refined: how many of them were refined at the coarsest level.
     rival: the next different answer, None where all that was refined led to one.
     searched: seconds spent at the coarsest level, looking for candidates.
-    taken: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
+    selected_start: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
     views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `Unknowns`.
     rest_at: (4, 4) where the rest of the CT lies before which a structure was registered, see `among`; None where it was left out.
     """
@@ -90,7 +90,7 @@ class Refinement:
     refined: int = 1
     rival: Rival | None = None
     searched: float = 0.0
-    taken: int | None = None
+    selected_start: int | None = None
     rest_at: np.ndarray | None = None
 
 

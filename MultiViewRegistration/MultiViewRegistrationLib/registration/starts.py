@@ -47,7 +47,7 @@ def refine_from(
 ) -> Refinement:
     """Register a CT to views from several starts of which any may be right, or none.
 
-    starts: one or more, the most credible first. `Refinement.taken` tells from which of them the answer came.
+    starts: one or more, the most credible first. `Refinement.selected_start` tells from which of them the answer came.
     centre, reach: the CT lies within `reach` of the pose `centre` (4, 4), where that is known; then a search goes along.
     seed: of the quasi-random poses.   The others as in `refine`.
 

@@ -15,7 +15,7 @@ from ..errors import InputError
 from ..imaging.ct import CT
 from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
-from ..published.methods import Refiner
+from ..published.methods import RefinementMethod
 from ..registration.anatomy import Anatomy
 from ..registration.apart import untied
 from ..registration.doubt import along_doubt
@@ -55,7 +55,7 @@ class Model(Protocol):
 
 
 @dataclass(frozen=True)
-class Said:
+class InitialPose:
     """A pose (4 rows of 4) that the regressor named, the views it is from in words, and the error to expect, root mean square."""
 
     views: str
@@ -65,21 +65,21 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Started:
+class RegressorReport:
     """How a registration began that asked for a regressor.
 
     model: name of its folder, "" for one that is in no folder, None where there was none.   minutes: of its training.
     device: where that was done, see `regressor.card.Card`.   trained: whether it was done for this registration.
     candidates: what it said, the most credible first.
-    taken: which of them the answer came from, "search" where it came from none.
+    selected_start: which of them the answer came from, "search" where it came from none.
     """
 
     model: str | None
     minutes: float | None
     device: str | None
     trained: bool
-    candidates: list[Said]
-    taken: str
+    candidates: list[InitialPose]
+    selected_start: str
 
     @property
     def expected_mm(self) -> float | None:
@@ -99,10 +99,12 @@ class Started:
         length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}" + (
             f" on {self.device}" if self.device != CPU else ""
         )
-        return f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.taken}"
+        return (
+            f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.selected_start}"
+        )
 
 
-class Guided:
+class RegressorInitialisation:
     """The registration of a case's views from what a model says of them, and how it began.
 
     model: None for a plain search.   anatomy, views: the case's.
@@ -141,15 +143,17 @@ class Guided:
         self.candidates = self._ask(self._together)
         """Of the views that are registered together, the most credible first; none where there is only a search."""
 
-    def run(self, by: Refiner, anatomy: Anatomy, views: list[View], tell: Callable[[Progress], object]) -> Refinement:
+    def run(
+        self, method: RefinementMethod, anatomy: Anatomy, views: list[View], tell: Callable[[Progress], object]
+    ) -> Refinement:
         """Views registered, those that belong together or one of the others, see `register_views`; a published refinement begins with the
         most credible pose, and without one it is an InputError."""
         together = [view.name for view in views] == [view.name for view in self._together]
         candidates = self.candidates if together else self._ask(views)
-        if by.name != "joint":
+        if method.name != "joint":
             if not candidates:
-                raise no_pose(by)
-            return by.run(anatomy, views, candidates[0].world_from_ct, tell, self._shared)
+                raise missing_pose_error(method)
+            return method.run(anatomy, views, candidates[0].world_from_ct, tell, self._shared)
         if not candidates:
             return refine_anywhere(anatomy, views, self._centre, self._reach, tell, self._shared, seed=self._seed)
         starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
@@ -159,10 +163,10 @@ class Guided:
             reach = Range(*far)
         return refine_from(anatomy, views, starts, tell, self._shared, centre=centre, reach=reach, seed=self._seed)
 
-    def started(self, refinement: Refinement, by: Refiner) -> Started:
+    def report(self, refinement: Refinement, method: RefinementMethod) -> RegressorReport:
         """How the registration began that led here."""
         said = [
-            Said(
+            InitialPose(
                 of_views(candidate, self._together),
                 candidate.expected_mm(),
                 candidate.agree,
@@ -170,21 +174,21 @@ class Guided:
             )
             for candidate in self.candidates
         ]
-        taken = refinement.taken if by.name == "joint" else 0
+        selected = refinement.selected_start if method.name == "joint" else 0
         model = self._model
         of = (
             (None, None, None)
             if model is None
             else (Path(model.folder or "").name, float(model.card.minutes), model.card.device)
         )
-        return Started(*of, self._trained, said, "search" if taken is None else said[taken].views)
+        return RegressorReport(*of, self._trained, said, "search" if selected is None else said[selected].views)
 
     def _ask(self, views: list[View]) -> list[Candidate]:
         if self._model is None:
             return []
         began = perf_counter()
         try:
-            return poses_by(self._model, self._anatomy, views, self._nominal)
+            return predict_poses(self._model, self._anatomy, views, self._nominal)
         except InputError as error:
             if self._reach is None:
                 raise
@@ -194,7 +198,7 @@ class Guided:
             self.seconds += perf_counter() - began
 
 
-def poses_by(
+def predict_poses(
     model: Model, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None
 ) -> list[Candidate]:
     """What a model says of X-rays, the most credible pose first: of a body of which it is not sure, its own moved `along_doubt`.
@@ -229,9 +233,9 @@ def of_views(candidate: Candidate, views: Sequence[View]) -> str:
     return "both views together" if len(names) == 2 else f"all {len(names)} views together"
 
 
-def no_pose(by: Refiner) -> InputError:
+def missing_pose_error(method: RefinementMethod) -> InputError:
     """A published refinement needs a pose to start from."""
     return InputError(
-        f'refinement "{by.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
+        f'refinement "{method.name}": found a search as its start, expected a pose; use the refinement "joint", or another '
         "start."
     )

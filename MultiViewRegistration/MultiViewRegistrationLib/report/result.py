@@ -25,7 +25,7 @@ from ..registration.apart import untied
 from ..registration.devices import Workplace
 from ..registration.objective import FEWEST_PIXELS
 from ..registration.pipeline import Anatomy, Refinement, away
-from ..regressor.initialise import Started
+from ..regressor.initialise import RegressorReport
 from ..rendering import threads
 from .case_report import CaseReport, Level, ViewReport, correction, summarise
 from .overlays import picture_files, png
@@ -65,7 +65,7 @@ class Result:
     landmark_fit: LandmarkFit | None = None
     refined_by: str | None = "joint"
     torch_device: str | None = None
-    started: Started | None = None
+    started: RegressorReport | None = None
     assessment: Assessment | None = None
     place: Workplace = field(default_factory=Workplace)
     world_uid: str = field(default_factory=new_uid)

@@ -95,7 +95,7 @@ class Session(Inputs):
     def register(self, start: str = "given", *, refinement: str = "joint", seed: int = 0) -> None:
         """Begin a registration. InputError for a start that is not there, and as `case`.
 
-        start: one of STARTS.   refinement: see `refinements.refiner`; the published ones run in a child process.   seed: of a search.
+        start: one of STARTS.   refinement: see `refinement_method`; the published ones run in a child process.   seed: of a search.
         """
         if start not in STARTS:
             raise InputError(f'Start: found "{start}", expected one of {", ".join(STARTS)}.')

@@ -59,7 +59,11 @@ def registered(case, anatomy, start: str, refinement: str, seed: int, model: Pat
 def started(result) -> dict:
     """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
     told = result.started
-    return {} if told is None else {"model": told.model or "", "expected_mm": told.expected_mm, "taken": told.taken}
+    return (
+        {}
+        if told is None
+        else {"model": told.model or "", "expected_mm": told.expected_mm, "selected_start": told.selected_start}
+    )
 
 
 def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:
@@ -101,7 +105,7 @@ def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, 
 
 def seen_by(model: Path | None, case, anatomy) -> np.ndarray:
     """(4, 4) world_from_ct that a regressor takes for the most credible. InputError where there is none, or it is of another CT."""
-    from ..regressor.initialise import poses_by
+    from ..regressor.initialise import predict_poses
     from ..regressor.learning import find_model
 
     found = find_model(case, model)
@@ -109,7 +113,7 @@ def seen_by(model: Path | None, case, anatomy) -> np.ndarray:
         raise InputError(
             "Start: there is no regressor for this CT, expected a trained one; train one, or choose another start."
         )
-    return poses_by(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
+    return predict_poses(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
 
 
 def written(case, world_from_ct: np.ndarray | None, folder: str) -> Path:

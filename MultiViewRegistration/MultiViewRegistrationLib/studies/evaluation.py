@@ -20,11 +20,11 @@ from ..errors import InputError
 from ..imaging.view import View
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..published.methods import refiner
+from ..published.methods import refinement_method
 from ..registration import kernels
 from ..registration.pipeline import Anatomy
 from ..registration.ranges import Range
-from ..regressor.initialise import Model, no_pose
+from ..regressor.initialise import Model, missing_pose_error
 from . import statistics as protocol
 from .evaluation_method import SEARCHED, STARTS, Method
 from .failure_figure import miss_picture
@@ -42,7 +42,7 @@ class Run:
 
     candidates: how many poses were scored.   gap: see `Rival`, None without one.   picture: name in `Evaluation.pictures`, of a miss.
     said_mtre_mm, expected_mm, taken: the error of the regressor's most credible pose before any refinement, the one it expected, and
-        where the answer came from, see `guided.Started`; None where none was asked.   asked: the seconds it took to say so.
+        where the answer came from, see `initialise.RegressorReport`; None where none was asked.   asked: the seconds it took to say so.
     """
 
     start_mtre_mm: float
@@ -174,7 +174,7 @@ def evaluate(
         range, else "given". A regressor says the same each time: it registers each case once.
     reach_mm: with truth, start mTREs are uniform from 0 to this.
     off: without truth, (degrees, mm) by which starts differ from the pose to which the case's own start leads.
-    refinement, device: see `refinements.refiner`.
+    refinement, device: see `published.methods.refinement_method`.
     search: the range of "search" and "auto", by default each case's own. With truth, the centres of the ranges are spread evenly about it.
     model: the regressor or its folder, by default the newest one of each case's CT.
 
@@ -228,12 +228,12 @@ def method_of(
         raise InputError(
             "--starts, --reach, --off: found a number that is too small, expected one start or more and a reach above 0."
         )
-    by = refiner(refinement, device)
+    by = refinement_method(refinement, device)
     start = start or ("search" if search else "given")
     if start not in STARTS:
         raise InputError(f'start: found "{start}", expected one of {", ".join(STARTS)}.')
     if start == "search" and by.name != "joint":
-        raise no_pose(by)
+        raise missing_pose_error(by)
     return Method(by, start, model, search, 1 if start == "regressor" else starts, reach_mm, off, seed)
 
 
@@ -297,7 +297,7 @@ def _with_truth(
                     run,
                     said_mtre_mm=said,
                     expected_mm=done.started.expected_mm,
-                    taken=done.started.taken,
+                    taken=done.started.selected_start,
                     asked=done.asked,
                 )
                 run = run if method.start == "auto" else replace(run, start_mtre_mm=said)

@@ -12,12 +12,12 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.view import View
 from ..io.case import Case
-from ..published.methods import Refiner
+from ..published.methods import RefinementMethod
 from ..registration.anatomy import Anatomy
 from ..registration.apart import register_views
 from ..registration.pipeline import Refinement
 from ..registration.ranges import Range
-from ..regressor.initialise import Guided, Model, Started, model_for
+from ..regressor.initialise import Model, RegressorInitialisation, RegressorReport, model_for
 from . import statistics as protocol
 
 STARTS = ("given", "search", "regressor", "auto")
@@ -32,7 +32,7 @@ class Done:
 
     refinement: Refinement
     seconds: float
-    started: Started | None
+    started: RegressorReport | None
     asked: float
 
 
@@ -40,7 +40,7 @@ class Done:
 class Method:
     """How each registration starts and is done."""
 
-    by: Refiner
+    by: RefinementMethod
     start: str
     model: str | Path | Model | None
     search: Range | None
@@ -91,7 +91,7 @@ class Method:
                 if self.start in SEARCHED
                 else {}
             )
-            guided = Guided(model, anatomy, case.views, case.world_from_ct, shared, **along)
+            guided = RegressorInitialisation(model, anatomy, case.views, case.world_from_ct, shared, **along)
 
         def find(views: list[View], tell: Callable) -> Refinement:
             return self.by.place.run(
@@ -108,6 +108,6 @@ class Method:
         return Done(
             refinement,
             seconds,
-            guided.started(refinement, self.by) if model else None,
+            guided.report(refinement, self.by) if model else None,
             guided.seconds if guided else 0.0,
         )

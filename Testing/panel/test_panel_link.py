@@ -121,7 +121,7 @@ def test_a_port_that_is_taken_is_told(person):
 
 
 def test_it_says_what_it_prepares(person, monkeypatch):
-    from MultiViewRegistrationLib.panel import export
+    from MultiViewRegistrationLib.session.presenters import export
 
     go, ui = threading.Event(), person.of("export")
     monkeypatch.setattr(export.export, "take_messages", lambda session, override: lambda: go.wait(20))

@@ -1,25 +1,21 @@
-"""The pose handed on."""
+"""The section Export in Qt."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
-from time import monotonic
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..session import export, link
-from ..session.presenters.section import DONE, READY, TODO, State
+from ..session import export
+from ..session.presenters.export import CLIENT, MAX_PORT, SERVER, ExportPresenter
 from . import packages
 from .fields import NumberField
 from .section import Section
 
-#: Seconds between two looks at whether the result still stands.
-LOOK_S = 0.3
-CLIENT, SERVER = range(2)
+MODES = (CLIENT, SERVER)
 
 
 class ExportSection(Section):
@@ -27,144 +23,111 @@ class ExportSection(Section):
 
     FILE = "Export.ui"
     TITLE = _("6. Export")
+    PRESENTER = ExportPresenter
 
     def connect(self) -> None:
         self._report: Path | None = None
-        self._doubt, self._looked, self._sending = "", 0.0, False
-        ui = self.ui
-        ui.folderPath.currentPathChanged.connect(self._show_whether_it_can)
+        ui, presenter = self.ui, self.presenter
+        ui.folderPath.currentPathChanged.connect(self._show)
         self._formats = {kind: qt.QCheckBox(name) for kind, name in export.formats().items()}
         for box in self._formats.values():
             ui.formatsWidget.layout().addWidget(box)
-        for box in (ui.resultCheckBox, ui.caseCheckBox, ui.overrideCheckBox, *self._formats.values()):
-            box.toggled.connect(self._show_whether_it_can)
+            box.toggled.connect(self._on_kinds)
+        for what, box in self._switches().items():
+            box.toggled.connect(lambda on, what=what: self._choose(presenter.choose, what, on))
         ui.exportButton.clicked.connect(self._on_export)
         ui.openReportButton.clicked.connect(self._on_open_report)
         ui.transformsButton.clicked.connect(self._on_show_transform)
-        ui.linkModeBox.connect("currentIndexChanged(int)", self._show_whether_it_can)
-        self._port = NumberField(ui.portEdit, _("Port"), 1, 65535, whole=True, done=self._on_port)
-        self._port.write(link.PORT)
+        ui.linkModeBox.connect(
+            "currentIndexChanged(int)", lambda index: self._choose(presenter.set_link, "mode", MODES[index])
+        )
+        ui.hostLineEdit.textChanged.connect(lambda text: self._choose(presenter.set_link, "host", text))
+        self._port = NumberField(ui.portEdit, _("Port"), 1, MAX_PORT, whole=True, done=self._on_port)
+        self._port.write(presenter.port)
         ui.sendButton.clicked.connect(self._on_send)
-        ui.disconnectButton.clicked.connect(self._on_disconnect)
+        ui.disconnectButton.clicked.connect(lambda: self.do(presenter.disconnect))
 
     def refresh(self) -> None:
-        doubt = self.session.doubt()
-        if doubt != self._doubt:  # what was overridden was another
-            self._doubt = doubt
-            self.ui.overrideCheckBox.checked = False
         name = self.registration.ct_transform.GetName()
         self.ui.transformNameLabel.text = name
         self.ui.transformNameLabel.toolTip = _(
             "{name}: the transform node that the CT is under, to harden, to stream, or to use as any other transform."
         ).format(name=name)
-        self.ui.doubtLabel.text = doubt
-        self.ui.doubtLabel.setVisible(bool(doubt))
-        self.ui.overrideCheckBox.setVisible(bool(doubt))
-        offered = export.poses_offered(self.session)
-        self.ui.framesLabel.text = _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
-            poses=_(" and ").join(offered)
-        )
-        for kind, box in self._formats.items():
-            missing = export.lacking(self.registration, kind)
-            box.enabled, box.toolTip = not missing, missing
-            box.checked = box.checked and not missing
         self.ui.framesLabel.toolTip = _(
             "reference_from_ct, in the frame of the tracker, comes with a case that has reference_from_world."
         )
         if self.session.message:
             self.ui.writtenLabel.text = ""
-        self._show_whether_it_can()
-
-    def state(self) -> State:
-        if self.session.doubt():
-            return State(TODO)
-        return State(DONE, _("written")) if self._report else State(READY)
+        self._show()
 
     def leave(self) -> None:
-        self._report = None
+        self._report, self.presenter.written = None, False
         self.ui.writtenLabel.text = ""
         self.ui.openReportButton.enabled = False
 
-    def _show_whether_it_can(self, *_args) -> None:
+    def tick(self) -> None:
+        if self.presenter.tick():
+            self.panel.invalidate()
+
+    def _switches(self) -> dict:
+        ui = self.ui
+        return {"override": ui.overrideCheckBox, "result": ui.resultCheckBox, "case": ui.caseCheckBox}
+
+    def _show(self, *_args) -> None:
         if self.registration is None:
             return
-        ui = self.ui
-        settled = ui.overrideCheckBox.checked or not self.session.doubt()
-        missing = self._missing(settled)
+        ui, shown = self.ui, self.presenter.shown()
+        for what, box in self._switches().items():
+            box.checked = getattr(shown, what)
+        ui.doubtLabel.text = shown.doubt
+        ui.doubtLabel.setVisible(bool(shown.doubt))
+        ui.overrideCheckBox.setVisible(bool(shown.doubt))
+        ui.framesLabel.text = _("Of {poses}; transforms in both directions, matrices in LPS and in RAS.").format(
+            poses=shown.poses
+        )
+        missing = shown.missing or ("" if ui.folderPath.currentPath else _("Choose a folder."))
         ui.exportButton.enabled = not missing
         ui.exportButton.toolTip = missing or _("Write the chosen files.")
         ui.hintLabel.text = missing
         ui.hintLabel.setVisible(bool(missing))
-        kinds = self._kinds()
-        ui.formatsGroupBox.title = _("Files for other programs") + (f" ({len(kinds)})" if kinds else "")
-        ui.formatsGroupBox.enabled = ui.resultCheckBox.checked
-        as_server = ui.linkModeBox.currentIndex == SERVER
+        for kind in shown.formats:
+            box = self._formats[kind["value"]]
+            box.enabled, box.toolTip = not kind["missing"], kind["missing"]
+        ui.formatsGroupBox.title = _("Files for other programs") + (f" ({len(shown.kinds)})" if shown.kinds else "")
+        ui.formatsGroupBox.enabled = shown.result
+        as_server = shown.link_mode == SERVER
         ui.hostLineEdit.enabled = not as_server
         ui.sendButton.text = _("Offer") if as_server else _("Send")
-        ui.sendButton.enabled = settled and not self.session.running
-        ui.sendButton.toolTip = (
-            _("Wait until the work under way is done.")
-            if self.session.running
-            else _("Register first, or override the caution above.")
-            if not settled
-            else _(
+        ui.sendButton.enabled = shown.link_ready
+        ui.sendButton.toolTip = shown.link_missing or (
+            _(
                 "Offer the CT's pose, its verdict and the overlays to clients on this computer, until it is disconnected."
             )
             if as_server
             else _("Send the CT's pose, its verdict and the overlays to this server, until it is disconnected.")
         )
-        self._show_connection()
+        ui.disconnectButton.enabled = shown.linked
+        ui.linkLabel.text = shown.link_text
 
-    def _missing(self, settled: bool) -> str:
-        """What must be done before files can be written; "" for nothing."""
-        ui = self.ui
-        if self.session.running:
-            return _("Wait until the work under way is done.")
-        if not (ui.resultCheckBox.checked or ui.caseCheckBox.checked):
-            return _("Choose what to write.")
-        if ui.resultCheckBox.checked and not settled:
-            return _("Register first, or override the caution above.")
-        return "" if ui.folderPath.currentPath else _("Choose a folder.")
+    def _choose(self, action, *args) -> None:
+        action(*args)
+        self._show()
 
-    def tick(self) -> None:
-        self._show_connection()
-        if monotonic() - self._looked > LOOK_S:
-            self._looked = monotonic()
-            if self.session.doubt() != self._doubt:  # somebody moved the CT, or changed an image
-                self.panel.invalidate()
-
-    def _show_connection(self) -> None:
-        ui, told = self.ui, self.session.link.told
-        ui.disconnectButton.enabled = self.session.link.open
-        told = f"{told[0].upper()}{told[1:].rstrip('.')}." if told else _("Not connected.")
-        self._sending = self._sending and self.session.running
-        if self._sending:
-            told = _("Preparing the overlays to send...")
-        if ui.linkLabel.text != told:
-            ui.linkLabel.text = told
-
-    def _kinds(self) -> list[str]:
-        """The files for other programs that are chosen."""
-        return [kind for kind, box in self._formats.items() if box.checked] if self.ui.resultCheckBox.checked else []
+    def _on_kinds(self, *_args) -> None:
+        self._choose(self.presenter.choose_kinds, [kind for kind, box in self._formats.items() if box.checked])
 
     def _on_export(self) -> None:
         with self.panel.acting():
             packages.ensure(self.panel.resource_path("requirements.txt"))
-            folder, ui = Path(self.ui.folderPath.currentPath), self.ui
-            writers = []
-            if ui.caseCheckBox.checked:
-                writers.append(export.write_case_folder(self.session, folder))
-            if ui.resultCheckBox.checked:
-                writers.append(
-                    export.write_result(self.session, folder, self._kinds(), override=ui.overrideCheckBox.checked)
-                )
-            ui.writtenLabel.text = _("Writing...")
-            self.session.run(lambda: [file for write in writers for file in write()], self._on_written)
+            write = self.presenter.writer(Path(self.ui.folderPath.currentPath))
+            self.ui.writtenLabel.text = _("Writing...")
+            self.session.run(write, self._on_written)
 
     def _on_written(self, files: list[Path]) -> None:
         report = [file for file in files if file.name == "report.html"]
         if report:
             (self._report,) = report
+            self.presenter.written = True
             self.ui.openReportButton.enabled = True
         self.ui.writtenLabel.text = _("Written to {folder}: {files}.").format(
             folder=files[0].parent, files=", ".join(file.name for file in files)
@@ -182,22 +145,11 @@ class ExportSection(Section):
 
     def _on_port(self) -> None:
         with self.panel.acting():
-            self._port.value  # noqa: B018
+            self.presenter.set_link("port", self._port.value)
 
     def _on_send(self) -> None:
         with self.panel.acting():
-            ui, goes_to = self.ui, self.session.link
-            port = self._port.value
-            if ui.linkModeBox.currentIndex == SERVER:
-                begin = partial(goes_to.serve, port)
-            else:
-                begin = partial(goes_to.send_to, *link.address(ui.hostLineEdit.text, port))
+            self.presenter.set_link("port", self._port.value)
             packages.ensure(self.panel.resource_path("requirements.txt"))
             packages.ensure(self.panel.resource_path("requirements_navigation.txt"))
-            making = export.take_messages(self.session, override=ui.overrideCheckBox.checked)
-            self.session.run(making, lambda made: begin(*made))
-            self._sending = True
-
-    def _on_disconnect(self) -> None:
-        with self.panel.acting():
-            self.session.link.close()
+            self.presenter.connect()

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Writes the record anew from the program as it is: python Testing/record/make_record.py [CASE ...] [--json FILE]
+"""Writes the record anew from the program as it is: python Testing/record/make_record.py [CASE ...] [--tree TREE] [--json FILE]
 
 With names of cases only these are made again and the others stay. Only for a change that is meant to change poses: say so in its commit.
 """
@@ -15,8 +15,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "MultiViewRegistration"), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).parent))
 
+import recorded  # noqa: E402
 from record_cases import CASES  # noqa: E402
 from recorded import RECORD, fingerprint, outcome  # noqa: E402
 
@@ -25,10 +26,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help="default: all")
     parser.add_argument("--json", type=Path, default=RECORD, help="the record (default: %(default)s)")
+    parser.add_argument("--tree", type=Path, default=ROOT, help="a checkout with the program (default: this one)")
     options = parser.parse_args()
+    recorded.ROOT = options.tree.resolve()
+    sys.path.insert(0, str(recorded.ROOT / "MultiViewRegistration"))
     if unknown := sorted(set(options.cases) - set(CASES)):
         parser.error(f"no case is called {', '.join(unknown)}")
     made = {}
+    if options.cases and options.json.exists():
+        before = json.loads(options.json.read_text(encoding="utf-8"))
+        if before["made with"] != fingerprint():
+            parser.error("the record was made on another kind of machine: make all of it again")
+        made = before["cases"]
     with tempfile.TemporaryDirectory() as data:
         os.environ["MVREG_DATA"] = data  # models of whoever runs this must not count
         for name in options.cases or CASES:
@@ -40,18 +49,17 @@ def main() -> int:
             with tempfile.TemporaryDirectory() as folder:
                 made[name] = outcome(Path(folder), case.make(Path(folder)))
             print(f"{name}: {time.perf_counter() - begun:.1f} s", file=sys.stderr)
-    if options.cases and options.json.exists():
-        before = json.loads(options.json.read_text(encoding="utf-8"))
-        if before["made with"] != fingerprint():
-            parser.error("the record was made on another kind of machine: make all of it again")
-        made = before["cases"] | made
-    content = {"made with": fingerprint(), "cases": {name: made[name] for name in CASES if name in made}}
-    lines = [f'  "{name}": {json.dumps(value)}' for name, value in content["cases"].items()]
-    options.json.write_text(
-        '{\n "made with": ' + json.dumps(content["made with"]) + ',\n "cases": {\n' + ",\n".join(lines) + "\n }\n}\n",
+            write(options.json, {each: made[each] for each in CASES if each in made})
+    return 0
+
+
+def write(path: Path, cases: dict) -> None:
+    """A line for each case."""
+    lines = [f'  "{name}": {json.dumps(value)}' for name, value in cases.items()]
+    path.write_text(
+        '{\n "made with": ' + json.dumps(fingerprint()) + ',\n "cases": {\n' + ",\n".join(lines) + "\n }\n}\n",
         encoding="utf-8",
     )
-    return 0
 
 
 if __name__ == "__main__":

@@ -114,7 +114,7 @@ def _of_result(result: dict) -> dict:
     return {
         "world_from_ct": result["world_from_ct"], "verdict": result["verdict"], "has reasons": bool(result["reasons"]),
         "failure_probability": field(result["uncertainty"] or {"wrong_probability": None}, "wrong_probability"),
-        "predicted_tre_mm": result["predicted_tre_mm"], "errors": result["errors"],
+        "predicted_tre_mm": result["predicted_tre_mm"], "errors": result.get("errors"),
         "similarity": [view["similarity"] for view in result["views"]],
         "camera_from_world": [view["camera_from_world"] for view in result["views"]],
     }  # fmt: skip

@@ -24,6 +24,19 @@ REST = [
     ((-26, -4, -8), (5, 8, 6), (0, 0, 40), 850),
     ((12, -18, 30), (8, 4, 5), (10, 0, 25), 750),
     ((-4, 6, -34), (7, 7, 3), (0, 15, 0), 900),
+    # Small ones, for detail.
+    ((-30, 12, 4), (3, 2, 4), (0, 20, 0), 900),
+    ((-18, 20, -10), (2, 4, 3), (30, 0, 0), 900),
+    ((-6, -22, 10), (3, 3, 5), (0, 0, 15), 1000),
+    ((6, -8, -18), (4, 2, 3), (0, 40, 0), 950),
+    ((8, 10, 22), (2, 3, 6), (20, 0, 30), 900),
+    ((28, 4, -28), (3, 4, 2), (0, 0, 0), 1000),
+    ((-10, 2, 36), (4, 3, 2), (0, 10, 0), 900),
+    ((0, 26, -18), (3, 2, 3), (15, 0, 0), 950),
+    ((30, 14, 10), (2, 5, 3), (0, 0, 20), 900),
+    ((-20, -18, 18), (3, 3, 3), (0, 0, 0), 1000),
+    ((14, -20, -30), (5, 2, 2), (0, 0, 50), 900),
+    ((-32, -2, -22), (2, 3, 4), (0, 0, 0), 900),
 ]
 STRUCTURE = [
     ((18, -6, 8), (7, 7, 20), (0, 18, 0), 850),
@@ -161,7 +174,7 @@ def xray(
         integrals = line_integrals(c_arm, world_from_ct, SOFT + REST) + line_integrals(c_arm, structure_at, STRUCTURE)
     noise = np.random.RandomState(number).standard_normal(integrals.shape)  # a stream that numpy keeps for ever
     counts = 45000 * np.exp(-integrals)
-    return np.clip(np.round(counts + 1500 + 0.7 * np.sqrt(counts) * 4 * noise), 0, 65535).astype(np.uint16)
+    return np.clip(np.round(counts + 1500 + 0.5 * np.sqrt(counts) * noise), 0, 65535).astype(np.uint16)
 
 
 def write_image(

@@ -1,5 +1,5 @@
 # make demo   a registration of a real CT, from nothing to the report and the viewer in a browser
-# make test   all tests
+# make test   the tests that matter most, in a few minutes; make test-all runs every test
 # Each sets up what it needs in .venv. Without make, on Windows for one, the same is
 #
 #   py -m venv .venv
@@ -22,12 +22,14 @@ TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint cmake-lists clean
+.PHONY: help demo test test-slow test-all lint format cmake-lists clean
 
 help:
 	@echo "make demo              register a CT to X-rays, open the report, then the viewer until Ctrl-C; HEADLESS=1 opens neither"
-	@echo "make test              run all tests; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
-	@echo "make lint              look for mistakes with ruff"
+	@echo "make test              run the tests that matter most; ARGS=\"Testing/geometry -q\" some of them, ARGS=\"-n 0\" one after another"
+	@echo "make test-slow         run the others: fuzzers, browsers, trainings"
+	@echo "make test-all          run every test"
+	@echo "make lint              check the code with ruff and mypy; make format: format it"
 	@echo "make cmake-lists       bring the extension's lists of files up to date, after a file was added, moved or removed"
 	@echo "make clean             remove .venv and whatever else can be made again"
 	@echo "PYTHON=python3.12      as a further argument: the Python for a new .venv"
@@ -38,12 +40,25 @@ demo: $(VENV)/.demo
 
 # Two workers, each with one file at a time, in order (Testing/scene after Testing/panel): 2 GB of memory each.
 # In ARGS, -n 0 is for a debugger, a larger -n for more cores.
+PYTEST := $(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(VENV)/.test
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.test
+	$(PYTEST) -m slow $(ARGS)
+
+test-all: $(VENV)/.test
+	$(PYTEST) $(ARGS)
 
 lint: $(VENV)/.test
 	$(VENV)/bin/python -m ruff check .
 	$(VENV)/bin/python -m ruff format --check .
+	$(VENV)/bin/python -m mypy
+
+format: $(VENV)/.test
+	$(VENV)/bin/python -m ruff check --fix .
+	$(VENV)/bin/python -m ruff format .
 
 cmake-lists:
 	$(PYTHON) Testing/cmake_lists.py --write

@@ -19,6 +19,19 @@ from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
 
+#: Folders and files whose tests all are slow: `make test` leaves them to `make test-slow`.
+SLOW = ("browser/test_viewer_", "browser/test_xray_moving")
+#: Of these, what `make test` runs: one page, from opening a case to the export.
+NOT_SLOW = ("browser/test_viewer_work",)
+
+
+def pytest_collection_modifyitems(items) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        name = item.path.relative_to(here).as_posix() if item.path.is_relative_to(here) else ""
+        if name.startswith(SLOW) and not name.startswith(NOT_SLOW):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture(autouse=True)
 def own_store(tmp_path_factory, monkeypatch) -> None:

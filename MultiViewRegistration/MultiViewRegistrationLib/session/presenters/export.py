@@ -53,7 +53,8 @@ class ExportPresenter(Presenter):
     TITLE = _("Export")
 
     def __init__(self, host) -> None:
-        self.result, self.case, self._kinds = True, False, []
+        self.result, self.case = True, False
+        self._kinds: list[str] = []
         self.mode, self.address, self.port = CLIENT, "127.0.0.1", link.PORT
         super().__init__(host)
 

@@ -58,7 +58,7 @@ HOME_OF = {
     "h5py": {"io"},
     "nanodrr": {"bench"},
     "torchio": {"bench"},
-    "pyigtl": {"io.navigation.messages"},
+    "pyigtl": {"io.navigation.igtl"},
     "distributed": {"studies"},
 }
 #: Modules that need an optional package on import.
@@ -197,7 +197,7 @@ def test_a_cycle_is_noticed():
         ("rendering.drr", "from importlib import import_module\nimport_module('torch')"),
         ("api", "from .mrml import nodes"),
         ("simulation.cases", "from ..rendering.drr import render"),
-        ("io.navigation.igtl", "import pyigtl"),
+        ("io.navigation.exports", "import pyigtl"),
         ("viewer.page", "import qt"),
         ("viewer.page", "from ..panel.register import REFINEMENTS"),
         ("panel.panel", "from ..viewer.page import build"),

@@ -12,7 +12,7 @@ import pyigtl
 import pytest
 from served import mtre_mm
 
-from MultiViewRegistrationLib.io.navigation.messages import DEVICES
+from MultiViewRegistrationLib.io.navigation.igtl import DEVICES
 
 MODES = ("Flicker", "Checkerboard", "Edges", "Two colours", "Difference", "X-ray", "Blend")
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 from radiographs import FIELDS, collimated, exposed, limb, trunk
 from scipy import ndimage
 
-from MultiViewRegistrationLib.imaging.annotations import find_annotations
+from MultiViewRegistrationLib.imaging.field import find_annotations
 from MultiViewRegistrationLib.imaging.xray import RawImage, to_line_integrals
 
 

@@ -7,7 +7,7 @@ import pytest
 from radiographs import FIELDS, collimated, exposed, limb, trunk
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging.polarity import bone_is_bright
+from MultiViewRegistrationLib.imaging.field import bone_is_bright
 from MultiViewRegistrationLib.imaging.xray import RawImage, load_image, to_line_integrals
 
 IMAGES = {

@@ -19,7 +19,7 @@ from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.camera import Camera
-from MultiViewRegistrationLib.io.datasets.tra import autoscoper_from_ct, read_tra
+from MultiViewRegistrationLib.io.datasets.autoscoper import autoscoper_from_ct, read_tra
 from MultiViewRegistrationLib.sequence import run as sequences
 
 COUNT, LOST = 6, 3

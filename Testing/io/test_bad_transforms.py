@@ -13,9 +13,9 @@ from tiny_case import START, changed, full, refusal
 
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.case_file import CaseFile
-from MultiViewRegistrationLib.io.datasets.tra import read_tra
-from MultiViewRegistrationLib.io.navigation.handover import Handover
-from MultiViewRegistrationLib.io.start_pose import read_pose, read_start_pose
+from MultiViewRegistrationLib.io.datasets.autoscoper import read_tra
+from MultiViewRegistrationLib.io.navigation.registration_export import Handover
+from MultiViewRegistrationLib.io.pose_files import read_pose, read_start_pose
 
 SHEAR, PERSPECTIVE = np.eye(4), START.copy()
 SHEAR[0, 1], PERSPECTIVE[3, 0] = 0.05, 0.1

@@ -22,11 +22,10 @@ from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
-from MultiViewRegistrationLib.io.navigation.dicom_objects import identity_of
+from MultiViewRegistrationLib.io.navigation.dicom_objects import Drr, identity_of, write_secondary_capture
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
-from MultiViewRegistrationLib.io.navigation.handover import Handover
+from MultiViewRegistrationLib.io.navigation.registration_export import Handover
 from MultiViewRegistrationLib.io.navigation.resampled import resampled_ct, resampled_mask
-from MultiViewRegistrationLib.io.navigation.secondary_capture import Drr, write_secondary_capture
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
 REFERENCE = pose(2)

@@ -15,10 +15,10 @@ from tiny_case import SIZE, START, camera, refusal
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.given_text import parse_given
+from MultiViewRegistrationLib.io.calibration.calibrated import parse_given
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.points import read_pixels, read_targets
-from MultiViewRegistrationLib.io.start_pose import read_pose
+from MultiViewRegistrationLib.io.pose_files import read_pose
 from MultiViewRegistrationLib.io.transforms import write_transform
 
 AP, LAT = camera(0), camera(90)

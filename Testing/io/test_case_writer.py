@@ -21,8 +21,7 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import ct_from_array, masked
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.case_writer import write_case
-from MultiViewRegistrationLib.io.metaimage import metaimage
+from MultiViewRegistrationLib.io.case_writer import metaimage, write_case
 
 DTYPES = (np.uint8, np.int16, np.uint16, np.int32, np.int64, np.float32, np.float64)
 PIXEL_MM = (None, (1.0, 1.0), (1.0, 0.3), (0.194, 0.1 + 0.2), (1 / 3, 1 / 3))

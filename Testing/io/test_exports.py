@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.dicom_origin import uid_of
+from MultiViewRegistrationLib.io.dicom_identity import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
-from MultiViewRegistrationLib.io.navigation.handover import Handover
-from MultiViewRegistrationLib.io.navigation.messages import messages_of
-from MultiViewRegistrationLib.io.start_pose import read_start_pose
+from MultiViewRegistrationLib.io.navigation.igtl import messages_of
+from MultiViewRegistrationLib.io.navigation.registration_export import Handover
+from MultiViewRegistrationLib.io.pose_files import read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
 POINTS = np.c_[np.random.default_rng(3).uniform(-1000, 1000, (20, 3)), np.ones(20)]

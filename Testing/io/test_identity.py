@@ -16,7 +16,7 @@ from planted_dicom import SECRETS, write_ct, write_xray
 from tiny_case import minimal
 
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.identity import differences
+from MultiViewRegistrationLib.io.dicom_identity import differences
 
 PATIENTS, SIDES, DAYS = "patients (PatientID)", "sides of the body (laterality)", "days (StudyDate)"
 

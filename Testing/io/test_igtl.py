@@ -17,8 +17,8 @@ from tiny_case import refusal
 pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[navigation]")
 
 from MultiViewRegistrationLib.io.navigation import igtl  # noqa: E402
-from MultiViewRegistrationLib.io.navigation.handover import Handover  # noqa: E402
-from MultiViewRegistrationLib.io.navigation.messages import messages_of  # noqa: E402
+from MultiViewRegistrationLib.io.navigation.igtl import messages_of  # noqa: E402
+from MultiViewRegistrationLib.io.navigation.registration_export import Handover  # noqa: E402
 
 POSE, REFERENCE = pose(1), pose(2)
 TURN = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -12,7 +12,7 @@ from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry.landmarks import Landmark
-from MultiViewRegistrationLib.io.markups import read_markups, with_ct_points
+from MultiViewRegistrationLib.io.points import read_markups, with_ct_points
 
 LPS = {"ASIS, left": (118.25, -64.0, 912.5), "tip": (-121.0, 61.5, 0.125)}
 

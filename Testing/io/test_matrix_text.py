@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.matrix_text import read_matrix, read_matrix_file
+from MultiViewRegistrationLib.io.calibration.matrix_text import read_matrix, read_matrix_file
 
 K = np.array([[-480.0, 0, 51], [0, 500, 33], [0, 0, 1]])
 R = Rotation.from_euler("xyz", (100, 10, -20), degrees=True).as_matrix()

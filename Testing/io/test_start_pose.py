@@ -14,10 +14,15 @@ from hypothesis import strategies as st
 from tiny_case import refusal
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.axes import turned
-from MultiViewRegistrationLib.io.matrix_files import NamedMatrix, read_named_matrix, write_json, write_npy, write_text
-from MultiViewRegistrationLib.io.start_pose import read_start_pose
-from MultiViewRegistrationLib.io.transforms import write_h5_transform, write_transform
+from MultiViewRegistrationLib.io.pose_files import (
+    NamedMatrix,
+    read_named_matrix,
+    read_start_pose,
+    write_json,
+    write_npy,
+    write_text,
+)
+from MultiViewRegistrationLib.io.transforms import turned, write_h5_transform, write_transform
 
 POSE = pose(5)
 POINT_LPS = np.array([120.0, -340.0, 77.0, 1.0])

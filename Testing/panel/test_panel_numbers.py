@@ -7,8 +7,7 @@ from driven_panel import Driven
 from xrays_section import add, enter_c_arm, open_module
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.matrix_text import read_matrix
-from MultiViewRegistrationLib.io.typed_number import read_number
+from MultiViewRegistrationLib.io.calibration.matrix_text import read_matrix, read_number
 from MultiViewRegistrationLib.session.questions import Question
 
 

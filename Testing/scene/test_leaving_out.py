@@ -12,7 +12,7 @@ from session_at_work import ELSEWHERE, new_session
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.io.xray_header.assumptions import LEFT_OUT
+from MultiViewRegistrationLib.io.dicom_geometry import LEFT_OUT
 
 #: (rows, columns) of a plate with a sharp edge in the first X-ray.
 TOOL = (slice(50, 82), slice(44, 76))

@@ -7,8 +7,8 @@ import pytest
 from imaging.xray_files import enhanced, item, pixels, write_enhanced, write_xa
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.xray_header.assumptions import SAME_TABLE, TABLE_MOVED
-from MultiViewRegistrationLib.io.xray_header.views import HeaderView, complete
+from MultiViewRegistrationLib.io.dicom_geometry import SAME_TABLE, TABLE_MOVED
+from MultiViewRegistrationLib.io.dicom_views import HeaderView, complete
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
 
-from MultiViewRegistrationLib.io.navigation.handover import Handover
+from MultiViewRegistrationLib.io.navigation.registration_export import Handover
 
 
 @pytest.fixture

@@ -13,9 +13,8 @@ from moving import write_blinking_case
 from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.fields import Fields
-from MultiViewRegistrationLib.io.frame_files import FrameFiles
-from MultiViewRegistrationLib.io.sequence import FrameSequence
+from MultiViewRegistrationLib.io.json_reader import Fields
+from MultiViewRegistrationLib.io.sequence import FrameFiles, FrameSequence
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 
 COUNT, BLANK = 4, 2

@@ -10,7 +10,7 @@ from moving import swing, write_moving_case
 from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.sent import keep_within
+from MultiViewRegistrationLib.io.files import keep_within
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
 

@@ -25,8 +25,7 @@ def calibrated_geometry(
 
     Tells on stderr what the reader has to say. InputError where the file or an answer is wrong or missing.
     """
-    from ..io.calibration.calibrated import QUESTIONS, Unsaid
-    from ..io.calibration.given_text import parse_given
+    from ..io.calibration.calibrated import QUESTIONS, Unsaid, parse_given
     from ..io.calibration.read import read_calibration
 
     if len(calibration) > 2:

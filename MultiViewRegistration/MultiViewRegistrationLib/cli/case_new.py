@@ -155,8 +155,8 @@ def _new(options: argparse.Namespace) -> dict:
 def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
     """A view from its options and its image, and from the answers to what is missing."""
     from ..imaging.xray import load_image
+    from ..io.calibration.matrix_text import read_matrix_file
     from ..io.case_new import C_ARM, DEFAULT_INTENSITY, NewView, parse_reading, tells_its_intensity
-    from ..io.matrix_text import read_matrix_file
 
     name, image = given["view"]
     intensity = given.get("intensity", DEFAULT_INTENSITY)
@@ -205,7 +205,7 @@ def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:
 def _geometry_in(file: str, name: str, image: str, frame: int | None, ask: Callable[[str], str]) -> dict[str, Any]:
     """What a file says of a view's geometry: a matrix that needs no question, or else a calibration."""
     from ..imaging.xray import load_image
-    from ..io.matrix_text import read_matrix_file
+    from ..io.calibration.matrix_text import read_matrix_file
 
     try:
         return {"projection_matrix": read_matrix_file(file).projection_matrix.tolist()}

@@ -48,7 +48,7 @@ def add_parts(part: argparse.ArgumentParser) -> None:
 def parts_of(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[str, Any]:
     """What the case.json says of them.   views: the options of each. InputError for what is wrong."""
     from ..io.points import read_targets
-    from ..io.start_pose import read_pose
+    from ..io.pose_files import read_pose
 
     more: dict[str, Any] = {}
     for key in ("world_from_ct", "reference_from_world"):
@@ -69,8 +69,7 @@ def parts_of(options: argparse.Namespace, views: list[dict[str, Any]]) -> dict[s
 
 def _landmarks(file: str | None, views: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The landmarks of the CT, with the pixels at which views show them."""
-    from ..io.markups import read_markups
-    from ..io.points import read_pixels
+    from ..io.points import read_markups, read_pixels
 
     pixels = {view["view"][0]: read_pixels(view["landmark_pixels"]) for view in views if "landmark_pixels" in view}
     if file is None:

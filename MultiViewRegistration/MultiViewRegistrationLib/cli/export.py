@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ..io.axes import AXES, DIRECTIONS
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
+from ..io.transforms import AXES, DIRECTIONS
 
 if TYPE_CHECKING:
-    from ..io.navigation.handover import Handover
+    from ..io.navigation.registration_export import Handover
 
 MATRICES = ("txt", "npy", "json")
 
@@ -69,7 +69,7 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> dict:
     """Do it; returns what was written, and whether it carries a caution."""
-    from ..io.navigation.handover import Handover
+    from ..io.navigation.registration_export import Handover
 
     links = [link for link in (options.igtl, options.igtl_server) if link is not None]
     if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
@@ -155,8 +155,7 @@ def _write(handover: Handover, kinds: list[str], options: argparse.Namespace) ->
 
 
 def _send(handover: Handover, options: argparse.Namespace) -> None:
-    from ..io.navigation.igtl import address, send_to, serve
-    from ..io.navigation.messages import messages_of
+    from ..io.navigation.igtl import address, messages_of, send_to, serve
 
     def tell(text: str) -> None:
         print(f"  OpenIGTLink: {text}", file=sys.stderr, flush=True)

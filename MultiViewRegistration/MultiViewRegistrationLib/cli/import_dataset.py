@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..io.datasets.imported import Imported
+    from ..io.datasets import Imported
 
 
 def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -> None:
@@ -150,7 +150,7 @@ def _import_deepfluoro(options: argparse.Namespace) -> dict:
 
 
 def _import_small(options: argparse.Namespace) -> dict:
-    from ..io.datasets.deepfluoro_small import read_small, write_small
+    from ..io.datasets.deepfluoro import read_small, write_small
 
     files = write_small(options.out, read_small(options.file, options.specimen, options.views))
     print(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..errors import InputError
-from ..io.axes import AXES, DIRECTIONS
+from ..io.transforms import AXES, DIRECTIONS
 from ..jobs.progress import stopped_by_end_of_stdin
 from ..published.presets import PRESETS
 from . import case as case_command
@@ -371,8 +371,8 @@ def _case_to_register(options: argparse.Namespace) -> Case:
     """The case with what other programs' files say of its start, their SHA-256 among its inputs."""
     from ..io.case import Case
     from ..io.files import sha256
-    from ..io.markups import with_ct_points
-    from ..io.start_pose import read_start_pose
+    from ..io.points import with_ct_points
+    from ..io.pose_files import read_start_pose
 
     if not options.start_pose and (options.frame or options.direction):
         raise InputError(

@@ -1,10 +1,4 @@
-"""The field of an X-ray image: what lies inside collimator blades, a round intensifier or a painted shutter.
-
-A border is told from anatomy by four things together: it hangs together with the image's edge, it leaves a
-convex field, it is flat, and its edge is a step (bone and skin fade in over many pixels; metal does not leave
-a convex field). What is dense but lies inside the convex field stays in it: a hip stem that runs into a black
-border is not eaten. All limits were set on real and simulated radiographs with and without such borders.
-"""
+"""The part of an X-ray image to use: field, burned-in annotations, and whether bone is bright or dark."""
 
 from __future__ import annotations
 
@@ -234,3 +228,76 @@ def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
     """The image with everything outside the field replaced by the nearest pixel of the field."""
     nearest = ndimage.distance_transform_edt(~inside, return_distances=False, return_indices=True)
     return density[tuple(nearest)]
+
+
+MOST_ANNOTATED = 0.02  # of the field
+LEAST_PIXELS = 6
+LEAST_CONTRAST = 0.25  # to what is around, as a share of the image's own contrast
+FLOOR = 0.03  # of direct exposure, added so that the few photons behind metal are no contrast
+
+
+def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """Burned-in letters, numbers and lines: bool (rows, columns), True on them and two pixels around.
+
+    line_integrals: (rows, columns), finite, in nepers or near it; field: bool, where to look. Annotations are
+    thin strokes in the very largest or smallest value, thinner than a fiftieth of the image; an image that
+    has much of that value (saturated air, clipped bone) is left alone.
+    """
+    transmission = np.exp(-line_integrals)
+    every = max(1, np.count_nonzero(field) // 100_000)
+    density = -np.log(transmission / np.percentile(transmission[field][::every], 99) + FLOOR)
+    inside = density[field]
+    contrast = np.ptp(np.percentile(inside[::every], [0.5, 99.5]))
+    thickest = 2 * (max(density.shape) // 100) + 1
+    found = np.zeros(density.shape, bool)
+    for extreme in (inside.min(), inside.max()):
+        painted = (density == extreme) & field
+        if np.count_nonzero(painted) < MOST_ANNOTATED * len(inside):
+            alike = np.abs(density - extreme) < LEAST_CONTRAST * contrast
+            found |= painted & ~ndimage.maximum_filter(ndimage.minimum_filter(alike, thickest), thickest)
+    grown = ndimage.binary_dilation(found, iterations=2) & field
+    labels, _ = ndimage.label(grown)
+    strokes = np.bincount(labels[found], minlength=labels.max() + 1) >= LEAST_PIXELS  # the others are noise
+    return grown & strokes[labels]
+
+
+POLARITY_SIZE = 256
+FINE, COARSE = 1.0, 4.0  # pixels at that size: the width of a cortex, and of its surroundings
+LEAST_SKEWNESS = 0.05
+
+
+def bone_is_bright(values: np.ndarray) -> bool | None:
+    """True, False, or None where the image does not tell.
+
+    values: (rows, columns), finite, on any monotone scale.
+
+    Cortices, wires, screws and contrast agent are thin and dense; hardly anything is thin and less dense than
+    what surrounds it. So the skewness of the image's fine detail, each divided by the local standard
+    deviation, has bone's sign. The division makes it the same for intensities and for their logarithm. On 33
+    real and simulated radiographs, as intensities and as logarithms, it was never wrong and silent on 9 %; on
+    their quarters, many without bone, wrong on 4 % and silent on 50 %.
+    """
+    low, high = values.min(), values.max()
+    if high == low:
+        return None
+    scaled = (values - low) / (high - low)
+    valid = find_field(-np.log(scaled + 1e-3)) & find_field(-np.log(1 - scaled + 1e-3))
+    factor = -(-max(values.shape) // POLARITY_SIZE)
+    rows, columns = (size // factor for size in values.shape)
+    crop, blocks = np.s_[: rows * factor, : columns * factor], (rows, factor, columns, factor)
+    small = scaled[crop].reshape(blocks).mean((1, 3))
+    inside = valid[crop].reshape(blocks).all((1, 3))
+    inside = ndimage.binary_erosion(inside, iterations=5, border_value=1)
+    if inside.sum() < 1000:
+        return None
+
+    weight = inside.astype(np.float64)
+
+    def mean(image: np.ndarray, sigma: float) -> np.ndarray:
+        return ndimage.gaussian_filter(image * weight, sigma) / np.maximum(ndimage.gaussian_filter(weight, sigma), 1e-3)
+
+    detail = mean(small, FINE) - mean(small, COARSE)
+    detail /= np.sqrt(mean(detail**2, COARSE) + (1e-3 * np.ptp(small[inside])) ** 2)
+    detail = detail[inside]
+    skewness = float(np.mean(detail**3) / np.mean(detail**2) ** 1.5)
+    return None if abs(skewness) < LEAST_SKEWNESS else skewness > 0

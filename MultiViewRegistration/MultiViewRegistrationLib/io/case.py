@@ -17,16 +17,14 @@ from ..geometry import landmarks, rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, load_ct
-from ..imaging.undistort import undistorted, undistorted_mask
+from ..imaging.raw_image import undistorted, undistorted_mask
 from ..imaging.view import SharedUnknowns, View
 from ..imaging.xray import RawImage, XRay, load_image, to_line_integrals
-from . import identity
 from .cameras import sees, settle
 from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
-from .dicom_origin import DicomOrigin, dicom_origin
-from .fields import found, shown
-from .files import sha256
-from .sent import NAMELESS, home_of
+from .dicom_identity import DicomOrigin, dicom_origin, differences
+from .files import NAMELESS, home_of, sha256
+from .json_reader import found, shown
 
 
 @dataclass(eq=False)
@@ -94,7 +92,7 @@ class Case:
     @classmethod
     def of(cls, file: CaseFile, last: Case | None = None, read_ct: Callable[[], CT] | None = None) -> Case:
         """The same of what a case.json says."""
-        for difference in identity.differences(file):
+        for difference in differences(file):
             warnings.warn(difference, stacklevel=3)
         xrays = [xray_of(file, view) for view in file.views]
         inputs, by_path = hashes(file)

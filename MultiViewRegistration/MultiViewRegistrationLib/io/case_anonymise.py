@@ -16,9 +16,9 @@ from ..imaging.xray import DARKEST, RawImage, XRay, recognised, to_line_integral
 from .case import Case, image_of
 from .case_file import VERSION, CaseFile, ViewFile
 from .case_writer import write_case
-from .fields import read_json, shown
+from .dicom_geometry import ASSUMPTIONS
+from .json_reader import read_json, shown
 from .migrations import up_to_date
-from .xray_header.assumptions import ASSUMPTIONS
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name that is made of these alone tells nothing of a person.

@@ -12,7 +12,7 @@ from ..geometry.camera import Camera
 from ..imaging.view import View
 from .cameras import meeting_point
 from .case import Case, ct_box
-from .case_words import findings, lines
+from .case_summary import findings, lines
 
 BEFORE_SOURCE_MM = 700.0  # where a CT is put of which nothing is known
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows

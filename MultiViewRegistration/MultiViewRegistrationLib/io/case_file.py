@@ -17,10 +17,10 @@ from ..imaging.dicom_file import is_dicom, read_dicom
 from ..imaging.dicom_xray import says_grey_scale
 from ..imaging.view import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, read_geometry, rigid_matrix
-from .fields import Fields, found, read_json, shown
+from .dicom_views import HeaderView, complete, is_incomplete
+from .files import refuse_elsewhere
+from .json_reader import Fields, found, read_json, shown
 from .migrations import up_to_date
-from .sent import refuse_elsewhere
-from .xray_header.views import HeaderView, complete, is_incomplete
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")

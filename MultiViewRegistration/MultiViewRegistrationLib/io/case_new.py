@@ -16,10 +16,10 @@ from ..errors import InputError
 from ..imaging.xray import load_image, recognised
 from .case import Case
 from .case_file import VERSION
-from .fields import shown
+from .dicom_geometry import read_header
+from .dicom_views import HeaderView, complete
 from .files import staged
-from .xray_header.read import read_header
-from .xray_header.views import HeaderView, complete
+from .json_reader import shown
 
 #: What a C-arm's reading needs, and what each is asked for as. Left and right have no default.
 C_ARM = {

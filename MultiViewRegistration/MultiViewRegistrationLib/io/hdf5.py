@@ -10,8 +10,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import InputError
-from ..imaging.memory import check_room
-from .fields import LARGEST_NUMBER, shown
+from ..imaging.reading import check_room
+from .json_reader import LARGEST_NUMBER, shown
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
 MOST_OBJECTS = 10_000

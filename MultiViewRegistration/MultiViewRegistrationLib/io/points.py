@@ -1,18 +1,158 @@
-"""Points that a case is given in files: targets in the CT, and the pixels of landmarks."""
+"""Points from files: Slicer's markups (.fcsv, .mrk.json), targets, and pixels of landmarks."""
 
 from __future__ import annotations
 
 import csv
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from .axes import AXES
-from .fields import LARGEST_NUMBER, shown
-from .markups import labelled_points, text_lines
+from ..geometry.landmarks import Landmark
+from .json_reader import LARGEST_NUMBER, Fields, found, read_json, shown
+from .transforms import AXES
+
+#: By the words of all versions: before Slicer 4.11 a number was written.
+SIGNS = {"RAS": (-1.0, -1.0, 1.0), "0": (-1.0, -1.0, 1.0), "LPS": (1.0, 1.0, 1.0), "1": (1.0, 1.0, 1.0)}
+LONGEST_FILE = 16 << 20
+#: Columns where no line names them, as Slicer 4 wrote them.
+COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID".split(",")
+
+_HEAD = re.compile(r"#\s*([\w ]+?)\s*=\s*(.*?)\s*$")
+
+
+def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
+    """Points (3,) in LPS mm by their label.
+
+    .fcsv: Slicer's fiducial lists, versions 3 to 5; its header must have a CoordinateSystem (0 or RAS, 1 or LPS). Slicer 3 had none, and
+    wrote RAS. .mrk.json: Slicer's markups, schema 1.0; points that were not placed are left out.
+
+    Raises InputError where the axes are not said or are IJK, a label is missing or there twice, and for anything else.
+    """
+    by_label: dict[str, np.ndarray] = {}
+    for label, point in labelled_points(path):
+        if not label.strip() or label in by_label:
+            what = f"has the label {found(label)} twice" if label.strip() else "has a point without a label"
+            raise InputError(f"{shown(path)}: {what}, expected a name of its own for each point; rename it in Slicer.")
+        by_label[label] = point
+    if not by_label:
+        raise InputError(f"{shown(path)}: has no points, expected landmarks of the CT; choose another file.")
+    return by_label
+
+
+def labelled_points(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
+    """The same in the order of the file, whatever the labels are."""
+    return _from_json(path) if Path(path).suffix.lower() == ".json" else _from_fcsv(path)
+
+
+def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[Landmark]:
+    """The landmarks with those places in the CT that a file of `read_markups` has for their names.
+
+    Raises InputError where it has none of the names.
+    """
+    points = read_markups(path)
+    known = [landmark.name for landmark in landmarks]
+    if not set(known) & points.keys():
+        names = ", ".join(found(name) for name in known[:6]) or "none"
+        raise InputError(
+            f"{shown(path)}: names none of the case's landmarks, expected one or more of theirs ({names}); rename the "
+            "points, or add landmarks with their pixels to the case."
+        )
+    return [replace(landmark, ct=points.get(landmark.name, landmark.ct)) for landmark in landmarks]
+
+
+def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
+    file = shown(path)
+    lines = text_lines(path)
+    heads = dict(match.groups() for match in map(_HEAD.match, lines) if match)
+    system = heads.get("CoordinateSystem", heads.get("coordinateSystem"))
+    if system is None and not any(line.startswith("# Fiducial List file") for line in lines):
+        raise InputError(
+            f'{file}: has no line "# CoordinateSystem = ...", expected LPS or RAS; add that line if you know which, or save '
+            "it again with Slicer."
+        )
+    signs = _signs(file, "RAS" if system is None else system)
+    columns = [name.strip() for name in heads["columns"].split(",")] if "columns" in heads else COLUMNS
+    try:
+        places = [columns.index(name) for name in ("label", "x", "y", "z")]
+    except ValueError:
+        raise InputError(
+            f"{file}: has the columns {found(', '.join(columns))}, expected label, x, y and z among them; save it again with "
+            "Slicer."
+        ) from None
+    return [
+        _fcsv_point(file, number, row, places, signs)
+        for number, row in enumerate(_fcsv_rows(file, lines), start=1)
+        if any(cell.strip() for cell in row)
+    ]
+
+
+def text_lines(path: str | os.PathLike, expected: str = "a .fcsv or .mrk.json file") -> list[str]:
+    """The lines of a text file in UTF-8. InputError for what cannot be read, is none, or is too large, in which `expected` is named."""
+    try:
+        if os.path.getsize(path) > LONGEST_FILE:
+            raise InputError(
+                f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected {expected}; choose another file."
+            )
+        return Path(path).read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise InputError(
+            f"{shown(path)}: cannot be read ({error.strerror}), expected {expected}; check the path."
+        ) from None
+    except UnicodeDecodeError:
+        raise InputError(f"{shown(path)}: is no text in UTF-8, expected {expected}; choose another file.") from None
+
+
+def _fcsv_rows(file: str, lines: list[str]) -> list[list[str]]:
+    try:
+        return list(csv.reader(line for line in lines if line.strip() and not line.startswith("#")))
+    except csv.Error as error:
+        raise InputError(
+            f"{file}: is not a list of fiducials ({error}), expected values between commas; save it again with Slicer."
+        ) from None
+
+
+def _fcsv_point(file: str, number: int, row: list[str], places: list[int], signs: np.ndarray) -> tuple[str, np.ndarray]:
+    try:
+        label, *words = [row[place].strip() for place in places]
+        point = np.array([float(word) for word in words])
+    except (IndexError, ValueError):
+        raise InputError(
+            f"{file}: point {number} is {found(','.join(row))}, expected a label and numbers for x, y and z; correct it."
+        ) from None
+    if not np.all(np.abs(point) <= LARGEST_NUMBER):
+        raise InputError(f"{file}: point {number} is {found(','.join(row))}, expected finite numbers; correct it.")
+    return label, signs * point
+
+
+def _signs(file: str, system: str) -> np.ndarray:
+    if system.upper() not in SIGNS:
+        raise InputError(
+            f"{file}: has the coordinate system {found(system)}, expected LPS or RAS; save it again with one of these."
+        )
+    return np.array(SIGNS[system.upper()])
+
+
+def _from_json(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{shown(path)}: is {found(content)}, expected Slicer's markups; choose another file.")
+    points = []
+    for markup in Fields(shown(path), "", content).sections("markups", "a list of markups, as Slicer saves it"):
+        signs = _signs(f"{markup.file}: {markup.name}", str(markup.value("coordinateSystem", '"LPS" or "RAS"')))
+        if markup.has("coordinateUnits") and markup.values["coordinateUnits"] not in ("mm", ["mm", "mm", "mm"]):
+            markup.refuse("coordinateUnits", f"is {found(markup.values['coordinateUnits'])}", '"mm"', "save it in mm")
+        given = markup.value("controlPoints", "a list of points")
+        for point in markup.sections("controlPoints", "a list of points") if given else []:
+            placed = point.values.get("positionStatus", "defined") == "defined"
+            if placed:
+                label = point.text("label", "the landmark's name")
+                points.append((label, signs * point.array("position", (3,), "a point [x, y, z] in mm")))
+    return points
+
 
 EXPECTED = "a list of points"
 MARKUPS = (".fcsv", ".json")
@@ -41,7 +181,7 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
             raise InputError(
                 f"--targets: {shown(path)} {what}, and a wrong guess would not show; add lps or ras behind the file."
             )
-        points = _rows(path) * _SIGNS[axes]
+        points = _point_rows(path) * _SIGNS[axes]
     if not len(points):
         raise InputError(f"{shown(path)}: has no points, expected targets in the CT; choose another file.")
     return points
@@ -75,7 +215,7 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
     return pixels
 
 
-def _rows(path: str | os.PathLike) -> np.ndarray:
+def _point_rows(path: str | os.PathLike) -> np.ndarray:
     rows = [[word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word] for line in text_lines(path, EXPECTED)]
     try:
         points = (

@@ -1,21 +1,174 @@
-"""Frames of the same views, one after another: a case for each, the frames of a case's multi-frame images, or lists of images."""
+"""Frames of the same views, one after another: a case for each, multi-frame images, or lists of images."""
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import InputError
 from ..imaging.view import View
+from ..imaging.xray import count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
-from .fields import shown
-from .files import sha256
-from .frame_files import FrameFiles
+from .files import refuse_elsewhere, sha256
+from .json_reader import Fields, found, read_json, shown
+
+
+@dataclass(frozen=True, eq=False)
+class FrameFiles:
+    """What a case.json would say of each frame; no image is read before it is asked for.
+
+    cases: the one case.json, or one for each frame.   names: of the frames, from their files.
+    images: of each view of the one case a file for each frame; empty where these are frames of its own images.
+    """
+
+    cases: tuple[Path, ...]
+    names: list[str]
+    images: dict[str, tuple[Path, ...]]
+    _files: list[Callable[[], CaseFile]]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def file(self, number: int) -> CaseFile:
+        """Of a frame, from 0. InputError where its case.json cannot be read."""
+        return self._files[number]()
+
+    @property
+    def own_cases(self) -> bool:
+        """Whether each frame has a case.json of its own."""
+        return len(self.cases) > 1
+
+    @classmethod
+    def of_cases(cls, paths: Sequence[Path]) -> FrameFiles:
+        """A case.json, or a folder that holds one, for each frame."""
+        return cls(tuple(paths), [_name(path) for path in paths], {}, [partial(CaseFile.read, path) for path in paths])
+
+    @classmethod
+    def of_images(cls, path: Path, images: Mapping[str, Sequence[Path]] | None = None) -> FrameFiles:
+        """The frames of a case.
+
+        images: of each view, in order, a file for each frame. By default the frames of its multi-frame image, from the case's on.
+
+        InputError for views that are not the case's, lists of different lengths, and a single frame.
+        """
+        path = path / "case.json" if os.path.isdir(path) else path
+        content = read_json(path)
+        file = CaseFile.from_json(path, content)
+        listed = _listed(file, images) if images else {}
+        if listed:
+            names = [image.name for image in next(iter(listed.values()))]
+            entries = [[{"image": str(image)} for image in view] for view in listed.values()]
+        else:
+            entries = _multiframe(file)
+            names = [f"frame {entry['frame']}" for entry in entries[0]]
+        frames = [_with_images(content, entry) for entry in zip(*entries, strict=True)]
+        return cls((path,), names, listed, [partial(CaseFile.from_json, path, frame) for frame in frames])
+
+    def written(self, folder: Path | None) -> dict[str, Any]:
+        """As `read` takes it from a file in this folder: paths relative to that, where they can be; absolute for a file that will move."""
+        where = {"cases": [_relative(path, folder) for path in self.cases]}
+        images = {name: [_relative(path, folder) for path in files] for name, files in self.images.items()}
+        return {**where, "images": images} if images else where
+
+    @classmethod
+    def read(cls, fields: Fields, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
+        """What `written` gave. InputError for what is wrong, and where a file is not there any more.   homes: see `refuse_elsewhere`."""
+        cases = _paths(fields, "cases", folder, homes)
+        if len(cases) > 1:
+            return cls.of_cases(cases)
+        if not fields.has("images"):
+            return cls.of_images(cases[0])
+        images = fields.section("images", "lists of images by the names of the views")
+        return cls.of_images(cases[0], {name: _paths(images, name, folder, homes) for name in images.values})
+
+
+def _paths(fields: Fields, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
+    """The files of a list of names. InputError where one is not there."""
+    names = fields.value(key, "a list of paths")
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
+        fields.refuse(key, f"is {found(names)}", "a list of paths")
+    for name in names:
+        refuse_elsewhere(fields.file, folder, name, homes)
+    paths = [folder / name for name in names]
+    missing = next((path for path in paths if not path.exists()), None)
+    if missing:
+        fields.refuse(
+            key,
+            f"names {shown(missing)}, which is not there",
+            "the files that were tracked",
+            "put them back, or track them again",
+        )
+    return paths
+
+
+def _relative(path: Path, folder: Path | None) -> str:
+    if folder is None:
+        return path.resolve().as_posix()
+    try:
+        return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    except ValueError:  # on another drive
+        return path.resolve().as_posix()
+
+
+def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, tuple[Path, ...]]:
+    """The files of each view, in the case's order."""
+    views = [view.name for view in file.views]
+    if sorted(images) != sorted(views):
+        raise InputError(
+            f"--images: found {', '.join(map(shown, images))}, expected each view of {shown(file.path)} once, "
+            f"{', '.join(views)}; correct it."
+        )
+    counts = {name: len(files) for name, files in images.items()}
+    if len(set(counts.values())) > 1 or max(counts.values()) < 2:
+        told = ", ".join(f"{count} of {shown(name)}" for name, count in counts.items())
+        raise InputError(
+            f"--images: found {told}, expected two images or more and as many of each view; correct the lists."
+        )
+    missing = next((path for files in images.values() for path in files if not path.is_file()), None)
+    if missing:
+        raise InputError(f"{shown(missing)}: is no file, expected an X-ray image; correct the path.")
+    return {name: tuple(path.resolve() for path in images[name]) for name in views}
+
+
+def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
+    """Of each view what its entry says in each frame; as many as the shortest image has."""
+    counts = {view.name: count_frames(view.image.path) - (view.frame or 0) for view in file.views}
+    count = min(counts.values())
+    if count < 2:
+        name = min(counts, key=counts.get)
+        raise InputError(
+            f'{shown(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
+            "give a case for each frame, or the images with --images."
+        )
+    if len(set(counts.values())) > 1:
+        told = ", ".join(f"{number} of {name}" for name, number in counts.items())
+        warnings.warn(
+            f"{shown(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
+            stacklevel=3,
+        )
+    return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
+
+
+def _with_images(content: dict[str, Any], entries: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The content of a case.json with other images, or frames of its images."""
+    views = []
+    for view, entry in zip(content["views"], entries, strict=True):
+        other = {key: value for key, value in view.items() if key != "frame" or "image" not in entry}
+        views.append({**other, **entry})
+    return {**content, "views": views}
+
+
+def _name(path: Path) -> str:
+    path = path.resolve()
+    return path.parent.name if path.name == "case.json" else path.stem
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""Rigid transforms as ITK transform files (.tfm, .h5), which SimpleITK and Slicer read."""
+"""Rigid transforms as ITK transform files (.tfm, .h5), in LPS or RAS."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ import SimpleITK as sitk
 
 from ..errors import InputError
 from ..geometry import rigid
-from .fields import shown
 from .files import write_atomically, written_atomically
 from .hdf5 import is_hdf5, refuse_other_files
+from .json_reader import shown
+
+AXES = ("lps", "ras")
+DIRECTIONS = ("forward", "resampling")
+
+_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def turned(target_from_source: np.ndarray) -> np.ndarray:
+    """The same rigid transform (4, 4) with the axes of both its frames turned from LPS to RAS, or back."""
+    return _TURN @ target_from_source @ _TURN
+
 
 LARGEST_LINEAR = 1 << 20  # bytes of a file; a grid of displacements has more
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it

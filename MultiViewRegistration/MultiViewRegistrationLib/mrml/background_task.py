@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..errors import InputError
-from ..io.sent import as_sent
+from ..io.files import as_sent
 from .collect_warnings import warned
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on only while the main thread waits here.

@@ -14,12 +14,12 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
 from ..imaging.ct import CT, ct_from_array, masked
-from ..imaging.undistort import undistorted, undistorted_mask
+from ..imaging.raw_image import undistorted, undistorted_mask
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, XRay, raw_image, to_line_integrals
 from ..io.case import Case, views_of
 from ..io.case_file import DEFAULT_SEARCH, ViewFile
-from ..io.xray_header.assumptions import LEFT_OUT
+from ..io.dicom_geometry import LEFT_OUT
 from .frames import lps_from_ras
 from .registration import CT_UNIT, Registration, refuse_nonlinear
 from .xray import XRayView, lens_of, place_of

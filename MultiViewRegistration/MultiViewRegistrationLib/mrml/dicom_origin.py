@@ -11,7 +11,7 @@ from pathlib import Path
 import slicer
 
 from ..imaging.dicom_file import is_dicom
-from ..io.dicom_origin import DicomImage, DicomOrigin, frame_of_reference, image_origin, new_uid, uid_of
+from ..io.dicom_identity import DicomImage, DicomOrigin, frame_of_reference, image_origin, new_uid, uid_of
 from .case import reference_from_world_of
 from .fingerprint import of_geometry, of_volume
 from .registration import Registration

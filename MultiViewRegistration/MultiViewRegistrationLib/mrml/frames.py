@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 import slicer
 
-from ..io.axes import turned
+from ..io.transforms import turned
 
 RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])  # its own inverse
 

@@ -7,8 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ..imaging.dicom_file import is_dicom
-from ..io.dicom_origin import frame_of_reference
-from ..io.identity import contradictions, read_identity
+from ..io.dicom_identity import contradictions, frame_of_reference, read_identity
 from .dicom_origin import file_of, keep_frame
 from .registration import Registration
 

@@ -18,7 +18,7 @@ from ..imaging.view import View
 from ..imaging.xray import RawImage, XRay, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
-from ..io.identity import read_identity
+from ..io.dicom_identity import read_identity
 from .background_task import Worker
 from .by_hand import keep_centre
 from .case import LANDMARKS, grid_of, keep_extras

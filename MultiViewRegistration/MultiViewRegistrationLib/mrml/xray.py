@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
-from ..io.fields import Fields
+from ..io.json_reader import Fields
 from .frames import ras_from_lps
 from .products import OWNER, product, remove_with_products
 from .segments import drawn_on, move_segments

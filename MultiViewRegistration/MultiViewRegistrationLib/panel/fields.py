@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..errors import InputError
-from ..io.typed_number import read_number
+from ..io.calibration.matrix_text import read_number
 from .looks import ERROR, PLAIN, set_tone
 
 

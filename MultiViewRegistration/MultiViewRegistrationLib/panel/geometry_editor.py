@@ -7,7 +7,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..io.matrix_text import MatrixText, read_matrix
+from ..io.calibration.matrix_text import MatrixText, read_matrix
 from ..mrml.xray import XRayView
 from ..session.calibration import needs_hdf5, use_camera
 from ..session.geometry import check_reading, matrix_of, reading_of, set_matrix, summary

@@ -9,8 +9,7 @@ import qt
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..io.matrix_text import MatrixText
-from ..io.typed_number import read_number
+from ..io.calibration.matrix_text import MatrixText, read_number
 from ..mrml.frames import RAS_FROM_LPS
 from .tables import fit_rows
 

@@ -15,9 +15,9 @@ from ..geometry.camera import Camera
 from ..imaging.ct import attenuation
 from ..io.case import Case, ct_box
 from ..io.case_file import CaseFile
-from ..io.dicom_origin import new_uid
-from ..io.fields import found, shown
-from ..io.navigation.handover import Handover
+from ..io.dicom_identity import new_uid
+from ..io.json_reader import found, shown
+from ..io.navigation.registration_export import Handover
 from ..rendering.drr import Projector
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _volumes(what: str, handover: Handover, case: Case, volume_format: str) -> W
 
 
 def _drrs(handover: Handover, case: Case, cameras: list[Camera], identities: dict[str, Dataset]) -> Writers:
-    from ..io.navigation.secondary_capture import Drr, write_secondary_capture
+    from ..io.navigation.dicom_objects import Drr, write_secondary_capture
 
     projector = Projector(attenuation(case.ct))
     images = {view.name: view.image for view in handover.views}
@@ -126,7 +126,7 @@ def _drrs(handover: Handover, case: Case, cameras: list[Camera], identities: dic
 
 
 def _cameras(handover: Handover, case: Case, cameras: list[Camera]) -> Writers:
-    from ..io.navigation.mrml_cameras import write_cameras
+    from ..io.navigation.exports import write_cameras
 
     frames = {"world": np.eye(4), "ct": rigid.inverse(handover.world_from_ct)}
     if handover.reference_from_world is not None:

@@ -18,7 +18,7 @@ from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.view import View
 from ..io.case import Case
-from ..io.dicom_origin import new_uid
+from ..io.dicom_identity import new_uid
 from ..io.files import write_atomically
 from ..io.transforms import write_slicer_transform, write_transform
 from ..registration.apart import untied

@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import InputError
 from ..figures.html_tree import document, tag
 from ..figures.line_plot import Axis, Line, legend, line_plot
-from ..io.fields import shown
 from ..io.files import staged
+from ..io.json_reader import shown
 from ..report.style import STYLE
 from .relative_motion import Relative, relative_motion
 from .track_files import MATRIX, StoredTrack, table

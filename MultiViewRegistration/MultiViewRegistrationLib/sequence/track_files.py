@@ -19,12 +19,10 @@ from ..geometry.camera import Camera
 from ..imaging.ct import CT, load_ct
 from ..io.calibration.calibrated import UNITS
 from ..io.cameras import read_geometry, rigid_matrix
-from ..io.datasets.tra import autoscoper_from_ct, write_tra
-from ..io.fields import Fields, found, read_json, shown
-from ..io.files import sha256, staged
-from ..io.frame_files import FrameFiles
-from ..io.sent import home_of
-from ..io.sequence import FrameSequence
+from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
+from ..io.files import home_of, sha256, staged
+from ..io.json_reader import Fields, found, read_json, shown
+from ..io.sequence import FrameFiles, FrameSequence
 from ..registration.anatomy import Anatomy
 from ..registration.devices import Workplace
 from ..report.overlays import picture_files

@@ -12,8 +12,7 @@ from ..errors import InputError
 from ..imaging.view import SharedUnknowns
 from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
-from ..io.dicom_origin import image_origin
-from ..io.identity import read_identity
+from ..io.dicom_identity import image_origin, read_identity
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
 from ..mrml.dicom_origin import content_of
 from ..mrml.identity import remember

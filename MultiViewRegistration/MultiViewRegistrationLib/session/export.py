@@ -16,8 +16,8 @@ from ..io.cameras import GEOMETRIES
 from ..io.case import Case
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
-from ..io.navigation.handover import Handover
-from ..io.navigation.messages import Messages, messages_of
+from ..io.navigation.igtl import Messages, messages_of
+from ..io.navigation.registration_export import Handover
 from ..mrml.case import assumptions_of, drawn, frame_of, reference_from_world_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..imaging.xray import RawImage, XRay, to_line_integrals
 from ..io.case import image_of, mask_of
 from ..io.case_file import ViewFile
-from ..io.frame_files import FrameFiles
+from ..io.sequence import FrameFiles
 from ..mrml.case import any_voxels, raw_of
 from ..mrml.loading import greys_of, name_of, stored
 from ..mrml.products import product

@@ -10,7 +10,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
-from ..io.fields import Fields
+from ..io.json_reader import Fields
 from ..mrml.frames import lps_from_ras
 from ..mrml.image import refresh
 from ..mrml.loading import camera_content

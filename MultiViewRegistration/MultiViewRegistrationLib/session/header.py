@@ -7,10 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..io.xray_header.assumptions import TABLE_MOVED
-from ..io.xray_header.found import Found
-from ..io.xray_header.read import read_header
-from ..io.xray_header.views import moved_mm, share_isocentre
+from ..io.dicom_geometry import TABLE_MOVED, Found, read_header
+from ..io.dicom_views import moved_mm, share_isocentre
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .geometry import READINGS, check_reading, set_c_arm

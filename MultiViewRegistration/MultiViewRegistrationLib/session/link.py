@@ -11,9 +11,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..io.navigation import igtl
-from ..io.navigation.handover import Handover
-from ..io.navigation.igtl import PORT
-from ..io.navigation.messages import Messages, messages_of
+from ..io.navigation.igtl import PORT, Messages, messages_of
+from ..io.navigation.registration_export import Handover
 
 __all__ = ["PORT", "Link", "address"]
 

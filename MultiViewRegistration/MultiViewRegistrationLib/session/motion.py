@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..imaging.ct import CT
-from ..io.fields import shown
+from ..io.json_reader import shown
 from .player import Played
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..errors import InputError
 from ..io.case_file import LONGEST_NAME, NOT_IN_FILE_NAMES, view_name
-from ..io.fields import Fields
+from ..io.json_reader import Fields
 from ..mrml.products import products_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView

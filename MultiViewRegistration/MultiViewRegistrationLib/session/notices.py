@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..io.identity import BY_HEADERS
+from ..io.dicom_identity import BY_HEADERS
 from ..mrml.identity import mismatches
 from ..mrml.registration import Registration
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError, Unsaid
-from ..io.typed_number import read_number
+from ..io.calibration.matrix_text import read_number
 
 
 @dataclass(frozen=True)

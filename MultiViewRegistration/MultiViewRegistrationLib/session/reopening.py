@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..io.case import Case
-from ..io.fields import read_json
-from ..io.navigation.handover import Handover
+from ..io.json_reader import read_json
+from ..io.navigation.registration_export import Handover
 from ..mrml.fingerprint import fingerprint, of_geometry
 from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.xray import XRay
-from ..io.fields import shown
+from ..io.json_reader import shown
 from ..mrml.products import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import FRAME, SOURCE, STILL, XRayView

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..io.case import Case
-from ..io.fields import shown
 from ..io.files import staged
-from ..io.frame_files import FrameFiles
+from ..io.json_reader import shown
+from ..io.sequence import FrameFiles
 from ..mrml.background_task import TURN, Worker
 from ..mrml.loading import ReadCase, of_files
 from ..mrml.registration import Registration

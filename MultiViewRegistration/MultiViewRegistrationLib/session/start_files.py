@@ -9,8 +9,8 @@ from functools import partial
 import numpy as np
 
 from ..errors import InputError
-from ..io.markups import read_markups
-from ..io.start_pose import read_start_pose
+from ..io.points import read_markups
+from ..io.pose_files import read_start_pose
 from ..mrml.frames import lps_from_ras, ras_from_lps
 from ..mrml.loading import landmark_list
 from ..mrml.registration import Registration

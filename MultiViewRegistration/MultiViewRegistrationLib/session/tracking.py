@@ -12,8 +12,8 @@ from ..errors import InputError
 from ..imaging.xray import count_frames
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..io.fields import shown
-from ..io.frame_files import FrameFiles
+from ..io.json_reader import shown
+from ..io.sequence import FrameFiles
 from ..jobs.progress import TimeLeft, left_in_words
 from ..mrml.background_task import Worker
 from ..mrml.registration import Registration

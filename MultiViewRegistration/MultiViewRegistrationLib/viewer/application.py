@@ -18,7 +18,7 @@ from trame_slicer.views import ViewLayout
 from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
-from ..io.sent import as_sent
+from ..io.files import as_sent
 from ..mrml import display, markups
 from ..mrml.cleanup import Watch
 from ..mrml.loading import ReadCase

@@ -14,7 +14,7 @@ from ..errors import InputError, UnitMismatch
 from ..imaging.ct import load_ct
 from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
-from ..io.sent import as_sent
+from ..io.files import as_sent
 from ..mrml import ct_in_3d
 from ..mrml.background_task import Worker
 from ..mrml.loading import name_of, volume_node

@@ -8,7 +8,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..io.matrix_text import read_matrix
+from ..io.calibration.matrix_text import read_matrix
 from ..mrml.frames import RAS_FROM_LPS
 from ..session.calibration import use_camera
 from ..session.geometry import ANGLES, check_reading, matrix_of, reading_of, set_matrix, summary

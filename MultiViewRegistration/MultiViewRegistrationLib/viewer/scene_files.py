@@ -13,7 +13,7 @@ from typing import Any
 import slicer
 
 from ..errors import InputError
-from ..io.sent import home_of
+from ..io.files import home_of
 from ..mrml.registration import Registration
 from ..session import saved_sequence
 from .scene_check import check_scene

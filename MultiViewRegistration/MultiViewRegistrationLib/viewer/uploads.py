@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from aiohttp import BodyPartReader, web
 
 from ..errors import InputError
-from ..io.sent import as_sent, keep_within
+from ..io.files import as_sent, keep_within
 
 LARGEST_BYTES = 4 << 30
 MOST_FILES = 20_000

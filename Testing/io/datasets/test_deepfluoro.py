@@ -13,8 +13,14 @@ from tiny_case import refusal
 from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.deepfluoro import AP, START_DEPTH, Detector, read_deepfluoro
-from MultiViewRegistrationLib.io.datasets.deepfluoro_small import read_small, write_small
+from MultiViewRegistrationLib.io.datasets.deepfluoro import (
+    AP,
+    START_DEPTH,
+    Detector,
+    read_deepfluoro,
+    read_small,
+    write_small,
+)
 
 
 @pytest.fixture(scope="module")

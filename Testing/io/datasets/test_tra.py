@@ -13,8 +13,7 @@ from tiny_case import refusal
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper
-from MultiViewRegistrationLib.io.datasets.tra import autoscoper_from_ct, read_tra, write_tra
+from MultiViewRegistrationLib.io.datasets.autoscoper import autoscoper_from_ct, read_autoscoper, read_tra, write_tra
 
 __all__ = ["trial"]
 

@@ -11,7 +11,7 @@ from tiny_case import minimal
 
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.xray_header.assumptions import ASSUMPTIONS
+from MultiViewRegistrationLib.io.dicom_geometry import ASSUMPTIONS
 
 ROUND = {
     "ShutterShape": ["CIRCULAR", "RECTANGULAR"],

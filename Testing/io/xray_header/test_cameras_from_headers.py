@@ -13,9 +13,15 @@ from tiny_case import START, minimal, refusal
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.io.xray_header.assumptions import BY_LETTERS, IN_IMAGE, QUARTERS, SAME_TABLE, TABLE_MOVED
-from MultiViewRegistrationLib.io.xray_header.positioner import PATIENT_FROM_TABLE
-from MultiViewRegistrationLib.io.xray_header.read import read_header
+from MultiViewRegistrationLib.io.dicom_geometry import (
+    BY_LETTERS,
+    IN_IMAGE,
+    PATIENT_FROM_TABLE,
+    QUARTERS,
+    SAME_TABLE,
+    TABLE_MOVED,
+    read_header,
+)
 
 POINTS = np.random.default_rng(5).uniform(-60, 60, (20, 3))
 LEFT, BACK, HEAD = np.eye(3)

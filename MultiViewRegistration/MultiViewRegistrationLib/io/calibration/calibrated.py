@@ -12,8 +12,8 @@ from ...errors import InputError, Unsaid
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
-from ..axes import DIRECTIONS
-from ..fields import LARGEST_NUMBER
+from ..json_reader import LARGEST_NUMBER, shown
+from ..transforms import DIRECTIONS
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 #: The file's world axes from LPS, (3, 3): all of them rotations.
@@ -244,3 +244,34 @@ def renamed(views: list[Calibrated]) -> list[Calibrated]:
         replace(view, name=f"{view.name} {i}") if names.count(view.name) > 1 else view
         for i, view in enumerate(views, start=1)
     ]
+
+
+#: How many numbers, with commas between.
+_NUMBERS = {"first_pixel": 1, "size": 2, "detector_spacing_mm": 2, "detector_origin_mm": 2, "intrinsics": 9}
+
+
+def parse_given(text: str) -> tuple[str, Any]:
+    """(key, value) of "key=value", for `Given`. The nine numbers of intrinsics go by rows.
+
+    InputError for a key that is not in QUESTIONS, and for a value that is not of its kind.
+    """
+    key, equals, value = (part.strip() for part in text.partition("="))
+    if not equals or key not in QUESTIONS:
+        raise InputError(
+            f'--given: found "{shown(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
+        )
+    if key not in _NUMBERS:
+        if not value or key in CHOICES and value not in CHOICES[key]:
+            raise InputError(f'--given: {key} is "{shown(value)}", expected {QUESTIONS[key][1]}; choose one of these.')
+        return key, value
+    try:
+        numbers = [float(part) for part in value.split(",")]
+    except ValueError:
+        numbers = []
+    count = _NUMBERS[key]
+    if len(numbers) != count or not np.isfinite(numbers).all() or key in CHOICES and numbers[0] not in CHOICES[key]:
+        how = f"{count} numbers with commas between: " if count > 1 else ""
+        raise InputError(f'--given: {key} is "{shown(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
+    if key == "intrinsics":
+        return key, np.reshape(numbers, (3, 3))
+    return key, numbers[0] if count == 1 else tuple(numbers)

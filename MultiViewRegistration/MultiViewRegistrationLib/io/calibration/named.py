@@ -1,26 +1,114 @@
-"""Views from named numbers, as JSON, YAML, FileStorage and .npz have them under the names that people give."""
+"""Views from named numbers: JSON, YAML, OpenCV FileStorage, .npz, and OpenGL matrices."""
 
 from __future__ import annotations
 
 from typing import Any
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
-from ..fields import shown
+from ..json_reader import shown
 from .calibrated import (
     LARGEST_IN_MATRIX,
     Calibrated,
     Given,
+    check_magnitude,
+    file_from_lps,
     first_pixel_at_0,
     from_matrix,
     from_parts,
     in_contract,
     pose_in_mm,
 )
-from .opengl import view_of_opengl
+
+KIND = "a text or array"
+
+
+def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: Given) -> Calibrated:
+    """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
+
+    x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
+    before the source (OpenGL 4.6, 13.6 to 13.8). Edges are half a pixel beyond the centres of the outer pixels, so `size` is asked for,
+    with `unit` and `axes`, and `projects_to`, as other programs end a 4x4 matrix in other ways.
+    """
+    given.need("projects_to", file, KIND)
+    columns, rows = given.need("size", file, KIND)
+    check_magnitude(matrix, f"{file}: {name}", LARGEST_IN_MATRIX)
+    pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
+    P = pixels @ matrix[[0, 1, 3]] @ file_from_lps(given, file, KIND)
+    return from_matrix(file, name, P, (columns, rows), signed=True)
+
+
+ROOT = "opencv_storage"
+MATRIX = {"rows", "cols", "data"}
+DEEPEST = 20
+
+
+def is_opencv(tree: Any, depth: int = 0) -> bool:
+    """Whether there is a matrix as OpenCV and ROS write it: rows, cols, data."""
+    if depth > DEEPEST or not isinstance(tree, (dict, list)):
+        return False
+    if isinstance(tree, dict) and tree.keys() >= MATRIX:
+        return True
+    return any(is_opencv(value, depth + 1) for value in (tree.values() if isinstance(tree, dict) else tree))
+
+
+def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
+    """The tree with an array (rows, cols) in place of each matrix. InputError where one has not as many numbers as it claims."""
+    if depth > DEEPEST:
+        raise InputError(f"{file} is nested more than {DEEPEST} deep, expected a calibration; choose another file.")
+    if isinstance(tree, list):
+        return [with_arrays(value, file, depth + 1) for value in tree]
+    if not isinstance(tree, dict):
+        return tree
+    if not tree.keys() >= MATRIX:
+        return {key: with_arrays(value, file, depth + 1) for key, value in tree.items()}
+    try:
+        data = np.asarray(tree["data"], float)
+        rows, columns = float(tree["rows"]), float(tree["cols"])
+    except (TypeError, ValueError):
+        raise InputError(
+            f"{file} has a matrix without numbers in its rows, cols or data, expected them; save it again."
+        ) from None
+    if data.ndim != 1 or data.size != rows * columns:
+        raise InputError(
+            f"{file} has a matrix of {rows:g} rows and {columns:g} columns with {data.size} numbers, expected rows * cols of "
+            "them; save it again."
+        )
+    return data.reshape(int(rows), int(columns))
+
+
+def tree_of_xml(element: Element, file: str, depth: int = 0) -> Any:
+    """What an element of FileStorage's XML holds; `_` elements are those of a list."""
+    if depth > DEEPEST:
+        raise InputError(f"{file} is nested more than {DEEPEST} deep, expected a calibration; choose another file.")
+    children = list(element)
+    if not children:
+        return _words((element.text or "").strip())
+    if all(child.tag == "_" for child in children):
+        return [tree_of_xml(child, file, depth + 1) for child in children]
+    tree: dict[str, Any] = {}
+    for child in children:
+        if child.tag in tree:
+            tag, parent = shown(child.tag)[:40], shown(element.tag)[:40]
+            raise InputError(f"{file} has <{tag}> twice in <{parent}>, expected it once; keep one of the two.")
+        tree[child.tag] = tree_of_xml(child, file, depth + 1)
+    if isinstance(tree.get("data"), float):  # a matrix of one
+        tree["data"] = [tree["data"]]
+    return tree
+
+
+def _words(text: str) -> Any:
+    """A number, a list of them, or text."""
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        return text.strip('"')
+    return numbers[0] if len(numbers) == 1 else numbers
+
 
 #: Each meaning, and its names in lower case without _, - and spaces.
 NAMES = {

@@ -11,16 +11,14 @@ import numpy as np
 
 from ...errors import InputError
 from ..cameras import read_geometry
-from ..fields import Fields, read_json, shown
 from ..hdf5 import MAGIC
-from ..numpy_files import MAGIC as NUMPY
-from ..numpy_files import ZIP, numbers, read_numpy
-from . import itk_transform, mayacam, opencv, plus, rtk, xreg
+from ..json_reader import Fields, read_json, shown
+from ..pose_files import MAGIC as NUMPY
+from ..pose_files import ZIP, numbers, read_numpy
+from . import mayacam, named, rtk, tracked, xreg
 from .calibrated import Calibrated, Given, from_matrix, renamed
-from .matrices import read_matrices
-from .named import views_of_arrays, views_of_named
-from .sources import read_bytes, text_of, xml_root
-from .yaml_text import parse_yaml
+from .matrix_text import read_matrices
+from .text_files import parse_yaml, read_bytes, text_of, xml_root
 
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
 
@@ -55,7 +53,7 @@ def format_of(path: str | os.PathLike) -> str:
 
 def _head(path: Path) -> bytes:
     """The file, but of those that may be large the header (of a recording of Plus) or nothing (of HDF5)."""
-    return b"" if _is_hdf5(path) else plus.header_of(path) or read_bytes(path)
+    return b"" if _is_hdf5(path) else tracked.header_of(path) or read_bytes(path)
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -68,7 +66,7 @@ def _is_hdf5(path: Path) -> bool:
 
 def _is_hdf5_transform(path: Path) -> bool:
     with path.open("rb") as stream:
-        return itk_transform.is_transform(stream.read(itk_transform.HEAD))
+        return tracked.is_transform(stream.read(tracked.HEAD))
 
 
 def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
@@ -80,14 +78,14 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         raise InputError(f"{file} is empty, expected a calibration; export it again.")
     if data.startswith((NUMPY, ZIP)):
         return "numpy", data
-    if plus.is_sequence(data):
+    if tracked.is_sequence(data):
         return "plus", data
-    if itk_transform.is_transform(data):
+    if tracked.is_transform(data):
         return "transform", None
     text = text_of(data, file)
     if text.lstrip().startswith("<"):
         root = xml_root(text, file)
-        formats = {rtk.ROOT: "rtk", opencv.ROOT: "opencv", plus.ROOT: "plus"}
+        formats = {rtk.ROOT: "rtk", named.ROOT: "opencv", tracked.ROOT: "plus"}
         if root.tag not in formats:
             raise InputError(
                 f"{file} is XML of <{shown(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file."
@@ -97,12 +95,12 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         content = read_json(path)
         if isinstance(content, dict) and "version" in content and isinstance(content.get("views"), list):
             return "case", content
-        return ("opencv" if opencv.is_opencv(content) else "json"), content
+        return ("opencv" if named.is_opencv(content) else "json"), content
     if mayacam.is_mayacam(text):
         return "mayacam", text
     if _is_yaml(text):
         tree = parse_yaml(text, file)
-        return ("opencv" if opencv.is_opencv(tree) else "yaml"), tree
+        return ("opencv" if named.is_opencv(tree) else "yaml"), tree
     return "text", text
 
 
@@ -132,13 +130,13 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     if found == "xreg":
         return xreg.read_xreg(path)
     if found == "transform":
-        return itk_transform.read_tracked(path, given)
+        return tracked.read_tracked(path, given)
     if found == "rtk":
         return rtk.read_rtk(content, file, given)
     if found == "plus":
         if isinstance(content, bytes):
-            return plus.read_sequence(content, file, given)
-        return plus.read_configuration(content, file, given)
+            return tracked.read_sequence(content, file, given)
+        return tracked.read_configuration(content, file, given)
     if found == "mayacam":
         return mayacam.read_mayacam(content, file, name, given)
     if found == "case":
@@ -148,15 +146,15 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     if found == "numpy":
         arrays = {key: numbers(array, f"{file}: {shown(key)}") for key, array in read_numpy(path).items()}
         if content.startswith(NUMPY):
-            return views_of_arrays(arrays[path.stem], file, name, given)
+            return named.views_of_arrays(arrays[path.stem], file, name, given)
         content = arrays
     elif found == "opencv":
-        content = opencv.with_arrays(
-            content if isinstance(content, (dict, list)) else opencv.tree_of_xml(content, file), file
+        content = named.with_arrays(
+            content if isinstance(content, (dict, list)) else named.tree_of_xml(content, file), file
         )
     elif isinstance(content, list):
-        return views_of_arrays(_bare(content, file), file, name, given)
-    return views_of_named(content, file, name, given, opencv=found == "opencv")
+        return named.views_of_arrays(_bare(content, file), file, name, given)
+    return named.views_of_named(content, file, name, given, opencv=found == "opencv")
 
 
 def _bare(content: list, file: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.rigid import exp_so3
-from ..fields import LARGEST_NUMBER
+from ..json_reader import LARGEST_NUMBER
 from .calibrated import Calibrated, Given, from_matrix
 
 KIND = "an RTK geometry"

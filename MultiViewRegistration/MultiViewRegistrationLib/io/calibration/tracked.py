@@ -1,14 +1,24 @@
-"""A tracked C-arm: the pose of its marker, the camera's on the marker, and the camera's intrinsics."""
+"""Tracked C-arms: Plus configurations and recordings, and ITK transform files."""
 
 from __future__ import annotations
+
+import os
+import re
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from xml.etree.ElementTree import Element
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from .calibrated import Calibrated, Given, first_pixel_at_0, from_parts, pose_in_mm
+from ..json_reader import shown
+from ..transforms import read_transform, turned
+from .calibrated import Calibrated, Given, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
+from .text_files import read_bytes, text_of, xml_root
 
-KIND = "a tracked C-arm"
+TRACKED_KIND = "a tracked C-arm"
 
 
 def tracked_view(
@@ -22,12 +32,181 @@ def tracked_view(
 
     Both in one unit and one choice of axes. Asks for `intrinsics`, `unit`, `axes` and `first_pixel`.
     """
-    intrinsics = first_pixel_at_0(given, file, KIND) @ given.need("intrinsics", file, KIND)
+    intrinsics = first_pixel_at_0(given, file, TRACKED_KIND) @ given.need("intrinsics", file, TRACKED_KIND)
     try:
         world_from_camera = rigid.check_rigid(world_from_carm, "world_from_carm") @ rigid.check_rigid(
             carm_from_camera, "carm_from_camera"
         )
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
-    pose = pose_in_mm(rigid.inverse(world_from_camera), given, file, KIND)
+    pose = pose_in_mm(rigid.inverse(world_from_camera), given, file, TRACKED_KIND)
     return from_parts(file, name, intrinsics, pose, given.size)
+
+
+TRANSFORM_KIND = "a transform file"
+TEXT = b"#Insight Transform File"
+GROUP, HEAD = b"TransformGroup", 1 << 16  # of ITK's HDF5, and where it stands
+CAMERA_ITSELF = "none"
+
+
+def is_transform(data: bytes) -> bool:
+    """Whether it is the beginning of one, as text or HDF5."""
+    return data.startswith(TEXT) or GROUP in data[:HEAD]
+
+
+def read_tracked(path: Path, given: Given) -> list[Calibrated]:
+    """The one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
+
+    Asks for `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
+    with Plus; `fixed_transforms`, the transform file from the camera to the marker, of the same direction and axes, or "none" where the
+    transform is the camera's own; and for `intrinsics` and `first_pixel`. Lengths are mm.
+    """
+    file = shown(path)
+    world_from_carm = _pose(path, file, given)
+    fixed = os.fspath(given.need("fixed_transforms", file, TRANSFORM_KIND))
+    carm_from_camera = np.eye(4) if fixed == CAMERA_ITSELF else _pose(Path(fixed), file, given)
+    return [tracked_view(file, shown(path.stem), world_from_carm, carm_from_camera, replace(given, unit="mm"))]
+
+
+def _pose(path: Path, file: str, given: Given) -> np.ndarray:
+    matrix = read_transform(path)
+    if given.need("direction", file, TRANSFORM_KIND) == "resampling":
+        matrix = rigid.inverse(matrix)
+    return turned(matrix) if given.need("axes", file, TRANSFORM_KIND) == "ras" else matrix
+
+
+ROOT = "PlusConfiguration"
+PLUS_KIND = "a recording of Plus"
+LONGEST_HEADER = 16 << 20
+
+#: Transforms (4, 4) by frame and frame: x_target = frames[source][target] @ x_source, both ways round.
+Frames = dict[str, dict[str, np.ndarray]]
+
+_FIELD = re.compile(r"Seq_Frame(\d+)_(\w+?)Transform(Status)?\s*:?=\s*(.*)")
+_NAME = re.compile(r"(?<=.)To(?=[A-Z0-9])")
+
+
+def is_sequence(data: bytes) -> bool:
+    """Whether it is a MetaImage or NRRD with a sequence's fields."""
+    return data.startswith((b"ObjectType", b"NRRD")) and b"\nSeq_Frame" in data
+
+
+def header_of(path: Path) -> bytes:
+    """The text at the head of a MetaImage or NRRD, whose pixels may be large; nothing for other files."""
+    header = b""
+    try:
+        with path.open("rb") as stream:
+            for line in iter(lambda: stream.readline(LONGEST_HEADER), b""):
+                header += line
+                if not header.startswith((b"ObjectType", b"NRRD")) or len(header) > LONGEST_HEADER:
+                    return b""
+                if line.startswith(b"ElementDataFile") or not line.strip():
+                    break
+    except OSError:
+        return b""
+    return header
+
+
+def read_configuration(root: Element, file: str, given: Given) -> list[Calibrated]:
+    """The one view of a configuration: a chain of its transforms leads from `camera_frame` to `world_frame`; both are asked for."""
+    return [_view(frames_of(root, file), file, "", given)]
+
+
+def read_sequence(header: bytes, file: str, given: Given) -> list[Calibrated]:
+    """A view for each frame of a recording that has been tracked ("frame 0", ...): its fields are Seq_Frame0000_AToBTransform, 16 numbers
+    by rows, x_B = M x_A, with a status that is OK (Plus's user manual, "Sequence file").
+
+    The camera's pose on what is tracked comes from a configuration, `fixed_transforms`, which is asked for where the recording does not
+    know `camera_frame`. Frames in which a transform that is needed was not tracked are left out; InputError where none is left.
+    """
+    recorded = _recorded(text_of(header, file), file)
+    fixed: Frames = {}
+    if given.camera_frame and not any(given.camera_frame in frames for frames in recorded.values()):
+        path = Path(given.need("fixed_transforms", file, PLUS_KIND))
+        fixed = frames_of(xml_root(text_of(read_bytes(path), shown(path)), shown(path)), shown(path))
+    camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
+    whole = {number: _joined(fixed, frames) for number, frames in sorted(recorded.items())}
+    tracked = {number: frames for number, frames in whole.items() if _chain(frames, camera, world) is not None}
+    if not tracked:
+        names = ", ".join(map(shown, sorted({name for frames in whole.values() for name in frames}))) or "none"
+        raise InputError(
+            f'{file} has no frame in which "{shown(camera)}" was tracked to "{shown(world)}", expected one (it tells of '
+            f"{names}); correct the names."
+        )
+    return [_view(frames, file, f"frame {number}", given) for number, frames in tracked.items()]
+
+
+def frames_of(root: Element, file: str) -> Frames:
+    """The transforms <Transform From="A" To="B" Matrix="16 numbers by rows"/> of a configuration's CoordinateDefinitions."""
+    frames: Frames = {}
+    for transform in root.iterfind(".//CoordinateDefinitions/Transform"):
+        _add(frames, transform.get("From", ""), transform.get("To", ""), transform.get("Matrix", ""), file)
+    return frames
+
+
+def _recorded(header: str, file: str) -> dict[int, Frames]:
+    """The transforms of each frame whose status is OK, or is not told."""
+    fields: dict[tuple[int, str], dict[str | None, str]] = {}
+    for match in _FIELD.finditer(header):
+        fields.setdefault((int(match[1]), match[2]), {})[match[3]] = match[4].strip()
+    recorded: dict[int, Frames] = {}
+    for (number, name), values in fields.items():
+        frames = recorded.setdefault(number, {})
+        ends = _NAME.split(name)
+        if len(ends) == 2 and None in values and values.get("Status", "OK").upper() == "OK":
+            _add(frames, *ends, values[None], f"{file}: frame {number}")
+    return recorded
+
+
+def _add(frames: Frames, source: str, target: str, numbers: str, where: str) -> None:
+    matrix = _rigid(numbers, f"{where}: the transform from {shown(source)} to {shown(target)}")
+    frames.setdefault(source, {})[target] = matrix
+    frames.setdefault(target, {})[source] = rigid.inverse(matrix)
+
+
+def _joined(*parts: Frames) -> Frames:
+    return {
+        name: {target: matrix for part in parts for target, matrix in part.get(name, {}).items()}
+        for part in parts
+        for name in part
+    }
+
+
+def _view(frames: Frames, file: str, name: str, given: Given) -> Calibrated:
+    camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
+    for key, frame in (("camera_frame", camera), ("world_frame", world)):
+        if frame not in frames:
+            known = ", ".join(map(shown, sorted(frames))) or "none"
+            raise InputError(
+                f'{file} has no transform of {key} "{shown(frame)}", expected one of its frames ({known}); correct the name.'
+            )
+    world_from_camera = _chain(frames, camera, world)
+    if world_from_camera is None:
+        raise InputError(
+            f'{file} has no chain of transforms from "{shown(camera)}" to "{shown(world)}", expected one; add what is '
+            "missing."
+        )
+    return tracked_view(file, name or camera, world_from_camera, np.eye(4), given)
+
+
+def _chain(frames: Frames, source: str, target: str) -> np.ndarray | None:
+    """target from source (4, 4), by the fewest transforms."""
+    found, waiting = {source: np.eye(4)}, deque([source])
+    while waiting:
+        frame = waiting.popleft()
+        for other, matrix in frames.get(frame, {}).items():
+            if other not in found:
+                found[other] = matrix @ found[frame]
+                waiting.append(other)
+    return found.get(target) if target in frames else None
+
+
+def _rigid(text: str, name: str) -> np.ndarray:
+    try:
+        numbers = [float(word) for word in text.split()]
+    except ValueError:
+        numbers = []
+    if len(numbers) != 16:
+        raise InputError(f"{name} has no matrix of 16 numbers, expected 4 rows of 4; correct it.")
+    check_magnitude(numbers, name)
+    return rigid.check_rigid(np.reshape(numbers, (4, 4)), name)

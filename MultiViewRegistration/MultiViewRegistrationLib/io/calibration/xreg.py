@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...geometry import rigid
-from ..fields import shown
 from ..hdf5 import Hdf5, opened
+from ..json_reader import shown
 from .calibrated import Calibrated, from_matrix
 
 LAYOUT = "xReg's projection data"

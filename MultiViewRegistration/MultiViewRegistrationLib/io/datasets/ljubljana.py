@@ -22,9 +22,9 @@ from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.xray import RawImage, raw_image
-from ..fields import LARGEST_NUMBER
 from ..hdf5 import Hdf5, opened
-from .imported import LEAKS, Imported, in_any_view, view_entry
+from ..json_reader import LARGEST_NUMBER
+from . import LEAKS, Imported, in_any_view, view_entry
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
 VIEWS = ("ap", "lat", "ap-max", "lat-max")

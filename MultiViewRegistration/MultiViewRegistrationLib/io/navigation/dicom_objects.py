@@ -1,19 +1,25 @@
-"""What every DICOM object of an export has: a patient and a study, which by default say nothing of whose they are."""
+"""DICOM objects of an export: Spatial Registration and Secondary Capture."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
 from pydicom import dcmread
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import format_number_as_ds
 
+from ... import __version__
 from ...errors import InputError
-from ..dicom_origin import DicomImage, new_uid
+from ..dicom_identity import DicomImage, new_uid
 from ..files import written_atomically
+from .registration_export import Handover
 
 MANUFACTURER = "MultiViewRegistration"
 IMPLEMENTATION = "2.25.219471036128305411250126714012365720118"  # of this writer, from a UUID (PS3.5 B.2)
@@ -97,3 +103,150 @@ def save(path: str | os.PathLike, data: Dataset) -> None:
             temporary, data, file_meta=meta, preamble=b"\0" * 128, is_implicit_VR=False, is_little_endian=True
         )
         file.save_as(temporary)
+
+
+SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
+
+
+def write_spatial_registration(
+    path: str | os.PathLike, handover: Handover, target: str, identity: Dataset | None = None
+) -> None:
+    """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
+
+    The object's frame of reference is the target. Each item's matrix takes points of its own frame to that one (C.20.2.1.1): identity for
+    the target itself, reference_from_world where it is a tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with
+    their world. Without an `identity` it belongs to a study of its own, since it does not say whose it is. A caution is its series
+    description and its label.
+
+    handover: with its UIDs, see `Handover.with_uids`.   identity: patient and study, see `dicom_objects.identity_of`.
+    """
+    data = new_object(SPATIAL_REGISTRATION, "REG", identity)
+    images = [view.image for view in handover.views if view.image]
+    caution, unassessed = handover.caution, handover.verdict in (None, "check")
+    data.SeriesDescription = line(f"NOT FOR USE: {caution}" if caution else f"{target} from CT")
+    data.ContentLabel = "NOT_FOR_USE" if caution else "REGISTRATION"
+    data.ContentDescription = line(
+        f"NOT FOR USE: {caution}"
+        if caution
+        else "To be checked by a person: accuracy not assessed"
+        if unassessed
+        else "Rigid registration, accepted"
+    )
+    data.ContentCreatorName = ""
+    data.FrameOfReferenceUID = handover.uids[target]
+    data.PositionReferenceIndicator = ""
+    items = [_item(handover.uids[target], np.eye(4), target, images if target == "world" else [])]
+    if target == "reference":
+        items.append(_item(handover.uids["world"], handover.reference_from_world, "reference_from_world", images))
+    name = f"{target}_from_ct"
+    items.append(_item(handover.uids["ct"], handover.poses[name], name, []))
+    data.RegistrationSequence = items
+    _refer(data, images)
+    save(path, data)
+
+
+def _item(uid: str, matrix: np.ndarray, comment: str, images: Sequence[DicomImage]) -> Dataset:
+    """One registered frame; `matrix` (4, 4) takes its points to the object's frame."""
+    rigid = Dataset()
+    rigid.FrameOfReferenceTransformationMatrixType = "RIGID"
+    # 16 characters a number: 1e-13 of a rotation, and better than 1e-9 mm up to 10 m
+    rigid.FrameOfReferenceTransformationMatrix = [format_number_as_ds(float(number)) for number in matrix.ravel()]
+    registration = Dataset()
+    registration.FrameOfReferenceTransformationComment = comment
+    registration.RegistrationTypeCodeSequence = []
+    registration.MatrixSequence = [rigid]
+    item = Dataset()
+    item.FrameOfReferenceUID = uid
+    if images:
+        item.ReferencedImageSequence = [reference_to(image) for image in images]
+    item.MatrixRegistrationSequence = [registration]
+    return item
+
+
+def _refer(data: Dataset, images: Sequence[DicomImage]) -> None:
+    """The Common Instance Reference (C.12.2) to images: by study and series, each instance once."""
+    tree: dict[str, dict[str, dict[str, DicomImage]]] = {}
+    for image in images:
+        tree.setdefault(image.study_uid, {}).setdefault(image.series_uid, {})[image.sop_instance_uid] = image
+    studies = []
+    for study_uid, several in tree.items():
+        study = Dataset()
+        study.StudyInstanceUID, study.ReferencedSeriesSequence = study_uid, []
+        for series_uid, instances in several.items():
+            series = Dataset()
+            series.SeriesInstanceUID = series_uid
+            series.ReferencedInstanceSequence = [reference_to(image, with_frame=False) for image in instances.values()]
+            study.ReferencedSeriesSequence.append(series)
+        if study_uid == data.StudyInstanceUID:
+            data.ReferencedSeriesSequence = study.ReferencedSeriesSequence
+        else:
+            studies.append(study)
+    if studies:
+        data.StudiesContainingOtherReferencedInstancesSequence = studies
+
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SIMULATED = "SIMULATED X-ray (DRR of CT)"
+DERIVATION = (
+    "Simulated radiograph (DRR): line integrals of attenuation through a CT at its registered pose, bone bright, on the pixels "
+    "of the X-ray with its lens distortion removed, if any. Computed, not taken: not an X-ray of the patient."
+)
+BRIGHTEST = 99.9  # percentile at the upper end of the window
+THOUSANDTHS = 1000  # a window must be 1 wide at least (C.11.2.1.2), where a line integral is 5 or so
+
+
+@dataclass(frozen=True, eq=False)
+class Drr:
+    """line_integrals: (rows, columns).   number: of the view, from 1.   pixel_mm: (column, row) on the detector, where known.
+
+    xray: the image that it stands beside, where that is DICOM.   identity: patient and study, see `dicom_objects.identity_of`.
+    """
+
+    line_integrals: np.ndarray
+    number: int
+    pixel_mm: tuple[float, float] | None = None
+    xray: DicomImage | None = None
+    identity: Dataset | None = None
+
+
+def write_secondary_capture(
+    path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, caution: str | None = None
+) -> None:
+    """Write it in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
+
+    study_uid: taken where there is no identity, whose study counts otherwise.   caution: is the first thing that its descriptions say.
+    """
+    data = new_object(SECONDARY_CAPTURE, "OT", drr.identity)
+    data.SeriesInstanceUID, data.InstanceNumber = series_uid, drr.number
+    if drr.identity is None:
+        data.StudyInstanceUID = study_uid
+    data.ConversionType = "SYN"
+    data.SecondaryCaptureDeviceManufacturer = data.SecondaryCaptureDeviceManufacturerModelName = MANUFACTURER
+    data.SecondaryCaptureDeviceSoftwareVersions = __version__
+    data.ImageType = ["DERIVED", "SECONDARY", "DRR"]
+    data.SeriesDescription = line(f"NOT FOR USE, {SIMULATED}" if caution else SIMULATED)
+    data.DerivationDescription = f"NOT FOR USE: {caution} {DERIVATION}".replace("\\", "/") if caution else DERIVATION
+    if caution and not caution.isascii():
+        data.SpecificCharacterSet = "ISO_IR 192"
+    data.ImageComments = f"{SIMULATED}, view {drr.number}"
+    data.PatientOrientation = ""
+    data.BurnedInAnnotation, data.LossyImageCompression = "NO", "00"
+    if drr.xray is not None:
+        data.ReferencedImageSequence = [reference_to(drr.xray)]
+    if drr.pixel_mm is not None:
+        data.PixelSpacing = [format_number_as_ds(float(mm)) for mm in reversed(drr.pixel_mm)]
+    _add_pixels(data, drr.line_integrals)
+    save(path, data)
+
+
+def _add_pixels(data: Dataset, line_integrals: np.ndarray) -> None:
+    positive = THOUSANDTHS * np.maximum(line_integrals, 0)
+    slope = float(format_number_as_ds(max(float(positive.max()), 1.0) / (2**16 - 1)))
+    data.SamplesPerPixel, data.PhotometricInterpretation = 1, "MONOCHROME2"
+    data.Rows, data.Columns = positive.shape
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 16, 16, 15, 0
+    data.RescaleSlope, data.RescaleIntercept, data.RescaleType = format_number_as_ds(slope), 0, "US"
+    width = max(float(np.percentile(positive, BRIGHTEST)), 1.0)
+    data.WindowCenter, data.WindowWidth = format_number_as_ds(width / 2), format_number_as_ds(width)
+    stored = np.minimum(np.rint(positive / slope), 2**16 - 1).astype("<u2").tobytes()
+    data.add_new("PixelData", "OW", stored)

@@ -1,4 +1,4 @@
-"""All the files of an export, each with its frames and its direction in its name."""
+"""All files of an export, each with its frames and its direction in its name."""
 
 from __future__ import annotations
 
@@ -7,20 +7,88 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from ..axes import AXES, DIRECTIONS
-from ..files import staged
-from ..matrix_files import NamedMatrix, write_json, write_npy, write_text
-from ..transforms import write_h5_transform, write_transform
+from ...geometry.camera import Camera
+from ..files import staged, write_atomically
+from ..pose_files import NamedMatrix, write_json, write_npy, write_text
+from ..transforms import AXES, DIRECTIONS, write_h5_transform, write_transform
 from . import KINDS
-from .handover import Handover
+from .registration_export import Handover
 
-if TYPE_CHECKING:  # the panel opens without pydicom
+if TYPE_CHECKING:
     from pydicom import Dataset
+
+
+VERSION = "Slicer 5.10.0 0"  # whose camera nodes these are
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def write_cameras(
+    path: str | os.PathLike,
+    cameras: Sequence[Camera],
+    target_from_world: np.ndarray,
+    centre: np.ndarray,
+    caution: str | None = None,
+) -> None:
+    """Write a vtkMRMLCameraNode for each camera, "X-ray 1" and so on, in the target's RAS mm.
+
+    A node stands at the source and looks along the camera's axis; its focal point is at the depth of `centre` (3,), world LPS mm; its view
+    up is that of the image, its view angle 2 atan(H / 2 SDD) with the height H of the detector. A node knows neither a principal point off
+    the middle nor a mirrored image: where there is one, its description says so, with the window centre that vtkCamera wants for it.
+    """
+    root = ElementTree.Element("MRML", version=VERSION, userTags="")
+    for number, camera in enumerate(cameras, start=1):
+        ElementTree.SubElement(
+            root,
+            "Camera",
+            {
+                "id": f"vtkMRMLCameraNode{number}",
+                "name": f"X-ray {number}",
+                "description": f"NOT FOR USE: {caution} {_described(camera)}" if caution else _described(camera),
+                "hideFromEditors": "false",
+                **_placed(camera, RAS_FROM_LPS @ target_from_world, centre),
+                "parallelProjection": "false",
+                "appliedTransform": _text(np.eye(4)),
+            },
+        )
+    ElementTree.indent(root)
+    write_atomically(path, ElementTree.tostring(root, encoding="utf-8", xml_declaration=True) + b"\n")
+
+
+def _placed(camera: Camera, ras_from_world: np.ndarray, centre: np.ndarray) -> dict[str, str]:
+    _, down, forward = camera.camera_from_world[:3, :3]
+    focal_point = camera.source + max(float(camera.depth(centre)), 1.0) * forward
+    rows, fy = camera.size[1], camera.intrinsics[1, 1]
+    return {
+        "position": _text(rigid.transform_points(ras_from_world, camera.source)),
+        "focalPoint": _text(rigid.transform_points(ras_from_world, focal_point)),
+        "viewUp": _text(-ras_from_world[:3, :3] @ down),
+        "viewAngle": _text(np.degrees(2 * np.arctan(rows / (2 * fy)))),
+    }
+
+
+def _described(camera: Camera) -> str:
+    columns, rows = camera.size
+    off = ((np.array(camera.size) - 1) / 2 - camera.principal_point) / (np.array(camera.size) / 2)
+    x, y = np.sign(camera.intrinsics[0, 0]) * off[0], -off[1]
+    said = [f"The beam of an X-ray of {columns} x {rows} pixels, seen from its source."]
+    if max(abs(x), abs(y)) > 1e-9:
+        said.append(
+            f"Its principal point is off the middle: GetCamera().SetWindowCenter({x:.9g}, {y:.9g}) in a view as wide as the image."
+        )
+    if camera.intrinsics[0, 0] < 0:
+        said.append("The image is stored mirrored: what this camera sees is its mirror image.")
+    return " ".join(said)
+
+
+def _text(numbers) -> str:
+    return " ".join(repr(float(number)) for number in np.ravel(numbers))
+
 
 _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
 
@@ -106,6 +174,6 @@ def _itk(path: Path, kind: str, name: str, pose: np.ndarray, direction: str, cau
 
 
 def _dicom(path: Path, handover: Handover, target: str, identity: Dataset | None) -> None:
-    from .spatial_registration import write_spatial_registration
+    from .dicom_objects import write_spatial_registration
 
     write_spatial_registration(path, handover, target, identity)

@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError
-from ..fields import found as quoted
-from .assumptions import EXACT, SAME_TABLE, TABLE_MOVED
-from .found import Found
-from .read import NEEDED, read_header
-from .table import carry, moved
+from ..errors import InputError
+from .dicom_geometry import EXACT, NEEDED, SAME_TABLE, TABLE_MOVED, Found, carry, moved, read_header
+from .json_reader import found as quoted
 
 HOW = (
     "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "

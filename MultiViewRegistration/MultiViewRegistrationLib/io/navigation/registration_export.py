@@ -14,9 +14,9 @@ from ...geometry.camera import Camera
 from ..cameras import rigid_matrix
 from ..case import hashes
 from ..case_file import CaseFile
-from ..dicom_origin import DicomImage, new_uid
-from ..fields import Fields, found, read_json, shown
+from ..dicom_identity import DicomImage, new_uid
 from ..files import write_atomically
+from ..json_reader import Fields, found, read_json, shown
 
 VERSION = 1
 VERDICTS = ("accept", "check", "reject")

@@ -10,6 +10,7 @@ from scipy.optimize import linear_sum_assignment
 if TYPE_CHECKING:
     from .case_check import CaseCheck, PairCheck, ViewCheck
 
+
 HARDLY_INSIDE = 0.15  # share of the CT's box: a head to hip CT over a pelvis has more
 NEARLY_PARALLEL_DEG = 15.0
 FAR_APART_MM = 50.0

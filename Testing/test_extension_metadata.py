@@ -102,7 +102,8 @@ def dependencies() -> dict[str, str]:
 
 
 def test_slicer_is_asked_for_what_it_lacks_and_nothing_else(dependencies):
-    lines = (RESOURCES / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    files = ("requirements.txt", "requirements_yaml.txt")
+    lines = [line for name in files for line in (RESOURCES / name).read_text(encoding="utf-8").splitlines()]
     asked = names_and_bounds([line for line in lines if line and not line.startswith("#")])
     assert asked == {name: bound for name, bound in dependencies.items() if name not in SLICER_5_10}
     assert "torch" not in asked  # comes with its own extension, which chooses the build for the computer

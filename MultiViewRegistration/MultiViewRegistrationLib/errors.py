@@ -7,7 +7,7 @@ class InputError(ValueError):
     """Bad input, told in one plain sentence: which file or field, what was found, what was expected, what to do."""
 
 
-class Unsaid(InputError):
+class MissingInformation(InputError):
     """Input that does not say what must be known, and is not guessed.   key: the name under which a person can give it."""
 
     def __init__(self, message: str, key: str) -> None:

@@ -14,7 +14,7 @@ from tiny_case import START, changed, full, refusal
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.case_file import CaseFile
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_tra
-from MultiViewRegistrationLib.io.navigation.registration_export import Handover
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.pose_files import read_pose, read_start_pose
 
 SHEAR, PERSPECTIVE = np.eye(4), START.copy()
@@ -49,13 +49,13 @@ def test_in_a_case(write_case, matrix, key):
 @bad
 @pytest.mark.parametrize("key", ["world_from_ct", "reference_from_world"])
 def test_in_a_result(tmp_path, matrix, key):
-    assert key in refusal(Handover.read, write_result(tmp_path, **{key: matrix.tolist()}))
+    assert key in refusal(RegistrationExport.read, write_result(tmp_path, **{key: matrix.tolist()}))
 
 
 @bad
 def test_in_the_cameras_of_a_result(tmp_path, matrix):
     views = [{"name": "AP", "camera_from_world": matrix.tolist()}]
-    assert "camera_from_world" in refusal(Handover.read, write_result(tmp_path, views=views))
+    assert "camera_from_world" in refusal(RegistrationExport.read, write_result(tmp_path, views=views))
 
 
 @bad

@@ -12,6 +12,7 @@ from tiny_case import READING, START, camera, changed, minimal
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_check import check_case
+from MultiViewRegistrationLib.io.case_summary import findings, summary_lines
 
 
 def with_readings(*readings, start=START) -> dict:
@@ -24,8 +25,8 @@ def with_readings(*readings, start=START) -> dict:
     return {key: value for key, value in case.items() if value is not None}
 
 
-def findings(path) -> list[str]:
-    return check_case(Case.load(path)).findings
+def findings_of(path) -> list[str]:
+    return findings(check_case(Case.load(path)))
 
 
 def test_numbers_are_those_of_the_reading(write_case):
@@ -42,7 +43,7 @@ def test_numbers_are_those_of_the_reading(write_case):
     assert ap.inside == pytest.approx(16 * 4 * 0.7 / 48, abs=0.03) and not ap.mirrored  # the box is 48 mm high
     assert check.pairs[0].angle_deg == pytest.approx(90) and check.pairs[0].gap_mm == pytest.approx(0, abs=1e-9)
     np.testing.assert_allclose(check.isocentre, 0, atol=1e-9)
-    assert check.findings == []
+    assert findings(check) == []
 
 
 def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
@@ -73,10 +74,10 @@ def test_points_outside_of_the_ct_are_suspicious(write_case):
     }
     tracker = np.linalg.inv([[0, 0, 1, 50], [1, 0, 0, -60], [0, 1, 0, 70], [0, 0, 0, 1]])
     check = check_case(Case.load(write_case({**case, "reference_from_world": tracker.tolist()})))
-    assert [finding for finding in check.findings if "outside of the CT" in finding] == [
+    assert [finding for finding in findings(check) if "outside of the CT" in finding] == [
         "2 of 3 targets lie outside of the CT; check that they are of this CT, in LPS mm."
     ]
-    told = " ".join(check.lines)
+    told = " ".join(summary_lines(check))
     assert (
         "3 targets, 1 of them within" in told and "1 landmarks, all within" in told and "7 degrees and 9.5 mm" in told
     )
@@ -91,7 +92,7 @@ def test_it_is_told_how_well_a_camera_is_known(write_case):
     case = minimal()
     for view, (rotation, translation) in zip(case["views"], [(1.5, 3), (None, 0)], strict=True):
         view |= {"rotation_sd_deg": rotation, "translation_sd_mm": translation}
-    ap, lateral = check_case(Case.load(write_case(case))).lines[2:6:3]
+    ap, lateral = summary_lines(check_case(Case.load(write_case(case))))[2:6:3]
     assert ap.endswith("the camera is known to 1.5 degrees and 3 mm.") and lateral.endswith("the camera is not known.")
 
 
@@ -114,8 +115,8 @@ def test_which_way_the_patient_lies(write_case, mirrored):
     np.testing.assert_allclose(toward["P"], [0, 0, -1], atol=1e-9)
     np.testing.assert_allclose(toward["S"], [0, -1, 0], atol=1e-9)
     side = "left" if mirrored else "right"
-    assert f"the {side} to the right, the front towards the detector, the feet downwards" in check.lines[2]
-    assert check.views[0].mirrored == mirrored and not check.findings
+    assert f"the {side} to the right, the front towards the detector, the feet downwards" in summary_lines(check)[2]
+    assert check.views[0].mirrored == mirrored and not findings(check)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_which_way_the_patient_lies(write_case, mirrored):
 )
 def test_what_is_suspicious_is_said(write_case, readings, start, said):
     told = [
-        finding for finding in findings(write_case(with_readings(*readings, start=start))) if finding.startswith(said)
+        finding for finding in findings_of(write_case(with_readings(*readings, start=start))) if finding.startswith(said)
     ]
     assert len(told) == 1 and told[0].endswith(".")
 
@@ -148,7 +149,7 @@ def test_what_is_suspicious_is_said(write_case, readings, start, said):
 def test_the_same_image_in_two_views_is_said(write_case):
     path = write_case(minimal())
     (path.parent / "lat.mha").write_bytes((path.parent / "ap.mha").read_bytes())
-    assert any(finding.startswith("LAT has the same image as AP") for finding in findings(path))
+    assert any(finding.startswith("LAT has the same image as AP") for finding in findings_of(path))
 
 
 def test_without_a_start_the_ct_is_put_where_the_views_meet(write_case):
@@ -165,7 +166,7 @@ def test_a_single_view_is_judged_about_the_worlds_origin(write_case):
     content = with_readings({}, {}, start=None)
     content["views"].pop()
     check = check_case(Case.load(write_case(content)))
-    assert check.views[0].isocentre_depth_mm == pytest.approx(700) and check.pairs == [] and check.findings == []
+    assert check.views[0].isocentre_depth_mm == pytest.approx(700) and check.pairs == [] and findings(check) == []
 
 
 def test_a_page_never_replaces_a_case(write_case, capsys):

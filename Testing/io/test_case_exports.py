@@ -24,7 +24,7 @@ from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.navigation import CASE_KINDS, VOLUME_FORMATS
 from MultiViewRegistrationLib.io.navigation.dicom_objects import Drr, identity_of, write_secondary_capture
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
-from MultiViewRegistrationLib.io.navigation.registration_export import Handover
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.navigation.resampled import resampled_ct, resampled_mask
 from MultiViewRegistrationLib.report.exports import case_files, identities_of
 
@@ -104,12 +104,12 @@ def exported(folder, case, tmp_path):
             }
             for n, (name, camera) in enumerate(CAMERAS.items(), start=1)
         ]
-        handover = Handover.read(
+        exported = RegistrationExport.read(
             write_result(tmp_path / "result", **{"world_from_ct": POSE.tolist(), "views": views} | changes)
         )
         identities = identities_of(folder / "case.json") if identity else {}
-        further = case_files(handover, case, kinds or CASE_KINDS, volume, identities)
-        return {file.name: file for file in write_exports(handover, tmp_path / "out", [], further=further)}
+        further = case_files(exported, case, kinds or CASE_KINDS, volume, identities)
+        return {file.name: file for file in write_exports(exported, tmp_path / "out", [], further=further)}
 
     return export
 
@@ -198,7 +198,7 @@ def test_dciodvfy_finds_no_error_in_a_drr(exported, require_program, changes):
 def test_dciodvfy_finds_no_error_in_a_registration_of_somebody(exported, folder, require_program, tmp_path):
     exported("cameras")
     identity = identities_of(folder / "case.json")["LAT"]
-    [file] = write_exports(Handover.read(tmp_path / "result"), tmp_path, ["dicom"], identity=identity)
+    [file] = write_exports(RegistrationExport.read(tmp_path / "result"), tmp_path, ["dicom"], identity=identity)
     assert verified(require_program, file, "SpatialRegistration") == []
     data = pydicom.dcmread(file)
     assert data.PatientID == IDENTITY["PatientID"] and data.StudyInstanceUID == "1.2.3.5"
@@ -293,8 +293,8 @@ def test_corrected_cameras_are_those_of_the_drr(exported):
 
 
 def test_a_result_of_other_views_is_refused(case, tmp_path):
-    handover = Handover.read(write_result(tmp_path, views=[{"name": "AP"}]))
-    assert "has no view" in refusal(case_files, handover, case, ["cameras"], "nrrd")
+    exported = RegistrationExport.read(write_result(tmp_path, views=[{"name": "AP"}]))
+    assert "has no view" in refusal(case_files, exported, case, ["cameras"], "nrrd")
 
 
 @pytest.mark.parametrize("frame", ["world", "ct", "reference"])
@@ -358,10 +358,10 @@ def test_a_scene_with_a_caution_is_plain_xml(exported):
 @pytest.mark.parametrize(
     ("charset", "name"), [("ISO_IR 100", "Müller^Jörg"), (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎")]
 )
-@pytest.mark.parametrize("caution", [None, OVERRIDE])
-def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, name, caution):
+@pytest.mark.parametrize("warning", [None, OVERRIDE])
+def test_a_name_in_another_alphabet_comes_out_as_it_went_in(tmp_path, charset, name, warning):
     write_xray(tmp_path / "xa.dcm", np.ones((4, 5)), SpecificCharacterSet=charset, PatientName=name)
     drr = Drr(np.ones((4, 5)), 1, identity=identity_of(tmp_path / "xa.dcm"))
-    write_secondary_capture(tmp_path / "drr.dcm", drr, "1.2", "1.3", caution)
+    write_secondary_capture(tmp_path / "drr.dcm", drr, "1.2", "1.3", warning)
     data = pydicom.dcmread(tmp_path / "drr.dcm")
-    assert str(data.PatientName) == name and (caution is None or OVERRIDE in data.DerivationDescription)
+    assert str(data.PatientName) == name and (warning is None or OVERRIDE in data.DerivationDescription)

@@ -12,7 +12,7 @@ from tiny_case import changed, full, minimal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
 from MultiViewRegistrationLib.io import case_file, json_reader
-from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
+from MultiViewRegistrationLib.regressor.poses import AXES, MAX_BYTES
 
 SCHEMA = json.loads((Path(case_file.__file__).parent / "case.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -41,7 +41,7 @@ def test_what_is_wrong_in_meaning_fits_the_schema(keys, value, parts):
 def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
     asked = {}
 
-    class Recorder(json_reader.Fields):
+    class Recorder(json_reader.JsonObject):
         def has(self, key):
             kind = self.name.split(".")[-1].partition("[")[0]
             if self.name.startswith("landmarks[") and kind == "views":
@@ -49,8 +49,8 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
             asked.setdefault(kind, set()).add(key)
             return super().has(key)
 
-    monkeypatch.setattr(json_reader, "Fields", Recorder)
-    monkeypatch.setattr(case_file, "Fields", Recorder)
+    monkeypatch.setattr(json_reader, "JsonObject", Recorder)
+    monkeypatch.setattr(case_file, "JsonObject", Recorder)
     case_file.CaseFile.from_json(case_folder / "case.json", full())
     view = SCHEMA["$defs"]["view"]["properties"]
     top = SCHEMA["properties"]
@@ -71,7 +71,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
 def test_the_ranges_to_train_on_are_those_of_the_regressor():
     """The file and the regressor name the six axes, and limit them, alike."""
     assert tuple(case_file.TRAINING) == AXES == tuple(SCHEMA["properties"]["training"]["properties"])
-    assert [most or np.inf for most in case_file.TRAINING.values()] == list(LARGEST)
+    assert [most or np.inf for most in case_file.TRAINING.values()] == list(MAX_BYTES)
 
 
 def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):

@@ -19,7 +19,7 @@ from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.dicom_identity import uid_of
 from MultiViewRegistrationLib.io.navigation.exports import write_exports
 from MultiViewRegistrationLib.io.navigation.igtl import messages_of
-from MultiViewRegistrationLib.io.navigation.registration_export import Handover
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 from MultiViewRegistrationLib.io.pose_files import read_start_pose
 
 POSE, REFERENCE = pose(1), pose(2)
@@ -32,8 +32,8 @@ def exported(tmp_path):
     """A function: the files, by name, of a result with these changes."""
 
     def export(*kinds, **changes):
-        handover = Handover.read(write_result(tmp_path / "result", **changes).parent)
-        return {file.name: file for file in write_exports(handover, tmp_path / "out", *([kinds] if kinds else []))}
+        exported = RegistrationExport.read(write_result(tmp_path / "result", **changes).parent)
+        return {file.name: file for file in write_exports(exported, tmp_path / "out", *([kinds] if kinds else []))}
 
     return export
 
@@ -200,8 +200,8 @@ def test_a_tracker_gets_an_object_in_its_own_frame(exported, tmp_path):
 
 def test_a_world_without_a_uid_gets_one_for_good(tmp_path):
     path = write_result(tmp_path, frame_of_reference_uid=None)
-    first = Handover.read(path).with_uids().uids
-    assert Handover.read(path).with_uids().uids == first and first["world"] != first["ct"]
+    first = RegistrationExport.read(path).with_uids().uids
+    assert RegistrationExport.read(path).with_uids().uids == first and first["world"] != first["ct"]
     assert json.loads(path.read_text())["world_from_ct"] == POSE.tolist()
 
 
@@ -226,13 +226,13 @@ def test_a_uid_made_of_a_hash_is_one_and_stays_the_same():
     ],
 )
 def test_what_is_no_result_is_refused(tmp_path, changes, word):
-    assert word in refusal(Handover.read, write_result(tmp_path, **changes))
+    assert word in refusal(RegistrationExport.read, write_result(tmp_path, **changes))
 
 
 def test_without_pyigtl_a_sentence_says_what_to_install(tmp_path, monkeypatch):
-    handover = Handover.read(write_result(tmp_path))
+    exported = RegistrationExport.read(write_result(tmp_path))
     monkeypatch.setitem(sys.modules, "pyigtl", None)
-    assert "multiview-registration[navigation]" in refusal(messages_of, handover)
+    assert "multiview-registration[navigation]" in refusal(messages_of, exported)
 
 
 KEYS = st.sampled_from(
@@ -261,14 +261,14 @@ VALUES = st.recursive(
 @given(st.dictionaries(KEYS, VALUES, min_size=1, max_size=3))
 def test_any_content_is_a_result_or_refused(tmp_path, changes):
     try:
-        handover = Handover.read(write_result(tmp_path / "fuzz", **changes))
+        exported = RegistrationExport.read(write_result(tmp_path / "fuzz", **changes))
     except InputError as error:
         assert len(str(error).splitlines()) == 1
     else:
-        assert handover.poses["world_from_ct"].shape == (4, 4)
+        assert exported.poses["world_from_ct"].shape == (4, 4)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
-    handover = Handover.read(write_result(tmp_path / "result"))
-    assert "cannot be written" in refusal(write_exports, handover, tmp_path / "file" / "out")
+    exported = RegistrationExport.read(write_result(tmp_path / "result"))
+    assert "cannot be written" in refusal(write_exports, exported, tmp_path / "file" / "out")

@@ -18,7 +18,7 @@ pyigtl = pytest.importorskip("pyigtl", reason="needs pyigtl: pip install -e .[na
 
 from MultiViewRegistrationLib.io.navigation import igtl  # noqa: E402
 from MultiViewRegistrationLib.io.navigation.igtl import messages_of  # noqa: E402
-from MultiViewRegistrationLib.io.navigation.registration_export import Handover  # noqa: E402
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport  # noqa: E402
 
 POSE, REFERENCE = pose(1), pose(2)
 TURN = np.diag([-1.0, -1.0, 1.0, 1.0])
@@ -28,7 +28,7 @@ SOON_S = 20.0
 @pytest.fixture
 def messages(tmp_path):
     def make(**changes):
-        return messages_of(Handover.read(write_result(tmp_path / "result", **changes)))
+        return messages_of(RegistrationExport.read(write_result(tmp_path / "result", **changes)))
 
     return make
 

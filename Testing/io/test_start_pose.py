@@ -94,13 +94,13 @@ def test_our_matrices_are_read_by_what_is_not_ours(tmp_path):
     named = NamedMatrix(POSE, "world_from_ct", "ras")
     write_text(tmp_path / "a.txt", named, "two\nlines")
     np.testing.assert_array_equal(np.loadtxt(tmp_path / "a.txt"), POSE)
-    write_npy(tmp_path / "a.npy", named, "a caution")
+    write_npy(tmp_path / "a.npy", named, "a warning")
     record = np.load(tmp_path / "a.npy", allow_pickle=False)
     np.testing.assert_array_equal(record["world_from_ct_ras_mm"], POSE)
-    assert str(record["override"]) == "a caution"
-    write_json(tmp_path / "a.json", named, "a caution")
+    assert str(record["override"]) == "a warning"
+    write_json(tmp_path / "a.json", named, "a warning")
     content = json.loads((tmp_path / "a.json").read_text())
-    assert content["axes"] == "RAS" and content["override"] == "a caution" and content["world_from_ct"] == POSE.tolist()
+    assert content["axes"] == "RAS" and content["override"] == "a warning" and content["world_from_ct"] == POSE.tolist()
 
 
 def test_the_words_of_an_h5_file_leave_its_data_alone(tmp_path):

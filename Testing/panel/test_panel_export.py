@@ -107,7 +107,7 @@ def test_what_has_changed_since_needs_an_override_which_the_files_carry(register
     registered.wait(lambda: word in ui.doubtLabel.text, 3)
     assert registered.header("export") == "\u25cb"
     assert not ui.exportButton.enabled
-    assert "override the caution" in ui.hintLabel.text
+    assert "override the warning" in ui.hintLabel.text
     tick(registered, "overrideCheckBox")
     export(registered)
     assert registered.message == ""

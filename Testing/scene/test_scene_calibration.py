@@ -173,7 +173,7 @@ def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, t
 
 
 def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
-    from MultiViewRegistrationLib.session.calibration import needs_hdf5, read_cameras
+    from MultiViewRegistrationLib.session.calibration import read_cameras, requirements_of
 
     (tmp_path / "a.xml").write_text("<html/>")
     assert "expected <" in read_cameras(tmp_path / "a.xml", SIZE, {}).problem
@@ -190,7 +190,8 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
         tmp_path / "g.xml", SIZE, {"detector_spacing_mm": "1.25, 1.25", "detector_origin_mm": "-79.4 -79.4"}
     )
     assert len(asked.found) == 1 and asked.found[0].size == SIZE
-    assert not needs_hdf5(tmp_path / "g.xml") and not needs_hdf5(tmp_path / "nowhere")
+    assert requirements_of(tmp_path / "g.xml") is None and requirements_of(tmp_path / "nowhere") is None
+    assert requirements_of("camera.yml") == "requirements_yaml.txt"
 
 
 def test_all_that_a_reader_may_ask_is_asked_in_words():

@@ -11,7 +11,7 @@ import pytest
 from phantom_scene import settled_session
 from planted_dicom import SECRETS, write_ct, write_xray
 
-from MultiViewRegistrationLib.io.navigation.registration_export import Handover
+from MultiViewRegistrationLib.io.navigation.registration_export import RegistrationExport
 
 
 @pytest.fixture
@@ -206,9 +206,9 @@ def test_formats_are_those_of_the_command_line(session, tmp_path):
         "reference_from_ct.dcm",
     ):
         assert tmp_path / name in files
-    handover, ds = Handover.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
+    exported, ds = RegistrationExport.read(tmp_path), pydicom.dcmread(tmp_path / "reference_from_ct.dcm")
     assert (
-        ds.FrameOfReferenceUID == handover.uids["reference"] == session.registration.node.GetParameter("referenceUID")
+        ds.FrameOfReferenceUID == exported.uids["reference"] == session.registration.node.GetParameter("referenceUID")
     )
     assert "NOT FOR USE" in ds.SeriesDescription  # the case changed since
     assert "Override" in Path(tmp_path, "world_from_ct.lps.txt").read_text()

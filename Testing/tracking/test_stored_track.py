@@ -13,7 +13,7 @@ from moving import write_blinking_case
 from tracked import write_track
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.json_reader import Fields
+from MultiViewRegistrationLib.io.json_reader import JsonObject
 from MultiViewRegistrationLib.io.sequence import FrameFiles, FrameSequence
 from MultiViewRegistrationLib.sequence.track_files import StoredTrack
 
@@ -62,7 +62,7 @@ def test_lists_of_images_and_cases_are_written_and_read(study, tmp_path):
     case = study / "case" / "case.json"
     for files in (FrameFiles.of_images(case, images), FrameFiles.of_cases([case, case])):
         told = {"sequence": files.written(tmp_path)}
-        back = FrameFiles.read(Fields("track.json", "", told).section("sequence"), tmp_path)
+        back = FrameFiles.read(JsonObject("track.json", "", told).section("sequence"), tmp_path)
         assert back.names == files.names and back.own_cases == files.own_cases
         assert [view.image.path.resolve() for view in back.file(1).views] == [
             view.image.path.resolve() for view in files.file(1).views

@@ -49,12 +49,13 @@ def add(commands: argparse._SubParsersAction, common: argparse.ArgumentParser) -
 def _check(options: argparse.Namespace) -> dict:
     from ..io.case import Case
     from ..io.case_check import check_case
+    from ..io.case_summary import to_json
 
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         case = Case.load(options.case)
     check = check_case(case)
-    answer = check.to_json()
+    answer = to_json(check)
     answer["findings"] = [str(warning.message) for warning in caught if warning.category is UserWarning] + answer[
         "findings"
     ]
@@ -70,6 +71,7 @@ def _check(options: argparse.Namespace) -> dict:
 def _show(options: argparse.Namespace) -> dict:
     from ..io.case import Case
     from ..io.case_check import check_case
+    from ..io.case_summary import to_json
     from ..io.files import write_atomically
 
     if options.out and options.out.suffix.lower() not in (".html", ".htm"):
@@ -83,10 +85,11 @@ def _show(options: argparse.Namespace) -> dict:
         print(f"Wrote {out}", file=sys.stderr)
         if options.open:
             webbrowser.open(out.resolve().as_uri())
-    return check.to_json()
+    return to_json(check)
 
 
 def _page(case: Case, check) -> str:
+    from ..io.case_summary import findings, summary_lines
     from ..report.case_page import case_page
     from ..report.scene_svg import Scene
 
@@ -106,8 +109,8 @@ def _page(case: Case, check) -> str:
     return case_page(
         check.name,
         Scene(case.views, detector_mm, check.corners, check.world_from_ct),
-        check.lines,
-        check.findings,
+        summary_lines(check),
+        findings(check),
         notes,
     )
 

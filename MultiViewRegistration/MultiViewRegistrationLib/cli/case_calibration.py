@@ -25,7 +25,7 @@ def calibrated_geometry(
 
     Tells on stderr what the reader has to say. InputError where the file or an answer is wrong or missing.
     """
-    from ..io.calibration.calibrated import QUESTIONS, Unsaid, parse_given
+    from ..io.calibration.calibrated import QUESTIONS, MissingInformation, parse_option
     from ..io.calibration.read import read_calibration
 
     if len(calibration) > 2:
@@ -33,12 +33,12 @@ def calibrated_geometry(
             f"view {view}: found {len(calibration)} words behind --calibration, expected a file and the name of a camera in "
             "it; put names with spaces in quotes."
         )
-    given = dict(map(parse_given, readings))
+    given = dict(map(parse_option, readings))
     while True:
         try:
             cameras = read_calibration(calibration[0], **given)
             break
-        except Unsaid as error:
+        except MissingInformation as error:
             key = error.key
             if key == "size":
                 given[key] = size
@@ -48,7 +48,7 @@ def calibrated_geometry(
                 what, choices = QUESTIONS[key]
                 given[key] = until(
                     f"{view}: {Path(calibration[0]).name} does not say {what}: {choices}: ",
-                    lambda answer, key=key: parse_given(f"{key}={answer}")[1],
+                    lambda answer, key=key: parse_option(f"{key}={answer}")[1],
                 )
     camera = _chosen(view, cameras, calibration)
     for note in camera.notes:

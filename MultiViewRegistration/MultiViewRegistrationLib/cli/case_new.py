@@ -132,6 +132,7 @@ def _deviation(text: str) -> float | None:
 def _new(options: argparse.Namespace) -> dict:
     from ..io.case_check import check_case
     from ..io.case_new import NewCase, write_new_case
+    from ..io.case_summary import findings, summary_lines, to_json
 
     ask = _asked if sys.stdin.isatty() and not options.json else None
     ct = options.ct or Path(_need(ask, "--ct", "CT (a file, or a folder of DICOM slices)"))
@@ -147,9 +148,13 @@ def _new(options: argparse.Namespace) -> dict:
     check = check_case(case)
     if not options.json:
         print(f"Wrote {out}.")
-        print("\n".join(f"  {line}" for line in check.lines + [f"Suspicious: {finding}" for finding in check.findings]))
+        print(
+            "\n".join(
+                f"  {line}" for line in summary_lines(check) + [f"Suspicious: {finding}" for finding in findings(check)]
+            )
+        )
         print(f"Look at it before you use it: mvreg case show {out}")
-    return {"case": str(out), **check.to_json()}
+    return {"case": str(out), **to_json(check)}
 
 
 def _view(given: dict, ask: Callable[[str], str] | None) -> NewView:

@@ -13,7 +13,7 @@ from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.transforms import AXES, DIRECTIONS
 
 if TYPE_CHECKING:
-    from ..io.navigation.registration_export import Handover
+    from ..io.navigation.registration_export import RegistrationExport
 
 MATRICES = ("txt", "npy", "json")
 
@@ -68,8 +68,8 @@ def add(commands, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> dict:
-    """Do it; returns what was written, and whether it carries a caution."""
-    from ..io.navigation.registration_export import Handover
+    """Do it; returns what was written, and whether it carries a warning."""
+    from ..io.navigation.registration_export import RegistrationExport
 
     links = [link for link in (options.igtl, options.igtl_server) if link is not None]
     if bool(options.kinds) != bool(options.out) or not (options.kinds or links) or len(links) > 1:
@@ -82,11 +82,11 @@ def run(options: argparse.Namespace) -> dict:
     _refuse_idle_options(options, kinds)
     if options.seconds is not None and not 0 < options.seconds < 1e6:
         raise InputError(f"--seconds: found {options.seconds:g}, expected a number above 0; correct it.")
-    handover = _settled(Handover.read(options.result), options)
-    files = _write(handover, kinds, options) if kinds else []
+    exported = _settled(RegistrationExport.read(options.result), options)
+    files = _write(exported, kinds, options) if kinds else []
     if links:
-        _send(handover, options)
-    return {"files": [str(file) for file in files], "verdict": handover.verdict, "override": handover.caution}
+        _send(exported, options)
+    return {"files": [str(file) for file in files], "verdict": exported.verdict, "override": exported.warning}
 
 
 def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
@@ -114,22 +114,22 @@ def _refuse_idle_options(options: argparse.Namespace, kinds: list[str]) -> None:
         )
 
 
-def _settled(handover: Handover, options: argparse.Namespace) -> Handover:
+def _settled(exported: RegistrationExport, options: argparse.Namespace) -> RegistrationExport:
     """The result, its inputs compared; InputError where something speaks against it that nobody has overridden."""
     if options.case:
-        handover = handover.beside(options.case)
+        exported = exported.beside(options.case)
     elif not options.json:
         print("  whether an input has changed since was not looked at: that needs --case", file=sys.stderr)
-    if handover.caution and not (handover.overridden or options.override):
-        caution = handover.caution[0].lower() + handover.caution[1:].rstrip(".")
+    if exported.warning and not (exported.overridden or options.override):
+        warning = exported.warning[0].lower() + exported.warning[1:].rstrip(".")
         raise InputError(
-            f"{handover.path}: {caution}, expected a result that stands; register again, or add --override, which every file "
+            f"{exported.path}: {warning}, expected a result that stands; register again, or add --override, which every file "
             "then tells of."
         )
-    return handover
+    return exported
 
 
-def _write(handover: Handover, kinds: list[str], options: argparse.Namespace) -> list[Path]:
+def _write(exported: RegistrationExport, kinds: list[str], options: argparse.Namespace) -> list[Path]:
     from ..io.case import Case
     from ..io.navigation.exports import write_exports
     from ..report.exports import case_files, identities_of
@@ -138,10 +138,10 @@ def _write(handover: Handover, kinds: list[str], options: argparse.Namespace) ->
     identities = identities_of(options.case) if options.identity else {}
     further = {}
     if set(kinds) & set(CASE_KINDS):
-        case = Case.load(options.case, world_from_ct=handover.world_from_ct)
-        further = case_files(handover, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
+        case = Case.load(options.case, world_from_ct=exported.world_from_ct)
+        further = case_files(exported, case, kinds, options.volume or VOLUME_FORMATS[0], identities)
     files = write_exports(
-        handover,
+        exported,
         options.out,
         [kind for kind in kinds if kind in KINDS],
         directions,
@@ -154,13 +154,13 @@ def _write(handover: Handover, kinds: list[str], options: argparse.Namespace) ->
     return files
 
 
-def _send(handover: Handover, options: argparse.Namespace) -> None:
+def _send(exported: RegistrationExport, options: argparse.Namespace) -> None:
     from ..io.navigation.igtl import address, messages_of, send_to, serve
 
     def tell(text: str) -> None:
         print(f"  OpenIGTLink: {text}", file=sys.stderr, flush=True)
 
-    messages, stop = messages_of(handover), threading.Event()
+    messages, stop = messages_of(exported), threading.Event()
     if not messages.images:
         tell("there are no overlays beside the result.json, so no IMAGE is sent")
     if options.seconds is not None:

@@ -29,7 +29,7 @@ IMPLICIT, EXPLICIT, DEFLATED, BIG_ENDIAN = (
 PIXEL_DATA = 0x7FE00010
 UNDEFINED = 0xFFFFFFFF
 #: Header elements that are longer are left where they are, by the file's word on their length.
-LONGEST_ELEMENT = 64 << 20
+MAX_ELEMENT_BYTES = 64 << 20
 HEADERS_KEPT = 64
 
 
@@ -148,7 +148,7 @@ def _read(path: str, *state: int) -> DicomFile:
                     "uncompressed."
                 )
             data.seek(0)
-            header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=LONGEST_ELEMENT)
+            header = pydicom.dcmread(data, stop_before_pixels=True, defer_size=MAX_ELEMENT_BYTES)
             header.file_meta = meta
             at, length, explicit = _pixels(data, data.tell(), syntax == BIG_ENDIAN)
     except InputError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .dicom_file import BIG_ENDIAN, DicomFile, quiet
-from .reading import MOST_PIXELS, read_image, silenced
+from .reading import MAX_PIXELS, read_image, silenced
 
 if TYPE_CHECKING:
     import pydicom
@@ -22,7 +22,7 @@ JPEG_BEGINS = b"\xff\xd8"
 FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 #: Markers without a length behind them.
 ALONE = {0x01, *range(0xD0, 0xDA)}
-MOST_TILES = 1 << 12
+MAX_TILES = 1 << 12
 
 
 def size_of(encoded: bytes) -> tuple[int, int, int] | None:
@@ -54,14 +54,14 @@ def _j2k(sizes: bytes) -> tuple[int, int, int] | None:
         int.from_bytes(sizes[at : at + 4], "big") for at in range(4, 28, 4)
     )
     components = int.from_bytes(sizes[36:38], "big")
-    if min(tile_columns, tile_rows) < 1 or -(-right // tile_columns) * -(-bottom // tile_rows) > MOST_TILES:
+    if min(tile_columns, tile_rows) < 1 or -(-right // tile_columns) * -(-bottom // tile_rows) > MAX_TILES:
         return None
     return right - left, bottom - top, components
 
 
 RLE = "1.2.840.10008.1.2.5"
 #: Pixels for each byte: an X-ray has noise, and compresses far less.
-MOST_PACKED = 5000
+MAX_COMPRESSION = 5000
 DESCRIBED = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -90,7 +90,7 @@ def refuse_what_it_cannot_hold(file: DicomFile) -> None:
     claimed, there = rows * columns * samples * frame_count(file), file.path.stat().st_size
     if (
         min(rows, columns, samples, allocated) < 1
-        or claimed * (1 / MOST_PACKED if file.compressed else allocated / 8) > there
+        or claimed * (1 / MAX_COMPRESSION if file.compressed else allocated / 8) > there
     ):
         file.refuse(
             f"has {columns} x {rows} x {samples} values in each of {frame_count(file)} frames by its header, but {there} bytes, "
@@ -113,9 +113,9 @@ def stored_pixels(file: DicomFile, frame: int) -> np.ndarray:
             f"has {columns} x {rows} pixels of {stored} bits in {allocated}, expected an image of 8, 16 or 32 bits; export it "
             "again."
         )
-    if rows * columns > MOST_PIXELS:
+    if rows * columns > MAX_PIXELS:
         file.refuse(
-            f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MOST_PIXELS >> 20} million; check "
+            f"has {columns} x {rows} pixels by its header, expected an X-ray image of at most {MAX_PIXELS >> 20} million; check "
             "that it is the right file."
         )
     pixels = _decoded(file, frame, rows, columns) if file.compressed else _plain(file, frame, rows, columns, allocated)
@@ -153,7 +153,7 @@ def _decoded(file: DicomFile, frame: int, rows: int, columns: int) -> np.ndarray
             f"is stored in an unknown transfer syntax ({shown}), expected one of DICOM's; export it uncompressed."
         )
     encoded = _encoded_frame(file, frame)
-    if rows * columns > MOST_PACKED * len(encoded):
+    if rows * columns > MAX_COMPRESSION * len(encoded):
         file.refuse(
             f"has {columns} x {rows} pixels by its header, but {len(encoded)} bytes for them, expected a whole file; copy or "
             "export it again."

@@ -15,23 +15,23 @@ THRESHOLDS = 20
 # the border of a dense body, or a second one within the first: a collimator in a painted shutter.
 FLOORS = (0.03, 0.001)
 # Of the image; less is a bright spot in an image that is dark all over.
-LEAST_FIELD = 0.1
+MIN_FIELD_SHARE = 0.1
 
 # Share of its convex hull that a field fills.
-LEAST_CONVEX = 0.9
+MIN_CONVEX_SHARE = 0.9
 # In nepers, at the edge: lead stops most of what arrives, a thick bone half of it.
-LEAST_STEP = 0.7
+MIN_STEP = 0.7
 # Share of the edge that has at least a third of the median step.
-LEAST_STEP_SHARE = 0.8
+MIN_STEP_SHARE = 0.8
 # Share of the step within 4 of 16 pixels: a blurred blade has 0.55 and more, skin 0.3 to 0.5.
-LEAST_SHARPNESS = 0.52
+MIN_SHARPNESS = 0.52
 # Of the border's values, in steps.
-MOST_SPREAD = 0.35
+MAX_SPREAD = 0.35
 # What is painted is flat and sharp; and a narrow strip must be (less than this share of its edge has 6 pixels
 # of border beyond), because there bone looks like lead.
-LEAST_SHARPNESS_PAINTED = 0.85
-MOST_SPREAD_PAINTED = 1e-6
-LEAST_WIDE_SHARE = 0.3
+MIN_SHARPNESS_PAINTED = 0.85
+MAX_SPREAD_PAINTED = 1e-6
+MIN_WIDE_SHARE = 0.3
 
 _ACROSS = np.arange(-8, 9)  # pixels across an edge, from the field outwards
 _INSIDE, _OUTSIDE = (_ACROSS >= -6) & (_ACROSS <= -3), (_ACROSS >= 3) & (_ACROSS <= 6)
@@ -67,7 +67,7 @@ def find_field(line_integrals: np.ndarray) -> np.ndarray:
             continue
         narrowed = np.concatenate([sides, border.sides])
         inside = _inside(small.shape, narrowed)
-        if inside.mean() > LEAST_FIELD:
+        if inside.mean() > MIN_FIELD_SHARE:
             sides, field, small = narrowed, inside, _continued(small, inside)
     normals, offsets = sides[:, :2], sides[:, 2]
     offsets = factor * offsets - normals.sum(1) * (factor - 1) / 2  # from block centres to pixels
@@ -100,7 +100,7 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
         return None
     hull = _half_planes(corners)
     inside = _inside(density.shape, hull)
-    if field.sum() < LEAST_CONVEX * inside.sum():
+    if field.sum() < MIN_CONVEX_SHARE * inside.sum():
         return None
     points, side = _along_edge(corners)
     # The points with nothing beyond them lie on the image's edge, or on the border that is known.
@@ -115,24 +115,24 @@ def _border_above(density: np.ndarray, threshold: float, known: np.ndarray, pain
     steps = np.median(profiles[:, _OUTSIDE], axis=1) - np.median(profiles[:, _INSIDE], axis=1)
     step = float(np.median(steps))
     clear = steps > step / 3
-    if min(step, profile[-1]) <= 0 or clear.mean() < LEAST_STEP_SHARE:
+    if min(step, profile[-1]) <= 0 or clear.mean() < MIN_STEP_SHARE:
         return None
     profile /= profile[-1]
     # Sides without a step chop off anatomy; where only a wire crosses the edge, its neighbours outvote it.
     around = ndimage.uniform_filter1d(clear.astype(float), 15, mode="wrap")
     sides = hull[np.bincount(side, around - 0.5, len(hull)) > 0]
     outside = ~_inside(density.shape, sides + [0, 0, -2]) & known  # past the blur of the edge
-    if not outside.any() or not (painted or step > LEAST_STEP):
+    if not outside.any() or not (painted or step > MIN_STEP):
         return None
 
-    narrow = np.mean(_at(known, points + 6 * normals)) < LEAST_WIDE_SHARE
+    narrow = np.mean(_at(known, points + 6 * normals)) < MIN_WIDE_SHARE
     strict = painted or narrow
     sharpness = float(np.interp(2, _ACROSS, profile) - np.interp(-2, _ACROSS, profile))
     spread = float(np.ptp(np.percentile(density[outside], [10, 90]))) / step
     contents = float(np.ptp(np.percentile(density[inside], [5, 95]))) / step
-    if sharpness < (LEAST_SHARPNESS_PAINTED if strict else LEAST_SHARPNESS):
+    if sharpness < (MIN_SHARPNESS_PAINTED if strict else MIN_SHARPNESS):
         return None
-    if spread > (MOST_SPREAD_PAINTED if strict else MOST_SPREAD) or contents <= spread / 2:
+    if spread > (MAX_SPREAD_PAINTED if strict else MAX_SPREAD) or contents <= spread / 2:
         return None  # neither lead nor paint; or border and field have changed places
     return _Border(sides + [0, 0, _blur(profile)], int(inside.sum()), min(sharpness, 1.0) - 0.3 * spread)
 
@@ -230,9 +230,9 @@ def _continued(density: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return density[tuple(nearest)]
 
 
-MOST_ANNOTATED = 0.02  # of the field
-LEAST_PIXELS = 6
-LEAST_CONTRAST = 0.25  # to what is around, as a share of the image's own contrast
+MAX_ANNOTATED_SHARE = 0.02  # of the field
+MIN_PIXELS = 6
+MIN_CONTRAST = 0.25  # to what is around, as a share of the image's own contrast
 FLOOR = 0.03  # of direct exposure, added so that the few photons behind metal are no contrast
 
 
@@ -252,18 +252,18 @@ def find_annotations(line_integrals: np.ndarray, field: np.ndarray) -> np.ndarra
     found = np.zeros(density.shape, bool)
     for extreme in (inside.min(), inside.max()):
         painted = (density == extreme) & field
-        if np.count_nonzero(painted) < MOST_ANNOTATED * len(inside):
-            alike = np.abs(density - extreme) < LEAST_CONTRAST * contrast
+        if np.count_nonzero(painted) < MAX_ANNOTATED_SHARE * len(inside):
+            alike = np.abs(density - extreme) < MIN_CONTRAST * contrast
             found |= painted & ~ndimage.maximum_filter(ndimage.minimum_filter(alike, thickest), thickest)
     grown = ndimage.binary_dilation(found, iterations=2) & field
     labels, _ = ndimage.label(grown)
-    strokes = np.bincount(labels[found], minlength=labels.max() + 1) >= LEAST_PIXELS  # the others are noise
+    strokes = np.bincount(labels[found], minlength=labels.max() + 1) >= MIN_PIXELS  # the others are noise
     return grown & strokes[labels]
 
 
 POLARITY_SIZE = 256
 FINE, COARSE = 1.0, 4.0  # pixels at that size: the width of a cortex, and of its surroundings
-LEAST_SKEWNESS = 0.05
+MIN_SKEWNESS = 0.05
 
 
 def bone_is_bright(values: np.ndarray) -> bool | None:
@@ -300,4 +300,4 @@ def bone_is_bright(values: np.ndarray) -> bool | None:
     detail /= np.sqrt(mean(detail**2, COARSE) + (1e-3 * np.ptp(small[inside])) ** 2)
     detail = detail[inside]
     skewness = float(np.mean(detail**3) / np.mean(detail**2) ** 1.5)
-    return None if abs(skewness) < LEAST_SKEWNESS else skewness > 0
+    return None if abs(skewness) < MIN_SKEWNESS else skewness > 0

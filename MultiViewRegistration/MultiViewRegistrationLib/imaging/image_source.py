@@ -18,8 +18,8 @@ from pathlib import Path
 from ..errors import InputError
 
 HEAD = 4096
-LONGEST_HEADER = 16 << 20
-LONGEST_LINE = 480  # of a MetaImage: ITK cuts longer ones
+MAX_HEADER_BYTES = 16 << 20
+MAX_LINE_LENGTH = 480  # of a MetaImage: ITK cuts longer ones
 BEGINNINGS = (
     (b"\x89PNG", "PNGImageIO"),
     (b"\xff\xd8\xff", "JPEGImageIO"),
@@ -135,7 +135,7 @@ def _meta_data_file(path: Path) -> str | None:
     """As a MetaImage names it; None where its own voxels follow."""
     for line in _lines(path):
         match = _META_LINE.fullmatch(line)
-        if line.strip() and (match is None or len(line) > LONGEST_LINE):
+        if line.strip() and (match is None or len(line) > MAX_LINE_LENGTH):
             raise _odd(path)
         if match and match[1] == b"ElementDataFile":
             name = os.fsdecode(match[2].strip())
@@ -174,7 +174,7 @@ def _nrrd_data_file(path: Path) -> str | None:
 
 def _lines(path: Path) -> Iterable[bytes]:
     """The lines of a header, without their ends."""
-    left = LONGEST_HEADER
+    left = MAX_HEADER_BYTES
     with path.open("rb") as stream:
         while left > 0 and (line := stream.readline(left)):
             left -= len(line)

@@ -10,7 +10,7 @@ from scipy.ndimage import map_coordinates
 from ..errors import InputError
 from ..geometry.distortion import Distortion
 
-MOST_CHANNELS = 4  # red, green, blue, opacity
+MAX_CHANNELS = 4  # red, green, blue, opacity
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def raw_image(values: np.ndarray, pixel_mm: tuple[float, float] | None = None) -
         raise InputError(
             f"holds values of type {values.dtype}, but grey levels, integers or floating point, are expected."
         )
-    if values.ndim == 3 and 1 < values.shape[-1] <= MOST_CHANNELS:
+    if values.ndim == 3 and 1 < values.shape[-1] <= MAX_CHANNELS:
         values = _grey(values)
     if values.ndim != 2 or not values.size:
         shape = " x ".join(str(size) for size in values.shape) or "no"

@@ -24,9 +24,9 @@ from .image_source import image_source
 ORTHOGONAL_TOLERANCE = 1e-3
 
 UNCHECKED = 256 << 20  # bytes that any header may claim
-MOST_PACKED = 2000  # bytes for each stored one: deflate reaches 1,032
+MAX_COMPRESSION = 2000  # bytes for each stored one: deflate reaches 1,032
 #: More pixels than any detector or scanned film has.
-MOST_PIXELS = 1 << 27
+MAX_PIXELS = 1 << 27
 
 _stderr_lock = threading.Lock()
 
@@ -116,14 +116,14 @@ def _check_claim(path: Path, reader: sitk.ImageFileReader, stored: int, slices: 
     claimed = (
         voxels * sitk.Image([1] * 2, reader.GetPixelID(), reader.GetNumberOfComponents()).GetSizeOfPixelComponent()
     )
-    if claimed > UNCHECKED and claimed > MOST_PACKED * stored:
+    if claimed > UNCHECKED and claimed > MAX_COMPRESSION * stored:
         raise InputError(
             f"{path}: has a header that claims {voxels:.3g} voxels in a file of {stored} bytes, but a "
             "whole file is expected; copy or export it again."
         )
-    if math.prod(size[:2]) > MOST_PIXELS:
+    if math.prod(size[:2]) > MAX_PIXELS:
         raise InputError(
-            f"{path}: has {size[0]} x {size[1]} pixels by its header, but at most {MOST_PIXELS >> 20} million are expected; "
+            f"{path}: has {size[0]} x {size[1]} pixels by its header, but at most {MAX_PIXELS >> 20} million are expected; "
             "check that it is the right file."
         )
     if claimed > UNCHECKED:

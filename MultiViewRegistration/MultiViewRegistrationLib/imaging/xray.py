@@ -16,7 +16,7 @@ from .field import bone_is_bright, find_annotations, find_field
 from .raw_image import RawImage, raw_image
 from .reading import check_room, read_image, read_slice
 
-LEAST_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
+MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5
 PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 DARKEST = 1e-5  # of direct exposure: the least transmission that is told apart from none
@@ -47,7 +47,7 @@ class XRay:
         weight = self.valid.astype(np.float32)
         total, count = _block_sums(self.line_integrals * weight, factor), _block_sums(weight, factor)
         pixel_mm = self.pixel_mm and (factor * self.pixel_mm[0], factor * self.pixel_mm[1])
-        return XRay(total / np.maximum(count, 1), count >= LEAST_VALID_SHARE * factor**2, pixel_mm)
+        return XRay(total / np.maximum(count, 1), count >= MIN_VALID_SHARE * factor**2, pixel_mm)
 
 
 def load_xray(

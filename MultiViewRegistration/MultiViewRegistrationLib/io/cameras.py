@@ -13,7 +13,7 @@ from ..geometry import rigid
 from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
-from .json_reader import Fields
+from .json_reader import JsonObject
 
 GEOMETRIES = ("projection_matrix", "camera", "c_arm")
 PARALLEL = 0.015  # 1 - cos(10 degrees): nearer to parallel than that, where two rays meet means nothing
@@ -51,13 +51,13 @@ class Geometry:
         return self.camera
 
 
-def rigid_matrix(fields: Fields, key: str) -> np.ndarray:
+def rigid_matrix(fields: JsonObject, key: str) -> np.ndarray:
     """A rigid transform (4, 4)."""
     matrix = fields.array(key, (4, 4), "a rigid 4x4 matrix, as 4 rows of 4 numbers")
     return rigid.check_rigid(matrix, f"{fields.file}: {fields.label(key)}")
 
 
-def read_geometry(view: Fields) -> Geometry:
+def read_geometry(view: JsonObject) -> Geometry:
     """The one geometry in an entry of "views"."""
     given = [key for key in GEOMETRIES if view.has(key)]
     if len(given) != 1:
@@ -87,7 +87,7 @@ def read_geometry(view: Fields) -> Geometry:
     return replace(geometry, distortion=_distortion(view)) if view.has("distortion") else geometry
 
 
-def _distortion(view: Fields) -> Distortion:
+def _distortion(view: JsonObject) -> Distortion:
     coefficients = view.array("distortion", (None,), "OpenCV's coefficients, [k1, k2, p1, p2, k3, ...]")
     try:
         return Distortion(coefficients)
@@ -95,7 +95,7 @@ def _distortion(view: Fields) -> Distortion:
         raise InputError(f"{view.file}: {view.label(str(error))}") from None
 
 
-def _camera(geometry: Geometry, fields: Fields) -> Geometry:
+def _camera(geometry: Geometry, fields: JsonObject) -> Geometry:
     camera = _built(
         Camera,
         fields,
@@ -106,7 +106,7 @@ def _camera(geometry: Geometry, fields: Fields) -> Geometry:
     return replace(geometry, camera=camera)
 
 
-def _c_arm(geometry: Geometry, fields: Fields) -> Geometry:
+def _c_arm(geometry: Geometry, fields: JsonObject) -> Geometry:
     readings: dict[str, Any] = {
         "pixel_mm": fields.array("pixel_mm", (2,), "the mm between [columns, rows] on the detector"),
         "size": fields.array("size", (2,), "[columns, rows] of the image"),
@@ -125,7 +125,7 @@ def _c_arm(geometry: Geometry, fields: Fields) -> Geometry:
     return replace(geometry, camera=camera, pixel_mm=tuple(readings["pixel_mm"].tolist()), c_arm=dict(fields.values))
 
 
-def _built(kind: Callable[..., Camera], fields: Fields, **values: Any) -> Camera:
+def _built(kind: Callable[..., Camera], fields: JsonObject, **values: Any) -> Camera:
     """`kind(**values)`; its errors begin with a keyword, and here name that as it stands in the file."""
     try:
         with np.errstate(over="ignore"):  # infinite intrinsics, of a pixel of 1e-308 mm, are refused

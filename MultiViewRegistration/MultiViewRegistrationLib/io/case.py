@@ -24,7 +24,7 @@ from .cameras import sees, settle
 from .case_file import DEFAULT_SEARCH, CaseFile, InputFile, ViewFile
 from .dicom_identity import DicomOrigin, dicom_origin, differences
 from .files import NAMELESS, home_of, sha256
-from .json_reader import found, shown
+from .json_reader import describe, printable
 
 
 @dataclass(eq=False)
@@ -101,7 +101,7 @@ class Case:
         ct = last.ct if same else read_ct() if read_ct else ct_of(file)
         case = cls(
             ct=ct,
-            views=views_of(shown(file.path), file.views, xrays, ct, file.world_from_ct),
+            views=views_of(printable(file.path), file.views, xrays, ct, file.world_from_ct),
             shared_unknowns=file.shared_unknowns,
             world_from_ct=file.world_from_ct,
             search=file.search,
@@ -121,7 +121,7 @@ class Case:
         try:
             landmarks.check(case.landmarks, case.cameras)
         except InputError as error:
-            raise InputError(f"{shown(file.path)}: {error}") from None
+            raise InputError(f"{printable(file.path)}: {error}") from None
         return case
 
     @property
@@ -141,7 +141,7 @@ def xray_of(file: CaseFile, view: ViewFile) -> XRay:
     if view.mask is None:
         return xray
     used = mask_of(view)
-    mask = f"{shown(file.path)}: {view.field}.mask, {found(view.mask.written)},"
+    mask = f"{printable(file.path)}: {view.field}.mask, {describe(view.mask.written)},"
     if used.shape != xray.valid.shape:
         (rows, columns), (image_rows, image_columns) = used.shape, xray.valid.shape
         raise InputError(
@@ -240,7 +240,7 @@ def _undistorted_landmarks(file: CaseFile) -> list[Landmark]:
             for landmark in file.landmarks
         ]
     except InputError as error:
-        raise InputError(f"{shown(file.path)}: a landmark's pixel: {error}") from None
+        raise InputError(f"{printable(file.path)}: a landmark's pixel: {error}") from None
 
 
 def ct_box(ct: CT) -> tuple[np.ndarray, np.ndarray]:

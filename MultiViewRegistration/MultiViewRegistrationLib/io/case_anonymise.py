@@ -14,11 +14,10 @@ from scipy import ndimage
 from ..errors import InputError
 from ..imaging.xray import DARKEST, RawImage, XRay, recognised, to_line_integrals
 from .case import Case, image_of
-from .case_file import VERSION, CaseFile, ViewFile
+from .case_file import CaseFile, ViewFile
 from .case_writer import write_case
 from .dicom_geometry import ASSUMPTIONS
-from .json_reader import read_json, shown
-from .migrations import up_to_date
+from .json_reader import printable, read_json
 
 SCHEMA = Path(__file__).with_name("case.schema.json")
 #: A view's name that is made of these alone tells nothing of a person.
@@ -38,9 +37,9 @@ def anonymise(path: Path, folder: Path) -> tuple[Path, list[str]]:
     Raises InputError for a case that `Case.load` refuses, and a folder with something in it.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{shown(folder)}: is there already, expected a new or empty folder; choose another.")
+        raise InputError(f"{printable(folder)}: is there already, expected a new or empty folder; choose another.")
     case, file = Case.load(path), CaseFile.read(path)
-    content = up_to_date(read_json(file.path), VERSION)
+    content = read_json(file.path)
     names = _new_names([view.name for view in file.views])
     for entry, given in zip(content["views"], file.views, strict=True):
         if given.geometry.c_arm is not None:  # some of which a header may have said

@@ -1,8 +1,8 @@
-"""What the geometry of a case means, in numbers and in words, and what of it is suspicious."""
+"""What the geometry of a case means, in numbers; `case_summary` puts it in words."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -12,7 +12,6 @@ from ..geometry.camera import Camera
 from ..imaging.view import View
 from .cameras import meeting_point
 from .case import Case, ct_box
-from .case_summary import findings, lines
 
 BEFORE_SOURCE_MM = 700.0  # where a CT is put of which nothing is known
 SAMPLES = 16  # along each edge of the CT's box, for the share of it that an image shows
@@ -82,7 +81,6 @@ class CaseCheck:
     search: how far one goes, as in the case.   points: see PointsCheck.
     tracker: (3,) world mm, origin of the frame of reference_from_world, if the case has one.
     assumptions: as in Case.
-    lines: what all this means, in words.   findings: what is suspicious, a sentence each.
     """
 
     name: str
@@ -97,34 +95,6 @@ class CaseCheck:
     points: list[PointsCheck]
     tracker: np.ndarray | None
     assumptions: dict[str, tuple[str, ...]]
-
-    @property
-    def lines(self) -> list[str]:
-        return lines(self)
-
-    @property
-    def findings(self) -> list[str]:
-        return findings(self)
-
-    def to_json(self) -> dict:
-        """What `mvreg case check --json` and `mvreg case show --json` print."""
-        return {
-            "name": self.name,
-            "views": [_view_json(view) for view in self.views],
-            "pairs": [
-                {"views": [pair.first, pair.second], "angle_deg": pair.angle_deg, "gap_mm": pair.gap_mm}
-                for pair in self.pairs
-            ],
-            "world_from_ct": self.world_from_ct.tolist(),
-            "start_pose": "given" if self.placed else "assumed",
-            "ct_corners_world": self.corners.tolist(),
-            "isocentre": self.isocentre.tolist(),
-            "search": self.search,
-            "points": [asdict(points) for points in self.points],
-            "assumptions": {name: list(assumed) for name, assumed in self.assumptions.items()},
-            "lines": self.lines,
-            "findings": self.findings,
-        }
 
 
 def check_case(case: Case) -> CaseCheck:
@@ -232,30 +202,3 @@ def _pair(first: View, second: View) -> PairCheck:
     parallel = np.linalg.norm(across) < 1e-9
     gap = np.linalg.norm(between - between @ a * a) if parallel else abs(between @ across) / np.linalg.norm(across)
     return PairCheck(first.name, second.name, angle, float(gap))
-
-
-def _view_json(view: ViewCheck) -> dict:
-    camera = view.camera
-    return {
-        "name": view.name,
-        "projection_matrix": camera.projection_matrix.tolist(),
-        "camera": {
-            "intrinsics": camera.intrinsics.tolist(),
-            "camera_from_world": camera.camera_from_world.tolist(),
-            "size": list(camera.size),
-        },
-        "size": list(camera.size),
-        "source": camera.source.tolist(),
-        "source_to_detector_mm": view.source_to_detector_mm,
-        "mirrored": view.mirrored,
-        "rotation_sd_deg": view.rotation_sd_deg,
-        "translation_sd_mm": view.translation_sd_mm,
-        "isocentre_depth_mm": view.isocentre_depth_mm,
-        "field_mm": [float(length) for length in view.field_mm],
-        "anatomy_depth_mm": view.anatomy_depth_mm,
-        "pixel_at_anatomy_mm": float(view.pixel_at_anatomy_mm),
-        "ct_corners": view.ct_corners.tolist(),
-        "ct_corner_depths_mm": view.ct_depths.tolist(),
-        "ct_inside": view.inside,
-        "toward": {letter: step.tolist() for letter, step in view.toward.items()},
-    }

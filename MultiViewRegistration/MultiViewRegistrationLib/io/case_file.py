@@ -19,8 +19,7 @@ from ..imaging.view import SharedUnknowns
 from .cameras import GEOMETRIES, Geometry, read_geometry, rigid_matrix
 from .dicom_views import HeaderView, complete, is_incomplete
 from .files import refuse_elsewhere
-from .json_reader import Fields, found, read_json, shown
-from .migrations import up_to_date
+from .json_reader import JsonObject, describe, printable, read_json
 
 VERSION = 1
 CT_UNITS = ("hu", "relative")
@@ -30,7 +29,7 @@ RELATIVE_GEOMETRIES = ("calibrated", "estimated", "truth")
 DEFAULT_SEARCH = {"rotation_deg": 15.0, "translation_mm": 45.0}
 #: The largest half-width of each range to train on, None for any.
 TRAINING = {"orbital_deg": 180, "tilt_deg": 90, "roll_deg": 180, "columns_mm": None, "rows_mm": None, "beam_mm": None}
-LONGEST_NAME = 80
+MAX_NAME_LENGTH = 80
 NOT_IN_FILE_NAMES = '/\\:*?"<>|'  # a view's name becomes part of a file name, on Windows too
 
 
@@ -88,15 +87,14 @@ class CaseFile:
             path = path / "case.json"
         content = read_json(path)
         if not isinstance(content, dict):
-            raise InputError(f"{shown(path)} is {found(content)}, expected an object; write it as {{...}}.")
+            raise InputError(f"{printable(path)} is {describe(content)}, expected an object; write it as {{...}}.")
         return cls.from_json(path, content)
 
     @classmethod
     def from_json(cls, path: Path, content: dict[str, Any]) -> CaseFile:
         """The same for content that is parsed already; files are sought from the folder of `path`."""
-        _check_version(Fields(shown(path), "", content))
-        fields = Fields(shown(path), "", up_to_date(content, VERSION))
-        fields.has("version")
+        fields = JsonObject(printable(path), "", content)
+        _check_version(fields)
         fields.has("$schema")  # for editors
         entries = _with_headers(fields.file, fields.sections("views", "a list of one or more views"), path.parent)
         views = [_view(view, path.parent) for view in entries]
@@ -123,13 +121,13 @@ class CaseFile:
         return case
 
 
-def _check_version(fields: Fields) -> None:
+def _check_version(fields: JsonObject) -> None:
     version = fields.integer("version", f"the number {VERSION}", least=1)
     if version > VERSION:
         fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
 
 
-def _with_headers(file: str, views: list[Fields], folder: Path) -> list[Fields]:
+def _with_headers(file: str, views: list[JsonObject], folder: Path) -> list[JsonObject]:
     """The entries, with the geometry of those that leave it to the header of a DICOM image."""
     by_header = {nth: view for nth, entry in enumerate(views) if (view := _of_header(entry, folder))}
     readings = dict(zip(by_header, complete(file, list(by_header.values()))))
@@ -139,12 +137,12 @@ def _with_headers(file: str, views: list[Fields], folder: Path) -> list[Fields]:
             c_arm, assumed = readings[nth]
             told = entry.values.get("assumptions", [])
             assumptions = [*told, *(one for one in assumed if one not in told)] if isinstance(told, list) else told
-            entry = Fields(entry.file, entry.name, {**entry.values, "c_arm": c_arm, "assumptions": assumptions})
+            entry = JsonObject(entry.file, entry.name, {**entry.values, "c_arm": c_arm, "assumptions": assumptions})
         entries.append(entry)
     return entries
 
 
-def _of_header(entry: Fields, folder: Path) -> HeaderView | None:
+def _of_header(entry: JsonObject, folder: Path) -> HeaderView | None:
     """None for an entry that has its geometry, and for one that is refused when it is read."""
     values = entry.values
     image, frame, c_arm = (values.get(key) for key in ("image", "frame", "c_arm"))
@@ -169,7 +167,7 @@ def _of_header(entry: Fields, folder: Path) -> HeaderView | None:
     return path and HeaderView(entry.name, str(values.get("name")), path, frame, dict(c_arm or {}), exact)
 
 
-def _view(fields: Fields, folder: Path) -> ViewFile:
+def _view(fields: JsonObject, folder: Path) -> ViewFile:
     name, image = view_name(fields), _input_file(fields, "image", folder)
     frame = fields.integer("frame", "a frame's number, from 0", least=0) if fields.has("frame") else None
     view = ViewFile(
@@ -196,26 +194,26 @@ def _default_intensity(image: Path, frame: int | None) -> str:
     return "auto" if dicom is not None and says_grey_scale(dicom, frame) else INTENSITIES[0]
 
 
-def _assumptions(fields: Fields) -> tuple[str, ...]:
+def _assumptions(fields: JsonObject) -> tuple[str, ...]:
     if not fields.has("assumptions"):
         return ()
     expected = "a list of sentences on what is assumed of the geometry"
     told = fields.value("assumptions", expected)
     if not isinstance(told, list) or not all(isinstance(one, str) for one in told):
-        fields.refuse("assumptions", f"is {found(told)}", expected)
-    return tuple(map(shown, told))
+        fields.refuse("assumptions", f"is {describe(told)}", expected)
+    return tuple(map(printable, told))
 
 
-def view_name(fields: Fields) -> str:
+def view_name(fields: JsonObject) -> str:
     """The view's name; InputError for one that could not be part of a file's."""
     name = fields.text("name", "a name for the view")
-    if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > LONGEST_NAME:
-        expected = f"at most {LONGEST_NAME} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
-        fields.refuse("name", f"is {found(name)}", expected, "rename the view, as files get its name")
+    if set(name) & set(NOT_IN_FILE_NAMES) or name != name.strip(" .") or len(name) > MAX_NAME_LENGTH:
+        expected = f"at most {MAX_NAME_LENGTH} characters without {NOT_IN_FILE_NAMES} and no space or dot at an end"
+        fields.refuse("name", f"is {describe(name)}", expected, "rename the view, as files get its name")
     return name
 
 
-def _input_file(fields: Fields, key: str, folder: Path, kind: str = "file") -> InputFile:
+def _input_file(fields: JsonObject, key: str, folder: Path, kind: str = "file") -> InputFile:
     """The file at `key`, relative to `folder`; with another `kind` it may be a folder as well."""
     expected = f"the path of a {kind}, relative to the case file or absolute"
     written = fields.text(key, expected)
@@ -225,17 +223,17 @@ def _input_file(fields: Fields, key: str, folder: Path, kind: str = "file") -> I
         if os.path.isfile(path) or kind != "file" and os.path.isdir(path):
             return InputFile(written, path)
     what = "is no file" if os.path.exists(folder / written) else "does not exist"
-    fields.refuse(key, f"is {found(written)}, which {what}", expected, "correct it or put the file there")
+    fields.refuse(key, f"is {describe(written)}, which {what}", expected, "correct it or put the file there")
 
 
-def _standard_deviation(fields: Fields, key: str) -> float | None:
+def _standard_deviation(fields: JsonObject, key: str) -> float | None:
     """Calibrated where nothing is said."""
     if not fields.has(key):
         return 0.0
     return None if fields.values[key] is None else fields.number(key, "0 or more, or null if unknown", least=0)
 
 
-def _shared_unknowns(fields: Fields) -> SharedUnknowns:
+def _shared_unknowns(fields: JsonObject) -> SharedUnknowns:
     """All known where nothing is said."""
     if not fields.has("shared_unknowns"):
         return SharedUnknowns()
@@ -253,11 +251,11 @@ def _shared_unknowns(fields: Fields) -> SharedUnknowns:
     return SharedUnknowns(**deviations)
 
 
-def _optional_rigid(fields: Fields, key: str) -> np.ndarray | None:
+def _optional_rigid(fields: JsonObject, key: str) -> np.ndarray | None:
     return rigid_matrix(fields, key) if fields.has(key) else None
 
 
-def _search(fields: Fields) -> dict[str, float]:
+def _search(fields: JsonObject) -> dict[str, float]:
     if not fields.has("search"):
         return dict(DEFAULT_SEARCH)
     search = fields.section("search")
@@ -269,7 +267,7 @@ def _search(fields: Fields) -> dict[str, float]:
     return ranges
 
 
-def _training(fields: Fields) -> dict[str, float]:
+def _training(fields: JsonObject) -> dict[str, float]:
     """What is said there: the search stands for what is left out."""
     if not fields.has("training"):
         return {}
@@ -287,26 +285,26 @@ def _training(fields: Fields) -> dict[str, float]:
     return ranges
 
 
-def _targets(fields: Fields) -> np.ndarray | None:
+def _targets(fields: JsonObject) -> np.ndarray | None:
     if not fields.has("targets"):
         return None
     targets = fields.array("targets", (None, 3), "a list of points [x, y, z] in CT LPS mm")
     return targets if len(targets) else None
 
 
-def _landmarks(fields: Fields, views: list[str]) -> list[Landmark]:
+def _landmarks(fields: JsonObject, views: list[str]) -> list[Landmark]:
     if not fields.has("landmarks"):
         return []
     landmarks = fields.sections("landmarks", "a list of one or more landmarks")
     return [_landmark(landmark, views) for landmark in landmarks]
 
 
-def _landmark(fields: Fields, views: list[str]) -> Landmark:
+def _landmark(fields: JsonObject, views: list[str]) -> Landmark:
     seen = fields.section("views", "an object with [column, row] for each view that shows it")
     for name in seen.values:
         if name not in views:
-            expected = "one of " + ", ".join(found(view) for view in views)
-            fields.refuse("views", f"has the key {found(name)}, which is no view", expected, "correct the name")
+            expected = "one of " + ", ".join(describe(view) for view in views)
+            fields.refuse("views", f"has the key {describe(name)}, which is no view", expected, "correct the name")
     landmark = Landmark(
         name=fields.text("name", "a name for the landmark"),
         ct=fields.array("ct", (3,), "a point [x, y, z] in CT LPS mm"),
@@ -316,7 +314,7 @@ def _landmark(fields: Fields, views: list[str]) -> Landmark:
     return landmark
 
 
-def _truth(fields: Fields) -> np.ndarray | None:
+def _truth(fields: JsonObject) -> np.ndarray | None:
     if not fields.has("truth"):
         return None
     truth = fields.section("truth")

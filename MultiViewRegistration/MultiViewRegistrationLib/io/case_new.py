@@ -19,7 +19,7 @@ from .case_file import VERSION
 from .dicom_geometry import read_header
 from .dicom_views import HeaderView, complete
 from .files import staged
-from .json_reader import shown
+from .json_reader import printable
 
 #: What a C-arm's reading needs, and what each is asked for as. Left and right have no default.
 C_ARM = {
@@ -40,7 +40,7 @@ _PAIRS = ("pixel_mm", "principal_point", "isocentre_offset_mm")
 class NewView:
     """A view as it is given: the keys of its entry in the case, its files from where the program runs.
 
-    projection_matrix: (3, 4).   calibrated: "camera", with its "distortion", or "projection_matrix", as `Calibrated.content` has them.
+    projection_matrix: (3, 4).   calibrated: "camera", with its "distortion", or "projection_matrix", as `CalibratedView.content` has them.
     c_arm: the readings by the names of C_ARM, but for those that a DICOM header says.   more: further keys of the entry.
     """
 
@@ -101,11 +101,11 @@ def parse_reading(text: str) -> tuple[str, Any]:
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or key not in C_ARM and key not in C_ARM_OPTIONAL:
         keys = ", ".join([*C_ARM, *C_ARM_OPTIONAL])
-        raise InputError(f'--c-arm: found "{shown(text)}", expected key=value with one of {keys}; correct it.')
+        raise InputError(f'--c-arm: found "{printable(text)}", expected key=value with one of {keys}; correct it.')
     if key == "mirrored":
         if value not in ("true", "false"):
             raise InputError(
-                f'--c-arm: mirrored is "{shown(value)}", expected true (as seen from the detector) or false (as the source '
+                f'--c-arm: mirrored is "{printable(value)}", expected true (as seen from the detector) or false (as the source '
                 "sees it); choose one."
             )
         return key, value == "true"
@@ -118,7 +118,7 @@ def parse_reading(text: str) -> tuple[str, Any]:
         numbers *= 2
     if len(numbers) != most or not np.isfinite(numbers).all():
         raise InputError(
-            f'--c-arm: {key} is "{shown(value)}", expected {"two numbers with a comma between" if most == 2 else "a number"}; '
+            f'--c-arm: {key} is "{printable(value)}", expected {"two numbers with a comma between" if most == 2 else "a number"}; '
             "correct it."
         )
     return key, numbers if most == 2 else numbers[0]
@@ -135,7 +135,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     """
     if path.exists() and not force:
         raise InputError(
-            f"{shown(path)}: exists already, expected the name of a new file; choose another, or replace it with --force."
+            f"{printable(path)}: exists already, expected the name of a new file; choose another, or replace it with --force."
         )
     _refuse_gaps(new)
     _with_headers(new)
@@ -146,7 +146,7 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
     ]
     for source in sources:
         if not source.exists():
-            raise InputError(f"{shown(source)}: no such file; check the path.")
+            raise InputError(f"{printable(source)}: no such file; check the path.")
     whole = {source: source.resolve() for source in sources}
     try:
         with staged(path.parent, last=path.name) as staging:
@@ -157,23 +157,23 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
                 try:
                     case = Case.load(probe)
                 except InputError as error:
-                    raise InputError(str(error).replace(shown(probe), shown(path))) from None
+                    raise InputError(str(error).replace(printable(probe), printable(path))) from None
             named = (
                 _copied(sources, staging) if copy else {source: _relative(source, path.parent) for source in sources}
             )
             taken = [name for name in named.values() if copy and ((path.parent / name).exists() or name == path.name)]
             if taken:
                 raise InputError(
-                    f"{shown(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder."
+                    f"{printable(path.parent / taken[0])}: exists already, expected it not to be there; choose another folder."
                 )
             probe.write_text(_text(new, named))
     except OSError as error:
         raise InputError(
-            f"{shown(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
+            f"{printable(path)}: cannot be written ({error.strerror or error}), expected a folder with room that may be written "
             "to; choose another."
         ) from None
     for warning in caught:
-        warnings.warn(str(warning.message).replace(shown(probe), shown(path)), stacklevel=2)
+        warnings.warn(str(warning.message).replace(printable(probe), printable(path)), stacklevel=2)
     case.path = path
     case.name = path.resolve().parent.name if path.name == "case.json" else path.stem
     return case
@@ -181,7 +181,8 @@ def write_new_case(path: Path, new: NewCase, *, force: bool = False, copy: bool 
 
 def _refuse_gaps(new: NewCase) -> None:
     lacking = [
-        f"view {shown(view.name)}: lacks " + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
+        f"view {printable(view.name)}: lacks "
+        + ", ".join(f"{key} ({why})" if why else key for key, why in lacks.items())
         for view in new.views
         if (lacks := view.lacking())
     ]
@@ -196,7 +197,7 @@ def _with_headers(new: NewCase) -> None:
     """Completes the views that leave something to their headers, and writes into their entries what is assumed then."""
     views = {
         view.name: HeaderView(
-            f"view {shown(view.name)}",
+            f"view {printable(view.name)}",
             view.name,
             view.image,
             view.more.get("frame"),

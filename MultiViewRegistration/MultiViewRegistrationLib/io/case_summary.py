@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import asdict
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-if TYPE_CHECKING:
-    from .case_check import CaseCheck, PairCheck, ViewCheck
-
+from .case_check import CaseCheck, PairCheck, ViewCheck
 
 HARDLY_INSIDE = 0.15  # share of the CT's box: a head to hip CT over a pelvis has more
 NEARLY_PARALLEL_DEG = 15.0
@@ -23,7 +21,7 @@ _OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 _PATIENT = {"L": "left", "R": "right", "A": "front", "P": "back", "S": "head", "I": "feet"}
 
 
-def lines(check: CaseCheck) -> list[str]:
+def summary_lines(check: CaseCheck) -> list[str]:
     """What the geometry means, lines for each view, pair and the CT."""
     told = [line for view in check.views for line in _view_lines(view, check.structure)]
     told += [_pair_line(pair) for pair in check.pairs]
@@ -162,3 +160,51 @@ def _of_view(view: ViewCheck, check: CaseCheck) -> list[str]:
 
 def _point(point: np.ndarray) -> str:
     return "(" + ", ".join(f"{value + 0.0:.0f}" for value in np.round(point)) + ") mm"
+
+
+def to_json(check: CaseCheck) -> dict:
+    """What `mvreg case check --json` and `mvreg case show --json` print."""
+    return {
+        "name": check.name,
+        "views": [_view_json(view) for view in check.views],
+        "pairs": [
+            {"views": [pair.first, pair.second], "angle_deg": pair.angle_deg, "gap_mm": pair.gap_mm}
+            for pair in check.pairs
+        ],
+        "world_from_ct": check.world_from_ct.tolist(),
+        "start_pose": "given" if check.placed else "assumed",
+        "ct_corners_world": check.corners.tolist(),
+        "isocentre": check.isocentre.tolist(),
+        "search": check.search,
+        "points": [asdict(points) for points in check.points],
+        "assumptions": {name: list(assumed) for name, assumed in check.assumptions.items()},
+        "lines": summary_lines(check),
+        "findings": findings(check),
+    }
+
+
+def _view_json(view: ViewCheck) -> dict:
+    camera = view.camera
+    return {
+        "name": view.name,
+        "projection_matrix": camera.projection_matrix.tolist(),
+        "camera": {
+            "intrinsics": camera.intrinsics.tolist(),
+            "camera_from_world": camera.camera_from_world.tolist(),
+            "size": list(camera.size),
+        },
+        "size": list(camera.size),
+        "source": camera.source.tolist(),
+        "source_to_detector_mm": view.source_to_detector_mm,
+        "mirrored": view.mirrored,
+        "rotation_sd_deg": view.rotation_sd_deg,
+        "translation_sd_mm": view.translation_sd_mm,
+        "isocentre_depth_mm": view.isocentre_depth_mm,
+        "field_mm": [float(length) for length in view.field_mm],
+        "anatomy_depth_mm": view.anatomy_depth_mm,
+        "pixel_at_anatomy_mm": float(view.pixel_at_anatomy_mm),
+        "ct_corners": view.ct_corners.tolist(),
+        "ct_corner_depths_mm": view.ct_depths.tolist(),
+        "ct_inside": view.inside,
+        "toward": {letter: step.tolist() for letter, step in view.toward.items()},
+    }

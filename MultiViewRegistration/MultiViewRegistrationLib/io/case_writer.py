@@ -18,7 +18,7 @@ from ..imaging.ct import CT
 from ..imaging.xray import RawImage
 from .case_file import VERSION, CaseFile
 from .files import staged
-from .json_reader import shown
+from .json_reader import printable
 
 #: On a CT 9 gains 4 % of the size and takes several times as long.
 COMPRESSION = 1
@@ -93,11 +93,11 @@ def write_case(
             try:
                 CaseFile.from_json(path, written)
             except InputError as error:
-                raise InputError(str(error).replace(shown(path), shown(folder / "case.json"), 1)) from None
+                raise InputError(str(error).replace(printable(path), printable(folder / "case.json"), 1)) from None
             path.write_bytes(json.dumps(written, indent=1, allow_nan=False).encode() + b"\n")
     except OSError as error:
         raise InputError(
-            f"{shown(folder)}: the case cannot be written there ({error.strerror or error}), expected a folder with room that "
+            f"{printable(folder)}: the case cannot be written there ({error.strerror or error}), expected a folder with room that "
             "may be written to; free some space, or choose another folder."
         ) from None
     return folder / "case.json"

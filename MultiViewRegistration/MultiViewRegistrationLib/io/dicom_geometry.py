@@ -80,7 +80,7 @@ GEOMETRY, PROPERTIES, DETECTOR = (
 )
 #: By which share two attributes that say the same may differ.
 ROUNDING = 0.01
-SHORTEST_MM, LONGEST_MM = 1.0, 1e4
+MIN_MM, MAX_MM = 1.0, 1e4
 
 
 def find_distances(found: Found, frame: DicomFrame) -> None:
@@ -122,7 +122,7 @@ def _length(found: Found, frame: DicomFrame, key: str, name: str) -> None:
     length = frame.number(name, GEOMETRY)
     if not length:
         found.lack(key, name)
-    elif not SHORTEST_MM <= length <= LONGEST_MM:
+    elif not MIN_MM <= length <= MAX_MM:
         found.lack(key, f"{name} is {length:g} mm")
     else:
         found.values[key] = length
@@ -175,7 +175,7 @@ def _contradiction(frame: DicomFrame, imager: np.ndarray, element: np.ndarray | 
 
 
 def _are_sizes(numbers: np.ndarray) -> bool:
-    return len(numbers) == 2 and numbers.min() > 0 and numbers.max() < LONGEST_MM
+    return len(numbers) == 2 and numbers.min() > 0 and numbers.max() < MAX_MM
 
 
 def _pair(numbers: np.ndarray, between: str = " x ") -> str:
@@ -285,7 +285,7 @@ def _add_increment(found: Found, frame: DicomFrame, key: str, start: float) -> N
 FIELD = "FieldOfViewSequence"
 LETTERS = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
 #: How well the letters of PatientOrientation must fit the angles: the sum of two cosines, and how much better than mirrored.
-LEAST_FIT, LEAST_BETTER = 1.2, 0.4
+MIN_FIT, MIN_FIT_MARGIN = 1.2, 0.4
 
 
 def field_of_view(frame: DicomFrame) -> tuple[int, bool | None]:
@@ -361,7 +361,7 @@ def _fitting(letters: np.ndarray, rao_lao: float, cra_cau: float, mirrored: bool
         return max((key for key in fits if key[1] == mirrored), key=fits.get)
     best = max(fits, key=fits.get)
     other = max(fit for key, fit in fits.items() if key[1] != best[1])
-    return best if fits[best] >= LEAST_FIT and fits[best] - other >= LEAST_BETTER else None
+    return best if fits[best] >= MIN_FIT and fits[best] - other >= MIN_FIT_MARGIN else None
 
 
 def find_principal_point(found: Found, frame: DicomFrame) -> None:

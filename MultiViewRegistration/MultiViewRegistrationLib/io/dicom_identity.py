@@ -9,7 +9,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..imaging.dicom_file import DicomFile, quiet, read_dicom
 from .case_file import CaseFile
-from .json_reader import shown
+from .json_reader import printable
 
 #: By what is compared: its tags (PS3.3 C.7.1.1, C.7.3.1, C.8.7.1, C.7.2.1), of which the first with a value counts.
 COMPARED = {
@@ -30,7 +30,7 @@ def differences(case: CaseFile) -> list[str]:
     case, and no value."""
     entries = [("ct", case.ct.path), *((f"{view.field}.image", view.image.path) for view in case.views if view.image)]
     return [
-        f"{shown(case.path)}: {sentence}"
+        f"{printable(case.path)}: {sentence}"
         for sentence in contradictions([(entry, read_identity(path)) for entry, path in entries])
     ]
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from .dicom_geometry import EXACT, NEEDED, SAME_TABLE, TABLE_MOVED, Found, carry, moved, read_header
-from .json_reader import found as quoted
+from .json_reader import describe
 
 HOW = (
     "add them to its c_arm in the case.json (or mvreg case new ... --c-arm KEY=VALUE), or give its projection_matrix or camera "
@@ -46,7 +46,7 @@ def complete(where: str, views: Sequence[HeaderView]) -> list[tuple[dict[str, An
     """
     found = [read_header(view.image, view.frame, view.given) for view in views]
     lacking = [
-        f"{view.field} ({quoted(view.name)}) lacks " + ", ".join(f"{key} ({why})" for key, why in one.lacking.items())
+        f"{view.field} ({describe(view.name)}) lacks " + ", ".join(f"{key} ({why})" for key, why in one.lacking.items())
         for view, one in zip(views, found)
         if one.lacking
     ]

@@ -11,16 +11,16 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.reading import check_room
-from .json_reader import LARGEST_NUMBER, shown
+from .json_reader import MAX_NUMBER, printable
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-MOST_OBJECTS = 10_000
-LARGEST = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
+MAX_OBJECTS = 10_000
+MAX_BYTES = 4 << 30  # bytes of one data set; a CT of 1024 x 1024 x 1000 voxels has 2 or 4 GB
 #: Bytes for each stored one: deflate reaches 1,032. What claims more is empty, or has no data at all.
-MOST_PACKED = 1100
+MAX_COMPRESSION = 1100
 UNCHECKED = 1 << 20  # bytes that any data set may claim
-LONGEST_TEXT = 1000
-DEEPEST = 20  # groups within groups, which a file can close to a ring
+MAX_TEXT_LENGTH = 1000
+MAX_DEPTH = 20  # groups within groups, which a file can close to a ring
 DAMAGED = (OSError, RuntimeError, KeyError, ValueError, TypeError)  # what h5py raises for a broken file
 
 
@@ -55,21 +55,21 @@ def opened(path: str | os.PathLike, layout: str) -> Iterator[Hdf5]:
         import h5py
     except ImportError:
         raise InputError(
-            f"{shown(path)}: to read HDF5 needs the package h5py, which is missing; install it, or "
+            f"{printable(path)}: to read HDF5 needs the package h5py, which is missing; install it, or "
             '"multiview-registration[hdf5]".'
         ) from None
     if not os.path.isfile(path):
         what = "is not a file" if os.path.exists(path) else "does not exist"
-        raise InputError(f"{shown(path)}: {what}, expected {layout}; check the path.")
+        raise InputError(f"{printable(path)}: {what}, expected {layout}; check the path.")
     try:
         file = h5py.File(path, "r")
     except DAMAGED:
         raise InputError(
-            f"{shown(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
+            f"{printable(path)}: cannot be read as HDF5, expected {layout}; it is another file, or was cut short, so copy or "
             "download it again."
         ) from None
     with file:
-        yield Hdf5(shown(path), layout, file)
+        yield Hdf5(printable(path), layout, file)
 
 
 class Hdf5:
@@ -85,7 +85,7 @@ class Hdf5:
 
     def refuse(self, path: str, what: str, expected: str, remedy: str = "") -> NoReturn:
         remedy = remedy or f"check that this is {self.layout}"
-        raise InputError(f"{self.name}: {shown(path)} {what}, expected {expected}; {remedy}.")
+        raise InputError(f"{self.name}: {printable(path)} {what}, expected {expected}; {remedy}.")
 
     def has(self, path: str) -> bool:
         """Whether there is anything under this path, links included."""
@@ -108,9 +108,9 @@ class Hdf5:
     def require(self, group: str, kind: str, among: list[str]) -> None:
         """InputError where a group that the user named is not one of these; kind: what it is, for the message."""
         if group not in among:
-            there = shown(", ".join(among[:20])) or "at least one"
+            there = printable(", ".join(among[:20])) or "at least one"
             raise InputError(
-                f'{self.name}: has no {kind} "{shown(group)}", expected one of {there}; choose one of these.'
+                f'{self.name}: has no {kind} "{printable(group)}", expected one of {there}; choose one of these.'
             )
 
     def pixels(self, path: str, dimensions: int, expected: str) -> np.ndarray:
@@ -145,7 +145,7 @@ class Hdf5:
         """A short text, of fixed or variable length."""
         value = self._read(path, expected, kinds="SO")
         value = value.reshape(-1)[0] if value.size == 1 else None
-        if not isinstance(value, bytes) or not 0 < len(value) <= LONGEST_TEXT:
+        if not isinstance(value, bytes) or not 0 < len(value) <= MAX_TEXT_LENGTH:
             self.refuse(path, "is no short text", expected)
         return value.decode("utf-8", "replace")
 
@@ -159,7 +159,7 @@ class Hdf5:
                 self.refuse(group or "/", "has a part whose name is no text", "plain names")
             for name in names:
                 path, seen = f"{group}/{name}".lstrip("/"), seen + 1
-                if seen > MOST_OBJECTS or path.count("/") > DEEPEST:
+                if seen > MAX_OBJECTS or path.count("/") > MAX_DEPTH:
                     self.refuse(group or "/", "has parts without end", "a few")
                 if hasattr(self._node(path), "keys"):
                     waiting.append(path)
@@ -168,14 +168,16 @@ class Hdf5:
 
     def _finite(self, path: str, expected: str) -> np.ndarray:
         values = self._read(path, expected).astype(np.float64)
-        if not (np.abs(values) <= LARGEST_NUMBER).all():
-            self.refuse(path, f"has numbers that are not finite or beyond {LARGEST_NUMBER:g}", expected)
+        if not (np.abs(values) <= MAX_NUMBER).all():
+            self.refuse(path, f"has numbers that are not finite or beyond {MAX_NUMBER:g}", expected)
         return values
 
     def _read(self, path: str, expected: str, kinds: str = "biuf") -> np.ndarray:
         dataset, kind, nothing = self._check(path, expected)
         if kind not in kinds or nothing:
-            self.refuse(path, "is empty" if nothing else f"holds values of type {shown(str(dataset.dtype))}", expected)
+            self.refuse(
+                path, "is empty" if nothing else f"holds values of type {printable(str(dataset.dtype))}", expected
+            )
         try:
             return np.asarray(dataset[()])
         except DAMAGED:
@@ -195,10 +197,10 @@ class Hdf5:
             self.refuse(
                 path, "keeps its values in another file", "all values in this file", "repack the file with h5repack"
             )
-        if claimed > LARGEST or claimed > UNCHECKED + MOST_PACKED * stored:
+        if claimed > MAX_BYTES or claimed > UNCHECKED + MAX_COMPRESSION * stored:
             self.refuse(path, f"claims {claimed} bytes, of which {stored} are in the file", expected)
         if claimed > UNCHECKED:
-            check_room(self.name, f"{shown(path)}, {claimed} bytes", 2 * claimed)
+            check_room(self.name, f"{printable(path)}, {claimed} bytes", 2 * claimed)
         return dataset, kind, nothing
 
     def _node(self, path: str) -> Any:

@@ -14,22 +14,22 @@ import numpy as np
 
 from ..errors import InputError
 
-LARGEST_FILE = 16 << 20  # bytes; a case file has some thousand
-LARGEST_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
+MAX_FILE_BYTES = 16 << 20  # bytes; a case file has some thousand
+MAX_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
 
 
-def shown(path: str | os.PathLike) -> str:
+def printable(path: str | os.PathLike) -> str:
     """A path or other text for a message: on one line, whatever is in it."""
     return "".join(c if c.isprintable() else "?" for c in os.fspath(path))
 
 
-def found(value: Any) -> str:
+def describe(value: Any) -> str:
     """What a JSON value is, for a message."""
     if isinstance(value, dict):
         return "an object"
     if isinstance(value, list):
         return f"a list of {len(value)}" if value else "an empty list"
-    text = shown(json.dumps(value, ensure_ascii=False))
+    text = printable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= 100 else text[:97] + "..."
 
 
@@ -37,13 +37,13 @@ def read_json(path: str | os.PathLike) -> Any:
     """The content of a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an error."""
 
     def refuse(what: str, remedy: str) -> NoReturn:
-        raise InputError(f"{shown(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
+        raise InputError(f"{printable(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
 
     def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for key, value in pairs:
             if key in values:
-                refuse(f"has the key {found(key)} twice in one object", "keep one of the two")
+                refuse(f"has the key {describe(key)} twice in one object", "keep one of the two")
             values[key] = value
         return values
 
@@ -54,11 +54,11 @@ def read_json(path: str | os.PathLike) -> Any:
         refuse("is not a file" if os.path.exists(path) else "does not exist", "check the path")
     try:
         with open(path, "rb") as stream:
-            data = stream.read(LARGEST_FILE + 1)
+            data = stream.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         refuse(f"cannot be opened ({error.strerror})", "check its permissions")
-    if len(data) > LARGEST_FILE:
-        refuse(f"is larger than {LARGEST_FILE >> 20} MB", "check that it is the right file")
+    if len(data) > MAX_FILE_BYTES:
+        refuse(f"is larger than {MAX_FILE_BYTES >> 20} MB", "check that it is the right file")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -75,7 +75,7 @@ def read_json(path: str | os.PathLike) -> Any:
         refuse("is nested too deeply or has a number too long", "check that it is the right file")
 
 
-class Fields:
+class JsonObject:
     """One JSON object. Its methods read a key each, as one type, or raise InputError.
 
     Ask `has` first where a key may be missing. `warn_unread` at the end finds the keys that nobody asked for.
@@ -103,7 +103,7 @@ class Fields:
         if not self.has(key):
             similar = _similar(key, [other for other in self.values if other not in self.asked])
             if similar:
-                self.refuse(key, f"is missing, but there is {found(similar)}", expected, "rename that key")
+                self.refuse(key, f"is missing, but there is {describe(similar)}", expected, "rename that key")
             self.refuse(key, "is missing", expected, "add it")
         return self.values[key]
 
@@ -111,32 +111,32 @@ class Fields:
         """Text that is not blank and has no control characters or line breaks."""
         value = self.value(key, expected)
         if not isinstance(value, str) or not value.strip():
-            self.refuse(key, f"is {found(value)}", expected)
+            self.refuse(key, f"is {describe(value)}", expected)
         if any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in value):
-            self.refuse(key, f"is {found(value)}, with a control character", expected, "remove that")
+            self.refuse(key, f"is {describe(value)}, with a control character", expected, "remove that")
         return value
 
     def texts(self, key: str, expected: str) -> list[str]:
         """A list of texts as `text` takes them; it may be empty."""
         values = self.value(key, expected)
         if not isinstance(values, list):
-            self.refuse(key, f"is {found(values)}", expected)
+            self.refuse(key, f"is {describe(values)}", expected)
         return [
-            Fields(self.file, self.name, {f"{key}[{n}]": value}).text(f"{key}[{n}]", "text")
+            JsonObject(self.file, self.name, {f"{key}[{n}]": value}).text(f"{key}[{n}]", "text")
             for n, value in enumerate(values)
         ]
 
     def choice(self, key: str, options: tuple[str, ...]) -> str:
-        expected = " or ".join(found(option) for option in options)
+        expected = " or ".join(describe(option) for option in options)
         value = self.value(key, expected)
         if not isinstance(value, str) or value not in options:
-            self.refuse(key, f"is {found(value)}", expected, "choose one of these")
+            self.refuse(key, f"is {describe(value)}", expected, "choose one of these")
         return value
 
     def boolean(self, key: str) -> bool:
         value = self.value(key, "true or false")
         if not isinstance(value, bool):
-            self.refuse(key, f"is {found(value)}", "true or false")
+            self.refuse(key, f"is {describe(value)}", "true or false")
         return value
 
     def number(
@@ -148,40 +148,38 @@ class Fields:
         most: float = math.inf,
     ) -> float:
         """A number >= `least`, > `above` and <= `most`."""
-        number = self._number(key, self.value(key, expected), expected, LARGEST_NUMBER)
+        number = self._number(key, self.value(key, expected), expected, MAX_NUMBER)
         if not (least <= number <= most and number > above):
-            self.refuse(key, f"is {found(self.values[key])}", expected)
+            self.refuse(key, f"is {describe(self.values[key])}", expected)
         return number
 
     def integer(self, key: str, expected: str, least: int) -> int:
         number = self.number(key, expected, least)
         if number % 1:
-            self.refuse(key, f"is {found(self.values[key])}", expected)
+            self.refuse(key, f"is {describe(self.values[key])}", expected)
         return int(number)
 
-    def array(
-        self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = LARGEST_NUMBER
-    ) -> np.ndarray:
+    def array(self, key: str, shape: tuple[int | None, ...], expected: str, limit: float = MAX_NUMBER) -> np.ndarray:
         """Nested lists of numbers as float64 of `shape`, where None is any length."""
         value = self.value(key, expected)
         lists = self._list(key, value, shape, expected, limit)
         return np.array(lists, np.float64).reshape([len(value) if n is None else n for n in shape])
 
-    def section(self, key: str, expected: str = "an object") -> Fields:
+    def section(self, key: str, expected: str = "an object") -> JsonObject:
         value = self.value(key, expected)
         if not isinstance(value, dict):
-            self.refuse(key, f"is {found(value)}", expected)
-        return Fields(self.file, self.label(key), value)
+            self.refuse(key, f"is {describe(value)}", expected)
+        return JsonObject(self.file, self.label(key), value)
 
-    def sections(self, key: str, expected: str) -> list[Fields]:
+    def sections(self, key: str, expected: str) -> list[JsonObject]:
         """The objects of a list that has at least one."""
         values = self.value(key, expected)
         if not isinstance(values, list) or not values:
-            self.refuse(key, f"is {found(values)}", expected)
+            self.refuse(key, f"is {describe(values)}", expected)
         for i, value in enumerate(values):
             if not isinstance(value, dict):
-                self.refuse(f"{key}[{i}]", f"is {found(value)}", "an object")
-        return [Fields(self.file, f"{self.label(key)}[{i}]", value) for i, value in enumerate(values)]
+                self.refuse(f"{key}[{i}]", f"is {describe(value)}", "an object")
+        return [JsonObject(self.file, f"{self.label(key)}[{i}]", value) for i, value in enumerate(values)]
 
     def warn_unread(self) -> None:
         """One warning for each key that was never asked for."""
@@ -189,24 +187,24 @@ class Fields:
             if key not in self.asked:
                 similar = _similar(key, sorted(self.asked - set(self.values)))
                 where = f" in {self.name}" if self.name else ""
-                advice = f"did you mean {found(similar)}?" if similar else "correct or remove it."
+                advice = f"did you mean {describe(similar)}?" if similar else "correct or remove it."
                 warnings.warn(
-                    f"{self.file}: the key {found(key)}{where} is not known and was ignored; {advice}",
+                    f"{self.file}: the key {describe(key)}{where} is not known and was ignored; {advice}",
                     stacklevel=2,
                 )
 
     def _number(self, key: str, value: Any, expected: str, limit: float) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            self.refuse(key, f"is {found(value)}", expected)
+            self.refuse(key, f"is {describe(value)}", expected)
         if not abs(value) <= limit:
-            self.refuse(key, f"is {found(value)}", f"a number from {-limit:g} to {limit:g}")
+            self.refuse(key, f"is {describe(value)}", f"a number from {-limit:g} to {limit:g}")
         return float(value)
 
     def _list(self, key: str, value: Any, shape: tuple[int | None, ...], expected: str, limit: float) -> Any:
         if not shape:
             return self._number(key, value, "a number", limit)
         if not isinstance(value, list) or shape[0] not in (None, len(value)):
-            self.refuse(key, f"is {found(value)}", expected)
+            self.refuse(key, f"is {describe(value)}", expected)
         return [self._list(f"{key}[{i}]", item, shape[1:], expected, limit) for i, item in enumerate(value)]
 
 

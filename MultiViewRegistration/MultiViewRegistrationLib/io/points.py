@@ -12,12 +12,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from .json_reader import LARGEST_NUMBER, Fields, found, read_json, shown
+from .json_reader import MAX_NUMBER, JsonObject, describe, printable, read_json
 from .transforms import AXES
 
 #: By the words of all versions: before Slicer 4.11 a number was written.
 SIGNS = {"RAS": (-1.0, -1.0, 1.0), "0": (-1.0, -1.0, 1.0), "LPS": (1.0, 1.0, 1.0), "1": (1.0, 1.0, 1.0)}
-LONGEST_FILE = 16 << 20
+MAX_FILE_BYTES = 16 << 20
 #: Columns where no line names them, as Slicer 4 wrote them.
 COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID".split(",")
 
@@ -35,11 +35,13 @@ def read_markups(path: str | os.PathLike) -> dict[str, np.ndarray]:
     by_label: dict[str, np.ndarray] = {}
     for label, point in labelled_points(path):
         if not label.strip() or label in by_label:
-            what = f"has the label {found(label)} twice" if label.strip() else "has a point without a label"
-            raise InputError(f"{shown(path)}: {what}, expected a name of its own for each point; rename it in Slicer.")
+            what = f"has the label {describe(label)} twice" if label.strip() else "has a point without a label"
+            raise InputError(
+                f"{printable(path)}: {what}, expected a name of its own for each point; rename it in Slicer."
+            )
         by_label[label] = point
     if not by_label:
-        raise InputError(f"{shown(path)}: has no points, expected landmarks of the CT; choose another file.")
+        raise InputError(f"{printable(path)}: has no points, expected landmarks of the CT; choose another file.")
     return by_label
 
 
@@ -56,16 +58,16 @@ def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[L
     points = read_markups(path)
     known = [landmark.name for landmark in landmarks]
     if not set(known) & points.keys():
-        names = ", ".join(found(name) for name in known[:6]) or "none"
+        names = ", ".join(describe(name) for name in known[:6]) or "none"
         raise InputError(
-            f"{shown(path)}: names none of the case's landmarks, expected one or more of theirs ({names}); rename the "
+            f"{printable(path)}: names none of the case's landmarks, expected one or more of theirs ({names}); rename the "
             "points, or add landmarks with their pixels to the case."
         )
     return [replace(landmark, ct=points.get(landmark.name, landmark.ct)) for landmark in landmarks]
 
 
 def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
-    file = shown(path)
+    file = printable(path)
     lines = text_lines(path)
     heads = dict(match.groups() for match in map(_HEAD.match, lines) if match)
     system = heads.get("CoordinateSystem", heads.get("coordinateSystem"))
@@ -80,7 +82,7 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
         places = [columns.index(name) for name in ("label", "x", "y", "z")]
     except ValueError:
         raise InputError(
-            f"{file}: has the columns {found(', '.join(columns))}, expected label, x, y and z among them; save it again with "
+            f"{file}: has the columns {describe(', '.join(columns))}, expected label, x, y and z among them; save it again with "
             "Slicer."
         ) from None
     return [
@@ -93,17 +95,17 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
 def text_lines(path: str | os.PathLike, expected: str = "a .fcsv or .mrk.json file") -> list[str]:
     """The lines of a text file in UTF-8. InputError for what cannot be read, is none, or is too large, in which `expected` is named."""
     try:
-        if os.path.getsize(path) > LONGEST_FILE:
+        if os.path.getsize(path) > MAX_FILE_BYTES:
             raise InputError(
-                f"{shown(path)}: is larger than {LONGEST_FILE >> 20} MB, expected {expected}; choose another file."
+                f"{printable(path)}: is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file."
             )
         return Path(path).read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise InputError(
-            f"{shown(path)}: cannot be read ({error.strerror}), expected {expected}; check the path."
+            f"{printable(path)}: cannot be read ({error.strerror}), expected {expected}; check the path."
         ) from None
     except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: is no text in UTF-8, expected {expected}; choose another file.") from None
+        raise InputError(f"{printable(path)}: is no text in UTF-8, expected {expected}; choose another file.") from None
 
 
 def _fcsv_rows(file: str, lines: list[str]) -> list[list[str]]:
@@ -121,17 +123,17 @@ def _fcsv_point(file: str, number: int, row: list[str], places: list[int], signs
         point = np.array([float(word) for word in words])
     except (IndexError, ValueError):
         raise InputError(
-            f"{file}: point {number} is {found(','.join(row))}, expected a label and numbers for x, y and z; correct it."
+            f"{file}: point {number} is {describe(','.join(row))}, expected a label and numbers for x, y and z; correct it."
         ) from None
-    if not np.all(np.abs(point) <= LARGEST_NUMBER):
-        raise InputError(f"{file}: point {number} is {found(','.join(row))}, expected finite numbers; correct it.")
+    if not np.all(np.abs(point) <= MAX_NUMBER):
+        raise InputError(f"{file}: point {number} is {describe(','.join(row))}, expected finite numbers; correct it.")
     return label, signs * point
 
 
 def _signs(file: str, system: str) -> np.ndarray:
     if system.upper() not in SIGNS:
         raise InputError(
-            f"{file}: has the coordinate system {found(system)}, expected LPS or RAS; save it again with one of these."
+            f"{file}: has the coordinate system {describe(system)}, expected LPS or RAS; save it again with one of these."
         )
     return np.array(SIGNS[system.upper()])
 
@@ -139,12 +141,14 @@ def _signs(file: str, system: str) -> np.ndarray:
 def _from_json(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     content = read_json(path)
     if not isinstance(content, dict):
-        raise InputError(f"{shown(path)}: is {found(content)}, expected Slicer's markups; choose another file.")
+        raise InputError(f"{printable(path)}: is {describe(content)}, expected Slicer's markups; choose another file.")
     points = []
-    for markup in Fields(shown(path), "", content).sections("markups", "a list of markups, as Slicer saves it"):
+    for markup in JsonObject(printable(path), "", content).sections("markups", "a list of markups, as Slicer saves it"):
         signs = _signs(f"{markup.file}: {markup.name}", str(markup.value("coordinateSystem", '"LPS" or "RAS"')))
         if markup.has("coordinateUnits") and markup.values["coordinateUnits"] not in ("mm", ["mm", "mm", "mm"]):
-            markup.refuse("coordinateUnits", f"is {found(markup.values['coordinateUnits'])}", '"mm"', "save it in mm")
+            markup.refuse(
+                "coordinateUnits", f"is {describe(markup.values['coordinateUnits'])}", '"mm"', "save it in mm"
+            )
         given = markup.value("controlPoints", "a list of points")
         for point in markup.sections("controlPoints", "a list of points") if given else []:
             placed = point.values.get("positionStatus", "defined") == "defined"
@@ -169,21 +173,23 @@ def read_targets(path: str | os.PathLike, axes: str | None = None) -> np.ndarray
     """
     if Path(path).suffix.lower() in MARKUPS:
         if axes is not None:
-            raise InputError(f"--targets: found {axes} behind {shown(path)}, which says its axes itself; leave it out.")
+            raise InputError(
+                f"--targets: found {axes} behind {printable(path)}, which says its axes itself; leave it out."
+            )
         points = np.array([point for _, point in labelled_points(path)])
     else:
         if axes not in AXES:
             what = (
                 "does not say whether its axes are LPS (DICOM, ITK) or RAS (Slicer's scene)"
                 if axes is None
-                else f'is "{shown(axes)}"'
+                else f'is "{printable(axes)}"'
             )
             raise InputError(
-                f"--targets: {shown(path)} {what}, and a wrong guess would not show; add lps or ras behind the file."
+                f"--targets: {printable(path)} {what}, and a wrong guess would not show; add lps or ras behind the file."
             )
         points = _point_rows(path) * _SIGNS[axes]
     if not len(points):
-        raise InputError(f"{shown(path)}: has no points, expected targets in the CT; choose another file.")
+        raise InputError(f"{printable(path)}: has no points, expected targets in the CT; choose another file.")
     return points
 
 
@@ -196,7 +202,7 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
         )
     except csv.Error as error:
         raise InputError(
-            f"{shown(path)}: is no list of pixels ({error}), expected lines of name, column, row; correct it."
+            f"{printable(path)}: is no list of pixels ({error}), expected lines of name, column, row; correct it."
         ) from None
     for number, row in enumerate(rows, start=1):
         try:
@@ -204,11 +210,11 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
             column, line = (float(word) for word in words)
         except ValueError:
             raise InputError(
-                f"{shown(path)}: line {number} is {shown(','.join(row))[:60]}, expected name, column, row; correct it."
+                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected name, column, row; correct it."
             ) from None
-        if not name or name in pixels or not max(abs(column), abs(line)) <= LARGEST_NUMBER:
+        if not name or name in pixels or not max(abs(column), abs(line)) <= MAX_NUMBER:
             raise InputError(
-                f"{shown(path)}: line {number} is {shown(','.join(row))[:60]}, expected a name of its own and two pixels that "
+                f"{printable(path)}: line {number} is {printable(','.join(row))[:60]}, expected a name of its own and two pixels that "
                 "are finite; correct it."
             )
         pixels[name] = np.array([column, line])
@@ -225,6 +231,8 @@ def _point_rows(path: str | os.PathLike) -> np.ndarray:
         )
     except ValueError:
         points = None
-    if points is None or not (np.abs(points) <= LARGEST_NUMBER).all():
-        raise InputError(f"{shown(path)}: is no list of points, expected x, y and z in mm a line, finite; correct it.")
+    if points is None or not (np.abs(points) <= MAX_NUMBER).all():
+        raise InputError(
+            f"{printable(path)}: is no list of points, expected x, y and z in mm a line, finite; correct it."
+        )
     return points

@@ -14,24 +14,24 @@ from typing import BinaryIO
 
 import numpy as np
 
-from ..errors import InputError, Unsaid
+from ..errors import InputError, MissingInformation
 from ..geometry import rigid
 from .files import write_atomically
-from .json_reader import Fields, found, read_json, shown
+from .json_reader import JsonObject, describe, printable, read_json
 from .transforms import AXES, DIRECTIONS, read_transform, turned
 
 MAGIC, ZIP = b"\x93NUMPY", b"PK\x03\x04"
-MOST_NUMBERS = 1_000_000  # in an array: 80,000 projection matrices
-MOST_ARRAYS = 1000
+MAX_NUMBERS = 1_000_000  # in an array: 80,000 projection matrices
+MAX_ARRAYS = 1000
 
 
 def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
     """The arrays in a .npz by name, or the one in a .npy by the name of the file, of whatever type but objects.
 
-    InputError for arrays of Python objects, which are pickled, for those that are larger than MOST_NUMBERS or hold less than they claim,
+    InputError for arrays of Python objects, which are pickled, for those that are larger than MAX_NUMBERS or hold less than they claim,
     and for what is no NumPy file.
     """
-    path, file = Path(path), shown(path)
+    path, file = Path(path), printable(path)
     try:
         with path.open("rb") as stream:
             if stream.read(len(MAGIC)) == MAGIC:
@@ -39,9 +39,9 @@ def read_numpy(path: str | os.PathLike) -> dict[str, np.ndarray]:
                 return {path.stem: _array(stream, file)}
             with zipfile.ZipFile(stream) as archive:
                 arrays = {}
-                for name in archive.namelist()[:MOST_ARRAYS]:
+                for name in archive.namelist()[:MAX_ARRAYS]:
                     with archive.open(name) as member:
-                        arrays[name.removesuffix(".npy")] = _array(member, f"{file}: {shown(name)}")
+                        arrays[name.removesuffix(".npy")] = _array(member, f"{file}: {printable(name)}")
                 return arrays
     except InputError:
         raise
@@ -69,9 +69,9 @@ def _array(stream: BinaryIO, name: str) -> np.ndarray:
     if dtype.hasobject:
         raise InputError(f"{name} holds Python objects, expected numbers; save it as an array of floats.")
     count = int(np.prod(shape, dtype=object))
-    if count * max(dtype.itemsize, 1) > 8 * MOST_NUMBERS:
+    if count * max(dtype.itemsize, 1) > 8 * MAX_NUMBERS:
         raise InputError(
-            f"{name} claims {count} numbers, expected matrices of at most {MOST_NUMBERS}; choose another file."
+            f"{name} claims {count} numbers, expected matrices of at most {MAX_NUMBERS}; choose another file."
         )
     data = stream.read(count * dtype.itemsize)
     if len(data) < count * dtype.itemsize:
@@ -79,7 +79,7 @@ def _array(stream: BinaryIO, name: str) -> np.ndarray:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
-LONGEST_FILE = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 EXPECTED = "a 4x4 matrix: 16 numbers by rows"
 
 _HEAD = re.compile(r"#\s*(\w+_from_\w+): .*\baxes (LPS|RAS)\b")
@@ -111,36 +111,36 @@ class NamedMatrix:
         return f"{self.name}: x_{target} = matrix @ x_{source}, mm, axes {self.axes.upper()}"
 
 
-def write_text(path: str | os.PathLike, named: NamedMatrix, caution: str | None = None) -> None:
-    """Four lines of four numbers, all digits, below comments that numpy.loadtxt skips.   caution: a sentence that goes with it."""
-    comments = [named.meaning, *([] if caution is None else [f"Override: {shown(' '.join(caution.split()))}"])]
+def write_text(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
+    """Four lines of four numbers, all digits, below comments that numpy.loadtxt skips.   warning: a sentence that goes with it."""
+    comments = [named.meaning, *([] if warning is None else [f"Override: {printable(' '.join(warning.split()))}"])]
     rows = [" ".join(repr(float(number)) for number in row) for row in named.matrix]
     write_atomically(path, "\n".join([*(f"# {comment}" for comment in comments), *rows]) + "\n")
 
 
-def write_npy(path: str | os.PathLike, named: NamedMatrix, caution: str | None = None) -> None:
+def write_npy(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
     """A record whose only field of numbers says what they are: `numpy.load(path)["world_from_ct_lps_mm"]` is (4, 4).
 
-    With a `caution` it has a second field, "override".
+    With a `warning` it has a second field, "override".
     """
     fields = [(f"{named.name}_{named.axes}_mm", "<f8", (4, 4))]
     values = [named.matrix]
-    if caution is not None:
-        fields.append(("override", f"<U{len(caution)}"))
-        values.append(caution)
+    if warning is not None:
+        fields.append(("override", f"<U{len(warning)}"))
+        values.append(warning)
     stream = io.BytesIO()
     np.save(stream, np.array(tuple(values), np.dtype(fields)), allow_pickle=False)
     write_atomically(path, stream.getvalue())
 
 
-def write_json(path: str | os.PathLike, named: NamedMatrix, caution: str | None = None) -> None:
-    """An object with the matrix under the name of its frames, "axes", "unit" and "meaning"; with a `caution` "override", too."""
+def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None = None) -> None:
+    """An object with the matrix under the name of its frames, "axes", "unit" and "meaning"; with a `warning` "override", too."""
     content = {
         named.name: named.matrix.tolist(),
         "axes": named.axes.upper(),
         "unit": "mm",
         "meaning": named.meaning,
-        **({} if caution is None else {"override": caution}),
+        **({} if warning is None else {"override": warning}),
     }
     write_atomically(path, json.dumps(content, indent=1) + "\n")
 
@@ -155,10 +155,10 @@ def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
         size = os.path.getsize(path)
     except OSError as error:
         raise InputError(
-            f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
+            f"{printable(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
         ) from None
-    if size > LONGEST_FILE:
-        raise InputError(f"{shown(path)}: has {size} bytes, expected {EXPECTED}; choose another file.")
+    if size > MAX_FILE_BYTES:
+        raise InputError(f"{printable(path)}: has {size} bytes, expected {EXPECTED}; choose another file.")
     if suffix == ".npy":
         return _from_npy(path)
     return _from_json(path) if suffix == ".json" else _from_text(path)
@@ -169,17 +169,17 @@ def _from_text(path: str | os.PathLike) -> NamedMatrix:
         text = Path(path).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(
-            f"{shown(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
+            f"{printable(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
         ) from None
     except UnicodeDecodeError:
-        raise InputError(f"{shown(path)}: is no text, expected {EXPECTED}; choose another file.") from None
+        raise InputError(f"{printable(path)}: is no text, expected {EXPECTED}; choose another file.") from None
     words = [word for line in text.splitlines() for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word]
     strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
     if strange is not None:
-        raise InputError(f"{shown(path)}: has {found(strange[:30])} in it, expected {EXPECTED}; correct it.")
+        raise InputError(f"{printable(path)}: has {describe(strange[:30])} in it, expected {EXPECTED}; correct it.")
     if len(words) != 16:
         raise InputError(
-            f"{shown(path)}: has {len(words) or 'no'} number{'s' * (len(words) != 1)}, expected {EXPECTED}; correct it."
+            f"{printable(path)}: has {len(words) or 'no'} number{'s' * (len(words) != 1)}, expected {EXPECTED}; correct it."
         )
     head = _HEAD.search(text)
     said = (head[1], head[2].lower()) if head else (None, None)
@@ -194,7 +194,7 @@ def _from_npy(path: str | os.PathLike) -> NamedMatrix:
         array = array.reshape(())[said[0][0]] if name else array
     if array.shape != (4, 4) or array.dtype.kind not in "fiu":
         raise InputError(
-            f"{shown(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
+            f"{printable(path)}: is not a NumPy array of 4x4 numbers, expected that, without pickled objects; save it with "
             "numpy.save."
         )
     return NamedMatrix(np.array(array, float), name, axes)
@@ -202,7 +202,7 @@ def _from_npy(path: str | os.PathLike) -> NamedMatrix:
 
 def _from_json(path: str | os.PathLike) -> NamedMatrix:
     content = read_json(path)
-    fields = Fields(shown(path), "", content if isinstance(content, dict) else {"matrix": content})
+    fields = JsonObject(printable(path), "", content if isinstance(content, dict) else {"matrix": content})
     names = [name for name in fields.values if re.fullmatch(r"\w+_from_\w+", name) and name != "reference_from_world"]
     if len(names) > 1:
         fields.refuse(names[0], f"is there beside {names[1]}", "one matrix", "remove the other")
@@ -228,7 +228,7 @@ def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction
     left out only where the file says them itself, as those of `mvreg export` do, and must not contradict it. A centre of rotation is
     carried into the translation.
 
-    Raises InputError for what is not there, and for a transform that is not rigid; Unsaid, of "frame" or "direction", where nobody says.
+    InputError for a missing file and a transform that is not rigid; MissingInformation where the axes or the direction are unknown.
     """
     named = _read(path)
     frame = _agreed(
@@ -236,7 +236,7 @@ def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction
     )
     if named.name is not None and named.name not in DIRECTION_OF:
         raise InputError(
-            f"{shown(path)}: holds {named.name}, expected world_from_ct or ct_from_world; choose another file."
+            f"{printable(path)}: holds {named.name}, expected world_from_ct or ct_from_world; choose another file."
         )
     direction = _agreed(
         path,
@@ -245,7 +245,7 @@ def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction
         direction,
         {"forward": "it takes points of the CT to the world", "resampling": "points of the world to the CT, ITK's way"},
     )
-    matrix = rigid.check_rigid(named.matrix, f"The transform in {shown(path)}")
+    matrix = rigid.check_rigid(named.matrix, f"The transform in {printable(path)}")
     matrix = turned(matrix) if frame == "ras" else matrix
     return rigid.inverse(matrix) if direction == "resampling" else matrix
 
@@ -261,7 +261,7 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
     unknown = [word for word in words if word not in (*AXES, *DIRECTIONS)]
     if unknown or len(words) > 2 or set(words) in (set(AXES), set(DIRECTIONS)):
         raise InputError(
-            f"--{name.replace('_', '-')}: found {shown(' '.join(words))} behind the file, expected one of {', '.join(AXES)} "
+            f"--{name.replace('_', '-')}: found {printable(' '.join(words))} behind the file, expected one of {', '.join(AXES)} "
             f"and one of {', '.join(DIRECTIONS)} at most; correct it."
         )
     said = {
@@ -272,7 +272,9 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
     named = _read(path)
     directions = {name: "forward", f"{source}_from_{target}": "resampling"}
     if named.name is not None and named.name not in directions:
-        raise InputError(f"{shown(path)}: holds {named.name}, expected {' or '.join(directions)}; choose another file.")
+        raise InputError(
+            f"{printable(path)}: holds {named.name}, expected {' or '.join(directions)}; choose another file."
+        )
     axes = named.axes or ("lps" if _is_itk(path) else None)
     frame = _agreed(
         path, "the word", axes, said["frame"], {"lps": "its axes are LPS (DICOM, ITK)", "ras": "RAS (Slicer's scene)"}
@@ -280,7 +282,7 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
     direction = _agreed(
         path, "the word", directions.get(named.name), said["direction"] or (None if named.name else "forward"), {}
     )
-    matrix = rigid.check_rigid(named.matrix, f"The transform in {shown(path)}")
+    matrix = rigid.check_rigid(named.matrix, f"The transform in {printable(path)}")
     matrix = turned(matrix) if frame == "ras" else matrix
     return rigid.inverse(matrix) if direction == "resampling" else matrix
 
@@ -295,7 +297,7 @@ def _is_itk(path: str | os.PathLike) -> bool:
             begin = stream.read(len(ITK_TEXT))
     except OSError as error:
         raise InputError(
-            f"{shown(path)}: cannot be read ({error.strerror}), expected a transform; check the path."
+            f"{printable(path)}: cannot be read ({error.strerror}), expected a transform; check the path."
         ) from None
     return begin == ITK_TEXT or Path(path).suffix.lower() in ITK_ENDINGS
 
@@ -303,14 +305,14 @@ def _is_itk(path: str | os.PathLike) -> bool:
 def _agreed(path: str | os.PathLike, option: str, said: str | None, given: str | None, choices: dict[str, str]) -> str:
     if said is None and given is None:
         (first, meaning), (second, other) = choices.items()
-        raise Unsaid(
-            f"{shown(path)}: does not say whether {meaning} or {other}, and a wrong guess would not show; add {option} {first} or "
+        raise MissingInformation(
+            f"{printable(path)}: does not say whether {meaning} or {other}, and a wrong guess would not show; add {option} {first} or "
             f"{option} {second}.",
             option.removeprefix("--"),
         )
     if said is not None and given is not None and said != given:
         raise InputError(
-            f"{shown(path)}: says {said} itself, expected the same as {option} {given}; leave out {option}, or choose another "
+            f"{printable(path)}: says {said} itself, expected the same as {option} {given}; leave out {option}, or choose another "
             "file."
         )
     return said or given

@@ -18,7 +18,7 @@ from ..imaging.xray import count_frames
 from .case import Case, in_field, views_of, xray_of
 from .case_file import CaseFile
 from .files import refuse_elsewhere, sha256
-from .json_reader import Fields, found, read_json, shown
+from .json_reader import JsonObject, describe, printable, read_json
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class FrameFiles:
         return {**where, "images": images} if images else where
 
     @classmethod
-    def read(cls, fields: Fields, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
+    def read(cls, fields: JsonObject, folder: Path, homes: Sequence[Path] = ()) -> FrameFiles:
         """What `written` gave. InputError for what is wrong, and where a file is not there any more.   homes: see `refuse_elsewhere`."""
         cases = _paths(fields, "cases", folder, homes)
         if len(cases) > 1:
@@ -90,11 +90,11 @@ class FrameFiles:
         return cls.of_images(cases[0], {name: _paths(images, name, folder, homes) for name in images.values})
 
 
-def _paths(fields: Fields, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
+def _paths(fields: JsonObject, key: str, folder: Path, homes: Sequence[Path]) -> list[Path]:
     """The files of a list of names. InputError where one is not there."""
     names = fields.value(key, "a list of paths")
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name for name in names):
-        fields.refuse(key, f"is {found(names)}", "a list of paths")
+        fields.refuse(key, f"is {describe(names)}", "a list of paths")
     for name in names:
         refuse_elsewhere(fields.file, folder, name, homes)
     paths = [folder / name for name in names]
@@ -102,7 +102,7 @@ def _paths(fields: Fields, key: str, folder: Path, homes: Sequence[Path]) -> lis
     if missing:
         fields.refuse(
             key,
-            f"names {shown(missing)}, which is not there",
+            f"names {printable(missing)}, which is not there",
             "the files that were tracked",
             "put them back, or track them again",
         )
@@ -123,18 +123,18 @@ def _listed(file: CaseFile, images: Mapping[str, Sequence[Path]]) -> dict[str, t
     views = [view.name for view in file.views]
     if sorted(images) != sorted(views):
         raise InputError(
-            f"--images: found {', '.join(map(shown, images))}, expected each view of {shown(file.path)} once, "
+            f"--images: found {', '.join(map(printable, images))}, expected each view of {printable(file.path)} once, "
             f"{', '.join(views)}; correct it."
         )
     counts = {name: len(files) for name, files in images.items()}
     if len(set(counts.values())) > 1 or max(counts.values()) < 2:
-        told = ", ".join(f"{count} of {shown(name)}" for name, count in counts.items())
+        told = ", ".join(f"{count} of {printable(name)}" for name, count in counts.items())
         raise InputError(
             f"--images: found {told}, expected two images or more and as many of each view; correct the lists."
         )
     missing = next((path for files in images.values() for path in files if not path.is_file()), None)
     if missing:
-        raise InputError(f"{shown(missing)}: is no file, expected an X-ray image; correct the path.")
+        raise InputError(f"{printable(missing)}: is no file, expected an X-ray image; correct the path.")
     return {name: tuple(path.resolve() for path in images[name]) for name in views}
 
 
@@ -145,13 +145,13 @@ def _multiframe(file: CaseFile) -> list[list[dict[str, Any]]]:
     if count < 2:
         name = min(counts, key=counts.get)
         raise InputError(
-            f'{shown(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
+            f'{printable(file.path)}: the image of view "{name}" has no frame after the case\'s own, expected multi-frame images; '
             "give a case for each frame, or the images with --images."
         )
     if len(set(counts.values())) > 1:
         told = ", ".join(f"{number} of {name}" for name, number in counts.items())
         warnings.warn(
-            f"{shown(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
+            f"{printable(file.path)}: the images have frames of different number ({told}); the first {count} are taken.",
             stacklevel=3,
         )
     return [[{"frame": (view.frame or 0) + number} for number in range(count)] for view in file.views]
@@ -217,7 +217,7 @@ class FrameSequence:
                 xrays = [xray_of(file, view) for view in entries]
             else:
                 xrays = [in_field(view, known[view.name]) for view in entries]
-            views = views_of(shown(file.path), entries, xrays, self.first.ct, file.world_from_ct)
+            views = views_of(printable(file.path), entries, xrays, self.first.ct, file.world_from_ct)
         return Frame(views, file.world_from_ct if self.files.own_cases else None)
 
     @classmethod
@@ -229,12 +229,12 @@ class FrameSequence:
             file = CaseFile.read(path)
             if [view.name for view in file.views] != views:
                 raise InputError(
-                    f"{shown(file.path)}: has the views {', '.join(view.name for view in file.views)}, expected those of the "
+                    f"{printable(file.path)}: has the views {', '.join(view.name for view in file.views)}, expected those of the "
                     f"first frame, {', '.join(views)}; give cases of the same views."
                 )
             if _anatomy(file, hashed) != first.anatomy_key:
                 raise InputError(
-                    f"{shown(file.path)}: names another CT or mask than the first frame, expected the same; give cases of one "
+                    f"{printable(file.path)}: names another CT or mask than the first frame, expected the same; give cases of one "
                     "structure."
                 )
             truths.append(file.truth_world_from_ct)

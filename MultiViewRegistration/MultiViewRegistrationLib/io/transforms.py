@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from .files import write_atomically, written_atomically
 from .hdf5 import is_hdf5, refuse_other_files
-from .json_reader import shown
+from .json_reader import printable
 
 AXES = ("lps", "ras")
 DIRECTIONS = ("forward", "resampling")
@@ -26,7 +26,7 @@ def turned(target_from_source: np.ndarray) -> np.ndarray:
     return _TURN @ target_from_source @ _TURN
 
 
-LARGEST_LINEAR = 1 << 20  # bytes of a file; a grid of displacements has more
+MAX_LINEAR_BYTES = 1 << 20  # bytes of a file; a grid of displacements has more
 REACH_MM = 1000.0  # how far from the origin a read transform is probed; the answer does not depend on it
 
 
@@ -40,7 +40,7 @@ def write_transform(path: str | os.PathLike, world_from_ct: np.ndarray, comment:
     parameters = [*world_from_ct[:3, :3].ravel(), *world_from_ct[:3, 3]]
     lines = [
         "#Insight Transform File V1.0",
-        *([] if comment is None else ["# " + shown(" ".join(comment.split()))]),
+        *([] if comment is None else ["# " + printable(" ".join(comment.split()))]),
         "#Transform 0",
         "Transform: AffineTransform_double_3_3",
         "Parameters: " + " ".join(repr(float(parameter)) for parameter in parameters),
@@ -64,7 +64,7 @@ def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, 
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(target_from_source[:3, :3].ravel().tolist())
     transform.SetTranslation(target_from_source[:3, 3].tolist())
-    text = (shown(" ".join(comment.split())) + "\n").encode()
+    text = (printable(" ".join(comment.split())) + "\n").encode()
     block = 512
     while block < len(text):
         block *= 2
@@ -86,7 +86,7 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
 
 
 def _matrix(path: str | os.PathLike) -> np.ndarray:
-    file, wanted = shown(path), "expected one rigid 3D transform that SimpleITK can read"
+    file, wanted = printable(path), "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # of which SimpleITK would take the first, or make one
         raise InputError(
             f"{file} holds several transforms, {wanted}; harden them to one linear transform and save that."
@@ -112,7 +112,7 @@ def _matrix(path: str | os.PathLike) -> np.ndarray:
 def _count(path: str | os.PathLike) -> int:
     """How many transforms a file of ITK holds, by the name that each has in text and in HDF5; 1 where that need not be known."""
     try:
-        data = Path(path).read_bytes() if os.path.getsize(path) <= LARGEST_LINEAR else b""
+        data = Path(path).read_bytes() if os.path.getsize(path) <= MAX_LINEAR_BYTES else b""
     except OSError:
         return 1
     text, binary = len(re.findall(rb"^Transform:", data, re.MULTILINE)), data.count(b"TransformType")

@@ -14,7 +14,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
-from ..io.json_reader import Fields
+from ..io.json_reader import JsonObject
 from .frames import ras_from_lps
 from .products import OWNER, product, remove_with_products
 from .segments import drawn_on, move_segments
@@ -193,7 +193,7 @@ def _geometry(name: str, attribute: str) -> Geometry:
     content = {key: value for key, value in json.loads(attribute).items() if key in GEOMETRIES}
     if not content:
         raise InputError(f"{name}: has no geometry, expected C-arm angles and distances, or a matrix; enter them.")
-    return read_geometry(Fields(name, "", content))
+    return read_geometry(JsonObject(name, "", content))
 
 
 def lens_of(content: dict) -> tuple[np.ndarray, Distortion] | None:

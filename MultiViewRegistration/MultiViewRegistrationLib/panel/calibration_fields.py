@@ -9,7 +9,7 @@ from pathlib import Path
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..io.calibration.calibrated import Calibrated
+from ..io.calibration.calibrated import CalibratedView
 from ..mrml.xray import XRayView
 from ..session.calibration import camera_of, describe_camera, read_cameras
 from ..session.questions import Asked
@@ -48,7 +48,7 @@ class CalibrationFields:
         self.path, self._answers, self._chosen = path, {}, ""
         self._fill()
 
-    def camera(self) -> Calibrated:
+    def camera(self) -> CalibratedView:
         """The one that is chosen. InputError for what hinders it, in the words of the panel."""
         if not self.path:
             raise InputError(_("Calibration file: none is chosen, expected one of another program; choose it."))

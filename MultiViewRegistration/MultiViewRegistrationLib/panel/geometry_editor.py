@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..io.calibration.matrix_text import MatrixText, read_matrix
 from ..mrml.xray import XRayView
-from ..session.calibration import needs_hdf5, use_camera
+from ..session.calibration import requirements_of, use_camera
 from ..session.geometry import check_reading, matrix_of, reading_of, set_matrix, summary
 from ..session.header import proposed, use_reading
 from . import packages
@@ -182,8 +182,8 @@ class GeometryEditor(XRayEditor):
         if not path or not self.asked:
             return
         with self.panel.acting():
-            if needs_hdf5(path):
-                packages.ensure(self.panel.resource_path("requirements_hdf5.txt"))
+            if requirements := requirements_of(path):
+                packages.ensure(self.panel.resource_path(requirements))
             with self.section.filling():
                 self._calibration.choose_file(path)
             self._keep_draft()

@@ -26,6 +26,7 @@ NEEDED_BY = {
     "requirements.txt": _("Rendering"),
     "requirements_hdf5.txt": _("Reading an HDF5 file"),
     "requirements_navigation.txt": _("OpenIGTLink"),
+    "requirements_yaml.txt": _("Reading a YAML file"),
     "requirements_regressor.txt": _("A regressor"),
 }
 #: What pip prints where it does not reach the package index.

@@ -7,7 +7,7 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from ..session.calibration import needs_hdf5
+from ..session.calibration import requirements_of
 from ..session.questions import Asked
 from ..session.start_files import read_pose
 from . import packages
@@ -57,8 +57,8 @@ class PoseFile:
         path = qt.QFileDialog.getOpenFileName(self._section.widget, _("Start pose"), self._path, KINDS)
         if path and self._section.asked:
             with self._section.panel.acting():
-                if needs_hdf5(path):
-                    packages.ensure(self._section.panel.resource_path("requirements_hdf5.txt"))
+                if requirements := requirements_of(path):
+                    packages.ensure(self._section.panel.resource_path(requirements))
                 self._path, self._answers = path, {}
                 self._read()
 

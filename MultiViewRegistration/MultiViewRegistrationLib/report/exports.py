@@ -16,8 +16,8 @@ from ..imaging.ct import attenuation
 from ..io.case import Case, ct_box
 from ..io.case_file import CaseFile
 from ..io.dicom_identity import new_uid
-from ..io.json_reader import found, shown
-from ..io.navigation.registration_export import Handover
+from ..io.json_reader import describe, printable
+from ..io.navigation.registration_export import RegistrationExport
 from ..rendering.drr import Projector
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Writers = dict[str, Callable[[Path], object]]
 
 
 def case_files(
-    handover: Handover,
+    exported: RegistrationExport,
     case: Case,
     kinds: Sequence[str],
     volume_format: str,
@@ -41,26 +41,26 @@ def case_files(
 
     Raises InputError where the result is of other views, and as `resampled_mask`.
     """
-    cameras = cameras_of(handover, case)
+    cameras = cameras_of(exported, case)
     files: Writers = {}
     if "resampled-ct" in kinds:
-        files |= _volumes("ct", handover, case, volume_format)
+        files |= _volumes("ct", exported, case, volume_format)
     if "resampled-mask" in kinds:
-        files |= _volumes("mask", handover, case, volume_format)
+        files |= _volumes("mask", exported, case, volume_format)
     if "drr" in kinds:
-        files |= _drrs(handover, case, cameras, identities or {})
+        files |= _drrs(exported, case, cameras, identities or {})
     if "cameras" in kinds:
-        files |= _cameras(handover, case, cameras)
+        files |= _cameras(exported, case, cameras)
     return files
 
 
-def cameras_of(handover: Handover, case: Case) -> list[Camera]:
+def cameras_of(exported: RegistrationExport, case: Case) -> list[Camera]:
     """The cameras of the case's views as the registration left them. InputError for a view that the result does not have."""
-    handed = {view.name: view for view in handover.views}
+    handed = {view.name: view for view in exported.views}
     for view in case.views:
         if view.name not in handed:
             raise InputError(
-                f"{shown(handover.path)}: has no view {found(view.name)}, which the case has, expected the result of this "
+                f"{printable(exported.path)}: has no view {describe(view.name)}, which the case has, expected the result of this "
                 "case; give the one that it was found from."
             )
     return [handed[view.name].corrected(view.camera) for view in case.views]
@@ -77,14 +77,14 @@ def identities_of(case: Path) -> dict[str, Dataset]:
     identities = {view.name: identity for view in file.views if (identity := identity_of(view.image.path)) is not None}
     if not identities:
         raise InputError(
-            f"--identity: no X-ray of {shown(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
+            f"--identity: no X-ray of {printable(file.path)} is DICOM with a patient and a study, expected one; leave --identity "
             "out."
         )
     agreed_identity(list(identities.values()))
     return identities
 
 
-def _volumes(what: str, handover: Handover, case: Case, volume_format: str) -> Writers:
+def _volumes(what: str, exported: RegistrationExport, case: Case, volume_format: str) -> Writers:
     from ..io.navigation.resampled import resampled_ct, resampled_mask, write_volume
 
     make = resampled_ct if what == "ct" else resampled_mask
@@ -94,48 +94,48 @@ def _volumes(what: str, handover: Handover, case: Case, volume_format: str) -> W
     def write(path: Path, name: str, pose: np.ndarray) -> None:
         target = name.split("_")[0]
         said = f"The {what} resampled by {name}, {target} LPS mm."
-        write_volume(path, make(case.ct, pose), f"NOT FOR USE: {handover.caution} {said}" if handover.caution else said)
+        write_volume(path, make(case.ct, pose), f"NOT FOR USE: {exported.warning} {said}" if exported.warning else said)
 
     return {
         f"{what}_in_{name.split('_')[0]}.{volume_format}": partial(write, name=name, pose=pose)
-        for name, pose in handover.poses.items()
+        for name, pose in exported.poses.items()
     }
 
 
-def _drrs(handover: Handover, case: Case, cameras: list[Camera], identities: dict[str, Dataset]) -> Writers:
+def _drrs(exported: RegistrationExport, case: Case, cameras: list[Camera], identities: dict[str, Dataset]) -> Writers:
     from ..io.navigation.dicom_objects import Drr, write_secondary_capture
 
     projector = Projector(attenuation(case.ct))
-    images = {view.name: view.image for view in handover.views}
+    images = {view.name: view.image for view in exported.views}
     study, series = new_uid(), {}
 
     def write(path: Path, number: int) -> None:
         view, camera = case.views[number - 1], cameras[number - 1]
         identity = identities.get(view.name)
         own_study = study if identity is None else str(identity.StudyInstanceUID)
-        image = projector.render(camera, handover.world_from_ct).image
+        image = projector.render(camera, exported.world_from_ct).image
         write_secondary_capture(
             path,
             Drr(image, number, view.xray.pixel_mm, images[view.name], identity),
             own_study,
             series.setdefault(own_study, new_uid()),
-            handover.caution,
+            exported.warning,
         )
 
     return {f"drr_view{number}.dcm": partial(write, number=number) for number in range(1, len(cameras) + 1)}
 
 
-def _cameras(handover: Handover, case: Case, cameras: list[Camera]) -> Writers:
+def _cameras(exported: RegistrationExport, case: Case, cameras: list[Camera]) -> Writers:
     from ..io.navigation.exports import write_cameras
 
-    frames = {"world": np.eye(4), "ct": rigid.inverse(handover.world_from_ct)}
-    if handover.reference_from_world is not None:
-        frames["reference"] = handover.reference_from_world
+    frames = {"world": np.eye(4), "ct": rigid.inverse(exported.world_from_ct)}
+    if exported.reference_from_world is not None:
+        frames["reference"] = exported.reference_from_world
     middle = np.mean(ct_box(case.ct), axis=0)
-    centre = rigid.transform_points(handover.world_from_ct @ case.ct.volume.ct_from_index, middle)
+    centre = rigid.transform_points(exported.world_from_ct @ case.ct.volume.ct_from_index, middle)
     return {
         f"cameras_in_{frame}.mrml": partial(
-            write_cameras, cameras=cameras, target_from_world=target_from_world, centre=centre, caution=handover.caution
+            write_cameras, cameras=cameras, target_from_world=target_from_world, centre=centre, warning=exported.warning
         )
         for frame, target_from_world in frames.items()
     }

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..figures.html_tree import document, tag
 from ..figures.line_plot import Axis, Line, legend, line_plot
 from ..io.files import staged
-from ..io.json_reader import shown
+from ..io.json_reader import printable
 from ..report.style import STYLE
 from .relative_motion import Relative, relative_motion
 from .track_files import MATRIX, StoredTrack, table
@@ -46,7 +46,7 @@ def write_motion(fixed: str | os.PathLike, moving: str | os.PathLike, folder: st
     InputError as `motion_against`.
     """
     a, b = StoredTrack.read(fixed), StoredTrack.read(moving)
-    motion = motion_against(a.poses, b, shown(fixed), shown(moving))
+    motion = motion_against(a.poses, b, printable(fixed), printable(moving))
     write_files(folder, motion, a.name, b.name, len(a.poses))
     return {
         "fixed": a.name,

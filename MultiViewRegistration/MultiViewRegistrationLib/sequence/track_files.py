@@ -21,7 +21,7 @@ from ..io.calibration.calibrated import UNITS
 from ..io.cameras import read_geometry, rigid_matrix
 from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import home_of, sha256, staged
-from ..io.json_reader import Fields, found, read_json, shown
+from ..io.json_reader import JsonObject, describe, printable, read_json
 from ..io.sequence import FrameFiles, FrameSequence
 from ..registration.anatomy import Anatomy
 from ..registration.devices import Workplace
@@ -164,7 +164,7 @@ class StoredTrack:
     views: list[str]
     inputs: dict[str, str]
     folder: Path
-    _fields: Fields
+    _fields: JsonObject
 
     @property
     def poses(self) -> list[np.ndarray | None]:
@@ -215,7 +215,7 @@ class StoredTrack:
         for part in filter(None, (file.ct, file.mask)):
             if sha256(part.path) not in self.inputs.values():
                 raise InputError(
-                    f"{self._fields.file}: {shown(part.path)} is not what was tracked, expected the same CT and mask; put "
+                    f"{self._fields.file}: {printable(part.path)} is not what was tracked, expected the same CT and mask; put "
                     "them back, or track it again."
                 )
         return load_ct(file.ct.path, file.ct_unit, mask=file.mask.path if file.mask else None)
@@ -227,13 +227,13 @@ class StoredTrack:
         path = path / FILE if path.is_dir() else path
         content = read_json(path)
         if not isinstance(content, dict):
-            raise InputError(f"{shown(path)} is {found(content)}, expected a track.json; choose another file.")
-        return cls.of(content, shown(path), path.parent)
+            raise InputError(f"{printable(path)} is {describe(content)}, expected a track.json; choose another file.")
+        return cls.of(content, printable(path), path.parent)
 
     @classmethod
     def of(cls, content: dict, name: str, folder: Path) -> StoredTrack:
         """The same of a track.json's content.   name: for messages.   folder: to which its paths are relative."""
-        fields = Fields(name, "", content)
+        fields = JsonObject(name, "", content)
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
@@ -261,7 +261,7 @@ class StoredTrack:
         )
 
 
-def _stored(number: int, fields: Fields) -> Tracked:
+def _stored(number: int, fields: JsonObject) -> Tracked:
     """A frame as `Track._told` wrote it; what is not needed to use its pose may be missing."""
     verdict = fields.choice("verdict", ("accept", "check", "reject"))
     placed = verdict != "reject" or fields.values.get("world_from_ct") is not None
@@ -281,22 +281,22 @@ def _stored(number: int, fields: Fields) -> Tracked:
     )
 
 
-def _similarity(fields: Fields) -> tuple[float, ...]:
+def _similarity(fields: JsonObject) -> tuple[float, ...]:
     """NaN of a view that shows nothing of the CT."""
     told = fields.values.get("similarity") or []
     if not isinstance(told, list) or not all(
         value is None or (isinstance(value, (int, float)) and abs(value) <= 1) for value in told
     ):
-        fields.refuse("similarity", f"is {found(told)}", "a number from -1 to 1 for each view")
+        fields.refuse("similarity", f"is {describe(told)}", "a number from -1 to 1 for each view")
     return tuple(float("nan") if value is None else float(value) for value in told)
 
 
-def _cameras(fields: Fields) -> tuple[Camera, ...]:
+def _cameras(fields: JsonObject) -> tuple[Camera, ...]:
     told = fields.values.get("cameras") or []
     if not all(isinstance(camera, dict) and "size" in camera for camera in told):
         return ()
     return tuple(
-        read_geometry(Fields(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
+        read_geometry(JsonObject(fields.file, f"{fields.name}.cameras[{n}]", {"camera": camera})).camera
         for n, camera in enumerate(told)
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from ..io.calibration.calibrated import Calibrated
+from ..io.calibration.calibrated import CalibratedView
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .geometry import set_camera, set_matrix
@@ -89,13 +89,13 @@ QUESTIONS = {
 
 
 def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[str, str]) -> Asked:
-    """The `Calibrated` cameras of a file, as far as the answers to what it leaves open go.
+    """The `CalibratedView` cameras of a file, as far as the answers to what it leaves open go.
 
     size: (columns, rows) of the X-ray's image, for a file that does not say it.
     """
     from ..io.calibration.read import read_calibration
 
-    def read(**given) -> list[Calibrated]:
+    def read(**given) -> list[CalibratedView]:
         if "intrinsics" in given:
             given["intrinsics"] = given["intrinsics"].reshape(3, 3)
         return read_calibration(path, size=size, **given)
@@ -103,7 +103,7 @@ def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[s
     return ask(read, QUESTIONS, answers)
 
 
-def camera_of(view: XRayView, cameras: list[Calibrated]) -> int | None:
+def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
     """Which of them is the X-ray's: the only one, or the one with its name; None where a person has to say."""
     if len(cameras) == 1:
         return 0
@@ -111,7 +111,7 @@ def camera_of(view: XRayView, cameras: list[Calibrated]) -> int | None:
     return named[0] if len(named) == 1 else None
 
 
-def use_camera(registration: Registration, view: XRayView, camera: Calibrated, origin: str | os.PathLike) -> None:
+def use_camera(registration: Registration, view: XRayView, camera: CalibratedView, origin: str | os.PathLike) -> None:
     """Give an X-ray the geometry that was read; an image with distortion is undistorted. InputError as `set_camera` and `set_matrix`.
 
     origin: the file.
@@ -123,7 +123,7 @@ def use_camera(registration: Registration, view: XRayView, camera: Calibrated, o
         set_camera(registration, view, camera.camera, camera.distortion, name)
 
 
-def describe_camera(camera: Calibrated) -> str:
+def describe_camera(camera: CalibratedView) -> str:
     """What was read, in a sentence or two."""
     told = (
         "A projection matrix"
@@ -135,11 +135,13 @@ def describe_camera(camera: Calibrated) -> str:
     return " ".join([f"{told}.", *camera.notes])
 
 
-def needs_hdf5(path: str | os.PathLike) -> bool:
-    """Whether h5py is needed to read a file."""
+def requirements_of(path: str | os.PathLike) -> str | None:
+    """The file of Resources that lists the packages without which a calibration cannot be read; None where it needs none."""
     from ..io.hdf5 import is_hdf5
 
+    if str(path).lower().endswith((".yml", ".yaml")):
+        return "requirements_yaml.txt"
     try:
-        return is_hdf5(path)
-    except OSError:  # told of where it is read
-        return False
+        return "requirements_hdf5.txt" if is_hdf5(path) else None
+    except OSError:  # reported where it is read
+        return None

@@ -17,7 +17,7 @@ from ..io.case import Case
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
-from ..io.navigation.registration_export import Handover
+from ..io.navigation.registration_export import RegistrationExport
 from ..mrml.case import assumptions_of, drawn, frame_of, reference_from_world_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
@@ -80,28 +80,30 @@ def write_result(
             Path(folder, name)
             for name in ("result.json", "report.html", "world_from_ct.tfm", "world_from_ct.slicer.tfm")
         ]
-        return written + (_further(Handover.read(folder), folder, kinds, case) if kinds else [])
+        return written + (_further(RegistrationExport.read(folder), folder, kinds, case) if kinds else [])
 
     return write
 
 
-def _further(handover: Handover, folder: str | os.PathLike, kinds: Sequence[str], case: Case | None) -> list[Path]:
+def _further(
+    exported: RegistrationExport, folder: str | os.PathLike, kinds: Sequence[str], case: Case | None
+) -> list[Path]:
     from ..report.exports import case_files
 
-    made_of_case = {} if case is None else case_files(handover, case, kinds, VOLUME_FORMATS[0])
-    return write_exports(handover, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case)
+    made_of_case = {} if case is None else case_files(exported, case, kinds, VOLUME_FORMATS[0])
+    return write_exports(exported, folder, [kind for kind in kinds if kind in KINDS], further=made_of_case)
 
 
-def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[Handover, Messages]]:
+def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
     """The making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do. InputError as
     `write_result`, and later where pyigtl is missing."""
     doubt, finding = settled(session, override), session.find_result()
 
-    def make() -> tuple[Handover, Messages]:
+    def make() -> tuple[RegistrationExport, Messages]:
         with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
             finding().save(folder, override=doubt or None)
-            handover = Handover.read(folder)
-            return handover, messages_of(handover)
+            exported = RegistrationExport.read(folder)
+            return exported, messages_of(exported)
 
     return make
 

@@ -10,7 +10,7 @@ from ..geometry.c_arm import CArm
 from ..geometry.camera import Camera
 from ..geometry.distortion import Distortion
 from ..io.cameras import Geometry, meeting_point, read_geometry, sees, settle
-from ..io.json_reader import Fields
+from ..io.json_reader import JsonObject
 from ..mrml.frames import lps_from_ras
 from ..mrml.image import refresh
 from ..mrml.loading import camera_content
@@ -38,7 +38,7 @@ def set_c_arm(view: XRayView, reading: dict, origin: str = "entered") -> None:
     Angles that come with no word on how well they are known are taken for read off the C-arm: see READ_OFF.
     """
     reading = {**reading, "size": list(view.size)}
-    read_geometry(Fields(view.name, "", {"c_arm": reading}))
+    read_geometry(JsonObject(view.name, "", {"c_arm": reading}))
     if "rotation_sd_deg" not in view.content:
         view.change(rotation_sd_deg=READ_OFF[0], translation_sd_mm=READ_OFF[1])
     _give(view, c_arm=reading, pixel_mm=list(reading["pixel_mm"]), **{"from": origin})
@@ -82,7 +82,7 @@ def set_matrix(
     """
     _check_size(view, size, "matrix")
     geometry = read_geometry(
-        Fields(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()})
+        JsonObject(view.name, "", {"projection_matrix": np.asarray(projection_matrix, float).tolist()})
     )
     point = _point_shown(registration, view, geometry)
     try:

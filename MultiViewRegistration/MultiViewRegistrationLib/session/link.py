@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import InputError
 from ..io.navigation import igtl
 from ..io.navigation.igtl import PORT, Messages, messages_of
-from ..io.navigation.registration_export import Handover
+from ..io.navigation.registration_export import RegistrationExport
 
 __all__ = ["PORT", "Link", "address"]
 
@@ -41,7 +41,7 @@ class Link:
         self.told = ""
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
-        self._handover: Handover | None = None
+        self._exported: RegistrationExport | None = None
         self._messages: _Live | None = None
         self._doubt = ""
 
@@ -50,13 +50,13 @@ class Link:
         """Whether there is a connection, or one is tried for."""
         return self._stop is not None and self._thread.is_alive()
 
-    def send_to(self, host: str, port: int, handover: Handover, messages: Messages) -> None:
+    def send_to(self, host: str, port: int, exported: RegistrationExport, messages: Messages) -> None:
         """From now on send a result to a server, again and again; one that drops gets all of it when it is back."""
-        self._begin(partial(igtl.send_to, host, port), handover, messages)
+        self._begin(partial(igtl.send_to, host, port), exported, messages)
 
-    def serve(self, port: int, handover: Handover, messages: Messages) -> None:
+    def serve(self, port: int, exported: RegistrationExport, messages: Messages) -> None:
         """From now on offer a result to clients on this machine. Where the port is taken, `told` says it."""
-        self._begin(partial(igtl.serve, port), handover, messages)
+        self._begin(partial(igtl.serve, port), exported, messages)
 
     def hold_against(self, world_from_ct: np.ndarray, doubt: str) -> None:
         """Have the peers know, with the next message, whether what was sent still stands.
@@ -65,13 +65,13 @@ class Link:
         """
         if not self.open:
             return
-        if not np.allclose(self._handover.world_from_ct, world_from_ct, rtol=0, atol=SAME):
+        if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=SAME):
             doubt = MOVED
         if doubt != self._doubt:
             self._doubt = doubt
-            given = self._handover.caution or ""
-            caution = " ".join(filter(None, [given, "" if doubt in given else doubt]))
-            self._messages.small = messages_of(replace(self._handover, caution=caution or None, views=[])).small
+            given = self._exported.warning or ""
+            warning = " ".join(filter(None, [given, "" if doubt in given else doubt]))
+            self._messages.small = messages_of(replace(self._exported, warning=warning or None, views=[])).small
 
     def close(self) -> None:
         """End it; nothing happens without one."""
@@ -79,11 +79,11 @@ class Link:
             self._stop.set()
         self._stop, self.told = None, ""
 
-    def _begin(self, run: Callable, handover: Handover, messages: Messages) -> None:
+    def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
         live = _Live(messages)
-        self._stop, self._handover, self._messages, self._doubt = stop, handover, live, ""
+        self._stop, self._exported, self._messages, self._doubt = stop, exported, live, ""
 
         def tell(text: str) -> None:
             if self._stop is stop:

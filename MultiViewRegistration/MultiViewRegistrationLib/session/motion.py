@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..imaging.ct import CT
-from ..io.json_reader import shown
+from ..io.json_reader import printable
 from .player import Played
 
 
@@ -70,7 +70,7 @@ def motion_of(path: str | os.PathLike, played: Played) -> Motion:
     fixed = [None] * played.count
     for frame in played.frames:
         fixed[frame.number] = frame.world_from_ct if frame.kept else None
-    motion = motion_against(fixed, moving, f"{played.name}, which is played", shown(Path(path).name))
+    motion = motion_against(fixed, moving, f"{played.name}, which is played", printable(Path(path).name))
     stored = isinstance(played.track, StoredTrack)
     beside = [played.track.folder, *(case.resolve().parent for case in played.images.files.cases)] if stored else []
     return Motion(

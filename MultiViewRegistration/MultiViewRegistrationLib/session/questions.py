@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import InputError, Unsaid
+from ..errors import InputError, MissingInformation
 from ..io.calibration.matrix_text import read_number
 
 
@@ -60,7 +60,7 @@ class Asked:
 def ask(read: Callable[..., Any], questions: dict[str, Question], answers: dict[str, str]) -> Asked:
     """Read something with the answers so far.
 
-    read: takes them by their keys as keywords; Unsaid where one is missing.   questions: by their keys.   answers: as they were typed or
+    read: takes them as keywords; MissingInformation where one is missing.   questions: by their keys.   answers: as they were typed or
     chosen, by their keys; "" is none. Only what the file asks for is told it.
     """
     asked: list[Question] = []
@@ -86,5 +86,5 @@ def _tried(read: Callable[..., Any], told: dict[str, Any]) -> tuple[str | None, 
     """What is asked for next, and what was read where nothing is."""
     try:
         return None, read(**told)
-    except Unsaid as error:
+    except MissingInformation as error:
         return error.key, None

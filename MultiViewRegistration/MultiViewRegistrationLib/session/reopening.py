@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..geometry.camera import Camera
 from ..io.case import Case
 from ..io.json_reader import read_json
-from ..io.navigation.registration_export import Handover
+from ..io.navigation.registration_export import RegistrationExport
 from ..mrml.fingerprint import fingerprint, of_geometry
 from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
@@ -28,24 +28,24 @@ def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) 
     """
     path = Path(path)
     path = path / "result.json" if path.is_dir() else path
-    handover, told = Handover.read(path), read_json(path)
+    exported, told = RegistrationExport.read(path), read_json(path)
     case = Path(case) if case is not None else path.with_name("case.json")
     if not case.exists():
         raise InputError(
             f"{path.name}: found no case.json beside it, expected the case that the result was found from; name it "
             "(--case CASE), or put both into one folder."
         )
-    return ReadResult(read_case(case), handover, told, handover.beside(case).caution)
+    return ReadResult(read_case(case), exported, told, exported.beside(case).warning)
 
 
 @dataclass(frozen=True, eq=False)
 class ReadResult:
-    """A result.json and its case on the way into a scene.   told: its content.   caution: why it should not be used, or None."""
+    """A result.json and its case on the way into a scene.   told: its content.   warning: why it should not be used, or None."""
 
     load: ReadCase
-    handover: Handover
+    exported: RegistrationExport
     told: dict
-    caution: str | None
+    warning: str | None
 
     @property
     def case(self) -> Case:
@@ -56,14 +56,14 @@ class ReadResult:
         registration = self.load(scene)
         history = History(registration)
         history.note("before")
-        entry = _entry(registration, self.handover, self.told, self.caution)
+        entry = _entry(registration, self.exported, self.told, self.warning)
         history.add(entry)
         history.put(entry)
         return registration
 
 
-def _entry(registration: Registration, handover: Handover, told: dict, caution: str | None) -> Entry:
-    """The history's entry; one with a caution does not count as a result of the scene's inputs."""
+def _entry(registration: Registration, exported: RegistrationExport, told: dict, warning: str | None) -> Entry:
+    """The history's entry; one with a warning does not count as a result of the scene's inputs."""
     views = {view.name: view for view in registration.xrays}
     cameras, similarity = {}, {}
     for of_view in told["views"]:
@@ -83,12 +83,12 @@ def _entry(registration: Registration, handover: Handover, told: dict, caution: 
     reasons = [str(reason) for reason in told.get("reasons", [])]
     return Entry.now(
         str(told.get("start", {}).get("method", "given")),
-        handover.world_from_ct,
+        exported.world_from_ct,
         similarity=similarity,
         cameras=cameras,
-        fingerprint="" if caution else fingerprint(registration),
-        reasons=[*([caution] if caution else []), *reasons],
+        fingerprint="" if warning else fingerprint(registration),
+        reasons=[*([warning] if warning else []), *reasons],
         seconds=told.get("seconds", {}).get("total"),
-        verdict=handover.verdict,
+        verdict=exported.verdict,
         upper95_mm=(told.get("predicted_tre_mm") or {}).get("upper95"),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.xray import XRay
-from ..io.json_reader import shown
+from ..io.json_reader import printable
 from ..mrml.products import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import FRAME, SOURCE, STILL, XRayView
@@ -150,7 +150,7 @@ def _find(content: dict, beside: Path | None) -> tuple:
                 return track, files, "" if same else OTHER_FILES
     lost = next((name for name in names if not Path(name).exists()), names[0])
     raise InputError(
-        f"Sequence: {shown(lost)} is not there, expected the files that were tracked; put them back and open the scene again, "
+        f"Sequence: {printable(lost)} is not there, expected the files that were tracked; put them back and open the scene again, "
         "or open its track.json."
     )
 

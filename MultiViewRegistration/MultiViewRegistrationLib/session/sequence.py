@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from ..errors import InputError
 from ..io.case import Case
 from ..io.files import staged
-from ..io.json_reader import shown
+from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
 from ..mrml.background_task import TURN, Worker
 from ..mrml.loading import ReadCase, of_files
@@ -282,7 +282,7 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
     names = [view.name for view in first.views]
     if track.views and not set(track.views) <= set(names):
         raise InputError(
-            f"{shown(Path(path).name)}: has the views {', '.join(map(shown, track.views))}, but its case has "
+            f"{printable(Path(path).name)}: has the views {', '.join(map(printable, track.views))}, but its case has "
             f"{', '.join(names)}, expected the same; put the case back, or track it again."
         )
     if track.inputs and first.inputs != track.inputs:

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..imaging.xray import count_frames
 from ..io.case import Case
 from ..io.case_file import CaseFile
-from ..io.json_reader import shown
+from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
 from ..jobs.progress import TimeLeft, left_in_words
 from ..mrml.background_task import Worker
@@ -118,7 +118,7 @@ class Tracking:
                 here.camera.projection_matrix, there.camera.projection_matrix
             ):
                 raise InputError(
-                    f"{here.name}: its image or geometry is not that of {shown(files.cases[0].name)} any more, expected the "
+                    f"{here.name}: its image or geometry is not that of {printable(files.cases[0].name)} any more, expected the "
                     "same, as the other frames have them from there; open the case again."
                 )
         return sequence, FileImages(files, {view.name: view.xray.valid for view in case.views})

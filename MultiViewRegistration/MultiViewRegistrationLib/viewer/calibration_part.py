@@ -10,7 +10,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..io.calibration.calibrated import Calibrated
+from ..io.calibration.calibrated import CalibratedView
 from ..mrml.background_task import Worker
 from ..mrml.xray import XRayView
 from ..session.calibration import camera_of, describe_camera, read_cameras
@@ -97,7 +97,7 @@ class CalibrationPart:
             "told": describe_camera(known) if known else "",
         }
 
-    def camera(self, view: XRayView, given: Calibration) -> Calibrated:
+    def camera(self, view: XRayView, given: Calibration) -> CalibratedView:
         """The one that is chosen for an X-ray. InputError for what hinders it."""
         if given.path is None:
             raise InputError("Calibration file: none is chosen, expected one of another program; choose it.")
@@ -114,7 +114,7 @@ class CalibrationPart:
             raise InputError(f"The file has {len(asked.found)} cameras: choose that of {view.name}.")
         return camera
 
-    def _camera(self, view: XRayView, given: Calibration) -> Calibrated | None:
+    def _camera(self, view: XRayView, given: Calibration) -> CalibratedView | None:
         cameras = self._asked(view, given).found or []
         named = [camera for camera in cameras if camera.name == given.camera]
         known = camera_of(view, cameras)

@@ -14,7 +14,7 @@ from known_points import LPS_FROM_RAS, POINTS, POSE, SIZE, K, R, T, check, pinho
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.io.calibration.calibrated import Given
+from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
 from MultiViewRegistrationLib.io.calibration.read import read_calibration
 from MultiViewRegistrationLib.io.calibration.tracked import tracked_view
 
@@ -153,7 +153,11 @@ def test_a_tracked_c_arm(tmp_path):
     (view,) = read_text(tmp_path, plus(), "plus.xml", **FRAMES)
     check(view, POINTS, pinhole(POINTS))
     same = tracked_view(
-        "C-arm", "AP", WORLD_FROM_CARM, CARM_FROM_CAMERA, Given(**{**FRAMES, "camera_frame": None, "world_frame": None})
+        "C-arm",
+        "AP",
+        WORLD_FROM_CARM,
+        CARM_FROM_CAMERA,
+        CalibrationOptions(**{**FRAMES, "camera_frame": None, "world_frame": None}),
     )
     check(same, POINTS, pinhole(POINTS))
     (moved,) = read_text(tmp_path, plus(), "plus.xml", **{**FRAMES, "axes": "ras"})

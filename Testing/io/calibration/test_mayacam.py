@@ -10,7 +10,7 @@ from known_points import POINTS, SIZE, K, R, T, check, pinhole, read_text, refus
 from scipy.spatial.transform import Rotation
 from wrist_mayacam import WRIST
 
-from MultiViewRegistrationLib.io.calibration.calibrated import Given
+from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
 from MultiViewRegistrationLib.io.calibration.mayacam import read_mayacam
 
 
@@ -101,7 +101,7 @@ def test_autoscopers_example_of_mayacam_1_shows_its_calibration_object(tmp_path)
 )
 def test_what_is_no_mayacam_1(tmp_path, old, new, word):
     assert old in text_of_1()
-    assert word in refusal(read_mayacam, text_of_1().replace(old, new), "a.csv", "a", Given(unit="mm"))
+    assert word in refusal(read_mayacam, text_of_1().replace(old, new), "a.csv", "a", CalibrationOptions(unit="mm"))
 
 
 @pytest.mark.parametrize("i", [0, 1])

@@ -14,11 +14,11 @@ from tiny_case import refusal
 from wrist_mayacam import WRIST
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.io.calibration.calibrated import Given
+from MultiViewRegistrationLib.io.calibration.calibrated import CalibrationOptions
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.datasets.autoscoper import read_autoscoper, read_camera, read_trial
 
-MM = Given(unit="mm")
+MM = CalibrationOptions(unit="mm")
 TRIAL = """# a comment
 Version 1.1
 mayaCam_csv cam1.txt

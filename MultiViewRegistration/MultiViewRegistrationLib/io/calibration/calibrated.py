@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import InputError, Unsaid
+from ...errors import InputError, MissingInformation
 from ...geometry import rigid
 from ...geometry.camera import Camera, check_size
 from ...geometry.distortion import Distortion
-from ..json_reader import LARGEST_NUMBER, shown
+from ..json_reader import MAX_NUMBER, printable
 from ..transforms import DIRECTIONS
 
 UNITS = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -26,7 +26,7 @@ CHOICES = {
     "direction": DIRECTIONS,
 }
 
-LARGEST_IN_MATRIX = 1e100  # a projection matrix may have any scale
+MAX_MATRIX_ENTRY = 1e100  # a projection matrix may have any scale
 
 #: What may be asked for: what it is, and what to set it to.
 QUESTIONS = {
@@ -71,7 +71,7 @@ QUESTIONS = {
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class CalibrationOptions:
     """What a person says of a calibration file because it does not: None for what is not said. QUESTIONS tells what each is.
 
     InputError for a value that is none of the choices.
@@ -106,11 +106,11 @@ class Given:
             object.__setattr__(self, "intrinsics", rigid.check_numbers(self.intrinsics, (3, 3), "intrinsics"))
 
     def need(self, key: str, file: str, kind: str) -> Any:
-        """The value of `key`; Unsaid where it is not given. `kind` of file, with its article: "an OpenCV file"."""
+        """The value of `key`; MissingInformation where it is not given. `kind` of file, with its article: "an OpenCV file"."""
         value = getattr(self, key)
         if value is None:
             what, choices = QUESTIONS[key]
-            raise Unsaid(
+            raise MissingInformation(
                 f"{file}: {kind} does not say {what}, expected it beside the file; set {key} to {choices}.", key
             )
         return value
@@ -121,7 +121,7 @@ class Given:
 
 
 @dataclass(frozen=True, eq=False)
-class Calibrated:
+class CalibratedView:
     """A view's geometry: world mm, OpenCV's pinhole, pixel centres integers, mirrored = negative fx.
 
     name: of the view, as the file has it, or its number.
@@ -153,7 +153,7 @@ class Calibrated:
         return {"camera": camera, **distortion}
 
 
-def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> Calibrated:
+def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tuple[str, ...] = ()) -> CalibratedView:
     """Of a matrix (3, 4) from world mm to pixels; `signed` if its depths are positive before the source.
 
     InputError, beginning with `file` and `name`, where it is no camera's.
@@ -168,7 +168,7 @@ def from_matrix(file: str, name: str, P, size=None, *, signed: bool, notes: tupl
             P = camera.projection_matrix
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
-    return Calibrated(name, P, size, camera if size else None, None, notes)
+    return CalibratedView(name, P, size, camera if size else None, None, notes)
 
 
 def from_parts(
@@ -179,13 +179,13 @@ def from_parts(
     size=None,
     distortion: Distortion | None = None,
     notes: tuple[str, ...] = (),
-) -> Calibrated:
+) -> CalibratedView:
     """Of intrinsics (3, 3) and camera_from_world (4, 4), mm, of a camera that looks along its z axis; any sign of fx and fy.
 
-    InputError, beginning with `file` and `name`, where they are no camera's; Unsaid where there is distortion and no size.
+    InputError, beginning with `file` and `name`, where they are no camera's; MissingInformation where there is distortion and no size.
     """
     if distortion is not None and size is None:
-        raise Unsaid(
+        raise MissingInformation(
             f"{file}: {name}: has distortion but not the size of its image, expected both; set size to its columns and rows.",
             "size",
         )
@@ -199,10 +199,10 @@ def from_parts(
         camera = Camera(K, pose, size or (1, 1))
     except InputError as error:
         raise InputError(f"{file}: {name}: {error}") from None
-    return Calibrated(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
+    return CalibratedView(name, camera.projection_matrix, size, camera if size else None, distortion, notes)
 
 
-def check_magnitude(numbers, name: str, largest: float = LARGEST_NUMBER) -> None:
+def check_magnitude(numbers, name: str, largest: float = MAX_NUMBER) -> None:
     """InputError, beginning with `name`, for numbers that are not finite or so large that they are a slip."""
     if not (np.abs(numbers) <= largest).all():
         raise InputError(
@@ -210,26 +210,26 @@ def check_magnitude(numbers, name: str, largest: float = LARGEST_NUMBER) -> None
         )
 
 
-def in_contract(P: np.ndarray, given: Given, file: str, kind: str) -> np.ndarray:
+def in_contract(P: np.ndarray, given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
     """A matrix (3, 4) of the file's unit, axes and pixels as one of mm, LPS and integer pixel centres. Asks for all three."""
-    check_magnitude(P, f"{file}: projection_matrix", LARGEST_IN_MATRIX)
+    check_magnitude(P, f"{file}: projection_matrix", MAX_MATRIX_ENTRY)
     return first_pixel_at_0(given, file, kind) @ P @ file_from_lps(given, file, kind)
 
 
-def first_pixel_at_0(given: Given, file: str, kind: str) -> np.ndarray:
+def first_pixel_at_0(given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
     """(3, 3): pixels with integer centres from those of the file."""
     first = float(given.need("first_pixel", file, kind))
     return np.array([[1, 0, -first], [0, 1, -first], [0, 0, 1]])
 
 
-def file_from_lps(given: Given, file: str, kind: str) -> np.ndarray:
+def file_from_lps(given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
     """(4, 4): the file's world, in its unit, from LPS mm."""
     matrix = np.eye(4)
     matrix[:3, :3] = AXES[given.need("axes", file, kind)] / given.scale(file, kind)
     return matrix
 
 
-def pose_in_mm(camera_from_world: np.ndarray, given: Given, file: str, kind: str) -> np.ndarray:
+def pose_in_mm(camera_from_world: np.ndarray, given: CalibrationOptions, file: str, kind: str) -> np.ndarray:
     """camera_from_world (4, 4), rigid, from the file's axes and unit to LPS and mm."""
     pose = np.array(camera_from_world, float)
     pose[:3, :3] = pose[:3, :3] @ AXES[given.need("axes", file, kind)]
@@ -237,7 +237,7 @@ def pose_in_mm(camera_from_world: np.ndarray, given: Given, file: str, kind: str
     return pose
 
 
-def renamed(views: list[Calibrated]) -> list[Calibrated]:
+def renamed(views: list[CalibratedView]) -> list[CalibratedView]:
     """The views, those of a name that others have too with their number behind."""
     names = [view.name for view in views]
     return [
@@ -250,19 +250,21 @@ def renamed(views: list[Calibrated]) -> list[Calibrated]:
 _NUMBERS = {"first_pixel": 1, "size": 2, "detector_spacing_mm": 2, "detector_origin_mm": 2, "intrinsics": 9}
 
 
-def parse_given(text: str) -> tuple[str, Any]:
-    """(key, value) of "key=value", for `Given`. The nine numbers of intrinsics go by rows.
+def parse_option(text: str) -> tuple[str, Any]:
+    """(key, value) of "key=value", for `CalibrationOptions`. The nine numbers of intrinsics go by rows.
 
     InputError for a key that is not in QUESTIONS, and for a value that is not of its kind.
     """
     key, equals, value = (part.strip() for part in text.partition("="))
     if not equals or key not in QUESTIONS:
         raise InputError(
-            f'--given: found "{shown(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
+            f'--given: found "{printable(text)}", expected key=value with one of {", ".join(QUESTIONS)}; correct it.'
         )
     if key not in _NUMBERS:
         if not value or key in CHOICES and value not in CHOICES[key]:
-            raise InputError(f'--given: {key} is "{shown(value)}", expected {QUESTIONS[key][1]}; choose one of these.')
+            raise InputError(
+                f'--given: {key} is "{printable(value)}", expected {QUESTIONS[key][1]}; choose one of these.'
+            )
         return key, value
     try:
         numbers = [float(part) for part in value.split(",")]
@@ -271,7 +273,7 @@ def parse_given(text: str) -> tuple[str, Any]:
     count = _NUMBERS[key]
     if len(numbers) != count or not np.isfinite(numbers).all() or key in CHOICES and numbers[0] not in CHOICES[key]:
         how = f"{count} numbers with commas between: " if count > 1 else ""
-        raise InputError(f'--given: {key} is "{shown(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
+        raise InputError(f'--given: {key} is "{printable(value)}", expected {how}{QUESTIONS[key][1]}; correct it.')
     if key == "intrinsics":
         return key, np.reshape(numbers, (3, 3))
     return key, numbers[0] if count == 1 else tuple(numbers)

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from .calibrated import Calibrated, Given, from_matrix, in_contract
-from .named import MOST_VIEWS, views_of_arrays
+from .calibrated import CalibratedView, CalibrationOptions, from_matrix, in_contract
+from .named import MAX_VIEWS, views_of_arrays
 
 _TYPED_NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d+)?")
 
@@ -37,7 +37,7 @@ EXPECTED = (
     "12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then camera_from_world), with nothing but spaces, "
     "commas and brackets between"
 )
-LONGEST_FILE = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NAME = re.compile(r"[A-Za-z_]\w*\s*[:=]")  # "P =", "K:"
@@ -59,7 +59,7 @@ def read_matrix_file(path: str | os.PathLike) -> MatrixText:
     """`read_matrix` of a text or JSON file."""
     path = Path(path)
     try:
-        if path.stat().st_size > LONGEST_FILE:
+        if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(
                 f"{path}: has {path.stat().st_size} bytes, expected a text with {EXPECTED}; choose another file."
             )
@@ -143,7 +143,7 @@ _ROW_COMMENT = re.compile(r"[#%].*")
 _ROW_BETWEEN = re.compile(r"[\s,;|()\[\]{}]+")
 
 
-def read_matrices(text: str, file: str, name: str, given: Given) -> list[Calibrated]:
+def read_matrices(text: str, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
     """Views of numbers in rows: several matrices, 3 lines of 4 numbers, 4 lines of 4 (a fourth row of 0, 0, 0, 1, or OpenGL's), or a line
     of 12 each; or one in the ways of `matrix_text.read_matrix`, which has intrinsics and camera_from_world as well.
 
@@ -168,7 +168,7 @@ def _rows(text: str) -> np.ndarray | None:
         return None
     count = numbers.size
     height = 4 if count % 16 == 0 and (count % 12 or _fourth_rows(numbers)) else 3
-    if count % (4 * height) or count // (4 * height) > MOST_VIEWS or not np.isfinite(numbers).all():
+    if count % (4 * height) or count // (4 * height) > MAX_VIEWS or not np.isfinite(numbers).all():
         return None
     return numbers.reshape(-1, height, 4)
 

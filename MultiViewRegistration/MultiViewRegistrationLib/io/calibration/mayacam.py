@@ -8,7 +8,7 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from .calibrated import Calibrated, Given, from_parts
+from .calibrated import CalibratedView, CalibrationOptions, from_parts
 
 KIND = "a MayaCam file"
 #: The headings, in this order, with the rows and numbers a row below each.
@@ -20,7 +20,7 @@ def is_mayacam(text: str) -> bool:
     return text.lstrip().lower().startswith("image size") or _of_1(text) is not None
 
 
-def read_mayacam(text: str, file: str, name: str, given: Given) -> list[Calibrated]:
+def read_mayacam(text: str, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a file; for one of 1.0 see `read_mayacam1`.
 
     Rotation and translation take the world to a camera that is OpenCV's: x along columns, y down rows, z to the detector; the first
@@ -107,7 +107,7 @@ NOTE = (
 )
 
 
-def read_mayacam1(rows: np.ndarray, file: str, name: str, given: Given) -> list[Calibrated]:
+def read_mayacam1(rows: np.ndarray, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a file of `rows` (5, 3).
 
     By lines: the camera's place; its turns about its own x, y and z axes in degrees, z first, then y, then x; the place of Maya's film

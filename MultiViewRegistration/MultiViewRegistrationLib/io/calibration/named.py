@@ -10,11 +10,11 @@ import numpy as np
 from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.distortion import Distortion
-from ..json_reader import shown
+from ..json_reader import printable
 from .calibrated import (
-    LARGEST_IN_MATRIX,
-    Calibrated,
-    Given,
+    MAX_MATRIX_ENTRY,
+    CalibratedView,
+    CalibrationOptions,
     check_magnitude,
     file_from_lps,
     first_pixel_at_0,
@@ -27,7 +27,7 @@ from .calibrated import (
 KIND = "a text or array"
 
 
-def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: Given) -> Calibrated:
+def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: CalibrationOptions) -> CalibratedView:
     """The view of a matrix (4, 4), projection @ modelview, that takes world to clip space.
 
     x / w runs from -1 at the image's left edge to 1 at its right, y / w from -1 at the bottom edge to 1 at the top, and w is positive
@@ -36,7 +36,7 @@ def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: Given) -> Ca
     """
     given.need("projects_to", file, KIND)
     columns, rows = given.need("size", file, KIND)
-    check_magnitude(matrix, f"{file}: {name}", LARGEST_IN_MATRIX)
+    check_magnitude(matrix, f"{file}: {name}", MAX_MATRIX_ENTRY)
     pixels = np.array([[columns / 2, 0, (columns - 1) / 2], [0, -rows / 2, (rows - 1) / 2], [0, 0, 1]])
     P = pixels @ matrix[[0, 1, 3]] @ file_from_lps(given, file, KIND)
     return from_matrix(file, name, P, (columns, rows), signed=True)
@@ -44,12 +44,12 @@ def view_of_opengl(matrix: np.ndarray, file: str, name: str, given: Given) -> Ca
 
 ROOT = "opencv_storage"
 MATRIX = {"rows", "cols", "data"}
-DEEPEST = 20
+MAX_DEPTH = 20
 
 
 def is_opencv(tree: Any, depth: int = 0) -> bool:
     """Whether there is a matrix as OpenCV and ROS write it: rows, cols, data."""
-    if depth > DEEPEST or not isinstance(tree, (dict, list)):
+    if depth > MAX_DEPTH or not isinstance(tree, (dict, list)):
         return False
     if isinstance(tree, dict) and tree.keys() >= MATRIX:
         return True
@@ -58,8 +58,8 @@ def is_opencv(tree: Any, depth: int = 0) -> bool:
 
 def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
     """The tree with an array (rows, cols) in place of each matrix. InputError where one has not as many numbers as it claims."""
-    if depth > DEEPEST:
-        raise InputError(f"{file} is nested more than {DEEPEST} deep, expected a calibration; choose another file.")
+    if depth > MAX_DEPTH:
+        raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")
     if isinstance(tree, list):
         return [with_arrays(value, file, depth + 1) for value in tree]
     if not isinstance(tree, dict):
@@ -83,8 +83,8 @@ def with_arrays(tree: Any, file: str, depth: int = 0) -> Any:
 
 def tree_of_xml(element: Element, file: str, depth: int = 0) -> Any:
     """What an element of FileStorage's XML holds; `_` elements are those of a list."""
-    if depth > DEEPEST:
-        raise InputError(f"{file} is nested more than {DEEPEST} deep, expected a calibration; choose another file.")
+    if depth > MAX_DEPTH:
+        raise InputError(f"{file} is nested more than {MAX_DEPTH} deep, expected a calibration; choose another file.")
     children = list(element)
     if not children:
         return _words((element.text or "").strip())
@@ -93,7 +93,7 @@ def tree_of_xml(element: Element, file: str, depth: int = 0) -> Any:
     tree: dict[str, Any] = {}
     for child in children:
         if child.tag in tree:
-            tag, parent = shown(child.tag)[:40], shown(element.tag)[:40]
+            tag, parent = printable(child.tag)[:40], printable(element.tag)[:40]
             raise InputError(f"{file} has <{tag}> twice in <{parent}>, expected it once; keep one of the two.")
         tree[child.tag] = tree_of_xml(child, file, depth + 1)
     if isinstance(tree.get("data"), float):  # a matrix of one
@@ -126,10 +126,10 @@ NAMES = {
 }
 MEANING = {name: meaning for meaning, names in NAMES.items() for name in names}
 LISTS = ("views", "cameras", "images", "projections")
-MOST_VIEWS = 10_000
+MAX_VIEWS = 10_000
 
 
-def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: bool) -> list[Calibrated]:
+def views_of_named(tree: Any, file: str, name: str, given: CalibrationOptions, *, opencv: bool) -> list[CalibratedView]:
     """The views in a dictionary: itself one, or one for each dictionary or matrix in it, or in its list "views" or "cameras".
 
     opencv: the pixels are OpenCV's, whose first one has its centre at (0, 0); otherwise `first_pixel` is asked for.
@@ -147,14 +147,14 @@ def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: boo
     parts = _parts(tree, file)
     if parts.keys() & {"matrix", "intrinsics"}:
         return _views(parts, file, str(parts.get("name", name)), given)
-    found: list[Calibrated] = []
+    found: list[CalibratedView] = []
     for key, value in _entries(tree):
         if isinstance(value, dict) and _parts(value, file).keys() & {"matrix", "intrinsics"}:
             part = _parts(value, file)
             found += _views(part, file, str(part.get("name", key)), given)
         elif (matrix := _matrix(value)) is not None:
             found += views_of_arrays(matrix, file, key, given)
-    if not found or len(found) > MOST_VIEWS:
+    if not found or len(found) > MAX_VIEWS:
         raise InputError(
             f"{file} has {len(found) or 'no'} cameras, expected some: projection_matrix, or camera_matrix with R and t; "
             "rename what it has."
@@ -162,12 +162,12 @@ def views_of_named(tree: Any, file: str, name: str, given: Given, *, opencv: boo
     return found
 
 
-def views_of_arrays(matrices: np.ndarray, file: str, name: str, given: Given) -> list[Calibrated]:
+def views_of_arrays(matrices: np.ndarray, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
     """The views of matrices (3, 4), (4, 4) or with one axis before: projections to pixels, whose fourth row, if any, is 0, 0, 0, 1, or
     OpenGL's. InputError for other shapes."""
-    if matrices.ndim not in (2, 3) or matrices.shape[-2:] not in ((3, 4), (4, 4)) or len(matrices) > MOST_VIEWS:
+    if matrices.ndim not in (2, 3) or matrices.shape[-2:] not in ((3, 4), (4, 4)) or len(matrices) > MAX_VIEWS:
         raise InputError(
-            f"{file}: {shown(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those."
+            f"{file}: {printable(name)} has the shape {matrices.shape}, expected 3x4 or 4x4 matrices; save it as those."
         )
     several = matrices.ndim == 3
     return [
@@ -176,7 +176,7 @@ def views_of_arrays(matrices: np.ndarray, file: str, name: str, given: Given) ->
     ]
 
 
-def _view_of_matrix(matrix: np.ndarray, file: str, name: str, given: Given) -> Calibrated:
+def _view_of_matrix(matrix: np.ndarray, file: str, name: str, given: CalibrationOptions) -> CalibratedView:
     if len(matrix) == 4 and not np.allclose(matrix[3], (0, 0, 0, 1)):
         return view_of_opengl(matrix, file, name, given)
     P = in_contract(matrix[:3], given, file, "a matrix")
@@ -194,8 +194,8 @@ def _matrix(value: Any) -> np.ndarray | None:
     return array if array.ndim in (2, 3) and array.shape[-2:] in ((3, 4), (4, 4)) and np.isfinite(array).all() else None
 
 
-def _with_first_pixel(given: Given) -> Given:
-    return Given(**{**vars(given), "first_pixel": 0})
+def _with_first_pixel(given: CalibrationOptions) -> CalibrationOptions:
+    return CalibrationOptions(**{**vars(given), "first_pixel": 0})
 
 
 def _entries(tree: dict) -> list[tuple[str, Any]]:
@@ -214,14 +214,14 @@ def _parts(tree: dict, file: str) -> dict[str, Any]:
             continue
         if meaning in parts:
             raise InputError(
-                f'{file} has {meaning} twice, the second time as "{shown(str(key))}", expected it once; keep one of the two.'
+                f'{file} has {meaning} twice, the second time as "{printable(str(key))}", expected it once; keep one of the two.'
             )
         parts[meaning] = value
     return parts
 
 
-def _views(parts: dict[str, Any], file: str, name: str, given: Given) -> list[Calibrated]:
-    where = f"{file}: {shown(name)}"
+def _views(parts: dict[str, Any], file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
+    where = f"{file}: {printable(name)}"
     size = _size(parts, where) or given.size
     if "matrix" in parts:
         if "intrinsics" in parts:
@@ -232,14 +232,14 @@ def _views(parts: dict[str, Any], file: str, name: str, given: Given) -> list[Ca
         matrix = _array(parts["matrix"], where, "projection_matrix")
         if matrix.size in (12, 16) and matrix.ndim == 1:
             matrix = matrix.reshape(-1, 4)
-        return views_of_arrays(matrix, file, name, Given(**{**vars(given), "size": size}))
+        return views_of_arrays(matrix, file, name, CalibrationOptions(**{**vars(given), "size": size}))
     kind = "the file"
     intrinsics = first_pixel_at_0(given, where, kind) @ _square(parts["intrinsics"], where)
     distortion = _distortion(parts, where)
     poses = [pose_in_mm(pose, given, where, kind) for pose in _poses(parts, where)]
     names = [name] if len(poses) == 1 else [f"{name} {i}" for i in range(1, len(poses) + 1)]
     return [
-        from_parts(file, shown(view), intrinsics, pose, size, distortion)
+        from_parts(file, printable(view), intrinsics, pose, size, distortion)
         for view, pose in zip(names, poses, strict=True)
     ]
 
@@ -290,7 +290,7 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
         ]
     if "poses" in parts:  # OpenCV's calibration sample: a row for each image, rvec and tvec
         rows = _array(parts["poses"], where, "extrinsic_parameters")
-        if rows.ndim != 2 or rows.shape[1] != 6 or not 0 < len(rows) <= MOST_VIEWS:
+        if rows.ndim != 2 or rows.shape[1] != 6 or not 0 < len(rows) <= MAX_VIEWS:
             raise InputError(
                 f"{where}: extrinsic_parameters has the shape {rows.shape}, expected 6 numbers a row; correct it."
             )
@@ -303,7 +303,7 @@ def _poses(parts: dict[str, Any], where: str) -> list[np.ndarray]:
     count = translations.size // 3
     per_pose = rotations.size // max(count, 1)
     if (
-        not 0 < count <= MOST_VIEWS
+        not 0 < count <= MAX_VIEWS
         or translations.size != 3 * count
         or rotations.size != per_pose * count
         or per_pose not in (3, 9)
@@ -322,6 +322,6 @@ def _array(values: Any, where: str, what: str) -> np.ndarray:
         array = np.asarray(values, float)
     except (TypeError, ValueError):
         array = np.array(np.nan)
-    if not (np.abs(array) <= LARGEST_IN_MATRIX).all():
+    if not (np.abs(array) <= MAX_MATRIX_ENTRY).all():
         raise InputError(f"{where}: {what} is no list of finite numbers, expected those; correct it.")
     return array

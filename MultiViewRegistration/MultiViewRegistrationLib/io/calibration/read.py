@@ -12,18 +12,18 @@ import numpy as np
 from ...errors import InputError
 from ..cameras import read_geometry
 from ..hdf5 import MAGIC
-from ..json_reader import Fields, read_json, shown
+from ..json_reader import JsonObject, printable, read_json
 from ..pose_files import MAGIC as NUMPY
 from ..pose_files import ZIP, numbers, read_numpy
 from . import mayacam, named, rtk, tracked, xreg
-from .calibrated import Calibrated, Given, from_matrix, renamed
+from .calibrated import CalibratedView, CalibrationOptions, from_matrix, renamed
 from .matrix_text import read_matrices
 from .text_files import parse_yaml, read_bytes, text_of, xml_root
 
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
 
 
-def read_calibration(path: str | os.PathLike, format: str | None = None, **given: Any) -> list[Calibrated]:
+def read_calibration(path: str | os.PathLike, format: str | None = None, **given: Any) -> list[CalibratedView]:
     """The views of a calibration file.
 
     format: one of FORMATS, to insist on it; by default the file's content tells.
@@ -31,16 +31,16 @@ def read_calibration(path: str | os.PathLike, format: str | None = None, **given
         detector_spacing_mm, detector_origin_mm, intrinsics, camera_frame, world_frame, fixed_transforms, direction. What a format does
         not ask for may be left out.
 
-    InputError, in one sentence: for a file that cannot be read, is of another format, or is contradictory; and, as Unsaid, for what it
+    InputError for a file that cannot be read, is of another format, or is contradictory; MissingInformation for what it
     does not say and `given` neither, which names what it may be set to.
     """
     if format is not None and format not in FORMATS:
         raise InputError(f"format: found {format!r}, expected one of {', '.join(FORMATS)}; choose one of these.")
-    path, known = Path(path), Given(**given)
+    path, known = Path(path), CalibrationOptions(**given)
     found, content = _recognise(path, _head(path))
     if format not in (None, found):
         raise InputError(
-            f"{shown(path)} is of the format {found}, expected {format}; leave the format out, or choose another file."
+            f"{printable(path)} is of the format {found}, expected {format}; leave the format out, or choose another file."
         )
     return renamed(_views(found, content, path, known))
 
@@ -71,7 +71,7 @@ def _is_hdf5_transform(path: Path) -> bool:
 
 def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
     """The format, and the file as it is parsed so far."""
-    file = shown(path)
+    file = printable(path)
     if not data:
         if _is_hdf5(path):
             return ("transform" if _is_hdf5_transform(path) else "xreg"), None
@@ -88,7 +88,7 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         formats = {rtk.ROOT: "rtk", named.ROOT: "opencv", tracked.ROOT: "plus"}
         if root.tag not in formats:
             raise InputError(
-                f"{file} is XML of <{shown(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file."
+                f"{file} is XML of <{printable(root.tag)[:40]}>, expected <{'>, <'.join(formats)}>; choose another file."
             )
         return formats[root.tag], root
     if text.lstrip().startswith(("{", "[")) and _is_json(text):
@@ -125,8 +125,8 @@ def _is_yaml(text: str) -> bool:
     return bool(named) and not bare
 
 
-def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrated]:
-    file, name = shown(path), shown(path.stem)
+def _views(found: str, content: Any, path: Path, given: CalibrationOptions) -> list[CalibratedView]:
+    file, name = printable(path), printable(path.stem)
     if found == "xreg":
         return xreg.read_xreg(path)
     if found == "transform":
@@ -144,7 +144,7 @@ def _views(found: str, content: Any, path: Path, given: Given) -> list[Calibrate
     if found == "text":
         return read_matrices(content, file, name, given)
     if found == "numpy":
-        arrays = {key: numbers(array, f"{file}: {shown(key)}") for key, array in read_numpy(path).items()}
+        arrays = {key: numbers(array, f"{file}: {printable(key)}") for key, array in read_numpy(path).items()}
         if content.startswith(NUMPY):
             return named.views_of_arrays(arrays[path.stem], file, name, given)
         content = arrays
@@ -166,14 +166,14 @@ def _bare(content: list, file: str) -> np.ndarray:
         ) from None
 
 
-def _views_of_case(content: dict, file: str) -> list[Calibrated]:
+def _views_of_case(content: dict, file: str) -> list[CalibratedView]:
     """The geometry of each view of a case.json, which says all of it."""
     views = []
-    for fields in Fields(file, "", content).sections("views", "a list of one or more views"):
+    for fields in JsonObject(file, "", content).sections("views", "a list of one or more views"):
         geometry, name = read_geometry(fields), fields.text("name", "a name for the view")
         if geometry.camera is None:
             views.append(from_matrix(file, name, geometry.projection_matrix, signed=False))
         else:
             camera = geometry.camera
-            views.append(Calibrated(name, camera.projection_matrix, camera.size, camera, geometry.distortion))
+            views.append(CalibratedView(name, camera.projection_matrix, camera.size, camera, geometry.distortion))
     return views

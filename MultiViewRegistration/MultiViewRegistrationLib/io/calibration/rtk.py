@@ -8,8 +8,8 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.rigid import exp_so3
-from ..json_reader import LARGEST_NUMBER
-from .calibrated import Calibrated, Given, from_matrix
+from ..json_reader import MAX_NUMBER
+from .calibrated import CalibratedView, CalibrationOptions, from_matrix
 
 KIND = "an RTK geometry"
 ROOT = "RTKThreeDCircularGeometry"
@@ -28,7 +28,7 @@ NOTE = "The world is RTK's fixed frame, in which the CT was scanned: y along the
 AGREE = 1e-4  # of a matrix's largest number: what is printed, and old versions' digits
 
 
-def read_rtk(root: Element, file: str, given: Given) -> list[Calibrated]:
+def read_rtk(root: Element, file: str, given: CalibrationOptions) -> list[CalibratedView]:
     """A view for each projection, by its number from 0.
 
     RTK's matrix takes its world, in mm, to mm on the detector, and its third number is minus the depth (RTK's documentation, "3D circular
@@ -112,7 +112,7 @@ def _numbers(parent: Element, key: str, where: str, count: int) -> list[float]:
         numbers = [float(word) for word in (child.text or "").split()]
     except ValueError:
         numbers = []
-    if len(numbers) != count or not (np.abs(numbers) <= LARGEST_NUMBER).all():
+    if len(numbers) != count or not (np.abs(numbers) <= MAX_NUMBER).all():
         raise InputError(
             f"{where}: {key} is not {count} finite number{'s' * (count > 1)}, expected that; export it again."
         )

@@ -13,17 +13,17 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from ..json_reader import shown
+from ..json_reader import printable
 from ..transforms import read_transform, turned
-from .calibrated import Calibrated, Given, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
+from .calibrated import CalibratedView, CalibrationOptions, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
 from .text_files import read_bytes, text_of, xml_root
 
 TRACKED_KIND = "a tracked C-arm"
 
 
 def tracked_view(
-    file: str, name: str, world_from_carm: np.ndarray, carm_from_camera: np.ndarray, given: Given
-) -> Calibrated:
+    file: str, name: str, world_from_carm: np.ndarray, carm_from_camera: np.ndarray, given: CalibrationOptions
+) -> CalibratedView:
     """The view of a C-arm whose marker is tracked.
 
     world_from_carm: (4, 4) the marker's pose in the tracker's reference at the moment of the X-ray.
@@ -54,21 +54,21 @@ def is_transform(data: bytes) -> bool:
     return data.startswith(TEXT) or GROUP in data[:HEAD]
 
 
-def read_tracked(path: Path, given: Given) -> list[Calibrated]:
+def read_tracked(path: Path, given: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a transform from the C-arm's marker to the tracker's reference, which is the world.
 
     Asks for `direction`; `axes`: "ras" where Slicer saved it, whose scene is RAS, so that the camera's axes are those that it has there, as
     with Plus; `fixed_transforms`, the transform file from the camera to the marker, of the same direction and axes, or "none" where the
     transform is the camera's own; and for `intrinsics` and `first_pixel`. Lengths are mm.
     """
-    file = shown(path)
+    file = printable(path)
     world_from_carm = _pose(path, file, given)
     fixed = os.fspath(given.need("fixed_transforms", file, TRANSFORM_KIND))
     carm_from_camera = np.eye(4) if fixed == CAMERA_ITSELF else _pose(Path(fixed), file, given)
-    return [tracked_view(file, shown(path.stem), world_from_carm, carm_from_camera, replace(given, unit="mm"))]
+    return [tracked_view(file, printable(path.stem), world_from_carm, carm_from_camera, replace(given, unit="mm"))]
 
 
-def _pose(path: Path, file: str, given: Given) -> np.ndarray:
+def _pose(path: Path, file: str, given: CalibrationOptions) -> np.ndarray:
     matrix = read_transform(path)
     if given.need("direction", file, TRANSFORM_KIND) == "resampling":
         matrix = rigid.inverse(matrix)
@@ -77,7 +77,7 @@ def _pose(path: Path, file: str, given: Given) -> np.ndarray:
 
 ROOT = "PlusConfiguration"
 PLUS_KIND = "a recording of Plus"
-LONGEST_HEADER = 16 << 20
+MAX_HEADER_BYTES = 16 << 20
 
 #: Transforms (4, 4) by frame and frame: x_target = frames[source][target] @ x_source, both ways round.
 Frames = dict[str, dict[str, np.ndarray]]
@@ -96,9 +96,9 @@ def header_of(path: Path) -> bytes:
     header = b""
     try:
         with path.open("rb") as stream:
-            for line in iter(lambda: stream.readline(LONGEST_HEADER), b""):
+            for line in iter(lambda: stream.readline(MAX_HEADER_BYTES), b""):
                 header += line
-                if not header.startswith((b"ObjectType", b"NRRD")) or len(header) > LONGEST_HEADER:
+                if not header.startswith((b"ObjectType", b"NRRD")) or len(header) > MAX_HEADER_BYTES:
                     return b""
                 if line.startswith(b"ElementDataFile") or not line.strip():
                     break
@@ -107,12 +107,12 @@ def header_of(path: Path) -> bytes:
     return header
 
 
-def read_configuration(root: Element, file: str, given: Given) -> list[Calibrated]:
+def read_configuration(root: Element, file: str, given: CalibrationOptions) -> list[CalibratedView]:
     """The one view of a configuration: a chain of its transforms leads from `camera_frame` to `world_frame`; both are asked for."""
     return [_view(frames_of(root, file), file, "", given)]
 
 
-def read_sequence(header: bytes, file: str, given: Given) -> list[Calibrated]:
+def read_sequence(header: bytes, file: str, given: CalibrationOptions) -> list[CalibratedView]:
     """A view for each frame of a recording that has been tracked ("frame 0", ...): its fields are Seq_Frame0000_AToBTransform, 16 numbers
     by rows, x_B = M x_A, with a status that is OK (Plus's user manual, "Sequence file").
 
@@ -123,14 +123,14 @@ def read_sequence(header: bytes, file: str, given: Given) -> list[Calibrated]:
     fixed: Frames = {}
     if given.camera_frame and not any(given.camera_frame in frames for frames in recorded.values()):
         path = Path(given.need("fixed_transforms", file, PLUS_KIND))
-        fixed = frames_of(xml_root(text_of(read_bytes(path), shown(path)), shown(path)), shown(path))
+        fixed = frames_of(xml_root(text_of(read_bytes(path), printable(path)), printable(path)), printable(path))
     camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
     whole = {number: _joined(fixed, frames) for number, frames in sorted(recorded.items())}
     tracked = {number: frames for number, frames in whole.items() if _chain(frames, camera, world) is not None}
     if not tracked:
-        names = ", ".join(map(shown, sorted({name for frames in whole.values() for name in frames}))) or "none"
+        names = ", ".join(map(printable, sorted({name for frames in whole.values() for name in frames}))) or "none"
         raise InputError(
-            f'{file} has no frame in which "{shown(camera)}" was tracked to "{shown(world)}", expected one (it tells of '
+            f'{file} has no frame in which "{printable(camera)}" was tracked to "{printable(world)}", expected one (it tells of '
             f"{names}); correct the names."
         )
     return [_view(frames, file, f"frame {number}", given) for number, frames in tracked.items()]
@@ -159,7 +159,7 @@ def _recorded(header: str, file: str) -> dict[int, Frames]:
 
 
 def _add(frames: Frames, source: str, target: str, numbers: str, where: str) -> None:
-    matrix = _rigid(numbers, f"{where}: the transform from {shown(source)} to {shown(target)}")
+    matrix = _rigid(numbers, f"{where}: the transform from {printable(source)} to {printable(target)}")
     frames.setdefault(source, {})[target] = matrix
     frames.setdefault(target, {})[source] = rigid.inverse(matrix)
 
@@ -172,18 +172,18 @@ def _joined(*parts: Frames) -> Frames:
     }
 
 
-def _view(frames: Frames, file: str, name: str, given: Given) -> Calibrated:
+def _view(frames: Frames, file: str, name: str, given: CalibrationOptions) -> CalibratedView:
     camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
     for key, frame in (("camera_frame", camera), ("world_frame", world)):
         if frame not in frames:
-            known = ", ".join(map(shown, sorted(frames))) or "none"
+            known = ", ".join(map(printable, sorted(frames))) or "none"
             raise InputError(
-                f'{file} has no transform of {key} "{shown(frame)}", expected one of its frames ({known}); correct the name.'
+                f'{file} has no transform of {key} "{printable(frame)}", expected one of its frames ({known}); correct the name.'
             )
     world_from_camera = _chain(frames, camera, world)
     if world_from_camera is None:
         raise InputError(
-            f'{file} has no chain of transforms from "{shown(camera)}" to "{shown(world)}", expected one; add what is '
+            f'{file} has no chain of transforms from "{printable(camera)}" to "{printable(world)}", expected one; add what is '
             "missing."
         )
     return tracked_view(file, name or camera, world_from_camera, np.eye(4), given)

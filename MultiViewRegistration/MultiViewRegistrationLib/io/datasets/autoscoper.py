@@ -19,11 +19,11 @@ from ...imaging.ct import CT, ct_from_array
 from ...imaging.image_source import inside
 from ...imaging.reading import read_image
 from ...imaging.xray import RawImage, load_image
-from ..calibration.calibrated import Given
+from ..calibration.calibrated import CalibrationOptions
 from ..calibration.mayacam import read_mayacam
 from ..calibration.text_files import read_bytes, text_of
 from ..files import write_atomically
-from ..json_reader import LARGEST_NUMBER, shown
+from ..json_reader import MAX_NUMBER, printable
 from . import Imported, view_entry
 
 _BETWEEN = re.compile(r"[,\s]+")
@@ -38,7 +38,7 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
     Matrices by rows, Autoscoper's default, and by columns are told apart by their 0, 0, 0, 1. InputError where the frame was not tracked
     (NaN), for x, y, z and three angles, whose unit the file does not say, and for anything else.
     """
-    name = shown(path)
+    name = printable(path)
     lines = [line for line in text_of(read_bytes(Path(path)), name).splitlines() if line.strip()]
     if not 0 <= frame < len(lines):
         raise InputError(
@@ -64,9 +64,9 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
         ) from None
     if np.isnan(numbers).all():
         raise InputError(f"{name}: frame {frame} was not tracked, expected a pose; choose another frame.")
-    if not (np.abs(numbers) <= LARGEST_NUMBER).all():
+    if not (np.abs(numbers) <= MAX_NUMBER).all():
         raise InputError(
-            f"{name}: line {frame + 1} has numbers that are not finite or beyond {LARGEST_NUMBER:g}, expected {EXPECTED}; "
+            f"{name}: line {frame + 1} has numbers that are not finite or beyond {MAX_NUMBER:g}, expected {EXPECTED}; "
             "save the tracking again."
         )
     pose = _by_rows(numbers.reshape(4, 4), name)
@@ -112,7 +112,7 @@ def _by_rows(matrix: np.ndarray, name: str) -> np.ndarray:
     return np.array(matrix if rows else matrix.T)
 
 
-LONGEST_FILE = 1_000_000
+MAX_FILE_BYTES = 1_000_000
 LISTS = ("mayaCam_csv", "CameraRootDir", "VolumeFile", "VolumeFlip", "VoxelSize")
 #: Which say nothing of the geometry.
 IGNORED = ("Version", "MeshFile", "RenderResolution", "OptimizationOffsets")
@@ -140,10 +140,10 @@ class Trial:
 
 def read_trial(path: str | os.PathLike) -> Trial:
     """What a .cfg says, its paths taken from its folder. Unknown keys warn; InputError for what is wrong."""
-    path, name = Path(path), shown(path)
+    path, name = Path(path), printable(path)
     try:
         with open(path, encoding="utf-8-sig") as file:
-            text = file.read(LONGEST_FILE)
+            text = file.read(MAX_FILE_BYTES)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{name}: cannot be read ({getattr(error, 'strerror', 'no text')}), expected an Autoscoper trial (.cfg); check "
@@ -156,7 +156,8 @@ def read_trial(path: str | os.PathLike) -> Trial:
             found[key].append(value.strip())
         elif key and not key.startswith("#") and key not in IGNORED:
             warnings.warn(
-                f'{name}: the key "{shown(key[:40])}" is not known and was ignored; correct or remove it.', stacklevel=2
+                f'{name}: the key "{printable(key[:40])}" is not known and was ignored; correct or remove it.',
+                stacklevel=2,
             )
     cameras, folders, files, flips, sizes = (found[key] for key in LISTS)
     if not cameras or len(cameras) != len(folders):
@@ -206,7 +207,7 @@ def read_autoscoper(
     Raises InputError for what differs from the layout.
     """
     trial = read_trial(path)
-    given = Given(unit=unit)
+    given = CalibrationOptions(unit=unit)
     chosen, unit_mm = _chosen(trial, volume), given.scale(trial.name, "an Autoscoper trial")
     ct = _ct(chosen, unit_mm)
     entries, images, names = [], {}, []
@@ -220,13 +221,13 @@ def read_autoscoper(
         names.append(file.name)
     if len({tuple(re.findall(r"\d+", name)[-1:]) for name in names}) > 1:
         warnings.warn(
-            f"{trial.name}: frame {frame} is {', '.join(map(shown, names))}, whose numbers differ; check that they are of one "
+            f"{trial.name}: frame {frame} is {', '.join(map(printable, names))}, whose numbers differ; check that they are of one "
             "instant.",
             stacklevel=2,
         )
     content = {"views": entries, **({"relative_geometry": "calibrated"} if len(entries) > 1 else {})}
     notes = [
-        f"Frame {frame} is {', '.join(map(shown, names))}.",
+        f"Frame {frame} is {', '.join(map(printable, names))}.",
         "The volume's values are taken as relative, 0 for nothing.",
     ]
 
@@ -244,13 +245,13 @@ def read_autoscoper(
     return Imported(content, ct, images, notes)
 
 
-def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) -> Camera:
+def read_camera(path: str | os.PathLike, size: tuple[int, int], given: CalibrationOptions) -> Camera:
     """The camera in a MayaCam file, of an image of `size` (columns, rows).   given: its unit.
 
     The image size stands there as height, width by Autoscoper's documentation and as width, height by its program: either order is taken
     where the image has it.   Raises InputError for a file that is none, or is of images of another size.
     """
-    name = shown(path)
+    name = printable(path)
     camera = read_mayacam(text_of(read_bytes(Path(path)), name), name, "camera", given)[0].camera
     if sorted(camera.size) != sorted(size):
         raise InputError(
@@ -263,7 +264,7 @@ def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Given) ->
 def _path(trial: Path, written: str) -> Path:
     if inside(written, trial.parent) is None:
         raise InputError(
-            f"{shown(trial)}: names {shown(written)[:80]}, which is not in its own folder, expected all files of the trial "
+            f"{printable(trial)}: names {printable(written)[:80]}, which is not in its own folder, expected all files of the trial "
             "there; put them there, and name them relative to it."
         )
     return trial.parent / written.replace("\\", "/")
@@ -276,7 +277,7 @@ def _three(name: str, key: str, text: str, least: float, most: float) -> list[fl
         values = []
     if len(values) != 3 or not all(least <= value <= most for value in values):
         raise InputError(
-            f'{name}: has {key} "{shown(text[:40])}", expected three numbers from {least:g} to {most:g}; correct it.'
+            f'{name}: has {key} "{printable(text[:40])}", expected three numbers from {least:g} to {most:g}; correct it.'
         )
     return values
 
@@ -286,8 +287,10 @@ def _chosen(trial: Trial, name: str | None) -> Volume:
     if name is None and len(names) == 1:
         return trial.volumes[0]
     if name not in names:
-        what = "has several volumes" if name is None else f'has no volume "{shown(name)}"'
-        raise InputError(f"{trial.name}: {what}, expected one of {', '.join(map(shown, names))}; choose one of these.")
+        what = "has several volumes" if name is None else f'has no volume "{printable(name)}"'
+        raise InputError(
+            f"{trial.name}: {what}, expected one of {', '.join(map(printable, names))}; choose one of these."
+        )
     return trial.volumes[names.index(name)]
 
 
@@ -306,12 +309,12 @@ def _radiograph(trial: Trial, folder: Path, frame: int) -> Path:
         )
     except OSError as error:
         raise InputError(
-            f"{trial.name}: the folder {shown(folder)} cannot be read ({error.strerror}), expected TIFF images in it; correct "
+            f"{trial.name}: the folder {printable(folder)} cannot be read ({error.strerror}), expected TIFF images in it; correct "
             "CameraRootDir."
         ) from None
     if not 0 <= frame < len(files):
         raise InputError(
-            f"{trial.name}: frame {frame} is asked for, but {shown(folder)} has {len(files) or 'no'} TIFF images; give a "
+            f"{trial.name}: frame {frame} is asked for, but {printable(folder)} has {len(files) or 'no'} TIFF images; give a "
             f"frame from 0 to {max(0, len(files) - 1)}."
         )
     return files[frame]

@@ -30,7 +30,7 @@ from . import LEAKS, Imported, in_any_view, view_entry
 SMALL_LAYOUT = "a down-sampled file of DeepFluoro"
 #: Groups of the down-sampled files, by the names in the full one.
 GROUPS = {"17-1882": "01", "18-1109": "02", "18-0725": "03", "18-2799": "04", "18-2800": "05", "17-1905": "06"}
-MOST_LANDMARKS = 100
+MAX_LANDMARKS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ def read_small(path: str | os.PathLike, specimen: str, views: Sequence[int]) -> 
         raise InputError(f'specimen: found "{specimen}", expected one of {", ".join(GROUPS)}; choose one of these.')
     with opened(path, SMALL_LAYOUT) as file:
         count = int(
-            file.number("land-names/num-lands", f"a number of landmarks, 1 to {MOST_LANDMARKS}", 1, MOST_LANDMARKS)
+            file.number("land-names/num-lands", f"a number of landmarks, 1 to {MAX_LANDMARKS}", 1, MAX_LANDMARKS)
         )
         names = [file.text(f"land-names/land-{number:02d}", "a landmark's name") for number in range(count)]
         images = file.pixels(f"{group}/projs", 3, "X-rays x rows x columns")
@@ -128,7 +128,7 @@ BONES = {
     "left-femur": Bone("cam-to-left-femur-vol", (5,), "left-femur-good-fov", "FH-l"),
     "right-femur": Bone("cam-to-right-femur-vol", (6,), "right-femur-good-fov", "FH-r"),
 }
-MOST_APART_PX = 5.0  # between the file's 2D landmarks (median) and where its own geometry puts the 3D ones
+MAX_LANDMARK_DISTANCE_PX = 5.0  # between the file's 2D landmarks (median) and where its own geometry puts the 3D ones
 START_DEPTH = (
     0.75  # of the way from source to detector: where DiffPose's prior has the patient (10.48550/arXiv.2312.06358, code)
 )
@@ -315,11 +315,11 @@ def _check_landmarks(
         )
     pixels = [file.vector(f"{group}/gt-landmarks/{name}", 2, "a pixel of 2 numbers, column and row") for name in names]
     apart = np.median(np.linalg.norm(detector.project(world_from_ct, points) - pixels, axis=1))
-    if not apart <= MOST_APART_PX:
+    if not apart <= MAX_LANDMARK_DISTANCE_PX:
         file.refuse(
             f"{group}/gt-landmarks",
             f"lie {apart:.1f} pixels (median) from where pose and intrinsic put vol-landmarks",
-            f"at most {MOST_APART_PX:g}",
+            f"at most {MAX_LANDMARK_DISTANCE_PX:g}",
         )
 
 

@@ -23,7 +23,7 @@ from ...geometry.camera import Camera
 from ...imaging.ct import CT, ct_from_array
 from ...imaging.xray import RawImage, raw_image
 from ..hdf5 import Hdf5, opened
-from ..json_reader import LARGEST_NUMBER
+from ..json_reader import MAX_NUMBER
 from . import LEAKS, Imported, in_any_view, view_entry
 
 LAYOUT = "Ljubljana's data as DiffPose packs it (ljubljana.h5)"
@@ -88,7 +88,7 @@ def _volume(file: Hdf5, group: str, threshold: float) -> CT:
 
 
 def _check_points(file: Hdf5, path: str, points: np.ndarray, ct: CT) -> None:
-    if points.shape[1] != 3 or not (np.abs(points) <= LARGEST_NUMBER).all():
+    if points.shape[1] != 3 or not (np.abs(points) <= MAX_NUMBER).all():
         file.refuse(path, f"has the shape {points.shape}", "points x 3 finite numbers of mm")
     index = rigid.transform_points(ct.volume.index_from_ct, points)
     inside = ((index >= -1) & (index <= np.array(ct.volume.values.shape[::-1]))).all(1).mean()

@@ -19,11 +19,11 @@ from ... import __version__
 from ...errors import InputError
 from ..dicom_identity import DicomImage, new_uid
 from ..files import written_atomically
-from .registration_export import Handover
+from .registration_export import RegistrationExport
 
 MANUFACTURER = "MultiViewRegistration"
 IMPLEMENTATION = "2.25.219471036128305411250126714012365720118"  # of this writer, from a UUID (PS3.5 B.2)
-LONGEST = 64  # characters of a DICOM LO
+MAX_LENGTH = 64  # characters of a DICOM LO
 #: Of the patient and the study (PS3.3 C.7.1.1, C.7.2.1), empty by default.
 PATIENT = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex")
 STUDY = ("StudyInstanceUID", "StudyID", "StudyDate", "StudyTime", "AccessionNumber", "ReferringPhysicianName")
@@ -87,7 +87,7 @@ def reference_to(image: DicomImage, *, with_frame: bool = True) -> Dataset:
 def line(text: str) -> str:
     """A DICOM LO in the default character set."""
     plain = "".join(c if " " <= c <= "~" and c != "\\" else "?" for c in " ".join(text.split()))
-    return plain if len(plain) <= LONGEST else plain[: LONGEST - 3].rstrip() + "..."
+    return plain if len(plain) <= MAX_LENGTH else plain[: MAX_LENGTH - 3].rstrip() + "..."
 
 
 def save(path: str | os.PathLike, data: Dataset) -> None:
@@ -109,37 +109,37 @@ SPATIAL_REGISTRATION = "1.2.840.10008.5.1.4.1.1.66.1"
 
 
 def write_spatial_registration(
-    path: str | os.PathLike, handover: Handover, target: str, identity: Dataset | None = None
+    path: str | os.PathLike, exported: RegistrationExport, target: str, identity: Dataset | None = None
 ) -> None:
     """Write how the CT lies in the "world" of the X-rays, or in the "reference" frame of a tracker.
 
     The object's frame of reference is the target. Each item's matrix takes points of its own frame to that one (C.20.2.1.1): identity for
     the target itself, reference_from_world where it is a tracker's, and target_from_ct for the CT. The X-rays that were DICOM stand with
-    their world. Without an `identity` it belongs to a study of its own, since it does not say whose it is. A caution is its series
+    their world. Without an `identity` it belongs to a study of its own, since it does not say whose it is. A warning is its series
     description and its label.
 
-    handover: with its UIDs, see `Handover.with_uids`.   identity: patient and study, see `dicom_objects.identity_of`.
+    exported: with its UIDs, see `RegistrationExport.with_uids`.   identity: patient and study, see `dicom_objects.identity_of`.
     """
     data = new_object(SPATIAL_REGISTRATION, "REG", identity)
-    images = [view.image for view in handover.views if view.image]
-    caution, unassessed = handover.caution, handover.verdict in (None, "check")
-    data.SeriesDescription = line(f"NOT FOR USE: {caution}" if caution else f"{target} from CT")
-    data.ContentLabel = "NOT_FOR_USE" if caution else "REGISTRATION"
+    images = [view.image for view in exported.views if view.image]
+    warning, unassessed = exported.warning, exported.verdict in (None, "check")
+    data.SeriesDescription = line(f"NOT FOR USE: {warning}" if warning else f"{target} from CT")
+    data.ContentLabel = "NOT_FOR_USE" if warning else "REGISTRATION"
     data.ContentDescription = line(
-        f"NOT FOR USE: {caution}"
-        if caution
+        f"NOT FOR USE: {warning}"
+        if warning
         else "To be checked by a person: accuracy not assessed"
         if unassessed
         else "Rigid registration, accepted"
     )
     data.ContentCreatorName = ""
-    data.FrameOfReferenceUID = handover.uids[target]
+    data.FrameOfReferenceUID = exported.uids[target]
     data.PositionReferenceIndicator = ""
-    items = [_item(handover.uids[target], np.eye(4), target, images if target == "world" else [])]
+    items = [_item(exported.uids[target], np.eye(4), target, images if target == "world" else [])]
     if target == "reference":
-        items.append(_item(handover.uids["world"], handover.reference_from_world, "reference_from_world", images))
+        items.append(_item(exported.uids["world"], exported.reference_from_world, "reference_from_world", images))
     name = f"{target}_from_ct"
-    items.append(_item(handover.uids["ct"], handover.poses[name], name, []))
+    items.append(_item(exported.uids["ct"], exported.poses[name], name, []))
     data.RegistrationSequence = items
     _refer(data, images)
     save(path, data)
@@ -210,11 +210,11 @@ class Drr:
 
 
 def write_secondary_capture(
-    path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, caution: str | None = None
+    path: str | os.PathLike, drr: Drr, study_uid: str, series_uid: str, warning: str | None = None
 ) -> None:
     """Write it in 16 bits; a stored value times RescaleSlope is 1000 times the line integral.
 
-    study_uid: taken where there is no identity, whose study counts otherwise.   caution: is the first thing that its descriptions say.
+    study_uid: taken where there is no identity, whose study counts otherwise.   warning: is the first thing that its descriptions say.
     """
     data = new_object(SECONDARY_CAPTURE, "OT", drr.identity)
     data.SeriesInstanceUID, data.InstanceNumber = series_uid, drr.number
@@ -224,9 +224,9 @@ def write_secondary_capture(
     data.SecondaryCaptureDeviceManufacturer = data.SecondaryCaptureDeviceManufacturerModelName = MANUFACTURER
     data.SecondaryCaptureDeviceSoftwareVersions = __version__
     data.ImageType = ["DERIVED", "SECONDARY", "DRR"]
-    data.SeriesDescription = line(f"NOT FOR USE, {SIMULATED}" if caution else SIMULATED)
-    data.DerivationDescription = f"NOT FOR USE: {caution} {DERIVATION}".replace("\\", "/") if caution else DERIVATION
-    if caution and not caution.isascii():
+    data.SeriesDescription = line(f"NOT FOR USE, {SIMULATED}" if warning else SIMULATED)
+    data.DerivationDescription = f"NOT FOR USE: {warning} {DERIVATION}".replace("\\", "/") if warning else DERIVATION
+    if warning and not warning.isascii():
         data.SpecificCharacterSet = "ISO_IR 192"
     data.ImageComments = f"{SIMULATED}, view {drr.number}"
     data.PatientOrientation = ""

@@ -18,7 +18,7 @@ from ..files import staged, write_atomically
 from ..pose_files import NamedMatrix, write_json, write_npy, write_text
 from ..transforms import AXES, DIRECTIONS, write_h5_transform, write_transform
 from . import KINDS
-from .registration_export import Handover
+from .registration_export import RegistrationExport
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -33,7 +33,7 @@ def write_cameras(
     cameras: Sequence[Camera],
     target_from_world: np.ndarray,
     centre: np.ndarray,
-    caution: str | None = None,
+    warning: str | None = None,
 ) -> None:
     """Write a vtkMRMLCameraNode for each camera, "X-ray 1" and so on, in the target's RAS mm.
 
@@ -49,7 +49,7 @@ def write_cameras(
             {
                 "id": f"vtkMRMLCameraNode{number}",
                 "name": f"X-ray {number}",
-                "description": f"NOT FOR USE: {caution} {_described(camera)}" if caution else _described(camera),
+                "description": f"NOT FOR USE: {warning} {_described(camera)}" if warning else _described(camera),
                 "hideFromEditors": "false",
                 **_placed(camera, RAS_FROM_LPS @ target_from_world, centre),
                 "parallelProjection": "false",
@@ -94,7 +94,7 @@ _MATRIX_WRITERS = {"txt": write_text, "npy": write_npy, "json": write_json}
 
 
 def write_exports(
-    handover: Handover,
+    exported: RegistrationExport,
     folder: str | os.PathLike,
     kinds: Sequence[str] = KINDS,
     directions: Sequence[str] = DIRECTIONS,
@@ -111,23 +111,23 @@ def write_exports(
     further: files by their name that belong with these, each with what writes it to a path, see `case_exports.case_files`.
     identity: patient and study for DICOM, see `dicom_objects.identity_of`.
 
-    Every file carries the result's caution, if it has one.
+    Every file carries the result's warning, if it has one.
 
     Raises InputError where the folder cannot be written.
     """
     if "dicom" in kinds:
-        handover = handover.with_uids()
+        exported = exported.with_uids()
     jobs = {}
-    for name, pose in handover.poses.items():
+    for name, pose in exported.poses.items():
         for kind in kinds:
             if kind in _MATRIX_WRITERS:
-                jobs |= _matrices(name, pose, kind, directions, axes, handover.caution)
+                jobs |= _matrices(name, pose, kind, directions, axes, exported.warning)
             elif kind == "dicom":
-                jobs[f"{name}.dcm"] = partial(_dicom, handover=handover, target=name.split("_")[0], identity=identity)
+                jobs[f"{name}.dcm"] = partial(_dicom, exported=exported, target=name.split("_")[0], identity=identity)
             else:
                 jobs |= {
                     f"{name}.{direction}.{kind}": partial(
-                        _itk, kind=kind, name=name, pose=pose, direction=direction, caution=handover.caution
+                        _itk, kind=kind, name=name, pose=pose, direction=direction, warning=exported.warning
                     )
                     for direction in directions
                 }
@@ -150,7 +150,7 @@ def _matrices(
     kind: str,
     directions: Sequence[str],
     axes: Sequence[str],
-    caution: str | None,
+    warning: str | None,
 ) -> dict[str, partial]:
     jobs = {}
     for direction in directions:
@@ -159,21 +159,21 @@ def _matrices(
             named = NamedMatrix(rigid.inverse(pose), "_from_".join(reversed(name.split("_from_"))), "lps")
         for each in axes:
             jobs[f"{named.name}.{each}.{kind}"] = partial(
-                _MATRIX_WRITERS[kind], named=named.in_axes(each), caution=caution
+                _MATRIX_WRITERS[kind], named=named.in_axes(each), warning=warning
             )
     return jobs
 
 
-def _itk(path: Path, kind: str, name: str, pose: np.ndarray, direction: str, caution: str | None) -> None:
+def _itk(path: Path, kind: str, name: str, pose: np.ndarray, direction: str, warning: str | None) -> None:
     target, source = name.split("_from_")
     if direction == "resampling":
         pose, target, source = rigid.inverse(pose), source, target
     meaning = f"{name}, {direction}: TransformPoint takes {source} LPS mm to {target} LPS mm."
-    comment = f"Override: {caution} {meaning}" if caution else meaning
+    comment = f"Override: {warning} {meaning}" if warning else meaning
     (write_transform if kind == "tfm" else write_h5_transform)(path, pose, comment)
 
 
-def _dicom(path: Path, handover: Handover, target: str, identity: Dataset | None) -> None:
+def _dicom(path: Path, exported: RegistrationExport, target: str, identity: Dataset | None) -> None:
     from .dicom_objects import write_spatial_registration
 
-    write_spatial_registration(path, handover, target, identity)
+    write_spatial_registration(path, exported, target, identity)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ...errors import InputError
 from ..transforms import turned
-from .registration_export import Handover
+from .registration_export import RegistrationExport
 
 #: Device names, of which OpenIGTLink allows 20 characters.
 CT_TO_WORLD, CT_TO_REFERENCE, STATUS = "CTToWorld", "CTToReference", "MultiViewReg"
@@ -37,7 +37,7 @@ class Messages:
     images: list[Callable[[], bytes]]
 
 
-def messages_of(handover: Handover) -> Messages:
+def messages_of(exported: RegistrationExport) -> Messages:
     """The messages of a result: its poses in RAS (float32, as the protocol has it), STATUS with the verdict, an overlay of each view.
 
     InputError where pyigtl is missing, or a picture cannot be read.
@@ -49,10 +49,10 @@ def messages_of(handover: Handover) -> Messages:
             "OpenIGTLink: the Python package pyigtl is missing, expected it; pip install multiview-registration[navigation]."
         ) from None
     told = {
-        "Verdict": json.dumps(handover.verdict),
-        "TransformStatus": "UNKNOWN" if handover.caution else "OK",
-        **({"Override": handover.caution} if handover.caution else {}),
-        **({"Basis": BASIS} if handover.verdict else {}),
+        "Verdict": json.dumps(exported.verdict),
+        "TransformStatus": "UNKNOWN" if exported.warning else "OK",
+        **({"Override": exported.warning} if exported.warning else {}),
+        **({"Basis": BASIS} if exported.verdict else {}),
     }
 
     def packed(kind: type, device: str, further: dict[str, str], **content) -> bytes:
@@ -69,7 +69,7 @@ def messages_of(handover: Handover) -> Messages:
     def overlay(number: int, pixels: np.ndarray) -> Callable[[], bytes]:
         return lambda: packed(pyigtl.ImageMessage, f"Overlay{number}", {}, image=pixels)
 
-    body = _status(handover)
+    body = _status(exported)
     status = type("StatusMessage", (pyigtl.messages.MessageBase,), {"_pack_content": lambda _: body})
 
     def packed_status() -> bytes:
@@ -78,24 +78,24 @@ def messages_of(handover: Handover) -> Messages:
         return message.pack()
 
     return Messages(
-        small=[*(pose(name, matrix) for name, matrix in handover.poses.items()), packed_status],
+        small=[*(pose(name, matrix) for name, matrix in exported.poses.items()), packed_status],
         images=[
             overlay(number, _pixels(view.picture))
-            for number, view in enumerate(handover.views, start=1)
+            for number, view in enumerate(exported.views, start=1)
             if view.picture
         ],
     )
 
 
-def _status(handover: Handover) -> bytes:
+def _status(exported: RegistrationExport) -> bytes:
     """The body of STATUS: code, subcode, name and message (OpenIGTLink protocol, STATUS). The message is JSON."""
-    code = DISABLED if handover.caution else OK if handover.verdict == "accept" else NOT_READY
-    name = "override" if handover.caution else handover.verdict or "not assessed"
+    code = DISABLED if exported.warning else OK if exported.verdict == "accept" else NOT_READY
+    name = "override" if exported.warning else exported.verdict or "not assessed"
     message = {
-        "verdict": handover.verdict,
-        "override": handover.caution,
-        "poses": [DEVICES[name] for name in handover.poses],
-        **({"basis": BASIS} if handover.verdict else {}),
+        "verdict": exported.verdict,
+        "override": exported.warning,
+        "poses": [DEVICES[name] for name in exported.poses],
+        **({"basis": BASIS} if exported.verdict else {}),
     }
     return struct.pack("> H q 20s", code, 0, name.encode()) + json.dumps(message).encode("ascii") + b"\0"
 

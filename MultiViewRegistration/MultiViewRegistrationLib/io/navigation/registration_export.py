@@ -16,7 +16,7 @@ from ..case import hashes
 from ..case_file import CaseFile
 from ..dicom_identity import DicomImage, new_uid
 from ..files import write_atomically
-from ..json_reader import Fields, found, read_json, shown
+from ..json_reader import JsonObject, describe, printable, read_json
 
 VERSION = 1
 VERDICTS = ("accept", "check", "reject")
@@ -24,7 +24,7 @@ REJECTED = "The result was rejected."
 
 
 @dataclass(frozen=True, eq=False)
-class HandedView:
+class ExportedView:
     """name: the case's, which never leaves this machine.   picture: of the overlay at the result, if it is there.
 
     camera_from_world: (4, 4), in which the pose holds.   intrinsics: (3, 3), where they were corrected.
@@ -43,11 +43,11 @@ class HandedView:
 
 
 @dataclass(frozen=True, eq=False)
-class Handover:
+class RegistrationExport:
     """A result.json. Poses (4, 4) in LPS mm.
 
     uids: FrameOfReferenceUID of "world", "ct" and "reference".
-    caution: why the result should not be used, a sentence without names of files or views, or None.
+    warning: why the result should not be used, a sentence without names of files or views, or None.
     overridden: whether that was overridden when it was written.
     """
 
@@ -55,21 +55,21 @@ class Handover:
     world_from_ct: np.ndarray
     reference_from_world: np.ndarray | None
     verdict: str | None
-    caution: str | None
+    warning: str | None
     overridden: bool
     uids: dict[str, str]
-    views: list[HandedView]
+    views: list[ExportedView]
     inputs: dict[str, str]
 
     @classmethod
-    def read(cls, path: str | os.PathLike) -> Handover:
+    def read(cls, path: str | os.PathLike) -> RegistrationExport:
         """Read a result.json, or the one in a folder. InputError for what is wrong."""
         path = Path(path)
         path = path / "result.json" if path.is_dir() else path
         content = read_json(path)
         if not isinstance(content, dict):
-            raise InputError(f"{shown(path)} is {found(content)}, expected a result.json; choose another file.")
-        fields = Fields(shown(path), "", content)
+            raise InputError(f"{printable(path)} is {describe(content)}, expected a result.json; choose another file.")
+        fields = JsonObject(printable(path), "", content)
         version = fields.integer("version", f"the number {VERSION}", least=1)
         if version > VERSION:
             fields.refuse("version", f"is {version}", f"at most {VERSION}", "update this program")
@@ -82,15 +82,15 @@ class Handover:
             if fields.has("reference_from_world")
             else None,
             verdict=verdict,
-            caution=override or (REJECTED if verdict == "reject" else None),
+            warning=override or (REJECTED if verdict == "reject" else None),
             overridden=override is not None,
             uids=_uids(fields),
             views=[_view(view, path.parent) for view in fields.sections("views", "the views of the result")],
             inputs=fields.section("inputs").values if fields.has("inputs") else {},
         )
 
-    def beside(self, case: str | os.PathLike) -> Handover:
-        """The same, with a caution where files of the case it was found from are others now."""
+    def beside(self, case: str | os.PathLike) -> RegistrationExport:
+        """The same, with a warning where files of the case it was found from are others now."""
         file = CaseFile.read(case)
         by_name, by_path = hashes(file)
         changed = {
@@ -102,7 +102,7 @@ class Handover:
         if not others:
             return self
         stale = f"An input has changed since the registration: {', '.join(others)}."
-        return replace(self, caution=f"{self.caution} {stale}" if self.caution else stale, overridden=False)
+        return replace(self, warning=f"{self.warning} {stale}" if self.warning else stale, overridden=False)
 
     @property
     def poses(self) -> dict[str, np.ndarray]:
@@ -114,7 +114,7 @@ class Handover:
         )
         return {"world_from_ct": self.world_from_ct, **further}
 
-    def with_uids(self) -> Handover:
+    def with_uids(self) -> RegistrationExport:
         """The same with a UID for each frame; what had none gets one, kept in the result.json for the next time."""
         wanted = ["world", "ct", *(["reference"] if self.reference_from_world is not None else [])]
         missing = {frame: new_uid() for frame in wanted if frame not in self.uids}
@@ -134,24 +134,24 @@ def _roles(file: CaseFile) -> list[tuple[str, Path]]:
     return [("case", file.path), ("CT", file.ct.path), *((role, part.path) for role, part in parts if part)]
 
 
-def _uids(fields: Fields) -> dict[str, str]:
+def _uids(fields: JsonObject) -> dict[str, str]:
     if not fields.has("frame_of_reference_uid"):
         return {}
     given = fields.section("frame_of_reference_uid")
     return {frame: _uid(given, frame) for frame in ("world", "ct", "reference") if given.has(frame)}
 
 
-def _uid(fields: Fields, key: str) -> str:
+def _uid(fields: JsonObject, key: str) -> str:
     uid = fields.text(key, "a DICOM UID")
     if len(uid) > 64 or not all(part.isdecimal() and part.isascii() for part in uid.split(".")):
-        fields.refuse(key, f"is {found(uid)}", "a DICOM UID, numbers with dots between")
+        fields.refuse(key, f"is {describe(uid)}", "a DICOM UID, numbers with dots between")
     return uid
 
 
-def _view(fields: Fields, folder: Path) -> HandedView:
+def _view(fields: JsonObject, folder: Path) -> ExportedView:
     name = fields.text("name", "the view's name")
     picture = folder / f"{Path(name).name}_edges_after.png"
-    return HandedView(
+    return ExportedView(
         name=name,
         image=_image(fields.section("dicom")) if fields.has("dicom") else None,
         picture=picture if picture.is_file() else None,
@@ -160,7 +160,7 @@ def _view(fields: Fields, folder: Path) -> HandedView:
     )
 
 
-def _image(fields: Fields) -> DicomImage:
+def _image(fields: JsonObject) -> DicomImage:
     uids = [_uid(fields, key) for key in ("study_uid", "series_uid", "sop_class_uid", "sop_instance_uid")]
     has_frame = fields.has("frame") and fields.values["frame"] is not None
     return DicomImage(*uids, frame=fields.integer("frame", "a frame's number, from 0", least=0) if has_frame else None)

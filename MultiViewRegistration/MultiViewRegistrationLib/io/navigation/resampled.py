@@ -14,9 +14,9 @@ from ..case_writer import smallest
 from ..files import written_atomically
 
 AIR_HU = -1024
-MOST_VOXELS = 2**31 - 1
+MAX_VOXELS = 2**31 - 1
 NOTES = "ITK_FileNotes"  # what ITK writes as NIfTI's descrip, and by this name into NRRD and MetaImage
-LONGEST_DESCRIP = 79
+MAX_DESCRIP_LENGTH = 79
 
 
 def resampled_ct(ct: CT, target_from_ct: np.ndarray) -> sitk.Image:
@@ -46,7 +46,7 @@ def write_volume(path: str | os.PathLike, image: sitk.Image, notes: str) -> None
     """
     notes = " ".join(notes.split()).encode()
     if ".nii" in os.path.basename(path):
-        notes = notes[:LONGEST_DESCRIP]
+        notes = notes[:MAX_DESCRIP_LENGTH]
     image.SetMetaData(NOTES, notes.decode("utf-8", "ignore"))
     with written_atomically(path) as temporary:
         try:
@@ -92,9 +92,9 @@ def _grid(
     spacing = float(np.float32(spacing))
     low, high = corners.min(axis=0), corners.max(axis=0)
     size = np.maximum(np.ceil((high - low) / spacing - 1e-6), 1).astype(int)
-    if size.prod(dtype=float) > MOST_VOXELS:
+    if size.prod(dtype=float) > MAX_VOXELS:
         raise InputError(
-            f"the resampled CT would have {size.prod(dtype=float):.3g} voxels, expected at most {MOST_VOXELS:.3g}; crop the "
+            f"the resampled CT would have {size.prod(dtype=float):.3g} voxels, expected at most {MAX_VOXELS:.3g}; crop the "
             "CT."
         )
     first = (low + high - spacing * (size - 1)) / 2

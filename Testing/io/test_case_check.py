@@ -12,7 +12,7 @@ from tiny_case import READING, START, camera, changed, minimal
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.io.case import Case
 from MultiViewRegistrationLib.io.case_check import check_case
-from MultiViewRegistrationLib.io.case_summary import findings, summary_lines
+from MultiViewRegistrationLib.io.case_summary import findings, summary_lines, to_json
 
 
 def with_readings(*readings, start=START) -> dict:
@@ -52,7 +52,7 @@ def test_the_box_is_that_of_the_voxels_outer_faces(write_case):
     check = check_case(Case.load(path))
     image = sitk.ReadImage(str(path.parent / "ct.mha"))
     size = np.array(image.GetSize())
-    told = check.to_json()
+    told = to_json(check)
     for n in range(8):
         index = [size[axis] - 0.5 if n >> axis & 1 else -0.5 for axis in range(3)]
         world = START @ [*image.TransformContinuousIndexToPhysicalPoint(index), 1]
@@ -82,7 +82,7 @@ def test_points_outside_of_the_ct_are_suspicious(write_case):
         "3 targets, 1 of them within" in told and "1 landmarks, all within" in told and "7 degrees and 9.5 mm" in told
     )
     assert "origin at (50, -60, 70) mm" in told
-    assert check.to_json()["points"] == [
+    assert to_json(check)["points"] == [
         {"what": "targets", "count": 3, "inside": 1},
         {"what": "landmarks", "count": 1, "inside": 1},
     ]
@@ -141,7 +141,9 @@ def test_which_way_the_patient_lies(write_case, mirrored):
 )
 def test_what_is_suspicious_is_said(write_case, readings, start, said):
     told = [
-        finding for finding in findings_of(write_case(with_readings(*readings, start=start))) if finding.startswith(said)
+        finding
+        for finding in findings_of(write_case(with_readings(*readings, start=start)))
+        if finding.startswith(said)
     ]
     assert len(told) == 1 and told[0].endswith(".")
 
@@ -154,7 +156,7 @@ def test_the_same_image_in_two_views_is_said(write_case):
 
 def test_without_a_start_the_ct_is_put_where_the_views_meet(write_case):
     check = check_case(Case.load(write_case(with_readings({}, {"rao_lao_deg": 90}, start=None))))
-    assert not check.placed and check.to_json()["start_pose"] == "assumed"
+    assert not check.placed and to_json(check)["start_pose"] == "assumed"
     case = Case.load(check_path := write_case(minimal()))
     assert check_path and check_case(case).placed
     np.testing.assert_allclose(

@@ -179,7 +179,7 @@ def test_targets_come_from_slicers_files_with_their_own_axes(files):
         (["--landmarks", "other.fcsv"], 'view AP has "heel"'),
         (["--targets", "targets.txt"], "add lps or ras"),
         (["--targets", "marks.fcsv", "ras"], "leave it out"),
-        (["--targets", "ct.mha", "ras"], "no text"),
+        (["--targets", "ct.mha", "ras"], "not text"),
         (["--landmarks", "marks.fcsv", "--search", "200", "10"], "search.rotation_deg"),
         (["--reference-from-world", "tracker.txt"], "the word lps or the word ras"),
         (["--reference-from-world", "start.tfm", "ras"], "says lps itself"),

@@ -12,7 +12,7 @@ from tiny_case import changed, full, minimal
 from wrong_cases import WRONG_MEANING, WRONG_STRUCTURE
 
 from MultiViewRegistrationLib.io import case_file, json_reader
-from MultiViewRegistrationLib.regressor.poses import AXES, MAX_BYTES
+from MultiViewRegistrationLib.regressor.poses import AXES, LARGEST
 
 SCHEMA = json.loads((Path(case_file.__file__).parent / "case.schema.json").read_text())
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -71,7 +71,7 @@ def test_the_loader_asks_for_the_keys_of_the_schema(case_folder, monkeypatch):
 def test_the_ranges_to_train_on_are_those_of_the_regressor():
     """The file and the regressor name the six axes, and limit them, alike."""
     assert tuple(case_file.TRAINING) == AXES == tuple(SCHEMA["properties"]["training"]["properties"])
-    assert [most or np.inf for most in case_file.TRAINING.values()] == list(MAX_BYTES)
+    assert [most or np.inf for most in case_file.TRAINING.values()] == list(LARGEST)
 
 
 def test_defaults_of_the_schema_are_those_of_the_loader(case_folder):

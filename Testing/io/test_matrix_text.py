@@ -85,7 +85,7 @@ def test_what_is_none(text, word):
 
 
 def test_files_that_cannot_be_read(tmp_path):
-    with pytest.raises(InputError, match=r"missing\.txt: cannot be read"):
+    with pytest.raises(InputError, match=r"missing\.txt does not exist"):
         read_matrix_file(tmp_path / "missing.txt")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(InputError, match=r"a\.png: is no text"):

@@ -8,13 +8,14 @@ import math
 import os
 import unicodedata
 import warnings
+from collections import Counter
 from typing import Any, NoReturn
 
 import numpy as np
 
 from ..errors import InputError
 
-MAX_FILE_BYTES = 16 << 20  # bytes; a case file has some thousand
+MAX_FILE_BYTES = 16 << 20  # a case file has some thousand
 MAX_NUMBER = 1e9  # mm, pixels, degrees: what is larger is a slip, and would overflow later on
 
 
@@ -33,36 +34,67 @@ def describe(value: Any) -> str:
     return text if len(text) <= 100 else text[:97] + "..."
 
 
+def read_bytes(path: str | os.PathLike, expected: str) -> bytes:
+    """Read a file of at most MAX_FILE_BYTES.
+
+    Parameters
+    ----------
+    path
+        Of the file.
+    expected
+        What it should be, for messages: "a list of points".
+
+    Raises
+    ------
+    InputError
+        Where there is no such file, or it is too large.
+    """
+    file = printable(path)
+    if not os.path.isfile(path):
+        what = "is not a file" if os.path.exists(path) else "does not exist"
+        raise InputError(f"{file} {what} and cannot be read, expected {expected}; check the path.")
+    try:
+        with open(path, "rb") as stream:
+            data = stream.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror}), expected {expected}; check its permissions."
+        ) from None
+    if len(data) > MAX_FILE_BYTES:
+        raise InputError(f"{file} is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file.")
+    return data
+
+
+def decode(data: bytes, file: str, expected: str) -> str:
+    """The text in UTF-8; InputError, beginning with `file`, for anything else."""
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not text in UTF-8, expected {expected}; choose another file.") from None
+
+
+def read_text(path: str | os.PathLike, expected: str) -> str:
+    """The text of a file in UTF-8; parameters and errors as in `read_bytes`."""
+    return decode(read_bytes(path, expected), printable(path), expected)
+
+
 def read_json(path: str | os.PathLike) -> Any:
-    """The content of a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an error."""
+    """Read a JSON file in UTF-8. Stricter than json.loads: NaN or a key given twice is an InputError."""
 
     def refuse(what: str, remedy: str) -> NoReturn:
         raise InputError(f"{printable(path)} {what}, expected JSON text in UTF-8; {remedy}.") from None
 
     def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        for key, value in pairs:
-            if key in values:
-                refuse(f"has the key {describe(key)} twice in one object", "keep one of the two")
-            values[key] = value
+        values = dict(pairs)
+        if len(values) < len(pairs):
+            key, _ = Counter(key for key, _ in pairs).most_common(1)[0]
+            refuse(f"has the key {describe(key)} twice in one object", "keep one of the two")
         return values
 
     def refuse_constant(name: str) -> NoReturn:
         refuse(f"holds {name}, which JSON does not know", "write a finite number")
 
-    if not os.path.isfile(path):
-        refuse("is not a file" if os.path.exists(path) else "does not exist", "check the path")
-    try:
-        with open(path, "rb") as stream:
-            data = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        refuse(f"cannot be opened ({error.strerror})", "check its permissions")
-    if len(data) > MAX_FILE_BYTES:
-        refuse(f"is larger than {MAX_FILE_BYTES >> 20} MB", "check that it is the right file")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        refuse("is not text in UTF-8", "check that it is the right file, or save it as UTF-8")
+    text = read_text(path, "JSON text in UTF-8")
     if not text.strip():
         refuse("is empty", "write or export it again")
     try:

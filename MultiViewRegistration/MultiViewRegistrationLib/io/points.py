@@ -12,12 +12,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.landmarks import Landmark
-from .json_reader import MAX_NUMBER, JsonObject, describe, printable, read_json
+from .json_reader import MAX_NUMBER, JsonObject, describe, printable, read_json, read_text
 from .transforms import AXES
 
 #: By the words of all versions: before Slicer 4.11 a number was written.
 SIGNS = {"RAS": (-1.0, -1.0, 1.0), "0": (-1.0, -1.0, 1.0), "LPS": (1.0, 1.0, 1.0), "1": (1.0, 1.0, 1.0)}
-MAX_FILE_BYTES = 16 << 20
+MARKUPS_EXPECTED = "a .fcsv or .mrk.json file"
 #: Columns where no line names them, as Slicer 4 wrote them.
 COLUMNS = "id,x,y,z,ow,ox,oy,oz,vis,sel,lock,label,desc,associatedNodeID".split(",")
 
@@ -68,7 +68,7 @@ def with_ct_points(landmarks: list[Landmark], path: str | os.PathLike) -> list[L
 
 def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
     file = printable(path)
-    lines = text_lines(path)
+    lines = read_text(path, MARKUPS_EXPECTED).splitlines()
     heads = dict(match.groups() for match in map(_HEAD.match, lines) if match)
     system = heads.get("CoordinateSystem", heads.get("coordinateSystem"))
     if system is None and not any(line.startswith("# Fiducial List file") for line in lines):
@@ -90,22 +90,6 @@ def _from_fcsv(path: str | os.PathLike) -> list[tuple[str, np.ndarray]]:
         for number, row in enumerate(_fcsv_rows(file, lines), start=1)
         if any(cell.strip() for cell in row)
     ]
-
-
-def text_lines(path: str | os.PathLike, expected: str = "a .fcsv or .mrk.json file") -> list[str]:
-    """The lines of a text file in UTF-8. InputError for what cannot be read, is none, or is too large, in which `expected` is named."""
-    try:
-        if os.path.getsize(path) > MAX_FILE_BYTES:
-            raise InputError(
-                f"{printable(path)}: is larger than {MAX_FILE_BYTES >> 20} MB, expected {expected}; choose another file."
-            )
-        return Path(path).read_text(encoding="utf-8-sig").splitlines()
-    except OSError as error:
-        raise InputError(
-            f"{printable(path)}: cannot be read ({error.strerror}), expected {expected}; check the path."
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{printable(path)}: is no text in UTF-8, expected {expected}; choose another file.") from None
 
 
 def _fcsv_rows(file: str, lines: list[str]) -> list[list[str]]:
@@ -198,7 +182,9 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
     pixels: dict[str, np.ndarray] = {}
     try:
         rows = list(
-            csv.reader(line for line in text_lines(path, EXPECTED) if line.strip() and not line.startswith("#"))
+            csv.reader(
+                line for line in read_text(path, EXPECTED).splitlines() if line.strip() and not line.startswith("#")
+            )
         )
     except csv.Error as error:
         raise InputError(
@@ -222,7 +208,10 @@ def read_pixels(path: str | os.PathLike) -> dict[str, np.ndarray]:
 
 
 def _point_rows(path: str | os.PathLike) -> np.ndarray:
-    rows = [[word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word] for line in text_lines(path, EXPECTED)]
+    rows = [
+        [word for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word]
+        for line in read_text(path, EXPECTED).splitlines()
+    ]
     try:
         points = (
             np.array([row for row in rows if row], float).reshape(-1, 3)

@@ -17,7 +17,7 @@ import numpy as np
 from ..errors import InputError, MissingInformation
 from ..geometry import rigid
 from .files import write_atomically
-from .json_reader import JsonObject, describe, printable, read_json
+from .json_reader import JsonObject, describe, printable, read_bytes, read_json, read_text
 from .transforms import AXES, DIRECTIONS, read_transform, turned
 
 MAGIC, ZIP = b"\x93NUMPY", b"PK\x03\x04"
@@ -79,7 +79,6 @@ def _array(stream: BinaryIO, name: str) -> np.ndarray:
     return np.frombuffer(data, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
-MAX_FILE_BYTES = 1_000_000
 EXPECTED = "a 4x4 matrix: 16 numbers by rows"
 
 _HEAD = re.compile(r"#\s*(\w+_from_\w+): .*\baxes (LPS|RAS)\b")
@@ -148,42 +147,28 @@ def write_json(path: str | os.PathLike, named: NamedMatrix, warning: str | None 
 def read_named_matrix(path: str | os.PathLike) -> NamedMatrix:
     """The matrix in a .npy or .json file, or in any text of 16 numbers, as it stands there; not checked to be rigid.
 
-    Raises InputError for anything else. Pickles are never read.
+    Raises
+    ------
+    InputError
+        For anything else. Pickles are never read.
     """
     suffix = Path(path).suffix.lower()
-    try:
-        size = os.path.getsize(path)
-    except OSError as error:
-        raise InputError(
-            f"{printable(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
-        ) from None
-    if size > MAX_FILE_BYTES:
-        raise InputError(f"{printable(path)}: has {size} bytes, expected {EXPECTED}; choose another file.")
     if suffix == ".npy":
         return _from_npy(path)
     return _from_json(path) if suffix == ".json" else _from_text(path)
 
 
 def _from_text(path: str | os.PathLike) -> NamedMatrix:
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(
-            f"{printable(path)}: cannot be read ({error.strerror}), expected {EXPECTED}; check the path."
-        ) from None
-    except UnicodeDecodeError:
-        raise InputError(f"{printable(path)}: is no text, expected {EXPECTED}; choose another file.") from None
+    text = read_text(path, EXPECTED)
     words = [word for line in text.splitlines() for word in _BETWEEN.split(_COMMENT.sub(" ", line)) if word]
     strange = next((word for word in words if not _NUMBER.fullmatch(word)), None)
     if strange is not None:
         raise InputError(f"{printable(path)}: has {describe(strange[:30])} in it, expected {EXPECTED}; correct it.")
     if len(words) != 16:
-        raise InputError(
-            f"{printable(path)}: has {len(words) or 'no'} number{'s' * (len(words) != 1)}, expected {EXPECTED}; correct it."
-        )
+        raise InputError(f"{printable(path)}: has {len(words)} numbers, expected {EXPECTED}; correct it.")
     head = _HEAD.search(text)
-    said = (head[1], head[2].lower()) if head else (None, None)
-    return NamedMatrix(np.array([float(word) for word in words]).reshape(4, 4), *said)
+    name, axes = (head[1], head[2].lower()) if head else (None, None)
+    return NamedMatrix(np.array(words, float).reshape(4, 4), name, axes)
 
 
 def _from_npy(path: str | os.PathLike) -> NamedMatrix:
@@ -217,46 +202,60 @@ def _from_json(path: str | os.PathLike) -> NamedMatrix:
 
 ITK_TEXT = b"#Insight Transform File"
 ITK_ENDINGS = (".h5", ".hdf5", ".hdf", ".tfm")
-DIRECTION_OF = {"world_from_ct": "forward", "ct_from_world": "resampling"}
+AXES_MEANING = {"lps": "its axes are LPS (DICOM, ITK)", "ras": "RAS (Slicer's scene)"}
+DIRECTION_MEANING = {
+    "forward": "it takes points of the CT to the world",
+    "resampling": "points of the world to the CT, ITK's way",
+}
 
 
 def read_start_pose(path: str | os.PathLike, frame: str | None = None, direction: str | None = None) -> np.ndarray:
-    """world_from_ct (4, 4), LPS mm, from an ITK or Slicer transform (.tfm, .txt, .h5) or a 4x4 matrix (text, .npy, .json).
+    """Read world_from_ct from a file of another program.
 
-    frame: "lps" or "ras", the axes of both sides.   direction: "forward" where the file takes points of the CT to the world, "resampling"
-    where it takes points of the world to the CT, as ITK's resampling filters and Slicer's files do. Neither is ever guessed: both may be
-    left out only where the file says them itself, as those of `mvreg export` do, and must not contradict it. A centre of rotation is
-    carried into the translation.
+    Parameters
+    ----------
+    path
+        An ITK or Slicer transform (.tfm, .txt, .h5), or a 4x4 matrix as text, .npy or .json.
+    frame
+        "lps" or "ras", the axes of both sides.
+    direction
+        "forward" where the file takes points of the CT to the world, "resampling" where it takes points of the world to the
+        CT, as ITK's resampling filters and Slicer's files do. Neither is ever guessed: both may be left out only where the
+        file says them itself, as those of `mvreg export` do, and must not contradict it.
 
-    InputError for a missing file and a transform that is not rigid; MissingInformation where the axes or the direction are unknown.
+    Returns
+    -------
+    (4, 4) LPS mm. A centre of rotation is carried into the translation.
+
+    Raises
+    ------
+    InputError
+        Where the file cannot be read, or the transform is not rigid.
+    MissingInformation
+        Of "frame" or "direction", where neither the file nor the caller says it.
     """
     named = _read(path)
-    frame = _agreed(
-        path, "--frame", named.axes, frame, {"lps": "its axes are LPS (DICOM, ITK)", "ras": "RAS (Slicer's scene)"}
-    )
-    if named.name is not None and named.name not in DIRECTION_OF:
-        raise InputError(
-            f"{printable(path)}: holds {named.name}, expected world_from_ct or ct_from_world; choose another file."
-        )
-    direction = _agreed(
-        path,
-        "--direction",
-        DIRECTION_OF.get(named.name),
-        direction,
-        {"forward": "it takes points of the CT to the world", "resampling": "points of the world to the CT, ITK's way"},
-    )
-    matrix = rigid.check_rigid(named.matrix, f"The transform in {printable(path)}")
-    matrix = turned(matrix) if frame == "ras" else matrix
-    return rigid.inverse(matrix) if direction == "resampling" else matrix
+    frame = _agreed(path, "--frame", named.axes, frame, AXES_MEANING)
+    known = _direction_in(path, named, "world_from_ct")
+    return _posed(path, named, frame, _agreed(path, "--direction", known, direction, DIRECTION_MEANING))
 
 
 def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> np.ndarray:
-    """The transform (4, 4), LPS mm, that `name` says, as "reference_from_world", from the files of `read_start_pose`.
+    """Read the transform that `name` says, as "reference_from_world".
 
-    words: "lps" or "ras", the axes, which text, NumPy and JSON must have unless they say them, and ITK's files, always LPS, need not;
-        "forward" (so without a word) where the file takes points as `name` says, "resampling" where it takes them back.
+    Parameters
+    ----------
+    path
+        A file as in `read_start_pose`.
+    name
+        Of the transform, target_from_source.
+    words
+        "lps" or "ras", the axes, which text, NumPy and JSON must have unless they say them, and ITK's files, always LPS,
+        need not; "forward" (the default) where the file takes points as `name` says, "resampling" where it takes them back.
 
-    Raises InputError as `read_start_pose`.
+    Returns
+    -------
+    (4, 4) LPS mm. Errors as in `read_start_pose`.
     """
     unknown = [word for word in words if word not in (*AXES, *DIRECTIONS)]
     if unknown or len(words) > 2 or set(words) in (set(AXES), set(DIRECTIONS)):
@@ -264,27 +263,12 @@ def read_pose(path: str | os.PathLike, name: str, words: Sequence[str] = ()) -> 
             f"--{name.replace('_', '-')}: found {printable(' '.join(words))} behind the file, expected one of {', '.join(AXES)} "
             f"and one of {', '.join(DIRECTIONS)} at most; correct it."
         )
-    said = {
-        "frame": next((word for word in words if word in AXES), None),
-        "direction": next((w for w in words if w in DIRECTIONS), None),
-    }
-    target, source = name.split("_from_")
     named = _read(path)
-    directions = {name: "forward", f"{source}_from_{target}": "resampling"}
-    if named.name is not None and named.name not in directions:
-        raise InputError(
-            f"{printable(path)}: holds {named.name}, expected {' or '.join(directions)}; choose another file."
-        )
     axes = named.axes or ("lps" if _is_itk(path) else None)
-    frame = _agreed(
-        path, "the word", axes, said["frame"], {"lps": "its axes are LPS (DICOM, ITK)", "ras": "RAS (Slicer's scene)"}
-    )
-    direction = _agreed(
-        path, "the word", directions.get(named.name), said["direction"] or (None if named.name else "forward"), {}
-    )
-    matrix = rigid.check_rigid(named.matrix, f"The transform in {printable(path)}")
-    matrix = turned(matrix) if frame == "ras" else matrix
-    return rigid.inverse(matrix) if direction == "resampling" else matrix
+    frame = _agreed(path, "the word", axes, next((word for word in words if word in AXES), None), AXES_MEANING)
+    known = _direction_in(path, named, name)
+    given = next((word for word in words if word in DIRECTIONS), None if known else "forward")
+    return _posed(path, named, frame, _agreed(path, "the word", known, given, DIRECTION_MEANING))
 
 
 def _read(path: str | os.PathLike) -> NamedMatrix:
@@ -292,27 +276,41 @@ def _read(path: str | os.PathLike) -> NamedMatrix:
 
 
 def _is_itk(path: str | os.PathLike) -> bool:
-    try:
-        with open(path, "rb") as stream:
-            begin = stream.read(len(ITK_TEXT))
-    except OSError as error:
+    return Path(path).suffix.lower() in ITK_ENDINGS or read_bytes(path, "a transform").startswith(ITK_TEXT)
+
+
+def _direction_in(path: str | os.PathLike, named: NamedMatrix, name: str) -> str | None:
+    """The direction of a matrix by the names of its frames, where `name` is forward; None without names."""
+    target, source = name.split("_from_")
+    directions = {name: "forward", f"{source}_from_{target}": "resampling"}
+    if named.name is not None and named.name not in directions:
         raise InputError(
-            f"{printable(path)}: cannot be read ({error.strerror}), expected a transform; check the path."
-        ) from None
-    return begin == ITK_TEXT or Path(path).suffix.lower() in ITK_ENDINGS
+            f"{printable(path)}: holds {named.name}, expected {' or '.join(directions)}; choose another file."
+        )
+    return directions.get(named.name)
 
 
-def _agreed(path: str | os.PathLike, option: str, said: str | None, given: str | None, choices: dict[str, str]) -> str:
-    if said is None and given is None:
+def _posed(path: str | os.PathLike, named: NamedMatrix, axes: str, direction: str) -> np.ndarray:
+    """The matrix, rigid, in LPS and forward."""
+    matrix = rigid.check_rigid(named.matrix, f"The transform in {printable(path)}")
+    matrix = turned(matrix) if axes == "ras" else matrix
+    return rigid.inverse(matrix) if direction == "resampling" else matrix
+
+
+def _agreed(
+    path: str | os.PathLike, option: str, in_file: str | None, given: str | None, choices: dict[str, str]
+) -> str:
+    """What the file and the caller say, one of `choices`."""
+    if in_file is None and given is None:
         (first, meaning), (second, other) = choices.items()
         raise MissingInformation(
             f"{printable(path)}: does not say whether {meaning} or {other}, and a wrong guess would not show; add {option} {first} or "
             f"{option} {second}.",
             option.removeprefix("--"),
         )
-    if said is not None and given is not None and said != given:
+    if in_file and given and in_file != given:
         raise InputError(
-            f"{printable(path)}: says {said} itself, expected the same as {option} {given}; leave out {option}, or choose another "
+            f"{printable(path)}: says {in_file} itself, expected the same as {option} {given}; leave out {option}, or choose another "
             "file."
         )
-    return said or given
+    return in_file or given

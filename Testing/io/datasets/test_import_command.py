@@ -31,7 +31,7 @@ def test_a_case_is_written_and_told(written, tmp_path, capsys):
         "--upright",
         "--json",
     ]
-    assert cli.main([*arguments, "--out", str(tmp_path / "case")]) == 0
+    assert cli([*arguments, "--out", str(tmp_path / "case")]) == 0
     output = capsys.readouterr()
     answer = json.loads(output.out)
     assert answer["relative_geometry"] == "truth" and "true poses" in output.err
@@ -45,7 +45,5 @@ def test_nothing_is_written_for_bad_input(written, tmp_path, capsys):
     with h5py.File(damaged, "r+") as file:
         del file[f"{SPECIMEN}/vol/spacing"]
     out = tmp_path / "case"
-    assert (
-        cli.main(["import", "deepfluoro", str(damaged), "--specimen", SPECIMEN, "--views", "0", "--out", str(out)]) == 2
-    )
+    assert cli(["import", "deepfluoro", str(damaged), "--specimen", SPECIMEN, "--views", "0", "--out", str(out)]) == 2
     assert f"{SPECIMEN}/vol/spacing is missing" in capsys.readouterr().err and not out.exists()

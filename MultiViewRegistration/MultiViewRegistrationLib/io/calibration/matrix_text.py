@@ -6,12 +6,12 @@ import json
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
+from ..json_reader import printable, read_text
 from .calibrated import CalibratedView, CalibrationOptions, from_matrix, in_contract
 from .named import MAX_VIEWS, views_of_arrays
 
@@ -37,7 +37,6 @@ EXPECTED = (
     "12 numbers (a 3x4 projection matrix), or 9 and 12 or 16 (intrinsics 3x3, then camera_from_world), with nothing but spaces, "
     "commas and brackets between"
 )
-MAX_FILE_BYTES = 1_000_000
 
 _NUMBER = re.compile(r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?")
 _NAME = re.compile(r"[A-Za-z_]\w*\s*[:=]")  # "P =", "K:"
@@ -57,18 +56,7 @@ class MatrixText:
 
 def read_matrix_file(path: str | os.PathLike) -> MatrixText:
     """`read_matrix` of a text or JSON file."""
-    path = Path(path)
-    try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(
-                f"{path}: has {path.stat().st_size} bytes, expected a text with {EXPECTED}; choose another file."
-            )
-        text = path.read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}), expected a text file; check the path.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path}: is no text, expected {EXPECTED}; choose another file.") from None
-    return read_matrix(text, str(path))
+    return read_matrix(read_text(path, EXPECTED), printable(path))
 
 
 def read_matrix(text: str, name: str = "The text") -> MatrixText:
@@ -139,8 +127,6 @@ def _product(intrinsics: np.ndarray, camera_from_world: np.ndarray, name: str) -
 
 
 KIND = "a text of numbers"
-_ROW_COMMENT = re.compile(r"[#%].*")
-_ROW_BETWEEN = re.compile(r"[\s,;|()\[\]{}]+")
 
 
 def read_matrices(text: str, file: str, name: str, given: CalibrationOptions) -> list[CalibratedView]:
@@ -158,7 +144,7 @@ def read_matrices(text: str, file: str, name: str, given: CalibrationOptions) ->
 
 def _rows(text: str) -> np.ndarray | None:
     """The matrices (n, 3 or 4, 4) of a text in lines; None for a text that is not."""
-    lines = [[word for word in _ROW_BETWEEN.split(_ROW_COMMENT.sub("", line)) if word] for line in text.splitlines()]
+    lines = [[word for word in _BETWEEN.split(_COMMENT.sub("", line)) if word] for line in text.splitlines()]
     lines = [line for line in lines if line]
     if not lines or len({len(line) for line in lines}) != 1 or len(lines[0]) not in (4, 12, 16):
         return None

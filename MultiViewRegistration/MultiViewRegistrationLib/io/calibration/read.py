@@ -12,13 +12,13 @@ import numpy as np
 from ...errors import InputError
 from ..cameras import read_geometry
 from ..hdf5 import MAGIC
-from ..json_reader import JsonObject, printable, read_json
+from ..json_reader import JsonObject, decode, printable, read_bytes, read_json
 from ..pose_files import MAGIC as NUMPY
 from ..pose_files import ZIP, numbers, read_numpy
 from . import mayacam, named, rtk, tracked, xreg
 from .calibrated import CalibratedView, CalibrationOptions, from_matrix, renamed
 from .matrix_text import read_matrices
-from .text_files import parse_yaml, read_bytes, text_of, xml_root
+from .text_files import CALIBRATION, parse_yaml, xml_root
 
 FORMATS = ("case", "json", "mayacam", "numpy", "opencv", "plus", "rtk", "text", "transform", "xreg", "yaml")
 
@@ -53,7 +53,7 @@ def format_of(path: str | os.PathLike) -> str:
 
 def _head(path: Path) -> bytes:
     """The file, but of those that may be large the header (of a recording of Plus) or nothing (of HDF5)."""
-    return b"" if _is_hdf5(path) else tracked.header_of(path) or read_bytes(path)
+    return b"" if _is_hdf5(path) else tracked.header_of(path) or read_bytes(path, CALIBRATION)
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -82,7 +82,7 @@ def _recognise(path: Path, data: bytes) -> tuple[str, Any]:
         return "plus", data
     if tracked.is_transform(data):
         return "transform", None
-    text = text_of(data, file)
+    text = decode(data, file, CALIBRATION)
     if text.lstrip().startswith("<"):
         root = xml_root(text, file)
         formats = {rtk.ROOT: "rtk", named.ROOT: "opencv", tracked.ROOT: "plus"}

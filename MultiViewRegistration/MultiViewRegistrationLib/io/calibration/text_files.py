@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import Any, NoReturn
 from xml.etree import ElementTree
 
 from ...errors import InputError
 from ..json_reader import printable
 
-MAX_FILE_BYTES = 16 << 20  # bytes
-
+CALIBRATION = "a calibration file"  # for messages
 _DOCTYPE = re.compile(r"<!DOCTYPE\s+\w+\s*>")  # names the root element and nothing else, as RTK writes it
-
-
-def read_bytes(path: Path) -> bytes:
-    """All of a file. InputError where it is none, cannot be read, or is larger than any calibration."""
-    try:
-        if not path.is_file():
-            raise InputError(
-                f"{printable(path)} cannot be read, as it is no file, expected a calibration file; check the path."
-            )
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(
-                f"{printable(path)} is larger than {MAX_FILE_BYTES >> 20} MB, expected a calibration file; choose another file."
-            )
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError(
-            f"{printable(path)} cannot be read ({error.strerror}), expected a calibration file; check its permissions."
-        ) from None
-
-
-def text_of(data: bytes, file: str) -> str:
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError(
-            f"{file} is no text in UTF-8 and no other calibration file that is known, expected one; choose another "
-            "file."
-        ) from None
 
 
 def xml_root(text: str, file: str) -> ElementTree.Element:

@@ -13,10 +13,10 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry import rigid
-from ..json_reader import printable
+from ..json_reader import decode, printable, read_text
 from ..transforms import read_transform, turned
 from .calibrated import CalibratedView, CalibrationOptions, check_magnitude, first_pixel_at_0, from_parts, pose_in_mm
-from .text_files import read_bytes, text_of, xml_root
+from .text_files import CALIBRATION, xml_root
 
 TRACKED_KIND = "a tracked C-arm"
 
@@ -119,11 +119,11 @@ def read_sequence(header: bytes, file: str, given: CalibrationOptions) -> list[C
     The camera's pose on what is tracked comes from a configuration, `fixed_transforms`, which is asked for where the recording does not
     know `camera_frame`. Frames in which a transform that is needed was not tracked are left out; InputError where none is left.
     """
-    recorded = _recorded(text_of(header, file), file)
+    recorded = _recorded(decode(header, file, CALIBRATION), file)
     fixed: Frames = {}
     if given.camera_frame and not any(given.camera_frame in frames for frames in recorded.values()):
         path = Path(given.need("fixed_transforms", file, PLUS_KIND))
-        fixed = frames_of(xml_root(text_of(read_bytes(path), printable(path)), printable(path)), printable(path))
+        fixed = frames_of(xml_root(read_text(path, CALIBRATION), printable(path)), printable(path))
     camera, world = given.need("camera_frame", file, PLUS_KIND), given.need("world_frame", file, PLUS_KIND)
     whole = {number: _joined(fixed, frames) for number, frames in sorted(recorded.items())}
     tracked = {number: frames for number, frames in whole.items() if _chain(frames, camera, world) is not None}

@@ -21,9 +21,8 @@ from ...imaging.reading import read_image
 from ...imaging.xray import RawImage, load_image
 from ..calibration.calibrated import CalibrationOptions
 from ..calibration.mayacam import read_mayacam
-from ..calibration.text_files import read_bytes, text_of
 from ..files import write_atomically
-from ..json_reader import MAX_NUMBER, printable
+from ..json_reader import MAX_NUMBER, printable, read_text
 from . import Imported, view_entry
 
 _BETWEEN = re.compile(r"[,\s]+")
@@ -39,7 +38,7 @@ def read_tra(path: str | os.PathLike, frame: int, volume: int, volumes: int, uni
     (NaN), for x, y, z and three angles, whose unit the file does not say, and for anything else.
     """
     name = printable(path)
-    lines = [line for line in text_of(read_bytes(Path(path)), name).splitlines() if line.strip()]
+    lines = [line for line in read_text(path, EXPECTED).splitlines() if line.strip()]
     if not 0 <= frame < len(lines):
         raise InputError(
             f"{name}: frame {frame} is asked for, but the file has {len(lines)} lines, expected one for each frame; give the "
@@ -112,7 +111,6 @@ def _by_rows(matrix: np.ndarray, name: str) -> np.ndarray:
     return np.array(matrix if rows else matrix.T)
 
 
-MAX_FILE_BYTES = 1_000_000
 LISTS = ("mayaCam_csv", "CameraRootDir", "VolumeFile", "VolumeFlip", "VoxelSize")
 #: Which say nothing of the geometry.
 IGNORED = ("Version", "MeshFile", "RenderResolution", "OptimizationOffsets")
@@ -141,14 +139,7 @@ class Trial:
 def read_trial(path: str | os.PathLike) -> Trial:
     """What a .cfg says, its paths taken from its folder. Unknown keys warn; InputError for what is wrong."""
     path, name = Path(path), printable(path)
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            text = file.read(MAX_FILE_BYTES)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"{name}: cannot be read ({getattr(error, 'strerror', 'no text')}), expected an Autoscoper trial (.cfg); check "
-            "the path."
-        ) from None
+    text = read_text(path, "an Autoscoper trial (.cfg)")
     found: dict[str, list[str]] = {key: [] for key in LISTS}
     for line in text.splitlines():
         key, _, value = line.strip().partition(" ")
@@ -252,7 +243,7 @@ def read_camera(path: str | os.PathLike, size: tuple[int, int], given: Calibrati
     where the image has it.   Raises InputError for a file that is none, or is of images of another size.
     """
     name = printable(path)
-    camera = read_mayacam(text_of(read_bytes(Path(path)), name), name, "camera", given)[0].camera
+    camera = read_mayacam(read_text(path, "a MayaCam file"), name, "camera", given)[0].camera
     if sorted(camera.size) != sorted(size):
         raise InputError(
             f"{name}: has the image size {camera.size[0]} x {camera.size[1]}, expected that of the image, {size[0]} x "

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from planted_dicom import write_xray
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging import reading
+from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.reading import read_image
 from MultiViewRegistrationLib.imaging.xray import load_frames, load_image
@@ -105,7 +105,7 @@ def test_an_empty_mask_that_packs_well_is_read(tmp_path):
 @pytest.mark.parametrize("load", [load_ct, load_image, read_image])
 def test_a_volume_that_memory_cannot_hold_is_refused_before_it_is_read(tmp_path, monkeypatch, load):
     (tmp_path / "a.mha").write_bytes(metaimage(True).replace(b"3000 3000 600", b"1000 1000 500") + bytes(500_000))
-    monkeypatch.setattr(reading, "free_bytes", lambda: 2 << 30)
+    monkeypatch.setattr(image_source, "free_bytes", lambda: 2 << 30)
     with pytest.raises(
         InputError, match=r"has 5e\+08 voxels, which take 2\.79 GB of memory, but 2 GB are free; crop it"
     ):
@@ -132,7 +132,7 @@ def test_more_frames_than_memory_holds_are_refused(tmp_path, monkeypatch):
     header.Rows = 64
     header.save_as(tmp_path / "a.dcm")
     assert len(load_frames(tmp_path / "a.dcm")) == 50
-    monkeypatch.setattr(reading, "free_bytes", lambda: 1 << 20)
+    monkeypatch.setattr(image_source, "free_bytes", lambda: 1 << 20)
     with pytest.raises(InputError, match="has 50 frames, which take"):
         load_frames(tmp_path / "a.dcm")
     assert load_image(tmp_path / "a.dcm", 49).values.shape == (64, 64)
@@ -153,4 +153,4 @@ def test_a_gzip_file_is_unpacked_no_further_than_its_header_says(tmp_path, monke
 
 
 def test_what_memory_is_free_is_known():
-    assert 1 << 20 < reading.free_bytes() < 1 << 50
+    assert 1 << 20 < image_source.free_bytes() < 1 << 50

@@ -119,7 +119,7 @@ def test_an_existing_file_is_replaced_by_force_alone(files, tmp_path, capsys):
         (lambda a: [part.replace("LAT", "AP") for part in a], "same name"),
         (lambda a: a[: a.index("--view")], "--view"),
         (lambda a: [*a[:2], *a[4:]], "--ct"),
-        (lambda a: [part.replace("ap.txt", "ct.mha") for part in a], "no text"),
+        (lambda a: [part.replace("ap.txt", "ct.mha") for part in a], "not text"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence_and_nothing_is_written(files, tmp_path, capsys, change, said):

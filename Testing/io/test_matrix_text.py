@@ -88,8 +88,5 @@ def test_files_that_cannot_be_read(tmp_path):
     with pytest.raises(InputError, match=r"missing\.txt does not exist"):
         read_matrix_file(tmp_path / "missing.txt")
     (tmp_path / "a.png").write_bytes(b"\x89PNG\xff\xfe")
-    with pytest.raises(InputError, match=r"a\.png: is no text"):
+    with pytest.raises(InputError, match=r"a\.png is not text"):
         read_matrix_file(tmp_path / "a.png")
-    (tmp_path / "long.txt").write_bytes(b"1 " * 600_000)
-    with pytest.raises(InputError, match=r"long\.txt: has 1200000 bytes"):
-        read_matrix_file(tmp_path / "long.txt")

@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from phantom_case import write_phantom_case
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.imaging import reading
+from MultiViewRegistrationLib.imaging import image_source
 from MultiViewRegistrationLib.io.files import keep_within
 
 pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
@@ -207,7 +207,7 @@ def test_an_archive_that_unpacks_to_more_than_there_is_room_for_is_refused(folde
 def test_a_volume_in_a_scene_that_memory_cannot_hold_is_refused(folder, monkeypatch):
     from MultiViewRegistrationLib.viewer.opening import sent
 
-    monkeypatch.setattr(reading, "free_bytes", lambda: 1 << 30)
+    monkeypatch.setattr(image_source, "free_bytes", lambda: 1 << 30)
     head = planted_file.META.replace("24 20 16", "1000 1000 500").replace(
         "Data = True", "Data = True\nCompressedData = True", 1
     )

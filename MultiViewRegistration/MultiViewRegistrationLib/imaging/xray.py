@@ -13,8 +13,9 @@ from .dicom_file import DicomFile, read_dicom
 from .dicom_pixels import frame_count, refuse_what_it_cannot_hold
 from .dicom_xray import dicom_image, is_grey
 from .field import bone_is_bright, find_annotations, find_field
+from .image_source import check_room
 from .raw_image import RawImage, raw_image
-from .reading import check_room, read_image, read_slice
+from .reading import read_image, read_slice
 
 MIN_VALID_SHARE = 0.7  # of a block of pixels, for their mean to stand for it
 DIRECT_EXPOSURE_PERCENTILE = 99.5

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ..errors import InputError
-from ..imaging.reading import check_room
+from ..imaging.image_source import check_room
 from .json_reader import MAX_NUMBER, printable
 
 MAGIC = b"\x89HDF\r\n\x1a\n"

@@ -7,7 +7,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
 from ..errors import InputError
 from ..geometry import rigid
@@ -61,6 +60,8 @@ def write_h5_transform(path: str | os.PathLike, target_from_source: np.ndarray, 
     HDF5 leaves such a block to the user (File Format Specification III.A: the superblock may lie at 512, 1024, ... bytes), and ITK's own
     layout has no place for a word.
     """
+    import SimpleITK as sitk  # takes a while, and the command line knows the axes without
+
     transform = sitk.AffineTransform(3)
     transform.SetMatrix(target_from_source[:3, :3].ravel().tolist())
     transform.SetTranslation(target_from_source[:3, 3].tolist())
@@ -86,6 +87,8 @@ def read_transform(path: str | os.PathLike) -> np.ndarray:
 
 
 def _matrix(path: str | os.PathLike) -> np.ndarray:
+    import SimpleITK as sitk
+
     file, wanted = printable(path), "expected one rigid 3D transform that SimpleITK can read"
     if _count(path) > 1:  # of which SimpleITK would take the first, or make one
         raise InputError(

@@ -144,7 +144,7 @@ def test_deep_and_strange_files(tmp_path, data):
 
 def test_a_file_that_is_not_there_or_of_another_format(tmp_path):
     assert "does not exist" in refusal(read_calibration, tmp_path / "nothing")
-    assert "does not exist" in refusal(read_calibration, tmp_path)
+    assert "is not a file" in refusal(read_calibration, tmp_path)
     (tmp_path / "a.txt").write_text(text_of())
     assert "is of the format mayacam, expected rtk" in refusal(read_calibration, tmp_path / "a.txt", "rtk")
     assert "format: found 'stl'" in refusal(read_calibration, tmp_path / "a.txt", "stl")

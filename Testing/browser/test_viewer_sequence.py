@@ -31,7 +31,7 @@ def server(serve, track):
 
 
 def shown(tab, number: int) -> None:
-    tab.wait_state(f"s.player.number === {number} && s.player.there && s.player.told.length")
+    tab.wait_state(f"s.player.number === {number} && s.player.there && s.player.lines.length")
     tab.drawn()
 
 
@@ -75,8 +75,8 @@ def test_a_tracked_sequence_is_opened_played_and_stepped_through(open_tab, serve
     tab.shot("2-played")
     tab.button("One frame back").click()
     tab.page.get_by_text("no contrast").first.wait_for()
-    assert tab.state("player.judged") == "reject" and any(
-        "still show another frame" in line for line in tab.state("player.told")
+    assert tab.state("player.verdict") == "reject" and any(
+        "still show another frame" in line for line in tab.state("player.lines")
     )
     tab.shot("3-lost")
     tab.button("First frame").click()
@@ -99,7 +99,7 @@ def test_a_scene_that_is_saved_meanwhile_brings_it_back(open_tab, server, serve,
     shown(tab, 0)
     tab.button("One frame on").click()
     shown(tab, 1)
-    told, seen = tab.state("player.told"), picture(tab)
+    told, seen = tab.state("player.lines"), picture(tab)
     with tab.page.expect_download() as download:
         tab.button("Save").click()
     saved = tmp_path / download.value.suggested_filename
@@ -107,7 +107,9 @@ def test_a_scene_that_is_saved_meanwhile_brings_it_back(open_tab, server, serve,
     again = open_tab(serve(saved), width=1280, height=800)
     again.ready()
     shown(again, 1)
-    assert again.state("player.told") == told and again.state("sequence.message") == "" and again.state("notices") == []
+    assert (
+        again.state("player.lines") == told and again.state("sequence.message") == "" and again.state("notices") == []
+    )
     assert np.abs(picture(again) - seen).mean() < 2
     again.shot("3-reopened")
 
@@ -158,7 +160,7 @@ def test_a_case_is_tracked_in_the_page_and_handed_on(open_tab, serve, moving, tr
     tab.page.get_by_text("As placed").first.click()
     for name in ("Start", "Register"):  # closed, so that the step Sequence is seen whole
         tab.page.locator(".mv-step", has_text=name).click()
-    tab.wait_state("!s.sequence.lacking")
+    tab.wait_state("!s.sequence.missing")
     tab.button("Track").click()
     tab.wait_state("s.player.tracking")
     tab.wait_state("s.player.there && s.player.last >= 0")

@@ -35,19 +35,15 @@ class MotionPart(Part):
 
     @property
     def _motion(self) -> Motion | None:
-        other = self.session.sequence.other if self.registration is not None else None
-        return None if other is None else other.motion
+        return self.section.presenter.motion
 
     def refresh(self) -> None:
-        ui, motion = self.ui, self._motion
+        ui, motion, presenter = self.ui, self._motion, self.section.presenter
         if motion is not self._listed:
             self._list(motion)
         for button in (ui.turnButton, ui.shiftButton):
             button.enabled = motion is not None
-        if motion is None:
-            ui.motionLabel.text = _("Choose the track.json of another structure, tracked through the same frames.")
-        else:
-            ui.motionLabel.text = self._told()
+        ui.motionLabel.text = " ".join([presenter.motion_title(), *presenter.motion_warnings()])
 
     def mark(self, number: int | None) -> None:
         """Select the row of the frame that is shown."""
@@ -70,20 +66,11 @@ class MotionPart(Part):
                 motion_plot.put(self.registration, self.session.sequence.hold_against(path))
 
     def _list(self, motion: Motion | None) -> None:
-        self._listed, table = motion, self.ui.motionTable
-        rows = [] if motion is None else motion.rows
+        self._listed, table, rows = motion, self.ui.motionTable, self.section.presenter.motion_rows()
         table.rowCount = len(rows)
-        for row, (number, turn, shift) in enumerate(rows):
-            for column, text in enumerate((str(number), f"{turn:.2f}", f"{shift:.2f}")):
-                table.setItem(row, column, qt.QTableWidgetItem(text))
-
-    def _told(self) -> str:
-        other = self.session.sequence.other
-        motion = other.motion
-        told = _("{title}, since frame {first}, along the axes of this CT.").format(
-            title=motion.title, first=motion.rows[0][0]
-        )
-        return " ".join(filter(None, [told, motion.left_out, other.problem]))
+        for row, texts in enumerate(rows):
+            for column, text in enumerate(texts):
+                table.setItem(row, column, qt.QTableWidgetItem(str(text)))
 
     def _on_plot(self, which: int, *_args) -> None:
         with self.panel.acting():

@@ -11,12 +11,13 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..session.motion import Motion
+from ..session.translation import _
 from .downloads import packed
 from .elements import Fetch, Files, Plot
 from .export_section import LOOK_S
 from .sent_files import only_one
 
-NOTHING = {"title": "", "since": 0, "plots": [], "rows": [], "left_out": "", "unseen": ""}
+NOTHING: dict = {"title": "", "plots": [], "rows": []}
 
 
 class MotionPart:
@@ -24,20 +25,16 @@ class MotionPart:
 
     def __init__(self, section) -> None:
         self._section = section
-        self._told: tuple[Motion | None, dict] = (None, NOTHING)
+        self._shown: tuple[Motion | None, dict] = (None, NOTHING)
         section.application.server.controller.trigger("mvreg_motion_export")(self.export)
 
     def build(self) -> None:
         with html.Details(classes="mv-details"):
-            html.Summary("Motion of another structure against this one")
-            Files(target="motion", hint="track.json of the other, from the same frames", accept=".json")
+            html.Summary(_("Motion of another structure against this one"))
+            Files(target="motion", hint=_("track.json of the other, from the same frames"), accept=".json")
             with html.Div(v_if="sequence.motion.title"):
-                html.Div(
-                    "{{ sequence.motion.title }}, since frame {{ sequence.motion.since }}, along the axes of this CT.",
-                    classes="mv-name mt-2",
-                )
-                html.Div("{{ sequence.motion.left_out }}", v_if="sequence.motion.left_out", classes="mv-caution")
-                html.Div("{{ sequence.motion.unseen }}", v_if="sequence.motion.unseen", classes="mv-caution")
+                html.Div("{{ sequence.motion.title }}", classes="mv-name mt-2")
+                html.Div("{{ text }}", v_for="text in sequence.motion.warnings", key="text", classes="mv-caution")
                 Plot(
                     v_for="plot in sequence.motion.plots",
                     key="plot.title",
@@ -48,11 +45,11 @@ class MotionPart:
                     here=("player.number",),
                 )
                 with (
-                    html.Div(classes="mv-scroll", tabindex=0, role="region", aria_label="Motion by frame"),
-                    html.Table(classes="mv-table", aria_label="Motion by frame"),
+                    html.Div(classes="mv-scroll", tabindex=0, role="region", aria_label=_("Motion by frame")),
+                    html.Table(classes="mv-table", aria_label=_("Motion by frame")),
                 ):
                     with html.Thead(), html.Tr():
-                        for title in ("Frame", "Turn (°)", "Shift (mm)"):
+                        for title in (_("Frame"), _("Turn (°)"), _("Shift (mm)")):
                             html.Th(title)
                     with (
                         html.Tbody(),
@@ -67,8 +64,8 @@ class MotionPart:
                                 "{{ row.number }}",
                                 type="button",
                                 classes="mv-link",
-                                title="Show this frame",
-                                click=(self._section.go, "[row.number]"),
+                                title=_("Show this frame"),
+                                click=(self._section.presenter.go, "[row.number]"),
                                 aria_current=("row.number === player.number ? 'true' : 'false'",),
                             )
                         html.Td("{{ row.turn }}")
@@ -76,12 +73,12 @@ class MotionPart:
                 with html.Div(classes="mv-row"):
                     Fetch(
                         trigger="mvreg_motion_export",
-                        label="Export motion",
+                        label=_("Export motion"),
                         icon="mdi-download",
                         disabled=("sequence.busy",),
                     )
-                    html.Span("motion.csv with all numbers, motion.html", classes="mv-fact")
-                    v.VBtn("Remove", click=self.remove, size="small", variant="text")
+                    html.Span(_("motion.csv with all numbers, motion.html"), classes="mv-fact")
+                    v.VBtn(_("Remove"), click=self.remove, size="small", variant="text")
 
     @property
     def _other(self):
@@ -90,11 +87,14 @@ class MotionPart:
 
     def content(self) -> dict:
         """What the widgets show."""
-        other = self._other
-        motion = None if other is None else other.motion
-        if motion is not self._told[0]:
-            self._told = motion, NOTHING if motion is None else told_of(motion)
-        return {"motion": {**self._told[1], "unseen": other.problem if other is not None else ""}}
+        presenter = self._section.presenter
+        motion = presenter.motion
+        if motion is not self._shown[0]:
+            self._shown = (
+                motion,
+                NOTHING if motion is None else {"title": presenter.motion_title(), **_drawn(presenter)},
+            )
+        return {"motion": {**self._shown[1], "warnings": presenter.motion_warnings()}}
 
     # What a person does
 
@@ -135,13 +135,10 @@ class MotionPart:
         return application.downloads.offer(written[0]) if written else ""
 
 
-def told_of(motion: Motion) -> dict:
-    """A motion as the page shows it."""
-    numbers = [each.number for each in motion.motion]
+def _drawn(presenter) -> dict:
+    """The plots and the table of a motion."""
+    numbers = [each.number for each in presenter.motion.motion]
     return {
-        "title": motion.title,
-        "since": numbers[0],
-        "left_out": motion.left_out,
         "plots": [
             {
                 "title": f"{name}, {unit}",
@@ -151,9 +148,7 @@ def told_of(motion: Motion) -> dict:
                     for line, values in lines
                 ],
             }
-            for name, unit, lines in motion.curves
+            for name, unit, lines in presenter.motion.curves
         ],
-        "rows": [
-            {"number": number, "turn": f"{turn:.2f}", "shift": f"{shift:.2f}"} for number, turn, shift in motion.rows
-        ],
+        "rows": [{"number": number, "turn": turn, "shift": shift} for number, turn, shift in presenter.motion_rows()],
     }

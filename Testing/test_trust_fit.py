@@ -21,7 +21,7 @@ def fits():
     trust_fit = importlib.util.module_from_spec(described)
     described.loader.exec_module(trust_fit)
     rows = [json.loads(line) for line in (BENCHMARKS / "trust_rows.jsonl").read_text().splitlines()]
-    rows = [row for row in rows if not row["failed"] and row["views"] > 1 and None not in row["alone_mm"]]
+    rows = [row for row in rows if not row["failed"] and row["views"] > 1 and None not in row["single_view_shift_mm"]]
     bodies, bones, cts = trust_fit.protocol(BENCHMARKS / "protocol_rows.tar.xz")
     return trust_fit, {"body": rows + bodies, "structure": bones}, cts
 
@@ -46,7 +46,7 @@ def test_what_it_has_not_seen_it_tells_right_from_wrong(fits, kind, auroc):
     trust_fit, rows, _ = fits
     protocol = [row for row in rows[kind] if "features" in row]
     told, judged = trust_fit.as_judged(protocol, trust_fit.each_left_out(rows[kind]))
-    mm, wrong = trust_fit.errors(judged), np.array([each.wrong for each in told])
+    mm, wrong = trust_fit.errors(judged), np.array([each.failure_probability for each in told])
     assert trust_fit.auroc(wrong, mm > 2) > auroc
     assert 0.93 <= np.mean(mm <= [each.upper95_mm for each in told]) <= 0.98
     assert not [row for row in judged if row["verdict"] == "accept" and row["mtre_mm"] > 1]

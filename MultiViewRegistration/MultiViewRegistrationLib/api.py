@@ -113,7 +113,7 @@ def register(
         arguments = anatomy, case.views, found.refinement, pose
         assessment = verdict.assess(*arguments, case.targets, case.shared_unknowns, assumed=bool(case.assumptions))
         left = math.inf if diagnose else found.seconds - (perf_counter() - assessed)
-        assessment = verdict.explained(assessment, *arguments, case.shared_unknowns, progress, left)
+        assessment = verdict.find_cause(assessment, *arguments, case.shared_unknowns, progress, left)
     seconds = {
         "load": case.seconds + loaded + found.prepare_seconds,
         "initialise": located + found.initialise_seconds,
@@ -266,10 +266,10 @@ def diagnose_misfit(result: Result, progress: Report = lambda _: None) -> Result
     Result
         With the cause, if one was found, as its first reason; the same result if nothing was left to try.
     """
-    if result.assessment is None or not result.assessment.causes_left:
+    if result.assessment is None or not result.assessment.diagnosis_incomplete:
         return result
     began, case = perf_counter(), result.case
-    assessment = verdict.explained(
+    assessment = verdict.find_cause(
         result.assessment,
         result.anatomy,
         case.views,

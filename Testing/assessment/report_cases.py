@@ -21,7 +21,7 @@ def picture(grey: int) -> bytes:
 
 
 def view(name: str = "AP", **changes) -> ViewReport:
-    camera = CameraSummary((512, 400), 5258.0, (0.194, 0.194), 1020.052, 30.04, -15.0, 0.0)
+    camera = CameraSummary((512, 400), 5258.0, (0.194, 0.194), 1020.052, 0.0)
     pictures = {kind: (picture(10 + number), picture(200 + number)) for number, kind in enumerate(KINDS)}
     return ViewReport(**{"name": name, "camera": camera, "pictures": pictures, "similarity": 0.9512} | changes)
 

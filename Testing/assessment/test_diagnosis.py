@@ -11,10 +11,10 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from scipy import ndimage
 
 from MultiViewRegistrationLib.assessment import diagnosis, verdict
-from MultiViewRegistrationLib.assessment.diagnosis import Cause, OutOfTime, considered, diagnose
+from MultiViewRegistrationLib.assessment.diagnosis import Cause, OutOfTime, candidate_causes, diagnose
 from MultiViewRegistrationLib.assessment.hypotheses import TURNS, hypotheses
 from MultiViewRegistrationLib.assessment.metrics import mtre
-from MultiViewRegistrationLib.assessment.verdict import LOOK_ON, assess, explained
+from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED, assess, find_cause
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
@@ -135,14 +135,16 @@ def test_a_ct_that_is_too_short_for_the_field_is_named(long_ct):
     origin[:3, 3] += [0, 0, 2.0 * 72]
     slab = Anatomy(CT(Volume(np.ascontiguousarray(long_ct.volume.values[72:90]), origin)))
     found = refine(slab, views, TRUE_POSE)
-    heard = list(considered(slab, views, found, TRUE_POSE))
+    heard = list(candidate_causes(slab, views, found, TRUE_POSE))
     assert heard[-1].cause == "short" and heard[-1].holds and "too short" in heard[-1].sentence
     whole = Anatomy(long_ct)
-    assert "short" not in [each.cause for each in considered(whole, views, refine(whole, views, TRUE_POSE), TRUE_POSE)]
+    assert "short" not in [
+        each.cause for each in candidate_causes(whole, views, refine(whole, views, TRUE_POSE), TRUE_POSE)
+    ]
 
 
 def test_a_sound_case_has_no_cause(anatomy, views):
-    heard = list(considered(anatomy, views, refine(anatomy, views, NEAR), NEAR))
+    heard = list(candidate_causes(anatomy, views, refine(anatomy, views, NEAR), NEAR))
     assert [each.cause for each in heard if each.holds] == []
     assert "mirrored" not in [each.cause for each in heard]  # as the images look like the CT, nobody asks
 
@@ -171,19 +173,19 @@ def test_it_is_the_first_reason_and_only_looked_for_where_an_error_is_likely(ana
     found = refine(anatomy, wrong, NEAR)
     told = assess(anatomy, wrong, found, NEAR)
     assert told.verdict != "accept" and told.cause is None
-    more = explained(told, anatomy, wrong, found, NEAR)
+    more = find_cause(told, anatomy, wrong, found, NEAR)
     first, second, *others = more.reasons
     assert first.startswith(
-        "view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded. Were it put right, "
+        "view2 seems to be mirrored left to right: turned back, it fits. Check how it was loaded. Correcting this moves the CT by "
     )
     assert second.startswith("Most likely wrong") and others == told.reasons[1:]
     assert more.verdict == "reject" and more.cause.to_json()["cause"] == "mirrored"
     away = mtre(found.world_from_ct, TRUE_POSE, told.targets)
     assert more.cause.moved_mm == pytest.approx(away, abs=0.5) and away > 2
-    assert more.prediction.wrong >= 0.9 and away < more.prediction.upper95_mm < 1.5 * away + 2
+    assert more.prediction.failure_probability >= 0.9 and away < more.prediction.upper95_mm < 1.5 * away + 2
     assert more.splits[0].depth_mm == more.splits[1].in_plane_mm == more.prediction.upper95_mm
-    sure = replace(told, prediction=replace(told.prediction, wrong=0.0))
-    assert explained(sure, anatomy, wrong, found, NEAR) is sure
+    sure = replace(told, prediction=replace(told.prediction, failure_probability=0.0))
+    assert find_cause(sure, anatomy, wrong, found, NEAR) is sure
 
 
 @pytest.mark.parametrize(
@@ -193,35 +195,39 @@ def test_as_far_as_a_cause_would_move_the_ct_so_far_off_it_is(anatomy, views, mo
     found = refine(anatomy, views, NEAR)
     doubtful = rejected(assess(anatomy, views, found, NEAR))
     monkeypatch.setattr(verdict, "diagnose", lambda *asked: elsewhere_by(found, mm, gain=1.5))
-    more = explained(doubtful, anatomy, views, found, NEAR)
+    more = find_cause(doubtful, anatomy, views, found, NEAR)
     first, second, *others = more.reasons
-    assert first == f"The distance seems to be wrong. Were it put right, the CT would lie {mm} mm elsewhere."
-    assert f"rror above 2 mm has a probability of {probability}" in second and others == ["view1 ..."]
+    assert first == f"The distance seems to be wrong. Correcting this moves the CT by {mm} mm."
+    assert probability in second and others == ["view1 ..."]
     assert second.startswith("Most likely wrong") == (verdict_on == "reject") and more.verdict == verdict_on
     assert more.prediction.mean_mm == pytest.approx(mm) and mm + 0.5 < more.prediction.upper95_mm < 1.25 * mm + 0.75
-    assert more.beyond / doubtful.beyond == pytest.approx(more.prediction.upper95_mm / doubtful.prediction.upper95_mm)
+    assert more.error_inflation / doubtful.error_inflation == pytest.approx(
+        more.prediction.upper95_mm / doubtful.prediction.upper95_mm
+    )
 
 
 def test_a_right_answer_with_a_cause_is_to_be_checked_never_accepted(anatomy, views, monkeypatch):
     found = refine(anatomy, views, NEAR)
     told = assess(anatomy, views, found, NEAR)
     monkeypatch.setattr(verdict, "diagnose", lambda *asked: elsewhere_by(found, 0.1, gain=1.5))
-    doubtful = replace(told, verdict="check", prediction=replace(told.prediction, wrong=0.021), measured=True)
-    more = explained(doubtful, anatomy, views, found, NEAR)
-    assert more.prediction.wrong < 0.01 and more.verdict == "check"
+    doubtful = replace(
+        told, verdict="check", prediction=replace(told.prediction, failure_probability=0.021), measured=True
+    )
+    more = find_cause(doubtful, anatomy, views, found, NEAR)
+    assert more.prediction.failure_probability < 0.01 and more.verdict == "check"
 
 
 def test_a_cause_that_fits_no_better_tells_nothing_of_the_error(anatomy, views, monkeypatch):
     found = refine(anatomy, views, NEAR)
     doubtful = rejected(assess(anatomy, views, found, NEAR))
     monkeypatch.setattr(verdict, "diagnose", lambda *asked: elsewhere_by(found, 2.5, gain=1.0))
-    more = explained(doubtful, anatomy, views, found, NEAR)
+    more = find_cause(doubtful, anatomy, views, found, NEAR)
     assert more.verdict == "reject" and more.prediction == doubtful.prediction and more.reasons[1:] == doubtful.reasons
 
 
 def rejected(told):
     """As if it were most likely wrong."""
-    prediction = replace(told.prediction, wrong=0.97, upper95_mm=80.0)
+    prediction = replace(told.prediction, failure_probability=0.97, upper95_mm=80.0)
     return replace(told, verdict="reject", prediction=prediction, reasons=["Most likely wrong ...", "view1 ..."])
 
 
@@ -236,10 +242,10 @@ def test_it_ends_when_its_time_is_up_and_can_be_asked_for_later(anatomy, views):
     wrong = [views[0], turned(views[1], np.fliplr)]
     found = refine(anatomy, wrong, NEAR)
     told = assess(anatomy, wrong, found, NEAR)
-    soon = explained(told, anatomy, wrong, found, NEAR, seconds=0.0)
-    assert soon.causes_left and soon.cause is None and soon.reasons == [*told.reasons, LOOK_ON]
-    later = explained(soon, anatomy, wrong, found, NEAR)
-    assert not later.causes_left and later.cause.cause == "mirrored" and LOOK_ON not in later.reasons
+    soon = find_cause(told, anatomy, wrong, found, NEAR, seconds=0.0)
+    assert soon.diagnosis_incomplete and soon.cause is None and soon.reasons == [*told.reasons, DIAGNOSIS_STOPPED]
+    later = find_cause(soon, anatomy, wrong, found, NEAR)
+    assert not later.diagnosis_incomplete and later.cause.cause == "mirrored" and DIAGNOSIS_STOPPED not in later.reasons
 
 
 def test_what_may_take_longer_than_is_left_is_not_begun(anatomy, views, monkeypatch):
@@ -250,7 +256,7 @@ def test_what_may_take_longer_than_is_left_is_not_begun(anatomy, views, monkeypa
         clock = count()
         monkeypatch.setattr(diagnosis, "perf_counter", lambda clock=clock: float(next(clock)))
         with pytest.raises(OutOfTime):
-            list(considered(anatomy, views, found, NEAR, seconds=seconds))
+            list(candidate_causes(anatomy, views, found, NEAR, seconds=seconds))
         ends.append(next(clock))
     assert ends[0] <= 5 < ends[1] <= 10
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from phantom import TRUE_POSE, error_mm, make_views, off
 
-from MultiViewRegistrationLib.assessment.features import evidence, halves_mm
+from MultiViewRegistrationLib.assessment.features import compute_features, split_half_mm
 from MultiViewRegistrationLib.assessment.targets import default_targets, in_field
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
@@ -18,7 +18,7 @@ from MultiViewRegistrationLib.registration.tiles import Tiles
 
 def told(anatomy, views, pose, found=None):
     found = found or Refinement(pose, None, [], views, np.zeros(6))
-    return evidence(anatomy, found.views, found, pose, default_targets(anatomy, views, pose))
+    return compute_features(anatomy, found.views, found, pose, default_targets(anatomy, views, pose))
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +30,19 @@ def right(anatomy, views):
 
 def test_a_right_pose_agrees_with_itself(right):
     found, features = right
-    assert max(features.wider_mm, features.halves_mm, *features.alone_mm) < 0.5
-    assert features.noise_mm < 0.1 and features.unlike == 0.0
-    assert features.returned_mm == 0
+    assert max(features.wider_mm, features.split_half_mm, *features.single_view_shift_mm) < 0.5
+    assert features.noise_mm < 0.1 and features.outlier_fraction == 0.0
+    assert features.basin_shift_mm == 0
     assert features.similarity == min(found.fit.similarity)
     assert features.compared > 0.3
 
 
 def test_a_pose_beside_the_right_one_moves_on(anatomy, views):
     features = told(anatomy, views, off(TRUE_POSE, [1, 0, 1], [3, 0, 0]))
-    assert features.wider_mm > 1 and features.returned_mm > 1
-    assert features.unlike > 0.01 and max(features.alone_mm) < 0.5  # the views agree on where to go
+    assert features.wider_mm > 1 and features.basin_shift_mm > 1
+    assert (
+        features.outlier_fraction > 0.01 and max(features.single_view_shift_mm) < 0.5
+    )  # the views agree on where to go
 
 
 def test_a_wrong_camera_makes_the_views_disagree(anatomy, views):
@@ -51,20 +53,20 @@ def test_a_wrong_camera_makes_the_views_disagree(anatomy, views):
     found = refine(anatomy, wrong, TRUE_POSE)
     features = told(anatomy, wrong, found.world_from_ct, found)
     assert error_mm(found.world_from_ct) > 1
-    assert max(features.alone_mm) > 1
+    assert max(features.single_view_shift_mm) > 1
 
 
 def test_one_view_has_nobody_to_disagree_with(anatomy, views):
-    assert told(anatomy, views[:1], TRUE_POSE).alone_mm.size == 0
+    assert told(anatomy, views[:1], TRUE_POSE).single_view_shift_mm.size == 0
 
 
 def test_a_view_that_shows_nothing_has_no_pose_of_its_own(anatomy, views):
     blind = replace(views[1], xray=XRay(views[1].xray.line_integrals, np.zeros(views[1].xray.valid.shape, bool)))
     targets = default_targets(anatomy, views, TRUE_POSE)
-    features = evidence(
+    features = compute_features(
         anatomy, [views[0], blind], Refinement(TRUE_POSE, None, [], [views[0], blind], np.zeros(6)), TRUE_POSE, targets
     )
-    assert np.isinf(features.alone_mm[1]) and np.isfinite(features.alone_mm[0])
+    assert np.isinf(features.single_view_shift_mm[1]) and np.isfinite(features.single_view_shift_mm[0])
 
 
 def test_halves_that_ask_for_other_poses_are_apart():
@@ -74,9 +76,9 @@ def test_halves_that_ask_for_other_poses_are_apart():
     hessian, ones = np.diag([100.0, 100, 100, 1, 1, 1]), np.ones(16)
     split = Tiles(np.zeros(16, int), places, 256 * ones, pull, np.broadcast_to(hessian, (16, 6, 6)), ones, ones)
     points = np.array([[0, 0, 0], [10.0, 0, 0]])
-    assert halves_mm(split, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
+    assert split_half_mm(split, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
     swapped = replace(split, gradients=np.where((places.sum(axis=1) % 2 == 0)[:, None], 1.0, -1.0) * np.abs(pull))
-    assert halves_mm(swapped, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
+    assert split_half_mm(swapped, points, np.zeros(3), [np.eye(6)], 16 * hessian) == pytest.approx(0.4)
 
 
 def test_targets_are_the_bone_that_all_views_show(anatomy, ct, views):

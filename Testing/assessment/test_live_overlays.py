@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.report.live_overlays import film_of, layer, picture
+from MultiViewRegistrationLib.report.overlays import film_of, live_layer, live_picture
 
 SIZE = 256
 ROWS, COLUMNS = np.indices((SIZE, SIZE))
@@ -29,7 +29,7 @@ def film(image: np.ndarray | None = None, valid=None):
 
 
 def draw(kind: str, drr: np.ndarray, over=None, *, structure: bool = False) -> np.ndarray:
-    return picture(kind, film() if over is None else over, drr.astype(np.float32), structure=structure).astype(int)
+    return live_picture(kind, film() if over is None else over, drr.astype(np.float32), structure=structure).astype(int)
 
 
 def orange(image: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ def test_a_drr_that_shows_nothing_is_drawn_all_the_same(kind, value):
 def test_a_layer_over_the_x_ray_is_the_picture(kind, field):
     over = film(texture() + 0.5 * disc(10, (70, 70)), disc(field))
     drr = np.where(disc(110), 2 * texture(3) + disc(40), np.nan).astype(np.float32)
-    rgba = layer(kind, over, drr, structure=False).astype(float)
+    rgba = live_layer(kind, over, drr, structure=False).astype(float)
     alpha, grey = rgba[..., 3:] / 255, 235 * over.grey[..., None]
     flattened = alpha * rgba[..., :3] + (1 - alpha) * grey
     shown = draw(kind, drr, over)

@@ -13,23 +13,23 @@ from MultiViewRegistrationLib.assessment.prediction import COLUMNS, Model, calib
 
 GOOD = {
     "noise_mm": 0.03,
-    "returned_mm": 0.0,
-    "alone_sds": 1.0,
+    "basin_shift_mm": 0.0,
+    "single_view_shift_sds": 1.0,
     "tension": 0.5,
-    "halves_mm": 0.05,
+    "split_half_mm": 0.05,
     "similarity": 0.9,
     "wider_similarity": 0.95,
-    "unlike": 0.0,
+    "outlier_fraction": 0.0,
 }
 BAD = {
     "noise_mm": 0.2,
-    "returned_mm": 3.0,
-    "alone_sds": 12.0,
+    "basin_shift_mm": 3.0,
+    "single_view_shift_sds": 12.0,
     "tension": 3.0,
-    "halves_mm": 0.8,
+    "split_half_mm": 0.8,
     "similarity": 0.3,
     "wider_similarity": 0.4,
-    "unlike": 0.7,
+    "outlier_fraction": 0.7,
 }
 
 
@@ -53,13 +53,13 @@ def model():
 
 
 def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
-    for numbers in (GOOD, BAD, {**GOOD, "unlike": 3.0}):
+    for numbers in (GOOD, BAD, {**GOOD, "outlier_fraction": 3.0}):
         told = model.predict(numbers)
         random = np.random.default_rng(0)
         near = model.near[0] + columns(numbers) @ model.near[1:]
         right = np.exp(near + model.near_sd * random.normal(size=400_000))
         astray = np.exp(model.far + model.far_sd * random.normal(size=400_000))
-        drawn = np.where(random.random(400_000) < told.wrong, astray, right)
+        drawn = np.where(random.random(400_000) < told.failure_probability, astray, right)
         assert told.upper95_mm == pytest.approx(np.quantile(drawn, 0.95), rel=0.03)
         assert told.mean_mm == pytest.approx(drawn[drawn < told.upper95_mm].mean(), rel=0.02)
 
@@ -68,7 +68,7 @@ def test_mean_and_bound_are_those_of_a_sampled_mixture(model):
 def test_the_models_of_the_program_tell_good_from_bad(kind):
     model = calibrated(kind)
     good, bad = model.predict(GOOD), model.predict(BAD)
-    assert good.wrong < model.accept < model.reject < bad.wrong
+    assert good.failure_probability < model.accept < model.reject < bad.failure_probability
     assert good.mean_mm < good.upper95_mm < 1 < prediction.WRONG_MM < bad.mean_mm < bad.upper95_mm
     assert good.bounded
 
@@ -78,13 +78,19 @@ def test_the_models_of_the_program_tell_good_from_bad(kind):
 def test_nothing_bad_makes_it_more_certain(name, kind):
     model = calibrated(kind)
     told = [model.predict({**GOOD, name: value}) for value in np.linspace(GOOD[name], BAD[name], 7)]
-    assert all(b.wrong >= a.wrong and b.upper95_mm >= a.upper95_mm - 1e-9 for a, b in pairwise(told))
+    assert all(
+        b.failure_probability >= a.failure_probability and b.upper95_mm >= a.upper95_mm - 1e-9
+        for a, b in pairwise(told)
+    )
 
 
 def test_the_worst_features_are_named(model):
     assert model.worse_than_usual(GOOD) == []
     assert set(model.worse_than_usual(BAD)) == set(COLUMNS)
-    assert model.worse_than_usual({**GOOD, "alone_sds": 5.0, "similarity": 0.85}) == ["alone_sds", "similarity"]
+    assert model.worse_than_usual({**GOOD, "single_view_shift_sds": 5.0, "similarity": 0.85}) == [
+        "single_view_shift_sds",
+        "similarity",
+    ]
 
 
 def test_beyond_what_was_fitted_it_says_so(model):
@@ -110,8 +116,8 @@ def test_what_a_cause_says_of_the_error_is_that_of_a_sampled_mixture(model, mm):
     moved = told.moved(mm)
     error = mm + (prediction.MOVE_SD_MM + prediction.MOVE_SD_SHARE * mm) * random.normal(size=400_000)
     misnamed = random.random(400_000) < prediction.MISNAMED
-    wrong = np.where(misnamed, random.random(400_000) < told.wrong, error > prediction.WRONG_MM)
-    assert moved.wrong == pytest.approx(wrong.mean(), abs=0.003)
+    wrong = np.where(misnamed, random.random(400_000) < told.failure_probability, error > prediction.WRONG_MM)
+    assert moved.failure_probability == pytest.approx(wrong.mean(), abs=0.003)
     assert (error[~misnamed] < moved.upper95_mm).sum() / 400_000 == pytest.approx(
         0.95, abs=0.002
     )  # those misnamed counted as beyond

@@ -10,7 +10,7 @@ import subprocess
 import pytest
 from report_cases import case
 
-from MultiViewRegistrationLib.report.report import report
+from MultiViewRegistrationLib.report.sections import report
 
 PROBE = """<script>onload = () => {
   const shots = [...document.querySelectorAll(".shot")];

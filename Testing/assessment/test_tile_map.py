@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 from phantom import TRUE_POSE
 
-from MultiViewRegistrationLib.assessment.features import evidence
+from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import Refinement
-from MultiViewRegistrationLib.report.tile_map import tile_map, without_unlike
+from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
 
 
 def with_tool(view, column: int, row: int):
@@ -26,9 +26,8 @@ def with_tool(view, column: int, row: int):
 def orange(anatomy, views, view: int) -> np.ndarray:
     """(rows, columns) bool on the X-ray's pixels: what the map of a view marks."""
     found = Refinement(TRUE_POSE, None, [], views, np.zeros(6))
-    picture = tile_map(
-        views[view].xray, evidence(anatomy, views, found, TRUE_POSE, anatomy.bone_points(100)), view
-    ).astype(int)
+    features = compute_features(anatomy, views, found, TRUE_POSE, anatomy.bone_points(100))
+    picture = tile_map(views[view].xray, features.tiles(view)).astype(int)
     assert picture.shape == (*views[view].xray.valid.shape, 3)
     return picture[..., 0] - picture[..., 2] > 40
 
@@ -43,13 +42,13 @@ def test_a_tool_is_marked_and_nothing_else(anatomy, views):
 
 def test_a_suggested_mask_leaves_the_tool_out_and_little_else(anatomy, views):
     spoilt = [views[0], with_tool(views[1], 56, 72)]
-    told = evidence(
+    told = compute_features(
         anatomy, spoilt, Refinement(TRUE_POSE, None, [], spoilt, np.zeros(6)), TRUE_POSE, anatomy.bone_points(100)
     )
-    kept = without_unlike(spoilt[1].xray, told, 1)
+    kept = mask_excluding_outliers(spoilt[1].xray, told.tiles(1))
     assert kept.shape == spoilt[1].xray.valid.shape and not kept[66:78, 52:60].any()
     assert kept.mean() > 0.9
-    assert without_unlike(spoilt[0].xray, told, 0).all()
+    assert mask_excluding_outliers(spoilt[0].xray, told.tiles(0)).all()
 
 
 def test_of_a_structure_the_map_lies_where_it_is(ct, views):
@@ -59,7 +58,7 @@ def test_of_a_structure_the_map_lies_where_it_is(ct, views):
     centre = views[0].camera.project(rigid.transform_points(TRUE_POSE, structure.centroid)).round().astype(int)
     spoilt = [with_tool(views[0], *centre), views[1]]
     found = Refinement(TRUE_POSE, None, [], spoilt, np.zeros(6))
-    told = evidence(structure, spoilt, found, TRUE_POSE, structure.bone_points(100))
+    told = compute_features(structure, spoilt, found, TRUE_POSE, structure.bone_points(100))
     assert max(told.corners[0]) > 0
     marked = orange(structure, spoilt, 0)
     assert marked[centre[1] - 12 : centre[1] + 12, centre[0] - 12 : centre[0] + 12].mean() > 0.4

@@ -15,7 +15,7 @@ from MultiViewRegistrationLib.assessment.uncertainty import (
     cluster_correction,
     pose_uncertainty,
     sandwich,
-    target_ways,
+    target_jacobians,
 )
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
@@ -57,7 +57,7 @@ def test_a_target_moves_as_finite_differences_say():
     for p in range(6):
         step = 1e-5 * np.eye(6)[p]
         ahead, behind = (rigid.transform_points(moved(np.eye(4), sign * step, PIVOT), TARGETS) for sign in (1, -1))
-        np.testing.assert_allclose(target_ways(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6)
+        np.testing.assert_allclose(target_jacobians(TARGETS, PIVOT)[..., p], (ahead - behind) / 2e-5, atol=1e-6)
 
 
 def test_mean_bound_and_covariances_are_those_of_monte_carlo(pose):
@@ -94,10 +94,10 @@ def test_depth_and_in_plane_are_those_of_monte_carlo(pose):
 
 
 def test_the_roll_about_a_shaft_is_named(pose):
-    sd, axis = pose.weakest_turn()
+    sd, axis = pose.least_certain_rotation()
     assert abs(axis[2]) > 0.99
-    assert sd == pytest.approx(pose.turn_sd([0, 0, 5.0]), rel=0.01)
-    assert pose.turn_sd([1, 0, 0]) < sd / 3
+    assert sd == pytest.approx(pose.rotation_sd([0, 0, 5.0]), rel=0.01)
+    assert pose.rotation_sd([1, 0, 0]) < sd / 3
 
 
 def test_the_sandwich_of_clusters_is_the_scatter_of_the_estimates():

@@ -24,7 +24,7 @@ import numpy as np  # noqa: E402
 from rows import Rows  # noqa: E402
 from trust_runs import STRANGERS, off  # noqa: E402
 
-from MultiViewRegistrationLib.assessment.diagnosis import considered  # noqa: E402
+from MultiViewRegistrationLib.assessment.diagnosis import candidate_causes  # noqa: E402
 from MultiViewRegistrationLib.assessment.metrics import mtre  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
@@ -114,7 +114,7 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator) ->
     except InputError:
         return {"how": how, "failed": True}
     registered = perf_counter()
-    heard = list(considered(anatomy, views, found, start))
+    heard = list(candidate_causes(anatomy, views, found, start))
     named = next((each for each in heard if each.holds), None)
     error_mm = mtre(found.world_from_ct, truth, anatomy.corners())
     return {

@@ -43,7 +43,7 @@ def registration(start: str, model: Model | None, case: Case) -> dict:
     return {
         "mtre_mm": round(error, 4),
         "seconds": round(seconds, 3),
-        "taken": result.started.selected_start if result.started else start,
+        "taken": result.regressor.selected_start if result.regressor else start,
     }
 
 

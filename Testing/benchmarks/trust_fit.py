@@ -23,7 +23,7 @@ from scipy import optimize  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import prediction  # noqa: E402
 from MultiViewRegistrationLib.assessment.prediction import COLUMNS, WRONG_MM, Model, Prediction, columns  # noqa: E402
-from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_GAP, decided  # noqa: E402
+from MultiViewRegistrationLib.assessment.verdict import AMBIGUOUS_RATIO, decide  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol.judged import judged  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol.records import name_of  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol.rows import is_sound, share  # noqa: E402
@@ -42,7 +42,7 @@ ACCEPT, REJECT = 0.02, 0.5
 
 
 def numbers(row: dict) -> dict[str, float]:
-    """The features of a row by the names of COLUMNS, as `verdict.numbers` has them."""
+    """The features of a row by the names of COLUMNS, as `verdict.model_inputs` has them."""
     if "features" in row:
         return row["features"]
     return {
@@ -120,7 +120,7 @@ def summary(told: list, rows: list[dict], name: str) -> list[str]:
     """A row of the table."""
     mm, verdict = errors(rows), np.array([row["verdict"] for row in rows])
     wrong, known = mm > WRONG_MM, np.isfinite(mm)
-    p, upper = np.array([each.wrong for each in told]), np.array([each.upper95_mm for each in told])
+    p, upper = np.array([each.failure_probability for each in told]), np.array([each.upper95_mm for each in told])
     accepted = verdict == "accept"
     return [
         name,
@@ -156,7 +156,7 @@ def markdown(heads: list[str], body: list[list[str]]) -> str:
 
 def reliability(told: list, rows: list[dict]) -> str:
     """Said against found, by bands of the probability."""
-    p, wrong = np.array([each.wrong for each in told]), errors(rows) > WRONG_MM
+    p, wrong = np.array([each.failure_probability for each in told]), errors(rows) > WRONG_MM
     edges = [0, 0.005, 0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98, 1.0001]
     body = []
     for low, high in pairwise(edges):
@@ -300,8 +300,8 @@ def as_judged(rows: list[dict], models: dict[str, Model]) -> tuple[list[Predicti
             told.append(Prediction(*(held[-1][name] for name in ("mean_mm", "upper95_mm", "wrong", "bounded"))))
         else:
             told.append(told_by(model, row))
-            measured = None not in row["alone_mm"] and (row["gap"] is None or row["gap"] >= AMBIGUOUS_GAP)
-            held.append({**row, "verdict": decided(told[-1], model, measured)})
+            measured = None not in row["single_view_shift_mm"] and (row["gap"] is None or row["gap"] >= AMBIGUOUS_RATIO)
+            held.append({**row, "verdict": decide(told[-1], model, measured)})
     return told, held
 
 
@@ -320,8 +320,8 @@ def main() -> int:
     failed = sum(row["failed"] for row in rows)
     rows = [row for row in rows if not row["failed"]]
     alone = [row for row in rows if row["views"] == 1]
-    blind = [row for row in rows if row["views"] > 1 and None in row["alone_mm"]]
-    rows = [row for row in rows if row["views"] > 1 and None not in row["alone_mm"]]
+    blind = [row for row in rows if row["views"] > 1 and None in row["single_view_shift_mm"]]
+    rows = [row for row in rows if row["views"] > 1 and None not in row["single_view_shift_mm"]]
     held, bones, cts = protocol(args.protocol)
     every = rows + held
     models, of_bones = each_left_out(every), each_left_out(bones)
@@ -356,10 +356,10 @@ def main() -> int:
     )
     if args.unlike is not None:
         for row, each, error in sorted(zip(rows, told, mm, strict=True), key=lambda item: item[1].wrong):
-            if (error > WRONG_MM) == (each.wrong < args.unlike):
+            if (error > WRONG_MM) == (each.failure_probability < args.unlike):
                 print(
                     row["key"],
-                    f"{error:.2f} mm, {each.wrong:.4f}",
+                    f"{error:.2f} mm, {each.failure_probability:.4f}",
                     {name: round(value, 2) for name, value in numbers(row).items()},
                 )
     seconds = np.array([(row["assess_s"], row["register_s"]) for row in rows if row["how"] != "miss"])

@@ -23,7 +23,7 @@ import numpy as np  # noqa: E402
 from rows import Rows  # noqa: E402
 
 from MultiViewRegistrationLib.assessment import metrics  # noqa: E402
-from MultiViewRegistrationLib.assessment.features import Evidence, evidence  # noqa: E402
+from MultiViewRegistrationLib.assessment.features import ReliabilityFeatures, compute_features  # noqa: E402
 from MultiViewRegistrationLib.assessment.targets import default_targets  # noqa: E402
 from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
@@ -91,7 +91,7 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, st
     registered = perf_counter()
     targets = case.targets if how != "stranger" else default_targets(anatomy, found.views, found.world_from_ct)
     targets = targets if len(targets) else anatomy.bone_points(100)
-    told = evidence(anatomy, found.views, found, start, targets)
+    told = compute_features(anatomy, found.views, found, start, targets)
     return {
         "how": how,
         "views": len(views),
@@ -105,13 +105,13 @@ def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, st
     }
 
 
-def _errors(told: Evidence, found: Refinement, truth: np.ndarray, targets: np.ndarray) -> dict:
+def _errors(told: ReliabilityFeatures, found: Refinement, truth: np.ndarray, targets: np.ndarray) -> dict:
     """What the covariance predicts, beside what is true: along and across the first view's beam, and about the weakest axis."""
     at = told.uncertainty.at(rigid.transform_points(found.world_from_ct, targets))
     camera = found.views[0].camera
     error = metrics.split_by_view(camera, found.world_from_ct, truth, targets)
     depth, in_plane = at.split(camera)
-    sd, axis = told.uncertainty.weakest_turn()
+    sd, axis = told.uncertainty.least_certain_rotation()
     turn = rigid.log_so3(found.world_from_ct[:3, :3] @ truth[:3, :3].T) @ axis
     return {
         "mean_mm": at.mean_mm,
@@ -125,23 +125,23 @@ def _errors(told: Evidence, found: Refinement, truth: np.ndarray, targets: np.nd
     }
 
 
-def _told(told: Evidence) -> dict:
+def _told(told: ReliabilityFeatures) -> dict:
     def finite(values: np.ndarray) -> list[float | None]:
         return [each if np.isfinite(each) else None for each in values.tolist()]
 
     return {
         "noise_mm": told.noise_mm,
         "wider_mm": told.wider_mm,
-        "returned_mm": told.returned_mm,
-        "alone_mm": finite(told.alone_mm),
-        "alone_sds": finite(told.alone_sds),
+        "basin_shift_mm": told.basin_shift_mm,
+        "single_view_shift_mm": finite(told.single_view_shift_mm),
+        "single_view_shift_sds": finite(told.single_view_shift_sds),
         "tension": told.tension,
-        "halves_mm": told.halves_mm,
+        "split_half_mm": told.split_half_mm,
         "gap": told.gap,
         "similarity": told.similarity,
         "wider_similarity": told.wider_similarity,
         "compared": told.compared,
-        "unlike": told.unlike,
+        "outlier_fraction": told.outlier_fraction,
         "similarities": list(told.fit.similarity),
         "shown": list(told.fit.shown),
         "cost": told.fit.cost,

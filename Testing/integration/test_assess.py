@@ -43,9 +43,9 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     assess(case, NEARBY, prepared).save(tmp_path)
     told = json.loads((tmp_path / "result.json").read_text())
     np.testing.assert_allclose(told["world_from_ct"], NEARBY, atol=1e-12)
-    assert told["refinement"] is None and told["next_answer"] is None and told["start"]["method"] == "by hand"
+    assert told["refinement"] is None and told["alternative"] is None and told["start"]["method"] == "by hand"
     assert told["start"]["candidates"] == 1 and told["start"]["refined"] == 0
-    assert told["reasons"][0] == "Nothing was refined: the pose is as it was given (by hand)."
+    assert told["reasons"][0] == "The pose was not refined; it is as given (by hand)."
     assert told["verdict"] in ("check", "reject") and any("set, not registered" in reason for reason in told["reasons"])
     assert told["predicted_tre_mm"]["upper95"] > told["errors"]["mtre_mm"]
     assert told["errors"]["mtre_mm"] == pytest.approx(mtre_mm(NEARBY, json.loads(case_file.read_text())), abs=1e-9)
@@ -57,13 +57,15 @@ def test_it_says_that_nothing_was_refined(case, case_file, prepared, tmp_path):
     assert {file.name for file in tmp_path.iterdir()} == pictures | others
     report = (tmp_path / "report.html").read_text()
     # Three overlays and the tile map of each view.
-    assert "Nothing was refined" in report and "Convergence" not in report and report.count("<img") == 8
+    assert "The pose was not refined" in report and "Convergence" not in report and report.count("<img") == 8
 
 
 def test_a_right_pose_that_was_set_is_to_be_checked_at_best(case, prepared):
     result = assess(case, phantom.TRUE_POSE, prepared)
     assert result.verdict == "check" and result.errors.mtre_mm < 1e-9 < result.predicted_tre_mm["upper95"] < 1
-    assert "The pose was set, not registered: how often such poses are wrong was not measured." in result.reasons
+    assert (
+        "The pose was set, not registered: the failure probability was not measured for such poses." in result.reasons
+    )
 
 
 def test_a_suggested_mask_can_be_named_by_the_case(case, case_file, prepared, tmp_path):
@@ -106,7 +108,7 @@ def test_a_view_that_does_not_show_the_ct_is_told(case, prepared):
     second = case.views[1]
     moved = replace(second, camera=replace(second.camera, camera_from_world=aside @ second.camera.camera_from_world))
     result = assess(replace(case, views=[case.views[0], moved]), phantom.TRUE_POSE, prepared)
-    assert [reason.split(" could")[0] for reason in result.reasons if "could not be compared" in reason] == ["view2"]
+    assert [reason.split(" was not used")[0] for reason in result.reasons if "was not used" in reason] == ["view2"]
     assert result.refinement.fit.similarity[0] > 0.9
 
 

@@ -40,7 +40,7 @@ def test_register_finds_the_pose_and_tells_it_as_agreed(registered, case_file):
     assert result["version"] == 1
     assert result["verdict"] in ("accept", "check") and (result["verdict"] == "check" or result["reasons"] == [])
     assert mtre_mm(result["world_from_ct"], case) <= result["predicted_tre_mm"]["upper95"] < 1
-    assert result["uncertainty"]["wrong_probability"] < 0.1
+    assert result["uncertainty"]["failure_probability"] < 0.1
     assert [view["name"] for view in result["uncertainty"]["views"]] == ["view1", "view2"]
     assert 0 < result["seconds"]["assess"] < result["seconds"]["total"]
     assert [view["name"] for view in result["views"]] == ["view1", "view2"]

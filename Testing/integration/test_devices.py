@@ -66,7 +66,7 @@ def test_by_warp_it_ends_where_it_does_by_numba_and_the_result_says_what_it_ran_
     assert told["device"].startswith("CPU, ") and told["device"].endswith(
         "refined on one thread of the processor by NVIDIA Warp"
     )
-    assert "fell_back" not in told and "Warp" not in by_numba.to_json()["software"]["device"]
+    assert "fallback_reason" not in told and "Warp" not in by_numba.to_json()["software"]["device"]
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_without_torch_or_warp_the_program_registers_all_the_same_and_says_so(ca
     sentence = f'device cuda: {told} is not installed (pip install "multiview-registration[gpu]"){DONE}'
     assert f"mvreg: warning: {sentence}" in done.stderr
     saved = json.loads((tmp_path / "result.json").read_text())
-    assert saved["software"]["fell_back"] == sentence and saved["errors"]["mtre_mm"] < 0.2
+    assert saved["software"]["fallback_reason"] == sentence and saved["errors"]["mtre_mm"] < 0.2
     assert html.escape(sentence, quote=False) in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -143,7 +143,7 @@ def test_auto_takes_the_processor_without_a_word_where_there_is_no_card(case_fil
     result = register(Case.load(case_file), device="auto")
     expected = register(Case.load(case_file))
     np.testing.assert_array_equal(result.world_from_ct, expected.world_from_ct)
-    assert "fell_back" not in result.to_json()["software"]
+    assert "fallback_reason" not in result.to_json()["software"]
     assert not [warning for warning in recwarn if "device" in str(warning.message)]
 
 
@@ -160,7 +160,7 @@ def test_too_little_memory_ends_on_the_processor_and_the_result_says_so(case_fil
     ):
         result = register(Case.load(case_file), device="warp-cpu")
     np.testing.assert_array_equal(result.world_from_ct, expected.world_from_ct)
-    assert "too little free memory" in result.to_json()["software"]["fell_back"]
+    assert "too little free memory" in result.to_json()["software"]["fallback_reason"]
 
 
 def test_another_word_is_one_sentence():

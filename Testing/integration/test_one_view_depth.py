@@ -34,7 +34,7 @@ def test_no_single_view_is_accepted(singles):
     assert len(singles) == 6
     for _, told, *_ in singles:
         assert told.verdict in ("check", "reject")
-        assert "Only one X-ray speaks for the pose: it tells little of the depth along its beam." in told.reasons
+        assert "Only one X-ray determines the pose: the depth along its beam is uncertain." in told.reasons
 
 
 def test_the_depth_is_within_its_interval(singles):

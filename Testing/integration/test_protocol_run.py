@@ -12,7 +12,7 @@ from bony_phantom import write_bony_ct
 from program import ENVIRONMENT, MVREG
 
 from MultiViewRegistrationLib.assessment.prediction import calibrated
-from MultiViewRegistrationLib.assessment.verdict import LOOK_ON
+from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED
 from MultiViewRegistrationLib.cli.main import main
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
@@ -29,7 +29,7 @@ FEW = (
     Condition("encoder 1, tools", "body", nuisances=("tools",), error="encoder 1"),
 )
 #: What the clock decides: also whether there was time to find a cause.
-TIMES = ("register_s", "assess_s", "cause", "causes_left")
+TIMES = ("register_s", "assess_s", "cause", "diagnosis_incomplete")
 RTK, NEEDED = (
     "itk.rtkJosephForwardProjectionImageFilterPython",
     'needs itk-rtk: pip install "multiview-registration[demo]"',
@@ -43,7 +43,7 @@ def ct(tmp_path_factory):
 
 def without_times(rows):
     def reasons(row):
-        return [reason for reason in row["reasons"][bool(row["cause"]) :] if reason != LOOK_ON]
+        return [reason for reason in row["reasons"][bool(row["cause"]) :] if reason != DIAGNOSIS_STOPPED]
 
     return [{**{key: value for key, value in row.items() if key not in TIMES}, "reasons": reasons(row)} for row in rows]
 

@@ -43,36 +43,39 @@ def test_a_regressor_needs_no_start_and_the_result_tells_what_it_said(case, anat
     result = register(case, "regressor", told.append, anatomy, model=model)
     assert error_mm(result.world_from_ct) < 0.1 and model.asked == [["view1", "view2"]]
     assert result.method == "regressor" and result.refinement.candidates == 0
-    assert str(result.started) == "model 2026-01-02 of 2 minutes, expected error 3.0 mm; taken: both views together"
+    assert (
+        str(result.regressor)
+        == "model 2026-01-02 of 2 minutes, expected error 3.0 mm; selected start: both views together"
+    )
     np.testing.assert_array_equal(result.start_world_from_ct, model.candidates(case.views, None)[0].world_from_ct)
     assert 0 < result.seconds["initialise"] < 1 and "train" not in result.seconds
     assert [progress.fraction for progress in told] == sorted(progress.fraction for progress in told)
     result.save(tmp_path)
     saved = json.loads((tmp_path / "result.json").read_text())
-    assert saved["started"]["selected_start"] == "both views together" and saved["started"][
+    assert saved["regressor"]["selected_start"] == "both views together" and saved["regressor"][
         "expected_mm"
     ] == pytest.approx(3.0, abs=1e-6)
-    assert [said["views"] for said in saved["started"]["candidates"]] == [
+    assert [said["views"] for said in saved["regressor"]["candidates"]] == [
         "both views together",
         "view1 alone",
         "view2 alone",
     ]
-    assert "expected error 3.0 mm; taken: both views together" in (tmp_path / "report.html").read_text()
+    assert "expected error 3.0 mm; selected start: both views together" in (tmp_path / "report.html").read_text()
 
 
 def test_one_view_that_is_right_is_enough(case, anatomy, model):
     wrong = replace(model, together_mm=50.0, expects_mm=2.0)
     result = register(case, "regressor", anatomy=anatomy, model=wrong)
-    assert error_mm(result.world_from_ct) < 0.1 and result.started.selected_start == "view1 alone"
+    assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == "view1 alone"
 
 
 @pytest.mark.filterwarnings("ignore:world_from_ct")
 def test_auto_finds_what_the_regressor_misses(case, anatomy, model):
     lost = replace(model, together_mm=90.0, alone_mm=100.0)
     result = register(case, "auto", anatomy=anatomy, model=lost)
-    assert error_mm(result.world_from_ct) < 0.1 and result.started.selected_start == "search"
+    assert error_mm(result.world_from_ct) < 0.1 and result.regressor.selected_start == "search"
     right = register(case, "auto", anatomy=anatomy, model=model)
-    assert error_mm(right.world_from_ct) < 0.1 and right.started.selected_start == "both views together"
+    assert error_mm(right.world_from_ct) < 0.1 and right.regressor.selected_start == "both views together"
     assert right.refinement.candidates >= 256, "a small search goes along"
 
 
@@ -81,7 +84,7 @@ def test_a_regressor_that_knows_of_its_ignorance_has_its_range_searched(case, an
     result = register(case, "regressor", anatomy=anatomy, model=lost)
     assert (
         error_mm(result.world_from_ct) < 0.1
-        and result.started.selected_start == "search"
+        and result.regressor.selected_start == "search"
         and result.refinement.candidates >= 256
     )
 
@@ -91,11 +94,13 @@ def test_auto_without_a_model_is_a_search_and_says_so(case, anatomy, monkeypatch
     monkeypatch.setattr(learning, "train", None)
     result = register(case, "auto", anatomy=anatomy)
     np.testing.assert_array_equal(result.world_from_ct, register(case, "search", anatomy=anatomy).world_from_ct)
-    assert str(result.started) == "no model of this CT: searched for" and result.to_json()["started"]["model"] is None
+    assert (
+        str(result.regressor) == "no model of this CT: searched for" and result.to_json()["regressor"]["model"] is None
+    )
     with pytest.raises(InputError, match="found a search as its start"):
         register(case, "auto", anatomy=anatomy, refinement="xvr")
     monkeypatch.setattr(learning, "find_spec", lambda name: None)
-    assert str(register(case, "auto", anatomy=anatomy).started) == "no model of this CT: searched for"
+    assert str(register(case, "auto", anatomy=anatomy).regressor) == "no model of this CT: searched for"
     with pytest.raises(InputError, match="install them with"):
         register(case, "regressor", anatomy=anatomy)
 
@@ -108,7 +113,7 @@ def test_views_of_which_the_model_knows_nothing_are_an_error_or_searched_for(cas
     with pytest.warns(UserWarning, match="other cameras. The pose is searched for"):
         result = register(started, "auto", anatomy=anatomy, model=blind)
     assert error_mm(result.world_from_ct) < 0.1 and "cannot say anything of these views: searched for" in str(
-        result.started
+        result.regressor
     )
 
 
@@ -130,7 +135,7 @@ def test_a_regressor_is_trained_where_there_is_none(case, anatomy, model, monkey
     result = register(case, "regressor", told.append, anatomy, seed=5, minutes=0.5)
     assert seen["minutes"] == 0.5 and seen["seed"] == 5 and seen["anatomy"] is anatomy
     assert (
-        "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.started) and result.seconds["train"] > 0
+        "of 2 minutes, trained for this, expected error 3.0 mm" in str(result.regressor) and result.seconds["train"] > 0
     )
     assert told[0].stage.startswith("training") and 0 < told[0].fraction < told[1].fraction < 1
     with pytest.raises(Cancelled):
@@ -145,14 +150,14 @@ def test_a_published_refinement_starts_from_the_best_pose(case, anatomy, model, 
     starts = []
     monkeypatch.setattr(published, "refine", begun)
     result = register(case, "regressor", anatomy=anatomy, model=model, refinement="diffpose")
-    assert result.refined_by == "diffpose" and result.started.selected_start == "both views together"
+    assert result.refined_by == "diffpose" and result.regressor.selected_start == "both views together"
     np.testing.assert_array_equal(starts, [model.candidates(case.views, None)[0].world_from_ct])
 
 
 def test_a_view_of_unknown_geometry_is_asked_about_alone(case, anatomy, model):
     lost = replace(case.views[1], rotation_sd_deg=None, translation_sd_mm=None)
     result = register(replace(case, views=[case.views[0], lost]), "regressor", anatomy=anatomy, model=model)
-    assert model.asked == [["view1"], ["view2"]] and result.started.selected_start == "view1 alone"
+    assert model.asked == [["view1"], ["view2"]] and result.regressor.selected_start == "view1 alone"
     assert min(result.refinement.fit.similarity) > 0.9
 
 

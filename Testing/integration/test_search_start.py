@@ -34,7 +34,7 @@ def test_a_search_needs_no_start_and_tells_what_else_it_found(mvreg, case_file, 
     assert mtre_mm(result["world_from_ct"], json.loads(case_file.read_text())) < 0.1
     assert result["start"]["method"] == "search" and result["start"]["candidates"] >= 100
     assert result["start"]["range"] == {"rotation_deg": 20, "translation_mm": 30}
-    assert result["next_answer"] is None or result["next_answer"]["gap"] > 1.3
+    assert result["alternative"] is None or result["alternative"]["evidence_ratio"] > 1.3
     assert done.stderr.count("warning") == 1 and "the search starts with the CT's axes along the world's" in done.stderr
 
 

@@ -39,7 +39,7 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
     assert result.errors.mtre_mm < 0.5
     assert mtre(result.refinement.rest_at, case.truth_world_from_ct, case.targets) > 2, "its neighbours lie elsewhere"
     assert result.verdict == "check" and result.predicted_tre_mm["upper95"] < 2
-    told = result.to_json()["rest"]
+    told = result.to_json()["background"]
     assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
     assert any(
         f"It lies {told['distance_mm']:.1f} mm and {told['rotation_deg']:.1f} degrees from" in reason

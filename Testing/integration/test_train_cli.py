@@ -56,7 +56,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsy
         and f"{listed['name']}  CT {listed['ct_sha256'][:8]}  voting, 2 min" in capsys.readouterr().out
     )
     result = register(replace(Case.load(case_file), world_from_ct=None), "regressor", anatomy=anatomy)
-    assert result.started.model == listed["name"] and not result.started.trained
+    assert result.regressor.model == listed["name"] and not result.regressor.trained
     assert main(["models", "--remove", "another"]) == 2
     assert 'found no models named "another"' in capsys.readouterr().err
     assert main(["models", "--remove", listed["name"]]) == 0 and learning.find_model(Case.load(case_file)) is None
@@ -66,7 +66,7 @@ def test_a_model_is_trained_listed_found_and_removed(few_steps, case_file, capsy
 def test_without_a_model_one_is_trained(few_steps, case_file, capsys, tmp_path):
     assert main(["register", str(case_file), "--start", "regressor", "--out", str(tmp_path / "out"), "--json"]) == 0
     result = told(capsys)
-    assert result["started"]["trained"] and result["seconds"]["train"] > 0
+    assert result["regressor"]["trained"] and result["seconds"]["train"] > 0
     assert main(["models", "--json"]) == 0 and len(told(capsys)["models"]) == 1
 
 
@@ -121,9 +121,9 @@ def test_a_device_is_said_in_the_card(case_file, tmp_path, few_steps, capsys):
 def test_a_training_for_a_registration_is_done_where_that_is(case_file, tmp_path, few_steps, anatomy):
     pytest.importorskip("warp")
     result = register(Case.load(case_file), "regressor", anatomy=anatomy, device="warp-cpu")
-    assert result.place.name == "warp-cpu" and result.started.trained
-    assert result.to_json()["started"]["device"] == "warp-cpu" == learning.find_model(result.case).card.device
-    assert " of 2 minutes on warp-cpu, trained for this" in str(result.started)
+    assert result.place.name == "warp-cpu" and result.regressor.trained
+    assert result.to_json()["regressor"]["device"] == "warp-cpu" == learning.find_model(result.case).card.device
+    assert " of 2 minutes on warp-cpu, trained for this" in str(result.regressor)
 
 
 @pytest.mark.filterwarnings("ignore:Only", "ignore:device cuda")
@@ -134,7 +134,9 @@ def test_a_training_for_a_registration_falls_back_with_it(case_file, tmp_path, f
         == 0
     )
     result = told(capsys)
-    assert result["started"]["device"] == "cpu" and "there is no NVIDIA driver" in result["software"]["fell_back"]
+    assert (
+        result["regressor"]["device"] == "cpu" and "there is no NVIDIA driver" in result["software"]["fallback_reason"]
+    )
 
 
 def test_where_a_published_refinement_has_its_network_trained():

@@ -17,17 +17,17 @@ SCHEMA = json.loads((Path(case_file.__file__).parent / "result.schema.json").rea
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
 POSE = np.eye(4).tolist()
 FULL = {
-    "version": 1,
+    "version": 2,
     "world_from_ct": POSE,
     "verdict": "check",
     "reasons": ["Ambiguous."],
     "override": "I know better.",
     "predicted_tre_mm": {"mean": 0.4, "upper95": 1.1},
     "uncertainty": {
-        "wrong_probability": 0.2,
+        "failure_probability": 0.2,
         "noise_mm": 0.1,
         "views": [{"name": "AP", "depth_mm": 0.2, "in_plane_mm": 0.1}],
-        "weakest_turn": {"degrees": 0.3, "axis": [0, 0, 1]},
+        "least_certain_rotation": {"degrees": 0.3, "axis": [0, 0, 1]},
     },
     "diagnosis": {
         "cause": "mirrored",
@@ -67,7 +67,7 @@ FULL = {
             {"name": "tip", "view": "AP", "residual_px": 1, "residual_mm": 0.4, "used": True, "swapped_with": ""}
         ],
     },
-    "started": {
+    "regressor": {
         "model": None,
         "minutes": None,
         "device": None,
@@ -76,9 +76,9 @@ FULL = {
         "expected_mm": 2.5,
         "candidates": [{"views": "AP alone", "expected_mm": 2.5, "agree": True, "world_from_ct": POSE}],
     },
-    "next_answer": {"gap": 1.6, "distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE},
+    "alternative": {"evidence_ratio": 1.6, "distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE},
     "refinement": "joint",
-    "rest": {"distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE},
+    "background": {"distance_mm": 4, "rotation_deg": 2, "world_from_ct": POSE},
     "seconds": {"load": 1, "initialise": 0, "refine": 0.2, "assess": 0, "total": 1.2},
     "software": {"version": "0.1", "device": "CPU"},
     "inputs": {"ct.mha": "0" * 64},
@@ -102,7 +102,7 @@ def test_a_result_with_everything_fits():
     ("keys", "value"),
     [
         *(((key,), REMOVED) for key in SCHEMA["required"]),
-        (("version",), 2),
+        (("version",), 3),
         (("verdict",), "fine"),
         (("world_from_ct", 3), REMOVED),
         (("predicted_tre_mm", "upper95"), REMOVED),
@@ -112,7 +112,7 @@ def test_a_result_with_everything_fits():
         (("start", "candidates"), 0.5),
         (("seconds", "total"), REMOVED),
         (("inputs", "ct.mha"), "not a hash"),
-        (("started", "candidates", 0, "expected_mm"), None),
+        (("regressor", "candidates", 0, "expected_mm"), None),
     ],
     ids=str,
 )

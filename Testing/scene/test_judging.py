@@ -10,7 +10,7 @@ from phantom import TRUE_POSE
 from phantom_scene import make_registration
 from session_at_work import ELSEWHERE, new_session
 
-from MultiViewRegistrationLib.assessment.verdict import LOOK_ON
+from MultiViewRegistrationLib.assessment.verdict import DIAGNOSIS_STOPPED
 from MultiViewRegistrationLib.errors import InputError
 
 
@@ -43,7 +43,7 @@ def test_a_pose_that_was_set_is_assessed_where_it_is(session, registration, judg
     assert entry.verdict == "check" == judging.verdict(session) and entry.assessed and not entry.fingerprint
     lines = judging.told(session)
     assert lines[0].startswith("Verdict: check.") and "Predicted error: below" in lines[0]
-    assert "The pose was set, not registered: how often such poses are wrong was not measured." in lines
+    assert "The pose was set, not registered: the failure probability was not measured for such poses." in lines
     assert session.doubt() == "This pose is no result of a registration."  # an export needs an override, as before
 
 
@@ -84,11 +84,14 @@ def test_a_likely_cause_that_was_not_looked_for_to_the_end_is_when_it_is_assesse
     session.finish()
     entry, known = session.history.current, session.result
     entries = len(session.history.entries)
-    left = replace(known.assessment, cause=None, causes_left=True, reasons=[LOOK_ON])
-    session.remember(session.history.amend(reasons=[LOOK_ON]), replace(known, assessment=left))
+    left = replace(known.assessment, cause=None, diagnosis_incomplete=True, reasons=[DIAGNOSIS_STOPPED])
+    session.remember(session.history.amend(reasons=[DIAGNOSIS_STOPPED]), replace(known, assessment=left))
     amended = assessed(session, judging)
     assert amended.key == entry.key and len(session.history.entries) == entries
-    assert amended.reasons[0].startswith("view2 seems to be mirrored left to right") and LOOK_ON not in amended.reasons
+    assert (
+        amended.reasons[0].startswith("view2 seems to be mirrored left to right")
+        and DIAGNOSIS_STOPPED not in amended.reasons
+    )
     assert session.result.assessment.cause.cause == "mirrored"
     assert assessed(session, judging) == amended  # there is nothing left to look for
 

@@ -184,9 +184,9 @@ def test_two_registrations_have_an_overlay_each(registration, scene, marker):
 def test_the_modes_that_draw_pictures_are_those_there_are():
     from MultiViewRegistrationLib.imaging.xray import XRay
     from MultiViewRegistrationLib.mrml import overlay
-    from MultiViewRegistrationLib.report import live_overlays
+    from MultiViewRegistrationLib.report import overlays
 
     image = np.random.default_rng(0).normal(size=(40, 50)).astype(np.float32) + 3
-    film = live_overlays.film_of(XRay(image, np.ones(image.shape, bool)))
+    film = overlays.film_of(XRay(image, np.ones(image.shape, bool)))
     for mode in overlay.PICTURES:
-        assert live_overlays.picture(mode, film, image, structure=False).shape == (40, 50, 3)
+        assert overlays.live_picture(mode, film, image, structure=False).shape == (40, 50, 3)

@@ -1,10 +1,10 @@
-"""Why a registration does not fit: the likely cause, found by trying what may be wrong.
+"""The likely cause of a poor fit, found by testing what may be wrong with the case.
 
-Each hypothesis is applied to the case, which is registered under it at the two coarsest resolutions, from the pose that was found, from the
-start, and from where each view by itself would have the CT: if one view is at fault, another still knows where the CT is. A hypothesis
-holds if all X-rays look like the CT under it, and tell clearly more of it than they do as they are. Where none does, none is named.
+The case is registered under each hypothesis at the two coarsest resolutions: from the pose that was found, from the start, and from the
+pose of each view alone (if one view is at fault, another one still shows where the CT is). A hypothesis holds if all X-rays resemble the
+CT under it and the evidence is clearly higher than without it.
 
-That takes longer than a quick registration. So the kinds that are likeliest go first, and whoever asks may say when to stop.
+This takes longer than a quick registration, so the likeliest kinds go first, and the caller may limit the time.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from ..registration.search import Answer, Run, merged
 from ..registration.unknowns import CALIBRATED
 from .hypotheses import Hypothesis, geometries, hypotheses
 
-#: A cause is named where the evidence under it is so many times what it is without, and the least alike view has this local NCC at the
-#: second resolution. Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
-CLEARER, ALIKE = 1.2, 0.7
+#: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
+#: Measured by Testing/benchmarks/diagnosis_runs.py, see docs/trust.md.
+CLEARER, SIMILAR = 1.2, 0.7
 #: One unknown number that explains nearly as much as six is the likelier cause.
 NEARLY = 0.97
 #: A distance or an angle that comes out nearer to what was given was no fault.
@@ -53,12 +53,23 @@ LEAST_LEVEL_MM, MOST_TURN_DEG, AS_GOOD = 10.0, 10.0, 0.85
 class Cause:
     """The likely cause of a poor fit.
 
-    cause: "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle", "level",
-        "part" (the X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
-    views: the names of those that it is about, none where it is all.   sentence: in plain words.
-    gain: how many times the evidence is under it.   similarity: of each view under it, at the second resolution.
-    world_from_ct: (4, 4), the pose under it, as it is known at that resolution.
-    moved_mm: by how much the targets would lie elsewhere there.
+    Attributes
+    ----------
+    cause
+        "mirrored", "upside down", "turned 90", "turned 180", "turned 270", "inverted", "swapped", "distance", "angle", "level", "part" (the
+        X-rays show another part of the CT than the start says) or "short" (a view shows mostly what the CT does not hold).
+    views
+        Names of the views at fault; none for all.
+    sentence
+        The cause, and what to check.
+    gain
+        The factor by which the evidence grows.
+    similarity
+        Of each view when corrected, at the second resolution.
+    world_from_ct
+        (4, 4) pose when corrected, at that resolution.
+    moved_mm
+        How far correcting the cause moves the targets.
     """
 
     cause: str
@@ -71,18 +82,20 @@ class Cause:
 
     @property
     def reason(self) -> str:
-        """The sentence, and what it would mean for the targets where that is not in it."""
+        """The sentence, with how far correcting the cause moves the CT."""
         if self.cause in ("level", "part", "short") or not self.moved_mm:
             return self.sentence
-        return f"{self.sentence} Were it put right, the CT would lie {self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f} mm elsewhere."
+        return (
+            f"{self.sentence} Correcting this moves the CT by {self.moved_mm:.{0 if self.moved_mm >= 10 else 1}f} mm."
+        )
 
     @property
     def holds(self) -> bool:
-        """Whether the X-rays look like the CT under it, and tell clearly more of it than without; of what lies beyond it none could."""
+        """Whether it explains the poor fit. A CT that is too short explains it without a test."""
         if self.cause == "short":
             return True
         enough = AS_GOOD if self.cause == "level" else CLEARER
-        return self.gain >= enough and min(self.similarity) >= ALIKE
+        return self.gain >= enough and min(self.similarity) >= SIMILAR
 
     def to_json(self) -> dict:
         """`diagnosis` of a result.json."""
@@ -97,7 +110,7 @@ class Cause:
 
 
 class OutOfTime(Exception):
-    """The seconds were over before all was tried."""
+    """The time ran out before every hypothesis was tested."""
 
 
 def diagnose(
@@ -109,18 +122,33 @@ def diagnose(
     progress: Callable[[Progress], object] = lambda _: None,
     seconds: float = np.inf,
 ) -> Cause | None:
-    """The likely cause of a poor fit, None where no hypothesis explains it, or nothing speaks against the fit.
+    """The likely cause of a poor fit; None if no hypothesis explains it.
 
-    views: as the case has them; those of unknown geometry are left out.   start: (4, 4), of the registration.
-    progress: called as hypotheses are tried; where it returns False, `errors.Cancelled` is raised.
-    seconds: when they are over, and no cause has been found, `OutOfTime` is raised.
+    Parameters
+    ----------
+    anatomy, views
+        The prepared CT, and the views as the case has them; those of unknown geometry are ignored.
+    found, start
+        The registration, and its start (4, 4).
+    shared
+        What is unknown and the same in all views.
+    progress
+        Called between hypotheses; returning False cancels.
+    seconds
+        Time limit.
+
+    Raises
+    ------
+    OutOfTime
+        The time is over and no cause has been found.
+    Cancelled
+        `progress` returned False.
     """
-    return next(
-        (cause for cause in considered(anatomy, views, found, start, shared, progress, seconds) if cause.holds), None
-    )
+    causes = candidate_causes(anatomy, views, found, start, shared, progress, seconds)
+    return next((cause for cause in causes if cause.holds), None)
 
 
-def considered(
+def candidate_causes(
     anatomy: Anatomy,
     views: Sequence[View],
     found: Refinement,
@@ -129,10 +157,10 @@ def considered(
     progress: Callable[[Progress], object] = lambda _: None,
     seconds: float = np.inf,
 ) -> Iterator[Cause]:
-    """The likeliest of each kind of causes, whether it holds or not: of the images (KINDS), of the cameras, of the level. As `diagnose`."""
+    """The likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level. Arguments as `diagnose`."""
     alone = untied(views, shared)
     tied = [view for i, view in enumerate(views) if i not in alone]
-    return _Diagnosis(anatomy, tied, found, start, shared, progress, perf_counter() + seconds).considered()
+    return _Diagnosis(anatomy, tied, found, start, shared, progress, perf_counter() + seconds).causes()
 
 
 class _Diagnosis:
@@ -150,17 +178,19 @@ class _Diagnosis:
         self._pose, self._until = found.world_from_ct, until
         self._similarity = found.fit.similarity
         self._last, self._longest = perf_counter(), 0.0
-        self._progress = lambda: progress(Progress(1.0, "looking for what may be wrong", self._pose, found.fit.cost))
+        self._progress = lambda: progress(
+            Progress(1.0, "searching for the cause of the poor fit", self._pose, found.fit.cost)
+        )
 
     def _tell(self, told: Progress) -> object:
-        """Stops where the next piece of work, were it twice as long as the longest so far, would not be done in time."""
+        """Stops if a piece of work twice as long as the longest so far would not end in time."""
         now = perf_counter()
         self._longest, self._last = max(self._longest, now - self._last), now
         if now + 2 * self._longest > self._until:
             raise OutOfTime
         return self._progress()
 
-    def considered(self) -> Iterator[Cause]:
+    def causes(self) -> Iterator[Cause]:
         if self._last > self._until:
             raise OutOfTime
         alone = self._alone()
@@ -169,7 +199,7 @@ class _Diagnosis:
         here = best(self._refined(self._views, coarse))
         evidence = here.fit.evidence if here else 0.0
         asked: list[Callable[[], Cause | None]] = []
-        if here is None or min(here.fit.similarity) < ALIKE:  # an image that was turned looks like no CT
+        if here is None or min(here.fit.similarity) < SIMILAR:  # a turned image resembles no CT
             least = coarse[0].run.fit.evidence if coarse else 0.0
             every = list(hypotheses(self._views))
             asked += [
@@ -189,7 +219,7 @@ class _Diagnosis:
         return Registration(self._anatomy, views, self._start, self._tell, shared)
 
     def _alone(self) -> dict[str, np.ndarray]:
-        """Where each view by itself would have the CT, by its name."""
+        """The pose of each view alone, by its name."""
         if len(self._views) < 2:
             return {}
         runs = {view.name: best(self._coarse([view], [self._pose, self._start])) for view in self._views}
@@ -266,8 +296,8 @@ class _Diagnosis:
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
                 fits = "better" if gain > CLEARER else "about as well"
                 sentence = (
-                    f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits {fits}: it may be registered to the wrong "
-                    "vertebra. Count the levels."
+                    f"The CT may be registered to the wrong vertebra: moved by {length:.0f} mm towards the {_end(along)}, it fits "
+                    f"{fits}. Count the levels."
                 )
                 return Cause("level", (), sentence, gain, run.fit.similarity, run.world_from_ct)
         return None
@@ -284,13 +314,13 @@ class _Diagnosis:
         if abs(along) < max(ALONG * length, FAR_MM[0] / 2):
             return None
         sentence = (
-            f"Moved by {length:.0f} mm towards the {_end(along)}, the CT fits: the X-rays show another part of it than the start "
-            "says. Check the start."
+            f"The X-rays show another part of the CT than the start says: moved by {length:.0f} mm towards the {_end(along)}, the "
+            "CT fits. Check the start."
         )
         return Cause("part", (), sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
     def _short(self) -> Cause | None:
-        """The view that sees most beyond the cut ends of the CT, if that is most of it."""
+        """The view with the largest share beyond the cut ends of the CT, if that is most of it."""
         beyond = [
             float(np.mean(self._anatomy.projector(0).seen(view.camera, self._pose)[view.xray.valid] == 0))
             if view.xray.valid.any()
@@ -301,13 +331,13 @@ class _Diagnosis:
         if share < MOST_BEYOND:
             return None
         sentence = (
-            f"{100 * share:.0f} % of what {view} shows lies beyond the ends of the CT, where nothing can be compared: the CT is "
-            "too short for it, or another part of the body is shown."
+            f"The CT is too short, or {view} shows another part of the body: {100 * share:.0f} % of this X-ray lies beyond the "
+            "ends of the CT."
         )
         return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
 
     def _away(self, run: Run, pose: np.ndarray) -> tuple[float, float, float]:
-        """How far a pose is from another (4, 4): mm, mm along the CT's long axis there, towards the head, and degrees."""
+        """Distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
         centres = [rigid.transform_points(each, self._anatomy.centroid) for each in (run.world_from_ct, pose)]
         away = centres[0] - centres[1]
         turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, pose)))
@@ -324,7 +354,7 @@ def best(answers: list[Answer]) -> Run | None:
 
 
 def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """A pose that each of the others has by itself, with the corrections under which the last view's own pose is the same one."""
+    """The pose of each other view alone, with the corrections that give the last view the same pose."""
     last = alone.get(views[-1].name)
     begun = []
     for view in views[:-1] if last is not None else ():
@@ -340,7 +370,7 @@ def _gain(run: Run, evidence: float) -> float:
 
 
 def _camera_in_words(each: Hypothesis, run: Run) -> str:
-    """What a camera would have to be, "" where it is about as it was given."""
+    """How the camera differs from the given one; "" if hardly."""
     if each.cause == "distance":
         share = run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]
         longer = "longer" if share > 0 else "shorter"
@@ -349,4 +379,4 @@ def _camera_in_words(each: Hypothesis, run: Run) -> str:
     turn, shift = float(np.degrees(np.linalg.norm(own[:3]))), float(np.linalg.norm(own[3:]))
     if turn < LEAST_DEG and shift < LEAST_MM:
         return ""
-    return "left open, the X-rays fit. Check its geometry, and whether the patient moved between the X-rays"
+    return "refined with the pose, the X-rays fit. Check its geometry, and whether the patient moved between the X-rays"

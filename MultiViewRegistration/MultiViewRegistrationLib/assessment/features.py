@@ -1,8 +1,8 @@
-"""What a registered pose can be asked about itself, cheaply: numbers that differ between right and wrong answers.
+"""Reliability features of a registered pose: cheap numbers that differ between correct and wrong poses.
 
-A covariance knows the noise about a minimum. A wrong answer is a minimum, too, sharp at times, but an accidental one: looked at in another
-way it is none. So the pose is asked again with wider windows, by each view alone, by halves of the images; what the views tell of it is
-held against what their noise would leave; and the next different answer of the search is remembered.
+A covariance knows the noise about a minimum. A wrong pose is a minimum, too, but an accidental one that vanishes under a different
+comparison. So the pose is compared again with wider windows, with each view alone and with halves of the images, each view's gradient is
+held against its noise, and the search reports its next minimum.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..registration.objective import Evaluation, Objective
 from ..registration.optimizer import Minimum, minimise
 from ..registration.pipeline import Refinement
 from ..registration.plan import Level
-from ..registration.tiles import Tiles, tiles
+from ..registration.tiles import SIDE, Tiles, tiles
 from ..registration.unknowns import CALIBRATED, Unknowns
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
@@ -27,40 +27,57 @@ from .uncertainty import (
     cluster_correction,
     curvature,
     pose_uncertainty,
-    target_ways,
+    target_jacobians,
     view_uncertainties,
 )
 
-#: A few steps tell whether a pose stays where it is.
+#: Steps after which a pose that moves away has moved.
 STEPS = 4
-#: A tile is unlike where its local NCC is less than what noise explains by so much.
-UNLIKE = 0.3
-#: What a view by itself may be off without meaning anything, beside its noise: resolution at that level.
-ALONE_MM = 0.2
-#: A pose that moves no more than this with wider windows need not be refined again.
+#: A tile is an outlier where its local NCC is lower than noise explains by this much.
+OUTLIER_NCC_DROP = 0.3
+#: A view alone may shift by this beside its noise: the resolution at that level.
+RESOLUTION_MM = 0.2
+#: A pose that moves less with wider windows is not refined again.
 MOVED_MM = 0.5
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
-    """What is known of a pose besides its similarity; lengths in mm at the targets, root mean square.
+class ReliabilityFeatures:
+    """Reliability features of a pose; lengths in mm at the targets, root mean square.
 
-    uncertainty: what noise explains, see `uncertainty`.
-    split: the fit at the finest level by tiles, `pooled` pixels of the X-rays being one of its pixels.
-    corners: by view, column and row of the first of those pixels in the X-ray that is pooled: of a structure only a part is compared.
-    wider_mm: how far the pose moves at the level before the finest, with its wider windows.
-    returned_mm: where that was more than MOVED_MM, how far from the pose it ends when it is refined again at the finest level; else 0.
-    alone_mm: by view, how far the CT moves across that view's rays where it alone is asked, at that level; (0,) for one view alone.
-    alone_sds: the same in standard deviations, as that view's noise has them, see ALONE_MM; (0,) for one view alone.
-    tension: by how many standard deviations, root mean square over the directions of the pose, a view's gradient at the pose differs from
-        none as its noise would have it: the largest of the views. 1 where all of them want this pose; 0 for one view alone.
-    halves_mm: how far apart the poses of the images' halves are, left and right, upper and lower, every other tile: the largest.
-    noise_mm: the error that noise explains.
-    gap: how many times its evidence the pose has against the next different answer; None where no other was found.
-    similarity, wider_similarity: of the worst view that shows the CT, at the finest level, and where the pose moves to at the one before.
-    fit: at the finest level.
-    compared: share of the valid pixels of all views in which the CT is compared; of a structure those near it are few.
-    unlike: share of the compared pixels in tiles that are less alike than noise explains, by more than UNLIKE.
+    Attributes
+    ----------
+    uncertainty
+        What noise explains.
+    split
+        The fit at the finest level by tiles; one pixel of it is `pooled` pixels of the X-ray.
+    corners
+        Column and row, in pooled pixels, where the compared part of each view begins.
+    fit
+        At the finest level.
+    wider_mm
+        How far the pose moves at the level before the finest, with its wider windows.
+    basin_shift_mm
+        Where that is more than MOVED_MM: how far from the pose a refinement from there ends at the finest level; else 0.
+    single_view_shift_mm
+        How far each view alone moves the CT across its rays, at the level before the finest; (0,) for one view.
+    single_view_shift_sds
+        The same in standard deviations of that view's noise and RESOLUTION_MM.
+    tension
+        Score statistic of the view that disagrees most: by how many standard deviations its gradient at the pose differs from zero,
+        root mean square over the directions of the pose. 1 where all views agree; 0 for one view.
+    split_half_mm
+        The largest distance between the poses of the images' halves: left and right, upper and lower, every other tile.
+    noise_mm
+        The error that noise explains.
+    gap
+        Evidence ratio to the next minimum; None if there is none.
+    similarity, wider_similarity
+        Of the least similar view that shows the CT, at the finest level and at the one before.
+    compared
+        Share of the valid pixels in which the CT is compared.
+    outlier_fraction
+        Share of the compared pixels in tiles that differ by more than noise explains.
     """
 
     uncertainty: PoseUncertainty
@@ -69,28 +86,39 @@ class Evidence:
     corners: list[tuple[int, int]]
     fit: Evaluation
     wider_mm: float
-    returned_mm: float
-    alone_mm: np.ndarray
-    alone_sds: np.ndarray
+    basin_shift_mm: float
+    single_view_shift_mm: np.ndarray
+    single_view_shift_sds: np.ndarray
     tension: float
-    halves_mm: float
+    split_half_mm: float
     noise_mm: float
     gap: float | None
     similarity: float
     wider_similarity: float
     compared: float
-    unlike: float
+    outlier_fraction: float
+
+    def tiles(self, view: int) -> list[tuple[int, int, int, float]]:
+        """Row, column and side, in pixels, of each compared tile of an X-ray, and how much its local NCC is below what noise explains, in
+        units of OUTLIER_NCC_DROP."""
+        side, split = SIDE * self.pooled, self.split
+        left, top = np.array(self.corners[view]) * self.pooled
+        strength = (split.explained - split.similarity) / OUTLIER_NCC_DROP
+        return [
+            (int(top + split.places[n][1] * side), int(left + split.places[n][0] * side), side, float(strength[n]))
+            for n in np.flatnonzero((split.views == view) & split.told)
+        ]
 
 
-def evidence(
+def compute_features(
     anatomy: Anatomy,
     views: Sequence[View],
     found: Refinement,
     start: np.ndarray,
     targets: np.ndarray,
     shared: SharedUnknowns = CALIBRATED,
-) -> Evidence:
-    """Ask a registered pose about itself.
+) -> ReliabilityFeatures:
+    """Compute the reliability features of a registered pose.
 
     views: those that were registered together, with their cameras as corrected.   start: (4, 4), from which the levels follow.
     targets: (N, 3) CT mm.   Costs a linearisation at the finest level and some steps at the one before.
@@ -112,19 +140,19 @@ def evidence(
     of_views = view_uncertainties(objective, fit, split)
     across_mm = np.array([each.at(points).split(view.camera)[1] for each, view in zip(of_views, views, strict=True)])
     told = split.told
-    unlike = split.explained - split.similarity > UNLIKE
-    return Evidence(
+    unlike = split.explained - split.similarity > OUTLIER_NCC_DROP
+    return ReliabilityFeatures(
         uncertainty,
         split,
         levels[-1].pool,
         [_corner(*each, levels[-1].pool) for each in zip(views, objective.views, strict=True)],
         fit,
         wider_mm=wider_mm,
-        returned_mm=_rms(target_errors(back, pose, targets)),
-        alone_mm=np.array(alone),
-        alone_sds=np.array(alone) / np.hypot(across_mm, ALONE_MM)[: len(alone)],
+        basin_shift_mm=_rms(target_errors(back, pose, targets)),
+        single_view_shift_mm=np.array(alone),
+        single_view_shift_sds=np.array(alone) / np.hypot(across_mm, RESOLUTION_MM)[: len(alone)],
         tension=tension(split) if len(views) > 1 else 0.0,
-        halves_mm=halves_mm(
+        split_half_mm=split_half_mm(
             split,
             points,
             objective.pivot,
@@ -136,11 +164,11 @@ def evidence(
         similarity=fit.least_similarity,
         wider_similarity=moved.fit.least_similarity,
         compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
-        unlike=float(split.pixels[told & unlike].sum() / max(split.pixels[told].sum(), 1)),
+        outlier_fraction=float(split.pixels[told & unlike].sum() / max(split.pixels[told].sum(), 1)),
     )
 
 
-def halves_mm(
+def split_half_mm(
     split: Tiles, points: np.ndarray, pivot: np.ndarray, ways: list[np.ndarray], hessian: np.ndarray
 ) -> float:
     """How far apart the poses are that halves of the tiles ask for, by one Newton step each with the Hessian of all: the largest.
@@ -152,7 +180,7 @@ def halves_mm(
     """
     gradients = np.stack([ways[view][:, :6].T @ each for view, each in zip(split.views, split.gradients, strict=True)])
     inverse = np.linalg.pinv(hessian, rcond=1e-10, hermitian=True)
-    at_points = target_ways(points, pivot)
+    at_points = target_jacobians(points, pivot)
     column, row = split.places.T
     apart = [0.0]
     for half in (column < _middle(split, 0), row < _middle(split, 1), (column + row) % 2 == 0):
@@ -168,7 +196,7 @@ def _corner(view: View, part: View, pool: int) -> tuple[int, int]:
 
 
 def tension(split: Tiles) -> float:
-    """See `Evidence`: a score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view, its gradient's covariance by its own tiles."""
+    """Of `ReliabilityFeatures`: score test (Rao, Proc. Camb. Phil. Soc. 44, 1948) of each view; covariance of its gradient by its tiles."""
     largest = 0.0
     for view in np.unique(split.views):
         gradients = split.gradients[split.views == view][:, :6]

@@ -1,13 +1,14 @@
-"""From what a pose tells of itself to the error to expect: a small model, fitted by Testing/benchmarks/trust_fit.py.
+"""Predict a pose's error from its reliability features, by a small model that Testing/benchmarks/trust_fit.py fits.
 
-An answer is either near, and then its error is what noise and disagreement say, or it is another minimum or another geometry, and then it
-may be anything. The probability of the latter is a logistic function of the features, in each of which it can only grow with what is bad;
-the size of the error is log-normal in either case. prediction.json beside this file holds its numbers, and on what they were fitted.
+A pose is either correct, with an error that noise and disagreement explain, or it lies in another minimum or another geometry, with any
+error. The failure probability is a logistic function that grows with each feature; the error is log-normal in both cases. prediction.json
+beside this file holds the numbers, and what they were fitted to.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -16,56 +17,71 @@ from pathlib import Path
 import numpy as np
 from scipy import optimize, stats
 
-#: An answer with a larger mTRE is wrong.
+#: A pose with a larger mTRE has failed.
 WRONG_MM = 2.0
-#: A likely cause that is put right moves an answer by its error, but for a normal deviate of so many mm and such a share of the move. Of
-#: causes so many are not what was wrong, at most (docs/trust.md).
+#: Correcting a cause moves the pose by its error, with this standard deviation in mm and as a share of the move; at most this share of
+#: the named causes is wrong (docs/trust.md).
 MOVE_SD_MM, MOVE_SD_SHARE, MISNAMED = 0.3, 0.1, 0.04
-#: Of the depths that one view alone tells 95 % are off by no more than so many times what noise explains with 95 % (docs/trust.md).
+#: Of one view's depths 95 % are off by at most this many times the 95 % bound of noise (docs/trust.md).
 ONE_VIEW_BEYOND = 1.6
-#: A whole CT, and one structure of it: another model for each, as what lies before and behind a structure is not compared.
+#: A whole CT, and one structure of it: a model for each, as nothing before and behind a structure is compared.
 KINDS = ("body", "structure")
-#: How a feature enters, each so that more is worse. Lengths as logarithms, padded by what is too small to matter.
+#: How each feature enters the model: more is worse; lengths as logarithms, padded by a negligible length.
 COLUMNS = {
     "noise_mm": lambda x: np.log(x + 0.01),
-    "returned_mm": lambda x: np.log(x + 0.05),
-    "alone_sds": lambda x: np.log(x + 0.5),
+    "basin_shift_mm": lambda x: np.log(x + 0.05),
+    "single_view_shift_sds": lambda x: np.log(x + 0.5),
     "tension": lambda x: np.log(x + 0.2),
-    "halves_mm": lambda x: np.log(x + 0.02),
+    "split_half_mm": lambda x: np.log(x + 0.02),
     "similarity": lambda x: np.log(np.clip(1 - x, 0.005, 1.0)),
     "wider_similarity": lambda x: np.log(np.clip(1 - x, 0.005, 1.0)),
-    "unlike": lambda x: x,
+    "outlier_fraction": lambda x: x,
 }
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """upper95_mm, mean_mm: what the mTRE stays below in 95 of 100 results, and its mean in these.
+    """The error to expect.
 
-    wrong: probability of an mTRE above WRONG_MM.   bounded: whether the features are like those that the model was fitted on.
+    Attributes
+    ----------
+    mean_mm, upper95_mm
+        The mTRE's 95 % bound, and its mean below that.
+    failure_probability
+        Of an mTRE above WRONG_MM.
+    bounded
+        The features lie within those that the model was fitted on.
+    typical_mm
+        Median of the mTRE.
     """
 
     mean_mm: float
     upper95_mm: float
-    wrong: float
+    failure_probability: float
     bounded: bool
+    typical_mm: float = math.nan
 
     def moved(self, mm: float) -> Prediction:
-        """Of an answer whose likely cause would have the targets so much elsewhere: that far off it is, unless that is not the cause."""
+        """The prediction for a pose whose likely cause moves the targets this far when corrected."""
         sd = MOVE_SD_MM + MOVE_SD_SHARE * mm
-        wrong = MISNAMED * self.wrong + (1 - MISNAMED) * float(stats.norm.sf(WRONG_MM, mm, sd))
-        return replace(self, mean_mm=mm, upper95_mm=float(stats.norm.ppf(0.95 / (1 - MISNAMED), mm, sd)), wrong=wrong)
+        wrong = MISNAMED * self.failure_probability + (1 - MISNAMED) * float(stats.norm.sf(WRONG_MM, mm, sd))
+        upper = float(stats.norm.ppf(0.95 / (1 - MISNAMED), mm, sd))
+        return replace(self, mean_mm=mm, upper95_mm=upper, failure_probability=wrong, typical_mm=mm)
 
     def no_less_than(self, noise_mean_mm: float, noise_upper95_mm: float, views: int) -> Prediction:
-        """With mean and bound at least those that noise alone explains, of one view ONE_VIEW_BEYOND times these.
-
-        Of one view's depth a model of two or more knows too little.
-        """
+        """At least what noise alone explains; ONE_VIEW_BEYOND times that for one view, whose depth the model does not know."""
         times = ONE_VIEW_BEYOND if views == 1 else 1.0
         return replace(
             self,
             mean_mm=max(self.mean_mm, times * noise_mean_mm),
             upper95_mm=max(self.upper95_mm, times * noise_upper95_mm),
+            typical_mm=max(self.typical_mm, times * noise_mean_mm),
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"Error probably about {self.typical_mm:.1f} mm; {percent(self.failure_probability)} risk that the bone is misplaced by more "
+            f"than {WRONG_MM:g} mm."
         )
 
 
@@ -103,7 +119,7 @@ class Model:
         def below(log_mm: float) -> float:
             return sum(share * stats.norm.cdf(log_mm, log_mean, sd) for share, log_mean, sd in parts)
 
-        bound = optimize.brentq(lambda log_mm: below(log_mm) - 0.95, -15, 15)
+        median, bound = (optimize.brentq(lambda log_mm, q=q: below(log_mm) - q, -15, 15) for q in (0.5, 0.95))
         # What a log-normal variable adds to the mean below the bound: exp(m + s^2 / 2) times a normal one of mean m + s^2 there.
         mean = sum(
             share * np.exp(log_mean + sd**2 / 2) * stats.norm.cdf(bound, log_mean + sd**2, sd)
@@ -112,12 +128,13 @@ class Model:
         return Prediction(
             mean_mm=float(mean / 0.95),
             upper95_mm=float(np.exp(bound)),
-            wrong=wrong,
+            failure_probability=wrong,
             bounded=bool((scaled <= self.limits).all()),
+            typical_mm=float(np.exp(median)),
         )
 
     def worse_than_usual(self, numbers: Mapping[str, float]) -> list[str]:
-        """The features that are worse than of nearly all right answers, the worst first."""
+        """The features that are worse than in nearly all correct results, the worst first."""
         usual = columns(self.usual)
         beyond = (columns(numbers) - usual) / self.scale
         return [name for excess, name in sorted(zip(beyond, COLUMNS, strict=True), reverse=True) if excess > 0]
@@ -160,3 +177,10 @@ def _to_json(model: Model) -> dict:
     return {
         key: value.round(4).tolist() if isinstance(value, np.ndarray) else value for key, value in vars(model).items()
     }
+
+
+def percent(share: float) -> str:
+    """A probability for a reader."""
+    if not 0.001 <= share <= 0.99:
+        return "less than 0.1 %" if share < 0.001 else "more than 99 %"
+    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"

@@ -1,7 +1,7 @@
-"""How far off a registered pose can be by what its images' noise explains: the covariance of pose and targets, all in closed form.
+"""The covariance of a registered pose and its targets that the images' noise explains, in closed form.
 
-The pose, with the free corrections of the cameras, minimises a sum over pixels plus the corrections' prior. Near the minimum it answers to
-a change g of the sum's gradient by H^-1 g, H being the Hessian of all views (`Tiles.hessians`), the prior's weight W among it. So
+The pose and the free camera corrections minimise a sum over pixels plus the corrections' prior. Near the minimum a change g of the
+gradient moves them by H^-1 g, H being the Hessian of all views (`Tiles.hessians`) with the prior's weight W. So
 
     covariance = H^-1 (G + W S W) H^-1,        G = sum over tiles of g_t g_t^T,    S = diag(sd^2) of the corrections
 
@@ -10,8 +10,8 @@ residuals are alike, so that to count pixels as independent is overconfident, wh
 chance. The second term is by how much the true cameras differ from the most likely ones. Corrections are marginalised: the pose's block is
 taken of the covariance, not of its inverse.
 
-It knows noise, and what differs between CT and X-ray from tile to tile. It does not know a second minimum, nor an error that is alike in
-all tiles (a wrong distance, a wrong angle taken as exact): those are what `features` are for.
+It covers noise, and differences between CT and X-ray from tile to tile. It does not cover a second minimum, nor an error shared by all
+tiles (a wrong distance, a wrong angle taken as exact): `features` are for those.
 """
 
 from __future__ import annotations
@@ -44,18 +44,14 @@ class PoseUncertainty:
 
     def at(self, points: np.ndarray) -> TargetUncertainty:
         """Of targets (N, 3), world mm."""
-        ways = target_ways(points, self.pivot)
-        return TargetUncertainty(np.asarray(points, float), ways, self.covariance)
+        return TargetUncertainty(np.asarray(points, float), target_jacobians(points, self.pivot), self.covariance)
 
-    def weakest_turn(self) -> tuple[float, np.ndarray]:
-        """The rotation that the images tell least of: its standard deviation in rad, and its axis (3,) in the world.
-
-        Of a long bone that is the roll about its shaft.
-        """
+    def least_certain_rotation(self) -> tuple[float, np.ndarray]:
+        """Standard deviation in rad and world axis (3,) of the rotation that the images show least: for a long bone, about its shaft."""
         variances, axes = np.linalg.eigh(self.covariance[:3, :3])
         return float(np.sqrt(max(variances[-1], 0.0))), axes[:, -1]
 
-    def turn_sd(self, axis: np.ndarray) -> float:
+    def rotation_sd(self, axis: np.ndarray) -> float:
         """Standard deviation in rad of the rotation about an axis (3,) in the world, as of a shaft."""
         axis = np.asarray(axis, float) / np.linalg.norm(axis)
         return float(np.sqrt(axis @ self.covariance[:3, :3] @ axis))
@@ -63,16 +59,16 @@ class PoseUncertainty:
 
 @dataclass(frozen=True, eq=False)
 class TargetUncertainty:
-    """Of the N targets of a pose.   points: (N, 3) world mm.   ways: (N, 3, 6), see `target_ways`.   pose: (6, 6)."""
+    """Of the N targets of a pose.   points: (N, 3) world mm.   jacobians: (N, 3, 6), see `target_jacobians`.   pose: (6, 6)."""
 
     points: np.ndarray
-    ways: np.ndarray
+    jacobians: np.ndarray
     pose: np.ndarray
 
     @property
     def covariances(self) -> np.ndarray:
         """(N, 3, 3) of each target's error, mm^2."""
-        return self.ways @ self.pose @ np.swapaxes(self.ways, -1, -2)
+        return self.jacobians @ self.pose @ np.swapaxes(self.jacobians, -1, -2)
 
     @property
     def rms_mm(self) -> float:
@@ -101,7 +97,7 @@ class TargetUncertainty:
 
     def _moments(self) -> tuple[float, float]:
         """Mean and variance of the mean square over the targets, a quadratic form in the pose's error: tr C, 2 tr C^2, C = M Sigma."""
-        form = np.einsum("nki,nkj->ij", self.ways, self.ways) / len(self.ways)
+        form = np.einsum("nki,nkj->ij", self.jacobians, self.jacobians) / len(self.jacobians)
         product = form @ self.pose
         return float(np.trace(product)), float(2 * np.trace(product @ product))
 
@@ -111,7 +107,7 @@ class TargetUncertainty:
         return variance / (2 * mean), 2 * mean**2 / variance
 
 
-def target_ways(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
+def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     """(N, 3, 6): the shift of points (N, 3) by a small (omega, v) about the pivot, all world: [-hat(x - pivot), I]."""
     points = np.asarray(points, float)
     return np.concatenate([-rigid.hat(points - pivot), np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=-1)

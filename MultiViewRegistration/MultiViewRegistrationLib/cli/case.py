@@ -90,8 +90,7 @@ def _show(options: argparse.Namespace) -> dict:
 
 def _page(case: Case, check) -> str:
     from ..io.case_summary import findings, summary_lines
-    from ..report.case_page import case_page
-    from ..report.scene_svg import Scene
+    from ..report.scene_svg import Scene, case_page
 
     detector_mm = [view.source_to_detector_mm or UNKNOWN_DETECTOR * view.anatomy_depth_mm for view in check.views]
     unknown = [view.name for view in check.views if view.source_to_detector_mm is None]

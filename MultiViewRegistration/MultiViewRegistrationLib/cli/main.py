@@ -396,8 +396,8 @@ def _tell(result, out: Path) -> None:
         f"{result.case.name}: registered in {seconds['initialise'] + seconds['refine']:.2f} s{where} (loading {seconds['load']:.1f} s).",
         file=sys.stderr,
     )
-    if result.started:
-        print(f"  start: {result.started}", file=sys.stderr)
+    if result.regressor:
+        print(f"  start: {result.regressor}", file=sys.stderr)
     if result.landmark_fit:
         print(f"  landmarks at the start:\n{landmark_table(result.landmark_fit.residuals)}", file=sys.stderr)
     for view, similarity in zip(result.case.views, result.refinement.fit.similarity, strict=True):

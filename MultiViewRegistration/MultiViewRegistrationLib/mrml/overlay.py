@@ -51,9 +51,9 @@ def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: b
 
 def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
     """The picture, uint8 (rows, columns, 3), of one of PICTURES, as `assessment.live_overlays.picture`."""
-    from ..report.live_overlays import picture  # it needs Pillow
+    from ..report.overlays import live_picture  # it needs Pillow
 
-    return picture(mode, film, drr, structure=structure)
+    return live_picture(mode, film, drr, structure=structure)
 
 
 def show_drr(detector: Detector, drr: np.ndarray, factor: int) -> None:

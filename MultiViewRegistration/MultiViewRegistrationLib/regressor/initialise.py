@@ -99,9 +99,7 @@ class RegressorReport:
         length = f"{self.minutes:.2g} minute{'s' * (self.minutes != 1)}" + (
             f" on {self.device}" if self.device != CPU else ""
         )
-        return (
-            f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; taken: {self.selected_start}"
-        )
+        return f"model{name} of {length}{trained}, expected error {self.expected_mm:.1f} mm; selected start: {self.selected_start}"
 
 
 class RegressorInitialisation:

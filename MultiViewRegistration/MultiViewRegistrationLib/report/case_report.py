@@ -1,4 +1,4 @@
-"""What a report tells about one registration: plain data and finished pictures."""
+"""The content of a report about one registration: plain data and finished pictures."""
 
 from __future__ import annotations
 
@@ -15,21 +15,19 @@ from ..geometry.landmarks import Residual
 
 @dataclass(frozen=True)
 class CameraSummary:
-    """A view's geometry as a person reads it; what is not known is None."""
+    """A view's geometry for a reader; None where unknown."""
 
     size: tuple[int, int]
     """(columns, rows)."""
     focal_px: float
     pixel_mm: PixelSize | None = None
     source_to_detector_mm: float | None = None
-    rao_lao_deg: float | None = None
-    cra_cau_deg: float | None = None
     angle_to_first_deg: float | None = None
     """Angle between this view's central axis and the first view's."""
 
 
 def summarise(camera: Camera, first: Camera, pixel_mm: PixelSize | None = None) -> CameraSummary:
-    """What camera matrices and pixel size tell. Only a C-arm has positioner angles: its caller adds them."""
+    """The geometry that camera matrices and pixel size give."""
     focal_px = float(camera.intrinsics[1, 1])
     cosine = np.clip(camera.camera_from_world[2, :3] @ first.camera_from_world[2, :3], -1, 1)
     return CameraSummary(
@@ -43,7 +41,7 @@ def summarise(camera: Camera, first: Camera, pixel_mm: PixelSize | None = None) 
 
 @dataclass(frozen=True)
 class Correction:
-    """By how much a camera was corrected: as a turn about the world origin and a shift, in scale and in its principal point."""
+    """Correction of a camera: rotation about the world origin, shift, scale and principal point."""
 
     rotation_deg: float
     translation_mm: float
@@ -78,10 +76,10 @@ class ViewReport:
     translation_sd_mm: float | None = 0.0
     correction: Correction | None = None
     agreement: bytes | None = None
-    """PNG file from tile_map.tile_map."""
+    """PNG file of `overlays.tile_map`."""
     depth_mm: float | None = None
     in_plane_mm: float | None = None
-    """What errors along this view's beam and across it stay below in 95 of 100 cases."""
+    """95 % bounds of the errors along this view's beam and across it."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ class Level:
 class CaseReport:
     """One registration. `world_from_ct` are (4, 4), `centre_ct` (3,) is the centre of the bone in CT mm.
 
-    Where nothing was refined, there is no start, and the result is the pose that was looked at.
+    A pose that was only assessed has no start.
     """
 
     name: str
@@ -108,17 +106,18 @@ class CaseReport:
     method: str
     """How the start, or the pose without one, was found, e.g. "given" or "search, 1000 poses"."""
     note: str = ""
-    """What a reader must know about this case, e.g. that its X-rays are simulated."""
+    """For the reader of this case, e.g. that its X-rays are simulated."""
     override: str | None = None
     """Why the result was written although it should not be used."""
-    similarity_name: str = "similarity"
     verdict: str | None = None
     """ "accept", "check" or "reject"; None until assessed."""
     reasons: Sequence[str] = ()
     predicted_tre_mm: Mapping[str, float] | None = None
     """ "mean" and "upper95"."""
-    weakest_turn: tuple[float, np.ndarray] | None = None
-    """The turn of which the views tell least: degrees that it stays below in 95 of 100 cases, and its axis (3,) in the world."""
+    predicted_error: str = ""
+    """The same in words."""
+    least_certain_rotation: str = ""
+    """The rotation that the views show least, in words."""
     errors: Errors | None = None
     start_errors: Errors | None = None
     landmarks: Sequence[Residual] = ()

@@ -1,8 +1,7 @@
-"""Pictures by which a person judges a registration: X-ray and DRR in one image.
+"""Pictures of X-ray and DRR in one image: of start and result, live under a moving DRR, and a map of where they agree.
 
-All are uint8 RGB (rows, columns, 3), bone bright as in a radiograph. Orange and blue are told apart with
-any colour vision. A DRR has values above zero where rays meet the CT (the bone, if one is registered);
-elsewhere, and where it is NaN, it says nothing.
+All are uint8 RGB (rows, columns, 3), bone bright as in a radiograph. Orange and blue are distinguishable with any colour vision. A DRR has
+values above zero where rays meet the CT (the bone, if one is registered); elsewhere, and where it is NaN, it shows nothing.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ from scipy import ndimage
 from scipy.spatial import ConvexHull
 
 from ..imaging.xray import XRay
-from .edges import contour, inner_edges
-from .local_contrast import local_moments, normalised
+from .edges import contour, inner_edges, local_moments, normalised
 
 ORANGE = np.array([255, 165, 20], np.float32)
 BLUE = np.array([86, 180, 233], np.float32)
@@ -29,6 +27,15 @@ TILES = 8
 DIMMED = 0.4
 SHORTEST_SIDE = 640
 """Smaller pictures are enlarged first, so that lines stay thin."""
+
+
+class Tile(NamedTuple):
+    """A square of an X-ray, in pixels, and by how much it differs more than noise explains: an outlier above 1."""
+
+    row: int
+    column: int
+    side: int
+    strength: float
 
 
 class Overlays(NamedTuple):
@@ -191,3 +198,89 @@ def resized(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def as_uint8(colour: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+
+
+#: No line is drawn so near, in pixels, to where the CT ends: that is no edge of the patient.
+FROM_CUT_END = 3
+
+
+def film_of(xray: XRay) -> Film:
+    """The X-ray as all these pictures show it."""
+    return Film(xray.line_integrals, xray.valid, xray.valid)
+
+
+def live_picture(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """A picture of one kind: "checkerboard", "edges", "colours" or "difference".
+
+    drr: (rows, columns), on the film's pixels; for "edges" of bone alone, without its soft tissue.
+    structure: the DRR is of one structure, whose outline is an edge, too.
+    """
+    if kind == "edges":
+        return lines_over(film, edges(drr, structure=structure))
+    drr = np.nan_to_num(drr, nan=0.0)
+    both = film.valid & (drr > silhouette_level(drr))
+    alike = normalised(drr, both, film.window)
+    return {"checkerboard": checkerboard, "colours": colours, "difference": difference}[kind](film, alike, both)
+
+
+def live_layer(kind: str, film: Film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """What of a `live_picture` of "edges", "colours" or "difference" lies over the X-ray: uint8 RGBA (rows, columns, 4), not premultiplied.
+
+    The X-ray itself, left out, can be shown finer than the DRR, and in any window; it is dimmed where the DRR says nothing.
+    """
+    if kind == "edges":
+        opacity = np.where(film.beyond, 0, edges(drr, structure=structure))
+        return as_uint8(np.dstack([np.broadcast_to(ORANGE, (*drr.shape, 3)), 255 * opacity]))
+    shown = live_picture(kind, film, drr, structure=structure)
+    drr = np.nan_to_num(drr, nan=0.0)
+    both = (film.valid & (drr > silhouette_level(drr)))[..., None]
+    return as_uint8(np.concatenate([np.where(both, shown, 0), np.where(both, 255, 255 * (1 - DIMMED))], axis=-1))
+
+
+def edges(drr: np.ndarray, *, structure: bool) -> np.ndarray:
+    """Opacity (rows, columns) of lines along the edges of a DRR of bone, of `structure`'s outline, too; none where the CT ends."""
+    untrue = np.isnan(drr)
+    drr = np.where(untrue, np.float32(0), drr)
+    level = silhouette_level(drr)
+    lines = np.maximum(contour(drr, level), inner_edges(drr, drr > level)) if structure else inner_edges(drr, ~untrue)
+    return np.where(ndimage.binary_dilation(untrue, iterations=FROM_CUT_END), 0, lines)
+
+
+def colours(film: Film, alike: np.ndarray, both: np.ndarray) -> np.ndarray:
+    """The X-ray in orange and the DRR, locally normalised, in blue: grey where they agree; elsewhere the X-ray, dimmed.
+
+    The colours are complementary, and add up to white. Where the two differ, they are shown to differ by twice as much.
+    """
+    drr = in_greys_of(film, alike, both)
+    middle, difference = ((film.grey + drr) / 2)[..., None], (film.grey - drr)[..., None]
+    orange = ORANGE / 255
+    shown = (middle + difference) * orange + (middle - difference) * (1 - orange)
+    return as_uint8(WHITE * np.where(both[..., None], np.clip(shown, 0, 1), film.dimmed[..., None]))
+
+
+#: Opacity of the strongest outlier.
+STRONGEST = 0.6
+
+
+def tile_map(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
+    """A map of where X-ray and CT agree: orange on outliers, dimmed where nothing was compared.   tiles: the compared ones."""
+    scale = min(SHORTEST_SIDE / max(xray.valid.shape), 1.0)
+    shape = tuple(max(round(size * scale), 1) for size in xray.valid.shape)
+    valid = resized(xray.valid, shape) > 0.99
+    film = Film(resized(xray.line_integrals, shape), valid, valid)
+    colour, compared = np.zeros(shape, np.float32), np.zeros(shape, bool)
+    for row, column, side, strength in tiles:
+        place = tuple(slice(round(first * scale), round((first + side) * scale)) for first in (row, column))
+        compared[place] = True
+        colour[place] = STRONGEST * min(strength / 2, 1.0) if strength > 1 else 0.0
+    grey, colour = np.where(compared, film.grey, film.dimmed)[..., None], colour[..., None]
+    return as_uint8(WHITE * grey * (1 - colour) + ORANGE * colour)
+
+
+def mask_excluding_outliers(xray: XRay, tiles: Sequence[Tile]) -> np.ndarray:
+    """bool (rows, columns): the valid pixels without the outliers, which may be a tool, a cast, or a wrong pose."""
+    kept = xray.valid.copy()
+    for row, column, side, strength in tiles:
+        if strength > 1:
+            kept[row : row + side, column : column + side] = False
+    return kept

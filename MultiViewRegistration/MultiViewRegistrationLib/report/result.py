@@ -1,4 +1,4 @@
-"""A registration's result, and the files that tell it (docs/frames.md)."""
+"""The result of a registration, and the files that hold it (docs/frames.md)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import __version__
 from ..assessment import metrics
-from ..assessment.verdict import AMBIGUOUS_GAP, Assessment
+from ..assessment.verdict import AMBIGUOUS_RATIO, Assessment
+from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..geometry.landmarks import LandmarkFit
 from ..imaging.view import View
@@ -28,32 +29,45 @@ from ..registration.pipeline import Anatomy, Refinement, away
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads
 from .case_report import CaseReport, Level, ViewReport, correction, summarise
-from .overlays import picture_files, png
-from .report import report
-from .tile_map import tile_map, without_unlike
+from .overlays import mask_excluding_outliers, picture_files, png, tile_map
+from .sections import report
 
-VERSION = 1
-
-#: Said of a result whose views were tied together by what is true of them.
-LEAKS = (
-    "The geometry of the views relative to each other comes from the true poses (relative_geometry of the case), so that the error is "
-    "smaller than it could be without the truth."
-)
+VERSION = 2
+#: An axis within this angle of an anatomical one is named after it.
+NAMED_AXIS_DEG = 30.0
+PATIENT_AXES = ("left-right", "front-back", "head-feet")
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """The pose that was found, from which start, and how long it took.
+    """A pose, how it was found, and how far it can be trusted.
 
-    start_world_from_ct: (4, 4).   method: how the start was found, or the pose, where nothing was refined.
-    seconds: of "load", "initialise", "refine", "assess" and in "total".
-    landmark_fit: of a start from landmarks.
-    refined_by: name of the refinement, see `refinements`; None where nothing was refined, see `api.assess`.
-    torch_device: on which it ran, if it was one by torch.
-    started: what a regressor said, and which of its poses won; None where none was asked for.
-    assessment: how far it can be trusted; None where that was not measured: for a pose by a published refinement.
-    place: where the joint refinement worked.
-    world_uid: by which DICOM objects know the world of these X-rays.
+    Attributes
+    ----------
+    case, anatomy
+        What was registered.
+    start_world_from_ct
+        (4, 4) start of the refinement.
+    refinement
+        The pose, and the views with corrected cameras.
+    method
+        How the start was found, or the pose where nothing was refined.
+    seconds
+        Of "load", "initialise", "refine", "assess", "total", and "train" for a training.
+    landmark_fit
+        Of a start from landmarks.
+    refined_by
+        Name of the refinement, see `published.methods`; None for a pose that was only assessed.
+    torch_device
+        Device of a published refinement.
+    regressor
+        The regressor's proposals; None without a regressor.
+    assessment
+        None for a pose of a published refinement.
+    place
+        Device of the joint refinement.
+    world_uid
+        FrameOfReferenceUID of the X-rays' world in DICOM objects.
     """
 
     case: Case
@@ -65,7 +79,7 @@ class Result:
     landmark_fit: LandmarkFit | None = None
     refined_by: str | None = "joint"
     torch_device: str | None = None
-    started: RegressorReport | None = None
+    regressor: RegressorReport | None = None
     assessment: Assessment | None = None
     place: Workplace = field(default_factory=Workplace)
     world_uid: str = field(default_factory=new_uid)
@@ -76,95 +90,91 @@ class Result:
         return self.refinement.world_from_ct
 
     @property
-    def errors(self) -> metrics.Errors | None:
-        """Against the case's truth, where it has one."""
-        return self._errors(self.world_from_ct, self.views)
-
-    @property
     def views(self) -> list[View]:
-        """The case's views, with their cameras as they were corrected."""
+        """The case's views with corrected cameras."""
         return self.refinement.views
 
     @property
+    def errors(self) -> metrics.Errors | None:
+        """Against the case's truth, if it has one."""
+        return self._errors(self.world_from_ct, self.views)
+
+    @property
     def reasons(self) -> list[str]:
-        """What a person must know before trusting the pose, a sentence each."""
-        fit, rival = self.refinement.fit, self.refinement.rival
-        told = []
-        if self.refined_by is None:
-            told.append(f"Nothing was refined: the pose is as it was given ({self.method}).")
-        if len(self.case.views) > 1 and self.case.relative_geometry == "truth":
-            told.append(LEAKS)
-        told += [
-            f"{name}, assumed: {sentence}" for name, assumed in self.case.assumptions.items() for sentence in assumed
+        """What to know before trusting the pose, a sentence each."""
+        case, rival, refined = self.case, self.refinement.rival, self.refined_by is not None
+        reasons = [] if refined else [f"The pose was not refined; it is as given ({self.method})."]
+        if len(case.views) > 1 and case.relative_geometry == "truth":
+            reasons.append(
+                "The geometry of the views comes from the true poses (relative_geometry of the case), which makes the error "
+                "smaller than it could be without the truth."
+            )
+        reasons += [
+            f"{name}, assumed: {sentence}" for name, assumed in case.assumptions.items() for sentence in assumed
         ]
         alone = (
-            "its camera was not corrected, and its similarity says little"
-            if self.refined_by is None
-            else "it was registered alone and does not support the pose; its camera is given such that the pose holds in it"
+            "it was registered alone and does not support the pose; its camera was fitted to the pose"
+            if refined
+            else "its camera was not corrected, and its similarity means little"
         )
-        told += [
-            f"{self.case.views[i].name}: its geometry is unknown, so {alone}."
-            for i in untied(self.case.views, self.case.shared_unknowns)
+        reasons += [
+            f"The geometry of {case.views[i].name} is unknown: {alone}."
+            for i in untied(case.views, case.shared_unknowns)
         ]
-        told += [
-            f"{view.name} could not be compared: at this pose hardly anything of the CT has a true value in it; only the other views "
-            "speak for the pose."
-            for view, shown in zip(self.case.views, fit.shown, strict=True)
+        reasons += [
+            f"{view.name} was not used: the CT covers too little of this X-ray."
+            for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
             if shown < FEWEST_PIXELS
         ]
-        if rival and rival.gap < AMBIGUOUS_GAP:
-            told.append(
+        if rival and rival.gap < AMBIGUOUS_RATIO:
+            reasons.append(
                 f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
-                f"well (the evidence for this one is {rival.gap:.2f} times as much)."
+                f"well (evidence ratio {rival.gap:.2f})."
             )
-        return [*told, *(self.assessment.reasons if self.assessment else [])]
+        return [*reasons, *(self.assessment.reasons if self.assessment else [])]
 
     @property
     def verdict(self) -> str | None:
-        """ "accept", "check" or "reject"; None where nothing was assessed."""
+        """ "accept", "check" or "reject"; None without an assessment."""
         return self.assessment.verdict if self.assessment else None
 
     @property
     def predicted_tre_mm(self) -> dict[str, float] | None:
-        """What the mTRE stays below in 95 of 100 results, "upper95", and its "mean" in these; None where that was not measured."""
+        """The mTRE's 95 % bound, "upper95", and its "mean" below that; None without a prediction."""
         prediction = self.assessment.prediction if self.assessment else None
         return {"mean": prediction.mean_mm, "upper95": prediction.upper95_mm} if prediction else None
 
     @property
     def device(self) -> str:
         """What the registration ran on."""
-        return f"{device()}, PyTorch on {self.torch_device}" if self.torch_device else self.place.told(device())
+        return f"{processor()}, PyTorch on {self.torch_device}" if self.torch_device else self.place.told(processor())
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
-        """Local NCC of each view at a pose, as the last level of the refinement compares them."""
-        return (
-            self.anatomy.among(self.refinement.rest_at)
-            .fit(self.case.views, world_from_ct, self.start_world_from_ct)
-            .similarity
-        )
+        """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
+        compared = self.anatomy.among(self.refinement.rest_at)
+        return compared.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
+
+    def suggested_masks(self) -> dict[str, np.ndarray]:
+        """Masks without the outliers, bool (rows, columns), True = use, by the name of each view that has outliers."""
+        masks = {name: mask_excluding_outliers(xray, tiles) for name, xray, tiles, _ in self._assessed()}
+        valid = {view.name: view.xray.valid for view in self.views}
+        return {name: kept for name, kept in masks.items() if kept.any() and (kept != valid[name]).any()}
 
     def to_json(self, override: str | None = None) -> dict:
         """The content of result.json.   override: see `save`."""
-        case = self.case
-        return {
+        case, rival, fit = self.case, self.refinement.rival, self.refinement.fit
+        cause = self.assessment and self.assessment.cause
+        content = {
             "version": VERSION,
             "world_from_ct": self.world_from_ct.tolist(),
             "verdict": self.verdict,
             "reasons": self.reasons,
-            **({} if override is None else {"override": override}),
+            "override": override,
             "predicted_tre_mm": self.predicted_tre_mm,
             "uncertainty": self.assessment and self.assessment.to_json(),
-            "diagnosis": self.assessment and self.assessment.cause and self.assessment.cause.to_json(),
-            "frame_of_reference_uid": {
-                "world": self.world_uid,
-                "ct": case.dicom.ct_uid,
-                **({"reference": case.dicom.reference_uid} if case.dicom.reference_uid else {}),
-            },
-            **(
-                {}
-                if case.reference_from_world is None
-                else {"reference_from_world": case.reference_from_world.tolist()}
-            ),
+            "diagnosis": cause and cause.to_json(),
+            "frame_of_reference_uid": {"world": self.world_uid, "ct": case.dicom.ct_uid},
+            "reference_from_world": None if case.reference_from_world is None else case.reference_from_world.tolist(),
             "views": [
                 {
                     "name": view.name,
@@ -172,42 +182,45 @@ class Result:
                     **_camera(given.camera, view.camera),
                     **_origin(case, view),
                 }
-                for given, view, similarity in zip(case.views, self.views, self.refinement.fit.similarity, strict=True)
+                for given, view, similarity in zip(case.views, self.views, fit.similarity, strict=True)
             ],
             "relative_geometry": case.relative_geometry,
-            **({"errors": asdict(self.errors)} if self.errors else {}),
-            "start": {
-                "method": self.method,
-                "candidates": self.refinement.candidates,
-                "refined": self.refinement.refined,
-                **({"range": self.case.search} if self.method in ("search", "auto") else {}),
-                "world_from_ct": self.start_world_from_ct.tolist(),
-                **(
-                    {"landmarks": [asdict(residual) for residual in self.landmark_fit.residuals]}
-                    if self.landmark_fit
-                    else {}
-                ),
+            "errors": self.errors and asdict(self.errors),
+            "start": self._start(),
+            "regressor": self.regressor and self.regressor.to_json(),
+            "alternative": rival
+            and {
+                "evidence_ratio": rival.gap,
+                "distance_mm": rival.distance_mm,
+                "rotation_deg": rival.rotation_deg,
+                "world_from_ct": rival.world_from_ct.tolist(),
             },
-            "started": self.started and self.started.to_json(),
-            "next_answer": self._next_answer(),
-            "rest": self._rest(),
+            "background": self._background(),
             "refinement": self.refined_by,
             "seconds": self.seconds,
             "software": {**software(self.place), "device": self.device},
             "inputs": case.inputs,
         }
+        if case.dicom.reference_uid:
+            content["frame_of_reference_uid"]["reference"] = case.dicom.reference_uid
+        optional = ("override", "reference_from_world", "errors")
+        return {key: value for key, value in content.items() if value is not None or key not in optional}
 
-    def _next_answer(self) -> dict | None:
-        rival = self.refinement.rival
-        return rival and {
-            "gap": rival.gap,
-            "distance_mm": rival.distance_mm,
-            "rotation_deg": rival.rotation_deg,
-            "world_from_ct": rival.world_from_ct.tolist(),
+    def _start(self) -> dict:
+        content = {
+            "method": self.method,
+            "candidates": self.refinement.candidates,
+            "refined": self.refinement.refined,
+            "world_from_ct": self.start_world_from_ct.tolist(),
         }
+        if self.method in ("search", "auto"):
+            content["range"] = self.case.search
+        if self.landmark_fit:
+            content["landmarks"] = [asdict(residual) for residual in self.landmark_fit.residuals]
+        return content
 
-    def _rest(self) -> dict | None:
-        """Where the rest of a structure's CT lies, and how far from there the structure does."""
+    def _background(self) -> dict | None:
+        """The pose of the rest of a structure's CT, and how far the structure lies from there."""
         rest_at = self.refinement.rest_at
         if rest_at is None:
             return None
@@ -217,14 +230,19 @@ class Result:
     def save(self, folder: str | Path, override: str | None = None) -> None:
         """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all.
 
-        override: a sentence on why a result that should not be used, as it was rejected or an input has changed since, is
-            written all the same; all these files but the pictures carry it.
+        Parameters
+        ----------
+        folder
+            Made where it is missing.
+        override
+            Why a result that should not be used (rejected, or with changed inputs) is written all the same; every file but the pictures
+            carries it.
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        told = replace(self.report, override=override)
+        content = replace(self.report, override=override)
         comment = None if override is None else f"Override: {override}"
-        for view in told.views:
+        for view in content.views:
             for kind, pictures in view.pictures.items():
                 for when, picture in zip(("after", "before"), reversed(pictures)):
                     write_atomically(folder / f"{view.name}_{kind}_{when}.png", picture)
@@ -232,16 +250,27 @@ class Result:
             write_atomically(folder / f"{name}_mask.png", png(255 * kept[..., None].astype(np.uint8)))
         write_transform(folder / "world_from_ct.tfm", self.world_from_ct, comment)
         write_slicer_transform(folder / "world_from_ct.slicer.tfm", self.world_from_ct, comment)
-        write_report(folder / "report.html", [told])
+        write_report(folder / "report.html", [content])
         write_atomically(folder / "result.json", json.dumps(self.to_json(override), indent=1) + "\n")
 
     @cached_property
     def report(self) -> CaseReport:
-        """What the report tells of this registration, with its pictures."""
-        case, refined = self.case, self.refined_by is not None
+        """The content of report.html, with its pictures."""
+        case, refined, prediction = (
+            self.case,
+            self.refined_by is not None,
+            self.assessment and self.assessment.prediction,
+        )
+        fit, pictures = self.refinement.fit, self._pictures()
         start_similarity = self.similarity(self.start_world_from_ct) if refined else [None] * len(case.views)
-        pictures = self._pictures()
-        told = self._told_of_views()
+        assessed = {
+            name: {
+                "depth_mm": split.depth_mm,
+                "in_plane_mm": split.in_plane_mm,
+                "agreement": png(tile_map(xray, tiles)),
+            }
+            for name, xray, tiles, split in self._assessed()
+        }
         return CaseReport(
             name=case.name,
             views=[
@@ -249,25 +278,25 @@ class Result:
                     name=view.name,
                     camera=summarise(view.camera, self.views[0].camera, view.xray.pixel_mm),
                     pictures=pictures[i],
-                    similarity=self.refinement.fit.similarity[i],
+                    similarity=fit.similarity[i],
                     start_similarity=start_similarity[i],
                     rotation_sd_deg=view.rotation_sd_deg,
                     translation_sd_mm=view.translation_sd_mm,
                     correction=correction(given.camera, view.camera),
-                    **told.get(view.name, {}),
+                    **assessed.get(view.name, {}),
                 )
                 for i, (given, view) in enumerate(zip(case.views, self.views, strict=True))
             ],
             verdict=self.verdict,
             reasons=self.reasons,
             predicted_tre_mm=self.predicted_tre_mm,
-            weakest_turn=self.assessment.weakest_turn if self.assessment else None,
+            predicted_error=str(prediction) if prediction else "",
+            least_certain_rotation=self._least_certain_rotation(),
             world_from_ct=self.world_from_ct,
             start_world_from_ct=self.start_world_from_ct if refined else None,
             centre_ct=self.anatomy.centroid,
-            method=f"{self.method}: {self.started}" if self.started else self.method,
+            method=f"{self.method}: {self.regressor}" if self.regressor else self.method,
             landmarks=self.landmark_fit.residuals if self.landmark_fit else (),
-            similarity_name="local NCC",
             errors=self.errors,
             start_errors=self._errors(self.start_world_from_ct, case.views) if refined else None,
             levels=[
@@ -280,35 +309,33 @@ class Result:
                 "MultiViewRegistration": __version__,
                 "refinement": self.refined_by or "none",
                 "device": self.device,
-                **({"fell back": self.place.lack} if self.place.lack else {}),
+                **({"fallback": self.place.lack} if self.place.lack else {}),
             },
         )
 
-    def suggested_masks(self) -> dict[str, np.ndarray]:
-        """bool (rows, columns) by the view's name, True = use: what a case may name as `mask` to leave out what does not fit; see
-        `tile_map.without_unlike`. Only of views in which something does not fit."""
-        if self.assessment is None or self.assessment.evidence is None:
-            return {}
+    def _assessed(self) -> list[tuple]:
+        """Name, X-ray, compared tiles and error bounds of each view that was assessed."""
+        if self.assessment is None or self.assessment.features is None:
+            return []
         xrays = {view.name: view.xray for view in self.views}
-        masks = {
-            split.name: without_unlike(xrays[split.name], self.assessment.evidence, nth)
-            for nth, split in enumerate(self.assessment.splits)
-        }
-        return {name: kept for name, kept in masks.items() if kept.any() and (kept != xrays[name].valid).any()}
+        features, splits = self.assessment.features, self.assessment.splits
+        return [(split.name, xrays[split.name], features.tiles(nth), split) for nth, split in enumerate(splits)]
 
-    def _told_of_views(self) -> dict[str, dict]:
-        """What the assessment says of each view that it is about, as `ViewReport` has it."""
-        if self.assessment is None or self.assessment.evidence is None:
-            return {}
-        xrays = {view.name: view.xray for view in self.views}
-        return {
-            split.name: {
-                "depth_mm": split.depth_mm,
-                "in_plane_mm": split.in_plane_mm,
-                "agreement": png(tile_map(xrays[split.name], self.assessment.evidence, nth)),
-            }
-            for nth, split in enumerate(self.assessment.splits)
-        }
+    def _least_certain_rotation(self) -> str:
+        """ "rotation about the bone's long axis, below 1.20 degrees in 95 % of cases"; "" without an assessment."""
+        if self.assessment is None or self.assessment.least_certain_rotation is None:
+            return ""
+        degrees, axis = self.assessment.least_certain_rotation
+        axes = dict(zip(PATIENT_AXES, np.eye(3), strict=True))
+        names = {f"the patient's {name} axis": direction for name, direction in axes.items()}
+        if self.anatomy.structure:
+            points = self.anatomy.bone_points()
+            names = {
+                "the bone's long axis": np.linalg.svd(points - points.mean(axis=0), full_matrices=False)[2][0]
+            } | names
+        in_ct = rigid.inverse(self.world_from_ct)[:3, :3] @ axis
+        near = [name for name, each in names.items() if abs(each @ in_ct) >= np.cos(np.radians(NAMED_AXIS_DEG))]
+        return f"rotation about {near[0] if near else 'an oblique axis'}, below {degrees:.2f}\u00b0 in 95 % of cases."
 
     def _pictures(self) -> list[dict[str, tuple[bytes, ...]]]:
         """The picture files of each view, see `picture_files`; a thread for each."""
@@ -330,41 +357,37 @@ class Result:
         if case.truth_world_from_ct is None:
             return None
         targets = case.targets if case.targets is not None else self.anatomy.corners()
-        return metrics.errors(
-            [view.camera for view in views],
-            world_from_ct,
-            case.truth_world_from_ct,
-            targets,
-            [view.xray.pixel_mm for view in views],
-        )
+        cameras, pixels_mm = [view.camera for view in views], [view.xray.pixel_mm for view in views]
+        return metrics.errors(cameras, world_from_ct, case.truth_world_from_ct, targets, pixels_mm)
 
 
 def _camera(given: Camera, corrected: Camera) -> dict[str, list]:
-    """A view's camera in result.json, with what was given where that was corrected."""
-    told = {"camera_from_world": corrected.camera_from_world.tolist()}
+    """A view's camera in result.json, with the given one where it was corrected."""
+    content = {"camera_from_world": corrected.camera_from_world.tolist()}
     for key in ("camera_from_world", "intrinsics"):
         before, after = getattr(given, key).tolist(), getattr(corrected, key).tolist()
         if before != after:
-            told |= {key: after, f"given_{key}": before}
-    return told
+            content |= {key: after, f"given_{key}": before}
+    return content
 
 
 def _origin(case: Case, view: View) -> dict[str, dict]:
-    """By which UIDs the view's image is known, where it came from DICOM."""
+    """The UIDs of a view's image, if it is DICOM."""
     image = case.dicom.views.get(view.name)
     return {"dicom": asdict(image)} if image else {}
 
 
 def write_report(path: Path, cases: list[CaseReport]) -> None:
-    """One HTML file about one or several registrations."""
+    """Write one HTML file about one or several registrations."""
     write_atomically(path, report(cases, created=datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")))
 
 
 def software(place: Workplace) -> dict[str, str]:
-    """What tells in a result's file by which version, and on what, it was done, and why not where that was asked for."""
-    return {"version": __version__, "device": place.told(device()), **({"fell_back": place.lack} if place.lack else {})}
+    """Version and device of a registration, and why it fell back to the processor, for result.json."""
+    fallback = {"fallback_reason": place.lack} if place.lack else {}
+    return {"version": __version__, "device": place.told(processor()), **fallback}
 
 
-def device() -> str:
+def processor() -> str:
     """This machine's processor."""
     return f"CPU, {threads.available_threads()} threads, {platform.machine()}"

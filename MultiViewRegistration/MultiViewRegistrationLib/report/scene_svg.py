@@ -1,4 +1,6 @@
-"""A case's geometry drawn as SVG: the scene in 3D from a side, and an X-ray with the CT's box and the patient's directions in it.
+"""case.html: a case's geometry drawn as SVG, to check it before it is used.
+
+The scene in 3D from a side, and each X-ray with the CT's box and the patient's directions in it.
 
 The scene is an orthographic projection, in which a flat image is mapped by an affine matrix: the X-rays on the detectors are exact.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 import base64
 import io
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 
 from ..figures.html_tree import tag
 from ..imaging.view import View
+from .html import STYLE, page
 
 COLOURS = ("#56b4e9", "#cc79a7", "#2bbd8e", "#e8703a", "#b9a7ff")
 """Of the views, told apart with any colour vision, and named beside what they colour."""
@@ -24,6 +28,17 @@ OPPOSITE = {"L": "R", "P": "A", "S": "I"}
 AXIS_MM = 100.0
 EDGES = [(n, n | bit) for bit in (1, 2, 4) for n in range(8) if not n & bit]
 NEAREST = 1.0  # mm before the source: lines are cut there
+
+
+SIDES = (("From one side", 40.0, 22.0), ("A quarter turn further", 130.0, 22.0))
+_STYLE = (
+    STYLE
+    + """
+svg.scene, svg.xray { display: block; width: 100%; height: auto; max-height: 88vh; background: #000; border-radius: 6px; }
+svg text { paint-order: stroke; stroke: #000; stroke-width: .18em; stroke-linejoin: round; }
+.finding { border-left: 3px solid #f0c244; padding-left: 10px; }
+"""
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +54,32 @@ class Scene:
     @property
     def middle(self) -> np.ndarray:
         return self.corners.mean(0)
+
+
+def case_page(name: str, scene: Scene, lines: Sequence[str], findings: Sequence[str], notes: Sequence[str] = ()) -> str:
+    """case.html as text.   lines: what the geometry means.   findings: what is suspicious.   notes: on how it is drawn."""
+    nothing = "Nothing looks wrong. Check the pictures all the same."
+    suspicious = [tag("p", finding, class_="finding") for finding in findings] or [tag("p", nothing)]
+    sides = [_figure(title, scene_svg(scene, *angles)) for title, *angles in SIDES]
+    images = [
+        _figure(view.name, xray_svg(scene, nth), COLOURS[nth % len(COLOURS)]) for nth, view in enumerate(scene.views)
+    ]
+    introduction = (
+        "Lengths are in mm, angles in degrees, coordinates in LPS. Yellow: the box of the CT. R and L, A and P, S and I: the "
+        "patient's right and left, front and back, head and feet, as the CT has them."
+    )
+    sections = {
+        "Suspicious": suspicious,
+        "The scene": [tag("div", *sides, class_="views"), *(tag("p", note, class_="quiet") for note in notes)],
+        "The images": [tag("div", *images, class_="views")],
+        "In words": [tag("p", line) for line in lines],
+    }
+    parts = [tag("section", tag("h2", title), *content, class_="case") for title, content in sections.items()]
+    return page(f"{name}: geometry", [introduction], parts, _STYLE)
+
+
+def _figure(title: str, svg: ET.Element, colour: str | None = None) -> ET.Element:
+    return tag("figure", tag("figcaption", title, style=colour and f"color: {colour}"), svg)
 
 
 def scene_svg(scene: Scene, azimuth_deg: float, elevation_deg: float) -> ET.Element:

@@ -1,39 +1,39 @@
-"""The parts of the report, each a tree of elements."""
+"""The sections of the report, each a tree of elements."""
 
 from __future__ import annotations
 
+import base64
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from ..figures.html_tree import tag
+from ..figures.line_plot import Axis, Line, legend, line_plot
 from ..geometry import rigid
 from ..geometry.landmarks import Residual
-from .case_report import CameraSummary, CaseReport, ViewReport
-from .convergence import convergence
-from .pictures import agreement, comparison
-from .tables import number, table
+from .case_report import CameraSummary, CaseReport, Level, ViewReport
+from .html import number, page, table
+from .overlays import LEGENDS
 
 VERDICTS = {
     "accept": (
         "\u2713",
         "accept",
-        "The result agrees with everything that was checked. "
-        "How often that is wrong was measured on simulated X-rays alone.",
+        "Every check agrees with the result. The failure probability was measured on simulated X-rays only.",
     ),
-    "check": ("!", "check", "A person must look at the pictures before the result is used."),
-    "reject": ("\u2715", "reject", "The result must not be used."),
+    "check": ("!", "check", "Check the pictures before you use the result."),
+    "reject": ("\u2715", "reject", "Do not use the result."),
     None: (
         "\u2013",
         "not assessed",
-        "Nothing here has judged whether this result can be trusted. Look at the pictures of every view: a "
-        "wrong pose can look good in one view, and a good similarity is no proof of accuracy.",
+        "Nothing has checked this result. Look at the pictures of every view: a wrong pose can look good in one view, and a "
+        "high similarity does not prove accuracy.",
     ),
 }
 ERROR_ROWS = (
     ("mtre_mm", "mTRE", "mm", 3, "mean 3D distance of the targets from their true place"),
-    ("depth_mm", "depth", "mm", 3, "mean part of it along the first view's beam, which that view hardly sees"),
+    ("depth_mm", "depth", "mm", 3, "mean part of it along the first view's beam, which that view hardly shows"),
     ("in_plane_mm", "in plane", "mm", 3, "mean part of it across that beam"),
     ("max_tre_mm", "largest TRE", "mm", 3, "3D distance of the worst target"),
     (
@@ -55,6 +55,16 @@ ERROR_ROWS = (
         "for comparison with DiffPose and its successors only; not a target error",
     ),
 )
+
+
+def report(cases: Sequence[CaseReport], created: str, title: str = "Registration report") -> str:
+    """report.html as text: what was registered, how well, and from what.
+
+    created: the time of writing, for the reader. Radio buttons and style rules switch between start and result.
+    """
+    introduction = f"Written {created}. Lengths are in mm, angles in degrees, coordinates in LPS."
+    sections = [case_section(case, f"case-{nth}") for nth, case in enumerate(cases, start=1)]
+    return page(title, [introduction], [index(cases) if len(cases) > 1 else None, *sections])
 
 
 def index(cases: Sequence[CaseReport]) -> ET.Element:
@@ -80,8 +90,8 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
         None if case.override is None else tag("p", tag("strong", "Override: "), case.override, class_="override"),
         tag("p", case.note, class_="note") if case.note else None,
         _verdict(case),
-        comparison(case, anchor),
-        *agreement(case),
+        _comparison(case, anchor),
+        *_agreement(case),
         tag("h3", "Error against the known truth"),
         _errors(case),
         tag("h3", "Views"),
@@ -89,8 +99,8 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
         tag("h3", "Pose"),
         _pose(case),
         *_landmarks(case.landmarks),
-        *([tag("h3", "Convergence"), convergence(case.levels)] if case.refined else []),
-        tag("h3", "Where it comes from"),
+        *([tag("h3", "Convergence"), _convergence(case.levels)] if case.refined else []),
+        tag("h3", "Origin"),
         _origin(case),
         id=anchor,
         class_="case",
@@ -99,31 +109,20 @@ def case_section(case: CaseReport, anchor: str) -> ET.Element:
 
 def _verdict(case: CaseReport) -> ET.Element:
     _, _, meaning = VERDICTS[case.verdict]
-    if case.predicted_tre_mm is None:
-        predicted = "No prediction."
-    else:
+    facts = [("Predicted error at the targets", case.predicted_error or "No prediction.")]
+    if case.predicted_tre_mm:
         mean, upper = case.predicted_tre_mm["mean"], case.predicted_tre_mm["upper95"]
-        predicted = f"below {upper:.2f} mm in 95 of 100 cases, {mean:.2f} mm on average in these."
+        facts.append(("95 % bound", f"{upper:.2f} mm, with a mean of {mean:.2f} mm below it."))
+    if case.least_certain_rotation:
+        facts.append(("Least certain", case.least_certain_rotation))
     return tag(
         "div",
         tag("p", tag("span", "Verdict ", class_="quiet"), _badge(case.verdict)),
         tag("p", meaning),
         tag("ul", *(tag("li", reason) for reason in case.reasons)) if case.reasons else None,
-        tag("p", tag("span", "Predicted error at the targets: ", class_="quiet"), predicted),
-        _weakest_turn(case),
+        *(tag("p", tag("span", f"{name}: ", class_="quiet"), text) for name, text in facts),
         class_="verdict",
     )
-
-
-def _weakest_turn(case: CaseReport) -> ET.Element | None:
-    if case.weakest_turn is None:
-        return None
-    degrees, axis = case.weakest_turn
-    told = (
-        f"below {number(degrees, chr(176), 2)} in 95 of 100 cases, about the direction "
-        f"({', '.join(number(value, '', 2) for value in axis)}) of the world."
-    )
-    return tag("p", tag("span", "The turn of which the X-rays tell least: ", class_="quiet"), told)
 
 
 def _badge(verdict: str | None) -> ET.Element:
@@ -140,7 +139,7 @@ def _start_to_result(case: CaseReport) -> str:
 
 def _errors(case: CaseReport) -> ET.Element:
     if case.errors is None:
-        return tag("p", "The true pose of this case is not known, so no error can be told.")
+        return tag("p", "The true pose is unknown, so the error is, too.")
     columns = {"Start": case.start_errors, "Result": case.errors} if case.refined else {"At this pose": case.errors}
     rows = []
     for key, name, unit, digits, meaning in ERROR_ROWS:
@@ -159,11 +158,7 @@ def _views(case: CaseReport) -> ET.Element:
         return [name, *(value(view) for view in case.views)]
 
     rows = [
-        row(
-            f"{case.similarity_name}, result" if case.refined else case.similarity_name,
-            lambda view: number(view.similarity, "", 3),
-        ),
-        row("C-arm angles", lambda view: _angles(view.camera)),
+        row("Local NCC, result" if case.refined else "Local NCC", lambda view: number(view.similarity, "", 3)),
         row("Angle to the first view", lambda view: number(view.camera.angle_to_first_deg, "\u00b0", 1)),
         row("Source to detector", lambda view: number(view.camera.source_to_detector_mm, "mm", 1)),
         row("Focal length", lambda view: number(view.camera.focal_px, "pixels", 1)),
@@ -172,7 +167,7 @@ def _views(case: CaseReport) -> ET.Element:
         row("Geometry", _certainty),
     ]
     if case.refined:
-        rows.insert(0, row(f"{case.similarity_name}, start", lambda view: number(view.start_similarity, "", 3)))
+        rows.insert(0, row("Local NCC, start", lambda view: number(view.start_similarity, "", 3)))
     if any(view.depth_mm is not None for view in case.views):
         rows += [
             row("Error along the beam, 95 % below", lambda view: number(view.depth_mm, "mm", 2)),
@@ -185,14 +180,6 @@ def _views(case: CaseReport) -> ET.Element:
 
 def _pixel_size(camera: CameraSummary) -> str:
     return "unknown" if camera.pixel_mm is None else "{:.3f} \u00d7 {:.3f} mm".format(*camera.pixel_mm)
-
-
-def _angles(camera: CameraSummary) -> str:
-    if camera.rao_lao_deg is None or camera.cra_cau_deg is None:
-        return "\u2013"
-    primary = "LAO" if camera.rao_lao_deg >= 0 else "RAO"
-    secondary = "CRA" if camera.cra_cau_deg >= 0 else "CAU"
-    return f"{primary} {abs(camera.rao_lao_deg):.1f}\u00b0, {secondary} {abs(camera.cra_cau_deg):.1f}\u00b0"
 
 
 def _certainty(view: ViewReport) -> str:
@@ -271,4 +258,133 @@ def _origin(case: CaseReport) -> ET.Element:
         table(None, inputs),
         tag("h4", "Software"),
         table(None, software),
+    )
+
+
+AGREEMENT = (
+    "Orange: CT and X-ray agree less than the image's noise explains, the more the stronger: tools, tissue that moved, or a wrong "
+    "pose. Dimmed: not compared. The rest agrees."
+)
+
+
+def _comparison(case: CaseReport, anchor: str) -> ET.Element:
+    """Radio buttons and pictures are siblings, so that style rules alone can switch all views together."""
+    kinds = [kind for kind in LEGENDS._fields if any(kind in view.pictures for view in case.views)]
+    if not kinds:
+        return tag("p", "No pictures.", class_="quiet")
+
+    def choice(group: str, value: str, hint: str, **checked: bool) -> tuple[ET.Element, ET.Element]:
+        name = f"{anchor}-{value}"
+        fields = {"name": f"{anchor}-{group}", "id": name, "class_": f"pick-{value}", "aria_label": hint}
+        radio = tag("input", type="radio", **fields, **checked)
+        return radio, tag("label", value.capitalize(), for_=name, class_="choice")
+
+    controls = [part for kind in kinds for part in choice("kind", kind, f"Show {kind}", checked=kind == kinds[0])]
+    if case.refined:
+        controls += [
+            tag("span", class_="gap"),
+            *choice("pose", "start", "Show the start pose"),
+            *choice("pose", "result", "Show the result", checked=True),
+        ]
+    legends = [tag("p", getattr(LEGENDS, kind), class_=f"shot-legend {kind}") for kind in kinds]
+    figures = [_figure(view, kinds, anchor) for view in case.views]
+    return tag(
+        "div",
+        tag("h3", "Pictures"),
+        tag(
+            "p",
+            "A click on a picture, or the arrow keys on the buttons, changes between start and result.",
+            class_="quiet screen",
+        )
+        if case.refined
+        else None,
+        *controls,
+        tag("div", *legends, class_="legends"),
+        tag("div", *figures, class_="views"),
+        class_="compare",
+    )
+
+
+def _agreement(case: CaseReport) -> list[ET.Element]:
+    """Where X-rays and CT agree, if that was assessed."""
+    shown = [view for view in case.views if view.agreement]
+    if not shown:
+        return []
+    figures = [
+        tag(
+            "figure",
+            tag("figcaption", view.name),
+            tag("div", _image(view.agreement, f"{view.name}, agreement"), class_="map"),
+        )
+        for view in shown
+    ]
+    return [
+        tag("h3", "Where X-rays and CT agree"),
+        tag("p", AGREEMENT, class_="quiet"),
+        tag("div", *figures, class_="views"),
+    ]
+
+
+def _image(file: bytes, alt: str) -> ET.Element:
+    return tag("img", src="data:image/png;base64," + base64.b64encode(file).decode("ascii"), alt=alt, decoding="async")
+
+
+def _figure(view: ViewReport, kinds: Sequence[str], anchor: str) -> ET.Element:
+    """All pictures of a view; of two poses each is a label of the other's radio button, so a click changes it."""
+
+    def shot(kind: str, pose: str, other: str | None, file: bytes) -> ET.Element:
+        picture = _image(file, ", ".join(filter(None, (view.name, kind, pose))))
+        if other is None:
+            return tag("div", picture, class_=f"shot {kind} alone")
+        on_paper = tag("span", f", {kind}", class_="print")
+        mark = tag("span", pose, on_paper, class_="mark", aria_hidden="true")
+        return tag("label", picture, mark, for_=f"{anchor}-{other}", class_=f"shot {kind} {pose}")
+
+    shots = []
+    for kind in kinds:
+        if kind in view.pictures:
+            *start, result = view.pictures[kind]
+            if start:
+                shots += [shot(kind, "start", "result", *start), shot(kind, "result", "start", result)]
+            else:
+                shots.append(shot(kind, "", None, result))
+    return tag("figure", tag("figcaption", view.name), tag("div", *shots, class_="shots"))
+
+
+def _convergence(levels: Sequence[Level]) -> ET.Element:
+    levels = [level for level in levels if len(level.cost)]
+    if not levels:
+        return tag("p", "No steps were taken.", class_="quiet")
+    cost, step, first = [], [], 1
+    for level in levels:
+        steps = range(first, first + len(level.cost))
+        cost.append(Line(level.name, steps, [value / (level.cost[0] or 1.0) for value in level.cost]))
+        step.append(Line(level.name, steps, level.step_mm))
+        first = steps.stop
+    rows = [
+        [
+            level.name,
+            str(len(level.cost)),
+            f"{level.cost[0]:.5g}",
+            f"{level.cost[-1]:.5g}",
+            number(level.step_mm[-1], "mm", 4),
+        ]
+        for level in levels
+    ]
+    heads = ["Level", "Steps", "First cost", "Last cost", "Last step"]
+    return tag(
+        "div",
+        tag(
+            "div",
+            line_plot(
+                cost,
+                "Cost of each step, relative to the first of its level",
+                Axis("step"),
+                Axis("cost / first of level"),
+            ),
+            line_plot(step, "Size of each step in mm", Axis("step"), Axis("size of step (mm)", "log")),
+            class_="plots",
+        ),
+        legend([level.name for level in levels]),
+        tag("details", tag("summary", "As numbers"), table(heads, rows)),
     )

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
-from ..figures.html_tree import document, tag
+from ..figures.html_tree import tag
 from ..figures.line_plot import Axis, Line, legend, line_plot
 from ..io.files import staged
 from ..io.json_reader import printable
-from ..report.style import STYLE
+from ..report.html import page as html_page
 from .relative_motion import Relative, relative_motion
 from .track_files import MATRIX, StoredTrack, table
 
@@ -152,17 +152,4 @@ def page(motion: Sequence[Relative], fixed: str, moving: str, count: int) -> str
     said = f"Since frame {frames[0]}, along the axes of the fixed structure's CT. " + (
         f"{missing} of {count} frames are left out: one of the two was lost or rejected there." if missing else ""
     )
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", http_equiv="Content-Security-Policy", content="default-src 'none'; style-src 'unsafe-inline'"),
-        tag("title", title),
-        tag("style", STYLE),
-    )
-    body = tag(
-        "body",
-        tag("header", tag("h1", title), tag("p", said, class_="quiet")),
-        tag("main", tag("div", *plots, class_="plots")),
-    )
-    return document(tag("html", head, body, lang="en"))
+    return html_page(title, [said], [tag("div", *plots, class_="plots")])

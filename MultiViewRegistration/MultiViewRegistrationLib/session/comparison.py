@@ -50,11 +50,11 @@ def take(session: Session, one: Entry, other: Entry) -> Callable[[], Comparison]
 
 def _pictures(anatomy, view, poses) -> list[np.ndarray]:
     from ..mrml.overlay import rendered
-    from ..report.live_overlays import film_of, picture
+    from ..report.overlays import film_of, live_picture
 
     factor = -(-max(view.camera.size) // SIDE)
     camera, film = view.camera.pooled(factor), film_of(view.xray.pooled(factor))
     return [
-        picture("edges", film, rendered(anatomy, camera, pose, LEVEL, bones=True), structure=anatomy.structure)
+        live_picture("edges", film, rendered(anatomy, camera, pose, LEVEL, bones=True), structure=anatomy.structure)
         for pose in poses
     ]

@@ -77,17 +77,17 @@ def predicted_at_targets(result) -> list[tuple[float, float]]:
 def maps(result) -> list[tuple[str, str, np.ndarray]]:
     """Of each view that was assessed its name, how far off the targets may be as seen from it, and uint8 (rows, columns, 3) of where it
     disagrees; empty where nothing was assessed."""
-    from ..report.tile_map import tile_map
+    from ..report.overlays import tile_map
 
     assessment = result.assessment
-    if assessment is None or assessment.evidence is None:
+    if assessment is None or assessment.features is None:
         return []
     xrays = {view.name: view.xray for view in result.views}
     return [
         (
             split.name,
             f"targets within {split.in_plane_mm:.1f} mm across the beam and {split.depth_mm:.1f} mm along it, in 95 of 100 results",
-            tile_map(xrays[split.name], assessment.evidence, nth),
+            tile_map(xrays[split.name], assessment.features.tiles(nth)),
         )
         for nth, split in enumerate(assessment.splits)
     ]

@@ -224,7 +224,7 @@ class Drawing:
 
     def _film(self, detector: Detector, xray, factor: int):
         """The X-ray as pictures show it, made once for as long as it is the same."""
-        from ..report.live_overlays import film_of
+        from ..report.overlays import film_of
 
         key = xray, factor
         if self._films.get(_name(detector), ((),))[0] != key:

@@ -58,7 +58,7 @@ def registered(case, anatomy, start: str, refinement: str, seed: int, model: Pat
 
 def started(result) -> dict:
     """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
-    told = result.started
+    told = result.regressor
     return (
         {}
         if told is None

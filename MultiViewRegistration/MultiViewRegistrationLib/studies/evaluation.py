@@ -27,7 +27,7 @@ from ..registration.ranges import Range
 from ..regressor.initialise import Model, missing_pose_error
 from . import statistics as protocol
 from .evaluation_method import SEARCHED, STARTS, Method
-from .failure_figure import miss_picture
+from .failure_figure import failure_figure
 from .motion_statistics import Motion, check_motion
 
 #: Starts of a case without truth agree if they end this near their consensus.
@@ -311,7 +311,7 @@ def _with_truth(
 
 def _picture(views: list[View], anatomy: Anatomy, found: np.ndarray, truth: np.ndarray) -> bytes:
     drrs = [[anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth)]
-    return miss_picture([view.xray for view in views], *drrs)
+    return failure_figure([view.xray for view in views], *drrs)
 
 
 def _without_truth(

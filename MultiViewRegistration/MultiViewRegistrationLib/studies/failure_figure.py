@@ -15,7 +15,7 @@ _SIDE = 420
 _GAP = 8
 
 
-def miss_picture(xrays: Sequence[XRay], found: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> bytes:
+def failure_figure(xrays: Sequence[XRay], found: Sequence[np.ndarray], true: Sequence[np.ndarray]) -> bytes:
     """JPEG: a column for each view, contours of the CT over the X-ray, above at the pose that was found, below at the true one.
 
     found, true: DRRs (rows, columns) on the X-rays' pixels, NaN where they have no value.

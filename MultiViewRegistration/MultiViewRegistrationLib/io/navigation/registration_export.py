@@ -18,7 +18,7 @@ from ..dicom_identity import DicomImage, new_uid
 from ..files import write_atomically
 from ..json_reader import JsonObject, describe, printable, read_json
 
-VERSION = 1
+VERSION = 2
 VERDICTS = ("accept", "check", "reject")
 REJECTED = "The result was rejected."
 

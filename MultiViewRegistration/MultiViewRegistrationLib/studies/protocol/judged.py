@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...assessment.diagnosis import CLEARER
 from ...assessment.prediction import Model
-from ...assessment.verdict import decided
+from ...assessment.verdict import decide
 
 
 def judged(row: dict, model: Model) -> dict:
@@ -16,16 +16,16 @@ def judged(row: dict, model: Model) -> dict:
     if cause and cause["evidence_gain"] >= CLEARER:
         told, moved_mm = told.moved(cause["moved_mm"]).no_less_than(*noise), cause["moved_mm"]
         verdict, split = (
-            decided(told, model, False, moved_mm),
+            decide(told, model, False, moved_mm),
             {"depth95_mm": told.upper95_mm, "in_plane95_mm": told.upper95_mm},
         )
     else:
-        verdict, wider = decided(told, model, row["measured"]), told.upper95_mm / (row["beyond"] * row["noise95_mm"])
+        verdict, wider = decide(told, model, row["measured"]), told.upper95_mm / (row["beyond"] * row["noise95_mm"])
         split = {key: wider * row[key] for key in ("depth95_mm", "in_plane95_mm")}
     return {
         **row,
         **split,
-        "wrong": told.wrong,
+        "wrong": told.failure_probability,
         "mean_mm": told.mean_mm,
         "upper95_mm": told.upper95_mm,
         "bounded": told.bounded,

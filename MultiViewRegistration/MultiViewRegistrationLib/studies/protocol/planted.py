@@ -17,7 +17,7 @@ from ...imaging.view import View
 from ...io.case import Case
 from ...registration.anatomy import Anatomy
 from ...registration.pipeline import refine
-from ...report.local_contrast import local_moments
+from ...report.edges import local_moments
 from ...simulation.projector import Joseph
 from .. import statistics as protocol
 from .faults import off

@@ -13,7 +13,7 @@ GAP = 3
 
 
 def contact_sheet(misses: Sequence[tuple[str, bytes]]) -> bytes:
-    """JPEG: (caption, picture as `miss_picture` makes it) each, in rows, large enough to show which bones were taken for which."""
+    """JPEG: (caption, picture as `failure_figure` makes it) each, in rows, large enough to show which bones were taken for which."""
     small = []
     for caption, picture in misses:
         image = Image.open(io.BytesIO(picture)).convert("RGB")

@@ -23,7 +23,7 @@ from ...simulation.cases import PIXEL_MM, random_cameras, random_pose, targets_o
 from ...simulation.nuisances import overlays_with, xrays_with
 from ...simulation.simulator import SimulatedXRay
 from .. import statistics as protocol
-from ..failure_figure import miss_picture
+from ..failure_figure import failure_figure
 from .conditions import INTERVALS, PARTS, REACH_MM, TOGETHER, Trial
 from .faults import FAULTS, off
 from .subject import Subject
@@ -93,7 +93,7 @@ def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], s
 def _picture(anatomy: Anatomy, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
     """At half the X-rays' resolution, which is enough to see what was taken for what, and quick."""
     views = [view.pooled(2) for view in views]
-    return miss_picture(
+    return failure_figure(
         [view.xray for view in views], *([anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth))
     )
 
@@ -171,7 +171,7 @@ def told(result: Result) -> dict:
     case, first = result.case, result.views[0].camera
     split = metrics.split_by_view(first, result.world_from_ct, case.truth_world_from_ct, case.targets)
     said = assessment.splits[0] if assessment.splits else None
-    noise = assessment.evidence and assessment.evidence.uncertainty.at(
+    noise = assessment.features and assessment.features.uncertainty.at(
         rigid.transform_points(result.world_from_ct, assessment.targets)
     )
     rival, rest_at = result.refinement.rival, result.refinement.rest_at
@@ -183,22 +183,22 @@ def told(result: Result) -> dict:
         "verdict": result.verdict,
         "reasons": list(assessment.reasons),
         "cause": assessment.cause.to_json() if assessment.cause else None,
-        "wrong": prediction and prediction.wrong,
+        "wrong": prediction and prediction.failure_probability,
         "mean_mm": prediction and prediction.mean_mm,
         "upper95_mm": prediction and prediction.upper95_mm,
         "bounded": prediction and prediction.bounded,
         "depth95_mm": said and said.depth_mm,
         "in_plane95_mm": said and said.in_plane_mm,
-        "beyond": assessment.beyond,
+        "beyond": assessment.error_inflation,
         "rest_at": None if rest_at is None else rest_at.tolist(),
         "gap": rival and rival.gap,
         "similarity": list(result.refinement.fit.similarity),
         "world_from_ct": result.world_from_ct.tolist(),
-        "features": assessment.evidence and verdict.numbers(assessment.evidence),
+        "features": assessment.features and verdict.model_inputs(assessment.features),
         "measured": assessment.measured,
         "noise_mm": noise and noise.mean_mm,
         "noise95_mm": noise and noise.bound_mm(),
-        "causes_left": assessment.causes_left,
+        "diagnosis_incomplete": assessment.diagnosis_incomplete,
         "register_s": result.seconds["initialise"] + result.seconds["refine"],
         "assess_s": result.seconds["assess"],
     }

@@ -66,9 +66,9 @@ class Layers:
 
     @staticmethod
     def picture_of(mode: str, film, drr: np.ndarray, *, structure: bool) -> np.ndarray:
-        from ...report.live_overlays import layer
+        from ...report.overlays import live_layer
 
-        return layer(mode, film, drr, structure=structure)
+        return live_layer(mode, film, drr, structure=structure)
 
     def show_picture(self, detector: Detector, picture: np.ndarray, factor: int) -> None:
         self._show(detector, Layer("picture", picture, factor, next(_stamps)))

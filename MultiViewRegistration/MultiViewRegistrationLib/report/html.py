@@ -1,8 +1,14 @@
-"""Look of the report: a dark reading room on the screen, black on white on paper."""
+"""HTML pages of this program: their frame, style, tables and numbers. A dark reading room on screen, black on white on paper."""
 
 from __future__ import annotations
 
+import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+
+from ..figures.html_tree import Content, document, tag
 from .overlays import Overlays
+
+RESEARCH_USE = "For research use only. Not a medical device: not for diagnosis, planning or guidance of a treatment."
 
 _SCREEN = """
 :root { color-scheme: dark; --page: #0e1012; --panel: #171a1e; --line: #30363d; --text: #e8e6e1;
@@ -115,3 +121,41 @@ _PRINT = """
 """
 
 STYLE = _SCREEN + _SWITCHES + _PRINT
+
+
+def page(title: str, introduction: Sequence[Content], parts: Sequence[ET.Element | None], style: str = STYLE) -> str:
+    """A HTML file that opens anywhere: no script, nothing loaded from outside, pictures embedded.
+
+    introduction: paragraphs below the title.   parts: of the main part.
+    """
+    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("title", title),
+        tag("style", style),
+    )
+    header = tag("header", tag("h1", title), tag("p", RESEARCH_USE, class_="research"))
+    header.extend(tag("p", text, class_="quiet") for text in introduction)
+    body = tag("body", header, tag("main", *parts), tag("footer", tag("p", RESEARCH_USE)))
+    return document(tag("html", head, body, lang="en"))
+
+
+def number(value: float | None, unit: str, digits: int) -> str:
+    """A number with its unit; a dash for None."""
+    if value is None:
+        return "\u2013"
+    gap = "" if unit in ("", "\u00b0") else "\N{NO-BREAK SPACE}"
+    rounded = round(value, digits) + 0.0  # no minus zero
+    return f"{rounded:.{digits}f}{gap}{unit}".replace("-", "\u2212")
+
+
+def table(heads: Sequence[str] | None, rows: Sequence[Sequence[Content]]) -> ET.Element:
+    """A table whose first column names the row. Wide tables scroll within themselves."""
+    if not rows:
+        return tag("p", "Unknown.", class_="quiet")
+    body = [tag("tr", tag("th", first, scope="row"), *(tag("td", cell) for cell in rest)) for first, *rest in rows]
+    head = tag("thead", tag("tr", *(tag("th", text, scope="col") for text in heads))) if heads else None
+    return tag("div", tag("table", head, tag("tbody", *body)), class_="wide")

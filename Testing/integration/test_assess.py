@@ -117,7 +117,7 @@ def test_the_camera_of_a_view_of_unknown_geometry_stays_as_it_is(case, prepared)
     result = assess(replace(case, views=[case.views[0], unknown]), phantom.TRUE_POSE, prepared)
     assert result.views[1].camera is case.views[1].camera
     assert (
-        "view2: its geometry is unknown, so its camera was not corrected, and its similarity says little."
+        "The geometry of view2 is unknown: its camera was not corrected, and its similarity means little."
         in result.reasons
     )
 

@@ -31,7 +31,9 @@ SAME_DIRECTION_DEG = 15.0
 SDS_95 = 1.96
 #: Below this evidence ratio to the next minimum a result is ambiguous; hardly any correct one of docs/accuracy.md has less.
 AMBIGUOUS_RATIO = 1.3
-DIAGNOSIS_STOPPED = 'The search for causes stopped early. "Assess this pose" in the panel or the page, or mvreg register --diagnose, finishes it.'
+DIAGNOSIS_STOPPED = (
+    'The search for causes stopped early. "Assess this pose", or mvreg register --diagnose, finishes it.'
+)
 
 
 @dataclass(frozen=True, eq=False)

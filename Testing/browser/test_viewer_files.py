@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import monotonic, sleep
-from types import SimpleNamespace
 
 import numpy as np
 import phantom
-import pytest
-import SimpleITK as sitk
 from planted_dicom import write_xray
 from scipy.spatial.transform import Rotation
 from served import mtre_mm
 
-from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
 
@@ -147,40 +142,6 @@ def test_an_angle_that_a_header_lacks_is_asked_for(open_tab, serve, tmp_path):
     tab.wait_state(
         "!s.xrays.geometry.changed && !s.xrays.geometry.problem && s.xrays.geometry.fields.cra_cau_deg === '0'"
     )
-
-
-def test_a_second_file_is_read_only_where_it_was_sent_beside_the_first(tmp_path):
-    pytest.importorskip("trame_slicer", reason="needs slicer-core: pip install -e .[viewer]")
-    from MultiViewRegistrationLib.viewer.calibration_part import BESIDE, Calibration, CalibrationPart
-
-    folder, view = tmp_path / "sent", SimpleNamespace(size=(128, 128), name="view1")
-    folder.mkdir()
-    transform = sitk.AffineTransform(3)
-    for path in (folder / "carm.tfm", folder / "camera.tfm", tmp_path / "elsewhere.tfm"):
-        sitk.WriteTransform(transform, str(path))
-    answers = {"direction": "forward", "axes": "lps", "intrinsics": "1000 0 64 0 1000 64 0 0 1", "first_pixel": "0"}
-    part = CalibrationPart(None, None, None)
-
-    def given(beside: str) -> Calibration:
-        return Calibration(
-            folder, (folder / "camera.tfm", folder / "carm.tfm"), folder / "carm.tfm", {**answers, BESIDE: beside}
-        )
-
-    def content(beside: str) -> dict:
-        """Once the file is read."""
-        until = monotonic() + 30
-        while not (read := part.content(view, given(beside)))["questions"] and monotonic() < until:
-            sleep(0.02)
-        return read
-
-    asked = {question["key"]: question for question in content("")["questions"]}
-    assert [choice["value"] for choice in asked[BESIDE]["choices"]] == ["", "none", "camera.tfm"]
-    for beside in ("camera.tfm", "none"):
-        assert content(beside)["told"].startswith("A camera of 128 \u00d7 128 pixels")
-    for path in (tmp_path / "elsewhere.tfm", "../elsewhere.tfm", "/etc/hostname"):
-        assert content(str(path))["told"] == ""
-        with pytest.raises(InputError, match="nothing is assumed"):
-            part.camera(view, given(str(path)))
 
 
 def test_the_ct_is_put_where_a_file_has_it_and_back(tab, case_file, tmp_path):

@@ -73,7 +73,12 @@ class Person:
         ct, xrays = self.panel.sections["ct"], self.panel.sections["xrays"]
         self.wait(lambda: not self.panel.opening.under_way)
         self.wait(
-            lambda: ct._look is None and ct._reading is None and xrays._reading is None and not xrays._readiness.step()
+            lambda: (
+                ct._look is None
+                and ct._reading is None
+                and not xrays.presenter.reading
+                and not xrays.presenter.readiness.step()
+            )
         )
 
     @property

@@ -56,7 +56,7 @@ def write_cameras(path, **angles):
 
 def rows(person):
     """The boxes and fields of the questions that are asked now, by their label."""
-    found = person.panel.sections["xrays"].geometry._calibration._rows._rows.values()
+    found = person.panel.sections["xrays"].geometry.questions.rows.values()
     return {label.text: widget for label, widget in found if widget.visible}
 
 

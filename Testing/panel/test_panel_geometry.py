@@ -105,7 +105,7 @@ def test_what_is_not_applied_waits(host, section):
     assert ui.distanceEdit.text == "" and not ui.resetButton.enabled
     table.selectRow(1)
     host.process()
-    assert ui.distanceEdit.text == "1234"
+    assert ui.distanceEdit.text == "1234 mm"
     host.click(ui.resetButton)
     assert ui.distanceEdit.text == "" and not ui.resetButton.enabled
 
@@ -204,7 +204,7 @@ def test_a_camera_of_a_mirrored_image_from_a_file(host, opened, section, tmp_pat
     for label, answer in zip(
         ("First pixel at:", "World axes:", "Lengths in:"), ("0 (OpenCV)", "LPS (DICOM, ITK)", "mm"), strict=True
     ):
-        box = next(box for text, box in section.geometry._calibration._rows._rows.values() if text.text == label)
+        box = next(box for text, box in section.geometry.questions.rows.values() if text.text == label)
         host.choose(box, answer)
     host.click(ui.applyButton)
     np.testing.assert_allclose(view.camera.intrinsics, camera["intrinsics"], atol=1e-5)

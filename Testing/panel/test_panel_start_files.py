@@ -27,7 +27,7 @@ def choose(person, button, path):
 
 
 def rows(part):
-    return {label.text: widget for label, widget in part._rows._rows.values() if widget.visible}
+    return {label.text: widget for label, widget in part.questions.rows.values() if widget.visible}
 
 
 def test_a_pose_is_placed_once_its_axes_and_direction_are_said(person, tmp_path):
@@ -75,7 +75,7 @@ def markups(path, points):
 def test_landmarks_of_ct_and_xrays_come_from_files_and_register(person, tmp_path):
     from phantom_scene import phantom
 
-    ui, part = person.of("start"), person.panel.sections["start"].landmark_file
+    ui, part = person.of("start"), person.panel.sections["start"].landmarks
     person.host.click(ui.landmarksRadioButton)
     points = {f"L{i}": point for i, point in enumerate(np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]]))}
     choose(person, ui.landmarkFileButton, markups(tmp_path / "ct.mrk.json", points))

@@ -49,7 +49,7 @@ def cell(section, row: int, column: int) -> str:
 
 def rest(host, section) -> None:
     """Until all is read and looked at."""
-    host.process(60, until=lambda: section._reading is None and not section._readiness.step())
+    host.process(60, until=lambda: not section.presenter.reading and not section.presenter.readiness.step())
     host.process(0.1)
 
 

@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 from ..errors import InputError
 from ..session import export
 from ..session.presenters.export import CLIENT, MAX_PORT, SERVER, ExportPresenter
+from ..session.presenters.number import Number
 from . import packages
 from .fields import NumberField
 from .section import Section
@@ -42,7 +43,7 @@ class ExportSection(Section):
             "currentIndexChanged(int)", lambda index: self._choose(presenter.set_link, "mode", MODES[index])
         )
         ui.hostLineEdit.textChanged.connect(lambda text: self._choose(presenter.set_link, "host", text))
-        self._port = NumberField(ui.portEdit, _("Port"), 1, MAX_PORT, whole=True, done=self._on_port)
+        self._port = NumberField(ui.portEdit, Number(_("Port"), 1, MAX_PORT, whole=True), done=self._on_port)
         self._port.write(presenter.port)
         ui.sendButton.clicked.connect(self._on_send)
         ui.disconnectButton.clicked.connect(lambda: self.do(presenter.disconnect))

@@ -13,6 +13,7 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..mrml import display
+from ..mrml.background_task import TURN
 from ..mrml.registration import MODULE, Registration
 from ..session.session import Session
 from .looks import Looks
@@ -23,6 +24,8 @@ from .views import Views
 
 #: Milliseconds between polls.
 TICK_MS = 40
+#: Seconds to wait for a small file before it is said to be being read.
+PATIENCE_S = 10.0
 
 
 class Panel(slicer.util.VTKObservationMixin):
@@ -31,6 +34,8 @@ class Panel(slicer.util.VTKObservationMixin):
     ui: the widgets of MultiViewRegistration.ui.   logic: the module's logic, which keeps the sessions.
     resource_path: gives the path of a file in Resources.
     """
+
+    turn_s, patience_s = TURN, PATIENCE_S
 
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()
@@ -87,6 +92,8 @@ class Panel(slicer.util.VTKObservationMixin):
             section.let_go()
         self.registration = registration
         self.session = registration and self.logic.session(registration)
+        for section in self.sections.values():
+            section.presenter.reset()
         self.ui.registrationSelector.setCurrentNode(registration and registration.node)
         self.views.follow()
         self.views.stand_back()

@@ -6,6 +6,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..session.lacking import inputs
+from ..session.presenters.number import Number
 from ..session.session import LEARNED
 from . import packages
 from .fields import NumberField
@@ -28,7 +29,7 @@ class RegressorPart(Part):
         set_up(ui.modelsTable, COLUMNS)
         ui.modelsTable.cellClicked.connect(self._on_row)
         self._minutes = NumberField(
-            ui.minutesEdit, _("Minutes of training"), 1, 120, _(" min"), whole=True, done=self._on_minutes
+            ui.minutesEdit, Number(_("Minutes of training"), 1, 120, _(" min"), whole=True), done=self._on_minutes
         )
         self._minutes.write(2)
         ui.trainButton.clicked.connect(self._on_train)

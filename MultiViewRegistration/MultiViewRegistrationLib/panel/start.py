@@ -7,12 +7,12 @@ from slicer.i18n import tr as _
 from ..mrml import poses
 from ..session import lacking
 from ..session.geometry import DEG
+from ..session.presenters.number import Number
 from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from ..session.session import LEARNED
 from .by_hand_page import ByHandPage
 from .fields import NumberField
-from .landmark_file import LandmarkFile
-from .landmarks_page import LandmarksPage
+from .landmarks import LandmarksPage
 from .pose_file import PoseFile
 from .regressor_part import RegressorPart
 from .section import Section
@@ -63,7 +63,7 @@ class StartSection(Section):
         self._parameters = None
         self._lacking, self._seen = "", b""
         self.landmarks, self.by_hand, self.regressors = LandmarksPage(self), ByHandPage(self), RegressorPart(self)
-        self.pose_file, self.landmark_file = PoseFile(self), LandmarkFile(self)
+        self.pose_file = PoseFile(self)
         for start, button in self._buttons.items():
             button.clicked.connect(lambda checked=False, start=start: self._on_start(start))
         ui.transformSelector.currentNodeIDChanged.connect(self._on_transform)
@@ -72,8 +72,10 @@ class StartSection(Section):
         for name in [*RANGES, CUSTOM]:
             ui.rangeComboBox.addItem(name)
         ui.rangeComboBox.connect("activated(int)", self._on_range)
-        self._turn = NumberField(ui.rotationEdit, _("Rotation"), 1, 180, DEG, done=self._on_typed_range)
-        self._shift = NumberField(ui.translationEdit, _("Translation"), 1, 500, " mm", done=self._on_typed_range)
+        self._turn = NumberField(ui.rotationEdit, Number(_("Rotation"), 1, 180, DEG), done=self._on_typed_range)
+        self._shift = NumberField(
+            ui.translationEdit, Number(_("Translation"), 1, 500, " mm"), done=self._on_typed_range
+        )
 
     @property
     def parameters(self):
@@ -107,7 +109,6 @@ class StartSection(Section):
             field.show(value, self.registration.node.GetID())
         self._on_transform()
         self.pose_file.refresh()
-        self.landmark_file.refresh()
         self.landmarks.refresh()
         self.by_hand.refresh()
         self._show_hint()
@@ -142,7 +143,8 @@ class StartSection(Section):
     def leave(self) -> None:
         self.landmarks.leave()
         self.by_hand.leave()
-        self.pose_file.leave()
+        self.pose_file.presenter.reset()
+        self.landmarks.forget()
         self._parameters = None
 
     def _show_learned(self) -> None:

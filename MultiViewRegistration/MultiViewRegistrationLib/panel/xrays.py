@@ -2,96 +2,62 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from dataclasses import astuple
 from pathlib import Path
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..errors import InputError
 from ..imaging.image_source import without_data_files
-from ..imaging.view import SharedUnknowns
-from ..mrml.background_task import Worker
-from ..mrml.case import set_shared_unknowns, shared_unknowns_of
-from ..mrml.xray import XRayView
-from ..session import adding
-from ..session.geometry import describe
-from ..session.naming import rename
-from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
-from ..session.readiness import Readiness
-from .certainty_editor import CertaintyEditor
+from ..session.presenters.xrays import SHARED, XRaysPresenter
+from .certainty_tab import CertaintyTab
 from .drop import FileDrop
 from .fields import NumberField
-from .geometry_editor import GeometryEditor
-from .image_editor import ImageEditor
+from .geometry_tab import GeometryTab
+from .image_tab import ImageTab
 from .section import Section
-from .xray_table import NAME, USE, XRayTable
+from .tables import fit_rows
 
-FILES = "X-rays (*.dcm *.ima *.png *.tif *.tiff *.mha *.mhd *.nrrd *.nii *.nii.gz *.jpg *.bmp);;Cases (*.json);;All files (*)"
+FILES = _(
+    "X-rays (*.dcm *.ima *.png *.tif *.tiff *.mha *.mhd *.nrrd *.nii *.nii.gz *.jpg *.bmp);;Cases (*.json);;All files (*)"
+)
+USE, NAME, GEOMETRY, CERTAINTY, SIMILARITY = range(5)
+MIN_ROWS = 2
 
 
 class XRaysSection(Section):
-    """A table of the X-rays, and editors of the one that is selected.
-
-    Files are read in a thread, one after the other; `tick` takes what has come of it, and has an eye on images that change.
-    """
+    """A table of the X-rays, and tabs about the one that is selected."""
 
     FILE = "XRays.ui"
     TITLE = _("2. X-rays")
+    PRESENTER = XRaysPresenter
     BEGINS = True
 
     def connect(self) -> None:
-        ui = self.ui
-        self._silent = False
-        self._of = None
-        self._selected = ""
-        self._paths: list[Path] = []
-        self._reading: Worker | None = None
-        self._failures: list[str] = []
-        self._readiness: Readiness | None = None
-        self.table = XRayTable(ui.xrayTable)
-        self.geometry, self.image, self.certainty = self.editors = (
-            GeometryEditor(self),
-            ImageEditor(self),
-            CertaintyEditor(self),
+        ui, presenter = self.ui, self.presenter
+        self.geometry = GeometryTab(self, presenter.geometry)
+        self.image = ImageTab(self, presenter.image)
+        self.certainty = CertaintyTab(self, presenter.certainty)
+        self._tabs = (
+            (ui.geometryBox, self.geometry, "geometry"),
+            (ui.imageBox, self.image, "image"),
+            (ui.certaintyBox, self.certainty, "certainty"),
         )
-        self._boxes = (ui.geometryBox, ui.imageBox, ui.certaintyBox)
-        for box, editor in zip(self._boxes, self.editors, strict=True):
-            box.layout().addWidget(editor.widget)
-        style = self.widget.style()
-        icons = {
-            ui.upButton: qt.QStyle.SP_ArrowUp,
-            ui.downButton: qt.QStyle.SP_ArrowDown,
-            ui.removeButton: qt.QStyle.SP_TrashIcon,
-        }
-        for button, icon in icons.items():
-            button.icon = style.standardIcon(icon)
+        for box, tab, _name in self._tabs:
+            box.layout().addWidget(tab.widget)
+        self._dress()
         ui.xrayTable.itemSelectionChanged.connect(self._on_selected)
         ui.xrayTable.itemChanged.connect(self._on_item)
         ui.addVolumeButton.clicked.connect(self._on_add_volume)
-        ui.volumeSelector.currentNodeIDChanged.connect(lambda node_id: self._enable())
+        ui.volumeSelector.currentNodeIDChanged.connect(lambda node_id: self._enable_add())
         ui.addFilesButton.clicked.connect(self._on_add_files)
         ui.removeButton.clicked.connect(self._on_remove)
-        ui.upButton.clicked.connect(lambda: self._on_move(-1))
-        ui.downButton.clicked.connect(lambda: self._on_move(1))
-        self._shared = [  # as SharedUnknowns has them
-            NumberField(
-                edit,
-                _("Uncertain {what}").format(what=what),
-                0,
-                high,
-                unit,
-                "\u00b1 ",
-                blank=_("known"),
-                nothing=0.0,
-                done=self._on_shared,
-            )
-            for edit, what, high, unit in (
-                (ui.sharedDistanceEdit, _("source to detector"), 500, " mm"),
-                (ui.sharedPointEdit, _("principal point"), 1000, " px"),
-                (ui.sharedIsocentreEdit, _("isocentre"), 500, " mm"),
+        ui.upButton.clicked.connect(lambda: self.do(presenter.move, -1))
+        ui.downButton.clicked.connect(lambda: self.do(presenter.move, 1))
+        self._shared = [
+            NumberField(edit, number, done=lambda i=i: self.do(presenter.share, i, self._shared[i].bare))
+            for i, (edit, number) in enumerate(
+                zip((ui.sharedDistanceEdit, ui.sharedPointEdit, ui.sharedIsocentreEdit), SHARED, strict=True)
             )
         ]
         self.fields = (*self._shared, *self.certainty.fields, self.image.frame)
@@ -100,195 +66,128 @@ class XRaysSection(Section):
         self._shortcut.setContext(qt.Qt.WidgetShortcut)
         self._shortcut.connect("activated()", self._on_remove)
 
-    @property
-    def asked(self) -> bool:
-        return super().asked and not self._silent
+    def _dress(self) -> None:
+        ui, style = self.ui, self.widget.style()
+        for button, icon in (
+            (ui.upButton, qt.QStyle.SP_ArrowUp),
+            (ui.downButton, qt.QStyle.SP_ArrowDown),
+            (ui.removeButton, qt.QStyle.SP_TrashIcon),
+        ):
+            button.icon = style.standardIcon(icon)
+        header = ui.xrayTable.horizontalHeader()
+        header.minimumSectionSize = 24
+        for column in range(ui.xrayTable.columnCount):
+            header.setSectionResizeMode(
+                column, qt.QHeaderView.Stretch if column == NAME else qt.QHeaderView.ResizeToContents
+            )
 
-    @contextmanager
-    def filling(self):
-        """Widgets are filled in here, and their signals say nothing."""
-        self._silent = True
-        try:
-            yield
-        finally:
-            self._silent = False
-
-    @property
-    def selected(self) -> XRayView | None:
-        """The X-ray that the editors are about."""
-        views = self.registration.xrays if self.registration else []
-        return next((view for view in views if view.node.GetID() == self._selected), None)
-
-    # The scene into the widgets
+    # What is shown
 
     def refresh(self) -> None:
-        registration = self.registration
-        if self._of is not registration.node:
-            self._of = registration.node
-            self._readiness = Readiness(self.session)
-            self.geometry.forget()
-        views = registration.xrays
-        if self.selected is None:
-            self._selected = views[0].node.GetID() if views else ""
-        trouble = {view.name: self._readiness.of(view) for view in views}
-        self.table.show(registration, self.selected, trouble)
-        self.ui.problemLabel.text = self._trouble_of(self.selected, trouble)
-        self.ui.problemLabel.setVisible(bool(self.ui.problemLabel.text))
-        for box in (*self._boxes, self.ui.sharedBox):
+        presenter, views = self.presenter, self.presenter.views
+        if presenter.selected is None and views:
+            presenter.select(views[0].node.GetID())
+        shown = presenter.shown()
+        self._show_table(shown)
+        self.ui.problemLabel.text = shown.problem
+        self.ui.problemLabel.setVisible(bool(shown.problem))
+        self.ui.sharedBox.setVisible(bool(views))
+        for box, tab, name in self._tabs:
             box.setVisible(bool(views))
-        for box, editor in zip(self._boxes, self.editors, strict=True):
-            editor.show(self.selected)
-            box.title = (
-                _("{what} of {name}").format(what=editor.TITLE, name=self.selected.name) if views else editor.TITLE
-            )
-        for field, deviation in zip(self._shared, astuple(shared_unknowns_of(registration)), strict=True):
-            field.show(deviation or 0.0, registration.node.GetID())
-        self._enable()
+            tab.refresh(getattr(shown, name))
+            title = tab.presenter.TITLE
+            box.title = _("{what} of {name}").format(what=title, name=shown.name) if views else title
+        for field, text in zip(self._shared, shown.shared, strict=True):
+            field.show(field.number.read(text), self.registration and self.registration.node.GetID())
+        self._enable_add()
+        self.ui.removeButton.enabled = bool(shown.selected)
+        self.ui.upButton.enabled, self.ui.downButton.enabled = shown.can_up, shown.can_down
 
-    def _trouble_of(self, view: XRayView | None, trouble: dict[str, str]) -> str:
-        """What a person should know first: of the selected X-ray, of two that are the same."""
-        twins = self._readiness.twins()
-        if twins is not None:
-            return _(
-                "{a} and {b} have the same geometry, expected another for each; correct that of one, or skip it."
-            ).format(a=twins[0].name, b=twins[1].name)
-        return trouble.get(view.name, "") if view is not None and describe(view) != "needs geometry" else ""
+    def _show_table(self, shown) -> None:
+        """Only what has changed is written."""
+        table = self.ui.xrayTable
+        table.rowCount = len(shown.rows)
+        for number, row in enumerate(shown.rows):
+            item, state = self._item(number, USE), qt.Qt.Checked if row.used else qt.Qt.Unchecked
+            if item.checkState() != state:
+                item.setCheckState(state)
+            geometry = f"{row.geometry} ({row.origin})" if row.origin else row.geometry
+            for column, text, tip in (
+                (NAME, row.name, f"{row.name}, {row.image}"),
+                (GEOMETRY, row.geometry, row.trouble or geometry),
+                (CERTAINTY, row.certainty, row.certainty),
+                (SIMILARITY, row.similarity, row.similarity),
+            ):
+                item = self._item(number, column)
+                if item.text() != text:
+                    item.setText(text)
+                item.setToolTip(tip)
+        fit_rows(table, MIN_ROWS)
+        selected = next((i for i, row in enumerate(shown.rows) if row.id == shown.selected), -1)
+        if selected != table.currentRow():
+            table.setCurrentCell(selected, NAME)
 
-    def _enable(self) -> None:
-        views = self.registration.xrays if self.registration else []
-        row = next((i for i, view in enumerate(views) if view.node.GetID() == self._selected), -1)
+    def _item(self, row: int, column: int):
+        item = self.ui.xrayTable.item(row, column)
+        if item is None:
+            item = qt.QTableWidgetItem()
+            more = {USE: qt.Qt.ItemIsUserCheckable, NAME: qt.Qt.ItemIsEditable}
+            flags = qt.Qt.ItemIsSelectable | qt.Qt.ItemIsEnabled
+            item.setFlags(flags | more[column] if column in more else flags)
+            if column == USE:
+                item.setCheckState(qt.Qt.Unchecked)
+            self.ui.xrayTable.setItem(row, column, item)
+        return item
+
+    def _enable_add(self) -> None:
         self.ui.addVolumeButton.enabled = self.ui.volumeSelector.currentNode() is not None
-        self.ui.removeButton.enabled = row >= 0
-        self.ui.upButton.enabled = row > 0
-        self.ui.downButton.enabled = 0 <= row < len(views) - 1
 
     def show_state(self) -> None:
         super().show_state()
         if self.registration is None:
-            self._of = self._readiness = None
-            self.ui.xrayTable.rowCount = 0
-            for widget in (self.ui.problemLabel, *self._boxes, self.ui.sharedBox):
-                widget.setVisible(False)
-            for editor in self.editors:
-                editor.show(None)
-            self._enable()
-
-    def state(self) -> State:
-        if self._reading is not None:
-            return State(RUNNING, _("reading {name}").format(name=self._paths[0].name))
-        views = self.registration.xrays
-        used = [view for view in views if view.used]
-        if not used:
-            return State(TODO, _("none is used") if views else _("add X-rays"))
-        twins = self._readiness.twins()
-        if twins is not None:
-            return State(PROBLEM, _("{a} and {b} have the same geometry").format(a=twins[0].name, b=twins[1].name))
-        for view in used:
-            if describe(view) == "needs geometry":
-                return State(TODO, _("{name} needs geometry").format(name=view.name))
-            if self._readiness.of(view):
-                return State(PROBLEM, _("{name} cannot be used").format(name=view.name))
-        return State(READY, _("1 view ready") if len(used) == 1 else _("{count} views ready").format(count=len(used)))
-
-    # What goes on beside
+            self.refresh()
 
     def tick(self) -> None:
-        if self._reading is not None:
-            self._reading.poll()
-            if self._reading.state != "running":
-                self._take_read()
-        elif self._readiness is not None and self._of is self.registration.node and self._readiness.step():
+        if self.presenter.tick():
             self.panel.invalidate()
 
     def leave(self) -> None:
-        self._paths, self._reading, self._failures = [], None, []  # what it comes to is forgotten
-
-    def _read(self, paths: list[Path]) -> None:
-        if not self.may_begin or not paths:
-            return
-        with self.panel.acting():
-            self.panel.begin()
-            self._paths += without_data_files(paths)
-            self._read_next()
-
-    def _read_next(self) -> None:
-        if self._reading is None and self._paths:
-            path = self._paths[0]
-            self._reading = Worker(lambda tell: adding.read(path))
-
-    def _take_read(self) -> None:
-        """Add what was read, and read on; what went wrong is told once all are read."""
-        reading, self._reading = self._reading, None
-        self._paths.pop(0)
-        with self.panel.acting():
-            try:
-                if reading.state != "done":
-                    raise InputError(reading.message)
-                self._select(reading.result(self.registration))
-            except InputError as error:
-                self._failures.append(str(error))
-            self._read_next()
-            if self._reading is None and self._failures:
-                failures, self._failures = self._failures, []
-                raise InputError("\n".join(failures))
-
-    def _select(self, views: list[XRayView]) -> None:
-        self._selected = views[0].node.GetID()
+        self.presenter.stop_reading()
 
     # A person at the widgets
 
+    def _read(self, paths: list[Path]) -> None:
+        if self.may_begin and paths:
+            with self.panel.acting():
+                self.presenter.read(without_data_files(paths))
+
     def _on_selected(self) -> None:
         row = self.ui.xrayTable.currentRow()
-        if not self.asked or row < 0:
-            return
-        with self.panel.acting():
-            self._selected = self.registration.xrays[row].node.GetID()
+        if row >= 0:
+            self.do(lambda: self.presenter.select(self.presenter.views[row].node.GetID()))
 
     def _on_item(self, item) -> None:
-        if not self.asked:
-            return
-        with self.panel.acting():
-            view = self.registration.xrays[item.row()]
+        if self.asked:
+            node_id = self.presenter.views[item.row()].node.GetID()
             if item.column() == USE:
-                view.change(use=item.checkState() == qt.Qt.Checked)
+                self.do(self.presenter.use, node_id, item.checkState() == qt.Qt.Checked)
             elif item.column() == NAME:
-                rename(self.registration, view, item.text())
+                self.do(self.presenter.rename, node_id, item.text())
 
     def _on_add_volume(self) -> None:
         volume = self.ui.volumeSelector.currentNode()
-        if not self.may_begin or volume is None:
-            return
-        with self.panel.acting():
-            self.panel.begin()
-            self._select([adding.add_volume(self.registration, volume)])
-            self.ui.volumeSelector.setCurrentNode(None)
+        if self.may_begin and volume is not None:
+            with self.panel.acting():
+                self.presenter.add_volume(volume)
+                self.ui.volumeSelector.setCurrentNode(None)
 
     def _on_add_files(self) -> None:
         paths = qt.QFileDialog.getOpenFileNames(self.widget, _("Add X-rays"), "", FILES)
         self._read([Path(path) for path in paths])
 
     def _on_remove(self) -> None:
-        view = self.selected
-        if not self.asked or view is None:
-            return
-        if not slicer.util.confirmYesNoDisplay(
-            _("Remove the X-ray {name}, with its geometry and mask?").format(name=view.name)
-        ):
-            return
-        with self.panel.acting():
-            row = self.registration.xrays.index(view)
-            self.registration.remove_xray(view)
-            left = self.registration.xrays
-            self._selected = left[min(row, len(left) - 1)].node.GetID() if left else ""
-
-    def _on_move(self, by: int) -> None:
-        view = self.selected
-        if not self.asked or view is None:
-            return
-        with self.panel.acting():
-            self.registration.move_xray(view, self.registration.xrays.index(view) + by)
-
-    def _on_shared(self) -> None:
-        if self.asked:
-            with self.panel.acting():
-                set_shared_unknowns(self.registration, SharedUnknowns(*(field.value or None for field in self._shared)))
+        view = self.presenter.selected
+        if self.asked and view is not None:
+            question = _("Remove the X-ray {name}, with its geometry and mask?").format(name=view.name)
+            if slicer.util.confirmYesNoDisplay(question):
+                self.do(self.presenter.remove)

@@ -47,6 +47,9 @@ class Application:
     demo: see `opening.Opening`.
     """
 
+    #: Seconds that a poll of a thread waits, and that the page waits for a small file before it is said to be being read.
+    turn_s, patience_s = 0.0, 0.05
+
     def __init__(self, server, uploads: Uploads, downloads: Downloads, demo: Callable[[], Path]) -> None:
         _quieten()
         self.server, self.state = server, server.state
@@ -74,7 +77,7 @@ class Application:
             "xrays": xrays.take,
             "calibration": xrays.geometry.take,
             "pose": start.pose_file.take,
-            "landmarks": start.landmarks.file.take,
+            "landmarks": start.landmarks.take,
             "motion": sequence.motion.take,
         }
         for event in (self.scene.NodeAddedEvent, self.scene.NodeRemovedEvent):

@@ -8,6 +8,8 @@ from trame.widgets import vuetify3 as v
 from trame_client.widgets import vue
 from trame_client.widgets.core import AbstractElement
 
+from ..errors import InputError
+
 #: What any element may have, and trame would leave out.
 vue.SHARED_ATTRIBUTES += [
     ("aria_label", "aria-label"),
@@ -71,3 +73,14 @@ class Plot(AbstractElement):
     def __init__(self, **kwargs) -> None:
         super().__init__("mv-plot", **kwargs)
         self._attr_names += ["title", "across", "up", "curves", "log", "here"]
+
+
+def number(text, what: str) -> float:
+    """The number that a person typed. InputError for anything else."""
+    try:
+        value = float(str(text).strip() or 0)
+    except ValueError:
+        value = float("nan")
+    if not abs(value) < 1e9:
+        raise InputError(f'{what}: found "{str(text)[:20]}", expected a number; enter it.')
+    return value

@@ -12,9 +12,8 @@ from trame.widgets import vuetify3 as v
 from ..session.presenters.export import MAX_PORT, ExportPresenter
 from ..session.translation import _
 from .downloads import packed
-from .elements import Fetch, NumberField
+from .elements import Fetch, NumberField, number
 from .section import Section
-from .xray_editor import number
 
 #: What is offered beside the archive of all files.
 SINGLE = ("world_from_ct.tfm", "world_from_ct.slicer.tfm", "result.json", "report.html")

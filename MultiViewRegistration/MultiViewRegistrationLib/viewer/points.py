@@ -23,7 +23,7 @@ class Points:
         part = self._application.sections["start"].landmarks
         with self._application.acting():
             if part.clicking:
-                part.put(view, column, row)
+                part.presenter.put(view, column, row)
                 return
             for detector in detectors(self._application.registration):
                 if detector.view == view:

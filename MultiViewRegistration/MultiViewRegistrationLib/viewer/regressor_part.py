@@ -9,8 +9,7 @@ from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
 from ..session.lacking import inputs
-from .elements import NumberField
-from .xray_editor import number
+from .elements import NumberField, number
 
 LONGEST_MINUTES = 600.0
 

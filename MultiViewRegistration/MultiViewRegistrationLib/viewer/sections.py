@@ -8,6 +8,6 @@ from .export_section import ExportSection
 from .register_section import RegisterSection
 from .sequence_section import SequenceSection
 from .start_section import StartSection
-from .xrays_section import XRaysSection
+from .xrays_card import XRaysCard
 
-SECTIONS = (CTSection, XRaysSection, StartSection, RegisterSection, CheckSection, ExportSection, SequenceSection)
+SECTIONS = (CTSection, XRaysCard, StartSection, RegisterSection, CheckSection, ExportSection, SequenceSection)

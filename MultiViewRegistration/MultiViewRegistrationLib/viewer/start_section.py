@@ -15,12 +15,11 @@ from ..session import lacking, pose_numbers
 from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
 from ..session.session import LEARNED, STARTS
 from ..session.words import METHODS
-from .elements import NumberField
-from .landmarks_part import LandmarksPart
-from .pose_file import PoseFile
+from .elements import NumberField, number
+from .landmarks_card import LandmarksCard
+from .pose_file_card import PoseFileCard
 from .regressor_part import RegressorPart
 from .section import Section
-from .xray_editor import number
 
 #: Ranges of a search, degrees and mm; the last one takes some ten seconds.
 RANGES = {
@@ -50,7 +49,7 @@ class StartSection(Section):
 
     def __init__(self, application) -> None:
         super().__init__(application)
-        self.pose_file, self.landmarks, self.regressors = PoseFile(self), LandmarksPart(self), RegressorPart(self)
+        self.pose_file, self.landmarks, self.regressors = PoseFileCard(self), LandmarksCard(self), RegressorPart(self)
         self._seen = b""
 
     def build(self) -> None:
@@ -116,7 +115,7 @@ class StartSection(Section):
 
     def adopt(self) -> None:
         self._seen = b""
-        self.pose_file.adopt()
+        self.pose_file.presenter.reset()
         self.landmarks.adopt()
         self.regressors.adopt()
 

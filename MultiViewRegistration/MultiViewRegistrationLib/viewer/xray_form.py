@@ -1,4 +1,4 @@
-"""What a file does not say and a person is asked, in the page."""
+"""What the forms about one X-ray have in common."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from collections.abc import Callable
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..session.questions import Question
+
+class XRayForm:
+    """Widgets about the X-ray that is selected; they show `state.xrays[NAME]`, which is what the presenter shows.
+
+    acting: makes an action one that the page calls, see `Section.acting`.
+    """
+
+    NAME = ""
+
+    def __init__(self, presenter, acting: Callable[[Callable], Callable]) -> None:
+        self.presenter, self.acting = presenter, acting
+
+    def build(self) -> None:
+        """Make the widgets, once."""
 
 
 def build_questions(shown: str, answer: Callable) -> None:
     """Make a box or a field for each question, once.
 
-    shown: the name in the page of what `questions_content` returns.   answer: called with the key of a question and the answer.
+    shown: the name in the page of a list of `OpenQuestion`s.   answer: called with the key of a question and the answer.
     """
     with html.Div(v_for=f"question in {shown}", key="question.key", title=("question.tip",), classes="mt-2"):
         v.VSelect(
@@ -30,19 +43,3 @@ def build_questions(shown: str, answer: Callable) -> None:
             change=(answer, "[question.key, $event.target.value]"),
         )
         html.Div("{{ question.tip }}", v_if="!question.choices.length", classes="mv-fact")
-
-
-def questions_content(questions: list[Question], answers: dict[str, str]) -> list[dict]:
-    """What the page shows of the questions, with the answers so far by their keys."""
-    return [
-        {
-            "key": question.key,
-            "label": question.label,
-            "tip": question.tip,
-            "answer": answers.get(question.key, ""),
-            "choices": [{"value": value, "title": title} for value, title in (("", "choose\u2026"), *question.choices)]
-            if question.choices
-            else [],
-        }
-        for question in questions
-    ]

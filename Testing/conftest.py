@@ -14,7 +14,7 @@ from phantom import make_ct, make_views
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.surfaces import gvxr_scene
 
 SHARED_DATA = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
@@ -82,8 +82,8 @@ def ct() -> CT:
 
 
 @pytest.fixture(scope="session")
-def anatomy(ct: CT) -> Anatomy:
-    return Anatomy(ct)
+def anatomy(ct: CT) -> PreparedCT:
+    return PreparedCT(ct)
 
 
 @pytest.fixture(scope="session")

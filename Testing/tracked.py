@@ -13,12 +13,12 @@ from MultiViewRegistrationLib.geometry import rigid
 def write_track(case: Path, folder: Path, pace: str = "quick") -> Path:
     """The folder of a case's frames, tracked."""
     from MultiViewRegistrationLib.io.sequence import FrameSequence
-    from MultiViewRegistrationLib.registration.anatomy import Anatomy
+    from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
     from MultiViewRegistrationLib.sequence.run import follow
     from MultiViewRegistrationLib.sequence.track_files import Track
 
     sequence = FrameSequence.of_images(case)
-    track = Track(sequence, Anatomy(sequence.first.ct), pace)
+    track = Track(sequence, PreparedCT(sequence.first.ct), pace)
     track.frames.extend(follow(sequence, track.anatomy, pace=pace))
     track.save(folder)
     return folder

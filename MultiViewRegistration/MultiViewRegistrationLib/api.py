@@ -24,12 +24,12 @@ from .imaging.view import View
 from .io.case import Case
 from .published.methods import RefinementMethod, refinement_method
 from .registration import kernels
-from .registration.among import placed_rest, register_among
-from .registration.apart import register_views
 from .registration.devices import Workplace
 from .registration.objective import FEWEST_PIXELS
-from .registration.pipeline import Anatomy, Progress, Refinement, refine
-from .registration.ranges import Range, facing
+from .registration.pipeline import PreparedCT, Progress, Refinement, refine
+from .registration.ranges import Range, default_pose_at_isocentre
+from .registration.structure import register_background, register_structure
+from .registration.uncalibrated_views import register_views
 from .regressor.initialise import Model, RegressorInitialisation, RegressorReport, missing_pose_error, model_for
 from .report.result import Result
 
@@ -44,7 +44,7 @@ def register(
     case: Case,
     start: str = "given",
     progress: Report = lambda _: None,
-    anatomy: Anatomy | None = None,
+    anatomy: PreparedCT | None = None,
     seed: int = 0,
     refinement: str = "joint",
     device: str | Workplace = "cpu",
@@ -97,7 +97,7 @@ def register(
     if method.name != "joint" and regressor is None and start in ("search", "auto"):
         raise missing_pose_error(method)
     kernels.prepare()
-    anatomy = anatomy or Anatomy(case.ct)
+    anatomy = anatomy or PreparedCT(case.ct)
     if start == "regressor" and regressor is None:
         regressor, training = _train(case, anatomy, minutes, seed, progress, method.trains_on)
         progress = _after_training(progress)
@@ -173,7 +173,7 @@ class TimedRegistration:
 
 def find_pose(
     case: Case,
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     method: RefinementMethod,
     start: str,
     pose: np.ndarray | None,
@@ -221,11 +221,11 @@ def find_pose(
             pose = initialisation.candidates[0].world_from_ct
     with_background = with_background and method.name == "joint"
     began = perf_counter()
-    for each in filter(None, (anatomy, with_background and anatomy.whole)):
+    for each in filter(None, (anatomy, with_background and anatomy.full_ct)):
         each.prepare(case.views, pose)
     prepared = perf_counter()
 
-    def find(of: Anatomy, views: list[View], tell: Report) -> Refinement:
+    def find(of: PreparedCT, views: list[View], tell: Report) -> Refinement:
         if initialisation:
             return initialisation.run(method, of, views, tell)
         return method.run(of, views, pose, tell, shared)
@@ -234,12 +234,12 @@ def find_pose(
         if not with_background:
             return method.place.run(anatomy, lambda there: find(there, views, tell))
         starts = [] if start == "search" else [pose]
-        return method.place.run(anatomy, lambda there: register_among(there, views, find, tell, starts))
+        return method.place.run(anatomy, lambda there: register_structure(there, views, find, tell, starts))
 
     refinement = register_views(case.views, find_on_device, progress, shared)
     registered = perf_counter() - prepared
     regressor_seconds = initialisation.seconds if initialisation else 0.0  # also of views that are registered alone
-    initialise_seconds = regressor_seconds + refinement.searched
+    initialise_seconds = regressor_seconds + refinement.search_seconds
     return TimedRegistration(
         refinement,
         pose,
@@ -283,7 +283,7 @@ def diagnose_misfit(result: Result, progress: Report = lambda _: None) -> Result
     return replace(result, assessment=assessment, seconds=seconds)
 
 
-def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None, method: str = "by hand") -> Result:
+def assess(case: Case, world_from_ct: np.ndarray, anatomy: PreparedCT | None = None, method: str = "by hand") -> Result:
     """Assess a pose without refining it: one set by a person, or kept from before.
 
     The cameras are taken as they are. The verdict is at best "check": the failure probability was measured for registered poses only. The
@@ -308,18 +308,20 @@ def assess(case: Case, world_from_ct: np.ndarray, anatomy: Anatomy | None = None
     began = perf_counter()
     pose = rigid.check_rigid(world_from_ct, "world_from_ct")
     kernels.prepare()
-    anatomy = anatomy or Anatomy(case.ct)
+    anatomy = anatomy or PreparedCT(case.ct)
     ready = perf_counter()
-    background = placed_rest(
+    background = register_background(
         anatomy, [view.exact() for view in case.views], lambda of, views, tell: refine(of, views, pose, tell)
     )
-    rest_at = background and background.world_from_ct
-    fit = anatomy.among(rest_at).fit(case.views, pose, pose)
+    world_from_background = background and background.world_from_ct
+    fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
     if max(fit.shown) < FEWEST_PIXELS or not np.isfinite(fit.cost):
         raise InputError(
             "world_from_ct: the X-rays show too little of the CT at this pose; correct the pose or the geometry of the views."
         )
-    unrefined = Refinement(pose, fit, [], list(case.views), np.zeros(6), refined=0, rest_at=rest_at)
+    unrefined = Refinement(
+        pose, fit, [], list(case.views), np.zeros(6), refined=0, world_from_background=world_from_background
+    )
     assessment = verdict.assess(
         anatomy,
         case.views,
@@ -345,7 +347,7 @@ def _check_start(case: Case, start: str) -> None:
         )
 
 
-def _start_pose(case: Case, anatomy: Anatomy, start: str) -> np.ndarray | None:
+def _start_pose(case: Case, anatomy: PreparedCT, start: str) -> np.ndarray | None:
     """The case's start pose, or the default pose at the isocentre; None where a regressor gives it."""
     if case.world_from_ct is not None or start == "regressor":
         return case.world_from_ct
@@ -354,7 +356,7 @@ def _start_pose(case: Case, anatomy: Anatomy, start: str) -> np.ndarray | None:
         "the views meet.",
         stacklevel=3,
     )
-    return facing([view.camera for view in case.views], anatomy.centroid)
+    return default_pose_at_isocentre([view.camera for view in case.views], anatomy.centroid)
 
 
 def _locate(case: Case) -> LandmarkFit:
@@ -369,7 +371,7 @@ def _locate(case: Case) -> LandmarkFit:
 
 
 def _train(
-    case: Case, anatomy: Anatomy, minutes: float, seed: int, progress: Report, device: str
+    case: Case, anatomy: PreparedCT, minutes: float, seed: int, progress: Report, device: str
 ) -> tuple[Model, float]:
     """A regressor trained now, and the seconds that took. Cancelled, it stays in the store and can be resumed."""
     from .regressor.learning import nominal_pose, train

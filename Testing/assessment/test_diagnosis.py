@@ -21,8 +21,8 @@ from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 NEAR = off(TRUE_POSE, [2.0, -3.0, 1.0], [4.0, 2.0, -5.0])
 #: How an image was turned, by what has to be named.
@@ -120,7 +120,7 @@ def long_ct():
 
 
 def test_another_part_of_the_ct_than_the_start_says_is_named(long_ct):
-    anatomy, views = Anatomy(long_ct), make_views(long_ct)
+    anatomy, views = PreparedCT(long_ct), make_views(long_ct)
     start = off(TRUE_POSE, [1, -1, 2], [2, 3, 95])
     found = refine(anatomy, views, start)
     assert error_mm(found.world_from_ct) > 20
@@ -133,11 +133,11 @@ def test_a_ct_that_is_too_short_for_the_field_is_named(long_ct):
     views = make_views(long_ct)
     origin = long_ct.volume.ct_from_index.copy()
     origin[:3, 3] += [0, 0, 2.0 * 72]
-    slab = Anatomy(CT(Volume(np.ascontiguousarray(long_ct.volume.values[72:90]), origin)))
+    slab = PreparedCT(CT(Volume(np.ascontiguousarray(long_ct.volume.values[72:90]), origin)))
     found = refine(slab, views, TRUE_POSE)
     heard = list(candidate_causes(slab, views, found, TRUE_POSE))
     assert heard[-1].cause == "short" and heard[-1].holds and "too short" in heard[-1].sentence
-    whole = Anatomy(long_ct)
+    whole = PreparedCT(long_ct)
     assert "short" not in [
         each.cause for each in candidate_causes(whole, views, refine(whole, views, TRUE_POSE), TRUE_POSE)
     ]
@@ -162,7 +162,7 @@ def test_another_patient_is_explained_by_nothing(ct, views):
     blobs = ndimage.gaussian_filter(random.normal(size=ct.volume.values.shape), 2.0)
     ball = np.where(ct.volume.values > -500, 0.0, -1000.0)
     ball[(blobs > 1.2 * blobs.std()) & (ct.volume.values > -100)] = 900.0
-    other = Anatomy(
+    other = PreparedCT(
         replace(ct, volume=replace(ct.volume, values=ndimage.gaussian_filter(ball, 0.7).astype(np.float32)))
     )
     assert cause_of(other, views) is None
@@ -275,7 +275,7 @@ def test_a_turn_by_90_degrees_is_asked_after_only_where_the_image_is_square(view
 @pytest.mark.parametrize("cause", ("mirrored", "turned 180"))
 def test_it_is_named_on_another_simulators_x_rays(shared_data, cause):
     case = Case.load(shared_data / "sim" / "pelvis-lateral" / "case.json")
-    anatomy, views = Anatomy(case.ct), list(case.views)
+    anatomy, views = PreparedCT(case.ct), list(case.views)
     start = off(case.truth_world_from_ct, [1, 1, -1], [3, -4, 5])
     wrong = [views[0], turned(views[1], WRONG[cause])]
     found = diagnose(anatomy, wrong, refine(anatomy, wrong, start), start)

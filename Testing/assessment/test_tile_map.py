@@ -10,8 +10,8 @@ from phantom import TRUE_POSE
 from MultiViewRegistrationLib.assessment.features import compute_features
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import Refinement
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.report.overlays import mask_excluding_outliers, tile_map
 
 
@@ -54,7 +54,7 @@ def test_a_suggested_mask_leaves_the_tool_out_and_little_else(anatomy, views):
 def test_of_a_structure_the_map_lies_where_it_is(ct, views):
     """A corner of the body, off the middle of the images, of which only the surroundings are compared."""
     k, j, i = np.indices(ct.volume.values.shape)
-    structure = Anatomy(replace(ct, mask=(k > 26) & (j > 22) & (i > 22) & (ct.volume.values > 300)))
+    structure = PreparedCT(replace(ct, mask=(k > 26) & (j > 22) & (i > 22) & (ct.volume.values > 300)))
     centre = views[0].camera.project(rigid.transform_points(TRUE_POSE, structure.centroid)).round().astype(int)
     spoilt = [with_tool(views[0], *centre), views[1]]
     found = Refinement(TRUE_POSE, None, [], spoilt, np.zeros(6))

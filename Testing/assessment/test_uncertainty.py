@@ -22,10 +22,10 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.cameras import CameraCorrections
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
 from MultiViewRegistrationLib.registration.tiles import tiles
-from MultiViewRegistrationLib.registration.unknowns import Unknowns
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 PIVOT = np.array([10.0, -20.0, 30.0])
@@ -130,7 +130,7 @@ def test_what_is_not_seen_at_all_is_not_certain():
 
 def registered(ct, views, unknowns=None):
     """The minimum at the finest resolution from the true pose, and what is said of it."""
-    unknowns = unknowns or Unknowns.exact(views)
+    unknowns = unknowns or CameraCorrections.exact(views)
     objective = Objective(Projector(attenuation(ct)), views, FINEST, np.zeros(3))
     found = minimise(objective, TRUE_POSE, iterations=15, tolerance_mm=1e-3, unknowns=unknowns)
     corrected = [
@@ -186,7 +186,7 @@ def test_an_uncertain_camera_is_part_of_the_error(ct):
                 translation_sd_mm=2.0,
             ),
         ]
-        found, uncertainty = registered(ct, given, Unknowns(given))
+        found, uncertainty = registered(ct, given, CameraCorrections(given))
         true.append(target_errors(found, TRUE_POSE, TARGETS))
         told.append(uncertainty.at(rigid.transform_points(found, TARGETS)).rms_mm)
     assert 0.5 < np.sqrt(np.mean(np.square(told)) / np.mean(np.square(true))) < 2.0
@@ -198,7 +198,7 @@ def test_a_camera_of_which_hardly_anything_is_known_is_no_obstacle(ct):
     """Any angle, any place, shared unknowns of all kinds: some of it no image can tell."""
     views = [replace(view, xray=replace(view.xray, pixel_mm=(2.5, 2.5))) for view in make_views(ct, size=64)]
     given = [views[0], replace(views[1], rotation_sd_deg=None, translation_sd_mm=None)]
-    _, uncertainty = registered(ct, given, Unknowns(given, SharedUnknowns(10.0, 5.0, 4.0)))
+    _, uncertainty = registered(ct, given, CameraCorrections(given, SharedUnknowns(10.0, 5.0, 4.0)))
     exact = registered(ct, views)[1]
     assert np.isfinite(uncertainty.covariance).all() and np.linalg.eigvalsh(uncertainty.covariance).min() > -1e-12
     assert uncertainty.at(TARGETS).rms_mm > 5 * exact.at(TARGETS).rms_mm

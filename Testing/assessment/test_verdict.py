@@ -12,8 +12,8 @@ from MultiViewRegistrationLib.assessment.prediction import COLUMNS, calibrated
 from MultiViewRegistrationLib.assessment.verdict import assess, model_inputs
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
-from MultiViewRegistrationLib.registration.pipeline import Refinement, Rival, refine
+from MultiViewRegistrationLib.registration.pipeline import AlternativeSolution, Refinement, refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [2.0, 1.0, -2.0])
 CORNERS = 30.0 * np.stack(np.meshgrid(*[(-1, 1)] * 3), -1).reshape(-1, 3)
@@ -68,10 +68,17 @@ def test_what_may_be_accepted_is_without_reasons(anatomy, views, found, generous
 
 
 def test_an_ambiguous_answer_is_to_be_checked(anatomy, views, found, generous):
-    rival = replace(found, rival=Rival(NEAR, 1.2, 8.0, 3.0))
+    rival = replace(found, alternative=AlternativeSolution(NEAR, 1.2, 8.0, 3.0))
     assert assess(anatomy, views, rival, NEAR, CORNERS, model=generous).verdict == "check"
     assert (
-        assess(anatomy, views, replace(found, rival=Rival(NEAR, 1.5, 8.0, 3.0)), NEAR, CORNERS, model=generous).verdict
+        assess(
+            anatomy,
+            views,
+            replace(found, alternative=AlternativeSolution(NEAR, 1.5, 8.0, 3.0)),
+            NEAR,
+            CORNERS,
+            model=generous,
+        ).verdict
         == "accept"
     )
 
@@ -141,7 +148,7 @@ def test_a_ct_without_bone_is_to_be_checked(ct, generous):
         ct, volume=replace(ct.volume, values=np.where(ct.volume.values > 0, ct.volume.values / 8, ct.volume.values))
     )
     views = make_views(soft)
-    anatomy = Anatomy(soft)
+    anatomy = PreparedCT(soft)
     assert len(anatomy.bone_points()) == 0
     told = assess(anatomy, views, refine(anatomy, views, NEAR), NEAR, model=generous)
     assert told.verdict == "check" and told.reasons[0].startswith("The CT shows no bone")
@@ -159,7 +166,7 @@ def test_without_overlap_it_is_rejected(anatomy, views):
 
 def test_one_structure_is_judged_by_what_was_measured_on_structures_and_never_accepted(ct, views, generous):
     structure = replace(ct, mask=(np.indices(ct.volume.values.shape)[0] > 16) & (ct.volume.values > 300))
-    anatomy = Anatomy(structure)
+    anatomy = PreparedCT(structure)
     found = refine(anatomy, views, NEAR)
     told = assess(anatomy, views, found, NEAR)
     expected = calibrated("structure").predict(model_inputs(told.features))

@@ -32,8 +32,8 @@ from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.imaging.xray import XRay  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
-from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import refine  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 
 
 def image_turned(turn: Callable[[np.ndarray], np.ndarray], every: bool = False) -> Callable:
@@ -101,7 +101,7 @@ FAULTS: dict[str, Callable[[np.random.Generator, list[View]], list[View]]] = {
 }
 
 
-def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator) -> dict:
+def measure(case: Case, anatomy: PreparedCT, how: str, rng: np.random.Generator) -> dict:
     """A registration of a case with a fault, from up to 8 degrees and 12 mm off, and what is said to be its cause."""
     truth = case.truth_world_from_ct.copy()
     centre = rigid.transform_points(truth, case.ct.centroid())
@@ -144,14 +144,14 @@ def main() -> int:
     args = parser.parse_args()
     kernels.prepare()
     rows = Rows(args.out)
-    anatomies: dict[str, Anatomy] = {}
+    anatomies: dict[str, PreparedCT] = {}
     cases: dict[str, Case] = {}
     for path in args.cases:
         name = path.name.split("-")[0]
         cases[path.name] = case = Case.load(
             path, next((old for key, old in cases.items() if key.split("-")[0] == name), None)
         )
-        anatomies.setdefault(name, Anatomy(case.ct))
+        anatomies.setdefault(name, PreparedCT(case.ct))
     for path in args.cases:
         name = path.name.split("-")[0]
         for how in args.only:

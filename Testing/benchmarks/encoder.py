@@ -27,8 +27,8 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns, View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine  # noqa: E402
-from MultiViewRegistrationLib.registration.unknowns import CALIBRATED  # noqa: E402
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED  # noqa: E402
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine  # noqa: E402
 from MultiViewRegistrationLib.studies import statistics as protocol  # noqa: E402
 
 Random = np.random.Generator
@@ -114,7 +114,7 @@ FAULTS = (
 )
 
 
-def measure(case: Case, anatomy: Anatomy, fault: Fault, draws: int, reach_mm: float, seed: int) -> np.ndarray:
+def measure(case: Case, anatomy: PreparedCT, fault: Fault, draws: int, reach_mm: float, seed: int) -> np.ndarray:
     """(draws, 2, 3): mTRE mm, the same as the first camera sees it, and seconds; cameras taken as exact, and corrected."""
     random = np.random.default_rng(seed)
     truth, targets = case.truth_world_from_ct, case.targets
@@ -186,12 +186,12 @@ def main() -> int:
     args = parser.parse_args()
     kernels.prepare()
     results: dict[str, list[np.ndarray]] = {}
-    anatomies: dict[tuple, Anatomy] = {}
+    anatomies: dict[tuple, PreparedCT] = {}
     for number, path in enumerate(args.cases):
         case = Case.load(path)
         if case.truth_world_from_ct is None or case.targets is None or len(case.views) < 2:
             raise InputError(f"{path}: expected truth, targets and two or more views; take another case.")
-        anatomy = anatomies.setdefault(case.anatomy_key, None) or Anatomy(case.ct)
+        anatomy = anatomies.setdefault(case.anatomy_key, None) or PreparedCT(case.ct)
         anatomies[case.anatomy_key] = anatomy
         for fault in FAULTS:
             if args.only in fault.name:

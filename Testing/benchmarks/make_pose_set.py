@@ -23,7 +23,7 @@ from MultiViewRegistrationLib.errors import InputError  # noqa: E402
 from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.ct import load_ct  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
-from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.regressor.poses import AXES, PoseRange  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import Nominal, Patient, random_cameras, random_pose, write_case  # noqa: E402
 from MultiViewRegistrationLib.simulation.hard import KINDS, hard_xrays, plain_xray  # noqa: E402
@@ -46,7 +46,7 @@ class PoseSet:
         self._patient = Patient(ct, couch=anatomy == "chest", drift=rng.uniform(-0.2, 0.2, 2))
         self._cameras = random_cameras(rng, VIEWS, (90, 90))
         nominal = random_pose(self._patient, rng)
-        whole = Anatomy(load_ct(ct))
+        whole = PreparedCT(load_ct(ct))
         self._range = PoseRange(camera=self._cameras[0], world_from_ct=nominal, centroid=whole.centroid, **TRAINING)
         self._range.check_field({f"view{n + 1}": camera for n, camera in enumerate(self._cameras)}, whole.corners())
         self._nominal = Nominal(nominal, _search_of(self._range), TRAINING)

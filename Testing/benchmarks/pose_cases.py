@@ -10,7 +10,7 @@ from time import monotonic
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor import learning
 from MultiViewRegistrationLib.regressor.card import CARD, Card
 from MultiViewRegistrationLib.regressor.model import Model, load_model
@@ -51,7 +51,7 @@ class PoseCase:
 
 
 _LAST: dict[str, Case] = {}
-_READY: dict[tuple, Anatomy] = {}
+_READY: dict[tuple, PreparedCT] = {}
 
 
 def pose_cases(folder: Path, *, hard: bool, limit: int | None = None) -> list[PoseCase]:
@@ -73,10 +73,10 @@ def anatomies(cases: list[PoseCase]) -> list[str]:
     return sorted({case.anatomy for case in cases})
 
 
-def ready(case: Case) -> Anatomy:
+def ready(case: Case) -> PreparedCT:
     """The case's CT made ready for registration, once."""
     if case.anatomy_key not in _READY:
-        _READY[case.anatomy_key] = Anatomy(case.ct)
+        _READY[case.anatomy_key] = PreparedCT(case.ct)
     return _READY[case.anatomy_key]
 
 

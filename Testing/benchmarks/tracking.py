@@ -35,8 +35,8 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.io.datasets.chest import chest_ct  # noqa: E402
 from MultiViewRegistrationLib.io.sequence import FrameSequence  # noqa: E402
-from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.registration.devices import Workplace  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.registration.ranges import Range  # noqa: E402
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker  # noqa: E402
 from MultiViewRegistrationLib.simulation.cases import DEFAULT_XRAY, Patient, random_cameras, random_pose, write_case  # noqa: E402
@@ -88,7 +88,7 @@ def measure(
 ) -> tuple[dict[str, list[Measured]], list[float]]:
     """Of each way, every frame but the first; and the seconds that loading a frame took."""
     case = sequence.first
-    anatomy = Anatomy(case.ct)
+    anatomy = PreparedCT(case.ct)
     result = register(case, "given", anatomy=anatomy, device=place)
     first = Tracked(0, "registered", result.world_from_ct, result.verdict, [], result.refinement.fit.similarity)
     ways: dict[str, list[Measured]] = {name: [] for name in [*PACES, *ANEW]}

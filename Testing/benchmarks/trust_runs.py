@@ -30,9 +30,9 @@ from MultiViewRegistrationLib.geometry import rigid  # noqa: E402
 from MultiViewRegistrationLib.imaging.view import View  # noqa: E402
 from MultiViewRegistrationLib.io.case import Case  # noqa: E402
 from MultiViewRegistrationLib.registration import kernels  # noqa: E402
-from MultiViewRegistrationLib.registration.anatomy import Anatomy  # noqa: E402
 from MultiViewRegistrationLib.registration.optimizer import minimise  # noqa: E402
 from MultiViewRegistrationLib.registration.pipeline import Refinement, refine  # noqa: E402
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT  # noqa: E402
 from MultiViewRegistrationLib.studies.protocol.faults import encoder, flipped, off, scaled, turned  # noqa: E402
 
 #: Whose CT is taken for whose.
@@ -56,7 +56,7 @@ FAULTS: dict[str, Callable[[np.random.Generator, list[View]], list[View]]] = {
 }
 
 
-def accidental(anatomy: Anatomy, views: list[View], start: np.ndarray) -> Refinement:
+def accidental(anatomy: PreparedCT, views: list[View], start: np.ndarray) -> Refinement:
     """Where a descent at the finest resolution alone ends."""
     level = anatomy.levels(views, start)[-1]
     objective = anatomy.objective(views, level, start)
@@ -66,7 +66,9 @@ def accidental(anatomy: Anatomy, views: list[View], start: np.ndarray) -> Refine
     return Refinement(found.world_from_ct, found.fit, [], views, np.zeros(6))
 
 
-def measure(case: Case, anatomy: Anatomy, how: str, rng: np.random.Generator, stranger: Anatomy | None = None) -> dict:
+def measure(
+    case: Case, anatomy: PreparedCT, how: str, rng: np.random.Generator, stranger: PreparedCT | None = None
+) -> dict:
     """A registration of a case, and what it tells of itself.
 
     how: "near", "far", "miss", "single" (the first view alone, from nearby), or one of FAULTS.
@@ -163,7 +165,7 @@ def main() -> int:
         anatomy_name = path.name.split("-")[0]
         case = last[anatomy_name] = Case.load(path, last.get(anatomy_name))
         if anatomy_name not in anatomies:
-            anatomies[anatomy_name] = Anatomy(case.ct)
+            anatomies[anatomy_name] = PreparedCT(case.ct)
         faults = list(FAULTS)
         for n, how in enumerate(
             args.only or ("near", "far", "miss", faults[number % len(faults)], faults[(number + 2) % len(faults)])

@@ -14,7 +14,7 @@ from MultiViewRegistrationLib import Case, assess, register
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.transforms import read_transform
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 NEARBY = phantom.off(phantom.TRUE_POSE, [0.5, -1.0, 0.4], [1.0, -0.5, 2.0])
 
@@ -25,8 +25,8 @@ def case(case_file) -> Case:
 
 
 @pytest.fixture(scope="module")
-def prepared(case) -> Anatomy:
-    return Anatomy(case.ct)
+def prepared(case) -> PreparedCT:
+    return PreparedCT(case.ct)
 
 
 def test_a_registered_pose_is_as_alike_as_its_registration_says(case, prepared):

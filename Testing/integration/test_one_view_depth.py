@@ -8,7 +8,7 @@ import pytest
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
 
 CASES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2")
 
@@ -19,7 +19,7 @@ def singles(shared_data):
     case, rows = None, []
     for name in CASES:
         case = Case.load(shared_data / "sim" / name, case)
-        anatomy = rows[0][0] if rows else Anatomy(case.ct)
+        anatomy = rows[0][0] if rows else PreparedCT(case.ct)
         for view in case.views:
             found = refine(anatomy, [view], case.world_from_ct)
             told = assess(anatomy, [view], found, case.world_from_ct, case.targets)

@@ -10,7 +10,7 @@ from program import mtre_mm
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine, refine_anywhere
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine, refine_anywhere
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.studies import statistics as protocol
 
@@ -101,7 +101,7 @@ def test_evaluate_searches_too(mvreg, case_file, tmp_path):
 @pytest.mark.parametrize("name", ["pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires"])
 def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
     case = Case.load(shared_data / "sim" / name)
-    anatomy, random = Anatomy(case.ct), np.random.default_rng(11)
+    anatomy, random = PreparedCT(case.ct), np.random.default_rng(11)
     for reach in (Range(18, 55), Range(35, 100)):
         for seed, centre in enumerate(reach.poses(case.truth_world_from_ct, anatomy.centroid, random.random((2, 6)))):
             found = refine_anywhere(anatomy, case.views, centre, reach, seed=seed)
@@ -111,7 +111,7 @@ def test_the_search_finds_pelves_of_another_simulator(shared_data, name):
 @pytest.mark.parametrize("name", ["radius_0099", "ulna_0158"])
 def test_long_bones_are_not_lost_along_their_shaft(shared_data, name):
     case = Case.load(shared_data / "wrist" / f"{name}.json")
-    anatomy = Anatomy(case.ct)
+    anatomy = PreparedCT(case.ct)
     expected = refine(anatomy, case.views, case.world_from_ct).world_from_ct
     arrived = 0
     for seed, centre in enumerate(protocol.perturbed(expected, anatomy.centroid, 16, 16, 3, 5)):

@@ -9,7 +9,7 @@ import pytest
 
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
 
 CASES = ("pelvis-lateral", "pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
 CAPTURE_MM = 22.0
@@ -17,7 +17,7 @@ CAPTURE_MM = 22.0
 
 @pytest.fixture(scope="module")
 def anatomy(shared_data):
-    return Anatomy(Case.load(shared_data / "sim" / CASES[0]).ct)
+    return PreparedCT(Case.load(shared_data / "sim" / CASES[0]).ct)
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -48,7 +48,7 @@ def test_without_the_moving_mask_the_pose_is_worse(shared_data, anatomy, monkeyp
     error = metrics.mtre(
         refine(anatomy, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets
     )
-    uncut = Anatomy(case.ct)
+    uncut = PreparedCT(case.ct)
     uncut._cut = np.zeros(6, bool)
     spoilt = metrics.mtre(
         refine(uncut, case.views, case.world_from_ct).world_from_ct, case.truth_world_from_ct, case.targets

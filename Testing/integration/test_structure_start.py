@@ -15,7 +15,7 @@ from scipy import ndimage
 from MultiViewRegistrationLib.api import assess, register
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.io.sequence import FrameSequence
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.sequence.run import follow
 from MultiViewRegistrationLib.sequence.tracker import REST_LOST
 from MultiViewRegistrationLib.studies.protocol.conditions import Condition, Trial
@@ -37,7 +37,9 @@ def test_a_bone_that_moved_among_its_neighbours_is_found(subject, start):
     case = simulated(Trial(3, Condition("neighbours", "bone", nuisances=("neighbours",)), 0, 1, 0), subject, 0, 0).case
     result = register(case, start, anatomy=subject.anatomy(0))
     assert result.errors.mtre_mm < 0.5
-    assert mtre(result.refinement.rest_at, case.truth_world_from_ct, case.targets) > 2, "its neighbours lie elsewhere"
+    assert mtre(result.refinement.world_from_background, case.truth_world_from_ct, case.targets) > 2, (
+        "its neighbours lie elsewhere"
+    )
     assert result.verdict == "check" and result.predicted_tre_mm["upper95"] < 2
     told = result.to_json()["background"]
     assert 1 < told["distance_mm"] < 10 and 1 < told["rotation_deg"] < 8
@@ -65,7 +67,7 @@ def of_one_bone(folder, poses):
 @pytest.mark.parametrize("pace", ["thorough", "quick"])
 def test_frames_after_one_that_was_registered_before_the_rest_are_followed_before_it(tmp_path, pace):
     sequence = of_one_bone(tmp_path, swing(4))
-    found = list(follow(sequence, Anatomy(sequence.first.ct), pace=pace))
+    found = list(follow(sequence, PreparedCT(sequence.first.ct), pace=pace))
     assert [each.how for each in found] == ["registered", "followed", "followed", "followed"]
     for each, pose in zip(found, swing(4), strict=True):
         assert phantom.error_mm(each.world_from_ct, pose) < 0.3  # by itself 6 mm, turned
@@ -76,7 +78,7 @@ def test_a_frame_in_which_the_rest_is_lost_is_lost_and_the_next_one_is_not(tmp_p
     poses = swing(4)
     poses[2] = phantom.off(poses[2], [0, 0, 0], [0, 0, 400])
     sequence = of_one_bone(tmp_path, poses)
-    found = list(follow(sequence, Anatomy(sequence.first.ct)))
+    found = list(follow(sequence, PreparedCT(sequence.first.ct)))
     assert [each.how for each in found] == ["registered", "followed", "lost", "followed"]
     assert found[2].reasons == [REST_LOST] and found[2].world_from_ct is None and not found[2].rest.kept
     assert phantom.error_mm(found[3].world_from_ct, poses[3]) < 0.3

@@ -9,15 +9,15 @@ import pytest
 
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.registration import pipeline
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.outliers import outliers
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.simulation.nuisances import OVERLAYS
 from MultiViewRegistrationLib.simulation.simulator import FULL_SCALE
 
 
 @pytest.fixture(scope="module")
 def anatomy(sample):
-    return Anatomy(sample.ct)
+    return PreparedCT(sample.ct)
 
 
 def behind_tools(sample, seed):

@@ -12,14 +12,14 @@ from MultiViewRegistrationLib.api import register
 from MultiViewRegistrationLib.assessment import metrics
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
 
 CASES = ("pelvis-oblique-1", "pelvis-oblique-2", "pelvis-three-views-wires")
 
 
 @pytest.fixture(scope="module")
 def anatomy(shared_data):
-    return Anatomy(Case.load(shared_data / "sim" / CASES[0]).ct)
+    return PreparedCT(Case.load(shared_data / "sim" / CASES[0]).ct)
 
 
 def unit(random):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from MultiViewRegistrationLib.io.case import Case
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
 from MultiViewRegistrationLib.studies import statistics as protocol
@@ -22,7 +22,7 @@ def registered(shared_data):
     for name in ("radius_0002", "radius_0099", "radius_0158", "ulna_0099", "ulna_0158"):
         case = Case.load(shared_data / "wrist" / f"{name}.json")
         bone = name.split("_")[0]
-        anatomies.setdefault(bone, Anatomy(case.ct))
+        anatomies.setdefault(bone, PreparedCT(case.ct))
         found[name] = case, anatomies[bone], refine(anatomies[bone], case.views, case.world_from_ct).world_from_ct
     return found
 

@@ -10,8 +10,8 @@ from fake_model import FakeModel
 from phantom import TRUE_POSE, error_mm, off
 
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
-from MultiViewRegistrationLib.registration.doubt import LEFT, along_doubt
+from MultiViewRegistrationLib.registration.doubt import LEFT, refine_along_least_certain_axis
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.regressor.initialise import DOUBT_MM, predict_poses
 
 
@@ -29,7 +29,7 @@ def astray(view, anatomy, mm):
 def test_it_finds_the_place_along_the_beam(anatomy, views, mm, alone):
     shown = views[:1] if alone else views
     pose, covariance = astray(views[0], anatomy, mm)
-    found, left = along_doubt(anatomy, shown, pose, covariance)
+    found, left = refine_along_least_certain_axis(anatomy, shown, pose, covariance)
     assert error_mm(found, TRUE_POSE) < 0.3 * abs(mm)  # half a step of the tries, and what they tell
     assert np.linalg.eigvalsh(left)[-1] == pytest.approx(LEFT**2 * np.linalg.eigvalsh(covariance)[-1], rel=0.01)
     assert np.linalg.eigvalsh(left)[0] > 0
@@ -37,7 +37,7 @@ def test_it_finds_the_place_along_the_beam(anatomy, views, mm, alone):
 
 def test_where_nothing_of_the_ct_is_shown_the_pose_stays(anatomy, views):
     beside, covariance = off(TRUE_POSE, [0, 0, 0], [0, 0, 400]), np.diag([1e-6] * 3 + [4.0, 1.0, 1.0])
-    found, left = along_doubt(anatomy, views, beside, covariance)
+    found, left = refine_along_least_certain_axis(anatomy, views, beside, covariance)
     assert np.array_equal(found, beside) and np.array_equal(left, covariance)
 
 
@@ -46,7 +46,10 @@ def test_only_a_body_of_which_the_model_is_unsure_is_moved(anatomy, views, ct):
         model = FakeModel(TRUE_POSE, anatomy.centroid, together_mm=expects_mm, expects_mm=expects_mm)
         return model.candidates(views, None), predict_poses(model, of, views, None)
 
-    for expects_mm, of in ((DOUBT_MM - 1, anatomy), (DOUBT_MM + 4, Anatomy(replace(ct, mask=ct.volume.values > 300)))):
+    for expects_mm, of in (
+        (DOUBT_MM - 1, anatomy),
+        (DOUBT_MM + 4, PreparedCT(replace(ct, mask=ct.volume.values > 300))),
+    ):
         plain, asked = said(expects_mm, of)
         assert [each.world_from_ct.tolist() for each in plain] == [each.world_from_ct.tolist() for each in asked]
     plain, asked = said(DOUBT_MM + 4, anatomy)

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
-from MultiViewRegistrationLib.registration.objective import Evaluation
+from MultiViewRegistrationLib.registration.objective import PoseFit
 
 
 def evidence(similarity, shown) -> float:
     nothing = np.zeros(6), np.zeros((6, 6))
-    return Evaluation(0.3, *nothing, shown, shown, similarity, (nothing, nothing)).evidence
+    return PoseFit(0.3, *nothing, shown, shown, similarity, (nothing, nothing)).evidence
 
 
 def test_one_view_tells_as_much_as_a_gaussian_variable_of_another():

@@ -7,7 +7,7 @@ import pytest
 from phantom import TRUE_POSE, make_ct, make_views, off
 
 from MultiViewRegistrationLib.registration import kernels, similarity
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine
 from MultiViewRegistrationLib.rendering import cpu
 
 
@@ -27,5 +27,5 @@ def test_a_registration_after_it_compiles_nothing(compiled):
     before = {name: set(kernel.signatures) for name, kernel in compiled.items()}
     assert all(before.values())
     ct = make_ct()
-    refine(Anatomy(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
+    refine(PreparedCT(ct), make_views(ct), off(TRUE_POSE, [1, 2, 1], [2, 1, 2]))
     assert {name: set(kernel.signatures) for name, kernel in compiled.items()} == before

@@ -12,12 +12,12 @@ from MultiViewRegistrationLib.imaging.ct import CT, attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
-from MultiViewRegistrationLib.registration.objective import Asked, Objective, Settings
-from MultiViewRegistrationLib.registration.optimizer import descent, followed, minimise
+from MultiViewRegistrationLib.registration.cameras import CameraCorrections
+from MultiViewRegistrationLib.registration.objective import EvaluationPoint, Objective, Settings
+from MultiViewRegistrationLib.registration.optimizer import levenberg_marquardt, minimise, run_descents
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.scoring import Scorer
-from MultiViewRegistrationLib.registration.unknowns import Unknowns
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 torch = pytest.importorskip("torch", reason="the kernels need torch: pip install torch")
@@ -85,8 +85,8 @@ def test_cost_gradient_and_hessian_are_those_of_numba(device, projector, views, 
     )
     fits, costs = [], []
     for objective in (on_cpu, on_device):
-        fits.append(objective.look(Asked(NEAR, intrinsics=intrinsics)).settle())
-        costs.append(objective.look(Asked(NEXT, intrinsics=intrinsics)).cost())
+        fits.append(objective.evaluate(EvaluationPoint(NEAR, intrinsics=intrinsics)).linearise())
+        costs.append(objective.evaluate(EvaluationPoint(NEXT, intrinsics=intrinsics)).cost())
     assert fits[0].gradient.shape == ((9,) if intrinsics else (6,))
     same_fit(fits[1], fits[0])
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
@@ -99,11 +99,11 @@ def test_what_is_added_to_the_drrs_is_as_by_numba(device, projector, views):
     for objective in (
         maker(projector, views, settings, PIVOT, rest).about(PIVOT) for maker in (Objective, device.objective)
     ):
-        fits.append(objective.look(Asked(NEAR)).settle())
-        costs.append(objective.look(Asked(NEXT)).cost())
+        fits.append(objective.evaluate(EvaluationPoint(NEAR)).linearise())
+        costs.append(objective.evaluate(EvaluationPoint(NEXT)).cost())
     same_fit(fits[1], fits[0])
     assert costs[1] == pytest.approx(costs[0], rel=1e-4)
-    without = Objective(projector, views, settings, PIVOT).look(Asked(NEAR)).settle()
+    without = Objective(projector, views, settings, PIVOT).evaluate(EvaluationPoint(NEAR)).linearise()
     assert fits[0].cost != pytest.approx(without.cost, rel=0.01)
     poses = np.stack([off(TRUE_POSE, [0, 0, 0], [2.0 * n, 0, 0]) for n in range(5)])
     scored = [maker(projector, views, settings, np.zeros(3), rest).scores(poses) for maker in (Scorer, device.scorer)]
@@ -114,12 +114,14 @@ def test_pixels_that_are_left_out_are_left_out_as_by_numba(device, projector, vi
     settings = SETTINGS["both, robust"]
     pixels = [np.indices(view.xray.valid.shape)[0] < view.xray.valid.shape[0] // 3 for view in views]
     fits = [
-        maker(projector, views, settings, PIVOT).without(pixels).look(Asked(NEAR)).settle()
+        maker(projector, views, settings, PIVOT).without(pixels).evaluate(EvaluationPoint(NEAR)).linearise()
         for maker in (Objective, device.objective)
     ]
     same_fit(fits[1], fits[0])
     assert (
-        0 < fits[0].pixels[0] < 0.8 * Objective(projector, views, settings, PIVOT).look(Asked(NEAR)).settle().pixels[0]
+        0
+        < fits[0].pixels[0]
+        < 0.8 * Objective(projector, views, settings, PIVOT).evaluate(EvaluationPoint(NEAR)).linearise().pixels[0]
     )
 
 
@@ -130,7 +132,7 @@ def test_rays_through_cut_ends_are_left_out_as_by_numba(device, views):
     )
     assert projector.cut.any()
     fits = [
-        objective.look(Asked(NEAR)).settle()
+        objective.evaluate(EvaluationPoint(NEAR)).linearise()
         for objective in (
             maker(projector, views, SETTINGS["both, robust"], PIVOT) for maker in (Objective, device.objective)
         )
@@ -147,8 +149,8 @@ def shifted(slices):
 
 def test_a_pose_at_which_nothing_can_be_compared_costs_infinitely(device, projector, views):
     objective = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
-    assert objective.look(Asked(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0]))).settle().cost == np.inf
-    assert objective.look(Asked(NEAR)).cost() == np.inf  # nothing was settled with which to compare it
+    assert objective.evaluate(EvaluationPoint(off(TRUE_POSE, [0, 0, 0], [0, 0, 500.0]))).linearise().cost == np.inf
+    assert objective.evaluate(EvaluationPoint(NEAR)).cost() == np.inf  # nothing was settled with which to compare it
 
 
 @pytest.mark.parametrize("settings", [Settings(intensity_radius=3), Settings(gradient_radius=6, silhouette_mm=6)])
@@ -174,7 +176,9 @@ def test_descents_in_step_end_as_each_by_itself_and_as_by_numba(device, projecto
     apart = [minimise(device.objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
     first = device.objective(projector, views, settings, PIVOT)
     objectives = [first.about(PIVOT) for _ in STARTS]
-    in_step = followed(objectives, [descent(own, start, **how) for own, start in zip(objectives, STARTS, strict=True)])
+    in_step = run_descents(
+        objectives, [levenberg_marquardt(own, start, **how) for own, start in zip(objectives, STARTS, strict=True)]
+    )
     on_cpu = [minimise(Objective(projector, views, settings, PIVOT), start, **how) for start in STARTS]
     for alone, end, expected in zip(apart, in_step, on_cpu, strict=True):
         np.testing.assert_array_equal(end.world_from_ct, alone.world_from_ct)
@@ -198,10 +202,10 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
         return looks(pairs)
 
     first = device.objective(projector, views, SETTINGS["intensity"], PIVOT)
-    asked = [Asked(start) for start in STARTS]
-    expected = [look.settle().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)]
+    asked = [EvaluationPoint(start) for start in STARTS]
+    expected = [look.linearise().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)]
     monkeypatch.setattr(on_device, "_looks", limited)
-    assert [look.settle().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)] == expected
+    assert [look.linearise().cost for look in first.together([first.about(PIVOT) for _ in STARTS], asked)] == expected
     assert sizes == [3, 1, 2]
     most = 0
     with pytest.raises(MemoryError):
@@ -211,7 +215,7 @@ def test_too_little_memory_makes_smaller_batches_and_at_last_a_memory_error(devi
 def test_unknown_cameras_are_corrected_as_by_numba(device, projector, views):
     """An angle of the second view's own, and a principal point that both share: nine derivatives."""
     unsure = [views[0], replace(views[1], rotation_sd_deg=1.0, translation_sd_mm=2.0)]
-    unknowns = Unknowns(unsure, SharedUnknowns(principal_point_sd_px=2.0))
+    unknowns = CameraCorrections(unsure, SharedUnknowns(principal_point_sd_px=2.0))
     how = {"iterations": 10, "tolerance_mm": 0.01, "unknowns": unknowns}
     ends = [
         minimise(maker(projector, unsure, SETTINGS["both, robust"], PIVOT), STARTS[0], **how)
@@ -223,7 +227,7 @@ def test_unknown_cameras_are_corrected_as_by_numba(device, projector, views):
 
 
 def test_a_registration_ends_as_by_numba_and_needs_no_image_of_the_cpu(device, ct, monkeypatch):
-    views, anatomy = make_views(ct), Anatomy(ct)
+    views, anatomy = make_views(ct), PreparedCT(ct)
     start = off(TRUE_POSE, [4.0, -5, 3], [6.0, 5, -7])
     expected = refine(anatomy, views, start)
     monkeypatch.setattr(Objective, "project", None)
@@ -241,7 +245,7 @@ def test_by_textures_poses_are_those_of_numba_to_a_fiftieth_of_a_mm(device, ct, 
         expected = minimise(Objective(projector, views, settings, PIVOT), start, **how)
         found = minimise(by_textures.objective(projector, views, settings, PIVOT), start, **how)
         assert error_mm(found.world_from_ct, expected.world_from_ct) < 0.02
-    views, anatomy = make_views(ct), Anatomy(ct)
+    views, anatomy = make_views(ct), PreparedCT(ct)
     start = off(TRUE_POSE, [4.0, -5, 3], [6.0, 5, -7])
     assert (
         error_mm(
@@ -253,7 +257,8 @@ def test_by_textures_poses_are_those_of_numba_to_a_fiftieth_of_a_mm(device, ct, 
 
 def test_the_same_bits_come_out_every_time(device, projector, views):
     fits = [
-        device.objective(projector, views, SETTINGS["both, robust"], PIVOT).look(Asked(NEAR)).settle() for _ in range(2)
+        device.objective(projector, views, SETTINGS["both, robust"], PIVOT).evaluate(EvaluationPoint(NEAR)).linearise()
+        for _ in range(2)
     ]
     assert fits[0].cost == fits[1].cost
     np.testing.assert_array_equal(fits[0].hessian, fits[1].hessian)

@@ -11,9 +11,9 @@ from phantom import TRUE_POSE, error_mm, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import View
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, Progress, Registration, refine
-from MultiViewRegistrationLib.registration.plan import ALIKE, BODY, plan
-from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, Progress, Registration, refine
+from MultiViewRegistrationLib.registration.schedule import BODY, MIN_CONVINCING_NCC, resolution_schedule
 
 START = off(TRUE_POSE, [3.0, -2.0, 4.0], [6.0, 5.0, -4.0])
 
@@ -47,7 +47,7 @@ def test_one_view_is_exact_but_for_depth(anatomy, ct):
 def test_a_masked_structure_among_others_is_found(ct, views):
     k = np.indices(ct.volume.values.shape)[0]
     structure = replace(ct, mask=(k > 16) & (ct.volume.values > 300))
-    found = refine(Anatomy(structure), views, START)
+    found = refine(PreparedCT(structure), views, START)
     assert found.candidates > 1
     assert error_mm(found.world_from_ct) < 0.5
 
@@ -103,7 +103,7 @@ def test_a_right_start_behind_tools_is_kept(anatomy, views):
     )
     start = off(TRUE_POSE, [0.3, -0.2, 0.3], [0.4, 0.3, -0.4])
     found = refine(anatomy, barred, start)
-    assert found.fit.least_similarity < ALIKE and error_mm(found.world_from_ct) < 0.5
+    assert found.fit.least_similarity < MIN_CONVINCING_NCC and error_mm(found.world_from_ct) < 0.5
     registration = Registration(anatomy, barred, start, lambda told: None, CALIBRATED)
     coarse = registration.finished(registration.refined(1, registration.descended(0, [start])), [], [])
     assert coarse.fit.evidence < found.fit.evidence
@@ -120,7 +120,7 @@ def test_a_start_too_far_off_is_searched_about(anatomy, views):
 )
 def test_a_start_beside_the_images_or_behind_a_source_is_refused(ct, views, shift, structure):
     k = np.indices(ct.volume.values.shape)[0]
-    anatomy = Anatomy(replace(ct, mask=(k > 16) & (ct.volume.values > 300)) if structure else ct)
+    anatomy = PreparedCT(replace(ct, mask=(k > 16) & (ct.volume.values > 300)) if structure else ct)
     with pytest.raises(InputError, match="world_from_ct: "):
         refine(anatomy, views, off(TRUE_POSE, [0, 0, 0], shift))
 
@@ -137,6 +137,6 @@ def test_a_view_with_the_ct_behind_its_source_does_not_hinder_the_others(anatomy
 
 
 def test_levels_grow_finer_down_to_the_image_itself(views):
-    levels = plan(views, np.zeros(3), extent_mm=96, voxel_mm=2.0, volumes=4, compared=BODY)
+    levels = resolution_schedule(views, np.zeros(3), extent_mm=96, voxel_mm=2.0, volumes=4, compared=BODY)
     assert [level.pool for level in levels] == [4, 2, 1]
     assert [level.volume for level in levels] == sorted((level.volume for level in levels), reverse=True)

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.geometry.c_arm import CArm
-from MultiViewRegistrationLib.registration.ranges import Range, facing
+from MultiViewRegistrationLib.registration.ranges import Range, default_pose_at_isocentre
 
 CENTROID = np.array([20.0, -30.0, 55.0])
 CENTRE = rigid.from_rotation_translation(rigid.exp_so3([0.4, -0.8, 0.2]), [5.0, 60.0, -10.0])
@@ -70,6 +70,6 @@ def c_arm(primary: float):
 @pytest.mark.parametrize("angles", [(0,), (0, 60), (0, 60, 90)])
 def test_a_ct_of_which_nothing_is_known_faces_the_views(angles):
     cameras = [c_arm(angle) for angle in angles]
-    pose = facing(cameras, CENTROID)
+    pose = default_pose_at_isocentre(cameras, CENTROID)
     np.testing.assert_array_equal(pose[:3, :3], np.eye(3))
     np.testing.assert_allclose(rigid.transform_points(pose, CENTROID), 0, atol=0.01)

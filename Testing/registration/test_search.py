@@ -14,10 +14,10 @@ from MultiViewRegistrationLib.errors import Cancelled, InputError
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.registration import plan
-from MultiViewRegistrationLib.registration.pipeline import Anatomy, refine_anywhere
-from MultiViewRegistrationLib.registration.plan import Effort, effort
+from MultiViewRegistrationLib.registration import schedule
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT, refine_anywhere
 from MultiViewRegistrationLib.registration.ranges import Range
+from MultiViewRegistrationLib.registration.schedule import SearchBudget, search_budget
 
 REACH = Range(35, 60)
 FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
@@ -27,22 +27,22 @@ FAR = off(TRUE_POSE, [20, -15, 20], [25, -30, 25])
 def test_the_pose_is_found_from_far_away(anatomy, views, seed):
     found = refine_anywhere(anatomy, views, FAR, REACH, seed=seed)
     assert error_mm(found.world_from_ct) < 0.1
-    assert found.searched > 0 and found.refined < found.candidates
+    assert found.search_seconds > 0 and found.refined < found.candidates
 
 
 def test_it_stops_early_when_sure_and_goes_on_when_not(anatomy, views):
-    sure = refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=Effort(64, 4096, 4))
+    sure = refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=SearchBudget(64, 4096, 4))
     assert sure.candidates == 64
     # One descent alone never finds the same answer twice in a round: it takes at least two rounds to be sure.
-    assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=Effort(64, 4096, 1)).candidates > 64
+    assert refine_anywhere(anatomy, views, TRUE_POSE, Range(10, 10), effort=SearchBudget(64, 4096, 1)).candidates > 64
 
 
 def test_what_is_not_alike_gets_a_second_look(anatomy, views, monkeypatch):
     once = refine_anywhere(anatomy, views, FAR, REACH)
-    monkeypatch.setattr(plan, "ALIKE", 1.1)
+    monkeypatch.setattr(schedule, "MIN_CONVINCING_NCC", 1.1)
     fractions = []
     again = refine_anywhere(anatomy, views, FAR, REACH, lambda progress: fractions.append(progress.fraction))
-    assert again.candidates == once.candidates + plan.SECOND_LOOK.poses and again.refined > once.refined
+    assert again.candidates == once.candidates + schedule.SECOND_LEVEL_BUDGET.poses and again.refined > once.refined
     np.testing.assert_allclose(again.world_from_ct, once.world_from_ct, atol=0.05)
     assert fractions == sorted(fractions)
 
@@ -72,19 +72,19 @@ def spine() -> CT:
 def test_a_neighbouring_vertebra_is_reported_as_the_next_answer():
     vertebrae = spine()
     views = make_views(replace(vertebrae, mask=None), ((10, 5), (80, 0)))
-    found = refine_anywhere(Anatomy(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), Range(12, 40))
-    assert found.rival is not None
-    assert found.rival.gap < 1.3 and 27 < found.rival.distance_mm < 63
+    found = refine_anywhere(PreparedCT(vertebrae), views, off(TRUE_POSE, [0, 0, 0], [0, 0, 12]), Range(12, 40))
+    assert found.alternative is not None
+    assert found.alternative.evidence_ratio < 1.3 and 27 < found.alternative.distance_mm < 63
 
 
 def test_a_unique_pose_has_a_clear_gap(anatomy, views):
-    rival = refine_anywhere(anatomy, views, FAR, REACH).rival
-    assert rival is None or rival.gap > 1.3
+    rival = refine_anywhere(anatomy, views, FAR, REACH).alternative
+    assert rival is None or rival.evidence_ratio > 1.3
 
 
 def test_more_room_gets_more_effort():
-    assert effort(Range(35, 100), structure=False).most > effort(Range(18, 55), structure=False).most
-    assert effort(Range(180, 500), structure=False).most == 2**15
+    assert search_budget(Range(35, 100), structure=False).most > search_budget(Range(18, 55), structure=False).most
+    assert search_budget(Range(180, 500), structure=False).most == 2**15
 
 
 def test_an_answer_far_beyond_the_range_is_none():

@@ -10,11 +10,11 @@ from fake_model import missed
 from phantom import TRUE_POSE, error_mm, make_views
 
 from MultiViewRegistrationLib.errors import Cancelled, InputError
-from MultiViewRegistrationLib.registration import plan
-from MultiViewRegistrationLib.registration.apart import register_views
-from MultiViewRegistrationLib.registration.pipeline import Anatomy
+from MultiViewRegistrationLib.registration import schedule
+from MultiViewRegistrationLib.registration.pipeline import PreparedCT
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.registration.starts import Start, refine_from
+from MultiViewRegistrationLib.registration.uncalibrated_views import register_views
 
 REACH = Range(25, 40)
 
@@ -26,7 +26,7 @@ def start(off_mm, expected_mm, seed=0):
 def test_what_is_near_needs_no_coarse_level(anatomy, views):
     near = refine_from(anatomy, views, [start(4, 3)])
     assert error_mm(near.world_from_ct) < 0.1 and near.selected_start == 0
-    assert near.searched == 0 and near.candidates == 0
+    assert near.search_seconds == 0 and near.candidates == 0
     assert [level.name for level in near.levels] == ["64 x 64 px", "128 x 128 px"]
 
 
@@ -50,21 +50,27 @@ def test_where_all_are_wrong_the_search_finds_it(anatomy, views):
     starts = [start(60, 2, seed=1), start(70, 5, seed=2)]
     centre = missed(TRUE_POSE, np.zeros(3), 30, np.random.default_rng(4))
     found = refine_from(anatomy, views, starts, centre=centre, reach=REACH)
-    assert error_mm(found.world_from_ct) < 0.1 and found.selected_start is None and found.candidates >= plan.ALONG.poses
-    assert found.rival is None or found.rival.gap > 1.3
+    assert (
+        error_mm(found.world_from_ct) < 0.1
+        and found.selected_start is None
+        and found.candidates >= schedule.SIDE_SEARCH_BUDGET.poses
+    )
+    assert found.alternative is None or found.alternative.evidence_ratio > 1.3
 
 
 def test_a_search_goes_along_and_the_start_that_leads_there_too_is_named(anatomy, views):
     found = refine_from(anatomy, views, [start(2, 2)], centre=TRUE_POSE, reach=REACH)
-    assert found.selected_start == 0 and found.candidates == plan.ALONG.poses and found.searched > 0
+    assert (
+        found.selected_start == 0 and found.candidates == schedule.SIDE_SEARCH_BUDGET.poses and found.search_seconds > 0
+    )
 
 
 def test_what_is_not_alike_is_looked_about(anatomy, views, monkeypatch):
     once = refine_from(anatomy, views, [start(2, 2)])
-    monkeypatch.setattr(plan, "ALIKE", 1.1)
+    monkeypatch.setattr(schedule, "MIN_CONVINCING_NCC", 1.1)
     fractions = []
     wider = refine_from(anatomy, views, [start(2, 2)], lambda progress: fractions.append(progress.fraction))
-    assert once.candidates == 0 and wider.candidates > plan.SECOND_LOOK.poses
+    assert once.candidates == 0 and wider.candidates > schedule.SECOND_LEVEL_BUDGET.poses
     assert fractions == sorted(fractions) and fractions[-1] < 1
     np.testing.assert_allclose(wider.world_from_ct, once.world_from_ct, atol=0.05)
     widest = refine_from(anatomy, views, [start(2, 2)], centre=TRUE_POSE, reach=REACH)
@@ -73,7 +79,7 @@ def test_what_is_not_alike_is_looked_about(anatomy, views, monkeypatch):
 
 def test_a_structure_is_found_from_a_wrong_and_a_right_start(ct, views):
     k = np.indices(ct.volume.values.shape)[0]
-    structure = Anatomy(replace(ct, mask=(k > 16) & (ct.volume.values > 300)))
+    structure = PreparedCT(replace(ct, mask=(k > 16) & (ct.volume.values > 300)))
     found = refine_from(structure, views, [start(40, 3, seed=1), start(5, 5, seed=3)])
     assert error_mm(found.world_from_ct) < 0.5
 
@@ -128,7 +134,7 @@ def test_starts_that_show_nothing_are_refused(anatomy, views):
 
 def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
     random = np.random.default_rng(0)
-    reach = plan.about(10.0, structure=False)
+    reach = schedule.range_for_error(10.0, structure=False)
     inside = [
         reach.holds(
             missed(TRUE_POSE, np.zeros(3), 10 * np.sqrt(random.chisquare(6) / 6), random), TRUE_POSE, np.zeros(3)
@@ -136,4 +142,4 @@ def test_the_range_about_a_start_holds_what_it_is_expected_to_be_off():
         for _ in range(200)
     ]
     assert np.mean(inside) > 0.98
-    assert plan.about(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)
+    assert schedule.range_for_error(20.0, structure=False).translation_mm == pytest.approx(2 * reach.translation_mm)

@@ -12,7 +12,7 @@ from MultiViewRegistrationLib.geometry.c_arm import CArm
 from MultiViewRegistrationLib.imaging.ct import load_ct
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.xray import raw_image, to_line_integrals
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -36,7 +36,7 @@ def test_half_a_minute_finds_a_chest_within_centimetres(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "LAST_VALIDATED", 20)
     monkeypatch.setattr(Training, "_set_pace", lambda self: None)
     ct = load_ct(chest_ct())
-    centroid, corners = ct.centroid(), Anatomy(ct).corners()
+    centroid, corners = ct.centroid(), PreparedCT(ct).corners()
     cameras = [
         CArm(
             source_to_detector_mm=1020,

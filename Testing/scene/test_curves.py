@@ -11,8 +11,8 @@ from phantom import TRUE_POSE, make_views, off
 
 from MultiViewRegistrationLib.assessment.verdict import assess
 from MultiViewRegistrationLib.geometry import rigid
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
 from MultiViewRegistrationLib.session import curves
 
 NEAR = off(TRUE_POSE, [1.0, -1.0, 0.5], [4.0, 2.0, -3.0])

@@ -9,12 +9,12 @@ from phantom_scene import START, phantom, phantom_registration
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
 @pytest.fixture(scope="module")
 def anatomy():
-    return Anatomy(phantom()[0])
+    return PreparedCT(phantom()[0])
 
 
 class Clock:

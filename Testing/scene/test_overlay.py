@@ -9,7 +9,7 @@ from rendering import brightest, pixels, slice_view
 
 from MultiViewRegistrationLib.imaging.ct import CT
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 POINT = np.array([14.0, -9.0, 11.0])  # LPS mm: of the marker in the CT, and in the world
 CAMERAS = {
@@ -38,12 +38,12 @@ def cut_ct() -> CT:
 
 @pytest.fixture(scope="module")
 def marker():
-    return Anatomy(marker_ct())
+    return PreparedCT(marker_ct())
 
 
 @pytest.fixture(scope="module")
 def leg():
-    return Anatomy(cut_ct())
+    return PreparedCT(cut_ct())
 
 
 @pytest.fixture

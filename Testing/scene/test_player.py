@@ -37,13 +37,13 @@ def tracked(moving, tmp_path_factory):
     from pathlib import Path
 
     from MultiViewRegistrationLib.io.sequence import FrameSequence
-    from MultiViewRegistrationLib.registration.anatomy import Anatomy
+    from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
     from MultiViewRegistrationLib.sequence.run import follow
     from MultiViewRegistrationLib.sequence.track_files import Track
 
     out: Path = tmp_path_factory.mktemp("out") / "track"
     sequence = FrameSequence.of_images(moving)
-    track = Track(sequence, Anatomy(sequence.first.ct), "quick")
+    track = Track(sequence, PreparedCT(sequence.first.ct), "quick")
     track.frames.extend(follow(sequence, track.anatomy, pace="quick"))
     track.save(out)
     return out

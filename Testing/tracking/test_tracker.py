@@ -10,8 +10,8 @@ from moving import Pelvis, swing
 from MultiViewRegistrationLib.assessment.metrics import mtre
 from MultiViewRegistrationLib.imaging.view import View
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 from MultiViewRegistrationLib.registration.ranges import Range
 from MultiViewRegistrationLib.sequence import tracker as module
 from MultiViewRegistrationLib.sequence.tracker import PACES, Tracked, Tracker
@@ -64,7 +64,7 @@ def pelvis(shared_data) -> Pelvis:
 
 @pytest.mark.parametrize("pace, bound_mm", [("quick", 0.2), ("thorough", 0.1)])
 def test_a_swing_in_x_rays_of_another_simulator_is_followed(pelvis, pace, bound_mm):
-    found = followed(begun(Anatomy(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:])
+    found = followed(begun(PreparedCT(pelvis.ct), pelvis.frames[0], pelvis.poses[0], pace), pelvis.frames[1:])
     assert [each.how for each in found] == ["followed"] * 9
     errors = [
         mtre(each.world_from_ct, pose, pelvis.targets) for each, pose in zip(found, pelvis.poses[1:], strict=True)

@@ -18,12 +18,12 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from ..registration import plan
-from ..registration.anatomy import Anatomy
-from ..registration.apart import untied
-from ..registration.pipeline import Progress, Refinement, Registration, narrowed
-from ..registration.search import Answer, Run, merged
-from ..registration.unknowns import CALIBRATED
+from ..registration import schedule
+from ..registration.cameras import CALIBRATED
+from ..registration.pipeline import Progress, Refinement, Registration, prune
+from ..registration.prepared_ct import PreparedCT
+from ..registration.search import Descent, LocalMinimum, cluster_minima
+from ..registration.uncalibrated_views import uncalibrated_view_indices
 from .hypotheses import Hypothesis, geometries, hypotheses
 
 #: A cause holds if the evidence grows by this factor and the least similar view has this local NCC at the second resolution.
@@ -36,7 +36,7 @@ LEAST_SHARE, LEAST_DEG, LEAST_MM = 0.01, 0.5, 1.5
 #: Of images, in which order they are tried, the likeliest first. Of what the same symmetry makes alike the best is named.
 KINDS = (("mirrored",), ("inverted",), ("swapped",), ("upside down", "turned 180"), ("turned 90", "turned 270"))
 #: Around the start, where all images may be at fault and no view knows where the CT is.
-LOOK = plan.Effort(poses=128, most=128, refined=2)
+LOOK = schedule.SearchBudget(poses=128, most=128, refined=2)
 #: Rounds at the second resolution in which cameras are found.
 ROUNDS = 3
 #: Spacings of vertebrae, and how far from the CT's axis a shift by one may point.
@@ -114,7 +114,7 @@ class OutOfTime(Exception):
 
 
 def diagnose(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: Sequence[View],
     found: Refinement,
     start: np.ndarray,
@@ -149,7 +149,7 @@ def diagnose(
 
 
 def candidate_causes(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: Sequence[View],
     found: Refinement,
     start: np.ndarray,
@@ -158,7 +158,7 @@ def candidate_causes(
     seconds: float = np.inf,
 ) -> Iterator[Cause]:
     """The likeliest cause of each kind, whether it holds or not: of the images (KINDS), the cameras, the level. Arguments as `diagnose`."""
-    alone = untied(views, shared)
+    alone = uncalibrated_view_indices(views, shared)
     tied = [view for i, view in enumerate(views) if i not in alone]
     return _Diagnosis(anatomy, tied, found, start, shared, progress, perf_counter() + seconds).causes()
 
@@ -166,7 +166,7 @@ def candidate_causes(
 class _Diagnosis:
     def __init__(
         self,
-        anatomy: Anatomy,
+        anatomy: PreparedCT,
         views: list[View],
         found: Refinement,
         start: np.ndarray,
@@ -200,7 +200,7 @@ class _Diagnosis:
         evidence = here.fit.evidence if here else 0.0
         asked: list[Callable[[], Cause | None]] = []
         if here is None or min(here.fit.similarity) < SIMILAR:  # a turned image resembles no CT
-            least = coarse[0].run.fit.evidence if coarse else 0.0
+            least = coarse[0].descent.fit.evidence if coarse else 0.0
             every = list(hypotheses(self._views))
             asked += [
                 partial(self._of_images, [each for each in every if each.cause in kinds], alone, least, evidence)
@@ -225,16 +225,20 @@ class _Diagnosis:
         runs = {view.name: best(self._coarse([view], [self._pose, self._start])) for view in self._views}
         return {name: run.world_from_ct for name, run in runs.items() if run}
 
-    def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[Answer]:
+    def _coarse(self, views: list[View], poses: list[np.ndarray], look: bool = False) -> list[LocalMinimum]:
         registration = self._registration(views, CALIBRATED)
         answers = registration.descended(0, poses, [frozenset()] * len(poses))
         if look:
-            more = registration.search(0, self._start, plan.SURROUNDINGS, LOOK).answers
-            answers = merged(answers, [answer.run for answer in more], self._anatomy.centroid)
+            more = registration.search(0, self._start, schedule.LOCAL_RANGE, LOOK).minima
+            answers = cluster_minima(answers, [answer.descent for answer in more], self._anatomy.centroid)
         return answers
 
-    def _refined(self, views: list[View], answers: list[Answer]) -> list[Answer]:
-        return self._registration(views, CALIBRATED).refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
+    def _refined(self, views: list[View], answers: list[LocalMinimum]) -> list[LocalMinimum]:
+        return (
+            self._registration(views, CALIBRATED).refined(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0])
+            if answers
+            else []
+        )
 
     def _of_images(
         self, group: list[Hypothesis], alone: dict[str, np.ndarray], least: float, evidence: float
@@ -244,7 +248,7 @@ class _Diagnosis:
         for each in group:
             unharmed = [pose for name, pose in alone.items() if each.about and name not in each.about]
             tried.append((self._coarse(each.views, [self._start, *unharmed], look=not unharmed), each))
-        tried = [(answers, each) for answers, each in tried if answers and answers[0].run.fit.evidence > least]
+        tried = [(answers, each) for answers, each in tried if answers and answers[0].descent.fit.evidence > least]
         runs = [(best(self._refined(each.views, answers)), each) for answers, each in tried]
         runs = [(run, each) for run, each in runs if run]
         if not runs:
@@ -257,7 +261,7 @@ class _Diagnosis:
             view.rotation_sd_deg or view.translation_sd_mm for view in self._views[1:]
         ):
             return None  # they were looked for already
-        runs: list[tuple[Run, Hypothesis]] = []
+        runs: list[tuple[Descent, Hypothesis]] = []
         for each in geometries(self._views):
             registration = self._registration(each.views, each.shared)
             poses = [self._pose] if each.cause == "angle" else [self._pose, self._start]
@@ -268,9 +272,9 @@ class _Diagnosis:
                 1, [pose for pose, _ in begun], [frozenset()] * len(begun), [own for _, own in begun]
             )
             for _ in range(ROUNDS - 1):
-                answers = registration.refined(1, narrowed(answers, *plan.CLOSE)[0]) if answers else []
+                answers = registration.refined(1, prune(answers, *schedule.KEEP_AFTER_FINER)[0]) if answers else []
             if answers:
-                runs.append((answers[0].run, each))
+                runs.append((answers[0].descent, each))
         if not runs:
             return None
         most = max(run.fit.evidence for run, _ in runs)
@@ -281,16 +285,16 @@ class _Diagnosis:
         sentence = each.sentence.format(found=words)
         return Cause(each.cause, each.about, sentence, _gain(run, evidence), run.fit.similarity, run.world_from_ct)
 
-    def _other_level(self, here: Run) -> Cause | None:
+    def _other_level(self, here: Descent) -> Cause | None:
         """A pose shifted along the CT's long axis, by about a vertebra, that fits as well."""
         axis = self._pose[:3, 2]
         registration, answers = self._registration(self._views, CALIBRATED), []
         for mm in LEVELS_MM:
             poses = [rigid.from_rotation_translation(np.eye(3), side * mm * axis) @ self._pose for side in (1, -1)]
-            runs = [answer.run for answer in registration.descended(1, poses, [frozenset()] * len(poses))]
-            answers = merged(answers, runs, self._anatomy.centroid)
+            runs = [answer.descent for answer in registration.descended(1, poses, [frozenset()] * len(poses))]
+            answers = cluster_minima(answers, runs, self._anatomy.centroid)
         for answer in answers:
-            run = answer.run
+            run = answer.descent
             length, along, turned = self._away(run, self._pose)
             gain = _gain(run, here.fit.evidence)
             if length >= LEAST_LEVEL_MM and abs(along) >= ALONG * length and turned <= MOST_TURN_DEG:
@@ -336,21 +340,21 @@ class _Diagnosis:
         )
         return Cause("short", (view,), sentence, 1.0, tuple(self._similarity), self._pose)
 
-    def _away(self, run: Run, pose: np.ndarray) -> tuple[float, float, float]:
+    def _away(self, run: Descent, pose: np.ndarray) -> tuple[float, float, float]:
         """Distance of a pose from another one (4, 4): mm, mm along the CT's long axis towards the head, degrees."""
         centres = [rigid.transform_points(each, self._anatomy.centroid) for each in (run.world_from_ct, pose)]
-        away = centres[0] - centres[1]
+        pose_difference = centres[0] - centres[1]
         turned = float(np.degrees(rigid.rotation_distance(run.world_from_ct, pose)))
-        return float(np.linalg.norm(away)), float(away @ pose[:3, 2]), turned
+        return float(np.linalg.norm(pose_difference)), float(pose_difference @ pose[:3, 2]), turned
 
 
 def _end(along: float) -> str:
     return "head" if along > 0 else "feet"
 
 
-def best(answers: list[Answer]) -> Run | None:
+def best(answers: list[LocalMinimum]) -> Descent | None:
     """That with the most evidence."""
-    return answers[0].run if answers else None
+    return answers[0].descent if answers else None
 
 
 def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -365,11 +369,11 @@ def _where_each_has_it(views: list[View], alone: dict[str, np.ndarray]) -> list[
     return begun
 
 
-def _gain(run: Run, evidence: float) -> float:
+def _gain(run: Descent, evidence: float) -> float:
     return run.fit.evidence / max(evidence, 1e-9)
 
 
-def _camera_in_words(each: Hypothesis, run: Run) -> str:
+def _camera_in_words(each: Hypothesis, run: Descent) -> str:
     """How the camera differs from the given one; "" if hardly."""
     if each.cause == "distance":
         share = run.corrections[-6] / each.views[0].camera.intrinsics[1, 1]

@@ -14,13 +14,13 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from ..registration.anatomy import Anatomy
-from ..registration.objective import Evaluation, Objective
-from ..registration.optimizer import Minimum, minimise
+from ..registration.cameras import CALIBRATED, CameraCorrections
+from ..registration.objective import Objective, PoseFit
+from ..registration.optimizer import Optimum, minimise
 from ..registration.pipeline import Refinement
-from ..registration.plan import Level
+from ..registration.prepared_ct import PreparedCT
+from ..registration.schedule import ResolutionLevel
 from ..registration.tiles import SIDE, Tiles, tiles
-from ..registration.unknowns import CALIBRATED, Unknowns
 from .metrics import split_by_view, target_errors
 from .uncertainty import (
     PoseUncertainty,
@@ -84,7 +84,7 @@ class ReliabilityFeatures:
     split: Tiles
     pooled: int
     corners: list[tuple[int, int]]
-    fit: Evaluation
+    fit: PoseFit
     wider_mm: float
     basin_shift_mm: float
     single_view_shift_mm: np.ndarray
@@ -111,7 +111,7 @@ class ReliabilityFeatures:
 
 
 def compute_features(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: Sequence[View],
     found: Refinement,
     start: np.ndarray,
@@ -123,7 +123,7 @@ def compute_features(
     views: those that were registered together, with their cameras as corrected.   start: (4, 4), from which the levels follow.
     targets: (N, 3) CT mm.   Costs a linearisation at the finest level and some steps at the one before.
     """
-    pose, views, unknowns = found.world_from_ct, list(views), Unknowns(views, shared)
+    pose, views, unknowns = found.world_from_ct, list(views), CameraCorrections(views, shared)
     levels = anatomy.levels(views, start)
     points = rigid.transform_points(pose, targets)
     objective = anatomy.objective(views, levels[-1], pose)
@@ -156,11 +156,11 @@ def compute_features(
             split,
             points,
             objective.pivot,
-            unknowns.ways(objective, unknowns.none),
+            unknowns.jacobians(objective, unknowns.none),
             sum(fit.pixels) * curvature(objective, fit, split, unknowns)[:6, :6],
         ),
         noise_mm=uncertainty.at(points).rms_mm,
-        gap=found.rival.gap if found.rival else None,
+        gap=found.alternative.evidence_ratio if found.alternative else None,
         similarity=fit.least_similarity,
         wider_similarity=moved.fit.least_similarity,
         compared=float(sum(fit.shown) / max(sum(int(view.xray.valid.sum()) for view in objective.views), 1)),
@@ -219,11 +219,11 @@ def _middle(split: Tiles, axis: int) -> np.ndarray:
     return middle
 
 
-def _steps(objective: Objective, level: Level, pose: np.ndarray, unknowns: Unknowns) -> Minimum:
+def _steps(objective: Objective, level: ResolutionLevel, pose: np.ndarray, unknowns: CameraCorrections) -> Optimum:
     return minimise(objective, pose, iterations=STEPS, tolerance_mm=level.tolerance_mm, unknowns=unknowns)
 
 
-def _alone_mm(objective: Objective, level: Level, index: int, pose: np.ndarray, targets: np.ndarray) -> float:
+def _alone_mm(objective: Objective, level: ResolutionLevel, index: int, pose: np.ndarray, targets: np.ndarray) -> float:
     """How far the CT moves across a view's rays where only that view is asked; infinitely far where it shows too little to say."""
     view = objective.views[index]
     only = Objective(

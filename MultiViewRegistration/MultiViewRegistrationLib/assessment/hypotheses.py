@@ -10,7 +10,7 @@ import numpy as np
 
 from ..imaging.view import SharedUnknowns, View
 from ..imaging.xray import XRay
-from ..registration.unknowns import CALIBRATED
+from ..registration.cameras import CALIBRATED
 
 #: What an angle and the place of a C-arm may be wrong by, where it is asked whether they are: standard deviations.
 ANGLE_SD_DEG, PLACE_SD_MM = 5.0, 15.0

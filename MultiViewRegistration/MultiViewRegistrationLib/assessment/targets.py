@@ -8,13 +8,13 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import View
-from ..registration.anatomy import Anatomy
+from ..registration.prepared_ct import PreparedCT
 
 #: So many points stand for all bone; with fewer than FEWEST in the fields of all views there is none to speak of.
 MOST, FEWEST = 300, 10
 
 
-def default_targets(anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
+def default_targets(anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray) -> np.ndarray:
     """(N, 3) CT mm: points of bone that lie in the fields of all views at a pose; (0, 3) where there are hardly any."""
     points = anatomy.bone_points()
     points = points[in_field(views, rigid.transform_points(world_from_ct, points)).all(axis=0)]

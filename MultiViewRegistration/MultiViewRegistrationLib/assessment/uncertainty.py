@@ -23,9 +23,9 @@ from scipy import linalg, special, stats
 
 from ..geometry import rigid
 from ..geometry.camera import Camera
-from ..registration.objective import Evaluation, Objective
+from ..registration.cameras import CameraCorrections
+from ..registration.objective import Objective, PoseFit
 from ..registration.tiles import Tiles
-from ..registration.unknowns import Unknowns
 
 #: Directions in which nothing at all is seen get this standard deviation (rad, mm) instead of none.
 UNSEEN_SD = 1e3
@@ -113,13 +113,13 @@ def target_jacobians(points: np.ndarray, pivot: np.ndarray) -> np.ndarray:
     return np.concatenate([-rigid.hat(points - pivot), np.broadcast_to(np.eye(3), (len(points), 3, 3))], axis=-1)
 
 
-def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns) -> PoseUncertainty:
+def pose_uncertainty(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> PoseUncertainty:
     """The uncertainty at a minimum.
 
     objective: at the finest level, its views with their cameras as corrected.   fit, split: there.
     unknowns: of these views; corrected cameras are the most likely ones, so that their corrections are none.
     """
-    ways = unknowns.ways(objective, unknowns.none)
+    ways = unknowns.jacobians(objective, unknowns.none)
     count = sum(fit.pixels)
     gradients = (
         np.stack([ways[view].T @ gradient for view, gradient in zip(split.views, split.gradients, strict=True)]) / count
@@ -132,7 +132,7 @@ def pose_uncertainty(objective: Objective, fit: Evaluation, split: Tiles, unknow
     return PoseUncertainty(covariance[:6, :6], objective.pivot)
 
 
-def view_uncertainties(objective: Objective, fit: Evaluation, split: Tiles) -> list[PoseUncertainty]:
+def view_uncertainties(objective: Objective, fit: PoseFit, split: Tiles) -> list[PoseUncertainty]:
     """The uncertainty that each view by itself would have of the pose, its camera as it is."""
     found = []
     for view, (_, half) in enumerate(fit.by_view):
@@ -145,10 +145,10 @@ def view_uncertainties(objective: Objective, fit: Evaluation, split: Tiles) -> l
     return found
 
 
-def curvature(objective: Objective, fit: Evaluation, split: Tiles, unknowns: Unknowns) -> np.ndarray:
+def curvature(objective: Objective, fit: PoseFit, split: Tiles, unknowns: CameraCorrections) -> np.ndarray:
     """(6 + n, 6 + n), the Hessian of half the cost and the prior by pose and free corrections, as at a minimum."""
     _, gauss_newton = unknowns.system(objective, fit, unknowns.none)
-    ways = unknowns.ways(objective, unknowns.none)
+    ways = unknowns.jacobians(objective, unknowns.none)
     hessian = sum(way.T @ split.hessians[split.views == i].sum(axis=0) @ way for i, way in enumerate(ways)) / sum(
         fit.pixels
     )

@@ -14,11 +14,11 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from ..registration.anatomy import Anatomy
-from ..registration.apart import untied
+from ..registration.cameras import CALIBRATED
 from ..registration.objective import FEWEST_PIXELS
-from ..registration.pipeline import Progress, Refinement, away
-from ..registration.unknowns import CALIBRATED
+from ..registration.pipeline import Progress, Refinement, pose_difference
+from ..registration.prepared_ct import PreparedCT
+from ..registration.uncalibrated_views import uncalibrated_view_indices
 from .diagnosis import CLEARER, Cause, OutOfTime, diagnose
 from .features import ReliabilityFeatures, compute_features
 from .metrics import mtre
@@ -106,7 +106,7 @@ class Assessment:
 
 
 def assess(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: Sequence[View],
     found: Refinement,
     start: np.ndarray,
@@ -138,13 +138,15 @@ def assess(
     model
         By default the fitted one for a body, or for a structure.
     """
-    alone = untied(views, shared)
+    alone = uncalibrated_view_indices(views, shared)
     tied = [i for i in range(len(views)) if i not in alone]
     if max(found.fit.shown[i] for i in tied) < FEWEST_PIXELS or not np.isfinite(found.fit.cost):
         return Assessment("reject", ["At this pose no X-ray shows enough of the CT to compare them."])
     corrected = [found.views[i] for i in tied]
     chosen, limits = _targets(anatomy, corrected, found.world_from_ct, targets)
-    features = compute_features(anatomy.among(found.rest_at), corrected, found, start, chosen, shared)
+    features = compute_features(
+        anatomy.with_background(found.world_from_background), corrected, found, start, chosen, shared
+    )
     limits += [*_structure_limits(anatomy, found), *_view_limits(corrected, features, shared)]
     if assumed:
         limits.append("Part of the geometry is assumed: check the overlays by eye.")
@@ -188,7 +190,7 @@ def decide(prediction: Prediction, model: Model, measured: bool, moved_mm: float
 
 def find_cause(
     assessment: Assessment,
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: Sequence[View],
     found: Refinement,
     start: np.ndarray,
@@ -254,7 +256,7 @@ def model_inputs(features: ReliabilityFeatures) -> dict[str, float]:
 
 
 def _targets(
-    anatomy: Anatomy, views: list[View], pose: np.ndarray, given: np.ndarray | None
+    anatomy: PreparedCT, views: list[View], pose: np.ndarray, given: np.ndarray | None
 ) -> tuple[np.ndarray, list[str]]:
     """The points to which the errors belong, and what is wrong with them."""
     if given is not None:
@@ -271,15 +273,15 @@ def _targets(
     return bone, ["No bone lies in the fields of all X-rays: the error is given for all bone of the CT."]
 
 
-def _structure_limits(anatomy: Anatomy, found: Refinement) -> list[str]:
+def _structure_limits(anatomy: PreparedCT, found: Refinement) -> list[str]:
     """Why one structure is never accepted, and what it was compared with."""
     if not anatomy.structure:
         return []
     limits = ["Only one structure of the CT was registered: it may lie on a similar structure. Check its outline."]
-    if found.rest_at is not None:
-        mm, degrees = away(found.world_from_ct, found.rest_at, anatomy.centroid)
+    if found.world_from_background is not None:
+        mm, degrees = pose_difference(found.world_from_ct, found.world_from_background, anatomy.centroid)
         limits.append(f"It lies {mm:.1f} mm and {degrees:.1f} degrees from its place in the rest of the CT.")
-    elif anatomy.whole is not None:
+    elif anatomy.full_ct is not None:
         limits.append("It was compared without the rest of its CT: a similar structure may have attracted it.")
     return limits
 

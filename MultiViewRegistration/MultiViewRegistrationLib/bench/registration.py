@@ -11,10 +11,10 @@ import numpy as np
 from ..assessment.metrics import mtre
 from ..errors import InputError
 from ..registration import kernels
-from ..registration.anatomy import Anatomy
 from ..registration.pipeline import refine, refine_anywhere
-from ..registration.plan import Effort
+from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import Range
+from ..registration.schedule import SearchBudget
 from ..studies.statistics import SUCCESS_MM
 from . import nanodrr_peer
 from .rows import Job, Measured, Row, compared
@@ -85,7 +85,7 @@ def _making_ready(setting: Setting, repeats: int = 3) -> tuple[list[float], list
     ours, theirs = [], []
     for _ in range(repeats):
         began = perf_counter()
-        anatomy = Anatomy(setting.case.ct)
+        anatomy = PreparedCT(setting.case.ct)
         for level in anatomy.levels(setting.case.views, setting.pose):
             setting.renderer(anatomy.projector(level.volume), [], [])
         setting.wait()
@@ -143,7 +143,7 @@ def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str],
     _search(setting, centres[0], reach, None)
     rows, times, successes = [], [], []
     for name, poses in zip(names, (*POSES, None), strict=True):
-        effort = Effort(poses, poses, REFINED) if poses else None
+        effort = SearchBudget(poses, poses, REFINED) if poses else None
         runs = [_search(setting, centre, reach, effort) for centre in centres]
         seconds = [spent for spent, _ in runs]
         found = [error for _, error in runs if error < SUCCESS_MM]
@@ -159,7 +159,7 @@ def _searches(setting: Setting, degrees: float, mm: float, names: Sequence[str],
     return Measured(rows, {SEARCH_TIME: {line: times}, SEARCH_SUCCESS: {line: successes}})
 
 
-def _search(setting: Setting, centre: np.ndarray, reach: Range, effort: Effort | None) -> tuple[float, float]:
+def _search(setting: Setting, centre: np.ndarray, reach: Range, effort: SearchBudget | None) -> tuple[float, float]:
     """Seconds, and the final mTRE in mm, infinite where no answer was given."""
     case, began = setting.case, perf_counter()
     try:

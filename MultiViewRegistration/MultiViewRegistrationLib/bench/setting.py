@@ -16,7 +16,7 @@ from ..imaging.ct import attenuation
 from ..imaging.volume import Volume
 from ..io.case import Case
 from ..io.datasets.chest import cache_folder, chest_ct
-from ..registration.anatomy import Anatomy
+from ..registration.prepared_ct import PreparedCT
 from ..rendering.drr import Projector
 from ..rendering.threads import available_threads
 from ..simulation.cases import demo_case
@@ -57,12 +57,12 @@ class Setting:
         return attenuation(self.case.ct)
 
     @cached_property
-    def anatomy(self) -> Anatomy:
+    def anatomy(self) -> PreparedCT:
         if self.device is None:
-            return Anatomy(self.case.ct)
+            return PreparedCT(self.case.ct)
         from ..registration.on_device import Device
 
-        return Anatomy(self.case.ct).on(Device(self.device))
+        return PreparedCT(self.case.ct).on(Device(self.device))
 
     @cached_property
     def projector(self) -> Projector:

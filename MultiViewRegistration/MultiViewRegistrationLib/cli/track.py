@@ -81,8 +81,8 @@ def add(
 
 
 def _track(options: argparse.Namespace) -> dict:
-    from ..registration.anatomy import Anatomy
     from ..registration.devices import Workplace
+    from ..registration.prepared_ct import PreparedCT
     from ..sequence.run import follow
     from ..sequence.track_files import Track
 
@@ -90,7 +90,7 @@ def _track(options: argparse.Namespace) -> dict:
         line.show(0.0, PREPARING)
         sequence = _sequence(options)
         track = Track(
-            sequence, Anatomy(sequence.first.ct), options.pace, options.start, place=Workplace(options.device)
+            sequence, PreparedCT(sequence.first.ct), options.pace, options.start, place=Workplace(options.device)
         )
 
         def registering(told: Progress) -> None:

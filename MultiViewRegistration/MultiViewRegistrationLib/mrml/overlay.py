@@ -39,7 +39,7 @@ def opacity_of(registration: Registration) -> float:
 def rendered(anatomy, camera, world_from_ct: np.ndarray, level: int, *, bones: bool = False) -> np.ndarray:
     """The DRR (rows, columns), NaN where rays go through a cut end of the CT.
 
-    anatomy: a `registration.anatomy.Anatomy`.   level: of its pyramid, 0 the finest.
+    anatomy: a `registration.prepared_ct.PreparedCT`.   level: of its pyramid, 0 the finest.
     bones: of bone alone, for edges, which are smoothed anyhow, so that they need no second volume of the finest level.
     """
     seen = anatomy.projector(level).seen(camera, world_from_ct)

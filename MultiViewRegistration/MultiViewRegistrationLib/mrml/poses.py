@@ -31,14 +31,14 @@ def centre_ct(registration: Registration) -> None:
 
     InputError without a usable CT, or an X-ray with a geometry.
     """
-    from ..registration.ranges import facing
+    from ..registration.ranges import default_pose_at_isocentre
 
     cameras = [view.camera for view in registration.xrays if view.used and view.placed]
     if not cameras:
         raise InputError(
             "X-rays: none that is used has a geometry, expected one that says where its beam goes; enter it."
         )
-    registration.world_from_ct = facing(cameras, centre_in_ct(registration))
+    registration.world_from_ct = default_pose_at_isocentre(cameras, centre_in_ct(registration))
 
 
 def blind(registration: Registration) -> list[str]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.view import SharedUnknowns, View
+from ..registration.cameras import CALIBRATED
 from ..registration.devices import Workplace
-from ..registration.pipeline import Anatomy, Refinement, refine
-from ..registration.unknowns import CALIBRATED
+from ..registration.pipeline import PreparedCT, Refinement, refine
 from .presets import PRESETS
 
 NAMES = ("joint", *PRESETS)
@@ -63,7 +63,7 @@ def refinement_method(name: str, device: str | Workplace = "cpu") -> RefinementM
     chosen = str(published.choose_device(device))
 
     def run(
-        anatomy: Anatomy, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
+        anatomy: PreparedCT, views: list[View], world_from_ct: np.ndarray, progress: Callable, shared: SharedUnknowns
     ) -> Refinement:
         if shared != CALIBRATED or any(view.rotation_sd_deg != 0 or view.translation_sd_mm != 0 for view in views[1:]):
             warnings.warn(

@@ -20,7 +20,7 @@ from ..geometry import rigid
 from ..imaging.view import View
 from ..imaging.volume import Volume
 from ..registration.optimizer import LEVER_MM, Step
-from ..registration.pipeline import Anatomy, LevelTrace, Progress, Refinement
+from ..registration.pipeline import LevelTrace, PreparedCT, Progress, Refinement
 from .comparison import Comparison
 from .presets import Preset, Stage, StepDecay
 from .renderer import TorchVolume
@@ -42,7 +42,7 @@ def choose_device(name: str) -> torch.device:
 
 
 def refine(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: list[View],
     world_from_ct: np.ndarray,
     preset: Preset,
@@ -89,7 +89,7 @@ def refine(
     return Refinement(found, anatomy.fit(views, found, world_from_ct), traces, views, np.zeros(6))
 
 
-def _trimmed(anatomy: Anatomy) -> Volume:
+def _trimmed(anatomy: PreparedCT) -> Volume:
     """The CT at its own resolution, without the air around it."""
     grid = anatomy.projector(0).grid
     return Volume(grid.padded, grid.ct_from_index)

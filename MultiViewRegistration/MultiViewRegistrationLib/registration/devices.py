@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ..errors import InputError
 from ..rendering.devices import AUTO, CPU, WARP_CPU, place_of
-from .anatomy import Anatomy
+from .prepared_ct import PreparedCT
 
 Answer = TypeVar("Answer")
 
@@ -58,7 +58,7 @@ class Workplace:
         """What the refinement worked on, in words.   processor: this machine's."""
         return f"{processor}; refined on {self.words}" if self.words else processor
 
-    def anatomy(self, anatomy: Anatomy) -> Anatomy:
+    def anatomy(self, anatomy: PreparedCT) -> PreparedCT:
         """A CT whose registrations are done there."""
         if self.name == CPU:
             return anatomy
@@ -66,7 +66,7 @@ class Workplace:
 
         return anatomy.on(Device("cpu" if self.name == WARP_CPU else self.name))
 
-    def run(self, anatomy: Anatomy, work: Callable[[Anatomy], Answer]) -> Answer:
+    def run(self, anatomy: PreparedCT, work: Callable[[PreparedCT], Answer]) -> Answer:
         """What `work` makes of the CT there; on the processor, from then on, where the device has too little memory for a single pose."""
         if self.name == CPU:
             return work(anatomy)

@@ -12,17 +12,17 @@ import numpy as np
 
 from ..geometry import rigid
 from ..imaging.view import View
-from .anatomy import Anatomy
-from .objective import Asked
+from .objective import EvaluationPoint
 from .optimizer import moved
+from .prepared_ct import PreparedCT
 from .search import RADIUS_MM
 
 #: So many tries, evenly up to so many standard deviations either way; what they leave of the deviation.
 TRIES, DEVIATIONS, LEFT = 12, 2.5, 0.5
 
 
-def along_doubt(
-    anatomy: Anatomy,
+def refine_along_least_certain_axis(
+    anatomy: PreparedCT,
     views: Sequence[View],
     world_from_ct: np.ndarray,
     covariance: np.ndarray,
@@ -38,7 +38,7 @@ def along_doubt(
     poses = [moved(world_from_ct, share * deviation, centre) for share in np.linspace(-DEVIATIONS, DEVIATIONS, TRIES)]
     levels = anatomy.levels(list(views), world_from_ct)
     objective = anatomy.objective(list(views), levels[min(1, len(levels) - 1)], world_from_ct)
-    fits = [objective.look(Asked(pose)).settle() for pose in poses]
+    fits = [objective.evaluate(EvaluationPoint(pose)).linearise() for pose in poses]
     evidence = [fit.evidence if np.isfinite(fit.cost) else 0.0 for fit in fits]
     if not any(evidence):  # nowhere is enough of the CT shown
         return world_from_ct, covariance

@@ -19,7 +19,7 @@ from .scoring import Scorer
 @lru_cache(maxsize=1)
 def prepare() -> None:
     """Compile all kernels of a registration, which takes some ten seconds once after installation, or load them from numba's cache."""
-    view, projector = prepare_drr()
+    view, projector = warm_up_drr()
     everything = Settings(intensity_radius=2, gradient_radius=2, silhouette_mm=1.0)
     objective = Objective(projector, [view], everything, np.zeros(3))
     objective.linearise(objective.project(np.eye(4)))
@@ -27,7 +27,7 @@ def prepare() -> None:
 
 
 @lru_cache(maxsize=1)
-def prepare_drr() -> tuple[View, Projector]:
+def warm_up_drr() -> tuple[View, Projector]:
     """The same of those of a DRR alone. Returns a view, and what was projected into it."""
     intrinsics = np.array([[100.0, 0, 7.5], [0, 100, 7.5], [0, 0, 1]])
     camera = Camera(intrinsics, rigid.from_rotation_translation(np.eye(3), [0, 0, 100.0]), (16, 16))

@@ -20,7 +20,7 @@ from .intrinsics import by_intrinsics
 #: With fewer pixels, or a smaller share of what the X-rays show, there is nothing to compare: the cost is infinite.
 FEWEST_PIXELS = 50
 LEAST_SHARE = 0.04
-#: Similarities count as no less and no more than this in `Evaluation.evidence`: what is less is chance.
+#: Similarities count as no less and no more than this in `PoseFit.evidence`: what is less is chance.
 SIMILAR = (0.1, 0.9999)
 
 
@@ -55,7 +55,7 @@ class Projection:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class PoseFit:
     """The fit at one pose.
 
     cost: mean over the compared pixels of the robust square of the residual.
@@ -111,7 +111,7 @@ class Residual(NamedTuple):
     products: np.ndarray
 
 
-class Asked(NamedTuple):
+class EvaluationPoint(NamedTuple):
     """Where a descent wants to look: a pose (4, 4), the views' cameras, and whether nine derivatives are needed, see `Projection`."""
 
     world_from_ct: np.ndarray
@@ -119,15 +119,15 @@ class Asked(NamedTuple):
     intrinsics: bool = False
 
 
-class Look(NamedTuple):
+class TrialEvaluation(NamedTuple):
     """A pose that was looked at.
 
     cost: gives the cost there over the pixels that were settled last.
-    settle: goes there: settles which pixels count, and gives the fit.
+    linearise: goes there: settles which pixels count, and gives the fit.
     """
 
     cost: Callable[[], float]
-    settle: Callable[[], Evaluation]
+    linearise: Callable[[], PoseFit]
 
 
 class Objective:
@@ -139,7 +139,7 @@ class Objective:
     Which pixels count moves with the CT. `linearise` settles it; `cost` keeps to it, so that two costs can be compared.
     """
 
-    together: Callable[[list[Objective], list[Asked]], list[Look]] | None = None
+    together: Callable[[list[Objective], list[EvaluationPoint]], list[TrialEvaluation]] | None = None
     """Looks at a pose for each of several objectives at once, where that is better than a thread for each."""
 
     def __init__(
@@ -217,17 +217,17 @@ class Objective:
             for view, left_out in zip(self.views, pixels, strict=True)
         ]
 
-    def look(self, asked: Asked) -> Look:
+    def evaluate(self, asked: EvaluationPoint) -> TrialEvaluation:
         """Look at a pose, before it is known whether to go there."""
         projections = self.project(asked.world_from_ct, asked.cameras, intrinsics=asked.intrinsics)
-        return Look(partial(self.cost, projections), partial(self.linearise, projections))
+        return TrialEvaluation(partial(self.cost, projections), partial(self.linearise, projections))
 
     @property
     def masks(self) -> list[np.ndarray]:
         """By view, the pixels that were settled last: (rows, columns) float32, 1 or 0."""
         return self._masks
 
-    def linearise(self, projections: list[Projection]) -> Evaluation:
+    def linearise(self, projections: list[Projection]) -> PoseFit:
         """Cost, gradient and Hessian over the pixels that can be compared at this pose."""
         threads.run([partial(self._settle, i, projection) for i, projection in enumerate(projections)])
         return self._evaluate(projections, derivative=True)
@@ -255,7 +255,7 @@ class Objective:
             for radius in (settings.intensity_radius, settings.gradient_radius)
         ]
 
-    def _evaluate(self, projections: list[Projection], *, derivative: bool) -> Evaluation:
+    def _evaluate(self, projections: list[Projection], *, derivative: bool) -> PoseFit:
         parts: list = [None] * len(self.views)
 
         def compare(index: int) -> None:
@@ -264,13 +264,13 @@ class Objective:
         threads.run([partial(compare, index) for index in range(len(parts))])
         return self._fit(parts, tuple(int(mask.sum()) for mask in self._masks), tuple(self._shown))
 
-    def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> Evaluation:
+    def _fit(self, parts: list[tuple], pixels: tuple[int, ...], shown: tuple[int, ...]) -> PoseFit:
         """From each view's sum of robust squares, gradient, Hessian and local NCC."""
         count = max(sum(pixels), 1)
         share = 1.0 if self.settings.silhouette_mm is not None else count / max(self._usable, 1)
         enough = count >= FEWEST_PIXELS and share >= LEAST_SHARE and any(shown)
         hessian = sum(part[2] for part in parts) / count
-        return Evaluation(
+        return PoseFit(
             cost=sum(part[0] for part in parts) / count if enough else np.inf,
             gradient=sum(part[1] for part in parts) / count,
             hessian=np.tril(hessian) + np.tril(hessian, -1).T,

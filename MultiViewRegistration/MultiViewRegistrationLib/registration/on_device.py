@@ -28,11 +28,11 @@ from . import device_kernels as kernels
 from .objective import (
     FEWEST_PIXELS,
     LEAST_SHARE,
-    Asked,
-    Evaluation,
-    Look,
+    EvaluationPoint,
     Objective,
+    PoseFit,
     Settings,
+    TrialEvaluation,
     local_ncc,
     silhouette_margin,
 )
@@ -44,7 +44,7 @@ PIXELS_AT_ONCE = 2**23
 
 
 class Device:
-    """Makes objectives and scorers that work on a device, see `Anatomy.on`; volumes stay there as long as their projectors live.
+    """Makes objectives and scorers that work on a device, see `PreparedCT.on`; volumes stay there as long as their projectors live.
 
     name: as torch has it: "cuda:1"; "cpu" runs the same kernels there, on one thread, which tests them where no GPU is.
     textures: let the hardware of textures interpolate, see `rendering.gpu`.
@@ -100,7 +100,7 @@ class DeviceObjective(Objective):
         super().__init__(projector, views, settings, pivot, rest)
         self._images = images
         self._kept: Tensor | None = None
-        self._settled: Evaluation | None = None
+        self._settled: PoseFit | None = None
 
     def about(self, pivot: np.ndarray) -> DeviceObjective:
         return DeviceObjective(self._images, self.projector, self.views, self.settings, pivot, self.rest)
@@ -110,15 +110,15 @@ class DeviceObjective(Objective):
         images = _Images(self._images.projector, views, self.settings, Room(self._images.device, kept=True), self.rest)
         return DeviceObjective(images, self.projector, views, self.settings, self.pivot, self.rest)
 
-    def look(self, asked: Asked) -> Look:
+    def evaluate(self, asked: EvaluationPoint) -> TrialEvaluation:
         return self.together([self], [asked])[0]
 
     @staticmethod
-    def together(objectives: list[DeviceObjective], asked: list[Asked]) -> list[Look]:
+    def together(objectives: list[DeviceObjective], asked: list[EvaluationPoint]) -> list[TrialEvaluation]:
         """See `Objective.together`; they differ in their pivots alone."""
         return _halved(_looks, list(zip(objectives, asked, strict=True)), objectives[0]._images.room)
 
-    def answer(self, before: np.ndarray, after: np.ndarray, derivatives: int, mask: Tensor) -> Look:
+    def answer(self, before: np.ndarray, after: np.ndarray, derivatives: int, mask: Tensor) -> TrialEvaluation:
         """The look that the device's sums make: before (views,), robust squares over the pixels kept so far, and after (views, SUMS)."""
 
         def cost() -> float:
@@ -129,7 +129,7 @@ class DeviceObjective(Objective):
                 else np.inf
             )
 
-        def settle() -> Evaluation:
+        def settle() -> PoseFit:
             self._kept = mask
             self._settled = self._fit(
                 [_part(sums, derivatives) for sums in after],
@@ -137,7 +137,7 @@ class DeviceObjective(Objective):
             )
             return self._settled
 
-        return Look(cost, settle)
+        return TrialEvaluation(cost, settle)
 
 
 class DeviceScorer:
@@ -326,7 +326,7 @@ class _Images:
         launch(kernel, threads, self.device, arguments)
 
 
-def _looks(pairs: list[tuple[DeviceObjective, Asked]]) -> list[Look]:
+def _looks(pairs: list[tuple[DeviceObjective, EvaluationPoint]]) -> list[TrialEvaluation]:
     """One batch."""
     images, derivatives = pairs[0][0]._images, 9 if pairs[0][1].intrinsics else 6
     cameras = [asked.cameras or images._given for _, asked in pairs]

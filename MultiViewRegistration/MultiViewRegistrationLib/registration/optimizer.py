@@ -11,8 +11,8 @@ import numpy as np
 
 from ..geometry import rigid
 from ..rendering import threads
-from .objective import Asked, Evaluation, Look, Objective
-from .unknowns import LEVER_MM, Unknowns
+from .cameras import LEVER_MM, CameraCorrections
+from .objective import EvaluationPoint, Objective, PoseFit, TrialEvaluation
 
 
 @dataclass(frozen=True)
@@ -30,35 +30,35 @@ def moved(world_from_ct: np.ndarray, twist: np.ndarray, pivot: np.ndarray) -> np
     return rigid.about(pivot, rigid.from_rotation_translation(rigid.exp_so3(twist[:3]), twist[3:])) @ world_from_ct
 
 
-class Minimum(NamedTuple):
+class Optimum(NamedTuple):
     """Where a descent ended: the pose (4, 4), the cameras' corrections, and the fit there."""
 
     world_from_ct: np.ndarray
     corrections: np.ndarray
-    fit: Evaluation
+    fit: PoseFit
 
 
-def descent(
+def levenberg_marquardt(
     objective: Objective,
     world_from_ct: np.ndarray,
     *,
     iterations: int,
     tolerance_mm: float,
     on_step: Callable[[Step], None] = lambda step: None,
-    unknowns: Unknowns | None = None,
+    unknowns: CameraCorrections | None = None,
     corrections: np.ndarray | None = None,
-) -> Generator[Asked, Look, Minimum]:
+) -> Generator[EvaluationPoint, TrialEvaluation, Optimum]:
     """Levenberg-Marquardt with Marquardt's scaling (SIAM J. Appl. Math. 11, 1963): yields where it wants to look, and is sent the look.
 
     unknowns, corrections: what is not known of the cameras, and the corrections to start with; exact, none by default.
 
     Ends when a step moves less than `tolerance_mm`, when no damping lowers the cost, or after `iterations` steps.
     """
-    unknowns = unknowns or Unknowns.exact(objective.views)
+    unknowns = unknowns or CameraCorrections.exact(objective.views)
     given = [view.camera for view in objective.views]
     damping, pose, corrections = 1e-3, world_from_ct, unknowns.none if corrections is None else corrections
-    look = yield Asked(pose, unknowns.cameras(corrections, given), unknowns.intrinsics)
-    here = look.settle()
+    look = yield EvaluationPoint(pose, unknowns.cameras(corrections, given), unknowns.intrinsics)
+    here = look.linearise()
     for _ in range(iterations):
         gradient, hessian = unknowns.system(objective, here, corrections)
         scale = np.diag(np.diag(hessian))
@@ -66,33 +66,35 @@ def descent(
             step = -np.linalg.solve(hessian + damping * scale + 1e-12 * np.eye(len(gradient)), gradient)
             trial, trial_corrections = moved(pose, step[:6], objective.pivot), unknowns.moved(corrections, step[6:])
             size = max(float(np.linalg.norm(step[3:6]) + LEVER_MM * np.linalg.norm(step[:3])), unknowns.size(step[6:]))
-            look = yield Asked(trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics)
-            growth = unknowns.growth(objective, here, corrections, trial_corrections)
-            better = look.cost() * growth < here.cost
+            look = yield EvaluationPoint(trial, unknowns.cameras(trial_corrections, given), unknowns.intrinsics)
+            prior_ratio = unknowns.prior_ratio(objective, here, corrections, trial_corrections)
+            better = look.cost() * prior_ratio < here.cost
             if better or size < tolerance_mm:
                 break
             damping *= 8
         if damping >= 1e6 or not better:
             break
         pose, corrections, damping = trial, trial_corrections, max(damping / 5, 1e-6)
-        here = look.settle()
+        here = look.linearise()
         on_step(Step(pose, here.cost, size, here.similarity))
         if size < tolerance_mm:
             break
-    return Minimum(pose, corrections, here)
+    return Optimum(pose, corrections, here)
 
 
-def minimise(objective: Objective, world_from_ct: np.ndarray, **how) -> Minimum:
-    """Follow one `descent`, which says what else may be given."""
-    return followed([objective], [descent(objective, world_from_ct, **how)])[0]
+def minimise(objective: Objective, world_from_ct: np.ndarray, **how) -> Optimum:
+    """Follow one `levenberg_marquardt`, which says what else may be given."""
+    return run_descents([objective], [levenberg_marquardt(objective, world_from_ct, **how)])[0]
 
 
-def followed(objectives: list[Objective], descents: list[Generator[Asked, Look, Minimum]]) -> list[Minimum]:
+def run_descents(
+    objectives: list[Objective], descents: list[Generator[EvaluationPoint, TrialEvaluation, Optimum]]
+) -> list[Optimum]:
     """Where descents end, each on an objective of its own: a thread for each, or all in step where the objectives look together."""
     ends: list = [None] * len(descents)
     together = objectives[0].together if objectives else None
 
-    def sent(number: int, look: Look | None) -> Asked | None:
+    def sent(number: int, look: TrialEvaluation | None) -> EvaluationPoint | None:
         try:
             return descents[number].send(look)
         except StopIteration as end:
@@ -102,7 +104,7 @@ def followed(objectives: list[Objective], descents: list[Generator[Asked, Look, 
     def follow(number: int) -> None:
         asked = sent(number, None)
         while asked is not None:
-            asked = sent(number, objectives[number].look(asked))
+            asked = sent(number, objectives[number].evaluate(asked))
 
     if together is None:
         threads.run([partial(follow, number) for number in range(len(descents))])

@@ -12,14 +12,14 @@ import numpy as np
 from ..errors import Cancelled, InputError
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
-from . import kernels, plan
-from .anatomy import Anatomy
-from .objective import Asked, Evaluation
+from . import kernels, schedule
+from .cameras import CALIBRATED, CameraCorrections
+from .objective import EvaluationPoint, PoseFit
 from .optimizer import Step
 from .outliers import outliers
+from .prepared_ct import PreparedCT
 from .ranges import Range
-from .search import Answer, Found, Run, descend, distance, merged, search
-from .unknowns import CALIBRATED, Unknowns
+from .search import Descent, LocalMinimum, SearchResult, cluster_minima, descend, distance, search
 
 #: Room about the projection of a structure in which the X-rays are compared with it.
 ROOM_MM = 15.0
@@ -29,7 +29,7 @@ OTHER_MM = 6.0
 HERE_MM = 0.5
 
 
-#: A pose that was left behind, and how many times its evidence the best there had, see `Rival`.
+#: A pose that was left behind, and how many times its evidence the best there had, see `AlternativeSolution`.
 Gap = tuple[np.ndarray, float]
 
 
@@ -55,16 +55,17 @@ class LevelTrace:
 
 
 @dataclass(frozen=True)
-class Rival:
+class AlternativeSolution:
     """The best of the other answers.
 
-    gap: how many times its evidence (`Evaluation.evidence`) the answer has, at the finest resolution at which both were compared: near 1,
+    evidence_ratio: how many times its evidence (`PoseFit.evidence`) the answer has, at the finest resolution that compared
+    both: near 1,
     the two cannot be told apart.
     distance_mm, rotation_deg: from the answer, between the centres of the anatomy and about it.
     """
 
     world_from_ct: np.ndarray
-    gap: float
+    evidence_ratio: float
     distance_mm: float
     rotation_deg: float
 
@@ -74,28 +75,28 @@ class Refinement:
     """The registered pose, the fit there, and how it was reached.
 
     candidates: how many poses were scored.   refined: how many of them were refined at the coarsest level.
-    rival: the next different answer, None where all that was refined led to one.
-    searched: seconds spent at the coarsest level, looking for candidates.
+    alternative: the next different answer, None where all that was refined led to one.
+    search_seconds: seconds spent at the coarsest level, looking for candidates.
     selected_start: which of several starts led here, the first of them; None where none did. See `starts.refine_from`.
-    views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `Unknowns`.
-    rest_at: (4, 4) where the rest of the CT lies before which a structure was registered, see `among`; None where it was left out.
+    views: with their cameras as they were corrected.   shared: (6,) the corrections that all views share, see `CameraCorrections`.
+    world_from_background: (4, 4) where the rest of the CT lies before which a structure was registered, see `structure`; None without it.
     """
 
     world_from_ct: np.ndarray
-    fit: Evaluation
+    fit: PoseFit
     levels: list[LevelTrace]
     views: list[View]
     shared: np.ndarray
     candidates: int = 1
     refined: int = 1
-    rival: Rival | None = None
-    searched: float = 0.0
+    alternative: AlternativeSolution | None = None
+    search_seconds: float = 0.0
     selected_start: int | None = None
-    rest_at: np.ndarray | None = None
+    world_from_background: np.ndarray | None = None
 
 
 def refine(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: list[View],
     world_from_ct: np.ndarray,
     progress: Callable[[Progress], object] = lambda _: None,
@@ -113,9 +114,9 @@ def refine(
     InputError where the views show too little of the CT.
     """
     if anatomy.structure:
-        reach, effort = plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE
+        reach, effort = schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET
     else:
-        reach, effort = plan.SURROUNDINGS, plan.AROUND_BODY
+        reach, effort = schedule.LOCAL_RANGE, schedule.LOCAL_BUDGET
     refinement = Registration(anatomy, views, world_from_ct, progress, shared).run(reach, effort, with_start=True)
     if refinement is None:
         raise InputError(
@@ -126,7 +127,7 @@ def refine(
 
 
 def refine_anywhere(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: list[View],
     world_from_ct: np.ndarray,
     reach: Range,
@@ -134,7 +135,7 @@ def refine_anywhere(
     shared: SharedUnknowns = CALIBRATED,
     *,
     seed: int = 0,
-    effort: plan.Effort | None = None,
+    effort: schedule.SearchBudget | None = None,
 ) -> Refinement:
     """Register a CT to views when all that is known is that its pose lies within `reach` of `world_from_ct`.
 
@@ -147,7 +148,9 @@ def refine_anywhere(
     blind = [
         view.name for view in views if not reach.shown(view.camera, world_from_ct, anatomy.centroid, anatomy.corners())
     ]
-    refinement = None if blind else registration.run(reach, effort or plan.effort(reach, structure=anatomy.structure))
+    refinement = (
+        None if blind else registration.run(reach, effort or schedule.search_budget(reach, structure=anatomy.structure))
+    )
     if refinement is None:
         raise InputError(
             f"search: at no pose within {reach.rotation_deg:g} degrees and {reach.translation_mm:g} mm of its centre does "
@@ -167,7 +170,7 @@ class Registration:
 
     def __init__(
         self,
-        anatomy: Anatomy,
+        anatomy: PreparedCT,
         views: list[View],
         world_from_ct: np.ndarray,
         progress: Callable[[Progress], object],
@@ -178,39 +181,44 @@ class Registration:
         kernels.prepare()  # before threads would compile them at the same time
         self.anatomy, self._views, self._centre = anatomy, views, world_from_ct
         self._levels = anatomy.levels(views, world_from_ct)
-        self._unknowns = Unknowns(views, shared)
+        self._unknowns = CameraCorrections(views, shared)
         self._progress, self._seed = progress, seed
         self._searched, self._scored, self._begun, self._done = 0.0, 0, 0, 0.0
 
-    def run(self, reach: Range, effort: plan.Effort, *, with_start: bool = False) -> Refinement | None:
+    def run(self, reach: Range, effort: schedule.SearchBudget, *, with_start: bool = False) -> Refinement | None:
         """The best answer within a range at the finest level, None if there is none.
 
         with_start: whether the pose in the middle is refined, too; then a body that looks unlike an X-ray is looked for farther about it.
         """
-        answers, rivals, traces = self._coarse(reach, effort, with_start=with_start)
+        minima, rivals, traces = self._coarse(reach, effort, with_start=with_start)
         if (
             with_start
             and not self.anatomy.structure
-            and not (answers and answers[0].run.fit.least_similarity >= plan.PLACED)
+            and not (minima and minima[0].descent.fit.least_similarity >= schedule.MIN_PLAUSIBLE_NCC)
         ):
-            more, dropped, _ = self._coarse(plan.FARTHER, plan.effort(plan.FARTHER, structure=False))
-            answers, rivals = merged(answers, [answer.run for answer in more], self.anatomy.centroid), rivals + dropped
-        return self.finished(answers, rivals, traces, [self._centre] if with_start else [])
+            more, dropped, _ = self._coarse(
+                schedule.FALLBACK_RANGE, schedule.search_budget(schedule.FALLBACK_RANGE, structure=False)
+            )
+            minima, rivals = (
+                cluster_minima(minima, [minimum.descent for minimum in more], self.anatomy.centroid),
+                rivals + dropped,
+            )
+        return self.finished(minima, rivals, traces, [self._centre] if with_start else [])
 
     def _coarse(
-        self, reach: Range, effort: plan.Effort, *, with_start: bool = False
-    ) -> tuple[list[Answer], list[Gap], list[LevelTrace]]:
+        self, reach: Range, effort: schedule.SearchBudget, *, with_start: bool = False
+    ) -> tuple[list[LocalMinimum], list[Gap], list[LevelTrace]]:
         """The second level's answers within a range, and what was left behind at the coarsest."""
         found = self.search(0, self._centre, reach, effort, with_start=with_start)
-        kept, rivals = narrowed(found.answers, *plan.PLAUSIBLE)
-        answers = self.refined(1, kept)
-        if not (found.sure and alike(answers)):
-            answers = self.with_second_look(answers, self._centre, reach, with_start=with_start)
-        return answers, rivals, [LevelTrace(self._size(0), found.answers[0].run.steps if found.answers else [])]
+        kept, rivals = prune(found.minima, *schedule.KEEP_AFTER_COARSEST)
+        minima = self.refined(1, kept)
+        if not (found.converged and is_plausible(minima)):
+            minima = self.with_second_look(minima, self._centre, reach, with_start=with_start)
+        return minima, rivals, [LevelTrace(self._size(0), found.minima[0].descent.steps if found.minima else [])]
 
     def finished(
         self,
-        answers: list[Answer],
+        minima: list[LocalMinimum],
         rivals: list[Gap],
         traces: list[LevelTrace],
         near: Sequence[np.ndarray] = (),
@@ -219,22 +227,22 @@ class Registration:
 
         near: (4, 4) each, poses that may be right already, so that coarse levels can only lead away from them.
         """
-        if answers:
-            traces = [*traces, LevelTrace(self._size(1), answers[0].run.steps)]
+        if minima:
+            traces = [*traces, LevelTrace(self._size(1), minima[0].descent.steps)]
         for number in range(2, len(self._levels)):
-            kept, dropped = narrowed(answers, *plan.CLOSE)
+            kept, dropped = prune(minima, *schedule.KEEP_AFTER_FINER)
             rivals = rivals + dropped
-            answers = self.refined(number, kept)
-            traces = [*traces, LevelTrace(self._size(number), answers[0].run.steps if answers else [])]
-        if not answers:
+            minima = self.refined(number, kept)
+            traces = [*traces, LevelTrace(self._size(number), minima[0].descent.steps if minima else [])]
+        if not minima:
             return None
-        if not alike(answers):
-            answers = self._or_near(answers, near)
-            if undisturbed := self._without_outliers(answers[0].run):
-                answers[0].run = undisturbed
+        if not is_plausible(minima):
+            minima = self._or_near(minima, near)
+            if undisturbed := self._without_outliers(minima[0].descent):
+                minima[0].descent = undisturbed
                 traces = [*traces, LevelTrace(f"{self._size(-1)}, outliers left out", undisturbed.steps)]
-        best = answers[0].run
-        rival = self._rival(best.world_from_ct, rivals + narrowed(answers, 0.0, 1)[1])
+        best = minima[0].descent
+        rival = self._rival(best.world_from_ct, rivals + prune(minima, 0.0, 1)[1])
         cameras = self._unknowns.cameras(best.corrections, [view.camera for view in self._views])
         corrected = [replace(view, camera=camera) for view, camera in zip(self._views, cameras, strict=True)]
         return Refinement(
@@ -251,8 +259,8 @@ class Registration:
         )
 
     def search(
-        self, number: int, centre: np.ndarray, reach: Range, effort: plan.Effort, *, with_start: bool = False
-    ) -> Found:
+        self, number: int, centre: np.ndarray, reach: Range, effort: schedule.SearchBudget, *, with_start: bool = False
+    ) -> SearchResult:
         """The distinct minima of a level within a range about a pose, the coarsest being number 0."""
         began = perf_counter()
         level, room_mm = self._levels[number], ROOM_MM + reach.translation_mm
@@ -275,22 +283,22 @@ class Registration:
         return found
 
     def with_second_look(
-        self, answers: list[Answer], centre: np.ndarray, reach: Range, *, with_start: bool = False
-    ) -> list[Answer]:
+        self, minima: list[LocalMinimum], centre: np.ndarray, reach: Range, *, with_start: bool = False
+    ) -> list[LocalMinimum]:
         """The second level's answers with those that a search there finds; a structure's own windows need none."""
         if self.anatomy.structure:
-            return answers
-        found = self.search(1, centre, reach, plan.SECOND_LOOK, with_start=with_start)
-        return merged(answers, [answer.run for answer in found.answers], self.anatomy.centroid)
+            return minima
+        found = self.search(1, centre, reach, schedule.SECOND_LEVEL_BUDGET, with_start=with_start)
+        return cluster_minima(minima, [minimum.descent for minimum in found.minima], self.anatomy.centroid)
 
-    def refined(self, number: int, begun: list[Answer]) -> list[Answer]:
+    def refined(self, number: int, started: list[LocalMinimum]) -> list[LocalMinimum]:
         """The answers to which those of the level before lead at a level."""
-        runs = [answer.run for answer in begun]
+        descents = [minimum.descent for minimum in started]
         return self.descended(
             number,
-            [run.world_from_ct for run in runs],
-            [run.origins for run in runs],
-            [run.corrections for run in runs],
+            [descent.world_from_ct for descent in descents],
+            [descent.origins for descent in descents],
+            [descent.corrections for descent in descents],
         )
 
     def descended(
@@ -299,7 +307,7 @@ class Registration:
         poses: Sequence[np.ndarray],
         origins: list[frozenset[int]] | None = None,
         corrections: list[np.ndarray] | None = None,
-    ) -> list[Answer]:
+    ) -> list[LocalMinimum]:
         """The answers of a level to which poses lead; cameras as given at first, unless there are corrections of them already."""
         if not len(poses):
             return []
@@ -314,60 +322,62 @@ class Registration:
             self._tell(number, f"refining at {name}", steps / (level.iterations + 1), step.world_from_ct, step.cost)
 
         unknowns = self._unknowns if number else None
-        answers = merged(
+        minima = cluster_minima(
             [], descend(objective, level, poses, centroid, on_step, unknowns, corrections, origins), centroid
         )
-        if len(poses) > 1 and answers:
-            self._tell(number, f"refining at {name}", 1.0, answers[0].run.world_from_ct, answers[0].run.fit.cost)
-        return answers
+        if len(poses) > 1 and minima:
+            self._tell(number, f"refining at {name}", 1.0, minima[0].descent.world_from_ct, minima[0].descent.fit.cost)
+        return minima
 
-    def _or_near(self, answers: list[Answer], near: Sequence[np.ndarray]) -> list[Answer]:
+    def _or_near(self, minima: list[LocalMinimum], near: Sequence[np.ndarray]) -> list[LocalMinimum]:
         """The finest level's answers, and the one to which `near` leads from there, or from the level before, if it has more evidence:
         metal misleads most where a window holds much of the image."""
-        last, centroid, best = len(self._levels) - 1, self.anatomy.centroid, answers[0].run
+        last, centroid, best = len(self._levels) - 1, self.anatomy.centroid, minima[0].descent
         other = [n for n, pose in enumerate(near) if distance(pose, best.world_from_ct, centroid) > HERE_MM]
         poses, origins = [near[n] for n in other], [frozenset([n]) for n in other]
         direct = [*self.descended(last, poses, origins), *self.refined(last, self.descended(last - 1, poses, origins))]
-        return merged(
-            answers, [answer.run for answer in direct if answer.run.fit.evidence > best.fit.evidence], centroid
+        return cluster_minima(
+            minima,
+            [minimum.descent for minimum in direct if minimum.descent.fit.evidence > best.fit.evidence],
+            centroid,
         )
 
-    def _without_outliers(self, run: Run) -> Run | None:
+    def _without_outliers(self, descent: Descent) -> Descent | None:
         """Where the finest level leads on from its answer without what the CT does not hold, with the fit of all pixels there; None where
         there is no such thing, or no telling: a structure by itself shows little but what others overlie.
         """
-        if self.anatomy.structure and self.anatomy.rest_at is None:
+        if self.anatomy.structure and self.anatomy.world_from_background is None:
             return None
         level = self._levels[-1]
-        objective = self.anatomy.objective(self._views, level, run.world_from_ct, ROOM_MM)
+        objective = self.anatomy.objective(self._views, level, descent.world_from_ct, ROOM_MM)
 
-        def asked(run: Run) -> Asked:
-            cameras = self._unknowns.cameras(run.corrections, [view.camera for view in objective.views])
-            return Asked(run.world_from_ct, cameras, self._unknowns.intrinsics)
+        def asked(descent: Descent) -> EvaluationPoint:
+            cameras = self._unknowns.cameras(descent.corrections, [view.camera for view in objective.views])
+            return EvaluationPoint(descent.world_from_ct, cameras, self._unknowns.intrinsics)
 
-        projections = objective.project(*asked(run)[:2])
+        projections = objective.project(*asked(descent)[:2])
         objective.linearise(projections)
         left_out = outliers(objective, projections)
         if left_out is None:
             return None
-        runs = descend(
+        descents = descend(
             objective.without(left_out),
             level,
-            [run.world_from_ct],
+            [descent.world_from_ct],
             self.anatomy.centroid,
             unknowns=self._unknowns,
-            corrections=[run.corrections],
-            origins=[run.origins],
+            corrections=[descent.corrections],
+            origins=[descent.origins],
         )
-        return replace(runs[0], fit=objective.look(asked(runs[0])).settle()) if runs else None
+        return replace(descents[0], fit=objective.evaluate(asked(descents[0])).linearise()) if descents else None
 
-    def _rival(self, best: np.ndarray, rivals: list[Gap]) -> Rival | None:
+    def _rival(self, best: np.ndarray, rivals: list[Gap]) -> AlternativeSolution | None:
         """The rival with the least gap that is still another answer than the best."""
         others = [(gap, pose) for pose, gap in rivals if distance(pose, best, self.anatomy.centroid) > OTHER_MM]
         if not others:
             return None
         gap, pose = min(others, key=lambda other: other[0])
-        return Rival(pose, gap, *away(pose, best, self.anatomy.centroid))
+        return AlternativeSolution(pose, gap, *pose_difference(pose, best, self.anatomy.centroid))
 
     def _size(self, number: int) -> str:
         columns, rows = self._views[0].camera.size
@@ -380,21 +390,21 @@ class Registration:
             raise Cancelled
 
 
-def away(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> tuple[float, float]:
+def pose_difference(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> tuple[float, float]:
     """How far apart two poses (4, 4) are: mm between the centres of the anatomy, and degrees about it."""
     here, there = (rigid.transform_points(each, centroid) for each in (pose, other))
     return float(np.linalg.norm(here - there)), float(np.degrees(rigid.rotation_distance(pose, other)))
 
 
-def alike(answers: list[Answer]) -> bool:
+def is_plausible(minima: list[LocalMinimum]) -> bool:
     """Whether the best of the second level's answers looks like every X-ray."""
-    return bool(answers) and min(answers[0].run.fit.similarity) > plan.ALIKE
+    return bool(minima) and min(minima[0].descent.fit.similarity) > schedule.MIN_CONVINCING_NCC
 
 
-def narrowed(answers: list[Answer], limit: float, most: int) -> tuple[list[Answer], list[Gap]]:
+def prune(minima: list[LocalMinimum], limit: float, most: int) -> tuple[list[LocalMinimum], list[Gap]]:
     """The best answer with those of no less than 1 / `limit` its evidence, at most so many, and the poses of the others with their gaps."""
-    gaps = [answers[0].run.fit.evidence / max(answer.run.fit.evidence, 1e-9) for answer in answers]
+    gaps = [minima[0].descent.fit.evidence / max(minimum.descent.fit.evidence, 1e-9) for minimum in minima]
     kept = [n for n, gap in enumerate(gaps) if n == 0 or (gap <= limit and n < most)]
-    return [answers[n] for n in kept], [
-        (answer.run.world_from_ct, gaps[n]) for n, answer in enumerate(answers) if n not in kept
+    return [minima[n] for n in kept], [
+        (minimum.descent.world_from_ct, gaps[n]) for n, minimum in enumerate(minima) if n not in kept
     ]

@@ -70,7 +70,7 @@ def _directions(points: np.ndarray) -> np.ndarray:
     return np.stack([ring * np.cos(turn), ring * np.sin(turn), z], axis=1)
 
 
-def facing(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
+def default_pose_at_isocentre(cameras: list[Camera], centroid: np.ndarray) -> np.ndarray:
     """A pose (4, 4) for a CT of which nothing is known: its axes along the world's, its centroid where the central rays meet.
 
     centroid: (3,) CT mm. Of one view alone, where its central ray passes the world's origin, the isocentre of a C-arm.

@@ -13,12 +13,12 @@ from functools import partial
 import numpy as np
 
 from ..geometry import rigid
-from .objective import Evaluation, Objective
-from .optimizer import Step, descent, followed
-from .plan import Effort, Level
+from .cameras import CameraCorrections
+from .objective import Objective, PoseFit
+from .optimizer import Step, levenberg_marquardt, run_descents
 from .ranges import Range
+from .schedule import ResolutionLevel, SearchBudget
 from .scoring import Scorer
-from .unknowns import Unknowns
 
 #: Two poses are one answer if they lie nearer than this; starts of descents lie farther apart (mm, an angle counting at RADIUS_MM).
 SAME_MM, APART_MM, RADIUS_MM = 3.0, 8.0, 60.0
@@ -27,7 +27,7 @@ SURE_DESCENTS, SURE_GAP = 2, 1.25
 
 
 @dataclass(frozen=True)
-class Run:
+class Descent:
     """One descent at one resolution: where it ended, with which corrections of the cameras, the fit there, and the accepted steps.
 
     origins: which of several starts led here, by their numbers.
@@ -35,45 +35,45 @@ class Run:
 
     world_from_ct: np.ndarray
     corrections: np.ndarray
-    fit: Evaluation
+    fit: PoseFit
     steps: list[Step]
     origins: frozenset[int] = frozenset()
 
 
 @dataclass
-class Answer:
+class LocalMinimum:
     """A distinct minimum: its best descent, and how many descents ended there."""
 
-    run: Run
-    descents: int = 1
+    descent: Descent
+    n_descents: int = 1
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found: the distinct minima, most evidence first, how many poses were scored, and how many refined.
 
-    sure: whether several descents led to the best answer, and no other is nearly as good.
+    converged: whether several descents led to the best answer, and no other is nearly as good.
     """
 
-    answers: list[Answer]
+    minima: list[LocalMinimum]
     scored: int
     refined: int
-    sure: bool
+    converged: bool
 
 
 def search(
     objective: Objective,
     scorer: Scorer,
-    level: Level,
+    level: ResolutionLevel,
     centroid: np.ndarray,
     world_from_ct: np.ndarray,
     reach: Range,
-    effort: Effort,
+    effort: SearchBudget,
     *,
     with_start: bool,
     seed: int,
     tell: Callable[[float, np.ndarray, float], None],
-) -> Found:
+) -> SearchResult:
     """Look through `reach` about a pose, each round scoring as many poses as all before it, until sure or at the end of the effort.
 
     centroid: (3,) CT mm.   with_start: whether the pose itself is among the first to be refined.
@@ -83,23 +83,25 @@ def search(
 
     sequence = qmc.Sobol(6, seed=seed)
     poses, scores = np.empty((0, 4, 4)), np.empty(0)
-    begun: list[np.ndarray] = []
-    answers: list[Answer] = []
+    started: list[np.ndarray] = []
+    minima: list[LocalMinimum] = []
     while len(poses) < effort.most:
         fresh = reach.poses(world_from_ct, centroid, sequence.random(max(len(poses), effort.poses)))
         poses, scores = np.concatenate([poses, fresh]), np.concatenate([scores, scorer.scores(fresh).mean(axis=0)])
-        first = [world_from_ct] if with_start and not begun else []
-        chosen = first + _promising(poses, scores, begun + first, centroid, effort.refined - len(first))
-        runs = descend(objective, level, chosen, centroid)
-        answers = merged(
-            answers, [run for run in runs if reach.holds(run.world_from_ct, world_from_ct, centroid)], centroid
+        first = [world_from_ct] if with_start and not started else []
+        chosen = first + _promising(poses, scores, started + first, centroid, effort.refined - len(first))
+        descents = descend(objective, level, chosen, centroid)
+        minima = cluster_minima(
+            minima,
+            [descent for descent in descents if reach.holds(descent.world_from_ct, world_from_ct, centroid)],
+            centroid,
         )
-        begun += chosen
-        if answers:
-            tell(len(poses) / effort.most, answers[0].run.world_from_ct, answers[0].run.fit.cost)
-        if _sure(answers):
+        started += chosen
+        if minima:
+            tell(len(poses) / effort.most, minima[0].descent.world_from_ct, minima[0].descent.fit.cost)
+        if _is_converged(minima):
             break
-    return Found(answers, len(poses), len(begun), _sure(answers))
+    return SearchResult(minima, len(poses), len(started), _is_converged(minima))
 
 
 def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float:
@@ -109,32 +111,32 @@ def distance(pose: np.ndarray, other: np.ndarray, centroid: np.ndarray) -> float
 
 
 def _promising(
-    poses: np.ndarray, scores: np.ndarray, begun: list[np.ndarray], centroid: np.ndarray, count: int
+    poses: np.ndarray, scores: np.ndarray, started: list[np.ndarray], centroid: np.ndarray, count: int
 ) -> list[np.ndarray]:
     """The `count` best poses that lie apart from each other and from those that were refined already."""
     chosen: list[np.ndarray] = []
     for index in np.argsort(-scores, kind="stable"):
         if len(chosen) == count or scores[index] <= 0:
             break
-        if all(distance(poses[index], other, centroid) > APART_MM for other in [*begun, *chosen]):
+        if all(distance(poses[index], other, centroid) > APART_MM for other in [*started, *chosen]):
             chosen.append(poses[index])
     return chosen
 
 
 def descend(
     objective: Objective,
-    level: Level,
+    level: ResolutionLevel,
     poses: Sequence[np.ndarray],
     centroid: np.ndarray,
     on_step: Callable[[Step], None] | None = None,
-    unknowns: Unknowns | None = None,
+    unknowns: CameraCorrections | None = None,
     corrections: list[np.ndarray] | None = None,
     origins: list[frozenset[int]] | None = None,
-) -> list[Run]:
+) -> list[Descent]:
     """A descent from each pose, side by side; those that show too little of the CT are left out.
 
     unknowns, corrections: what is not known of the cameras, and the corrections with which each descent begins; exact by default.
-    origins: of each pose, see `Run`.
+    origins: of each pose, see `Descent`.
     on_step: called after each step of a single descent. Of several, which run in other threads, it learns nothing.
     """
     steps: list[list[Step]] = [[] for _ in poses]
@@ -146,10 +148,10 @@ def descend(
 
     # An objective remembers which pixels count: each descent needs its own.
     objectives = [objective.about(rigid.transform_points(pose, centroid)) for pose in poses]
-    ends = followed(
+    ends = run_descents(
         objectives,
         [
-            descent(
+            levenberg_marquardt(
                 own,
                 pose,
                 iterations=level.iterations,
@@ -161,28 +163,34 @@ def descend(
             for number, (own, pose) in enumerate(zip(objectives, poses, strict=True))
         ],
     )
-    runs = [Run(*end, steps[number], origins[number] if origins else frozenset()) for number, end in enumerate(ends)]
-    return [run for run in runs if np.isfinite(run.fit.cost)]
+    descents = [
+        Descent(*end, steps[number], origins[number] if origins else frozenset()) for number, end in enumerate(ends)
+    ]
+    return [descent for descent in descents if np.isfinite(descent.fit.cost)]
 
 
-def merged(answers: list[Answer], runs: list[Run], centroid: np.ndarray) -> list[Answer]:
+def cluster_minima(minima: list[LocalMinimum], descents: list[Descent], centroid: np.ndarray) -> list[LocalMinimum]:
     """The answers with further descents among them, the best first."""
-    answers = list(answers)
-    for run in runs:
-        same = next((a for a in answers if distance(a.run.world_from_ct, run.world_from_ct, centroid) < SAME_MM), None)
+    minima = list(minima)
+    for descent in descents:
+        same = next(
+            (a for a in minima if distance(a.descent.world_from_ct, descent.world_from_ct, centroid) < SAME_MM), None
+        )
         if same is None:
-            answers.append(Answer(run))
+            minima.append(LocalMinimum(descent))
         else:
-            same.descents += 1
-            same.run = replace(max(same.run, run, key=_evidence), origins=same.run.origins | run.origins)
-    return sorted(answers, key=lambda answer: -_evidence(answer.run))
+            same.n_descents += 1
+            same.descent = replace(
+                max(same.descent, descent, key=_evidence), origins=same.descent.origins | descent.origins
+            )
+    return sorted(minima, key=lambda minimum: -_evidence(minimum.descent))
 
 
-def _evidence(run: Run) -> float:
-    return run.fit.evidence
+def _evidence(descent: Descent) -> float:
+    return descent.fit.evidence
 
 
-def _sure(answers: list[Answer]) -> bool:
-    if not answers or answers[0].descents < SURE_DESCENTS:
+def _is_converged(minima: list[LocalMinimum]) -> bool:
+    if not minima or minima[0].n_descents < SURE_DESCENTS:
         return False
-    return len(answers) == 1 or _evidence(answers[0].run) > SURE_GAP * _evidence(answers[1].run)
+    return len(minima) == 1 or _evidence(minima[0].descent) > SURE_GAP * _evidence(minima[1].descent)

@@ -172,12 +172,12 @@ def gradient_residual(image, jacobian, fixed, mask, weight, radius, floor):
     for p in range(parameters):
         # rms d rms = mean(grad . grad J)
         _gradient(jacobian[p], mask, jx, jy)
-        growth = _local_mean(gradient[0] * jx + gradient[1] * jy, mask, weight, radius)
+        prior_ratio = _local_mean(gradient[0] * jx + gradient[1] * jy, mask, weight, radius)
         for r in range(rows):
             for c in range(columns):
                 if mask[r, c] > 0:
                     s = scale[r, c]
-                    shrink = growth[r, c] * s * s
+                    shrink = prior_ratio[r, c] * s * s
                     derivative[p, 0, r, c] = (jx[r, c] - gradient[0, r, c] * shrink) * s
                     derivative[p, 1, r, c] = (jy[r, c] - gradient[1, r, c] * shrink) * s
     return residual, derivative, products

@@ -15,12 +15,12 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.view import SharedUnknowns, View
-from . import plan
-from .anatomy import Anatomy
-from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, alike, narrowed
+from . import schedule
+from .cameras import CALIBRATED
+from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, is_plausible, prune
+from .prepared_ct import PreparedCT
 from .ranges import Range
-from .search import SURE_DESCENTS, Answer, distance, merged
-from .unknowns import CALIBRATED
+from .search import SURE_DESCENTS, LocalMinimum, cluster_minima, distance
 
 #: No more starts are refined than this, the first ones; and so many of them at the last levels by themselves, too.
 MOST_STARTS, MOST_NEAR = 8, 3
@@ -35,7 +35,7 @@ class Start:
 
 
 def refine_from(
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     views: list[View],
     starts: Sequence[Start],
     progress: Callable[[Progress], object] = lambda _: None,
@@ -65,7 +65,7 @@ def refine_from(
 class _FromStarts(Registration):
     def __init__(
         self,
-        anatomy: Anatomy,
+        anatomy: PreparedCT,
         views: list[View],
         starts: Sequence[Start],
         progress: Callable[[Progress], object],
@@ -78,64 +78,68 @@ class _FromStarts(Registration):
             anatomy, views, starts[0].world_from_ct if centre is None else centre, progress, shared, seed=seed
         )
         self._starts, self._reach = starts, reach
-        self._near = [n for n, start in enumerate(starts) if start.expected_mm <= plan.CAPTURED_MM]
+        self._near = [n for n, start in enumerate(starts) if start.expected_mm <= schedule.CAPTURE_RADIUS_MM]
         self._rivals: list = []
 
     def refinement(self) -> Refinement | None:
-        answers = self._first_look()
-        if not self._settled(answers):
-            answers = self._wider_look(answers)
+        minima = self._first_look()
+        if not self._settled(minima):
+            minima = self._wider_look(minima)
         for centre, reach in self._last_ranges():
-            if not self._settled(answers):
-                answers = self.with_second_look(answers, centre, reach, with_start=reach is not self._reach)
+            if not self._settled(minima):
+                minima = self.with_second_look(minima, centre, reach, with_start=reach is not self._reach)
         return self.finished(
-            answers, self._rivals, self._traces, [start.world_from_ct for start in self._starts[:MOST_NEAR]]
+            minima, self._rivals, self._traces, [start.world_from_ct for start in self._starts[:MOST_NEAR]]
         )
 
-    def _settled(self, answers: list[Answer]) -> bool:
+    def _settled(self, minima: list[LocalMinimum]) -> bool:
         """Whether nothing is left to be looked for: of a structure, which others overlie, it says more that several ways led there."""
         if self.anatomy.structure:
-            return bool(answers) and answers[0].descents >= SURE_DESCENTS
-        return alike(answers)
+            return bool(minima) and minima[0].n_descents >= SURE_DESCENTS
+        return is_plausible(minima)
 
-    def _first_look(self) -> list[Answer]:
+    def _first_look(self) -> list[LocalMinimum]:
         """The second level's answers from every start: those expected near begin there, the others at the coarsest.
 
         One that is hardly farther off does both, as the coarsest level can mislead: of a CT that is cut off it shows little but the cut.
         """
-        answers = self._descended(
-            1, [n for n, start in enumerate(self._starts) if start.expected_mm <= 3 * plan.CAPTURED_MM]
+        minima = self._descended(
+            1, [n for n, start in enumerate(self._starts) if start.expected_mm <= 3 * schedule.CAPTURE_RADIUS_MM]
         )
         coarse = self._descended(0, [n for n in range(len(self._starts)) if n not in self._near])
         if not self._near:
             coarse = self._with(coarse, self._around(0))
         if self._reach:
-            coarse = self._with(coarse, self.search(0, self._centre, self._reach, plan.ALONG).answers)
-        self._traces = [LevelTrace(self._size(0), coarse[0].run.steps)] if coarse and not self._near else []
-        return self._on(answers, coarse)
+            coarse = self._with(coarse, self.search(0, self._centre, self._reach, schedule.SIDE_SEARCH_BUDGET).minima)
+        self._traces = [LevelTrace(self._size(0), coarse[0].descent.steps)] if coarse and not self._near else []
+        return self._on(minima, coarse)
 
-    def _wider_look(self, answers: list[Answer]) -> list[Answer]:
+    def _wider_look(self, minima: list[LocalMinimum]) -> list[LocalMinimum]:
         """The same with what the surroundings of the starts hold, and the whole range where there is one."""
-        coarse: list[Answer] = []
+        coarse: list[LocalMinimum] = []
         for n in range(len(self._starts)):
             if self._near or n:
                 coarse = self._with(coarse, self._around(n))
         if self._reach:
-            effort = plan.effort(self._reach, structure=self.anatomy.structure)
-            coarse = self._with(coarse, self.search(0, self._centre, self._reach, effort).answers)
-        return self._on(answers, coarse)
+            effort = schedule.search_budget(self._reach, structure=self.anatomy.structure)
+            coarse = self._with(coarse, self.search(0, self._centre, self._reach, effort).minima)
+        return self._on(minima, coarse)
 
-    def _descended(self, number: int, starts: list[int]) -> list[Answer]:
+    def _descended(self, number: int, starts: list[int]) -> list[LocalMinimum]:
         return self.descended(number, [self._starts[n].world_from_ct for n in starts], [frozenset([n]) for n in starts])
 
-    def _around(self, n: int) -> list[Answer]:
+    def _around(self, n: int) -> list[LocalMinimum]:
         """The coarsest level's answers about a start."""
         start = self._starts[n]
         reach = self._range_about(start)
         found = self.search(
-            0, start.world_from_ct, reach, plan.around(reach, structure=self.anatomy.structure), with_start=True
+            0,
+            start.world_from_ct,
+            reach,
+            schedule.local_budget(reach, structure=self.anatomy.structure),
+            with_start=True,
         )
-        return [replace(answer, run=replace(answer.run, origins=frozenset([n]))) for answer in found.answers]
+        return [replace(minimum, descent=replace(minimum.descent, origins=frozenset([n]))) for minimum in found.minima]
 
     def _last_ranges(self) -> list[tuple[np.ndarray, Range]]:
         """Where the second level is looked through: about the two most credible starts, and in the range where there is one."""
@@ -143,23 +147,25 @@ class _FromStarts(Registration):
         return about + ([(self._centre, self._reach)] if self._reach else [])
 
     def _range_about(self, start: Start) -> Range:
-        return plan.about(max(start.expected_mm, 2 * plan.CAPTURED_MM), structure=self.anatomy.structure)
+        return schedule.range_for_error(
+            max(start.expected_mm, 2 * schedule.CAPTURE_RADIUS_MM), structure=self.anatomy.structure
+        )
 
-    def _with(self, answers: list[Answer], more: list[Answer]) -> list[Answer]:
-        return merged(answers, [answer.run for answer in more], self.anatomy.centroid)
+    def _with(self, minima: list[LocalMinimum], more: list[LocalMinimum]) -> list[LocalMinimum]:
+        return cluster_minima(minima, [minimum.descent for minimum in more], self.anatomy.centroid)
 
-    def _on(self, answers: list[Answer], coarse: list[Answer]) -> list[Answer]:
+    def _on(self, minima: list[LocalMinimum], coarse: list[LocalMinimum]) -> list[LocalMinimum]:
         """The second level's answers with those to which the coarsest level's lead that are no old ones."""
         new = []
-        for answer in coarse:
-            old = next((old for old in answers if self._apart_mm(old, answer) <= OTHER_MM), None)
+        for minimum in coarse:
+            old = next((old for old in minima if self._apart_mm(old, minimum) <= OTHER_MM), None)
             if old is None:
-                new.append(answer)
+                new.append(minimum)
             else:
-                old.descents += answer.descents
-        kept, rivals = narrowed(new, *plan.PLAUSIBLE)
+                old.n_descents += minimum.n_descents
+        kept, rivals = prune(new, *schedule.KEEP_AFTER_COARSEST)
         self._rivals += rivals
-        return self._with(answers, self.refined(1, kept))
+        return self._with(minima, self.refined(1, kept))
 
-    def _apart_mm(self, answer: Answer, other: Answer) -> float:
-        return distance(answer.run.world_from_ct, other.run.world_from_ct, self.anatomy.centroid)
+    def _apart_mm(self, minimum: LocalMinimum, other: LocalMinimum) -> float:
+        return distance(minimum.descent.world_from_ct, other.descent.world_from_ct, self.anatomy.centroid)

@@ -16,18 +16,18 @@ from ..imaging.ct import CT
 from ..imaging.view import SharedUnknowns, View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
-from ..registration.anatomy import Anatomy
-from ..registration.apart import untied
-from ..registration.doubt import along_doubt
+from ..registration.cameras import CALIBRATED
+from ..registration.doubt import refine_along_least_certain_axis
 from ..registration.pipeline import Progress, Refinement, refine_anywhere
-from ..registration.plan import CAPTURED_MM, MOST_EXPECTED_MM
+from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import Range
+from ..registration.schedule import CAPTURE_RADIUS_MM, MAX_EXPECTED_MM
 from ..registration.starts import Start, refine_from
-from ..registration.unknowns import CALIBRATED
+from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..rendering.devices import CPU
 
 #: Of a model that expects to be farther off the X-rays are asked, too, before anything begins.
-DOUBT_MM = 2 * CAPTURED_MM
+DOUBT_MM = 2 * CAPTURE_RADIUS_MM
 
 
 class Candidate(Protocol):
@@ -107,7 +107,7 @@ class RegressorInitialisation:
 
     model: None for a plain search.   anatomy, views: the case's.
     world_from_ct: (4, 4) its nominal pose, None where it has none.   centre, reach: with them a search goes along, see `refine_from`;
-        as one does, through the range of the training, where the model itself knows the pose no better than by MOST_EXPECTED_MM.
+        as one does, through the range of the training, where the model itself knows the pose no better than by MAX_EXPECTED_MM.
 
     InputError for views of which the model cannot say anything, but where a search goes along: then there is a warning, and that alone
     is done.
@@ -116,7 +116,7 @@ class RegressorInitialisation:
     def __init__(
         self,
         model: Model | None,
-        anatomy: Anatomy,
+        anatomy: PreparedCT,
         views: Sequence[View],
         world_from_ct: np.ndarray | None,
         shared: SharedUnknowns = CALIBRATED,
@@ -136,13 +136,13 @@ class RegressorInitialisation:
         self._centre, self._reach, self._seed = centre, reach, seed
         self.seconds = 0.0
         """That the model took."""
-        alone = untied(views, shared)
+        alone = uncalibrated_view_indices(views, shared)
         self._together = [view for i, view in enumerate(views) if i not in alone]
         self.candidates = self._ask(self._together)
         """Of the views that are registered together, the most credible first; none where there is only a search."""
 
     def run(
-        self, method: RefinementMethod, anatomy: Anatomy, views: list[View], tell: Callable[[Progress], object]
+        self, method: RefinementMethod, anatomy: PreparedCT, views: list[View], tell: Callable[[Progress], object]
     ) -> Refinement:
         """Views registered, those that belong together or one of the others, see `register_views`; a published refinement begins with the
         most credible pose, and without one it is an InputError."""
@@ -156,7 +156,7 @@ class RegressorInitialisation:
             return refine_anywhere(anatomy, views, self._centre, self._reach, tell, self._shared, seed=self._seed)
         starts = [Start(candidate.world_from_ct, candidate.expected_mm()) for candidate in candidates]
         centre, reach = self._centre, self._reach
-        if reach is None and starts[0].expected_mm > MOST_EXPECTED_MM:
+        if reach is None and starts[0].expected_mm > MAX_EXPECTED_MM:
             centre, *far = self._model.reach(views, self._nominal)
             reach = Range(*far)
         return refine_from(anatomy, views, starts, tell, self._shared, centre=centre, reach=reach, seed=self._seed)
@@ -197,16 +197,17 @@ class RegressorInitialisation:
 
 
 def predict_poses(
-    model: Model, anatomy: Anatomy, views: Sequence[View], world_from_ct: np.ndarray | None
+    model: Model, anatomy: PreparedCT, views: Sequence[View], world_from_ct: np.ndarray | None
 ) -> list[Candidate]:
-    """What a model says of X-rays, the most credible pose first: of a body of which it is not sure, its own moved `along_doubt`.
+    """What a model says of X-rays, the most credible pose first: its own moved where it is not sure of a
+    body, see `refine_along_least_certain_axis`.
 
     Arguments and InputError as of `regressor.model.Model.candidates`.
     """
     said = model.candidates(views, world_from_ct)
     if anatomy.structure or said[0].expected_mm() < DOUBT_MM:
         return said
-    pose, covariance = along_doubt(anatomy, views, said[0].world_from_ct, said[0].covariance)
+    pose, covariance = refine_along_least_certain_axis(anatomy, views, said[0].world_from_ct, said[0].covariance)
     return [replace(said[0], world_from_ct=pose, covariance=covariance), *said]
 
 

@@ -18,8 +18,8 @@ from ..errors import InputError
 from ..figures.curves import curves
 from ..io.case import Case
 from ..io.files import write_atomically
-from ..registration.anatomy import Anatomy
-from ..registration.ranges import facing
+from ..registration.prepared_ct import PreparedCT
+from ..registration.ranges import default_pose_at_isocentre
 from .store import models_of, new_folder
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def train(
     poses: str = "range",
     resume: bool = False,
     progress: Callable[[float, str, float | None], object] = lambda *_: None,
-    anatomy: Anatomy | None = None,
+    anatomy: PreparedCT | None = None,
     device: str = "cpu",
 ) -> Model:
     """Train a network to find the pose of the case's CT in its views, anywhere in the range of its `training`, or of its `search`.
@@ -60,7 +60,7 @@ def train(
     _require_torch()
     from .training import Plan, Training
 
-    anatomy = anatomy or Anatomy(case.ct)
+    anatomy = anatomy or PreparedCT(case.ct)
     if resume and folder is None:
         raise InputError("resume: found no folder, expected that of the model whose training is to go on; name it.")
     cameras = [view.camera for view in case.views]
@@ -79,7 +79,7 @@ def train(
             write_atomically(training.folder / CURVES, curves(training.card.losses, training.card.validation))
 
 
-def _range(case: Case, anatomy: Anatomy, poses: str) -> PoseRange:
+def _range(case: Case, anatomy: PreparedCT, poses: str) -> PoseRange:
     """The poses to be learnt, see `train`."""
     from .poses import DiffPosePoses, PoseRange
     from .training import DIFFPOSE, POSES
@@ -116,12 +116,12 @@ def find_model(case: Case, model: Model | str | Path | None = None) -> Model | N
     return None
 
 
-def nominal_pose(case: Case, anatomy: Anatomy) -> np.ndarray:
+def nominal_pose(case: Case, anatomy: PreparedCT) -> np.ndarray:
     """(4, 4) the case's start, or where it has none that from which a search would start."""
     return (
         case.world_from_ct
         if case.world_from_ct is not None
-        else facing([view.camera for view in case.views], anatomy.centroid)
+        else default_pose_at_isocentre([view.camera for view in case.views], anatomy.centroid)
     )
 
 

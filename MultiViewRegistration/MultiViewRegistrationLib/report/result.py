@@ -22,10 +22,10 @@ from ..io.case import Case
 from ..io.dicom_identity import new_uid
 from ..io.files import write_atomically
 from ..io.transforms import write_slicer_transform, write_transform
-from ..registration.apart import untied
 from ..registration.devices import Workplace
 from ..registration.objective import FEWEST_PIXELS
-from ..registration.pipeline import Anatomy, Refinement, away
+from ..registration.pipeline import PreparedCT, Refinement, pose_difference
+from ..registration.uncalibrated_views import uncalibrated_view_indices
 from ..regressor.initialise import RegressorReport
 from ..rendering import threads
 from .case_report import CaseReport, Level, ViewReport, correction, summarise
@@ -71,7 +71,7 @@ class Result:
     """
 
     case: Case
-    anatomy: Anatomy
+    anatomy: PreparedCT
     start_world_from_ct: np.ndarray
     refinement: Refinement
     method: str
@@ -102,7 +102,7 @@ class Result:
     @property
     def reasons(self) -> list[str]:
         """What to know before trusting the pose, a sentence each."""
-        case, rival, refined = self.case, self.refinement.rival, self.refined_by is not None
+        case, rival, refined = self.case, self.refinement.alternative, self.refined_by is not None
         reasons = [] if refined else [f"The pose was not refined; it is as given ({self.method})."]
         if len(case.views) > 1 and case.relative_geometry == "truth":
             reasons.append(
@@ -119,17 +119,17 @@ class Result:
         )
         reasons += [
             f"The geometry of {case.views[i].name} is unknown: {alone}."
-            for i in untied(case.views, case.shared_unknowns)
+            for i in uncalibrated_view_indices(case.views, case.shared_unknowns)
         ]
         reasons += [
             f"{view.name} was not used: the CT covers too little of this X-ray."
             for view, shown in zip(case.views, self.refinement.fit.shown, strict=True)
             if shown < FEWEST_PIXELS
         ]
-        if rival and rival.gap < AMBIGUOUS_RATIO:
+        if rival and rival.evidence_ratio < AMBIGUOUS_RATIO:
             reasons.append(
                 f"Ambiguous: another pose, {rival.distance_mm:.1f} mm and {rival.rotation_deg:.1f} degrees away, fits nearly as "
-                f"well (evidence ratio {rival.gap:.2f})."
+                f"well (evidence ratio {rival.evidence_ratio:.2f})."
             )
         return [*reasons, *(self.assessment.reasons if self.assessment else [])]
 
@@ -151,7 +151,7 @@ class Result:
 
     def similarity(self, world_from_ct: np.ndarray) -> tuple[float, ...]:
         """Local NCC of each view at a pose (4, 4), as at the last level of the refinement."""
-        compared = self.anatomy.among(self.refinement.rest_at)
+        compared = self.anatomy.with_background(self.refinement.world_from_background)
         return compared.fit(self.case.views, world_from_ct, self.start_world_from_ct).similarity
 
     def suggested_masks(self) -> dict[str, np.ndarray]:
@@ -162,7 +162,7 @@ class Result:
 
     def to_json(self, override: str | None = None) -> dict:
         """The content of result.json.   override: see `save`."""
-        case, rival, fit = self.case, self.refinement.rival, self.refinement.fit
+        case, rival, fit = self.case, self.refinement.alternative, self.refinement.fit
         cause = self.assessment and self.assessment.cause
         content = {
             "version": VERSION,
@@ -190,7 +190,7 @@ class Result:
             "regressor": self.regressor and self.regressor.to_json(),
             "alternative": rival
             and {
-                "evidence_ratio": rival.gap,
+                "evidence_ratio": rival.evidence_ratio,
                 "distance_mm": rival.distance_mm,
                 "rotation_deg": rival.rotation_deg,
                 "world_from_ct": rival.world_from_ct.tolist(),
@@ -221,11 +221,11 @@ class Result:
 
     def _background(self) -> dict | None:
         """The pose of the rest of a structure's CT, and how far the structure lies from there."""
-        rest_at = self.refinement.rest_at
-        if rest_at is None:
+        world_from_background = self.refinement.world_from_background
+        if world_from_background is None:
             return None
-        mm, degrees = away(self.world_from_ct, rest_at, self.anatomy.centroid)
-        return {"world_from_ct": rest_at.tolist(), "distance_mm": mm, "rotation_deg": degrees}
+        mm, degrees = pose_difference(self.world_from_ct, world_from_background, self.anatomy.centroid)
+        return {"world_from_ct": world_from_background.tolist(), "distance_mm": mm, "rotation_deg": degrees}
 
     def save(self, folder: str | Path, override: str | None = None) -> None:
         """Write result.json, the transforms, the overlays and report.html; each appears whole or not at all.

@@ -1,7 +1,7 @@
 """The way through for a sequence of frames, the same in a script and behind `mvreg track`.
 
 sequence = FrameSequence.of_images(Path("case.json"))
-track = Track(sequence, Anatomy(sequence.first.ct))
+track = Track(sequence, PreparedCT(sequence.first.ct))
 for frame in follow(sequence, track.anatomy):      # a frame as soon as it is done
     track.frames.append(frame)
 track.save("out")
@@ -20,17 +20,17 @@ from ..imaging.view import View
 from ..io.case import Case
 from ..io.sequence import Frame, FrameSequence
 from ..registration import kernels
-from ..registration.anatomy import Anatomy
+from ..registration.cameras import CameraCorrections
 from ..registration.devices import Workplace
 from ..registration.pipeline import Progress
+from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import Range
-from ..registration.unknowns import Unknowns
 from .tracker import PACES, Tracked, Tracker
 
 
 def follow(
     sequence: FrameSequence,
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     start: str = "given",
     pace: str = "thorough",
     seed: int = 0,
@@ -78,7 +78,7 @@ def _registered(
     number: int,
     case: Case,
     frame: Frame,
-    anatomy: Anatomy,
+    anatomy: PreparedCT,
     start: str,
     seed: int,
     progress: Callable[[Progress], object],
@@ -97,17 +97,20 @@ def _registered(
     if result.verdict != "reject":
         geometry.learn(result.views)
     predicted, pose = result.predicted_tre_mm, result.world_from_ct
-    cameras, rest_at = tuple(view.camera for view in result.views), result.refinement.rest_at
+    cameras, world_from_background = (
+        tuple(view.camera for view in result.views),
+        result.refinement.world_from_background,
+    )
     rest = (
         None
-        if rest_at is None
+        if world_from_background is None
         else Tracked(
             number,
             "registered",
-            rest_at,
+            world_from_background,
             "check",
             [],
-            anatomy.whole.fit(result.views, rest_at, rest_at).similarity,
+            anatomy.full_ct.fit(result.views, world_from_background, world_from_background).similarity,
             cameras=cameras,
         )
     )
@@ -130,7 +133,7 @@ class _Geometry:
 
     def __init__(self, case: Case) -> None:
         self._given = {view.name: view.camera for view in case.views}
-        self._exact = not Unknowns(case.views, case.shared_unknowns).free.size
+        self._exact = not CameraCorrections(case.views, case.shared_unknowns).free.size
         self._corrected: dict[str, View] = {}
 
     def learn(self, views: list[View]) -> None:

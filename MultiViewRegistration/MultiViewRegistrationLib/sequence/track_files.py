@@ -23,8 +23,8 @@ from ..io.datasets.autoscoper import autoscoper_from_ct, write_tra
 from ..io.files import home_of, sha256, staged
 from ..io.json_reader import JsonObject, describe, printable, read_json
 from ..io.sequence import FrameFiles, FrameSequence
-from ..registration.anatomy import Anatomy
 from ..registration.devices import Workplace
+from ..registration.prepared_ct import PreparedCT
 from ..report.overlays import picture_files
 from ..report.result import software
 from .tracker import Tracked
@@ -43,7 +43,7 @@ class Track:
     """
 
     sequence: FrameSequence
-    anatomy: Anatomy
+    anatomy: PreparedCT
     pace: str = "thorough"
     start: str = "given"
     frames: list[Tracked] = field(default_factory=list)

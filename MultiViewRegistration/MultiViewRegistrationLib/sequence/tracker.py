@@ -21,14 +21,14 @@ from ..assessment.verdict import Assessment
 from ..errors import InputError
 from ..geometry.camera import Camera
 from ..imaging.view import View
-from ..registration.anatomy import Anatomy
-from ..registration.objective import Asked, Evaluation, Objective
+from ..registration.cameras import LEVER_MM
+from ..registration.objective import EvaluationPoint, Objective, PoseFit
 from ..registration.optimizer import minimise, moved
 from ..registration.pipeline import Refinement
-from ..registration.plan import MOST_EXPECTED_MM, Level
+from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import Range
+from ..registration.schedule import MAX_EXPECTED_MM, ResolutionLevel
 from ..registration.starts import Start, refine_from
-from ..registration.unknowns import LEVER_MM
 from .prediction import predicted
 
 #: A view's local NCC may be less than in the frames before by so much: what lies over a moving bone changes. Of 96 descents from up to
@@ -99,19 +99,25 @@ class Tracker:
     """
 
     def __init__(
-        self, anatomy: Anatomy, pace: Pace, search: Range, targets: np.ndarray | None = None, *, assumed: bool = False
+        self,
+        anatomy: PreparedCT,
+        pace: Pace,
+        search: Range,
+        targets: np.ndarray | None = None,
+        *,
+        assumed: bool = False,
     ) -> None:
         self._anatomy, self._pace, self._search, self._targets, self._assumed = anatomy, pace, search, targets, assumed
-        self._rest = Tracker(anatomy.whole, replace(pace, assessed=False), search) if anatomy.whole else None
+        self._rest = Tracker(anatomy.full_ct, replace(pace, assessed=False), search) if anatomy.full_ct else None
         self._compared = anatomy
         self._kept: list[tuple[int, np.ndarray]] = []
         self._similarity: list[tuple[float, ...]] = []
 
-    def on(self, anatomy: Anatomy) -> Tracker:
-        """The same where another makes the objectives of the same CT, see `Anatomy.on`."""
+    def on(self, anatomy: PreparedCT) -> Tracker:
+        """The same where another makes the objectives of the same CT, see `PreparedCT.on`."""
         other = copy(self)
         other._anatomy = other._compared = anatomy
-        other._rest = self._rest and self._rest.on(anatomy.whole)
+        other._rest = self._rest and self._rest.on(anatomy.full_ct)
         return other
 
     @property
@@ -144,7 +150,7 @@ class Tracker:
         if not rest.kept:
             return Tracked(number, "lost", None, "reject", [REST_LOST], rest=rest)
         before = copy(self)
-        before._compared = self._anatomy.among(rest.world_from_ct)
+        before._compared = self._anatomy.with_background(rest.world_from_ct)
         return replace(before._in_frame(number, views, given), rest=rest)
 
     def _in_frame(self, number: int, views: list[View], given: np.ndarray | None) -> Tracked:
@@ -176,10 +182,10 @@ class Tracker:
                 pose, _, fit = minimise(objective, pose, iterations=level.iterations, tolerance_mm=left_mm)
             if not np.isfinite(fit.cost):
                 return None
-        return Refinement(pose, fit, [], views, np.zeros(6), rest_at=self._compared.rest_at)
+        return Refinement(pose, fit, [], views, np.zeros(6), world_from_background=self._compared.world_from_background)
 
     def _found_again(self, number: int, views: list[View], poses: Sequence[np.ndarray]) -> Tracked:
-        starts = [Start(pose, MOST_EXPECTED_MM) for pose in poses]
+        starts = [Start(pose, MAX_EXPECTED_MM) for pose in poses]
         try:
             found = refine_from(self._compared, views, starts, centre=poses[1], reach=self._search)
         except InputError:
@@ -190,7 +196,7 @@ class Tracker:
                 "reject",
                 ["Lost: within the range of the search the X-rays show too little of the CT."],
             )
-        found = replace(found, rest_at=self._compared.rest_at)
+        found = replace(found, world_from_background=self._compared.world_from_background)
         told = self._assessed(views, found, poses[1])
         if not self._alike(found.fit.similarity):
             told = replace(told, verdict="reject", reasons=[f"Lost: {self._unlike(views, found)}", *told.reasons])
@@ -216,13 +222,13 @@ class Tracker:
 
 
 def _finished(
-    objective: Objective, level: Level, pose: np.ndarray, tolerance_mm: float
-) -> tuple[np.ndarray, Evaluation]:
+    objective: Objective, level: ResolutionLevel, pose: np.ndarray, tolerance_mm: float
+) -> tuple[np.ndarray, PoseFit]:
     """By one step of Gauss and Newton that is short enough to be right without a look at where it leads, else by a descent.
 
     The pose (4, 4), and the fit there or that step before.
     """
-    fit = objective.look(Asked(pose)).settle()
+    fit = objective.evaluate(EvaluationPoint(pose)).linearise()
     if np.isfinite(fit.cost):
         step = -np.linalg.solve(fit.hessian + 1e-12 * np.eye(6), fit.gradient)
         if np.linalg.norm(step[3:]) + LEVER_MM * np.linalg.norm(step[:3]) <= tolerance_mm:

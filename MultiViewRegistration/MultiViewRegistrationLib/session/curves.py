@@ -17,9 +17,9 @@ def movement(result) -> list[tuple[str, list[tuple[int, float]]]]:
 
 def similarity(result) -> list[tuple[str, list[tuple[int, float]]]]:
     """Of each view its name and, by the step's number, its similarity; each level has its own, with its own resolution and windows."""
-    from ..registration.apart import untied
+    from ..registration.uncalibrated_views import uncalibrated_view_indices
 
-    steps, alone = _steps(result), untied(result.case.views, result.case.shared_unknowns)
+    steps, alone = _steps(result), uncalibrated_view_indices(result.case.views, result.case.shared_unknowns)
     names = [
         view.name for nth, view in enumerate(result.views) if nth not in alone
     ]  # the others have no part in the steps

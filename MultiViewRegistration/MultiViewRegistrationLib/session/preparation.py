@@ -36,7 +36,7 @@ class Preparation:
         return [worker for worker in (self.worker, self._rest) if worker is not None and worker.state == "running"]
 
     def anatomy(self):
-        """The `registration.anatomy.Anatomy` of the CT as it is now; None where there is none yet."""
+        """The `registration.prepared_ct.PreparedCT` of the CT as it is now; None where there is none yet."""
         done = self.worker is not None and self.worker.state == "done" and self._of == of_ct(self._inputs.registration)
         return self.worker.result if done else None
 

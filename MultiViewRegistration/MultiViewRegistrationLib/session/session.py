@@ -141,7 +141,7 @@ class Session(Inputs):
         return start not in PLACELESS or (start in LEARNED and poses.seen(self.registration))
 
     def ready(self) -> Callable[[Callable], Any]:
-        """Begin to make the CT ready; what gives its `registration.anatomy.Anatomy` to a worker's thread. InputError as `ct`."""
+        """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
         self._begin_to_prepare(again=True)
         return self._preparation.all_ready()
 
@@ -212,7 +212,7 @@ class Session(Inputs):
 
     @property
     def anatomy(self):
-        """The `registration.anatomy.Anatomy` of the CT as it is; None before `prepare` is true."""
+        """The `registration.prepared_ct.PreparedCT` of the CT as it is; None before `prepare` is true."""
         return self._preparation.anatomy()
 
     def find_similarity(self) -> Callable[[], dict[str, float]] | None:
@@ -224,10 +224,10 @@ class Session(Inputs):
         if anatomy is None or self._preparation.working:
             return None
         case, pose = self.corrected_case(), self.registration.world_from_ct
-        rest_at = self.result and self.result.refinement.rest_at
+        world_from_background = self.result and self.result.refinement.world_from_background
 
         def find() -> dict[str, float]:
-            fit = anatomy.among(rest_at).fit(case.views, pose, pose)
+            fit = anatomy.with_background(world_from_background).fit(case.views, pose, pose)
             return dict(zip((view.name for view in case.views), map(float, fit.similarity), strict=True))
 
         return find

@@ -69,7 +69,7 @@ class Tracking:
     def __init__(
         self, case: Case, images: SliceImages | FrameFiles | Path, ready: Callable, start: str, pace: str
     ) -> None:
-        """images: of the scene, of files, or the case.json whose images have them.   ready: gives the `Anatomy` to a worker's thread.
+        """images: of the scene, of files, or the case.json whose images have them.   ready: gives the `PreparedCT` to a worker's thread.
 
         start, pace: of `sequences.follow`.
         """

@@ -23,12 +23,12 @@ FIRST_TIME = "preparing for the first time (once, about 20 s)"
 
 
 def make_ready(ct, tell: Callable) -> object:
-    """The `registration.anatomy.Anatomy` of a CT, and all that a DRR which follows the CT would have to wait for."""
+    """The `registration.prepared_ct.PreparedCT` of a CT, and all that a DRR which follows the CT would have to wait for."""
     from ..registration import kernels
-    from ..registration.anatomy import Anatomy
+    from ..registration.prepared_ct import PreparedCT
 
-    load(kernels.prepare_drr, lambda: tell(FIRST_TIME))
-    anatomy = Anatomy(ct)
+    load(kernels.warm_up_drr, lambda: tell(FIRST_TIME))
+    anatomy = PreparedCT(ct)
     for level in (1, 2):
         anatomy.projector(level)
     return anatomy

@@ -22,7 +22,7 @@ from ..io.case import Case
 from ..io.case_file import CaseFile
 from ..published.methods import refinement_method
 from ..registration import kernels
-from ..registration.pipeline import Anatomy
+from ..registration.pipeline import PreparedCT
 from ..registration.ranges import Range
 from ..regressor.initialise import Model, missing_pose_error
 from . import statistics as protocol
@@ -40,7 +40,7 @@ MOST_PICTURES = 20
 class Run:
     """One registration of a case with truth; errors and seconds are None where it gave no answer.
 
-    candidates: how many poses were scored.   gap: see `Rival`, None without one.   picture: name in `Evaluation.pictures`, of a miss.
+    candidates: how many poses were scored.   gap: see `AlternativeSolution`.   picture: name in `Evaluation.pictures`, of a miss.
     said_mtre_mm, expected_mm, taken: the error of the regressor's most credible pose before any refinement, the one it expected, and
         where the answer came from, see `initialise.RegressorReport`; None where none was asked.   asked: the seconds it took to say so.
     """
@@ -97,7 +97,7 @@ class Evaluated:
     """A case that was evaluated, with what the next one may share. world_from_ct: (4, 4), on which its starts agreed, without truth."""
 
     case: Case
-    anatomy: Anatomy
+    anatomy: PreparedCT
     outcome: CaseOutcome
     world_from_ct: np.ndarray | None
 
@@ -260,7 +260,7 @@ def evaluate_case(
     last: whose CT is taken if it is the same.
     """
     case = Case.load(path, last and last.case)
-    anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else Anatomy(case.ct)
+    anatomy = last.anatomy if last and last.case.anatomy_key == case.anatomy_key else PreparedCT(case.ct)
 
     def told(fraction: float) -> None:
         tell(fraction, case.name)
@@ -271,7 +271,7 @@ def evaluate_case(
 
 
 def _with_truth(
-    case: Case, anatomy: Anatomy, method: Method, pictures: dict[str, bytes], tell: Callable[[float], object]
+    case: Case, anatomy: PreparedCT, method: Method, pictures: dict[str, bytes], tell: Callable[[float], object]
 ) -> CaseOutcome:
     truth, pixels = case.truth_world_from_ct, [view.xray.pixel_mm for view in case.views]
     model, runs = method.regressor(case), []
@@ -289,7 +289,7 @@ def _with_truth(
                 errors=errors,
                 seconds=done.seconds,
                 candidates=found.candidates,
-                gap=found.rival and found.rival.gap,
+                gap=found.alternative and found.alternative.evidence_ratio,
             )
             if done.started and done.started.candidates:
                 said = metrics.mtre(np.array(done.started.candidates[0].world_from_ct), truth, case.targets)
@@ -309,13 +309,13 @@ def _with_truth(
     return CaseOutcome(case.name, len(case.views), runs, None, case.relative_geometry)
 
 
-def _picture(views: list[View], anatomy: Anatomy, found: np.ndarray, truth: np.ndarray) -> bytes:
+def _picture(views: list[View], anatomy: PreparedCT, found: np.ndarray, truth: np.ndarray) -> bytes:
     drrs = [[anatomy.drr(view.camera, pose) for view in views] for pose in (found, truth)]
     return failure_figure([view.xray for view in views], *drrs)
 
 
 def _without_truth(
-    case: Case, anatomy: Anatomy, method: Method, tell: Callable[[float], object]
+    case: Case, anatomy: PreparedCT, method: Method, tell: Callable[[float], object]
 ) -> tuple[CaseOutcome, np.ndarray]:
     reference = replace(method, start="given").run(case, anatomy, case.world_from_ct).refinement.world_from_ct
     model, found, seconds = method.regressor(case), [], []

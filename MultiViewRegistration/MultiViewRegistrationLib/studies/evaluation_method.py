@@ -13,10 +13,10 @@ from ..errors import InputError
 from ..imaging.view import View
 from ..io.case import Case
 from ..published.methods import RefinementMethod
-from ..registration.anatomy import Anatomy
-from ..registration.apart import register_views
 from ..registration.pipeline import Refinement
+from ..registration.prepared_ct import PreparedCT
 from ..registration.ranges import Range
+from ..registration.uncalibrated_views import register_views
 from ..regressor.initialise import Model, RegressorInitialisation, RegressorReport, model_for
 from . import statistics as protocol
 
@@ -49,7 +49,7 @@ class Method:
     off: tuple[float, float]
     seed: int
 
-    def starts_about_truth(self, case: Case, anatomy: Anatomy) -> np.ndarray:
+    def starts_about_truth(self, case: Case, anatomy: PreparedCT) -> np.ndarray:
         """(starts, 4, 4): with an mTRE uniform up to the reach, or from which a search finds the truth within its range."""
         truth = case.truth_world_from_ct
         if self.start == "regressor":
@@ -80,7 +80,9 @@ class Method:
             )
         return found
 
-    def run(self, case: Case, anatomy: Anatomy, start: np.ndarray, number: int = 0, model: Model | None = None) -> Done:
+    def run(
+        self, case: Case, anatomy: PreparedCT, start: np.ndarray, number: int = 0, model: Model | None = None
+    ) -> Done:
         """The registration from a start, or without one."""
         shared, guided = case.shared_unknowns, None
         anatomy.prepare(case.views, start)

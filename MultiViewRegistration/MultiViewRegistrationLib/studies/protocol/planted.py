@@ -15,8 +15,8 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...imaging.view import View
 from ...io.case import Case
-from ...registration.anatomy import Anatomy
 from ...registration.pipeline import refine
+from ...registration.prepared_ct import PreparedCT
 from ...report.edges import local_moments
 from ...simulation.projector import Joseph
 from .. import statistics as protocol
@@ -65,7 +65,7 @@ class RealCase:
             raise InputError(
                 f"{path}: the case has no start pose (world_from_ct), expected where its bone is, about; add it."
             )
-        self.name, self.anatomy = path.stem, Anatomy(self.case.ct)
+        self.name, self.anatomy = path.stem, PreparedCT(self.case.ct)
         volume = self.case.ct.volume
         self._joseph = Joseph((volume.values,), volume.ct_from_index)
         self._real = refine(self.anatomy, self.case.views, self.case.world_from_ct).world_from_ct

@@ -12,7 +12,7 @@ from ...errors import InputError
 from ...geometry import rigid
 from ...geometry.camera import Camera
 from ...imaging.ct import BONE_HU, CT, load_ct, masked
-from ...registration.anatomy import Anatomy
+from ...registration.prepared_ct import PreparedCT
 from ...simulation.bones import MovedBone, single_bones
 from ...simulation.cases import Patient
 from ...simulation.projector import Projector
@@ -63,7 +63,7 @@ class Subject:
         self.projector = Remembered(self.body.projector)
         self._patients: dict[int | None, Patient] = {None: self.body}
         self._masks: list[np.ndarray] | None = None
-        self._anatomies: dict[int | None, Anatomy] = {}
+        self._anatomies: dict[int | None, PreparedCT] = {}
         self._moved: dict[int, MovedBone] = {}
 
     @property
@@ -84,9 +84,9 @@ class Subject:
     def ct(self, bone: int | None) -> CT:
         return self._whole if bone is None else masked(self._whole, self._bones()[bone])
 
-    def anatomy(self, bone: int | None) -> Anatomy:
+    def anatomy(self, bone: int | None) -> PreparedCT:
         if bone not in self._anatomies:
-            self._anatomies[bone] = Anatomy(self.ct(bone))
+            self._anatomies[bone] = PreparedCT(self.ct(bone))
         return self._anatomies[bone]
 
     def moved(self, bone: int) -> MovedBone:

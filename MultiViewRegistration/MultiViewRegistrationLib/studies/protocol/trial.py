@@ -17,7 +17,7 @@ from ...imaging.raw_image import raw_image
 from ...imaging.view import View
 from ...imaging.xray import to_line_integrals
 from ...io.case import Case
-from ...registration.anatomy import Anatomy
+from ...registration.prepared_ct import PreparedCT
 from ...report.result import Result
 from ...simulation.cases import PIXEL_MM, random_cameras, random_pose, targets_of
 from ...simulation.nuisances import overlays_with, xrays_with
@@ -73,7 +73,9 @@ def measured(trial: Trial, subject: Subject, seed: int) -> tuple[dict, bytes | N
     return registered(row, made.case, subject.anatomy(bone), made.cameras, trial.number)
 
 
-def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], seed: int) -> tuple[dict, bytes | None]:
+def registered(
+    row: dict, case: Case, anatomy: PreparedCT, cameras: list[Camera], seed: int
+) -> tuple[dict, bytes | None]:
     """What a registration comes to, added to a row, and its picture, see `measured`.   cameras: the true ones."""
     truth = case.truth_world_from_ct
     row = {**row, "start_mm": metrics.mtre(case.world_from_ct, truth, case.targets)}
@@ -90,7 +92,7 @@ def registered(row: dict, case: Case, anatomy: Anatomy, cameras: list[Camera], s
     return row, _picture(anatomy, result.views, result.world_from_ct, truth) if wrong else None
 
 
-def _picture(anatomy: Anatomy, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
+def _picture(anatomy: PreparedCT, views: Sequence[View], found: np.ndarray, truth: np.ndarray) -> bytes:
     """At half the X-rays' resolution, which is enough to see what was taken for what, and quick."""
     views = [view.pooled(2) for view in views]
     return failure_figure(
@@ -174,7 +176,7 @@ def told(result: Result) -> dict:
     noise = assessment.features and assessment.features.uncertainty.at(
         rigid.transform_points(result.world_from_ct, assessment.targets)
     )
-    rival, rest_at = result.refinement.rival, result.refinement.rest_at
+    rival, world_from_background = result.refinement.alternative, result.refinement.world_from_background
     return {
         "mtre_mm": errors.mtre_mm,
         "mpd_mm": errors.mpd_mm,
@@ -190,8 +192,8 @@ def told(result: Result) -> dict:
         "depth95_mm": said and said.depth_mm,
         "in_plane95_mm": said and said.in_plane_mm,
         "beyond": assessment.error_inflation,
-        "rest_at": None if rest_at is None else rest_at.tolist(),
-        "gap": rival and rival.gap,
+        "rest_at": None if world_from_background is None else world_from_background.tolist(),
+        "gap": rival and rival.evidence_ratio,
         "similarity": list(result.refinement.fit.similarity),
         "world_from_ct": result.world_from_ct.tolist(),
         "features": assessment.features and verdict.model_inputs(assessment.features),

@@ -8,7 +8,7 @@ from phantom import TRUE_POSE, make_views
 
 from MultiViewRegistrationLib.imaging.ct import BONE_PER_MM, CT, attenuation, masked
 from MultiViewRegistrationLib.imaging.volume import Volume
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +25,9 @@ def test_a_level_has_voxels_no_larger_than_asked_for(anatomy):
 
 def test_bones_are_what_attenuates_more_than_soft_tissue(ct, anatomy, camera):
     mu = attenuation(ct)
-    bone = Anatomy(CT(ct.volume)).bones(0).render(camera, TRUE_POSE).image
+    bone = PreparedCT(CT(ct.volume)).bones(0).render(camera, TRUE_POSE).image
     water = CT(Volume(np.minimum(ct.volume.values, 199.0), ct.volume.ct_from_index))
-    assert Anatomy(water).bones(0).render(camera, TRUE_POSE).image.max() == 0
+    assert PreparedCT(water).bones(0).render(camera, TRUE_POSE).image.max() == 0
     assert bone.max() > 0.1
     assert (bone <= anatomy.projector(0).render(camera, TRUE_POSE).image + 1e-6).all()
     # All that is taken away, summed over the volume: the integral of the image over its rays is about that of the voxels.
@@ -37,7 +37,7 @@ def test_bones_are_what_attenuates_more_than_soft_tissue(ct, anatomy, camera):
 
 
 def test_a_structure_is_bone_as_a_whole(ct):
-    structure = Anatomy(masked(ct, ct.volume.values > 500))
+    structure = PreparedCT(masked(ct, ct.volume.values > 500))
     assert structure.bones(1) is structure.projector(1)
 
 
@@ -46,7 +46,7 @@ def test_rays_through_a_cut_end_are_nan_in_a_drr(camera):
     tube[:, 8:22, 8:22] = 100
     affine = np.diag([3.0, 3, 3, 1])
     affine[:3, 3] = [-43, -43, -16]
-    anatomy = Anatomy(CT(Volume(tube, affine)))
+    anatomy = PreparedCT(CT(Volume(tube, affine)))
     drr = anatomy.drr(camera, np.eye(4))
     seen = anatomy.projector(0).seen(camera, np.eye(4)) > 0
     assert np.array_equal(np.isnan(drr), ~seen)

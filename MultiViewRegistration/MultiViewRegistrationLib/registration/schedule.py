@@ -21,7 +21,7 @@ COARSEST_PIXELS = 32
 
 
 @dataclass(frozen=True)
-class Level:
+class ResolutionLevel:
     """One resolution: images pooled by `pool`, level `volume` of the volume pyramid, and how long to stay."""
 
     pool: int
@@ -32,7 +32,7 @@ class Level:
 
 
 @dataclass(frozen=True)
-class Effort:
+class SearchBudget:
     """How hard to look at the coarsest level: `poses` scored in the first round, `most` in all, `refined` in each round."""
 
     poses: int
@@ -41,36 +41,36 @@ class Effort:
 
 
 #: A start is taken to be right, but its surroundings are looked through, too.
-SURROUNDINGS = Range(15.0, 25.0)
-AROUND_BODY = Effort(poses=128, most=512, refined=2)
-SURROUNDINGS_OF_STRUCTURE = Range(10.0, 12.0)
-AROUND_STRUCTURE = Effort(poses=128, most=128, refined=8)
+LOCAL_RANGE = Range(15.0, 25.0)
+LOCAL_BUDGET = SearchBudget(poses=128, most=512, refined=2)
+STRUCTURE_LOCAL_RANGE = Range(10.0, 12.0)
+STRUCTURE_LOCAL_BUDGET = SearchBudget(poses=128, most=128, refined=8)
 
 #: Where the coarsest level is not sure, or leads to an answer that is less alike at the next one, that level is looked through, too:
 #: metal, or a CT that is cut off, mislead most where a window holds much of the image.
-SECOND_LOOK = Effort(poses=1024, most=1024, refined=12)
-ALIKE = 0.75
+SECOND_LEVEL_BUDGET = SearchBudget(poses=1024, most=1024, refined=12)
+MIN_CONVINCING_NCC = 0.75
 
 #: A body is where it is said to be if no X-ray looks less like it: of 626 registrations with no less 612 were within 2 mm, the others had a
 #: wrong geometry or had moved between the X-rays; of 201 with less 27.
-PLACED = 0.5
+MIN_PLAUSIBLE_NCC = 0.5
 #: Where the second level's answer looks less like an X-ray, so much about a given start is searched as well.
-FARTHER = Range(30.0, 50.0)
+FALLBACK_RANGE = Range(30.0, 50.0)
 
 #: A start that is expected to be off by no more (root mean square, of points 60 mm from the anatomy's centre) is refined from the second
 #: level on: there all starts up to twice as far off arrived, and three of four up to three times as far (docs/method.md).
-CAPTURED_MM = 4.0
+CAPTURE_RADIUS_MM = 4.0
 #: About a start that is expected to be farther off there is nothing to look for that a search would not find.
-MOST_EXPECTED_MM = 25.0
+MAX_EXPECTED_MM = 25.0
 #: A search that goes along with starts, in case all of them are wrong.
-ALONG = Effort(poses=256, most=256, refined=4)
+SIDE_SEARCH_BUDGET = SearchBudget(poses=256, most=256, refined=4)
 
 #: Answers go on to the next level of which the best there has up to so many times the evidence, and at most so many: first from the
 #: coarsest level, where a bone's minima are hard to tell apart, then from each finer one.
-PLAUSIBLE = (1.6, 12)
-CLOSE = (1.3, 3)
+KEEP_AFTER_COARSEST = (1.6, 12)
+KEEP_AFTER_FINER = (1.3, 3)
 #: The same from the coarsest level, of a structure before the rest of its CT.
-PLAUSIBLE_AMONG = (1.3, 6)
+KEEP_WITH_BACKGROUND = (1.3, 6)
 
 #: CT and X-ray show the same body: intensities capture far, and both residuals together end most precise.
 BODY = (
@@ -80,7 +80,7 @@ BODY = (
 )
 
 #: Poses of a body are scored at half the coarsest resolution, with windows to match.
-SCORED = Settings(intensity_radius=3)
+SCORING = Settings(intensity_radius=3)
 
 #: One bone among others: its gradients within its own silhouette hold, and intensities are good for the last step only.
 STRUCTURE = (
@@ -92,7 +92,7 @@ STRUCTURE = (
 
 
 #: One bone before the rest of its CT, which is compared with it.
-AMONG = (
+STRUCTURE_WITH_BACKGROUND = (
     (Settings(gradient_radius=6, silhouette_mm=6), 30, 0.2),
     (Settings(gradient_radius=6, silhouette_mm=6), 20, 0.05),
     (Settings(intensity_radius=4, gradient_radius=4, cauchy=0.5, silhouette_mm=5), 15, 0.02),
@@ -100,53 +100,53 @@ AMONG = (
 )
 
 
-def effort(reach: Range, *, structure: bool) -> Effort:
+def search_budget(reach: Range, *, structure: bool) -> SearchBudget:
     """What a search through a range needs: more poses for more room, up to some seconds of work."""
     room = (reach.rotation_deg / 18) ** 3 * (reach.translation_mm / 55) ** 3
     most = 2 ** int(np.clip(np.ceil(np.log2(1024 * max(room, 1e-9))), 10, 15))
-    return Effort(512, most, 16) if structure else Effort(256, most, 4)
+    return SearchBudget(512, most, 16) if structure else SearchBudget(256, most, 4)
 
 
-def about(expected_mm: float, *, structure: bool) -> Range:
-    """Where the CT is to be looked for about a pose that is expected to be off by so much (root mean square, as `CAPTURED_MM`).
+def range_for_error(expected_mm: float, *, structure: bool) -> Range:
+    """Where the CT is to be looked for about a pose that is expected to be off by so much (root mean square, as `CAPTURE_RADIUS_MM`).
 
     Turn and shift have equal shares in it, and each goes to twice its own root mean square. A structure has like neighbours and minima all
     along its shaft: farther about it than usual, the wrong ones are more than the right one.
     """
-    expected_mm = min(expected_mm, MOST_EXPECTED_MM)
+    expected_mm = min(expected_mm, MAX_EXPECTED_MM)
     turn_deg, shift_mm = np.degrees(np.sqrt(3) * expected_mm / 60), np.sqrt(2) * expected_mm
     if structure:
-        turn_deg, shift_mm = min(turn_deg, SURROUNDINGS.rotation_deg), min(shift_mm, SURROUNDINGS.translation_mm)
+        turn_deg, shift_mm = min(turn_deg, LOCAL_RANGE.rotation_deg), min(shift_mm, LOCAL_RANGE.translation_mm)
     return Range(float(turn_deg), float(shift_mm))
 
 
-def around(reach: Range, *, structure: bool) -> Effort:
+def local_budget(reach: Range, *, structure: bool) -> SearchBudget:
     """What a look around a start through a range needs: less than a search, as the start is likely near."""
     if structure:
-        return AROUND_STRUCTURE
-    return replace(AROUND_BODY, most=max(AROUND_BODY.most, effort(reach, structure=False).most // 2))
+        return STRUCTURE_LOCAL_BUDGET
+    return replace(LOCAL_BUDGET, most=max(LOCAL_BUDGET.most, search_budget(reach, structure=False).most // 2))
 
 
-def scoring(coarsest: Level, volumes: int, *, structure: bool) -> Level:
+def scoring_level(coarsest: ResolutionLevel, volumes: int, *, structure: bool) -> ResolutionLevel:
     """The resolution at which poses are scored; of a structure the coarsest, as it is small in the images."""
     if structure:
         return coarsest
-    return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORED)
+    return replace(coarsest, pool=2 * coarsest.pool, volume=min(coarsest.volume + 1, volumes - 1), settings=SCORING)
 
 
-def pixel_at(view: View, point: np.ndarray) -> float:
+def pixel_size_mm(view: View, point: np.ndarray) -> float:
     """Size in mm of a pixel at the depth of a world point."""
     return float(view.camera.depth(point)) / abs(float(view.camera.intrinsics[1, 1]))
 
 
-def plan(
+def resolution_schedule(
     views: list[View],
     centre: np.ndarray,
     extent_mm: float,
     voxel_mm: float,
     volumes: int,
     compared: Sequence[tuple[Settings, int, float]],
-) -> list[Level]:
+) -> list[ResolutionLevel]:
     """The levels, coarse to fine.
 
     centre: (3,) world mm, of the anatomy.   extent_mm: its longest side.
@@ -161,12 +161,12 @@ def plan(
             "world_from_ct: has the CT behind the source of every view, expected a pose at which the X-rays show it; correct "
             "the pose or the geometry of the views."
         )
-    pixel_mm = float(np.mean([pixel_at(view, centre) for view in before]))
-    field_mm = min(min(view.camera.size) * pixel_at(view, centre) for view in before)
+    pixel_mm = float(np.mean([pixel_size_mm(view, centre) for view in before]))
+    field_mm = min(min(view.camera.size) * pixel_size_mm(view, centre) for view in before)
     coarsest = max(0, round(np.log2(min(extent_mm, field_mm) / COARSEST_PIXELS / pixel_mm)))
     levels = []
     for number, (settings, iterations, tolerance_mm) in enumerate(compared):
         pool = 2 ** max(coarsest - number, 0)
         volume = round(np.log2(1.1 * pool * pixel_mm / voxel_mm))
-        levels.append(Level(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))
+        levels.append(ResolutionLevel(pool, int(np.clip(volume, 0, volumes - 1)), settings, iterations, tolerance_mm))
     return levels

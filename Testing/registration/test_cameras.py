@@ -13,11 +13,11 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import attenuation
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
 from MultiViewRegistrationLib.imaging.xray import XRay
+from MultiViewRegistrationLib.registration.cameras import CameraCorrections, independent_residuals
 from MultiViewRegistrationLib.registration.intrinsics import by_intrinsics
 from MultiViewRegistrationLib.registration.objective import Objective, Settings
 from MultiViewRegistrationLib.registration.optimizer import minimise, moved
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.unknowns import Unknowns, independent_residuals
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 SHARED = SharedUnknowns(10.0, 5.0, 4.0)
@@ -74,7 +74,7 @@ def test_derivative_by_scale_and_principal_point_is_that_of_finite_differences(c
 def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, views, settings):
     """Of N log cost + the prior's squares, at corrections that are not small, in an image that is pooled."""
     pooled = [view.pooled(2) for view in views]
-    unknowns = Unknowns([views[0], uncertain(views[1])], SHARED)
+    unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     objective = Objective(Projector(attenuation(ct)), pooled, settings, np.array([4.0, -6.0, 3.0]))
     corrections = unknowns.none.copy()
     corrections[unknowns.free] = [0.05, -0.08, 0.04, 2.0, -1.5, 1.0, 6.0, 1.5, -2.0, 1.0, 0.7, -2.0]
@@ -91,7 +91,7 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
     def value(step):
         corrected = unknowns.moved(corrections, step[6:])
         cost = objective.cost(project(moved(TRUE_POSE, step[:6], objective.pivot), corrected))
-        return np.log(cost) + np.log(unknowns.growth(objective, here, unknowns.none, corrected))
+        return np.log(cost) + np.log(unknowns.prior_ratio(objective, here, unknowns.none, corrected))
 
     radians = [0, 1, 2, 6, 7, 8]
     for p in range(18):
@@ -106,7 +106,7 @@ def test_gradient_by_pose_and_corrections_is_that_of_finite_differences(ct, view
 
 def test_where_points_fall_changes_by_the_corrections_as_the_solver_believes(views):
     """By finite differences of the corrected camera, at angles that are large: what it sees is what a motion of the CT would show."""
-    unknowns = Unknowns([views[0], uncertain(views[1])], SHARED)
+    unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     corrections = unknowns.none.copy()
     corrections[unknowns.free] = [0.5, -0.4, 0.6, 20.0, -15.0, 10.0, 60.0, 1.5, -2.0, 10.0, 7.0, -20.0]
     given, pivot = views[1].camera.pooled(2), np.array([40.0, -60.0, 30.0])
@@ -127,14 +127,14 @@ def test_where_points_fall_changes_by_the_corrections_as_the_solver_believes(vie
 def test_what_is_exact_is_not_free(views):
     layout = [range(6, 9), range(9, 12)]
     for rotation, translation, free in ((1.0, 0.0, [0]), (0.0, 3.0, [1]), (None, 3.0, [0, 1]), (0.0, 0.0, [])):
-        unknowns = Unknowns([uncertain(views[0]), uncertain(views[1], rotation, translation)])
+        unknowns = CameraCorrections([uncertain(views[0]), uncertain(views[1], rotation, translation)])
         assert list(unknowns.free) == [index for block in free for index in layout[block]]
-    assert not Unknowns.exact([uncertain(view) for view in views]).free.size
-    assert list(Unknowns(views, SharedUnknowns(principal_point_sd_px=1)).free) == [13, 14]
+    assert not CameraCorrections.exact([uncertain(view) for view in views]).free.size
+    assert list(CameraCorrections(views, SharedUnknowns(principal_point_sd_px=1)).free) == [13, 14]
 
 
 def test_corrected_camera_is_the_one_described(views):
-    unknowns = Unknowns([views[0], uncertain(views[1])], SHARED)
+    unknowns = CameraCorrections([views[0], uncertain(views[1])], SHARED)
     corrections = unknowns.none.copy()
     corrections[6:] = [0.01, 0.02, -0.03, 1, 2, 3, 10, 4, -6, 0.5, 0.6, 0.7]
     full = unknowns.camera(1, corrections, views[1].camera)
@@ -207,8 +207,8 @@ def test_distance_to_the_detector_is_found(anatomy, ct):
 def test_distance_to_the_detector_needs_a_pixel_size(views):
     bare = [replace(view, xray=XRay(view.xray.line_integrals, view.xray.valid)) for view in views]
     with pytest.raises(InputError, match='"view1" does not tell its pixel size'):
-        Unknowns(bare, SharedUnknowns(source_to_detector_sd_mm=5))
-    Unknowns(bare, SharedUnknowns(principal_point_sd_px=5))
+        CameraCorrections(bare, SharedUnknowns(source_to_detector_sd_mm=5))
+    CameraCorrections(bare, SharedUnknowns(principal_point_sd_px=5))
 
 
 def test_default_descent_takes_cameras_as_exact(ct, views):

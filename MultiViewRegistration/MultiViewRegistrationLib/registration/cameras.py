@@ -28,7 +28,7 @@ from ..errors import InputError
 from ..geometry import rigid
 from ..geometry.camera import Camera
 from ..imaging.view import SharedUnknowns, View
-from .objective import Evaluation, Objective, Settings
+from .objective import Objective, PoseFit, Settings
 
 CALIBRATED = SharedUnknowns()
 
@@ -36,7 +36,7 @@ CALIBRATED = SharedUnknowns()
 LEVER_MM = 100.0
 
 
-class Unknowns:
+class CameraCorrections:
     """The corrections of a case's cameras as one vector: r (3), t (3) of each view, then d, p (2) and o (3).
 
     sd: (6 views + 6,) standard deviations; 0 = known, inf = nothing is known.   free: (n,) indices of those that are not 0.
@@ -63,7 +63,7 @@ class Unknowns:
         self.intrinsics = bool(sd[-1, :3].any())
 
     @classmethod
-    def exact(cls, views: Sequence[View]) -> Unknowns:
+    def exact(cls, views: Sequence[View]) -> CameraCorrections:
         """Nothing is unknown, whatever the views say."""
         return cls([view.exact() for view in views])
 
@@ -99,32 +99,32 @@ class Unknowns:
         parts[:-6].reshape(-1, 6)[:, :3] *= LEVER_MM
         return float(parts.max())
 
-    def system(self, objective: Objective, fit: Evaluation, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def system(self, objective: Objective, fit: PoseFit, corrections: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Gradient (6 + n,) and Hessian (6 + n, 6 + n) of half the cost by pose and free corrections, the prior included."""
         if not self.free.size:
             return fit.gradient, fit.hessian
-        ways = self.ways(objective, corrections)
-        gradient = sum(way.T @ g for way, (g, _) in zip(ways, fit.by_view, strict=True))
+        jacobians = self.jacobians(objective, corrections)
+        gradient = sum(way.T @ g for way, (g, _) in zip(jacobians, fit.by_view, strict=True))
         hessian = sum(
-            way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(ways, fit.by_view, strict=True)
+            way.T @ (np.tril(h) + np.tril(h, -1).T) @ way for way, (_, h) in zip(jacobians, fit.by_view, strict=True)
         )
         precision = self.precision(objective, fit)
         gradient[6:] += precision * corrections[self.free]
         hessian[6:, 6:] += np.diag(precision)
         return gradient, hessian
 
-    def ways(self, objective: Objective, corrections: np.ndarray) -> list[np.ndarray]:
+    def jacobians(self, objective: Objective, corrections: np.ndarray) -> list[np.ndarray]:
         """By view, (6 or 9, 6 + n): what its projection's Jacobian is by, by pose and free corrections."""
         return [
             self._derivative(i, corrections, view.camera, objective.pivot) for i, view in enumerate(objective.views)
         ]
 
-    def precision(self, objective: Objective, fit: Evaluation) -> np.ndarray:
+    def precision(self, objective: Objective, fit: PoseFit) -> np.ndarray:
         """(n,) what the prior of the free corrections weighs beside the Hessian of half the cost."""
         cost = fit.cost if np.isfinite(fit.cost) else 1.0
         return cost / independent_residuals(fit, objective.settings) / self.sd[self.free] ** 2
 
-    def growth(self, objective: Objective, fit: Evaluation, corrections: np.ndarray, others: np.ndarray) -> float:
+    def prior_ratio(self, objective: Objective, fit: PoseFit, corrections: np.ndarray, others: np.ndarray) -> float:
         """The factor on the cost by which the prior makes `others` worse than `corrections`."""
         if not self.free.size:
             return 1.0
@@ -151,7 +151,7 @@ class Unknowns:
         return float(given.intrinsics[1, 1] / self._focal_px[i])
 
 
-def independent_residuals(fit: Evaluation, settings: Settings) -> float:
+def independent_residuals(fit: PoseFit, settings: Settings) -> float:
     """How many independent residuals the mean in a cost stands for.
 
     Residuals near each other are alike; local normalisation ends that within its window of +-r pixels. At the last level (r = 4) their

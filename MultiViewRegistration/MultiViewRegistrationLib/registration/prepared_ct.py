@@ -16,8 +16,16 @@ from ..imaging.view import View
 from ..imaging.volume import Volume, pyramid
 from ..rendering.cut_ends import cut_ends
 from ..rendering.drr import Projector
-from .objective import Evaluation, Objective
-from .plan import AMONG, BODY, STRUCTURE, Level, pixel_at, plan, scoring
+from .objective import Objective, PoseFit
+from .schedule import (
+    BODY,
+    STRUCTURE,
+    STRUCTURE_WITH_BACKGROUND,
+    ResolutionLevel,
+    pixel_size_mm,
+    resolution_schedule,
+    scoring_level,
+)
 from .scoring import Scorer
 
 _VOLUME_LEVELS = 5
@@ -30,14 +38,14 @@ class Numba:
     objective, scorer = Objective, Scorer
 
 
-class Anatomy:
+class PreparedCT:
     """A CT made ready for registration, once for any number of X-rays: its pyramid of attenuation, and where its bone is.
 
     structure: whether it is one structure among others that the X-rays show, too (a mask, or a relative volume).
-    rest_at: (4, 4) world mm, the pose at which the rest of the CT lies that is compared together with the structure, see `among`.
+    world_from_background: (4, 4) world mm, of the rest of the CT, rendered as a fixed background, see `structure`.
     """
 
-    rest_at: np.ndarray | None = None
+    world_from_background: np.ndarray | None = None
 
     def __init__(self, ct: CT) -> None:
         self._ct = ct
@@ -50,42 +58,41 @@ class Anatomy:
         self.centroid = ct.centroid()
         self._by = Numba
 
-    def on(self, by) -> Anatomy:
+    def on(self, by) -> PreparedCT:
         """The same CT, whose objectives and scorers `by` makes, see `Numba` and `on_device.Device`."""
         other = copy(self)
         other._by = by
-        if self.whole:
-            other.whole = self.whole.on(by)
+        if self.full_ct:
+            other.full_ct = self.full_ct.on(by)
         return other
 
     @cached_property
-    def whole(self) -> Anatomy | None:
+    def full_ct(self) -> PreparedCT | None:
         """All of the CT of which this is a structure, about its centre; None where it is all itself, or has relative values, which know no
         soft tissue."""
         ct = self._ct
         if ct.mask is None or ct.unit != "hu":
             return None
-        whole = Anatomy(replace(ct, mask=None))
+        whole = PreparedCT(replace(ct, mask=None))
         whole.centroid = (
             self.centroid
         )  # the X-rays show what lies about the structure, and it is what the start is off by
         return whole
 
-    def among(self, rest_at: np.ndarray | None) -> Anatomy:
-        """A structure whose objectives and scorers compare the X-rays with it and the rest of its CT together, which stays at `rest_at`
-        (4, 4); this one itself for None.
+    def with_background(self, world_from_background: np.ndarray | None) -> PreparedCT:
+        """The structure with the rest of its CT rendered as a fixed background at `world_from_background` (4, 4); itself for None.
 
         What moves is what the structure attenuates more than soft tissue does: that fills the place that it leaves, and makes room where it
-        goes. At `rest_at` both together are the whole CT.
+        goes. At `world_from_background` both together are the whole CT.
         """
-        if rest_at is None:
+        if world_from_background is None:
             return self
         other = copy(self._in_tissue)
-        other._by, other.whole, other.rest_at = self._by, self.whole, rest_at
+        other._by, other.full_ct, other.world_from_background = self._by, self.full_ct, world_from_background
         return other
 
     @cached_property
-    def _in_tissue(self) -> Anatomy:
+    def _in_tissue(self) -> PreparedCT:
         """The structure by what it attenuates more than soft tissue does."""
         other, finest = copy(self), self._volumes[0]
         other._volumes = pyramid(
@@ -138,52 +145,64 @@ class Anatomy:
         thinned = index[np.linspace(0, len(index) - 1, min(most, len(index))).astype(int)]
         return rigid.transform_points(volume.ct_from_index, thinned)
 
-    def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[Level]:
+    def levels(self, views: list[View], world_from_ct: np.ndarray) -> list[ResolutionLevel]:
         """The resolutions at which the CT is compared with these views."""
         centre = rigid.transform_points(world_from_ct, self.centroid)
         box = self.corners()
         extent_mm = max(float(np.linalg.norm(box[corner] - box[0])) for corner in (1, 2, 4))
         voxel_mm = float(np.median(self._volumes[0].spacing_mm))
-        compared = BODY if not self.structure else STRUCTURE if self.rest_at is None else AMONG
-        return plan(views, centre, extent_mm, voxel_mm, len(self._volumes), compared)
+        compared = (
+            BODY
+            if not self.structure
+            else STRUCTURE
+            if self.world_from_background is None
+            else STRUCTURE_WITH_BACKGROUND
+        )
+        return resolution_schedule(views, centre, extent_mm, voxel_mm, len(self._volumes), compared)
 
     def prepare(self, views: list[View], world_from_ct: np.ndarray) -> None:
         """Make the projectors that a registration to these views will ask for."""
         levels = self.levels(views, world_from_ct)
-        for level in [*levels, scoring(levels[0], len(self._volumes), structure=self.structure)]:
+        for level in [*levels, scoring_level(levels[0], len(self._volumes), structure=self.structure)]:
             self.projector(level.volume)
 
-    def objective(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float = 15.0) -> Objective:
+    def objective(
+        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, room_mm: float = 15.0
+    ) -> Objective:
         """The objective at one resolution, of a structure only on the parts of the images within `room_mm` of it."""
         pivot = rigid.transform_points(world_from_ct, self.centroid)
         pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
         return self._by.objective(self.projector(level.volume), pooled, level.settings, pivot, rest)
 
-    def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> Evaluation:
+    def fit(self, views: list[View], world_from_ct: np.ndarray, start: np.ndarray) -> PoseFit:
         """The fit at a pose, as the last level of a refinement from a start compares CT and views."""
         objective = self.objective(views, self.levels(views, start)[-1], world_from_ct)
         return objective.linearise(objective.project(world_from_ct))
 
-    def scorer(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
+    def scorer(self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, room_mm: float) -> Scorer:
         """The scorer of poses for a search at a coarsest level, on the same parts of the images."""
-        level = scoring(level, len(self._volumes), structure=self.structure)
+        level = scoring_level(level, len(self._volumes), structure=self.structure)
         pooled, rest = self._before_rest(self._pooled(views, level, world_from_ct, room_mm), level)
         return self._by.scorer(self.projector(level.volume), pooled, level.settings, self.centroid, rest)
 
-    def _before_rest(self, views: list[View], level: Level) -> tuple[list[View], list[np.ndarray] | None]:
+    def _before_rest(self, views: list[View], level: ResolutionLevel) -> tuple[list[View], list[np.ndarray] | None]:
         """Views without the rays in which the rest of the CT has a false value, and what it adds to each DRR; None where it is left out."""
-        if self.rest_at is None:
+        if self.world_from_background is None:
             return views, None
-        whole, part = self.whole.projector(level.volume), self.projector(level.volume)
+        whole, part = self.full_ct.projector(level.volume), self.projector(level.volume)
         left, rest = [], []
         for view in views:
-            seen = whole.seen(view.camera, self.rest_at)
-            both, own = (each.render(view.camera, self.rest_at, wanted=seen).image for each in (whole, part))
+            seen = whole.seen(view.camera, self.world_from_background)
+            both, own = (
+                each.render(view.camera, self.world_from_background, wanted=seen).image for each in (whole, part)
+            )
             left.append(replace(view, xray=replace(view.xray, valid=view.xray.valid & (seen > 0))))
             rest.append(np.where(seen > 0, both - own, np.float32(0)))
         return left, rest
 
-    def _pooled(self, views: list[View], level: Level, world_from_ct: np.ndarray, room_mm: float) -> list[View]:
+    def _pooled(
+        self, views: list[View], level: ResolutionLevel, world_from_ct: np.ndarray, room_mm: float
+    ) -> list[View]:
         if self.structure:
             corners = rigid.transform_points(world_from_ct, self.corners())
             views = [_cropped(view, corners, room_mm, level.pool) for view in views]
@@ -199,7 +218,7 @@ def _cropped(view: View, corners: np.ndarray, room_mm: float, multiple: int) -> 
     if (view.camera.depth(corners) <= 0).any():
         return view
     pixels = view.camera.project(corners)
-    room = room_mm / pixel_at(view, corners.mean(axis=0))
+    room = room_mm / pixel_size_mm(view, corners.mean(axis=0))
     low = np.maximum(np.floor((pixels.min(axis=0) - room) / multiple), 0).astype(int) * multiple
     high = np.minimum(np.ceil((pixels.max(axis=0) + room) / multiple) * multiple, view.camera.size).astype(int)
     return view.cropped(*low, *(high - low)) if (high - low >= 8 * multiple).all() else view

@@ -11,11 +11,11 @@ from dataclasses import replace
 
 from ..geometry import rigid
 from ..imaging.view import SharedUnknowns, View
+from .cameras import CALIBRATED
 from .pipeline import Progress, Refinement
-from .unknowns import CALIBRATED
 
 
-def untied(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
+def uncalibrated_view_indices(views: Sequence[View], shared: SharedUnknowns = CALIBRATED) -> list[int]:
     """Indices of the views that nothing ties to the first one: neither a prior on their camera nor an unknown shared by all views."""
     if shared != CALIBRATED:
         return []
@@ -32,7 +32,7 @@ def register_views(
 
     find: registers the views it is handed, `refine` or `refine_anywhere` with all else bound, and tells its progress.
     """
-    alone = untied(views, shared)
+    alone = uncalibrated_view_indices(views, shared)
     if not alone:
         return find(views, progress)
     together = [i for i in range(len(views)) if i not in alone]
@@ -48,16 +48,16 @@ def register_views(
         return find([views[i] for i in chosen], tell)
 
     joint = found(0, together)
-    pose, searched = joint.world_from_ct, joint.searched
+    pose, seconds = joint.world_from_ct, joint.search_seconds
     fit = joint.fit
     seen = dict(zip(together, zip(joint.views, fit.pixels, fit.shown, fit.similarity, strict=True), strict=True))
     for done, i in enumerate(alone, start=1):
         single = found(done, [i])
-        searched += single.searched
+        seconds += single.search_seconds
         given = views[i].camera
         motion = single.world_from_ct @ rigid.inverse(pose)
         camera = replace(given, camera_from_world=given.camera_from_world @ motion)
         seen[i] = replace(views[i], camera=camera), single.fit.pixels[0], single.fit.shown[0], single.fit.similarity[0]
     corrected, pixels, shown, similarity = zip(*(seen[i] for i in range(len(views))), strict=True)
     fit = replace(fit, pixels=pixels, shown=shown, similarity=similarity)
-    return replace(joint, fit=fit, views=list(corrected), searched=searched)
+    return replace(joint, fit=fit, views=list(corrected), search_seconds=seconds)

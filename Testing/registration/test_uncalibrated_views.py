@@ -11,9 +11,9 @@ from phantom import TRUE_POSE, make_views, off
 from MultiViewRegistrationLib.errors import Cancelled
 from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.view import SharedUnknowns
-from MultiViewRegistrationLib.registration.apart import register_views, untied
+from MultiViewRegistrationLib.registration.cameras import CALIBRATED
 from MultiViewRegistrationLib.registration.pipeline import refine
-from MultiViewRegistrationLib.registration.unknowns import CALIBRATED
+from MultiViewRegistrationLib.registration.uncalibrated_views import register_views, uncalibrated_view_indices
 
 START = off(TRUE_POSE, [1.0, -2.0, 2.0], [3.0, 2.0, -2.0])
 
@@ -35,11 +35,11 @@ def three(ct):
 
 def test_a_view_is_untied_where_nothing_is_known(three):
     views, _ = three
-    assert untied(views) == [1]
-    assert untied([views[1], *views[1:]]) == [1], "the first view is what the others are tied to"
-    assert untied(views, SharedUnknowns(isocentre_sd_mm=3)) == []
+    assert uncalibrated_view_indices(views) == [1]
+    assert uncalibrated_view_indices([views[1], *views[1:]]) == [1], "the first view is what the others are tied to"
+    assert uncalibrated_view_indices(views, SharedUnknowns(isocentre_sd_mm=3)) == []
     for known in ("rotation_sd_deg", "translation_sd_mm"):
-        assert untied([views[0], replace(views[1], **{known: 2.0})]) == []
+        assert uncalibrated_view_indices([views[0], replace(views[1], **{known: 2.0})]) == []
 
 
 def test_an_unknown_camera_is_found_and_does_not_move_the_pose(anatomy, three):

@@ -14,21 +14,21 @@ import numpy as np
 
 from ..errors import InputError
 from ..imaging.view import View
-from . import plan
-from .anatomy import Anatomy
-from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, narrowed
-from .search import distance, merged
-from .unknowns import CALIBRATED
+from . import schedule
+from .cameras import CALIBRATED
+from .pipeline import OTHER_MM, LevelTrace, Progress, Refinement, Registration, prune
+from .prepared_ct import PreparedCT
+from .search import cluster_minima, distance
 
 #: What the whole CT takes of the time.
 WHOLE_SHARE = 0.4
 
 #: Registers an anatomy to views, and tells its progress.
-Find = Callable[[Anatomy, list[View], Callable[[Progress], object]], Refinement]
+Find = Callable[[PreparedCT, list[View], Callable[[Progress], object]], Refinement]
 
 
-def register_among(
-    anatomy: Anatomy,
+def register_structure(
+    anatomy: PreparedCT,
     views: list[View],
     find: Find,
     progress: Callable[[Progress], object] = lambda _: None,
@@ -41,9 +41,9 @@ def register_among(
     Where the X-rays do not look like the whole CT (limbs that are bent otherwise) the structure is registered by itself. Cameras are
     corrected by the whole CT.
     """
-    if anatomy.whole is None:
+    if anatomy.full_ct is None:
         return find(anatomy, views, progress)
-    placed = placed_rest(
+    placed = register_background(
         anatomy,
         views,
         find,
@@ -55,10 +55,12 @@ def register_among(
 
     if placed is None:
         return find(anatomy, views, after)
-    rest_at = placed.world_from_ct
-    others = [start for start in starts if distance(start, rest_at, anatomy.centroid) > OTHER_MM]
+    world_from_background = placed.world_from_ct
+    others = [start for start in starts if distance(start, world_from_background, anatomy.centroid) > OTHER_MM]
     exact = [view.exact() for view in placed.views]
-    found = _Among(anatomy.among(rest_at), exact, rest_at, after, CALIBRATED).refinement(others)
+    found = _Among(
+        anatomy.with_background(world_from_background), exact, world_from_background, after, CALIBRATED
+    ).refinement(others)
     if found is None:  # the structure is not in the X-rays where the CT is
         return find(anatomy, views, after)
     return replace(
@@ -67,26 +69,26 @@ def register_among(
         shared=placed.shared,
         candidates=placed.candidates + found.candidates,
         refined=placed.refined + found.refined,
-        searched=placed.searched + found.searched,
+        search_seconds=placed.search_seconds + found.search_seconds,
         selected_start=placed.selected_start,
-        rest_at=rest_at,
+        world_from_background=world_from_background,
     )
 
 
-def placed_rest(
-    anatomy: Anatomy,
+def register_background(
+    anatomy: PreparedCT,
     views: list[View],
     find: Find,
     progress: Callable[[Progress], object] = lambda _: None,
 ) -> Refinement | None:
     """The whole CT registered of which this is a structure; None where the X-rays do not look like it."""
-    if anatomy.whole is None:
+    if anatomy.full_ct is None:
         return None
     try:
-        placed = find(anatomy.whole, views, progress)
+        placed = find(anatomy.full_ct, views, progress)
     except InputError:
         return None
-    return placed if placed.fit.least_similarity >= plan.PLACED else None
+    return placed if placed.fit.least_similarity >= schedule.MIN_PLAUSIBLE_NCC else None
 
 
 class _Among(Registration):
@@ -94,12 +96,16 @@ class _Among(Registration):
 
     def refinement(self, others: Sequence[np.ndarray]) -> Refinement | None:
         """The best answer about where the rest has the structure, and from other poses (4, 4); None if there is none."""
-        found = self.search(0, self._centre, plan.SURROUNDINGS_OF_STRUCTURE, plan.AROUND_STRUCTURE, with_start=True)
-        coarse = merged(found.answers, [answer.run for answer in self.descended(0, others)], self.anatomy.centroid)
-        kept, rivals = narrowed(coarse, *plan.PLAUSIBLE_AMONG)
-        fine = merged(
-            self.refined(1, kept), [answer.run for answer in self.descended(1, others)], self.anatomy.centroid
+        found = self.search(
+            0, self._centre, schedule.STRUCTURE_LOCAL_RANGE, schedule.STRUCTURE_LOCAL_BUDGET, with_start=True
+        )
+        coarse = cluster_minima(
+            found.minima, [minimum.descent for minimum in self.descended(0, others)], self.anatomy.centroid
+        )
+        kept, rivals = prune(coarse, *schedule.KEEP_WITH_BACKGROUND)
+        fine = cluster_minima(
+            self.refined(1, kept), [minimum.descent for minimum in self.descended(1, others)], self.anatomy.centroid
         )
         return self.finished(
-            fine, rivals, [LevelTrace(self._size(0), answer.run.steps) for answer in coarse[:1]], [self._centre]
+            fine, rivals, [LevelTrace(self._size(0), minimum.descent.steps) for minimum in coarse[:1]], [self._centre]
         )

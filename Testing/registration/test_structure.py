@@ -14,9 +14,9 @@ from MultiViewRegistrationLib.geometry import rigid
 from MultiViewRegistrationLib.imaging.ct import CT, attenuation, masked
 from MultiViewRegistrationLib.imaging.volume import Volume
 from MultiViewRegistrationLib.imaging.xray import XRay
-from MultiViewRegistrationLib.registration.among import register_among
-from MultiViewRegistrationLib.registration.anatomy import Anatomy
 from MultiViewRegistrationLib.registration.pipeline import refine
+from MultiViewRegistrationLib.registration.prepared_ct import PreparedCT
+from MultiViewRegistrationLib.registration.structure import register_structure
 from MultiViewRegistrationLib.rendering.drr import Projector
 
 #: Where the largest blob lies against all others.
@@ -33,8 +33,8 @@ def bone_ct(ct) -> CT:
 
 
 @pytest.fixture(scope="module")
-def bone(bone_ct) -> Anatomy:
-    return Anatomy(bone_ct)
+def bone(bone_ct) -> PreparedCT:
+    return PreparedCT(bone_ct)
 
 
 def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
@@ -57,7 +57,7 @@ def xrays(ct, bone_ct, bone_pose=MOVED, rest_pose=TRUE_POSE):
 
 
 def found_in(anatomy, views, start=START, progress=lambda told: None, starts=()):
-    return register_among(anatomy, views, lambda of, some, tell: refine(of, some, start, tell), progress, starts)
+    return register_structure(anatomy, views, lambda of, some, tell: refine(of, some, start, tell), progress, starts)
 
 
 def error_of(bone_ct, pose, true):
@@ -72,10 +72,10 @@ def error_of(bone_ct, pose, true):
 
 def test_both_together_are_the_whole_ct_where_the_rest_lies(ct, bone, bone_ct):
     views = make_views(ct)
-    level = bone.among(TRUE_POSE).levels(views, TRUE_POSE)[-1]
-    objective = bone.among(TRUE_POSE).objective(views, level, TRUE_POSE)
+    level = bone.with_background(TRUE_POSE).levels(views, TRUE_POSE)[-1]
+    objective = bone.with_background(TRUE_POSE).objective(views, level, TRUE_POSE)
     for projection, rest, view in zip(objective.project(TRUE_POSE), objective.rest, objective.views, strict=True):
-        whole = bone.whole.projector(level.volume).render(view.camera, TRUE_POSE).image
+        whole = bone.full_ct.projector(level.volume).render(view.camera, TRUE_POSE).image
         np.testing.assert_allclose(projection.image + rest, whole, atol=1e-4)
     assert 0.05 < objective.project(TRUE_POSE)[0].image.max() < 0.9 * whole.max()
 
@@ -84,9 +84,9 @@ def test_a_bone_that_moved_is_found_though_its_neighbours_are_alike(ct, bone, bo
     views = xrays(ct, bone_ct)
     alone = refine(bone, views, START)
     found = found_in(bone, views)
-    assert error_mm(found.rest_at) < 1.5, "the rest lies where it is, nearly"
+    assert error_mm(found.world_from_background) < 1.5, "the rest lies where it is, nearly"
     assert error_of(bone_ct, found.world_from_ct, MOVED) < 0.3 < error_of(bone_ct, alone.world_from_ct, MOVED)
-    assert min(found.fit.similarity) > 0.9 and found.candidates > 1 and found.rest_at is not None
+    assert min(found.fit.similarity) > 0.9 and found.candidates > 1 and found.world_from_background is not None
 
 
 def test_a_bone_beyond_the_surroundings_is_found_from_its_own_start(ct, bone, bone_ct):
@@ -116,8 +116,10 @@ def test_cameras_are_corrected_by_the_whole_ct(ct, bone, bone_ct):
         < error_of(bone_ct, found_in(bone, as_given).world_from_ct, MOVED)
     )
     assert found.views[1].rotation_sd_deg == 2.0, "what was said of it stays"
-    away = rigid.inverse(found.views[1].camera.camera_from_world) @ true.camera_from_world
-    assert np.degrees(rigid.rotation_angle(away[:3, :3])) < 1.2  # of 3.6; the blob that moved is a part of the whole
+    pose_difference = rigid.inverse(found.views[1].camera.camera_from_world) @ true.camera_from_world
+    assert (
+        np.degrees(rigid.rotation_angle(pose_difference[:3, :3])) < 1.2
+    )  # of 3.6; the blob that moved is a part of the whole
 
 
 def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registered_by_itself(ct, bone, bone_ct):
@@ -135,17 +137,17 @@ def test_where_the_x_rays_do_not_look_like_the_whole_ct_the_structure_is_registe
         for view, one in zip(beyond, other, strict=True)
     ]
     found, alone = found_in(bone, views), refine(bone, views, START)
-    assert found.rest_at is None
+    assert found.world_from_background is None
     np.testing.assert_array_equal(found.world_from_ct, alone.world_from_ct)
 
 
 @pytest.mark.parametrize("of", ["the whole CT", "relative values"])
 def test_without_a_rest_there_is_nothing_to_add(ct, bone_ct, of):
     values = np.maximum(ct.volume.values, 0) * bone_ct.mask
-    anatomy = Anatomy(ct if of == "the whole CT" else CT(Volume(values, ct.volume.ct_from_index), "relative"))
-    assert anatomy.whole is None and anatomy.among(None) is anatomy
+    anatomy = PreparedCT(ct if of == "the whole CT" else CT(Volume(values, ct.volume.ct_from_index), "relative"))
+    assert anatomy.full_ct is None and anatomy.with_background(None) is anatomy
     asked = []
-    register_among(
+    register_structure(
         anatomy, make_views(ct, size=64), lambda of, views, tell: asked.append(of) or refine(of, views, START, tell)
     )
     assert asked == [anatomy]
@@ -172,4 +174,4 @@ def test_on_another_device_it_is_the_same(ct, bone, bone_ct):
     views = [view.pooled(2) for view in xrays(ct, bone_ct)]
     found, there = found_in(bone, views), found_in(bone.on(Device("cpu")), views)
     assert error_of(bone_ct, there.world_from_ct, found.world_from_ct) < 0.02
-    assert error_mm(there.rest_at, found.rest_at) < 0.02
+    assert error_mm(there.world_from_background, found.world_from_background) < 0.02

@@ -19,7 +19,7 @@ from slicer.util import VTKObservationMixin
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT
 
-from MultiViewRegistrationLib.mrml.cleanup import Watch
+from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
 from MultiViewRegistrationLib.mrml.display import hide, is_shown
 from MultiViewRegistrationLib.mrml.registration import MODULE, Registration
 from MultiViewRegistrationLib.mrml.sample_data import register_sample_data, sample_case
@@ -110,7 +110,7 @@ class MultiViewRegistrationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         uiWidget.setMRMLScene(slicer.mrmlScene)
         self.ui = slicer.util.childWidgetVariables(uiWidget)
         self.logic = MultiViewRegistrationLogic()
-        self.watch = Watch(slicer.mrmlScene)
+        self.watch = SceneObserver(slicer.mrmlScene)
         self.panel = Panel(self.ui, self.logic, self.resourcePath)
         self.selectors = slicer.util.findChildren(uiWidget, className="qMRMLNodeComboBox")
         self.addObserver(slicer.mrmlScene, slicer.mrmlScene.NodeAboutToBeRemovedEvent, self.onNodeAboutToBeRemoved)

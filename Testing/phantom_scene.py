@@ -63,3 +63,12 @@ def settle(session) -> None:
 
     registration = session.registration
     session.history.add(Entry.now("given", registration.world_from_ct, fingerprint=fingerprint(registration)))
+
+
+def remove(registration) -> None:
+    """Remove a registration with all that was made for it."""
+    from MultiViewRegistrationLib.mrml.cleanup import take_down
+
+    scene = registration.scene
+    take_down(registration)
+    scene.RemoveNode(registration.node)

@@ -260,8 +260,8 @@ def test_cursor_and_epipolar_line_are_where_the_cameras_say(world, shown):
 
 def test_landmarks_are_where_they_were_clicked_and_where_the_ct_has_them(world, shown):
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.loading import place_landmarks
-    from MultiViewRegistrationLib.session import landmarks
+    from MultiViewRegistrationLib.mrml import landmarks
+    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     camera, in_ct = shown.registration.xrays[0].camera, np.array([10.0, -12.0, 8.0])
     place_landmarks(shown.registration, [Landmark("<i>tip</i>", in_ct, {"view1": np.array([40.0, 81.0])})])

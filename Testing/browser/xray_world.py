@@ -65,9 +65,9 @@ def pose(shown) -> np.ndarray:
 
 def moved(shown) -> np.ndarray:
     """How the CT's centre moved since the start, mm."""
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
-    centre = np.append(by_hand.centre_in_ct(shown.registration), 1)
+    centre = np.append(manual_pose.centre_in_ct(shown.registration), 1)
     return (pose(shown) @ centre - START @ centre)[:3]
 
 
@@ -82,9 +82,9 @@ def projected(camera, point) -> np.ndarray:
 
 
 def centre(shown) -> np.ndarray:
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
-    return (START @ np.append(by_hand.centre_in_ct(shown.registration), 1))[:3]
+    return (START @ np.append(manual_pose.centre_in_ct(shown.registration), 1))[:3]
 
 
 async def drag(shown, begin, end, number: int = 0, button: str = "left", steps: int = 7) -> None:

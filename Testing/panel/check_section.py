@@ -103,7 +103,7 @@ def screw(person, name="Screw"):
 
 
 def projections(registration) -> list:
-    from MultiViewRegistrationLib.mrml.products import products_of
+    from MultiViewRegistrationLib.mrml.nodes import products_of
 
     return [
         node

@@ -147,12 +147,12 @@ def test_another_registration_leaves_nothing_untrue_behind(viewer):
 
 
 def test_the_3d_view_looks_along_a_beam_and_back(viewer):
-    from MultiViewRegistrationLib.mrml import beam
+    from MultiViewRegistrationLib.mrml import source_view
     from MultiViewRegistrationLib.mrml.frames import ras_from_lps
 
     box = viewer.of("check").beamComboBox
     view = viewer.views.threeDWidget(0).threeDView()
-    camera = beam.camera_of(view.mrmlViewNode())
+    camera = source_view.camera_of(view.mrmlViewNode())
     before = np.array(camera.GetPosition())
     viewer.host.choose(box, "the source of view2")
     assert np.allclose(camera.GetPosition(), ras_from_lps(viewer.registration.xrays[1].camera.source), atol=1e-6)
@@ -160,7 +160,7 @@ def test_the_3d_view_looks_along_a_beam_and_back(viewer):
     assert box.currentText == "the source of view2"
     viewer.host.main_window.resize(540, 300)
     viewer.host.process(0.2)
-    assert beam.size_of(camera) == (view.width, view.height)
+    assert source_view.size_of(camera) == (view.width, view.height)
     viewer.host.choose(box, "anywhere")
     assert np.allclose(camera.GetPosition(), before)
 

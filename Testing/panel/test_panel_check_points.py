@@ -98,7 +98,7 @@ def test_the_linked_cursor_by_clicks(viewer):
 
 
 def test_the_button_follows_what_the_mouse_does(viewer):
-    from MultiViewRegistrationLib.mrml.markups import stop_placing
+    from MultiViewRegistrationLib.mrml.nodes import stop_placing
 
     ui = viewer.of("check")
     viewer.host.click(ui.cursorButton)

@@ -145,7 +145,7 @@ def test_under_a_transform_that_is_not_linear(host, opened, section, phantom):
 
 
 def test_a_structure(host, section, phantom):
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     ct = make_ct()
     mask = ct.volume.values > 300

@@ -124,7 +124,7 @@ def test_it_says_what_it_prepares(person, monkeypatch):
     from MultiViewRegistrationLib.session.presenters import export
 
     go, ui = threading.Event(), person.of("export")
-    monkeypatch.setattr(export.export, "take_messages", lambda session, override: lambda: go.wait(20))
+    monkeypatch.setattr(export.result_files, "take_messages", lambda session, override: lambda: go.wait(20))
     person.host.click(ui.sendButton)
     person.host.process(0.1)
     assert ui.linkLabel.text == "Preparing the overlays to send..."

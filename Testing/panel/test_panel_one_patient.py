@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from person import Person
 from phantom import TRUE_POSE, off
-from phantom_scene import make_registration
+from phantom_scene import make_registration, remove
 
 MODULE = "MultiViewRegistration"
 
@@ -107,7 +107,7 @@ def chooses_in_the_selector(person) -> object:
 
 
 def opens_a_case(person, tmp_path) -> object:
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     person.panel.choose(person.b)
     write_case_folder(person.panel.session, tmp_path)()
@@ -179,11 +179,11 @@ def test_a_scene_with_two_is_reopened(person, tmp_path, elsewhere):
 
 def test_the_program_loads_another_case_while_one_is_shown(person, tmp_path):
     """By a script; nobody has chosen it."""
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     person.panel.choose(person.b)
     write_case_folder(person.panel.session, tmp_path)()
     person.panel.choose(person.a)
-    person.b.remove()
+    remove(person.b)
     person.b = person.panel.logic.loadCase(next(tmp_path.rglob("case.json")))
     sees_only(person, person.a)

@@ -20,7 +20,7 @@ def person(host):
 @pytest.fixture
 def case(person, ct, views, tmp_path) -> Path:
     """A case.json in a folder "hip"; its registration is not in the scene any more."""
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     registration = make_registration(person.host.scene, ct, views)
     person.panel.choose(registration)

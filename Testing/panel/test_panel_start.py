@@ -146,7 +146,7 @@ def click_points(driven, points, view=None):
     import vtk
 
     from MultiViewRegistrationLib.mrml.frames import ras_from_lps
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list
 
     active = landmark_list(driven.registration)
     for point in points:
@@ -270,10 +270,10 @@ def test_without_views_the_handles_are_there_and_the_history_follows(driven):
 
 
 def test_a_registration_ends_moving_by_hand(driven, monkeypatch):
-    from MultiViewRegistrationLib.session import work
+    from MultiViewRegistrationLib.session import registering
 
-    go, registered = threading.Event(), work.registered
-    monkeypatch.setattr(work, "registered", lambda *arguments: go.wait(20.0) and registered(*arguments))
+    go, registered = threading.Event(), registering.register_case
+    monkeypatch.setattr(registering, "register_case", lambda *arguments: go.wait(20.0) and registered(*arguments))
     button = driven.start.ui.moveButton
     driven.choose_start("by hand")
     driven.host.click(button)

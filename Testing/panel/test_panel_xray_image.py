@@ -43,7 +43,7 @@ def test_the_image(host, opened, section):
 
 def test_a_mask_drawn_and_chosen(host, opened, section):
     from MultiViewRegistrationLib.mrml.case import xray_of
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     add(host, section)
     place(host, section, 30)

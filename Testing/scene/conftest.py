@@ -31,8 +31,8 @@ def scene(slicer_app):
 @pytest.fixture
 def watch(scene):
     """Looks after the scene, as it does wherever the module is open."""
-    from MultiViewRegistrationLib.mrml.cleanup import Watch
+    from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
 
-    watch = Watch(scene)
+    watch = SceneObserver(scene)
     yield watch
     watch.stop()

@@ -68,7 +68,8 @@ def complete(scene, name: str = "Test"):
     """A registration with CT, landmarks and two X-rays, one with a DRR, all shown."""
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
     from MultiViewRegistrationLib.mrml import display
-    from MultiViewRegistrationLib.mrml.loading import place_landmarks, volume_node
+    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
+    from MultiViewRegistrationLib.mrml.loading import volume_node
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     registration.ct = volume_node(scene, f"{name} CT", np.zeros((4, 5, 6), np.int16), np.diag([2, 2, 3, 1.0]))

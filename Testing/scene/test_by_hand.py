@@ -43,49 +43,49 @@ def seen(registration, view, in_ct=LUMP):
 
 
 def test_the_centre_is_that_of_the_bone(registration):
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
-    assert np.allclose(by_hand.centre_in_ct(registration), LUMP)
-    assert np.allclose(by_hand.centre(registration), LUMP + START[:3, 3])
+    assert np.allclose(manual_pose.centre_in_ct(registration), LUMP)
+    assert np.allclose(manual_pose.centre(registration), LUMP + START[:3, 3])
 
 
 def test_the_centre_is_that_of_the_segment_once_one_is_chosen(registration):
-    from MultiViewRegistrationLib.mrml import by_hand
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml import manual_pose
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
-    by_hand.centre_in_ct(registration)
+    manual_pose.centre_in_ct(registration)
     selected = np.zeros((20, 24, 28), bool)
     selected[7, 9, 14] = True
     registration.choose_segment(*segmentation_node(registration.scene, "One voxel", selected, registration.ct))
-    assert np.allclose(by_hand.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8]))
+    assert np.allclose(manual_pose.centre_in_ct(registration), LUMP + 2 * np.array([14 - 12, 9 - 10, 7 - 8]))
 
 
 def test_without_a_ct_it_says_so(scene):
     from MultiViewRegistrationLib.errors import InputError
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     with pytest.raises(InputError, match="CT"):
-        by_hand.centre_in_ct(Registration.create(scene))
+        manual_pose.centre_in_ct(Registration.create(scene))
 
 
 def test_shift_is_in_pixels_and_parallel_to_the_image(registration, view):
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
-    before, depth = seen(registration, view), view.camera.depth(by_hand.centre(registration))
-    by_hand.shift(registration, view, 7.0, -3.0)
+    before, depth = seen(registration, view), view.camera.depth(manual_pose.centre(registration))
+    manual_pose.shift(registration, view, 7.0, -3.0)
     assert np.allclose(seen(registration, view) - before, [7, -3], atol=1e-9)
-    assert view.camera.depth(by_hand.centre(registration)) == pytest.approx(depth)
+    assert view.camera.depth(manual_pose.centre(registration)) == pytest.approx(depth)
     assert np.allclose(registration.world_from_ct[:3, :3], np.eye(3))
 
 
 def test_turn_is_counter_clockwise_in_the_image(registration, view):
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
     centre, right = seen(registration, view), 10 * view.camera.ray_matrix @ [1, 0, 0] * 100
     beside = LUMP + right
     before = seen(registration, view, beside) - centre
-    by_hand.turn(registration, view, 20.0)
+    manual_pose.turn(registration, view, 20.0)
     assert np.allclose(seen(registration, view), centre, atol=1e-9)
     after = seen(registration, view, beside) - centre
     assert before[0] > 0
@@ -95,14 +95,14 @@ def test_turn_is_counter_clockwise_in_the_image(registration, view):
 
 
 def test_tilt_takes_the_near_side_along(registration, view):
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
     mirrored = np.sign(view.camera.intrinsics[0, 0])  # a mirrored image is looked at from the detector
     near = LUMP - 10 * mirrored * view.camera.camera_from_world[2, :3]
     for amount, expected in (((4.0, 0.0), (1, 0)), ((0.0, 4.0), (0, 1))):
         registration.world_from_ct = START
         before = seen(registration, view, near)
-        by_hand.tilt(registration, view, *amount)
+        manual_pose.tilt(registration, view, *amount)
         moved = seen(registration, view, near) - before
         assert np.allclose(moved / np.linalg.norm(moved), expected, atol=0.1)
         turned = Rotation.from_matrix(registration.world_from_ct[:3, :3]).magnitude()
@@ -110,24 +110,24 @@ def test_tilt_takes_the_near_side_along(registration, view):
 
 
 def test_along_the_beam_the_centre_stays_and_looks_smaller(registration, view):
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
     before, source = seen(registration, view), view.camera.source
-    distance = np.linalg.norm(by_hand.centre(registration) - source)
-    by_hand.along_beam(registration, view, 30.0)
+    distance = np.linalg.norm(manual_pose.centre(registration) - source)
+    manual_pose.along_beam(registration, view, 30.0)
     assert np.allclose(seen(registration, view), before, atol=1e-9)
-    assert np.linalg.norm(by_hand.centre(registration) - source) == pytest.approx(distance + 30)
+    assert np.linalg.norm(manual_pose.centre(registration) - source) == pytest.approx(distance + 30)
 
 
 def test_handles_turn_about_the_centre(registration):
-    from MultiViewRegistrationLib.mrml import by_hand
+    from MultiViewRegistrationLib.mrml import manual_pose
 
-    by_hand.show_handles(registration, True)
+    manual_pose.show_handles(registration, True)
     display = registration.ct_transform.GetDisplayNode()
     assert display.GetEditorVisibility()
     assert not display.GetEditorScalingEnabled()
     assert np.allclose(registration.ct_transform.GetCenterOfTransformation(), LUMP * [-1, -1, 1])
-    by_hand.show_handles(registration, False)
+    manual_pose.show_handles(registration, False)
     assert not display.GetEditorVisibility()
 
 
@@ -162,7 +162,7 @@ def hand(slicer_app, registration, view):
 
 @pytest.fixture
 def dragging(hand, registration, view):
-    from MultiViewRegistrationLib.mrml.dragging import Dragging
+    from MultiViewRegistrationLib.mrml.manual_pose import Dragging
 
     calls = []
     made = Dragging(

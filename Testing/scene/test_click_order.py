@@ -9,7 +9,7 @@ PLACES = ["CT", "AP", "LAT"]
 
 def names_of(clicks, chosen=()):
     """The names that clicks get, each given by where it is and which landmark is meant."""
-    from MultiViewRegistrationLib.session.click_order import ClickOrder
+    from MultiViewRegistrationLib.mrml.landmarks import ClickOrder
 
     order, have, named = ClickOrder(), {place: [] for place in PLACES}, []
     for place, name in chosen:

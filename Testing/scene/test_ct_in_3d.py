@@ -7,8 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from little_scene import c_arm, registration_of
+from phantom_scene import remove
 
-from MultiViewRegistrationLib.mrml import ct_in_3d
+from MultiViewRegistrationLib.mrml import ct_3d
 
 
 @pytest.fixture
@@ -45,15 +46,15 @@ def rendered(scene) -> list[str]:
 
 
 def test_bone_is_shown_hidden_and_shown_again(scene, registration, rendering):
-    assert ct_in_3d.can_show(registration) and not ct_in_3d.is_shown(registration)
-    ct_in_3d.show(registration, False)
+    assert ct_3d.can_show_volume(registration) and not ct_3d.volume_is_shown(registration)
+    ct_3d.show_volume(registration, False)
     assert rendered(scene) == []
-    ct_in_3d.show(registration)
+    ct_3d.show_volume(registration)
     opacity = rendering.GetFirstVolumeRenderingDisplayNode(registration.ct).GetVolumePropertyNode().GetScalarOpacity()
     assert opacity.GetValue(-500) == opacity.GetValue(0) == 0 and opacity.GetValue(600) > 0.5  # HU
-    assert ct_in_3d.is_shown(registration) and rendered(scene) == ["CT"]
-    ct_in_3d.show(registration, False)
-    ct_in_3d.show(registration)
+    assert ct_3d.volume_is_shown(registration) and rendered(scene) == ["CT"]
+    ct_3d.show_volume(registration, False)
+    ct_3d.show_volume(registration)
     assert rendered(scene) == ["CT"]
 
 
@@ -62,27 +63,27 @@ def test_what_a_person_has_set_up_stays(scene, registration, rendering):
     display.SetVisibility(False)
     before = display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600)
     assert rendered(scene) == []
-    ct_in_3d.show(registration)
+    ct_3d.show_volume(registration)
     assert rendered(scene) == ["CT"] and display.GetVolumePropertyNode().GetScalarOpacity().GetValue(600) == before
-    registration.remove()
+    remove(registration)
     assert scene.IsNodePresent(display)
 
 
 def test_another_ct_takes_its_place(scene, registration, rendering):
-    ct_in_3d.show(registration)
+    ct_3d.show_volume(registration)
     registration.ct = volume(scene, "Other")
-    ct_in_3d.follow(registration)
+    ct_3d.update_volume(registration)
     assert rendered(scene) == ["Other"]
-    ct_in_3d.follow(registration)
+    ct_3d.update_volume(registration)
     assert rendered(scene) == ["Other"] and scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 1
 
 
 def test_nothing_stays_behind(scene, registration, rendering):
     from MultiViewRegistrationLib.mrml import display
 
-    ct_in_3d.show(registration)
+    ct_3d.show_volume(registration)
     display.show(registration)
-    registration.remove()
+    remove(registration)
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumeRenderingDisplayNode") == 0
     assert scene.GetNumberOfNodesByClass("vtkMRMLVolumePropertyNode") == 0
 
@@ -91,7 +92,7 @@ def test_without_a_ct_or_volume_rendering_it_is_nothing(scene, registration, mon
     import slicer
 
     monkeypatch.setattr(slicer, "modules", SimpleNamespace(), raising=False)
-    assert not ct_in_3d.can_show(registration)
-    ct_in_3d.show(registration)
-    ct_in_3d.follow(registration)
+    assert not ct_3d.can_show_volume(registration)
+    ct_3d.show_volume(registration)
+    ct_3d.update_volume(registration)
     assert rendered(scene) == []

@@ -13,8 +13,8 @@ def slices(scene):
     """A volume of 100 mm about CENTRE under a transform, an axial slice through it, and what has it follow."""
     import slicer
 
-    from MultiViewRegistrationLib.mrml.ct_slices import Follower
     from MultiViewRegistrationLib.mrml.loading import volume_node
+    from MultiViewRegistrationLib.mrml.slice_view import CTSliceFollower
 
     place = np.diag([2.0, 2.0, 2.0, 1.0])
     place[:3, 3] = CENTRE * [-1, -1, 1] - 49
@@ -27,7 +27,7 @@ def slices(scene):
     node.SetOrientation("Axial")
     node.SetFieldOfView(150, 150, 1)
     node.JumpSliceByCentering(*CENTRE)
-    follower = Follower()
+    follower = CTSliceFollower()
 
     def follow(*moved) -> np.ndarray:
         if moved:

@@ -205,7 +205,7 @@ def test_the_crosshair_is_followed_while_it_is_moved(cursor, registration, scene
 
 
 def test_clicks_in_the_views_are_understood_and_seen(cursor, registration, slicer_app):
-    from MultiViewRegistrationLib.mrml.markups import is_placing, place, stop_placing
+    from MultiViewRegistrationLib.mrml.nodes import is_placing, place, stop_placing
 
     ap, lat, oblique = registration.xrays
     shown = {view.name: window_of(slicer_app, view, (360, 270)) for view in registration.xrays}

@@ -222,7 +222,7 @@ def test_a_volume_that_somebody_deletes_comes_back(drawing, registration, scene,
 
 
 def test_an_x_ray_that_is_removed_is_forgotten(drawing, registration, clock):
-    from MultiViewRegistrationLib.mrml.products import remove_with_products
+    from MultiViewRegistrationLib.mrml.nodes import remove_with_products
 
     drawing.step()
     remove_with_products(registration.xrays[0].node)

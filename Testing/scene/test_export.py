@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 from phantom import off
+from phantom_scene import remove
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.geometry import rigid
@@ -24,7 +25,7 @@ def session(scene, shared_data):
 
     session = Session(load_case(scene, shared_data / "sim" / CASE / "case.json"))
     yield session
-    session.registration.remove()
+    remove(session.registration)
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def registered(session):
 
 
 def test_a_result_is_handed_on(registered, tmp_path):
-    from MultiViewRegistrationLib.session.export import write_result
+    from MultiViewRegistrationLib.session.result_files import write_result
 
     write_result(registered, tmp_path)()
     told = json.loads((tmp_path / "result.json").read_text())
@@ -66,7 +67,7 @@ def move_by_hand(registration):
     "change, why", [(correct_geometry, "stale"), (skip_a_view, "stale"), (move_by_hand, "moved by hand")]
 )
 def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tmp_path, change, why):
-    from MultiViewRegistrationLib.session.export import write_result
+    from MultiViewRegistrationLib.session.result_files import write_result
 
     change(registered.registration)
     with pytest.raises(InputError, match=f"{why}.*override"):
@@ -79,7 +80,7 @@ def test_what_has_changed_needs_an_override_which_the_files_carry(registered, tm
 
 
 def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
-    from MultiViewRegistrationLib.session.export import write_result
+    from MultiViewRegistrationLib.session.result_files import write_result
 
     session.registration.world_from_ct = session.case().truth_world_from_ct
     with pytest.raises(InputError, match="no result"):
@@ -89,7 +90,7 @@ def test_a_pose_set_by_hand_is_no_result(session, tmp_path):
 
 
 def test_a_case_is_written_that_registers_alike(registered, tmp_path):
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     there = registered.case()
     back = Case.load(write_case_folder(registered, tmp_path)()[0])
@@ -103,7 +104,7 @@ def test_a_case_is_written_that_registers_alike(registered, tmp_path):
 
 
 def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path):
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     session.registration.xrays[0].change(flipped=True)
     session.registration.xrays[1].change(inverted=True)
@@ -114,7 +115,7 @@ def test_a_flipped_and_inverted_image_is_written_as_it_is_used(session, tmp_path
 
 def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
     from MultiViewRegistrationLib.io import files
-    from MultiViewRegistrationLib.session.export import write_result
+    from MultiViewRegistrationLib.session.result_files import write_result
 
     def full(*args, **kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -126,7 +127,7 @@ def test_a_full_disk_is_one_sentence(registered, tmp_path, monkeypatch):
 
 
 def test_a_case_is_written_from_the_picture_where_somebody_deleted_the_image(session, tmp_path):
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
 
     there = session.case()
     for view in session.registration.xrays:

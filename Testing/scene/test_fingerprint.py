@@ -26,7 +26,7 @@ def blob(shape):
 
 
 def with_structure(scene, registration):
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     node, segment = segmentation_node(scene, "Bone", blob((48, 48, 48)), registration.ct)
     registration.choose_segment(node, segment)
@@ -34,7 +34,7 @@ def with_structure(scene, registration):
 
 
 def with_mask(scene, registration):
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
     from MultiViewRegistrationLib.mrml.xray import MASK
 
     view = registration.xrays[0]

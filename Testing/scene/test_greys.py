@@ -10,9 +10,9 @@ DRR = np.linspace(1, 5, 4000, dtype=np.float32).reshape(50, 80)
 
 
 def greys_of(line_integrals, drr=DRR, valid=None):
-    from MultiViewRegistrationLib.mrml.greys import Greys
+    from MultiViewRegistrationLib.session.tone_matching import ToneMatch
 
-    return Greys.of(line_integrals, np.ones(drr.shape, bool) if valid is None else valid, drr)
+    return ToneMatch.of(line_integrals, np.ones(drr.shape, bool) if valid is None else valid, drr)
 
 
 def test_gain_and_offset_are_found():
@@ -44,10 +44,10 @@ def test_a_flat_image_has_greys_all_the_same():
 
 
 def test_a_drr_alone_fills_the_window():
-    from MultiViewRegistrationLib.mrml.greys import Greys
+    from MultiViewRegistrationLib.session.tone_matching import ToneMatch
 
-    assert Greys.alone(DRR, (10, 20)).window(10, 20) == pytest.approx((1.04, 4.96), abs=0.01)
-    assert np.isfinite(Greys.alone(np.full_like(DRR, np.nan), (10, 20)).window(10, 20)).all()
+    assert ToneMatch.alone(DRR, (10, 20)).window(10, 20) == pytest.approx((1.04, 4.96), abs=0.01)
+    assert np.isfinite(ToneMatch.alone(np.full_like(DRR, np.nan), (10, 20)).window(10, 20)).all()
 
 
 def test_greys_that_are_much_alike_stay():

@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from MultiViewRegistrationLib.session import kernel_cache
+from MultiViewRegistrationLib.session import preparation
 
-LIBRARY = Path(kernel_cache.__file__).parents[2]
+LIBRARY = Path(preparation.__file__).parents[2]
 CHILD = """
 import threading
 from numba.core import event
 from MultiViewRegistrationLib.registration import kernels
-from MultiViewRegistrationLib.session.kernel_cache import load
+from MultiViewRegistrationLib.session.preparation import load_kernels
 
 class Compiled(event.Listener):
     def on_start(self, event): pass
     def on_end(self, event): print(event.data["dispatcher"].py_func.__name__)
 
 event.register("numba:compile", Compiled())
-load(kernels.prepare_drr, lambda: print("compiling"))
+load_kernels(kernels.warm_up_drr, lambda: print("compiling"))
 """
 
 
@@ -54,13 +54,13 @@ def test_without_a_child_process_they_are_compiled_here(monkeypatch):
     def fail(*command, **how):
         raise OSError
 
-    monkeypatch.setattr(kernel_cache.subprocess, "run", fail)
+    monkeypatch.setattr(preparation.subprocess, "run", fail)
     told = []
 
     def prepare():
         told.append("prepare")
         if len(told) == 1:
-            raise kernel_cache.NotCached
+            raise preparation.NotCached
 
-    kernel_cache.load(prepare, lambda: told.append("compiling"))
+    preparation.load_kernels(prepare, lambda: told.append("compiling"))
     assert told == ["prepare", "compiling", "prepare"]

@@ -81,7 +81,7 @@ def test_a_choice_is_for_its_ct(registration, store, ct):
 
 def test_a_ct_is_only_taken_where_there_are_models(registration, monkeypatch):
     monkeypatch.setattr(
-        "MultiViewRegistrationLib.session.learning.take_ct", lambda registration: pytest.fail("it was taken")
+        "MultiViewRegistrationLib.session.regressors.take_ct", lambda registration: pytest.fail("it was taken")
     )
     assert session_of(registration).learning.models == []
 

@@ -27,15 +27,15 @@ def session(scene, ct, views):
 
 
 def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
-    from MultiViewRegistrationLib.session.export import case_content
-    from MultiViewRegistrationLib.session.leaving_out import leave_out
+    from MultiViewRegistrationLib.session.assessment import use_suggested_masks
+    from MultiViewRegistrationLib.session.result_files import case_content
 
     with pytest.raises(InputError, match="no result of a registration, expected a pose that was"):
-        leave_out(session)
+        use_suggested_masks(session)
     session.register("given")
     session.finish()
     assert error_mm(session.history.current.pose) < 0.3
-    told = leave_out(session)
+    told = use_suggested_masks(session)
     first, second = session.registration.xrays
     assert "% of view1" in told and "view2" not in told and second.mask is None
     assert first.mask.GetName() == "view1 without what does not fit" and "stale" in session.doubt()
@@ -54,14 +54,14 @@ def test_a_tool_is_left_out_and_the_result_is_never_an_accept(session):
 
 
 def test_nothing_is_left_out_where_the_pose_was_moved_or_all_fits(scene, ct, views):
-    from MultiViewRegistrationLib.session.leaving_out import leave_out
+    from MultiViewRegistrationLib.session.assessment import use_suggested_masks
 
     session = new_session(make_registration(scene, ct, views, TRUE_POSE))
     session.register("given")
     session.finish()
     with pytest.raises(InputError, match="nothing differs by more than noise explains"):
-        leave_out(session)
+        use_suggested_masks(session)
     session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand"):
-        leave_out(session)
+        use_suggested_masks(session)
     assert all(view.mask is None for view in session.registration.xrays)

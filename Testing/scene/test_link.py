@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from igtl_status import with_status  # noqa: F401
 from phantom import TRUE_POSE
-from phantom_scene import settle, settled_session
+from phantom_scene import remove, settle, settled_session
 from session_at_work import ELSEWHERE
 
 from MultiViewRegistrationLib.errors import InputError
@@ -38,7 +38,7 @@ def port():
 
 
 def serve(session, port, **options):
-    from MultiViewRegistrationLib.session.export import take_messages
+    from MultiViewRegistrationLib.session.result_files import take_messages
 
     session.link.serve(port, *take_messages(session, **options)())
 
@@ -94,8 +94,8 @@ def test_peers_are_told_once_the_ct_lies_elsewhere_and_once_it_is_back(session, 
 
 def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
     from MultiViewRegistrationLib.mrml.case import EXTRAS
-    from MultiViewRegistrationLib.session.export import take_messages
-    from MultiViewRegistrationLib.session.link import address
+    from MultiViewRegistrationLib.session.igtl_connection import address
+    from MultiViewRegistrationLib.session.result_files import take_messages
 
     reference_from_world = np.array([[0, -1, 0, 5], [1, 0, 0, 6], [0, 0, 1, 7], [0, 0, 0, 1.0]])
     session.registration.node.SetParameter(EXTRAS, json.dumps({"reference_from_world": reference_from_world.tolist()}))
@@ -113,7 +113,7 @@ def test_a_server_gets_it_and_a_tracker_in_its_own_frame(session, port):
 
 
 def test_what_speaks_against_the_pose_must_be_overridden(session):
-    from MultiViewRegistrationLib.session.export import take_messages
+    from MultiViewRegistrationLib.session.result_files import take_messages
 
     session.registration.world_from_ct = ELSEWHERE
     with pytest.raises(InputError, match="moved by hand.*override"):
@@ -122,7 +122,7 @@ def test_what_speaks_against_the_pose_must_be_overridden(session):
 
 @pytest.mark.parametrize("host", ["", "  ", "a..b"])
 def test_a_host_that_is_none_is_refused(host):
-    from MultiViewRegistrationLib.session.link import address
+    from MultiViewRegistrationLib.session.igtl_connection import address
 
     with pytest.raises(InputError, match=r"expected (the name|host:port)"):
         address(host, 18944)
@@ -141,6 +141,6 @@ def test_a_port_that_is_taken_is_told(session):
 def test_with_its_registration_the_connection_ends(session, port):
     serve(session, port)
     assert session.link.open
-    session.registration.remove()
+    remove(session.registration)
     session.poll()
     assert not session.link.open

@@ -88,12 +88,12 @@ def test_of_a_masked_ct_its_bone_alone_is_seen():
     from dataclasses import replace
 
     from MultiViewRegistrationLib.imaging.ct import BONE_HU
-    from MultiViewRegistrationLib.mrml import bone_surface
+    from MultiViewRegistrationLib.mrml import ct_3d
 
     ct = make_ct()
     mask = np.indices(ct.volume.values.shape)[2] >= ct.volume.values.shape[2] // 2
     whole, half = (
-        vtk_to_numpy(bone_surface.of_structure(one).GetPoints().GetData()) * [-1, -1, 1]
+        vtk_to_numpy(ct_3d.structure_surface(one).GetPoints().GetData()) * [-1, -1, 1]
         for one in (ct, replace(ct, mask=mask))
     )
     index = [(points - ct.volume.ct_from_index[:3, 3]) / ct.volume.spacing_mm for points in (whole, half)]

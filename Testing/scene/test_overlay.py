@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from little_scene import c_arm, registration_of
+from phantom_scene import remove
 from rendering import brightest, pixels, slice_view
 
 from MultiViewRegistrationLib.imaging.ct import CT
@@ -88,14 +89,14 @@ def test_a_drr_lies_over_its_x_ray_at_every_pooling(registration, marker, factor
 @pytest.mark.parametrize("factor", [1, 3])
 def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
     from MultiViewRegistrationLib.mrml import display, overlay
-    from MultiViewRegistrationLib.mrml.greys import Greys
+    from MultiViewRegistrationLib.session.tone_matching import ToneMatch
 
     shown = {tag: slice_view(slicer_app, tag, (388, 292)) for tag in ("XRay1", "XRay2")}  # four pixels wide each
     display.show(registration)
     for detector, view in zip(detectors_of(registration), shown.values()):
         drr = overlay.rendered(marker, detector.camera.pooled(factor), np.eye(4), 0)
         overlay.show_drr(detector, np.where(drr > 0, drr, np.nan), factor)
-        overlay.shade(detector.view, Greys.alone(drr, (0.0, 1.0)))
+        overlay.shade(detector.view, ToneMatch.alone(drr, (0.0, 1.0)))
         registration.node.SetParameter("overlay", "off")
         overlay.lay(registration, 0.0)
         alone = pixels(view)
@@ -109,7 +110,7 @@ def test_it_is_seen_over_its_x_ray(registration, marker, slicer_app, factor):
 
 def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
     from MultiViewRegistrationLib.mrml import display, overlay
-    from MultiViewRegistrationLib.mrml.greys import Greys
+    from MultiViewRegistrationLib.session.tone_matching import ToneMatch
 
     view = slice_view(slicer_app, "XRay1", (388, 292))
     detector = detectors_of(registration)[0]
@@ -118,7 +119,7 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
     untrue = np.isnan(drr)
     assert 0.1 < untrue.mean() < 0.8
     overlay.show_drr(detector, np.where(drr > 0, drr, np.nan), 1)
-    overlay.shade(detector.view, Greys.alone(drr, (0.0, 1.0)))
+    overlay.shade(detector.view, ToneMatch.alone(drr, (0.0, 1.0)))
     registration.node.SetParameter("opacity", "1.0")
     registration.node.SetParameter("overlay", "off")
     overlay.lay(registration, 0.0)
@@ -135,7 +136,7 @@ def test_where_the_ct_ends_the_x_ray_is_seen(registration, leg, slicer_app):
 def test_flicker_takes_turns_and_the_other_modes_do_not(registration, marker):
     from MultiViewRegistrationLib.mrml import overlay
     from MultiViewRegistrationLib.mrml.display import show
-    from MultiViewRegistrationLib.mrml.tags import composite_node
+    from MultiViewRegistrationLib.mrml.layout import composite_node
 
     show(registration)
     for detector in detectors_of(registration):
@@ -177,7 +178,7 @@ def test_two_registrations_have_an_overlay_each(registration, scene, marker):
         for detector in detectors_of(one):
             overlay.show_drr(detector, overlay.rendered(marker, detector.camera, np.eye(4), 0), 1)
     assert overlay.foreground(registration.xrays[0], "blend") is not overlay.foreground(other.xrays[0], "blend")
-    other.remove()
+    remove(other)
     assert overlay.foreground(registration.xrays[0], "blend") is not None
 
 

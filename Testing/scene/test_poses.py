@@ -29,23 +29,22 @@ def registration(scene, ct, views):
     ],
 )
 def test_which_xrays_do_not_show_the_ct(registration, shift, names):
-    from MultiViewRegistrationLib.mrml.poses import blind
+    from MultiViewRegistrationLib.mrml.manual_pose import xrays_without_ct
 
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), shift)
-    assert blind(registration) == names
+    assert xrays_without_ct(registration) == names
 
 
 def test_an_xray_that_is_skipped_has_no_say(registration):
-    from MultiViewRegistrationLib.mrml.poses import blind
+    from MultiViewRegistrationLib.mrml.manual_pose import xrays_without_ct
 
     registration.world_from_ct = off(TRUE_POSE, (0, 0, 0), (0, 0, 150))
     registration.xrays[0].change(use=False)
-    assert blind(registration) == ["view2"]
+    assert xrays_without_ct(registration) == ["view2"]
 
 
 def test_a_ct_is_centred_where_the_beams_meet(registration, views):
-    from MultiViewRegistrationLib.mrml.by_hand import centre
-    from MultiViewRegistrationLib.mrml.poses import centre_ct
+    from MultiViewRegistrationLib.mrml.manual_pose import centre, centre_ct
 
     middle = np.array([12.0, -7.0, 30.0])
     for view, given in zip(registration.xrays, views, strict=True):
@@ -64,7 +63,7 @@ def test_a_ct_is_centred_where_the_beams_meet(registration, views):
 
 
 def test_without_a_geometry_there_is_no_centre(registration):
-    from MultiViewRegistrationLib.mrml.poses import centre_ct
+    from MultiViewRegistrationLib.mrml.manual_pose import centre_ct
 
     for view in registration.xrays:
         view.change(camera=None)

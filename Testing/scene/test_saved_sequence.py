@@ -297,7 +297,7 @@ def test_the_volume_that_an_x_ray_was_made_from_stays_as_it_is(scene, study):
 
 def test_a_mask_drawn_on_the_image_as_it_was_counts_for_a_frame_and_stays(slicer_app, scene, study, tmp_path):
     from MultiViewRegistrationLib.mrml.case import drawn
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
     from MultiViewRegistrationLib.mrml.xray import MASK
     from MultiViewRegistrationLib.session.sequence import read_track
 

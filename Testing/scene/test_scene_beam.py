@@ -49,12 +49,12 @@ def in_view(pixel, camera, size):
 def test_a_ball_is_seen_where_the_camera_projects_it(eye, scene, mirrored, principal_point, size):
     from rendering import resize
 
-    from MultiViewRegistrationLib.mrml import beam
+    from MultiViewRegistrationLib.mrml import source_view
 
     camera = c_arm(25, 10, mirrored=mirrored, principal_point=principal_point, pixel_mm=(2.0, 1.4))
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT}, (2.0, 1.4))
     resize(eye, *size)
-    beam.look(registration.xrays[0], eye.get_camera_node(), size)
+    source_view.look(registration.xrays[0], eye.get_camera_node(), size)
     assert brightest(pixels(eye)) == pytest.approx(in_view(camera.project(POINT), camera, size), abs=0.1)
 
 
@@ -62,16 +62,16 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
     """The X-ray's dot, at the detector in 3D, is hidden by the ball; the ball taken away, it is seen at the same pixel."""
     from rendering import slice_view
 
-    from MultiViewRegistrationLib.mrml import beam, display, frustum, labels
+    from MultiViewRegistrationLib.mrml import display, source_view, xray_annotations
 
     camera = c_arm(25, 10, principal_point=(70.3, 20.2))
     slice_view(slicer_app)
     registration = registration_of(scene, {"AP": camera}, {"AP": POINT})
     display.show(registration)
     view = registration.xrays[0]
-    frustum.remove(view)
-    labels.remove(view)
-    beam.look(view, eye.get_camera_node(), (320, 240))
+    xray_annotations.remove_frustum(view)
+    xray_annotations.remove_labels(view)
+    source_view.look(view, eye.get_camera_node(), (320, 240))
     ball = brightest(pixels(eye), above=120)
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
     assert brightest(pixels(eye), above=120) == pytest.approx(ball, abs=0.5 * 320 / 96)
@@ -79,11 +79,11 @@ def test_the_image_lies_behind_the_ball(slicer_app, eye, scene):
 
 def test_the_source_is_not_in_its_own_way(eye, scene):
     """The frustum's lines end in the corners, and the ball at the source is not seen from within."""
-    from MultiViewRegistrationLib.mrml import beam, frustum
+    from MultiViewRegistrationLib.mrml import source_view, xray_annotations
 
     registration = registration_of(scene, {"AP": c_arm(25, 10)}, {"AP": POINT})
-    frustum.show(registration.xrays[0])
-    beam.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
+    xray_annotations.show_frustum(registration.xrays[0])
+    source_view.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
     drawn = pixels(eye).max(axis=2) > 80
     drawn[:4], drawn[-4:], drawn[:, :4], drawn[:, -4:] = (False,) * 4
     rows, columns = np.nonzero(drawn)
@@ -93,48 +93,47 @@ def test_the_source_is_not_in_its_own_way(eye, scene):
 
 
 def test_off_again_it_is_where_it_was(eye, scene):
-    from MultiViewRegistrationLib.mrml import beam
+    from MultiViewRegistrationLib.mrml import source_view
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90, principal_point=(80, 60))})
     node = eye.get_camera_node()
     node.SetPosition(100, 900, 200)
     before = node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()
     for view in registration.xrays:
-        beam.look(view, node, (320, 240))
-        assert beam.along(node) == view
-    beam.off(node)
+        source_view.look(view, node, (320, 240))
+        assert source_view.viewed_xray(node) == view
+    source_view.restore(node)
     assert (node.GetPosition(), node.GetFocalPoint(), node.GetViewUp(), node.GetViewAngle()) == before
-    assert node.GetCamera().GetWindowCenter() == (0, 0) and beam.along(node) is None
-    beam.off(node)
+    assert node.GetCamera().GetWindowCenter() == (0, 0) and source_view.viewed_xray(node) is None
+    source_view.restore(node)
     assert node.GetPosition() == before[0]
 
 
 def test_it_follows_a_new_geometry(eye, scene):
-    from MultiViewRegistrationLib.mrml import beam, display
+    from MultiViewRegistrationLib.mrml import display, source_view
     from MultiViewRegistrationLib.mrml.frames import lps_from_ras
     from MultiViewRegistrationLib.mrml.loading import camera_content
 
     registration = registration_of(scene, {"AP": c_arm()})
     view, node = registration.xrays[0], eye.get_camera_node()
-    beam.look(view, node, (320, 240))
+    source_view.look(view, node, (320, 240))
     view.change(camera=camera_content(c_arm(30)))
     display.show(registration)
     assert lps_from_ras(node.GetPosition()) == pytest.approx(c_arm(30).source)
 
 
 def test_the_overview_shows_all_of_it(eye, scene):
-    from MultiViewRegistrationLib.mrml import frustum
-    from MultiViewRegistrationLib.session import overview
+    from MultiViewRegistrationLib.mrml import source_view, xray_annotations
 
     registration = registration_of(scene, {"AP": c_arm(0, 20), "oblique": c_arm(60), "PA": c_arm(180)})
     scene.GetFirstNodeByName("Model").GetDisplayNode().SetVisibility(False)
     for view in registration.xrays:
-        frustum.show(view)
+        xray_annotations.show_frustum(view)
     for size in ((320, 200), (180, 300)):
         from rendering import resize
 
         resize(eye, *size)
-        assert overview.stand_back(registration, eye.get_camera_node(), size)
+        assert source_view.show_overview(registration, eye.get_camera_node(), size)
         rows, columns = np.nonzero(pixels(eye).max(axis=2) > 60)
         assert columns.min() > 1 and columns.max() < size[0] - 2 and rows.min() > 1 and rows.max() < size[1] - 2
         assert max(np.ptp(columns) / size[0], np.ptp(rows) / size[1]) > 0.75
@@ -143,10 +142,10 @@ def test_the_overview_shows_all_of_it(eye, scene):
 @pytest.mark.parametrize("mirrored", [False, True])
 def test_the_overview_shows_the_images_as_they_are_stored(eye, scene, mirrored):
     """From the source's side, or the detector's: left in an image is left in the 3D view."""
-    from MultiViewRegistrationLib.session import overview
+    from MultiViewRegistrationLib.mrml import source_view
 
     registration = registration_of(scene, {"AP": c_arm(0, mirrored=mirrored), "lateral": c_arm(90, mirrored=mirrored)})
-    assert overview.stand_back(registration, eye.get_camera_node(), (320, 240))
+    assert source_view.show_overview(registration, eye.get_camera_node(), (320, 240))
     camera = eye.get_camera_node().GetCamera()
     for view in registration.xrays:
         columns, rows = view.size

@@ -63,7 +63,7 @@ def opencv(*cameras, distortion=None):
 
 
 def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
-    from MultiViewRegistrationLib.session.calibration import camera_of, read_cameras, use_camera
+    from MultiViewRegistrationLib.session.external_files import camera_of, read_cameras, use_camera
 
     registration, xray = view
     P, path = camera().projection_matrix.copy(), tmp_path / "m.txt"
@@ -87,7 +87,7 @@ def test_what_a_matrix_does_not_say_is_asked_for_and_told_apart(view, tmp_path):
 
 
 def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
-    from MultiViewRegistrationLib.session.calibration import camera_of, read_cameras
+    from MultiViewRegistrationLib.session.external_files import camera_of, read_cameras
 
     path = tmp_path / "c.json"
     answers = {"unit": "mm", "axes": "own", "first_pixel": "0"}
@@ -101,8 +101,8 @@ def test_a_camera_is_chosen_by_name_or_by_a_person(view, tmp_path):
 def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_path):
     from MultiViewRegistrationLib.mrml.case import xray_of
     from MultiViewRegistrationLib.mrml.fingerprint import fingerprint
-    from MultiViewRegistrationLib.mrml.mask import draw_mask
-    from MultiViewRegistrationLib.session.calibration import describe_camera, read_cameras, use_camera
+    from MultiViewRegistrationLib.mrml.image import draw_mask
+    from MultiViewRegistrationLib.session.external_files import describe_camera, read_cameras, use_camera
     from MultiViewRegistrationLib.session.geometry import set_matrix, summary
 
     registration, xray = view
@@ -137,8 +137,8 @@ def test_a_distorted_image_is_undistorted_as_the_command_line_does_it(view, tmp_
 
 
 def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
-    from MultiViewRegistrationLib.session.calibration import read_cameras, use_camera
-    from MultiViewRegistrationLib.session.export import write_case_folder
+    from MultiViewRegistrationLib.session.external_files import read_cameras, use_camera
+    from MultiViewRegistrationLib.session.result_files import write_case_folder
     from MultiViewRegistrationLib.session.session import Session
 
     registration, xray = view
@@ -160,7 +160,7 @@ def test_a_case_of_an_undistorted_image_holds_that_image(view, tmp_path):
     ],
 )
 def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, tmp_path, change, word):
-    from MultiViewRegistrationLib.session.calibration import read_cameras, use_camera
+    from MultiViewRegistrationLib.session.external_files import read_cameras, use_camera
 
     registration, xray = view
     content = opencv(("LAT", camera(0)))
@@ -173,7 +173,7 @@ def test_a_camera_that_cannot_be_this_one_is_refused_and_nothing_changes(view, t
 
 
 def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
-    from MultiViewRegistrationLib.session.calibration import read_cameras, requirements_of
+    from MultiViewRegistrationLib.session.external_files import read_cameras, requirements_of
 
     (tmp_path / "a.xml").write_text("<html/>")
     assert "expected <" in read_cameras(tmp_path / "a.xml", SIZE, {}).problem
@@ -196,6 +196,6 @@ def test_a_file_that_is_none_and_an_answer_that_is_none_are_told(tmp_path):
 
 def test_all_that_a_reader_may_ask_is_asked_in_words():
     from MultiViewRegistrationLib.io.calibration import calibrated
-    from MultiViewRegistrationLib.session import calibration
+    from MultiViewRegistrationLib.session import external_files
 
-    assert set(calibration.QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}
+    assert set(external_files.CALIBRATION_QUESTIONS) == set(calibrated.QUESTIONS) - {"size"}

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+from phantom_scene import remove
 
 from MultiViewRegistrationLib.errors import InputError
 from MultiViewRegistrationLib.io.case import Case
@@ -70,7 +71,7 @@ def test_a_ct_that_is_being_made_ready_already_is_waited_for_until_it_changes(sc
 
 def test_ranges_to_train_on_are_kept_and_exported(scene, shared_data, tmp_path):
     from MultiViewRegistrationLib.mrml.loading import load_case
-    from MultiViewRegistrationLib.session.export import case_content
+    from MultiViewRegistrationLib.session.result_files import case_content
     from MultiViewRegistrationLib.session.session import Session
 
     folder = shared_data / "sim" / SIM[0]
@@ -92,7 +93,7 @@ def test_nothing_stays_behind_but_the_ct(scene, shared_data):
     before = nodes(scene)
     registration = load_case(scene, shared_data / "sim" / SIM[0] / "case.json")
     ct = registration.ct
-    registration.remove()
+    remove(registration)
     left = nodes(scene) - before
     assert left == {ct.GetID(), ct.GetDisplayNodeID()}
     assert ct.GetParentTransformNode() is None

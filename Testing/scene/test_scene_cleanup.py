@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from little_scene import complete, registration_of
+from phantom_scene import remove
 from rendering import slice_view, threed_view
 
 from MultiViewRegistrationLib.errors import InputError
@@ -28,7 +29,7 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
     above = scene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     items, before = tree_items(scene), nodes(scene)
     registration = registration_of(scene, {})
-    registration.remove()
+    remove(registration)
     assert nodes(scene) == before
     registration = complete(scene)
     ct = registration.ct
@@ -38,7 +39,7 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
     if by_hand:
         scene.RemoveNode(registration.node)
     else:
-        registration.remove()
+        remove(registration)
     assert nodes(scene) == before | {ct.GetID(), ct.GetDisplayNodeID()}
     assert ct.GetParentTransformNode() is above
     assert tree_items(scene) == items
@@ -47,14 +48,14 @@ def test_a_registration_that_is_removed_leaves_the_ct_where_it_was(slicer_app, s
 
 
 def test_an_xray_that_is_removed_takes_along_what_was_made_for_it(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import beam, display
+    from MultiViewRegistrationLib.mrml import display, source_view
 
     first, second, eye = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), threed_view(slicer_app)
     eye.render()
     registration = complete(scene)
     camera_node = eye.get_camera_node()
     position = camera_node.GetPosition()
-    beam.look(registration.xrays[0], camera_node, (320, 240))
+    source_view.look(registration.xrays[0], camera_node, (320, 240))
     lateral = registration.xrays[1].node
     removed = registration.xrays[0].node
     scene.RemoveNode(removed)
@@ -74,9 +75,9 @@ def test_a_folder_that_is_deleted_takes_all_but_the_ct(slicer_app, scene, watch)
     registration = complete(scene)
     ct = registration.ct
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    from MultiViewRegistrationLib.mrml import folder
+    from MultiViewRegistrationLib.mrml import display
 
-    tree.RemoveItem(folder.folder_of(registration), True, True)
+    tree.RemoveItem(display.folder_of(registration), True, True)
     assert registration.xrays == [] and registration.ct is ct
     assert ct.GetParentTransformNode() is registration.ct_transform
 
@@ -105,15 +106,15 @@ def test_without_its_ct_it_waits_for_another(scene, watch):
 
 
 def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import tags
+    from MultiViewRegistrationLib.mrml import layout
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
     first, second = complete(scene), complete(scene, "Other")
-    assert [tags.tag_of(view) for view in second.xrays] == ["XRay3", "XRay4"]
+    assert [layout.tag_of(view) for view in second.xrays] == ["XRay3", "XRay4"]
     shown = [view.node.GetID() for view in second.xrays]
     plane = [views[2].get_view_node().GetSliceToRAS().GetElement(i, j) for i in range(4) for j in range(4)]
     there = nodes(scene)
-    first.remove()
+    remove(first)
     assert [view.get_background_volume_id() for view in views] == [None, None, *shown]
     assert [views[2].get_view_node().GetSliceToRAS().GetElement(i, j) for i in range(4) for j in range(4)] == plane
     assert second.ct.GetParentTransformNode() is second.ct_transform
@@ -123,7 +124,7 @@ def test_one_of_two_registrations_goes_and_the_other_stays_as_it_is(slicer_app, 
         node.GetID() for view in second.xrays for node in (view.node, view.source, view.node.GetNodeReference("label"))
     }
     third = complete(scene, "Third")
-    assert [tags.tag_of(view) for view in third.xrays] == ["XRay1", "XRay2"]
+    assert [layout.tag_of(view) for view in third.xrays] == ["XRay1", "XRay2"]
 
 
 def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
@@ -143,11 +144,11 @@ def test_a_closed_scene_leaves_no_view_behind(slicer_app, scene, watch):
 def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     import slicer
 
-    from MultiViewRegistrationLib.mrml import display, folder
+    from MultiViewRegistrationLib.mrml import display
 
     registration = complete(scene)
     tree = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
-    inside = slicer.util.getSubjectHierarchyItemChildren(folder.folder_of(registration), recursive=True)
+    inside = slicer.util.getSubjectHierarchyItemChildren(display.folder_of(registration), recursive=True)
     assert sorted(tree.GetItemName(item) for item in inside) == [
         "AP",
         "AP DRR",
@@ -158,7 +159,7 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
     ]
     registration.node.SetName("Renamed")
     display.show(registration)
-    assert tree.GetItemName(folder.folder_of(registration)) == "Renamed"
+    assert tree.GetItemName(display.folder_of(registration)) == "Renamed"
     tree.SetItemParent(
         tree.GetItemByDataNode(registration.xrays[1].node),
         other := tree.CreateFolderItem(tree.GetSceneItemID(), "mine"),
@@ -168,9 +169,9 @@ def test_the_tree_has_a_folder_for_each_registration(scene, watch):
 
 
 def test_stopped_it_does_nothing_more(scene):
-    from MultiViewRegistrationLib.mrml.cleanup import Watch
+    from MultiViewRegistrationLib.mrml.cleanup import SceneObserver
 
-    watch = Watch(scene)
+    watch = SceneObserver(scene)
     registration = complete(scene)
     watch.stop()
     scene.RemoveNode(registration.xrays[0].node)

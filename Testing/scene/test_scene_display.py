@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from little_scene import add_xray, c_arm, complete, dot_image, registration_of
+from phantom_scene import remove
 from rendering import pixels, slice_view, threed_view
 
 
 def dots(scene, name: str, shift: float):
     """A registration with two X-rays, each with a dot, a landmark list and a mask."""
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.loading import add_mask, place_landmarks
+    from MultiViewRegistrationLib.mrml.image import add_mask
+    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     registration = registration_of(
         scene, {"AP": c_arm(shift), "lateral": c_arm(90 + shift)}, {"AP": np.array([shift, 0, 0])}
@@ -27,7 +29,7 @@ def dots(scene, name: str, shift: float):
 def shown_of(registration) -> dict:
     """What of a registration is to be seen: tags, frusta, labels, and the visible display nodes of markups and segmentations."""
     from MultiViewRegistrationLib.mrml.display import _displays
-    from MultiViewRegistrationLib.mrml.tags import tag_of
+    from MultiViewRegistrationLib.mrml.layout import tag_of
 
     views = registration.xrays
     return {
@@ -53,7 +55,7 @@ def test_another_registration_takes_the_place_of_the_one_before(slicer_app, scen
     assert [view.get_background_volume_id() for view in views] == [view.node.GetID() for view in second.xrays]
     of_second = [pixels(view) for view in [*views, eye]]
     assert all((one != other).any() for one, other in zip(of_first[1], of_second, strict=False))
-    first.remove()
+    remove(first)
     assert all(
         (pixels(view) == picture).all() for view, picture in zip([*views, eye], of_second, strict=True)
     )  # there was nothing of it
@@ -93,13 +95,13 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
     """Slicer puts any other volume in the place of one that is removed while a slice view shows it."""
     import vtk
 
-    from MultiViewRegistrationLib.mrml import overlay, tags
+    from MultiViewRegistrationLib.mrml import layout, overlay
 
     slice_view(slicer_app)
     registration = complete(scene)
     view = registration.xrays[0]
     overlay.lay(registration, 0.0)
-    composite = tags.composite_node(scene, "XRay1")
+    composite = layout.composite_node(scene, "XRay1")
     volume = view.node.GetNodeReference("drr") if role.startswith("GetF") else view.node
     assert getattr(composite, role)() == volume.GetID()
     seen = []
@@ -119,13 +121,13 @@ def test_a_volume_that_is_removed_is_taken_out_of_the_views_first(slicer_app, sc
 
 
 def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import overlay, tags
+    from MultiViewRegistrationLib.mrml import layout, overlay
 
     slice_view(slicer_app)
     registration = complete(scene)
     view = registration.xrays[0]
     overlay.lay(registration, 0.0)
-    composite, foreign = tags.composite_node(scene, "XRay1"), registration.ct
+    composite, foreign = layout.composite_node(scene, "XRay1"), registration.ct
     drr = view.node.GetNodeReference("drr")
     tag = scene.AddObserver(
         scene.NodeAboutToBeRemovedEvent, lambda *_args: composite.SetForegroundVolumeID(foreign.GetID())
@@ -136,7 +138,7 @@ def test_what_slicer_puts_in_its_place_does_not_stay(slicer_app, scene, watch):
 
 
 def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display, mask
+    from MultiViewRegistrationLib.mrml import display, image
 
     first, second, red = slice_view(slicer_app), slice_view(slicer_app, "XRay2"), slice_view(slicer_app, "Red")
     registration = dots(scene, "first", 0)
@@ -145,20 +147,20 @@ def test_a_mask_is_an_outline_in_its_own_pane_alone(slicer_app, scene, watch):
     shown = view.mask.GetDisplayNode()
     shows = [shown.IsDisplayableInView(each.get_view_node().GetID()) for each in (first, second, red)]
     assert shows == [True, False, True] and shown.GetVisibility2DOutline() and not shown.GetVisibility2DFill()
-    mask.show(view, filled=True)
-    assert shown.GetVisibility2DFill() and shown.GetOpacity2DFill() == mask.FILL_OPACITY
+    image.show_mask(view, filled=True)
+    assert shown.GetVisibility2DFill() and shown.GetOpacity2DFill() == image.FILL_OPACITY
     display.show(registration)
     assert not shown.GetVisibility2DFill()
-    mask.set_mask(view, None)
+    image.set_mask(view, None)
     assert not shown.GetViewNodeIDs()  # it is a segmentation like any other
 
 
 def test_an_xray_without_geometry_is_not_in_3d(slicer_app, scene, watch):
-    from MultiViewRegistrationLib.mrml import display, tags
+    from MultiViewRegistrationLib.mrml import display, layout
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2)]
     registration = registration_of(scene, {"AP": c_arm()})
     add_xray(registration, "no geometry", {}, dot_image((96, 72), (40, 30)))
     display.show(registration)
-    assert [tags.slice_node(scene, f"XRay{i}").GetSliceVisible() for i in (1, 2)] == [1, 0]
+    assert [layout.slice_node(scene, f"XRay{i}").GetSliceVisible() for i in (1, 2)] == [1, 0]
     assert views[1].get_background_volume_id() == registration.xrays[1].node.GetID()

@@ -58,11 +58,11 @@ def test_it_is_made_anew_only_with_a_new_camera(scene):
 
 
 def test_a_skipped_view_is_grey(scene):
-    from MultiViewRegistrationLib.mrml import display, frustum
+    from MultiViewRegistrationLib.mrml import display, xray_annotations
 
     registration = registration_of(scene, {"AP": c_arm()})
     registration.xrays[0].change(use=False)
     display.show(registration)
     assert registration.xrays[0].node.GetNodeReference("frustum").GetDisplayNode().GetColor() == pytest.approx(
-        frustum.SKIPPED
+        xray_annotations.SKIPPED_COLOUR
     )

@@ -28,8 +28,7 @@ def add(registration, path, frame=0):
 
 
 def use(registration, view, **changes):
-    from MultiViewRegistrationLib.session.geometry import reading_of
-    from MultiViewRegistrationLib.session.header import use_reading
+    from MultiViewRegistrationLib.session.geometry import reading_of, use_reading
 
     use_reading(registration, view, {**reading_of(view), **changes})
 
@@ -44,13 +43,13 @@ def two_frames(tmp_path, **tags):
 
 
 def test_a_view_is_carried_after_the_patient_as_in_a_case(scene, registration, tmp_path):
-    from MultiViewRegistrationLib.session.header import proposed
+    from MultiViewRegistrationLib.session.geometry import header_proposals
 
     path = two_frames(tmp_path, PatientPosition="FFS")
     first, second = (add(registration, path, frame) for frame in (0, 1))
-    assert not any(TABLE_MOVED in told for told in proposed(registration, second))
+    assert not any(TABLE_MOVED in told for told in header_proposals(registration, second))
     use(registration, first)
-    assert any(TABLE_MOVED in told and first.name in told for told in proposed(registration, second))
+    assert any(TABLE_MOVED in told and first.name in told for told in header_proposals(registration, second))
     use(registration, second)
     expected = complete("case.json", [HeaderView(f"views[{n}]", f"{n}", path, n) for n in (0, 1)])
     for view, (reading, _) in zip((first, second), expected, strict=True):

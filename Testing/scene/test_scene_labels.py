@@ -31,32 +31,32 @@ def xray_of(scene, camera, **content):
     ],
 )
 def test_angles_are_told_as_on_the_c_arm(scene, rao_lao, cra_cau, text):
-    from MultiViewRegistrationLib.mrml import labels
+    from MultiViewRegistrationLib.mrml import xray_annotations
 
-    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
-    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
-    assert labels.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau))) == ["AP \u2013 Registration", text]
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), pixel_mm=[2, 2]))[1:] == [text, "SID 1000 mm"]
+    assert xray_annotations.title(xray_of(scene, c_arm(rao_lao, cra_cau), use=False))[0].endswith(" (skipped)")
 
 
 @pytest.mark.parametrize("isocentre", [(0, 0, -100), (0, 0, 1300), (400, 0, 700)])
 def test_there_are_no_angles_where_no_isocentre_is_in_the_beam(scene, isocentre):
-    from MultiViewRegistrationLib.mrml import labels
+    from MultiViewRegistrationLib.mrml import xray_annotations
 
     camera = c_arm(12)
     moved = camera.camera_from_world.copy()
     moved[:3, 3] = isocentre
     view = xray_of(scene, Camera(camera.intrinsics, moved, camera.size), pixel_mm=[2, 2])
-    assert len(labels.title(view)) == 1 and labels.sides_of(view) is None
+    assert len(xray_annotations.title(view)) == 1 and xray_annotations.sides_of(view) is None
 
 
 def test_without_a_geometry_there_is_a_name(scene):
-    from MultiViewRegistrationLib.mrml import display, labels
-    from MultiViewRegistrationLib.mrml.products import OWNER
+    from MultiViewRegistrationLib.mrml import display, xray_annotations
+    from MultiViewRegistrationLib.mrml.nodes import OWNER
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     view = xray_of(scene, c_arm())
     view.change(camera=None)
-    assert labels.title(view) == ["AP \u2013 Registration"]
+    assert xray_annotations.title(view) == ["AP \u2013 Registration"]
     display.show(Registration(view.node.GetNodeReference(OWNER)))
     assert view.node.GetNodeReference("frustum") is None and view.node.GetNodeReference("label3D") is None
 
@@ -73,10 +73,10 @@ def test_without_a_geometry_there_is_a_name(scene):
     ],
 )
 def test_sides_are_those_of_the_patient(scene, rao_lao, cra_cau, mirrored, left_right_top_bottom):
-    from MultiViewRegistrationLib.mrml import labels
+    from MultiViewRegistrationLib.mrml import xray_annotations
 
     view = xray_of(scene, c_arm(rao_lao, cra_cau, mirrored=mirrored))
-    sides = labels.sides_of(view)
+    sides = xray_annotations.sides_of(view)
     assert tuple("".join(sorted(side)) for side in sides) == tuple(
         "".join(sorted(side)) for side in left_right_top_bottom
     )

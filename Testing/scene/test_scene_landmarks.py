@@ -37,7 +37,7 @@ def shown_at(view, point):
 
 
 def content(markups):
-    from MultiViewRegistrationLib.mrml.markups import placed
+    from MultiViewRegistrationLib.mrml.nodes import placed
 
     return (
         {}
@@ -51,8 +51,7 @@ def content(markups):
 
 def test_points_find_their_list_and_their_partners(registration):
     from MultiViewRegistrationLib.mrml.case import landmarks_of
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.landmarks import lists, missing, tidy
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, lists, missing, tidy
 
     ap, lat = registration.xrays
     active = landmark_list(registration)  # one list for all clicks
@@ -70,8 +69,7 @@ def test_points_find_their_list_and_their_partners(registration):
 
 
 def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.landmarks import missing, next_name, tidy
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, missing, next_name, tidy
 
     ap, lat = registration.xrays
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
@@ -97,8 +95,7 @@ def test_the_next_point_gets_the_first_name_that_waits_for_it(registration):
 
 
 def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.landmarks import tidy
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, tidy
 
     ap = registration.xrays[0]
     in_ct, in_ap = landmark_list(registration), landmark_list(registration, ap)
@@ -115,8 +112,7 @@ def test_a_named_point_stays_in_its_list_wherever_the_ct_goes(registration):
 
 
 def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.landmarks import tidy
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, tidy
 
     ap = registration.xrays[0]
     in_ap = landmark_list(registration, ap)
@@ -140,8 +136,7 @@ def test_points_of_an_x_ray_stay_on_its_plane_and_on_their_pixels(registration):
 
 
 def test_nothing_happens_where_all_is_in_order(registration):
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.landmarks import lists, tidy
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, lists, tidy
 
     tidy(registration)
     assert not lists(registration)
@@ -154,9 +149,8 @@ def test_nothing_happens_where_all_is_in_order(registration):
 
 
 def test_clicks_in_two_views_make_one_landmark(registration, slicer_app):
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.mrml.markups import place, stop_placing
-    from MultiViewRegistrationLib.session.landmarks import missing, tidy
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, missing, tidy
+    from MultiViewRegistrationLib.mrml.nodes import place, stop_placing
 
     shown = [window_of(slicer_app, view, (240, 180)) for view in registration.xrays]
     place(landmark_list(registration))
@@ -215,9 +209,7 @@ def test_a_distance_on_a_detector_says_what_it_is_at_the_ct(registration):
 
 
 def test_a_person_says_which_landmark_comes_next_where(registration):
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.click_order import ClickOrder
-    from MultiViewRegistrationLib.session.landmarks import clicked, remove, tidy
+    from MultiViewRegistrationLib.mrml.landmarks import ClickOrder, clicked, landmark_list, remove, tidy
 
     ap, lat = registration.xrays
     active = landmark_list(registration)

@@ -43,16 +43,16 @@ def test_there_is_a_view_for_each_xray_and_one_in_3d(scene, layout_logic, number
 
 
 def test_a_new_view_is_labelled_coloured_and_on_its_own(scene, layout_logic):
-    from MultiViewRegistrationLib.mrml import layout, tags
+    from MultiViewRegistrationLib.mrml import layout
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     for view, tag in zip(registration.xrays, ("XRay21", "XRay22")):  # that no other test has made
-        view.node.SetAttribute(tags.SHOWN_IN, tag)
+        view.node.SetAttribute(layout.SHOWN_IN, tag)
     layout.show(registration)
-    first, second = (tags.slice_node(scene, tag) for tag in ("XRay21", "XRay22"))
+    first, second = (layout.slice_node(scene, tag) for tag in ("XRay21", "XRay22"))
     assert (first.GetLayoutLabel(), second.GetLayoutLabel()) == ("X21", "X22")
-    assert first.GetLayoutColor() == pytest.approx(tags.COLOURS[20 % 8], abs=0.003)
-    groups = {tags.slice_node(scene, tag).GetViewGroup() for tag in ("Red", "XRay21", "XRay22")}
+    assert first.GetLayoutColor() == pytest.approx(layout.COLOURS[20 % 8], abs=0.003)
+    groups = {layout.slice_node(scene, tag).GetViewGroup() for tag in ("Red", "XRay21", "XRay22")}
     assert len(groups) == 3
 
 
@@ -72,7 +72,7 @@ def test_it_goes_back_to_the_layout_from_before(scene, layout_logic):
 
 def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic):
     from MultiViewRegistrationLib.mrml import display, layout
-    from MultiViewRegistrationLib.mrml.products import remove_with_products
+    from MultiViewRegistrationLib.mrml.nodes import remove_with_products
 
     registration = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     display.show(registration)
@@ -84,18 +84,18 @@ def test_it_follows_the_number_of_xrays_only_while_it_is_on(scene, layout_logic)
 
 
 def test_two_registrations_have_views_of_their_own(scene, layout_logic):
-    from MultiViewRegistrationLib.mrml import display, layout, tags
+    from MultiViewRegistrationLib.mrml import display, layout
 
     first = registration_of(scene, {"AP": c_arm(), "lateral": c_arm(90)})
     second = registration_of(scene, {"AP": c_arm(10)})
     for registration in (first, second):
         layout.show(registration)
         display.show(registration)
-    assert [tags.tag_of(view) for view in first.xrays] == ["XRay1", "XRay2"]
+    assert [layout.tag_of(view) for view in first.xrays] == ["XRay1", "XRay2"]
     assert sorted(views_of(layout_logic)) == ["1", "XRay3"]
     display.hide(first)
     assert sorted(views_of(layout_logic)) == ["1", "XRay3"]
-    assert tags.tag_of(second.xrays[0]) == "XRay3"
+    assert layout.tag_of(second.xrays[0]) == "XRay3"
 
 
 def test_no_layout_to_change_is_no_failure(scene):

@@ -26,7 +26,7 @@ def view(scene):
 
 def drawn(view, used=USED, volume=None):
     """A segmentation of `used`, drawn on a volume, the X-ray's picture by default."""
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     volume = volume or view.node
     frames = volume.GetImageData().GetDimensions()[2]
@@ -40,7 +40,7 @@ def valid(view) -> np.ndarray:
 
 
 def test_it_says_what_is_used(view):
-    from MultiViewRegistrationLib.mrml.mask import set_mask
+    from MultiViewRegistrationLib.mrml.image import set_mask
 
     field = valid(view)
     assert field.all()
@@ -51,7 +51,7 @@ def test_it_says_what_is_used(view):
 
 
 def test_one_that_leaves_nothing_is_refused(view):
-    from MultiViewRegistrationLib.mrml.mask import set_mask
+    from MultiViewRegistrationLib.mrml.image import set_mask
 
     good = drawn(view)
     set_mask(view, good)
@@ -71,7 +71,7 @@ def test_one_that_leaves_nothing_is_refused(view):
     ],
 )
 def test_it_goes_with_the_image(view, geometry):
-    from MultiViewRegistrationLib.mrml.mask import set_mask
+    from MultiViewRegistrationLib.mrml.image import set_mask
     from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     reading = {
@@ -89,8 +89,8 @@ def test_it_goes_with_the_image(view, geometry):
 
 
 def test_it_goes_with_a_camera_that_a_registration_corrected(view):
+    from MultiViewRegistrationLib.mrml.image import set_mask
     from MultiViewRegistrationLib.mrml.loading import camera_content
-    from MultiViewRegistrationLib.mrml.mask import set_mask
 
     set_mask(view, drawn(view))
     view.change(corrected=camera_content(c_arm(24, 8, size=SIZE)))
@@ -99,8 +99,7 @@ def test_it_goes_with_a_camera_that_a_registration_corrected(view):
 
 
 def test_it_is_turned_round_with_the_image(view):
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.mrml.mask import set_mask
+    from MultiViewRegistrationLib.mrml.image import change_image, set_mask
 
     set_mask(view, drawn(view))
     change_image(view, flipped=True)
@@ -110,8 +109,7 @@ def test_it_is_turned_round_with_the_image(view):
 
 
 def test_one_drawn_on_the_volume_it_was_made_from(view):
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.mrml.mask import set_mask
+    from MultiViewRegistrationLib.mrml.image import change_image, set_mask
     from MultiViewRegistrationLib.session.geometry import set_c_arm
 
     view.source.SetOrigin(50, 60, 70)
@@ -132,7 +130,7 @@ def test_one_drawn_on_the_volume_it_was_made_from(view):
 
 
 def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
-    from MultiViewRegistrationLib.mrml.mask import draw_mask, set_mask
+    from MultiViewRegistrationLib.mrml.image import draw_mask, set_mask
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     scene = view.node.GetScene()
@@ -146,8 +144,7 @@ def test_a_new_one_covers_what_is_used_and_goes_with_its_view(view):
 
 
 def test_settings_that_cannot_be_change_nothing(view):
-    from MultiViewRegistrationLib.mrml.image import change_image
-    from MultiViewRegistrationLib.mrml.mask import set_mask
+    from MultiViewRegistrationLib.mrml.image import change_image, set_mask
 
     set_mask(view, drawn(view))
     before = view.content

@@ -20,7 +20,7 @@ def session(scene):
 
 
 def uids(session, folder) -> dict:
-    from MultiViewRegistrationLib.session.export import write_result
+    from MultiViewRegistrationLib.session.result_files import write_result
 
     write_result(session, folder)()
     return json.loads((folder / "result.json").read_text())["frame_of_reference_uid"]
@@ -50,7 +50,7 @@ def test_a_result_keeps_its_frames_over_exports_registrations_and_a_saved_scene(
 
 
 def test_another_geometry_is_another_world_and_the_first_again_the_first(session):
-    from MultiViewRegistrationLib.mrml.dicom_origin import world_uid
+    from MultiViewRegistrationLib.mrml.dicom import world_uid
 
     registration, view = session.registration, session.registration.xrays[0]
     before, camera = world_uid(registration), view.content["camera"]
@@ -66,7 +66,7 @@ def test_another_geometry_is_another_world_and_the_first_again_the_first(session
 def loaded(scene, tmp_path):
     """A function: a registration of DICOM files that were read as the panel reads them, with these tags."""
     from MultiViewRegistrationLib.imaging.ct import load_ct
-    from MultiViewRegistrationLib.mrml.identity import header_of_ct, keep_header
+    from MultiViewRegistrationLib.mrml.dicom import header_of_ct, keep_header
     from MultiViewRegistrationLib.mrml.loading import volume_node
     from MultiViewRegistrationLib.mrml.registration import Registration
     from MultiViewRegistrationLib.session import adding
@@ -114,7 +114,7 @@ def test_nothing_that_tells_a_person_is_in_the_scene(loaded, scene, tmp_path):
 
 
 def test_the_files_uids_go_into_the_result(loaded, tmp_path):
-    from MultiViewRegistrationLib.mrml.dicom_origin import origin_of
+    from MultiViewRegistrationLib.mrml.dicom import origin_of
 
     origin = origin_of(loaded())
     header = pydicom.dcmread(tmp_path / "ap.dcm")
@@ -125,8 +125,7 @@ def test_the_files_uids_go_into_the_result(loaded, tmp_path):
 def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, tmp_path, monkeypatch):
     import slicer
 
-    from MultiViewRegistrationLib.mrml.dicom_origin import FRAME, origin_of
-    from MultiViewRegistrationLib.mrml.identity import KEY, mismatches
+    from MultiViewRegistrationLib.mrml.dicom import FRAME_UID, IDENTITY_KEY, identity_mismatches, origin_of
     from MultiViewRegistrationLib.session import adding
 
     class Database:
@@ -135,7 +134,7 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
     registration = loaded(ap={"PatientID": "OTHER-1"})
     monkeypatch.setattr(slicer, "dicomDatabase", Database(), raising=False)
-    for attribute in (FRAME, KEY):
+    for attribute in (FRAME_UID, IDENTITY_KEY):
         registration.ct.RemoveAttribute(attribute)
     registration.ct.SetAttribute("DICOM.instanceUIDs", "1.1 1.2")
     (view,) = registration.xrays
@@ -143,7 +142,7 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
     source.SetAttribute("DICOM.instanceUIDs", "2.2")
     added = adding.add_volume(registration, source)
     view.change(use=False)
-    assert mismatches(registration) == [
+    assert identity_mismatches(registration) == [
         f"{added.name} and CT are of different patients (PatientID) by their DICOM headers; check that they belong together."
     ]
     origin = origin_of(registration)
@@ -151,8 +150,8 @@ def test_volumes_of_slicers_dicom_module_are_looked_up_in_its_database(loaded, t
 
 
 def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
-    from MultiViewRegistrationLib.mrml.collect_warnings import warned
     from MultiViewRegistrationLib.mrml.loading import load_case
+    from MultiViewRegistrationLib.session.background_task import collect_warnings
     from MultiViewRegistrationLib.session.session import Session
 
     hu = np.where(np.linalg.norm(np.indices((12, 12, 12)) - 5.5, axis=0) < 4, 900, -1000)
@@ -178,7 +177,7 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
         )
     content = {"version": 1, "ct": "ct", "views": views, "colour": "blue"}
     (tmp_path / "case.json").write_text(json.dumps(content))
-    with warned() as told:
+    with collect_warnings() as told:
         session = Session(load_case(scene, tmp_path / "case.json"))
     session.notices.loaded(told)
     patients, unknown = session.notices.told
@@ -188,7 +187,7 @@ def test_a_case_warns_in_the_words_of_the_panel_once(scene, tmp_path):
 def test_formats_are_those_of_the_command_line(session, tmp_path):
     from MultiViewRegistrationLib.io.navigation import CASE_KINDS, KINDS
     from MultiViewRegistrationLib.mrml.case import EXTRAS
-    from MultiViewRegistrationLib.session.export import formats, poses_offered, write_result
+    from MultiViewRegistrationLib.session.result_files import formats, poses_offered, write_result
 
     assert list(formats()) == [*KINDS, *CASE_KINDS]
     session.registration.node.SetParameter(

@@ -17,7 +17,9 @@ def full(scene):
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
     from MultiViewRegistrationLib.mrml import display
     from MultiViewRegistrationLib.mrml import slice_view as views
-    from MultiViewRegistrationLib.mrml.loading import place_landmarks, segmentation_node, volume_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
+    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
+    from MultiViewRegistrationLib.mrml.loading import volume_node
     from MultiViewRegistrationLib.mrml.xray import MASK, place
 
     cameras = {"AP": c_arm(12, 5, principal_point=(70.3, 20.2), mirrored=True), "lateral": c_arm(90)}
@@ -48,9 +50,9 @@ def told(registration) -> dict:
     """All that is to come back."""
     import slicer
 
-    from MultiViewRegistrationLib.mrml import labels
+    from MultiViewRegistrationLib.mrml import xray_annotations
     from MultiViewRegistrationLib.mrml.case import ct_of, landmarks_of
-    from MultiViewRegistrationLib.mrml.dicom_origin import origin_of, world_uid
+    from MultiViewRegistrationLib.mrml.dicom import origin_of, world_uid
 
     ct = ct_of(registration)
     views = {}
@@ -63,8 +65,8 @@ def told(registration) -> dict:
             "source": slicer.util.arrayFromVolume(view.source).tolist(),
             "corner": view.ras_of((0, 0)).round(4).tolist(),
             "plane": np.round(slicer.util.arrayFromVTKMatrix(_ijk_to_ras(view.node)), 4).tolist(),
-            "title": labels.title(view),
-            "sides": labels.sides_of(view),
+            "title": xray_annotations.title(view),
+            "sides": xray_annotations.sides_of(view),
             "frustum": (np.round(frustum.GetPolyData().GetBounds(), 2).tolist(), frustum.GetDisplayNode().GetColor()),
             "label": (
                 label.GetNthControlPointLabel(0),
@@ -118,14 +120,14 @@ def changed(picture, before) -> float:
 
 @pytest.mark.parametrize("suffix", (".mrb", ".mrml"))
 def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
-    from MultiViewRegistrationLib.mrml import beam
+    from MultiViewRegistrationLib.mrml import source_view
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     first, eye = slice_view(slicer_app), threed_view(slicer_app)
     slice_view(slicer_app, "XRay2")
     eye.render()
     registration = full(scene)
-    beam.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
+    source_view.look(registration.xrays[0], eye.get_camera_node(), (320, 240))
     centre = eye.get_camera_node().GetCamera().GetWindowCenter()
     before, picture, seen = told(registration), pixels(first), pixels(eye)
     save(slicer_app, tmp_path / f"scene{suffix}")
@@ -145,12 +147,12 @@ def test_it_comes_back(slicer_app, scene, watch, tmp_path, suffix):
     assert eye.get_camera_node().GetCamera().GetWindowCenter() == pytest.approx(centre)
     # The detector's frame fills the view: rounding of the camera puts it inside or outside of the outermost pixels.
     assert changed(pixels(eye)[2:-2, 2:-2], seen[2:-2, 2:-2]) < 0.002
-    assert beam.along(eye.get_camera_node()) == registration.xrays[0]
+    assert source_view.viewed_xray(eye.get_camera_node()) == registration.xrays[0]
 
 
 def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     """The one that was there keeps its views, and only one is shown at a time; each keeps what is its own."""
-    from MultiViewRegistrationLib.mrml import display, tags
+    from MultiViewRegistrationLib.mrml import display, layout
     from MultiViewRegistrationLib.mrml.registration import Registration
 
     views = [slice_view(slicer_app, f"XRay{i}") for i in (1, 2, 3, 4)]
@@ -163,7 +165,7 @@ def test_it_comes_into_a_scene_that_has_one(slicer_app, scene, watch, tmp_path):
     assert slicer_app.io_manager.load_scene(tmp_path / "scene.mrb")
     first, second = Registration.all(scene)
     assert first == there
-    assert [tags.tag_of(view) for registration in (first, second) for view in registration.xrays] == [
+    assert [layout.tag_of(view) for registration in (first, second) for view in registration.xrays] == [
         "XRay1",
         "XRay2",
         None,

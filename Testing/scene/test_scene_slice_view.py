@@ -12,11 +12,11 @@ POINT = np.array([30.0, -20.0, 25.0])
 
 def shown(registration):
     """Its first X-ray in its slice view, without labels."""
-    from MultiViewRegistrationLib.mrml import display, labels
+    from MultiViewRegistrationLib.mrml import display, xray_annotations
 
     display.show(registration)
     view = registration.xrays[0]
-    labels.remove(view)
+    xray_annotations.remove_labels(view)
     return view
 
 

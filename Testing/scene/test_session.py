@@ -64,7 +64,7 @@ def test_other_starts(session, registration, start):
 def test_landmarks_find_a_ct_that_no_view_shows(session, registration, views):
     from MultiViewRegistrationLib.geometry import rigid
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.loading import place_landmarks
+    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(
@@ -111,15 +111,15 @@ def test_a_learned_start_asks_the_model_of_this_ct(session, registration, ct, mo
 
 
 def test_a_published_refinement_begins_where_the_regressor_sees_the_ct(session, ct, monkeypatch, tmp_path):
-    from MultiViewRegistrationLib.session import work
+    from MultiViewRegistrationLib.session import registering
 
     LittleStore(monkeypatch, tmp_path, ct).add(ct, "2026-11-20-101500")
     look(session)
     begun = []
     monkeypatch.setattr("MultiViewRegistrationLib.jobs.child_process.Job", lambda arguments: None)
     monkeypatch.setattr(
-        work,
-        "watched",
+        registering,
+        "await_job",
         lambda job, pose, tell: (
             begun.append(pose)
             or {
@@ -227,7 +227,7 @@ def test_a_ct_that_changes_is_prepared_anew_and_kept_once(session, registration)
 
 
 def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
-    from MultiViewRegistrationLib.session import work
+    from MultiViewRegistrationLib.session import preparation
 
     tries = []
 
@@ -235,7 +235,7 @@ def test_what_goes_wrong_while_preparing_is_told_once(session, monkeypatch):
         tries.append(ct)
         raise InputError("CT: is too large.")
 
-    monkeypatch.setattr(work, "make_ready", fail)
+    monkeypatch.setattr(preparation, "prepare_for_drr", fail)
     session.prepare()
     poll(session, 5.0, until=lambda: session.message)
     assert session.message == "CT: is too large."

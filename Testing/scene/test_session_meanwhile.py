@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from held import Held
 from phantom import TRUE_POSE, error_mm, off
-from phantom_scene import make_registration
+from phantom_scene import make_registration, remove
 from session_at_work import ELSEWHERE, STARTED_AT, hold, new_session, no_thread_is_left, nodes, poll
 
 from MultiViewRegistrationLib.errors import InputError
@@ -124,7 +124,7 @@ def test_without_its_nodes_it_stops_and_they_do_not_come_back(scene, session, re
 @pytest.mark.parametrize(
     "end",
     [
-        lambda scene, registration: registration.remove(),
+        lambda scene, registration: remove(registration),
         lambda scene, registration: scene.RemoveNode(registration.node),
         lambda scene, registration: scene.Clear(False),
     ],

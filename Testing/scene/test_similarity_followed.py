@@ -32,9 +32,9 @@ def measured(similarity, seconds: float = 60.0) -> bool:
 
 
 def test_it_is_measured_once_for_a_pose_and_again_for_another(session):
-    from MultiViewRegistrationLib.session.similarity import Similarity
+    from MultiViewRegistrationLib.session.comparison import SimilarityUpdater
 
-    similarity = Similarity(session)
+    similarity = SimilarityUpdater(session)
     assert similarity.values == {}
     assert measured(similarity)
     before = dict(similarity.values)
@@ -49,9 +49,9 @@ def test_it_is_measured_once_for_a_pose_and_again_for_another(session):
 
 
 def test_it_waits_while_the_ct_moves(session):
-    from MultiViewRegistrationLib.session.similarity import Similarity
+    from MultiViewRegistrationLib.session.comparison import SimilarityUpdater
 
-    similarity = Similarity(session)
+    similarity = SimilarityUpdater(session)
     session.drawing.step()
     assert not session.drawing.at_rest
     similarity.update()
@@ -59,9 +59,9 @@ def test_it_waits_while_the_ct_moves(session):
 
 
 def test_a_ct_in_no_view_has_none(session):
-    from MultiViewRegistrationLib.session.similarity import Similarity
+    from MultiViewRegistrationLib.session.comparison import SimilarityUpdater
 
-    similarity = Similarity(session)
+    similarity = SimilarityUpdater(session)
     assert measured(similarity)
     session.registration.world_from_ct = off(TRUE_POSE, [0, 0, 0], [0, 0, 900.0])
     assert measured(similarity)

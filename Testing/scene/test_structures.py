@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from phantom_scene import remove
 from rendering import pixels, slice_view
 from scipy.spatial.transform import Rotation
 from xray_slices import add_xray, window_of, window_point
@@ -61,7 +62,7 @@ def projections(registration):
 
 def products(registration):
     """{(X-ray, structure): model node}"""
-    from MultiViewRegistrationLib.mrml.products import products_of
+    from MultiViewRegistrationLib.mrml.nodes import products_of
 
     return {
         (view.name, node.GetNodeReference("structure").GetName()): node
@@ -113,7 +114,7 @@ def test_a_sphere_is_drawn_as_its_conic(registration):
 def test_a_segment_is_drawn_as_its_conic(registration):
     import slicer
 
-    from MultiViewRegistrationLib.mrml.loading import segmentation_node
+    from MultiViewRegistrationLib.mrml.image import segmentation_node
 
     ct = registration.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
     ct.SetOrigin(*(CENTRE - 30))
@@ -226,7 +227,7 @@ def test_chosen_structures_are_drawn_wherever_they_are(registration):
 
 
 def test_an_x_ray_that_is_not_shown_is_not_drawn_on(registration):
-    from MultiViewRegistrationLib.mrml.tags import claim, give_up
+    from MultiViewRegistrationLib.mrml.layout import claim, give_up
 
     sphere_model(registration)
     kept = projections(registration)
@@ -244,7 +245,7 @@ def test_nothing_is_left_when_the_registration_goes(registration, scene):
     kept.remove()
     assert not products(registration)
     assert kept.update()
-    registration.remove()
+    remove(registration)
     left = [
         node.GetName()
         for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))

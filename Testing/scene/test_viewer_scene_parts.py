@@ -16,13 +16,13 @@ from MultiViewRegistrationLib.errors import InputError
 
 def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(scene):
     from MultiViewRegistrationLib.imaging.ct import BONE_HU
-    from MultiViewRegistrationLib.mrml import bone_surface
+    from MultiViewRegistrationLib.mrml import ct_3d
     from MultiViewRegistrationLib.mrml.structures import structures_of
 
     registration = phantom_registration(scene)
-    assert not bone_surface.is_current(registration)
-    bone_surface.put(registration, bone_surface.take(registration)())
-    assert bone_surface.is_current(registration) and bone_surface.is_shown(registration)
+    assert not ct_3d.surface_is_current(registration)
+    ct_3d.put_surface(registration, ct_3d.take_surface(registration)())
+    assert ct_3d.surface_is_current(registration) and ct_3d.surface_is_shown(registration)
     node = registration.node.GetNodeReference("bones")
     points = vtk_to_numpy(node.GetPolyData().GetPoints().GetData()) * [-1, -1, 1]
     volume = phantom()[0].volume
@@ -31,8 +31,8 @@ def test_the_bone_surface_lies_where_the_ct_has_that_value_and_moves_with_it(sce
     assert np.mean([cube.min() < BONE_HU < cube.max() for cube in near]) > 0.95
     assert node.GetParentTransformNode() is registration.ct_transform
     assert node not in structures_of(registration)
-    bone_surface.show(registration, False)
-    assert not bone_surface.is_shown(registration)
+    ct_3d.show_surface(registration, False)
+    assert not ct_3d.surface_is_shown(registration)
 
 
 @pytest.mark.parametrize("which, value", [(0, 12.5), (2, -30.0), (3, 20.0), (5, -100.0)])
@@ -56,11 +56,11 @@ def test_two_poses_side_by_side(scene):
     here, moved = session.registration.world_from_ct, session.registration.world_from_ct.copy()
     moved[0, 3] += 5.0
     with pytest.raises(InputError, match="not ready"):
-        comparison.take(session, Entry.now("a", here), Entry.now("b", moved))
+        comparison.compare_poses(session, Entry.now("a", here), Entry.now("b", moved))
     session.prepare()
     while session.preparing:
         session.poll()
-    found = comparison.take(session, Entry.now("a", here), Entry.now("b", moved))()
+    found = comparison.compare_poses(session, Entry.now("a", here), Entry.now("b", moved))()
     assert found.mm == pytest.approx(5.0) and found.degrees == pytest.approx(0.0, abs=1e-6)
     assert [name for name, *_ in found.pictures] == ["view1", "view2"]
     _, one, other = found.pictures[0]
@@ -70,7 +70,7 @@ def test_two_poses_side_by_side(scene):
 def test_a_result_is_opened_again_as_it_stood(scene, tmp_path):
     from MultiViewRegistrationLib.api import register
     from MultiViewRegistrationLib.io.case import Case
-    from MultiViewRegistrationLib.session.reopening import read_result
+    from MultiViewRegistrationLib.session.result_files import read_result
     from MultiViewRegistrationLib.session.session import Session
 
     case_file = write_phantom_case(tmp_path)

@@ -102,7 +102,7 @@ def test_a_baseline_is_given_the_case_and_its_pose_is_a_result(session, child, v
 def test_landmarks_are_where_a_baseline_begins(session, child, views):
     from MultiViewRegistrationLib.geometry import rigid
     from MultiViewRegistrationLib.geometry.landmarks import Landmark
-    from MultiViewRegistrationLib.mrml.loading import place_landmarks
+    from MultiViewRegistrationLib.mrml.landmarks import place_landmarks
 
     points = np.array([[20.0, 0, 0], [0, 20, 0], [0, 0, 20], [-15, -10, 5]])
     place_landmarks(

@@ -10,8 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from MultiViewRegistrationLib.errors import InputError
-from MultiViewRegistrationLib.mrml.background_task import Stopped, Worker
-from MultiViewRegistrationLib.mrml.collect_warnings import warned
+from MultiViewRegistrationLib.session.background_task import Stopped, Worker, collect_warnings
 
 
 def ended(worker: Worker) -> Worker:
@@ -150,16 +149,16 @@ def test_what_is_said_once_more_is_heard_once_more():
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         for _ in range(2):
-            with warned() as told:
+            with collect_warnings() as told:
                 module["say"]()
                 module["say"]()
             assert told == ["the same"]
 
 
 def test_hearing_within_hearing():
-    with warned() as outer:
+    with collect_warnings() as outer:
         warn("a")
-        with warned() as inner:
+        with collect_warnings() as inner:
             warn("b")
         warn("c")
     assert (outer, inner) == (["a", "c"], ["b"])

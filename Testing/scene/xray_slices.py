@@ -14,8 +14,8 @@ def add_xray(registration, name: str, rao_lao_deg: float, *, mirrored: bool = Fa
     """An empty image with a principal point well off its centre, with a slice view to be shown in; the XRayView."""
     import slicer
 
+    from MultiViewRegistrationLib.mrml.layout import claim
     from MultiViewRegistrationLib.mrml.loading import camera_content
-    from MultiViewRegistrationLib.mrml.tags import claim
 
     camera = c_arm(rao_lao_deg, 12.0, size=SIZE, principal_point=(71.0, 37.0), mirrored=mirrored)
     view = registration.add_xray(name)
@@ -32,7 +32,7 @@ def add_xray(registration, name: str, rao_lao_deg: float, *, mirrored: bool = Fa
 def window_of(app, view, size: tuple[int, int], zoom: float = 1.0):
     """The slice view of an X-ray, the whole image in sight; zoom > 1 shows less of it."""
     from MultiViewRegistrationLib.mrml import slice_view as slice_views
-    from MultiViewRegistrationLib.mrml.tags import tag_of
+    from MultiViewRegistrationLib.mrml.layout import tag_of
 
     shown = slice_view(app, tag_of(view), size)
     slice_views.point(view)

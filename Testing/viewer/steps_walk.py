@@ -25,8 +25,7 @@ NUMBER = "walk"
 
 
 async def walk(case: Path, log) -> None:
-    from MultiViewRegistrationLib.mrml.loading import landmark_list
-    from MultiViewRegistrationLib.session.landmarks import lists
+    from MultiViewRegistrationLib.mrml.landmarks import landmark_list, lists
     from MultiViewRegistrationLib.viewer.application import Application
 
     server = get_server("walk", client_type="vue3")

@@ -255,7 +255,7 @@ def walk(case_file, folder, seconds: float) -> tuple[float, list]:
 
 
 def test_killed_at_random_moments_nothing_older_is_lost(scene, case_file, tmp_path, monkeypatch):
-    from MultiViewRegistrationLib.session.landmarks import lists
+    from MultiViewRegistrationLib.mrml.landmarks import lists
     from MultiViewRegistrationLib.viewer import own_folders
 
     monkeypatch.setenv("MVREG_DATA", str(tmp_path / "data"))

@@ -217,6 +217,15 @@ def frame_of(volume, content: dict) -> RawImage:
     return raw_of(frames[frame], content)
 
 
+def image_for_file(view: XRayView) -> RawImage:
+    """The image as a case.json can name it. That has no word for an inverted grey scale: it is inverted back."""
+    content = view.content
+    if view.source is None:  # somebody deleted it; the picture has its line integrals
+        return raw_image(_voxels(view.node)[0], content.get("pixel_mm"))
+    raw = frame_of(view.source, content)
+    return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
+
+
 def raw_of(values: np.ndarray, content: dict) -> RawImage:
     """The same of a frame's values (rows, columns), in any thread."""
     pixel_mm = content.get("pixel_mm")

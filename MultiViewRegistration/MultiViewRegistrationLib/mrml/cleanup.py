@@ -5,10 +5,10 @@ from __future__ import annotations
 from vtkmodules.util.misc import calldata_type
 from vtkmodules.vtkCommonCore import VTK_OBJECT, vtkCommand
 
-from . import display, folder, labels, layout, slice_view
-from .products import OWNER, products_of, remove_with_products, take_out_of_views
+from . import display, layout, slice_view, xray_annotations
+from .layout import number_of, slice_nodes, tag_of
+from .nodes import OWNER, products_of, remove_with_products, take_out_of_views
 from .registration import MODULE, Registration
-from .tags import number_of, slice_nodes, tag_of
 from .xray import ATTRIBUTE, XRayView
 
 
@@ -18,12 +18,12 @@ def take_down(registration: Registration) -> None:
         layout.back(registration.scene)
     display.hide(registration)
     registration.release()
-    folder.remove(registration)
+    display.remove_folder(registration)
     for made in products_of(registration.node):
         remove_with_products(made)
 
 
-class Watch:
+class SceneObserver:
     """Looks after all registrations of a scene until it is told to `stop`.
 
     - An X-ray that is removed takes along what was made for it, a registration its X-rays and its transform; the CT stays, under what it
@@ -79,7 +79,7 @@ class Watch:
             remove_with_products(made)
         if node.GetNodeReferenceID(OWNER):
             take_out_of_views(node)
-            folder.forget(node)
+            display.forget_item(node)
 
     @calldata_type(VTK_OBJECT)
     def _removed(self, scene, event, node) -> None:
@@ -120,7 +120,7 @@ class Watch:
             if before and before[0] != node.GetDimensions() and slice_view.is_fitted(view, *before):
                 slice_view.fit(view)
             slice_view.keep_on_plane(view)
-            labels.settle(view)
+            xray_annotations.settle_labels(view)
             self._seen[node.GetID()] = node.GetDimensions(), node.GetFieldOfView(), node.GetXYZOrigin()
         finally:
             self._busy = False

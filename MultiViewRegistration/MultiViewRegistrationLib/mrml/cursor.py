@@ -12,11 +12,9 @@ from ..errors import InputError
 from ..geometry.epipolar import epipolar_line, triangulate
 from .detector import Detector, detector_of, detectors
 from .frames import ras_from_lps, transform_to_ras
-from .lines import cross, draw, lines_node
-from .markups import placed, world_points
-from .products import product, remove_with_products
+from .layout import number_of
+from .nodes import cross, draw, lines_node, placed, product, remove_with_products, world_points
 from .registration import Registration
-from .tags import number_of
 
 CURSOR = "cursor"
 CROSS, LINE, RAY, BALL = "cursorCross", "cursorLine", "cursorRay", "cursorBall"

@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.camera import Camera
 from .frames import lps_from_ras, ras_from_lps
+from .layout import tag_of
 from .registration import Registration
-from .tags import tag_of
 from .xray import ATTRIBUTE, XRayView, world_from_pixel
 
 ON_PLANE_MM = 0.6

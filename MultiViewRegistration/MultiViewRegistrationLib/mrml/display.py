@@ -1,12 +1,79 @@
-"""All of a registration that is to be seen: slice views, frusta, labels, masks, its folder."""
+"""Everything of a registration that is visible: slice views, frusta, labels, masks, its folder in the Data module."""
 
 from __future__ import annotations
 
-from . import beam, folder, frustum, labels, layout, mask, slice_view
-from .products import products_of
+import slicer
+
+from . import image, layout, slice_view, source_view, xray_annotations
+from .layout import claim, give_up, tag_of
+from .nodes import products_of
 from .registration import Registration
-from .tags import claim, give_up, tag_of
 from .xray import XRayView
+
+#: The attribute of the folder in the tree.
+FOLDER = "MultiViewRegistration.registration"
+
+
+def tidy_folder(registration: Registration) -> None:
+    """Put the CT's transform and the X-rays, with what was made for them, into the registration's folder.
+
+    What a user has put elsewhere stays there; the CT does, too, wherever it is: who deletes the folder keeps it.
+    """
+    tree, made_for_it = _tree(registration.scene), products_of(registration.node)
+    if not made_for_it:
+        return
+    folder = folder_of(registration)
+    if not folder:
+        folder = tree.CreateFolderItem(tree.GetSceneItemID(), registration.name)
+        tree.SetItemAttribute(folder, FOLDER, "1")
+    if tree.GetItemName(folder) != registration.name:
+        tree.SetItemName(folder, registration.name)
+    for node in made_for_it:
+        _put_item(tree, node, folder)
+        for made in products_of(node):
+            _put_item(tree, made, tree.GetItemByDataNode(node))
+
+
+def folder_of(registration: Registration) -> int:
+    """The ID of the registration's folder in the tree; 0 where there is none."""
+    tree = _tree(registration.scene)
+    for node in products_of(registration.node):
+        item = tree.GetItemByDataNode(node)
+        parent = item and tree.GetItemParent(item)
+        if parent and tree.HasItemAttribute(parent, FOLDER):
+            return parent
+    return 0
+
+
+def forget_item(node) -> None:
+    """Take a node that is about to be removed out of the tree."""
+    tree = _tree(node.GetScene())
+    item = tree.GetItemByDataNode(node)
+    if item:
+        tree.RemoveItem(item, False, False)
+
+
+def remove_folder(registration: Registration) -> None:
+    """Remove the folder; what is still in it goes where the folder was."""
+    folder = folder_of(registration)
+    if folder:
+        _tree(registration.scene).RemoveItem(folder, False, False)
+
+
+def _put_item(tree, node, parent: int) -> None:
+    """Below `parent`, unless somebody has put it elsewhere."""
+    if node.GetHideFromEditors():
+        return
+    item = tree.GetItemByDataNode(node)
+    if not item:
+        tree.CreateItem(parent, node)
+    elif tree.GetItemParent(item) == tree.GetSceneItemID():
+        tree.SetItemParent(item, parent)
+
+
+def _tree(scene):
+    return slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene)
+
 
 #: What of a registration Slicer shows by itself, and the attribute of a display node that was hidden with its registration.
 SHOWN_BY_SLICER = (
@@ -50,11 +117,11 @@ def show(registration: Registration) -> None:
         layout.show(registration, layout.has_ct_slices(registration.scene))
     for view in views:
         slice_view.point(view)
-        frustum.show(view)
-        labels.show(view)
-        mask.show(view)
-    beam.again(registration.scene)
-    folder.tidy(registration)
+        xray_annotations.show_frustum(view)
+        xray_annotations.show_labels(view)
+        image.show_mask(view)
+    source_view.update(registration.scene)
+    tidy_folder(registration)
 
 
 def hide(registration: Registration) -> None:
@@ -77,9 +144,9 @@ def hide_xray(view: XRayView) -> None:
     if tag is not None:
         give_up(view)
         slice_view.release(scene, tag)
-    frustum.remove(view)
-    labels.remove(view)
-    beam.leave(view)
+    xray_annotations.remove_frustum(view)
+    xray_annotations.remove_labels(view)
+    source_view.release(view)
 
 
 def _displays(registration: Registration) -> list:

@@ -8,10 +8,9 @@ from itertools import combinations
 import numpy as np
 import slicer
 
-from . import by_hand
+from . import manual_pose
 from .detector import Detector, detector_of, detectors
-from .markups import placed, world_points
-from .products import OWNER
+from .nodes import OWNER, placed, world_points
 from .registration import Registration
 
 MOST_POINTS = 6
@@ -58,7 +57,7 @@ def _distance(registration: Registration, among: list[Detector], name: str, a: n
     detector = detector_of(a, among)
     if detector is None or detector_of(b, among) is not detector:
         return Distance(name, mm)
-    nearer = detector.camera.depth(by_hand.centre(registration)) / detector.depth(detector.on_plane([0, 0]))
+    nearer = detector.camera.depth(manual_pose.centre(registration)) / detector.depth(detector.on_plane([0, 0]))
     return Distance(name, mm, detector.view.name, float(mm * nearer))
 
 

@@ -1,5 +1,5 @@
 """Where LPS ends and RAS begins: the backend's world is LPS, a scene's is RAS, and only here one becomes the other (but for files of other
-programs in RAS, which io.axes turns)."""
+programs in RAS, which io.transforms turns)."""
 
 from __future__ import annotations
 

@@ -1,14 +1,18 @@
-"""The picture of an X-ray view, from the image it was made from."""
+"""The picture of an X-ray view, made from its image, and the mask on it."""
 
 from __future__ import annotations
 
 import numpy as np
 import slicer
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from ..errors import InputError
-from ..imaging.xray import XRay
-from .case import xray_of
-from .xray import SOURCE, XRayView, place_of
+from ..imaging.xray import RawImage, XRay
+from .case import grid_of, xray_of
+from .layout import number_of, tag_of
+from .nodes import OWNER, product
+from .xray import FRAME, MASK, SOURCE, XRayView, place_of
 
 #: Beyond its field an X-ray is shown as black if it is so much whiter there, beside the contrast within; and how much whiter than
 #: the brightest within, beside the blades themselves.
@@ -86,3 +90,111 @@ def _black_out_blades(display, xray) -> None:
     display.SetApplyThreshold(bool(told_apart))
     if told_apart:  # the rim of the field, which is not trusted, may be a little brighter than all within
         display.SetThreshold(float(darkest) - 1, float(brightest + RIM * (blade - brightest)))
+
+
+FILL_OPACITY = 0.2
+
+
+def set_mask(view: XRayView, segmentation) -> None:
+    """Use only what the segments of this vtkMRMLSegmentationNode cover; all of the X-ray's field with None.
+
+    InputError where they leave nothing of it; the mask then stays as it was.
+    """
+    before = view.mask
+    view.node.SetNodeReferenceID(MASK, segmentation and segmentation.GetID())
+    try:
+        xray_of(view)
+    except Exception:
+        view.node.SetNodeReferenceID(MASK, before and before.GetID())
+        raise
+    if before is not None and before is not segmentation and before.GetDisplayNode() is not None:
+        before.GetDisplayNode().RemoveAllViewNodeIDs()  # see `show`
+
+
+def draw_mask(view: XRayView):
+    """A mask to draw on: a segmentation on the view's picture with one segment, which is what is used of it now. It goes with the view.
+
+    Returns its vtkMRMLSegmentationNode and the segment's ID. InputError where the image cannot be used.
+    """
+    used: np.ndarray = xray_of(view).valid
+    node, segment = segmentation_node(view.node.GetScene(), f"{view.name} mask", used[None], view.node)
+    node.SetNodeReferenceID(OWNER, view.node.GetID())
+    view.node.SetNodeReferenceID(MASK, node.GetID())
+    return node, segment
+
+
+def show_mask(view: XRayView, *, filled: bool = False) -> None:
+    """Show a mask that was drawn on the view's picture as an outline, in no other X-ray's slice view.
+
+    filled: tinted as well, for whoever draws it; it would hide what is to be judged.
+    """
+    if view.mask is None or view.mask_on_source or view.mask.GetDisplayNode() is None:
+        return
+    display = view.mask.GetDisplayNode()
+    views = tuple(
+        node.GetID()
+        for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", view.node.GetScene())
+        if not number_of(node.GetLayoutName() or "") or node.GetLayoutName() == tag_of(view)
+    )
+    was = display.StartModify()
+    if tuple(display.GetViewNodeIDs()) != views:
+        display.SetViewNodeIDs(list(views))
+    display.SetVisibility2DFill(filled)
+    display.SetOpacity2DFill(FILL_OPACITY)
+    display.SetVisibility2DOutline(True)
+    display.EndModify(was)
+
+
+def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
+    """Use of a view's image only where `used` (rows, columns) is True, by a segmentation that goes with it."""
+    segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
+    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
+    view.node.SetNodeReferenceID(MASK, segmentation.GetID())
+
+
+def segmentation_node(scene, name: str, selected: np.ndarray, volume):
+    """A segmentation with one segment, True in `selected` (slices, rows, columns) on a volume's grid, and the segment's ID."""
+    labelmap = grid_of(volume)
+    labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
+    vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = selected.ravel()
+    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+    node.CreateDefaultDisplayNodes()
+    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
+    return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
+
+
+def stored(*frames: RawImage) -> np.ndarray:
+    """(frames, rows, columns): images as the volume of an X-ray has them, as whole numbers where they are such."""
+    whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
+    return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
+
+
+def show_frame(view: XRayView, xray: XRay, settings: dict, raw: RawImage | None = None, name: str = "") -> None:
+    """Show an image of a sequence in a view; brightness and contrast stay, so that nothing flashes.
+
+    Parameters
+    ----------
+    settings : entries of `XRayView.content` that belong to the image.
+    raw : the image as its file has it; None where the view's source has it.
+    name : of the image, for people.
+    """
+    if raw is not None:
+        volume = _frame_volume(view)
+        volume.SetName(name)
+        slicer.util.updateVolumeFromArray(volume, stored(raw))
+    content = view.content
+    if any(content.get(key) != value for key, value in settings.items()):
+        view.change(**settings)
+    slicer.util.updateVolumeFromArray(view.node, xray.line_integrals[None])
+
+
+def _frame_volume(view: XRayView):
+    """The volume that stands in for the view's source while frames are shown; the source stays as it is."""
+    volume = view.node.GetNodeReference(FRAME)
+    if volume is None:
+        source = view.source
+        volume = product(view.node, FRAME, "vtkMRMLScalarVolumeNode", "", hidden=True)
+        if source is not None:
+            volume.CopyOrientation(source)
+        view.node.SetNodeReferenceID(SOURCE, volume.GetID())
+    return volume

@@ -1,11 +1,90 @@
-"""Layouts with a 3D view and a slice view for each X-ray, with the CT's slices or without."""
+"""Which slice view shows which X-ray (XRay1, XRay2, ...), and layouts with these views."""
 
 from __future__ import annotations
 
+import re
 from xml.sax.saxutils import escape
 
-from .registration import MOST_VIEWS, Registration
-from .tags import claim, colour, number_of, tag, tag_of
+import slicer
+
+from .registration import MAX_VIEWS, Registration
+from .xray import XRayView
+
+#: The attribute of an X-ray's node that has its tag while it is shown.
+SHOWN_IN = "MultiViewRegistration.sliceView"
+#: (red, green, blue) of the first X-ray, the second, ...: apart from each other and from the red, green and yellow of Slicer's own slice
+#: views, and to be seen on the blue of its 3D view as well as on an X-ray.
+COLOURS = (
+    (1.00, 0.60, 0.05),
+    (0.25, 0.95, 0.85),
+    (1.00, 0.45, 0.80),
+    (0.72, 0.95, 0.20),
+    (0.98, 0.98, 0.95),
+    (0.80, 0.55, 1.00),
+    (0.85, 0.72, 0.50),
+    (0.55, 0.85, 1.00),
+)
+
+
+def tag(number: int) -> str:
+    """Of the slice view with this number, counted from 1."""
+    return f"XRay{number}"
+
+
+def number_of(tag: str) -> int:
+    """The number in a tag; 0 for the tag of another view."""
+    found = re.fullmatch(r"XRay(\d+)", tag)
+    return int(found[1]) if found else 0
+
+
+def colour(tag: str) -> tuple[float, float, float]:
+    return COLOURS[(number_of(tag) - 1) % len(COLOURS)]
+
+
+def tag_of(view: XRayView) -> str | None:
+    """The tag of the slice view that shows an X-ray, or is to show it once it is there; None where none is."""
+    return view.node.GetAttribute(SHOWN_IN)
+
+
+def claim(view: XRayView) -> str:
+    """The X-ray's tag; the first free one where it has none, or one that an X-ray before it in the scene has, too."""
+    taken = set()
+    before = True
+    for registration in Registration.all(view.node.GetScene()):
+        for other in registration.xrays:
+            if other == view:
+                before = False
+            elif before or tag_of(other) != tag_of(view):
+                taken.add(tag_of(other))
+    if tag_of(view) is None or tag_of(view) in taken:
+        number = 1
+        while tag(number) in taken:
+            number += 1
+        view.node.SetAttribute(SHOWN_IN, tag(number))
+    return tag_of(view)
+
+
+def give_up(view: XRayView) -> None:
+    """Leave the slice view to others."""
+    view.node.RemoveAttribute(SHOWN_IN)
+
+
+def slice_node(scene, tag: str | None):
+    """The vtkMRMLSliceNode with this tag, None before its view was made, or without a tag."""
+    return scene.GetSingletonNode(tag, "vtkMRMLSliceNode") if tag else None
+
+
+def composite_node(scene, tag: str | None):
+    """The vtkMRMLSliceCompositeNode that says what the slice view with this tag shows; None as for `slice_node`."""
+    return scene.GetSingletonNode(tag, "vtkMRMLSliceCompositeNode") if tag else None
+
+
+def slice_nodes(scene) -> list:
+    """Those of all X-rays, also of X-rays that are gone."""
+    return [
+        node for node in slicer.util.getNodesByClass("vtkMRMLSliceNode", scene) if number_of(node.GetLayoutName() or "")
+    ]
+
 
 #: A layout's number is this and how many X-rays it has; users' settings and saved scenes refer to it.
 WITHOUT_CT, WITH_CT = 7310, 7330
@@ -55,7 +134,7 @@ def register(scene) -> None:
     """Tell the scene's layout node of all layouts, so that a saved scene that was in one of them comes back in it."""
     node = layout_node(scene)
     for base in (WITHOUT_CT, WITH_CT):
-        for views in range(1, MOST_VIEWS + 1):
+        for views in range(1, MAX_VIEWS + 1):
             if node is not None and not node.IsLayoutDescription(base + views):
                 node.AddLayoutDescription(
                     base + views, description([tag(i + 1) for i in range(views)], base == WITH_CT)
@@ -121,7 +200,7 @@ def group(tag: str) -> int:
 
 
 def _is_ours(arrangement: int) -> bool:
-    return any(base < arrangement <= base + MOST_VIEWS for base in (WITHOUT_CT, WITH_CT))
+    return any(base < arrangement <= base + MAX_VIEWS for base in (WITHOUT_CT, WITH_CT))
 
 
 def _layout(direction: str, *items: str, split: tuple[int, ...] = ()) -> str:

@@ -9,33 +9,27 @@ from pathlib import Path
 
 import numpy as np
 import slicer
-from vtkmodules.util.numpy_support import vtk_to_numpy
-from vtkmodules.vtkCommonCore import VTK_UNSIGNED_CHAR
 
 from ..geometry.camera import Camera
-from ..geometry.landmarks import Landmark
 from ..imaging.view import View
 from ..imaging.xray import RawImage, XRay, recognised
 from ..io.case import Case, image_of, mask_of
 from ..io.case_file import CaseFile, ViewFile
 from ..io.dicom_identity import read_identity
-from .background_task import Worker
-from .by_hand import keep_centre
-from .case import LANDMARKS, grid_of, keep_extras
-from .dicom_origin import content_of, keep_frame
+from .case import keep_extras
+from .dicom import dicom_content, keep_frame_uid, remember_identity
 from .frames import ras_from_lps
-from .identity import remember
-from .image import set_source
-from .products import OWNER, product
+from .image import add_mask, segmentation_node, set_source, stored
+from .landmarks import place_landmarks
+from .manual_pose import keep_centre
+from .nodes import OWNER
 from .registration import CT_UNIT, Registration
-from .xray import MASK, XRayView
+from .xray import XRayView
 
 #: The name of a mask that a DICOM header has.
 SHUTTER = "shutter"
 #: Percentiles of a volume's values that its window goes from and to, as Slicer's own does, and the voxels that are asked.
 SHOWN, THIN = (0.1, 99.9), (slice(None, None, 4),) * 3
-#: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
-LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
 
 
 def load_case(scene, path: str | os.PathLike) -> Registration:
@@ -43,16 +37,16 @@ def load_case(scene, path: str | os.PathLike) -> Registration:
     return read_case(path)(scene)
 
 
-def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: Worker | None = None) -> ReadCase:
+def read_case(path: str | os.PathLike, loaded: Case | None = None, ready: object = None) -> ReadCase:
     """`load_case` in two steps: everything is read and checked now, in any thread; what is returned puts it into a scene, in the main
     thread.
 
     loaded: the case, where it was loaded from there already.   ready: see `ReadCase`.
     """
-    return of_files(loaded or Case.load(path), CaseFile.read(path), ready)
+    return case_of_files(loaded or Case.load(path), CaseFile.read(path), ready)
 
 
-def of_files(case: Case, file: CaseFile, ready: Worker | None = None) -> ReadCase:
+def case_of_files(case: Case, file: CaseFile, ready: object = None) -> ReadCase:
     """The same of a case that was loaded from what a case.json says."""
     ct = case.ct
     return ReadCase(
@@ -71,7 +65,7 @@ class ReadCase:
     """A case.json with all that it names, on the way into a scene.
 
     identity: of the CT, see `io.identity`.   voxels: of the CT, as the scene will have them.   centre: (3,) CT mm, see `by_hand`.
-    ready: the worker that makes the CT ready meanwhile, if any, see `Session.know`.
+    ready: the background task that prepares the CT meanwhile, if any, see `Session.know`.
     """
 
     case: Case
@@ -80,15 +74,15 @@ class ReadCase:
     identity: dict[str, str]
     voxels: np.ndarray
     centre: np.ndarray
-    ready: Worker | None = None
+    ready: object = None
 
     def __call__(self, scene) -> Registration:
         """The registration that it becomes there. InputError where there is no room for it."""
         case = self.case
         registration = Registration.create(scene, case.name)
         ct = volume_node(scene, name_of(self.file.ct.path), self.voxels, case.ct.volume.ct_from_index)
-        keep_frame(ct, case.dicom.ct_uid)
-        remember(ct, self.identity)
+        keep_frame_uid(ct, case.dicom.ct_uid)
+        remember_identity(ct, self.identity)
         registration.ct = ct
         registration.node.SetParameter(CT_UNIT, case.ct.unit)
         if case.ct.mask is not None:
@@ -127,7 +121,7 @@ def read_views(case: Case, path: str | os.PathLike) -> list[ViewEntry]:
 
 def _read_views(case: Case, file: CaseFile) -> list[ViewEntry]:
     return [
-        _read_view(*view, content_of(case.dicom.views.get(view[0].name)))
+        _read_view(*view, dicom_content(case.dicom.views.get(view[0].name)))
         for view in zip(case.views, file.views, strict=True)
     ]
 
@@ -162,19 +156,12 @@ def add_entry(registration: Registration, entry: ViewEntry) -> XRayView:
     """Add a view of a case.json. InputError where there is no room for more."""
     view = registration.add_xray(entry.name)
     view.change(**entry.content)
-    remember(view.node, entry.identity)
+    remember_identity(view.node, entry.identity)
     file, raw, xray = entry.frame
     set_source(view, source_node(view, file, raw), xray if entry.mask is None else None)  # that has the mask already
     if entry.mask is not None:
         add_mask(view, *entry.mask)
     return view
-
-
-def add_mask(view: XRayView, name: str, used: np.ndarray) -> None:
-    """Use of a view's image only where `used` (rows, columns) is True, by a segmentation that goes with it."""
-    segmentation, _ = segmentation_node(view.node.GetScene(), name, used[None], view.node)
-    segmentation.SetNodeReferenceID(OWNER, view.node.GetID())
-    view.node.SetNodeReferenceID(MASK, segmentation.GetID())
 
 
 def greys_of(entry: ViewFile, raw: RawImage) -> dict:
@@ -231,52 +218,6 @@ def source_node(view: XRayView, name: str, *frames: RawImage):
     node.SetHideFromEditors(True)
     node.SetNodeReferenceID(OWNER, view.node.GetID())
     return node
-
-
-def stored(*frames: RawImage) -> np.ndarray:
-    """(frames, rows, columns): images as the volume of an X-ray has them, as whole numbers where they are such."""
-    whole = all(raw.step == 1 and raw.values.min() >= 0 and raw.white < 2**16 for raw in frames)
-    return np.stack([raw.values.astype(np.uint16) if whole else raw.values for raw in frames])
-
-
-def segmentation_node(scene, name: str, selected: np.ndarray, volume):
-    """A segmentation with one segment, True in `selected` (slices, rows, columns) on a volume's grid, and the segment's ID."""
-    labelmap = grid_of(volume)
-    labelmap.AllocateScalars(VTK_UNSIGNED_CHAR, 1)
-    vtk_to_numpy(labelmap.GetPointData().GetScalars())[:] = selected.ravel()
-    node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
-    node.CreateDefaultDisplayNodes()
-    node.SetReferenceImageGeometryParameterFromVolumeNode(volume)
-    return node, node.AddSegmentFromBinaryLabelmapRepresentation(labelmap, name)
-
-
-def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> None:
-    """Markups for landmarks: a list in the CT, and one at each X-ray that shows any."""
-    for landmark in landmarks:
-        _add_point(landmark_list(registration), landmark.name, ras_from_lps(landmark.ct))
-        for view in registration.xrays:
-            if view.name in landmark.pixels:
-                _add_point(landmark_list(registration, view), landmark.name, view.ras_of(landmark.pixels[view.name]))
-
-
-def landmark_list(registration: Registration, view: XRayView | None = None):
-    """The list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
-    owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
-    node = owner.GetNodeReference(LANDMARKS)
-    if node is None:
-        node = product(owner, LANDMARKS, "vtkMRMLMarkupsFiducialNode", f"Landmarks {where}")
-        node.CreateDefaultDisplayNodes()
-        node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
-        display = node.GetDisplayNode()
-        display.SetGlyphTypeFromString("CrossDot2D")  # what lies under it stays in sight
-        display.SetSelectedColor(*LANDMARK_COLOURS[view is not None])
-        if view is None:
-            node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
-    return node
-
-
-def _add_point(markups, label: str, position) -> None:
-    markups.AddControlPoint(*position, label)
 
 
 def name_of(path: Path) -> str:

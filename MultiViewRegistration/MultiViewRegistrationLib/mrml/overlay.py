@@ -7,7 +7,6 @@ import slicer
 
 from . import slice_view
 from .detector import Detector
-from .greys import Greys
 from .registration import Registration
 from .xray import XRayView
 
@@ -73,12 +72,12 @@ def show_picture(detector: Detector, picture: np.ndarray, factor: int) -> None:
     _place(node, detector, factor)
 
 
-def shade(view: XRayView, greys: Greys) -> None:
+def shade(view: XRayView, tones) -> None:
     """Show the DRR as the X-ray is shown: in its window, and in its colours, should a person have inverted them."""
     node, like = view.node.GetNodeReference(DRR), view.node.GetDisplayNode()
     if node is None or like is None:
         return
-    low, high = greys.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
+    low, high = tones.window(like.GetWindowLevelMin(), like.GetWindowLevelMax())
     display = node.GetDisplayNode()
     was = display.StartModify()
     display.SetAutoWindowLevel(False)

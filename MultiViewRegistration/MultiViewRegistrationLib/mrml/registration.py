@@ -7,7 +7,7 @@ import slicer
 
 from ..errors import InputError
 from . import frames
-from .products import OWNER, product, remove_with_products
+from .nodes import OWNER, product, remove_with_products
 from .xray import XRayView
 
 MODULE = "MultiViewRegistration"
@@ -17,7 +17,7 @@ SEGMENTATION = "segmentation"
 SEGMENT_ID = "segmentID"
 XRAY = "xray"
 CT_UNIT = "ctUnit"
-MOST_VIEWS = 8
+MAX_VIEWS = 8
 
 
 class Registration:
@@ -136,8 +136,8 @@ class Registration:
 
     def add_xray(self, name: str) -> XRayView:
         """A further view, with a name of its own."""
-        if len(self.xrays) >= MOST_VIEWS:
-            raise InputError(f"X-rays: there are {MOST_VIEWS} views already, and no more can be shown; remove one.")
+        if len(self.xrays) >= MAX_VIEWS:
+            raise InputError(f"X-rays: there are {MAX_VIEWS} views already, and no more can be shown; remove one.")
         view = XRayView.create(self.scene, self._free_name(name))
         view.node.SetNodeReferenceID(OWNER, self.node.GetID())
         self.node.AddNodeReferenceID(XRAY, view.node.GetID())
@@ -176,13 +176,6 @@ class Registration:
     def refinement(self) -> str:
         """How it goes on, "joint" or one of published.presets.PRESETS."""
         return self.parameter("refinement", "joint")
-
-    def remove(self) -> None:
-        """Remove it and all that was made for it; CT and segmentation go back under what they were under."""
-        from .cleanup import take_down  # it knows of registrations
-
-        take_down(self)
-        self.scene.RemoveNode(self.node)
 
     def release(self) -> None:
         """Put CT and segmentation back under what they were under before they came under the transform."""

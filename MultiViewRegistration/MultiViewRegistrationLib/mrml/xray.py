@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import slicer
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
+from vtkmodules.vtkCommonTransforms import vtkTransform
 
 from ..errors import InputError
 from ..geometry.camera import Camera
@@ -16,8 +17,22 @@ from ..geometry.distortion import Distortion
 from ..io.cameras import GEOMETRIES, Geometry, read_geometry
 from ..io.json_reader import JsonObject
 from .frames import ras_from_lps
-from .products import OWNER, product, remove_with_products
-from .segments import drawn_on, move_segments
+from .nodes import OWNER, product, remove_with_products
+
+
+def drawn_on(segmentation):
+    """The volume node whose grid a segmentation was drawn on, None where nobody knows."""
+    return segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
+
+
+def move_segments(segmentation, after_from_before: np.ndarray) -> None:
+    """Move all segments by a transform (4, 4) in the frame of their node. Voxels keep their values; a mirror image is allowed."""
+    move = vtkTransform()
+    move.SetMatrix(slicer.util.vtkMatrixFromArray(after_from_before))
+    segmentation.GetSegmentation().ApplyLinearTransform(move)
+    segmentation.GetSegmentation().InvalidateNonSourceRepresentations()
+    segmentation.Modified()
+
 
 ATTRIBUTE = "MultiViewRegistration.view"
 SOURCE = "source"
@@ -39,7 +54,7 @@ class XRayView:
     stands, world (how table and patient lay to the machine in each frame, and where the world is that the geometry is in, see `header`),
     white (about which the grey scale is turned round where `inverted`, by default by the values),
     distortion (of the volume that the image was made from: it is undone in the image),
-    dicom (the UIDs of its file, as `io.dicom_origin.DicomImage`),
+    dicom (the UIDs of its file, as `io.dicom_identity.DicomImage`),
     use (true), inverted (false), flipped (false: columns as they are stored), from (where the geometry came from, for people),
     corrected ({"intrinsics", "camera_from_world"}, or null: the camera as a registration corrected it).
     """

@@ -6,10 +6,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..mrml import by_hand
-from ..mrml.dragging import Dragging
-from ..mrml.tags import tag_of
-from ..session.hand_moves import HandMoves
+from ..mrml import manual_pose
+from ..mrml.layout import tag_of
+from ..mrml.manual_pose import Dragging
+from ..session.history import ManualMoveRecorder
 from . import packages
 
 IN_3D = _("In the 3D view: handles.")
@@ -68,7 +68,7 @@ class ByHandPage:
         self._dragging.clear()
         moves.stop()
         if self._registration.scene is not None:
-            by_hand.show_handles(self._registration, False)
+            manual_pose.show_handles(self._registration, False)
 
     def _on_move(self, on: bool) -> None:
         section = self._section
@@ -77,9 +77,9 @@ class ByHandPage:
         with section.panel.acting():
             if on:
                 packages.ensure(section.panel.resource_path("requirements.txt"))
-                by_hand.show_handles(section.registration, True)
+                manual_pose.show_handles(section.registration, True)
                 self._registration = section.registration
-                self._moves = HandMoves(section.registration, section.session.history)
+                self._moves = ManualMoveRecorder(section.registration, section.session.history)
                 self._drag_in_views()
                 self._escape = self._shortcut("Esc")
             else:

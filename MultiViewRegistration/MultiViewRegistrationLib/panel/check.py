@@ -7,7 +7,7 @@ from contextlib import suppress
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..session import judging
+from ..session import assessment
 from ..session.presenters.section import PROBLEM, READY, TODO, State
 from .check_overlays import Overlays
 from .check_points import Points
@@ -40,7 +40,7 @@ class CheckSection(Section):
             return judged
         return (
             State(PROBLEM, _("assess anew"))
-            if judging.outdated(self.session)
+            if assessment.outdated_reason(self.session)
             else State(READY, _("look at every X-ray"))
         )
 

@@ -7,7 +7,7 @@ from time import monotonic
 import qt
 from slicer.i18n import tr as _
 
-from ..mrml import beam, overlay
+from ..mrml import overlay, source_view
 from ..mrml.registration import Registration
 from ..mrml.structures import Projections, choose_structures, structures_of
 from . import packages, three_d
@@ -97,7 +97,7 @@ class Overlays(Part):
             box.clear()
             box.addItems(names)
         camera = three_d.camera()
-        seen = camera and beam.along(camera)
+        seen = camera and source_view.viewed_xray(camera)
         box.currentIndex = 1 + views.index(seen) if seen in views else 0
         box.enabled = camera is not None
 
@@ -106,17 +106,17 @@ class Overlays(Part):
             return
         with self.panel.acting():
             if index:
-                beam.look(
+                source_view.look(
                     [view for view in self.registration.xrays if view.placed][index - 1],
                     three_d.camera(),
                     three_d.size(),
                 )
             else:
-                beam.off(three_d.camera())
+                source_view.restore(three_d.camera())
 
     def _fit_beam(self) -> None:
         """Show all of the detector also in a view of another size."""
         camera = three_d.camera()
-        seen = camera and beam.along(camera)
-        if seen is not None and seen.placed and beam.size_of(camera) != three_d.size():
-            beam.look(seen, camera, three_d.size())
+        seen = camera and source_view.viewed_xray(camera)
+        if seen is not None and seen.placed and source_view.size_of(camera) != three_d.size():
+            source_view.look(seen, camera, three_d.size())

@@ -9,7 +9,7 @@ from slicer.i18n import tr as _
 
 from ..mrml.cursor import CURSOR, LinkedCursor
 from ..mrml.distances import distances
-from ..mrml.markups import is_placing, place, stop_placing
+from ..mrml.nodes import is_placing, place, stop_placing
 from .part import Part
 from .tables import fill, set_up
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from slicer.i18n import tr as _
 
-from ..session import judging
-from ..session.leaving_out import leave_out
-from ..session.similarity import Similarity
+from ..session import assessment
+from ..session.assessment import use_suggested_masks
+from ..session.comparison import SimilarityUpdater
 from . import packages
 from .looks import CAUTION, ERROR, PLAIN, set_tone
 from .part import Part
@@ -18,14 +18,14 @@ class Judgement(Part):
     """What the program says of the pose as it is now."""
 
     def connect(self) -> None:
-        self._similarity: Similarity | None = None
+        self._similarity: SimilarityUpdater | None = None
         self._left_out = ""
         self.ui.assessButton.clicked.connect(self._assess)
         self.ui.leaveOutButton.clicked.connect(self._leave_out)
         set_up(self.ui.similarityTable, [_("X-ray"), _("Similarity")])
 
     def adopt(self) -> None:
-        self._similarity, self._left_out = Similarity(self.session), ""
+        self._similarity, self._left_out = SimilarityUpdater(self.session), ""
 
     def refresh(self) -> None:
         self._show_similarity()
@@ -38,12 +38,12 @@ class Judgement(Part):
     def _assess(self) -> None:
         with self.panel.acting():
             packages.ensure(self.panel.resource_path("requirements.txt"))
-            judging.assess(self.session)
+            assessment.assess(self.session)
 
     def _leave_out(self) -> None:
         with self.panel.acting():
             packages.ensure(self.panel.resource_path("requirements.txt"))
-            self._left_out = leave_out(self.session)
+            self._left_out = use_suggested_masks(self.session)
 
     def _show_similarity(self) -> None:
         values = self._similarity.values
@@ -56,11 +56,11 @@ class Judgement(Part):
         )
 
     def _show_verdict(self) -> None:
-        judged = judging.verdict(self.session)
+        judged = assessment.verdict(self.session)
         if judged:
             self._left_out = ""
         set_tone(self.ui.verdictLabel, {"check": CAUTION, "reject": ERROR}.get(judged, PLAIN))
-        self.ui.verdictLabel.text = "\n".join(filter(None, [*judging.told(self.session), self._left_out]))
+        self.ui.verdictLabel.text = "\n".join(filter(None, [*assessment.describe(self.session), self._left_out]))
         self.ui.assessButton.enabled = not self.session.running
         self.ui.leaveOutButton.enabled = judged in ("accept", "check") and not self.session.running
 

@@ -12,11 +12,12 @@ from ..errors import InputError
 from ..imaging.ct import load_ct
 from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
-from ..mrml import bone_surface, ct_in_3d, layout
-from ..mrml.background_task import Worker
-from ..mrml.identity import header_of_ct, keep_header
+from ..mrml import ct_3d, layout
+from ..mrml.dicom import header_of_ct, keep_header
 from ..mrml.loading import name_of, volume_node
 from ..mrml.registration import CT_UNIT
+from ..session import preparation
+from ..session.background_task import Worker
 from ..session.ct_preview import CTPreview, facts, seen_in, take_preview
 from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from . import packages
@@ -44,7 +45,7 @@ class CTSection(Section):
         self._looked_at = ""
         self._preview: CTPreview | None = None
         self._problem = ""
-        self._bones = bone_surface.Follower()
+        self._bones = preparation.BoneSurfaceUpdater()
         self.ui.ctSelector.currentNodeIDChanged.connect(self._on_volume)
         self.ui.folderButton.clicked.connect(self._on_folder)
         self.ui.unitBox.connect("currentIndexChanged(int)", self._on_unit)
@@ -65,8 +66,8 @@ class CTSection(Section):
         self.ui.segmentSelector.enabled = registration.ct is not None
         self._hide_no_node()
         self.ui.unitBox.enabled = True
-        self.ui.in3DButton.enabled = ct_in_3d.can_show(registration)
-        self.ui.in3DButton.checked = ct_in_3d.is_shown(registration)
+        self.ui.in3DButton.enabled = ct_3d.can_show_volume(registration)
+        self.ui.in3DButton.checked = ct_3d.volume_is_shown(registration)
         self._look_again()
         self._show_preview()
         self._show_packages()
@@ -173,7 +174,7 @@ class CTSection(Section):
             )
             keep_header(node, header)
             self.registration.ct = node
-            ct_in_3d.follow(self.registration)
+            ct_3d.update_volume(self.registration)
 
     # A person at the widgets
 
@@ -183,7 +184,7 @@ class CTSection(Section):
         with self.panel.acting():
             self.panel.begin()
             self.registration.ct = slicer.mrmlScene.GetNodeByID(node_id) if node_id else None
-            ct_in_3d.follow(self.registration)
+            ct_3d.update_volume(self.registration)
 
     def _on_folder(self) -> None:
         path = qt.QFileDialog.getExistingDirectory(self.widget, _("Folder of a CT's DICOM slices"))
@@ -235,5 +236,5 @@ class CTSection(Section):
         if not self.asked:
             return
         with self.panel.acting():
-            ct_in_3d.show(self.registration, on)
-            bone_surface.show(self.registration, not on)
+            ct_3d.show_volume(self.registration, on)
+            ct_3d.show_surface(self.registration, not on)

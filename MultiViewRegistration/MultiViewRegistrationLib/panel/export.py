@@ -9,7 +9,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..session import export
+from ..session import result_files
 from ..session.presenters.export import CLIENT, MAX_PORT, SERVER, ExportPresenter
 from ..session.presenters.number import Number
 from . import packages
@@ -30,7 +30,7 @@ class ExportSection(Section):
         self._report: Path | None = None
         ui, presenter = self.ui, self.presenter
         ui.folderPath.currentPathChanged.connect(self._show)
-        self._formats = {kind: qt.QCheckBox(name) for kind, name in export.formats().items()}
+        self._formats = {kind: qt.QCheckBox(name) for kind, name in result_files.formats().items()}
         for box in self._formats.values():
             ui.formatsWidget.layout().addWidget(box)
             box.toggled.connect(self._on_kinds)

@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..session.calibration import requirements_of
+from ..session.external_files import requirements_of
 from ..session.presenters.geometry import AXES, MODES, NUMBERS, SEEN
 from ..session.presenters.options import Option
 from . import packages

@@ -7,9 +7,9 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..mrml import mask
-from ..mrml.mask import draw_mask
-from ..mrml.segments import drawn_on
+from ..mrml import image
+from ..mrml.image import draw_mask
+from ..mrml.xray import drawn_on
 from ..session.presenters.image import INTENSITIES
 from ..session.presenters.number import Number
 from .fields import NumberField
@@ -84,7 +84,7 @@ class ImageTab(XRayTab):
         self.panel.ui.layoutButton.checked = True  # the X-ray's own view, to draw in
         edit_segmentation(segmentation, drawn_on(segmentation) or view.node)
         if not self.panel.shown:
-            mask.show(view, filled=True)
+            image.show_mask(view, filled=True)
 
 
 def edit_segmentation(segmentation, volume) -> None:

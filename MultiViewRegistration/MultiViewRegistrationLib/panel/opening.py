@@ -10,8 +10,8 @@ import qt
 from slicer.i18n import tr as _
 
 from ..errors import InputError
-from ..mrml.background_task import Worker
 from ..mrml.loading import read_case
+from ..session.background_task import Worker
 
 #: Milliseconds between two looks at what is being read.
 LOOK_MS = 40

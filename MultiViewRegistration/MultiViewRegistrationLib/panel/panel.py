@@ -13,8 +13,8 @@ from slicer.i18n import tr as _
 
 from ..errors import InputError
 from ..mrml import display
-from ..mrml.background_task import TURN
 from ..mrml.registration import MODULE, Registration
+from ..session.background_task import POLL_WAIT_S
 from ..session.session import Session
 from .looks import Looks
 from .notices import Notices
@@ -35,7 +35,7 @@ class Panel(slicer.util.VTKObservationMixin):
     resource_path: gives the path of a file in Resources.
     """
 
-    turn_s, patience_s = TURN, PATIENCE_S
+    turn_s, patience_s = POLL_WAIT_S, PATIENCE_S
 
     def __init__(self, ui, logic, resource_path: Callable[[str], str]) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import qt
 
-from ..session.calibration import requirements_of
+from ..session.external_files import requirements_of
 from ..session.presenters.pose_file import PoseFilePresenter
 from ..session.translation import _
 from . import packages

@@ -8,7 +8,7 @@ import qt
 import slicer
 
 from ..errors import InputError
-from ..session import judging
+from ..session import assessment
 from ..session.presenters.section import CHECK, DONE, PROBLEM, READY, REJECT, RUNNING, TODO, Presenter, State
 from ..session.verdict import headline
 
@@ -25,7 +25,7 @@ SYMBOLS = {
 
 def verdict_state(session) -> State | None:
     """The verdict on the pose as it is; None where there is none."""
-    word = judging.verdict(session)
+    word = assessment.verdict(session)
     return (
         State({"accept": DONE, "check": CHECK, "reject": REJECT}[word], headline(session.history.current))
         if word

@@ -17,8 +17,8 @@ import qt
 import slicer
 
 from ..mrml import overlay
+from ..mrml.layout import composite_node, tag_of
 from ..mrml.registration import MODULE
-from ..mrml.tags import composite_node, tag_of
 
 #: Seconds that a step may take, a compilation of all kernels included.
 PATIENCE = 300.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import qt
 from slicer.i18n import tr as _
 
-from ..session import motion_plot
+from ..mrml import motion_plot
 from ..session.motion import Motion
 from .part import Part
 from .tables import set_up

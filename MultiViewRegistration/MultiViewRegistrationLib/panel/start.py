@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from slicer.i18n import tr as _
 
-from ..mrml import poses
+from ..mrml import manual_pose
 from ..session import lacking
 from ..session.geometry import DEG
 from ..session.presenters.number import Number
@@ -156,7 +156,7 @@ class StartSection(Section):
 
     def _show_hint(self) -> None:
         ui, start = self.ui, self.start
-        blind = poses.blind(self.registration) if start in self._pages and start != "landmarks" else []
+        blind = manual_pose.xrays_without_ct(self.registration) if start in self._pages and start != "landmarks" else []
         hint = self._lacking
         if start == "landmarks":
             hint = ""  # told below its table
@@ -209,12 +209,12 @@ class StartSection(Section):
     def _on_copy(self) -> None:
         with self.panel.acting():
             self._moved(
-                "transform", lambda: poses.copy_pose(self.registration, self.ui.transformSelector.currentNode())
+                "transform", lambda: manual_pose.copy_pose(self.registration, self.ui.transformSelector.currentNode())
             )
 
     def _on_centre(self) -> None:
         with self.panel.acting():
-            self._moved("centred", lambda: poses.centre_ct(self.registration))
+            self._moved("centred", lambda: manual_pose.centre_ct(self.registration))
 
     def place_at(self, world_from_ct) -> None:
         """Put the CT at a pose (4, 4), LPS, that was read."""

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import slicer
 
-from ..mrml import beam
+from ..mrml import source_view
 from ..mrml.registration import Registration
-from ..session import overview
 
 
 def camera():
     """Its vtkMRMLCameraNode; None where the layout has no 3D view."""
     view = _view()
-    return view and beam.camera_of(view.mrmlViewNode())
+    return view and source_view.camera_of(view.mrmlViewNode())
 
 
 def size() -> tuple[int, int]:
@@ -24,7 +23,7 @@ def size() -> tuple[int, int]:
 def stand_back(registration: Registration) -> None:
     """Show all of a registration in it: the patient amid sources and detectors."""
     if camera() is not None:
-        overview.stand_back(registration, camera(), size())
+        source_view.show_overview(registration, camera(), size())
 
 
 def reset_clipping() -> None:

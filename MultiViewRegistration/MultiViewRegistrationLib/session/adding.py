@@ -14,13 +14,12 @@ from ..imaging.xray import RawImage, load_frames, recognised
 from ..io.case import Case
 from ..io.dicom_identity import image_origin, read_identity
 from ..mrml.case import frame_of, set_shared_unknowns, shared_unknowns_of
-from ..mrml.dicom_origin import content_of
-from ..mrml.identity import remember
-from ..mrml.image import set_source
-from ..mrml.loading import SHUTTER, ViewEntry, add_entry, add_mask, name_of, read_views, source_node, white_of
-from ..mrml.registration import MOST_VIEWS, Registration
+from ..mrml.dicom import dicom_content, remember_identity
+from ..mrml.image import add_mask, set_source
+from ..mrml.loading import SHUTTER, ViewEntry, add_entry, name_of, read_views, source_node, white_of
+from ..mrml.registration import MAX_VIEWS, Registration
 from ..mrml.xray import ATTRIBUTE, XRayView
-from .header import header_content
+from .geometry import header_content
 from .naming import clean_name
 
 
@@ -70,7 +69,7 @@ def read(path: str | os.PathLike) -> Callable[[Registration], list[XRayView]]:
     content = {
         **_grey_values(frames[0]),
         **header_content(path, len(frames)),
-        **content_of(image_origin(path, None)),
+        **dicom_content(image_origin(path, None)),
         "pixel_mm": frames[0].pixel_mm and list(frames[0].pixel_mm),
     }
     identity = read_identity(path)
@@ -85,15 +84,15 @@ def _add_frames(
         set_source(view, source_node(view, name, *frames))
         if frames[0].open is not None:
             add_mask(view, SHUTTER, frames[0].open)
-        remember(view.node, identity)
+        remember_identity(view.node, identity)
     return view
 
 
 def _add_entries(registration: Registration, entries: list[ViewEntry], shared: SharedUnknowns) -> list[XRayView]:
     there = len(registration.xrays)
-    if there + len(entries) > MOST_VIEWS:
+    if there + len(entries) > MAX_VIEWS:
         raise InputError(
-            f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MOST_VIEWS} can be "
+            f"X-rays: the case has {len(entries)} views, but with the {there} that are there no more than {MAX_VIEWS} can be "
             "shown; remove some first."
         )
     views = [add_entry(registration, entry) for entry in entries]

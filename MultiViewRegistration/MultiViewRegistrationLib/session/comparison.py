@@ -1,4 +1,4 @@
-"""Two poses of the history side by side: how far they are apart, and the CT's edges over each X-ray at either."""
+"""Comparisons in the background: similarity of X-rays and CT where the CT is now, and two poses of the history side by side."""
 
 from __future__ import annotations
 
@@ -9,15 +9,70 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry import rigid
-from .history import Entry
+from ..mrml.fingerprint import fingerprint
+from ..mrml.registration import Registration
+from ..mrml.xray import ATTRIBUTE
+from .background_task import POLL_WAIT_S, Worker
+from .history import Entry, History
 from .session import Session
+
+
+class SimilarityUpdater:
+    """Keeps `values`, the local NCC by the name of each used X-ray; empty before the first are found, or where none can be."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._of: tuple | None = None
+        self._worker: Worker | None = None
+        self.values: dict[str, float] = {}
+
+    def update(self, wait: float = POLL_WAIT_S) -> bool:
+        """Call it from a timer; whether there are new values.   wait: as `Worker.poll`, so that the thread gets on."""
+        if self._worker is None:
+            return self._begin()
+        self._worker.poll(wait)
+        if self._worker.state == "running":
+            return False
+        self.values, self._worker = self._worker.result or {}, None
+        return True
+
+    def _begin(self) -> bool:
+        """Measure where something has changed since; whether there is nothing to measure any more, so that there are no values."""
+        session = self._session
+        of = self._inputs()
+        if session.running or not session.drawing.at_rest or of == self._of:
+            return False
+        try:
+            find = session.find_similarity()
+        except InputError:  # an input is missing, or the CT is in no view; the sections of those say so
+            self._of, had, self.values = of, bool(self.values), {}
+            return had
+        if find is not None:
+            self._of, self._worker = of, Worker(lambda tell: find())
+        return False
+
+    def _inputs(self) -> tuple:
+        registration = self._session.registration
+        views = [
+            view.node.GetAttribute(ATTRIBUTE) for view in registration.xrays
+        ]  # cameras as they were corrected, too
+        return registration.world_from_ct.tobytes(), fingerprint(registration), *views
+
+
+def result_similarity(registration: Registration) -> dict[str, float]:
+    """Of the result that the CT lies at, by the view's name; empty where it lies elsewhere, or something has changed since."""
+    entry = History(registration).current
+    if entry is None or not np.allclose(entry.pose, registration.world_from_ct, atol=1e-6):
+        return {}
+    return entry.similarity if entry.fingerprint == fingerprint(registration) else {}
+
 
 #: The longest side of a picture, in pixels, and the level of the CT's pyramid that it is drawn from.
 SIDE, LEVEL = 512, 1
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class PoseComparison:
     """Of two poses.
 
     mm: how far the CT's centre is moved from one to the other.   degrees: how far it is turned.
@@ -29,7 +84,7 @@ class Comparison:
     pictures: list[tuple[str, np.ndarray, np.ndarray]]
 
 
-def take(session: Session, one: Entry, other: Entry) -> Callable[[], Comparison]:
+def compare_poses(session: Session, one: Entry, other: Entry) -> Callable[[], PoseComparison]:
     """The comparison in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError as `Session.case`, and before the CT is ready for DRRs.
@@ -39,11 +94,11 @@ def take(session: Session, one: Entry, other: Entry) -> Callable[[], Comparison]
         raise InputError("Compare: the CT is not ready yet, expected it to be; wait a moment.")
     views = session.corrected_case().views
 
-    def compare() -> Comparison:
+    def compare() -> PoseComparison:
         before, after = (rigid.transform_points(entry.pose, anatomy.centroid) for entry in (one, other))
         turn = rigid.log_so3(other.pose[:3, :3] @ one.pose[:3, :3].T)
         pictures = [(view.name, *_pictures(anatomy, view, [one.pose, other.pose])) for view in views]
-        return Comparison(float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures)
+        return PoseComparison(float(np.linalg.norm(after - before)), float(np.degrees(np.linalg.norm(turn))), pictures)
 
     return compare
 

@@ -11,9 +11,9 @@ import numpy as np
 from ..errors import InputError
 from ..mrml import overlay
 from ..mrml.detector import Detector, detectors
-from ..mrml.greys import Greys
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from .tone_matching import ToneMatch
 
 #: How an image is drawn while the CT moves, the finest first: the longest side that it may have in pixels, and how many of its pixels,
 #: as large as they are at the patient, a voxel may be wide.
@@ -64,7 +64,7 @@ class Drawing:
         self._detectors: list[Detector] = []
         self._drawn: dict[str, Drawn] = {}
         self._sharpening: tuple[str, Iterator[None]] | None = None
-        self._greys: dict[str, tuple[tuple, Greys]] = {}
+        self._greys: dict[str, tuple[tuple, ToneMatch]] = {}
         self._films: dict[str, tuple[tuple, object]] = {}
         self._moved = 0.0
         self._looked_at: tuple[XRayView | None, float] = (None, 0.0)
@@ -208,7 +208,7 @@ class Drawing:
         if greys is not None:
             self.onto.shade(detector.view, greys[1])
         elif drr is not None:
-            self.onto.shade(detector.view, Greys.alone(drr, overlay.xray_window(detector.view)))
+            self.onto.shade(detector.view, ToneMatch.alone(drr, overlay.xray_window(detector.view)))
 
     def _fit_greys(self, detector: Detector, of: tuple, drr: np.ndarray, factor: int) -> None:
         """Find the greys for a DRR as it lies over its X-ray; those there are stay unless they are far off, so that nothing flashes."""
@@ -216,7 +216,7 @@ class Drawing:
         if xray is None or self.mode not in self.onto.BLENDS:
             return
         pooled = xray.pooled(factor)
-        found = Greys.of(pooled.line_integrals, pooled.valid, drr)
+        found = ToneMatch.of(pooled.line_integrals, pooled.valid, drr)
         known = self._greys.get(_name(detector))
         same = known is not None and known[0] == (of[1], xray)
         if found is not None and not (same and found.suits(known[1], *overlay.xray_window(detector.view))):

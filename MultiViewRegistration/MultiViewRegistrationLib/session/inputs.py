@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..mrml.case import case_of, ct_of, xray_of
-from ..mrml.dicom_origin import origin_of
+from ..mrml.dicom import origin_of
 from ..mrml.fingerprint import of_ct, of_view
 from ..mrml.registration import Registration, refuse_nonlinear
 from ..mrml.xray import XRayView

@@ -7,9 +7,8 @@ from itertools import combinations
 import numpy as np
 
 from ..errors import InputError
-from ..mrml import poses
+from ..mrml import landmarks, manual_pose
 from ..mrml.registration import Registration
-from . import landmarks
 from .session import LEARNED, PLACELESS, SEARCHED, Session
 
 #: Landmarks that a start from them needs, and positions of them in the X-rays.
@@ -51,7 +50,7 @@ def at_start(session: Session, start: str, refinement: str = "joint") -> str:
     if (
         start not in PLACELESS
         and any(view.used and view.placed for view in registration.xrays)
-        and not poses.seen(registration)
+        and not manual_pose.ct_is_seen(registration)
     ):
         return "The CT lies outside all X-rays: centre it there, or move it."
     return ""

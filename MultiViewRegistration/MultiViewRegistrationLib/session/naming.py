@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import InputError
 from ..io.case_file import MAX_NAME_LENGTH, NOT_IN_FILE_NAMES, view_name
 from ..io.json_reader import JsonObject
-from ..mrml.products import products_of
+from ..mrml.nodes import products_of
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
 from .history import History

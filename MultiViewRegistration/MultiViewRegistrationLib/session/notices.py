@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..io.dicom_identity import BY_HEADERS
-from ..mrml.identity import mismatches
+from ..mrml.dicom import identity_mismatches
 from ..mrml.registration import Registration
 
 
@@ -28,7 +28,7 @@ class Notices:
         """What is to be told now."""
         return [
             sentence
-            for sentence in [*mismatches(self._registration), *self._warned]
+            for sentence in [*identity_mismatches(self._registration), *self._warned]
             if sentence not in self._understood
         ]
 

@@ -11,14 +11,14 @@ from weakref import WeakSet
 import numpy as np
 
 from ..errors import InputError
-from ..mrml.background_task import TURN, Worker
 from ..mrml.fingerprint import of_geometry
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
 from ..mrml.xray import FRAME, STILL, XRayView
 from . import saved_sequence
-from .frame_images import FileImages, FrameImage, SliceImages
+from .background_task import POLL_WAIT_S, Worker
 from .inputs import Inputs
+from .tracking import FileImages, FrameImage, SliceImages
 
 if TYPE_CHECKING:
     from ..sequence.tracker import Tracked
@@ -131,7 +131,7 @@ class Player:
 
     # What follows
 
-    def tick(self, wait: float = TURN) -> bool:
+    def tick(self, wait: float = POLL_WAIT_S) -> bool:
         """Show what is due; whether anything has changed.   wait: as `Worker.poll`."""
         if self._read is not None:
             self._read[1].poll(wait if self._read[1].state == "running" else 0)

@@ -7,7 +7,7 @@ from scipy.spatial.transform import Rotation
 
 from ..errors import InputError
 from ..geometry import rigid
-from ..mrml import by_hand
+from ..mrml import manual_pose
 from ..mrml.registration import Registration
 
 #: In their order: the place of the CT's centre (`by_hand.centre`), mm in the world, LPS; then its turn about these axes, one after the
@@ -20,7 +20,7 @@ FARTHEST = 1e5
 def numbers(registration: Registration) -> np.ndarray:
     """(6,), see NAMES. InputError without a usable CT."""
     angles = Rotation.from_matrix(registration.world_from_ct[:3, :3]).as_euler("xyz", degrees=True)
-    return np.concatenate([by_hand.centre(registration), angles])
+    return np.concatenate([manual_pose.centre(registration), angles])
 
 
 def set_number(registration: Registration, which: int, value: float) -> None:
@@ -30,4 +30,6 @@ def set_number(registration: Registration, which: int, value: float) -> None:
     wanted = numbers(registration)
     wanted[which] = value
     R = Rotation.from_euler("xyz", wanted[3:], degrees=True).as_matrix()
-    registration.world_from_ct = rigid.from_rotation_translation(R, wanted[:3] - R @ by_hand.centre_in_ct(registration))
+    registration.world_from_ct = rigid.from_rotation_translation(
+        R, wanted[:3] - R @ manual_pose.centre_in_ct(registration)
+    )

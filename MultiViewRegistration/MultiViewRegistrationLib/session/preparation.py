@@ -1,13 +1,93 @@
-"""The CT made ready for DRRs and registrations, in a thread, and anew whenever it has changed."""
+"""The CT prepared for DRRs and registrations in a thread, again whenever it has changed; numba kernels compiled in a child process."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock, get_ident
 
-from ..mrml.background_task import Worker
+from ..errors import InputError
+from ..jobs.child_process import HIDDEN, python
+from ..mrml.ct_3d import put_surface, surface_is_current, take_surface
 from ..mrml.fingerprint import of_ct
-from . import work
+from ..mrml.registration import Registration
+from .background_task import POLL_WAIT_S, Worker
 from .inputs import Inputs
+
+#: Seconds that a child process may compile.
+COMPILE_TIMEOUT_S = 300.0
+_loading = Lock()
+
+
+class NotCached(Exception):
+    """A kernel would have to be compiled."""
+
+
+def load_kernels(prepare: Callable, compiling: Callable[[], object]) -> None:
+    """Call `prepare`, a function of `registration.kernels`, in this thread; where the cache lacks a kernel, in a child process before.
+
+    compiling: called before that.
+    """
+    from ..rendering import threads
+
+    with _loading, threads.by_itself():
+        try:
+            with _nothing_compiled():
+                prepare()
+        except NotCached:
+            compiling()
+            _fill_cache(prepare)
+            prepare()  # what the child could not compile, too
+
+
+@contextmanager
+def _nothing_compiled() -> Iterator[None]:
+    """NotCached where this thread is about to compile."""
+    from numba.core import event
+
+    here = get_ident()
+
+    class Refusal(event.Listener):
+        def on_start(self, event) -> None:
+            if get_ident() == here:
+                raise NotCached
+
+        def on_end(self, event) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Refusal()):
+        yield
+
+
+def _fill_cache(prepare: Callable) -> None:
+    """Have a child process call `prepare`; whatever becomes of it, this one goes on."""
+    low = getattr(subprocess, "BELOW_NORMAL_PRIORITY_CLASS", 0)  # the window comes first; elsewhere `nice` does that
+    library = (
+        Path(__file__).absolute().parents[2]
+    )  # not resolved: the cache goes by the path that a module was imported by
+    path = os.pathsep.join(filter(None, [str(library), os.environ.get("PYTHONPATH")]))
+    try:
+        command = [
+            python(),
+            "-c",
+            "import os; getattr(os, 'nice', id)(5); "
+            f"from {prepare.__module__} import {prepare.__name__}; {prepare.__name__}()",
+        ]
+        subprocess.run(
+            command,
+            env={**os.environ, "PYTHONPATH": path},
+            creationflags=HIDDEN | low,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            timeout=COMPILE_TIMEOUT_S,
+        )
+    except (InputError, OSError, subprocess.TimeoutExpired):  # there is no interpreter, say
+        pass
+
 
 PREPARING = "preparing the CT"
 
@@ -54,7 +134,7 @@ class Preparation:
     def follow(self, worker: Worker) -> None:
         """Take what a worker that began earlier makes of the CT as it is now."""
         self.worker, self._of, self.message = worker, of_ct(self._inputs.registration), ""
-        self._rest = Worker(lambda tell: work.make_all_ready(worker.result_for(tell), tell))
+        self._rest = Worker(lambda tell: prepare_for_registration(worker.result_for(tell), tell))
 
     def begin(self, *, again: bool) -> list[Worker]:
         """Have the CT made ready as it is now, where it is not. Returns the workers at another CT. InputError as `Inputs.ct`.
@@ -65,7 +145,7 @@ class Preparation:
         if self.worker is not None and self._of == of and not (again and self.worker.state == "failed"):
             return []
         before, self.stage = self.working, PREPARING
-        self.follow(Worker(lambda tell: work.make_ready(ct, tell)))
+        self.follow(Worker(lambda tell: prepare_for_drr(ct, tell)))
         return before
 
     def look(self) -> bool:
@@ -75,3 +155,50 @@ class Preparation:
             self.stage = worker.poll(0) or self.stage
         self.message = self.worker.message if self.worker is not None else ""
         return before and not self.under_way
+
+
+class BoneSurfaceUpdater:
+    """Has the surface of a registration's CT made, in a thread, where there is none of the CT as it is."""
+
+    def __init__(self) -> None:
+        self._making: tuple[Worker, Registration, str] | None = None
+        self._tried = ""
+
+    def follow(self, registration: Registration, wait: float = POLL_WAIT_S) -> None:
+        """Call it from a timer.   wait: as `Worker.poll`."""
+        of = of_ct(registration)
+        if self._making is not None:
+            worker, whose, made_of = self._making
+            worker.poll(wait)
+            if worker.state != "running":
+                self._making = None
+            if worker.state == "done" and (whose, made_of) == (registration, of):
+                put_surface(registration, worker.result)
+        elif registration.ct is not None and of != self._tried and not surface_is_current(registration):
+            self._tried = of  # whatever becomes of it
+            make = take_surface(registration)
+            self._making = Worker(lambda tell: make()), registration, of
+
+
+#: What a worker tells where the kernels have to be compiled.
+FIRST_TIME = "preparing for the first time (once, about 20 s)"
+
+
+def prepare_for_drr(ct, tell: Callable) -> object:
+    """The `registration.prepared_ct.PreparedCT` of a CT, and all that a DRR which follows the CT would have to wait for."""
+    from ..registration import kernels
+    from ..registration.prepared_ct import PreparedCT
+
+    load_kernels(kernels.warm_up_drr, lambda: tell(FIRST_TIME))
+    anatomy = PreparedCT(ct)
+    for level in (1, 2):
+        anatomy.projector(level)
+    return anatomy
+
+
+def prepare_for_registration(anatomy, tell: Callable) -> None:
+    """What the first sharp DRR, and the first registration, would have to wait for."""
+    from ..registration import kernels
+
+    anatomy.projector(0)
+    load_kernels(kernels.prepare, lambda: tell(FIRST_TIME))

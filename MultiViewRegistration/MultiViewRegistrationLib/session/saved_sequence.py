@@ -13,11 +13,11 @@ import numpy as np
 from ..errors import InputError
 from ..imaging.xray import XRay
 from ..io.json_reader import printable
-from ..mrml.products import remove_with_products
+from ..mrml.nodes import remove_with_products
 from ..mrml.registration import Registration
 from ..mrml.xray import FRAME, SOURCE, STILL, XRayView
-from .frame_images import FileImages, FrameImage, SliceImages
 from .inputs import Inputs
+from .tracking import FileImages, FrameImage, SliceImages
 
 #: Parameters of the registration: the content of a track.json, the number of the frame that is shown, and the pose from before.
 TRACK, NUMBER, POSE = "sequence", "sequenceFrame", "poseBeforeSequence"

@@ -9,26 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ..io.case import Case
 from ..io.files import staged
 from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
-from ..mrml.background_task import TURN, Worker
-from ..mrml.loading import ReadCase, of_files
+from ..mrml.loading import ReadCase, case_of_files
 from ..mrml.registration import Registration
 from . import saved_sequence
-from .frame_images import FileImages
-from .motion import Motion, motion_of
-from .other_structure import OtherStructure
+from .background_task import POLL_WAIT_S, Worker
+from .motion import Motion, OtherStructure, motion_of
 from .player import Played, Player
-from .tracking import PACES, Tracking, frames_in, frames_of, how_many
-
-if TYPE_CHECKING:
-    from .session import Session
-
+from .tracking import PACES, FileImages, Tracking, frames_in, frames_of, how_many
 
 #: Seconds between two times that frames which come are kept in the scene: all of them are written anew.
 KEEP_S = 2.0
@@ -45,7 +38,7 @@ class Sequence:
     count: how many frames the X-rays have, from the one that is shown on; None as long as nobody knows.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session) -> None:
         self._session = session
         self.player: Player | None = None
         self.other: OtherStructure | None = None
@@ -188,7 +181,7 @@ class Sequence:
 
         return write
 
-    def poll(self, wait: float = TURN) -> bool:
+    def poll(self, wait: float = POLL_WAIT_S) -> bool:
         """Take the frames that have come, and show what is due; whether a tracking has ended, or another frame is shown that stays."""
         saved = self.put_away()
         if saved is not None:
@@ -289,7 +282,7 @@ def read_track(path: str | os.PathLike, case: str | os.PathLike | None = None) -
         warnings.warn(
             f"{first.name}: its files are not those that were tracked; the poses may not fit them.", stacklevel=2
         )
-    return ReadTrack(track, files, of_files(first, files.file(0)))
+    return ReadTrack(track, files, case_of_files(first, files.file(0)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +301,7 @@ class ReadTrack:
         """The registration that the case becomes there; `play` then plays the sequence."""
         return self.load(scene)
 
-    def play(self, session: Session) -> None:
+    def play(self, session) -> None:
         """Open the sequence in the session of that registration."""
         track, views = self.track, {view.name: view for view in self.case.views}
         names = track.views or list(views)

@@ -11,22 +11,21 @@ from time import monotonic, sleep
 from typing import Any
 
 from ..errors import InputError
-from ..mrml import poses
-from ..mrml.background_task import TURN, Worker
-from ..mrml.collect_warnings import warned
-from ..mrml.dicom_origin import world_uid
+from ..mrml import manual_pose
+from ..mrml.dicom import world_uid
 from ..mrml.fingerprint import fingerprint
 from ..mrml.loading import camera_content
 from ..mrml.registration import Registration
-from . import work
+from . import preparation, registering
+from .background_task import POLL_WAIT_S, Worker, collect_warnings
 from .drawing import Drawing
 from .history import Entry, History
+from .igtl_connection import IgtlConnection
 from .inputs import Inputs
-from .learning import Learning
-from .link import Link
 from .notices import Notices
 from .preparation import Preparation
-from .run import Asked, Run
+from .registering import RegistrationRequest, RunningRegistration
+from .regressors import Regressors
 from .sequence import Sequence
 
 #: Where a registration may begin: the pose as it is ("given", or set "by hand"), or one that is found; "auto" is regressor and search.
@@ -53,11 +52,11 @@ class Session(Inputs):
         super().__init__(registration)
         self.history = History(registration)
         self.message, self.notes, self.ended = "", [], ""
-        self.learning = Learning(self)
+        self.learning = Regressors(self)
         self.sequence = Sequence(self)
-        self.link, self._held = Link(), 0.0
+        self.link, self._held = IgtlConnection(), 0.0
         self.notices = Notices(registration)
-        self._run: Run | None = None
+        self._run: RunningRegistration | None = None
         self._errand: tuple[Worker, Callable[[Any], object]] | None = None
         self._preparation = Preparation(self)
         self._ending: list[Worker] = []
@@ -77,7 +76,7 @@ class Session(Inputs):
         )
 
     @property
-    def under_way(self) -> Run | None:
+    def under_way(self) -> RunningRegistration | None:
         """The registration under way, which tells how far it is; None without one."""
         return self._run
 
@@ -107,22 +106,24 @@ class Session(Inputs):
                 f'Register: the refinement "{refinement}" cannot search, expected a start at a pose; choose another start, or '
                 'the refinement "joint".'
             )
-        with warned() as told:
+        with collect_warnings() as told:
             case = self.case(placed=self.is_placed(start))
         ready, model = self.ready(), self.learning.model if start in LEARNED else None
 
         def find(tell):
             began = monotonic()
             anatomy = ready(tell)
-            first_time_s = monotonic() - began if self._preparation.stage == work.FIRST_TIME else 0.0
-            return work.registered(case, anatomy, start, refinement, seed, model, tell), first_time_s
+            first_time_s = monotonic() - began if self._preparation.stage == preparation.FIRST_TIME else 0.0
+            return registering.register_case(case, anatomy, start, refinement, seed, model, tell), first_time_s
 
         self.registration.world_from_ct = (
             self.registration.world_from_ct
         )  # under its transform, should somebody have removed that
         self.history.note(self.history.unnoted if self.history.entries else "before")
         self.message, self.notes, self.ended = "", [], ""
-        self._run = Run(self.registration, Asked(start, refinement, seed), Worker(find), lambda: self.preparing, told)
+        self._run = RunningRegistration(
+            self.registration, RegistrationRequest(start, refinement, seed), Worker(find), lambda: self.preparing, told
+        )
 
     def run(self, work: Callable[[], Any], then: Callable[[Any], object]) -> None:
         """Have a thread do some work, and the poll that finds it done hand its result to `then`. InputError while another is under way."""
@@ -138,7 +139,7 @@ class Session(Inputs):
 
     def is_placed(self, start: str) -> bool:
         """Whether for a start, one of STARTS, the pose as it is means anything."""
-        return start not in PLACELESS or (start in LEARNED and poses.seen(self.registration))
+        return start not in PLACELESS or (start in LEARNED and manual_pose.ct_is_seen(self.registration))
 
     def ready(self) -> Callable[[Callable], Any]:
         """Begin to make the CT ready; what gives its `registration.prepared_ct.PreparedCT` to a worker's thread. InputError as `ct`."""
@@ -151,7 +152,7 @@ class Session(Inputs):
             self._begin_to_prepare(again=False)
         return self._preparation.anatomy() is not None
 
-    def poll(self, wait: float = TURN) -> bool:
+    def poll(self, wait: float = POLL_WAIT_S) -> bool:
         """Take what the work under way has come to; whether the CT has moved, or any work has ended, a training included.
 
         Never raises: `message` tells what went wrong. Where the registration has left its scene, all work is cancelled and forgotten.
@@ -354,7 +355,7 @@ class Session(Inputs):
         self._preparation, self._results, self.sequence = Preparation(self), {}, Sequence(self)
         return working
 
-    def _end(self, run: Run) -> None:
+    def _end(self, run: RunningRegistration) -> None:
         worker, self._run = run.worker, None
         self.notes, self.ended, self.message = [*run.told, *worker.warnings], worker.state, worker.message
         if worker.state != "done":
@@ -363,7 +364,7 @@ class Session(Inputs):
         with self._telling():
             self._keep(run, *worker.result)
 
-    def _keep(self, run: Run, result, first_time_s: float) -> None:
+    def _keep(self, run: RunningRegistration, result, first_time_s: float) -> None:
         """Put the CT and the cameras as a result has them, and remember it."""
         result = replace(result, world_uid=world_uid(self.registration))
         views = list(zip(result.case.views, result.views, strict=True))
@@ -385,7 +386,7 @@ class Session(Inputs):
             seconds=run.seconds,
             first_time_s=first_time_s,
             refinement="" if run.asked.refinement == "joint" else run.asked.refinement,
-            started=work.started(result),
+            started=registering.regressor_summary(result),
             verdict=result.verdict,
             upper95_mm=(result.predicted_tre_mm or {}).get("upper95"),
         )

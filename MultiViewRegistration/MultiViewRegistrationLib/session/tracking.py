@@ -1,29 +1,129 @@
-"""A sequence being tracked in a thread: its frames as they come, how far it is, and the time left."""
+"""The frames of a sequence: their images, and tracking them in a thread."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError
-from ..imaging.xray import count_frames
-from ..io.case import Case
-from ..io.case_file import CaseFile
+from ..imaging.xray import RawImage, XRay, count_frames, to_line_integrals
+from ..io.case import Case, image_of, mask_of
+from ..io.case_file import CaseFile, ViewFile
 from ..io.json_reader import printable
 from ..io.sequence import FrameFiles
 from ..jobs.progress import TimeLeft, left_in_words
-from ..mrml.background_task import Worker
+from ..mrml.case import any_voxels, raw_of
+from ..mrml.image import show_frame
+from ..mrml.loading import greys_of, name_of
 from ..mrml.registration import Registration
-from .frame_images import FileImages, SliceImages
+from ..mrml.xray import XRayView
+from .background_task import Worker
 from .inputs import Inputs
-from .work import WORKFLOW_START
+from .registering import API_START
+
+
+@dataclass(frozen=True, eq=False)
+class FrameImage:
+    """A view's image in a frame.
+
+    raw: as the file has it, None where the scene has it already.   settings: the entries of `XRayView.content` that go with it.
+    name: of the image, for people.
+    """
+
+    xray: XRay
+    settings: dict
+    raw: RawImage | None = None
+    name: str = ""
+
+    def show(self, view: XRayView, inputs: Inputs) -> None:
+        """Have a view show it from now on; brightness and contrast stay, so that nothing flashes."""
+        show_frame(view, self.xray, self.settings, self.raw, self.name)
+        inputs.know_xray(view, self.xray)
+
+
+class FileImages:
+    """Of files.
+
+    valid: bool (rows, columns) by the name of each view that is shown: what of it is used. Frames with a case.json of their own have
+    their own fields and masks.
+    """
+
+    def __init__(self, files: FrameFiles, valid: Mapping[str, np.ndarray]) -> None:
+        self.files, self._valid = files, dict(valid)
+        self.names = files.names
+
+    def read(self, number: int) -> dict[str, FrameImage]:
+        """The images of a frame, by view. InputError where one cannot be read, or shows nothing."""
+        entries = {view.name: view for view in self.files.file(number).views}
+        lost = next((name for name in self._valid if name not in entries), None)
+        if lost:
+            raise InputError(
+                f"{self.names[number]}: has no view {lost}, expected the views of the first frame; correct its case."
+            )
+        return {name: self._image(entries[name], valid) for name, valid in self._valid.items()}
+
+    def _image(self, entry: ViewFile, valid: np.ndarray) -> FrameImage:
+        raw = image_of(entry)
+        try:
+            if raw.values.shape != valid.shape:
+                (rows, columns), (expected_rows, expected_columns) = raw.values.shape, valid.shape
+                raise InputError(
+                    f"has {columns} columns and {rows} rows, expected {expected_columns} and {expected_rows} as in the first "
+                    "frame."
+                )
+            settings = greys_of(entry, raw)
+            xray = to_line_integrals(
+                raw, settings["intensity"], settings["inverted"], valid=None if self.files.own_cases else valid
+            )
+        except InputError as error:
+            raise InputError(f"{entry.image.path.name}: {error}") from None
+        if self.files.own_cases and entry.mask is not None:
+            xray = replace(xray, valid=xray.valid & mask_of(entry))
+        name = name_of(entry.image.path) + ("" if entry.frame is None else f", frame {entry.frame}")
+        return FrameImage(replace(xray, pixel_mm=entry.geometry.pixel_mm or xray.pixel_mm), settings, raw, name)
+
+
+class SliceImages:
+    """Of volumes in the scene that have a slice for each frame, from the one on that each view shows.
+
+    views: with their sources, and the `XRay` of each as it is.   files: None, as a file is of no use without the scene.
+    """
+
+    files = None
+
+    def __init__(self, views: Mapping[str, tuple[XRayView, XRay]]) -> None:
+        self._stacks = {
+            name: (any_voxels(view.source), view.content, xray.valid) for name, (view, xray) in views.items()
+        }
+        count = min(len(stack) - (content.get("frame") or 0) for stack, content, _ in self._stacks.values())
+        first = next(content.get("frame") or 0 for _, content, _ in self._stacks.values())
+        self.names = [f"frame {first + number}" for number in range(count)]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def read(self, number: int) -> dict[str, FrameImage]:
+        """As `FileImages.read`."""
+        return {name: self._image(name, number, *stack) for name, stack in self._stacks.items()}
+
+    def _image(self, name: str, number: int, stack: np.ndarray, content: dict, valid: np.ndarray) -> FrameImage:
+        frame = (content.get("frame") or 0) + number
+        try:
+            raw = raw_of(stack[frame], content)
+            xray = to_line_integrals(
+                raw, content.get("intensity", "linear"), content.get("inverted", False), valid=valid
+            )
+        except InputError as error:
+            raise InputError(f"{name}, frame {frame}: {error}") from None
+        return FrameImage(xray, {"frame": frame})
+
 
 PACES = ("thorough", "quick")
 #: Line integrals of one image may differ by so much from those of the same in memory, but for a constant.
-SAME = 1e-3
+IMAGE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -73,7 +173,7 @@ class Tracking:
 
         start, pace: of `sequences.follow`.
         """
-        self._case, self._ready, self._start, self._pace = case, ready, WORKFLOW_START.get(start, start), pace
+        self._case, self._ready, self._start, self._pace = case, ready, API_START.get(start, start), pace
         self._given = images
         self.track, self.images, self.step = None, None, Step(0.0, "preparing")
         self._time_left = TimeLeft()
@@ -114,7 +214,7 @@ class Tracking:
         sequence = FrameSequence(case, files)
         for here, there in zip(case.views, sequence.read(0).views, strict=True):
             difference = (here.xray.line_integrals - there.xray.line_integrals)[here.xray.valid]
-            if np.ptp(difference) > SAME or not np.allclose(
+            if np.ptp(difference) > IMAGE_TOLERANCE or not np.allclose(
                 here.camera.projection_matrix, there.camera.projection_matrix
             ):
                 raise InputError(

@@ -19,11 +19,11 @@ from vtkmodules.vtkCommonCore import vtkCommand, vtkLogger, vtkOutputWindow
 
 from ..errors import InputError
 from ..io.files import as_sent
-from ..mrml import display, markups
-from ..mrml.cleanup import Watch
+from ..mrml import display, nodes
+from ..mrml.cleanup import SceneObserver
 from ..mrml.loading import ReadCase
 from ..mrml.registration import Registration
-from ..session.reopening import ReadResult
+from ..session.result_files import ReadResult
 from ..session.sequence import ReadTrack
 from ..session.session import Session
 from .autosave import Autosave
@@ -62,7 +62,7 @@ class Application:
         )  # where Slicer has it
         self.registration: Registration | None = None
         self.session: Session | None = None
-        self._watch = Watch(self.scene)
+        self._watch = SceneObserver(self.scene)
         self._stale, self._observed = True, None
         self.downloads = downloads
         self.opening, self.saving = Opening(self, demo), Saving(self, self.downloads)
@@ -94,7 +94,7 @@ class Application:
         if self.session is not None:
             self.session.stop(0)
             self.session.learning.cancel()
-            markups.stop_placing(self.scene)  # what is placed next may have the ID of what was
+            nodes.stop_placing(self.scene)  # what is placed next may have the ID of what was
         self.downloads.withdraw()
         if self._observed is not None:
             self._observed[0].RemoveObserver(self._observed[1])

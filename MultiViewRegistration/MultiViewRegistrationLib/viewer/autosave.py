@@ -15,8 +15,8 @@ from time import monotonic
 import slicer
 
 from ..errors import InputError
-from ..mrml.background_task import Worker
 from ..regressor.store import data_folder
+from ..session.background_task import Worker
 from . import own_folders
 
 #: Seconds between two, and from what was opened to its first. A minute has room left for a drag that must end, and for the disk.

@@ -6,13 +6,13 @@ import numpy as np
 from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
-from ..mrml.background_task import Worker
 from ..mrml.cursor import CURSOR
-from ..mrml.markups import is_placing, place, stop_placing
-from ..session import curves, judging
-from ..session.leaving_out import leave_out
+from ..mrml.nodes import is_placing, place, stop_placing
+from ..session import assessment, curves
+from ..session.assessment import use_suggested_masks
+from ..session.background_task import Worker
+from ..session.comparison import SimilarityUpdater
 from ..session.presenters.section import PROBLEM, READY, TODO, State
-from ..session.similarity import Similarity
 from ..session.verdict import NOT_ASSESSED
 from .elements import Plot
 from .picture import data_url
@@ -26,7 +26,7 @@ class CheckSection(Section):
 
     def __init__(self, application) -> None:
         super().__init__(application)
-        self._similarity: Similarity | None = None
+        self._similarity: SimilarityUpdater | None = None
         self._plotted: tuple[str, dict] = ("", {})
         self._drawing: Worker | None = None
         self._maps: list[dict] = []
@@ -121,14 +121,16 @@ class CheckSection(Section):
             )
 
     def adopt(self) -> None:
-        self._similarity = self.session and Similarity(self.session)
+        self._similarity = self.session and SimilarityUpdater(self.session)
         self._plotted, self._drawing, self._maps, self._left_out = ("", {}), None, [], ""
 
     def content(self) -> dict:
         views = self.registration.xrays if self.registration is not None else []
         values = self._similarity.values if self._similarity is not None else {}
         judged, verdict = (
-            (judging.verdict(self.session), judging.told(self.session)) if self.session else ("", [NOT_ASSESSED])
+            (assessment.verdict(self.session), assessment.describe(self.session))
+            if self.session
+            else ("", [NOT_ASSESSED])
         )
         return {
             "similarity": [_row(view, values.get(view.name)) for view in views],
@@ -173,12 +175,12 @@ class CheckSection(Section):
     def assess(self) -> None:
         """Assess the pose as it is."""
         with self.application.acting():
-            judging.assess(self.session)
+            assessment.assess(self.session)
 
     def leave_out(self) -> None:
         """Mask what does not fit."""
         with self.application.acting():
-            self._left_out = leave_out(self.session)
+            self._left_out = use_suggested_masks(self.session)
 
     def place(self) -> None:
         """Have clicks in the slices of the CT place the linked cursor, or end it."""

@@ -6,8 +6,8 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..mrml.background_task import Worker
 from ..session import comparison
+from ..session.background_task import Worker
 from ..session.history import Entry
 from ..session.words import method_in_words
 from .picture import data_url
@@ -83,7 +83,7 @@ class ComparisonPart:
                 raise InputError("Compare: this pose is not there, expected one of the history; choose another.")
             other = entries[int(number)]
             now = Entry.now("now", section.registration.world_from_ct)
-            work = comparison.take(section.session, now, other)
+            work = comparison.compare_poses(section.session, now, other)
             self._worker = Worker(lambda tell: work())
             self._names = ["Where the CT is now", f"{method_in_words(other)}, {other.time[11:19]}"]
             self._show({**CLOSED, "open": True, "text": "Drawing…"})

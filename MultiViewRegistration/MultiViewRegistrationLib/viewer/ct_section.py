@@ -15,11 +15,11 @@ from ..imaging.ct import load_ct
 from ..imaging.image_source import without_data_files
 from ..io.case_file import CT_UNITS
 from ..io.files import as_sent
-from ..mrml import ct_in_3d
-from ..mrml.background_task import Worker
+from ..mrml import ct_3d
 from ..mrml.loading import name_of, volume_node
-from ..mrml.products import OWNER
+from ..mrml.nodes import OWNER
 from ..mrml.registration import CT_UNIT
+from ..session.background_task import Worker
 from ..session.ct_preview import facts, seen_in, take_preview
 from ..session.presenters.section import PROBLEM, READY, RUNNING, TODO, State
 from .elements import Files
@@ -203,7 +203,7 @@ class CTSection(Section):
             self.registration.ct = volume_node(
                 self.application.scene, name_of(Path(name)), volume.values, volume.ct_from_index
             )
-            ct_in_3d.follow(self.registration)
+            ct_3d.update_volume(self.registration)
 
     def read_instead(self) -> None:
         """Read the CT that was sent as what its values may be."""

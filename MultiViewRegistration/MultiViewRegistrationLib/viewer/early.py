@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..mrml.background_task import Worker
-from ..session.work import make_ready
+from ..session.background_task import Worker
+from ..session.preparation import prepare_for_drr
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,4 +36,4 @@ def begin(path: Path | None) -> Early | None:
         return Case.load(path, read_ct=lambda: ct.result_for(tell))
 
     ct = Worker(read)
-    return Early(Worker(load), Worker(lambda tell: make_ready(ct.result_for(tell), tell)))
+    return Early(Worker(load), Worker(lambda tell: prepare_for_drr(ct.result_for(tell), tell)))

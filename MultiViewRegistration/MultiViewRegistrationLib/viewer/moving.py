@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from ..session.hand_moves import HandMoves
+from ..session.history import ManualMoveRecorder
 
 #: Seconds after the last movement for which a hand is taken to be at it, while a button is down, and after that.
 HELD, LET_GO = 1.0, 0.3
@@ -15,7 +15,7 @@ class Moving:
 
     def __init__(self, application) -> None:
         self._application = application
-        self._moves: HandMoves | None = None
+        self._moves: ManualMoveRecorder | None = None
         self._held, self._moved_at = False, 0.0
 
     def possible(self) -> bool:
@@ -34,7 +34,7 @@ class Moving:
     def begin(self) -> None:
         """The mouse goes down, or a key does."""
         if self._moves is None:
-            self._moves = HandMoves(self._application.registration, self._application.session.history)
+            self._moves = ManualMoveRecorder(self._application.registration, self._application.session.history)
         self._held, self._moved_at = True, monotonic()
         self._moves.begin()
 

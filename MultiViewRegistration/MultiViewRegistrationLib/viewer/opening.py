@@ -8,9 +8,9 @@ from datetime import datetime
 from pathlib import Path
 
 from ..errors import InputError
-from ..mrml.background_task import Worker
 from ..mrml.loading import read_case
-from ..session.reopening import read_result
+from ..session.background_task import Worker
+from ..session.result_files import read_result
 from ..session.sequence import read_track
 from . import autosave, own_folders
 from .early import Early

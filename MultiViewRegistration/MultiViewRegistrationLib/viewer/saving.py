@@ -6,7 +6,7 @@ import asyncio
 import re
 
 from ..errors import InputError
-from ..mrml.background_task import Worker
+from ..session.background_task import Worker
 from .scene_files import save_scene
 
 #: Seconds between two looks at the thread.

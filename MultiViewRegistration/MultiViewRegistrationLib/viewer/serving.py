@@ -16,7 +16,7 @@ from importlib import import_module
 from pathlib import Path
 
 from ..errors import InputError
-from ..mrml.background_task import Worker
+from ..session.background_task import Worker
 from . import early, own_folders
 
 LOCAL = "127.0.0.1"

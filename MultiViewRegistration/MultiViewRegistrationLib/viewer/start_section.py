@@ -9,7 +9,7 @@ from trame.widgets import html
 from trame.widgets import vuetify3 as v
 
 from ..errors import InputError
-from ..mrml import poses
+from ..mrml import manual_pose
 from ..mrml.case import DEFAULT_SEARCH
 from ..session import lacking, pose_numbers
 from ..session.presenters.section import DONE, PROBLEM, READY, RUNNING, TODO, State
@@ -177,7 +177,7 @@ class StartSection(Section):
         missing = lacking.at_start(self.session, start)
         if missing or start in ("landmarks", *LEARNED):
             return missing or HINTS[start]
-        blind = poses.blind(self.registration)
+        blind = manual_pose.xrays_without_ct(self.registration)
         return f"Where the CT is now, {', '.join(blind)} does not show it." if blind else HINTS[start]
 
     def state(self) -> State:
@@ -227,11 +227,13 @@ class StartSection(Section):
 
     def centre(self) -> None:
         """Put the CT's middle where the central rays meet."""
-        self._move("centred", lambda: poses.centre_ct(self.registration))
+        self._move("centred", lambda: manual_pose.centre_ct(self.registration))
 
     def copy(self, node_id: str) -> None:
         """Put the CT where a transform puts things, by the ID of its node."""
-        self._move("transform", lambda: poses.copy_pose(self.registration, self.application.scene.GetNodeByID(node_id)))
+        self._move(
+            "transform", lambda: manual_pose.copy_pose(self.registration, self.application.scene.GetNodeByID(node_id))
+        )
 
     def place_at(self, pose: Callable) -> None:
         """Put the CT at the pose (4, 4), LPS, that is returned."""

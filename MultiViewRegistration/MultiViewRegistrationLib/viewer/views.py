@@ -8,9 +8,9 @@ from time import monotonic
 import slicer
 from trame_slicer.views import NoScheduleRendering, SliceView, ThreeDView, ViewProps
 
-from ..mrml import beam, bone_surface, ct_in_3d, ct_slices, layout, overlay
-from ..mrml.tags import colour, slice_node, tag_of
-from ..session import overview
+from ..mrml import ct_3d, layout, overlay, slice_view, source_view
+from ..mrml.layout import colour, slice_node, tag_of
+from ..session import preparation
 from . import view_tools, xray_cell
 from .remote_view import RemoteView
 from .xray_view.view import XRayView
@@ -87,7 +87,7 @@ class Views:
             view.draw_anew()
         self._opened = monotonic()
         self._ct_shown, self._stand_back = None, True
-        self._bones, self._slices_follow = bone_surface.Follower(), ct_slices.Follower()
+        self._bones, self._slices_follow = preparation.BoneSurfaceUpdater(), slice_view.CTSliceFollower()
 
     def refresh(self) -> None:
         """Have a cell for each X-ray, and the CT in its slices."""
@@ -134,16 +134,18 @@ class Views:
 
     def stand_back(self) -> None:
         """Show all of the registration in 3D."""
-        overview.stand_back(self._application.registration, beam.camera_of(self.three_d.get_view_node()), self._size())
+        source_view.show_overview(
+            self._application.registration, source_view.camera_of(self.three_d.get_view_node()), self._size()
+        )
 
     def _show_3d(self) -> None:
         registration = self._application.registration
         there = registration is not None
-        seen = there and beam.along(beam.camera_of(self.three_d.get_view_node()))
+        seen = there and source_view.viewed_xray(source_view.camera_of(self.three_d.get_view_node()))
         self._state.in_3d = {
-            "bones": there and bone_surface.is_shown(registration),
-            "volume": there and ct_in_3d.is_shown(registration),
-            "possible": there and ct_in_3d.can_show(registration),
+            "bones": there and ct_3d.surface_is_shown(registration),
+            "volume": there and ct_3d.volume_is_shown(registration),
+            "possible": there and ct_3d.can_show_volume(registration),
             "along": seen.node.GetID() if seen else "",
             "sources": [
                 {"value": view.node.GetID(), "title": view.name}
@@ -155,22 +157,22 @@ class Views:
     def show_bones(self, shown: bool) -> None:
         """Show the surface of the CT's bone in 3D, or hide it."""
         with self._application.acting():
-            bone_surface.show(self._application.registration, bool(shown))
+            ct_3d.show_surface(self._application.registration, bool(shown))
 
     def show_volume(self, shown: bool) -> None:
         """Show the CT in 3D by volume rendering, which needs a graphics card to be quick, or hide it."""
         with self._application.acting():
-            ct_in_3d.show(self._application.registration, bool(shown))
+            ct_3d.show_volume(self._application.registration, bool(shown))
 
     def look_along(self, node_id: str) -> None:
         """Look from the source of an X-ray, by the ID of its node; "" from anywhere."""
         with self._application.acting():
-            camera = beam.camera_of(self.three_d.get_view_node())
+            camera = source_view.camera_of(self.three_d.get_view_node())
             chosen = [view for view in self._application.registration.xrays if view.node.GetID() == node_id]
             if chosen:
-                beam.look(chosen[0], camera, self._size())
+                source_view.look(chosen[0], camera, self._size())
             else:
-                beam.off(camera)
+                source_view.restore(camera)
 
     def _size(self) -> tuple[int, int]:
         width, height = self.three_d.render_window().GetSize()
@@ -178,10 +180,10 @@ class Views:
 
     def _fit_beam(self) -> None:
         """Show all of the detector also in a view of another size."""
-        camera = beam.camera_of(self.three_d.get_view_node())
-        seen = camera and beam.along(camera)
-        if seen is not None and seen.placed and beam.size_of(camera) != self._size():
-            beam.look(seen, camera, self._size())
+        camera = source_view.camera_of(self.three_d.get_view_node())
+        seen = camera and source_view.viewed_xray(camera)
+        if seen is not None and seen.placed and source_view.size_of(camera) != self._size():
+            source_view.look(seen, camera, self._size())
 
     def _plane(self, tag: str) -> None:
         """What shows an X-ray's image in 3D: the logic of a slice, as the X-ray's slice view has in Slicer."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from ...errors import InputError
 from ...io.calibration.calibrated import CalibratedView
 from ...io.files import as_sent
-from ...mrml.background_task import Worker
 from ...mrml.xray import XRayView
-from ..calibration import camera_of, describe_camera, read_cameras
+from ..background_task import Worker
+from ..external_files import camera_of, describe_camera, read_cameras
 from ..questions import Asked, Question
 from ..translation import _
 from .options import OpenQuestion, open_questions, unanswered

@@ -9,7 +9,7 @@ from pathlib import Path
 from time import monotonic
 
 from ...errors import InputError
-from .. import export, link
+from .. import igtl_connection, result_files
 from ..translation import _
 from .section import DONE, READY, TODO, Presenter, State
 
@@ -55,7 +55,7 @@ class ExportPresenter(Presenter):
     def __init__(self, host) -> None:
         self.result, self.case = True, False
         self._kinds: list[str] = []
-        self.mode, self.address, self.port = CLIENT, "127.0.0.1", link.PORT
+        self.mode, self.address, self.port = CLIENT, "127.0.0.1", igtl_connection.PORT
         super().__init__(host)
 
     def reset(self) -> None:
@@ -79,7 +79,7 @@ class ExportPresenter(Presenter):
             missing=self.missing(),
             formats=formats,
             kinds=[kind for kind in self._kinds if kind in usable] if self.result else [],
-            poses=_(" and ").join(export.poses_offered(self.session)) if self.session is not None else "",
+            poses=_(" and ").join(result_files.poses_offered(self.session)) if self.session is not None else "",
             link_mode=self.mode,
             link_host=self.address,
             link_port=self.port,
@@ -117,7 +117,7 @@ class ExportPresenter(Presenter):
 
     def choose_kinds(self, kinds: list[str] | None) -> None:
         """Choose files for other programs, of `export.formats`."""
-        self._kinds = [kind for kind in export.formats() if kind in (kinds or [])]
+        self._kinds = [kind for kind in result_files.formats() if kind in (kinds or [])]
 
     def set_link(self, what: str, value) -> None:
         """Set "mode", "host" or "port" of the connection; InputError for a port that is none."""
@@ -138,9 +138,9 @@ class ExportPresenter(Presenter):
         """A function that writes the chosen files into a folder, for a thread; InputError where something is missing."""
         if self.missing():
             raise InputError(_("Export: {missing}").format(missing=self.missing()))
-        writers = [export.write_case_folder(self.session, folder)] if self.case else []
+        writers = [result_files.write_case_folder(self.session, folder)] if self.case else []
         if self.result:
-            writers.append(export.write_result(self.session, folder, self.shown().kinds, override=self._override))
+            writers.append(result_files.write_result(self.session, folder, self.shown().kinds, override=self._override))
         return lambda: [file for write in writers for file in write()]
 
     def connect(self) -> None:
@@ -148,7 +148,7 @@ class ExportPresenter(Presenter):
         peer = self.session.link
         as_server = self.mode == SERVER
         begin = partial(peer.serve, self.port) if as_server else partial(peer.send_to, *self._server())
-        making = export.take_messages(self.session, override=self._override)
+        making = result_files.take_messages(self.session, override=self._override)
         self.session.run(making, lambda made: begin(*made))
         self._sending = True
 
@@ -157,7 +157,7 @@ class ExportPresenter(Presenter):
         self.session.link.close()
 
     def _server(self) -> tuple[str, int]:
-        return link.address(self.address, self.port)
+        return igtl_connection.address(self.address, self.port)
 
     def _take_doubt(self) -> str:
         """What speaks against the pose; an override was for the doubt that there was."""
@@ -175,8 +175,8 @@ class ExportPresenter(Presenter):
 
     def _formats(self) -> list[dict]:
         return [
-            {"value": kind, "title": title, "missing": export.lacking(self.registration, kind)}
-            for kind, title in export.formats().items()
+            {"value": kind, "title": title, "missing": result_files.missing_for_kind(self.registration, kind)}
+            for kind, title in result_files.formats().items()
         ]
 
     def _connection(self) -> str:

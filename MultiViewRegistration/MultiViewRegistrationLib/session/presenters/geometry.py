@@ -10,9 +10,19 @@ from ...errors import InputError
 from ...io.calibration.matrix_text import MatrixText, read_matrix, read_number
 from ...mrml.frames import RAS_FROM_LPS
 from ...mrml.xray import XRayView
-from ..calibration import use_camera
-from ..geometry import ANGLES, DEG, READINGS, check_reading, matrix_of, reading_of, set_matrix, summary
-from ..header import proposed, use_reading
+from ..external_files import use_camera
+from ..geometry import (
+    ANGLES,
+    DEG,
+    READINGS,
+    check_reading,
+    header_proposals,
+    matrix_of,
+    reading_of,
+    set_matrix,
+    summary,
+    use_reading,
+)
 from ..translation import _
 from .calibration import CalibrationFile, CalibrationPresenter, CalibrationShown
 from .editor import EditorPresenter
@@ -131,7 +141,7 @@ class GeometryPresenter(EditorPresenter):
         return self.view.node.GetID() in self._drafts
 
     def _pending(self, draft: Draft, problem: str) -> list[str]:
-        told = proposed(self.registration, self.view) if not self.view.placed and draft.mode == C_ARM else []
+        told = header_proposals(self.registration, self.view) if not self.view.placed and draft.mode == C_ARM else []
         if problem:
             return told
         described = [self.calibration.shown(self.view, draft.calibration).told] if draft.mode == FILE else []

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import slicer
 
-from ...mrml.image import change_image
-from ...mrml.mask import set_mask
+from ...mrml.image import change_image, set_mask
 from ..translation import _
 from .editor import EditorPresenter
 from .number import Number

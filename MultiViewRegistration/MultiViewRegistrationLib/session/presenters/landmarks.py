@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import InputError
-from ...mrml.loading import landmark_list
-from ...mrml.markups import is_placing, place, stop_placing
+from ...mrml import landmarks
+from ...mrml.landmarks import ClickOrder, landmark_list
+from ...mrml.nodes import is_placing, place, stop_placing
 from ...mrml.xray import XRayView
-from .. import lacking, landmarks
-from ..click_order import ClickOrder
-from ..start_files import PLACES, landmarks_to_ct, landmarks_to_xray
+from .. import lacking
+from ..external_files import PLACE_QUESTION, landmarks_to_ct, landmarks_to_xray
 from ..translation import _
 from .options import OpenQuestion, Option, open_questions
 from .section import Presenter
@@ -192,7 +192,7 @@ class LandmarkFilePresenter(Presenter):
         return LandmarkFileShown(
             owner=self._owner if view is not None else OF_CT,
             owners=[Option(OF_CT, _("the CT")), *(Option(other.node.GetID(), other.name) for other in self._views())],
-            questions=open_questions([PLACES] if view is not None else [], {PLACES.key: self._place}),
+            questions=open_questions([PLACE_QUESTION] if view is not None else [], {PLACE_QUESTION.key: self._place}),
             ready=ready,
             told=_("Reads .mrk.json or .fcsv, as Slicer saves them; points of a name that is there are moved.")
             if ready

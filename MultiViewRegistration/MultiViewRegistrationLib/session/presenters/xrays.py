@@ -8,15 +8,15 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...imaging.view import SharedUnknowns
-from ...mrml.background_task import Worker
 from ...mrml.case import set_shared_unknowns, shared_unknowns_of
-from ...mrml.tags import colour, tag_of
+from ...mrml.layout import colour, tag_of
 from ...mrml.xray import XRayView
 from .. import adding
+from ..background_task import Worker
+from ..comparison import result_similarity
 from ..geometry import certainty, describe, reference_of
 from ..naming import rename
 from ..readiness import Readiness
-from ..similarity import similarities
 from ..translation import _
 from .certainty import CertaintyPresenter, CertaintyShown
 from .geometry import GeometryPresenter, GeometryShown
@@ -118,7 +118,7 @@ class XRaysPresenter(Presenter):
         if selected is None:
             self._selected = ""
         number = views.index(selected) if selected is not None else -1
-        similarity = similarities(registration)
+        similarity = result_similarity(registration)
         return XRaysShown(
             rows=[self._row(view, similarity.get(view.name)) for view in views],
             selected=self._selected,

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...mrml import overlay
 from ...mrml.detector import Detector
-from ...mrml.greys import Greys
 from ...mrml.xray import XRayView
+from ...session.tone_matching import ToneMatch
 
 _stamps = count(1)
 
@@ -29,7 +29,7 @@ class Layer:
     image: np.ndarray
     factor: int
     stamp: int
-    greys: Greys | None = None
+    greys: ToneMatch | None = None
 
 
 class Layers:
@@ -58,7 +58,7 @@ class Layers:
         before = self.foreground(detector.view, "blend")
         self._show(detector, Layer("drr", drr, factor, next(_stamps), before and before.greys))
 
-    def shade(self, view: XRayView, greys: Greys) -> None:
+    def shade(self, view: XRayView, greys: ToneMatch) -> None:
         """Say which values of the X-ray those of its DRR look like."""
         layer = self.foreground(view, "blend")
         if layer is not None and layer.greys != greys:

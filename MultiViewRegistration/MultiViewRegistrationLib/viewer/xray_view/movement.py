@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from ...errors import InputError
-from ...mrml import by_hand
+from ...mrml import manual_pose
 from ...mrml.registration import Registration
 from ...mrml.xray import XRayView
 
@@ -25,15 +25,15 @@ def move(registration: Registration, view: XRayView, movement: dict) -> None:
     """
     for kind, numbers in movement.items():
         if kind == "shift":
-            by_hand.shift(registration, view, *numbers)
+            manual_pose.shift(registration, view, *numbers)
         elif kind == "shift_mm":
-            by_hand.shift(registration, view, *np.divide(numbers, by_hand.mm_per_pixel(registration, view)))
+            manual_pose.shift(registration, view, *np.divide(numbers, manual_pose.mm_per_pixel(registration, view)))
         elif kind == "turn":
-            by_hand.turn(registration, view, *numbers)
+            manual_pose.turn(registration, view, *numbers)
         elif kind == "tilt":
-            by_hand.tilt(registration, view, *numbers)
+            manual_pose.tilt(registration, view, *numbers)
         else:
-            by_hand.along_beam(registration, view, *numbers)
+            manual_pose.along_beam(registration, view, *numbers)
 
 
 def checked(movement) -> dict[str, list[float]]:

@@ -6,13 +6,12 @@ import numpy as np
 
 from ...errors import InputError
 from ...geometry.epipolar import epipolar_line
-from ...mrml import by_hand, labels
+from ...mrml import landmarks, manual_pose, xray_annotations
 from ...mrml.cursor import Reading
 from ...mrml.detector import Detector
+from ...mrml.layout import colour, tag_of
 from ...mrml.registration import Registration
-from ...mrml.tags import colour, tag_of
 from ...mrml.xray import XRayView
-from ...session import landmarks
 from ...session.session import Session
 
 #: Where bright is shown as black.
@@ -27,8 +26,8 @@ def labels_of(view: XRayView) -> dict:
     red, green, blue = (round(255 * part) for part in colour(tag_of(view) or ""))
     return {
         "label": view.name,
-        "title": labels.title(view),
-        "sides": labels.sides_of(view),
+        "title": xray_annotations.title(view),
+        "sides": xray_annotations.sides_of(view),
         "colour": f"rgb({red}, {green}, {blue})",
     }
 
@@ -50,12 +49,12 @@ def image_of(view: XRayView) -> dict:
 def handles_of(registration: Registration, view: XRayView) -> dict:
     """Where the CT's centre is in the image, and how many mm a pixel is there; NO_HANDLES without a CT, and behind the source."""
     try:
-        centre = by_hand.centre(registration)
+        centre = manual_pose.centre(registration)
         if view.camera.depth(centre) <= 0:
             return NO_HANDLES
         return {
             "centre": rounded(view.camera.project(centre)),
-            "mm_per_pixel": rounded(by_hand.mm_per_pixel(registration, view), 6),
+            "mm_per_pixel": rounded(manual_pose.mm_per_pixel(registration, view), 6),
         }
     except InputError:
         return NO_HANDLES

@@ -1,17 +1,104 @@
-"""What is written at an X-ray: its name and the C-arm's angles, and the patient's sides at the edges of the image."""
+"""What is drawn at an X-ray: its frustum in 3D, its name and angles, and the patient's sides at the edges of the image."""
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import slicer
+from vtkmodules.util.numpy_support import numpy_to_vtk
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+from vtkmodules.vtkFiltersCore import vtkAppendPolyData
+from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from ..errors import InputError
 from ..geometry.c_arm import CArm
+from ..geometry.camera import Camera
 from .frames import ras_from_lps
-from .frustum import SKIPPED
+from .layout import colour, slice_node, tag_of
 from .slice_view import ras_from_slice
-from .tags import colour, slice_node, tag_of
 from .xray import XRayView
+
+FRUSTUM = "frustum"
+#: Of what a frustum was made, so that it is made anew only where that has changed.
+MADE_OF = "MultiViewRegistration.madeOf"
+LINE_WIDTH = 2.0
+SOURCE_RADIUS_MM = 6.0
+DASH_MM = 12.0
+#: The colour of a view that is not used.
+SKIPPED_COLOUR = (0.55, 0.55, 0.58)
+
+
+def show_frustum(view: XRayView) -> bool:
+    """Draw the view's frustum, or draw it anew where its camera has changed; whether it has a camera."""
+    if not view.placed:
+        remove_frustum(view)
+        return False
+    camera, depth_mm = view.camera, view.detector_mm
+    node = view.node.GetNodeReference(FRUSTUM)
+    if node is None:
+        node = view.product(FRUSTUM, "vtkMRMLModelNode", f"{view.name} frustum", hidden=True)
+        _style_frustum(node)
+    made_of = hashlib.sha256(camera.projection_matrix.tobytes() + repr((camera.size, depth_mm)).encode()).hexdigest()
+    if node.GetAttribute(MADE_OF) != made_of or node.GetPolyData() is None:
+        node.SetAndObservePolyData(frustum_polydata(camera, depth_mm))
+        node.SetAttribute(MADE_OF, made_of)
+    node.SetName(f"{view.name} frustum")
+    node.GetDisplayNode().SetColor(*(colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR))
+    return True
+
+
+def remove_frustum(view: XRayView) -> None:
+    view.remove_product(FRUSTUM)
+
+
+def detector_corners(camera: Camera, depth_mm: float) -> np.ndarray:
+    """(4, 3) where the outer corners of the image lie at this depth, world LPS mm; clockwise from the top left one."""
+    columns, rows = camera.size
+    pixels = [
+        (u, v, 1) for u, v in ((-0.5, -0.5), (columns - 0.5, -0.5), (columns - 0.5, rows - 0.5), (-0.5, rows - 0.5))
+    ]
+    return camera.source + depth_mm * np.array(pixels) @ camera.ray_matrix.T
+
+
+def frustum_polydata(camera: Camera, depth_mm: float) -> vtkPolyData:
+    """The frustum's lines, RAS mm: source to corners, the detector's edge, the central ray in dashes; a ball at the source."""
+    edge = detector_corners(camera, depth_mm)
+    foot = camera.source + depth_mm * camera.world_from_camera[:3, 2]
+    dashes = np.arange(0, depth_mm, DASH_MM)[: int(depth_mm / DASH_MM) // 2 * 2].reshape(-1, 2) / depth_mm
+    dashes = camera.source + dashes[..., None] * (foot - camera.source)
+    source = np.broadcast_to(camera.source, (4, 3))
+    segments = np.concatenate(
+        [np.stack([source, edge], axis=1), np.stack([edge, np.roll(edge, -1, axis=0)], axis=1), dashes]
+    )
+
+    points, lines = vtkPoints(), vtkCellArray()
+    points.SetData(numpy_to_vtk(ras_from_lps(segments.reshape(-1, 3)).copy(), deep=True))
+    for i in range(len(segments)):
+        lines.InsertNextCell(2, (2 * i, 2 * i + 1))
+    drawn = vtkPolyData()
+    drawn.SetPoints(points)
+    drawn.SetLines(lines)
+    ball = vtkSphereSource()
+    ball.SetCenter(*ras_from_lps(camera.source))
+    ball.SetRadius(SOURCE_RADIUS_MM)
+    both = vtkAppendPolyData()
+    both.AddInputData(drawn)
+    both.AddInputConnection(ball.GetOutputPort())
+    both.Update()
+    return both.GetOutput()
+
+
+def _style_frustum(node) -> None:
+    node.CreateDefaultDisplayNodes()
+    node.SetSelectable(False)  # points are placed on what lies behind it
+    display = node.GetDisplayNode()
+    display.SetVisibility2D(False)
+    display.SetLineWidth(LINE_WIDTH)
+    display.SetLighting(False)
+    display.SetBackfaceCulling(True)  # the ball is not in the way of an eye at the source
+
 
 #: The label in the slice view, and that at the source in 3D.
 LABEL, LABEL_3D = "label", "label3D"
@@ -28,43 +115,43 @@ BEYOND_MM = 25.0
 SECOND_LETTER = 0.5
 
 
-def show(view: XRayView) -> None:
+def show_labels(view: XRayView) -> None:
     """Write the labels, or write anew what has changed; without a slice view only that in 3D."""
-    tone = colour(tag_of(view) or "") if view.used else SKIPPED
+    tone = colour(tag_of(view) or "") if view.used else SKIPPED_COLOUR
     node = slice_node(view.node.GetScene(), tag_of(view))
     if node is None or 0 in view.size:
         view.remove_product(LABEL)
     else:
-        markups = _markups(view, LABEL, f"{view.name} label")
+        markups = _label_markups(view, LABEL, f"{view.name} label")
         display = markups.GetDisplayNode()
         if list(display.GetViewNodeIDs()) != [node.GetID()]:
             display.SetViewNodeIDs([node.GetID()])
         _paint(display, tone)
         texts = ["\n".join(title(view)), *(sides_of(view) or ())]
-        _write(markups, texts, _places(view, node, texts))
+        _write_labels(markups, texts, _places(view, node, texts))
     if not view.placed:
         view.remove_product(LABEL_3D)
         return
-    markups = _markups(view, LABEL_3D, f"{view.name} label 3D")
+    markups = _label_markups(view, LABEL_3D, f"{view.name} label 3D")
     display = markups.GetDisplayNode()
     display.SetVisibility2D(False)
     display.GetTextProperty().SetJustificationToCentered()
     _paint(display, tone)
     camera = view.camera
-    _write(markups, [view.name], [ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])])
+    _write_labels(markups, [view.name], [ras_from_lps(camera.source - BEYOND_MM * camera.world_from_camera[:3, 2])])
 
 
-def settle(view: XRayView) -> None:
+def settle_labels(view: XRayView) -> None:
     """Put the label back into the corner of its slice view, and the letters to the edges, after a zoom, a move, or a new size."""
     markups, node = view.node.GetNodeReference(LABEL), slice_node(view.node.GetScene(), tag_of(view))
     if markups is not None and node is not None:
         texts = [markups.GetNthControlPointLabel(i) for i in range(markups.GetNumberOfControlPoints())]
-        _write(markups, texts, _places(view, node, texts))
+        _write_labels(markups, texts, _places(view, node, texts))
 
 
 def title(view: XRayView) -> list[str]:
     """The names of the view and of its registration, the C-arm's angles, the distance from source to detector; what of these is known."""
-    reading = reading_of(view)
+    reading = c_arm_of(view)
     name = " \u2013 ".join(filter(None, [view.name, view.case_name]))
     lines = [name if view.used else f"{name} (skipped)"]
     if reading is not None:
@@ -74,7 +161,7 @@ def title(view: XRayView) -> list[str]:
     return lines
 
 
-def reading_of(view: XRayView) -> CArm | None:
+def c_arm_of(view: XRayView) -> CArm | None:
     """The C-arm's reading; None where the camera is not that of a C-arm in the patient's axes with its isocentre in the beam."""
     try:
         camera, depth_mm = view.camera, view.detector_mm
@@ -87,13 +174,13 @@ def reading_of(view: XRayView) -> CArm | None:
 
 def sides_of(view: XRayView) -> tuple[str, str, str, str] | None:
     """The patient's sides at the left, right, top and bottom edge of the image; None where the world's axes may not be the patient's."""
-    if reading_of(view) is None:
+    if c_arm_of(view) is None:
         return None
     right, down = view.camera.ray_matrix[:, 0], view.camera.ray_matrix[:, 1]
-    return side(-right), side(right), side(-down), side(down)
+    return side_of_direction(-right), side_of_direction(right), side_of_direction(-down), side_of_direction(down)
 
 
-def side(direction) -> str:
+def side_of_direction(direction) -> str:
     """The patient's side in this direction, world LPS: L or R, A or P, H or F; a second letter where it is oblique."""
     direction = np.asarray(direction) / np.linalg.norm(direction)
     letters = ""
@@ -103,7 +190,7 @@ def side(direction) -> str:
     return letters
 
 
-def remove(view: XRayView) -> None:
+def remove_labels(view: XRayView) -> None:
     view.remove_product(LABEL)
     view.remove_product(LABEL_3D)
 
@@ -142,7 +229,7 @@ def _image_in(view: XRayView, ras_from_xy: np.ndarray) -> np.ndarray:
     return np.linalg.solve(ras_from_xy, ras.T)[:2].T
 
 
-def _markups(view: XRayView, role: str, name: str):
+def _label_markups(view: XRayView, role: str, name: str):
     node = view.node.GetNodeReference(role)
     if node is None:
         selection = view.node.GetScene().GetNodeByID("vtkMRMLSelectionNodeSingleton")
@@ -172,7 +259,7 @@ def _paint(display, tone) -> None:
     display.SetSelectedColor(*tone)
 
 
-def _write(markups, texts: list[str], positions) -> None:
+def _write_labels(markups, texts: list[str], positions) -> None:
     was = markups.StartModify()
     while markups.GetNumberOfControlPoints() > len(texts):
         markups.RemoveNthControlPoint(markups.GetNumberOfControlPoints() - 1)

@@ -1,18 +1,27 @@
-"""The geometry of an X-ray from a calibration file of another program."""
+"""Geometry, start poses and landmarks from files of other programs."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import numpy as np
+
+from ..errors import InputError
 from ..io.calibration.calibrated import CalibratedView
+from ..io.points import read_markups
+from ..io.pose_files import read_start_pose
+from ..mrml.frames import lps_from_ras, ras_from_lps
+from ..mrml.landmarks import landmark_list
 from ..mrml.registration import Registration
-from ..mrml.xray import XRayView
+from ..mrml.xray import XRayView, lens_of, place_of
 from .geometry import set_camera, set_matrix
 from .questions import Asked, Question, ask
 
 #: What a file may leave open; `io.calibration.calibrated.QUESTIONS` has the same in the words of the command line. The size is the image's.
-QUESTIONS = {
+CALIBRATION_QUESTIONS = {
     question.key: question
     for question in (
         Question(
@@ -100,7 +109,7 @@ def read_cameras(path: str | os.PathLike, size: tuple[int, int], answers: dict[s
             given["intrinsics"] = given["intrinsics"].reshape(3, 3)
         return read_calibration(path, size=size, **given)
 
-    return ask(read, QUESTIONS, answers)
+    return ask(read, CALIBRATION_QUESTIONS, answers)
 
 
 def camera_of(view: XRayView, cameras: list[CalibratedView]) -> int | None:
@@ -145,3 +154,105 @@ def requirements_of(path: str | os.PathLike) -> str | None:
         return "requirements_hdf5.txt" if is_hdf5(path) else None
     except OSError:  # reported where it is read
         return None
+
+
+#: What a file with a pose may leave open.
+POSE_QUESTIONS = {
+    question.key: question
+    for question in (
+        Question(
+            "frame",
+            "Axes",
+            "Which way the axes run, of both of its frames.",
+            (("lps", "LPS (DICOM, ITK; all .tfm and .h5)"), ("ras", "RAS (3D Slicer's scene)")),
+            stand_in="lps",
+        ),
+        Question(
+            "direction",
+            "Direction",
+            "Whether it takes points of the CT to the world, or is the inverse, which ITK's resampling filters "
+            "and the files that Slicer saves have.",
+            (("forward", "the CT to the world"), ("resampling", "the world to the CT (saved by Slicer)")),
+            stand_in="forward",
+        ),
+    )
+}
+#: Where the points of a file with an X-ray's landmarks lie.
+PLACE_QUESTION = Question(
+    "place",
+    "Points lie",
+    "What the coordinates in the file are, before its LPS or RAS.",
+    (("scene", "on the X-ray as it lies in the scene"), ("image", "on the image's own volume")),
+)
+
+
+def read_pose(path: str | os.PathLike, answers: dict[str, str]) -> Asked:
+    """world_from_ct (4, 4), LPS, from a file of `io.pose_files.read_start_pose`, as far as the answers to what it leaves open go."""
+    return ask(partial(read_start_pose, path), POSE_QUESTIONS, answers)
+
+
+def landmarks_to_ct(registration: Registration, path: str | os.PathLike) -> int:
+    """Put the points of a .fcsv or .mrk.json, LPS or RAS of the CT's own frame, into the CT's landmarks; those of a name that is there
+    are moved. Returns their number. InputError as `read_markups`, and without a CT."""
+    if registration.ct is None:
+        raise InputError("CT: none is chosen, expected the one whose landmarks these are; choose it first.")
+    points = read_markups(path)
+    _put(landmark_list(registration), {name: ras_from_lps(point) for name, point in points.items()}, world=False)
+    return len(points)
+
+
+def landmarks_to_xray(registration: Registration, view: XRayView, path: str | os.PathLike, place: str) -> int:
+    """The same for the landmarks of an X-ray.
+
+    place: of PLACES. "scene": points of the world, where the X-ray lies, as a list of landmarks of this module is saved; each is taken as
+        the pixel on which it falls. "image": points of the volume that the image was made from, as any program has them that knows nothing
+        of the X-ray's geometry; a picture without spacing has a pixel a mm.
+
+    InputError as `read_markups`, without a geometry, and for a point that does not fall on the image.
+    """
+    if place not in dict(PLACE_QUESTION.choices):
+        raise InputError(
+            f"{PLACE_QUESTION.label}: nothing is chosen, expected where the points in the file lie; choose it."
+        )
+    camera = view.camera
+    pixel_of = camera.project if place == "scene" else _pixel_on_volume(view)
+    pixels = {name: pixel_of(point) for name, point in read_markups(path).items()}
+    size = np.array(view.size)
+    beside = [name for name, pixel in pixels.items() if not (np.abs(pixel - (size - 1) / 2) <= size / 2).all()]
+    if beside:
+        raise InputError(
+            f'{os.fspath(path)}: the landmark "{beside[0]}" falls beside the image of {view.name}, expected it to be shown '
+            "there; say otherwise where the points lie, or choose another file."
+        )
+    _put(landmark_list(registration, view), {name: view.ras_of(pixel) for name, pixel in pixels.items()}, world=True)
+    return len(pixels)
+
+
+def _pixel_on_volume(view: XRayView) -> Callable[[np.ndarray], np.ndarray]:
+    """Takes points of the volume, LPS mm, to pixels of the image that was made from it: flipped, and undistorted, as that is."""
+    if view.source is None:
+        raise InputError(
+            f"{view.name}: its volume is gone, expected the one that the points lie on; say that they lie in the scene."
+        )
+    index_from_lps = np.linalg.inv(lps_from_ras(place_of(view.source)))
+    content = view.content
+    lens = lens_of(content)
+
+    def pixel(point: np.ndarray) -> np.ndarray:
+        column, row = (index_from_lps @ [*point, 1.0])[:2]
+        at = np.array([view.size[0] - 1 - column if content.get("flipped") else column, row])
+        return at if lens is None else lens[1].undistort_pixels(lens[0], at)
+
+    return pixel
+
+
+def _put(markups, points: dict[str, np.ndarray], *, world: bool) -> None:
+    """Set control points, RAS mm, by their label."""
+    labels = {markups.GetNthControlPointLabel(i): i for i in range(markups.GetNumberOfControlPoints())}
+    for name, point in points.items():
+        if name in labels:
+            (markups.SetNthControlPointPositionWorld if world else markups.SetNthControlPointPosition)(
+                labels[name], *map(float, point)
+            )
+        else:
+            (markups.AddControlPointWorld if world else markups.AddControlPoint)(*map(float, point), name)

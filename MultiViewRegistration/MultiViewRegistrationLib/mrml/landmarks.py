@@ -1,4 +1,4 @@
-"""Clicking landmarks: those of the CT and of the X-rays find their partners by themselves, wherever the points were put."""
+"""Landmarks: lists of points in the CT and in each X-ray, which find their partners wherever the points were placed."""
 
 from __future__ import annotations
 
@@ -6,12 +6,41 @@ import json
 
 import numpy as np
 
-from ..mrml.case import LANDMARKS
-from ..mrml.detector import Detector, detector_of, detectors
-from ..mrml.loading import landmark_list
-from ..mrml.markups import placed
-from ..mrml.registration import Registration
-from .click_order import ClickOrder
+from ..geometry.landmarks import Landmark
+from .case import LANDMARKS
+from .detector import Detector, detector_of, detectors
+from .frames import ras_from_lps
+from .nodes import placed, product
+from .registration import Registration
+from .xray import XRayView
+
+
+class ClickOrder:
+    """A person clicks image by image (all landmarks in the CT, then all in an X-ray), or landmark by landmark (one in the CT and in each
+    X-ray, then the next one), and leaves out what an image does not show.
+
+    Where the last two clicks were in the same image, it is the former, and the first landmark that an image lacks comes next there. Where
+    they were not, it is the latter, and the landmark that was clicked last comes next everywhere.
+    """
+
+    def __init__(self) -> None:
+        self._chosen: dict[str, str] = {}
+        self._last: list[tuple[str, str]] = []
+
+    def choose(self, where: str, name: str) -> None:
+        """A person says which landmark comes next in an image."""
+        self._chosen[where] = name
+
+    def clicked(self, where: str, name: str) -> None:
+        """A landmark was clicked in an image."""
+        self._last = [*self._last, (where, name)][-2:]
+        self._chosen.pop(where, None)
+
+    def next(self, where: str) -> str:
+        """The landmark that comes next in an image, unless it is there already; "" where that is not known."""
+        by_landmark = len({place for place, _ in self._last}) == 2
+        return self._chosen.get(where) or (self._last[-1][1] if by_landmark else "")
+
 
 #: The attribute of an X-ray's list with the plane on which its points lie, as JSON.
 PLANE = "MultiViewRegistration.plane"
@@ -129,3 +158,36 @@ def _keep_on_plane(detector: Detector) -> None:
         if np.abs(flat - markups.GetNthControlPointPositionWorld(i)).max() > ROUNDING_MM:
             markups.SetNthControlPointPositionWorld(i, flat)
     markups.SetAttribute(PLANE, now)
+
+
+#: (red, green, blue) in the CT, as which they are projected into the X-rays, too, and as they were clicked there.
+LANDMARK_COLOURS = ((1.0, 0.4, 0.9), (1.0, 0.9, 0.2))
+
+
+def place_landmarks(registration: Registration, landmarks: list[Landmark]) -> None:
+    """Markups for landmarks: a list in the CT, and one at each X-ray that shows any."""
+    for landmark in landmarks:
+        _add_point(landmark_list(registration), landmark.name, ras_from_lps(landmark.ct))
+        for view in registration.xrays:
+            if view.name in landmark.pixels:
+                _add_point(landmark_list(registration, view), landmark.name, view.ras_of(landmark.pixels[view.name]))
+
+
+def landmark_list(registration: Registration, view: XRayView | None = None):
+    """The list of landmarks in the CT, which moves with it, or in one X-ray; made where there is none."""
+    owner, where = (registration.node, "CT") if view is None else (view.node, view.name)
+    node = owner.GetNodeReference(LANDMARKS)
+    if node is None:
+        node = product(owner, LANDMARKS, "vtkMRMLMarkupsFiducialNode", f"Landmarks {where}")
+        node.CreateDefaultDisplayNodes()
+        node.SetControlPointLabelFormat("")  # a new point has no name until it is known where it belongs
+        display = node.GetDisplayNode()
+        display.SetGlyphTypeFromString("CrossDot2D")  # what lies under it stays in sight
+        display.SetSelectedColor(*LANDMARK_COLOURS[view is not None])
+        if view is None:
+            node.SetAndObserveTransformNodeID(registration.ct_transform.GetID())
+    return node
+
+
+def _add_point(markups, label: str, position) -> None:
+    markups.AddControlPoint(*position, label)

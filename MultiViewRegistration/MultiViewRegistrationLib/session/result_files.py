@@ -1,30 +1,34 @@
-"""The pose handed on in files: those of the result, and the case."""
+"""Results written to files, and a result.json read back into the scene."""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import slicer
+import numpy as np
 
 from ..errors import InputError
-from ..imaging.xray import RawImage, raw_image
+from ..geometry.camera import Camera
 from ..io.cameras import GEOMETRIES
 from ..io.case import Case
+from ..io.json_reader import read_json
 from ..io.navigation import CASE_KINDS, KINDS, VOLUME_FORMATS
 from ..io.navigation.exports import write_exports
 from ..io.navigation.igtl import Messages, messages_of
 from ..io.navigation.registration_export import RegistrationExport
-from ..mrml.case import assumptions_of, drawn, frame_of, reference_from_world_of
+from ..mrml.case import assumptions_of, drawn, image_for_file, reference_from_world_of
+from ..mrml.fingerprint import fingerprint, of_geometry
+from ..mrml.loading import ReadCase, camera_content, read_case
 from ..mrml.registration import Registration
 from ..mrml.xray import XRayView
+from .history import Entry, History
 from .session import Session
 
 #: What the kinds of files for other programs are, in a few words; a kind that is not here stands for itself.
-WORDS = {
+KIND_NAMES = {
     "tfm": "ITK transform, text (.tfm)",
     "h5": "ITK transform, HDF5 (.h5)",
     "txt": "4\u00d74 matrix, text (.txt)",
@@ -40,10 +44,10 @@ WORDS = {
 
 def formats() -> dict[str, str]:
     """All kinds of files that `mvreg export` writes, and what each is called."""
-    return {kind: WORDS.get(kind, kind) for kind in (*KINDS, *CASE_KINDS)}
+    return {kind: KIND_NAMES.get(kind, kind) for kind in (*KINDS, *CASE_KINDS)}
 
 
-def lacking(registration: Registration, kind: str) -> str:
+def missing_for_kind(registration: Registration, kind: str) -> str:
     """What a kind of file needs that the registration does not have, in a sentence; "" for nothing."""
     return (
         "Choose a structure in section 1. CT first."
@@ -65,7 +69,7 @@ def write_result(
     InputError, now, where that is not asked for, or `Session.case` has one; later, where the views show too little of the CT, or the folder
     cannot be written.
     """
-    doubt, finding = settled(session, override), session.find_result()
+    doubt, finding = require_settled(session, override), session.find_result()
     case = session.case() if set(kinds) & set(CASE_KINDS) else None
 
     def write() -> list[Path]:
@@ -97,7 +101,7 @@ def _further(
 def take_messages(session: Session, *, override: bool = False) -> Callable[[], tuple[RegistrationExport, Messages]]:
     """The making of the OpenIGTLink messages of the pose as it is now, its overlays among them, for a thread to do. InputError as
     `write_result`, and later where pyigtl is missing."""
-    doubt, finding = settled(session, override), session.find_result()
+    doubt, finding = require_settled(session, override), session.find_result()
 
     def make() -> tuple[RegistrationExport, Messages]:
         with tempfile.TemporaryDirectory(prefix="mvreg-link-", ignore_cleanup_errors=True) as folder:
@@ -126,7 +130,7 @@ def write_case_folder(session: Session, folder: str | os.PathLike) -> Callable[[
 
     case, content = session.case(), case_content(session)
     views = [view for view in session.registration.xrays if view.used]
-    images = {view.name: _image(view) for view in views}
+    images = {view.name: image_for_file(view) for view in views}
     masks = {view.name: drawn(view) for view in views if view.mask is not None}
     return lambda: [write_case(folder, content, case.ct, images, masks)]
 
@@ -162,16 +166,7 @@ def _view_content(view: XRayView) -> dict:
     return told if view.source is not None else {**told, "intensity": "log"}
 
 
-def _image(view: XRayView) -> RawImage:
-    """The image as a case.json can name it, which has no word for a grey scale that was turned round: it is turned back."""
-    content = view.content
-    if view.source is None:  # somebody deleted it; the picture has its line integrals
-        return raw_image(slicer.util.arrayFromVolume(view.node)[0], content.get("pixel_mm"))
-    raw = frame_of(view.source, content)
-    return replace(raw, values=raw.white - raw.values) if content.get("inverted", False) else raw
-
-
-def settled(session: Session, override: bool) -> str:
+def require_settled(session: Session, override: bool) -> str:
     """What speaks against handing the pose on; InputError where something does that nobody has overridden."""
     doubt = session.doubt()
     if doubt and not override:
@@ -180,3 +175,78 @@ def settled(session: Session, override: bool) -> str:
             "this."
         )
     return doubt
+
+
+def read_result(path: str | os.PathLike, case: str | os.PathLike | None = None) -> ReadResult:
+    """Reads a result.json and its case, in any thread; what is returned puts them into a scene, in the main thread.
+
+    case: the case.json that it was found from, or its folder; None for the one beside the result.
+
+    InputError for what is wrong in either, where there is no case, and where that has other views.
+    """
+    path = Path(path)
+    path = path / "result.json" if path.is_dir() else path
+    exported, told = RegistrationExport.read(path), read_json(path)
+    case = Path(case) if case is not None else path.with_name("case.json")
+    if not case.exists():
+        raise InputError(
+            f"{path.name}: found no case.json beside it, expected the case that the result was found from; name it "
+            "(--case CASE), or put both into one folder."
+        )
+    return ReadResult(read_case(case), exported, told, exported.beside(case).warning)
+
+
+@dataclass(frozen=True, eq=False)
+class ReadResult:
+    """A result.json and its case on the way into a scene.   told: its content.   warning: why it should not be used, or None."""
+
+    load: ReadCase
+    exported: RegistrationExport
+    told: dict
+    warning: str | None
+
+    @property
+    def case(self) -> Case:
+        return self.load.case
+
+    def __call__(self, scene) -> Registration:
+        """The registration that they become there. InputError where the result is of other views."""
+        registration = self.load(scene)
+        history = History(registration)
+        history.note("before")
+        entry = _entry(registration, self.exported, self.told, self.warning)
+        history.add(entry)
+        history.put(entry)
+        return registration
+
+
+def _entry(registration: Registration, exported: RegistrationExport, told: dict, warning: str | None) -> Entry:
+    """The history's entry; one with a warning does not count as a result of the scene's inputs."""
+    views = {view.name: view for view in registration.xrays}
+    cameras, similarity = {}, {}
+    for of_view in told["views"]:
+        view = views.get(of_view["name"])
+        if view is None:
+            raise InputError(
+                "result.json: tells of views that its case does not have, expected the case that it was found from; name "
+                "that one."
+            )
+        if isinstance(of_view.get("similarity"), (int, float)):
+            similarity[view.name] = float(of_view["similarity"])
+        if "given_camera_from_world" in of_view or "given_intrinsics" in of_view:
+            camera = view.camera
+            intrinsics = np.array(of_view.get("intrinsics", camera.intrinsics), float)
+            corrected = Camera(intrinsics, np.array(of_view["camera_from_world"], float), camera.size)
+            cameras[view.name] = {**camera_content(corrected), "of": of_geometry(view)}
+    reasons = [str(reason) for reason in told.get("reasons", [])]
+    return Entry.now(
+        str(told.get("start", {}).get("method", "given")),
+        exported.world_from_ct,
+        similarity=similarity,
+        cameras=cameras,
+        fingerprint="" if warning else fingerprint(registration),
+        reasons=[*([warning] if warning else []), *reasons],
+        seconds=told.get("seconds", {}).get("total"),
+        verdict=exported.verdict,
+        upper95_mm=(told.get("predicted_tre_mm") or {}).get("upper95"),
+    )

@@ -1,4 +1,4 @@
-"""The source's eye: a 3D view that looks along the beam of an X-ray, as a pinhole camera at the source sees."""
+"""Cameras of 3D views: along the beam of an X-ray, as a pinhole camera at the source sees, or over the whole scene."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ import slicer
 
 from ..geometry.camera import Camera
 from .frames import ras_from_lps
+from .registration import Registration
 from .xray import XRayView
+from .xray_annotations import detector_corners
 
 #: The role in which a camera node refers to the X-ray along whose beam it looks.
 BEAM = "MultiViewRegistration.beam"
 #: What the camera was before, and the size of the view.
-KEPT = "MultiViewRegistration.beforeBeam"
+BEFORE = "MultiViewRegistration.beforeBeam"
 
 
 def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
@@ -25,10 +27,10 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     InputError where the X-ray has no geometry.
     """
     camera = view.camera
-    angle_deg, centre = window(camera, size)
-    before = json.loads(camera_node.GetAttribute(KEPT) or "{}").get("before") or _state(camera_node)
+    angle_deg, centre = view_window(camera, size)
+    before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before") or _state(camera_node)
     was = camera_node.StartModify()
-    camera_node.SetAttribute(KEPT, json.dumps({"before": before, "size": list(size)}))
+    camera_node.SetAttribute(BEFORE, json.dumps({"before": before, "size": list(size)}))
     camera_node.SetNodeReferenceID(BEAM, view.node.GetID())
     forward, down = camera.world_from_camera[:3, 2], camera.world_from_camera[:3, 1]
     camera_node.SetParallelProjection(False)
@@ -41,7 +43,7 @@ def look(view: XRayView, camera_node, size: tuple[int, int]) -> None:
     camera_node.ResetClippingRange()
 
 
-def window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, float]]:
+def view_window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, float]]:
     """Vertical view angle in degrees and window centre (x, y), as vtkCamera has them, that show the whole detector in a view of this size.
 
     Along an axis the view shows tangents from (centre - 1) to (centre + 1) times that of half its angle; x to the right as the source sees
@@ -54,13 +56,13 @@ def window(camera: Camera, size: tuple[int, int]) -> tuple[float, tuple[float, f
     return 2 * np.degrees(np.arctan(tangent)), (middle[0] / (tangent * aspect), -middle[1] / tangent)
 
 
-def off(camera_node) -> None:
+def restore(camera_node) -> None:
     """Put the camera back to where it was before it looked along a beam."""
-    before = json.loads(camera_node.GetAttribute(KEPT) or "{}").get("before")
+    before = json.loads(camera_node.GetAttribute(BEFORE) or "{}").get("before")
     if before is None:
         return
     was = camera_node.StartModify()
-    camera_node.RemoveAttribute(KEPT)
+    camera_node.RemoveAttribute(BEFORE)
     camera_node.SetNodeReferenceID(BEAM, None)
     camera_node.SetParallelProjection(before["parallel"])
     camera_node.SetPosition(*before["position"])
@@ -72,25 +74,25 @@ def off(camera_node) -> None:
     camera_node.ResetClippingRange()
 
 
-def again(scene) -> None:
+def update(scene) -> None:
     """Bring the cameras that look along a beam up to date: with a new geometry, and after loading, as no scene file has a window centre."""
     for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", scene):
-        kept = json.loads(camera_node.GetAttribute(KEPT) or "{}")
+        kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
         seen = camera_node.GetNodeReference(BEAM)
         if kept and seen is not None and XRayView(seen).placed:
             look(XRayView(seen), camera_node, tuple(kept["size"]))
         elif kept:
-            off(camera_node)
+            restore(camera_node)
 
 
-def leave(view: XRayView) -> None:
+def release(view: XRayView) -> None:
     """Put the cameras back that look along the beam of an X-ray."""
     for camera_node in slicer.util.getNodesByClass("vtkMRMLCameraNode", view.node.GetScene()):
         if camera_node.GetNodeReferenceID(BEAM) == view.node.GetID():
-            off(camera_node)
+            restore(camera_node)
 
 
-def along(camera_node) -> XRayView | None:
+def viewed_xray(camera_node) -> XRayView | None:
     """The X-ray along whose beam a camera looks."""
     node = camera_node.GetNodeReference(BEAM)
     return XRayView(node) if node else None
@@ -98,7 +100,7 @@ def along(camera_node) -> XRayView | None:
 
 def size_of(camera_node) -> tuple[int, int] | None:
     """The size of the view for which it was made to look along a beam."""
-    kept = json.loads(camera_node.GetAttribute(KEPT) or "{}")
+    kept = json.loads(camera_node.GetAttribute(BEFORE) or "{}")
     return tuple(kept["size"]) if kept else None
 
 
@@ -122,3 +124,63 @@ def _state(camera_node) -> dict:
         "view_angle": camera_node.GetViewAngle(),
         "parallel": camera_node.GetParallelProjection(),
     }
+
+
+#: The eye's height, and how far it is from a single beam, both in degrees about the patient.
+ELEVATION_DEG, ASIDE_DEG = 25.0, 45.0
+#: Room left about it all.
+OVERVIEW_MARGIN = 1.15
+WORLD_UP = np.array([0.0, 0.0, 1.0])
+
+
+def show_overview(registration: Registration, camera_node, size: tuple[int, int]) -> bool:
+    """Put a 3D view's camera where all of a registration is seen, and the X-rays as they are stored: from the sources' side, or from the
+    detectors', where the images are mirrored.
+
+    camera_node: the view's vtkMRMLCameraNode.   size: (width, height) of the view in pixels.
+    Whether there was anything to see; else the camera stays.
+    """
+    cameras = [(view.camera, view.detector_mm) for view in registration.xrays if view.placed]
+    if not cameras:
+        return False
+    restore(camera_node)
+    points = np.concatenate(
+        [np.vstack([camera.source, detector_corners(camera, depth_mm)]) for camera, depth_mm in cameras]
+    )
+    back = _direction([-np.sign(camera.intrinsics[0, 0]) * camera.world_from_camera[:3, 2] for camera, _ in cameras])
+    right = np.cross(WORLD_UP, back) / np.linalg.norm(np.cross(WORLD_UP, back))
+    axes = np.stack([right, np.cross(back, right), back])
+    tangents = np.tan(np.radians(camera_node.GetViewAngle()) / 2) * np.array([size[0] / size[1], 1])
+    middle, distance_mm = _framed(points @ axes.T, tangents)
+    middle = middle @ axes
+    was = camera_node.StartModify()
+    camera_node.SetFocalPoint(*ras_from_lps(middle))
+    camera_node.SetPosition(*ras_from_lps(middle + distance_mm * back))
+    camera_node.SetViewUp(*ras_from_lps(WORLD_UP))
+    camera_node.EndModify(was)
+    camera_node.ResetClippingRange()
+    return True
+
+
+def _framed(points: np.ndarray, tangents: np.ndarray) -> tuple[np.ndarray, float]:
+    """Where to look, and from how far, to have points (n, 3) in the middle of a view of these tangents; along x, y and to the eye."""
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    for _ in range(4):
+        offset = points - middle
+        distance_mm = (OVERVIEW_MARGIN * np.abs(offset[:, :2]) / tangents + offset[:, 2:]).max()
+        seen = offset[:, :2] / (distance_mm - offset[:, 2:])
+        middle[:2] += distance_mm * (seen.min(axis=0) + seen.max(axis=0)) / 2
+    return middle, distance_mm
+
+
+def _direction(faces: list[np.ndarray]) -> np.ndarray:
+    """The unit vector from the patient to the eye, world LPS, for those to where each X-ray is seen as it is stored."""
+    level = np.sum(faces, axis=0)[:2]
+    if len(faces) == 1 or np.linalg.norm(level) < 0.5:
+        first = faces[0][:2]
+        if np.linalg.norm(first) < 0.1:  # from above or below
+            first = np.array([0.0, -1.0])
+        angle = np.radians(ASIDE_DEG if len(faces) == 1 else 90)
+        level = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ first
+    elevation = np.radians(ELEVATION_DEG)
+    return np.append(np.cos(elevation) * level / np.linalg.norm(level), np.sin(elevation))

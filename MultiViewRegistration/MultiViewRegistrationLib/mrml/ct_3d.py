@@ -1,4 +1,4 @@
-"""The CT's bone in the 3D views as a surface: coarse, but drawn at once also where no graphics card is; it moves with the CT."""
+"""The CT's bone in the 3D views: as a coarse surface, or by Slicer's volume rendering. Both move with the CT."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from vtkmodules.vtkImagingCore import vtkImageShrink3D
 
 from ..errors import InputError
 from ..imaging.ct import BONE_HU, BONE_SHARE_OF_LARGEST, CT
-from .background_task import TURN, Worker
 from .fingerprint import of_ct
 from .frames import ras_from_lps
-from .products import product
+from .nodes import OWNER, product, products_of, remove_with_products
 from .registration import CT_UNIT, Registration
 
 BONES = "bones"
 #: Of what it was made, so that it is made anew only where that has changed.
 MADE_OF = "MultiViewRegistration.madeOf"
-COLOUR = (0.90, 0.85, 0.74)
+SURFACE_COLOUR = (0.90, 0.85, 0.74)
 #: About the size of its triangles, at most; of a small bone by itself they are this share of its length.
 GRAIN_MM, GRAIN_SHARE = 3.0, 0.02
 SMOOTHING, PASS_BAND = 12, 0.15
 
 
-def is_current(registration: Registration) -> bool:
+def surface_is_current(registration: Registration) -> bool:
     """Whether there is a surface of the CT as it is."""
     node = registration.node.GetNodeReference(BONES)
     return node is not None and node.GetPolyData() is not None and node.GetAttribute(MADE_OF) == of_ct(registration)
 
 
-def take(registration: Registration) -> Callable[[], vtkPolyData]:
+def take_surface(registration: Registration) -> Callable[[], vtkPolyData]:
     """The making of a surface in two steps: what needs the scene is done now, what takes long in the function returned, in any thread.
 
     InputError where there is no CT with voxels.
@@ -51,33 +50,10 @@ def take(registration: Registration) -> Callable[[], vtkPolyData]:
     level = (
         BONE_HU if registration.parameter(CT_UNIT, "hu") == "hu" else BONE_SHARE_OF_LARGEST * image.GetScalarRange()[1]
     )
-    return lambda: surface(image, level, _steps(spacing_mm), to_ras)
+    return lambda: isosurface(image, level, _steps(spacing_mm), to_ras)
 
 
-class Follower:
-    """Has the surface of a registration's CT made, in a thread, where there is none of the CT as it is."""
-
-    def __init__(self) -> None:
-        self._making: tuple[Worker, Registration, str] | None = None
-        self._tried = ""
-
-    def follow(self, registration: Registration, wait: float = TURN) -> None:
-        """Call it from a timer.   wait: as `Worker.poll`."""
-        of = of_ct(registration)
-        if self._making is not None:
-            worker, whose, made_of = self._making
-            worker.poll(wait)
-            if worker.state != "running":
-                self._making = None
-            if worker.state == "done" and (whose, made_of) == (registration, of):
-                put(registration, worker.result)
-        elif registration.ct is not None and of != self._tried and not is_current(registration):
-            self._tried = of  # whatever becomes of it
-            make = take(registration)
-            self._making = Worker(lambda tell: make()), registration, of
-
-
-def of_structure(ct: CT) -> vtkPolyData:
+def structure_surface(ct: CT) -> vtkPolyData:
     """The same of a CT that is in no scene: of the structure that its mask selects, if it has one. In any thread."""
     values, image = ct.volume.values, vtkImageData()
     level = BONE_HU if ct.unit == "hu" else BONE_SHARE_OF_LARGEST * float(values.max())
@@ -90,10 +66,10 @@ def of_structure(ct: CT) -> vtkPolyData:
         (np.ptp(at) * mm for at, mm in zip(there, ct.volume.spacing_mm, strict=True) if len(at)), default=0.0
     )
     steps = _steps(ct.volume.spacing_mm, min(GRAIN_MM, GRAIN_SHARE * longest_mm))
-    return surface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
+    return isosurface(image, level, steps, slicer.util.vtkMatrixFromArray(ras_from_lps(ct.volume.ct_from_index)))
 
 
-def surface(image, level: float, steps, to_ras) -> vtkPolyData:
+def isosurface(image, level: float, steps, to_ras) -> vtkPolyData:
     """Where an image (vtkImageData) reaches a level, of every few voxels along i, j, k, in the frame that `to_ras` takes its indices to."""
     thin, edges, smooth, place, transform = (
         vtkImageShrink3D(),
@@ -127,14 +103,14 @@ def _steps(spacing_mm, grain_mm: float = GRAIN_MM) -> np.ndarray:
     return np.maximum(1, np.rint(grain_mm / np.array(spacing_mm))).astype(int)
 
 
-def put(registration: Registration, made: vtkPolyData) -> None:
+def put_surface(registration: Registration, made: vtkPolyData) -> None:
     """Show a surface of the CT as it is; hidden, should a person have hidden the one before."""
     node = product(registration.node, BONES, "vtkMRMLModelNode", f"{registration.name} bones", hidden=True)
     node.SetAttribute(MADE_OF, of_ct(registration))
-    fill(node, made, registration.ct_transform, COLOUR)
+    fill_model(node, made, registration.ct_transform, SURFACE_COLOUR)
 
 
-def fill(node, made: vtkPolyData, transform, colour: tuple[float, float, float]) -> None:
+def fill_model(node, made: vtkPolyData, transform, colour: tuple[float, float, float]) -> None:
     """Have a vtkMRMLModelNode show a surface in 3D, under a transform node; in this colour, if it was not shown before."""
     node.SetAndObservePolyData(made)
     node.SetAndObserveTransformNodeID(transform.GetID())
@@ -146,13 +122,77 @@ def fill(node, made: vtkPolyData, transform, colour: tuple[float, float, float])
         display.SetSpecular(0.2)
 
 
-def is_shown(registration: Registration) -> bool:
+def surface_is_shown(registration: Registration) -> bool:
     node = registration.node.GetNodeReference(BONES)
     return node is not None and bool(node.GetDisplayVisibility())
 
 
-def show(registration: Registration, shown: bool) -> None:
+def show_surface(registration: Registration, shown: bool) -> None:
     """Show the surface, or hide it, where there is one."""
     node = registration.node.GetNodeReference(BONES)
     if node is not None:
         node.SetDisplayVisibility(shown)
+
+
+#: Of Slicer's presets; it shows bone and what is filled with contrast agent.
+PRESET = "CT-AAA"
+
+
+def can_show_volume(registration: Registration) -> bool:
+    """Whether there is a CT with voxels, and a Slicer with volume rendering."""
+    ct = registration.ct
+    return _logic() is not None and ct is not None and ct.GetImageData() is not None
+
+
+def volume_is_shown(registration: Registration) -> bool:
+    display = _volume_display(registration)
+    return display is not None and bool(display.GetVisibility())
+
+
+def show_volume(registration: Registration, shown: bool = True) -> None:
+    """Show the CT, or hide it. What a person has set up for its volume rendering stays; without such a thing, bone is shown."""
+    if not can_show_volume(registration):
+        return
+    display = _volume_display(registration)
+    if display is None and shown:
+        display = _new_volume_display(registration)
+    if display is not None:
+        display.SetVisibility(shown)
+
+
+def update_volume(registration: Registration) -> None:
+    """Another CT has been chosen: what was shown of the one before by this goes, and the new one is shown in its place."""
+    ct, shown = registration.ct, False
+    for made in products_of(registration.node):
+        if made.IsA("vtkMRMLVolumeRenderingDisplayNode") and made.GetVolumeNode() is not ct:
+            shown |= bool(made.GetVisibility())
+            scene, properties = made.GetScene(), made.GetVolumePropertyNode()
+            remove_with_products(made)
+            if properties is not None and properties.GetNodeReferenceID(OWNER):
+                scene.RemoveNode(properties)
+    if shown:
+        show_volume(registration)
+
+
+def _volume_display(registration: Registration):
+    """The CT's volume rendering display node, whoever made it."""
+    return _logic().GetFirstVolumeRenderingDisplayNode(registration.ct) if can_show_volume(registration) else None
+
+
+def _new_volume_display(registration: Registration):
+    logic = _logic()
+    display = logic.CreateDefaultVolumeRenderingNodes(registration.ct)
+    properties = display.GetVolumePropertyNode()
+    preset = logic.GetPresetByName(PRESET) if registration.parameter(CT_UNIT, "hu") == "hu" else None
+    if preset is not None:
+        properties.Copy(preset)
+    properties.SetHideFromEditors(True)
+    for node in (display, properties):  # they go when the registration goes
+        node.SetNodeReferenceID(OWNER, registration.node.GetID())
+    return display
+
+
+def _logic():
+    """The vtkSlicerVolumeRenderingLogic of Slicer's module, None without that."""
+    module = getattr(slicer.modules, "volumerendering", None)
+    return module.logic() if module is not None else None

@@ -14,12 +14,12 @@ from ..io.navigation import igtl
 from ..io.navigation.igtl import PORT, Messages, messages_of
 from ..io.navigation.registration_export import RegistrationExport
 
-__all__ = ["PORT", "Link", "address"]
+__all__ = ["PORT", "IgtlConnection", "address"]
 
 #: Said of a pose that was sent, once the CT lies elsewhere.
-MOVED = "The CT lies elsewhere than when this was sent."
+MOVED_SINCE_SENT = "The CT lies elsewhere than when this was sent."
 #: The largest difference of two matrices of one pose.
-SAME = 1e-6
+POSE_TOLERANCE = 1e-6
 
 
 def address(host: str, port: int) -> tuple[str, int]:
@@ -31,7 +31,7 @@ def address(host: str, port: int) -> tuple[str, int]:
     return igtl.address(f"{host.strip()}:{port}")
 
 
-class Link:
+class IgtlConnection:
     """At most one connection: as a client of a server, or as a server for clients on this machine; a thread keeps it.
 
     told: how it stands, a few words; "" without a connection.
@@ -42,7 +42,7 @@ class Link:
         self._stop: threading.Event | None = None
         self._thread: threading.Thread | None = None
         self._exported: RegistrationExport | None = None
-        self._messages: _Live | None = None
+        self._messages: _MutableMessages | None = None
         self._doubt = ""
 
     @property
@@ -65,8 +65,8 @@ class Link:
         """
         if not self.open:
             return
-        if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=SAME):
-            doubt = MOVED
+        if not np.allclose(self._exported.world_from_ct, world_from_ct, rtol=0, atol=POSE_TOLERANCE):
+            doubt = MOVED_SINCE_SENT
         if doubt != self._doubt:
             self._doubt = doubt
             given = self._exported.warning or ""
@@ -82,7 +82,7 @@ class Link:
     def _begin(self, run: Callable, exported: RegistrationExport, messages: Messages) -> None:
         self.close()
         before, stop = self._thread, threading.Event()
-        live = _Live(messages)
+        live = _MutableMessages(messages)
         self._stop, self._exported, self._messages, self._doubt = stop, exported, live, ""
 
         def tell(text: str) -> None:
@@ -101,7 +101,7 @@ class Link:
         self._thread.start()
 
 
-class _Live:
+class _MutableMessages:
     """`Messages` of which the small ones may change while they are sent."""
 
     def __init__(self, messages: Messages) -> None:

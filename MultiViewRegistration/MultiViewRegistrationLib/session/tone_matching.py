@@ -14,14 +14,14 @@ TOLERANCE = 0.2
 
 
 @dataclass(frozen=True)
-class Greys:
+class ToneMatch:
     """Two values of a DRR, and those of the X-ray that look like them; both are line integrals, of unlike gain and offset."""
 
     drr: tuple[float, float]
     xray: tuple[float, float]
 
     @classmethod
-    def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> Greys | None:
+    def of(cls, line_integrals: np.ndarray, valid: np.ndarray, drr: np.ndarray) -> ToneMatch | None:
         """From an X-ray and a DRR of the same shape, NaN where it says nothing; None where they have hardly anything in common."""
         both = valid & np.isfinite(drr)
         if np.count_nonzero(both) < FEWEST_PIXELS:
@@ -29,7 +29,7 @@ class Greys:
         return cls(_spread(drr[both]), _spread(line_integrals[both]))
 
     @classmethod
-    def alone(cls, drr: np.ndarray, window: tuple[float, float]) -> Greys:
+    def alone(cls, drr: np.ndarray, window: tuple[float, float]) -> ToneMatch:
         """Of a DRR that fills a window (low, high) of the X-ray by itself."""
         shown = drr[np.isfinite(drr)]
         return cls(_spread(shown) if shown.size else (0.0, 1.0), window)
@@ -42,7 +42,7 @@ class Greys:
         """A DRR in the line integrals of the X-ray that look like it."""
         return self.xray[0] + (drr - self.drr[0]) / self._gain
 
-    def suits(self, other: Greys, low: float, high: float) -> bool:
+    def suits(self, other: ToneMatch, low: float, high: float) -> bool:
         """Whether the other's window is much like this one's, for an X-ray's window."""
         here, there = np.array(self.window(low, high)), np.array(other.window(low, high))
         return bool(np.abs(here - there).max() <= TOLERANCE * (there[1] - there[0]))

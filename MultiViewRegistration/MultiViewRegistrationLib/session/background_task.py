@@ -4,16 +4,52 @@ from __future__ import annotations
 
 import logging
 import threading
+import warnings
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import InputError
 from ..io.files import as_sent
-from .collect_warnings import warned
+
+_PACKAGE = __package__.split(".")[0]
+_here = threading.local()
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """The sentences that this thread warns of (UserWarning) within it, none twice; the warnings of other threads go their way."""
+    _listen()
+    before, _here.told = getattr(_here, "told", None), []
+    try:
+        yield _here.told
+    finally:
+        _here.told = before
+
+
+def _listen() -> None:
+    """Be asked how a warning is shown; again where somebody put back what was there before."""
+    show_elsewhere = warnings.showwarning
+    if getattr(show_elsewhere, "by_thread", False):
+        return
+
+    def show(message, category, *where, **more) -> None:
+        told = getattr(_here, "told", None)
+        if told is None or not issubclass(category, UserWarning):
+            show_elsewhere(message, category, *where, **more)
+        elif str(message) not in told:
+            told.append(str(message))
+
+    show.by_thread = True
+    warnings.showwarning = show
+    warnings.filterwarnings(
+        "always", category=UserWarning, module=rf"{_PACKAGE}\b"
+    )  # also when the same is said once more
+
 
 #: Seconds that a poll may wait. Slicer's event loop holds Python's lock, so that a thread gets on only while the main thread waits here.
-TURN = 0.02
+POLL_WAIT_S = 0.02
 
 
 class Stopped(Exception):
@@ -35,7 +71,7 @@ class Worker:
         self._outcome: tuple[str, Any] = ("failed", "")
         threading.Thread(target=self._run, args=(work,), name="MultiViewRegistration", daemon=True).start()
 
-    def poll(self, wait: float = TURN):
+    def poll(self, wait: float = POLL_WAIT_S):
         """The newest progress of the first stage that was not taken yet, if any. It has not ended before all stages are taken.
 
         A person sees each of them so, even where the work is done before the next poll. The state is up to date after it.
@@ -82,7 +118,7 @@ class Worker:
 
     def _run(self, work) -> None:
         try:
-            with warned() as told:
+            with collect_warnings() as told:
                 try:
                     result = work(self._tell)
                 finally:

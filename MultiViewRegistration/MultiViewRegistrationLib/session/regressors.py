@@ -1,28 +1,92 @@
-"""The regressors of a registration's CT: those in the store, the one that a registration begins with, and the training under way.
-
-A regressor is a network that was trained for one CT, and tells the pose from the X-rays. Its files are in the user's data folder
-(`regressor.store`), and the scene keeps the folder of the one that was chosen.
-"""
+"""Regressors of a registration's CT: those in the store, the chosen one, and the training under way."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from ..errors import InputError
-from ..mrml import poses
-from ..mrml.background_task import TURN, Worker
+from ..jobs.child_process import Job
+from ..jobs.progress import ProgressRecord
+from ..mrml import manual_pose
 from ..mrml.case import take_ct
 from ..mrml.fingerprint import of_ct
+from ..rendering.devices import AUTO
+from .background_task import POLL_WAIT_S, Worker
 from .inputs import Inputs
-from .training import Training
+from .registering import write_child_case
+
+
+class RegressorTraining:
+    """One training. It ends with `cancel`, or once nobody holds this any more; what was learnt until then stays in the store of models.
+
+    state: "running", "done", "failed" or "cancelled", as the last `poll` found it.   message: why it failed, a sentence.
+    progress: the last `ProgressRecord`, None before the first; its stage has the error so far in mm.
+    folder: of the model, once done.   warnings: what the child warned of.
+    worker: writes the case, in a thread.
+    """
+
+    def __init__(self, case, minutes: float, unfinished: Path | None = None) -> None:
+        """case: an `io.case.Case`.   minutes: to train for.   unfinished: the folder of a training to go on with."""
+        self.state, self.message, self.ending = "running", "", False
+        self.progress: ProgressRecord | None = None
+        self.folder: Path | None = None
+        self.warnings: list[str] = []
+        self._how = (
+            ["--minutes", minutes, "--device", AUTO] if unfinished is None else ["--out", unfinished, "--resume"]
+        )
+        self._place = tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True)
+        self._job: Job | None = None
+        self.worker = Worker(lambda tell: write_child_case(case, case.world_from_ct, self._place.name))
+
+    @property
+    def stage(self) -> str:
+        """What is being done, in a few words."""
+        return "stopping" if self.ending else self.progress.stage if self.progress else "preparing the training"
+
+    def poll(self) -> bool:
+        """See how far it is; whether it has just ended. Takes milliseconds. On the main thread."""
+        if self.state != "running":
+            return False
+        try:
+            self._look_at_job() if self._job is not None else self._look_at_case()
+        except InputError as error:
+            self.state, self.message = "failed", str(error)
+        if self.state != "running":
+            self._place.cleanup()
+        return self.state != "running"
+
+    def cancel(self) -> None:
+        """Ask it to stop, without waiting for it."""
+        self.ending = True
+        if self._job is not None:
+            self._job.cancel()
+
+    def _look_at_case(self) -> None:
+        self.worker.poll(0)
+        if self.worker.state == "failed":
+            raise InputError(self.worker.message)
+        if self.worker.state != "done":
+            return
+        if self.ending:
+            self.state = "cancelled"
+        else:
+            self._job = Job(["train", self.worker.result.parent, *self._how])
+
+    def _look_at_job(self) -> None:
+        self.progress = self._job.poll() or self.progress
+        self.state, self.message, self.warnings = self._job.state, self._job.message, list(self._job.warnings)
+        if self.state == "done":
+            self.folder = Path(self._job.result["folder"])
+
 
 #: The parameters with the folder of the model that was chosen, and with the fingerprint of the CT that it was chosen for.
 MODEL, MODEL_OF = "model", "modelOf"
-MINUTES = 2.0
+DEFAULT_MINUTES = 2.0
 
 
-class Learning:
+class Regressors:
     """What there is for one registration. `poll` follows a training, `look` the store; both take milliseconds.
 
     models: `regressor.store.Stored` of the CT, the newest first, as the last look found them.
@@ -32,13 +96,13 @@ class Learning:
     def __init__(self, inputs: Inputs) -> None:
         self._inputs, self._registration = inputs, inputs.registration
         self.models: list = []
-        self.training: Training | None = None
+        self.training: RegressorTraining | None = None
         self._of, self._again, self._look, self._then = "", True, None, self._find
         self._trained_for = ""
 
     # The models
 
-    def look(self, wait: float = TURN) -> bool:
+    def look(self, wait: float = POLL_WAIT_S) -> bool:
         """Look into the store, in a thread, whenever the CT is another one; whether the models are others now.   wait: as `Worker.poll`."""
         of = of_ct(self._registration)
         if of != self._of or self._again:
@@ -112,15 +176,15 @@ class Learning:
         """The thread that prepares it, as long as that does."""
         return self.training.worker if self.under_way and self.training.worker.state == "running" else None
 
-    def train(self, minutes: float = MINUTES, unfinished=None) -> None:
+    def train(self, minutes: float = DEFAULT_MINUTES, unfinished=None) -> None:
         """Begin to train a network for the CT and these X-rays. InputError as `Inputs.case`, and while a training is under way.
 
         unfinished: a `Stored` to go on with, for as long as it was to be trained.
         """
         if self.under_way:
             raise InputError("Regressor: a training is under way, expected none; wait for it, or cancel it.")
-        case = self._inputs.case(placed=poses.seen(self._registration))
-        self.training = Training(case, minutes, unfinished and unfinished.folder)
+        case = self._inputs.case(placed=manual_pose.ct_is_seen(self._registration))
+        self.training = RegressorTraining(case, minutes, unfinished and unfinished.folder)
         self._trained_for = of_ct(self._registration)
 
     def cancel(self) -> None:

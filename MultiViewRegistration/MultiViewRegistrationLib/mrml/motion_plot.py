@@ -6,9 +6,8 @@ import numpy as np
 import slicer
 from vtkmodules.util.numpy_support import numpy_to_vtk
 
-from ..mrml.products import product
-from ..mrml.registration import Registration
-from .motion import Motion
+from .nodes import product
+from .registration import Registration
 
 TABLE, CHARTS = "motionTable", ("motionTurn", "motionShift")
 #: Of x, y, z and the size; told apart without colour, too.
@@ -17,7 +16,7 @@ DASHES = ("LineStyleSolid", "LineStyleDash", "LineStyleDot", "LineStyleDashDot")
 FRAME = "frame"
 
 
-def put(registration: Registration, motion: Motion) -> list:
+def put(registration: Registration, motion) -> list:
     """Make the table and the charts, in place of those of another motion; the chart of the turn and that of the shift."""
     table = product(registration.node, TABLE, "vtkMRMLTableNode", f"{registration.name} motion")
     table.RemoveAllColumns()

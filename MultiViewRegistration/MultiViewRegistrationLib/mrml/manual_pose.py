@@ -1,0 +1,307 @@
+"""Moving the CT by hand: from a transform, in an X-ray with mouse and keys, in 3D by Slicer's handles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import slicer
+
+from ..errors import InputError
+from ..geometry import rigid
+from ..io.cameras import sees
+from .case import ct_of
+from .detector import detectors
+from .frames import lps_from_ras, ras_from_lps, transform_to_lps
+from .registration import Registration
+from .xray import XRayView
+
+CENTRE = "centre"
+
+
+def centre_in_ct(registration: Registration) -> np.ndarray:
+    """(3,) LPS mm in the CT's frame: the middle of its bone, or of the segment that is registered. InputError without a usable CT.
+
+    It is found once for a CT and segment, and kept with the registration.
+    """
+    kept = json.loads(registration.parameter(CENTRE, "{}"))
+    if kept.get("of") == _chosen(registration) and registration.ct is not None:
+        return np.array(kept["at"])
+    centre = ct_of(registration).centroid()
+    keep_centre(registration, centre)
+    return centre
+
+
+def keep_centre(registration: Registration, centre: np.ndarray) -> None:
+    """What `centre_in_ct` finds for the CT and segment that are chosen, (3,) LPS mm, where somebody knows it."""
+    registration.node.SetParameter(CENTRE, json.dumps({"of": _chosen(registration), "at": centre.tolist()}))
+
+
+def _chosen(registration: Registration) -> list:
+    return [node and node.GetID() for node in (registration.ct, registration.segmentation)] + [registration.segment_id]
+
+
+def centre(registration: Registration) -> np.ndarray:
+    """(3,) LPS mm in the world: where that is now."""
+    return rigid.transform_points(registration.world_from_ct, centre_in_ct(registration))
+
+
+def shift(registration: Registration, view: XRayView, columns: float, rows: float) -> None:
+    """Move the CT parallel to the image, so far that its centre moves by so many pixels there."""
+    camera = view.camera
+    _move(registration, camera.depth(centre(registration)) * camera.ray_matrix @ [columns, rows, 0.0])
+
+
+def mm_per_pixel(registration: Registration, view: XRayView) -> np.ndarray:
+    """(2,) how far the CT moves parallel to the image when its centre moves by a pixel along a row there, and along a column."""
+    camera = view.camera
+    return camera.depth(centre(registration)) * np.linalg.norm(camera.ray_matrix[:, :2], axis=0)
+
+
+def along_beam(registration: Registration, view: XRayView, mm: float) -> None:
+    """Move the CT away from the source, along the ray through its centre, which stays where it is in the image."""
+    _move(registration, mm * _beam(registration, view))
+
+
+def turn(registration: Registration, view: XRayView, degrees: float) -> None:
+    """Turn the CT about the ray through its centre; positive: counter-clockwise in the image."""
+    mirrored = np.sign(view.camera.intrinsics[0, 0])
+    _rotate(registration, -mirrored * degrees * _beam(registration, view))
+
+
+def tilt(registration: Registration, view: XRayView, right: float, down: float) -> None:
+    """Roll the CT about its centre by so many degrees: its side that faces whoever looks at the image goes to the right, and down.
+
+    Whoever looks at it does so from the source; at a mirrored image, from the detector.
+    """
+    to_camera = view.camera.camera_from_world[:3, :3]
+    mirrored = np.sign(view.camera.intrinsics[0, 0])
+    _rotate(registration, to_camera.T @ [mirrored * down, -right, 0.0])
+
+
+def show_handles(registration: Registration, shown: bool) -> None:
+    """Handles in the 3D views, about the CT's centre, that move and turn it. InputError without a usable CT."""
+    transform = registration.ct_transform
+    if shown:
+        transform.SetCenterOfTransformation(ras_from_lps(centre_in_ct(registration)))
+        if transform.GetDisplayNode() is None:
+            transform.CreateDefaultDisplayNodes()
+    display = transform.GetDisplayNode()
+    if display is not None:
+        display.SetEditorVisibility(shown)
+        display.SetEditorVisibility3D(True)
+        display.SetEditorSliceIntersectionVisibility(False)  # an X-ray is no slice of the CT
+        display.SetEditorTranslationEnabled(True)
+        display.SetEditorRotationEnabled(True)
+        display.SetEditorScalingEnabled(False)
+
+
+def _beam(registration: Registration, view: XRayView) -> np.ndarray:
+    ray = centre(registration) - view.camera.source
+    return ray / np.linalg.norm(ray)
+
+
+def _move(registration: Registration, by_mm: np.ndarray) -> None:
+    registration.world_from_ct = rigid.from_rotation_translation(np.eye(3), by_mm) @ registration.world_from_ct
+
+
+def _rotate(registration: Registration, degrees: np.ndarray) -> None:
+    """degrees: (3,) rotation vector in the world."""
+    turned = rigid.from_rotation_translation(rigid.exp_so3(np.radians(degrees)), np.zeros(3))
+    registration.world_from_ct = rigid.about(centre(registration), turned) @ registration.world_from_ct
+
+
+def copy_pose(registration: Registration, transform) -> None:
+    """Put the CT where a transform node puts things, its parents included. InputError where that is no rigid motion."""
+    if not transform.IsTransformToWorldLinear():
+        raise InputError(
+            f"{transform.GetName()}: is not a linear transform, expected one that turns and shifts; choose another."
+        )
+    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    transform.GetMatrixTransformToWorld(matrix)
+    registration.world_from_ct = rigid.check_rigid(
+        transform_to_lps(slicer.util.arrayFromVTKMatrix(matrix)), transform.GetName()
+    )
+
+
+def centre_ct(registration: Registration) -> None:
+    """Put the middle of the CT's bone where the central rays of the X-rays meet, the CT's axes along the world's.
+
+    InputError without a usable CT, or an X-ray with a geometry.
+    """
+    from ..registration.ranges import default_pose_at_isocentre
+
+    cameras = [view.camera for view in registration.xrays if view.used and view.placed]
+    if not cameras:
+        raise InputError(
+            "X-rays: none that is used has a geometry, expected one that says where its beam goes; enter it."
+        )
+    registration.world_from_ct = default_pose_at_isocentre(cameras, centre_in_ct(registration))
+
+
+def xrays_without_ct(registration: Registration) -> list[str]:
+    """The names of the X-rays, of those that are used and have a geometry, that do not show the CT where it is now."""
+    ct = registration.ct
+    if ct is None or ct.GetImageData() is None:
+        return []
+    matrix = slicer.util.vtkMatrixFromArray(np.eye(4))
+    ct.GetIJKToRASMatrix(matrix)
+    world_from_index = registration.world_from_ct @ lps_from_ras(slicer.util.arrayFromVTKMatrix(matrix))
+    low, high = np.full(3, -0.5), np.array(ct.GetImageData().GetDimensions()) - 0.5
+    centre = rigid.transform_points(world_from_index, (low + high) / 2)
+    views = [view for view in registration.xrays if view.used and view.placed]
+    return [
+        view.name
+        for view in views
+        if not (_is_on_image(view.camera, centre) or sees(view.camera, world_from_index, low, high))
+    ]  # the latter takes milliseconds
+
+
+def ct_is_seen(registration: Registration) -> bool:
+    """Whether any X-ray that is used and has a geometry shows the CT where it is now."""
+    return len(xrays_without_ct(registration)) < sum(view.used and view.placed for view in registration.xrays)
+
+
+def _is_on_image(camera, point: np.ndarray) -> bool:
+    """Whether a world point falls on a camera's image."""
+    size = np.array(camera.size)
+    return bool(camera.depth(point) > 0 and (np.abs(camera.project(point) - (size - 1) / 2) < size / 2).all())
+
+
+#: Above that of Slicer's own tools and of its views.
+PRIORITY = 10.0
+ARROWS = {"Left": (-1, 0), "Right": (1, 0), "Up": (0, -1), "Down": (0, 1)}
+TURNS = {"bracketleft": 1, "bracketright": -1}
+BEAM_KEYS = {"Prior": 1, "Next": -1}  # Page Up and Page Down
+STEP_PX, STEP_DEG, STEP_MM = 1.0, 0.5, 1.0
+FASTER = 10
+"""With Shift."""
+TILT_DEG = 0.25
+"""For each pixel of the view."""
+
+
+class Dragging:
+    """While it is on, the CT follows the left button and the keys in one X-ray's slice view, and Slicer's own tools there rest.
+
+    Drag: parallel to the image. Shift and drag: turn, about the beam. Ctrl and drag: tilt, as if the CT were rolled like a ball.
+    Arrows: one pixel of the image. [ and ]: turn. Page Up and Page Down: away from the source and towards it. Keys go ten times as far
+    with Shift.
+
+    interactor: the vtkRenderWindowInteractor of the view's slice view, which must be there.
+    begin, moved, end: called before the first movement of a drag or of a key, after each, and after the last: for a step to undo, and
+        for what follows the CT.
+
+    InputError without a usable CT, or where the view has no geometry.
+    """
+
+    def __init__(
+        self,
+        interactor,
+        registration: Registration,
+        view: XRayView,
+        *,
+        begin: Callable[[], object],
+        moved: Callable[[], object],
+        end: Callable[[], object],
+    ) -> None:
+        self._interactor, self._registration, self._view = interactor, registration, view
+        self._begin, self._moved, self._end = begin, moved, end
+        self._detectors = detectors(registration)
+        self._last: np.ndarray | None = None
+        self._how: Callable[[np.ndarray, np.ndarray], None] = self._shift
+        _ = (
+            centre_in_ct(registration),
+            view.camera,
+        )  # what is missing is told now, not while the mouse moves
+        reactions = {
+            "LeftButtonPressEvent": self._press,
+            "LeftButtonDoubleClickEvent": self._press,
+            "MouseMoveEvent": self._drag,
+            "LeftButtonReleaseEvent": self._release,
+            "KeyPressEvent": self._key,
+        }
+        self._tags = [self._observe(event, reaction) for event, reaction in reactions.items()]
+
+    def stop(self) -> None:
+        """Give the view back to Slicer's own tools."""
+        self._release()
+        for tag in self._tags:
+            self._interactor.RemoveObserver(tag)
+        self._tags = []
+
+    def _observe(self, event: str, reaction: Callable[[], bool]) -> int:
+        """`reaction` says whether the event was for us; no other tool sees it then."""
+
+        def react(*_) -> None:
+            if reaction():
+                self._interactor.GetCommand(tag).AbortFlagOn()
+
+        tag = self._interactor.AddObserver(event, react, PRIORITY)
+        return tag
+
+    def _press(self) -> bool:
+        if self._last is None:
+            shift, ctrl = self._interactor.GetShiftKey(), self._interactor.GetControlKey()
+            self._how = self._turn if shift else self._tilt if ctrl else self._shift
+            self._last = np.array(self._interactor.GetEventPosition(), float)
+            self._begin()
+        return True
+
+    def _drag(self) -> bool:
+        if self._last is None:
+            return False
+        now = np.array(self._interactor.GetEventPosition(), float)
+        self._how(self._last, now)
+        self._last = now
+        self._moved()
+        return True
+
+    def _release(self) -> bool:
+        if self._last is None:
+            return False
+        self._last = None
+        self._end()
+        return True
+
+    def _key(self) -> bool:
+        key = (self._interactor.GetKeySym() or "").replace(
+            "brace", "bracket"
+        )  # what [ and ] are with Shift on many keyboards
+        if not any(key in keys for keys in (ARROWS, TURNS, BEAM_KEYS)):
+            return False
+        if self._last is not None:
+            return True  # not in the middle of a drag
+        times = FASTER if self._interactor.GetShiftKey() else 1
+        self._begin()
+        if key in ARROWS:
+            shift(self._registration, self._view, *(times * STEP_PX * np.array(ARROWS[key])))
+        elif key in TURNS:
+            turn(self._registration, self._view, times * STEP_DEG * TURNS[key])
+        else:
+            along_beam(self._registration, self._view, times * STEP_MM * BEAM_KEYS[key])
+        self._moved()
+        self._end()
+        return True
+
+    def _shift(self, before: np.ndarray, now: np.ndarray) -> None:
+        shift(self._registration, self._view, *(self._pixel(now) - self._pixel(before)))
+
+    def _turn(self, before: np.ndarray, now: np.ndarray) -> None:
+        """By as much as the mouse goes round the CT's centre."""
+        middle = self._view.camera.project(centre(self._registration))
+        angles = [np.arctan2(*(self._pixel(position) - middle)[::-1]) for position in (before, now)]
+        clockwise = (angles[1] - angles[0] + np.pi) % (2 * np.pi) - np.pi
+        turn(self._registration, self._view, -np.degrees(clockwise))
+
+    def _tilt(self, before: np.ndarray, now: np.ndarray) -> None:
+        right, up = TILT_DEG * (now - before)
+        tilt(self._registration, self._view, right, -up)
+
+    def _pixel(self, position: np.ndarray) -> np.ndarray:
+        """(column, row) of the X-ray under a position (2,) in the view."""
+        self._detectors = detectors(self._registration, self._detectors)
+        detector = next(detector for detector in self._detectors if detector.view == self._view)
+        node = self._registration.scene.GetNodeByID(detector.slice_id)
+        ras = slicer.util.arrayFromVTKMatrix(node.GetXYToRAS()) @ [*position, 0.0, 1.0]
+        return detector.locate(ras[:3])[0]

@@ -1,0 +1,162 @@
+"""Nodes made for another node, models that are nothing but lines, and control points of markups."""
+
+from __future__ import annotations
+
+import numpy as np
+import slicer
+from vtkmodules.util.numpy_support import numpy_to_vtk, numpy_to_vtkIdTypeArray
+from vtkmodules.vtkCommonCore import vtkPoints
+from vtkmodules.vtkCommonDataModel import vtkCellArray, vtkPolyData
+
+OWNER = "MultiViewRegistration.owner"
+
+
+def product(owner, role: str, class_name: str, name: str, *, hidden: bool = False):
+    """The node that `owner` refers to as `role`; made, with that name, where there is none.
+
+    hidden: it is in no list of nodes, nor in the tree of Slicer's Data module.
+    """
+    node = owner.GetNodeReference(role)
+    if node is None:
+        node = getattr(slicer, class_name)()
+        node.SetName(name)
+        node.SetHideFromEditors(hidden)  # Slicer asks for this only when the node comes into the scene
+        node = owner.GetScene().AddNode(node)
+        node.SetNodeReferenceID(OWNER, owner.GetID())
+        owner.SetNodeReferenceID(role, node.GetID())
+    return node
+
+
+def products_of(owner) -> list:
+    """All nodes that were made for `owner`."""
+    scene = owner.GetScene()
+    return [
+        node
+        for node in map(scene.GetNthNode, range(scene.GetNumberOfNodes()))
+        if node.GetNodeReferenceID(OWNER) == owner.GetID()
+    ]
+
+
+def remove_with_products(node) -> None:
+    """Remove a node, what was made for it, and what was made for that; display and storage nodes go along."""
+    scene = node.GetScene()
+    for made in products_of(node):
+        remove_with_products(made)
+    take_out_of_views(node)
+    subordinate = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        subordinate += [node.GetNthDisplayNode(i) for i in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        subordinate += [node.GetNthStorageNode(i) for i in range(node.GetNumberOfStorageNodes())]
+    scene.RemoveNode(node)
+    for other in filter(None, subordinate):
+        if scene.IsNodePresent(other):
+            scene.RemoveNode(other)
+
+
+def take_out_of_views(node) -> None:
+    """Have no slice view show a volume that is about to be removed: Slicer would put any other volume in its place, as opaque as it was."""
+    if not node.IsA("vtkMRMLVolumeNode"):
+        return
+    for composite in slicer.util.getNodesByClass("vtkMRMLSliceCompositeNode", node.GetScene()):
+        if composite.GetForegroundVolumeID() == node.GetID():
+            composite.SetForegroundVolumeID(None)
+            composite.SetForegroundOpacity(0.0)
+        if composite.GetBackgroundVolumeID() == node.GetID():
+            composite.SetBackgroundVolumeID(None)
+
+
+def lines_node(owner, name: str, thickness: int = 2):
+    """A vtkMRMLModelNode, made for `owner`, to `draw` lines in."""
+    node = slicer.vtkMRMLModelNode()
+    node.SetName(name)
+    node.SetHideFromEditors(True)  # it is part of a view, like a ruler
+    node.SetSelectable(False)
+    node = owner.GetScene().AddNode(node)
+    node.SetNodeReferenceID(OWNER, owner.GetID())
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetSliceDisplayModeToProjection()  # a line that lies in the slice has no intersection with it
+    display.SetSliceIntersectionThickness(thickness)
+    display.SetLineWidth(thickness)
+    display.SetLighting(False)
+    return node
+
+
+def draw(node, lines: np.ndarray, colour, slice_id: str | None = None) -> None:
+    """Show lines (k, 2, 3), RAS mm, in the place of those before: in this slice view only, without one in the 3D views only."""
+    node.SetAndObservePolyData(mesh_of(lines))
+    display = node.GetDisplayNode()
+    display.SetColor(*colour)
+    display.SetVisibility2D(slice_id is not None)
+    display.SetVisibility3D(slice_id is None)
+    if slice_id is not None and tuple(display.GetViewNodeIDs()) != (slice_id,):
+        display.SetViewNodeIDs([slice_id])
+
+
+def mesh_of(lines: np.ndarray):
+    """vtkPolyData of lines (k, 2, 3)."""
+    ends = np.ascontiguousarray(lines, np.float32).reshape(-1, 3)
+    points, cells, mesh = vtkPoints(), vtkCellArray(), vtkPolyData()
+    points.SetData(numpy_to_vtk(ends, deep=True))
+    offsets, index = np.arange(0, len(ends) + 1, 2), np.arange(len(ends))
+    cells.SetData(numpy_to_vtkIdTypeArray(offsets, deep=True), numpy_to_vtkIdTypeArray(index, deep=True))
+    mesh.SetPoints(points)
+    mesh.SetLines(cells)
+    return mesh
+
+
+def cross(pixels, gap: float, reach: float) -> np.ndarray:
+    """(4 n, 2, 2): four arms about each of the pixels (n, 2), from `gap` to `reach` pixels away; what is in the middle stays in sight."""
+    arm = np.array([[gap, 0], [reach, 0]])
+    arms = np.stack([arm, -arm, arm[:, ::-1], -arm[:, ::-1]])
+    return (np.reshape(pixels, (-1, 1, 1, 2)) + arms).reshape(-1, 2, 2)
+
+
+def polyline(points: np.ndarray, closed: bool = False) -> np.ndarray:
+    """(k, 2, 3): the lines that join points (n, 3) one after the other."""
+    following = np.roll(points, -1, axis=0)
+    return np.stack([points, following], axis=1)[: None if closed else -1]
+
+
+def placed(markups) -> list[int]:
+    """The control points that have been placed; the others wait for it, or follow the mouse."""
+    return [
+        i
+        for i in range(markups.GetNumberOfControlPoints())
+        if markups.GetNthControlPointPositionStatus(i) == slicer.vtkMRMLMarkupsNode.PositionDefined
+    ]
+
+
+def world_points(markups) -> np.ndarray:
+    """(n, 3) RAS mm of those."""
+    return np.array([markups.GetNthControlPointPositionWorld(i) for i in placed(markups)], float).reshape(-1, 3)
+
+
+def place(markups) -> None:
+    """From now on each click in a view adds a point to these markups, until `stop_placing`, or Escape or a right click in Slicer."""
+    scene = markups.GetScene()
+    selection, interaction = _modes(scene)
+    selection.SetReferenceActivePlaceNodeClassName(markups.GetClassName())
+    selection.SetActivePlaceNodeID(markups.GetID())
+    interaction.SetPlaceModePersistence(1)
+    interaction.SetCurrentInteractionMode(interaction.Place)
+
+
+def stop_placing(scene) -> None:
+    """Clicks are what they were before."""
+    _, interaction = _modes(scene)
+    interaction.SetCurrentInteractionMode(interaction.ViewTransform)
+
+
+def is_placing(markups) -> bool:
+    """Whether a click would add a point to these markups."""
+    selection, interaction = _modes(markups.GetScene())
+    return (
+        interaction.GetCurrentInteractionMode() == interaction.Place
+        and selection.GetActivePlaceNodeID() == markups.GetID()
+    )
+
+
+def _modes(scene) -> tuple:
+    return scene.GetNodeByID("vtkMRMLSelectionNodeSingleton"), scene.GetNodeByID("vtkMRMLInteractionNodeSingleton")

@@ -1,0 +1,246 @@
+"""A registration under way: what a thread does, what it began from, and what in the scene stops it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic, sleep
+
+import numpy as np
+
+from ..errors import InputError
+from ..jobs.progress import TimeLeft, left_in_words
+from ..mrml.fingerprint import fingerprint, of_geometry
+from ..mrml.registration import CT_TRANSFORM, Registration
+from .background_task import Stopped, Worker
+from .preparation import PREPARING
+
+#: The start that `workflow.register` knows, for each that the panel offers and no regressor tells: a pose that a person set is a given one.
+API_START = {"given": "given", "by hand": "given", "search": "search", "landmarks": "landmarks"}
+#: Seconds between two looks at a child process.
+POLL_S = 0.1
+
+
+def register_case(case, anatomy, start: str, refinement: str, seed: int, model: Path | None, tell: Callable) -> object:
+    """The `result.Result` of a case from a start. InputError where it fails.
+
+    model: the folder of the regressor, for a start that asks one; without it, the newest of the store.
+    """
+    from ..api import register
+
+    if refinement != "joint":
+        return by_baseline(case, anatomy, start, refinement, model, tell)
+    if start in ("regressor", "auto"):
+        return register(case, start, tell, anatomy, seed, model=model)
+    return replace(register(case, API_START[start], tell, anatomy, seed), method=start)
+
+
+def regressor_summary(result) -> dict:
+    """What a history keeps of how the start of a `result.Result` was found by a regressor; empty where none was asked."""
+    told = result.regressor
+    if told is None:
+        return {}
+    return {"model": told.model or "", "expected_mm": told.expected_mm, "selected_start": told.selected_start}
+
+
+def by_baseline(case, anatomy, start: str, refinement: str, model: Path | None, tell: Callable) -> object:
+    """The `result.Result` of a published refinement, which takes minutes and needs torch: a child process does it, in a folder of its own.
+
+    InputError where it fails; the folder is gone in any case.
+    """
+    from ..api import assess
+    from ..geometry.landmarks import locate
+    from ..jobs.child_process import Job
+
+    fit = locate(case.landmarks, case.cameras) if start == "landmarks" else None
+    begun = (
+        fit.world_from_ct
+        if fit
+        else regressor_pose(model, case, anatomy)
+        if start == "regressor"
+        else case.world_from_ct
+    )
+    with tempfile.TemporaryDirectory(prefix="mvreg-case-", ignore_cleanup_errors=True) as folder:
+        job = Job(
+            [
+                "register",
+                write_child_case(case, begun, folder),
+                "--refine",
+                refinement,
+                "--device",
+                "auto",
+                "--out",
+                Path(folder, "result"),
+            ]
+        )
+        told = await_job(job, begun, tell)
+    result = assess(case, np.array(told["world_from_ct"]), anatomy, start)
+    return replace(
+        result,
+        start_world_from_ct=begun,
+        seconds=told["seconds"],
+        landmark_fit=fit,
+        refined_by=refinement,
+        assessment=None,
+        torch_device=told["software"]["device"].rpartition(" on ")[2],
+    )
+
+
+def regressor_pose(model: Path | None, case, anatomy) -> np.ndarray:
+    """(4, 4) world_from_ct that a regressor takes for the most credible. InputError where there is none, or it is of another CT."""
+    from ..regressor.initialise import predict_poses
+    from ..regressor.learning import find_model
+
+    found = find_model(case, model)
+    if found is None:
+        raise InputError(
+            "Start: there is no regressor for this CT, expected a trained one; train one, or choose another start."
+        )
+    return predict_poses(found, anatomy, case.views, case.world_from_ct)[0].world_from_ct
+
+
+def write_child_case(case, world_from_ct: np.ndarray | None, folder: str) -> Path:
+    """The path of a case.json with what a child needs of a case: its CT, its X-rays as line integrals, how far to search, a start pose."""
+    from ..imaging.xray import raw_image
+    from ..io.case_writer import write_case
+    from ..mrml.loading import camera_content
+
+    views = [
+        {
+            "name": view.name,
+            "camera": camera_content(view.camera),
+            "intensity": "log",
+            "rotation_sd_deg": view.rotation_sd_deg,
+            "translation_sd_mm": view.translation_sd_mm,
+        }
+        for view in case.views
+    ]
+    placed = {} if world_from_ct is None else {"world_from_ct": world_from_ct}
+    return write_case(
+        folder,
+        {"version": 1, "views": views, "search": case.search, **placed},
+        case.ct,
+        {view.name: raw_image(view.xray.line_integrals, view.xray.pixel_mm) for view in case.views},
+        {view.name: view.xray.valid for view in case.views},
+    )
+
+
+def await_job(job, world_from_ct: np.ndarray, tell: Callable) -> dict:
+    """What a job came to, telling its progress meanwhile. InputError where it failed, Stopped once it is to stop, and has."""
+    from ..registration.pipeline import Progress
+
+    progress = Progress(0.0, "starting", world_from_ct, np.nan)
+    wanted = True
+    while job.state == "running":
+        record = job.poll()
+        if record is not None:
+            pose = progress.world_from_ct if record.world_from_ct is None else np.array(record.world_from_ct)
+            progress = Progress(record.fraction, record.stage, pose, np.nan if record.cost is None else record.cost)
+        if wanted and tell(progress) is False:
+            wanted = False
+            job.cancel()
+        sleep(POLL_S)
+    if not wanted or job.state == "cancelled":
+        raise Stopped
+    if job.state == "failed":
+        raise InputError(job.message)
+    return job.result
+
+
+@dataclass(frozen=True)
+class RegistrationRequest:
+    """What was asked for.   start: one of session.STARTS.   refinement: "joint" or a published one.   seed: of a search."""
+
+    start: str
+    refinement: str
+    seed: int
+
+
+class RunningRegistration:
+    """One registration from the pose and the inputs that the scene has now.
+
+    worker: does it.   preparing: gives what the CT is being made ready by, in words.   told: what was warned of before it began.
+    fingerprint, geometry: of the inputs; the latter by the view's name.
+    progress: the last `registration.pipeline.Progress`, None before the first.   left: the time, in words.
+    """
+
+    def __init__(
+        self,
+        registration: Registration,
+        asked: RegistrationRequest,
+        worker: Worker,
+        preparing: Callable[[], str],
+        told: list[str],
+    ) -> None:
+        self._registration, self.asked, self.worker, self.told = registration, asked, worker, told
+        self._preparing = preparing
+        self.fingerprint = fingerprint(registration)
+        self.geometry = {view.name: of_geometry(view) for view in registration.xrays}
+        self.progress, self.left, self._time_left = None, "", TimeLeft()
+        self._before = self._shown = registration.world_from_ct
+        self._nodes = self._inputs()
+        self._began = monotonic()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return monotonic() - self._began
+
+    @property
+    def stage(self) -> str:
+        """What is being done, in a few words."""
+        return self.progress.stage if self.progress else self._preparing() or PREPARING
+
+    def show(self, progress) -> None:
+        """Take the CT to the pose that a `registration.pipeline.Progress` tells."""
+        self.progress = progress
+        self.left = left_in_words(self._time_left.seconds(progress.fraction))
+        self._registration.world_from_ct = self._shown = progress.world_from_ct
+
+    def obstacle(self) -> str:
+        """Why it makes no sense to go on, a sentence; "" while it does."""
+        for what, node, now in self._nodes:
+            if now() is not node:
+                return f"The registration was stopped, as {what} was removed or replaced."
+        if self._moved():
+            return "The registration was stopped, as the CT was moved."
+        return ""
+
+    def put_back(self) -> None:
+        """Take the CT back to where it was, unless somebody else moved it, or it is there no more."""
+        if self._registration.scene is not None and not self.obstacle():
+            self._registration.world_from_ct = self._before
+
+    @contextmanager
+    def as_before(self) -> Iterator[None]:
+        """The CT lies where it was meanwhile, unless somebody else moved it."""
+        if self.obstacle():
+            yield
+            return
+        self._registration.world_from_ct = self._before
+        try:
+            yield
+        finally:
+            self._registration.world_from_ct = self._shown
+
+    def _moved(self) -> bool:
+        return not np.allclose(self._shown, self._registration.world_from_ct, rtol=0, atol=1e-6)
+
+    def _inputs(self) -> list:
+        """Without which there is nothing to register, or nothing to show it on: what it is, the node, and a look at what is there."""
+        registration = self._registration
+        looks = [
+            ("the CT", lambda: registration.ct),
+            ("the CT's transform", lambda: registration.node.GetNodeReference(CT_TRANSFORM)),
+        ]
+        looks += [(view.name, partial(_still, registration, view.node)) for view in registration.xrays if view.used]
+        return [(what, look(), look) for what, look in looks]
+
+
+def _still(registration: Registration, node):
+    """An X-ray's node, None once it is no X-ray of the registration."""
+    return node if any(view.node is node for view in registration.xrays) else None

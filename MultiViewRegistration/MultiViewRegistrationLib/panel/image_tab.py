@@ -7,8 +7,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from ..mrml import image
-from ..mrml.image import draw_mask
+from ..mrml.image import draw_mask, show_mask
 from ..mrml.xray import drawn_on
 from ..session.presenters.image import INTENSITIES
 from ..session.presenters.number import Number
@@ -84,7 +83,7 @@ class ImageTab(XRayTab):
         self.panel.ui.layoutButton.checked = True  # the X-ray's own view, to draw in
         edit_segmentation(segmentation, drawn_on(segmentation) or view.node)
         if not self.panel.shown:
-            image.show_mask(view, filled=True)
+            show_mask(view, filled=True)
 
 
 def edit_segmentation(segmentation, volume) -> None:
